@@ -1,0 +1,45 @@
+# Every verb works on a machine that has only Python >= 3.11, pip and make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+EXTRAS ?= report,parquet,fast,test,lint
+
+.PHONY: help demo test lint cover bench docs clean
+
+help: ## show the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo ## trade five real years on the embedded default and write the report
+	$(BIN)/qts demo --report qts-demo.html
+
+test: $(VENV)/.dev ## run the whole test suite
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.dev ## style, types, layers
+	$(BIN)/ruff check src tests bench examples
+	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+cover: $(VENV)/.dev ## tests with branch coverage of the money and state packages
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+bench: $(VENV)/.dev ## measure speed as ratios in one run
+	$(BIN)/python -m bench
+
+docs: $(VENV)/.dev ## regenerate the reference pages from the code
+	$(BIN)/qts docs
+
+clean: ## remove what the other verbs made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist qts-data

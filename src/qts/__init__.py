@@ -1,0 +1,1 @@
+"""QTS: a trading runtime."""

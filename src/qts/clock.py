@@ -1,0 +1,127 @@
+"""The only place where time is read.
+
+Everything else receives a :class:`Clock`. On the virtual clock a session replays byte for byte; on the
+system clock it trades. :func:`stopwatch_ns` measures how long our own code takes: it is never an input of
+a decision, so results that depend on it carry ``latency`` in their name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol, runtime_checkable
+
+from qts.errors import ContractError
+
+NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+NS_PER_US: Final = 1_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+stopwatch_ns = time.perf_counter_ns
+"""Real nanoseconds for measuring durations of our own code; has no relation to any clock."""
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """A source of time. ``now`` is an aware UTC datetime; the other two are integer nanoseconds."""
+
+    def now(self) -> datetime: ...
+
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970-01-01 UTC."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back; only differences mean something."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def time_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+
+class ManualClock:
+    """A virtual clock that moves only when told to, and never back.
+
+    Raises :class:`~qts.errors.ContractError` for a naive datetime or a step into the past.
+    """
+
+    __slots__ = ("_ns", "_origin")
+
+    def __init__(self, start: datetime) -> None:
+        self._ns = to_ns(start)
+        self._origin = self._ns
+
+    def now(self) -> datetime:
+        return from_ns(self._ns)
+
+    def time_ns(self) -> int:
+        return self._ns
+
+    def monotonic_ns(self) -> int:
+        return self._ns - self._origin
+
+    def set(self, moment: datetime) -> None:
+        self.set_ns(to_ns(moment))
+
+    def set_ns(self, ns: int) -> None:
+        if ns < self._ns:
+            raise ContractError(f"a clock never goes back: {from_ns(ns)} is before {self.now()}")
+        self._ns = ns
+
+    def advance(self, step: timedelta) -> None:
+        self.set_ns(self._ns + round(step / timedelta(microseconds=1)) * NS_PER_US)
+
+
+class PacedClock:
+    """Real time, moved to ``start`` and multiplied by ``speed``: an accelerated session.
+
+    ``speed`` 60 lets an hour pass in a minute. Raises :class:`~qts.errors.ContractError` unless speed > 0.
+    """
+
+    __slots__ = ("_base", "_origin", "_speed")
+
+    def __init__(self, start: datetime, speed: float = 1.0) -> None:
+        if not speed > 0 or speed == float("inf"):
+            raise ContractError(f"speed must be a finite number above 0, got {speed!r}")
+        self._origin = to_ns(start)
+        self._base = time.monotonic_ns()
+        self._speed = speed
+
+    def now(self) -> datetime:
+        return from_ns(self.time_ns())
+
+    def time_ns(self) -> int:
+        return self._origin + self.monotonic_ns()
+
+    def monotonic_ns(self) -> int:
+        return int((time.monotonic_ns() - self._base) * self._speed)
+
+    async def sleep_until_ns(self, ns: int) -> None:
+        """Wait, in real time, until this clock shows ``ns`` (at once when it already does)."""
+        while (left := ns - self.time_ns()) > 0:
+            await asyncio.sleep(left / NS_PER_S / self._speed)
+
+
+def to_ns(moment: datetime) -> int:
+    """Nanoseconds since the epoch of an aware datetime. Raises ContractError for a naive one."""
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise ContractError(f"a time needs its offset from UTC, got the naive {moment!r}")
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * NS_PER_US
+
+
+def from_ns(ns: int) -> datetime:
+    """Aware UTC datetime of nanoseconds since the epoch (microsecond precision, truncated)."""
+    return _EPOCH + timedelta(microseconds=ns // NS_PER_US)

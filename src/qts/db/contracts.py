@@ -1,0 +1,185 @@
+"""What is stored, and the port every store implements.
+
+A run writes *batches*: a list of records and, when there is one, the checkpoint that belongs to them. A batch
+is one transaction: wholly there or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from qts.capital.contracts import Pool, Transfer
+from qts.execution.contracts import Order
+from qts.strategy.contracts import Side
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """One applied fill; append-only, unique by (broker, execution_id). ``amount`` = qty × price."""
+
+    broker: str
+    execution_id: str
+    ts_ns: int
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    tax: Decimal
+    realized_pnl: Decimal
+    strategy: str
+    pool: Pool
+    order_id: str
+
+
+class PositionRow(msgspec.Struct, frozen=True):
+    """The holding of one strategy in one symbol after the batch's fills (signed quantity, cost without fees)."""
+
+    strategy: str
+    pool: Pool
+    symbol: str
+    qty: Decimal
+    cost: Decimal
+    ts_ns: int
+
+
+class PoolRow(msgspec.Struct, frozen=True):
+    """Cash of a pool and what it has earned (realised, fees and taxes in) after the batch."""
+
+    pool: Pool
+    cash: Decimal
+    realized_pnl: Decimal
+    ts_ns: int
+
+
+class StateRow(msgspec.Struct, frozen=True):
+    """One operating-state transition (spec 02). ``seq`` counts from 1 within the run."""
+
+    seq: int
+    ts_ns: int
+    from_state: str
+    to_state: str
+    reason: str
+    meta: str
+
+
+class SafetyRow(msgspec.Struct, frozen=True):
+    """One safety cause and what it did; ``actor`` is "rule" or an operator."""
+
+    seq: int
+    ts_ns: int
+    from_state: str
+    to_state: str
+    code: str
+    actor: str
+    reason: str
+
+
+class EquityRow(msgspec.Struct, frozen=True):
+    """A sample for the plots: equity, cash and pool totals, with the states of that moment."""
+
+    ts_ns: int
+    equity: Decimal
+    cash: Decimal
+    scalp: Decimal
+    swing: Decimal
+    portfolio: Decimal
+    state: str
+    safety: str
+
+
+class RefusalRow(msgspec.Struct, frozen=True):
+    """An intent that came to nothing: inputs, rule, numbers, time (spec 00 invariant 9)."""
+
+    decision_id: str
+    ts_ns: int
+    strategy: str
+    symbol: str
+    side: Side
+    reason: str
+    detail: str
+
+
+class DecisionRow(msgspec.Struct, frozen=True):
+    """The approval an order left with: what was known, which limits were in force, when it expired."""
+
+    approval_id: str
+    decision_id: str
+    client_order_id: str
+    ts_ns: int
+    expires_ns: int
+    config_hash: str
+    inputs: str
+
+
+Record: TypeAlias = (
+    LedgerRow
+    | PositionRow
+    | PoolRow
+    | StateRow
+    | SafetyRow
+    | EquityRow
+    | RefusalRow
+    | DecisionRow
+    | Order
+    | Transfer
+)
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """The run a data directory belongs to."""
+
+    run_id: str
+    command: str
+    seed: int
+    source_id: str
+    config_hash: str
+    started_at: str
+    finished: bool
+    result: str = ""
+
+
+class Store(Protocol):
+    """The book of record of one run. Every method raises StorageError when its promise cannot be kept."""
+
+    async def open_run(self, run: RunRow) -> None: ...
+
+    async def run(self) -> RunRow | None: ...
+
+    async def finish_run(self, result: str) -> None: ...
+
+    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+        """Write all of it in one transaction. A ledger row seen before raises StorageError: the book filters."""
+        ...
+
+    async def checkpoint(self) -> bytes | None: ...
+
+    async def rewind_to_checkpoint(self) -> None:
+        """Drop what was written after the newest checkpoint (its re-execution writes it again)."""
+        ...
+
+    async def ledger(self) -> Sequence[LedgerRow]: ...
+
+    async def orders(self) -> Sequence[Order]: ...
+
+    async def positions(self) -> Sequence[PositionRow]: ...
+
+    async def pools(self) -> Sequence[PoolRow]: ...
+
+    async def transfers(self) -> Sequence[Transfer]: ...
+
+    async def state_history(self) -> Sequence[StateRow]: ...
+
+    async def safety_history(self) -> Sequence[SafetyRow]: ...
+
+    async def equity_curve(self) -> Sequence[EquityRow]: ...
+
+    async def refusals(self) -> Sequence[RefusalRow]: ...
+
+    async def decisions(self) -> Sequence[DecisionRow]: ...
+
+    async def close(self) -> None: ...

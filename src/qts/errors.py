@@ -1,0 +1,72 @@
+"""Every exception QTS raises, designed by what the caller does with it.
+
+    QtsError
+    ├── InputError            your fault: fix the value named in the message     (exit code 2)
+    │   ├── ConfigError       a configuration file, key or value
+    │   ├── DataError         an input file that cannot be used at all
+    │   └── ContractError     a value that breaks a contract (event, order, money)
+    ├── StateError            the call does not fit the present state             (exit code 2)
+    │   └── UnfinishedRunError
+    ├── MissingExtraError     install the named extra                             (exit code 2)
+    ├── StorageError          the store cannot keep its promise: stop             (exit code 3)
+    └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
+
+Ordinary outcomes (an order refused, a row skipped, a fill seen twice) are values, not exceptions.
+"""
+
+from __future__ import annotations
+
+
+class QtsError(Exception):
+    """Base of every error QTS raises on purpose. ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(QtsError):
+    """Something the user gave cannot be used; the message names the place, the value and what is allowed."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A configuration file, key or value is wrong."""
+
+
+class DataError(InputError):
+    """An input file cannot be used at all (missing, empty, another format, truncated)."""
+
+
+class ContractError(InputError):
+    """A value breaks a contract: wrong type, not finite, off the grid, an attribute that may not change."""
+
+
+class StateError(QtsError):
+    """The call does not fit the state the object is in."""
+
+    exit_code = 2
+
+
+class UnfinishedRunError(StateError):
+    """The data directory holds a run that has not finished, and resuming it was not asked for."""
+
+
+class MissingExtraError(QtsError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    exit_code = 2
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the optional extra {extra!r}: pip install 'qts[{extra}]'")
+
+
+class StorageError(QtsError):
+    """The store cannot keep its promise (disk full, damaged file, foreign schema)."""
+
+    exit_code = 3
+
+
+class InvariantBreach(QtsError):  # noqa: N818 - the field's word
+    """A property that must always hold does not; trading stops and the message says which and by how much."""
+
+    exit_code = 4

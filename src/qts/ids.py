@@ -1,0 +1,69 @@
+"""Identifiers and randomness: the second half of the seam that makes a session repeatable.
+
+Nothing else calls ``uuid4`` or the module functions of ``random``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import random
+from typing import Protocol
+
+
+class IdSource(Protocol):
+    """Gives texts that never repeat within a run."""
+
+    def next_id(self) -> str: ...
+
+
+class CounterIds:
+    """Ids ``prefix-1``, ``prefix-2``, …: cheap, ordered and the same in every replay.
+
+    The prefix makes them unique across runs: derive it from the run id or take :func:`random_prefix`.
+    """
+
+    __slots__ = ("_last", "prefix")
+
+    def __init__(self, prefix: str, last: int = 0) -> None:
+        self.prefix = prefix
+        self._last = last
+
+    def next_id(self) -> str:
+        self._last += 1
+        return f"{self.prefix}-{self._last}"
+
+    @property
+    def last(self) -> int:
+        """The number most recently given (0 before the first); store it to continue after a restart."""
+        return self._last
+
+
+def random_prefix() -> str:
+    """Twelve hex digits from the operating system, for processes that need no replay."""
+    return os.urandom(6).hex()
+
+
+def run_id_of(*parts: str) -> str:
+    """The run id: 16 hex digits of the SHA-256 of seed, input and configuration (spec 00)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()[:16]
+
+
+def seeded(seed: int, stream: str) -> random.Random:
+    """An independent random stream for one purpose; the same seed and name give the same numbers."""
+    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
+    return random.Random(int.from_bytes(digest[:8], "little"))
+
+
+_process_counter = itertools.count(1)
+
+
+def process_unique() -> int:
+    """A number that no other caller in this process gets (names of throw-away resources)."""
+    return next(_process_counter)

@@ -1,0 +1,54 @@
+"""The last-value table: prices go here first, before any queue (spec 00).
+
+The simulated exchange, marking to market and the micro-risk loop read it, so no queue that a degradation
+pauses can blind them.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from qts.market.contracts import Bar, Quote, Tick
+
+
+class LastValues:
+    """The newest quote, trade and bar of every symbol, and when the feed last said anything.
+
+    The dictionaries are public because the replay loop writes them once per row.
+    """
+
+    __slots__ = ("bars", "feed_ts_ns", "quotes", "ticks")
+
+    def __init__(self) -> None:
+        self.quotes: dict[str, Quote] = {}
+        self.ticks: dict[str, Tick] = {}
+        self.bars: dict[str, Bar] = {}
+        self.feed_ts_ns = 0
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """The price at which a long holding of ``symbol`` is valued; None when none was ever seen.
+
+        The bid of the newest quote (what a sale would bring); without a book the newest of last trade,
+        snapshot price and bar close.
+        """
+        quote = self.quotes.get(symbol)
+        if quote is not None and quote.bid is not None:
+            return quote.bid
+        best: Decimal | None = None
+        best_ts = -1
+        if quote is not None and quote.last is not None:
+            best, best_ts = quote.last, quote.ts_ns
+        tick = self.ticks.get(symbol)
+        if tick is not None and tick.ts_ns > best_ts:
+            best, best_ts = tick.price, tick.ts_ns
+        bar = self.bars.get(symbol)
+        if bar is not None and bar.ts_ns > best_ts:
+            best = bar.close
+        return best
+
+    def ask_or_last(self, symbol: str) -> Decimal | None:
+        """The price a buyer has to expect: the ask, else what :meth:`mark` gives."""
+        quote = self.quotes.get(symbol)
+        if quote is not None and quote.ask is not None:
+            return quote.ask
+        return self.mark(symbol)

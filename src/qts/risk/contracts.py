@@ -1,0 +1,138 @@
+"""Passing risk is a type: what a broker accepts is an :class:`Approved`, and only the gate makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.market.contracts import Instrument, Phase
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Side
+
+
+class OrderRequest(msgspec.Struct, frozen=True, tag=True):
+    """An order as the pipeline asks for it; ``client_order_id`` is derived from the decision.
+
+    ``limit`` None is a market order. ``reduce_only`` marks exits and liquidations: they may never grow or
+    flip a position. ``decision_price`` is the price the decision was made at (for slippage).
+    """
+
+    client_order_id: str
+    decision_id: str
+    strategy: str
+    pool: Pool
+    symbol: str
+    side: Side
+    qty: Decimal
+    limit: Decimal | None
+    decision_price: Decimal
+    ts_ns: int
+    reduce_only: bool = False
+    forced: bool = False
+    reason: str = ""
+
+
+class Refusal(str, Enum):
+    """Why nothing was sent. Counted under these names in every report."""
+
+    BELOW_STATE_THRESHOLD = "BELOW_STATE_THRESHOLD"
+    NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE = "NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE"
+    ENGINE_INACTIVE = "ENGINE_INACTIVE"
+    SAFETY_BLOCKS_ENTRIES = "SAFETY_BLOCKS_ENTRIES"
+    MARKET_CLOSED = "MARKET_CLOSED"
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+    PRICE_UNUSABLE = "PRICE_UNUSABLE"
+    PRICE_STALE = "PRICE_STALE"
+    PRICE_OUTSIDE_BAND = "PRICE_OUTSIDE_BAND"
+    OFF_TICK_GRID = "OFF_TICK_GRID"
+    QTY_BELOW_LOT = "QTY_BELOW_LOT"
+    DUPLICATE_INTENT = "DUPLICATE_INTENT"
+    INSUFFICIENT_CAPITAL = "INSUFFICIENT_CAPITAL"
+    EXPOSURE_LIMIT = "EXPOSURE_LIMIT"
+    SYMBOL_WEIGHT_LIMIT = "SYMBOL_WEIGHT_LIMIT"
+    MAX_POSITIONS = "MAX_POSITIONS"
+    DAILY_TRADE_LIMIT = "DAILY_TRADE_LIMIT"
+    DAILY_LOSS_LIMIT = "DAILY_LOSS_LIMIT"
+    ORDER_RATE_LIMIT = "ORDER_RATE_LIMIT"
+    NOTHING_TO_SELL = "NOTHING_TO_SELL"
+    UNRESOLVED_ORDER = "UNRESOLVED_ORDER"
+    CONFLICTING_SIGNALS = "CONFLICTING_SIGNALS"
+    CRITICAL_ONLY_MODE = "CRITICAL_ONLY_MODE"
+
+
+class Approved(msgspec.Struct, frozen=True):
+    """A risk decision that lets one order leave; single use, bound to the configuration it was made under."""
+
+    approval_id: str
+    request: OrderRequest
+    config_hash: str
+    expires_ns: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A risk decision that lets nothing leave; an ordinary outcome. ``code`` is a guardrail code or ""."""
+
+    request: OrderRequest
+    reason: Refusal
+    detail: str
+    code: str = ""
+
+
+Verdict: TypeAlias = Approved | Refused
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """Everything the gate may look at, gathered by Extract and Transform for one request.
+
+    Amounts in the account's currency. ``price_ts_ns`` is when the feed last said anything (spec 05: freshness
+    is the age of the feed). ``symbol_exposure`` and ``exposure`` are marked values of what is held plus what
+    working entries would add.
+    """
+
+    now_ns: int
+    phase: Phase
+    safety: SafetyState
+    state: OperatingState
+    instrument: Instrument | None
+    price: Decimal | None
+    base_price: Decimal | None
+    price_ts_ns: int
+    max_age_ns: int
+    equity: Decimal
+    day_open_equity: Decimal
+    cash: Decimal
+    pool_available: Decimal
+    pool_locked: bool
+    exposure: Decimal
+    symbol_exposure: Decimal
+    holding: Decimal
+    holding_working_sells: Decimal
+    open_positions: int
+    has_position: bool
+    working_same_side: bool
+    working_other_side: bool
+    unknown_order: bool
+    entries_today: int
+    orders_last_second: int
+    critical_only: bool = False
+
+
+class RiskLimits(msgspec.Struct, frozen=True):
+    """The limits in force after the operating state's multiplier was applied; printed in every report."""
+
+    exposure_limit: Decimal
+    symbol_weight_limit: Decimal
+    daily_loss_warning: Decimal
+    daily_loss_limit: Decimal
+    max_positions: int
+    max_daily_trades: int
+    multiplier: Decimal
+
+
+GateValues: TypeAlias = Mapping[str, str]

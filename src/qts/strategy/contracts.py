@@ -1,0 +1,143 @@
+"""What a strategy is: a small object that is shown the market and says what it would like (an intent).
+
+It never sends an order: what an intent becomes is decided by state, pool and risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.errors import ContractError
+from qts.market.contracts import Bar, Quote
+from qts.state.contracts import OperatingState
+
+
+class Side(str, Enum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, −1 for SELL."""
+        return 1 if self is Side.BUY else -1
+
+
+class Intent(msgspec.Struct, frozen=True, tag=True):
+    """A wish: buy or sell ``symbol`` with ``confidence`` 0..1.
+
+    ``qty`` None: BUY is sized from the pool's budget, SELL means the strategy's whole holding. ``limit`` None:
+    a market order. ``reason`` is kept with the order and shown to people.
+    Raises :class:`~qts.errors.ContractError` for a confidence outside 0..1 or NaN, qty ≤ 0, limit ≤ 0, a float.
+    """
+
+    symbol: str
+    side: Side
+    confidence: float
+    qty: Decimal | int | None = None
+    limit: Decimal | int | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.side, Side):
+            raise ContractError(f"Intent.side must be Side.BUY or Side.SELL, got {self.side!r}")
+        if not 0.0 <= self.confidence <= 1.0:  # NaN fails the comparison
+            raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
+        for name, value in (("qty", self.qty), ("limit", self.limit)):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Decimal | int):
+                raise ContractError(f"Intent.{name} must be a Decimal or an int, got {value!r}")
+            if not Decimal(value).is_finite() or value <= 0:
+                raise ContractError(f"Intent.{name} must be finite and above 0, got {value!r}")
+
+
+class Signal(msgspec.Struct, frozen=True, tag=True):
+    """An intent on its way to a decision: who wants it, under which decision id, since when.
+
+    The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, side).
+    """
+
+    decision_id: str
+    strategy: str
+    pool: Pool
+    intent: Intent
+    ts_ns: int
+    forced: bool = False
+
+    @property
+    def symbol(self) -> str:
+        return self.intent.symbol
+
+    @property
+    def side(self) -> Side:
+        return self.intent.side
+
+
+class FillView(msgspec.Struct, frozen=True, tag=True):
+    """One of the strategy's own fills, as told to ``on_fill``. Amounts in the instrument's currency."""
+
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    tax: Decimal
+    ts_ns: int
+    order_id: str
+    execution_id: str
+    partial: bool
+
+
+class Context(Protocol):
+    """What a strategy may ask. Everything is a value of the present moment; nothing can be changed here."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    @property
+    def state(self) -> OperatingState: ...
+
+    @property
+    def budget(self) -> Decimal:
+        """Cash of the strategy's pool that is not invested and not reserved."""
+        ...
+
+    def holding(self, symbol: str) -> Decimal:
+        """Quantity this strategy holds (its own fills only)."""
+        ...
+
+    def average_cost(self, symbol: str) -> Decimal | None:
+        """Average price paid for the present holding, without fees; None when flat."""
+        ...
+
+    def working(self, symbol: str) -> bool:
+        """Whether an order of this strategy for ``symbol`` is still open."""
+        ...
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """The contract of every strategy. ``symbols`` empty means: every symbol of the feed.
+
+    Attributes made of numbers, texts, Decimals, enums and the standard containers of those are saved in
+    checkpoints and restored by ``--resume``; anything else must be rebuilt in ``on_start``.
+    """
+
+    name: str
+    pool: Pool
+    symbols: Sequence[str]
+
+    def on_start(self, ctx: Context) -> None: ...
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]: ...
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]: ...
+
+    def on_fill(self, ctx: Context, fill: FillView) -> None: ...
