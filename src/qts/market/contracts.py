@@ -124,6 +124,10 @@ class Calendar(Protocol):
 
     def is_trading_day(self, day: date) -> bool: ...
 
+    def close(self, day: date) -> datetime | None:
+        """The regular close of a trading day; None when the market never closes."""
+        ...
+
     def next_open(self, moment: datetime) -> datetime | None:
         """The next start of continuous trading at or after ``moment``; None when never closed."""
         ...

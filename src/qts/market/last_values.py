@@ -28,18 +28,22 @@ class LastValues:
     def mark(self, symbol: str) -> Decimal | None:
         """The price at which a long holding of ``symbol`` is valued; None when none was ever seen.
 
-        The bid of the newest quote (what a sale would bring); without a book the newest of last trade,
-        snapshot price and bar close.
+        The bid of the newest quote (what a sale would bring); without a book what :meth:`last_trade` gives.
         """
         quote = self.quotes.get(symbol)
         if quote is not None and quote.bid is not None:
             return quote.bid
+        return self.last_trade(symbol)
+
+    def last_trade(self, symbol: str) -> Decimal | None:
+        """The newest of trade price, snapshot price and bar close; None when none was ever seen."""
         best: Decimal | None = None
         best_ts = -1
+        quote = self.quotes.get(symbol)
         if quote is not None and quote.last is not None:
             best, best_ts = quote.last, quote.ts_ns
         tick = self.ticks.get(symbol)
-        if tick is not None and tick.ts_ns > best_ts:
+        if tick is not None and tick.ts_ns >= best_ts:
             best, best_ts = tick.price, tick.ts_ns
         bar = self.bars.get(symbol)
         if bar is not None and bar.ts_ns > best_ts:

@@ -1,0 +1,94 @@
+"""The orders that can still change, in memory, with the questions everybody asks about them.
+
+Final orders stay for a while (``keep_final``), because late fills and duplicates of their news are facts too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from qts.execution.contracts import Order, OrderState
+from qts.money import ZERO
+from qts.strategy.contracts import Side
+
+FINAL_STATES = frozenset(
+    {
+        OrderState.FILLED,
+        OrderState.CANCELLED,
+        OrderState.REJECTED,
+        OrderState.NOT_SENT,
+        OrderState.FILLED_LATE,
+    }
+)
+
+
+class WorkingOrders:
+    """Book of orders of one account; values are replaced, never changed."""
+
+    def __init__(self, keep_final: int = 1_000) -> None:
+        self._open: dict[str, Order] = {}
+        self._final: OrderedDict[str, Order] = OrderedDict()
+        self._keep_final = keep_final
+
+    def put(self, order: Order) -> None:
+        """Insert or replace; a final order moves to the bounded memory of final ones."""
+        key = order.client_order_id
+        if order.state in FINAL_STATES:
+            self._open.pop(key, None)
+            self._final[key] = order
+            self._final.move_to_end(key)
+            while len(self._final) > self._keep_final:
+                self._final.popitem(last=False)
+        else:
+            self._final.pop(key, None)
+            self._open[key] = order
+
+    def get(self, client_order_id: str) -> Order | None:
+        return self._open.get(client_order_id) or self._final.get(client_order_id)
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(tuple(self._open.values()))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def of(self, strategy: str, symbol: str) -> list[Order]:
+        """Open orders of one strategy in one symbol."""
+        return [o for o in self._open.values() if o.strategy == strategy and o.symbol == symbol]
+
+    def entry_value(self, symbol: str | None = None) -> Decimal:
+        """What the open buys would still add, at their limit or decision price (one symbol, or all)."""
+        return sum(
+            (
+                o.remaining * (o.limit or o.decision_price)
+                for o in self._open.values()
+                if o.side is Side.BUY and (symbol is None or o.symbol == symbol)
+            ),
+            ZERO,
+        )
+
+    def entry_symbols(self) -> set[str]:
+        """Symbols with an open buy."""
+        return {o.symbol for o in self._open.values() if o.side is Side.BUY}
+
+    def working_sells(self, strategy: str, symbol: str) -> Decimal:
+        return sum((o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL), ZERO)
+
+    def unknown(self, symbol: str, side: Side) -> bool:
+        """Whether an order of this key has an unknown fate (at most one may exist: spec 09, decision 3)."""
+        return any(
+            o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
+        )
+
+    def export_state(self) -> list[Order]:
+        """Open orders, oldest first, for a checkpoint (final ones are read back from the store)."""
+        return list(self._open.values())
+
+    def import_state(self, orders: Iterable[Order]) -> None:
+        """Replace everything by ``orders``, open and final."""
+        self._open.clear()
+        self._final.clear()
+        for order in orders:
+            self.put(order)

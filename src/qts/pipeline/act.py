@@ -1,0 +1,145 @@
+"""Act: money reserved, intent durable, then the socket; the answer is booked, an unknown one as unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from qts.broker.contracts import Broker
+from qts.db.contracts import DecisionRow, Record
+from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
+from qts.execution.lifecycle import apply_ack
+from qts.execution.working import WorkingOrders
+from qts.ledger.account import Account
+from qts.market.contracts import Instrument
+from qts.pipeline.contracts import Acted, Decision
+from qts.risk.contracts import OrderRequest, Refusal, Refused
+from qts.strategy.contracts import Side
+
+
+class IntentLog(Protocol):
+    """Where an order's intent becomes durable before it is sent."""
+
+    async def write_now(self, records: Sequence[Record]) -> None:
+        """Durable when it returns."""
+        ...
+
+    def write_later(self, record: Record) -> None:
+        """Durable with the next transaction."""
+        ...
+
+
+class Act:
+    """Sends what was approved, once. A send whose answer is unknown is never repeated here (spec 00, 5)."""
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        orders: WorkingOrders,
+        broker: Broker,
+        log: IntentLog,
+        on_sent: Callable[[OrderRequest], None],
+    ) -> None:
+        self._account = account
+        self._orders = orders
+        self._broker = broker
+        self._log = log
+        self._on_sent = on_sent
+
+    async def __call__(self, decision: Decision) -> Acted | Refused:
+        request = decision.approved.request
+        facts = decision.proposal.facts
+        assert facts.instrument is not None  # the gate refuses unknown symbols
+        if not self._reserve(request, facts.instrument, facts.local_day):
+            return Refused(
+                request=request,
+                reason=Refusal.INSUFFICIENT_CAPITAL,
+                detail=f"{request.pool.value} cannot reserve {request.qty} of {request.symbol}",
+                code="GR061",
+            )
+        order = order_of(request, decision.approved.approval_id)
+        self._orders.put(order)
+        await self._log.write_now((decision_row(decision), order))
+        self._on_sent(request)
+        ack = await self._broker.place(decision.approved)
+        self._book(order, ack, facts.now_ns)
+        return Acted(decision=decision, ack=ack)
+
+    def _reserve(self, request: OrderRequest, instrument: Instrument, day: date) -> bool:
+        price = request.limit if request.limit is not None else request.decision_price
+        return self._account.reserve(
+            request.client_order_id,
+            request.strategy,
+            request.pool,
+            request.symbol,
+            request.side,
+            request.qty,
+            price,
+            worst_cost(request.side, request.qty, price, instrument, day),
+        )
+
+    def _book(self, order: Order, ack: OrderAck, now_ns: int) -> None:
+        # A fill may have been booked while the answer was under way; the answer goes onto the newest version.
+        current = self._orders.get(order.client_order_id) or order
+        updated = apply_ack(current, ack, now_ns)
+        self._orders.put(updated)
+        if ack.status is AckStatus.REJECTED:
+            self._account.release(order.client_order_id)
+        self._log.write_later(updated)
+
+
+def worst_cost(side: Side, qty: Decimal, price: Decimal, instrument: Instrument, day: date) -> Decimal:
+    """The most cash a buy can take: amount and fee at its limit; a sale reserves no cash."""
+    if side is not Side.BUY:
+        return Decimal(0)
+    amount = qty * price
+    return amount + instrument.costs.fee(amount, day) + instrument.quantum
+
+
+def order_of(request: OrderRequest, approval_id: str) -> Order:
+    """The order as it stands before it is sent."""
+    return Order(
+        client_order_id=request.client_order_id,
+        decision_id=request.decision_id,
+        approval_id=approval_id,
+        strategy=request.strategy,
+        pool=request.pool,
+        symbol=request.symbol,
+        side=request.side,
+        qty=request.qty,
+        limit=request.limit,
+        decision_price=request.decision_price,
+        state=OrderState.INTENT,
+        filled=Decimal(0),
+        ts_intent_ns=request.ts_ns,
+        ts_update_ns=request.ts_ns,
+        reduce_only=request.reduce_only,
+        forced=request.forced,
+        reason=request.reason,
+    )
+
+
+def decision_row(decision: Decision) -> DecisionRow:
+    """What is needed to explain the decision later: the inputs the gate saw and the limits it used."""
+    approved, proposal = decision.approved, decision.proposal
+    view = msgspec.structs.asdict(proposal.view)
+    view.pop("instrument")
+    inputs = {
+        "confidence": proposal.facts.signal.intent.confidence,
+        "limits": msgspec.structs.asdict(proposal.limits),
+        "view": view,
+    }
+    return DecisionRow(
+        approval_id=approved.approval_id,
+        decision_id=approved.request.decision_id,
+        client_order_id=approved.request.client_order_id,
+        ts_ns=approved.request.ts_ns,
+        expires_ns=approved.expires_ns,
+        config_hash=approved.config_hash,
+        inputs=msgspec.json.encode(inputs).decode(),
+    )

@@ -1,0 +1,28 @@
+"""Settings of the decision path."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+Share = Annotated[Decimal, msgspec.Meta(gt=0, le=1)]
+
+RELOADABLE: frozenset[str] = frozenset({"market_buy_collar"})
+
+
+class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an intent becomes an order."""
+
+    market_buy_collar: Annotated[
+        Decimal,
+        msgspec.Meta(ge=0, le=Decimal("0.30"), description="share of the price; a market buy leaves as a limit this far above it"),
+    ] = Decimal("0.01")
+    forced_exit_retry_s: Annotated[
+        int, msgspec.Meta(ge=1, le=3600, description="seconds between attempts of a forced exit that was refused")
+    ] = 60
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Impossible combinations: none, the two settings are independent."""
+        return []

@@ -1,0 +1,30 @@
+"""Evaluate: is the signal strong enough for the operating state, and does it contradict another?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qts.pipeline.contracts import Candidate, Proposal
+from qts.risk.contracts import Refusal, Refused
+from qts.state.contracts import OperatingState, StateProperties
+from qts.strategy.contracts import Side
+
+
+class Evaluate:
+    """A signal that is too weak for an entry becomes NONE; exits are not asked for confidence (spec 02)."""
+
+    def __init__(self, properties: Mapping[OperatingState, StateProperties]) -> None:
+        self._properties = properties
+
+    def __call__(self, proposal: Proposal) -> Candidate | Refused:
+        signal = proposal.facts.signal
+        if signal.side is Side.BUY:
+            threshold = self._properties[proposal.facts.state].entry_signal_threshold
+            if signal.intent.confidence < threshold:
+                return Refused(
+                    request=proposal.request,
+                    reason=Refusal.BELOW_STATE_THRESHOLD,
+                    detail=f"confidence {signal.intent.confidence:.3f} is below {threshold} "
+                    f"of {proposal.facts.state.value}",
+                )
+        return Candidate(proposal=proposal)

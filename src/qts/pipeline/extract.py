@@ -1,0 +1,54 @@
+"""Extract: what is true at this moment about the signal's symbol, and in which states we are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from qts.clock import Clock
+from qts.market.contracts import Feed, Phase
+from qts.market.last_values import LastValues
+from qts.pipeline.contracts import Facts
+from qts.safety.state import SafetyStateManager
+from qts.state.operating_state import OperatingStateManager
+from qts.strategy.contracts import Side, Signal
+
+
+class Extract:
+    """Reads the last-value table, the calendar and both states; decides nothing."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        feed: Feed,
+        last_values: LastValues,
+        base_prices: Mapping[str, Decimal],
+        safety: SafetyStateManager,
+        state: OperatingStateManager,
+    ) -> None:
+        self._clock = clock
+        self._feed = feed
+        self._last = last_values
+        self._base = base_prices
+        self._safety = safety
+        self._state = state
+
+    def __call__(self, signal: Signal) -> Facts:
+        symbol = signal.symbol
+        instrument = self._feed.instruments.get(symbol)
+        price = self._last.ask_or_last(symbol) if signal.side is Side.BUY else self._last.mark(symbol)
+        now = self._clock.now()
+        return Facts(
+            signal=signal,
+            now_ns=self._clock.time_ns(),
+            instrument=instrument,
+            phase=Phase.CLOSED if instrument is None else instrument.calendar.phase(now),
+            local_day=now.date() if instrument is None else instrument.calendar.local_date(now),
+            price=price,
+            base_price=self._base.get(symbol),
+            price_ts_ns=self._last.feed_ts_ns,
+            max_age_ns=self._feed.max_age_ns,
+            safety=self._safety.current_state,
+            state=self._state.current_state,
+        )

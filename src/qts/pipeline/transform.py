@@ -1,0 +1,152 @@
+"""Transform: from facts to a proposal: limits of the state, the pool's budget, a quantity and a price."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+from qts.capital.contracts import Pool
+from qts.execution.working import WorkingOrders
+from qts.ids import IdSource
+from qts.ledger.account import Account
+from qts.market.contracts import Instrument
+from qts.market.last_values import LastValues
+from qts.money import ONE, ZERO
+from qts.pipeline.config import PipelineConfig
+from qts.pipeline.contracts import Facts, Proposal
+from qts.risk.contracts import AccountView, OrderRequest, RiskLimits
+from qts.risk.gate import RiskGate
+from qts.risk.sizing import qty_for
+from qts.strategy.contracts import Side
+
+
+class DayCounters(Protocol):
+    """Counts of the trading day that limits are measured against; they survive a restart."""
+
+    @property
+    def entries(self) -> int: ...
+
+    @property
+    def open_equity(self) -> Decimal: ...
+
+    def orders_within(self, window_ns: int, now_ns: int) -> int: ...
+
+
+class Transform:
+    """Gathers the account's view and sizes the order; a quantity of 0 is left for risk to refuse."""
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        orders: WorkingOrders,
+        last_values: LastValues,
+        gate: RiskGate,
+        day: DayCounters,
+        locked_pools: Mapping[Pool, str],
+        order_ids: IdSource,
+        config: PipelineConfig,
+    ) -> None:
+        self._account = account
+        self._orders = orders
+        self._last = last_values
+        self._gate = gate
+        self._day = day
+        self._locked = locked_pools
+        self._ids = order_ids
+        self._config = config
+
+    def __call__(self, facts: Facts) -> Proposal:
+        view = self._view(facts)
+        limits = self._gate.limits(facts.state)
+        request = self._request(facts, view, limits)
+        return Proposal(facts=facts, request=request, view=view, limits=limits)
+
+    def _view(self, facts: Facts) -> AccountView:
+        signal, account, orders = facts.signal, self._account, self._orders
+        symbol, mark = signal.symbol, self._last.mark
+        mine = orders.of(signal.strategy, symbol)
+        positions = account.positions()
+        return AccountView(
+            now_ns=facts.now_ns,
+            phase=facts.phase,
+            safety=facts.safety,
+            state=facts.state,
+            instrument=facts.instrument,
+            price=facts.price,
+            base_price=facts.base_price,
+            price_ts_ns=facts.price_ts_ns,
+            max_age_ns=facts.max_age_ns,
+            equity=account.equity(mark),
+            day_open_equity=self._day.open_equity,
+            cash=account.cash,
+            pool_available=account.available(signal.pool),
+            pool_locked=signal.pool in self._locked,
+            exposure=account.exposure(mark) + orders.entry_value(),
+            symbol_exposure=account.symbol_exposure(symbol, mark) + orders.entry_value(symbol),
+            holding=account.holding(signal.strategy, symbol),
+            holding_working_sells=orders.working_sells(signal.strategy, symbol),
+            open_positions=len(positions.keys() | orders.entry_symbols()),
+            has_position=symbol in positions,
+            working_same_side=any(order.side is signal.side for order in mine),
+            working_other_side=any(order.side is not signal.side for order in mine),
+            unknown_order=orders.unknown(symbol, signal.side),
+            entries_today=self._day.entries,
+            orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),
+        )
+
+    def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:
+        signal = facts.signal
+        intent = signal.intent
+        limit = self._limit(facts)
+        return OrderRequest(
+            client_order_id=self._ids.next_id(),
+            decision_id=signal.decision_id,
+            strategy=signal.strategy,
+            pool=signal.pool,
+            symbol=signal.symbol,
+            side=signal.side,
+            qty=self._qty(facts, view, limits, limit),
+            limit=limit,
+            decision_price=facts.price if facts.price is not None else ZERO,
+            ts_ns=facts.now_ns,
+            reduce_only=signal.side is Side.SELL,
+            forced=signal.forced,
+            reason=intent.reason,
+        )
+
+    def _qty(self, facts: Facts, view: AccountView, limits: RiskLimits, limit: Decimal | None) -> Decimal:
+        intent = facts.signal.intent
+        if intent.qty is not None:
+            return Decimal(intent.qty)
+        if intent.side is Side.SELL:
+            return max(view.holding - view.holding_working_sells, ZERO)
+        price = limit if limit is not None else facts.price
+        if price is None or price <= 0 or facts.instrument is None:
+            return ZERO
+        return qty_for(view.pool_available, price, facts.instrument, limits, view)
+
+    def _limit(self, facts: Facts) -> Decimal | None:
+        """A buy never leaves without a limit, so that what it may cost can be reserved to the won."""
+        intent = facts.signal.intent
+        if intent.limit is not None:
+            return Decimal(intent.limit)
+        if intent.side is Side.SELL or facts.instrument is None or facts.price is None or facts.price <= 0:
+            return None
+        return collared(
+            facts.price, facts.base_price, facts.instrument, self._config.market_buy_collar, facts.local_day
+        )
+
+
+def collared(
+    price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date
+) -> Decimal:
+    """The highest grid price not above ``price`` × (1 + ``collar``) and inside the day's band."""
+    limit = instrument.ticks.round_down(price * (ONE + collar), day)
+    # A grid coarser than the collar would round below the touch and never trade.
+    limit = max(limit, instrument.ticks.round_up(price, day))
+    band = instrument.ticks.band(base, day) if base is not None else None
+    return limit if band is None else min(limit, band[1])
+
