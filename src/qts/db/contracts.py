@@ -12,48 +12,24 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from qts.capital.contracts import Pool, Transfer
+from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
+from qts.ledger.contracts import LedgerRow, PoolRow, PositionRow
 from qts.strategy.contracts import Side
 
-
-class LedgerRow(msgspec.Struct, frozen=True):
-    """One applied fill; append-only, unique by (broker, execution_id). ``amount`` = qty × price."""
-
-    broker: str
-    execution_id: str
-    ts_ns: int
-    symbol: str
-    side: Side
-    qty: Decimal
-    price: Decimal
-    amount: Decimal
-    fee: Decimal
-    tax: Decimal
-    realized_pnl: Decimal
-    strategy: str
-    pool: Pool
-    order_id: str
-
-
-class PositionRow(msgspec.Struct, frozen=True):
-    """The holding of one strategy in one symbol after the batch's fills (signed quantity, cost without fees)."""
-
-    strategy: str
-    pool: Pool
-    symbol: str
-    qty: Decimal
-    cost: Decimal
-    ts_ns: int
-
-
-class PoolRow(msgspec.Struct, frozen=True):
-    """Cash of a pool and what it has earned (realised, fees and taxes in) after the batch."""
-
-    pool: Pool
-    cash: Decimal
-    realized_pnl: Decimal
-    ts_ns: int
+__all__ = [
+    "DecisionRow",
+    "EquityRow",
+    "LedgerRow",
+    "PoolRow",
+    "PositionRow",
+    "Record",
+    "RefusalRow",
+    "RunRow",
+    "SafetyRow",
+    "StateRow",
+    "Store",
+]
 
 
 class StateRow(msgspec.Struct, frozen=True):

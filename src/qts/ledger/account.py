@@ -1,0 +1,457 @@
+"""The book of record in memory: cash by pool, holdings by strategy, reservations by order. No I/O, no clock.
+
+Everything is derived from applied fills and transfers; each counts once. A true fill is never refused: what it
+broke is reported in its :class:`~qts.ledger.contracts.FillEffect`. Fees and taxes are realised costs at once, so at
+every moment and to the last digit: Σ pools = cash + holdings valued = opening + realised + unrealised.
+
+Memory: the keys of all fills of the run stay (a fill may be repeated at any time); the store's unique index is the
+last word behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from decimal import ROUND_CEILING, Decimal
+from typing import Any, TypeAlias
+
+from qts.capital.contracts import CapitalPool, Pool, Transfer
+from qts.errors import ContractError, StateError, StorageError
+from qts.execution.contracts import Fill
+from qts.ledger.contracts import FillEffect, LedgerRow, PoolRow, PositionRow, Reservation, TransferOutcome
+from qts.ledger.holding import Holding, fill_key
+from qts.money import ZERO, is_multiple, split
+from qts.strategy.contracts import Side
+
+Mark: TypeAlias = Callable[[str], Decimal | None]
+"""The price at which a symbol is valued; None when unknown."""
+
+EXPORT_VERSION = 1
+
+
+class Account:
+    """One account in one currency.
+
+    ``opening`` is divided among the pools by ``split`` (weights; a missing pool has 0) in whole quanta, the rest
+    goes to ``remainder`` (spec 09, trap 14). Raises ContractError when it cannot be divided or ``quantum`` is not
+    above 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        opening: Decimal,
+        quantum: Decimal,
+        split: Mapping[Pool, Decimal],
+        remainder: Pool = Pool.PORTFOLIO,
+    ) -> None:
+        if not quantum > 0:
+            raise ContractError(f"the quantum of a currency must be above 0, got {quantum}")
+        self.opening = opening
+        self.quantum = quantum
+        self.initial: Mapping[Pool, Decimal] = _initial(opening, split, quantum, remainder)
+        self._cash = dict(self.initial)
+        self._realized = dict.fromkeys(Pool, ZERO)
+        self._reserved = dict.fromkeys(Pool, ZERO)
+        self._pool_ts = dict.fromkeys(Pool, 0)
+        self._pool_of: dict[str, Pool] = {}
+        self._holdings: dict[tuple[str, str], Holding] = {}
+        self._reservations: dict[str, Reservation] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._transfers: set[str] = set()
+        self.fees_total = ZERO
+        self.taxes_total = ZERO
+
+    # -- reservations ------------------------------------------------------------------------------------------
+
+    def reserve(
+        self,
+        order_id: str,
+        strategy: str,
+        pool: Pool,
+        symbol: str,
+        side: Side,
+        qty: Decimal,
+        price: Decimal,
+        cost: Decimal,
+    ) -> bool:
+        """Hold back what an order may take; False (and nothing changed) when that much is not there.
+
+        BUY holds ``cost`` of the pool's cash: the most it can take, amount and fees; ``price`` only has to be a
+        price. SELL holds ``qty`` of the strategy's own holding and looks at neither. Raises StateError when the
+        order already holds a reservation, ContractError for values that make none.
+        """
+        if order_id in self._reservations:
+            raise StateError(f"order {order_id} already holds a reservation; release it first")
+        buys = side is Side.BUY
+        amounts = (qty, price, cost) if buys else (qty,)
+        if not all(amount.is_finite() and amount > 0 for amount in amounts):
+            raise ContractError(f"order {order_id}: nothing to reserve for qty {qty}, price {price}, cost {cost}")
+        cash = cost if buys else ZERO
+        if buys:
+            if cash > self.available(pool):
+                return False
+        elif qty > self.holding(strategy, symbol) - self.reserved_qty(strategy, symbol):
+            return False
+        self._bind(strategy, pool)
+        self._reservations[order_id] = Reservation(order_id, strategy, pool, symbol, side, qty, cost, qty, cash)
+        self._reserved[pool] += cash
+        return True
+
+    def release(self, order_id: str) -> bool:
+        """Give back what an order still holds: True the first time, False when it holds nothing (any more).
+
+        Filled quantities give back their share themselves; call this when an order becomes final.
+        """
+        reservation = self._reservations.pop(order_id, None)
+        if reservation is None:
+            return False
+        self._reserved[reservation.pool] -= reservation.cash
+        return True
+
+    @property
+    def open_reservations(self) -> tuple[Reservation, ...]:
+        return tuple(self._reservations.values())
+
+    def reserved(self, pool: Pool) -> Decimal:
+        """Cash of the pool held back by open orders."""
+        return self._reserved[pool]
+
+    def reserved_qty(self, strategy: str, symbol: str) -> Decimal:
+        """Quantity of the strategy's holding held back by its open sales."""
+        held = (
+            r.left
+            for r in self._reservations.values()
+            if r.side is Side.SELL and r.strategy == strategy and r.symbol == symbol
+        )
+        return sum(held, ZERO)
+
+    def available(self, pool: Pool) -> Decimal:
+        """Cash of the pool that is not reserved; below zero only after a fill that cost more than was reserved."""
+        return self._cash[pool] - self._reserved[pool]
+
+    # -- facts -------------------------------------------------------------------------------------------------
+
+    def apply_fill(self, fill: Fill, *, strategy: str, pool: Pool) -> FillEffect | None:
+        """Book one execution; None when (broker, execution_id) was booked before, whatever else it says.
+
+        Raises ContractError, before anything changes, for a quantity or price that is not finite and above 0, a fee
+        or tax that is not finite, or a strategy that belongs to another pool.
+        """
+        key = (fill.broker, fill.execution_id)
+        if key in self._seen:
+            return None
+        _check(fill)
+        self._bind(strategy, pool)
+        self._seen.add(key)
+        overfilled = self._consume(fill)
+        holding = self._holding(strategy, fill.symbol)
+        held, realized_before = holding.qty, holding.realized
+        signed = fill.qty if fill.side is Side.BUY else -fill.qty
+        late = holding.apply(fill_key(fill.ts_ns, *key), signed, fill.price)
+        gross = holding.realized - realized_before
+        net = gross - fill.fee - fill.tax
+        self._book(pool, -(signed * fill.price) - fill.fee - fill.tax, net, fill)
+        return FillEffect(
+            ledger=_ledger_row(fill, strategy, pool, net),
+            position=PositionRow(strategy, pool, fill.symbol, holding.qty, holding.cost, holding.ts_ns),
+            pool=self.pool_row(pool),
+            realized=net,
+            gross=gross,
+            closing=held * signed < 0,
+            partial=not fill.last,
+            oversold=holding.qty < 0,
+            overfilled=overfilled,
+            overdrawn=self.available(pool) < 0,
+            late=late,
+        )
+
+    def transfer(self, transfer: Transfer) -> TransferOutcome:
+        """Move cash between pools, wholly or not at all, each id once.
+
+        Raises ContractError for an amount that is not a whole number of quanta above 0, or a source that is the
+        target.
+        """
+        amount = transfer.amount
+        if transfer.source is transfer.target:
+            raise ContractError(
+                f"transfer {transfer.transfer_id}: source and target are both {transfer.source.value}"
+            )
+        if not (amount.is_finite() and amount > 0 and is_multiple(amount, self.quantum)):
+            raise ContractError(
+                f"transfer {transfer.transfer_id}: amount must be a multiple of {self.quantum} above 0, got {amount}"
+            )
+        if transfer.transfer_id in self._transfers:
+            return TransferOutcome.SEEN_BEFORE
+        if amount > self.available(transfer.source):
+            return TransferOutcome.EXCEEDS_AVAILABLE
+        self._move(transfer)
+        return TransferOutcome.APPLIED
+
+    # -- questions ---------------------------------------------------------------------------------------------
+
+    def holding(self, strategy: str, symbol: str) -> Decimal:
+        """Signed quantity of the strategy's own fills."""
+        held = self._holdings.get((strategy, symbol))
+        return held.qty if held is not None else ZERO
+
+    def average_cost(self, strategy: str, symbol: str) -> Decimal | None:
+        """Average price of the strategy's holding, without fees; None when flat."""
+        held = self._holdings.get((strategy, symbol))
+        return held.average_cost if held is not None else None
+
+    def position(self, symbol: str) -> Decimal:
+        """Signed quantity over all strategies."""
+        return sum((h.qty for (_, s), h in self._holdings.items() if s == symbol), ZERO)
+
+    def positions(self) -> dict[str, Decimal]:
+        """Signed quantity by symbol, flat symbols left out."""
+        total: dict[str, Decimal] = {}
+        for (_, symbol), held in self._holdings.items():
+            if held.qty:
+                total[symbol] = total.get(symbol, ZERO) + held.qty
+        return {symbol: qty for symbol, qty in total.items() if qty}
+
+    @property
+    def cash(self) -> Decimal:
+        """Cash of all pools, reserved or not."""
+        return sum(self._cash.values(), ZERO)
+
+    def equity(self, mark: Mark) -> Decimal:
+        """Cash plus holdings valued; a holding without a mark counts at cost (see :meth:`unmarked`)."""
+        return self.cash + sum((h.value(mark(s)) for (_, s), h in self._holdings.items() if h.qty), ZERO)
+
+    def exposure(self, mark: Mark) -> Decimal:
+        """Marked value of all holdings, each by its size (a short holding counts like a long one)."""
+        return sum((abs(h.value(mark(s))) for (_, s), h in self._holdings.items() if h.qty), ZERO)
+
+    def symbol_exposure(self, symbol: str, mark: Mark) -> Decimal:
+        """Like :meth:`exposure`, of one symbol."""
+        price = mark(symbol)
+        return sum((abs(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol), ZERO)
+
+    def unmarked(self, mark: Mark) -> tuple[str, ...]:
+        """Symbols held that have no mark and are therefore valued at cost."""
+        return tuple(sorted({s for (_, s), h in self._holdings.items() if h.qty and mark(s) is None}))
+
+    @property
+    def realized_by_pool(self) -> dict[Pool, Decimal]:
+        """Realised result by pool, fees and taxes in."""
+        return dict(self._realized)
+
+    @property
+    def fills_applied(self) -> int:
+        return len(self._seen)
+
+    @property
+    def transfers_applied(self) -> int:
+        return len(self._transfers)
+
+    def pool(self, pool: Pool, mark: Mark, target: Decimal = ZERO) -> CapitalPool:
+        """A snapshot of one pool; ``target`` is its share of equity by rule (0..1)."""
+        return self._snapshot(pool, mark, target, self.equity(mark))
+
+    def pools(self, mark: Mark, targets: Mapping[Pool, Decimal]) -> dict[Pool, CapitalPool]:
+        """Snapshots of all pools; a pool missing in ``targets`` has target 0."""
+        equity = self.equity(mark)
+        return {pool: self._snapshot(pool, mark, targets.get(pool, ZERO), equity) for pool in Pool}
+
+    def pool_row(self, pool: Pool) -> PoolRow:
+        """The pool as it is stored."""
+        return PoolRow(pool, self._cash[pool], self._realized[pool], self._pool_ts[pool])
+
+    def pool_rows(self) -> tuple[PoolRow, ...]:
+        return tuple(self.pool_row(pool) for pool in Pool)
+
+    def position_rows(self) -> tuple[PositionRow, ...]:
+        """Every holding there ever was, flat ones too."""
+        return tuple(
+            PositionRow(strategy, self._pool_of[strategy], symbol, h.qty, h.cost, h.ts_ns)
+            for (strategy, symbol), h in self._holdings.items()
+        )
+
+    # -- checkpoints -------------------------------------------------------------------------------------------
+
+    def export_state(self) -> dict[str, Any]:
+        """What the stored rows do not already say: reservations, and totals to check the rows against.
+
+        Plain dicts, lists, texts and ints; Decimals as text.
+        """
+        return {
+            "version": EXPORT_VERSION,
+            "opening": str(self.opening),
+            "fills": len(self._seen),
+            "transfers": len(self._transfers),
+            "cash": {pool.value: str(amount) for pool, amount in self._cash.items()},
+            "realized": {pool.value: str(amount) for pool, amount in self._realized.items()},
+            "reservations": [
+                [
+                    r.order_id,
+                    r.strategy,
+                    r.pool.value,
+                    r.symbol,
+                    r.side.value,
+                    *map(str, (r.qty, r.cost, r.left, r.cash)),
+                ]
+                for r in self._reservations.values()
+            ],
+        }
+
+    def import_state(
+        self, state: Mapping[str, Any], *, ledger: Iterable[LedgerRow], transfers: Iterable[Transfer] = ()
+    ) -> None:
+        """Become what :meth:`export_state` saw, from the rows stored up to that moment (Store.ledger, .transfers).
+
+        Only on an account that has done nothing yet, else StateError. Raises StorageError when rows and totals
+        disagree: the store was damaged or belongs to another checkpoint.
+        """
+        if self._seen or self._transfers or self._reservations:
+            raise StateError("only a fresh account can take over a stored state")
+        if state.get("version") != EXPORT_VERSION or state.get("opening") != str(self.opening):
+            raise StorageError(
+                f"the stored account (version {state.get('version')!r}, opening {state.get('opening')!r}) does not "
+                f"fit version {EXPORT_VERSION}, opening {self.opening}; resume with the configuration of that run"
+            )
+        for transfer in transfers:
+            self._move(transfer)
+        for row in ledger:
+            self._replay(row)
+        for order_id, strategy, pool, symbol, side, *amounts in state["reservations"]:
+            self._restore(order_id, strategy, Pool(pool), symbol, Side(side), [Decimal(a) for a in amounts])
+        self._check_against(state)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _bind(self, strategy: str, pool: Pool) -> None:
+        bound = self._pool_of.setdefault(strategy, pool)
+        if bound is not pool:
+            raise ContractError(f"strategy {strategy!r} belongs to pool {bound.value}, not {pool.value}")
+
+    def _holding(self, strategy: str, symbol: str) -> Holding:
+        held = self._holdings.get((strategy, symbol))
+        if held is None:
+            held = self._holdings[strategy, symbol] = Holding(self.quantum)
+        return held
+
+    def _consume(self, fill: Fill) -> bool:
+        """Give back the filled share of the order's reservation; True when it had less left than was filled."""
+        reservation = self._reservations.get(fill.client_order_id)
+        if reservation is None:
+            return False
+        left = reservation.left - fill.qty
+        if left <= 0:
+            self.release(fill.client_order_id)
+            return left < 0
+        cash = ZERO
+        if reservation.side is Side.BUY:
+            share = reservation.cost * left / reservation.qty
+            cash = (share / self.quantum).to_integral_value(rounding=ROUND_CEILING) * self.quantum
+            cash = min(cash, reservation.cash)
+        r = reservation
+        self._reserved[r.pool] -= r.cash - cash
+        self._reservations[r.order_id] = Reservation(
+            r.order_id, r.strategy, r.pool, r.symbol, r.side, r.qty, r.cost, left, cash
+        )
+        return False
+
+    def _book(self, pool: Pool, cash: Decimal, realized: Decimal, fill: Fill | LedgerRow) -> None:
+        self._cash[pool] += cash
+        self._realized[pool] += realized
+        self._pool_ts[pool] = max(self._pool_ts[pool], fill.ts_ns)
+        self.fees_total += fill.fee
+        self.taxes_total += fill.tax
+
+    def _move(self, transfer: Transfer) -> None:
+        self._transfers.add(transfer.transfer_id)
+        self._cash[transfer.source] -= transfer.amount
+        self._cash[transfer.target] += transfer.amount
+        for pool in (transfer.source, transfer.target):
+            self._pool_ts[pool] = max(self._pool_ts[pool], transfer.ts_ns)
+
+    def _snapshot(self, pool: Pool, mark: Mark, target: Decimal, equity: Decimal) -> CapitalPool:
+        invested = cost = ZERO
+        for (strategy, symbol), held in self._holdings.items():
+            if held.qty and self._pool_of[strategy] is pool:
+                invested += held.value(mark(symbol))
+                cost += held.cost
+        total = self._cash[pool] + invested
+        return CapitalPool(
+            pool_id=pool,
+            total=total,
+            available=self.available(pool),
+            invested=invested,
+            reserved=self._reserved[pool],
+            realized_pnl=self._realized[pool],
+            unrealized_pnl=invested - cost,
+            accumulated_profit=self._realized[pool],
+            allocation_pct=total / equity if equity > 0 else ZERO,
+            target_allocation_pct=target,
+        )
+
+    def _replay(self, row: LedgerRow) -> None:
+        self._bind(row.strategy, row.pool)
+        self._seen.add((row.broker, row.execution_id))
+        signed = row.qty if row.side is Side.BUY else -row.qty
+        key = fill_key(row.ts_ns, row.broker, row.execution_id)
+        self._holding(row.strategy, row.symbol).apply(key, signed, row.price)
+        self._book(row.pool, -(signed * row.price) - row.fee - row.tax, row.realized_pnl, row)
+
+    def _restore(
+        self, order_id: str, strategy: str, pool: Pool, symbol: str, side: Side, amounts: list[Decimal]
+    ) -> None:
+        self._bind(strategy, pool)
+        reservation = Reservation(order_id, strategy, pool, symbol, side, *amounts)
+        self._reservations[order_id] = reservation
+        self._reserved[pool] += reservation.cash
+
+    def _check_against(self, state: Mapping[str, Any]) -> None:
+        """The rows must give the totals of the checkpoint, and the holdings the results the rows claim."""
+        for name, now, then in (
+            ("fills", len(self._seen), state["fills"]),
+            ("transfers", len(self._transfers), state["transfers"]),
+            *((f"cash of {p.value}", self._cash[p], Decimal(state["cash"][p.value])) for p in Pool),
+            *((f"result of {p.value}", self._realized[p], Decimal(state["realized"][p.value])) for p in Pool),
+            ("result of all", self._recomputed_result(), sum(self._realized.values(), ZERO)),
+        ):
+            if now != then:
+                raise StorageError(
+                    f"the stored rows give {name} = {now}, the checkpoint says {then}; "
+                    "the store is damaged, restore it from a backup or start a new run"
+                )
+
+    def _recomputed_result(self) -> Decimal:
+        gross = sum((h.realized for h in self._holdings.values()), ZERO)
+        return gross - self.fees_total - self.taxes_total
+
+
+def _initial(
+    opening: Decimal, weights: Mapping[Pool, Decimal], quantum: Decimal, remainder: Pool
+) -> dict[Pool, Decimal]:
+    return split(opening, {pool: weights.get(pool, ZERO) for pool in Pool}, quantum, remainder)
+
+
+def _check(fill: Fill) -> None:
+    for name, value in (("qty", fill.qty), ("price", fill.price)):
+        if not (value.is_finite() and value > 0):
+            raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")
+    for name, value in (("fee", fill.fee), ("tax", fill.tax)):
+        if not value.is_finite():
+            raise ContractError(f"fill {fill.execution_id}: {name} must be finite, got {value}")
+
+
+def _ledger_row(fill: Fill, strategy: str, pool: Pool, net: Decimal) -> LedgerRow:
+    return LedgerRow(
+        fill.broker,
+        fill.execution_id,
+        fill.ts_ns,
+        fill.symbol,
+        fill.side,
+        fill.qty,
+        fill.price,
+        fill.qty * fill.price,
+        fill.fee,
+        fill.tax,
+        net,
+        strategy,
+        pool,
+        fill.client_order_id,
+    )

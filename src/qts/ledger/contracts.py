@@ -1,0 +1,111 @@
+"""What the book of record gives out: the rows of one applied fill, reservations, the answer to a transfer.
+
+The three row types are written by the store as they are; :mod:`qts.db.contracts` names them again for its users.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.strategy.contracts import Side
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """One applied fill; append-only, unique by (broker, execution_id). ``amount`` = qty × price.
+
+    ``realized_pnl`` is what this fill changed in the realised result of its pool, fee and tax in. The sum over
+    all rows of a pool is the pool's realised result.
+    """
+
+    broker: str
+    execution_id: str
+    ts_ns: int
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    tax: Decimal
+    realized_pnl: Decimal
+    strategy: str
+    pool: Pool
+    order_id: str
+
+
+class PositionRow(msgspec.Struct, frozen=True):
+    """The holding of one strategy in one symbol after the batch's fills (signed quantity, cost without fees).
+
+    ``cost`` has the sign of ``qty``. ``ts_ns`` is the time of the newest fill of the holding.
+    """
+
+    strategy: str
+    pool: Pool
+    symbol: str
+    qty: Decimal
+    cost: Decimal
+    ts_ns: int
+
+
+class PoolRow(msgspec.Struct, frozen=True):
+    """Cash of a pool and what it has earned (realised, fees and taxes in) after the batch."""
+
+    pool: Pool
+    cash: Decimal
+    realized_pnl: Decimal
+    ts_ns: int
+
+
+class FillEffect(msgspec.Struct, frozen=True):
+    """What one applied fill did.
+
+    ``realized`` is net of fee and tax; ``gross`` is the trade's own result against average cost (0 for a fill
+    that only opens). ``partial``: the order has something left to fill. Nothing true is refused, so three flags
+    report what should not have happened: ``oversold`` (the holding is below zero after it), ``overfilled``
+    (more than the order's reservation had left), ``overdrawn`` (the pool's available cash is below zero).
+    ``late``: an earlier fill than the newest one of its holding; the later ones were valued again, and the
+    difference is in this row.
+    """
+
+    ledger: LedgerRow
+    position: PositionRow
+    pool: PoolRow
+    realized: Decimal
+    gross: Decimal
+    closing: bool
+    partial: bool
+    oversold: bool
+    overfilled: bool
+    overdrawn: bool
+    late: bool
+
+    @property
+    def records(self) -> tuple[LedgerRow, PositionRow, PoolRow]:
+        """The rows that belong into one transaction."""
+        return (self.ledger, self.position, self.pool)
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """What an open order still holds back: ``cash`` of the pool (BUY) or ``qty`` of the holding (SELL)."""
+
+    order_id: str
+    strategy: str
+    pool: Pool
+    symbol: str
+    side: Side
+    qty: Decimal
+    cost: Decimal
+    left: Decimal
+    cash: Decimal
+
+
+class TransferOutcome(str, Enum):
+    """The answer to a transfer; only APPLIED changed anything."""
+
+    APPLIED = "APPLIED"
+    SEEN_BEFORE = "SEEN_BEFORE"
+    EXCEEDS_AVAILABLE = "EXCEEDS_AVAILABLE"

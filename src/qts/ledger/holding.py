@@ -1,0 +1,112 @@
+"""One strategy's holding in one symbol: quantity, cost and realised result, the same for every order of arrival.
+
+Average cost depends on the order of fills, and fills may arrive late. So the fills are kept in *their* order
+(time, broker, execution id) with the totals after each; a late one is put in its place and the totals behind it are
+made again. What comes out depends on the set of fills alone (spec 09, invariant 5).
+
+Cost is signed like the quantity, so one formula serves long and short:
+``realised = change of cost − signed quantity × price``. The cost of what is sold is whole quanta of the currency,
+taken from an average kept a million times finer, so that neither the sums nor the average drift.
+
+A holding keeps every fill of the run (about 700 bytes each): a late fill may be older than any bound.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final, NamedTuple, TypeAlias
+
+from qts.money import ZERO
+
+FillKey: TypeAlias = tuple[int, str, int, str]
+"""(time ns, broker, length of the execution id, execution id): counted ids sort by their number."""
+
+_FINER: Final = Decimal("0.000001")
+
+
+class Step(NamedTuple):
+    """A fill and the holding's totals after it. ``basis`` is the cost before rounding to the quantum."""
+
+    key: FillKey
+    signed: Decimal
+    price: Decimal
+    qty: Decimal
+    cost: Decimal
+    basis: Decimal
+    realized: Decimal
+
+
+def fill_key(ts_ns: int, broker: str, execution_id: str) -> FillKey:
+    """The place of a fill among the fills of its holding."""
+    return (ts_ns, broker, len(execution_id), execution_id)
+
+
+class Holding:
+    """The fills of one (strategy, symbol) and what they add up to."""
+
+    __slots__ = ("_grain", "_quantum", "_steps", "cost", "qty", "realized", "ts_ns")
+
+    def __init__(self, quantum: Decimal) -> None:
+        self._quantum = quantum
+        self._grain = quantum * _FINER
+        self._steps: list[Step] = []
+        self.qty = ZERO
+        self.cost = ZERO
+        self.realized = ZERO
+        self.ts_ns = 0
+
+    @property
+    def average_cost(self) -> Decimal | None:
+        """Average price paid (or received, when short) for what is held, without fees; None when flat."""
+        return self._steps[-1].basis / self.qty if self.qty else None
+
+    def value(self, mark: Decimal | None) -> Decimal:
+        """Worth at ``mark``; at cost when there is no mark."""
+        return self.qty * mark if mark is not None else self.cost
+
+    def apply(self, key: FillKey, signed: Decimal, price: Decimal) -> bool:
+        """Put a fill of ``signed`` quantity in its place; True when it was a late one."""
+        steps = self._steps
+        late = bool(steps) and key < steps[-1].key
+        if late:
+            self._insert(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO))
+        else:
+            steps.append(self._after(steps[-1] if steps else None, key, signed, price))
+        last = steps[-1]
+        self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
+        return late
+
+    def _insert(self, step: Step) -> None:
+        """Insert in order and make every total from there on again."""
+        steps = self._steps
+        insort(steps, step, key=_key_of)
+        at = next(i for i in range(len(steps) - 1, -1, -1) if steps[i] is step)
+        before = steps[at - 1] if at else None
+        for i in range(at, len(steps)):
+            before = steps[i] = self._after(before, steps[i].key, steps[i].signed, steps[i].price)
+
+    def _after(self, before: Step | None, key: FillKey, signed: Decimal, price: Decimal) -> Step:
+        flow = signed * price
+        if before is None:
+            return Step(key, signed, price, signed, flow, flow, ZERO)
+        _, _, _, held, held_cost, held_basis, realized = before
+        qty = held + signed
+        if not held or (held > 0) is (signed > 0):
+            cost, basis = held_cost + flow, held_basis + flow
+        elif not qty:
+            cost = basis = ZERO
+        elif (qty > 0) is not (held > 0):
+            cost = basis = qty * price
+        else:
+            basis = _rounded(held_basis * qty / held, self._grain)
+            cost = _rounded(basis, self._quantum)
+        return Step(key, signed, price, qty, cost, basis, realized + cost - held_cost - flow)
+
+
+def _key_of(step: Step) -> FillKey:
+    return step.key
+
+
+def _rounded(value: Decimal, step: Decimal) -> Decimal:
+    return (value / step).to_integral_value(rounding=ROUND_HALF_EVEN) * step
