@@ -1,0 +1,420 @@
+"""The safety manager: one place that knows whether we may trade, and why (spec 02).
+
+It classifies what it is told (code → cause), asks the table, remembers, persists, and tells its listeners.
+It does no trading and reads time only from its clock. Rising never waits for anything; falling is written to
+the store before it counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from qts.clock import NS_PER_S, Clock, SystemClock
+from qts.errors import StorageError
+from qts.safety.audit import audit_history
+from qts.safety.codes import BROKER_FAILURES, CodeEntry, lookup
+from qts.safety.config import SafetyConfig
+from qts.safety.contracts import (
+    CodeKind,
+    SafetyAudit,
+    SafetyCause,
+    SafetyChange,
+    SafetyListener,
+    SafetySnapshot,
+    SafetyState,
+    SafetyStore,
+    StandingCause,
+)
+from qts.safety.table import AnswerKind, answer
+
+_MINUTE_NS: Final = 60 * NS_PER_S
+_MAX_CAUSES: Final = 256
+_REPEAT_SAVE_NS: Final = _MINUTE_NS
+"""A repeated cause is only counted; its count and time reach the store at most once a minute."""
+
+Checks: TypeAlias = bool | Mapping[str, bool | None]
+"""Conditions of a recovery: one verdict, or named ones that must all be True. None and missing are not True."""
+
+__all__ = ["Checks", "SafetyChange", "SafetySnapshot", "SafetyState", "SafetyStateManager"]
+
+
+class SafetyStateManager:
+    """Holds the safety state. Works with nothing given; then it forgets at exit and reads the system clock.
+
+    With a ``store`` it continues where the last process ended: LOCKDOWN survives a restart. Raises
+    :class:`~qts.errors.StorageError` when the stored state cannot be read, and from every change that cannot
+    be stored (a rise is in force all the same, a fall is not).
+    """
+
+    def __init__(
+        self,
+        config: SafetyConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        store: SafetyStore | None = None,
+    ) -> None:
+        self._config = config if config is not None else SafetyConfig()
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._store = store
+        self._listeners: list[SafetyListener] = []
+        self._listener_failures = 0
+        self._state = SafetyState.NORMAL
+        self._since_ns = self._clock.time_ns()
+        self._causes: dict[str, StandingCause] = {}
+        self._broker_row = 0
+        self._broker_times: deque[int] = deque(maxlen=self._config.broker_failure_limit)
+        self._seq = 0
+        self._saved_ns = 0
+        self._counters: dict[str, int] = {}
+        self._history: deque[SafetyChange] = deque(maxlen=self._config.history_limit)
+        if store is not None and (saved := store.load()) is not None:
+            self.restore_state(saved)
+
+    # what is true now
+
+    @property
+    def current_state(self) -> SafetyState:
+        return self._state
+
+    @property
+    def is_trading_allowed(self) -> bool:
+        """NORMAL and WARNING; in FAIL and LOCKDOWN only cancels and liquidations go."""
+        return self._state.allows_entries
+
+    @property
+    def is_lockdown(self) -> bool:
+        return self._state is SafetyState.LOCKDOWN
+
+    @property
+    def history(self) -> tuple[SafetyChange, ...]:
+        """The recorded changes, oldest first (the newest ``history_limit`` of them)."""
+        return tuple(self._history)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """``NORMAL>WARNING`` … changes, ``anomalies``, ``guardrails``, ``fail_safes``, ``recoveries_refused``,
+        ``listener_failures``."""
+        return {**self._counters, "listener_failures": self._listener_failures}
+
+    @property
+    def config(self) -> SafetyConfig:
+        return self._config
+
+    def snapshot(self) -> SafetySnapshot:
+        """Why safety is what it is and what would change it. Applies nothing; call :meth:`tick` for that."""
+        now = self._clock.time_ns()
+        return SafetySnapshot(
+            state=self._state,
+            since_ns=self._since_ns,
+            as_of_ns=now,
+            is_trading_allowed=self.is_trading_allowed,
+            is_lockdown=self.is_lockdown,
+            causes=tuple(self._causes.values()),
+            clears_at_ns=self._clears_at_ns() if self._state is SafetyState.WARNING else None,
+            broker_failures_in_row=self._broker_row,
+            broker_failures_in_window=self._broker_in_window(now),
+            next_step=_NEXT_STEP[self._state],
+            last_change=self._history[-1] if self._history else None,
+            counters=self.counters,
+        )
+
+    def audit(self) -> SafetyAudit:
+        """Invariant 13 of spec 09 over the history: rises are free, falls only by rule."""
+        return audit_history(self.history, self._state)
+
+    # what happens to it
+
+    def apply_anomaly(self, code: str, detail: str = "") -> SafetyChange:
+        """Something looks wrong (ANnnn). Unlisted codes are judged by their prefix."""
+        return self._apply(code, CodeKind.ANOMALY, detail)
+
+    def apply_guardrail(self, code: str, detail: str = "") -> SafetyChange:
+        """A limit was touched (GRnnn). Unlisted codes are judged by their prefix."""
+        return self._apply(code, CodeKind.GUARDRAIL, detail)
+
+    def apply_fail_safe(self, code: str, detail: str = "") -> SafetyChange:
+        """Something is broken (FSnnn). The catalogue says which few only warn or lock down at once."""
+        return self._apply(code, CodeKind.FAIL_SAFE, detail)
+
+    def apply_code(self, code: str, detail: str = "") -> SafetyChange:
+        """Any code, its family taken from the catalogue or the prefix."""
+        return self._apply(code, lookup(code).kind, detail)
+
+    def broker_succeeded(self) -> None:
+        """The broker answered: failures are no longer "in a row" (those of the last minutes still count)."""
+        if self._broker_row:
+            self._broker_row = 0
+            self._save(None)
+
+    def tick(self) -> SafetyChange | None:
+        """Let time act: ends WARNING once every cause has stayed away for the clear time (≥, not >)."""
+        if self._state is not SafetyState.WARNING or self._clock.time_ns() < self._clears_at_ns():
+            return None
+        reason = f"no cause for {self._config.warning_clear_minutes:g} minutes (was: {', '.join(self._causes)})"
+        return self._answer(SafetyCause.CLEARED, "", reason)
+
+    def request_recovery(
+        self,
+        *,
+        operator_approved: bool = False,
+        operator_id: str | None = None,
+        reason: str | None = None,
+        checks: Checks | Callable[[], Checks] | None = None,
+    ) -> SafetyChange:
+        """Ask for NORMAL. The answer says whether it was given and why; a refusal changes nothing.
+
+        WARNING: only when the clear time has passed. FAIL: when ``checks`` hold, or, with no checks given, when
+        an operator vouches with name and reason; unknown checks never count as passed. LOCKDOWN: only with
+        ``operator_approved``, ``operator_id`` and ``reason``, and no failing check.
+        """
+        cleared = self.tick()
+        if cleared is not None:
+            return cleared
+        named = operator_approved is True and bool((operator_id or "").strip()) and bool((reason or "").strip())
+        verdict, missing = _judge(checks() if callable(checks) else checks)
+        actor = (operator_id or "").strip() or "rule"
+        return self._answer(
+            _recovery_cause(self._state, named, verdict),
+            "",
+            _recovery_reason(self._state, named, operator_approved, missing, reason),
+            actor=actor,
+        )
+
+    def add_listener(self, listener: SafetyListener) -> Callable[[], None]:
+        """Call ``listener`` after every change of state; the returned function ends that.
+
+        A listener that raises is counted (``listener_failures``) and never stops safety or the others.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    # survival
+
+    def export_state(self) -> dict[str, Any]:
+        """Everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
+        plain: dict[str, Any] = msgspec.to_builtins(self._saved(tuple(self._history)))
+        return plain
+
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`. Raises StorageError when ``state`` is not such a dictionary."""
+        try:
+            saved = msgspec.convert(dict(state), _Saved)
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"the stored safety state cannot be read: {error}; restore it from a backup"
+            ) from None
+        self._state = saved.state
+        self._since_ns = saved.since_ns
+        self._causes = {cause.code: cause for cause in saved.causes}
+        self._broker_row = saved.broker_row
+        self._broker_times = deque(saved.broker_times, maxlen=self._config.broker_failure_limit)
+        self._seq = saved.seq
+        self._counters = dict(saved.counters)
+        self._history = deque(saved.history, maxlen=self._config.history_limit)
+
+    # how it decides
+
+    def _apply(self, code: str, told: CodeKind, detail: str) -> SafetyChange:
+        entry = lookup(code)
+        self.tick()
+        now = self._clock.time_ns()
+        self._count(_COUNTER[told])
+        cause = self._classify(entry, told, now)
+        repeated = cause is SafetyCause.FAIL_SAFE and self._stands(code)
+        if repeated:
+            cause = SafetyCause.FAIL_SAFE_REPEATED
+        fatal = cause in (SafetyCause.FAIL_SAFE, SafetyCause.FAIL_SAFE_REPEATED, SafetyCause.HALT)
+        standing = self._remember(code, fatal, detail, now)
+        what = f"{code} {entry.meaning}" + (f": {detail}" if detail else "")
+        return self._answer(cause, code, what, count=standing.count)
+
+    def _classify(self, entry: CodeEntry, told: CodeKind, now: int) -> SafetyCause:
+        if entry.code in BROKER_FAILURES:
+            return self._broker_failure(now)
+        if entry.target is SafetyState.LOCKDOWN:
+            return SafetyCause.HALT
+        told_worse = told is CodeKind.FAIL_SAFE and entry.kind is not CodeKind.FAIL_SAFE
+        if entry.target is SafetyState.FAIL or told_worse:
+            return SafetyCause.FAIL_SAFE
+        return SafetyCause.WARN
+
+    def _broker_failure(self, now: int) -> SafetyCause:
+        self._broker_row += 1
+        self._broker_times.append(now)
+        limit = self._config.broker_failure_limit
+        too_many = self._broker_row >= limit or self._broker_in_window(now) >= limit
+        return SafetyCause.HALT if too_many else SafetyCause.WARN
+
+    def _broker_in_window(self, now: int) -> int:
+        window = round(self._config.broker_failure_window_minutes * _MINUTE_NS)
+        return sum(1 for ts in self._broker_times if now - ts <= window)
+
+    def _stands(self, code: str) -> bool:
+        cause = self._causes.get(code)
+        return cause is not None and cause.fatal
+
+    def _remember(self, code: str, fatal: bool, detail: str, now: int) -> StandingCause:
+        old = self._causes.get(code)
+        if old is None and len(self._causes) >= _MAX_CAUSES:
+            del self._causes[min(self._causes.values(), key=_forgettable).code]
+        standing = StandingCause(
+            code=code,
+            fatal=fatal or (old is not None and old.fatal),
+            count=1 if old is None else old.count + 1,
+            first_ns=now if old is None else old.first_ns,
+            last_ns=now,
+            detail=detail[:200],
+        )
+        self._causes[code] = standing
+        return standing
+
+    def _clears_at_ns(self) -> int:
+        newest = max((cause.last_ns for cause in self._causes.values()), default=self._since_ns)
+        return newest + round(self._config.warning_clear_minutes * _MINUTE_NS)
+
+    def _answer(
+        self, cause: SafetyCause, code: str, what: str, *, actor: str = "rule", count: int = 0
+    ) -> SafetyChange:
+        said = answer(self._state, cause)
+        change = SafetyChange(
+            from_state=self._state,
+            to_state=said.to_state,
+            cause=cause,
+            code=code,
+            reason=f"{said.why}: {what}" if what else said.why,
+            ts_ns=self._clock.time_ns(),
+            actor=actor,
+            count=count,
+        )
+        if said.kind is AnswerKind.REFUSE:
+            self._count("recoveries_refused")
+        if said.kind is AnswerKind.MOVE:
+            return self._move(change)
+        if code in BROKER_FAILURES or change.ts_ns - self._saved_ns >= _REPEAT_SAVE_NS:
+            self._save(None)
+        return change
+
+    def _move(self, change: SafetyChange) -> SafetyChange:
+        before = self.export_state() if change.to_state.severity < change.from_state.severity else None
+        self._seq += 1
+        recorded = msgspec.structs.replace(change, seq=self._seq)
+        self._state = recorded.to_state
+        self._since_ns = recorded.ts_ns
+        self._history.append(recorded)
+        self._count(f"{recorded.from_state.value}>{recorded.to_state.value}")
+        if recorded.to_state is SafetyState.NORMAL:
+            self._forget(recorded.from_state)
+        try:
+            self._save(recorded)
+        except StorageError:
+            if before is not None:
+                self.restore_state(before)  # a fall that is not on disk did not happen
+            else:
+                self._tell(recorded)  # a rise is in force even when the disk is not
+            raise
+        self._tell(recorded)
+        return recorded
+
+    def _forget(self, fallen_from: SafetyState) -> None:
+        self._causes.clear()
+        if fallen_from is not SafetyState.WARNING:
+            self._broker_row = 0
+            self._broker_times.clear()
+
+    def _count(self, name: str) -> None:
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    def _tell(self, change: SafetyChange) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(change)
+            except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep safety from the others
+                self._listener_failures += 1
+
+    def _save(self, record: SafetyChange | None) -> None:
+        self._saved_ns = self._clock.time_ns()
+        if self._store is None:
+            return
+        snapshot = msgspec.to_builtins(self._saved(()))
+        del snapshot["history"]
+        self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
+
+    def _saved(self, history: tuple[SafetyChange, ...]) -> _Saved:
+        return _Saved(
+            state=self._state,
+            since_ns=self._since_ns,
+            causes=tuple(self._causes.values()),
+            broker_row=self._broker_row,
+            broker_times=tuple(self._broker_times),
+            seq=self._seq,
+            counters=dict(self._counters),
+            history=history,
+        )
+
+
+class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a restart needs."""
+
+    state: SafetyState
+    since_ns: int
+    causes: tuple[StandingCause, ...]
+    broker_row: int
+    broker_times: tuple[int, ...]
+    seq: int
+    counters: dict[str, int]
+    history: tuple[SafetyChange, ...] = ()
+
+
+_COUNTER: Final = {
+    CodeKind.ANOMALY: "anomalies",
+    CodeKind.GUARDRAIL: "guardrails",
+    CodeKind.FAIL_SAFE: "fail_safes",
+}
+
+_NEXT_STEP: Final = {
+    SafetyState.NORMAL: "nothing to do",
+    SafetyState.WARNING: "nothing to do: it ends once no cause comes back for the clear time",
+    SafetyState.FAIL: "remove the cause, reconcile, request recovery; a second, different fail-safe locks down",
+    SafetyState.LOCKDOWN: "find and remove the cause, check the account at the broker, then release it by name",
+}
+
+
+def _forgettable(cause: StandingCause) -> tuple[bool, int]:
+    """Warnings before fail-safes, the one not seen for longest first."""
+    return cause.fatal, cause.last_ns
+
+
+def _judge(checks: Checks | None) -> tuple[bool | None, str]:
+    """(verdict, names of what is missing); None when nothing was checked."""
+    if checks is None:
+        return None, "no checks were given"
+    if isinstance(checks, bool):
+        return checks, "" if checks else "the checks failed"
+    if not checks:
+        return None, "no checks were given"
+    failing = [name for name, ok in checks.items() if ok is not True]
+    return not failing, f"failing or unknown: {', '.join(failing)}" if failing else ""
+
+
+def _recovery_cause(state: SafetyState, named: bool, verdict: bool | None) -> SafetyCause:
+    if verdict is False:
+        return SafetyCause.RECOVERY_UNFIT
+    if named:
+        return SafetyCause.RECOVERY_APPROVED
+    if verdict is True:
+        return SafetyCause.RECOVERY
+    return SafetyCause.RECOVERY_UNFIT
+
+
+def _recovery_reason(state: SafetyState, named: bool, approved: bool, missing: str, reason: str | None) -> str:
+    parts = [(reason or "").strip()]
+    if state in (SafetyState.FAIL, SafetyState.LOCKDOWN):
+        if approved and not named:
+            parts.append("an approval needs operator_id and reason")
+        if missing and not (named and missing.startswith("no checks")):
+            parts.append(missing)
+    return "; ".join(part for part in parts if part)
