@@ -178,7 +178,7 @@ class Account:
             )
         if not (amount.is_finite() and amount > 0 and is_multiple(amount, self.quantum)):
             raise ContractError(
-                f"transfer {transfer.transfer_id}: amount must be a multiple of {self.quantum} above 0, got {amount}"
+                f"transfer {transfer.transfer_id}: amount must be whole units of {self.quantum}, got {amount}"
             )
         if transfer.transfer_id in self._transfers:
             return TransferOutcome.SEEN_BEFORE

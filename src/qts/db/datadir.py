@@ -1,0 +1,82 @@
+"""The directory of one run: its files, and the lock that keeps a second instance out (spec 09, PR-19)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+from weakref import WeakSet
+
+from qts.errors import StateError, StorageError
+
+LOCK_NAME: Final = "lock"
+DATABASE_NAME: Final = "qts.sqlite"
+
+
+class DataDir:
+    """A run's directory, made when missing and held until :meth:`close` or the end of the process.
+
+    Raises StateError naming the other process when it is held already, StorageError when it cannot be made or
+    written. The lock is the kernel's (flock): a killed process leaves none behind.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock: int | None = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageError(
+                f"{self.path}: cannot use it as a data directory ({error.strerror}); "
+                "give one this user can write to with --data-dir"
+            ) from error
+        try:
+            self._take(self._lock)
+        except BaseException:
+            self.close()
+            raise
+        _held.add(self)
+
+    @property
+    def database(self) -> Path:
+        """The embedded store."""
+        return self.path / DATABASE_NAME
+
+    def close(self) -> None:
+        """Let go of the directory; may be called twice."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def __enter__(self) -> DataDir:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StateError(
+                f"{self.path}: in use by the process with pid {holder}; stop that one or give another --data-dir"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+
+
+_held: WeakSet[DataDir] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    # A forked worker that outlives a killed parent must not keep the directory locked.
+    for held in list(_held):
+        held.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

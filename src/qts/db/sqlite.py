@@ -1,0 +1,327 @@
+"""The embedded store: one SQLite file in WAL mode (spec 03).
+
+A batch is one transaction. NORMAL survives kill -9 of the process and is for replay; FULL also survives a loss of
+power and is for paper and live. With ``off_loop`` every statement runs on one writer thread and is awaited; without
+it the statements run at once and the coroutines never suspend, so that a kernel on the virtual clock can drive them
+with ``send(None)``.
+
+How a checkpoint is remembered: append-only tables by their last row number, rows that change by an image of how
+they stood, taken at the first change after it. Rewinding deletes the former and puts back the latter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+
+from qts.capital.contracts import Transfer
+from qts.db import tables
+from qts.db.contracts import (
+    DecisionRow,
+    EquityRow,
+    LedgerRow,
+    PoolRow,
+    PositionRow,
+    Record,
+    RefusalRow,
+    RunRow,
+    SafetyRow,
+    StateRow,
+)
+from qts.db.migrate import migrate, migrations
+from qts.errors import ContractError, StateError, StorageError
+from qts.execution.contracts import Order
+
+Durability = Literal["FULL", "NORMAL"]
+
+_BUSY_S: Final = 5.0
+_WAL_PAGES: Final = 4_000
+"""Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_MARKS: Final = tuple(table.name for table in tables.APPEND_ONLY)
+_SQL_CHECKPOINT: Final = (
+    f"INSERT OR REPLACE INTO checkpoint (id, data, {', '.join(_MARKS)}) "  # noqa: S608 - names of our own tables
+    f"VALUES (1, ?, {', '.join('?' * len(_MARKS))})"
+)
+_SQL_MARKS: Final = f"SELECT {', '.join(_MARKS)} FROM checkpoint"  # noqa: S608 - names of our own tables
+_SQL_IMAGE: Final = "INSERT INTO before_image (table_name, key, image) VALUES (?, ?, ?)"
+_INSERT: Final = {record: table.insert for record, table in tables.BY_RECORD.items()}
+_INSERT_LEG: Final = tables.TRANSFERS.insert
+_SELECT_ONE: Final = {table.name: table.select_one for table in tables.REPLACED}
+
+_ADVICE: Final = (
+    ("full", "free space on the disk, then resume the run"),
+    ("locked", "another process is writing to it; stop that one first"),
+    ("busy", "another process is writing to it; stop that one first"),
+    ("readonly", "give this user the right to write to the file and its directory"),
+    ("unable to open", "the directory must exist and this user must be able to write to it"),
+    ("malformed", "the file is damaged; restore it from a backup or start with a new data directory"),
+    ("not a database", "the file is something else; give another data directory or move it away"),
+    ("disk i/o", "the disk fails or was removed; check it, then resume the run"),
+)
+
+
+class SqliteStore:
+    """The book of record of one run in the file ``path``; one writer at a time.
+
+    Every method raises StorageError with what to do when the file cannot be written or read, is damaged, has a
+    schema this version did not make, or when a row breaks a rule of the schema.
+    """
+
+    def __init__(self, path: Path | str, *, durability: Durability, off_loop: bool = False) -> None:
+        self._path = Path(path)
+        if durability not in ("FULL", "NORMAL"):
+            raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
+        self._numbers: dict[str, int] = {}
+        self._imaged: set[tuple[str, str]] = set()
+        self._connection = self._open(durability)
+        self._writer = ThreadPoolExecutor(1, "qts-store") if off_loop else None
+
+    # -- the run -----------------------------------------------------------------------------------------------
+
+    async def open_run(self, run: RunRow) -> None:
+        """Write down the run the file belongs to; the same run again changes nothing, another is a StateError."""
+        await self._do(self._open_run, run)
+
+    async def run(self) -> RunRow | None:
+        rows = await self._do(self._read, tables.RUNS)
+        return rows[0] if rows else None
+
+    async def finish_run(self, result: str) -> None:
+        """Mark the run finished. Raises StateError when none was opened."""
+        await self._do(self._finish_run, result)
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+        """Write all of it in one transaction, and nothing of it when anything is refused."""
+        await self._do(self._commit, records, checkpoint)
+
+    async def checkpoint(self) -> bytes | None:
+        """The newest checkpoint; None when there is none."""
+        return await self._do(self._checkpoint)
+
+    async def rewind_to_checkpoint(self) -> None:
+        """Put back exactly what stood at the newest checkpoint; without one, nothing of the run."""
+        await self._do(self._rewind)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    async def ledger(self) -> Sequence[LedgerRow]:
+        """In the order of booking."""
+        return await self._do(self._read, tables.LEDGER)
+
+    async def orders(self) -> Sequence[Order]:
+        """By client order id."""
+        return await self._do(self._read, tables.ORDERS)
+
+    async def positions(self) -> Sequence[PositionRow]:
+        """By strategy and symbol, flat ones too."""
+        return await self._do(self._read, tables.POSITIONS)
+
+    async def pools(self) -> Sequence[PoolRow]:
+        return await self._do(self._read, tables.POOLS)
+
+    async def transfers(self) -> Sequence[Transfer]:
+        return await self._do(self._read_transfers)
+
+    async def state_history(self) -> Sequence[StateRow]:
+        return await self._do(self._read, tables.STATES)
+
+    async def safety_history(self) -> Sequence[SafetyRow]:
+        return await self._do(self._read, tables.SAFETY)
+
+    async def equity_curve(self) -> Sequence[EquityRow]:
+        return await self._do(self._read, tables.EQUITY)
+
+    async def refusals(self) -> Sequence[RefusalRow]:
+        return await self._do(self._read, tables.REFUSALS)
+
+    async def decisions(self) -> Sequence[DecisionRow]:
+        return await self._do(self._read, tables.DECISIONS)
+
+    async def close(self) -> None:
+        """Close the file; what was committed is safe without it. May be called twice."""
+        await self._do(self._connection.close)
+        if self._writer is not None:
+            self._writer.shutdown(wait=False)
+            self._writer = None
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    async def _do(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._writer is None:
+            return work(*args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, lambda: work(*args, **kwargs))
+
+    def _open(self, durability: Durability) -> sqlite3.Connection:
+        with self._explained("open"):
+            # The one writer thread takes over after construction, so the check of threads is ours.
+            connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            with self._explained("open"):
+                self._prepare(connection, durability)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection, durability: Durability) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {durability}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        migrate(connection, migrations(), str(self._path))
+        self._load_marks(connection)
+
+    def _load_marks(self, connection: sqlite3.Connection) -> None:
+        """What the writer keeps in memory: last row numbers and which rows have an image already."""
+        for name in _MARKS:
+            (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608
+            self._numbers[name] = last
+        self._imaged = set(connection.execute("SELECT table_name, key FROM before_image"))
+
+    def _open_run(self, run: RunRow) -> None:
+        with self._transaction("open the run"):
+            rows = self._connection.execute(tables.RUNS.select).fetchall()
+            if not rows:
+                self._connection.execute(tables.RUNS.insert, tables.RUNS.encode(run))
+            elif rows[0][0] != run.run_id:
+                raise StateError(
+                    f"{self._path} belongs to run {rows[0][0]}, not {run.run_id}; give another data directory"
+                )
+
+    def _finish_run(self, result: str) -> None:
+        with self._transaction("finish the run"):
+            changed = self._connection.execute("UPDATE runs SET finished = 1, result = ?", (result,)).rowcount
+            if changed != 1:
+                raise StateError(f"{self._path} has no run to finish; open one first")
+
+    def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
+        numbers = self._numbers.copy()
+        imaged: tuple[tuple[str, str], ...] = ()
+        try:
+            with self._transaction("commit"):
+                if checkpoint is None:
+                    imaged = self._image(records)
+                self._write(records)
+                if checkpoint is not None:
+                    self._mark(checkpoint)
+        except BaseException:
+            self._numbers = numbers
+            raise
+        if checkpoint is not None:
+            self._imaged.clear()
+        else:
+            self._imaged.update(imaged)
+
+    def _write(self, records: Sequence[Record]) -> None:
+        execute, numbers = self._connection.execute, self._numbers
+        transfers: list[Transfer] = []
+        for record in records:
+            kind = type(record)
+            table = tables.BY_RECORD.get(kind)
+            if table is None:
+                raise ContractError(f"a store cannot write a {kind.__name__}")
+            if isinstance(record, Transfer):
+                transfers.append(record)
+            elif table.key:
+                execute(_INSERT[kind], table.encode(record))
+            else:
+                number = numbers[table.name] = numbers[table.name] + 1
+                execute(_INSERT[kind], (number, *table.encode(record)))
+        for transfer in transfers:  # behind the pools, because the schema looks whether the source is below zero
+            for leg in tables.transfer_legs(transfer):
+                number = numbers["capital_transfers"] = numbers["capital_transfers"] + 1
+                execute(_INSERT_LEG, (number, *leg))
+
+    def _image(self, records: Sequence[Record]) -> tuple[tuple[str, str], ...]:
+        """Keep how the rows of ``records`` stand now, unless that was done since the checkpoint; their keys."""
+        done: dict[tuple[str, str], None] = {}
+        for record in records:
+            table = tables.BY_RECORD.get(type(record))
+            if table is None or not table.key:
+                continue
+            values = table.encode(record)[: len(table.key)]
+            key = (table.name, json.dumps(values))
+            if key in self._imaged or key in done:
+                continue
+            row = self._connection.execute(_SELECT_ONE[table.name], values).fetchone()
+            self._connection.execute(_SQL_IMAGE, (*key, None if row is None else json.dumps(row)))
+            done[key] = None
+        return tuple(done)
+
+    def _mark(self, checkpoint: bytes) -> None:
+        self._connection.execute(_SQL_CHECKPOINT, (checkpoint, *(self._numbers[name] for name in _MARKS)))
+        if self._imaged:
+            self._connection.execute("DELETE FROM before_image")
+
+    def _checkpoint(self) -> bytes | None:
+        with self._explained("read the checkpoint"):
+            row = self._connection.execute("SELECT data FROM checkpoint").fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _rewind(self) -> None:
+        with self._transaction("rewind"):
+            marks = self._connection.execute(_SQL_MARKS).fetchone() or (0,) * len(_MARKS)
+            for name, mark in zip(_MARKS, marks, strict=True):
+                self._connection.execute(f"DELETE FROM {name} WHERE id > ?", (mark,))  # noqa: S608 - our own table
+            for table in tables.REPLACED:
+                self._put_back(table)
+            self._connection.execute("DELETE FROM before_image")
+        self._load_marks(self._connection)
+
+    def _put_back(self, table: tables.Table) -> None:
+        images = self._connection.execute(
+            "SELECT key, image FROM before_image WHERE table_name = ?", (table.name,)
+        ).fetchall()
+        for key, image in images:
+            if image is None:
+                self._connection.execute(table.delete_one, json.loads(key))
+            else:
+                self._connection.execute(table.insert, json.loads(image))
+
+    def _read(self, table: tables.Table) -> list[Any]:
+        with self._explained(f"read {table.name}"):
+            return [table.decode(row) for row in self._connection.execute(table.select)]
+
+    def _read_transfers(self) -> list[Transfer]:
+        with self._explained("read capital_transfers"):
+            return tables.transfers_from(self._connection.execute(tables.TRANSFERS.select))
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[None]:
+        """BEGIN … COMMIT, or ROLLBACK whatever was raised, and the connection is clean for the next one."""
+        with self._explained(what):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._path}: cannot {what}: {error}; {_advice(error)}") from error
+
+
+def _advice(error: sqlite3.Error) -> str:
+    text = str(error).lower()
+    if isinstance(error, sqlite3.IntegrityError):
+        return "nothing of the batch was written; the row breaks a rule of the schema, which is a defect: report it"
+    return next((advice for word, advice in _ADVICE if word in text), "nothing of it was written; see the message")

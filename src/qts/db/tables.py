@@ -1,0 +1,309 @@
+"""How each record becomes a row of its table and back. One entry per record type; the SQL is made from it.
+
+Decimals are stored as text and read back as the same digits, times as integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from qts.capital.contracts import Pool, Transfer
+from qts.db.contracts import (
+    DecisionRow,
+    EquityRow,
+    LedgerRow,
+    PoolRow,
+    PositionRow,
+    RefusalRow,
+    RunRow,
+    SafetyRow,
+    StateRow,
+)
+from qts.execution.contracts import Order, OrderState
+from qts.strategy.contracts import Side
+
+Values: TypeAlias = tuple[Any, ...]
+
+
+class Table(NamedTuple):
+    """A table, the columns a record fills, and the two directions.
+
+    ``key`` empty: append-only, rows numbered in ``id``. Otherwise: rows are replaced by these leading columns.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    encode: Callable[[Any], Values]
+    decode: Callable[[Any], Any]
+
+    @property
+    def insert(self) -> str:
+        """SQL that writes one row: ``id`` first for append-only tables, an upsert for the others."""
+        columns = self.columns if self.key else ("id", *self.columns)
+        sql = f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        if not self.key:
+            return sql
+        updates = ", ".join(f"{c} = excluded.{c}" for c in self.columns if c not in self.key)
+        return f"{sql} ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {updates}"
+
+    @property
+    def select(self) -> str:
+        """SQL that reads every row in a fixed order."""
+        order = ", ".join(self.key) if self.key else "id"
+        return f"SELECT {', '.join(self.columns)} FROM {self.name} ORDER BY {order}"  # noqa: S608
+
+    @property
+    def select_one(self) -> str:
+        where = " AND ".join(f"{c} = ?" for c in self.key)
+        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {where}"  # noqa: S608
+
+    @property
+    def delete_one(self) -> str:
+        return f"DELETE FROM {self.name} WHERE {' AND '.join(f'{c} = ?' for c in self.key)}"  # noqa: S608
+
+
+def transfer_legs(transfer: Transfer) -> tuple[Values, Values]:
+    """The two rows of a transfer: out of the source, into the target, the same digits."""
+    t, amount = transfer, f"{transfer.amount:f}"
+    return (
+        (t.transfer_id, 1, 2, t.ts_ns, t.source.value, f"-{amount}", t.rule, t.reason),
+        (t.transfer_id, 2, 1, t.ts_ns, t.target.value, amount, t.rule, t.reason),
+    )
+
+
+def transfers_from(rows: Iterable[Sequence[Any]]) -> list[Transfer]:
+    """Transfers from their legs, which stand one behind the other."""
+    legs = list(rows)
+    return [
+        Transfer(out[0], out[3], Pool(out[4]), Pool(into[4]), Decimal(into[5]), out[6], out[7])
+        for out, into in zip(legs[::2], legs[1::2], strict=True)
+    ]
+
+
+def _ledger(r: LedgerRow) -> Values:
+    return (
+        r.ts_ns,
+        r.symbol,
+        r.side.value,
+        str(r.qty),
+        str(r.price),
+        str(r.amount),
+        str(r.fee),
+        str(r.tax),
+        str(r.realized_pnl),
+        r.strategy,
+        r.pool.value,
+        r.order_id,
+        r.execution_id,
+        r.broker,
+    )
+
+
+def _ledger_row(v: Sequence[Any]) -> LedgerRow:
+    qty, price, amount, fee, tax, realized = map(Decimal, v[3:9])
+    return LedgerRow(
+        v[13], v[12], v[0], v[1], Side(v[2]), qty, price, amount, fee, tax, realized, v[9], Pool(v[10]), v[11]
+    )
+
+
+def _position(r: PositionRow) -> Values:
+    return (r.strategy, r.symbol, r.pool.value, str(r.qty), str(r.cost), r.ts_ns)
+
+
+def _position_row(v: Sequence[Any]) -> PositionRow:
+    return PositionRow(v[0], Pool(v[2]), v[1], Decimal(v[3]), Decimal(v[4]), v[5])
+
+
+def _pool(r: PoolRow) -> Values:
+    return (r.pool.value, str(r.cash), str(r.realized_pnl), r.ts_ns)
+
+
+def _pool_row(v: Sequence[Any]) -> PoolRow:
+    return PoolRow(Pool(v[0]), Decimal(v[1]), Decimal(v[2]), v[3])
+
+
+def _state(r: StateRow) -> Values:
+    return (r.seq, r.ts_ns, r.from_state, r.to_state, r.reason, r.meta)
+
+
+def _safety(r: SafetyRow) -> Values:
+    return (r.seq, r.ts_ns, r.from_state, r.to_state, r.code, r.actor, r.reason)
+
+
+def _equity(r: EquityRow) -> Values:
+    amounts = (str(r.equity), str(r.cash), str(r.scalp), str(r.swing), str(r.portfolio))
+    return (r.ts_ns, *amounts, r.state, r.safety)
+
+
+def _equity_row(v: Sequence[Any]) -> EquityRow:
+    equity, cash, scalp, swing, portfolio = map(Decimal, v[1:6])
+    return EquityRow(v[0], equity, cash, scalp, swing, portfolio, v[6], v[7])
+
+
+def _refusal(r: RefusalRow) -> Values:
+    return (r.decision_id, r.ts_ns, r.strategy, r.symbol, r.side.value, r.reason, r.detail)
+
+
+def _refusal_row(v: Sequence[Any]) -> RefusalRow:
+    return RefusalRow(v[0], v[1], v[2], v[3], Side(v[4]), v[5], v[6])
+
+
+def _decision(r: DecisionRow) -> Values:
+    return (r.approval_id, r.decision_id, r.client_order_id, r.ts_ns, r.expires_ns, r.config_hash, r.inputs)
+
+
+def _order(r: Order) -> Values:
+    return (
+        r.client_order_id,
+        r.decision_id,
+        r.approval_id,
+        r.strategy,
+        r.pool.value,
+        r.symbol,
+        r.side.value,
+        str(r.qty),
+        None if r.limit is None else str(r.limit),
+        str(r.decision_price),
+        r.state.value,
+        str(r.filled),
+        r.ts_intent_ns,
+        r.ts_update_ns,
+        r.broker_order_id,
+        int(r.reduce_only),
+        int(r.forced),
+        r.reason,
+        r.note,
+    )
+
+
+def _order_of(v: Sequence[Any]) -> Order:
+    return Order(
+        client_order_id=v[0],
+        decision_id=v[1],
+        approval_id=v[2],
+        strategy=v[3],
+        pool=Pool(v[4]),
+        symbol=v[5],
+        side=Side(v[6]),
+        qty=Decimal(v[7]),
+        limit=None if v[8] is None else Decimal(v[8]),
+        decision_price=Decimal(v[9]),
+        state=OrderState(v[10]),
+        filled=Decimal(v[11]),
+        ts_intent_ns=v[12],
+        ts_update_ns=v[13],
+        broker_order_id=v[14],
+        reduce_only=bool(v[15]),
+        forced=bool(v[16]),
+        reason=v[17],
+        note=v[18],
+    )
+
+
+def _run(r: RunRow) -> Values:
+    return (r.run_id, r.command, r.seed, r.source_id, r.config_hash, r.started_at, int(r.finished), r.result)
+
+
+def _run_row(v: Sequence[Any]) -> RunRow:
+    return RunRow(v[0], v[1], v[2], v[3], v[4], v[5], bool(v[6]), v[7])
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+LEDGER: Final = Table(
+    "t_ledger",
+    _columns(
+        "timestamp symbol side qty price amount fee tax realized_pnl strategy_tag pool order_id execution_id broker"
+    ),
+    (),
+    _ledger,
+    _ledger_row,
+)
+POSITIONS: Final = Table(
+    "positions",
+    _columns("strategy symbol pool qty cost updated_at"),
+    ("strategy", "symbol"),
+    _position,
+    _position_row,
+)
+POOLS: Final = Table("capital_pools", _columns("pool cash realized_pnl updated_at"), ("pool",), _pool, _pool_row)
+TRANSFERS: Final = Table(
+    "capital_transfers",
+    _columns("transfer_id leg other_leg timestamp pool amount rule reason"),
+    (),
+    transfer_legs,
+    transfers_from,
+)
+STATES: Final = Table(
+    "state_history",
+    _columns("seq timestamp from_state to_state reason meta"),
+    (),
+    _state,
+    lambda v: StateRow(*v),
+)
+SAFETY: Final = Table(
+    "safety_history",
+    _columns("seq timestamp from_state to_state code actor reason"),
+    (),
+    _safety,
+    lambda v: SafetyRow(*v),
+)
+EQUITY: Final = Table(
+    "equity_curve",
+    _columns("timestamp equity cash scalp swing portfolio state safety"),
+    (),
+    _equity,
+    _equity_row,
+)
+REFUSALS: Final = Table(
+    "refusals",
+    _columns("decision_id timestamp strategy symbol side reason detail"),
+    (),
+    _refusal,
+    _refusal_row,
+)
+DECISIONS: Final = Table(
+    "decisions",
+    _columns("approval_id decision_id client_order_id timestamp expires_at config_hash inputs"),
+    (),
+    _decision,
+    lambda v: DecisionRow(*v),
+)
+ORDERS: Final = Table(
+    "orders",
+    _columns(
+        "client_order_id decision_id approval_id strategy pool symbol side qty price decision_price state filled"
+        " created_at updated_at broker_order_id reduce_only forced reason note"
+    ),
+    ("client_order_id",),
+    _order,
+    _order_of,
+)
+RUNS: Final = Table(
+    "runs",
+    _columns("run_id command seed source_id config_hash started_at finished result"),
+    ("run_id",),
+    _run,
+    _run_row,
+)
+
+APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY)
+REPLACED: Final = (POSITIONS, POOLS, ORDERS)
+
+BY_RECORD: Final[dict[type, Table]] = {
+    LedgerRow: LEDGER,
+    PositionRow: POSITIONS,
+    PoolRow: POOLS,
+    StateRow: STATES,
+    SafetyRow: SAFETY,
+    EquityRow: EQUITY,
+    RefusalRow: REFUSALS,
+    DecisionRow: DECISIONS,
+    Order: ORDERS,
+    Transfer: TRANSFERS,
+}
