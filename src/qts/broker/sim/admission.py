@@ -1,0 +1,58 @@
+"""What the exchange checks before it takes an order; the first misfit is the reason of the rejection (spec krx).
+
+An answer of "" means: nothing speaks against it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from qts.broker.sim.desk import Desk
+from qts.market.contracts import Instrument
+from qts.money import ZERO, is_multiple
+from qts.risk.contracts import OrderRequest
+from qts.strategy.contracts import Side
+
+
+def misfit(request: OrderRequest, desk: Desk, now_ns: int, held: Decimal, base: Decimal | None) -> str:
+    """Quantity, price, session and holding, in this order. ``base`` None: the daily band is not known."""
+    instrument = desk.instrument
+    return (
+        _quantity(request.qty, instrument.lot)
+        or _price(request.limit, instrument, desk.times.day(now_ns), base)
+        or _session(desk, now_ns)
+        or (uncovered(request.qty, desk, held) if request.side is Side.SELL else "")
+    )
+
+
+def uncovered(qty: Decimal, desk: Desk, held: Decimal) -> str:
+    """Long only: what is sold must be held and not already offered by another working sell."""
+    offered = sum((order.remaining for order in desk.orders if not order.is_buy), ZERO)
+    if qty <= held - offered:
+        return ""
+    return f"selling {qty} but holding {held}, of which {offered} already offered"
+
+
+def _quantity(qty: Decimal, lot: Decimal) -> str:
+    if not qty.is_finite() or qty <= 0 or not is_multiple(qty, lot):
+        return f"quantity {qty} is not a positive multiple of the lot {lot}"
+    return ""
+
+
+def _price(limit: Decimal | None, instrument: Instrument, day: date, base: Decimal | None) -> str:
+    if limit is None:
+        return ""
+    if not limit.is_finite() or limit <= 0:
+        return f"limit {limit} is not a finite price above 0"
+    if not instrument.ticks.is_valid(limit, day):
+        return f"limit {limit} is off the tick grid (step {instrument.ticks.tick(limit, day)})"
+    band = None if base is None else instrument.ticks.band(base, day)
+    if band is not None and not band[0] <= limit <= band[1]:
+        return f"limit {limit} is outside the daily band {band[0]}..{band[1]} around {base}"
+    return ""
+
+
+def _session(desk: Desk, now_ns: int) -> str:
+    phase = desk.times.phase(now_ns)
+    return "" if phase.takes_orders else f"the market is {phase.value}"

@@ -1,0 +1,54 @@
+"""The base price of the daily band: each symbol's last price of an earlier local date (spec krx).
+
+Two closes are kept per symbol, so that a close of today, once known, does not hide yesterday's.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+_Close: TypeAlias = tuple[date, Decimal]
+
+
+class BasePrices:
+    __slots__ = ("_closes", "_exported")
+
+    def __init__(self) -> None:
+        self._closes: dict[str, tuple[_Close, _Close | None]] = {}
+        self._exported: list[Any] | None = None
+
+    def note(self, symbol: str, day: date, price: Decimal) -> None:
+        """``price`` is the newest known of ``day``; anything older than what is known is left out."""
+        known = self._closes.get(symbol)
+        if known is None or known[0][0] < day:
+            self._closes[symbol] = ((day, price), known[0] if known else None)
+        elif known[0][0] == day and known[0][1] != price:
+            self._closes[symbol] = ((day, price), known[1])
+        else:
+            return
+        self._exported = None
+
+    def base(self, symbol: str, day: date) -> Decimal | None:
+        """The last price before ``day``; None when none is known."""
+        for close in self._closes.get(symbol, ()):
+            if close is not None and close[0] < day:
+                return close[1]
+        return None
+
+    def export_state(self) -> list[Any]:
+        """Remembered between changes: it changes once a day and is asked for at every fill."""
+        if self._exported is None:
+            self._exported = [
+                [symbol, *([close[0].isoformat(), str(close[1])] for close in closes if close is not None)]
+                for symbol, closes in self._closes.items()
+            ]
+        return self._exported
+
+    def import_state(self, state: list[Any]) -> None:
+        self._closes = {}
+        for symbol, newest, *older in state:
+            closes = [(date.fromisoformat(day), Decimal(price)) for day, price in (newest, *older)]
+            self._closes[symbol] = (closes[0], closes[1] if len(closes) > 1 else None)
+        self._exported = None

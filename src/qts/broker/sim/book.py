@@ -1,0 +1,139 @@
+"""The depth book of one symbol as the market shows it, best levels by price, bounded.
+
+Levels are kept in two sorted lists per side (best first in ``prices``' own order, see :class:`_Side`), never
+by size. What we take from a level is subtracted until the source tells a new size for it: displayed size that
+we consumed is not offered twice.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from qts.market.contracts import BookUpdate
+from qts.money import ZERO
+
+Level: TypeAlias = tuple[Decimal, Decimal]
+
+
+class _Side:
+    """One side. ``prices`` ascend; the best price is the last of the bids and the first of the asks."""
+
+    __slots__ = ("cut", "is_bid", "limit", "prices", "sizes")
+
+    def __init__(self, is_bid: bool, limit: int) -> None:
+        self.is_bid = is_bid
+        self.limit = limit
+        self.prices: list[Decimal] = []
+        self.sizes: list[Decimal] = []
+        self.cut = False  # levels beyond the worst one kept were dropped: absence there means unknown
+
+    def clear(self) -> None:
+        self.prices.clear()
+        self.sizes.clear()
+        self.cut = False
+
+    def change(self, price: Decimal, size: Decimal) -> None:
+        prices = self.prices
+        if prices and len(prices) >= self.limit and self._beyond_worst(price):
+            self.cut = True  # far from the touch and full: nearly all changes of a busy book end here
+            return
+        at = bisect_left(prices, price)
+        if at < len(prices) and prices[at] == price:
+            if size > 0:
+                self.sizes[at] = size
+            else:
+                del prices[at], self.sizes[at]
+        elif size > 0:
+            prices.insert(at, price)
+            self.sizes.insert(at, size)
+            if len(prices) > self.limit:
+                worst = 0 if self.is_bid else -1
+                del prices[worst], self.sizes[worst]
+                self.cut = True
+
+    def _beyond_worst(self, price: Decimal) -> bool:
+        return price < self.prices[0] if self.is_bid else price > self.prices[-1]
+
+    def size_at(self, price: Decimal) -> Decimal | None:
+        """Displayed size at ``price``: zero when the level is known to be empty, None beyond what is kept."""
+        at = bisect_left(self.prices, price)
+        if at < len(self.prices) and self.prices[at] == price:
+            return self.sizes[at]
+        if not self.prices or (self.cut and self._beyond_worst(price)):
+            return None
+        return ZERO
+
+    def take(self, price: Decimal, qty: Decimal) -> None:
+        at = bisect_left(self.prices, price)
+        if at < len(self.prices) and self.prices[at] == price:
+            self.change(price, self.sizes[at] - qty)
+
+    def levels(self) -> Iterator[Level]:
+        """(price, size) from the best outward."""
+        if self.is_bid:
+            return zip(reversed(self.prices), reversed(self.sizes), strict=True)
+        return zip(self.prices, self.sizes, strict=True)
+
+
+class Book:
+    """Both sides of a depth book, at most ``limit`` levels each; ``ts_ns`` is the last update's time.
+
+    ``complete`` turns true with the first snapshot: before it an absent level means unknown, not empty.
+    """
+
+    __slots__ = ("asks", "bids", "complete", "ts_ns")
+
+    def __init__(self, limit: int) -> None:
+        self.bids = _Side(True, limit)
+        self.asks = _Side(False, limit)
+        self.ts_ns = 0
+        self.complete = False
+
+    def apply(self, update: BookUpdate) -> None:
+        """Take in changed levels; a snapshot replaces everything. An update older than the book is dropped."""
+        if update.ts_ns < self.ts_ns:
+            return
+        self.ts_ns = update.ts_ns
+        if update.snapshot:
+            self.bids.clear()
+            self.asks.clear()
+            self.complete = True
+        change = self.bids.change
+        for price, size in update.bids:
+            change(price, size)
+        change = self.asks.change
+        for price, size in update.asks:
+            change(price, size)
+
+    def offers(self, is_buy: bool) -> Iterator[Level]:
+        """What a buyer (the asks) or a seller (the bids) can take, best first."""
+        return (self.asks if is_buy else self.bids).levels()
+
+    def displayed(self, is_buy: bool, price: Decimal) -> Decimal | None:
+        """Size shown at ``price`` on an order's own side (what a resting order queues behind)."""
+        size = (self.bids if is_buy else self.asks).size_at(price)
+        return None if size == 0 and not self.complete else size
+
+    def take(self, is_buy: bool, price: Decimal, qty: Decimal) -> None:
+        """Subtract what a buyer (or seller) of ours took at ``price``."""
+        (self.asks if is_buy else self.bids).take(price, qty)
+
+    def export_state(self) -> list[Any]:
+        return [
+            self.ts_ns,
+            self.complete,
+            *(
+                [side.cut, " ".join(map(str, side.prices)), " ".join(map(str, side.sizes))]
+                for side in (self.bids, self.asks)
+            ),
+        ]
+
+    def import_state(self, state: list[Any]) -> None:
+        self.ts_ns, self.complete = state[0], state[1]
+        for side, (cut, prices, sizes) in ((self.bids, state[2]), (self.asks, state[3])):
+            side.cut = cut
+            side.prices = [Decimal(text) for text in prices.split()]
+            side.sizes = [Decimal(text) for text in sizes.split()]

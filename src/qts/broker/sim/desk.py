@@ -1,0 +1,236 @@
+"""The place of one symbol at the exchange: our orders, its depth book, and what we already took.
+
+:class:`SimOrder` is the exchange's own record of an order, independent of the runtime's book on purpose: the
+two are compared (spec 09, invariant 25).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from qts.broker.sim.book import Book, Level
+from qts.broker.sim.session_times import SessionTimes
+from qts.clock import NS_PER_MS
+from qts.market.contracts import BookUpdate, Instrument, Quote
+from qts.money import ZERO
+from qts.strategy.contracts import Side
+
+_Seen: TypeAlias = tuple[int, Decimal | None, Decimal | None, Decimal | None, Decimal | None]
+
+
+class SimOrder:
+    """One order at the exchange.
+
+    ``live`` from the first value at or after ``arrival_ns``. ``taking``: it still meets displayed offers as the
+    aggressor; afterwards it rests with ``ahead`` shares queued before it (None: not known, only a price beyond
+    the limit fills it). ``cancel_ns`` is when a requested cancel takes effect. ``doomed`` is an injected late
+    rejection's reason.
+    """
+
+    __slots__ = (
+        "ahead",
+        "arrival_ns",
+        "cancel_ns",
+        "client_order_id",
+        "day",
+        "doomed",
+        "is_buy",
+        "limit",
+        "live",
+        "lot",
+        "qty",
+        "rank",
+        "remaining",
+        "seq",
+        "symbol",
+        "taking",
+    )
+
+    def __init__(
+        self,
+        seq: int,
+        client_order_id: str,
+        symbol: str,
+        is_buy: bool,
+        qty: Decimal,
+        limit: Decimal | None,
+        arrival_ns: int,
+        day: date,
+        lot: Decimal,
+    ) -> None:
+        self.seq = seq
+        self.client_order_id = client_order_id
+        self.symbol = symbol
+        self.is_buy = is_buy
+        self.qty = qty
+        self.limit = limit
+        self.arrival_ns = arrival_ns
+        self.day = day
+        self.lot = lot
+        self.remaining = qty
+        self.live = False
+        self.taking = True
+        self.ahead: Decimal | None = None
+        self.cancel_ns: int | None = None
+        self.doomed = ""
+        # price first, then time: market orders, then the most willing limit, then the earlier one
+        self.rank = (limit is not None, ZERO if limit is None else (-limit if is_buy else limit), seq)
+
+    @property
+    def side(self) -> Side:
+        return Side.BUY if self.is_buy else Side.SELL
+
+    def export_state(self) -> list[Any]:
+        return [
+            self.seq,
+            self.client_order_id,
+            self.symbol,
+            self.is_buy,
+            str(self.qty),
+            None if self.limit is None else str(self.limit),
+            self.arrival_ns,
+            self.day.isoformat(),
+            str(self.remaining),
+            self.live,
+            self.taking,
+            None if self.ahead is None else str(self.ahead),
+            self.cancel_ns,
+            self.doomed,
+        ]
+
+    @classmethod
+    def from_state(cls, state: list[Any], lot: Decimal) -> SimOrder:
+        seq, client_order_id, symbol, is_buy, qty, limit, arrival_ns, day, *rest = state
+        order = cls(
+            seq,
+            client_order_id,
+            symbol,
+            is_buy,
+            Decimal(qty),
+            _decimal(limit),
+            arrival_ns,
+            date.fromisoformat(day),
+            lot,
+        )
+        remaining, order.live, order.taking, ahead, order.cancel_ns, order.doomed = rest
+        order.remaining = Decimal(remaining)
+        order.ahead = _decimal(ahead)
+        return order
+
+
+class Desk:
+    """Orders and market memory of one symbol. ``orders`` are sorted by price, then time of entry."""
+
+    __slots__ = ("book", "instrument", "last_ts", "orders", "seen", "taken", "times", "volume", "volume_day")
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.times = SessionTimes(instrument.calendar)
+        self.orders: list[SimOrder] = []
+        self.book: Book | None = None
+        self.last_ts = 0
+        self.seen: _Seen = (-1, None, None, None, None)
+        self.taken = {True: ZERO, False: ZERO}  # from the touch of ``seen``: asks by buyers, bids by sellers
+        self.volume: Decimal | None = None
+        self.volume_day = date.min
+
+    def add(self, order: SimOrder) -> None:
+        insort(self.orders, order, key=_rank)
+
+    def book_update(self, update: BookUpdate, levels: int) -> None:
+        if self.book is None:
+            self.book = Book(levels)
+        self.book.apply(update)
+
+    def see(self, quote: Quote) -> None:
+        """A new statement of the touch offers its size anew; the same one told again does not."""
+        seen = (quote.ts_ns, quote.bid, quote.bid_size, quote.ask, quote.ask_size)
+        if seen != self.seen:
+            self.seen = seen
+            self.taken = {True: ZERO, False: ZERO}
+
+    def fresh_book(self, ts_ns: int, max_age_ms: int) -> Book | None:
+        book = self.book
+        return book if book is not None and ts_ns - book.ts_ns <= max_age_ms * NS_PER_MS else None
+
+    def offers(self, is_buy: bool, quote: Quote | None, book: Book | None) -> Iterator[Level]:
+        """What can be taken now, best first: the quote's touch, then deeper levels of a book that is fresh.
+
+        A touch without a size stands for one lot, the least that can be shown. Without a quote the book alone.
+        """
+        if quote is None:
+            if book is not None:
+                yield from book.offers(is_buy)
+            return
+        price, size = (quote.ask, quote.ask_size) if is_buy else (quote.bid, quote.bid_size)
+        if price is None or price <= 0:
+            return
+        yield price, (self.instrument.lot if size is None else size) - self.taken[is_buy]
+        if book is not None:
+            for level in book.offers(is_buy):
+                if level[0] > price if is_buy else level[0] < price:
+                    yield level
+
+    def took(self, is_buy: bool, price: Decimal, qty: Decimal, quote: Quote | None) -> None:
+        """Remember what we consumed, so that it is not offered again before the market says so."""
+        if quote is not None and price == (quote.ask if is_buy else quote.bid):
+            self.taken[is_buy] += qty
+        if self.book is not None:
+            self.book.take(is_buy, price, qty)
+
+    def displayed(self, is_buy: bool, price: Decimal, quote: Quote | None, book: Book | None) -> Decimal | None:
+        """Size shown at ``price`` on an order's own side; zero inside the spread, None when it is not known."""
+        if quote is None:
+            return None if book is None else book.displayed(is_buy, price)
+        touch, size = (quote.bid, quote.bid_size) if is_buy else (quote.ask, quote.ask_size)
+        if touch is None:
+            return None
+        if price == touch:
+            return size
+        if price > touch if is_buy else price < touch:
+            return ZERO
+        return None if book is None else book.displayed(is_buy, price)
+
+    def rise(self, volume: Decimal, day: date) -> Decimal:
+        """Growth of the cumulative volume since the last row; on a day's first row all of it."""
+        before = self.volume if self.volume is not None and self.volume_day == day else ZERO
+        self.volume_day = day
+        self.volume = max(volume, before)  # a correction downward must not be counted as growth later
+        return self.volume - before
+
+    def export_state(self) -> list[Any]:
+        ts, *prices = self.seen
+        return [
+            self.instrument.symbol,
+            self.last_ts,
+            ts,
+            [None if price is None else str(price) for price in prices],
+            str(self.taken[True]),
+            str(self.taken[False]),
+            None if self.volume is None else str(self.volume),
+            self.volume_day.isoformat(),
+            None if self.book is None else self.book.export_state(),
+        ]
+
+    def import_state(self, state: list[Any], levels: int) -> None:
+        _, self.last_ts, ts, prices, bought, sold, volume, volume_day, book = state
+        bid, bid_size, ask, ask_size = (_decimal(price) for price in prices)
+        self.seen = (ts, bid, bid_size, ask, ask_size)
+        self.taken = {True: Decimal(bought), False: Decimal(sold)}
+        self.volume = _decimal(volume)
+        self.volume_day = date.fromisoformat(volume_day)
+        if book is not None:
+            self.book = Book(levels)
+            self.book.import_state(book)
+
+
+def _rank(order: SimOrder) -> tuple[bool, Decimal, int]:
+    return order.rank
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,605 @@
+"""The simulated exchange: orders travel, wait, are matched against what the market showed, and are answered.
+
+It is driven from outside. ``place`` and ``cancel`` only write things down; executions happen in
+:meth:`SimExchange.on_market` (a market value arrived), :meth:`SimExchange.on_time` (time passed) and
+:meth:`SimExchange.on_session_end`. News leaves through ``publish`` after the books are consistent.
+
+How an order fills depends on what the source gives (spec 05):
+
+- quotes: takes displayed size at the touch, then deeper levels of a fresh depth book; what we took is not
+  offered again until the market states it anew. A limit that cannot trade rests behind the size displayed at
+  its price; trades at its price eat that queue, then fill it; a trade or quote beyond its price fills it at its
+  limit.
+- depth updates only: the same, the book's best level being the touch.
+- snapshots (last price and cumulative volume): at the row's last price, at most a share of the volume's rise.
+- trades only: at the trade's price, at most a share of its size.
+- bars only: at the close, at most a share of the bar's volume, for orders that arrived during the bar's day.
+
+In the closing auction displayed prices are no offers: only prints and volume fill, as for sources without quotes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+from qts.broker.sim import checkpoint, matching
+from qts.broker.sim.admission import misfit, uncovered
+from qts.broker.sim.base_prices import BasePrices
+from qts.broker.sim.book import Book
+from qts.broker.sim.config import SimConfig
+from qts.broker.sim.desk import Desk, SimOrder
+from qts.broker.sim.latency import Latency
+from qts.broker.sim.records import Answers, KeptFills
+from qts.clock import NS_PER_MS, Clock
+from qts.errors import ConfigError, ContractError, StateError
+from qts.execution.contracts import (
+    AckStatus,
+    BrokerDisconnect,
+    Fill,
+    OrderAck,
+    OrderCancelled,
+    OrderNews,
+    OrderRejected,
+)
+from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Phase, Quote, Tick
+from qts.market.last_values import LastValues
+from qts.money import ZERO
+from qts.risk.contracts import Approved, OrderRequest
+from qts.strategy.contracts import Side
+
+NEVER_NS: Final = 1 << 63
+"""``due_ns`` when nothing waits for time to pass."""
+
+Hook: TypeAlias = Callable[[BrokerDisconnect], None]
+
+
+def unheard(_: BrokerDisconnect) -> None:
+    """The listener for disconnects of a caller that does not want to know."""
+
+
+class SimExchange:
+    """One account at a simulated exchange (port :class:`~qts.broker.contracts.Broker`).
+
+    The kernel calls :meth:`on_market` for every BookUpdate and Bar, and for Quotes and Ticks of symbols in
+    ``active``, each after writing the last-value table; :meth:`on_time` when the clock reaches ``due_ns``; and
+    :meth:`on_session_end` when a session is over. ``rng`` belongs to the exchange alone: its state is part of
+    :meth:`export_state`. Raises ConfigError when ``config`` contradicts itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "sim",
+        last_values: LastValues,
+        instruments: Mapping[str, Instrument],
+        clock: Clock,
+        publish: Callable[[OrderNews], None],
+        rng: random.Random,
+        config: SimConfig,
+        on_disconnect: Hook = unheard,
+    ) -> None:
+        for field, message in config.problems():
+            raise ConfigError(f"simulated exchange, {field}: {message}")
+        self.name = name
+        self.active: dict[str, Desk] = {}
+        self.due_ns = NEVER_NS
+        self._last_values = last_values
+        self._instruments = instruments
+        self._clock = clock
+        self._publish = publish
+        self._on_disconnect = on_disconnect
+        self._rng = rng
+        self._config = config
+        self._order_latency = Latency(config.order_latency_ms, config.order_jitter_ms)
+        self._cancel_latency = Latency(config.cancel_latency_ms, config.cancel_jitter_ms)
+        self._snapshot_share = Decimal(str(config.snapshot_participation))
+        self._trade_share = Decimal(str(config.trade_participation))
+        self._desks: dict[str, Desk] = {}
+        self._open: dict[str, SimOrder] = {}
+        self._cancelling: dict[str, SimOrder] = {}
+        self._positions: dict[str, Decimal] = {}
+        self._bases = BasePrices()
+        self._answers = Answers(config.kept_orders)
+        self._fills = KeptFills(config.kept_fills)
+        self._outbox: deque[OrderNews] = deque()  # bounded by the open orders: told as soon as the line is up
+        self._order_count = 0
+        self._fill_count = 0
+        self._reconnect_ns: int | None = None
+        self._rng_state = checkpoint.RngState(rng)
+
+    # -- the broker port ---------------------------------------------------------------------------------
+
+    async def place(self, approved: Approved) -> OrderAck:
+        """Take an order in. The same client order id gets its first answer again and never a second order."""
+        if type(approved) is not Approved:
+            raise ContractError(f"a broker takes only Approved orders, got {type(approved).__name__}")
+        request = approved.request
+        now_ns = self._clock.time_ns()
+        if self._down(now_ns):
+            return _unknown(request.client_order_id, "not connected")
+        first = self._answers.get(request.client_order_id)
+        if first is not None:
+            return first
+        if self._happens(self._config.lost_order_probability):
+            return _unknown(request.client_order_id, "no answer")
+        ack = self._decide(approved, now_ns)
+        self._answers.remember(ack, approved.approval_id, approved.expires_ns, now_ns, self._open.__contains__)
+        return self._answer(ack, now_ns)
+
+    async def cancel(self, client_order_id: str) -> OrderAck:
+        """Ask for an order to be taken out; :class:`OrderCancelled` follows when that takes effect."""
+        now_ns = self._clock.time_ns()
+        if self._down(now_ns):
+            return _unknown(client_order_id, "not connected")
+        order = self._open.get(client_order_id)
+        if order is None:
+            seen = self._answers.get(client_order_id)
+            return OrderAck(
+                AckStatus.REJECTED,
+                client_order_id,
+                "" if seen is None else seen.broker_order_id,
+                "no such order" if seen is None else "the order is not open any more",
+            )
+        if order.cancel_ns is None:
+            self._rng_state.touch()
+            reaches_ns = now_ns + self._cancel_latency.draw_ns(self._rng)
+            order.cancel_ns = max(reaches_ns, order.arrival_ns)  # one line: a cancel never overtakes its order
+            self._cancelling[client_order_id] = order
+            self._set_due()
+        return self._answer(OrderAck(AckStatus.ACCEPTED, client_order_id, self._order_id(order)), now_ns)
+
+    async def open_orders(self) -> Sequence[str]:
+        """Client order ids that can still fill, oldest first. Raises StateError while disconnected."""
+        self._require_line()
+        return list(self._open)
+
+    async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
+        """Fills of the present session day at or after ``ts_ns``. Raises StateError while disconnected."""
+        self._require_line()
+        return self._fills.since(ts_ns)
+
+    async def positions(self) -> Mapping[str, Decimal]:
+        """The exchange's own book of holdings. Raises StateError while disconnected."""
+        self._require_line()
+        return dict(self._positions)
+
+    # -- what the kernel drives --------------------------------------------------------------------------
+
+    def on_market(self, value: MarketValue) -> None:
+        """Match against one market value that is already in the last-value table."""
+        kind = type(value)
+        if kind is BookUpdate:
+            self._on_book(value)  # type: ignore[arg-type]
+        elif kind is Bar:
+            self._note_bar(value)  # type: ignore[arg-type]
+        ts_ns = value.ts_ns
+        if ts_ns >= self.due_ns:
+            self.on_time(ts_ns)
+        desk = self.active.get(value.symbol)
+        if desk is None or ts_ns < desk.last_ts:  # time never goes back (spec 09 MD-05)
+            return
+        desk.last_ts = ts_ns
+        if kind is Quote:
+            self._match_quote(desk, value)  # type: ignore[arg-type]
+        elif kind is Tick:
+            self._match_tick(desk, value)  # type: ignore[arg-type]
+        elif kind is BookUpdate:
+            self._match_book(desk, ts_ns)
+        elif kind is Bar:
+            self._match_bar(desk, value)  # type: ignore[arg-type]
+        if self._outbox:
+            self._deliver()
+
+    def on_time(self, now_ns: int) -> None:
+        """Let time pass: cancels take effect, a dropped line comes back, news held back is told."""
+        if self._reconnect_ns is not None and self._reconnect_ns <= now_ns:
+            self._reconnect_ns = None
+        for order in [order for order in self._cancelling.values() if (order.cancel_ns or 0) <= now_ns]:
+            self._cancelled(order, order.cancel_ns or now_ns, "cancelled on request")
+        self._set_due()
+        self._deliver()
+
+    def on_session_end(self, day: date, now_ns: int) -> None:
+        """Expire the day orders of ``day`` and before; orders entered for a later session stay.
+
+        Also notes every symbol's last price as the base of the next day and forgets fills of earlier days.
+        Markets that never close have no day orders.
+        """
+        for order in [order for order in self._open.values() if order.day <= day]:
+            if not self._desks[order.symbol].times.never_closes(now_ns):
+                self._cancelled(order, now_ns, "expired at the close")
+        self._fills.drop_before(day)
+        for symbol in self._instruments:
+            self._note_last_price(symbol, day)
+        self._set_due()
+        self._deliver()
+
+    def disconnect(self, now_ns: int, reason: str) -> None:
+        """Drop the line for the configured time: orders go on matching, but nobody is told until it is back."""
+        self._reconnect_ns = now_ns + round(self._config.disconnect_ms * NS_PER_MS)
+        self._set_due()
+        self._on_disconnect(BrokerDisconnect(self.name, reason, now_ns))
+
+    # -- continuing elsewhere ----------------------------------------------------------------------------
+
+    def export_state(self) -> dict[str, Any]:
+        """Everything that decides what happens next, as plain values (Decimals as text)."""
+        return {
+            "counts": [self._order_count, self._fill_count],
+            "desks": [desk.export_state() for desk in self._desks.values()],
+            "orders": [order.export_state() for order in self._open.values()],
+            "positions": [[symbol, str(qty)] for symbol, qty in self._positions.items()],
+            "bases": self._bases.export_state(),
+            "answers": self._answers.export_state(),
+            "fills": self._fills.export_state(),
+            "outbox": checkpoint.pack_news(self._outbox),
+            "reconnect_ns": self._reconnect_ns,
+            "rng": self._rng_state.export_state(),
+        }
+
+    def import_state(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where :meth:`export_state` was called. Raises ContractError for an unknown symbol."""
+        self._order_count, self._fill_count = state["counts"]
+        self._desks.clear()
+        self.active.clear()
+        self._open.clear()
+        self._cancelling.clear()
+        for exported in state["desks"]:
+            self._desk(exported[0]).import_state(exported, self._config.book_levels)
+        for exported in state["orders"]:
+            desk = self._desk(exported[2])
+            self._enter(SimOrder.from_state(exported, desk.instrument.lot), desk)
+        self._cancelling.update((key, order) for key, order in self._open.items() if order.cancel_ns is not None)
+        self._positions = {symbol: Decimal(qty) for symbol, qty in state["positions"]}
+        self._bases.import_state(state["bases"])
+        self._answers.import_state(state["answers"])
+        self._fills.import_state(state["fills"])
+        self._outbox = checkpoint.unpack_news(state["outbox"])
+        self._reconnect_ns = state["reconnect_ns"]
+        self._rng_state.import_state(state["rng"])
+        self._set_due()
+
+    # -- taking orders in --------------------------------------------------------------------------------
+
+    def _decide(self, approved: Approved, now_ns: int) -> OrderAck:
+        request = approved.request
+        why = self._refusal(approved, now_ns)
+        if why:
+            return OrderAck(AckStatus.REJECTED, request.client_order_id, "", why)
+        self._rng_state.touch()
+        self._order_count += 1
+        desk = self._desks[request.symbol]
+        order = SimOrder(
+            self._order_count,
+            request.client_order_id,
+            request.symbol,
+            request.side is Side.BUY,
+            request.qty,
+            request.limit,
+            now_ns + self._order_latency.draw_ns(self._rng),
+            desk.times.day(now_ns),
+            desk.instrument.lot,
+        )
+        if self._happens(self._config.late_reject_probability):
+            order.doomed = "injected late rejection"
+        self._last_row_before(desk)
+        self._enter(order, desk)
+        return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._order_id(order))
+
+    def _refusal(self, approved: Approved, now_ns: int) -> str:
+        request = approved.request
+        used_by = self._answers.used_by(approved.approval_id)
+        if used_by is not None:
+            return f"approval {approved.approval_id} was already used for order {used_by}"
+        if now_ns > approved.expires_ns:
+            return (
+                f"approval {approved.approval_id} expired {(now_ns - approved.expires_ns) / NS_PER_MS:.3f} ms ago"
+            )
+        if request.symbol not in self._instruments:
+            return f"unknown symbol {request.symbol}"
+        if len(self._open) >= self._config.max_open_orders:
+            return f"{len(self._open)} orders are open; at most {self._config.max_open_orders} are allowed"
+        if self._happens(self._config.reject_probability):
+            return "injected rejection"
+        return self._misfit(request, now_ns)
+
+    def _misfit(self, request: OrderRequest, now_ns: int) -> str:
+        desk = self._desk(request.symbol)
+        base = None
+        if request.limit is not None:
+            day = desk.times.day(now_ns)
+            self._note_last_price(request.symbol, day, before=True)
+            base = self._bases.base(request.symbol, day)
+        return misfit(request, desk, now_ns, self._positions.get(request.symbol, ZERO), base)
+
+    def _desk(self, symbol: str) -> Desk:
+        desk = self._desks.get(symbol)
+        if desk is None:
+            instrument = self._instruments.get(symbol)
+            if instrument is None:
+                raise ContractError(f"the exchange knows no instrument {symbol!r}")
+            desk = self._desks[symbol] = Desk(instrument)
+        return desk
+
+    def _enter(self, order: SimOrder, desk: Desk) -> None:
+        desk.add(order)
+        self._open[order.client_order_id] = order
+        self.active[order.symbol] = desk
+
+    def _leave(self, order: SimOrder) -> None:
+        desk = self._desks[order.symbol]
+        desk.orders.remove(order)
+        del self._open[order.client_order_id]
+        if self._cancelling.pop(order.client_order_id, None) is not None:
+            self._set_due()
+        if not desk.orders:
+            del self.active[order.symbol]
+
+    def _last_row_before(self, desk: Desk) -> None:
+        """While no order was here rows went by unseen: volume rises are counted from the newest of them."""
+        quote = self._last_values.quotes.get(desk.instrument.symbol)
+        if not desk.orders and quote is not None and quote.volume is not None:
+            desk.rise(quote.volume, desk.times.day(quote.ts_ns))
+
+    def _answer(self, ack: OrderAck, now_ns: int) -> OrderAck:
+        """The answer as it reaches us: it may get lost on the way, or the line with it."""
+        if ack.status is AckStatus.ACCEPTED and self._happens(self._config.lost_answer_probability):
+            return _unknown(ack.client_order_id, "no answer")
+        if self._happens(self._config.disconnect_probability):
+            self.disconnect(now_ns, "injected disconnect")
+            return _unknown(ack.client_order_id, "the line dropped")
+        return ack
+
+    # -- matching ----------------------------------------------------------------------------------------
+
+    def _match_quote(self, desk: Desk, quote: Quote) -> None:
+        phase = desk.times.phase(quote.ts_ns)
+        if quote.bid is None and quote.ask is None:
+            self._match_snapshot(desk, quote, phase)
+            return
+        if phase is not Phase.CONTINUOUS:
+            return
+        if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
+            return  # a crossed book offers nothing that could be trusted (spec 09 MD-03)
+        desk.see(quote)
+        self._match_offers(desk, quote.ts_ns, quote, desk.fresh_book(quote.ts_ns, self._config.book_max_age_ms))
+
+    def _match_book(self, desk: Desk, ts_ns: int) -> None:
+        if not self._quoted(desk) and desk.times.phase(ts_ns) is Phase.CONTINUOUS:
+            self._match_offers(desk, ts_ns, None, desk.book)
+
+    def _match_offers(self, desk: Desk, ts_ns: int, quote: Quote | None, book: Book | None) -> None:
+        for order in tuple(desk.orders):
+            if not self._is_live(order, desk, ts_ns):
+                continue
+            offers = desk.offers(order.is_buy, quote, book)
+            executions = matching.take(order.is_buy, order.limit, order.remaining, offers, order.lot)
+            for price, qty in executions:
+                desk.took(order.is_buy, price, qty, quote)
+                limit = order.limit
+                self._fill(order, desk, qty, price if order.taking or limit is None else limit, ts_ns)
+            if order.remaining and order.limit is not None:
+                self._queue_up(order, order.limit, desk, quote, book)
+
+    def _queue_up(
+        self, order: SimOrder, limit: Decimal, desk: Desk, quote: Quote | None, book: Book | None
+    ) -> None:
+        """A limit that no displayed price allows rests, or looks at its queue again."""
+        touch = next(((price) for price, _ in desk.offers(order.is_buy, quote, book)), None)
+        if touch is not None and matching.allows(order.is_buy, limit, touch):
+            return
+        order.taking = False
+        order.ahead = matching.shorter_queue(order.ahead, desk.displayed(order.is_buy, limit, quote, book))
+
+    def _match_tick(self, desk: Desk, tick: Tick) -> None:
+        phase = desk.times.phase(tick.ts_ns)
+        if phase is Phase.CLOSING_AUCTION or (phase is Phase.CONTINUOUS and self._trades_only(desk)):
+            lot = desk.instrument.lot
+            self._match_print(
+                desk, tick.price, matching.participation(tick.size, self._trade_share, lot), tick.ts_ns
+            )
+        elif phase is Phase.CONTINUOUS:
+            self._match_queues(desk, tick)
+
+    def _match_queues(self, desk: Desk, tick: Tick) -> None:
+        """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price."""
+        given = ZERO
+        for order in tuple(desk.orders):
+            if not self._is_live(order, desk, tick.ts_ns):
+                continue
+            limit = order.limit
+            if limit is None or self._still_taking(order, limit, desk, tick.ts_ns):
+                continue
+            qty = ZERO
+            if matching.through(order.is_buy, limit, tick.price):
+                qty = matching.from_queue(ZERO, tick.size, given, order.remaining, order.lot)
+                order.ahead = ZERO
+            elif limit == tick.price and matching.hits_side(order.is_buy, tick.buyer_is_maker):
+                if order.ahead is None:
+                    continue
+                qty = matching.from_queue(order.ahead, tick.size, given, order.remaining, order.lot)
+                order.ahead = max(ZERO, order.ahead - tick.size)
+            if qty > 0:
+                given += qty
+                self._fill(order, desk, qty, limit, tick.ts_ns)
+
+    def _still_taking(self, order: SimOrder, limit: Decimal, desk: Desk, ts_ns: int) -> bool:
+        """An order that went live at a trade joins by the standing quote, or waits for the next one to take."""
+        if order.taking:
+            quote = self._last_values.quotes.get(order.symbol)
+            if quote is not None and quote.bid is None and quote.ask is None:
+                quote = None
+            self._queue_up(order, limit, desk, quote, desk.fresh_book(ts_ns, self._config.book_max_age_ms))
+        return order.taking
+
+    def _match_snapshot(self, desk: Desk, row: Quote, phase: Phase) -> None:
+        if row.volume is None or row.last is None or desk.book is not None:
+            return
+        rise = desk.rise(row.volume, desk.times.day(row.ts_ns))
+        if phase is Phase.CONTINUOUS or phase is Phase.CLOSING_AUCTION:
+            budget = matching.participation(rise, self._snapshot_share, desk.instrument.lot)
+            self._match_print(desk, row.last, budget, row.ts_ns)
+
+    def _match_bar(self, desk: Desk, bar: Bar) -> None:
+        day = self._bar_day(bar, desk)
+        if self._seen_on(desk, day):
+            return
+        budget = matching.participation(bar.volume, self._snapshot_share, desk.instrument.lot)
+        self._match_print(desk, bar.close, budget, bar.ts_ns, day)
+
+    def _match_print(
+        self, desk: Desk, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
+    ) -> None:
+        """Fill at one printed price within ``budget``; ``day``: only orders of that session day."""
+        if price <= 0:
+            return
+        for order in tuple(desk.orders):
+            if day is not None and order.day != day:
+                continue
+            if not self._is_live(order, desk, ts_ns) or not matching.allows(order.is_buy, order.limit, price):
+                continue
+            qty = min(order.remaining, budget)
+            if qty > 0:
+                budget -= qty
+                self._fill(order, desk, qty, price, ts_ns)
+
+    def _is_live(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+        """Whether the order has reached the market; on its first value it is looked at once more."""
+        if order.live:
+            return True
+        if ts_ns < order.arrival_ns:
+            return False
+        why = order.doomed
+        if not why and not order.is_buy:
+            why = self._uncovered_now(order, desk)
+        if why:
+            self._leave(order)
+            self._tell(OrderRejected(self.name, order.client_order_id, order.symbol, ts_ns, why))
+            return False
+        order.live = True
+        return True
+
+    def _uncovered_now(self, order: SimOrder, desk: Desk) -> str:
+        # the order's own quantity is among what is offered: give it back before comparing
+        return uncovered(order.remaining, desk, self._positions.get(order.symbol, ZERO) + order.remaining)
+
+    def _fill(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None:
+        order.remaining -= qty
+        self._fill_count += 1
+        day = desk.times.day(ts_ns)
+        amount = qty * price
+        costs = desk.instrument.costs
+        fill = Fill(
+            self.name,
+            f"{self.name}-{self._fill_count}",
+            order.client_order_id,
+            order.symbol,
+            order.side,
+            qty,
+            price,
+            costs.fee(amount, day),
+            costs.tax(amount, is_sell=not order.is_buy, day=day),
+            ts_ns,
+            not order.remaining,
+        )
+        self._book_position(order, qty)
+        self._fills.add(fill, day)
+        if not order.remaining:
+            self._leave(order)
+        self._tell(fill)
+        if self._happens(self._config.duplicate_fill_probability):
+            self._tell(fill)
+
+    def _book_position(self, order: SimOrder, qty: Decimal) -> None:
+        held = self._positions.get(order.symbol, ZERO) + (qty if order.is_buy else -qty)
+        if held:
+            self._positions[order.symbol] = held
+        else:
+            self._positions.pop(order.symbol, None)
+
+    def _cancelled(self, order: SimOrder, ts_ns: int, reason: str) -> None:
+        self._leave(order)
+        self._tell(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason))
+
+    # -- what the source shows ---------------------------------------------------------------------------
+
+    def _quoted(self, desk: Desk) -> bool:
+        quote = self._last_values.quotes.get(desk.instrument.symbol)
+        return quote is not None and (quote.bid is not None or quote.ask is not None)
+
+    def _trades_only(self, desk: Desk) -> bool:
+        return desk.book is None and self._last_values.quotes.get(desk.instrument.symbol) is None
+
+    def _seen_on(self, desk: Desk, day: date) -> bool:
+        """Whether finer values than bars were seen for the symbol on ``day``."""
+        symbol = desk.instrument.symbol
+        finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
+        return desk.book is not None or any(value and desk.times.day(value.ts_ns) == day for value in finer)
+
+    def _on_book(self, update: BookUpdate) -> None:
+        if update.symbol in self._instruments:
+            self._desk(update.symbol).book_update(update, self._config.book_levels)
+
+    def _note_bar(self, bar: Bar) -> None:
+        if bar.symbol in self._instruments and bar.close > 0:
+            self._bases.note(bar.symbol, self._bar_day(bar, self._desk(bar.symbol)), bar.close)
+
+    def _bar_day(self, bar: Bar, desk: Desk) -> date:
+        return date.fromisoformat(bar.day) if bar.day else desk.times.day(bar.ts_ns)
+
+    def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:
+        """Note the newest traded price if it is of ``day`` or earlier (``before``: only of an earlier one)."""
+        quote, tick = self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol)
+        newest = tick
+        price = None if tick is None else tick.price
+        if quote is not None and quote.last is not None and (tick is None or quote.ts_ns > tick.ts_ns):
+            newest, price = quote, quote.last  # type: ignore[assignment]
+        if newest is None or price is None or price <= 0:
+            return
+        seen_on = self._desk(symbol).times.day(newest.ts_ns)
+        if seen_on < day or (seen_on == day and not before):
+            self._bases.note(symbol, seen_on, price)
+
+    # -- telling -----------------------------------------------------------------------------------------
+
+    def _tell(self, news: OrderNews) -> None:
+        self._outbox.append(news)
+
+    def _deliver(self) -> None:
+        if self._reconnect_ns is not None:
+            return
+        while self._outbox:
+            self._publish(self._outbox.popleft())
+
+    def _set_due(self) -> None:
+        due = min((order.cancel_ns or 0 for order in self._cancelling.values()), default=NEVER_NS)
+        if self._reconnect_ns is not None:
+            due = min(due, self._reconnect_ns)
+        elif self._outbox:
+            due = 0
+        self.due_ns = due
+
+    def _happens(self, probability: float) -> bool:
+        if not probability:
+            return False
+        self._rng_state.touch()
+        return self._rng.random() < probability
+
+    def _down(self, now_ns: int) -> bool:
+        return self._reconnect_ns is not None and now_ns < self._reconnect_ns
+
+    def _require_line(self) -> None:
+        if self._down(self._clock.time_ns()):
+            raise StateError(f"broker {self.name} is not connected; ask again after the reconnect")
+
+    def _order_id(self, order: SimOrder) -> str:
+        return f"{self.name}-o{order.seq}"
+
+
+def _unknown(client_order_id: str, why: str) -> OrderAck:
+    return OrderAck(AckStatus.UNKNOWN, client_order_id, "", why)

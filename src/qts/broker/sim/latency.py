@@ -1,0 +1,30 @@
+"""How long an order travels: a fixed least time plus a seeded jitter."""
+
+from __future__ import annotations
+
+import random
+
+from qts.clock import NS_PER_MS
+
+
+class Latency:
+    """Least latency plus evenly drawn jitter, both in milliseconds; :meth:`draw_ns` gives nanoseconds.
+
+    Without jitter nothing is drawn, so that the random stream is left for what needs it.
+    """
+
+    __slots__ = ("_jitter_ns", "_least_ns")
+
+    def __init__(self, least_ms: float, jitter_ms: float) -> None:
+        self._least_ns = round(least_ms * NS_PER_MS)
+        self._jitter_ns = round(jitter_ms * NS_PER_MS)
+
+    @property
+    def draws(self) -> bool:
+        """Whether :meth:`draw_ns` takes a number from the random stream."""
+        return self._jitter_ns > 0
+
+    def draw_ns(self, rng: random.Random) -> int:
+        if not self._jitter_ns:
+            return self._least_ns
+        return self._least_ns + int(rng.random() * self._jitter_ns)

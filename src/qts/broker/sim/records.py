@@ -1,0 +1,123 @@
+"""What the exchange remembers of the past: answers to orders and the fills of the session day, both bounded.
+
+Each record is packed once, when it is made, because the exchange's state is exported at every fill.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+import msgspec
+
+from qts.execution.contracts import AckStatus, Fill, OrderAck
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """The first answer to an order, and the approval it came with."""
+
+    ack: OrderAck
+    approval_id: str
+    expires_ns: int
+    packed: bytes
+
+
+class Answers:
+    """First answers by client order id; approvals by id. Both make an order single-use.
+
+    At most ``keep`` answers of orders that are closed and whose approval has expired are kept: an approval that
+    could still be sent again is never forgotten.
+    """
+
+    __slots__ = ("_by_order", "_keep", "_order_of_approval")
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._by_order: dict[str, Answer] = {}
+        self._order_of_approval: dict[str, str] = {}
+
+    def get(self, client_order_id: str) -> OrderAck | None:
+        answer = self._by_order.get(client_order_id)
+        return None if answer is None else answer.ack
+
+    def used_by(self, approval_id: str) -> str | None:
+        """The order an approval was used for."""
+        return self._order_of_approval.get(approval_id)
+
+    def remember(
+        self, ack: OrderAck, approval_id: str, expires_ns: int, now_ns: int, is_open: Callable[[str], bool]
+    ) -> None:
+        self._put(ack, approval_id, expires_ns)
+        if len(self._by_order) > self._keep:
+            self._forget_one(now_ns, is_open)
+
+    def _put(self, ack: OrderAck, approval_id: str, expires_ns: int) -> None:
+        packed = _pack(
+            (ack.status, ack.client_order_id, ack.broker_order_id, ack.reason, approval_id, expires_ns),
+        )
+        self._by_order[ack.client_order_id] = Answer(ack, approval_id, expires_ns, packed)
+        self._order_of_approval.setdefault(approval_id, ack.client_order_id)
+
+    def _forget_one(self, now_ns: int, is_open: Callable[[str], bool]) -> None:
+        for client_order_id, answer in self._by_order.items():
+            if answer.expires_ns < now_ns and not is_open(client_order_id):
+                del self._by_order[client_order_id]
+                if self._order_of_approval.get(answer.approval_id) == client_order_id:
+                    del self._order_of_approval[answer.approval_id]
+                return
+
+    def export_state(self) -> list[bytes]:
+        return [answer.packed for answer in self._by_order.values()]
+
+    def import_state(self, state: Sequence[bytes]) -> None:
+        self._by_order.clear()
+        self._order_of_approval.clear()
+        for packed in state:
+            status, client_order_id, broker_order_id, reason, approval_id, expires_ns = _unpack(packed)
+            ack = OrderAck(AckStatus(status), client_order_id, broker_order_id, reason)
+            self._put(ack, approval_id, expires_ns)
+
+
+class KeptFills:
+    """The newest fills, at most ``keep`` and not older than the present session day."""
+
+    __slots__ = ("_fills",)
+
+    def __init__(self, keep: int) -> None:
+        self._fills: deque[tuple[Fill, date, bytes]] = deque(maxlen=keep)
+
+    def add(self, fill: Fill, day: date) -> None:
+        self._fills.append((fill, day, pack_fill(fill, day)))
+
+    def since(self, ts_ns: int) -> list[Fill]:
+        """Fills at or after ``ts_ns``, oldest first."""
+        return [fill for fill, _, _ in self._fills if fill.ts_ns >= ts_ns]
+
+    def drop_before(self, day: date) -> None:
+        while self._fills and self._fills[0][1] < day:
+            self._fills.popleft()
+
+    def export_state(self) -> list[bytes]:
+        return [packed for _, _, packed in self._fills]
+
+    def import_state(self, state: Sequence[bytes]) -> None:
+        self._fills.clear()
+        for packed in state:
+            self.add(*unpack_fill(packed))
+
+
+def pack_fill(fill: Fill, day: date) -> bytes:
+    return _pack((msgspec.to_builtins(fill), day.isoformat()))
+
+
+def unpack_fill(packed: bytes) -> tuple[Fill, date]:
+    fill, day = _unpack(packed)
+    return msgspec.convert(fill, Fill), date.fromisoformat(day)
+
+
+def _unpack(packed: bytes) -> Any:
+    return msgspec.msgpack.decode(packed)
