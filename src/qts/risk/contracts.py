@@ -64,6 +64,8 @@ class Refusal(str, Enum):
     UNRESOLVED_ORDER = "UNRESOLVED_ORDER"
     CONFLICTING_SIGNALS = "CONFLICTING_SIGNALS"
     CRITICAL_ONLY_MODE = "CRITICAL_ONLY_MODE"
+    OPEN_ORDERS_LIMIT = "OPEN_ORDERS_LIMIT"
+    LIMIT_TOO_FAR = "LIMIT_TOO_FAR"
 
 
 class Approved(msgspec.Struct, frozen=True):
@@ -92,7 +94,8 @@ class AccountView(msgspec.Struct, frozen=True):
 
     Amounts in the account's currency. ``price_ts_ns`` is when the feed last said anything (spec 05: freshness
     is the age of the feed). ``symbol_exposure`` and ``exposure`` are marked values of what is held plus what
-    working entries would add.
+    working entries would add. ``holding`` is the asking strategy's own signed quantity; ``open_orders`` counts
+    the whole account's orders that can still be filled.
     """
 
     now_ns: int
@@ -121,10 +124,15 @@ class AccountView(msgspec.Struct, frozen=True):
     entries_today: int
     orders_last_second: int
     critical_only: bool = False
+    open_orders: int = 0
 
 
 class RiskLimits(msgspec.Struct, frozen=True):
-    """The limits in force after the operating state's multiplier was applied; printed in every report."""
+    """The limits in force after the operating state's multiplier was applied; printed in every report.
+
+    All but the counts and the multiplier are fractions: of equity (exposure, symbol weight), of the day's opening
+    equity (losses), of the pool's free budget (position size).
+    """
 
     exposure_limit: Decimal
     symbol_weight_limit: Decimal
@@ -133,6 +141,7 @@ class RiskLimits(msgspec.Struct, frozen=True):
     max_positions: int
     max_daily_trades: int
     multiplier: Decimal
+    position_size_limit: Decimal
 
 
 GateValues: TypeAlias = Mapping[str, str]

@@ -1,0 +1,132 @@
+"""The numbers of the pre-trade gate, file ``config/risk.yaml``.
+
+Fractions are written as floats in the file and become Decimals before any money is compared with them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Final
+
+import msgspec
+
+RELOADABLE: Final[frozenset[str]] = frozenset(
+    {
+        "exposure_limit",
+        "symbol_weight_limit",
+        "daily_loss_warning",
+        "daily_loss_limit",
+        "position_size_limit",
+        "order_rate_per_second",
+        "order_rate_kept_for_exits",
+        "max_open_orders",
+        "max_price_deviation",
+        "market_order_allowance",
+    }
+)
+
+
+class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base limits, before the operating state's risk multiplier (spec 02)."""
+
+    exposure_limit: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0, le=1, description="fraction of equity; holdings plus working entries above it: GR001 (spec 02)"
+        ),
+    ] = 0.95
+    exposure_fail_factor: Annotated[
+        float,
+        msgspec.Meta(ge=1, le=2, description="times exposure_limit; exposure beyond it is a fail-safe (spec 02)"),
+    ] = 1.2
+    symbol_weight_limit: Annotated[
+        float, msgspec.Meta(gt=0, le=1, description="fraction of equity in one symbol, above it: GR010 (spec 02)")
+    ] = 0.15
+    daily_loss_warning: Annotated[
+        float,
+        msgspec.Meta(gt=0, le=1, description="fraction of the day's opening equity lost: GR020 (spec 02)"),
+    ] = 0.03
+    daily_loss_limit: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=1,
+            description="fraction of the day's opening equity lost: no entries from here on (spec 02)",
+        ),
+    ] = 0.05
+    position_size_limit: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0, le=1, description="fraction of the pool's free budget that one sized entry takes (own choice)"
+        ),
+    ] = 0.20
+    order_rate_per_second: Annotated[
+        int, msgspec.Meta(ge=1, le=1000, description="orders within one second, all together (spec kis: 15 live)")
+    ] = 15
+    order_rate_kept_for_exits: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=999, description="orders per second that entries leave free for exits (spec 09: at least half)"
+        ),
+    ] = 8
+    max_open_orders: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, le=10_000, description="working orders of the account at which entries stop (own choice)"
+        ),
+    ] = 50
+    approval_ttl_ms: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, le=60_000, description="milliseconds an approval may be used; the PreCheck stage limit (spec 05)"
+        ),
+    ] = 5_000
+    max_price_deviation: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=0.30,
+            description="fraction of the price that a limit may lie beyond it to our disadvantage (own choice)",
+        ),
+    ] = 0.03
+    market_order_allowance: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=0.30,
+            description="fraction added to the cost of an entry without a limit (spec 05: slippage 0.5 %)",
+        ),
+    ] = 0.005
+
+    def problems(self) -> list[tuple[str, str]]:
+        """(field, message) for values that are not finite and for pairs that contradict each other."""
+        found = [
+            (name, f"{name} must be a finite number, got {value}")
+            for name in self.__struct_fields__
+            if not math.isfinite(value := getattr(self, name))
+        ]
+        if self.daily_loss_warning >= self.daily_loss_limit:
+            found.append(
+                (
+                    "daily_loss_warning",
+                    f"daily_loss_warning {self.daily_loss_warning} must be below daily_loss_limit "
+                    f"{self.daily_loss_limit}, or the warning comes too late",
+                )
+            )
+        if self.symbol_weight_limit > self.exposure_limit:
+            found.append(
+                (
+                    "symbol_weight_limit",
+                    f"symbol_weight_limit {self.symbol_weight_limit} must not be above exposure_limit "
+                    f"{self.exposure_limit}, it would never apply",
+                )
+            )
+        if self.order_rate_kept_for_exits >= self.order_rate_per_second:
+            found.append(
+                (
+                    "order_rate_kept_for_exits",
+                    f"order_rate_kept_for_exits {self.order_rate_kept_for_exits} must be below "
+                    f"order_rate_per_second {self.order_rate_per_second}, or no entry ever leaves",
+                )
+            )
+        return found

@@ -1,0 +1,63 @@
+"""How much an entry may buy: the largest whole-lot quantity that every limit has room for.
+
+Pure; the gate checks the answer again. What it rounds, it rounds down.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import ROUND_FLOOR, Decimal
+
+from qts.clock import from_ns
+from qts.market.contracts import Instrument
+from qts.money import ZERO
+from qts.risk.contracts import AccountView, RiskLimits
+
+
+def qty_for(
+    budget: Decimal, price: Decimal, instrument: Instrument, limits: RiskLimits, view: AccountView
+) -> Decimal:
+    """The quantity of a buy at ``price`` (its limit, else the ask), whole lots, 0 when not one lot fits.
+
+    Bounded by the position-size share of ``budget`` (the pool's free cash), by what symbol weight and exposure
+    leave (both of equity), by the pool's and the account's cash; the last three include the fee and one quantum
+    for rounding. Anything unknown or not finite gives 0.
+    """
+    amounts = (budget, price, view.equity, view.exposure, view.symbol_exposure, view.cash, view.pool_available)
+    if not all(amount.is_finite() for amount in amounts) or price <= 0:
+        return ZERO
+    room = min(
+        limits.symbol_weight_limit * view.equity - view.symbol_exposure,
+        limits.exposure_limit * view.equity - view.exposure,
+    )
+    money = min(budget * limits.position_size_limit, view.cash, view.pool_available)
+    most = _lots(min(room, money), price * instrument.lot)
+    if most <= 0:
+        return ZERO
+    day = instrument.calendar.local_date(from_ns(view.now_ns))
+    return _lots_with_costs(most, money, price, instrument, day) * instrument.lot
+
+
+def cost_of(qty: Decimal, price: Decimal, instrument: Instrument, day: date) -> Decimal:
+    """The most cash a buy of ``qty`` at ``price`` takes: amount, fee, one quantum for rounding."""
+    amount = qty * price
+    return amount + instrument.costs.fee(amount, day) + instrument.quantum
+
+
+def _lots(money: Decimal, lot_price: Decimal) -> int:
+    return int((money / lot_price).to_integral_value(rounding=ROUND_FLOOR))
+
+
+def _lots_with_costs(most: int, money: Decimal, price: Decimal, instrument: Instrument, day: date) -> int:
+    """The largest number of lots, at most ``most``, whose cost is within ``money`` (cost grows with quantity)."""
+
+    def fits(lots: int) -> bool:
+        return cost_of(lots * instrument.lot, price, instrument, day) <= money
+
+    if fits(most):
+        return most
+    low, high = 0, most  # low fits (or is nothing), high does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

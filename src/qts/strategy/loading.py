@@ -1,0 +1,191 @@
+"""From ``--strategy FILE.py:Class`` to an object that keeps the strategy contract, or a message that helps.
+
+The file is the user's own program and runs with the user's rights; nothing is loaded that was not named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from qts.capital.contracts import Pool
+from qts.errors import ContractError, InputError
+from qts.strategy.contracts import Strategy
+
+METHODS: Final[dict[str, tuple[str, ...]]] = {
+    "on_start": ("ctx",),
+    "on_quote": ("ctx", "quote"),
+    "on_bar": ("ctx", "bar"),
+    "on_fill": ("ctx", "fill"),
+}
+"""What the contract calls, and with which positional arguments."""
+
+
+def load_strategy(spec: str) -> Strategy:
+    """The strategy that ``FILE.py:Class`` names, made without arguments and checked.
+
+    Raises :class:`~qts.errors.InputError` when the file, the class or its construction is at fault and
+    :class:`~qts.errors.ContractError` when the object does not keep the contract of a strategy.
+    """
+    path, class_name = _parse(spec)
+    found = getattr(_run_file(path), class_name, None)
+    if not isinstance(found, type):
+        raise InputError(f"{path} has no class {class_name!r}; {_classes_in(path)}")
+    made = _construct(found, f"{path}:{class_name}")
+    return check_strategy(made, f"{path}:{class_name}")
+
+
+def load_strategies(specs: Sequence[str]) -> list[Strategy]:
+    """All of them, in order. Raises ContractError when two have the same name."""
+    strategies = [load_strategy(spec) for spec in specs]
+    check_names(strategies)
+    return strategies
+
+
+def check_names(strategies: Sequence[Strategy]) -> None:
+    """Raise ContractError when two strategies share a name: holdings and checkpoints are kept under it."""
+    seen: dict[str, Strategy] = {}
+    for strategy in strategies:
+        other = seen.setdefault(strategy.name, strategy)
+        if other is not strategy:
+            raise ContractError(
+                f"two strategies are named {strategy.name!r} ({type(other).__name__} and "
+                f"{type(strategy).__name__}); give each its own name, holdings are kept under it"
+            )
+
+
+def check_strategy(candidate: object, where: str) -> Strategy:
+    """``candidate`` itself when it keeps the contract, checked to the signatures; raises ContractError if not."""
+    problems = [*_attribute_problems(candidate), *_method_problems(candidate)]
+    if problems:
+        raise ContractError(f"{where} is not a strategy: " + "; ".join(problems))
+    assert isinstance(candidate, Strategy)
+    return candidate
+
+
+def _parse(spec: str) -> tuple[Path, str]:
+    file, colon, class_name = spec.rpartition(":")
+    if not colon or not file or not class_name.isidentifier():
+        raise InputError(
+            f"--strategy wants FILE.py:Class, for example examples/my_first_strategy.py:Dip, got {spec!r}"
+        )
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f"there is no strategy file {file!r} (looked in {Path.cwd()}); --strategy wants FILE.py:Class"
+        )
+    if path.suffix != ".py":
+        raise InputError(f"a strategy file ends in .py, got {file!r}")
+    return path.resolve(), class_name
+
+
+def _run_file(path: Path) -> ModuleType:
+    name = f"qts_strategy_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module  # dataclasses and enums look their own module up
+    sys.path.insert(0, str(path.parent))  # as `python FILE.py` does, so that a strategy may import its neighbours
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:  # the edge to the user's program: whatever it raises is told with its place
+        del sys.modules[name]
+        raise InputError(f"{_place(error, path)} raised {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _construct(cls: type, where: str) -> object:
+    required = [
+        parameter.name
+        for parameter in _parameters(cls)
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if required:
+        raise InputError(
+            f"{where} needs the arguments {', '.join(required)} but is made without any: give them default values"
+        )
+    try:
+        return cls()
+    except Exception as error:  # the edge to the user's program, as above
+        file = Path(inspect.getfile(cls)) if cls.__module__ in sys.modules else Path(where)
+        raise InputError(
+            f"making {where} failed at {_place(error, file)}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _parameters(cls: type) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(cls).parameters.values())
+    except (TypeError, ValueError):  # classes without a readable signature are simply tried
+        return []
+
+
+def _attribute_problems(candidate: object) -> list[str]:
+    problems = []
+    name = getattr(candidate, "name", None)
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        problems.append(f"name must be a non-empty text, got {name!r}")
+    pool = getattr(candidate, "pool", None)
+    if not isinstance(pool, Pool):
+        allowed = ", ".join(f"Pool.{member.name}" for member in Pool)
+        problems.append(f"pool must be one of {allowed}, got {pool!r}")
+    symbols = getattr(candidate, "symbols", None)
+    if isinstance(symbols, str) or not isinstance(symbols, Sequence):
+        problems.append(
+            f'symbols must be a list or tuple of symbols (empty: all), for example ("005930",), got {symbols!r}'
+        )
+    elif wrong := [symbol for symbol in symbols if not isinstance(symbol, str) or not symbol]:
+        problems.append(f"symbols must be texts (a code that starts with 0 is no number), got {wrong[0]!r}")
+    return problems
+
+
+def _method_problems(candidate: object) -> list[str]:
+    problems = []
+    for name, arguments in METHODS.items():
+        call = f"{name}(self, {', '.join(arguments)})"
+        method = getattr(candidate, name, None)
+        if not callable(method):
+            problems.append(f"the method {call} is missing")
+        elif inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            problems.append(f"{call} must be a plain method, not async")
+        elif not _accepts(method, len(arguments)):
+            problems.append(f"{name} must accept {call}, it is {name}{inspect.signature(method)}")
+    return problems
+
+
+def _accepts(method: object, count: int) -> bool:
+    assert callable(method)
+    try:
+        inspect.signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _classes_in(path: Path) -> str:
+    """What the message offers instead: classes written in this file, by its text (it already ran)."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    names = [line[6:].split("(")[0].split(":")[0].strip() for line in lines if line.startswith("class ")]
+    return f"its classes are {', '.join(names)}" if names else "it defines no class"
+
+
+def _place(error: BaseException, path: Path) -> str:
+    """``file:line`` inside the user's file when the traceback passes through it."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}:{error.lineno}"
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{path}:{line}" if line else str(path)

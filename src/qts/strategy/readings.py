@@ -1,0 +1,56 @@
+"""What the shipped strategies read from the market, as floats: indicators may be, money may not (spec 00)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qts.clock import NS_PER_S
+from qts.errors import ContractError
+from qts.market.contracts import Bar, Quote
+
+
+def mid_of(quote: Quote) -> float | None:
+    """Half-way between the sides, else the last price; None when nothing usable is said.
+
+    A crossed or locked book says nothing (spec 09 MD-03), even when a last price stands beside it.
+    """
+    bid, ask = quote.bid, quote.ask
+    if bid is not None and ask is not None:
+        return float(bid + ask) * 0.5 if 0 < bid < ask else None
+    last = quote.last
+    return float(last) if last is not None and last > 0 else None
+
+
+def ema_weight(samples: int) -> float:
+    """The weight of the newest sample in an exponential mean over ``samples`` samples: 2 / (n + 1)."""
+    return 2.0 / (samples + 1)
+
+
+def confidence_of(strength: float, half: float) -> float:
+    """Confidence 0..1 of a signal: 0 for no strength, 0.5 at ``half``, 0.75 at twice that, 1 in the limit."""
+    return 1.0 - 0.5 ** (strength / half) if strength > 0.0 else 0.0
+
+
+def true_range(bar: Bar, previous_close: float) -> float:
+    """The bar's range including the gap from the close before it."""
+    return max(float(bar.high), previous_close) - min(float(bar.low), previous_close)
+
+
+def nanoseconds(seconds: float, name: str) -> int:
+    """``seconds`` (finite, ≥ 0) as whole nanoseconds. Raises ContractError naming the parameter."""
+    if not 0.0 <= seconds < float("inf"):
+        raise ContractError(f"{name} must be a finite number of seconds, 0 or more, got {seconds!r}")
+    return round(seconds * NS_PER_S)
+
+
+def check_above(name: str, value: float, floor: float) -> None:
+    """Raise ContractError unless ``value`` > ``floor`` and finite (NaN fails)."""
+    if not floor < value < float("inf"):
+        raise ContractError(f"{name} must be a finite number above {floor}, got {value!r}")
+
+
+def symbols_of(symbols: Sequence[str]) -> tuple[str, ...]:
+    """The symbols as a tuple; a single text is a slip (it would be read letter by letter)."""
+    if isinstance(symbols, str):
+        raise ContractError(f"symbols must be a list of symbols, got the text {symbols!r}; write ({symbols!r},)")
+    return tuple(symbols)

@@ -1,0 +1,237 @@
+"""A strategy's memory as plain values, for checkpoints, and back.
+
+Numbers, texts, ``None`` and booleans stand for themselves, lists for lists; everything else is a one-key mapping
+``{tag: value}``. The result goes through msgpack (or JSON, except for infinities) unchanged and is the same for
+the same memory in every process: sets are written in sorted order, dictionaries and deques in their own.
+Sharing is not kept: two attributes holding one list come back with a list each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from qts.errors import ContractError
+from qts.strategy.contracts import Strategy
+
+NOT_SAVED: Final = "not_saved"
+"""A strategy may name attributes here that it rebuilds in ``on_start``; they are left out."""
+
+_PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
+_MAX_INT: Final = 2**63
+_MAX_DEPTH: Final = 32
+
+
+def save(strategy: Strategy) -> dict[str, Any]:
+    """The strategy's attributes (or what its own ``save_state()`` returns) as plain values.
+
+    Raises :class:`~qts.errors.ContractError` naming strategy, attribute and type for a value that cannot be kept.
+    """
+    own = getattr(strategy, "save_state", None)
+    memory = own() if callable(own) else _attributes(strategy)
+    if not isinstance(memory, dict):
+        raise _misfit(strategy, f"save_state() must return a dict, it returned {type(memory).__name__}")
+    module = type(strategy).__module__
+    saved = {}
+    for name, value in memory.items():
+        if type(value) in _PLAIN:
+            saved[name] = value
+            continue
+        try:
+            saved[name] = _encode(value, module, 0)
+        except _UnsupportedError as unsupported:
+            raise _misfit(
+                strategy,
+                f"attribute {name!r} holds a {unsupported.what}, which a checkpoint cannot keep; make it of "
+                f"numbers, texts, Decimals, enums and lists, dicts, sets or deques of them, or name it in "
+                f"{NOT_SAVED} = ({name!r},) and rebuild it in on_start, or write save_state() and load_state(dict)",
+            ) from None
+    return {"class": _class_path(type(strategy)), "own": callable(own), "memory": saved}
+
+
+def restore(strategy: Strategy, saved: Mapping[str, Any]) -> None:
+    """Give ``strategy`` (newly made, after its ``on_start``) the memory that :func:`save` wrote.
+
+    Raises :class:`~qts.errors.ContractError` when it was written by another class or holds an unknown value.
+    """
+    written_by, own = saved["class"], getattr(strategy, "load_state", None)
+    if written_by.rpartition(":")[2] != type(strategy).__qualname__:
+        raise _misfit(strategy, f"the checkpoint was written by {written_by}; resume with that class")
+    module = type(strategy).__module__
+    memory = {name: _decode(value, module) for name, value in saved["memory"].items()}
+    if saved["own"] and not callable(own):
+        raise _misfit(strategy, "the checkpoint was written by save_state() but there is no load_state(dict)")
+    if saved["own"]:
+        assert callable(own)
+        own(memory)
+        return
+    for name, value in memory.items():
+        setattr(strategy, name, value)
+
+
+class _UnsupportedError(Exception):
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+
+def _misfit(strategy: Strategy, what: str) -> ContractError:
+    return ContractError(f"strategy {strategy.name!r} ({type(strategy).__name__}): {what}")
+
+
+def _attributes(strategy: Strategy) -> dict[str, Any]:
+    memory = dict(getattr(strategy, "__dict__", {}))
+    for cls in type(strategy).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(strategy, name):
+                memory[name] = getattr(strategy, name)
+    for name in getattr(strategy, NOT_SAVED, ()):
+        memory.pop(name, None)
+    return memory
+
+
+def _class_path(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _encode(value: Any, module: str, depth: int) -> Any:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if depth > _MAX_DEPTH:
+        raise _UnsupportedError(f"nesting of more than {_MAX_DEPTH} levels")
+    encode = _ENCODERS.get(kind)
+    if encode is not None:
+        return encode(value, module, depth + 1)
+    path = _class_path(kind)
+    if _find_class(path, module) is not kind:
+        raise _UnsupportedError(f"{kind.__module__}.{kind.__qualname__}")
+    if isinstance(value, Enum):
+        return {"enum": [path, value.name]}
+    fields = {name: _encode(getattr(value, name), module, depth + 1) for name in _field_names(kind)}
+    return {"object": [path, fields]}
+
+
+def _field_names(kind: Any) -> Iterable[str]:
+    if issubclass(kind, msgspec.Struct):
+        return list(kind.__struct_fields__)
+    if not all(field.init for field in dataclasses.fields(kind)):
+        raise _UnsupportedError(f"{kind.__qualname__} with fields that its constructor does not take")
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _encode_all(values: Iterable[Any], module: str, depth: int) -> list[Any]:
+    return [value if type(value) in _PLAIN else _encode(value, module, depth) for value in values]
+
+
+def _encode_dict(value: dict[Any, Any], module: str, depth: int) -> Any:
+    # Keys and values in turn: one flat list is cheaper than a list of pairs.
+    flat = []
+    for key, item in value.items():
+        flat.append(key if type(key) in _PLAIN else _encode(key, module, depth))
+        flat.append(item if type(item) in _PLAIN else _encode(item, module, depth))
+    return {"dict": flat}
+
+
+def _encode_set(tag: str) -> Callable[[Any, str, int], Any]:
+    def encode(value: Any, module: str, depth: int) -> Any:
+        return {tag: sorted(_encode_all(value, module, depth), key=msgspec.msgpack.encode)}
+
+    return encode
+
+
+_ENCODERS: Final[dict[type, Callable[[Any, str, int], Any]]] = {
+    int: lambda value, _module, _depth: value if -_MAX_INT <= value < _MAX_INT else {"int": str(value)},
+    Decimal: lambda value, _module, _depth: {"decimal": str(value)},
+    list: _encode_all,
+    tuple: lambda value, module, depth: {"tuple": _encode_all(value, module, depth)},
+    dict: _encode_dict,
+    set: _encode_set("set"),
+    frozenset: _encode_set("frozenset"),
+    deque: lambda value, module, depth: {"deque": [value.maxlen, _encode_all(value, module, depth)]},
+    datetime: lambda value, _module, _depth: {"datetime": value.isoformat()},
+    date: lambda value, _module, _depth: {"date": value.isoformat()},
+    timedelta: lambda value, _module, _depth: {"timedelta": [value.days, value.seconds, value.microseconds]},
+    random.Random: lambda value, module, depth: {"random": _encode(value.getstate(), module, depth)},
+}
+
+
+def _decode(value: Any, module: str) -> Any:
+    if type(value) is list:
+        return [_decode(item, module) for item in value]
+    if type(value) is not dict:
+        return value
+    ((tag, body),) = value.items()
+    decode = _DECODERS.get(tag)
+    if decode is None:
+        raise ContractError(
+            f"the checkpoint holds a value of the unknown kind {tag!r}; it was written by a newer qts"
+        )
+    return decode(body, module)
+
+
+def _decode_dict(flat: list[Any], module: str) -> dict[Any, Any]:
+    items = iter(_decode(flat, module))
+    return dict(zip(items, items, strict=True))
+
+
+def _decode_enum(body: list[str], module: str) -> Any:
+    return _class_at(body[0], module)[body[1]]
+
+
+def _decode_object(body: list[Any], module: str) -> Any:
+    return _class_at(body[0], module)(**{name: _decode(item, module) for name, item in body[1].items()})
+
+
+def _decode_random(body: Any, module: str) -> random.Random:
+    source = random.Random()
+    source.setstate(_decode(body, module))
+    return source
+
+
+def _class_at(path: str, own_module: str) -> Any:
+    found = _find_class(path, own_module)
+    if found is None:
+        raise ContractError(f"the checkpoint names the class {path}, which does not exist here any more")
+    return found
+
+
+def _find_class(path: str, own_module: str) -> Any:
+    """An enum, struct or dataclass of qts or of the strategy's own file, else None.
+
+    Nothing is imported: a checkpoint names data, it never makes other code run.
+    """
+    module, _, name = path.partition(":")
+    where: Any = sys.modules.get(module if module.startswith("qts.") else own_module)
+    for part in name.split("."):
+        where = getattr(where, part, None)
+    is_data = isinstance(where, type) and (
+        issubclass(where, Enum | msgspec.Struct) or dataclasses.is_dataclass(where)
+    )
+    return where if is_data else None
+
+
+_DECODERS: Final[dict[str, Callable[[Any, str], Any]]] = {
+    "int": lambda body, _: int(body),
+    "decimal": lambda body, _: Decimal(body),
+    "tuple": lambda body, module: tuple(_decode(body, module)),
+    "dict": _decode_dict,
+    "set": lambda body, module: set(_decode(body, module)),
+    "frozenset": lambda body, module: frozenset(_decode(body, module)),
+    "deque": lambda body, module: deque(_decode(body[1], module), maxlen=body[0]),
+    "datetime": lambda body, _: datetime.fromisoformat(body),
+    "date": lambda body, _: date.fromisoformat(body),
+    "timedelta": lambda body, _: timedelta(*body),
+    "random": _decode_random,
+    "enum": _decode_enum,
+    "object": _decode_object,
+}
