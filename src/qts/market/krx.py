@@ -85,7 +85,8 @@ class KrxTicks:
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal]:
         """Lowest and highest price around the base price (previous close), cut inward to the grid."""
         limit = row_at(self._limits, day).limit
-        return self.round_up(base * (ONE - limit), day), self.round_down(base * (ONE + limit), day)
+        lowest, highest = self.round_up(base * (ONE - limit), day), self.round_down(base * (ONE + limit), day)
+        return lowest.quantize(WON), highest.quantize(WON)
 
     def notes(self, day: date) -> list[str]:
         """What a report must say about rows that are missing for ``day``."""
