@@ -184,6 +184,12 @@ class SafetyStateManager:
             actor=actor,
         )
 
+    def reconfigure(self, config: SafetyConfig) -> None:
+        """Take new settings from now on; state, causes and counts stay."""
+        self._config = config
+        self._broker_times = deque(self._broker_times, maxlen=config.broker_failure_limit)
+        self._history = deque(self._history, maxlen=config.history_limit)
+
     def add_listener(self, listener: SafetyListener) -> Callable[[], None]:
         """Call ``listener`` after every change of state; the returned function ends that.
 

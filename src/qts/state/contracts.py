@@ -1,11 +1,320 @@
-"""The operating state: how boldly do we trade? (spec 02)"""
+"""The operating state: how boldly do we trade? (spec 02)
+
+The three states, what each allows, what a transition is decided on, what an evaluation answers, and the port
+through which state and history survive kill -9. Fractions are fractions (0.05 = 5 %); times are nanoseconds
+since the epoch unless they are aware datetimes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from enum import Enum
+from types import MappingProxyType
+from typing import Annotated, Any, Protocol, TypeAlias
+
+import msgspec
+
+from qts.safety.contracts import SafetyState
 
 
 class OperatingState(str, Enum):
     AGGRESSIVE = "AGGRESSIVE"
     BALANCED = "BALANCED"
     DEFENSIVE = "DEFENSIVE"
+
+    @property
+    def boldness(self) -> int:
+        """0 for DEFENSIVE … 2 for AGGRESSIVE."""
+        return _CAUTIOUS_FIRST.index(self)
+
+
+_CAUTIOUS_FIRST = (OperatingState.DEFENSIVE, OperatingState.BALANCED, OperatingState.AGGRESSIVE)
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+AllocationRange = Annotated[
+    tuple[Share, Share], msgspec.Meta(description="lowest and highest share of equity in the pool (spec 02)")
+]
+Multiplier = Annotated[
+    float, msgspec.Meta(gt=0, le=2, description="times the base position, weight and loss limits (spec 02)")
+]
+Confidence = Annotated[
+    float, msgspec.Meta(ge=0, le=1, description="confidence an entry needs; below it the signal is dropped")
+]
+PositionCount = Annotated[int, msgspec.Meta(ge=1, le=1000, description="open positions at most")]
+TradeCount = Annotated[int, msgspec.Meta(ge=1, le=100_000, description="entries a day at most")]
+Rebalancing = Annotated[bool, msgspec.Meta(description="whether pools are moved to their targets")]
+NewEntries = Annotated[bool, msgspec.Meta(description="whether entries are allowed; exits always are")]
+ScalpActive = Annotated[bool, msgspec.Meta(description="whether scalp strategies may enter")]
+SwingActive = Annotated[bool, msgspec.Meta(description="whether swing strategies work (exits go in any case)")]
+
+
+class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an operating state allows (the table of spec 02).
+
+    The ratios are the floats of the specification; where they meet money take :attr:`multiplier` and
+    :meth:`allocation_midpoints`, which are exact Decimals.
+    """
+
+    scalp_allocation_range: AllocationRange
+    swing_allocation_range: AllocationRange
+    portfolio_allocation_range: AllocationRange
+    risk_tolerance_multiplier: Multiplier
+    entry_signal_threshold: Confidence
+    max_positions: PositionCount
+    max_daily_trades: TradeCount
+    rebalancing_enabled: Rebalancing
+    new_entry_enabled: NewEntries
+    scalp_engine_active: ScalpActive
+    swing_engine_active: SwingActive
+
+    @property
+    def multiplier(self) -> Decimal:
+        """``risk_tolerance_multiplier`` as the Decimal that was written (1.2, not its binary neighbour)."""
+        return Decimal(repr(self.risk_tolerance_multiplier))
+
+    def allocation_ranges(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """Lowest and highest share of equity by pool name, as exact Decimals."""
+        ranges = (self.scalp_allocation_range, self.swing_allocation_range, self.portfolio_allocation_range)
+        return {
+            name: (Decimal(repr(low)), Decimal(repr(high)))
+            for name, (low, high) in zip(("SCALP", "SWING", "PORTFOLIO"), ranges, strict=True)
+        }
+
+    def allocation_midpoints(self) -> dict[str, Decimal]:
+        """Pool targets by pool name: the midpoints of the ranges divided by their sum (spec 02)."""
+        middle = {name: (low + high) / 2 for name, (low, high) in self.allocation_ranges().items()}
+        whole = sum(middle.values(), Decimal(0))
+        return {name: value / whole for name, value in middle.items()}
+
+
+class AggressiveProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The AGGRESSIVE column."""
+
+    scalp_allocation_range: AllocationRange = (0.60, 0.80)
+    swing_allocation_range: AllocationRange = (0.15, 0.30)
+    portfolio_allocation_range: AllocationRange = (0.05, 0.10)
+    risk_tolerance_multiplier: Multiplier = 1.2
+    entry_signal_threshold: Confidence = 0.60
+    max_positions: PositionCount = 20
+    max_daily_trades: TradeCount = 50
+    rebalancing_enabled: Rebalancing = False
+    new_entry_enabled: NewEntries = True
+    scalp_engine_active: ScalpActive = True
+    swing_engine_active: SwingActive = True
+
+
+class BalancedProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The BALANCED column."""
+
+    scalp_allocation_range: AllocationRange = (0.30, 0.50)
+    swing_allocation_range: AllocationRange = (0.30, 0.40)
+    portfolio_allocation_range: AllocationRange = (0.20, 0.30)
+    risk_tolerance_multiplier: Multiplier = 1.0
+    entry_signal_threshold: Confidence = 0.70
+    max_positions: PositionCount = 15
+    max_daily_trades: TradeCount = 30
+    rebalancing_enabled: Rebalancing = True
+    new_entry_enabled: NewEntries = True
+    scalp_engine_active: ScalpActive = True
+    swing_engine_active: SwingActive = True
+
+
+class DefensiveProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The DEFENSIVE column: rebalancing comes before anything else, exits only."""
+
+    scalp_allocation_range: AllocationRange = (0.05, 0.15)
+    swing_allocation_range: AllocationRange = (0.15, 0.25)
+    portfolio_allocation_range: AllocationRange = (0.60, 0.80)
+    risk_tolerance_multiplier: Multiplier = 0.5
+    entry_signal_threshold: Confidence = 0.90
+    max_positions: PositionCount = 10
+    max_daily_trades: TradeCount = 10
+    rebalancing_enabled: Rebalancing = True
+    new_entry_enabled: NewEntries = False
+    scalp_engine_active: ScalpActive = False
+    swing_engine_active: SwingActive = True
+
+
+STATE_PROPERTIES: Mapping[OperatingState, StateProperties] = MappingProxyType(
+    {
+        OperatingState.AGGRESSIVE: AggressiveProperties(),
+        OperatingState.BALANCED: BalancedProperties(),
+        OperatingState.DEFENSIVE: DefensiveProperties(),
+    }
+)
+"""The specification's table; a running system takes it from its configuration (``StateConfig.table``)."""
+
+
+class TransitionMetrics(msgspec.Struct, frozen=True):
+    """What transitions are decided on. None is unknown (or too old) and makes its clause false.
+
+    The defaults mean "measured and calm", for library use; the runtime always passes every field.
+    ``vix`` in index points; drawdown, loss, growth, cagr and win rate are fractions (0.05 = 5 %).
+    """
+
+    drawdown_pct: float | None = 0.0
+    vix: float | None = 0.0
+    consecutive_scalp_losses: float | None = 0
+    daily_loss_pct: float | None = 0.0
+    market_circuit_breaker: bool | None = False
+    consecutive_profitable_days: float | None = 0
+    cagr: float | None = 0.0
+    target_cagr: float | None = 0.10
+    capital_growth_pct: float | None = 0.0
+    win_rate_30d: float | None = 0.0
+
+
+UNKNOWN_METRICS = TransitionMetrics(None, None, None, None, None, None, None, None, None, None)
+"""Nothing is known: no rule that looks at metrics can fire."""
+
+
+class TransitionResult(msgspec.Struct, frozen=True):
+    """The answer of every evaluation, with its evidence.
+
+    ``to_state`` is where the rule would go; ``applied`` says whether it went. ``reason`` is
+    ``no_transition_needed``, ``manual_override_active``, ``confirmation_pending: 1/2``,
+    ``min_duration_not_met: 3.0/7 days``, ``cooldown_period`` or, when applied, the rule's own.
+    ``meta`` holds the metrics, the clauses and the numbers the answer was made of.
+    """
+
+    from_state: OperatingState
+    to_state: OperatingState
+    applied: bool
+    reason: str
+    meta: Mapping[str, Any] = {}
+
+
+class ManualOverride(msgspec.Struct, frozen=True):
+    """An operator's order to be in ``override_state`` until ``expiry_time`` (at most 7 days after its start).
+
+    It ends by itself in ``auto_revert_state``; None stays where it is and leaves the rest to the rules.
+    Times are aware datetimes.
+    """
+
+    override_state: OperatingState
+    override_reason: str
+    operator_id: str
+    override_time: datetime
+    expiry_time: datetime
+    auto_revert_state: OperatingState | None = None
+
+
+class TransitionKind(str, Enum):
+    """What made a history record."""
+
+    RULE = "RULE"
+    SAFETY = "SAFETY"
+    LOCKDOWN_RELEASE = "LOCKDOWN_RELEASE"
+    OVERRIDE = "OVERRIDE"
+    OVERRIDE_EXPIRED = "OVERRIDE_EXPIRED"
+    OVERRIDE_CLEARED = "OVERRIDE_CLEARED"
+    OVERRIDE_BEATEN = "OVERRIDE_BEATEN"  # safety ended it
+
+
+class TransitionRecord(msgspec.Struct, frozen=True):
+    """One line of the history; ``from_state`` equals ``to_state`` where only an override began or ended.
+
+    ``actor`` is "rule", "safety" or the operator's id. ``seq`` counts from 1.
+    """
+
+    seq: int
+    ts_ns: int
+    from_state: OperatingState
+    to_state: OperatingState
+    kind: TransitionKind
+    reason: str
+    actor: str = "rule"
+    meta: dict[str, Any] = {}
+
+    @property
+    def is_transition(self) -> bool:
+        return self.from_state is not self.to_state
+
+    @property
+    def forced(self) -> bool:
+        """Whether safety, not a rule or an operator, made it."""
+        return self.kind in (TransitionKind.SAFETY, TransitionKind.LOCKDOWN_RELEASE)
+
+
+class PendingConfirmation(msgspec.Struct, frozen=True):
+    """An open confirmation window: which rule, since when (ns), and how many evaluations have met it."""
+
+    rule: str
+    to_state: OperatingState
+    opened_ns: int
+    evaluations: int
+
+
+class ClauseForecast(msgspec.Struct, frozen=True):
+    """One condition of a rule now: does it hold, what was measured, against which threshold, how far away.
+
+    ``gap`` is how much ``value`` has to change for the condition to flip (None when unknown or not a number).
+    """
+
+    name: str
+    holds: bool
+    value: float | str | None
+    comparison: str
+    threshold: float | str
+    gap: float | None
+    text: str
+
+
+class RuleForecast(msgspec.Struct, frozen=True):
+    """One rule that starts here: is its condition met, clause by clause, and what holds it back."""
+
+    rule: str
+    from_state: OperatingState
+    to_state: OperatingState
+    mode: str
+    met: bool
+    clauses: tuple[ClauseForecast, ...]
+    held_back_by: tuple[str, ...]
+
+
+class OperatingStateSnapshot(msgspec.Struct, frozen=True):
+    """Everything a screen or a log needs about the operating state at ``as_of``."""
+
+    state: OperatingState
+    previous_state: OperatingState | None
+    properties: StateProperties
+    entered_at: datetime
+    as_of: datetime
+    state_duration_days: float
+    safety_state: SafetyState
+    halted: bool
+    has_override: bool
+    override: ManualOverride | None
+    pending: PendingConfirmation | None
+    hold_until: datetime
+    cooldown_until: datetime | None
+    transitions_total: int
+    last_record: TransitionRecord | None
+
+
+class StateStatistics(msgspec.Struct, frozen=True):
+    """The numbers for people (spec 02): days in each state, transitions in 30 days, mean stay, forced, last ten."""
+
+    days_in_state: dict[str, float]
+    transitions_30d: int
+    transitions_total: int
+    forced_total: int
+    average_duration_days: float | None
+    last: tuple[TransitionRecord, ...]
+
+
+class StateStore(Protocol):
+    """Keeps one snapshot and an append-only history of records; both survive kill -9.
+
+    ``load`` gives the newest saved snapshot with the newest records under ``"history"``, or None before the
+    first save. ``save`` returns when the data is on disk. Both raise StorageError when that cannot be had.
+    """
+
+    def load(self) -> dict[str, Any] | None: ...
+
+    def save(self, snapshot: Mapping[str, Any], record: Mapping[str, Any] | None = None) -> None: ...
+
+
+StateListener: TypeAlias = Callable[[TransitionRecord], None]

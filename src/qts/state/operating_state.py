@@ -1,0 +1,547 @@
+"""The operating-state manager: applies the rules, damped, and remembers everything (spec 02).
+
+One evaluation = look at safety, find the rule, confirm it, test hold and cooldown, move. It trades nothing and
+reads time only from its clock, so a replay gives the same transitions. Authority: safety, then the override,
+then the rules. Moving to DEFENSIVE skips hold and cooldown but never confirmation; what safety forces skips all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from qts.clock import NS_PER_S, Clock, SystemClock, from_ns, to_ns
+from qts.errors import StorageError
+from qts.safety.contracts import SafetyState
+from qts.state.config import StateConfig
+from qts.state.contracts import (
+    UNKNOWN_METRICS,
+    ManualOverride,
+    OperatingState,
+    OperatingStateSnapshot,
+    PendingConfirmation,
+    RuleForecast,
+    StateListener,
+    StateProperties,
+    StateStatistics,
+    StateStore,
+    TransitionKind,
+    TransitionMetrics,
+    TransitionRecord,
+    TransitionResult,
+)
+from qts.state.override import checked_override, override_refusal
+from qts.state.transition import TransitionRule, find_applicable_rule, rules_of
+
+DAY_NS: Final = 86_400 * NS_PER_S
+HOUR_NS: Final = 3_600 * NS_PER_S
+
+NO_TRANSITION: Final = "no_transition_needed"
+OVERRIDE_ACTIVE: Final = "manual_override_active"
+COOLDOWN: Final = "cooldown_period"
+
+_DEFENSIVE: Final = OperatingState.DEFENSIVE
+
+
+class OperatingStateManager:
+    """Holds the operating state. Works with nothing given: BALANCED, the system clock, nothing stored.
+
+    The first argument is a :class:`StateConfig`, or an :class:`OperatingState` to start in. With a ``store``
+    it continues where the last process ended (state, entry time, open confirmation, override, history);
+    ``initial_state`` counts only for the very first start. Raises :class:`~qts.errors.StorageError` when the
+    stored state cannot be read or a change cannot be stored.
+    """
+
+    def __init__(
+        self,
+        config: StateConfig | OperatingState | None = None,
+        clock: Clock | None = None,
+        store: StateStore | None = None,
+        *,
+        initial_state: OperatingState | None = None,
+    ) -> None:
+        if isinstance(config, OperatingState):
+            config, initial_state = None, config
+        self._config = config if config is not None else StateConfig()
+        self._clock: Clock = clock if clock is not None else SystemClock()
+        self._store = store
+        self._listeners: list[StateListener] = []
+        self._rules = rules_of(self._config)
+        self._table = self._config.table
+        self._state = initial_state if initial_state is not None else self._config.default_state
+        self._previous: OperatingState | None = None
+        self._entered_ns = self._clock.time_ns()
+        self._last_transition_ns: int | None = None
+        self._pending: PendingConfirmation | None = None
+        self._override: ManualOverride | None = None
+        self._override_ends_ns = 0
+        self._safety = SafetyState.NORMAL
+        self._halted = False
+        self._metrics: TransitionMetrics | None = None
+        self._seq = 0
+        self._transitions = 0
+        self._forced = 0
+        self._listener_failures = 0
+        self._time_in_ns = dict.fromkeys(OperatingState, 0)
+        self._history: deque[TransitionRecord] = deque(maxlen=self._config.history_limit)
+        self._stored: _Saved | None = None
+        if store is not None and (saved := store.load()) is not None:
+            self.restore_state(saved)
+        else:
+            self._persist(None)  # the entry time counts from here, also after a restart
+
+    # what is true now
+
+    @property
+    def current_state(self) -> OperatingState:
+        if self._override is not None:
+            self._settle(self._clock.time_ns())
+        return self._state
+
+    @property
+    def previous_state(self) -> OperatingState | None:
+        """The state before this one; None before the first transition."""
+        self._settle(self._clock.time_ns())
+        return self._previous
+
+    @property
+    def properties(self) -> StateProperties:
+        """What the present state allows."""
+        return self._table[self.current_state]
+
+    @property
+    def has_override(self) -> bool:
+        self._settle(self._clock.time_ns())
+        return self._override is not None
+
+    @property
+    def is_halted(self) -> bool:
+        """LOCKDOWN was told and has not been released."""
+        return self._halted
+
+    @property
+    def state_duration_days(self) -> float:
+        """Elapsed 24-hour days in the present state; calendar time, not reset by a restart."""
+        now = self._clock.time_ns()
+        self._settle(now)
+        return self._held_days(now)
+
+    @property
+    def history(self) -> tuple[TransitionRecord, ...]:
+        """The recorded transitions and overrides, oldest first (the newest ``history_limit`` of them)."""
+        return tuple(self._history)
+
+    @property
+    def config(self) -> StateConfig:
+        return self._config
+
+    @property
+    def listener_failures(self) -> int:
+        """How often a listener raised; it is counted and stops nobody else."""
+        return self._listener_failures
+
+    def get_snapshot(self) -> OperatingStateSnapshot:
+        """Everything about the state at this moment."""
+        now = self._clock.time_ns()
+        self._settle(now)
+        last = self._last_transition_ns
+        return OperatingStateSnapshot(
+            state=self._state,
+            previous_state=self._previous,
+            properties=self._table[self._state],
+            entered_at=from_ns(self._entered_ns),
+            as_of=from_ns(now),
+            state_duration_days=self._held_days(now),
+            safety_state=self._safety,
+            halted=self._halted,
+            has_override=self._override is not None,
+            override=self._override,
+            pending=self._pending,
+            hold_until=from_ns(self._entered_ns + round(self._config.hold_days(self._state) * DAY_NS)),
+            cooldown_until=None if last is None else from_ns(last + round(self._config.cooldown_hours * HOUR_NS)),
+            transitions_total=self._transitions,
+            last_record=self._history[-1] if self._history else None,
+        )
+
+    def statistics(self) -> StateStatistics:
+        """The numbers for people: days in each state, transitions in 30 days, mean stay, forced, last ten."""
+        now = self._clock.time_ns()
+        self._settle(now)
+        time_in = dict(self._time_in_ns)
+        finished = sum(time_in.values())
+        time_in[self._state] += max(0, now - self._entered_ns)
+        moves = [record for record in self._history if record.is_transition]
+        return StateStatistics(
+            days_in_state={state.value: ns / DAY_NS for state, ns in time_in.items()},
+            transitions_30d=sum(1 for record in moves if now - record.ts_ns <= 30 * DAY_NS),
+            transitions_total=self._transitions,
+            forced_total=self._forced,
+            average_duration_days=finished / self._transitions / DAY_NS if self._transitions else None,
+            last=tuple(moves[-10:]),
+        )
+
+    def forecast(
+        self, metrics: TransitionMetrics | None = None, safety_state: SafetyState | None = None
+    ) -> tuple[RuleForecast, ...]:
+        """For each rule from here: which conditions hold, which not, by how much, what holds it back.
+
+        Without arguments it answers for what was evaluated last (nothing known before the first evaluation).
+        """
+        now = self._clock.time_ns()
+        self._settle(now)
+        seen = metrics if metrics is not None else self._metrics if self._metrics is not None else UNKNOWN_METRICS
+        safety = self._safety if safety_state is None else SafetyState.of(safety_state)
+        days = self._held_days(now)
+        return tuple(
+            RuleForecast(
+                rule=rule.name,
+                from_state=rule.from_state,
+                to_state=rule.to_state,
+                mode=rule.mode,
+                met=rule.evaluate(seen, safety, days),
+                clauses=rule.forecast(seen, safety, days),
+                held_back_by=self._held_back_by(rule, now),
+            )
+            for rule in self._rules
+            if rule.from_state is self._state
+        )
+
+    # what happens to it
+
+    def evaluate_transition(
+        self, metrics: TransitionMetrics, safety_state: SafetyState = SafetyState.NORMAL
+    ) -> TransitionResult:
+        """One evaluation cycle: move when a rule's condition is met and nothing holds it back.
+
+        A safety state nobody knows counts as FAIL. The answer carries its evidence in ``meta``.
+        """
+        now = self._clock.time_ns()
+        self._settle(now)
+        self._metrics = metrics
+        forced = self._heed_safety(SafetyState.of(safety_state), now)
+        if forced is not None:
+            return forced
+        days = self._held_days(now)
+        rule = find_applicable_rule(self._state, metrics, self._safety, days, self._rules)
+        self._track(rule, now)
+        meta = self._evidence(metrics, days, rule)
+        if rule is None:
+            self._persist(None)
+            return TransitionResult(self._state, self._state, False, self._idle_reason(), meta)
+        back = self._held_back_by(rule, now)
+        if back:
+            self._persist(None)
+            return TransitionResult(
+                self._state, rule.to_state, False, back[0], {**meta, "held_back_by": list(back)}
+            )
+        reason = rule.reason(metrics, self._safety, days)
+        return self._move(rule.to_state, TransitionKind.RULE, reason, now, meta=meta)
+
+    def apply_safety_override(self, safety_state: SafetyState) -> TransitionResult:
+        """Tell the governor what safety is. FAIL forces DEFENSIVE at once; LOCKDOWN keeps the state and halts."""
+        now = self._clock.time_ns()
+        self._settle(now)
+        forced = self._heed_safety(SafetyState.of(safety_state), now)
+        if forced is not None:
+            return forced
+        self._persist(None)
+        return TransitionResult(self._state, self._state, False, NO_TRANSITION, self._safety_meta())
+
+    def on_lockdown_release(self) -> TransitionResult:
+        """The lockdown was released: AGGRESSIVE resumes as BALANCED, the others as they were."""
+        now = self._clock.time_ns()
+        self._settle(now)
+        self._safety = SafetyState.NORMAL
+        return self._release(now)
+
+    def apply_override(self, override: ManualOverride) -> TransitionResult:
+        """An operator decides the state for a while (at most 7 days); always recorded.
+
+        Raises :class:`~qts.errors.ContractError` for an override that is too long, already over, without
+        operator or reason, or with naive times. Answers ``applied`` False when safety forbids it: any in FAIL
+        or LOCKDOWN, a bolder state in WARNING.
+        """
+        now = self._clock.time_ns()
+        self._settle(now)
+        checked_override(override, now, self._config.override_max_duration_days)
+        refusal = override_refusal(override, self._state, self._safety)
+        if refusal:
+            return TransitionResult(self._state, override.override_state, False, refusal, self._safety_meta())
+        self._override = override
+        self._override_ends_ns = to_ns(override.expiry_time)
+        return self._move(
+            override.override_state,
+            TransitionKind.OVERRIDE,
+            f"manual_override: {override.override_reason}",
+            now,
+            actor=override.operator_id,
+            meta={"override": msgspec.to_builtins(override)},
+        )
+
+    def clear_override(self, operator_id: str = "operator", reason: str = "") -> TransitionResult:
+        """End the override now. The state stays; the rules take over from here."""
+        now = self._clock.time_ns()
+        self._settle(now)
+        if self._override is None:
+            return TransitionResult(self._state, self._state, False, "no_override")
+        self._override = None
+        what = f"override_cleared: {reason}" if reason else "override_cleared"
+        return self._move(self._state, TransitionKind.OVERRIDE_CLEARED, what, now, actor=operator_id)
+
+    def reconfigure(self, config: StateConfig) -> None:
+        """Take new thresholds and properties from now on; the state, its age and an open window stay."""
+        self._config = config
+        self._rules = rules_of(config)
+        self._table = config.table
+        self._history = deque(self._history, maxlen=config.history_limit)
+
+    def add_listener(self, listener: StateListener) -> Callable[[], None]:
+        """Call ``listener`` with every history record; the returned function ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    # survival
+
+    def export_state(self) -> dict[str, Any]:
+        """Everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
+        plain: dict[str, Any] = msgspec.to_builtins(self._saved(tuple(self._history)))
+        return plain
+
+    def restore_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`. Raises StorageError when ``state`` is not such a dictionary."""
+        try:
+            saved = msgspec.convert(dict(state), _Saved)
+            ends_ns = 0 if saved.override is None else to_ns(saved.override.expiry_time)
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            raise StorageError(f"the stored operating state cannot be read: {error}; restore a backup") from None
+        self._state = saved.state
+        self._previous = saved.previous
+        self._entered_ns = saved.entered_ns
+        self._last_transition_ns = saved.last_transition_ns
+        self._pending = saved.pending
+        self._override = saved.override
+        self._override_ends_ns = ends_ns
+        self._safety = saved.safety
+        self._halted = saved.halted
+        self._metrics = saved.metrics
+        self._seq = saved.seq
+        self._transitions = saved.transitions
+        self._forced = saved.forced
+        self._time_in_ns = {state: saved.time_in_ns.get(state, 0) for state in OperatingState}
+        self._history = deque(saved.history, maxlen=self._config.history_limit)
+
+    # safety first
+
+    def _heed_safety(self, safety: SafetyState, now: int) -> TransitionResult | None:
+        """Take note of safety; the result of what it forces, or None when the rules may go on."""
+        was_halted = self._halted
+        self._safety = safety
+        if safety is SafetyState.LOCKDOWN:
+            return self._halt(now)
+        if was_halted:
+            released = self._release(now)
+            if released.applied and safety is not SafetyState.FAIL:
+                return released
+        if safety is SafetyState.FAIL:
+            return self._force_defensive(now)
+        return None
+
+    def _halt(self, now: int) -> TransitionResult:
+        self._halted = True
+        self._pending = None
+        self._beat_override(now)
+        self._persist(None)
+        return TransitionResult(self._state, self._state, False, NO_TRANSITION, self._safety_meta())
+
+    def _release(self, now: int) -> TransitionResult:
+        self._halted = False
+        if self._state is OperatingState.AGGRESSIVE:
+            return self._move(OperatingState.BALANCED, TransitionKind.LOCKDOWN_RELEASE, "lockdown_released", now)
+        self._persist(None)
+        return TransitionResult(self._state, self._state, False, NO_TRANSITION, self._safety_meta())
+
+    def _force_defensive(self, now: int) -> TransitionResult | None:
+        self._beat_override(now)
+        if self._state is _DEFENSIVE:
+            return None
+        return self._move(_DEFENSIVE, TransitionKind.SAFETY, "safety_forced: FAIL", now, actor="safety")
+
+    def _beat_override(self, now: int) -> None:
+        if self._override is None:
+            return
+        self._override = None
+        what = f"override ended: safety is {self._safety.value}"
+        self._move(self._state, TransitionKind.OVERRIDE_BEATEN, what, now, actor="safety")
+
+    # damping
+
+    def _track(self, rule: TransitionRule | None, now: int) -> None:
+        """Open, continue or close the confirmation window with this evaluation."""
+        if rule is None:
+            self._pending = None
+        elif self._pending is None or self._pending.rule != rule.name:
+            self._pending = PendingConfirmation(rule.name, rule.to_state, now, 1)
+        else:
+            seen = self._pending.evaluations + 1
+            self._pending = PendingConfirmation(rule.name, rule.to_state, self._pending.opened_ns, seen)
+
+    def _held_back_by(self, rule: TransitionRule, now: int) -> tuple[str, ...]:
+        """Every reason that keeps ``rule`` from being applied now, in the order of spec 02."""
+        reasons = []
+        if self._override is not None:
+            reasons.append(OVERRIDE_ACTIVE)
+        if (unconfirmed := self._unconfirmed(rule, now)) is not None:
+            reasons.append(unconfirmed)
+        if rule.to_state is not _DEFENSIVE:
+            if (held := self._held_days(now)) < (hold := self._config.hold_days(self._state)):
+                reasons.append(f"min_duration_not_met: {held:.4g}/{hold:g} days")
+            if self._cooling(now):
+                reasons.append(COOLDOWN)
+        return tuple(reasons)
+
+    def _unconfirmed(self, rule: TransitionRule, now: int) -> str | None:
+        wanted = self._config.confirmation_cycles
+        if self._pending is None or self._pending.rule != rule.name:
+            return f"confirmation_pending: 0/{wanted}"
+        span_ns = now - self._pending.opened_ns
+        if self._pending.evaluations >= wanted and span_ns >= round(self._config.confirmation_hours * HOUR_NS):
+            return None
+        return f"confirmation_pending: {min(self._pending.evaluations, wanted)}/{wanted}"
+
+    def _cooling(self, now: int) -> bool:
+        last = self._last_transition_ns
+        return last is not None and now - last < round(self._config.cooldown_hours * HOUR_NS)
+
+    def _held_days(self, now: int) -> float:
+        return max(0, now - self._entered_ns) / DAY_NS
+
+    def _idle_reason(self) -> str:
+        return OVERRIDE_ACTIVE if self._override is not None else NO_TRANSITION
+
+    # moving and remembering
+
+    def _settle(self, now: int) -> None:
+        """Let an override that is over end, at its own expiry time, whenever anybody looks."""
+        override = self._override
+        if override is None or now < self._override_ends_ns:
+            return
+        self._override = None
+        revert = override.auto_revert_state if override.auto_revert_state is not None else self._state
+        what = "override_expired"
+        if revert.boldness > self._state.boldness and self._safety is not SafetyState.NORMAL:
+            what = f"override_expired: safety {self._safety.value} keeps {self._state.value}, not {revert.value}"
+            revert = self._state
+        ended_ns = self._override_ends_ns
+        self._move(revert, TransitionKind.OVERRIDE_EXPIRED, what, ended_ns, actor=override.operator_id)
+
+    def _move(
+        self,
+        to_state: OperatingState,
+        kind: TransitionKind,
+        reason: str,
+        at_ns: int,
+        *,
+        actor: str = "rule",
+        meta: dict[str, Any] | None = None,
+    ) -> TransitionResult:
+        self._seq += 1
+        record = TransitionRecord(
+            seq=self._seq,
+            ts_ns=at_ns,
+            from_state=self._state,
+            to_state=to_state,
+            kind=kind,
+            reason=reason,
+            actor=actor,
+            meta=meta if meta is not None else self._safety_meta(),
+        )
+        if record.is_transition:
+            self._enter(record)
+        self._history.append(record)
+        self._persist(record)
+        self._tell(record)
+        return TransitionResult(record.from_state, to_state, True, reason, record.meta)
+
+    def _enter(self, record: TransitionRecord) -> None:
+        self._time_in_ns[self._state] += max(0, record.ts_ns - self._entered_ns)
+        self._previous, self._state = self._state, record.to_state
+        self._entered_ns = record.ts_ns
+        self._last_transition_ns = record.ts_ns
+        self._pending = None
+        self._transitions += 1
+        self._forced += record.forced
+
+    def _evidence(self, metrics: TransitionMetrics, days: float, rule: TransitionRule | None) -> dict[str, Any]:
+        meta = {
+            "metrics": msgspec.structs.asdict(metrics),
+            "safety_state": self._safety.value,
+            "state_duration_days": days,
+        }
+        if rule is not None:
+            meta["rule"] = rule.name
+            meta["condition"] = rule.reason(metrics, self._safety, days)
+        if self._pending is not None:
+            meta["confirmation_opened"] = from_ns(self._pending.opened_ns).isoformat()
+            meta["confirmation_evaluations"] = self._pending.evaluations
+        return meta
+
+    def _safety_meta(self) -> dict[str, Any]:
+        return {"safety_state": self._safety.value, "halted": self._halted}
+
+    def _tell(self, record: TransitionRecord) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(record)
+            except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep the news from the others
+                self._listener_failures += 1
+
+    def _persist(self, record: TransitionRecord | None) -> None:
+        if self._store is None:
+            return
+        saved = self._saved(())
+        if record is None and saved == self._stored:
+            return
+        snapshot = msgspec.to_builtins(saved)
+        del snapshot["history"]
+        self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
+        self._stored = saved
+
+    def _saved(self, history: tuple[TransitionRecord, ...]) -> _Saved:
+        return _Saved(
+            state=self._state,
+            previous=self._previous,
+            entered_ns=self._entered_ns,
+            last_transition_ns=self._last_transition_ns,
+            pending=self._pending,
+            override=self._override,
+            safety=self._safety,
+            halted=self._halted,
+            metrics=self._metrics,
+            seq=self._seq,
+            transitions=self._transitions,
+            forced=self._forced,
+            time_in_ns=dict(self._time_in_ns),
+            history=history,
+        )
+
+
+class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a restart needs."""
+
+    state: OperatingState
+    previous: OperatingState | None
+    entered_ns: int
+    last_transition_ns: int | None
+    pending: PendingConfirmation | None
+    override: ManualOverride | None
+    safety: SafetyState
+    halted: bool
+    metrics: TransitionMetrics | None
+    seq: int
+    transitions: int
+    forced: int
+    time_in_ns: dict[OperatingState, int]
+    history: tuple[TransitionRecord, ...] = ()
