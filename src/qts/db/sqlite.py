@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, ParamSpec, TypeVar
 
+import msgspec
+
 from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.contracts import (
@@ -47,15 +49,20 @@ _WAL_PAGES: Final = 4_000
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_MARKS: Final = tuple(table.name for table in tables.APPEND_ONLY)
+_RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
+_SQL_RUN: Final = f"SELECT {_RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
+_SQL_NEW_RUN: Final = f"INSERT INTO runs ({_RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+
+_NUMBERED: Final = tuple(table.name for table in tables.APPEND_ONLY)
+_MARKS_TEXT: Final = " ".join(["%015d"] * (2 + len(_NUMBERED)))
+_PADDING: Final = 512
 _SQL_CHECKPOINT: Final = (
-    f"INSERT OR REPLACE INTO checkpoint (id, data, {', '.join(_MARKS)}) "  # noqa: S608 - names of our own tables
-    f"VALUES (1, ?, {', '.join('?' * len(_MARKS))})"
+    "INSERT INTO checkpoint (id, marks, data) VALUES (1, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET marks = excluded.marks, data = excluded.data"
 )
-_SQL_MARKS: Final = f"SELECT {', '.join(_MARKS)} FROM checkpoint"  # noqa: S608 - names of our own tables
-_SQL_IMAGE: Final = "INSERT INTO before_image (table_name, key, image) VALUES (?, ?, ?)"
-_INSERT: Final = {record: table.insert for record, table in tables.BY_RECORD.items()}
-_INSERT_LEG: Final = tables.TRANSFERS.insert
+_INSERT: Final = {table.name: table.insert for table in tables.APPEND_ONLY}
+_REPLACE: Final = {table.name: table.replace(with_image=True) for table in tables.REPLACED}
+_CHANGE: Final = {table.name: table.replace(with_image=False) for table in tables.REPLACED}
 _SELECT_ONE: Final = {table.name: table.select_one for table in tables.REPLACED}
 
 _ADVICE: Final = (
@@ -82,7 +89,8 @@ class SqliteStore:
         if durability not in ("FULL", "NORMAL"):
             raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
         self._numbers: dict[str, int] = {}
-        self._imaged: set[tuple[str, str]] = set()
+        self._generation = 0
+        self._imaged: dict[tuple[str, ...], None] = {}
         self._connection = self._open(durability)
         self._writer = ThreadPoolExecutor(1, "qts-store") if off_loop else None
 
@@ -93,8 +101,7 @@ class SqliteStore:
         await self._do(self._open_run, run)
 
     async def run(self) -> RunRow | None:
-        rows = await self._do(self._read, tables.RUNS)
-        return rows[0] if rows else None
+        return await self._do(self._read_run)
 
     async def finish_run(self, result: str) -> None:
         """Mark the run finished. Raises StateError when none was opened."""
@@ -182,24 +189,37 @@ class SqliteStore:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         migrate(connection, migrations(), str(self._path))
-        self._load_marks(connection)
+        self._load(connection)
 
-    def _load_marks(self, connection: sqlite3.Connection) -> None:
-        """What the writer keeps in memory: last row numbers and which rows have an image already."""
-        for name in _MARKS:
-            (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608
+    def _load(self, connection: sqlite3.Connection) -> None:
+        """What the writer keeps in memory: generation, last row numbers, which rows have an image already."""
+        self._generation = _marks_of(connection)[0]
+        for name in _NUMBERED:
+            (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608 - ours
             self._numbers[name] = last
-        self._imaged = set(connection.execute("SELECT table_name, key FROM before_image"))
+        self._imaged = {
+            (table.name, *key): None
+            for table in tables.REPLACED
+            for _, *key in connection.execute(table.select_changed, (self._generation,))
+        }
 
     def _open_run(self, run: RunRow) -> None:
         with self._transaction("open the run"):
-            rows = self._connection.execute(tables.RUNS.select).fetchall()
-            if not rows:
-                self._connection.execute(tables.RUNS.insert, tables.RUNS.encode(run))
-            elif rows[0][0] != run.run_id:
+            row = self._connection.execute(_SQL_RUN).fetchone()
+            if row is None:
+                self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
+            elif row[0] != run.run_id:
                 raise StateError(
-                    f"{self._path} belongs to run {rows[0][0]}, not {run.run_id}; give another data directory"
+                    f"{self._path} belongs to run {row[0]}, not {run.run_id}; give another data directory"
                 )
+
+    def _read_run(self) -> RunRow | None:
+        with self._explained("read the run"):
+            row = self._connection.execute(_SQL_RUN).fetchone()
+        if row is None:
+            return None
+        run_id, command, seed, source_id, config_hash, started_at, finished, result = row
+        return RunRow(run_id, command, seed, source_id, config_hash, started_at, bool(finished), result)
 
     def _finish_run(self, result: str) -> None:
         with self._transaction("finish the run"):
@@ -208,88 +228,84 @@ class SqliteStore:
                 raise StateError(f"{self._path} has no run to finish; open one first")
 
     def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
-        numbers = self._numbers.copy()
-        imaged: tuple[tuple[str, str], ...] = ()
+        numbers, imaged = self._numbers.copy(), len(self._imaged)
         try:
             with self._transaction("commit"):
-                if checkpoint is None:
-                    imaged = self._image(records)
-                self._write(records)
+                self._write(records, keep_images=checkpoint is None)
                 if checkpoint is not None:
                     self._mark(checkpoint)
         except BaseException:
             self._numbers = numbers
+            while len(self._imaged) > imaged:
+                self._imaged.popitem()
             raise
         if checkpoint is not None:
+            self._generation += 1
             self._imaged.clear()
-        else:
-            self._imaged.update(imaged)
 
-    def _write(self, records: Sequence[Record]) -> None:
-        execute, numbers = self._connection.execute, self._numbers
-        transfers: list[Transfer] = []
+    def _write(self, records: Sequence[Record], *, keep_images: bool) -> None:
+        """Orders go behind the decisions they name, transfers behind the pools they may not overdraw."""
+        behind: list[Record] = []
         for record in records:
-            kind = type(record)
-            table = tables.BY_RECORD.get(kind)
-            if table is None:
-                raise ContractError(f"a store cannot write a {kind.__name__}")
-            if isinstance(record, Transfer):
-                transfers.append(record)
-            elif table.key:
-                execute(_INSERT[kind], table.encode(record))
+            table = _table_of(record)
+            if table.key and table is not tables.ORDERS:
+                self._replace(table, record, keep_images)
+            elif table.key or table is tables.TRANSFERS:
+                behind.append(record)
             else:
-                number = numbers[table.name] = numbers[table.name] + 1
-                execute(_INSERT[kind], (number, *table.encode(record)))
-        for transfer in transfers:  # behind the pools, because the schema looks whether the source is below zero
-            for leg in tables.transfer_legs(transfer):
-                number = numbers["capital_transfers"] = numbers["capital_transfers"] + 1
-                execute(_INSERT_LEG, (number, *leg))
+                self._append(table, table.encode(record))
+        for record in behind:
+            if isinstance(record, Transfer):
+                for leg in tables.transfer_legs(record):
+                    self._append(tables.TRANSFERS, leg)
+            else:
+                self._replace(tables.ORDERS, record, keep_images)
 
-    def _image(self, records: Sequence[Record]) -> tuple[tuple[str, str], ...]:
-        """Keep how the rows of ``records`` stand now, unless that was done since the checkpoint; their keys."""
-        done: dict[tuple[str, str], None] = {}
-        for record in records:
-            table = tables.BY_RECORD.get(type(record))
-            if table is None or not table.key:
-                continue
-            values = table.encode(record)[: len(table.key)]
-            key = (table.name, json.dumps(values))
-            if key in self._imaged or key in done:
-                continue
-            row = self._connection.execute(_SELECT_ONE[table.name], values).fetchone()
-            self._connection.execute(_SQL_IMAGE, (*key, None if row is None else json.dumps(row)))
-            done[key] = None
-        return tuple(done)
+    def _append(self, table: tables.Table, values: tables.Values) -> None:
+        number = self._numbers[table.name] = self._numbers[table.name] + 1
+        self._connection.execute(_INSERT[table.name], (number, *values))
+
+    def _replace(self, table: tables.Table, record: Record, keep_image: bool) -> None:
+        """Write a row that changes; the first time since the checkpoint it takes its former content along."""
+        values = table.encode(record)
+        if not keep_image:
+            self._connection.execute(_REPLACE[table.name], (*values, 0, None))
+            return
+        key = values[: len(table.key)]
+        if (table.name, *key) in self._imaged:
+            self._connection.execute(_CHANGE[table.name], (*values, self._generation, None))
+            return
+        former = self._connection.execute(_SELECT_ONE[table.name], key).fetchone()
+        image = None if former is None else json.dumps(former)
+        self._connection.execute(_REPLACE[table.name], (*values, self._generation, image))
+        self._imaged[table.name, *key] = None
 
     def _mark(self, checkpoint: bytes) -> None:
-        self._connection.execute(_SQL_CHECKPOINT, (checkpoint, *(self._numbers[name] for name in _MARKS)))
-        if self._imaged:
-            self._connection.execute("DELETE FROM before_image")
+        """Padded, so that a checkpoint of about the same size overwrites the last one in place."""
+        size = len(checkpoint)
+        marks = _MARKS_TEXT % (self._generation + 1, size, *self._numbers.values())
+        self._connection.execute(_SQL_CHECKPOINT, (marks, checkpoint.ljust(-(-size // _PADDING) * _PADDING, b"\0")))
 
     def _checkpoint(self) -> bytes | None:
         with self._explained("read the checkpoint"):
             row = self._connection.execute("SELECT data FROM checkpoint").fetchone()
-        return None if row is None else bytes(row[0])
+            return None if row is None else bytes(row[0][: _marks_of(self._connection)[1]])
 
     def _rewind(self) -> None:
         with self._transaction("rewind"):
-            marks = self._connection.execute(_SQL_MARKS).fetchone() or (0,) * len(_MARKS)
-            for name, mark in zip(_MARKS, marks, strict=True):
+            generation, _, *last = _marks_of(self._connection)
+            for name, mark in zip(_NUMBERED, last, strict=True):
                 self._connection.execute(f"DELETE FROM {name} WHERE id > ?", (mark,))  # noqa: S608 - our own table
             for table in tables.REPLACED:
-                self._put_back(table)
-            self._connection.execute("DELETE FROM before_image")
-        self._load_marks(self._connection)
+                self._put_back(table, generation)
+        self._load(self._connection)
 
-    def _put_back(self, table: tables.Table) -> None:
-        images = self._connection.execute(
-            "SELECT key, image FROM before_image WHERE table_name = ?", (table.name,)
-        ).fetchall()
-        for key, image in images:
-            if image is None:
-                self._connection.execute(table.delete_one, json.loads(key))
-            else:
-                self._connection.execute(table.insert, json.loads(image))
+    def _put_back(self, table: tables.Table, generation: int) -> None:
+        changed = self._connection.execute(table.select_changed, (generation,)).fetchall()
+        for image, *key in changed:
+            self._connection.execute(table.delete_one, key)
+            if image is not None:
+                self._connection.execute(_REPLACE[table.name], (*json.loads(image), 0, None))
 
     def _read(self, table: tables.Table) -> list[Any]:
         with self._explained(f"read {table.name}"):
@@ -318,6 +334,19 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise StorageError(f"{self._path}: cannot {what}: {error}; {_advice(error)}") from error
+
+
+def _table_of(record: Record) -> tables.Table:
+    table = tables.BY_RECORD.get(type(record))
+    if table is None:
+        raise ContractError(f"a store cannot write a {type(record).__name__}")
+    return table
+
+
+def _marks_of(connection: sqlite3.Connection) -> list[int]:
+    """Generation, length of the checkpoint and the last row numbers; all 0, generation 1, when there is none."""
+    row = connection.execute("SELECT marks FROM checkpoint").fetchone()
+    return [1, 0, *(0 for _ in _NUMBERED)] if row is None else [int(mark) for mark in row[0].split()]
 
 
 def _advice(error: sqlite3.Error) -> str:

@@ -17,7 +17,6 @@ from qts.db.contracts import (
     PoolRow,
     PositionRow,
     RefusalRow,
-    RunRow,
     SafetyRow,
     StateRow,
 )
@@ -25,6 +24,9 @@ from qts.execution.contracts import Order, OrderState
 from qts.strategy.contracts import Side
 
 Values: TypeAlias = tuple[Any, ...]
+
+IMAGE: Final = ("generation", "before")
+"""Columns of a row that changes: when it was changed, and how it stood at the checkpoint before."""
 
 
 class Table(NamedTuple):
@@ -41,13 +43,21 @@ class Table(NamedTuple):
 
     @property
     def insert(self) -> str:
-        """SQL that writes one row: ``id`` first for append-only tables, an upsert for the others."""
-        columns = self.columns if self.key else ("id", *self.columns)
-        sql = f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-        if not self.key:
-            return sql
-        updates = ", ".join(f"{c} = excluded.{c}" for c in self.columns if c not in self.key)
-        return f"{sql} ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {updates}"
+        """SQL that appends one row: ``id`` first, then the columns."""
+        columns = ("id", *self.columns)
+        return f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+
+    def replace(self, *, with_image: bool) -> str:
+        """SQL that writes one row over its key: the columns, then ``generation`` and ``before``.
+
+        ``with_image`` False leaves the two of an existing row as they are.
+        """
+        columns = (*self.columns, *IMAGE)
+        changed = [c for c in self.columns if c not in self.key] + (list(IMAGE) if with_image else [])
+        return (
+            f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
+            f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in changed)}"
+        )
 
     @property
     def select(self) -> str:
@@ -57,12 +67,20 @@ class Table(NamedTuple):
 
     @property
     def select_one(self) -> str:
-        where = " AND ".join(f"{c} = ?" for c in self.key)
-        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {where}"  # noqa: S608
+        return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {self._is_key}"  # noqa: S608
+
+    @property
+    def select_changed(self) -> str:
+        """SQL for (before, key columns …) of the rows changed in a generation."""
+        return f"SELECT before, {', '.join(self.key)} FROM {self.name} WHERE generation = ?"  # noqa: S608
 
     @property
     def delete_one(self) -> str:
-        return f"DELETE FROM {self.name} WHERE {' AND '.join(f'{c} = ?' for c in self.key)}"  # noqa: S608
+        return f"DELETE FROM {self.name} WHERE {self._is_key}"  # noqa: S608
+
+    @property
+    def _is_key(self) -> str:
+        return " AND ".join(f"{column} = ?" for column in self.key)
 
 
 def transfer_legs(transfer: Transfer) -> tuple[Values, Values]:
@@ -203,14 +221,6 @@ def _order_of(v: Sequence[Any]) -> Order:
     )
 
 
-def _run(r: RunRow) -> Values:
-    return (r.run_id, r.command, r.seed, r.source_id, r.config_hash, r.started_at, int(r.finished), r.result)
-
-
-def _run_row(v: Sequence[Any]) -> RunRow:
-    return RunRow(v[0], v[1], v[2], v[3], v[4], v[5], bool(v[6]), v[7])
-
-
 def _columns(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -284,14 +294,6 @@ ORDERS: Final = Table(
     _order,
     _order_of,
 )
-RUNS: Final = Table(
-    "runs",
-    _columns("run_id command seed source_id config_hash started_at finished result"),
-    ("run_id",),
-    _run,
-    _run_row,
-)
-
 APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY)
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)
 

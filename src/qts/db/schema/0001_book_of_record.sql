@@ -1,6 +1,8 @@
 -- The book of record of one run.
 -- Decimals are TEXT (exact), times are INTEGER nanoseconds since 1970 UTC.
 -- Append-only tables number their rows from 1 without gaps: a checkpoint remembers the last number of each.
+-- Rows that change carry how they stood at the newest checkpoint: generation is the checkpoint's when the row was
+-- changed since, and before is then its former content as a JSON array, NULL when there was no row.
 
 CREATE TABLE runs (
     run_id      TEXT PRIMARY KEY,
@@ -45,6 +47,8 @@ CREATE TABLE positions (
     qty        TEXT NOT NULL,
     cost       TEXT NOT NULL,
     updated_at INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    before     TEXT,
     PRIMARY KEY (strategy, symbol)
 ) WITHOUT ROWID;
 
@@ -52,7 +56,9 @@ CREATE TABLE capital_pools (
     pool         TEXT PRIMARY KEY CHECK (pool IN ('SCALP', 'SWING', 'PORTFOLIO')),
     cash         TEXT NOT NULL,
     realized_pnl TEXT NOT NULL,
-    updated_at   INTEGER NOT NULL
+    updated_at   INTEGER NOT NULL,
+    generation   INTEGER NOT NULL,
+    before       TEXT
 ) WITHOUT ROWID;
 
 -- Double entry: leg 1 leaves the source (amount with a minus), leg 2 reaches the target. The two name each other,
@@ -105,8 +111,7 @@ CREATE TABLE decisions (
     timestamp       INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     config_hash     TEXT NOT NULL,
-    inputs          TEXT NOT NULL,
-    UNIQUE (approval_id, client_order_id)
+    inputs          TEXT NOT NULL
 );
 
 CREATE TRIGGER decisions_is_append_only BEFORE UPDATE ON decisions
@@ -135,9 +140,18 @@ CREATE TABLE orders (
     forced          INTEGER NOT NULL CHECK (forced IN (0, 1)),
     reason          TEXT NOT NULL,
     note            TEXT NOT NULL,
-    FOREIGN KEY (approval_id, client_order_id) REFERENCES decisions (approval_id, client_order_id)
-        DEFERRABLE INITIALLY DEFERRED
+    generation      INTEGER NOT NULL,
+    before          TEXT,
+    FOREIGN KEY (approval_id) REFERENCES decisions (approval_id) DEFERRABLE INITIALLY DEFERRED
 ) WITHOUT ROWID;
+
+CREATE TRIGGER orders_match_their_approval BEFORE INSERT ON orders
+WHEN NOT EXISTS (
+    SELECT 1 FROM decisions d WHERE d.approval_id = NEW.approval_id AND d.client_order_id = NEW.client_order_id
+)
+BEGIN
+    SELECT RAISE(ABORT, 'an order needs the approval that names it');
+END;
 
 CREATE TABLE refusals (
     id          INTEGER PRIMARY KEY,
@@ -183,24 +197,11 @@ CREATE TABLE equity_curve (
     safety    TEXT NOT NULL
 );
 
--- The newest checkpoint and, beside it, the last row of every append-only table at that moment.
+-- The newest checkpoint. marks is one text of fixed width (the row is then overwritten in place): the generation, the
+-- length of the checkpoint inside data (padded with zeros), and the last row number of each append-only table in the
+-- order t_ledger, capital_transfers, decisions, refusals, state_history, safety_history, equity_curve.
 CREATE TABLE checkpoint (
-    id                INTEGER PRIMARY KEY CHECK (id = 1),
-    data              BLOB NOT NULL,
-    t_ledger          INTEGER NOT NULL,
-    capital_transfers INTEGER NOT NULL,
-    decisions         INTEGER NOT NULL,
-    refusals          INTEGER NOT NULL,
-    state_history     INTEGER NOT NULL,
-    safety_history    INTEGER NOT NULL,
-    equity_curve      INTEGER NOT NULL
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    marks TEXT NOT NULL,
+    data  BLOB NOT NULL
 );
-
--- How rows that can change stood at the checkpoint: filled by the first change after it, emptied by the next one.
--- image is the row as a JSON array, NULL when there was none.
-CREATE TABLE before_image (
-    table_name TEXT NOT NULL,
-    key        TEXT NOT NULL,
-    image      TEXT,
-    PRIMARY KEY (table_name, key)
-) WITHOUT ROWID;
