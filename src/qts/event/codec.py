@@ -1,0 +1,125 @@
+"""Events as plain values and back: for checkpoints, worker processes and dead letters. No pickle anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from functools import reduce
+from operator import or_
+from typing import Any, Final
+
+import msgspec
+
+from qts.errors import ContractError
+from qts.event.contracts import Event, EventPriority, EventType, body, event_time_ns, stored_id
+from qts.event.payloads import PAYLOAD_TYPES
+
+_DECIMAL: Final = "$decimal"
+_DATETIME: Final = "$datetime"
+_TUPLE: Final = "$tuple"
+_decoders: Final[dict[EventType, Any]] = {
+    kind: msgspec.msgpack.Decoder(reduce(or_, types)) for kind, types in PAYLOAD_TYPES.items()
+}
+_to_msgpack: Final = msgspec.msgpack.Encoder(decimal_format="string").encode
+
+
+def encode_event(event: Event) -> list[Any]:
+    """The event as a list of plain values that msgpack and JSON can carry; :func:`decode_event` undoes it exactly.
+
+    Raises ContractError for a payload outside the registry, naming the field of a mapping.
+    """
+    return [
+        event.event_type.value,
+        int(event.priority),
+        event.source,
+        _encode_payload(event.event_type, body(event)),
+        stored_id(event),
+        event_time_ns(event),
+        [event.requires_ack, event.max_process_time_ms, event.can_batch, event.can_collapse, event.can_drop],
+        event.run,
+    ]
+
+
+def decode_event(stored: list[Any]) -> Event:
+    """The event of :func:`encode_event`; ``accepted_ns`` is 0, as a stopwatch reading means nothing elsewhere."""
+    kind, priority, source, payload, number, time_ns, flags, run = stored
+    event_type = EventType(kind)
+    return Event(
+        event_type,
+        EventPriority(priority),
+        source,
+        _decode_payload(event_type, payload),
+        number,
+        time_ns,
+        *flags,
+        run=run,
+    )
+
+
+def _encode_payload(event_type: EventType, payload: Any) -> Any:
+    if payload is None:
+        return None
+    if isinstance(payload, PAYLOAD_TYPES[event_type]):
+        return ["typed", msgspec.to_builtins(payload)]
+    if isinstance(payload, Mapping):
+        return ["mapping", plain(payload, event_type.value)]
+    names = " or ".join(kind.__name__ for kind in PAYLOAD_TYPES[event_type])
+    raise ContractError(f"{event_type.value} carries a {names} or a mapping, got {type(payload).__name__}")
+
+
+def _decode_payload(event_type: EventType, stored: Any) -> Any:
+    if stored is None:
+        return None
+    form, value = stored
+    if form == "typed":
+        return _decoders[event_type].decode(_to_msgpack(value))
+    return from_plain(value)
+
+
+def plain(value: Any, path: str = "value") -> Any:
+    """Numbers, texts, Decimals, datetimes, enums and containers of them as plain values.
+
+    Raises ContractError naming the place of anything else.
+    """
+    if isinstance(value, Enum):
+        return plain(value.value, path)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Decimal):
+        return {_DECIMAL: str(value)}
+    if isinstance(value, datetime):
+        return {_DATETIME: value.isoformat()}
+    if isinstance(value, tuple):
+        return {_TUPLE: [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]}
+    if isinstance(value, list):
+        return [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {_text_key(key, path): plain(item, f"{path}.{key}") for key, item in value.items()}
+    raise ContractError(
+        f"{path}: a {type(value).__name__} cannot be stored; use numbers, text, Decimal or datetime"
+    )
+
+
+def from_plain(value: Any) -> Any:
+    """Undo :func:`plain` (enums stay their values)."""
+    if isinstance(value, list):
+        return [from_plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        (tag, inner), *_ = value.items()
+        if tag == _DECIMAL:
+            return Decimal(inner)
+        if tag == _DATETIME:
+            return datetime.fromisoformat(inner)
+        if tag == _TUPLE:
+            return tuple(from_plain(item) for item in inner)
+    return {key: from_plain(item) for key, item in value.items()}
+
+
+def _text_key(key: Any, path: str) -> str:
+    if not isinstance(key, str) or key.startswith("$"):
+        raise ContractError(f"{path}: keys must be text that does not start with '$', got {key!r}")
+    return key

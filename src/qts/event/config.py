@@ -1,0 +1,209 @@
+"""Capacities, thresholds and limits of the event machinery (spec 01); the file is ``config/event.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from qts.event.contracts import EventPriority, OverflowPolicy
+
+_P0, _P1, _P2, _P3 = EventPriority
+
+RELOADABLE: Final[frozenset[str]] = frozenset(
+    {
+        "backpressure.p1.warning",
+        "backpressure.p1.critical",
+        "backpressure.p2.warning",
+        "backpressure.p2.critical",
+        "queue_alerts.p0.warning",
+        "queue_alerts.p0.critical",
+        "queue_alerts.p1.warning",
+        "queue_alerts.p1.critical",
+        "queue_alerts.p2.warning",
+        "queue_alerts.p2.critical",
+        "monitoring_interval_ms",
+        "loop_handler_limit_us",
+    }
+)
+_POLICY_OF: Final = {
+    _P0: OverflowPolicy.BLOCK,
+    _P1: OverflowPolicy.DROP_OLDEST,
+    _P2: OverflowPolicy.COLLAPSE,
+    _P3: OverflowPolicy.SAMPLE,
+}
+
+Capacity = Annotated[int, Meta(ge=1, le=1_000_000, description="events; spec 01")]
+BatchSize = Annotated[int, Meta(ge=1, le=10_000, description="events handed over at once; spec 01")]
+BatchTimeout = Annotated[int, Meta(ge=0, le=60_000, description="ms an incomplete batch may wait; spec 01")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0, description="fraction 0..1; spec 01")]
+Depth = Annotated[int, Meta(ge=1, le=1_000_000, description="queued events; spec 01")]
+Millis = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds; spec 01")]
+
+
+class QueueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One queue. ``sample_rate`` is the share of newcomers a full SAMPLE queue still takes."""
+
+    priority: EventPriority
+    capacity: Capacity
+    overflow_policy: OverflowPolicy
+    batch_size: BatchSize = 1
+    batch_timeout_ms: BatchTimeout = 0
+    sample_rate: Share = 1.0
+
+
+class BackpressureThreshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Utilisation at which batches grow (warning) and lower priorities pause (critical)."""
+
+    warning: Share
+    critical: Share
+
+
+class QueueAlert(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Queued events at which an alert fires, once per crossing."""
+
+    warning: Depth
+    critical: Depth
+
+
+class LatencySla(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of accept→start latency in milliseconds."""
+
+    p50: Millis
+    p95: Millis
+    p99: Millis
+    max: Millis
+
+
+class QueueConfigs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The four queues."""
+
+    p0: QueueConfig = QueueConfig(_P0, 100, OverflowPolicy.BLOCK)
+    p1: QueueConfig = QueueConfig(_P1, 10_000, OverflowPolicy.DROP_OLDEST, 100, 10)
+    p2: QueueConfig = QueueConfig(_P2, 1_000, OverflowPolicy.COLLAPSE, 50, 100)
+    p3: QueueConfig = QueueConfig(_P3, 50_000, OverflowPolicy.SAMPLE, 100, 1_000, 0.1)
+
+    def __getitem__(self, priority: EventPriority) -> QueueConfig:
+        return (self.p0, self.p1, self.p2, self.p3)[priority]
+
+
+class Backpressure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Thresholds of the priorities that have lower ones to pause."""
+
+    p1: BackpressureThreshold = BackpressureThreshold(0.70, 0.90)
+    p2: BackpressureThreshold = BackpressureThreshold(0.80, 0.95)
+
+
+class QueueAlerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Depth alerts; P3 has none."""
+
+    p0: QueueAlert = QueueAlert(50, 80)
+    p1: QueueAlert = QueueAlert(7_000, 9_000)
+    p2: QueueAlert = QueueAlert(800, 950)
+
+
+class LatencySlas(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Latency bounds; P3 is best effort."""
+
+    p0: LatencySla = LatencySla(2, 5, 10, 20)
+    p1: LatencySla = LatencySla(10, 30, 50, 100)
+    p2: LatencySla = LatencySla(100, 300, 500, 1_000)
+
+
+class LaneLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long a handler off the loop may take before it is cut off, by the priority it serves."""
+
+    p0_ms: Millis = 1_000
+    p1_ms: Millis = 1_000
+    p2_ms: Millis = 5_000
+    p3_ms: Millis = 5_000
+
+    def __getitem__(self, priority: EventPriority) -> int:
+        return (self.p0_ms, self.p1_ms, self.p2_ms, self.p3_ms)[priority]
+
+
+class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything about queues, dispatcher and monitoring that can be configured."""
+
+    queue_configs: QueueConfigs = QueueConfigs()
+    backpressure: Backpressure = Backpressure()
+    queue_alerts: QueueAlerts = QueueAlerts()
+    latency_sla: LatencySlas = LatencySlas()
+    lane_limits: LaneLimits = LaneLimits()
+    monitoring_interval_ms: Annotated[
+        int, Meta(ge=10, le=60_000, description="ms between depth checks; spec 01")
+    ] = 100
+    loop_handler_limit_us: Annotated[
+        int, Meta(ge=10, le=1_000_000, description="µs a handler on the loop may take; spec 01")
+    ] = 200
+    overruns_before_move: Annotated[
+        int, Meta(ge=1, le=1_000, description="overruns after which a loop handler leaves for a process; spec 01")
+    ] = 3
+    slice_us: Annotated[
+        int, Meta(ge=50, le=10_000, description="µs of handling before the event loop gets a turn; design")
+    ] = 300
+    retries: Annotated[int, Meta(ge=0, le=10, description="repeats of a failed handler call; spec 01")] = 3
+    retry_backoff_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="ms before the first repeat, four times as long before each next")
+    ] = 5
+    dead_letter_capacity: Annotated[int, Meta(ge=1, le=100_000, description="dead letters kept in memory")] = 1_000
+    held_capacity: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="P1-P3 events held behind one failing key; the oldest goes, counted"),
+    ] = 1_000
+    block_report_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="ms a P0 producer waits before FS095 is raised; spec 01")
+    ] = 1_000
+    stop_timeout_ms: Annotated[
+        int, Meta(ge=0, le=600_000, description="ms that stop() spends on P1-P3; P0 is always drained; spec 01")
+    ] = 5_000
+    max_worker_processes: Annotated[int, Meta(ge=1, le=64, description="worker processes at once")] = 8
+    max_worker_threads: Annotated[int, Meta(ge=1, le=256, description="worker threads at once")] = 32
+    worker_nice: Annotated[int, Meta(ge=0, le=19, description="CPU niceness of worker processes; design")] = 10
+    switch_interval_us: Annotated[
+        int,
+        Meta(
+            ge=0, le=100_000, description="µs of the interpreter's thread switch while running, 0 = leave; design"
+        ),
+    ] = 100
+    check_payloads: bool = False
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Impossible combinations as (dotted field, message with what is allowed)."""
+        return [*self._queue_problems(), *self._threshold_problems(), *self._sla_problems()]
+
+    def _queue_problems(self) -> list[tuple[str, str]]:
+        found = []
+        for priority, policy in _POLICY_OF.items():
+            queue, path = self.queue_configs[priority], f"queue_configs.p{priority:d}"
+            if queue.priority is not priority:
+                found.append(
+                    (f"{path}.priority", f"must be {priority:d} ({priority.name}), got {queue.priority:d}")
+                )
+            if queue.overflow_policy is not policy:
+                found.append(
+                    (f"{path}.overflow_policy", f"must be {policy.value}, got {queue.overflow_policy.value}")
+                )
+            if queue.batch_size > queue.capacity:
+                found.append((f"{path}.batch_size", f"must be at most the capacity {queue.capacity}"))
+        return found
+
+    def _threshold_problems(self) -> list[tuple[str, str]]:
+        pairs: list[tuple[str, BackpressureThreshold | QueueAlert]] = [
+            *((f"backpressure.{name}", getattr(self.backpressure, name)) for name in ("p1", "p2")),
+            *((f"queue_alerts.{name}", getattr(self.queue_alerts, name)) for name in ("p0", "p1", "p2")),
+        ]
+        return [
+            (f"{path}.warning", f"must be below critical ({pair.critical}), got {pair.warning}")
+            for path, pair in pairs
+            if not pair.warning < pair.critical
+        ]
+
+    def _sla_problems(self) -> list[tuple[str, str]]:
+        found = []
+        for name in ("p0", "p1", "p2"):
+            sla: LatencySla = getattr(self.latency_sla, name)
+            if not sla.p50 <= sla.p95 <= sla.p99 <= sla.max:
+                found.append((f"latency_sla.{name}", "must rise: p50 <= p95 <= p99 <= max"))
+        return found

@@ -1,0 +1,117 @@
+"""Events whose handler failed for good: bounded, kept on disk when a path is given, shown and replayed by an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from qts.errors import StorageError
+from qts.event.codec import decode_event, encode_event
+from qts.event.contracts import Event, EventPriority
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One event one handler could not deal with. ``error`` is the last exception as text."""
+
+    event: Event
+    handler: str
+    error: str
+    attempts: int
+    time_ns: int
+
+    def export(self) -> list[Any]:
+        """Plain values, see :meth:`DeadLetterQueue.export`."""
+        return [encode_event(self.event), self.handler, self.error, self.attempts, self.time_ns]
+
+    @classmethod
+    def load(cls, stored: list[Any]) -> DeadLetter:
+        return cls(decode_event(stored[0]), *stored[1:])
+
+
+class DeadLetterQueue:
+    """The newest ``capacity`` dead letters.
+
+    When full the oldest that is not P0 goes, else the oldest; both are counted in ``evicted_count``. With a
+    ``path`` every letter is written to that file before anything else happens and read back at the start; a
+    file that cannot be read or written raises StorageError.
+    """
+
+    def __init__(self, capacity: int, path: Path | None = None) -> None:
+        self.capacity = capacity
+        self.evicted_count = 0
+        self._letters: list[DeadLetter] = []
+        self._path = path
+        if path is not None and path.exists():
+            self._read(path)
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def __iter__(self) -> Iterator[DeadLetter]:
+        return iter(tuple(self._letters))
+
+    def __getitem__(self, index: int) -> DeadLetter:
+        return self._letters[index]
+
+    def append(self, letter: DeadLetter) -> None:
+        self._letters.append(letter)
+        if len(self._letters) > self.capacity:
+            self._evict()
+            self._write_all()
+        elif self._path is not None:
+            self._write("ab", [letter])
+
+    def find(self, event_id: str, handler: str | None = None) -> DeadLetter | None:
+        """The letter of an event, of one handler when given."""
+        return next(
+            (one for one in self._letters if one.event.event_id == event_id and handler in (None, one.handler)),
+            None,
+        )
+
+    def remove(self, letter: DeadLetter) -> None:
+        """Take a letter out (it is being replayed, or the operator has dealt with it)."""
+        self._letters.remove(letter)
+        self._write_all()
+
+    def export(self) -> dict[str, Any]:
+        return {"evicted": self.evicted_count, "letters": [letter.export() for letter in self._letters]}
+
+    def restore(self, stored: dict[str, Any]) -> None:
+        """Take over an export; it replaces what is here, in the file too."""
+        self.evicted_count = stored["evicted"]
+        self._letters = [DeadLetter.load(letter) for letter in stored["letters"]]
+        self._write_all()
+
+    def _evict(self) -> None:
+        index = next(
+            (i for i, one in enumerate(self._letters) if one.event.priority is not EventPriority.P0_CRITICAL), 0
+        )
+        del self._letters[index]
+        self.evicted_count += 1
+
+    def _write_all(self) -> None:
+        if self._path is not None:
+            self._write("wb", self._letters)
+
+    def _write(self, mode: str, letters: list[DeadLetter]) -> None:
+        assert self._path is not None
+        try:
+            with self._path.open(mode) as file:
+                for letter in letters:
+                    file.write(msgspec.json.encode(letter.export()) + b"\n")
+        except OSError as error:
+            raise StorageError(f"cannot write dead letters to {self._path}: {error}") from error
+
+    def _read(self, path: Path) -> None:
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            try:
+                self._letters.append(DeadLetter.load(msgspec.json.decode(line)))
+            except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
+                raise StorageError(
+                    f"{path}, line {number}: not a dead letter ({error}); move the file away"
+                ) from error
+        while len(self._letters) > self.capacity:
+            self._evict()

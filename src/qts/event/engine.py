@@ -1,0 +1,333 @@
+"""The heart of the dispatcher: takes events in strict priority and calls their handlers.
+
+The same code runs on the virtual clock, where it is called until everything is done, and on an event loop,
+where it is called for one time slice after the other. It knows neither threads nor asyncio: what a handler
+cannot finish at once is given to its *runner* (lanes) or its *hold* (retries).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from qts.clock import NS_PER_MS, NS_PER_US, stopwatch_ns
+from qts.errors import StateError
+from qts.event.config import EventConfig
+from qts.event.contracts import Event, EventPriority, EventType, Lane
+from qts.event.handlers import EventHandler, direct_call, events_in, name_of, types_of
+from qts.event.monitoring import SUB_BITS, SUB_BUCKETS, Histogram
+from qts.event.queue import EventQueue
+from qts.event.retry import Flight, Hold, RetryBook, hold_key
+
+FOREVER_NS: Final = 1 << 62
+_MIN_BITS: Final = SUB_BITS + 1
+_NOBODY: Final = ()
+
+
+class Runner(Protocol):
+    """Where a handler goes on that does not finish on the spot."""
+
+    def submit(self, flight: Flight) -> None:
+        """Take the event; end with :meth:`Flight.done` or :meth:`RetryBook.failed`."""
+        ...
+
+
+class Entry:
+    """One registered handler. ``special`` tells the engine to look twice: it has a runner or holds."""
+
+    __slots__ = (
+        "call",
+        "handler",
+        "holds",
+        "is_async",
+        "lane",
+        "name",
+        "overruns",
+        "priority",
+        "runner",
+        "special",
+        "types",
+    )
+
+    def __init__(self, handler: EventHandler, priority: EventPriority, lane: Lane) -> None:
+        self.handler = handler
+        self.priority = priority
+        self.lane = lane
+        self.name = handler.name or name_of(handler)
+        self.types = types_of(handler)
+        call, self.is_async = direct_call(handler)
+        self.call: Callable[[Event], Any] = _first_step(call) if self.is_async else call
+        self.holds: dict[object, Hold] = {}
+        self.runner: Runner | None = None
+        self.overruns = 0
+        self.special = False
+
+    def refresh(self) -> None:
+        """Set ``special`` after holds or runner changed."""
+        self.special = bool(self.holds) or self.runner is not None
+
+
+class Suspended:
+    """An async handler that waits for something: its coroutine and what it waits for."""
+
+    __slots__ = ("awaited", "coroutine")
+
+    def __init__(self, coroutine: Any, awaited: Any) -> None:
+        self.coroutine = coroutine
+        self.awaited = awaited
+
+
+def _first_step(call: Callable[[Event], Any]) -> Callable[[Event], Any]:
+    """Run an async handler on the spot as far as it goes; most never wait for anything."""
+
+    def step(event: Event) -> Any:
+        coroutine = call(event)
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration as finished:
+            return finished.value
+        return Suspended(coroutine, awaited)
+
+    return step
+
+
+class Level:
+    """One priority: its queue, its handlers by type, what is due for another attempt, and its counters."""
+
+    __slots__ = (
+        "dead_lettered", "due", "entries", "handled", "in_flight", "items", "lost", "number", "priority", "queue",
+        "rejected", "routes", "wait", "work",
+    )  # fmt: skip
+
+    def __init__(self, priority: EventPriority, queue: EventQueue) -> None:
+        self.priority = priority
+        self.number = int(priority)
+        self.entries: list[Entry] = []
+        self.routes: dict[EventType, tuple[Entry, ...]] = {}
+        self.due: deque[Hold] = deque()
+        self.wait = Histogram()
+        self.work = Histogram()
+        self.handled = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
+        self.use(queue)
+
+    def use(self, queue: EventQueue) -> None:
+        self.queue = queue
+        self.items = queue.items
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self.routes = {kind: tuple(e for e in self.entries if kind in e.types) for kind in EventType}
+
+
+class Engine:
+    """Strict priority over four levels.
+
+    ``floor`` is the lowest priority that may run now. ``attention`` makes a running batch stop after the present
+    event, because something else has to be looked at first. ``deadline_ns`` (of ``clock_ns``) is when
+    ``on_deadline`` is called next, between two handler calls, whatever is queued.
+    """
+
+    __slots__ = (
+        "_urgent", "attention", "audit_grace_ns", "clock_ns", "deadline_ns", "emit", "floor", "levels", "limit_ns",
+        "on_deadline", "on_overrun", "on_suspended", "retries", "serving", "stamp_ns", "starts_violating", "watching",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: EventConfig, levels: tuple[Level, ...], retries: RetryBook, clock_ns: Callable[[], int]
+    ) -> None:
+        self.levels = levels
+        self.retries = retries
+        self.clock_ns = clock_ns
+        self.floor = int(EventPriority.P3_LOW)
+        self.limit_ns = config.loop_handler_limit_us * NS_PER_US
+        self.attention = False
+        self.serving = -1
+        self.stamp_ns = 0
+        self.starts_violating = 0
+        self.audit_grace_ns = 0
+        self.watching = False
+        self.deadline_ns = FOREVER_NS
+        self.on_deadline: Callable[[], None] = lambda: None
+        self.emit: Callable[[Event], Any] = lambda event: None
+        self.on_overrun: Callable[[Entry, Event, int], None] = lambda entry, event, took_ns: None
+        self.on_suspended: Callable[[Entry, Flight, Suspended], None] = _refuse_suspension
+
+    def run(self, lowest: int = 3, until_ns: int = FOREVER_NS) -> int:
+        """Handle everything queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
+
+        Returns the number of events taken.
+        """
+        taken = 0
+        while True:
+            self.attention = False
+            floor = self.floor if self.floor < lowest else lowest
+            for level in self.levels:
+                if level.number > floor:
+                    return taken
+                if level.due:
+                    self._retry(level.due.popleft())
+                    break
+                if level.items:
+                    taken += self._drain(level, until_ns)
+                    break
+            else:
+                return taken
+            if self.stamp_ns >= until_ns:
+                return taken
+
+    def has_work(self) -> bool:
+        """Whether :meth:`run` would find something to do."""
+        return any(level.due or level.items for level in self.levels[: self.floor + 1])
+
+    def _drain(self, level: Level, until_ns: int) -> int:
+        """Handle the events of one level until it is empty or something above it waits."""
+        number, items, routes = level.number, level.items, level.routes
+        take = level.queue.get_nowait
+        first, second, third = (*(one.items for one in self.levels[:number]), _NOBODY, _NOBODY, _NOBODY)[:3]
+        wait, work = level.wait, level.work
+        waits, works = wait.counts, work.counts
+        limit_ns = self.limit_ns
+        before = self.serving
+        self.serving = number
+        taken = 0
+        now = stopwatch_ns()
+        try:
+            while items:
+                if first or second or third or self.attention:
+                    break
+                if self.watching and self.clock_ns() >= self.deadline_ns:
+                    self.on_deadline()
+                event = take()
+                if event is None:
+                    break
+                taken += 1
+                accepted = event.accepted_ns
+                if accepted > now:
+                    now = stopwatch_ns()
+                spent = now - accepted if now > accepted else 0
+                if spent > wait.max_ns:
+                    wait.max_ns = spent
+                spent += SUB_BUCKETS
+                bits = spent.bit_length() - _MIN_BITS
+                waits[(bits << SUB_BITS) + (spent >> bits)] += 1
+                started = now
+                flight: Flight | None = None
+                for entry in routes.get(event.event_type, _NOBODY):
+                    if first or second or third:
+                        self._serve_above(number)
+                        now = stopwatch_ns()
+                    if entry.special:
+                        flight = self._divert(entry, event, level, flight, started)
+                        continue
+                    try:
+                        result = entry.call(event)
+                    except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                        flight = self._failed(entry, event, level, flight, started, error)
+                        result = None
+                    if result is not None:
+                        flight = self._result(entry, event, level, flight, started, result)
+                    ended = stopwatch_ns()
+                    if ended - now > limit_ns:
+                        self.on_overrun(entry, event, ended - now)
+                    now = ended
+                if flight is None:
+                    level.handled += 1
+                    spent = now - started
+                    if spent > work.max_ns:
+                        work.max_ns = spent
+                    spent += SUB_BUCKETS
+                    bits = spent.bit_length() - _MIN_BITS
+                    works[(bits << SUB_BITS) + (spent >> bits)] += 1
+                else:
+                    flight.done()
+                if now >= until_ns:
+                    break
+            if taken and (first or second or third):
+                self._audit(number, started)
+        finally:
+            self.serving = before
+            self.stamp_ns = now
+        return taken
+
+    def _audit(self, number: int, started_ns: int) -> None:
+        """Count a violation when an event above ``number`` had waited already as the last handler call started."""
+        for level in self.levels[:number]:
+            waiting = level.queue.peek()
+            if waiting is not None and waiting.accepted_ns < started_ns - self.audit_grace_ns:
+                self.starts_violating += 1
+                return
+
+    def _serve_above(self, number: int) -> None:
+        """Handle everything above ``number`` before the next handler call of an event already begun."""
+        self.run(number - 1)
+
+    def _divert(self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int) -> Flight:
+        """Give the event to the handler's runner, or let it wait behind an earlier one of its key."""
+        flight = flight or Flight(event, level, started)
+        flight.open += 1
+        if not self.retries.wait_behind(entry, flight):
+            self._call(entry, flight)
+        return flight
+
+    def _failed(
+        self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, error: BaseException
+    ) -> Flight:
+        flight = flight or Flight(event, level, started)
+        flight.open += 1
+        self.retries.failed(entry, flight, error)
+        return flight
+
+    def _result(
+        self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, result: Any
+    ) -> Flight | None:
+        if isinstance(result, Suspended):
+            flight = flight or Flight(event, level, started)
+            flight.open += 1
+            self.on_suspended(entry, flight, result)
+        else:
+            for out in events_in(result):
+                self.emit(out)
+        return flight
+
+    def _retry(self, hold: Hold) -> None:
+        """Try the event of a hold once more."""
+        before, self.serving = self.serving, hold.flight.level.number
+        try:
+            self._call(hold.entry, hold.flight, hold)
+        finally:
+            self.serving = before
+            self.stamp_ns = stopwatch_ns()
+
+    def _call(self, entry: Entry, flight: Flight, hold: Hold | None = None) -> None:
+        """Call a handler that needs care: through its runner, or with its hold to be lifted."""
+        if entry.runner is not None:
+            entry.runner.submit(flight)
+            return
+        try:
+            result = entry.call(flight.event)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+            self.retries.failed(entry, flight, error)
+            return
+        if isinstance(result, Suspended):
+            self.on_suspended(entry, flight, result)
+            return
+        self.finished(entry, flight, result, hold)
+
+    def finished(self, entry: Entry, flight: Flight, result: Any, hold: Hold | None = None) -> None:
+        """A handler has finished with an event: count it, pass on what it returned, let the next of its key go."""
+        for out in events_in(result):
+            self.emit(out)
+        hold = hold or entry.holds.get(hold_key(flight.event))
+        if hold is not None and hold.flight is flight:
+            self.retries.succeeded(hold)
+        else:
+            flight.done()
+
+
+def _refuse_suspension(entry: Entry, flight: Flight, suspended: Suspended) -> None:
+    suspended.coroutine.close()
+    raise StateError(
+        f"handler {entry.name!r} waited for something while handling {flight.event.event_type.value}: on the virtual "
+        "clock handlers must finish at once; take the await out or run with the real clock"
+    )

@@ -1,0 +1,120 @@
+"""Handlers: what is called with events.
+
+A handler may return an event or a list of events; they are dispatched after it. Any other result is ignored.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from qts.errors import ContractError
+from qts.event.contracts import Event, EventType
+
+Callback: TypeAlias = Callable[[Event], Any] | Callable[[Event], Awaitable[Any]]
+
+
+class EventHandler(ABC):
+    """The base of handlers with state. ``name`` is used in reports and dead letters."""
+
+    name: str = ""
+
+    @abstractmethod
+    async def handle(self, event: Event) -> Any:
+        """Deal with one event. On the loop it must take at most 200 µs between two awaits."""
+
+    async def handle_batch(self, events: Sequence[Event]) -> list[Event]:
+        """Deal with several events in order. Lanes off the loop call it with up to ``batch_size`` events."""
+        results: list[Event] = []
+        for event in events:
+            results.extend(events_in(await self.handle(event)))
+        return results
+
+
+class CallbackHandler(EventHandler):
+    """A plain or ``async`` function as a handler; a plain one is called without any detour."""
+
+    def __init__(self, callback: Callback, name: str = "") -> None:
+        if not callable(callback):
+            raise ContractError(f"a handler must be callable, got {callback!r}")
+        self.callback = callback
+        self.name = name or name_of(callback)
+
+    async def handle(self, event: Event) -> Any:
+        result = self.callback(event)
+        return await result if inspect.isawaitable(result) else result
+
+
+class TypeFilterHandler(EventHandler):
+    """Passes on only events of the given types; the dispatcher does not even call it for others."""
+
+    def __init__(self, delegate: EventHandler | Callback, event_types: Iterable[EventType]) -> None:
+        self.delegate = as_handler(delegate)
+        self.event_types = frozenset(event_types)
+        self.name = self.delegate.name or name_of(self.delegate)
+        if not self.event_types or not all(isinstance(kind, EventType) for kind in self.event_types):
+            raise ContractError(
+                f"event_types must be members of EventType, got {sorted(map(str, self.event_types))}"
+            )
+
+    async def handle(self, event: Event) -> Any:
+        return await self.delegate.handle(event) if event.event_type in self.event_types else None
+
+
+class LoggingHandler(EventHandler):
+    """Writes one line per event to a standard logger."""
+
+    def __init__(self, logger: logging.Logger | None = None, level: int = logging.INFO) -> None:
+        self.name = "logging"
+        self._logger = logger or logging.getLogger("qts.event")
+        self._level = level
+
+    async def handle(self, event: Event) -> None:
+        self._logger.log(
+            self._level,
+            "%s %s id=%s source=%s",
+            event.priority.name,
+            event.event_type.value,
+            event.event_id,
+            event.source,
+        )
+
+
+def as_handler(handler: EventHandler | Callback) -> EventHandler:
+    """A handler as it is, a function wrapped. Raises ContractError for anything else."""
+    return handler if isinstance(handler, EventHandler) else CallbackHandler(handler)
+
+
+def name_of(target: Any) -> str:
+    """A name for people: the qualified name of a function, the class of an object."""
+    return str(getattr(target, "__qualname__", type(target).__name__))
+
+
+def events_in(result: Any) -> Sequence[Event]:
+    """The events a handler returned."""
+    if isinstance(result, Event):
+        return (result,)
+    if isinstance(result, list | tuple):
+        return [item for item in result if isinstance(item, Event)]
+    return ()
+
+
+def direct_call(handler: EventHandler) -> tuple[Callable[[Event], Any], bool]:
+    """The shortest way to call ``handler`` and whether the result is a coroutine."""
+    while isinstance(handler, TypeFilterHandler):
+        handler = handler.delegate
+    call = handler.callback if isinstance(handler, CallbackHandler) else handler.handle
+    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
+    return call, is_async
+
+
+def types_of(handler: EventHandler) -> frozenset[EventType]:
+    """The types ``handler`` wants: what its filters leave of all 23."""
+    wanted = frozenset(EventType)
+    while isinstance(handler, TypeFilterHandler):
+        wanted &= handler.event_types
+        handler = handler.delegate
+    return wanted
