@@ -9,6 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from qts.broker.sim.session_times import SessionTimes
+from qts.market.last_values import LastValues
+
 _Close: TypeAlias = tuple[date, Decimal]
 
 
@@ -29,6 +32,20 @@ class BasePrices:
         else:
             return
         self._exported = None
+
+    def note_last(
+        self, symbol: str, last_values: LastValues, times: SessionTimes, day: date, before: bool = False
+    ) -> None:
+        """Note the newest traded price if it is of ``day`` or earlier (``before``: only of an earlier one)."""
+        tick, quote = last_values.ticks.get(symbol), last_values.quotes.get(symbol)
+        ts_ns, price = (-1, None) if tick is None else (tick.ts_ns, tick.price)
+        if quote is not None and quote.last is not None and quote.ts_ns > ts_ns:
+            ts_ns, price = quote.ts_ns, quote.last
+        if price is None or price <= 0:
+            return
+        seen_on = times.day(ts_ns)
+        if seen_on < day or (seen_on == day and not before):
+            self.note(symbol, seen_on, price)
 
     def base(self, symbol: str, day: date) -> Decimal | None:
         """The last price before ``day``; None when none is known."""

@@ -3,19 +3,6 @@
 It is driven from outside. ``place`` and ``cancel`` only write things down; executions happen in
 :meth:`SimExchange.on_market` (a market value arrived), :meth:`SimExchange.on_time` (time passed) and
 :meth:`SimExchange.on_session_end`. News leaves through ``publish`` after the books are consistent.
-
-How an order fills depends on what the source gives (spec 05):
-
-- quotes: takes displayed size at the touch, then deeper levels of a fresh depth book; what we took is not
-  offered again until the market states it anew. A limit that cannot trade rests behind the size displayed at
-  its price; trades at its price eat that queue, then fill it; a trade or quote beyond its price fills it at its
-  limit.
-- depth updates only: the same, the book's best level being the touch.
-- snapshots (last price and cumulative volume): at the row's last price, at most a share of the volume's rise.
-- trades only: at the trade's price, at most a share of its size.
-- bars only: at the close, at most a share of the bar's volume, for orders that arrived during the bar's day.
-
-In the closing auction displayed prices are no offers: only prints and volume fill, as for sources without quotes.
 """
 
 from __future__ import annotations
@@ -27,13 +14,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from qts.broker.sim import checkpoint, matching
+from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import misfit, uncovered
 from qts.broker.sim.base_prices import BasePrices
-from qts.broker.sim.book import Book
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.desk import Desk, SimOrder
 from qts.broker.sim.latency import Latency
+from qts.broker.sim.matcher import Matcher, bar_day
 from qts.broker.sim.records import Answers, KeptFills
 from qts.clock import NS_PER_MS, Clock
 from qts.errors import ConfigError, ContractError, StateError
@@ -46,7 +33,7 @@ from qts.execution.contracts import (
     OrderNews,
     OrderRejected,
 )
-from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Phase, Quote, Tick
+from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.money import ZERO
 from qts.risk.contracts import Approved, OrderRequest
@@ -97,8 +84,7 @@ class SimExchange:
         self._config = config
         self._order_latency = Latency(config.order_latency_ms, config.order_jitter_ms)
         self._cancel_latency = Latency(config.cancel_latency_ms, config.cancel_jitter_ms)
-        self._snapshot_share = Decimal(str(config.snapshot_participation))
-        self._trade_share = Decimal(str(config.trade_participation))
+        self._matcher = Matcher(last_values=last_values, config=config, fill=self._fill, admit=self._admit)
         self._desks: dict[str, Desk] = {}
         self._open: dict[str, SimOrder] = {}
         self._cancelling: dict[str, SimOrder] = {}
@@ -185,13 +171,13 @@ class SimExchange:
             return
         desk.last_ts = ts_ns
         if kind is Quote:
-            self._match_quote(desk, value)  # type: ignore[arg-type]
+            self._matcher.on_quote(desk, value)  # type: ignore[arg-type]
         elif kind is Tick:
-            self._match_tick(desk, value)  # type: ignore[arg-type]
+            self._matcher.on_tick(desk, value)  # type: ignore[arg-type]
         elif kind is BookUpdate:
-            self._match_book(desk, ts_ns)
+            self._matcher.on_book(desk, ts_ns)
         elif kind is Bar:
-            self._match_bar(desk, value)  # type: ignore[arg-type]
+            self._matcher.on_bar(desk, value)  # type: ignore[arg-type]
         if self._outbox:
             self._deliver()
 
@@ -355,138 +341,19 @@ class SimExchange:
             return _unknown(ack.client_order_id, "the line dropped")
         return ack
 
-    # -- matching ----------------------------------------------------------------------------------------
+    # -- what matching reports ---------------------------------------------------------------------------
 
-    def _match_quote(self, desk: Desk, quote: Quote) -> None:
-        phase = desk.times.phase(quote.ts_ns)
-        if quote.bid is None and quote.ask is None:
-            self._match_snapshot(desk, quote, phase)
-            return
-        if phase is not Phase.CONTINUOUS:
-            return
-        if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
-            return  # a crossed book offers nothing that could be trusted (spec 09 MD-03)
-        desk.see(quote)
-        self._match_offers(desk, quote.ts_ns, quote, desk.fresh_book(quote.ts_ns, self._config.book_max_age_ms))
-
-    def _match_book(self, desk: Desk, ts_ns: int) -> None:
-        if not self._quoted(desk) and desk.times.phase(ts_ns) is Phase.CONTINUOUS:
-            self._match_offers(desk, ts_ns, None, desk.book)
-
-    def _match_offers(self, desk: Desk, ts_ns: int, quote: Quote | None, book: Book | None) -> None:
-        for order in tuple(desk.orders):
-            if not self._is_live(order, desk, ts_ns):
-                continue
-            offers = desk.offers(order.is_buy, quote, book)
-            executions = matching.take(order.is_buy, order.limit, order.remaining, offers, order.lot)
-            for price, qty in executions:
-                desk.took(order.is_buy, price, qty, quote)
-                limit = order.limit
-                self._fill(order, desk, qty, price if order.taking or limit is None else limit, ts_ns)
-            if order.remaining and order.limit is not None:
-                self._queue_up(order, order.limit, desk, quote, book)
-
-    def _queue_up(
-        self, order: SimOrder, limit: Decimal, desk: Desk, quote: Quote | None, book: Book | None
-    ) -> None:
-        """A limit that no displayed price allows rests, or looks at its queue again."""
-        touch = next(((price) for price, _ in desk.offers(order.is_buy, quote, book)), None)
-        if touch is not None and matching.allows(order.is_buy, limit, touch):
-            return
-        order.taking = False
-        order.ahead = matching.shorter_queue(order.ahead, desk.displayed(order.is_buy, limit, quote, book))
-
-    def _match_tick(self, desk: Desk, tick: Tick) -> None:
-        phase = desk.times.phase(tick.ts_ns)
-        if phase is Phase.CLOSING_AUCTION or (phase is Phase.CONTINUOUS and self._trades_only(desk)):
-            lot = desk.instrument.lot
-            self._match_print(
-                desk, tick.price, matching.participation(tick.size, self._trade_share, lot), tick.ts_ns
-            )
-        elif phase is Phase.CONTINUOUS:
-            self._match_queues(desk, tick)
-
-    def _match_queues(self, desk: Desk, tick: Tick) -> None:
-        """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price."""
-        given = ZERO
-        for order in tuple(desk.orders):
-            if not self._is_live(order, desk, tick.ts_ns):
-                continue
-            limit = order.limit
-            if limit is None or self._still_taking(order, limit, desk, tick.ts_ns):
-                continue
-            qty = ZERO
-            if matching.through(order.is_buy, limit, tick.price):
-                qty = matching.from_queue(ZERO, tick.size, given, order.remaining, order.lot)
-                order.ahead = ZERO
-            elif limit == tick.price and matching.hits_side(order.is_buy, tick.buyer_is_maker):
-                if order.ahead is None:
-                    continue
-                qty = matching.from_queue(order.ahead, tick.size, given, order.remaining, order.lot)
-                order.ahead = max(ZERO, order.ahead - tick.size)
-            if qty > 0:
-                given += qty
-                self._fill(order, desk, qty, limit, tick.ts_ns)
-
-    def _still_taking(self, order: SimOrder, limit: Decimal, desk: Desk, ts_ns: int) -> bool:
-        """An order that went live at a trade joins by the standing quote, or waits for the next one to take."""
-        if order.taking:
-            quote = self._last_values.quotes.get(order.symbol)
-            if quote is not None and quote.bid is None and quote.ask is None:
-                quote = None
-            self._queue_up(order, limit, desk, quote, desk.fresh_book(ts_ns, self._config.book_max_age_ms))
-        return order.taking
-
-    def _match_snapshot(self, desk: Desk, row: Quote, phase: Phase) -> None:
-        if row.volume is None or row.last is None or desk.book is not None:
-            return
-        rise = desk.rise(row.volume, desk.times.day(row.ts_ns))
-        if phase is Phase.CONTINUOUS or phase is Phase.CLOSING_AUCTION:
-            budget = matching.participation(rise, self._snapshot_share, desk.instrument.lot)
-            self._match_print(desk, row.last, budget, row.ts_ns)
-
-    def _match_bar(self, desk: Desk, bar: Bar) -> None:
-        day = self._bar_day(bar, desk)
-        if self._seen_on(desk, day):
-            return
-        budget = matching.participation(bar.volume, self._snapshot_share, desk.instrument.lot)
-        self._match_print(desk, bar.close, budget, bar.ts_ns, day)
-
-    def _match_print(
-        self, desk: Desk, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
-    ) -> None:
-        """Fill at one printed price within ``budget``; ``day``: only orders of that session day."""
-        if price <= 0:
-            return
-        for order in tuple(desk.orders):
-            if day is not None and order.day != day:
-                continue
-            if not self._is_live(order, desk, ts_ns) or not matching.allows(order.is_buy, order.limit, price):
-                continue
-            qty = min(order.remaining, budget)
-            if qty > 0:
-                budget -= qty
-                self._fill(order, desk, qty, price, ts_ns)
-
-    def _is_live(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
-        """Whether the order has reached the market; on its first value it is looked at once more."""
-        if order.live:
-            return True
-        if ts_ns < order.arrival_ns:
-            return False
+    def _admit(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+        """The last look at an order on its arrival; a misfit is refused now."""
         why = order.doomed
         if not why and not order.is_buy:
-            why = self._uncovered_now(order, desk)
+            # its own quantity is among what is offered: give it back before comparing
+            held = self._positions.get(order.symbol, ZERO) + order.remaining
+            why = uncovered(order.remaining, desk, held)
         if why:
             self._leave(order)
             self._tell(OrderRejected(self.name, order.client_order_id, order.symbol, ts_ns, why))
-            return False
-        order.live = True
-        return True
-
-    def _uncovered_now(self, order: SimOrder, desk: Desk) -> str:
-        # the order's own quantity is among what is offered: give it back before comparing
-        return uncovered(order.remaining, desk, self._positions.get(order.symbol, ZERO) + order.remaining)
+        return not why
 
     def _fill(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None:
         order.remaining -= qty
@@ -526,20 +393,7 @@ class SimExchange:
         self._leave(order)
         self._tell(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason))
 
-    # -- what the source shows ---------------------------------------------------------------------------
-
-    def _quoted(self, desk: Desk) -> bool:
-        quote = self._last_values.quotes.get(desk.instrument.symbol)
-        return quote is not None and (quote.bid is not None or quote.ask is not None)
-
-    def _trades_only(self, desk: Desk) -> bool:
-        return desk.book is None and self._last_values.quotes.get(desk.instrument.symbol) is None
-
-    def _seen_on(self, desk: Desk, day: date) -> bool:
-        """Whether finer values than bars were seen for the symbol on ``day``."""
-        symbol = desk.instrument.symbol
-        finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
-        return desk.book is not None or any(value and desk.times.day(value.ts_ns) == day for value in finer)
+    # -- what bars and books tell --------------------------------------------------------------------------
 
     def _on_book(self, update: BookUpdate) -> None:
         if update.symbol in self._instruments:
@@ -547,23 +401,10 @@ class SimExchange:
 
     def _note_bar(self, bar: Bar) -> None:
         if bar.symbol in self._instruments and bar.close > 0:
-            self._bases.note(bar.symbol, self._bar_day(bar, self._desk(bar.symbol)), bar.close)
-
-    def _bar_day(self, bar: Bar, desk: Desk) -> date:
-        return date.fromisoformat(bar.day) if bar.day else desk.times.day(bar.ts_ns)
+            self._bases.note(bar.symbol, bar_day(bar, self._desk(bar.symbol)), bar.close)
 
     def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:
-        """Note the newest traded price if it is of ``day`` or earlier (``before``: only of an earlier one)."""
-        quote, tick = self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol)
-        newest = tick
-        price = None if tick is None else tick.price
-        if quote is not None and quote.last is not None and (tick is None or quote.ts_ns > tick.ts_ns):
-            newest, price = quote, quote.last  # type: ignore[assignment]
-        if newest is None or price is None or price <= 0:
-            return
-        seen_on = self._desk(symbol).times.day(newest.ts_ns)
-        if seen_on < day or (seen_on == day and not before):
-            self._bases.note(symbol, seen_on, price)
+        self._bases.note_last(symbol, self._last_values, self._desk(symbol).times, day, before)
 
     # -- telling -----------------------------------------------------------------------------------------
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
 from qts.execution.contracts import AckStatus, Fill, OrderAck
+from qts.strategy.contracts import Side
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -85,39 +87,45 @@ class Answers:
 class KeptFills:
     """The newest fills, at most ``keep`` and not older than the present session day."""
 
-    __slots__ = ("_fills",)
+    __slots__ = ("_fills", "_packed")
 
     def __init__(self, keep: int) -> None:
-        self._fills: deque[tuple[Fill, date, bytes]] = deque(maxlen=keep)
+        self._fills: deque[tuple[Fill, date]] = deque(maxlen=keep)
+        self._packed: deque[bytes] = deque(maxlen=keep)
 
     def add(self, fill: Fill, day: date) -> None:
-        self._fills.append((fill, day, pack_fill(fill, day)))
+        self._fills.append((fill, day))
+        self._packed.append(pack_fill(fill, day))
 
     def since(self, ts_ns: int) -> list[Fill]:
         """Fills at or after ``ts_ns``, oldest first."""
-        return [fill for fill, _, _ in self._fills if fill.ts_ns >= ts_ns]
+        return [fill for fill, _ in self._fills if fill.ts_ns >= ts_ns]
 
     def drop_before(self, day: date) -> None:
         while self._fills and self._fills[0][1] < day:
             self._fills.popleft()
+            self._packed.popleft()
 
     def export_state(self) -> list[bytes]:
-        return [packed for _, _, packed in self._fills]
+        return list(self._packed)
 
     def import_state(self, state: Sequence[bytes]) -> None:
         self._fills.clear()
+        self._packed.clear()
         for packed in state:
             self.add(*unpack_fill(packed))
 
 
 def pack_fill(fill: Fill, day: date) -> bytes:
-    return _pack((msgspec.to_builtins(fill), day.isoformat()))
+    return _pack((*msgspec.structs.astuple(fill), day))
 
 
 def unpack_fill(packed: bytes) -> tuple[Fill, date]:
-    fill, day = _unpack(packed)
-    return msgspec.convert(fill, Fill), date.fromisoformat(day)
+    record = _unpack_fill(packed)
+    return Fill(*record[:11]), record[11]
 
 
-def _unpack(packed: bytes) -> Any:
-    return msgspec.msgpack.decode(packed)
+_unpack = msgspec.msgpack.Decoder().decode
+_unpack_fill = msgspec.msgpack.Decoder(
+    tuple[str, str, str, str, Side, Decimal, Decimal, Decimal, Decimal, int, bool, date]
+).decode

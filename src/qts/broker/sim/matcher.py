@@ -1,0 +1,190 @@
+"""How each kind of market value executes orders (spec 05, Brokers); the rules themselves are in ``matching``.
+
+What the source gives decides:
+
+- quotes: displayed size at the touch is taken, then deeper levels of a fresh depth book; what we took is not
+  offered again until the market states it anew. A limit that cannot trade rests behind the size displayed at
+  its price; trades at its price eat that queue, then fill it; a trade or quote beyond its price fills it at its
+  limit.
+- depth updates only: the same, the book's best level being the touch.
+- snapshots (last price and cumulative volume): at the row's last price, at most a share of the volume's rise.
+- trades only: at the trade's price, at most a share of its size.
+- bars only: at the close, at most a share of the bar's volume, for orders that arrived during the bar's day.
+
+In the closing auction displayed prices are no offers: only prints and volume fill, as for sources without quotes.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+from qts.broker.sim import matching
+from qts.broker.sim.book import Book
+from qts.broker.sim.config import SimConfig
+from qts.broker.sim.desk import Desk, SimOrder
+from qts.market.contracts import Bar, Phase, Quote, Tick
+from qts.market.last_values import LastValues
+from qts.money import ZERO
+
+
+class Fills(Protocol):
+    """Books one execution: order, desk, quantity, price, time."""
+
+    def __call__(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None: ...
+
+
+class Admits(Protocol):
+    """Looks at an order that reaches the market; False when it was refused and is gone."""
+
+    def __call__(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool: ...
+
+
+class Matcher:
+    """Executes a desk's orders against one value. ``fill`` must reduce the order before it returns."""
+
+    __slots__ = ("_admit", "_book_max_age_ms", "_fill", "_last_values", "_snapshot_share", "_trade_share")
+
+    def __init__(self, *, last_values: LastValues, config: SimConfig, fill: Fills, admit: Admits) -> None:
+        self._last_values = last_values
+        self._book_max_age_ms = config.book_max_age_ms
+        self._snapshot_share = Decimal(str(config.snapshot_participation))
+        self._trade_share = Decimal(str(config.trade_participation))
+        self._fill = fill
+        self._admit = admit
+
+    def on_quote(self, desk: Desk, quote: Quote) -> None:
+        phase = desk.times.phase(quote.ts_ns)
+        if quote.bid is None and quote.ask is None:
+            self._match_snapshot(desk, quote, phase)
+            return
+        if phase is not Phase.CONTINUOUS:
+            return
+        if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
+            return  # a crossed book offers nothing that could be trusted (spec 09 MD-03)
+        desk.see(quote)
+        self._match_offers(desk, quote.ts_ns, quote, desk.fresh_book(quote.ts_ns, self._book_max_age_ms))
+
+    def on_book(self, desk: Desk, ts_ns: int) -> None:
+        if not self._quoted(desk) and desk.times.phase(ts_ns) is Phase.CONTINUOUS:
+            self._match_offers(desk, ts_ns, None, desk.book)
+
+    def _match_offers(self, desk: Desk, ts_ns: int, quote: Quote | None, book: Book | None) -> None:
+        for order in tuple(desk.orders):
+            if not self._is_live(order, desk, ts_ns):
+                continue
+            offers = desk.offers(order.is_buy, quote, book)
+            executions = matching.take(order.is_buy, order.limit, order.remaining, offers, order.lot)
+            for price, qty in executions:
+                desk.took(order.is_buy, price, qty, quote)
+                limit = order.limit
+                self._fill(order, desk, qty, price if order.taking or limit is None else limit, ts_ns)
+            if order.remaining and order.limit is not None:
+                self._queue_up(order, order.limit, desk, quote, book)
+
+    def _queue_up(
+        self, order: SimOrder, limit: Decimal, desk: Desk, quote: Quote | None, book: Book | None
+    ) -> None:
+        """A limit that no displayed price allows rests, or looks at its queue again."""
+        touch = next((price for price, _ in desk.offers(order.is_buy, quote, book)), None)
+        if touch is not None and matching.allows(order.is_buy, limit, touch):
+            return
+        order.taking = False
+        order.ahead = matching.shorter_queue(order.ahead, desk.displayed(order.is_buy, limit, quote, book))
+
+    def on_tick(self, desk: Desk, tick: Tick) -> None:
+        phase = desk.times.phase(tick.ts_ns)
+        if phase is Phase.CLOSING_AUCTION or (phase is Phase.CONTINUOUS and self._trades_only(desk)):
+            lot = desk.instrument.lot
+            self._match_print(
+                desk, tick.price, matching.participation(tick.size, self._trade_share, lot), tick.ts_ns
+            )
+        elif phase is Phase.CONTINUOUS:
+            self._match_queues(desk, tick)
+
+    def _match_queues(self, desk: Desk, tick: Tick) -> None:
+        """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price."""
+        given = ZERO
+        for order in tuple(desk.orders):
+            if not self._is_live(order, desk, tick.ts_ns):
+                continue
+            limit = order.limit
+            if limit is None or self._still_taking(order, limit, desk, tick.ts_ns):
+                continue
+            qty = ZERO
+            if matching.through(order.is_buy, limit, tick.price):
+                qty = matching.from_queue(ZERO, tick.size, given, order.remaining, order.lot)
+                order.ahead = ZERO
+            elif limit == tick.price and matching.hits_side(order.is_buy, tick.buyer_is_maker):
+                if order.ahead is None:
+                    continue
+                qty = matching.from_queue(order.ahead, tick.size, given, order.remaining, order.lot)
+                order.ahead = max(ZERO, order.ahead - tick.size)
+            if qty > 0:
+                given += qty
+                self._fill(order, desk, qty, limit, tick.ts_ns)
+
+    def _still_taking(self, order: SimOrder, limit: Decimal, desk: Desk, ts_ns: int) -> bool:
+        """An order that went live at a trade joins by the standing quote, or waits for the next one to take."""
+        if order.taking:
+            quote = self._last_values.quotes.get(order.symbol)
+            if quote is not None and quote.bid is None and quote.ask is None:
+                quote = None
+            self._queue_up(order, limit, desk, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
+        return order.taking
+
+    def _match_snapshot(self, desk: Desk, row: Quote, phase: Phase) -> None:
+        if row.volume is None or row.last is None or desk.book is not None:
+            return
+        rise = desk.rise(row.volume, desk.times.day(row.ts_ns))
+        if phase is Phase.CONTINUOUS or phase is Phase.CLOSING_AUCTION:
+            budget = matching.participation(rise, self._snapshot_share, desk.instrument.lot)
+            self._match_print(desk, row.last, budget, row.ts_ns)
+
+    def on_bar(self, desk: Desk, bar: Bar) -> None:
+        day = bar_day(bar, desk)
+        if self._seen_on(desk, day):
+            return
+        budget = matching.participation(bar.volume, self._snapshot_share, desk.instrument.lot)
+        self._match_print(desk, bar.close, budget, bar.ts_ns, day)
+
+    def _match_print(
+        self, desk: Desk, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
+    ) -> None:
+        """Fill at one printed price within ``budget``; ``day``: only orders of that session day."""
+        if price <= 0:
+            return
+        for order in tuple(desk.orders):
+            if day is not None and order.day != day:
+                continue
+            if not self._is_live(order, desk, ts_ns) or not matching.allows(order.is_buy, order.limit, price):
+                continue
+            qty = min(order.remaining, budget)
+            if qty > 0:
+                budget -= qty
+                self._fill(order, desk, qty, price, ts_ns)
+
+    def _is_live(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+        """Whether the order has reached the market; on its first value the exchange looks at it once more."""
+        if not order.live and ts_ns >= order.arrival_ns:
+            order.live = self._admit(order, desk, ts_ns)
+        return order.live
+
+    def _quoted(self, desk: Desk) -> bool:
+        quote = self._last_values.quotes.get(desk.instrument.symbol)
+        return quote is not None and (quote.bid is not None or quote.ask is not None)
+
+    def _trades_only(self, desk: Desk) -> bool:
+        return desk.book is None and self._last_values.quotes.get(desk.instrument.symbol) is None
+
+    def _seen_on(self, desk: Desk, day: date) -> bool:
+        """Whether finer values than bars were seen for the symbol on ``day``."""
+        symbol = desk.instrument.symbol
+        finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
+        return desk.book is not None or any(value and desk.times.day(value.ts_ns) == day for value in finer)
+
+
+def bar_day(bar: Bar, desk: Desk) -> date:
+    """The session day a bar tells about: its own word, else the local date of its time."""
+    return date.fromisoformat(bar.day) if bar.day else desk.times.day(bar.ts_ns)
