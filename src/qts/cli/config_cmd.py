@@ -1,0 +1,109 @@
+"""``qts config check`` and ``qts config show``: is the configuration right, and what is in force."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    config = commands.add_parser(
+        "config",
+        help="check the configuration files, show what is in force",
+        description="Files are looked for in --config DIR, else in $QTS_CONFIG, else in ./config; what no file "
+        "gives has its default.",
+    )
+    verbs = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    check = verbs.add_parser("check", help="name every problem with file and line; exit code 0 or 2")
+    _common(check)
+    check.set_defaults(func=_check)
+
+    show = verbs.add_parser("show", help="every setting: value, where it comes from, meaning, what is allowed")
+    _common(show)
+    show.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    show.add_argument("filter", nargs="?", default="", metavar="PART", help="only settings that contain PART")
+    show.set_defaults(func=_show)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="DIR", help="directory of configuration files")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, e.g. risk.symbol_weight_limit=0.3 (repeatable)",
+    )
+
+
+def _check(args: argparse.Namespace) -> int:
+    import os
+
+    from qts.config.loader import LoadedConfig, examine
+
+    found = examine(args.config, _overrides(args.set), os.environ)
+    if isinstance(found, LoadedConfig):
+        where = str(found.directory) if found.directory is not None else "no files, built-in defaults"
+        files = ", ".join(f"{name}.yaml" for name in found.documents)
+        print(f"configuration is valid: {where}{f' ({files})' if files else ''}")
+        print(f"hash {found.hash}")
+        return 0
+    for problem in found:
+        print(problem)
+    print(f"{len(found)} problem{'s' if len(found) > 1 else ''}")
+    return 2
+
+
+def _show(args: argparse.Namespace) -> int:
+    import os
+
+    from qts.config.loader import load_config
+
+    loaded = load_config(args.config, _overrides(args.set), os.environ)
+    rows = [row for row in loaded.as_rows() if args.filter in row.path]
+    if args.json:
+        _print_json(loaded.hash, rows)
+    else:
+        _print_table(loaded.hash, rows)
+    return 0
+
+
+def _print_json(config_hash: str, rows: Any) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode({"hash": config_hash, "settings": rows})).decode())
+
+
+def _print_table(config_hash: str, rows: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("setting", "value", "source", "meaning", "allowed"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        allowed = f"{row.allowed}, live" if row.reload else row.allowed
+        cells = (row.path, row.value, row.source, row.description, allowed)
+        # Text, so that brackets of a value are not taken for markup.
+        table.add_row(*(Text(cell) for cell in cells))
+    if rows:
+        console.print(table)
+    console.print(
+        f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}", highlight=False
+    )
+
+
+def _overrides(pairs: list[str]) -> dict[str, str]:
+    from qts.errors import InputError
+
+    overrides: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not (sign and key.strip()):
+            raise InputError(f"--set {pair!r}: write it as KEY=VALUE, e.g. --set risk.symbol_weight_limit=0.3")
+        overrides[key.strip()] = value.strip()
+    return overrides

@@ -1,0 +1,214 @@
+"""Files, ``--set`` and the environment become one checked configuration, or one error that names everything.
+
+Where the files are looked for: the directory given, else ``$QTS_CONFIG``, else ``./config`` when it exists, else
+nowhere: the defaults in the code are a complete configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+
+from qts.config.bind import INVALID, Binder, override
+from qts.config.document import Document, Node, Place, Problem, Section, did_you_mean, parse_value, read_document
+from qts.config.leaves import config_hash, leaves
+from qts.config.tree import QTS, Layout, QtsConfig
+from qts.errors import ConfigError
+
+ENV_DIRECTORY: Final = "QTS_CONFIG"
+DEFAULT_DIRECTORY: Final = Path("config")
+SET: Final = "--set"
+DEFAULT: Final = "default"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One setting for people: what it is, where its value comes from, what may be written."""
+
+    path: str
+    value: str
+    source: str
+    description: str
+    allowed: str
+    reload: bool
+    secret: bool
+
+
+class LoadedConfig(msgspec.Struct, frozen=True):
+    """A valid configuration and where each of its values came from.
+
+    ``hash`` is the SHA-256 (hex) of all values but the secrets: two files that mean the same have the same one.
+    """
+
+    tree: QtsConfig
+    hash: str
+    directory: Path | None = None
+    places: Mapping[str, Place] = {}
+    documents: Mapping[str, Document] = {}
+    layout: Layout = QTS
+
+    def __repr__(self) -> str:
+        return f"LoadedConfig(hash={self.hash[:12]}…, directory={str(self.directory)!r})"
+
+    def source_of(self, dotted: str) -> str:
+        """``default``, ``file:line``, ``--set`` or ``env NAME``. Raises ConfigError for a setting that is none."""
+        rows = [leaf.path for leaf in leaves(self.layout.shape, self.tree)]
+        if dotted not in rows:
+            raise ConfigError(f"there is no setting {dotted!r}{did_you_mean(dotted, rows)}")
+        return self._source(dotted)
+
+    def as_rows(self) -> list[Row]:
+        """Every setting in the order of the files; secrets are masked."""
+        return [
+            Row(
+                path=leaf.path,
+                value=leaf.text,
+                source=self._source(leaf.path),
+                description=leaf.shape.description,
+                allowed=leaf.shape.allowed(),
+                reload=self.layout.may_change(leaf.path),
+                secret=leaf.shape.secret,
+            )
+            for leaf in leaves(self.layout.shape, self.tree)
+        ]
+
+    def _source(self, dotted: str) -> str:
+        place = self.places.get(dotted)
+        return str(place) if place is not None else DEFAULT
+
+
+def load_config(
+    directory: Path | None, overrides: Mapping[str, str], env: Mapping[str, str], layout: Layout = QTS
+) -> LoadedConfig:
+    """The configuration of ``directory`` (see the module for None) with ``overrides`` (dotted key → YAML text).
+
+    ``env`` is the process environment: secrets and ``QTS_CONFIG`` are read from it.
+    Raises :class:`~qts.errors.ConfigError` that lists every problem with its place, the value and what is allowed.
+    """
+    loaded = examine(directory, overrides, env, layout)
+    if isinstance(loaded, LoadedConfig):
+        return loaded
+    raise ConfigError(problem_text(loaded))
+
+
+def examine(
+    directory: Path | None, overrides: Mapping[str, str], env: Mapping[str, str], layout: Layout = QTS
+) -> LoadedConfig | list[Problem]:
+    """Like :func:`load_config`, with the problems as a list instead of an error."""
+    where, problems = find_directory(directory, env)
+    documents, unusable = _read_all(where, layout)
+    problems += unusable
+    binder = Binder(env)
+    roots: dict[str, Section | None] = {name: document.root for name, document in documents.items()}
+    problems += _apply_overrides(roots, overrides, layout)
+    tree = _bind_sections(roots, binder, layout)
+    problems += binder.problems
+    if tree is None or problems:
+        return sorted(set(problems))
+    return LoadedConfig(
+        tree=cast(QtsConfig, tree),
+        hash=config_hash(layout.shape, tree),
+        directory=where,
+        places=binder.places,
+        documents=documents,
+        layout=layout,
+    )
+
+
+def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path | None, list[Problem]]:
+    """Where the files are (None: nowhere, the defaults apply), and what is wrong with a place that was named."""
+    named = directory or (Path(env[ENV_DIRECTORY]) if env.get(ENV_DIRECTORY) else None)
+    if named is None:
+        return (DEFAULT_DIRECTORY if DEFAULT_DIRECTORY.is_dir() else None), []
+    if named.is_dir():
+        return named, []
+    who = "--config" if directory else f"${ENV_DIRECTORY}"
+    what = "is a file, not a directory" if named.exists() else "does not exist"
+    return None, [Problem(str(named), 0, "", f"{what}; {who} names the directory that holds the YAML files")]
+
+
+def problem_text(problems: list[Problem]) -> str:
+    """All problems as one message, a line each."""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n  ".join([f"{count} in the configuration:", *map(str, problems)])
+
+
+def cross_check(name: str, section: object, binder: Binder) -> list[Problem]:
+    """What a section says about impossible combinations, with the place of the value that is to change."""
+    check = getattr(section, "problems", None)
+    found = []
+    for inner, message in check() if check is not None else ():
+        path = f"{name}.{inner}" if inner else name
+        place = binder.place_near(path) or Place(DEFAULT)
+        found.append(Problem(place.source, place.line, path, message))
+    return found
+
+
+def _read_all(directory: Path | None, layout: Layout) -> tuple[dict[str, Document], list[Problem]]:
+    documents: dict[str, Document] = {}
+    problems: list[Problem] = []
+    if directory is None:
+        return documents, problems
+    try:
+        found = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        return documents, [Problem(str(directory), 0, "", f"cannot be listed: {error.strerror}")]
+    known = [f"{name}.yaml" for name in layout.sections]
+    for path in found:
+        if path.name in known:
+            documents[path.stem] = document = read_document(path)
+            problems += document.problems
+        elif path.suffix in (".yaml", ".yml"):
+            hint = did_you_mean(path.name, known)
+            message = f"is no configuration file of QTS{hint}; known are: {', '.join(known)}"
+            problems.append(Problem(str(path), 0, "", message))
+    return documents, problems
+
+
+def _apply_overrides(
+    roots: dict[str, Section | None], overrides: Mapping[str, str], layout: Layout
+) -> list[Problem]:
+    problems: list[Problem] = []
+    for dotted, text in overrides.items():
+        place = Place(SET)
+        section, _, inner = dotted.partition(".")
+        if section not in layout.sections or not inner:
+            known = ", ".join(layout.sections)
+            hint = did_you_mean(section, layout.sections)
+            problems.append(
+                Problem(SET, 0, dotted, f"no such setting{hint}; it starts with one of: {known}, and a dot")
+            )
+            continue
+        node, wrong = parse_value(text, place)
+        problems += [msgspec.structs.replace(problem, field=dotted) for problem in wrong]
+        if node is not None and not wrong:
+            problems += _override_one(roots, section, inner, node, layout)
+    return problems
+
+
+def _override_one(
+    roots: dict[str, Section | None], section: str, inner: str, node: Node, layout: Layout
+) -> list[Problem]:
+    field = layout.shape.field(section)
+    assert field is not None
+    changed = override(roots.get(section), field.shape, inner.split("."), node)
+    if isinstance(changed, str):
+        return [Problem(SET, 0, f"{section}.{inner}", changed)]
+    roots[section] = changed
+    return []
+
+
+def _bind_sections(roots: Mapping[str, Section | None], binder: Binder, layout: Layout) -> object | None:
+    """The tree, or None when a value could not be made; problems are with the binder."""
+    defaults = layout.root()
+    values = {}
+    for field in layout.shape.fields:
+        default = getattr(defaults, field.name)
+        root = roots.get(field.name)
+        value = default if root is None else binder.bind(field.shape, root, default, field.name)
+        if value is not INVALID:
+            binder.problems += cross_check(field.name, value, binder)
+        values[field.name] = value
+    return None if any(value is INVALID for value in values.values()) else layout.root(**values)

@@ -1,0 +1,267 @@
+"""The configuration of a running session: read once, reloaded on request, swapped whole or not at all.
+
+What may change while running is swapped in one assignment and announced; what may not is named and waits for a
+restart; a file that cannot be trusted (invalid, half-written, gone) changes nothing (spec 08; spec 09 CF-05).
+Orders keep the hash of the configuration they were approved under, so a reload never reaches back (CF-06).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+
+from qts.clock import Clock
+from qts.config.bind import Binder
+from qts.config.document import Document, Listing, Node, Place, Problem, Section
+from qts.config.leaves import config_hash, leaves
+from qts.config.loader import LoadedConfig, Row, cross_check, examine, load_config, problem_text
+from qts.config.shape import Kind, Shape
+from qts.config.tree import QTS, Layout, QtsConfig
+
+__all__ = [
+    "Change",
+    "ConfigManager",
+    "HistoryRow",
+    "LoadedConfig",
+    "ReloadResult",
+    "Row",
+    "load_config",
+]
+
+HISTORY_LIMIT: Final = 1_000
+"""Loads and reloads kept in memory; the listener that records them keeps all."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A setting that was given another value; secrets are masked. Texts as the files write them."""
+
+    path: str
+    old: str
+    new: str
+
+
+class HistoryRow(msgspec.Struct, frozen=True):
+    """One load or reload: who, when, why, what it did. ``version`` counts the configurations in force, from 1."""
+
+    ts_ns: int
+    actor: str
+    reason: str
+    version: int
+    old_hash: str
+    new_hash: str
+    applied: tuple[Change, ...] = ()
+    needs_restart: tuple[Change, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class ReloadResult(msgspec.Struct, frozen=True):
+    """What a reload did. ``warnings`` not empty: something was refused or failed, tell the operator.
+
+    ``applied`` are the changes now in force, ``needs_restart`` those that only a restart can bring.
+    """
+
+    changed: bool
+    current: LoadedConfig
+    record: HistoryRow
+
+    @property
+    def applied(self) -> tuple[Change, ...]:
+        return self.record.applied
+
+    @property
+    def needs_restart(self) -> tuple[Change, ...]:
+        return self.record.needs_restart
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.record.warnings
+
+
+Listener: TypeAlias = Callable[[LoadedConfig, LoadedConfig, ReloadResult], None]
+"""Called after a swap with the old and the new configuration and what changed."""
+
+
+class ConfigManager:
+    """Holds the configuration in force. One thread reloads; any thread may read :attr:`current`.
+
+    Raises :class:`~qts.errors.ConfigError` when the first load finds anything wrong.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        overrides: Mapping[str, str],
+        env: Mapping[str, str],
+        clock: Clock,
+        actor: str = "start",
+        layout: Layout = QTS,
+    ) -> None:
+        self._directory = directory
+        self._overrides = dict(overrides)
+        self._env = env
+        self._clock = clock
+        self._layout = layout
+        self._listeners: list[Listener] = []
+        self._current = load_config(directory, overrides, env, layout)
+        self._history: deque[HistoryRow] = deque(maxlen=HISTORY_LIMIT)
+        self._history.append(HistoryRow(clock.time_ns(), actor, "first load", 1, "", self._current.hash))
+
+    @property
+    def current(self) -> LoadedConfig:
+        """The configuration in force; take it once per decision, it is replaced as a whole."""
+        return self._current
+
+    @property
+    def version(self) -> int:
+        return self._history[-1].version
+
+    @property
+    def history(self) -> tuple[HistoryRow, ...]:
+        """The loads and reloads, oldest first (the newest :data:`HISTORY_LIMIT`)."""
+        return tuple(self._history)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Have ``listener`` called after each swap, in the order of adding."""
+        self._listeners.append(listener)
+
+    def reload(self, *, actor: str, reason: str = "") -> ReloadResult:
+        """Read the files again and take over what may change while running. Never raises for what they hold."""
+        old = self._current
+        # Where the files are was settled before: a directory that vanished is a fault, not "all by default".
+        found = examine(old.directory or self._directory, self._overrides, self._env, self._layout)
+        if not isinstance(found, LoadedConfig):
+            return self._kept(actor, reason, [problem_text(found)])
+        if doubts := list(_doubts(old.documents, found.documents)):
+            return self._kept(actor, reason, doubts)
+        return self._swap(old, found, actor, reason)
+
+    def _swap(self, old: LoadedConfig, found: LoadedConfig, actor: str, reason: str) -> ReloadResult:
+        tree = _merged(self._layout, self._layout.shape, old.tree, found.tree, "")
+        waiting = _changes(self._layout, tree, found.tree)
+        if problems := _misfits(tree, found, self._layout):
+            warning = "the changes that need no restart do not fit what stays: " + problem_text(problems)
+            return self._kept(actor, reason, [warning], waiting)
+        new = msgspec.structs.replace(
+            found,
+            tree=cast(QtsConfig, tree),
+            hash=config_hash(self._layout.shape, tree),
+            places=_places(old, found, waiting),
+        )
+        applied = _changes(self._layout, old.tree, tree)
+        self._current = new
+        record = self._record(actor, reason, old.hash, applied, waiting, ())
+        result = ReloadResult(bool(applied), new, record)
+        if applied and (failed := self._announce(old, new, result)):
+            self._history[-1] = record = msgspec.structs.replace(record, warnings=tuple(failed))
+            result = msgspec.structs.replace(result, record=record)
+        return result
+
+    def _kept(
+        self, actor: str, reason: str, warnings: Iterable[str], waiting: tuple[Change, ...] = ()
+    ) -> ReloadResult:
+        texts = tuple(f"the configuration in force stays: {text}" for text in warnings)
+        record = self._record(actor, reason, self._current.hash, (), waiting, texts)
+        return ReloadResult(False, self._current, record)
+
+    def _record(
+        self,
+        actor: str,
+        reason: str,
+        old_hash: str,
+        applied: tuple[Change, ...],
+        waiting: tuple[Change, ...],
+        warnings: tuple[str, ...],
+    ) -> HistoryRow:
+        row = HistoryRow(
+            ts_ns=self._clock.time_ns(),
+            actor=actor,
+            reason=reason,
+            version=self.version + bool(applied),
+            old_hash=old_hash,
+            new_hash=self._current.hash,
+            applied=applied,
+            needs_restart=waiting,
+            warnings=warnings,
+        )
+        self._history.append(row)
+        return row
+
+    def _announce(self, old: LoadedConfig, new: LoadedConfig, result: ReloadResult) -> list[str]:
+        failed = []
+        for listener in self._listeners:
+            try:
+                listener(old, new, result)
+            except Exception as error:  # noqa: BLE001 - one listener's fault must not keep the news from the others
+                failed.append(f"a listener failed and may still use the old values: {error!r}")
+        return failed
+
+
+def _merged(layout: Layout, shape: Shape, old: Any, new: Any, path: str) -> Any:
+    """The old value with the new ones of the settings that may change; tables and lists change as a whole."""
+    if shape.kind is not Kind.RECORD or old is None or new is None:
+        return new if layout.may_change(path) else old
+    values = {}
+    for field in shape.fields:
+        below = f"{path}.{field.name}" if path else field.name
+        values[field.name] = _merged(layout, field.shape, getattr(old, field.name), getattr(new, field.name), below)
+    return shape.type(**values)
+
+
+def _misfits(tree: object, found: LoadedConfig, layout: Layout) -> list[Problem]:
+    binder = Binder({})
+    binder.places = dict(found.places)
+    return [problem for name in layout.sections for problem in cross_check(name, getattr(tree, name), binder)]
+
+
+def _places(old: LoadedConfig, found: LoadedConfig, waiting: Iterable[Change]) -> dict[str, Place]:
+    """Where the values in force came from: a setting that waits for a restart keeps its old place."""
+    late = {change.path for change in waiting}
+    kept = {path: place for path, place in old.places.items() if path in late}
+    return {path: place for path, place in found.places.items() if path not in late} | kept
+
+
+def _changes(layout: Layout, old: object, new: object) -> tuple[Change, ...]:
+    before = {leaf.path: leaf for leaf in leaves(layout.shape, old)}
+    after = {leaf.path: leaf for leaf in leaves(layout.shape, new)}
+    found = []
+    for path in dict.fromkeys([*before, *after]):
+        a, b = before.get(path), after.get(path)
+        # A secret is compared by its value and shown by its mask.
+        if a is None or b is None or a.text != b.text or (a.shape.secret and a.value != b.value):
+            found.append(Change(path, a.text if a is not None else "absent", b.text if b is not None else "absent"))
+    return tuple(found)
+
+
+def _doubts(old: Mapping[str, Document], new: Mapping[str, Document]) -> Iterable[str]:
+    """Signs that a file is not what its writer means: gone, cut off, or with settings missing that it had.
+
+    A cut-off YAML file is often still valid and would silently mean "all the rest by default". So a running
+    session goes back to a default only when the default is written out.
+    """
+    for name, document in old.items():
+        if name not in new:
+            yield f"{name}.yaml is gone; put it back (an empty file is not enough), or restart without it"
+            continue
+        lost = _keys(document.root) - _keys(new[name].root)
+        if lost:
+            yield (
+                f"{name}.yaml no longer gives {', '.join(sorted(lost))}; write the value that is meant,"
+                " even if it is the default, or restart"
+            )
+    for name, document in new.items():
+        if not document.complete:
+            yield f"{name}.yaml does not end with a newline, so it may be half-written; end its last line"
+
+
+def _keys(node: Node | None, path: str = "") -> set[str]:
+    if isinstance(node, Section):
+        below = [(f"{path}.{entry.key.text}" if path else entry.key.text, entry.value) for entry in node.entries]
+        return {name for name, _ in below} | {key for name, value in below for key in _keys(value, name)}
+    if isinstance(node, Listing):
+        return {key for index, item in enumerate(node.items) for key in _keys(item, f"{path}[{index}]")}
+    return set()

@@ -1,0 +1,79 @@
+"""Settings of the session itself, file ``config/runtime.yaml``: account, hours, intervals, freshness, log."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+RELOADABLE: Final[frozenset[str]] = frozenset(
+    {
+        "checkpoint_interval_rows",
+        "equity_sample_interval_s",
+        "freshness.live_ms",
+        "freshness.generated_ms",
+        "freshness.snapshot_ms",
+        "log_level",
+    }
+)
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class FreshnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How old a feed may be before nothing is entered on it (spec 05)."""
+
+    live_ms: Annotated[int, Meta(ge=10, le=60_000, description="ms, a live feed (spec 05)")] = 100
+    generated_ms: Annotated[int, Meta(ge=100, le=600_000, description="ms, a generated feed (spec 05)")] = 5_000
+    snapshot_ms: Annotated[
+        int, Meta(ge=1_000, le=86_400_000, description="ms, a feed of snapshots, 900000 = 15 minutes (spec 05)")
+    ] = 900_000
+
+
+class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a session starts with and when it does its chores."""
+
+    equity_start: Annotated[
+        Decimal,
+        Meta(gt=0, le=1_000_000_000_000_000, description="opening capital, in the currency below"),
+    ] = Decimal(100_000_000)
+    currency: Annotated[
+        str, Meta(pattern="^[A-Z]{3,5}$", description="currency of the account; a feed of another one says so")
+    ] = "KRW"
+    evaluation_first_hour: Annotated[
+        int, Meta(ge=0, le=23, description="hour of the market's day of the first state evaluation (spec 02)")
+    ] = 9
+    evaluation_last_hour: Annotated[
+        int, Meta(ge=0, le=23, description="hour of the market's day of the last state evaluation (spec 02)")
+    ] = 15
+    checkpoint_interval_rows: Annotated[
+        int, Meta(ge=100, le=10_000_000, description="input rows between checkpoints; each fill makes one too")
+    ] = 20_000
+    equity_sample_interval_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="seconds of market time between samples of the equity curve")
+    ] = 3_600
+    freshness: Annotated[
+        FreshnessConfig, Meta(description="age of the feed above which nothing is entered (spec 05)")
+    ] = FreshnessConfig()
+    log_level: Annotated[LogLevel, Meta(description="lowest level that is logged")] = "INFO"
+    strategies: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
+        Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),
+    ] = ()
+
+    @property
+    def evaluation_hours(self) -> tuple[int, ...]:
+        """The hours of the market's day at which the operating state is evaluated."""
+        return tuple(range(self.evaluation_first_hour, self.evaluation_last_hour + 1))
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Combinations that contradict each other, as (dotted field, message)."""
+        found = []
+        if self.evaluation_first_hour > self.evaluation_last_hour:
+            message = f"must not be after evaluation_last_hour ({self.evaluation_last_hour})"
+            found.append(("evaluation_first_hour", f"{message}, got {self.evaluation_first_hour}"))
+        if len(set(self.strategies)) != len(self.strategies):
+            found.append(("strategies", "names a strategy twice; each would trade the same signal again"))
+        return found

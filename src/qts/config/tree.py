@@ -1,0 +1,108 @@
+"""The whole configuration as one frozen value made of each package's own, and the files it is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from qts.broker.sim import config as sim_config
+from qts.broker.sim.config import SimConfig
+from qts.capital import config as capital_config
+from qts.capital.config import CapitalConfig
+from qts.config import instruments as instruments_config
+from qts.config import runtime_config
+from qts.config.instruments import InstrumentsConfig
+from qts.config.runtime_config import RuntimeConfig
+from qts.config.shape import Shape, shape_of
+from qts.event import config as event_config
+from qts.event.config import EventConfig
+from qts.pipeline import config as pipeline_config
+from qts.pipeline.config import PipelineConfig
+from qts.risk import config as risk_config
+from qts.risk.config import RiskConfig
+from qts.safety import config as safety_config
+from qts.safety.config import SafetyConfig
+from qts.state import config as state_config
+from qts.state.config import StateConfig
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One group for each broker there is."""
+
+    sim: Annotated[SimConfig, Meta(description="the simulated exchange of replay, demo and paper")] = SimConfig()
+
+    def problems(self) -> list[tuple[str, str]]:
+        return [(f"sim.{path}", message) for path, message in self.sim.problems()]
+
+
+class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set. Each field is one file, ``config/<field>.yaml``."""
+
+    runtime: Annotated[
+        RuntimeConfig, Meta(description="The session itself: account, hours, intervals, freshness, log.")
+    ] = RuntimeConfig()
+    instruments: Annotated[
+        InstrumentsConfig, Meta(description="What may be traded, and by the rules of which market.")
+    ] = InstrumentsConfig()
+    event: Annotated[
+        EventConfig, Meta(description="Queues, dispatcher and monitoring of the events (P0 first, always).")
+    ] = EventConfig()
+    safety: Annotated[SafetyConfig, Meta(description="When warnings end and when failures lock trading down.")] = (
+        SafetyConfig()
+    )
+    state: Annotated[
+        StateConfig, Meta(description="The operating state: how it moves and what each state allows.")
+    ] = StateConfig()
+    risk: Annotated[
+        RiskConfig, Meta(description="The gate before every order; limits before the state's multiplier.")
+    ] = RiskConfig()
+    capital: Annotated[CapitalConfig, Meta(description="The three pools of capital.")] = CapitalConfig()
+    pipeline: Annotated[PipelineConfig, Meta(description="The decision path: how an intent becomes an order.")] = (
+        PipelineConfig()
+    )
+    broker: Annotated[BrokerConfig, Meta(description="The brokers.")] = BrokerConfig()
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """A configuration: the struct whose fields are its files, and which settings may change while running.
+
+    ``reloadable`` holds dotted names within each section; a name covers everything below it.
+    """
+
+    root: type[msgspec.Struct]
+    reloadable: Mapping[str, frozenset[str]]
+
+    @property
+    def shape(self) -> Shape:
+        return shape_of(self.root)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return self.root.__struct_fields__
+
+    def may_change(self, path: str) -> bool:
+        """Whether the setting at ``path`` (dotted, with its section) may change without a restart."""
+        section, _, inner = path.partition(".")
+        names = self.reloadable.get(section, frozenset())
+        parts = inner.split(".")
+        return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
+
+
+QTS: Final = Layout(
+    root=QtsConfig,
+    reloadable={
+        "runtime": runtime_config.RELOADABLE,
+        "instruments": instruments_config.RELOADABLE,
+        "event": event_config.RELOADABLE,
+        "safety": safety_config.RELOADABLE,
+        "state": state_config.RELOADABLE,
+        "risk": risk_config.RELOADABLE,
+        "capital": capital_config.RELOADABLE,
+        "pipeline": pipeline_config.RELOADABLE,
+        "broker": frozenset(f"sim.{name}" for name in sim_config.RELOADABLE),
+    },
+)
+"""The configuration of QTS."""
