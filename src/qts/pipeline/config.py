@@ -17,7 +17,9 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     market_buy_collar: Annotated[
         Decimal,
-        msgspec.Meta(ge=0, le=Decimal("0.30"), description="share of the price; a market buy leaves as a limit this far above it"),
+        msgspec.Meta(
+            ge=0, le=0.3, description="share of the price; a market buy leaves as a limit this far above it"
+        ),
     ] = Decimal("0.01")
     forced_exit_retry_s: Annotated[
         int, msgspec.Meta(ge=1, le=3600, description="seconds between attempts of a forced exit that was refused")
