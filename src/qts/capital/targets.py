@@ -1,0 +1,42 @@
+"""What share of equity each pool should have (spec 02, 04)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TypeAlias
+
+from qts.capital.config import CapitalConfig
+from qts.capital.contracts import CapitalPool, Pool
+from qts.errors import ContractError
+
+ShareRange: TypeAlias = tuple[Decimal, Decimal]
+"""Lowest and highest share of equity."""
+
+
+def targets_for_state(scalp: ShareRange, swing: ShareRange, portfolio: ShareRange) -> dict[Pool, Decimal]:
+    """Midpoints of a state's three allocation ranges, normalised to 1 (GR050).
+
+    Raises ContractError for a range that is upside down or below 0, or when all three are empty.
+    """
+    ranges = {Pool.SCALP: scalp, Pool.SWING: swing, Pool.PORTFOLIO: portfolio}
+    for pool, (low, high) in ranges.items():
+        if not 0 <= low <= high:
+            raise ContractError(f"allocation range of {pool.value} needs 0 <= low <= high, got {low} and {high}")
+    middle = {pool: (low + high) / 2 for pool, (low, high) in ranges.items()}
+    whole = sum(middle.values(), Decimal(0))
+    if whole <= 0:
+        raise ContractError("the three allocation ranges are all 0; at least one pool needs a share")
+    return {pool: share / whole for pool, share in middle.items()}
+
+
+def opening_weights(config: CapitalConfig, targets: Mapping[Pool, Decimal]) -> dict[Pool, Decimal]:
+    """How the opening capital is divided: by the targets of the state at the start, or all of it to SCALP."""
+    if config.initial_split == "scalp":
+        return {pool: Decimal(int(pool is Pool.SCALP)) for pool in Pool}
+    return dict(targets)
+
+
+def drift(pools: Mapping[Pool, CapitalPool]) -> Decimal:
+    """The largest distance of a pool from its target share; above ``drift_limit`` it is GR055."""
+    return max(abs(pool.allocation_pct - pool.target_allocation_pct) for pool in pools.values())

@@ -1,0 +1,259 @@
+"""The account recomputed from stored facts alone, to be held against what the book of record claims.
+
+Shares no code with :mod:`qts.ledger.account` or :mod:`qts.ledger.holding`: sums are made anew, average cost with 50
+digits. Findings are values; what they mean for safety is the kernel's to say. The numbers are those of spec 09.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Context, Decimal
+from typing import Final
+
+import msgspec
+
+from qts.capital.contracts import CapitalPool, Pool, Transfer
+from qts.execution.contracts import Order, OrderState
+from qts.ledger.contracts import LedgerRow, PositionRow, Reservation
+from qts.strategy.contracts import Side
+
+_NOTHING: Final = Decimal(0)
+_WIDE: Final = Context(prec=50)
+_OPEN: Final = frozenset({OrderState.INTENT, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL})
+OVERFILL_NOTE: Final = "overfill"
+"""An order whose note contains this word was flagged: the broker filled more than was asked for."""
+
+INVARIANTS: Final[Mapping[int, str]] = {
+    1: "pools, equity and their origin agree",
+    2: "transfers are whole, single and covered",
+    3: "reserved cash is what open orders hold",
+    4: "positions and costs are the sum of fills",
+    5: "every fill is booked once",
+    6: "fills stay within their orders",
+}
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What the book of record says of itself; ``broker_positions`` None when the broker was not asked."""
+
+    equity: Decimal
+    cash: Decimal
+    positions: Mapping[str, Decimal]
+    holdings: Sequence[PositionRow]
+    pools: Mapping[Pool, CapitalPool]
+    reservations: Sequence[Reservation]
+    fills_applied: int
+    broker_positions: Mapping[str, Decimal] | None = None
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One broken promise: the invariant's number, what it is about, and both numbers."""
+
+    invariant: int
+    subject: str
+    detail: str
+
+
+class AuditResult(msgspec.Struct, frozen=True):
+    """``checks`` counts comparisons made by invariant; an invariant without findings and with checks holds."""
+
+    checks: Mapping[int, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings
+
+    def holds(self, invariant: int) -> bool | None:
+        """True or False; None when nothing was compared."""
+        if not self.checks.get(invariant):
+            return None
+        return all(finding.invariant != invariant for finding in self.findings)
+
+
+def audit(
+    *,
+    initial: Mapping[Pool, Decimal],
+    quantum: Decimal,
+    ledger: Sequence[LedgerRow],
+    transfers: Sequence[Transfer],
+    orders: Iterable[Order],
+    claims: Claims,
+    mark: Callable[[str], Decimal | None],
+) -> AuditResult:
+    """Hold ``claims`` against what opening capital by pool, fills, transfers and orders add up to.
+
+    ``quantum`` is how far a cost may be from the exact average (it is rounded to it); everything else is exact. The
+    time grows with the number of fills: about 5 µs each.
+    """
+    protocol = _Protocol()
+    books = _Books(initial, ledger, transfers)
+    _check_pools(protocol, books, claims, mark)
+    _check_transfers(protocol, transfers, claims)
+    _check_reservations(protocol, {order.client_order_id: order for order in orders}, ledger, claims)
+    _check_positions(protocol, books, claims, quantum)
+    _check_keys(protocol, ledger, claims)
+    return protocol.result()
+
+
+class _Protocol:
+    """Counts every comparison and keeps those that failed."""
+
+    def __init__(self) -> None:
+        self._checks = dict.fromkeys(INVARIANTS, 0)
+        self._findings: list[Finding] = []
+
+    def same(self, invariant: int, subject: str, claimed: object, recomputed: object) -> None:
+        self.true(invariant, claimed == recomputed, subject, f"claimed {claimed}, recomputed {recomputed}")
+
+    def true(self, invariant: int, holds: bool, subject: str, detail: str) -> None:
+        self._checks[invariant] += 1
+        if not holds:
+            self._findings.append(Finding(invariant, subject, detail))
+
+    def result(self) -> AuditResult:
+        return AuditResult(self._checks, tuple(self._findings))
+
+
+class _Books:
+    """Plain sums over the stored rows."""
+
+    def __init__(
+        self, initial: Mapping[Pool, Decimal], ledger: Sequence[LedgerRow], transfers: Sequence[Transfer]
+    ) -> None:
+        self.opening = sum(initial.values(), _NOTHING)
+        self.cash = {pool: initial.get(pool, _NOTHING) for pool in Pool}
+        self.moved = dict.fromkeys(Pool, _NOTHING)
+        self.realized = dict.fromkeys(Pool, _NOTHING)
+        self.charges = _NOTHING
+        self.qty: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        self.pool_of: dict[str, Pool] = {}
+        for transfer in transfers:
+            self.moved[transfer.source] -= transfer.amount
+            self.moved[transfer.target] += transfer.amount
+        for row in ledger:
+            self._add(row)
+        for pool in Pool:
+            self.cash[pool] += self.moved[pool]
+        self.cost = _costs(ledger)
+
+    def _add(self, row: LedgerRow) -> None:
+        amount = row.qty * row.price
+        charges = row.fee + row.tax
+        if row.side is Side.SELL:
+            self.qty[row.strategy, row.symbol] -= row.qty
+            self.cash[row.pool] += amount - charges
+        else:
+            self.qty[row.strategy, row.symbol] += row.qty
+            self.cash[row.pool] -= amount + charges
+        self.charges += charges
+        self.realized[row.pool] += row.realized_pnl
+        self.pool_of[row.strategy] = row.pool
+
+
+def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
+    """Signed cost of what each strategy holds: quantity × the average price it was entered at."""
+    held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+    in_time = sorted(ledger, key=lambda r: (r.ts_ns, r.broker, len(r.execution_id), r.execution_id))
+    for row in in_time:
+        key = (row.strategy, row.symbol)
+        qty, average = held.get(key, (_NOTHING, _NOTHING))
+        change = row.qty * row.side.sign
+        after = qty + change
+        if qty * change >= 0:
+            paid = _WIDE.add(_WIDE.multiply(qty, average), _WIDE.multiply(change, row.price))
+            average = _WIDE.divide(paid, after)
+        elif qty * after < 0:
+            average = row.price
+        held[key] = (after, average)
+    return {key: _WIDE.multiply(qty, average) for key, (qty, average) in held.items()}
+
+
+def _check_pools(protocol: _Protocol, books: _Books, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
+    """Invariant 1: Σ pools = equity = opening + realised + unrealised, each from its own sum."""
+    total_cost = sum((row.cost for row in claims.holdings), _NOTHING)
+    value = dict.fromkeys(Pool, _NOTHING)
+    for row in claims.holdings:
+        price = mark(row.symbol)
+        value[row.pool] += row.cost if price is None else row.qty * price
+    for pool in Pool:
+        claimed = claims.pools[pool]
+        parts = claimed.available + claimed.invested + claimed.reserved
+        protocol.same(1, f"{pool.value} total", claimed.total, books.cash[pool] + value[pool])
+        protocol.same(1, f"{pool.value} parts", parts, claimed.total)
+        protocol.same(1, f"{pool.value} realized_pnl", claimed.realized_pnl, books.realized[pool])
+    total = sum(value.values(), _NOTHING)
+    everything = sum((pool.total for pool in claims.pools.values()), _NOTHING)
+    realized = sum(books.realized.values(), _NOTHING)
+    protocol.same(1, "cash", claims.cash, sum(books.cash.values(), _NOTHING))
+    protocol.same(1, "equity of pools", everything, claims.equity)
+    protocol.same(1, "equity of origin", claims.equity, books.opening + realized + total - total_cost)
+
+
+def _check_transfers(protocol: _Protocol, transfers: Sequence[Transfer], claims: Claims) -> None:
+    """Invariant 2: each id once, between two pools, above zero; and no pool below zero."""
+    seen: set[str] = set()
+    for transfer in transfers:
+        name = f"transfer {transfer.transfer_id}"
+        protocol.true(2, transfer.transfer_id not in seen, name, "applied more than once")
+        protocol.true(2, transfer.amount > 0, name, f"amount {transfer.amount} is not above 0")
+        protocol.true(2, transfer.source is not transfer.target, name, f"stays in {transfer.source.value}")
+        seen.add(transfer.transfer_id)
+    for pool in Pool:
+        available = claims.pools[pool].available
+        protocol.true(2, available >= 0, f"{pool.value} available", f"{available} is below 0")
+
+
+def _check_reservations(
+    protocol: _Protocol, orders: Mapping[str, Order], ledger: Sequence[LedgerRow], claims: Claims
+) -> None:
+    """Invariants 3 and 6: who may hold money back, how much, and how much an order may take."""
+    held = dict.fromkeys(Pool, _NOTHING)
+    for reservation in claims.reservations:
+        held[reservation.pool] += reservation.cash
+        order = orders.get(reservation.order_id)
+        state = "unknown" if order is None else order.state.value
+        is_open = order is not None and order.state in _OPEN
+        protocol.true(3, is_open, f"reservation {reservation.order_id}", f"its order is {state}")
+    for pool in Pool:
+        protocol.same(3, f"{pool.value} reserved", claims.pools[pool].reserved, held[pool])
+    filled: dict[str, Decimal] = defaultdict(Decimal)
+    for row in ledger:
+        filled[row.order_id] += row.qty
+    for order_id, qty in filled.items():
+        order = orders.get(order_id)
+        protocol.true(6, order is not None, f"order {order_id}", f"filled {qty}, but no such order is stored")
+        if order is not None:
+            allowed = qty <= order.qty or OVERFILL_NOTE in order.note.lower()
+            protocol.true(6, allowed, f"order {order_id}", f"filled {qty} of {order.qty}")
+    for order_id, order in orders.items():
+        protocol.same(6, f"order {order_id} filled", order.filled, filled.get(order_id, _NOTHING))
+
+
+def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum: Decimal) -> None:
+    """Invariant 4: quantities exactly, costs to the quantum, and the broker's view when it is known."""
+    by_symbol: dict[str, Decimal] = defaultdict(Decimal)
+    for (_, symbol), qty in books.qty.items():
+        by_symbol[symbol] += qty
+    claimed = {(row.strategy, row.symbol): row for row in claims.holdings}
+    for symbol in sorted(by_symbol.keys() | claims.positions.keys()):
+        qty = by_symbol.get(symbol, _NOTHING)
+        protocol.same(4, f"position {symbol}", claims.positions.get(symbol, _NOTHING), qty)
+        if claims.broker_positions is not None:
+            protocol.same(4, f"broker's {symbol}", claims.broker_positions.get(symbol, _NOTHING), qty)
+    for key in sorted(books.qty.keys() | claimed.keys()):
+        row, name = claimed.get(key), "/".join(key)
+        protocol.same(4, f"holding {name}", row.qty if row else _NOTHING, books.qty.get(key, _NOTHING))
+        cost, exact = row.cost if row else _NOTHING, books.cost.get(key, _NOTHING)
+        protocol.true(4, abs(cost - exact) < quantum, f"cost {name}", f"claimed {cost}, recomputed {exact:.6f}")
+
+
+def _check_keys(protocol: _Protocol, ledger: Sequence[LedgerRow], claims: Claims) -> None:
+    """Invariant 5: no key twice, and the book knows as many fills as are stored."""
+    seen: set[tuple[str, str]] = set()
+    for row in ledger:
+        key = (row.broker, row.execution_id)
+        protocol.true(5, key not in seen, f"fill {row.broker}/{row.execution_id}", "booked more than once")
+        seen.add(key)
+    protocol.same(5, "fills applied", claims.fills_applied, len(ledger))
