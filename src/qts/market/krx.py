@@ -74,19 +74,19 @@ class KrxTicks:
 
     def round_down(self, price: Decimal, day: date) -> Decimal:
         """The highest grid price not above ``price`` (0 below the smallest step)."""
-        return price - price % self.tick(price, day)
+        step = self.tick(price, day)
+        return price // step * step
 
     def round_up(self, price: Decimal, day: date) -> Decimal:
         """The lowest grid price not below ``price``."""
         step = self.tick(price, day)
-        over = price % step
-        return price - over + step if over else price
+        below = price // step * step
+        return below if below == price else below + step
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal]:
         """Lowest and highest price around the base price (previous close), cut inward to the grid."""
         limit = row_at(self._limits, day).limit
-        lowest, highest = self.round_up(base * (ONE - limit), day), self.round_down(base * (ONE + limit), day)
-        return lowest.quantize(WON), highest.quantize(WON)
+        return self.round_up(base * (ONE - limit), day), self.round_down(base * (ONE + limit), day)
 
     def notes(self, day: date) -> list[str]:
         """What a report must say about rows that are missing for ``day``."""
