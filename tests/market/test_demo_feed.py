@@ -136,7 +136,7 @@ class TestTheWholeDemo:
         assert (min(intraday_days), max(intraday_days)) == (date(2018, 1, 22), date(2018, 2, 28))
         assert feed.progress() == 1.0
 
-    def test_order_entry_is_open_when_a_bar_is_told_and_trading_when_the_open_is(self) -> None:
+    def test_each_value_is_told_in_the_phase_it_can_trade_in(self) -> None:
         feed = DemoFeed(1, date(2015, 1, 1), date(2016, 12, 31))
         calendar = feed.instruments["005930"].calendar
         opening = True
@@ -145,7 +145,8 @@ class TestTheWholeDemo:
                 assert calendar.phase(from_ns(value.ts_ns)) is Phase.ORDER_ENTRY
                 opening = True
             elif isinstance(value, Quote):
-                assert (calendar.phase(from_ns(value.ts_ns)) is Phase.CONTINUOUS) == opening
+                expected = Phase.CONTINUOUS if opening else Phase.CLOSING_AUCTION
+                assert calendar.phase(from_ns(value.ts_ns)) is expected
                 opening = False
 
     def test_it_is_a_feed(self) -> None:

