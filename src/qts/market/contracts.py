@@ -6,7 +6,7 @@ was known to us. Prices and sizes are Decimal; index levels and volatilities are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -53,13 +53,14 @@ class Tick(msgspec.Struct, frozen=True, gc=False, tag=True):
 class BookUpdate(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Changed levels of the order book as (price, size) pairs; size 0 removes a level.
 
-    A ``snapshot`` replaces the whole book.
+    A ``snapshot`` replaces the whole book. The two sides are sequences and may be read from their source only
+    when first looked at: who does not need the depth does not pay for it.
     """
 
     symbol: str
     ts_ns: int
-    bids: tuple[tuple[Decimal, Decimal], ...]
-    asks: tuple[tuple[Decimal, Decimal], ...]
+    bids: Sequence[tuple[Decimal, Decimal]]
+    asks: Sequence[tuple[Decimal, Decimal]]
     snapshot: bool = False
 
 

@@ -1,0 +1,38 @@
+"""What a feed reads from: rows in blocks, each of which knows where it begins.
+
+The place of a row is (offset of its block, number of rows of the block already used), so noting where we are
+costs nothing per row: the replay only counts an index up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+R = TypeVar("R")
+
+
+class Block(NamedTuple, Generic[R]):
+    """``rows`` in file order; ``offset`` is where the first one begins, ``first`` its number from 1."""
+
+    offset: int
+    first: int
+    rows: list[R]
+
+
+class Damage(NamedTuple):
+    """The input ended before its end: a refusal reason and a sentence for people."""
+
+    reason: str
+    note: str
+
+
+class Source(Protocol[R]):
+    """Reads a file from the start of any block again."""
+
+    damage: Damage | None
+    """Set when the blocks ended early."""
+
+    def blocks(self, offset: int, first: int) -> Iterator[Block[R]]: ...
+
+    def share_read(self) -> float: ...

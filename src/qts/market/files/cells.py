@@ -1,0 +1,235 @@
+"""The columns that CSV and Parquet share: one row of texts to one quote.
+
+Columns: ts (ISO time with an offset), symbol, bid, ask, bid_size, ask_size, last, size; in any order, others
+are ignored. An empty cell is unknown, never zero. At least bid and ask, or last, must exist.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from qts.errors import DataError
+from qts.market.contracts import MarketValue, Quote
+from qts.market.files.lines import OverlongLine, shown
+from qts.market.files.numbers import PriceTable, SizeTable
+from qts.market.files.refusals import (
+    BAD_TIME,
+    CROSSED_BOOK,
+    INVALID_UTF8,
+    MALFORMED,
+    NO_PRICE,
+    OVERLONG,
+    BlankRow,
+    RowRefused,
+)
+from qts.market.files.rows import SameMoment
+from qts.market.files.symbols import Grid, SymbolTable
+from qts.market.files.times import IsoTimes, TimeOrder
+
+COLUMNS: Final = ("ts", "symbol", "bid", "ask", "bid_size", "ask_size", "last", "size")
+BOM: Final = b"\xef\xbb\xbf"
+
+Cells: TypeAlias = Sequence[str | None]
+"""One row as texts in the order of :data:`COLUMNS`; None or "" is unknown."""
+
+
+def missing_columns(names: Iterable[str]) -> list[str]:
+    """Columns a file with these names lacks; empty when it can be read."""
+    have = set(names)
+    missing = [name for name in ("ts", "symbol") if name not in have]
+    if "last" not in have and not {"bid", "ask"} <= have:
+        missing.append("bid and ask, or last")
+    return missing
+
+
+class CellQuotes:
+    """From cells to quotes, with what must be remembered of earlier rows."""
+
+    def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
+        self.order = order
+        self.symbols = symbols
+        self._times = IsoTimes()
+        self._ahead = IsoTimes()
+        self._moment = SameMoment()
+        self._prices = PriceTable()
+        self._sizes = SizeTable()
+
+    def quote(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote:
+        ts, name, bid_text, ask_text, bid_size, ask_size, last_text, size = cells
+        if not ts:
+            raise RowRefused(BAD_TIME, "no ts")
+        ts_ns = self._times.ns(ts)
+        self.order.check(ts_ns, time_of)
+        if not name:
+            raise RowRefused(MALFORMED, "no symbol")
+        self._moment.check(ts_ns, name, checksum)
+        prices, sizes = self._prices, self._sizes
+        bid = prices[bid_text] if bid_text else None
+        ask = prices[ask_text] if ask_text else None
+        last = prices[last_text] if last_text else None
+        if bid is None or ask is None:
+            if bid is None and ask is None and last is None:
+                raise RowRefused(NO_PRICE)
+        elif bid > ask:
+            raise RowRefused(CROSSED_BOOK, f"{bid_text} > {ask_text}")
+        quote = Quote(
+            self.symbols.admit(name, lambda: grids_of([cells])[name]),
+            ts_ns,
+            bid,
+            ask,
+            sizes[bid_size] if bid_size else None,
+            sizes[ask_size] if ask_size else None,
+            last,
+            sizes[size] if size else None,
+        )
+        self._moment.accept(ts_ns, name, checksum)
+        self.order.accept(ts_ns)
+        return quote
+
+    def time(self, cells: Cells) -> int | None:
+        try:
+            return self._ahead.ns(cells[0] or "")
+        except RowRefused:
+            return None
+
+    def state(self) -> dict[str, Any]:
+        return {"last_ns": self.order.last_ns, "moment": self._moment.state(), "late": self.symbols.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.symbols.restore(state["late"])
+        if state["last_ns"]:
+            self.order.accept(state["last_ns"])
+            self._moment.restore(state["last_ns"], state["moment"])
+
+
+class CsvLayout:
+    """Where the columns are in a CSV file, from its header line. Raises DataError when it has not enough."""
+
+    def __init__(self, header: bytes, place: str) -> None:
+        self.header = header
+        names = csv_names(header)
+        missing = missing_columns(names)
+        if missing:
+            raise DataError(
+                f"{place}: a csv file needs a header with the columns {', '.join(COLUMNS)}; "
+                f"missing here: {'; '.join(missing)}"
+            )
+        doubled = sorted({name for name in names if name in COLUMNS and names.count(name) > 1})
+        if doubled:
+            raise DataError(f"{place}: the column {doubled[0]!r} appears twice in the header")
+        self.width = len(names)
+        self._at = tuple(names.index(name) if name in names else self.width for name in COLUMNS)
+        self._straight = self._at == tuple(range(len(COLUMNS))) == tuple(range(self.width))
+
+    def cells(self, line: bytes) -> Cells:
+        """Raises :class:`RowRefused` for a line that is no row of this file."""
+        if isinstance(line, OverlongLine):
+            raise RowRefused(OVERLONG)
+        if line == self.header:
+            raise BlankRow
+        try:
+            text = line.decode("utf-8").rstrip("\r")
+        except UnicodeDecodeError:
+            raise RowRefused(INVALID_UTF8) from None
+        # A quoted cell never spans lines here, so a stray quote spoils its own line only.
+        cells = _quoted(text) if '"' in text else text.split(",")
+        if len(cells) != self.width:
+            if not text.strip():
+                raise BlankRow
+            raise RowRefused(MALFORMED, f"{len(cells)} cells instead of {self.width}: {text[:80]}")
+        if self._straight:
+            return cells
+        cells.append("")
+        return [cells[at] for at in self._at]
+
+
+class CsvRows:
+    """Parser of CSV lines."""
+
+    def __init__(self, layout: CsvLayout, symbols: SymbolTable, order: TimeOrder) -> None:
+        self.order = order
+        self.symbols = symbols
+        self._layout = layout
+        self._quotes = CellQuotes(symbols, order)
+        self.state = self._quotes.state
+        self.restore = self._quotes.restore
+
+    def parse(self, row: bytes) -> MarketValue:
+        return self._quotes.quote(self._layout.cells(row), zlib.crc32(row), self.time_of)
+
+    def time_of(self, row: bytes) -> int | None:
+        try:
+            return self._quotes.time(self._layout.cells(row))
+        except RowRefused:
+            return None
+
+    def show(self, row: bytes) -> str | bytes:
+        return shown(row)
+
+
+class CellRows:
+    """Parser of rows that come as cells (Parquet)."""
+
+    def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
+        self.order = order
+        self.symbols = symbols
+        self._quotes = CellQuotes(symbols, order)
+        self.time_of = self._quotes.time
+        self.state = self._quotes.state
+        self.restore = self._quotes.restore
+
+    def parse(self, row: Cells) -> MarketValue:
+        return self._quotes.quote(row, zlib.crc32(repr(row).encode("utf-8", "backslashreplace")), self.time_of)
+
+    def show(self, row: Cells) -> str | bytes:
+        return ",".join(cell or "" for cell in row)
+
+
+def csv_names(header: bytes) -> list[str]:
+    """Column names of a header line, lower case; nothing when it is no text."""
+    try:
+        text = header.removeprefix(BOM).decode("utf-8").rstrip("\r")
+        return [name.strip().lower() for name in (_quoted(text) if '"' in text else text.split(","))]
+    except (UnicodeDecodeError, RowRefused):
+        return []
+
+
+def grids_of(rows: Iterable[Cells]) -> dict[str, Grid]:
+    """The decimals of every symbol in ``rows``, in order of appearance."""
+    grids: dict[str, Grid] = {}
+    for _, symbol, bid, ask, bid_size, ask_size, last, size in rows:
+        if not symbol:
+            continue
+        grid = grids.setdefault(symbol, Grid())
+        for add, texts in (
+            (grid.prices.add, (bid, ask)),
+            (grid.trades.add, (last,)),
+            (grid.sizes.add, (bid_size, ask_size, size)),
+        ):
+            for text in texts:
+                if text:
+                    add(text)
+    return grids
+
+
+def csv_grids(layout: CsvLayout, lines: Iterable[bytes]) -> dict[str, Grid]:
+    """The decimals in the head of a CSV file."""
+
+    def rows() -> Iterator[Cells]:
+        for line in lines:
+            try:
+                yield layout.cells(line)
+            except RowRefused:
+                continue
+
+    return grids_of(rows())
+
+
+def _quoted(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration):
+        raise RowRefused(MALFORMED, text[:80]) from None

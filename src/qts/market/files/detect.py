@@ -1,0 +1,88 @@
+"""Which format a file has, judged by its first lines; and what to call it when it has none of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from qts.errors import DataError
+from qts.market.files.cells import BOM, COLUMNS, csv_names, missing_columns
+from qts.market.files.refusals import shorten
+
+BINANCE_RAW: Final = "binance-raw"
+OBSERVER_JSONL: Final = "observer-jsonl"
+CSV: Final = "csv"
+PARQUET: Final = "parquet"
+FORMATS: Final = (BINANCE_RAW, OBSERVER_JSONL, CSV, PARQUET)
+
+SHAPES: Final = {
+    BINANCE_RAW: "lines of '<19 digits of local nanoseconds> {json}'",
+    OBSERVER_JSONL: 'JSON objects with "ts", "symbol" and "price", one a line',
+    CSV: f"a header with the columns {', '.join(COLUMNS)}",
+    PARQUET: "a file that begins with PAR1",
+}
+
+_JUDGED: Final = 100
+"""Lines looked at: a few broken ones at the start do not hide the format."""
+_STAMPED: Final = re.compile(rb"[0-9]{19} \{")
+_FOREIGN: Final = (
+    (b"\x1f\x8b", "gzip inside gzip"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"BZh", "bzip2 data"),
+    (b"\xfd7zXZ\x00", "xz data"),
+    (b"\x28\xb5\x2f\xfd", "zstandard data"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"%PDF", "a PDF document"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+)
+
+
+def detect(lines: Sequence[bytes], wanted: str | None, path: str) -> str:
+    """The format of a file of lines; DataError naming file, line and what is there when it is not ``wanted``."""
+    numbered = [(number, line) for number, line in enumerate(lines[:_JUDGED], 1) if line.strip()]
+    if not numbered:
+        raise DataError(f"{path}: the file is empty")
+    found = [name for name in (format_of(line, first=not at) for at, (_, line) in enumerate(numbered)) if name]
+    if wanted in found or (wanted is None and found):
+        return wanted or found[0]
+    number, line = numbered[0]
+    place = f"{path}, line {number}"
+    looks = f"looks like {found[0]}" if found else f"looks like {describe(line)}"
+    seen = shorten(line.removeprefix(BOM))
+    if wanted is None:
+        known = "; ".join(f"{name}: {shape}" for name, shape in SHAPES.items())
+        raise DataError(f"{place}: no known format, it {looks}: {seen!r}. Known are {known}")
+    raise DataError(f"{place}: not {wanted} ({SHAPES[wanted]}); the file {looks}: {seen!r}")
+
+
+def format_of(line: bytes, *, first: bool) -> str | None:
+    """The format whose line this is; a CSV header counts only as the ``first`` line."""
+    if _STAMPED.match(line):
+        return BINANCE_RAW
+    bare = line.lstrip()
+    if bare.startswith(b"{") and all(key in bare for key in (b'"ts"', b'"symbol"', b'"price"')):
+        return OBSERVER_JSONL
+    if first and not missing_columns(csv_names(line)):
+        return CSV
+    return None
+
+
+def describe(line: bytes) -> str:
+    """A short name for content that is none of our formats."""
+    for magic, name in _FOREIGN:
+        if line.startswith(magic):
+            return name
+    if b"\x00" in line:
+        return "binary data"
+    bare = line.removeprefix(BOM).strip()
+    if bare.startswith(b"<"):
+        return "HTML or XML"
+    if bare.startswith((b"{", b"[")):
+        return "JSON of another kind"
+    names = csv_names(line)
+    if len(names) > 1:
+        lacking = "; ".join(missing_columns(names))
+        return f"comma-separated text without the columns it needs ({lacking})"
+    return "text"

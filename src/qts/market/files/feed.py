@@ -1,0 +1,137 @@
+"""A recorded file as a feed: pulls rows, refuses what cannot be used, and knows its place."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from qts.errors import DataError
+from qts.market.contracts import Instrument, MarketValue
+from qts.market.files.blocks import Block, Source
+from qts.market.files.refusals import BlankRow, RefusalExample, Refusals, RowRefused
+from qts.market.files.rows import RowParser
+
+R = TypeVar("R")
+
+
+class FileFeed(Generic[R]):
+    """A :class:`~qts.market.contracts.Feed` over one file.
+
+    Unusable rows are counted in ``rows_refused``; ``refusal_examples`` keeps the first three of each reason
+    and ``notes`` says in words when the file ended early. Raises :class:`~qts.errors.DataError` while it is
+    read when the system cannot read on, and at the end when no row at all was usable.
+    """
+
+    def __init__(self, name: str, source_id: str, max_age_ns: int, source: Source[R], parser: RowParser[R]) -> None:
+        self.name = name
+        self.source_id = source_id
+        self.max_age_ns = max_age_ns
+        self.instruments: Mapping[str, Instrument] = parser.symbols.instruments
+        self.notes: list[str] = []
+        self._refusals = Refusals()
+        self.rows_refused: Mapping[str, int] = self._refusals.counts
+        self.refusal_examples: Mapping[str, Sequence[RefusalExample]] = self._refusals.examples
+        self._source = source
+        self._parser = parser
+        self._block: Block[R] = Block(0, 1, [])
+        self._index = -1  # of the row in the block that was handled last
+        self._blocks: Iterator[Block[R]] = iter(())
+        self._ahead: deque[Block[R]] = deque()
+        self._ended = False
+        parser.order.following = self._following
+
+    def values(self) -> Iterator[MarketValue]:
+        """The values from the present place on; a second call goes on where the first one was left."""
+        if self._ended:
+            return
+        offset, first, skip = self._place()
+        self._ahead.clear()
+        self._blocks = self._source.blocks(offset, first)
+        parse = self._parser.parse
+        while (block := self._next_block()) is not None:
+            self._block = block
+            rows = block.rows
+            if skip:
+                rows = rows[skip:]
+            # Nothing but this index is noted per row: it is all that position() needs.
+            for self._index, row in enumerate(rows, skip):
+                try:
+                    value = parse(row)
+                except RowRefused as refused:
+                    self._refuse(refused, row)
+                    continue
+                yield value
+            self._index = len(block.rows) - 1
+            skip = max(skip - len(block.rows), 0)
+        self._finish()
+
+    def position(self) -> dict[str, Any]:
+        """Where the next row begins and all that is remembered of the rows before it."""
+        offset, first, skip = self._place()
+        return {
+            "source_id": self.source_id,
+            "offset": offset,
+            "line": first,
+            "skip": skip,
+            "ended": self._ended,
+            "parser": self._parser.state(),
+            "refused": self._refusals.state(),
+            "notes": list(self.notes),
+        }
+
+    def resume(self, position: Mapping[str, Any]) -> None:
+        """Go to ``position``. Raises DataError when it belongs to another file or is none."""
+        if position.get("source_id") != self.source_id:
+            raise DataError(
+                f"{self.name}: the stored position belongs to {position.get('source_id')!r}, this file is "
+                f"{self.source_id!r}; resume with the file the run was started on"
+            )
+        try:
+            self._block = Block(position["offset"], position["line"], [])
+            self._index = position["skip"] - 1
+            self._ended = position["ended"]
+            self._parser.restore(position["parser"])
+            self._refusals.restore(position["refused"])
+            self.notes[:] = position["notes"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.name}: the stored position cannot be read: {error!r}") from error
+
+    def progress(self) -> float | None:
+        """Share of the file read, by bytes (Parquet: rows); up to one block ahead of the value given."""
+        return 1.0 if self._ended else self._source.share_read()
+
+    def _place(self) -> tuple[int, int, int]:
+        return self._block.offset, self._block.first, self._index + 1
+
+    def _next_block(self) -> Block[R] | None:
+        if self._ahead:
+            return self._ahead.popleft()
+        return next(self._blocks, None)
+
+    def _following(self, count: int) -> list[R]:
+        """Up to ``count`` rows after the present one, reading ahead where the block ends."""
+        at = self._index + 1
+        rows = self._block.rows[at : at + count]
+        for read in self._ahead:
+            rows = rows + read.rows[: count - len(rows)]
+        while len(rows) < count and (block := next(self._blocks, None)) is not None:
+            self._ahead.append(block)
+            rows = rows + block.rows[: count - len(rows)]
+        return rows
+
+    def _refuse(self, refused: RowRefused, row: R) -> None:
+        if isinstance(refused, BlankRow):
+            return
+        value = refused.value or self._parser.show(row)
+        self._refusals.add(refused.reason, self._block.first + self._index, value)
+
+    def _finish(self) -> None:
+        damage = self._source.damage
+        if damage is not None:
+            line = self._block.first + self._index + 1
+            self._refusals.add(damage.reason, line, damage.note)
+            self.notes.append(f"{damage.note} (after line {line - 1})")
+        self._ended = True
+        if not self._parser.order.last_ns:
+            raise DataError(f"{self.name}: no usable row; {self._refusals.summary()}")

@@ -1,0 +1,102 @@
+"""Order-book levels that stay text until somebody reads them.
+
+A raw capture has five level changes for every quote, and most are far from the touch. Turning all of them
+into Decimals costs more than everything else together, so a depth row is only checked here (shape, digits,
+magnitude: a few passes at memory speed) and taken apart on the first look at its levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Final, SupportsIndex, TypeAlias, overload
+
+import msgspec
+
+from qts.market.files.numbers import NumberTable
+
+Level: TypeAlias = tuple[Decimal, Decimal]
+
+_DIGITS: Final = b"0123456789"
+_ANY_DIGIT_AS_NINE: Final = bytes.maketrans(_DIGITS, b"9" * 10)
+_TOO_LONG: Final = b"9" * 16
+_LEVEL: Final = b'[".","."],'
+_SKELETON: Final = b"[" + _LEVEL * 4096
+_decode_plain: Final = msgspec.json.Decoder(tuple[tuple[Decimal, Decimal], ...]).decode
+_decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+class LazyLevels(Sequence[Level]):
+    """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into."""
+
+    __slots__ = ("_levels", "_text")
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._levels: tuple[Level, ...] | None = None
+
+    def _read(self) -> tuple[Level, ...]:
+        if self._levels is None:
+            self._levels = _decode_plain(self._text)
+            self._text = b""
+        return self._levels
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Level: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Level, ...]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Level | tuple[Level, ...]:
+        return self._read()[index]
+
+    def __iter__(self) -> Iterator[Level]:
+        return iter(self._read())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, LazyLevels):
+            return self._read() == other._read()
+        return self._read() == other
+
+    def __hash__(self) -> int:
+        return hash(self._read())
+
+    def __repr__(self) -> str:
+        return repr(self._read())
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[Level, ...]]]:
+        return tuple, (self._read(),)
+
+
+def levels_of(text: bytes, prices: NumberTable, sizes: NumberTable) -> Sequence[Level]:
+    """The levels in the JSON array ``text``; raises RowRefused or msgspec.DecodeError when they are none.
+
+    Plain ones (nearly all) stay lazy; whatever looks unusual is read, and judged, at once.
+    """
+    if text == b"[]":
+        return ()
+    return LazyLevels(text) if is_plain(text) else read_levels(text, prices, sizes)
+
+
+def read_levels(text: bytes, prices: NumberTable, sizes: NumberTable) -> tuple[Level, ...]:
+    return tuple([(prices[price], sizes[size]) for price, size in _decode_text(text)])
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether valid JSON ``text`` is ``[["digits.digits","digits.digits"],…]`` with sane prices above zero.
+
+    Without digits such a text is a repetition of ``[".","."],``. Prices below 1 are left to the full check
+    (they might be zero), as are numbers of 16 digits in a row.
+    """
+    nines = text.translate(_ANY_DIGIT_AS_NINE)
+    skeleton = nines.translate(None, b"9")
+    count = len(skeleton) // len(_LEVEL)
+    return (
+        count <= 4096
+        and skeleton == _SKELETON[: count * len(_LEVEL)] + b"]"
+        and _TOO_LONG not in nines
+        and b'["0' not in text
+        and b'".' not in text
+        and b'."' not in text
+    )

@@ -1,0 +1,180 @@
+"""From a path to a feed: everything that can be wrong with the file as a whole is found here.
+
+What is found: the format, the SHA-256 that names the input for the run id, the instruments of the head of the
+file, and that at least one row can be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from qts.clock import NS_PER_MS, NS_PER_S
+from qts.errors import DataError
+from qts.market.contracts import Instrument
+from qts.market.files.binance import BinanceRows, Head
+from qts.market.files.cells import CellRows, Cells, CsvLayout, CsvRows, csv_grids, grids_of
+from qts.market.files.detect import BINANCE_RAW, CSV, FORMATS, OBSERVER_JSONL, PARQUET, detect
+from qts.market.files.feed import FileFeed
+from qts.market.files.lines import GZIP_MAGIC, LineSource
+from qts.market.files.observer import ObserverRows, symbols_in
+from qts.market.files.parquet import PARQUET_MAGIC, ParquetSource
+from qts.market.files.rows import RowParser
+from qts.market.files.symbols import SymbolTable, by_look, korean_instrument, usdt_instrument
+from qts.market.files.times import TimeOrder
+
+HEAD_ROWS: Final = 2_000
+HEAD_BYTES: Final = 8 << 20
+"""Bounds of what is read before the first value: grids, symbols and the clock offset come from it."""
+MAX_AGE_NS: Final[Mapping[str, int]] = {
+    BINANCE_RAW: 100 * NS_PER_MS,  # a live stream (spec 05)
+    OBSERVER_JSONL: 15 * 60 * NS_PER_S,  # ten-minute snapshots (spec 05)
+    CSV: 15 * 60 * NS_PER_S,  # the file does not say how often it speaks: taken as snapshots
+    PARQUET: 15 * 60 * NS_PER_S,
+}
+
+AnyFeed: TypeAlias = FileFeed[bytes] | FileFeed[Cells]
+
+
+def open_feed(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    currency: str = "KRW",
+    symbols: Collection[str] | None = None,
+    instruments: Mapping[str, Instrument] | None = None,
+    max_age_ns: int | None = None,
+    not_after_ns: int | None = None,
+) -> AnyFeed:
+    """Open a recorded file as a feed.
+
+    ``format`` is one of :data:`FORMATS`, None to judge by the content. ``currency`` is that of csv and parquet
+    (binance-raw is USDT, observer-jsonl won). ``instruments`` replaces what would be made from the file, and
+    ``symbols`` narrows it: rows of others are refused as ``unknown_symbol``. ``max_age_ns`` overrides the
+    freshness limit of the format, ``not_after_ns`` is the present, for files that must not speak of the future.
+
+    Raises :class:`~qts.errors.DataError` (exit code 2) for a file that cannot be read, is empty, has another
+    format or no usable row, and :class:`~qts.errors.MissingExtraError` for Parquet without pyarrow.
+    """
+    if format is not None and format not in FORMATS:
+        raise DataError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    path = Path(path)
+    source_hash, magic = _read_through(path)
+
+    def build() -> AnyFeed:
+        order = TimeOrder(not_after_ns)
+        feed = _parquet_feed if magic == PARQUET_MAGIC else _line_feed
+        return feed(path, format, magic, source_hash, max_age_ns, order, _Wanted(currency, instruments, symbols))
+
+    _find_first_value(build())
+    return build()
+
+
+class _Wanted:
+    """Which instruments the caller asked for."""
+
+    def __init__(self, currency: str, known: Mapping[str, Instrument] | None, only: Collection[str] | None) -> None:
+        self.currency = currency
+        self._known = known
+        self._only = only
+
+    def table(self, format: str) -> SymbolTable:
+        make = {BINANCE_RAW: usdt_instrument, OBSERVER_JSONL: korean_instrument}.get(format)
+        return SymbolTable(make or by_look(self.currency), known=self._known, only=self._only)
+
+
+def _read_through(path: Path) -> tuple[str, bytes]:
+    """SHA-256 of the content and its first bytes; DataError for whatever cannot be read as a file."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{path}: this is a directory; name one file")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path}: not a regular file; a replay must be able to read its input again")
+        with path.open("rb") as file:
+            magic = file.read(4)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except PermissionError:
+        raise DataError(f"{path}: no permission to read this file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not magic:
+        raise DataError(f"{path}: the file is empty")
+    return digest, magic
+
+
+def _line_feed(
+    path: Path,
+    wanted_format: str | None,
+    magic: bytes,
+    source_hash: str,
+    max_age_ns: int | None,
+    order: TimeOrder,
+    wanted: _Wanted,
+) -> AnyFeed:
+    source = LineSource(path, gzipped=magic.startswith(GZIP_MAGIC))
+    head = _head(source)
+    if not head and source.damage is not None:
+        raise DataError(f"{path}: no usable row; {source.damage.note}")
+    format = detect(head, wanted_format, str(path))
+    table = wanted.table(format)
+    parser: RowParser[bytes]
+    if format == BINANCE_RAW:
+        facts = Head(head)
+        table.prepare(facts.grids)
+        parser = BinanceRows(facts, table, order)
+    elif format == OBSERVER_JSONL:
+        table.prepare(symbols_in(head))
+        parser = ObserverRows(table, order)
+    else:
+        number, header = next((number, line) for number, line in enumerate(head, 1) if line.strip())
+        layout = CsvLayout(header, f"{path}, line {number}")
+        table.prepare(csv_grids(layout, head))
+        parser = CsvRows(layout, table, order)
+    return _named(path, format, source_hash, max_age_ns, source, parser)
+
+
+def _parquet_feed(
+    path: Path,
+    wanted_format: str | None,
+    magic: bytes,
+    source_hash: str,
+    max_age_ns: int | None,
+    order: TimeOrder,
+    wanted: _Wanted,
+) -> AnyFeed:
+    if wanted_format not in (None, PARQUET):
+        raise DataError(f"{path}, line 1: not {wanted_format}; the file looks like parquet: {magic.decode()!r}")
+    source = ParquetSource(path)
+    table = wanted.table(PARQUET)
+    first = next(source.blocks(0, 1), None)
+    table.prepare(grids_of(first.rows[:HEAD_ROWS] if first else []))
+    return _named(path, PARQUET, source_hash, max_age_ns, source, CellRows(table, order))
+
+
+def _named(path: Path, format: str, source_hash: str, max_age_ns: int | None, source: Any, parser: Any) -> AnyFeed:
+    limit = MAX_AGE_NS[format] if max_age_ns is None else max_age_ns
+    return FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser)
+
+
+def _head(source: LineSource) -> list[bytes]:
+    lines: list[bytes] = []
+    size = 0
+    for block in source.blocks(0, 1):
+        for line in block.rows:
+            lines.append(line)
+            size += len(line)
+            if len(lines) >= HEAD_ROWS or size >= HEAD_BYTES:
+                return lines
+    return lines
+
+
+def _find_first_value(probe: AnyFeed) -> None:
+    """Raise DataError now when the file has no usable row, before anything is set up for it."""
+    next(probe.values(), None)
