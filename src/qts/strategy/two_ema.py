@@ -31,7 +31,7 @@ class TwoEma:
         *,
         fast: int = 5,
         slow: int = 15,
-        every_s: float = 1.0,
+        every_s: float = 0.5,
         name: str = "two-ema",
         pool: Pool = Pool.SCALP,
         symbols: Sequence[str] = (),
