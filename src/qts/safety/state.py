@@ -203,6 +203,7 @@ class SafetyStateManager:
     def export_state(self) -> dict[str, Any]:
         """Everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
         plain: dict[str, Any] = msgspec.to_builtins(self._saved(tuple(self._history)))
+        plain["as_of_ns"] = self._clock.time_ns()
         return plain
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -347,6 +348,7 @@ class SafetyStateManager:
             return
         snapshot = msgspec.to_builtins(self._saved(()))
         del snapshot["history"]
+        snapshot["as_of_ns"] = self._saved_ns
         self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
 
     def _saved(self, history: tuple[SafetyChange, ...]) -> _Saved:
@@ -373,6 +375,8 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seq: int
     counters: dict[str, int]
     history: tuple[SafetyChange, ...] = ()
+    as_of_ns: int = 0
+    """When it was exported; for readers, not part of the state."""
 
 
 _COUNTER: Final = {

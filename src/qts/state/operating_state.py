@@ -308,6 +308,7 @@ class OperatingStateManager:
     def export_state(self) -> dict[str, Any]:
         """Everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
         plain: dict[str, Any] = msgspec.to_builtins(self._saved(tuple(self._history)))
+        plain["as_of_ns"] = self._clock.time_ns()
         return plain
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -506,6 +507,7 @@ class OperatingStateManager:
             return
         snapshot = msgspec.to_builtins(saved)
         del snapshot["history"]
+        snapshot["as_of_ns"] = self._clock.time_ns()
         self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
         self._stored = saved
 
@@ -545,3 +547,5 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     forced: int
     time_in_ns: dict[OperatingState, int]
     history: tuple[TransitionRecord, ...] = ()
+    as_of_ns: int = 0
+    """When it was exported; for readers, not part of the state."""

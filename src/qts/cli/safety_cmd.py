@@ -1,0 +1,88 @@
+"""``qts safety``: what the safety state is and why, and what every code means.
+
+Everything that does work is imported when a command runs, so that ``qts --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from qts.errors import DataError
+
+SAFETY_FILE = "safety.json"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``safety`` with its commands ``show`` and ``codes``."""
+    safety = subparsers.add_parser("safety", help="the safety state and the codes behind it")
+    safety.set_defaults(func=lambda args: _usage(safety))
+    commands = safety.add_subparsers(title="commands", metavar="COMMAND")
+    show = commands.add_parser("show", help="the stored safety state, its causes and its history")
+    show.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="the run's directory")
+    show.add_argument("--json", action="store_true", help="print one JSON object")
+    show.set_defaults(func=run_show)
+    codes = commands.add_parser("codes", help="every code: what it means, what it does, how to recover")
+    codes.add_argument("code", nargs="*", metavar="CODE", help="only these, such as FS050 (default: all)")
+    codes.add_argument("--json", action="store_true", help="print a list of objects")
+    codes.set_defaults(func=run_codes)
+
+
+def load_safety(data_dir: Path) -> dict[str, Any]:
+    """What the run in ``data_dir`` stored last, as ``SafetyStateManager.restore_state`` takes it.
+
+    Raises :class:`~qts.errors.DataError` when there is none.
+    """
+    from qts.state.store import FileStateStore
+
+    stored = FileStateStore(data_dir / SAFETY_FILE).load()
+    if stored is None:
+        raise DataError(f"{data_dir} holds no safety state ({SAFETY_FILE}); give the directory of a run")
+    return stored
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """``qts safety show``: exit code 0, or 2 when there is no run."""
+    import msgspec
+
+    from qts.clock import ManualClock, from_ns
+    from qts.safety.state import SafetyStateManager
+
+    stored = load_safety(args.data_dir)
+    manager = SafetyStateManager(clock=ManualClock(from_ns(int(stored.get("as_of_ns", 0)))))
+    manager.restore_state(stored)
+    now = manager.snapshot()
+    if args.json:
+        print(json.dumps(msgspec.to_builtins({"snapshot": now, "history": manager.history}), indent=2))
+        return 0
+    print(f"safety {now.state.value} since {from_ns(now.since_ns):%Y-%m-%d %H:%M:%S} UTC")
+    print(f"next   {now.next_step}")
+    for cause in now.causes:
+        print(f"cause  {cause.code} seen {cause.count} times, last {from_ns(cause.last_ns):%Y-%m-%d %H:%M:%S} UTC")
+    for change in manager.history[-10:]:
+        moved = f"{change.from_state.value} → {change.to_state.value}"
+        print(f"{from_ns(change.ts_ns):%Y-%m-%d %H:%M:%S}  {moved}  {change.actor}  {change.reason}")
+    return 0
+
+
+def run_codes(args: argparse.Namespace) -> int:
+    """``qts safety codes``: exit code 0; codes that are not listed are judged by their prefix."""
+    import msgspec
+
+    from qts.safety.codes import CATALOGUE, lookup
+
+    entries = [lookup(code) for code in args.code] if args.code else list(CATALOGUE.values())
+    if args.json:
+        print(json.dumps(msgspec.to_builtins(entries), ensure_ascii=False, indent=2))
+        return 0
+    for entry in entries:
+        print(f"{entry.code}  {entry.target.value:8}  {entry.meaning}")
+        print(f"       does: {entry.action}; clears: {entry.clears}; recover: {entry.recovery}")
+    return 0
+
+
+def _usage(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 2

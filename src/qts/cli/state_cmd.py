@@ -1,0 +1,233 @@
+"""``qts state``: what the operating state is and why, and how it would have moved over a history.
+
+Everything that does work is imported when a command runs, so that ``qts --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qts.errors import DataError
+
+if TYPE_CHECKING:
+    from qts.state.operating_state import OperatingStateManager
+
+DEFAULT_DATA_DIR = "qts-data"
+STATE_FILE = "state.json"
+PLOT_FORMATS = (".png", ".svg", ".html")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add ``state`` with its commands ``show`` and ``backtest``."""
+    state = subparsers.add_parser("state", help="the operating state: show it, replay it over a history")
+    state.set_defaults(func=lambda args: _usage(state))
+    commands = state.add_subparsers(title="commands", metavar="COMMAND")
+    show = commands.add_parser("show", help="the stored state, why it is so, and what would move it next")
+    show.add_argument(
+        "--data-dir", metavar="DIR", help=f"the run's directory (default: the newest in ./{DEFAULT_DATA_DIR})"
+    )
+    show.add_argument("--json", action="store_true", help="print one JSON object")
+    show.set_defaults(func=run_show)
+    test = commands.add_parser(
+        "backtest",
+        help="replay daily closes and volatility through the governor",
+        description="Replays a CSV with the columns date, close, vix through the real governor on a virtual clock.",
+    )
+    test.add_argument(
+        "file", metavar="FILE.csv", help="columns date, close, vix in any order and case; others are ignored"
+    )
+    test.add_argument("--json", action="store_true", help="print a list of {date, time, from, to, reason}")
+    test.add_argument("--plot", metavar="OUT", type=Path, help="draw the timeline: OUT.png, OUT.svg or OUT.html")
+    test.set_defaults(func=run_backtest)
+
+
+def load_state(data_dir: Path) -> dict[str, Any]:
+    """What the run in ``data_dir`` stored last, as ``OperatingStateManager.restore_state`` takes it.
+
+    Raises :class:`~qts.errors.DataError` when there is none.
+    """
+    from qts.state.store import FileStateStore
+
+    stored = FileStateStore(data_dir / STATE_FILE).load()
+    if stored is None:
+        raise DataError(
+            f"{data_dir} holds no operating state ({STATE_FILE}); give the directory of a run with --data-dir"
+        )
+    return stored
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """``qts state show``: exit code 0, or 2 when there is no run."""
+    manager = _manager_of(load_state(_data_dir(args.data_dir)))
+    if args.json:
+        print(json.dumps(_show_object(manager), ensure_ascii=False, indent=2))
+    else:
+        _print_state(manager)
+    return 0
+
+
+def run_backtest(args: argparse.Namespace) -> int:
+    """``qts state backtest``: exit code 0, or 2 when the file cannot be used."""
+    from qts.state.backtest import backtest, read_series, transition_rows
+
+    if args.plot is not None and args.plot.suffix.lower() not in PLOT_FORMATS:
+        raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
+    rows, skipped = read_series(args.file)
+    transitions = backtest(rows)
+    if skipped:
+        told = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
+        print(f"{sum(skipped.values())} rows skipped: {told}", file=sys.stderr)
+    if args.plot is not None:
+        from qts.report.state_plot import write_state_plot
+
+        write_state_plot(args.plot, rows, transitions, title=Path(args.file).name, skipped=skipped)
+        print(f"plot written to {args.plot}", file=sys.stderr)
+    if args.json:
+        print(json.dumps(transition_rows(transitions), ensure_ascii=False, indent=2))
+    else:
+        _print_backtest(args.file, rows, transitions)
+    return 0
+
+
+def _usage(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 2
+
+
+def _data_dir(given: str | None) -> Path:
+    if given is not None:
+        return Path(given)
+    root = Path(DEFAULT_DATA_DIR)
+    runs = sorted(root.glob(f"*/{STATE_FILE}"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
+    if not runs:
+        raise DataError(f"no run found in ./{DEFAULT_DATA_DIR}; start one with 'qts demo' or give --data-dir")
+    return runs[-1].parent
+
+
+def _manager_of(stored: Mapping[str, Any]) -> OperatingStateManager:
+    """The stored governor at the moment it was stored: nothing moves because somebody looks."""
+    from qts.clock import ManualClock, from_ns
+    from qts.state.operating_state import OperatingStateManager
+
+    manager = OperatingStateManager(clock=ManualClock(from_ns(int(stored.get("as_of_ns", 0)))))
+    manager.restore_state(stored)
+    return manager
+
+
+def _show_object(manager: OperatingStateManager) -> dict[str, Any]:
+    import msgspec
+
+    shown: dict[str, Any] = msgspec.to_builtins(
+        {
+            "snapshot": manager.get_snapshot(),
+            "statistics": manager.statistics(),
+            "forecast": manager.forecast(),
+        }
+    )
+    return shown
+
+
+def _print_state(manager: OperatingStateManager) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    now, stats = manager.get_snapshot(), manager.statistics()
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in (
+        (
+            "operating state",
+            f"{now.state.value} for {now.state_duration_days:.1f} days (as of {now.as_of:%Y-%m-%d %H:%M} UTC)",
+        ),
+        ("before", now.previous_state.value if now.previous_state else "nothing: this is the first state"),
+        ("why", now.last_record.reason if now.last_record else "the state of the first start"),
+        ("safety", now.safety_state.value + (", trading halted" if now.halted else "")),
+        ("override", _override_text(now)),
+        ("confirmation", _pending_text(now)),
+        ("hold until", f"{now.hold_until:%Y-%m-%d %H:%M} UTC (not for a move to DEFENSIVE)"),
+        ("days in state", ", ".join(f"{state} {days:.1f}" for state, days in stats.days_in_state.items())),
+        (
+            "transitions",
+            f"{stats.transitions_30d} in 30 days, {stats.transitions_total} in all, {stats.forced_total} forced",
+        ),
+        (
+            "average stay",
+            "unknown" if stats.average_duration_days is None else f"{stats.average_duration_days:.1f} days",
+        ),
+    ):
+        facts.add_row(name, escape(value))
+    console.print(facts)
+    console.print(_forecast_table(manager))
+    if stats.last:
+        console.print(_transition_table("Last transitions", stats.last))
+
+
+def _override_text(now: Any) -> str:
+    if now.override is None:
+        return "none"
+    given = now.override
+    until = f"{given.expiry_time:%Y-%m-%d %H:%M}"
+    return f"{given.override_state.value} by {given.operator_id} until {until}: {given.override_reason}"
+
+
+def _pending_text(now: Any) -> str:
+    if now.pending is None:
+        return "none pending"
+    return f"{now.pending.rule}: {now.pending.evaluations} evaluations met it"
+
+
+def _forecast_table(manager: OperatingStateManager) -> Any:
+    from rich.table import Table
+
+    table = Table(title="What would move us next", title_justify="left")
+    for column in ("rule", "condition", "holds", "away by", "held back by"):
+        table.add_column(column, overflow="fold")
+    for rule in manager.forecast():
+        for index, clause in enumerate(rule.clauses):
+            table.add_row(
+                f"{rule.rule} ({rule.mode})" if index == 0 else "",
+                clause.text,
+                "yes" if clause.holds else "no",
+                "" if clause.gap is None or clause.holds else f"{clause.gap:+.4g}",
+                "\n".join(rule.held_back_by) if index == 0 else "",
+            )
+        table.add_section()
+    return table
+
+
+def _print_backtest(file: str, rows: Any, transitions: Any) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from qts.state.backtest import days_in_state
+
+    console = Console(highlight=False)
+    console.print(
+        f"{escape(file)}: {len(rows)} days, {rows[0].day} to {rows[-1].day}, {len(transitions)} transitions"
+    )
+    if transitions:
+        console.print(_transition_table("Transitions", transitions))
+    shares = days_in_state(rows, transitions)
+    console.print(
+        ", ".join(f"{state.value} {count} days ({count / len(rows):.0%})" for state, count in shares.items())
+    )
+
+
+def _transition_table(title: str, records: Any) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from qts.state.backtest import transition_rows
+
+    table = Table(title=title, title_justify="left")
+    for column in ("date", "UTC", "from", "to", "reason"):
+        table.add_column(column, overflow="fold")
+    for row in transition_rows(records):
+        table.add_row(row["date"], row["time"], row["from"], row["to"], escape(row["reason"]))
+    return table

@@ -1,0 +1,282 @@
+"""Draws a state backtest: the close with bands of the operating state, the volatility index with its thresholds.
+
+Needs matplotlib (extra ``report``). PNG and SVG are the figure; HTML is one self-contained page with the figure
+as inline SVG, the transitions as a table, headings in English and Korean. Same input, same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from qts.clock import from_ns
+from qts.errors import DataError, MissingExtraError, StorageError
+from qts.state.backtest import SeriesRow, days_in_state, state_by_day, transition_rows
+from qts.state.config import StateConfig
+from qts.state.contracts import OperatingState, TransitionRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STATE_COLOURS: Final = {
+    OperatingState.AGGRESSIVE: "#c2701c",
+    OperatingState.BALANCED: "#2f6f8f",
+    OperatingState.DEFENSIVE: "#6b4f9e",
+}
+_BAND_ALPHA: Final = {
+    OperatingState.AGGRESSIVE: 0.20,
+    OperatingState.BALANCED: 0.07,
+    OperatingState.DEFENSIVE: 0.30,
+}
+_INK: Final = "#22262b"
+_FAINT: Final = "#8a9199"
+_MARKERS: Final = {True: "^", False: "v"}
+_KOREAN: Final = {
+    OperatingState.AGGRESSIVE: "공격",
+    OperatingState.BALANCED: "균형",
+    OperatingState.DEFENSIVE: "방어",
+}
+
+
+def write_state_plot(
+    out: Path,
+    rows: Sequence[SeriesRow],
+    transitions: Sequence[TransitionRecord],
+    *,
+    title: str,
+    skipped: Mapping[str, int] | None = None,
+    config: StateConfig | None = None,
+) -> None:
+    """Write the plot to ``out``; its ending (.png, .svg, .html) says how.
+
+    Raises :class:`~qts.errors.MissingExtraError` without matplotlib, :class:`~qts.errors.DataError` for another
+    ending, :class:`~qts.errors.StorageError` when the file cannot be written.
+    """
+    ending = out.suffix.lower()
+    if ending not in (".png", ".svg", ".html"):
+        raise DataError(f"a plot ends in .png, .svg or .html, got {out.name!r}")
+    figure = state_figure(rows, transitions, title=title, config=config or StateConfig())
+    if ending == ".html":
+        page = _page(_rendered(figure, "svg").decode(), rows, transitions, title, skipped or {})
+        content = page.encode()
+    else:
+        content = _rendered(figure, ending[1:])
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise StorageError(f"cannot write the plot {out}: {error.strerror or error}") from None
+
+
+def state_figure(
+    rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord], *, title: str, config: StateConfig
+) -> Figure:
+    """The figure: close with state bands and transition markers above, the volatility index below."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("the state plot", "report") from None
+    figure = Figure(figsize=(13, 7.2), dpi=110, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+    days = [row.day for row in rows]
+    ended = state_by_day(rows, transitions)
+    _draw_bands((upper, lower), days, ended)
+    _draw_close(upper, rows, transitions)
+    _draw_vix(lower, rows, config)
+    _dress(figure, upper, lower, rows, days_in_state(rows, transitions), title, len(transitions))
+    return figure
+
+
+def _draw_bands(axes: Sequence[Axes], days: Sequence[date], ended: Sequence[OperatingState]) -> None:
+    for state, first, last in _spans(days, ended):
+        for axis in axes:
+            axis.axvspan(
+                _number(first), _number(last), color=STATE_COLOURS[state], alpha=_BAND_ALPHA[state], linewidth=0
+            )
+
+
+def _spans(days: Sequence[date], ended: Sequence[OperatingState]) -> Iterator[tuple[OperatingState, date, date]]:
+    """Runs of one state as (state, first day, first day of the next run)."""
+    groups = [
+        (state, [day for _, day in run]) for state, run in itertools.groupby(zip(ended, days, strict=True), _state)
+    ]
+    for index, (state, run) in enumerate(groups):
+        following = groups[index + 1][1][0] if index + 1 < len(groups) else run[-1] + timedelta(days=1)
+        yield state, run[0], following
+
+
+def _state(pair: tuple[OperatingState, date]) -> OperatingState:
+    return pair[0]
+
+
+def _draw_close(axis: Axes, rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord]) -> None:
+    axis.plot([_number(row.day) for row in rows], [row.close for row in rows], color=_INK, linewidth=1.1)
+    closes = {row.day: row.close for row in rows}
+    for bolder, label in ((True, "to a bolder state"), (False, "to a more careful state")):
+        moves = [m for m in transitions if (m.to_state.boldness > m.from_state.boldness) is bolder]
+        if moves:
+            axis.scatter(
+                [_number(from_ns(move.ts_ns).date()) for move in moves],
+                [closes[from_ns(move.ts_ns).date()] for move in moves],
+                marker=_MARKERS[bolder],
+                s=52,
+                color=[STATE_COLOURS[move.to_state] for move in moves],
+                edgecolors="white",
+                linewidths=0.8,
+                zorder=5,
+                label=label,
+            )
+    if min(closes.values()) * 4 < max(closes.values()):
+        axis.set_yscale("log")
+    axis.set_ylabel("close")
+
+
+def _draw_vix(axis: Axes, rows: Sequence[SeriesRow], config: StateConfig) -> None:
+    axis.plot([_number(row.day) for row in rows], [row.vix for row in rows], color=_INK, linewidth=0.9)
+    levels = (
+        (config.balanced_to_aggressive.vix, "<", "AGGRESSIVE possible", OperatingState.AGGRESSIVE),
+        (config.defensive_to_balanced.vix, "<", "DEFENSIVE may end", OperatingState.BALANCED),
+        (config.aggressive_to_balanced.vix, ">", "AGGRESSIVE ends", OperatingState.BALANCED),
+        (config.balanced_to_defensive.vix, ">", "to DEFENSIVE", OperatingState.DEFENSIVE),
+    )
+    axis.set_ylim(0, max(*(row.vix for row in rows), max(level for level, *_ in levels)) * 1.08)
+    for level, sign, text, state in levels:
+        axis.axhline(level, color=STATE_COLOURS[state], linewidth=0.9, linestyle=(0, (4, 3)))
+        axis.annotate(
+            f"{sign} {level:g}  {text}",
+            (1.005, level),
+            xycoords=("axes fraction", "data"),
+            fontsize=7.5,
+            color=STATE_COLOURS[state],
+            va="center",
+            annotation_clip=False,
+        )
+    axis.set_ylabel("VIX")
+
+
+def _dress(
+    figure: Figure,
+    upper: Axes,
+    lower: Axes,
+    rows: Sequence[SeriesRow],
+    shares: Mapping[OperatingState, int],
+    title: str,
+    moves: int,
+) -> None:
+    from matplotlib import dates as untyped_dates
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    for axis in (upper, lower):
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(_FAINT)
+        axis.tick_params(colors=_INK, labelsize=9)
+        axis.grid(axis="y", color=_FAINT, alpha=0.25, linewidth=0.6)
+        axis.margins(x=0.005)
+    dates: Any = untyped_dates
+    locator = dates.AutoDateLocator()
+    lower.xaxis.set_major_locator(locator)
+    lower.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    handles: list[Any] = [
+        Patch(
+            facecolor=STATE_COLOURS[state],
+            alpha=_BAND_ALPHA[state] * 1.4,
+            label=f"{state.value} {count / len(rows):.0%}",
+        )
+        for state, count in shares.items()
+    ]
+    for bolder, label in ((True, "to a bolder state"), (False, "to a more careful state")):
+        handles.append(Line2D([], [], marker=_MARKERS[bolder], color=_FAINT, linestyle="", label=label))
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    figure.suptitle(
+        f"Operating state over {title}\n{rows[0].day} to {rows[-1].day}, {len(rows)} days, {moves} transitions",
+        fontsize=12,
+        color=_INK,
+        x=0.01,
+        ha="left",
+    )
+
+
+def _number(day: date) -> float:
+    """Days since 1970-01-01, matplotlib's unit of dates."""
+    return (datetime.combine(day, time()) - datetime(1970, 1, 1)).total_seconds() / 86_400  # noqa: DTZ001 - dates
+
+
+def _rendered(figure: Figure, kind: str) -> bytes:
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "qts", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return buffer.getvalue()
+
+
+def _page(
+    svg: str,
+    rows: Sequence[SeriesRow],
+    transitions: Sequence[TransitionRecord],
+    title: str,
+    skipped: Mapping[str, int],
+) -> str:
+    shares = days_in_state(rows, transitions)
+    share_rows = "".join(
+        f"<tr><td><i style='background:{STATE_COLOURS[state]}'></i>{state.value} · {_KOREAN[state]}</td>"
+        f"<td class=n>{count}</td><td class=n>{count / len(rows):.1%}</td></tr>"
+        for state, count in shares.items()
+    )
+    move_rows = "".join(
+        f"<tr><td>{row['date']}</td><td>{row['time']}</td><td>{row['from']}</td><td>{row['to']}</td>"
+        f"<td>{escape(row['reason'])}</td></tr>"
+        for row in transition_rows(transitions)
+    )
+    refused = ", ".join(f"{escape(reason)} {count}" for reason, count in skipped.items()) or "0"
+    drawing = svg[svg.index("<svg") :]
+    return _PAGE.format(
+        title=escape(title),
+        first=rows[0].day,
+        last=rows[-1].day,
+        days=len(rows),
+        moves=len(transitions),
+        skipped=refused,
+        drawing=drawing,
+        shares=share_rows,
+        transitions=move_rows or "<tr><td colspan=5>none · 없음</td></tr>",
+    )
+
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>QTS · operating state over {title}</title>
+<style>
+body {{ margin: 0 auto; max-width: 72rem; padding: 1.5rem; color: #22262b; background: #fff;
+  font: 15px/1.5 system-ui, "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", sans-serif; }}
+h1 {{ font-size: 1.4rem; margin: 0 0 .3rem; }}
+h2 {{ font-size: 1.05rem; margin: 1.8rem 0 .5rem; }}
+p {{ margin: .2rem 0; color: #555c63; }}
+svg {{ width: 100%; height: auto; }}
+.scroll {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #e3e6e9; }}
+.n {{ text-align: right; }}
+i {{ display: inline-block; width: .8em; height: .8em; margin-right: .5em; border-radius: 2px; }}
+</style>
+<h1>Operating state · 운용 상태</h1>
+<p>{title}: {first} – {last}, {days} days, {moves} transitions · {days}일, 전환 {moves}회</p>
+<p>Rows skipped · 제외된 행: {skipped}</p>
+<div class="scroll">{drawing}</div>
+<h2>Time in each state · 상태별 기간</h2>
+<div class="scroll"><table>
+<tr><th>State · 상태</th><th class=n>Days · 일</th><th class=n>Share · 비율</th></tr>{shares}</table></div>
+<h2>Transitions (UTC) · 상태 전환</h2>
+<div class="scroll"><table>
+<tr><th>Date · 날짜</th><th>Time · 시각</th><th>From · 이전</th><th>To · 이후</th><th>Reason · 사유</th></tr>
+{transitions}</table></div>
+</html>
+"""

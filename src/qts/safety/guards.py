@@ -1,0 +1,169 @@
+"""Guards: small pure rules that look at the account's health and name what is wrong (spec 02, 08, 09).
+
+Each guard takes the health and the limits in force and yields (code, detail) pairs; it changes nothing. The
+caller hands the codes to :meth:`~qts.safety.state.SafetyStateManager.apply_code`. Beyond the fail-safe bounds
+the fail-safe is named *instead of* the guardrail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+from qts.safety.config import SafetyConfig
+
+Fraction = Annotated[Decimal, msgspec.Meta(gt=0, le=1)]
+Finding: TypeAlias = tuple[str, str]
+
+
+class GuardLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits as fractions of equity, after the operating state's multiplier; defaults are those of spec 02."""
+
+    exposure: Fraction = Decimal("0.95")
+    symbol_weight: Fraction = Decimal("0.15")
+    daily_loss_warning: Fraction = Decimal("0.03")
+    daily_loss: Fraction = Decimal("0.05")
+
+
+class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The account at one moment, amounts in its currency; None is unknown and never fine.
+
+    ``day_open_equity``: equity at the day's opening, corrected by deposits and withdrawals since.
+    ``exposure``: marked value of all holdings, absolute. ``symbol_values``: the same by symbol.
+    ``position_differences``: (symbol, quantity by the ledger, quantity by the broker) where they differ.
+    ``sells_without_position`` and ``conflicting_symbols``: symbols. Cycle times in milliseconds.
+    """
+
+    equity: Decimal | None
+    day_open_equity: Decimal | None
+    exposure: Decimal | None
+    symbol_values: tuple[tuple[str, Decimal | None], ...] = ()
+    position_differences: tuple[tuple[str, Decimal, Decimal], ...] = ()
+    sells_without_position: tuple[str, ...] = ()
+    conflicting_symbols: tuple[str, ...] = ()
+    critical_only: bool = False
+    cycle_ms: float | None = None
+    expected_cycle_ms: float | None = None
+    cycle_limit_ms: float | None = None
+
+
+Guard: TypeAlias = Callable[[AccountHealth, GuardLimits, SafetyConfig], Iterator[Finding]]
+
+SPEC_LIMITS: Final = GuardLimits()
+_SPEC_CONFIG: Final = SafetyConfig()
+
+
+def account_guards(
+    health: AccountHealth, limits: GuardLimits = SPEC_LIMITS, config: SafetyConfig = _SPEC_CONFIG
+) -> tuple[Finding, ...]:
+    """Everything wrong with ``health`` as (code, detail), gravest kind first within each guard; () when well."""
+    return tuple(finding for guard in GUARDS for finding in guard(health, limits, config))
+
+
+def unusable_numbers(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """FS030 for an amount we could not compute, FS020 for one that came out as NaN or infinity."""
+    for name, value in _amounts(health):
+        if value is None:
+            yield "FS030", f"{name} is unknown"
+        elif not value.is_finite():
+            yield "FS020", f"{name} is {value}"
+
+
+def equity_gone(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """FS050 for equity ≤ 0."""
+    equity = _usable(health.equity)
+    if equity is not None and equity <= 0:
+        yield "FS050", f"equity {equity} ≤ 0"
+
+
+def exposure_high(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """FS051 above 1.2 × the limit, GR001 above the limit (of equity)."""
+    equity, exposure = _usable(health.equity), _usable(health.exposure)
+    if equity is None or exposure is None or equity <= 0:
+        return
+    limit = equity * limits.exposure
+    if exposure > limit * config.exposure_fail_safe_factor:
+        yield "FS051", f"exposure {exposure} > {config.exposure_fail_safe_factor} × limit {limit}"
+    elif exposure > limit:
+        yield "GR001", f"exposure {exposure} > limit {limit}"
+
+
+def symbol_heavy(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """GR010 for every symbol above its weight."""
+    equity = _usable(health.equity)
+    if equity is None or equity <= 0:
+        return
+    limit = equity * limits.symbol_weight
+    for symbol, value in health.symbol_values:
+        if (held := _usable(value)) is not None and abs(held) > limit:
+            yield "GR010", f"{symbol} {held} > limit {limit}"
+
+
+def day_lost(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """FS052 for a loss beyond its limit (> 5 % of the opening equity), GR020 from the warning on (≥ 3 %)."""
+    equity, opening = _usable(health.equity), _usable(health.day_open_equity)
+    if equity is None or opening is None or opening <= 0:
+        return
+    loss = opening - equity
+    if loss > opening * limits.daily_loss:
+        yield "FS052", f"loss of the day {loss} > {limits.daily_loss} of {opening}"
+    elif loss >= opening * limits.daily_loss_warning:
+        yield "GR020", f"loss of the day {loss} ≥ {limits.daily_loss_warning} of {opening}"
+
+
+def positions_differ(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """FS070 for every symbol whose ledger and broker quantities differ."""
+    for symbol, ours, theirs in health.position_differences:
+        if ours != theirs:
+            yield "FS070", f"{symbol}: ledger {ours}, broker {theirs}"
+
+
+def signals_odd(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """GR030 for conflicting signals, GR040 for sells without a position, GR090 for critical-only mode."""
+    for symbol in health.conflicting_symbols:
+        yield "GR030", symbol
+    for symbol in health.sells_without_position:
+        yield "GR040", f"{symbol}: sell without a position"
+    if health.critical_only:
+        yield "GR090", "only risk-reducing work goes on"
+
+
+def cycle_slow(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
+    """FS060 above the cycle's limit, else AN040 from 3 × the expected time on."""
+    took = health.cycle_ms
+    if took is None:
+        return
+    if math.isnan(took):
+        yield "FS020", "cycle time is NaN"
+    elif health.cycle_limit_ms is not None and took > health.cycle_limit_ms:
+        yield "FS060", f"cycle took {took:g} ms > {health.cycle_limit_ms:g} ms"
+    elif health.expected_cycle_ms is not None and took >= health.expected_cycle_ms * config.cycle_jump_factor:
+        yield "AN040", f"cycle took {took:g} ms, expected {health.expected_cycle_ms:g} ms"
+
+
+GUARDS: Final[tuple[Guard, ...]] = (
+    unusable_numbers,
+    equity_gone,
+    exposure_high,
+    symbol_heavy,
+    day_lost,
+    positions_differ,
+    signals_odd,
+    cycle_slow,
+)
+
+
+def _amounts(health: AccountHealth) -> Iterator[tuple[str, Decimal | None]]:
+    yield "equity", health.equity
+    yield "day_open_equity", health.day_open_equity
+    yield "exposure", health.exposure
+    for symbol, value in health.symbol_values:
+        yield f"value of {symbol}", value
+
+
+def _usable(value: Decimal | None) -> Decimal | None:
+    return value if value is not None and value.is_finite() else None

@@ -1,0 +1,208 @@
+"""Replays a daily series through the real manager on a virtual clock (spec 02, "Metrics for people").
+
+The convention, so that results can be compared: UTC; each day is evaluated hourly 09:00…16:00 with that day's
+closing metrics; BALANCED at the first evaluation; drawdown from the running peak; consecutive down days stand
+for scalp losses, consecutive up days for profitable days; cagr over 252 days against a target of 10 %, growth
+over 126 days, win rate over the last 30 moves; never a circuit breaker; safety NORMAL.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qts.clock import ManualClock, from_ns
+from qts.errors import ContractError, DataError
+from qts.safety.contracts import SafetyState
+from qts.state.config import StateConfig
+from qts.state.contracts import OperatingState, TransitionMetrics, TransitionRecord
+from qts.state.course import IndexCourse
+from qts.state.operating_state import OperatingStateManager
+
+HOURS: Final = range(9, 17)
+
+_COLUMNS: Final = ("date", "close", "vix")
+_ABSENT: Final = frozenset({"", ".", "-", "nan", "na", "n/a", "null", "none"})
+_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+_COMPACT_DATE: Final = re.compile(r"\d{8}")
+_MAX_SHOWN: Final = 60
+
+
+class SeriesRow(msgspec.Struct, frozen=True):
+    """One day: the close of an index (> 0) and of the volatility index (> 0)."""
+
+    day: date
+    close: float
+    vix: float
+
+
+def read_series(path: str | os.PathLike[str]) -> tuple[list[SeriesRow], dict[str, int]]:
+    """The usable rows of a CSV file with columns date, close, vix (any case, others ignored), oldest first.
+
+    Rows that cannot be used are skipped and counted by reason (``vix_missing``, ``close_not_positive``,
+    ``date_unreadable``, ``date_out_of_order`` …). A file that is wholly newest-first is turned round. Raises
+    :class:`~qts.errors.DataError` for a file that is missing, empty, of another format or without a usable row.
+    """
+    where = Path(path)
+    skipped: dict[str, int] = {}
+    rows: list[SeriesRow] = []
+    for row in _newest_last(list(_usable(_table(where), skipped))):
+        if rows and row.day <= rows[-1].day:
+            _count(skipped, "date_out_of_order" if row.day < rows[-1].day else "date_repeated")
+        else:
+            rows.append(row)
+    if not rows:
+        told = ", ".join(f"{reason} {n}" for reason, n in sorted(skipped.items())) or "it holds only a header"
+        raise DataError(f"{where}: no usable row ({told}); every row needs a date, a close and a vix above 0")
+    return rows, dict(sorted(skipped.items()))
+
+
+def backtest(rows: Sequence[SeriesRow], config: StateConfig | None = None) -> list[TransitionRecord]:
+    """Every transition of the governor over ``rows`` (ascending days), by the convention of spec 02.
+
+    Raises :class:`~qts.errors.ContractError` when the days do not ascend.
+    """
+    if not rows:
+        return []
+    clock = ManualClock(_moment(rows[0].day, HOURS[0]))
+    manager = OperatingStateManager(config, clock=clock, initial_state=OperatingState.BALANCED)
+    transitions: list[TransitionRecord] = []
+    manager.add_listener(transitions.append)
+    previous: date | None = None
+    for row, metrics in zip(rows, daily_metrics(rows), strict=True):
+        if previous is not None and row.day <= previous:
+            raise ContractError(f"the days of a backtest ascend: {row.day} comes after {previous}")
+        previous = row.day
+        for hour in HOURS:
+            clock.set(_moment(row.day, hour))
+            manager.evaluate_transition(metrics, SafetyState.NORMAL)
+    return transitions
+
+
+def daily_metrics(rows: Iterable[SeriesRow]) -> Iterator[TransitionMetrics]:
+    """The closing metrics of each day (see the module); what is not known yet is None."""
+    course = IndexCourse()
+    for row in rows:
+        course.add(row.close)
+        yield course.metrics(row.vix)
+
+
+def state_by_day(rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord]) -> list[OperatingState]:
+    """The state at the end of each day."""
+    moves = {from_ns(record.ts_ns).date(): record.to_state for record in transitions}
+    state, found = OperatingState.BALANCED, []
+    for row in rows:
+        state = moves.get(row.day, state)
+        found.append(state)
+    return found
+
+
+def days_in_state(rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord]) -> dict[OperatingState, int]:
+    """How many of the days ended in each state."""
+    ended = state_by_day(rows, transitions)
+    return {state: ended.count(state) for state in OperatingState}
+
+
+def transition_rows(transitions: Iterable[TransitionRecord]) -> list[dict[str, str]]:
+    """The transitions as ``--json`` prints them: {date, time, from, to, reason}, times in UTC."""
+    return [
+        {
+            "date": from_ns(record.ts_ns).date().isoformat(),
+            "time": from_ns(record.ts_ns).strftime("%H:%M"),
+            "from": record.from_state.value,
+            "to": record.to_state.value,
+            "reason": record.reason,
+        }
+        for record in transitions
+    ]
+
+
+def _moment(day: date, hour: int) -> datetime:
+    return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+
+
+def _newest_last(rows: list[SeriesRow]) -> list[SeriesRow]:
+    descending = len(rows) > 1 and all(later.day < row.day for row, later in itertools.pairwise(rows))
+    return rows[::-1] if descending else rows
+
+
+def _table(path: Path) -> Iterator[tuple[str, str, str]]:
+    """The three columns of every data line, as text; raises DataError with the place for what is no such table."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            try:
+                columns = _columns(path, next(lines, None))
+                for line in lines:
+                    if line:
+                        day, close, vix = (line[at] if at < len(line) else "" for at in columns)
+                        yield day, close, vix
+            except csv.Error as error:
+                raise DataError(f"{path}, line {lines.line_num}: not a CSV line: {error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file (byte {error.start}); give a CSV with date, close, vix") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _columns(path: Path, header: list[str] | None) -> tuple[int, ...]:
+    if header is None:
+        raise DataError(f"{path}, line 1: the file is empty; give a CSV with the columns date, close, vix")
+    names = [name.strip().lower() for name in header]
+    for column in _COLUMNS:
+        if names.count(column) != 1:
+            problem = "is missing" if column not in names else "appears more than once"
+            found = ", ".join(header)[:_MAX_SHOWN] or "nothing"
+            raise DataError(
+                f"{path}, line 1: the column {column!r} {problem}; needed: date, close, vix; found: {found!r}"
+            )
+    return tuple(names.index(column) for column in _COLUMNS)
+
+
+def _usable(table: Iterable[tuple[str, str, str]], skipped: dict[str, int]) -> Iterator[SeriesRow]:
+    for day_text, close_text, vix_text in table:
+        day = _day(day_text.strip())
+        close, vix = _level("close", close_text.strip()), _level("vix", vix_text.strip())
+        if day is None:
+            _count(skipped, "date_unreadable")
+        elif isinstance(close, str):
+            _count(skipped, close)
+        elif isinstance(vix, str):
+            _count(skipped, vix)
+        else:
+            yield SeriesRow(day, close, vix)
+
+
+def _day(text: str) -> date | None:
+    try:
+        if _COMPACT_DATE.fullmatch(text):
+            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        return datetime.fromisoformat(text.replace("/", "-")).date()
+    except ValueError:
+        return None
+
+
+def _level(name: str, text: str) -> float | str:
+    """A level above 0, or the reason why the text is none."""
+    if text.lower() in _ABSENT:
+        return f"{name}_missing"
+    try:
+        value = float(text.replace(",", "") if _THOUSANDS.fullmatch(text) else text)
+    except ValueError:
+        return f"{name}_not_a_number"
+    if not math.isfinite(value):
+        return f"{name}_not_finite"
+    return value if value > 0 else f"{name}_not_positive"
+
+
+def _count(skipped: dict[str, int], reason: str) -> None:
+    skipped[reason] = skipped.get(reason, 0) + 1
