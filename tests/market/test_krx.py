@@ -193,7 +193,7 @@ class TestSessions:
     def test_the_first_trading_day_opens_at_ten_and_closes_as_usual(self) -> None:
         calendar = KrxCalendar()
         phases = [
-            calendar.phase(at(f"2026-01-02T{time}")) for time in ("09:29", "09:30", "09:59", "10:00", "15:30")
+            calendar.phase(at(f"2026-01-02T{time}")) for time in ("09:29", "09:30", "09:59", "10:00", "15:31")
         ]
         assert phases == [Phase.CLOSED, Phase.ORDER_ENTRY, Phase.ORDER_ENTRY, Phase.CONTINUOUS, Phase.CLOSED]
         assert calendar.phase(at("2026-01-05T09:00")) is Phase.CONTINUOUS
@@ -267,6 +267,10 @@ class TestTradingDays:
         assert calendar.next_open(at("2026-03-03T09:00:00.000001")) == at("2026-03-04T09:00")
         assert calendar.next_open(at("2026-02-13T16:00")) == at("2026-02-19T09:00")  # over the long holiday
         assert calendar.next_open(at("2026-12-30T16:00")) == at("2027-01-04T10:00")
+
+    def test_a_gap_of_more_than_400_days_has_no_next_open(self) -> None:
+        calendar = KrxCalendar([date(2016, 1, 4), date(2018, 1, 2)])
+        assert calendar.next_open(at("2016-01-05T09:00")) is None
 
     def test_many_days_do_not_fill_the_memory(self) -> None:
         calendar = KrxCalendar()

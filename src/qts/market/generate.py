@@ -32,8 +32,8 @@ MIN_EVENTS: Final = 16
 _MAX_LEVELS: Final = 20_000
 _TRADE_SHARE: Final = 0.4
 _WIDE_SHARE: Final = 0.08
-_OPEN_AUCTION_SHARE: Final = 0.03
-_CLOSE_AUCTION_SHARE: Final = 0.08
+_OPEN_AUCTION_PCT: Final = 3
+_CLOSE_AUCTION_PCT: Final = 8
 _REVERSION: Final = 0.01
 _NOISE_OF_RANGE: Final = 0.12
 _WANDER_OF_RANGE: Final = 0.3
@@ -290,16 +290,12 @@ def _sizes(volume: int, trades: int, rng: random.Random) -> list[int]:
     """Whole positive sizes of all trades in order, summing to ``volume``: big auctions, a U over the day."""
     if trades == 1:
         return [volume]
-    weights = [_busyness(index / trades) / (0.05 + rng.random()) for index in range(trades)]
+    weights = [int(1_000 * _busyness(index / trades) / (0.05 + rng.random())) for index in range(trades)]
     total = sum(weights)
-    weights[0], weights[-1] = total * _OPEN_AUCTION_SHARE, total * _CLOSE_AUCTION_SHARE
-    scale = (volume - trades) / sum(weights)
-    sizes = [1 + int(weight * scale) for weight in weights]
+    weights[0], weights[-1] = total * _OPEN_AUCTION_PCT // 100, total * _CLOSE_AUCTION_PCT // 100
+    total, spread = sum(weights), volume - trades
+    sizes = [1 + spread * weight // total for weight in weights]
     sizes[-1] += volume - sum(sizes)
-    if sizes[-1] < 1:  # float rounding can leave the last one short by a share or two
-        biggest = max(range(trades), key=sizes.__getitem__)
-        sizes[biggest] += sizes[-1] - 1
-        sizes[-1] = 1
     return sizes
 
 
