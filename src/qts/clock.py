@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, runtime_checkable
 
@@ -107,6 +108,11 @@ class PacedClock:
 
     def monotonic_ns(self) -> int:
         return int((time.monotonic_ns() - self._base) * self._speed)
+
+    def wait_until_ns(self, ns: int, stopped: Callable[[], bool]) -> None:
+        """Block until this clock shows ``ns`` or ``stopped`` says so (asked at least every 0.1 s)."""
+        while (left := ns - self.time_ns()) > 0 and not stopped():
+            time.sleep(min(left / NS_PER_S / self._speed, 0.1))
 
     async def sleep_until_ns(self, ns: int) -> None:
         """Wait, in real time, until this clock shows ``ns`` (at once when it already does)."""

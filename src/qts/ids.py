@@ -34,6 +34,10 @@ class CounterIds:
         self._last += 1
         return f"{self.prefix}-{self._last}"
 
+    def continue_after(self, last: int) -> None:
+        """Give numbers after ``last`` from now on."""
+        self._last = last
+
     @property
     def last(self) -> int:
         """The number most recently given (0 before the first); store it to continue after a restart."""

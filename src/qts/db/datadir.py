@@ -44,6 +44,11 @@ class DataDir:
         """The embedded store."""
         return self.path / DATABASE_NAME
 
+    def clear(self) -> None:
+        """Remove the embedded store, so that the same run can begin anew."""
+        for path in self.path.glob(f"{DATABASE_NAME}*"):
+            path.unlink()
+
     def close(self) -> None:
         """Let go of the directory; may be called twice."""
         lock, self._lock = self._lock, None

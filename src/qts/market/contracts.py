@@ -123,6 +123,10 @@ class Calendar(Protocol):
         """The market's own date at ``moment``."""
         ...
 
+    def local_time(self, moment: datetime) -> datetime:
+        """``moment`` on the market's own clock."""
+        ...
+
     def is_trading_day(self, day: date) -> bool: ...
 
     def close(self, day: date) -> datetime | None:
@@ -183,14 +187,26 @@ class Feed(Protocol):
     value after the one most recently yielded, without handling the earlier ones again.
     """
 
-    name: str
-    source_id: str
-    """Names the input for the run id: format and SHA-256 of the content, or generator and parameters."""
-    max_age_ns: int
-    """Freshness limit for decisions on this feed (spec 05: live 100 ms, generated 5 s, snapshots 15 min)."""
-    instruments: Mapping[str, Instrument]
-    rows_refused: Mapping[str, int]
-    """Rows that could not be used, by reason."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source_id(self) -> str:
+        """Names the input for the run id: format and SHA-256 of the content, or generator and parameters."""
+        ...
+
+    @property
+    def max_age_ns(self) -> int:
+        """Freshness limit for decisions on this feed (spec 05: live 100 ms, generated 5 s, snapshots 15 min)."""
+        ...
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]: ...
+
+    @property
+    def rows_refused(self) -> Mapping[str, int]:
+        """Rows that could not be used, by reason."""
+        ...
 
     def values(self) -> Iterator[MarketValue]: ...
 

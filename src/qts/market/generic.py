@@ -71,6 +71,9 @@ class AlwaysOpen:
     def local_date(self, moment: datetime) -> date:
         return moment.astimezone(UTC).date()
 
+    def local_time(self, moment: datetime) -> datetime:
+        return moment.astimezone(UTC)
+
     def is_trading_day(self, day: date) -> bool:
         return True
 

@@ -184,6 +184,9 @@ class KrxCalendar:
     def local_date(self, moment: datetime) -> date:
         return moment.astimezone(KST).date()
 
+    def local_time(self, moment: datetime) -> datetime:
+        return moment.astimezone(KST)
+
     def is_trading_day(self, day: date) -> bool:
         if self._span is not None and self._span[0] <= day <= self._span[1]:
             return day in self._trading_days

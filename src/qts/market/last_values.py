@@ -25,6 +25,10 @@ class LastValues:
         self.bars: dict[str, Bar] = {}
         self.feed_ts_ns = 0
 
+    def symbols(self) -> list[str]:
+        """Every symbol that ever had a value, sorted."""
+        return sorted(self.quotes.keys() | self.ticks.keys() | self.bars.keys())
+
     def mark(self, symbol: str) -> Decimal | None:
         """The price at which a long holding of ``symbol`` is valued; None when none was ever seen.
 

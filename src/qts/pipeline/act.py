@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -16,8 +15,10 @@ from qts.execution.lifecycle import apply_ack
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
+from qts.money import ZERO
 from qts.pipeline.contracts import Acted, Decision
 from qts.risk.contracts import OrderRequest, Refusal, Refused
+from qts.risk.sizing import cost_of
 from qts.strategy.contracts import Side
 
 
@@ -72,6 +73,7 @@ class Act:
 
     def _reserve(self, request: OrderRequest, instrument: Instrument, day: date) -> bool:
         price = request.limit if request.limit is not None else request.decision_price
+        cost = cost_of(request.qty, price, instrument, day) if request.side is Side.BUY else ZERO
         return self._account.reserve(
             request.client_order_id,
             request.strategy,
@@ -80,7 +82,7 @@ class Act:
             request.side,
             request.qty,
             price,
-            worst_cost(request.side, request.qty, price, instrument, day),
+            cost,
         )
 
     def _book(self, order: Order, ack: OrderAck, now_ns: int) -> None:
@@ -91,14 +93,6 @@ class Act:
         if ack.status is AckStatus.REJECTED:
             self._account.release(order.client_order_id)
         self._log.write_later(updated)
-
-
-def worst_cost(side: Side, qty: Decimal, price: Decimal, instrument: Instrument, day: date) -> Decimal:
-    """The most cash a buy can take: amount and fee at its limit; a sale reserves no cash."""
-    if side is not Side.BUY:
-        return Decimal(0)
-    amount = qty * price
-    return amount + instrument.costs.fee(amount, day) + instrument.quantum
 
 
 def order_of(request: OrderRequest, approval_id: str) -> Order:
@@ -115,7 +109,7 @@ def order_of(request: OrderRequest, approval_id: str) -> Order:
         limit=request.limit,
         decision_price=request.decision_price,
         state=OrderState.INTENT,
-        filled=Decimal(0),
+        filled=ZERO,
         ts_intent_ns=request.ts_ns,
         ts_update_ns=request.ts_ns,
         reduce_only=request.reduce_only,

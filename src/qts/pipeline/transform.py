@@ -140,13 +140,10 @@ class Transform:
         )
 
 
-def collared(
-    price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date
-) -> Decimal:
+def collared(price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date) -> Decimal:
     """The highest grid price not above ``price`` × (1 + ``collar``) and inside the day's band."""
     limit = instrument.ticks.round_down(price * (ONE + collar), day)
     # A grid coarser than the collar would round below the touch and never trade.
     limit = max(limit, instrument.ticks.round_up(price, day))
     band = instrument.ticks.band(base, day) if base is not None else None
     return limit if band is None else min(limit, band[1])
-

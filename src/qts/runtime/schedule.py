@@ -1,4 +1,5 @@
-"""The day's appointments on the market's own clock: day start, hourly evaluations, session end."""
+"""The day's appointments on the market's own clock: day start, hourly evaluations, session end, day's
+close (a minute later, when the orders that expired are gone)."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ class Appointment(Enum):
     DAY_START = 0
     EVALUATE = 1
     SESSION_END = 2
+    DAY_CLOSE = 3
 
 
 class Schedule:
@@ -76,4 +78,7 @@ class Schedule:
         items += [(to_ns(at(day, hour)), Appointment.EVALUATE) for hour in hours]
         if close is not None:
             items.append((to_ns(close + AFTER_CLOSE), Appointment.SESSION_END))
+            items.append((to_ns(close + 2 * AFTER_CLOSE), Appointment.DAY_CLOSE))
+        else:
+            items.append((to_ns(at(day, 23, 59)), Appointment.DAY_CLOSE))
         return sorted(items, key=lambda item: (item[0], item[1].value))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from qts.clock import Clock
-from qts.event.contracts import Event
+from qts.event.contracts import Event, body
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
-from qts.market.contracts import Bar, Quote
+from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import FillView, Intent, Strategy
@@ -21,6 +22,7 @@ ERRORS_BEFORE_HALT = 3
 """A strategy that raises this often in a row is halted: its exits are then the runtime's."""
 
 OnIntent = Callable[[Strategy, Intent], None]
+OnOther = Callable[[MarketValue], None]
 OnFault = Callable[[str, str, bool], None]
 
 
@@ -71,20 +73,28 @@ class Seat:
 class StrategyHost:
     """Calls every strategy that subscribed to a symbol; a fault of one is not felt by the others."""
 
-    def __init__(self, seats: Sequence[Seat], *, on_intent: OnIntent, on_fault: OnFault) -> None:
+    def __init__(self, seats: Sequence[Seat], *, on_intent: OnIntent, on_other: OnOther, on_fault: OnFault) -> None:
         self.seats = list(seats)
         self._by_name = {seat.strategy.name: seat for seat in seats}
         self._on_intent = on_intent
+        self._on_other = on_other
         self._on_fault = on_fault
         self._listeners: dict[str, list[Seat]] = {}
 
     def start(self) -> None:
         for seat in self.seats:
-            self._guarded(seat, lambda s=seat: s.strategy.on_start(s))
+            self._guarded(seat, partial(seat.strategy.on_start, seat))
+
+    def resume(self) -> None:
+        """After a restore: let strategies rebuild what a checkpoint does not carry."""
+        for seat in self.seats:
+            attributes = save(seat.strategy)
+            self._guarded(seat, partial(seat.strategy.on_start, seat))
+            restore(seat.strategy, attributes)
 
     def on_market_event(self, event: Event) -> None:
         """The P1 handler."""
-        value = event.payload
+        value = body(event)
         kind = value.__class__
         if kind is Quote:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
@@ -94,11 +104,13 @@ class StrategyHost:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
                 if not seat.halted:
                     self._ask(seat, seat.strategy.on_bar, value)
+        elif kind is IndexLevel or kind is VolatilityLevel:
+            self._on_other(value)
 
     def on_fill(self, name: str, fill: FillView) -> None:
         seat = self._by_name.get(name)
         if seat is not None and not seat.halted:
-            self._guarded(seat, lambda: seat.strategy.on_fill(seat, fill))
+            self._guarded(seat, partial(seat.strategy.on_fill, seat, fill))
 
     def export_state(self) -> dict[str, Any]:
         return {

@@ -130,9 +130,14 @@ class Strategy(Protocol):
     checkpoints and restored by ``--resume``; anything else must be rebuilt in ``on_start``.
     """
 
-    name: str
-    pool: Pool
-    symbols: Sequence[str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pool(self) -> Pool: ...
+
+    @property
+    def symbols(self) -> Sequence[str]: ...
 
     def on_start(self, ctx: Context) -> None: ...
 

@@ -1,0 +1,83 @@
+"""Runs a session for the command line: progress while it runs, then the summary, the JSON and the report."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from qts.cli.summary import print_summary
+from qts.report.session_report import require_report_extra, write_report
+from qts.runtime.drive import StopFlag
+from qts.runtime.launch import run_session, session_facts
+from qts.runtime.plan import SessionPlan
+
+STOPPED = 130
+Tell = Callable[[float | None, str], None]
+
+
+def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
+    """The whole command. Exit code 0, or 130 when the user stopped it (it can be resumed)."""
+    if args.report is not None:
+        require_report_extra()  # before the work, not after it
+    stop = StopFlag()
+    with _stop_on_signals(stop), _progress(quiet=args.json) as tell:
+        result = run_session(plan, progress=tell, stop=stop)
+    if args.report is not None:
+        write_report(session_facts(result), args.report)
+        result.values["report"] = str(args.report)
+    if args.json:
+        print(result.to_json())
+    else:
+        print_summary(Console(), result)
+    return 0 if result.finished else STOPPED
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Tell]:
+    """A bar on the terminal, on standard error so that standard output stays clean."""
+    console = Console(stderr=True)
+    if quiet and not console.is_terminal:
+        yield lambda share, moment: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=quiet) as bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def tell(share: float | None, moment: str) -> None:
+            bar.update(task, completed=share, description=moment[:16].replace("T", " "))
+
+        yield tell
+        bar.update(task, completed=1.0)
+
+
+@contextmanager
+def _stop_on_signals(stop: StopFlag) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM stops after the value in hand; the second takes the default way (crash path)."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        print("stopping after the event in hand; once more to stop at once", file=sys.stderr)
+        stop.request()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, before[each])
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, handle)
+    try:
+        yield
+    finally:
+        for each, former in before.items():
+            signal.signal(each, former)

@@ -1,0 +1,136 @@
+"""``qts demo``, ``qts replay`` and ``qts run``: the three ways to let a session happen."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet")
+
+
+def add_parser(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="trade five real years (2014-2018) on the embedded default",
+        description="Trades 005930 through 2014-2018; the S&P 500 and the VIX drive the operating state. "
+        "From 2018-01-22 to 2018-02-28 the days are played out tick by tick.",
+    )
+    _common(demo)
+    _speed(demo)
+    demo.set_defaults(func=_demo)
+
+    replay = commands.add_parser(
+        "replay",
+        help="trade through a recorded file",
+        description="Trades through a file of market data on the virtual clock; reproducible byte for byte.",
+    )
+    replay.add_argument("file", metavar="FILE", type=Path, help="the recording (plain or .gz)")
+    replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: seen from its content)")
+    _common(replay)
+    _speed(replay)
+    replay.set_defaults(func=_replay)
+
+    run = commands.add_parser(
+        "run",
+        help="trade on paper, in real or accelerated time",
+        description="Trades on a simulated exchange in real time; the event loop, its lanes and its queues "
+        "are those of live trading.",
+    )
+    run.add_argument("--mode", choices=("paper",), default="paper", help="paper: a simulated exchange")
+    run.add_argument("--feed", default="synthetic", metavar="synthetic|FILE", help="where prices come from")
+    run.add_argument("--format", choices=FORMATS, help="format of a feed FILE")
+    _common(run)
+    run.add_argument("--speed", type=_positive, default=60.0, metavar="N", help="times real time (default 60)")
+    run.set_defaults(func=_run)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--strategy",
+        action="append",
+        default=[],
+        metavar="FILE.py:Class",
+        help="trade this strategy instead of the built-in ones (repeatable)",
+    )
+    parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
+    parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="state of the run (default ./qts-data/<run>)")
+    parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
+    parser.add_argument("--config", type=Path, metavar="DIR", help="directory of configuration files")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, e.g. risk.symbol_weight_limit=0.3",
+    )
+
+
+def _speed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--speed", type=_speed_value, default=None, metavar="max|N", help="max (default) or N times real time"
+    )
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _speed_value(text: str) -> float | None:
+    return None if text == "max" else _positive(text)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from qts.cli.session import run_and_show
+    from qts.runtime.launch import demo_plan
+
+    return run_and_show(demo_plan(_options(args)), args)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from qts.cli.session import run_and_show
+    from qts.runtime.launch import replay_plan
+
+    return run_and_show(replay_plan(_options(args), args.file, args.format), args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from qts.cli.session import run_and_show
+    from qts.runtime.launch import paper_plan
+
+    return run_and_show(paper_plan(_options(args), args.feed, args.format), args)
+
+
+def _options(args: argparse.Namespace) -> Any:
+    from qts.runtime.launch import Options
+
+    return Options(
+        seed=args.seed,
+        strategies=tuple(args.strategy),
+        data_dir=args.data_dir,
+        resume=args.resume,
+        config_dir=args.config,
+        overrides=_overrides(args.set),
+        speed=args.speed,
+    )
+
+
+def _overrides(pairs: list[str]) -> dict[str, str]:
+    from qts.errors import InputError
+
+    overrides: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not (sign and key.strip()):
+            raise InputError(f"--set {pair!r}: write it as KEY=VALUE, e.g. --set risk.symbol_weight_limit=0.3")
+        overrides[key.strip()] = value.strip()
+    return overrides

@@ -1,0 +1,107 @@
+"""The end of a session as a person wants to read it: what happened, why, and whether everything held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from qts.runtime.result import SessionResult
+
+_SHOWN_TRANSITIONS = 12
+
+
+def print_summary(console: Console, result: SessionResult) -> None:
+    """Tables on ``console``; the same numbers as ``--json``."""
+    values = result.values
+    head = "finished" if result.finished else "stopped, continue with --resume"
+    console.rule(f"qts {values['command']} · {head}")
+    console.print(_account(values))
+    console.print(_pools(values))
+    console.print(_events(values))
+    if values["transitions"]:
+        console.print(_transitions(values["transitions"]))
+    console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
+    if values["rows_refused"]:
+        console.print(_counts("Rows of the input that could not be used", values["rows_refused"]))
+    _invariants(console, values["invariants"])
+    limits = ", ".join(f"{name} {value}" for name, value in values["risk_limits"].items())
+    console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
+    for name, value in values["settings_of_the_command"].items():
+        console.print(f"[dim]set by this command: {name} = {value}[/dim]", highlight=False)
+    console.print(f"[dim]state of the run: {result.directory}[/dim]", highlight=False)
+    if values["report"]:
+        console.print(f"report: {values['report']}", highlight=False)
+
+
+def _account(values: Mapping[str, Any]) -> Table:
+    start, end = Decimal(values["equity_start"]), Decimal(values["equity_end"])
+    table = _table("Account", "", f"{values['currency']}")
+    table.add_row("equity at the start", _money(start))
+    table.add_row("equity at the end", _money(end))
+    table.add_row("result", f"{_money(end - start)} ({(end / start - 1):+.2%})")
+    table.add_row("fees and taxes", _money(Decimal(values["fees"]) + Decimal(values["taxes"])))
+    table.add_row("orders sent, fills", f"{values['orders']:,}, {values['fills']:,}")
+    table.add_row("exits forced by rule", f"{values['forced_exits']:,}")
+    table.add_row("states at the end", f"{values['operating_state']}, safety {values['safety_state']}")
+    return table
+
+
+def _pools(values: Mapping[str, Any]) -> Table:
+    table = _table("Pools", "pool", "total", "realised", "unrealised")
+    for name, row in values["pools"].items():
+        table.add_row(name, *(_money(Decimal(row[key])) for key in ("total", "realized_pnl", "unrealized_pnl")))
+    return table
+
+
+def _events(values: Mapping[str, Any]) -> Table:
+    title = f"Events · {values['events_per_s']:,}/s, {values['wall_s']:.1f} s · accept to handler start in µs"
+    table = _table(title, "priority", "handled", "dropped", "collapsed", "rejected", "p50", "p99", "max")
+    for name, counts in values["queues"].items():
+        latency = values["latency_us_by_priority"][name]
+        counted = (f"{counts[key]:,}" for key in ("handled", "dropped", "collapsed", "rejected"))
+        table.add_row(name, *counted, *(f"{latency[key]:,.1f}" for key in ("p50", "p99", "max")))
+    return table
+
+
+def _transitions(rows: list[dict[str, str]]) -> Table:
+    shown = rows[-_SHOWN_TRANSITIONS:]
+    title = "Operating state" if len(shown) == len(rows) else f"Operating state (last {len(shown)} of {len(rows)})"
+    table = Table(title=title, title_justify="left")
+    for column in ("when", "from", "to", "why"):
+        table.add_column(column)
+    for row in shown:
+        table.add_row(f"{row['date']} {row['time']}", row["from"], row["to"], row["reason"])
+    return table
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Table:
+    table = _table(title, "reason", "count")
+    for reason, count in sorted(counts.items(), key=lambda item: -item[1]):
+        table.add_row(reason, f"{count:,}")
+    return table
+
+
+def _invariants(console: Console, invariants: Mapping[str, Mapping[str, Any]]) -> None:
+    held = [name for name, row in invariants.items() if row["ok"] is True]
+    broken = {name: row for name, row in invariants.items() if row["ok"] is False}
+    unchecked = [name for name, row in invariants.items() if row["ok"] is None]
+    checks = sum(row["checks"] for row in invariants.values())
+    console.print(f"Invariants: {len(held)} held in {checks:,} checks", style="green" if not broken else "")
+    for name, row in broken.items():
+        console.print(f"  BREACHED {name}: {row.get('detail', '')}", style="bold red", highlight=False)
+    console.print(f"[dim]  not checked in this session: {', '.join(unchecked) or 'none'}[/dim]", highlight=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    return table
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"

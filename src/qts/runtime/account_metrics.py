@@ -1,0 +1,145 @@
+"""What the operating state is judged by: the account's own course, or an index that stands for the market.
+
+Unknown and too old are both ``None`` (spec 02: volatility 30 h, everything else 26 h); a rule never takes None
+for good news.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Protocol
+
+from qts.capital.contracts import Pool
+from qts.clock import NS_PER_S
+from qts.market.contracts import IndexLevel, VolatilityLevel
+from qts.state.contracts import TransitionMetrics
+
+VIX_MAX_AGE_NS = 30 * 3600 * NS_PER_S
+METRIC_MAX_AGE_NS = 26 * 3600 * NS_PER_S
+_MONTH_NS = 30 * 24 * 3600 * NS_PER_S
+_YEAR_DAYS = 252
+_HALF_YEAR_DAYS = 126
+
+
+class MetricsSource(Protocol):
+    """Gives the metrics of the moment; fed by the kernel."""
+
+    def on_index(self, value: IndexLevel) -> None: ...
+
+    def on_volatility(self, value: VolatilityLevel) -> None: ...
+
+    def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None: ...
+
+    def on_day_end(self, equity: Decimal, now_ns: int) -> None: ...
+
+    def metrics(self, now_ns: int) -> TransitionMetrics: ...
+
+    def export_state(self) -> dict[str, Any]: ...
+
+    def import_state(self, saved: dict[str, Any]) -> None: ...
+
+
+class Volatility:
+    """The newest level of a volatility index and when it became known."""
+
+    def __init__(self) -> None:
+        self.level: float | None = None
+        self.ts_ns = 0
+
+    def take(self, value: VolatilityLevel) -> None:
+        self.level, self.ts_ns = value.level, value.ts_ns
+
+    def at(self, now_ns: int) -> float | None:
+        return self.level if is_fresh(self.ts_ns, now_ns, VIX_MAX_AGE_NS) else None
+
+
+class AccountMetrics:
+    """Metrics of the account itself: drawdown of equity, losses of the scalp pool, days in profit."""
+
+    def __init__(
+        self,
+        *,
+        target_cagr: float,
+        equity: Callable[[], Decimal],
+        day_open: Callable[[], Decimal],
+        marks_ns: Callable[[], int],
+    ) -> None:
+        self._target = target_cagr
+        self._equity = equity
+        self._day_open = day_open
+        self._marks_ns = marks_ns
+        self._vix = Volatility()
+        self._peak = equity()
+        self._closes: deque[Decimal] = deque(maxlen=_YEAR_DAYS + 1)
+        self._trades: deque[tuple[int, bool]] = deque(maxlen=10_000)
+        self._scalp_losses = 0
+        self._profitable_days = 0
+
+    def on_index(self, value: IndexLevel) -> None:
+        """The account is judged by itself."""
+
+    def on_volatility(self, value: VolatilityLevel) -> None:
+        self._vix.take(value)
+
+    def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
+        if pool is Pool.SCALP:
+            self._scalp_losses = self._scalp_losses + 1 if lost else 0
+        self._trades.append((now_ns, not lost))
+
+    def on_day_end(self, equity: Decimal, now_ns: int) -> None:
+        self._profitable_days = self._profitable_days + 1 if equity > self._day_open() else 0
+        self._closes.append(equity)
+
+    def metrics(self, now_ns: int) -> TransitionMetrics:
+        equity, day_open = self._equity(), self._day_open()
+        self._peak = max(self._peak, equity)
+        known = is_fresh(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS) and day_open > 0
+        return TransitionMetrics(
+            drawdown_pct=float(1 - equity / self._peak) if known and self._peak > 0 else None,
+            vix=self._vix.at(now_ns),
+            consecutive_scalp_losses=self._scalp_losses,
+            daily_loss_pct=max(0.0, float(1 - equity / day_open)) if known else None,
+            market_circuit_breaker=None,
+            consecutive_profitable_days=self._profitable_days,
+            cagr=self._growth_over(_YEAR_DAYS, equity) if known else None,
+            target_cagr=self._target,
+            capital_growth_pct=self._growth_over(_HALF_YEAR_DAYS, equity) if known else None,
+            win_rate_30d=self._win_rate(now_ns),
+        )
+
+    def export_state(self) -> dict[str, Any]:
+        return {
+            "vix": [self._vix.level, self._vix.ts_ns],
+            "peak": str(self._peak),
+            "closes": [str(close) for close in self._closes],
+            "trades": [[moment, won] for moment, won in self._trades],
+            "scalp_losses": self._scalp_losses,
+            "profitable_days": self._profitable_days,
+        }
+
+    def import_state(self, saved: dict[str, Any]) -> None:
+        self._vix.level, self._vix.ts_ns = saved["vix"]
+        self._peak = Decimal(saved["peak"])
+        self._closes = deque((Decimal(close) for close in saved["closes"]), maxlen=_YEAR_DAYS + 1)
+        self._trades = deque(((moment, won) for moment, won in saved["trades"]), maxlen=10_000)
+        self._scalp_losses = saved["scalp_losses"]
+        self._profitable_days = saved["profitable_days"]
+
+    def _growth_over(self, days: int, equity: Decimal) -> float | None:
+        if len(self._closes) < days or self._closes[-days] <= 0:
+            return None
+        return float(equity / self._closes[-days] - 1)
+
+    def _win_rate(self, now_ns: int) -> float | None:
+        while self._trades and self._trades[0][0] < now_ns - _MONTH_NS:
+            self._trades.popleft()
+        if not self._trades:
+            return None
+        return sum(won for _, won in self._trades) / len(self._trades)
+
+
+def is_fresh(ts_ns: int, now_ns: int, max_age_ns: int) -> bool:
+    """Known, not from the future, not too old."""
+    return ts_ns > 0 and 0 <= now_ns - ts_ns <= max_age_ns

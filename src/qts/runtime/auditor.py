@@ -1,0 +1,181 @@
+"""Checks the invariants of spec 09 while the session runs.
+
+After each event only what that event touched; at every day's close and at the end the whole book, recomputed
+from the store's rows by code that shares nothing with the account. An independent tally of quantities stands
+between our ledger and the exchange's own book (invariant 25).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from qts.broker.contracts import Broker
+from qts.clock import NS_PER_S
+from qts.db.contracts import Store
+from qts.event.contracts import EventPriority
+from qts.event.dispatcher import EventDispatcher
+from qts.execution.contracts import Fill, Order, OrderState
+from qts.ledger.audit import Claims, audit
+from qts.money import ZERO
+from qts.risk.contracts import OrderRequest
+from qts.runtime.invariants import Invariants
+from qts.runtime.parts import Parts
+from qts.safety.contracts import SafetyChange, SafetyState
+from qts.state.contracts import TransitionKind, TransitionRecord
+from qts.strategy.contracts import Side
+
+
+class Auditor:
+    """Feeds :class:`~qts.runtime.invariants.Invariants`; decides nothing itself."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        broker: Broker,
+        dispatcher: EventDispatcher,
+        invariants: Invariants,
+        store: Store,
+        targets: Callable[[], Any],
+    ) -> None:
+        self._p = parts
+        self._broker = broker
+        self._dispatcher = dispatcher
+        self._inv = invariants
+        self._store = store
+        self._targets = targets
+        self._initial = {row.pool: row.cash for row in parts.account.pool_rows()}
+        self._tally: dict[str, Decimal] = {}
+
+    # -- after one event ---------------------------------------------------------------------------------------
+
+    def on_sent(self, request: OrderRequest) -> None:
+        """An order is about to leave: 7, 8, 10, 15 and 16."""
+        p, check, now_ns, key = self._p, self._inv.check, request.ts_ns, request.client_order_id
+        order = p.orders.get(key)
+        check(7, order is not None and order.approval_id != "", now_ns, f"{key} has no approval")
+        unknown = sum(1 for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request))
+        check(8, unknown <= 1, now_ns, f"{unknown} unknown orders for {request.symbol}")
+        safety = p.safety.current_state
+        if safety in (SafetyState.FAIL, SafetyState.LOCKDOWN):
+            check(10, self._reduces(request), now_ns, f"{key} left in {safety.value}")
+        price = request.decision_price
+        known = price.is_finite() and price > 0 and p.last.feed_ts_ns <= p.clock.time_ns()
+        check(15, known, now_ns, f"{key} was decided on the price {price}")
+        rate, allowed = p.day.orders_within(NS_PER_S, now_ns), p.config.risk.order_rate_per_second
+        check(16, rate <= allowed or request.forced, now_ns, f"{rate} orders in a second, {allowed} allowed")
+
+    def on_fill(self, fill: Fill, order: Order) -> None:
+        """A fill was booked: 1, 4 and 6 incrementally; the tally for 25."""
+        check, now_ns, symbol = self._inv.check, fill.ts_ns, fill.symbol
+        tally = self._tally.get(symbol, ZERO) + fill.qty * fill.side.sign
+        self._tally[symbol] = tally
+        ours = self._p.account.position(symbol)
+        check(4, ours == tally, now_ns, f"{symbol}: {ours} held, fills add up to {tally}")
+        check(6, order.filled <= order.qty, now_ns, f"{fill.client_order_id} filled {order.filled} of {order.qty}")
+        pool_cash = sum((row.cash for row in self._p.account.pool_rows()), ZERO)
+        check(1, pool_cash == self._p.account.cash, now_ns, f"pools hold {pool_cash}, the account {ours}")
+
+    def on_safety(self, change: SafetyChange) -> None:
+        """13: rises freely, falls by rule; 23: who, why, when."""
+        report = self._p.safety.audit()
+        self._inv.check(13, report.ok, change.ts_ns, report.problem)
+        explained = bool(change.actor and change.reason)
+        self._inv.check(23, explained, change.ts_ns, f"safety change {change.seq} lacks actor or reason")
+
+    def on_state(self, record: TransitionRecord) -> None:
+        """14: safety outranks everybody; 23: who, why, when."""
+        check, now_ns = self._inv.check, record.ts_ns
+        if record.is_transition:
+            bolder = record.to_state.boldness > record.from_state.boldness
+            calm = self._p.safety.current_state is SafetyState.NORMAL
+            by_rule = record.kind in (TransitionKind.RULE, TransitionKind.SAFETY)
+            check(14, calm or not bolder or not by_rule, now_ns, f"{record.to_state.value} in an alarm")
+        check(23, bool(record.actor and record.reason), now_ns, f"state record {record.seq} lacks actor or reason")
+
+    # -- the whole book ----------------------------------------------------------------------------------------
+
+    async def full(self, now_ns: int) -> None:
+        """Recompute everything from the stored rows and ask the broker for its book."""
+        p = self._p
+        await p.record.write_now(())  # what waits belongs to this moment
+        theirs = dict(await self._broker.positions())
+        ledger, orders = await self._store.ledger(), await self._store.orders()
+        result = audit(
+            initial=self._initial,
+            quantum=p.account.quantum,
+            ledger=ledger,
+            transfers=await self._store.transfers(),
+            orders=orders,
+            claims=self._claims(theirs),
+            mark=p.last.mark,
+        )
+        for number, count in result.checks.items():
+            if count:
+                broken = [finding for finding in result.findings if finding.invariant == number]
+                detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
+                self._inv.check(number, not broken, now_ns, detail, count)
+        approvals = {row.approval_id: row.client_order_id for row in await self._store.decisions()}
+        wrong = [o.client_order_id for o in orders if approvals.get(o.approval_id) != o.client_order_id]
+        self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)
+        await self._terminal(now_ns)
+        self._conservation(theirs, now_ns)
+        self._priority(now_ns)
+
+    def export_state(self) -> dict[str, Any]:
+        return {"tally": {symbol: str(qty) for symbol, qty in self._tally.items()}}
+
+    def import_state(self, saved: dict[str, Any]) -> None:
+        self._tally = {symbol: Decimal(qty) for symbol, qty in saved["tally"].items()}
+
+    def _reduces(self, request: OrderRequest) -> bool:
+        held = self._p.account.holding(request.strategy, request.symbol)
+        working = self._p.orders.working_sells(request.strategy, request.symbol)
+        return request.reduce_only and request.side is Side.SELL and working <= held
+
+    async def _terminal(self, now_ns: int) -> None:
+        """12: what the broker can still fill is open here too."""
+        ours = {order.client_order_id for order in self._p.orders}
+        stray = [key for key in await self._broker.open_orders() if key not in ours]
+        self._inv.check(12, not stray, now_ns, f"the broker works orders that are final here: {stray[:3]}")
+
+    def _conservation(self, theirs: dict[str, Decimal], now_ns: int) -> None:
+        """25: broker's book, our ledger and the independent tally agree."""
+        ours = self._p.account.positions()
+        tally = {symbol: qty for symbol, qty in self._tally.items() if qty}
+        self._inv.check(25, ours == tally == theirs, now_ns, f"ledger {ours}, tally {tally}, broker {theirs}")
+
+    def _priority(self, now_ns: int) -> None:
+        """19: nothing lower started while a P0 waited; P0 lost nothing; in = handled + counted losses."""
+        starts, violations = self._dispatcher.priority_check()
+        stats = self._dispatcher.queue_stats()
+        p0 = stats[EventPriority.P0_CRITICAL.name]
+        lost = p0["dropped"] + p0["sampled"] + p0["collapsed"]
+        balanced = all(balance_of(row) == 0 for row in stats.values())
+        holds = violations == 0 and lost == 0 and balanced
+        detail = f"{violations} of {starts} starts too early, {lost} P0 lost, accounted for: {balanced}"
+        self._inv.check(19, holds, now_ns, detail, max(starts, 1))
+
+    def _claims(self, theirs: dict[str, Decimal]) -> Claims:
+        account, mark = self._p.account, self._p.last.mark
+        return Claims(
+            equity=account.equity(mark),
+            cash=account.cash,
+            positions=account.positions(),
+            holdings=account.position_rows(),
+            pools=account.pools(mark, self._targets()),
+            reservations=account.open_reservations,
+            fills_applied=account.fills_applied,
+            broker_positions=theirs,
+        )
+
+
+def balance_of(row: dict[str, Any]) -> int:
+    """Accepted events neither handled nor counted as lost nor still there; 0 when all are accounted for."""
+    losses = sum(int(row[name]) for name in ("dropped", "collapsed", "sampled", "dead_lettered"))
+    return int(row["accepted"]) - int(row["handled"]) - losses - int(row["size"])
+
+
+def _same_key(order: Order, request: OrderRequest) -> bool:
+    return order.symbol == request.symbol and order.side is request.side

@@ -1,0 +1,83 @@
+"""The checkpoint: everything that is not in the store's rows, in one value of plain data.
+
+It is taken in the transaction of a fill, so what the rows say and what the checkpoint says belong to the same
+moment. Parts that seldom change are encoded once and reused until they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from qts.errors import StorageError
+
+VERSION = 1
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One component's share: how to take it, how to give it back, and what tells that it changed.
+
+    ``mark`` None: taken every time. Otherwise the encoded share is reused while ``mark()`` stays the same.
+    """
+
+    take: Callable[[], Any]
+    give: Callable[[Any], None]
+    mark: Callable[[], object] | None = None
+
+
+class Checkpoints:
+    """Gathers the parts into bytes and hands them back, in the order in which they were registered."""
+
+    def __init__(self, parts: Mapping[str, Part]) -> None:
+        self._parts = dict(parts)
+        self._encoder = msgspec.msgpack.Encoder(decimal_format="string")
+        self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
+
+    def take(self) -> bytes:
+        shares = {name: self._share(name, part) for name, part in self._parts.items()}
+        return self._encoder.encode({"version": VERSION, "parts": shares})
+
+    def give(self, data: bytes) -> None:
+        """Restore every part. Raises StorageError for a checkpoint of another version or with parts missing."""
+        shares = self._decode(data)
+        for name, part in self._parts.items():
+            part.give(shares[name])
+
+    def share(self, data: bytes, name: str) -> Any:
+        """One part's share of a checkpoint."""
+        return self._decode(data)[name]
+
+    def _decode(self, data: bytes) -> dict[str, Any]:
+        saved = decode(data)
+        shares: dict[str, Any] = saved["parts"]
+        if shares.keys() != self._parts.keys():
+            raise StorageError("the checkpoint was written by another version of QTS; finish that run with it")
+        return shares
+
+    def _share(self, name: str, part: Part) -> Any:
+        if part.mark is None:
+            return part.take()
+        mark = part.mark()
+        cached = self._cached.get(name)
+        if cached is None or cached[0] != mark:
+            cached = (mark, msgspec.Raw(self._encoder.encode(part.take())))
+            self._cached[name] = cached
+        return cached[1]
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """A checkpoint as plain data. Raises StorageError when it cannot be read or has another version."""
+    try:
+        saved: dict[str, Any] = msgspec.msgpack.decode(data)
+    except msgspec.DecodeError as error:
+        raise StorageError(
+            f"the checkpoint cannot be read: {error}; delete the data directory and start anew"
+        ) from None
+    if saved.get("version") != VERSION:
+        raise StorageError(
+            f"the checkpoint has version {saved.get('version')}, this program writes {VERSION}; "
+            "finish that run with the version of QTS that began it"
+        )
+    return saved

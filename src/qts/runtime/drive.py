@@ -1,0 +1,112 @@
+"""How time passes: the virtual clock runs as fast as rows come, the paced one on the event loop.
+
+Both drive the same kernel; only who moves the clock differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from qts.clock import PacedClock, from_ns
+from qts.errors import StateError
+from qts.market.contracts import MarketValue
+
+if TYPE_CHECKING:
+    from qts.runtime.kernel import Kernel
+
+T = TypeVar("T")
+ROWS_PER_PROGRESS = 4_096
+_TURN_NS = 50_000_000
+
+
+class Progress(Protocol):
+    """Told now and then how far the session is: share of the input 0..1 (None unknown) and its time."""
+
+    def __call__(self, share: float | None, moment: str, /) -> None: ...
+
+
+class StopFlag:
+    """Asks the driver to stop after the value in hand; set from a signal handler."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def request(self) -> None:
+        self.requested = True
+
+
+def complete(step: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends to its end; the virtual clock has no loop to wait on.
+
+    Raises StateError when it does suspend.
+    """
+    try:
+        step.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    step.close()
+    raise StateError(f"{step!r} waited for something on the virtual clock")
+
+
+def run_virtual(
+    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
+) -> bool:
+    """Pull every value; the next one only when nothing is queued. True when the input came to its end.
+
+    ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
+    """
+    take, settle = kernel.take, kernel.settle
+    left = ROWS_PER_PROGRESS
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # collected deliberately at the end of each session day
+    try:
+        for value in values:
+            if pace is not None:
+                pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
+            take(value)
+            settle()
+            left -= 1
+            if not left:
+                left = ROWS_PER_PROGRESS
+                progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
+            if stop.requested:
+                return False
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+    return True
+
+
+async def run_paced(
+    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, clock: PacedClock
+) -> bool:
+    """Give each value at its time on the running event loop. True when the input came to its end."""
+    await kernel.dispatcher.start()
+    try:
+        left = ROWS_PER_PROGRESS
+        for value in values:
+            while clock.time_ns() < value.ts_ns:
+                if stop.requested:
+                    return False
+                kernel.keep_appointments(clock.time_ns())
+                await kernel.attend()
+                progress(kernel.parts.feed.progress(), clock.now().isoformat())
+                await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + _TURN_NS))
+            kernel.take(value)
+            await kernel.attend()
+            left -= 1
+            if not left:
+                left = ROWS_PER_PROGRESS
+                await asyncio.sleep(0)
+            if stop.requested:
+                return False
+        return True
+    finally:
+        await kernel.dispatcher.stop()

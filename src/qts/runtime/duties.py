@@ -1,0 +1,201 @@
+"""What the runtime does by the clock and by rule, beside trading: judge the states, watch the limits, keep the
+day, move capital between the pools. Each duty is one handler call, so it sees one moment."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from qts.capital.contracts import Pool, Transfer
+from qts.capital.rebalance import moves_to_targets
+from qts.clock import from_ns
+from qts.db.contracts import EquityRow
+from qts.ids import IdSource
+from qts.ledger.contracts import TransferOutcome
+from qts.pipeline.decide import engine_active
+from qts.runtime.exits import ForcedExits
+from qts.runtime.parts import Parts
+from qts.runtime.strategy_host import StrategyHost
+from qts.safety.contracts import SafetyState
+from qts.safety.guards import AccountHealth, GuardLimits, account_guards
+from qts.state.contracts import StateProperties
+
+Log = Callable[[str, str], None]
+
+
+class Duties:
+    """The runtime's own chores. Amounts in the account's currency."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        exits: ForcedExits,
+        host: StrategyHost,
+        transfer_ids: IdSource,
+        on_code: Callable[[str, str], None],
+        log: Log,
+    ) -> None:
+        self._p = parts
+        self._exits = exits
+        self._host = host
+        self._transfer_ids = transfer_ids
+        self._on_code = on_code
+        self._log = log
+        self._rebalancing = False
+        self._month = ""
+
+    @property
+    def rules(self) -> StateProperties:
+        """What the present operating state allows."""
+        return self._p.config.state.table[self._p.state.current_state]
+
+    @property
+    def targets(self) -> dict[Pool, Decimal]:
+        """The pools' target shares in the present operating state."""
+        return pool_targets(self.rules)
+
+    def evaluate_state(self, now_ns: int) -> None:
+        """The hourly look at the operating state."""
+        self._p.safety.tick()
+        self._p.state.evaluate_transition(self._p.metrics.metrics(now_ns), self._p.safety.current_state)
+
+    def on_state_changed(self, now_ns: int) -> None:
+        """Exits first: whoever's engine sleeps now may not keep a position (spec 02, order of work)."""
+        self._rebalancing = True
+        for seat in self._host.seats:
+            strategy = seat.strategy
+            if not engine_active(strategy.pool, self.rules):
+                reason = f"the {strategy.pool.value} engine sleeps in {self._p.state.current_state.value}"
+                self.want_out(strategy.name, reason, now_ns)
+
+    def want_out(self, strategy: str, reason: str, now_ns: int) -> None:
+        """Ask for everything a strategy holds or is buying to go."""
+        held = {row.symbol for row in self._p.account.position_rows() if row.strategy == strategy and row.qty > 0}
+        bought = {order.symbol for order in self._p.orders if order.strategy == strategy}
+        for symbol in sorted(held | bought):
+            self._exits.want(strategy, symbol, reason, now_ns)
+
+    def want_all_out(self, reason: str, now_ns: int) -> None:
+        """Ask for the whole account to go flat."""
+        for seat in self._host.seats:
+            self.want_out(seat.strategy.name, reason, now_ns)
+
+    def guard(self, now_ns: int) -> None:
+        """Look at the account's limits; a touched one is told to safety (spec 02)."""
+        self._p.safety.tick()
+        for code, detail in account_guards(self._health(), self._guard_limits(), self._p.config.safety):
+            self._on_code(code, detail)
+
+    def sample(self, now_ns: int) -> None:
+        """One point of the curves."""
+        p = self._p
+        pools = p.account.pools(p.last.mark, self.targets)
+        p.record.write_later(
+            EquityRow(
+                ts_ns=now_ns,
+                equity=p.equity(),
+                cash=p.account.cash,
+                scalp=pools[Pool.SCALP].total,
+                swing=pools[Pool.SWING].total,
+                portfolio=pools[Pool.PORTFOLIO].total,
+                state=p.state.current_state.value,
+                safety=p.safety.current_state.value,
+            )
+        )
+
+    def day_start(self, now_ns: int) -> None:
+        """Yesterday's last prices become the base of today's bands; counts begin again."""
+        p = self._p
+        for symbol in p.last.symbols():
+            price = p.last.last_trade(symbol) or p.last.mark(symbol)
+            if price is not None:
+                p.base_prices[symbol] = price
+        p.day.roll(p.equity())
+        if p.safety.current_state is SafetyState.FAIL:
+            p.safety.request_recovery(checks=self._recovery_checks())
+
+    def day_close(self, now_ns: int) -> None:
+        """Close the day: metrics, capital toward its targets, one sample, garbage in this quiet moment."""
+        self._p.metrics.on_day_end(self._p.equity(), now_ns)
+        self._rebalance(now_ns)
+        self.sample(now_ns)
+        gc.collect(1)
+
+    def export_state(self) -> dict[str, Any]:
+        return {"rebalancing": self._rebalancing, "month": self._month}
+
+    def import_state(self, saved: dict[str, Any]) -> None:
+        self._rebalancing, self._month = saved["rebalancing"], saved["month"]
+
+    def _rebalance(self, now_ns: int) -> None:
+        """Move cash toward the targets: on a changed state, monthly, or on drift; at most 5 % of equity a day."""
+        p = self._p
+        month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
+        self._rebalancing |= month != self._month or self._drift() > Decimal(str(p.config.capital.drift_limit))
+        self._month = month
+        if not self._rebalancing or not p.safety.is_trading_allowed:
+            return
+        pools = p.account.pools(p.last.mark, self.targets)
+        plan = moves_to_targets(
+            pools, self.targets, p.equity(), p.day.moved, p.config.capital, quantum=p.account.quantum
+        )
+        for move in plan.moves:
+            self._transfer(move.source, move.target, move.amount, move.reason, now_ns)
+        self._rebalancing = bool(plan.moves)  # goes on tomorrow until nothing is left to move
+
+    def _transfer(self, source: Pool, target: Pool, amount: Decimal, reason: str, now_ns: int) -> None:
+        p = self._p
+        transfer = Transfer(
+            transfer_id=self._transfer_ids.next_id(),
+            ts_ns=now_ns,
+            source=source,
+            target=target,
+            amount=amount,
+            rule="to_targets",
+            reason=reason,
+        )
+        if p.account.transfer(transfer) is not TransferOutcome.APPLIED:
+            return
+        p.day.moved += amount
+        p.record.write_later(transfer)
+        for row in p.account.pool_rows():
+            p.record.write_later(row)
+        self._log("INFO", f"{amount} moved from {source.value} to {target.value}")
+
+    def _drift(self) -> Decimal:
+        pools = self._p.account.pools(self._p.last.mark, self.targets)
+        return max(abs(pool.allocation_pct - pool.target_allocation_pct) for pool in pools.values())
+
+    def _health(self) -> AccountHealth:
+        p, mark = self._p, self._p.last.mark
+        return AccountHealth(
+            equity=p.equity(),
+            day_open_equity=p.day.open_equity,
+            exposure=p.account.exposure(mark),
+            symbol_values=tuple(
+                (symbol, p.account.symbol_exposure(symbol, mark)) for symbol in p.account.positions()
+            ),
+        )
+
+    def _guard_limits(self) -> GuardLimits:
+        limits = self._p.gate.limits(self._p.state.current_state)
+        return GuardLimits(
+            exposure=limits.exposure_limit,
+            symbol_weight=limits.symbol_weight_limit,
+            daily_loss_warning=limits.daily_loss_warning,
+            daily_loss=limits.daily_loss_limit,
+        )
+
+    def _recovery_checks(self) -> dict[str, bool | None]:
+        return {
+            "equity above zero": self._p.equity() > 0,
+            "every holding has a price": not self._p.account.unmarked(self._p.last.mark),
+        }
+
+
+def pool_targets(rules: StateProperties) -> dict[Pool, Decimal]:
+    """Midpoints of the state's ranges, normalised to 1 (spec 02)."""
+    return {Pool(name): share for name, share in rules.allocation_midpoints().items()}

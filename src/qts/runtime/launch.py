@@ -1,0 +1,333 @@
+"""From a plan to a finished session: configuration, input, data directory, resume, result."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns
+from qts.config.loader import LoadedConfig, load_config
+from qts.db.contracts import RunRow
+from qts.db.datadir import DATABASE_NAME, DataDir
+from qts.db.sqlite import SqliteStore
+from qts.errors import DataError, StateError, UnfinishedRunError
+from qts.ids import run_id_of
+from qts.market.contracts import Feed, MarketValue
+from qts.market.demo_feed import DemoFeed
+from qts.market.files import open_feed
+from qts.market.synthetic import SyntheticFeed
+from qts.runtime.checkpoint import decode
+from qts.runtime.drive import Progress, StopFlag, complete, run_paced, run_virtual
+from qts.runtime.kernel import Kernel
+from qts.runtime.plan import Options, SessionPlan
+from qts.runtime.result import SessionFacts, SessionResult, summarize
+from qts.runtime.session_log import SessionLog
+from qts.strategy.contracts import Strategy
+from qts.strategy.loading import load_strategies
+from qts.strategy.portfolio import Portfolio
+from qts.strategy.scalp import Scalp
+from qts.strategy.swing import Swing
+from qts.strategy.two_ema import TwoEma
+
+__all__ = ["Options", "demo_plan", "paper_plan", "replay_plan", "run_session", "session_facts"]
+
+DEMO_OVERRIDES = {
+    # The demo has one symbol for three pools, so the 15 % of one symbol would leave two thirds of them idle.
+    "risk.symbol_weight_limit": "0.60",
+}
+OPENING_BY_CURRENCY = {"USDT": "100000"}
+DEFAULT_ROOT = Path("qts-data")
+
+
+def demo_plan(options: Options) -> SessionPlan:
+    """Five real years of 005930 on the embedded sample."""
+    return SessionPlan(
+        command="demo",
+        options=options,
+        open_feed=lambda: DemoFeed(seed=options.seed),
+        default_strategies=lambda: (Scalp(), Swing(), Portfolio()),
+        overrides_for=lambda feed: DEMO_OVERRIDES,
+        judged_by_index=True,
+    )
+
+
+def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan:
+    """A recorded file on the virtual clock."""
+    return SessionPlan(
+        command="replay",
+        options=options,
+        open_feed=lambda: open_feed(path, format),
+        default_strategies=lambda: (TwoEma(),),
+        overrides_for=_account_in,
+    )
+
+
+def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
+    """The simulated exchange in real or accelerated time."""
+
+    def open_source() -> Feed:
+        if feed == "synthetic":
+            return SyntheticFeed(seed=options.seed)
+        return open_feed(Path(feed), format)
+
+    return SessionPlan(
+        command="run",
+        options=options,
+        open_feed=open_source,
+        default_strategies=lambda: (TwoEma(),),
+        overrides_for=_account_in,
+        paced=True,
+    )
+
+
+def run_session(
+    plan: SessionPlan, *, progress: Progress, stop: StopFlag, machine: Clock | None = None
+) -> SessionResult:
+    """Run, resume or re-show the session of ``plan``.
+
+    Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data
+    directory holds an unfinished run and resuming was not asked for, StateError when it holds another one.
+    """
+    machine = machine or SystemClock()
+    options = plan.options
+    feed = plan.open_feed()
+    config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
+    strategies = _strategies(plan, config)
+    run = _run_row(plan, config, feed, strategies, machine)
+    directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    with DataDir(directory) as place:
+        previous = _previous(place, run, resume=options.resume)
+        if previous is not None and previous.finished:
+            return SessionResult.stored(previous.result, directory)
+        store = open_store(place, paced=plan.paced)
+        try:
+            session = Session(plan, config, feed, strategies, previous or run, place, store)
+            return session.run(progress, stop, machine, resumed=previous is not None)
+        finally:
+            complete(store.close())
+
+
+class Session:
+    """One kernel with its feed, clock and store, from the first value to the stored result."""
+
+    def __init__(
+        self,
+        plan: SessionPlan,
+        config: LoadedConfig,
+        feed: Feed,
+        strategies: Sequence[Strategy],
+        run: RunRow,
+        place: DataDir,
+        store: SqliteStore,
+    ) -> None:
+        self._plan = plan
+        self._config = config
+        self._feed = feed
+        self._strategies = strategies
+        self._run = run
+        self._place = place
+        self._store = store
+
+    def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
+        started = stopwatch_ns()
+        checkpoint = self._rewound() if resumed else None
+        if not resumed:
+            complete(self._store.open_run(self._run))
+        values, start = self._values(checkpoint)
+        log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
+        try:
+            clock = self._clock(start)
+            kernel = self._kernel(clock, log)
+            if checkpoint is None:
+                kernel.start()
+                complete(kernel.parts.record.checkpoint())
+            else:
+                complete(kernel.restore(checkpoint, self._store))
+            finished = self._drive(kernel, clock, values, progress, stop)
+            complete(kernel.finish() if finished else kernel.suspend())
+            return self._result(kernel, machine, finished, stopwatch_ns() - started)
+        finally:
+            log.close()
+
+    def _rewound(self) -> bytes | None:
+        complete(self._store.rewind_to_checkpoint())
+        return complete(self._store.checkpoint())
+
+    def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], datetime]:
+        """The values still to come and the moment at which the session stands."""
+        if checkpoint is not None:
+            shares = decode(checkpoint)["parts"]
+            self._feed.resume(shares["feed"])
+            return self._feed.values(), from_ns(shares["clock"])
+        values = self._feed.values()
+        first = next(values, None)
+        if first is None:
+            raise DataError(
+                f"{self._feed.name}: not a single usable value; refused rows: {dict(self._feed.rows_refused)}"
+            )
+        calendar = next(iter(self._feed.instruments.values())).calendar
+        start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
+        if self._plan.paced:
+            start = from_ns(first.ts_ns)  # nobody wants to wait for a morning without prices
+        return chain((first,), values), start
+
+    def _clock(self, start: datetime) -> ManualClock | PacedClock:
+        if self._plan.paced:
+            return PacedClock(start, self._plan.options.speed or 1.0)
+        return ManualClock(start)
+
+    def _kernel(self, clock: ManualClock | PacedClock, log: SessionLog) -> Kernel:
+        return Kernel(
+            run_id=self._run.run_id,
+            seed=self._run.seed,
+            config=self._config.tree,
+            config_hash=self._config.hash,
+            feed=self._feed,
+            strategies=self._strategies,
+            store=self._store,
+            clock=clock,
+            log=log.write,
+            judged_by_index=self._plan.judged_by_index,
+            inline=not self._plan.paced,
+        )
+
+    def _drive(
+        self,
+        kernel: Kernel,
+        clock: ManualClock | PacedClock,
+        values: Iterator[MarketValue],
+        progress: Progress,
+        stop: StopFlag,
+    ) -> bool:
+        if isinstance(clock, PacedClock):
+            return asyncio.run(run_paced(kernel, values, progress, stop, clock))
+        speed = self._plan.options.speed
+        pace = PacedClock(clock.now(), speed) if speed is not None else None
+        return run_virtual(kernel, values, progress, stop, pace)
+
+    def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
+        states = complete(self._store.state_history())
+        values = summarize(kernel, states, took_ns)
+        values |= {
+            "run_id": self._run.run_id,
+            "command": self._run.command,
+            "seed": self._run.seed,
+            "source": self._run.source_id,
+            "config_hash": self._run.config_hash,
+            "started_at": self._run.started_at,
+            "finished_at": machine.now().isoformat(),
+            "finished": finished,
+            "settings_of_the_command": dict(self._plan.overrides_for(self._feed)),
+        }
+        result = SessionResult(values, self._place.path)
+        if finished:
+            complete(self._store.finish_run(result.to_json()))
+        return result
+
+
+def session_facts(result: SessionResult) -> SessionFacts:
+    """Everything the report needs, read from the run's store."""
+    store = SqliteStore(result.directory / DATABASE_NAME, durability="NORMAL", off_loop=False)
+    try:
+        run = complete(store.run())
+        assert run is not None  # the result came from there
+        return SessionFacts(
+            result=result.values,
+            run=run,
+            equity=complete(store.equity_curve()),
+            ledger=complete(store.ledger()),
+            states=complete(store.state_history()),
+            safety=complete(store.safety_history()),
+            orders=complete(store.orders()),
+            transfers=complete(store.transfers()),
+        )
+    finally:
+        complete(store.close())
+
+
+def open_store(place: DataDir, *, paced: bool) -> SqliteStore:
+    """Replays survive kill -9 of the process, paper survives the machine (spec 03)."""
+    return SqliteStore(place.database, durability="FULL" if paced else "NORMAL", off_loop=False)
+
+
+def _previous(place: DataDir, run: RunRow, resume: bool) -> RunRow | None:
+    """The unfinished run to continue or the finished one to show again; None for a fresh start."""
+    if not place.database.exists():
+        return None
+    store = SqliteStore(place.database, durability="NORMAL", off_loop=False)
+    try:
+        previous = complete(store.run())
+    finally:
+        complete(store.close())
+    if previous is None:
+        return None
+    if previous.run_id != run.run_id:
+        raise StateError(
+            f"{place.path} holds another run ({_describe(previous)}), this is {_describe(run)}: "
+            f"{_difference(previous, run)}. Choose another --data-dir, or delete that one"
+        )
+    if previous.finished and not resume:
+        place.clear()  # the same run again gives the same result byte for byte
+        return None
+    if not previous.finished and not resume:
+        raise UnfinishedRunError(
+            f"{place.path} holds an unfinished run ({_describe(previous)}): continue it with --resume, "
+            "or choose another --data-dir"
+        )
+    return previous
+
+
+def _describe(run: RunRow) -> str:
+    return f"qts {run.command}, run {run.run_id}, {'finished' if run.finished else 'unfinished'}"
+
+
+def _difference(previous: RunRow, run: RunRow) -> str:
+    names = ("command", "seed", "source_id", "config_hash")
+    differing = [
+        f"{name} was {getattr(previous, name)}, now {getattr(run, name)}"
+        for name in names
+        if getattr(previous, name) != getattr(run, name)
+    ]
+    return "; ".join(differing) or "the strategies differ"
+
+
+def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
+    specs = plan.options.strategies or config.tree.runtime.strategies
+    return load_strategies(specs) if specs else plan.default_strategies()
+
+
+def _run_row(
+    plan: SessionPlan, config: LoadedConfig, feed: Feed, strategies: Sequence[Strategy], machine: Clock
+) -> RunRow:
+    seed = plan.options.seed
+    prints = _strategy_prints(plan.options.strategies or config.tree.runtime.strategies)
+    return RunRow(
+        run_id=run_id_of(plan.command, str(seed), feed.source_id, config.hash, *prints),
+        command=plan.command,
+        seed=seed,
+        source_id=feed.source_id,
+        config_hash=config.hash,
+        started_at=machine.now().isoformat(),
+        finished=False,
+    )
+
+
+def _strategy_prints(specs: Sequence[str]) -> list[str]:
+    """What identifies the strategies: class and content of the file, not where it lies."""
+    prints = []
+    for spec in specs:
+        path, _, name = spec.rpartition(":")
+        prints.append(f"{name}:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}")
+    return prints
+
+
+def _account_in(feed: Feed) -> dict[str, str]:
+    """A market of another currency trades an account in that currency (spec: 100,000 USDT)."""
+    currency = next(iter(feed.instruments.values())).currency
+    opening = OPENING_BY_CURRENCY.get(currency)
+    return {} if opening is None else {"runtime.currency": currency, "runtime.equity_start": opening}

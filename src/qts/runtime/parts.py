@@ -1,0 +1,43 @@
+"""The components one session shares. Built by the kernel, read by everybody in this package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from qts.clock import Clock
+from qts.config.tree import QtsConfig
+from qts.execution.working import WorkingOrders
+from qts.ledger.account import Account
+from qts.market.contracts import Calendar, Feed
+from qts.market.last_values import LastValues
+from qts.risk.gate import RiskGate
+from qts.runtime.account_metrics import MetricsSource
+from qts.runtime.day import TradingDay
+from qts.runtime.record import RunRecord
+from qts.safety.state import SafetyStateManager
+from qts.state.operating_state import OperatingStateManager
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Who keeps what: prices, money, orders, states, counts of the day, the record."""
+
+    config: QtsConfig
+    clock: Clock
+    feed: Feed
+    calendar: Calendar
+    last: LastValues
+    base_prices: dict[str, Decimal]
+    account: Account
+    orders: WorkingOrders
+    safety: SafetyStateManager
+    state: OperatingStateManager
+    gate: RiskGate
+    metrics: MetricsSource
+    day: TradingDay
+    record: RunRecord
+
+    def equity(self) -> Decimal:
+        """Cash and marked holdings, in the account's currency."""
+        return self.account.equity(self.last.mark)

@@ -1,0 +1,40 @@
+"""What a session is asked to do, before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from qts.market.contracts import Feed
+from qts.strategy.contracts import Strategy
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>."""
+
+    seed: int = 7
+    strategies: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    resume: bool = False
+    config_dir: Path | None = None
+    overrides: Mapping[str, str] = {}
+    speed: float | None = None
+
+
+class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One session: where prices come from, who trades by default, and how time passes.
+
+    ``paced`` runs on the event loop in real (or accelerated) time; otherwise the virtual clock decides.
+    ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
+    account's own course. ``overrides_for`` gives settings the command itself makes, shown in the report.
+    """
+
+    command: str
+    options: Options
+    open_feed: Callable[[], Feed]
+    default_strategies: Callable[[], Sequence[Strategy]]
+    overrides_for: Callable[[Feed], Mapping[str, str]] = lambda feed: {}
+    judged_by_index: bool = False
+    paced: bool = False

@@ -1,0 +1,143 @@
+"""What a session came to: one JSON object for programs, the same facts for summary and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from qts.capital.contracts import Pool, Transfer
+from qts.clock import NS_PER_S, from_ns
+from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
+from qts.event.contracts import EventPriority
+from qts.event.dispatcher import EventDispatcher
+from qts.execution.contracts import Order
+from qts.ledger.contracts import LedgerRow
+from qts.market.contracts import Calendar
+
+if TYPE_CHECKING:
+    from qts.runtime.kernel import Kernel
+
+QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
+SHORT = {priority: f"P{priority.value}" for priority in EventPriority}
+
+
+class SessionResult:
+    """The result object of ``--json`` and where its run is stored."""
+
+    def __init__(self, values: dict[str, Any], directory: Path) -> None:
+        self.values = values
+        self.directory = directory
+
+    @classmethod
+    def stored(cls, text: str, directory: Path) -> SessionResult:
+        """The result a finished run left in its store."""
+        return cls(msgspec.json.decode(text), directory)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.values["finished"])
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self.values).decode()
+
+
+def queue_counts(stats: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """``queue_stats()`` reduced to the counters of the result, keys P0..P3."""
+    return {
+        SHORT[priority]: {name: int(stats[priority.name][name]) for name in QUEUE_COUNTS}
+        for priority in EventPriority
+    }
+
+
+def transitions_of(history: Sequence[StateRow], calendar: Calendar) -> list[dict[str, str]]:
+    """The operating state's moves with the market's own date and time."""
+    rows = []
+    for row in history:
+        moment = calendar.local_time(from_ns(row.ts_ns))
+        rows.append(
+            {
+                "date": moment.date().isoformat(),
+                "time": moment.strftime("%H:%M"),
+                "from": row.from_state,
+                "to": row.to_state,
+                "reason": row.reason,
+            }
+        )
+    return rows
+
+
+def text_of(amount: Decimal) -> str:
+    """A Decimal without exponent and without trailing zeros behind the point."""
+    plain = f"{amount:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+class SessionFacts(msgspec.Struct, frozen=True):
+    """Everything the report draws: the result, the curves and the book."""
+
+    result: dict[str, Any]
+    run: RunRow
+    equity: Sequence[EquityRow]
+    ledger: Sequence[LedgerRow]
+    states: Sequence[StateRow]
+    safety: Sequence[SafetyRow]
+    orders: Sequence[Order]
+    transfers: Sequence[Transfer]
+
+
+def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[str, Any]:
+    """The result object of ``--json`` ; the launcher adds who, when and where."""
+    parts, dispatcher = kernel.parts, kernel.dispatcher
+    queues = queue_counts(dispatcher.queue_stats())
+    events = {name: counts["handled"] for name, counts in queues.items()}
+    pools = parts.account.pools(parts.last.mark, kernel.duties.targets)
+    lost = queues["P0"]["dropped"] + queues["P0"]["collapsed"] + queues["P0"]["sampled"]
+    wall_s = took_ns / NS_PER_S
+    return {
+        "rows": kernel.rows,
+        "events_by_priority": events,
+        "queues": queues,
+        "p0_latency_us": latency_row(dispatcher, EventPriority.P0_CRITICAL),
+        "latency_us_by_priority": {SHORT[p]: latency_row(dispatcher, p) for p in EventPriority},
+        "lost_p0": lost,
+        "orders": kernel.orders_sent,
+        "fills": kernel.fills,
+        "ledger_rows": parts.account.fills_applied,
+        "duplicate_fills": kernel.desk.duplicates,
+        "forced_exits": kernel.forced_exits,
+        "currency": parts.config.runtime.currency,
+        "equity_start": text_of(parts.account.opening),
+        "equity_end": text_of(parts.equity()),
+        "fees": text_of(parts.account.fees_total),
+        "taxes": text_of(parts.account.taxes_total),
+        "pools": {
+            pool.value: {
+                "total": text_of(pools[pool].total),
+                "realized_pnl": text_of(pools[pool].realized_pnl),
+                "unrealized_pnl": text_of(pools[pool].unrealized_pnl),
+            }
+            for pool in Pool
+        },
+        "positions": {symbol: text_of(qty) for symbol, qty in sorted(parts.account.positions().items())},
+        "operating_state": parts.state.current_state.value,
+        "safety_state": parts.safety.current_state.value,
+        "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
+        "refusals": dict(sorted(kernel.refusals.items())),
+        "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
+        "risk_limits": dict(parts.gate.values()),
+        "max_price_age_s": parts.feed.max_age_ns / NS_PER_S,
+        "invariants": kernel.invariants.summary(),
+        "wall_s": round(wall_s, 3),
+        "events_per_s": round(sum(events.values()) / wall_s) if wall_s else 0,
+        "report": None,
+    }
+
+
+def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[str, float]:
+    """Accept to handler start in microseconds of real time."""
+    seen = dispatcher.latency(priority).start
+    return {"p50": seen.p50_us, "p99": seen.p99_us, "p999": seen.p999_us, "max": seen.max_us}

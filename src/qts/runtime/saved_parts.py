@@ -1,0 +1,76 @@
+"""Which components a checkpoint is made of, and how each gives and takes back its share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from qts.execution.contracts import Order
+from qts.market.contracts import Bar, Quote, Tick
+from qts.market.last_values import LastValues
+from qts.runtime.checkpoint import Part
+
+if TYPE_CHECKING:
+    from qts.runtime.kernel import Kernel
+
+
+def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
+    """The parts of ``kernel`` in the order in which they are restored.
+
+    The account restores itself from the store's rows and only checks them here; see Kernel.restore.
+    """
+    p = kernel.parts
+    return {
+        "feed": Part(p.feed.position, _skip),
+        "clock": Part(p.clock.time_ns, _skip),
+        "counts": Part(kernel.export_counts, kernel.import_counts),
+        "last": Part(lambda: _export_last(p.last), lambda saved: _import_last(p.last, saved)),
+        "bases": Part(lambda: p.base_prices, lambda saved: _import_bases(p.base_prices, saved)),
+        "account": Part(p.account.export_state, _skip),
+        "orders": Part(p.orders.export_state, _skip),
+        "exchange": Part(kernel.exchange.export_state, kernel.exchange.import_state),
+        "safety": Part(p.safety.export_state, p.safety.restore_state, mark=lambda: kernel.safety_mark),
+        "state": Part(p.state.export_state, p.state.restore_state, mark=lambda: kernel.state_mark),
+        "day": Part(p.day.export_state, p.day.import_state),
+        "metrics": Part(p.metrics.export_state, p.metrics.import_state, mark=lambda: kernel.metrics_mark),
+        "duties": Part(kernel.duties.export_state, kernel.duties.import_state),
+        "exits": Part(kernel.exits.export_state, kernel.exits.import_state),
+        "strategies": Part(kernel.host.export_state, kernel.host.import_state),
+        "invariants": Part(kernel.invariants.export_state, kernel.invariants.import_state),
+        "auditor": Part(kernel.auditor.export_state, kernel.auditor.import_state),
+        "schedule": Part(kernel.schedule.export_state, kernel.schedule.import_state),
+        "dispatcher": Part(kernel.export_dispatcher, kernel.dispatcher.import_state),
+    }
+
+
+def orders_of(share: Any) -> list[Order]:
+    """The open orders in a checkpoint's share."""
+    return msgspec.convert(share, list[Order], strict=False)
+
+
+def _skip(saved: Any) -> None:
+    """Restored before the kernel exists, or from the store's rows."""
+
+
+def _export_last(last: LastValues) -> dict[str, Any]:
+    return {
+        "feed_ts_ns": last.feed_ts_ns,
+        "quotes": list(last.quotes.values()),
+        "ticks": list(last.ticks.values()),
+        "bars": list(last.bars.values()),
+    }
+
+
+def _import_last(last: LastValues, saved: Mapping[str, Any]) -> None:
+    last.feed_ts_ns = saved["feed_ts_ns"]
+    last.quotes = {value.symbol: value for value in msgspec.convert(saved["quotes"], list[Quote], strict=False)}
+    last.ticks = {value.symbol: value for value in msgspec.convert(saved["ticks"], list[Tick], strict=False)}
+    last.bars = {value.symbol: value for value in msgspec.convert(saved["bars"], list[Bar], strict=False)}
+
+
+def _import_bases(bases: dict[str, Any], saved: Mapping[str, Any]) -> None:
+    bases.clear()
+    bases.update((symbol, Decimal(price)) for symbol, price in saved.items())
