@@ -1,0 +1,65 @@
+"""Short ways to write fills, transfers and accounts in these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal as D
+
+from qts.capital.contracts import Pool, Transfer
+from qts.execution.contracts import Fill, Order, OrderState
+from qts.ledger.account import Account, Mark
+from qts.strategy.contracts import Side
+
+BALANCED = {Pool.SCALP: D("0.40"), Pool.SWING: D("0.35"), Pool.PORTFOLIO: D("0.25")}
+SAMSUNG = "005930"
+
+
+def account(opening: str = "1000000", quantum: str = "1", split: Mapping[Pool, D] = BALANCED) -> Account:
+    """400,000 / 350,000 / 250,000 won unless told otherwise."""
+    return Account(opening=D(opening), quantum=D(quantum), split=split)
+
+
+def fill(
+    execution_id: str,
+    side: str,
+    qty: str | int,
+    price: str | int,
+    *,
+    fee: str | int = 0,
+    tax: str | int = 0,
+    order: str = "o-1",
+    symbol: str = SAMSUNG,
+    ts: int = 0,
+    last: bool = True,
+    broker: str = "sim",
+) -> Fill:
+    return Fill(broker, execution_id, order, symbol, Side(side), D(qty), D(price), D(fee), D(tax), ts, last)
+
+
+def transfer(transfer_id: str, source: Pool, target: Pool, amount: str | int, ts: int = 0) -> Transfer:
+    return Transfer(transfer_id, ts, source, target, D(amount), "to_targets", "test")
+
+
+def order(order_id: str, side: str, qty: int, *, state: str, filled: int, note: str = "") -> Order:
+    return Order(
+        order_id,
+        "d-1",
+        f"a-{order_id}",
+        "ema",
+        Pool.SCALP,
+        SAMSUNG,
+        Side(side),
+        D(qty),
+        D(1000),
+        D(1000),
+        OrderState(state),
+        D(filled),
+        0,
+        0,
+        note=note,
+    )
+
+
+def at(price: str | int | None) -> Mark:
+    """A mark that gives the same price for every symbol."""
+    return lambda symbol: None if price is None else D(price)

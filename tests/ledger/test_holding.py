@@ -1,0 +1,139 @@
+"""Average cost, realised result and late fills of one holding, worked by hand."""
+
+from decimal import Decimal as D
+from fractions import Fraction
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qts.ledger.holding import Holding, fill_key
+
+
+def book(*fills: tuple[int, str, str], quantum: str = "1") -> Holding:
+    """Apply (time, signed quantity, price) in the order given."""
+    holding = Holding(D(quantum))
+    for ts, signed, price in fills:
+        holding.apply(fill_key(ts, "sim", f"x-{ts}"), D(signed), D(price))
+    return holding
+
+
+def state(holding: Holding) -> tuple[D, D, D, D | None]:
+    return holding.qty, holding.cost, holding.realized, holding.average_cost
+
+
+def test_a_new_holding_is_flat_and_has_no_average() -> None:
+    assert state(book()) == (0, 0, 0, None)
+
+
+def test_buying_twice_averages_the_price() -> None:
+    # 10 at 100 and 30 at 120: 4,600 for 40
+    assert state(book((1, "10", "100"), (2, "30", "120"))) == (40, 4600, 0, 115)
+
+
+def test_selling_a_part_realises_against_the_average_and_leaves_the_average() -> None:
+    # 40 at 115; 10 leave at 130: (130 - 115) x 10 = 150
+    assert state(book((1, "10", "100"), (2, "30", "120"), (3, "-10", "130"))) == (30, 3450, 150, 115)
+
+
+def test_selling_everything_leaves_nothing() -> None:
+    assert state(book((1, "10", "100"), (2, "-10", "90"))) == (0, 0, -100, None)
+
+
+def test_a_short_holding_has_negative_cost_and_wins_when_the_price_falls() -> None:
+    short = book((1, "-10", "100"))
+    assert state(short) == (-10, -1000, 0, 100)
+    assert short.value(D(90)) - short.cost == 100
+    assert state(book((1, "-10", "100"), (2, "4", "90"))) == (-6, -600, 40, 100)
+
+
+def test_selling_more_than_is_held_realises_the_part_held_and_opens_the_rest() -> None:
+    # long 10 at 100; sell 15 at 120: 10 x 20 realised, short 5 at 120
+    assert state(book((1, "10", "100"), (2, "-15", "120"))) == (-5, -600, 200, 120)
+
+
+def test_buying_through_zero_turns_a_short_into_a_long() -> None:
+    assert state(book((1, "-10", "100"), (2, "15", "120"))) == (5, 600, -200, 120)
+
+
+def test_cost_is_whole_quanta_and_the_average_is_not_rounded_with_it() -> None:
+    # 1 at 100, 2 at 101: 302 for 3. One leaves at 110: exact rest 201.333333, booked 201, realised 110 - 101
+    holding = book((1, "1", "100"), (2, "2", "101"), (3, "-1", "110"))
+    assert (holding.cost, holding.realized) == (201, 9)
+    assert holding.average_cost == D("201.333333") / 2
+
+
+def test_many_partial_sales_do_not_drift_from_the_exact_average() -> None:
+    # 1,000 bought at 70,000 and 70,001 alternately cost 70,000,500: 70,000.5 each. 999 leave one by one.
+    buys = [(i, "1", str(70_000 + i % 2)) for i in range(1000)]
+    sells = [(1000 + i, "-1", "70000") for i in range(999)]
+    holding = book(*buys, *sells)
+    assert holding.qty == 1
+    assert abs(holding.cost - D("70000.5")) < 1
+    assert holding.cost == holding.cost.to_integral_value()
+    assert holding.realized == 999 * 70_000 - (70_000_500 - holding.cost)
+
+
+def test_half_quanta_go_to_the_even_one() -> None:
+    # 2 for 5: half leaves 2.5 -> 2; 2 for 7: half leaves 3.5 -> 4
+    assert book((1, "1", "2"), (2, "1", "3"), (3, "-1", "3")).cost == 2
+    assert book((1, "1", "3"), (2, "1", "4"), (3, "-1", "4")).cost == 4
+
+
+def test_the_quantum_of_the_currency_is_respected() -> None:
+    # 3 at 1.00, 1.01, 1.01 = 3.02; one leaves: 2.01333 -> 2.01
+    holding = book((1, "1", "1.00"), (2, "2", "1.01"), (3, "-1", "1.10"), quantum="0.01")
+    assert (holding.cost, holding.realized) == (D("2.01"), D("0.09"))
+
+
+def test_value_is_at_the_mark_or_at_cost_without_one() -> None:
+    holding = book((1, "10", "100"))
+    assert holding.value(D(105)) == 1050
+    assert holding.value(None) == 1000
+
+
+def test_a_late_fill_takes_its_place_and_says_so() -> None:
+    late_first = Holding(D(1))
+    assert late_first.apply(fill_key(3, "sim", "c"), D(-10), D(130)) is False
+    assert late_first.apply(fill_key(1, "sim", "a"), D(10), D(100)) is True
+    assert late_first.apply(fill_key(2, "sim", "b"), D(30), D(120)) is True
+    assert state(late_first) == (30, 3450, 150, 115)
+    assert late_first.ts_ns == 3
+
+
+def test_counted_ids_of_one_moment_sort_by_their_number() -> None:
+    assert fill_key(5, "sim", "x-9") < fill_key(5, "sim", "x-10")
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations([(1, "10", "100"), (2, "-4", "130"), (3, "6", "90"), (4, "-15", "95")]))
+)
+def test_every_order_of_arrival_gives_the_same_holding(order: tuple[tuple[int, str, str], ...]) -> None:
+    # 10@100 -> sell 4@130: +120, 6@100 left -> +6@90: 12 for 1,140 = 95 each -> sell 15@95: 0, short 3@95
+    assert state(book(*order)) == (-3, -285, 120, 95)
+
+
+FILLS = st.lists(
+    st.tuples(st.integers(-50, 50).filter(bool), st.integers(1, 200_000)), min_size=1, max_size=30, unique=True
+)
+
+
+@given(FILLS, st.randoms(use_true_random=False))
+def test_any_fills_in_any_order_agree_with_exact_fractions(fills: list[tuple[int, int]], random: object) -> None:
+    numbered = [(i, str(qty), str(price)) for i, (qty, price) in enumerate(fills)]
+    shuffled = list(numbered)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    holding = book(*shuffled)
+    assert state(holding) == state(book(*numbered))
+    qty, average = 0, Fraction(0)
+    for change, price in fills:
+        if qty * change >= 0:
+            average = (qty * average + change * price) / (qty + change)
+        elif qty * (qty + change) < 0:
+            average = Fraction(price)
+        qty += change
+    assert holding.qty == qty
+    assert abs(Fraction(holding.cost) - qty * average) < 1
+    spent = sum(change * price for change, price in fills)
+    assert holding.realized == holding.cost - spent
