@@ -168,6 +168,18 @@ def test_an_order_entered_before_the_opening_waits_for_it() -> None:
     assert floor.filled == [("o", "10", "50100")]
 
 
+def test_a_limit_entered_before_the_opening_does_not_join_by_yesterdays_quote() -> None:
+    # given a close at 50,000 and an opening at 49,000: the buyer at 50,000 gets today's ask, not the own limit
+    floor = Floor(SAMSUNG, at=kst("2018-01-19 15:00:00"))
+    floor.quote("50000", "10", "50100", "10")
+    floor.at(kst("2018-01-22 08:40:00"))
+    floor.place("o", BUY, "10", "50000")
+    floor.at(kst("2018-01-22 09:00:00"))
+    floor.trade("49000", "500")
+    floor.quote("49000", "10", "49050", "10")
+    assert floor.filled == [("o", "10", "49050")]
+
+
 def test_in_the_closing_auction_displayed_prices_are_no_offers_but_prints_fill() -> None:
     floor = Floor(SAMSUNG, at=kst("2018-01-22 15:19:00"))
     floor.place("o", BUY, "10")
@@ -178,11 +190,19 @@ def test_in_the_closing_auction_displayed_prices_are_no_offers_but_prints_fill()
     assert floor.filled == [("o", "7", "50000")]
 
 
+def test_the_closing_print_belongs_to_the_closing_auction() -> None:
+    floor = Floor(SAMSUNG, at=kst("2018-01-22 15:29:00"))
+    floor.place("o", BUY, "10")
+    floor.at(kst("2018-01-22 15:30:00"))
+    floor.trade("50000", "700", ms=0)
+    assert floor.filled == [("o", "10", "50000")]
+
+
 def test_nothing_fills_after_the_close() -> None:
     floor = Floor(SAMSUNG, at=kst("2018-01-22 15:29:00"))
     floor.place("o", BUY, "10")
     floor.at(kst("2018-01-22 15:30:00"))
-    floor.trade("50000", "700")
+    floor.trade("50000", "700", ms=0.001)
     floor.row("50000", "99999")
     floor.quote("49950", "10", "50000", "10")
     assert floor.filled == []

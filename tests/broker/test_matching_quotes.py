@@ -221,7 +221,9 @@ def resting_buy(qty: str = "10", at: str = "99", displayed: str = "30") -> Floor
     return floor
 
 
-@pytest.mark.parametrize(("traded", "filled"), [("30", []), ("31", [("o", "1", "99")]), ("45", [("o", "10", "99")])])
+@pytest.mark.parametrize(
+    ("traded", "filled"), [("30", []), ("31", [("o", "1", "99")]), ("45", [("o", "10", "99")])]
+)
 def test_the_size_displayed_when_we_joined_goes_first(traded: str, filled: list[tuple[str, str, str]]) -> None:
     floor = resting_buy()
     floor.trade("99", traded, buyer_is_maker=True)

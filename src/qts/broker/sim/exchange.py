@@ -416,6 +416,8 @@ class SimExchange:
             return
         while self._outbox:
             self._publish(self._outbox.popleft())
+        if not self.due_ns:
+            self._set_due()
 
     def _set_due(self) -> None:
         due = min((order.cancel_ns or 0 for order in self._cancelling.values()), default=NEVER_NS)

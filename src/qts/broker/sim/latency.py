@@ -19,11 +19,6 @@ class Latency:
         self._least_ns = round(least_ms * NS_PER_MS)
         self._jitter_ns = round(jitter_ms * NS_PER_MS)
 
-    @property
-    def draws(self) -> bool:
-        """Whether :meth:`draw_ns` takes a number from the random stream."""
-        return self._jitter_ns > 0
-
     def draw_ns(self, rng: random.Random) -> int:
         if not self._jitter_ns:
             return self._least_ns

@@ -126,11 +126,16 @@ class Matcher:
                 self._fill(order, desk, qty, limit, tick.ts_ns)
 
     def _still_taking(self, order: SimOrder, limit: Decimal, desk: Desk, ts_ns: int) -> bool:
-        """An order that went live at a trade joins by the standing quote, or waits for the next one to take."""
+        """An order that went live at a trade joins by the standing quote, or waits for the next one to take.
+
+        A quote of an earlier day says nothing about today: the order waits for today's first.
+        """
         if order.taking:
             quote = self._last_values.quotes.get(order.symbol)
             if quote is not None and quote.bid is None and quote.ask is None:
                 quote = None
+            if quote is not None and desk.times.day(quote.ts_ns) != desk.times.day(ts_ns):
+                return True
             self._queue_up(order, limit, desk, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
         return order.taking
 

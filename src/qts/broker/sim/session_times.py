@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from qts.clock import NS_PER_S, from_ns, to_ns
+from qts.clock import NS_PER_S, NS_PER_US, from_ns, to_ns
 from qts.market.contracts import Calendar, Phase
 
 
 class SessionTimes:
-    """Looks a phase up once a second (phases change on whole seconds) and a date once a day."""
+    """Looks a phase up once a second and a date once a day.
+
+    Phases change on whole seconds; the changing moment itself may belong to either side, so it is always asked.
+    """
 
     __slots__ = ("_day", "_day_end", "_day_start", "_phase", "_second", "calendar")
 
@@ -21,9 +24,11 @@ class SessionTimes:
         self._day_start = self._day_end = 0
 
     def phase(self, ts_ns: int) -> Phase:
-        second = ts_ns // NS_PER_S
+        second, within = divmod(ts_ns, NS_PER_S)
+        if not within:
+            return self.calendar.phase(from_ns(ts_ns))
         if second != self._second:
-            self._phase = self.calendar.phase(from_ns(second * NS_PER_S))
+            self._phase = self.calendar.phase(from_ns(second * NS_PER_S + NS_PER_US))
             self._second = second
         return self._phase
 

@@ -1,0 +1,107 @@
+"""The depth book: best by price, bounded, and honest about what it does not know."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qts.broker.sim.book import Book
+from qts.market.contracts import BookUpdate
+
+D = Decimal
+
+
+def update(
+    ts: int, bids: dict[int, int] | None = None, asks: dict[int, int] | None = None, snapshot: bool = False
+) -> BookUpdate:
+    def levels(side: dict[int, int] | None) -> tuple[tuple[Decimal, Decimal], ...]:
+        return tuple((D(price), D(size)) for price, size in (side or {}).items())
+
+    return BookUpdate("X", ts, levels(bids), levels(asks), snapshot)
+
+
+def test_the_best_level_is_the_best_price_not_the_biggest() -> None:
+    book = Book(5)
+    book.apply(update(1, {98: 900, 99: 1}, {101: 900, 100: 1}, snapshot=True))
+    assert [int(price) for price, _ in book.offers(True)] == [100, 101]
+    assert [int(price) for price, _ in book.offers(False)] == [99, 98]
+
+
+def test_size_zero_removes_and_a_snapshot_replaces() -> None:
+    book = Book(5)
+    book.apply(update(1, {99: 1}, {100: 1, 101: 2}, snapshot=True))
+    book.apply(update(2, {}, {100: 0, 105: 0}))
+    assert list(book.offers(True)) == [(D(101), D(2))]
+    book.apply(update(3, {}, {200: 1}, snapshot=True))
+    assert list(book.offers(True)) == [(D(200), D(1))]
+    assert list(book.offers(False)) == []
+
+
+def test_an_older_update_is_dropped() -> None:
+    book = Book(5)
+    book.apply(update(2, {}, {100: 1}, snapshot=True))
+    book.apply(update(1, {}, {100: 9}))
+    assert list(book.offers(True)) == [(D(100), D(1))]
+
+
+def test_only_the_best_levels_are_kept_and_beyond_them_nothing_is_known() -> None:
+    book = Book(2)
+    book.apply(update(1, {97: 1, 98: 2, 99: 3}, {100: 1, 101: 2, 102: 3}, snapshot=True))
+    assert [int(price) for price, _ in book.offers(True)] == [100, 101]
+    assert [int(price) for price, _ in book.offers(False)] == [99, 98]
+    assert book.displayed(True, D(97)) is None
+    assert book.displayed(False, D(102)) is None
+    assert book.displayed(False, D(100)) == 1
+
+
+def test_an_absent_level_is_empty_only_in_a_book_that_began_with_a_snapshot() -> None:
+    whole, piece = Book(5), Book(5)
+    whole.apply(update(1, {99: 1, 97: 1}, {}, snapshot=True))
+    piece.apply(update(1, {99: 1, 97: 1}, {}))
+    assert whole.displayed(True, D(98)) == 0
+    assert piece.displayed(True, D(98)) is None
+    assert whole.displayed(False, D(100)) is None  # a side that was never shown
+
+
+def test_what_we_take_is_gone_until_told_anew() -> None:
+    book = Book(5)
+    book.apply(update(1, {}, {100: 5, 101: 2}, snapshot=True))
+    book.take(True, D(100), D(3))
+    book.take(True, D(101), D(2))
+    book.take(True, D(103), D(2))
+    assert list(book.offers(True)) == [(D(100), D(2))]
+    book.apply(update(2, {}, {101: 2}))
+    assert list(book.offers(True)) == [(D(100), D(2)), (D(101), D(2))]
+
+
+changes = st.lists(st.tuples(st.booleans(), st.integers(1, 30), st.integers(0, 5)), max_size=60)
+
+
+@given(changes, st.integers(1, 40))
+def test_the_book_agrees_with_a_plain_dictionary_as_far_as_it_reaches(
+    told: list[tuple[bool, int, int]], levels: int
+) -> None:
+    book = Book(levels)
+    model: dict[bool, dict[int, int]] = {True: {}, False: {}}
+    for ts, (is_bid, price, size) in enumerate(told):
+        book.apply(update(ts, {price: size} if is_bid else {}, {} if is_bid else {price: size}))
+        model[is_bid][price] = size
+        for side in (True, False):
+            kept = [(int(p), int(s)) for p, s in book.offers(not side)]
+            assert len(kept) <= levels
+            assert kept == sorted(kept, reverse=side)
+            assert all(model[side][p] == s > 0 for p, s in kept)
+            if levels == 40:
+                assert len(kept) == sum(1 for s in model[side].values() if s)
+
+
+@given(changes)
+def test_an_exported_book_goes_on_alike(told: list[tuple[bool, int, int]]) -> None:
+    book, copy = Book(3), Book(3)
+    for ts, (is_bid, price, size) in enumerate(told):
+        copy.import_state(book.export_state())
+        for each in (book, copy):
+            each.apply(update(ts, {price: size} if is_bid else {}, {} if is_bid else {price: size}))
+        assert book.export_state() == copy.export_state()
