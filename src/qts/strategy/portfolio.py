@@ -20,7 +20,7 @@ class Portfolio:
 
     Leaves after ``confirm_days`` closes in a row more than ``tolerance`` (a fraction) under the mean; in DEFENSIVE,
     where nothing new is bought, half as many are enough. Confidence is the share of the last ``pace_days`` closes
-    that stood above the mean of their day: 1.0 in a settled trend, about 0.5 in a market without one.
+    that stood above the mean of their day; half of them or fewer are no trend and nothing is said.
     """
 
     def __init__(
@@ -85,7 +85,9 @@ class Portfolio:
     def _step_in(self, ctx: Context, bar: Bar, is_above: bool) -> Iterable[Intent]:
         symbol, above = bar.symbol, self._above[bar.symbol]
         due = self._days_since_step[symbol] >= self._pace_days
-        if not (is_above and due and len(above) == self._pace_days and ctx.budget > 0):
+        # One close above the mean is no trend: it takes the greater part of the last ones.
+        settled = len(above) == self._pace_days and 2 * sum(above) > self._pace_days
+        if not (is_above and due and settled and ctx.budget > 0):
             return NOTHING
         self._days_since_step[symbol] = 0
         share = sum(above) / len(above)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 import random
 import sys
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -133,13 +133,28 @@ def _encode_all(values: Iterable[Any], module: str, depth: int) -> list[Any]:
     return [value if type(value) in _PLAIN else _encode(value, module, depth) for value in values]
 
 
-def _encode_dict(value: dict[Any, Any], module: str, depth: int) -> Any:
+def _flat(value: dict[Any, Any], module: str, depth: int) -> list[Any]:
     # Keys and values in turn: one flat list is cheaper than a list of pairs.
     flat = []
     for key, item in value.items():
         flat.append(key if type(key) in _PLAIN else _encode(key, module, depth))
         flat.append(item if type(item) in _PLAIN else _encode(item, module, depth))
-    return {"dict": flat}
+    return flat
+
+
+def _encode_defaultdict(value: defaultdict[Any, Any], module: str, depth: int) -> Any:
+    factory = value.default_factory
+    if factory is not None and factory not in _FACTORIES.values():
+        raise _UnsupportedError(f"defaultdict of {factory!r} (use one of {', '.join(_FACTORIES)})")
+    name = None if factory is None else factory.__name__
+    return {"defaultdict": [name, _flat(value, module, depth)]}
+
+
+def _encode_datetime(value: datetime, _module: str, _depth: int) -> Any:
+    # Only the offset of another zone would survive, not its rules: the next summer would be an hour off.
+    if value.tzinfo not in (None, UTC):
+        raise _UnsupportedError(f"datetime in {value.tzinfo} (keep times in UTC)")
+    return {"datetime": value.replace(fold=0).isoformat()}
 
 
 def _encode_set(tag: str) -> Callable[[Any, str, int], Any]:
@@ -149,16 +164,22 @@ def _encode_set(tag: str) -> Callable[[Any, str, int], Any]:
     return encode
 
 
+_FACTORIES: Final[dict[str, Callable[[], Any]]] = {
+    kind.__name__: kind for kind in (int, float, str, bool, list, dict, set, tuple, deque, Decimal)
+}
 _ENCODERS: Final[dict[type, Callable[[Any, str, int], Any]]] = {
     int: lambda value, _module, _depth: value if -_MAX_INT <= value < _MAX_INT else {"int": str(value)},
     Decimal: lambda value, _module, _depth: {"decimal": str(value)},
     list: _encode_all,
     tuple: lambda value, module, depth: {"tuple": _encode_all(value, module, depth)},
-    dict: _encode_dict,
+    dict: lambda value, module, depth: {"dict": _flat(value, module, depth)},
+    OrderedDict: lambda value, module, depth: {"ordered": _flat(value, module, depth)},
+    Counter: lambda value, module, depth: {"counter": _flat(value, module, depth)},
+    defaultdict: _encode_defaultdict,
     set: _encode_set("set"),
     frozenset: _encode_set("frozenset"),
     deque: lambda value, module, depth: {"deque": [value.maxlen, _encode_all(value, module, depth)]},
-    datetime: lambda value, _module, _depth: {"datetime": value.isoformat()},
+    datetime: _encode_datetime,
     date: lambda value, _module, _depth: {"date": value.isoformat()},
     timedelta: lambda value, _module, _depth: {"timedelta": [value.days, value.seconds, value.microseconds]},
     random.Random: lambda value, module, depth: {"random": _encode(value.getstate(), module, depth)},
@@ -182,6 +203,11 @@ def _decode(value: Any, module: str) -> Any:
 def _decode_dict(flat: list[Any], module: str) -> dict[Any, Any]:
     items = iter(_decode(flat, module))
     return dict(zip(items, items, strict=True))
+
+
+def _decode_defaultdict(body: list[Any], module: str) -> Any:
+    factory = None if body[0] is None else _FACTORIES[body[0]]
+    return defaultdict(factory, _decode_dict(body[1], module))
 
 
 def _decode_enum(body: list[str], module: str) -> Any:
@@ -225,6 +251,9 @@ _DECODERS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "decimal": lambda body, _: Decimal(body),
     "tuple": lambda body, module: tuple(_decode(body, module)),
     "dict": _decode_dict,
+    "ordered": lambda body, module: OrderedDict(_decode_dict(body, module)),
+    "counter": lambda body, module: Counter(_decode_dict(body, module)),
+    "defaultdict": _decode_defaultdict,
     "set": lambda body, module: set(_decode(body, module)),
     "frozenset": lambda body, module: frozenset(_decode(body, module)),
     "deque": lambda body, module: deque(_decode(body[1], module), maxlen=body[0]),

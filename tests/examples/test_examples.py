@@ -1,0 +1,100 @@
+"""Every example runs as a person would run it, and says what its first line promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from qts.market.contracts import Quote
+from qts.strategy.contracts import Side
+from qts.strategy.loading import load_strategy
+from qts.strategy.snapshot import restore, save
+from tests.strategy.scene import Scene
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STRATEGY = EXAMPLES / "my_first_strategy.py"
+
+
+def output_of(name: str) -> str:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, env=env, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_runs_and_opens_with_what_it_shows(path: Path) -> None:
+    output_of(path.name)
+    assert path.read_text(encoding="utf-8").startswith('"""')
+
+
+def test_the_dispatcher_alone_handles_the_fill_first() -> None:
+    said = output_of("dispatcher_alone.py")
+    assert "handled: FILL_CONFIRMED → PRICE_TICK → LOG_WRITE" in said
+    assert "P0_CRITICAL  accepted 1, handled 1, dropped 0" in said
+
+
+def test_the_governor_alone_confirms_for_two_hours_and_turns_defensive() -> None:
+    said = output_of("governor_alone.py").splitlines()
+    assert [line.split()[0] for line in said[:3]] == ["00:00", "01:00", "02:00"]
+    assert "confirmation_pending" in said[0]
+    assert "vix 37.3 > 30" in said[2]
+    assert said[3] == "now DEFENSIVE: entries refused,"
+
+
+def test_safety_alone_locks_and_is_released_by_a_person() -> None:
+    said = output_of("safety_alone.py").splitlines()
+    ends = [line.split("→")[1].split()[0] for line in said[:6]]
+    assert ends == ["WARNING", "FAIL", "FAIL", "LOCKDOWN", "LOCKDOWN", "NORMAL"]
+    assert said[6] == "entries allowed: True"
+
+
+def test_the_risk_gate_alone_sizes_approves_and_refuses() -> None:
+    said = output_of("risk_gate_alone.py")
+    # 20 % of the pool's 50,000,000 is 10,000,000: 65 shares at 152,000 with their fee, 66 are 10,032,000
+    assert "sized: 65 shares at 152000" in said
+    assert "as sized             approved as approval-1" in said
+    for reason in ("SYMBOL_WEIGHT_LIMIT", "OFF_TICK_GRID", "PRICE_STALE", "SAFETY_BLOCKS_ENTRIES"):
+        assert said.count(reason) == 1
+
+
+def test_a_strategy_by_hand_buys_the_rise_and_leaves_in_the_fall() -> None:
+    sides = [line.split(": ")[1].split(",")[0] for line in output_of("strategy_by_hand.py").splitlines()]
+    assert sides == ["BUY", "SELL"]
+
+
+class TestMyFirstStrategy:
+    def test_has_less_than_thirty_lines_of_code(self) -> None:
+        text = STRATEGY.read_text(encoding="utf-8").split('"""')[2]
+        assert len([line for line in text.splitlines() if line.strip()]) < 30
+
+    def test_buys_after_three_falls_and_sells_after_three_rises(self) -> None:
+        scene, strategy = Scene(), load_strategy(f"{STRATEGY}:ThreeInARow")
+        assert scene.quotes(strategy, [100, 99, 98]) == []
+        (bought,) = scene.quotes(strategy, [97])
+        assert (bought.side, bought.confidence) == (Side.BUY, 0.8)
+        scene.fill(strategy, "A", Side.BUY, 97)
+        assert scene.quotes(strategy, [98, 98, 99]) == [], "an unchanged price neither counts nor interrupts"
+        (sold,) = scene.quotes(strategy, [100])
+        assert sold.side is Side.SELL
+
+    def test_a_turn_starts_the_count_again(self) -> None:
+        scene, strategy = Scene(), load_strategy(f"{STRATEGY}:ThreeInARow")
+        assert scene.quotes(strategy, [100, 99, 98, 99, 98, 97]) == []
+        assert list(strategy.on_quote(scene, Quote("A", scene.ns + 1))) == []
+        assert len(scene.quotes(strategy, [96])) == 1
+
+    def test_its_memory_survives_a_checkpoint(self) -> None:
+        scene, strategy = Scene(), load_strategy(f"{STRATEGY}:ThreeInARow")
+        scene.quotes(strategy, [100, 99, 98])
+        twin = load_strategy(f"{STRATEGY}:ThreeInARow")
+        restore(twin, save(strategy))
+        assert len(scene.quotes(twin, [Decimal(97)])) == 1  # type: ignore[list-item]

@@ -1,0 +1,156 @@
+"""``--strategy FILE.py:Class``: what loads, and what a person is told when it does not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from qts.capital.contracts import Pool
+from qts.errors import ContractError, InputError
+from qts.strategy.contracts import Strategy
+from qts.strategy.loading import check_strategy, load_strategies, load_strategy
+from qts.strategy.portfolio import Portfolio
+from qts.strategy.scalp import Scalp
+from qts.strategy.swing import Swing
+from qts.strategy.two_ema import TwoEma
+
+GOOD = """
+from qts.capital.contracts import Pool
+
+class Mine:
+    name = "mine"
+    pool = Pool.SWING
+    symbols = ("005930",)
+
+    def on_start(self, ctx): ...
+    def on_quote(self, ctx, quote): return ()
+    def on_bar(self, ctx, bar): return ()
+    def on_fill(self, ctx, fill): ...
+"""
+
+
+def written(tmp_path: Path, text: str, name: str = "mine.py") -> str:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def told(tmp_path: Path, text: str, kind: type[InputError] = InputError) -> str:
+    """The message for a file with ``text`` that is asked for the class Mine."""
+    with pytest.raises(kind) as caught:
+        load_strategy(written(tmp_path, text) + ":Mine")
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_a_class_in_a_file_becomes_a_strategy(tmp_path: Path) -> None:
+    made = load_strategy(written(tmp_path, GOOD) + ":Mine")
+    assert isinstance(made, Strategy)
+    assert (made.name, made.pool, made.symbols) == ("mine", Pool.SWING, ("005930",))
+
+
+def test_a_strategy_may_import_its_neighbours(tmp_path: Path) -> None:
+    written(tmp_path, "SYMBOL = '000660'", "neighbour_of_mine.py")
+    before = list(sys.path)
+    made = load_strategy(
+        written(tmp_path, "from neighbour_of_mine import SYMBOL\n" + GOOD.replace('"005930"', "SYMBOL")) + ":Mine"
+    )
+    assert made.symbols == ("000660",)
+    assert sys.path == before
+
+
+def test_dataclasses_are_strategies_too(tmp_path: Path) -> None:
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n" + GOOD.replace(
+        "class Mine:", "@dataclass\nclass Mine:\n    window: int = 3"
+    )
+    assert isinstance(load_strategy(written(tmp_path, text) + ":Mine"), Strategy)
+
+
+@pytest.mark.parametrize("made", [TwoEma(), Scalp(), Swing(), Portfolio()])
+def test_the_shipped_ones_pass_the_same_check(made: Strategy) -> None:
+    assert check_strategy(made, "shipped") is made
+
+
+@pytest.mark.parametrize("spec", ["mine.py", "mine.py:", ":Mine", "", "mine.py:not a name"])
+def test_a_spec_of_another_form_is_explained(spec: str) -> None:
+    with pytest.raises(InputError, match=r"FILE\.py:Class"):
+        load_strategy(spec)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no strategy file .*nowhere\.py"):
+        load_strategy(f"{tmp_path}/nowhere.py:Mine")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in \.py"):
+        load_strategy(written(tmp_path, GOOD, "mine.txt") + ":Mine")
+
+
+def test_a_missing_class_is_told_with_what_there_is(tmp_path: Path) -> None:
+    assert "no class 'Mine'; its classes are Yours" in told(tmp_path, GOOD.replace("class Mine", "class Yours"))
+    assert "it defines no class" in told(tmp_path, "Mine = 3")
+
+
+def test_an_error_in_the_file_is_told_with_its_line(tmp_path: Path) -> None:
+    message = told(tmp_path, "x = 1\ny = x / 0\n")
+    assert "mine.py:2 raised ZeroDivisionError" in message
+    assert "mine.py:1 raised SyntaxError" in told(tmp_path, "def (:\n")
+    assert not [name for name in sys.modules if name.startswith("qts_strategy_mine") and str(tmp_path) in name]
+
+
+def test_a_constructor_that_wants_arguments_is_told_which(tmp_path: Path) -> None:
+    text = GOOD + "\n    def __init__(self, fast, *rest, slow, every=1, **more): ..."
+    assert "needs the arguments fast, slow" in told(tmp_path, text)
+
+
+def test_a_constructor_that_fails_is_told_with_its_line(tmp_path: Path) -> None:
+    text = GOOD + "\n    def __init__(self):\n        raise ValueError('no luck')"
+    message = told(tmp_path, text)
+    assert f"mine.py:{len(text.splitlines())}: ValueError: no luck" in message
+
+
+@pytest.mark.parametrize("method", ["on_start", "on_quote", "on_bar", "on_fill"])
+def test_each_missing_method_is_named(tmp_path: Path, method: str) -> None:
+    message = told(tmp_path, GOOD.replace(f"def {method}(", f"def x_{method}("), ContractError)
+    assert f"the method {method}(self, ctx" in message
+    assert message.count("is missing") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "says"),
+    [
+        ('name = "mine"', "", "name must be a non-empty text, got None"),
+        ('name = "mine"', 'name = " "', "name must be a non-empty text"),
+        ('name = "mine"', 'name = "a\\nb"', "name must be a non-empty text"),
+        ("pool = Pool.SWING", 'pool = "SWING"', "pool must be one of Pool.SCALP, Pool.SWING, Pool.PORTFOLIO"),
+        ("pool = Pool.SWING", "", "pool must be one of"),
+        ('symbols = ("005930",)', 'symbols = "005930"', "symbols must be a list or tuple"),
+        ('symbols = ("005930",)', "symbols = {1, 2}", "symbols must be a list or tuple"),
+        ('symbols = ("005930",)', "", "symbols must be a list or tuple"),
+        ('symbols = ("005930",)', "symbols = (5930,)", "symbols must be texts"),
+        ('symbols = ("005930",)', 'symbols = ("",)', "symbols must be texts"),
+        ("def on_bar(self, ctx, bar)", "def on_bar(self, bar)", "on_bar must accept on_bar(self, ctx, bar)"),
+        ("def on_bar(self, ctx, bar)", "async def on_bar(self, ctx, bar)", "must be a plain method, not async"),
+        ("def on_bar(self, ctx, bar): return ()", "on_bar = 3", "the method on_bar(self, ctx, bar) is missing"),
+    ],
+)
+def test_each_breach_of_the_contract_is_named(tmp_path: Path, line: str, instead: str, says: str) -> None:
+    assert line in GOOD
+    assert says in told(tmp_path, GOOD.replace(line, instead), ContractError)
+
+
+def test_all_breaches_are_told_at_once(tmp_path: Path) -> None:
+    message = told(tmp_path, "class Mine: ...", ContractError)
+    for word in ("name", "pool", "symbols", "on_start", "on_quote", "on_bar", "on_fill"):
+        assert word in message
+
+
+def test_two_strategies_need_two_names(tmp_path: Path) -> None:
+    spec = written(tmp_path, GOOD + GOOD.replace("class Mine", "class Other")) + ":"
+    assert [s.name for s in load_strategies([spec + "Mine"])] == ["mine"]
+    with pytest.raises(ContractError, match=r"named 'mine' \(Mine and Other\)"):
+        load_strategies([spec + "Mine", spec + "Other"])

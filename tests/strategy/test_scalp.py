@@ -1,0 +1,128 @@
+"""Scalp on series made by hand: a market that swings by 1 around 1,000, then a dip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qts.capital.contracts import Pool
+from qts.errors import ContractError
+from qts.market.contracts import Bar, Quote
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Side, Strategy
+from qts.strategy.scalp import Scalp
+from tests.strategy.scene import START, Scene
+
+QUIET = [1001, 999] * 20
+
+
+def scalp(**changes: Any) -> Scalp:
+    return Scalp(**{"samples": 10, "time_limit_s": 100, **changes})
+
+
+def warmed(**changes: Any) -> tuple[Scene, Scalp]:
+    scene, strategy = Scene(), scalp(**changes)
+    assert scene.quotes(strategy, QUIET) == []
+    return scene, strategy
+
+
+def holding(price: float = 1000, **changes: Any) -> tuple[Scene, Scalp]:
+    scene, strategy = warmed(**changes)
+    scene.fill(strategy, "A", Side.BUY, price)
+    return scene, strategy
+
+
+def test_keeps_the_contract_and_needs_no_arguments() -> None:
+    made = Scalp()
+    assert isinstance(made, Strategy)
+    assert (made.name, made.pool) == ("scalp", Pool.SCALP)
+
+
+def test_buys_an_unusual_dip_and_not_a_usual_one() -> None:
+    scene, strategy = warmed()
+    assert scene.quotes(strategy, [999]) == []
+    (said,) = scene.quotes(strategy, [994])
+    assert said.side is Side.BUY
+    assert said.confidence > 0.7
+
+
+def test_a_shallow_dip_is_too_weak_for_balanced_and_may_grow() -> None:
+    # 1.5 usual distances give 0.60, 2 give 0.70: the shallow one is told, the deeper one is told again, louder
+    scene, strategy = warmed()
+    shallow, deeper = scene.quotes(strategy, [998.2, 996])
+    assert 0.55 < shallow.confidence < 0.7 < deeper.confidence
+
+
+def test_the_same_dip_is_told_once_and_again_after_a_recovery() -> None:
+    scene, strategy = warmed()
+    assert len(scene.quotes(strategy, [994, 994, 994])) == 1
+    assert scene.quotes(strategy, [1000] * 20) == []
+    assert len(scene.quotes(strategy, [985])) == 1
+
+
+def test_says_nothing_while_warming_up() -> None:
+    assert Scene().quotes(scalp(), [*QUIET[:9], 900]) == []
+
+
+@pytest.mark.parametrize(("price", "word"), [(1008, "profit"), (1007.9, None), (995, "stop"), (995.1, None)])
+def test_takes_profit_at_eight_and_stops_at_five_per_mille(price: float, word: str | None) -> None:
+    scene, strategy = holding()
+    said = scene.quotes(strategy, [price])
+    assert [i.reason.split()[0] for i in said] == ([word] if word else [])
+    assert all(i.side is Side.SELL for i in said)
+
+
+def test_leaves_when_the_time_is_up() -> None:
+    scene, strategy = holding()
+    assert scene.quotes(strategy, [1000], step_s=99) == []
+    (said,) = scene.quotes(strategy, [1000], step_s=1)
+    assert said.reason.startswith("time limit")
+
+
+def test_in_defensive_the_time_is_a_quarter() -> None:
+    scene, strategy = holding()
+    scene.state = OperatingState.DEFENSIVE
+    assert scene.quotes(strategy, [1000], step_s=24) == []
+    assert len(scene.quotes(strategy, [1000], step_s=1)) == 1
+
+
+def test_a_holding_it_never_saw_bought_is_old() -> None:
+    scene, strategy = warmed()
+    scene.held["A"] = scene.budget
+    (said,) = scene.quotes(strategy, [1000])
+    assert said.reason.startswith("time limit")
+
+
+def test_a_partial_exit_keeps_the_clock_of_the_rest() -> None:
+    scene, strategy = holding()
+    scene.ns += 50 * 10**9
+    scene.fill(strategy, "A", Side.SELL, 1000, qty=4)
+    assert scene.quotes(strategy, [1000], step_s=49) == []
+    assert len(scene.quotes(strategy, [1000], step_s=1)) == 1
+    scene.fill(strategy, "A", Side.SELL, 1000, qty=6)
+    assert scene.quotes(strategy, [1000], step_s=100) == []
+
+
+def test_waits_for_its_working_order() -> None:
+    scene, strategy = holding()
+    scene.orders.add("A")
+    assert scene.quotes(strategy, [900]) == []
+
+
+def test_between_samples_and_without_a_price_it_says_nothing() -> None:
+    scene, strategy = holding()
+    assert scene.quotes(strategy, [900], step_s=0.5) == []
+    assert list(strategy.on_quote(scene, Quote("A", scene.ns + 10**10))) == []
+
+
+def test_bars_are_not_its_business() -> None:
+    one = Scene().budget
+    assert list(scalp().on_bar(Scene(), Bar("A", START, one, one, one, one, one))) == []
+    scalp().on_start(Scene())
+
+
+@pytest.mark.parametrize("bad", [{"samples": 1}, {"entry_deviation": 0}, {"take_profit": 0}, {"stop_loss": 1}])
+def test_senseless_parameters_are_refused_by_name(bad: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match=next(iter(bad))):
+        Scalp(**bad)
