@@ -112,6 +112,12 @@ class Book:
         """What a buyer (the asks) or a seller (the bids) can take, best first."""
         return (self.asks if is_buy else self.bids).levels()
 
+    def best(self, is_buy: bool) -> Decimal | None:
+        """The best of :meth:`offers`; None when the side is empty."""
+        if is_buy:
+            return self.asks.prices[0] if self.asks.prices else None
+        return self.bids.prices[-1] if self.bids.prices else None
+
     def displayed(self, is_buy: bool, price: Decimal) -> Decimal | None:
         """Size shown at ``price`` on an order's own side (what a resting order queues behind)."""
         size = (self.bids if is_buy else self.asks).size_at(price)

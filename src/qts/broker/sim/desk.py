@@ -157,6 +157,13 @@ class Desk:
         book = self.book
         return book if book is not None and ts_ns - book.ts_ns <= max_age_ms * NS_PER_MS else None
 
+    def touch(self, is_buy: bool, quote: Quote | None, book: Book | None) -> Decimal | None:
+        """The best price shown to a buyer (or a seller); None when nothing is shown."""
+        if quote is None:
+            return None if book is None else book.best(is_buy)
+        price = quote.ask if is_buy else quote.bid
+        return price if price is not None and price > 0 else None
+
     def offers(self, is_buy: bool, quote: Quote | None, book: Book | None) -> Iterator[Level]:
         """What can be taken now, best first: the quote's touch, then deeper levels of a book that is fresh.
 
@@ -166,9 +173,10 @@ class Desk:
             if book is not None:
                 yield from book.offers(is_buy)
             return
-        price, size = (quote.ask, quote.ask_size) if is_buy else (quote.bid, quote.bid_size)
-        if price is None or price <= 0:
+        price = self.touch(is_buy, quote, book)
+        if price is None:
             return
+        size = quote.ask_size if is_buy else quote.bid_size
         yield price, (self.instrument.lot if size is None else size) - self.taken[is_buy]
         if book is not None:
             for level in book.offers(is_buy):

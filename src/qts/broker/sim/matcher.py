@@ -74,22 +74,21 @@ class Matcher:
         for order in tuple(desk.orders):
             if not self._is_live(order, desk, ts_ns):
                 continue
+            limit = order.limit
+            touch = desk.touch(order.is_buy, quote, book)
+            if touch is None or not matching.allows(order.is_buy, limit, touch):
+                if limit is not None:
+                    self._queue_up(order, limit, desk, quote, book)
+                continue
             offers = desk.offers(order.is_buy, quote, book)
-            executions = matching.take(order.is_buy, order.limit, order.remaining, offers, order.lot)
-            for price, qty in executions:
+            for price, qty in matching.take(order.is_buy, limit, order.remaining, offers, order.lot):
                 desk.took(order.is_buy, price, qty, quote)
-                limit = order.limit
                 self._fill(order, desk, qty, price if order.taking or limit is None else limit, ts_ns)
-            if order.remaining and order.limit is not None:
-                self._queue_up(order, order.limit, desk, quote, book)
 
     def _queue_up(
         self, order: SimOrder, limit: Decimal, desk: Desk, quote: Quote | None, book: Book | None
     ) -> None:
         """A limit that no displayed price allows rests, or looks at its queue again."""
-        touch = next((price for price, _ in desk.offers(order.is_buy, quote, book)), None)
-        if touch is not None and matching.allows(order.is_buy, limit, touch):
-            return
         order.taking = False
         order.ahead = matching.shorter_queue(order.ahead, desk.displayed(order.is_buy, limit, quote, book))
 
@@ -136,7 +135,10 @@ class Matcher:
                 quote = None
             if quote is not None and desk.times.day(quote.ts_ns) != desk.times.day(ts_ns):
                 return True
-            self._queue_up(order, limit, desk, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
+            book = desk.fresh_book(ts_ns, self._book_max_age_ms)
+            touch = desk.touch(order.is_buy, quote, book)
+            if touch is None or not matching.allows(order.is_buy, limit, touch):
+                self._queue_up(order, limit, desk, quote, book)
         return order.taking
 
     def _match_snapshot(self, desk: Desk, row: Quote, phase: Phase) -> None:
