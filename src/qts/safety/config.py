@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -28,11 +27,9 @@ class SafetyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         msgspec.Meta(ge=0.5, le=60, description="minutes within which that many failures lock down (spec 02: 5)"),
     ] = 5.0
     exposure_fail_safe_factor: Annotated[
-        Decimal,
-        msgspec.Meta(
-            gt=1, le=2, description="times the exposure limit; above it exposure is a fail-safe (spec 02: 1.2)"
-        ),
-    ] = Decimal("1.2")
+        float,
+        msgspec.Meta(gt=1, le=2, description="times the exposure limit; above it is a fail-safe (spec 02: 1.2)"),
+    ] = 1.2
     cycle_jump_factor: Annotated[
         float, msgspec.Meta(ge=1.5, le=100, description="times the expected cycle time that is AN040 (spec 02: 3)")
     ] = 3.0

@@ -10,23 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Annotated, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from qts.safety.config import SafetyConfig
 
-Fraction = Annotated[Decimal, msgspec.Meta(gt=0, le=1)]
 Finding: TypeAlias = tuple[str, str]
 
 
 class GuardLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits as fractions of equity, after the operating state's multiplier; defaults are those of spec 02."""
 
-    exposure: Fraction = Decimal("0.95")
-    symbol_weight: Fraction = Decimal("0.15")
-    daily_loss_warning: Fraction = Decimal("0.03")
-    daily_loss: Fraction = Decimal("0.05")
+    exposure: Decimal = Decimal("0.95")
+    symbol_weight: Decimal = Decimal("0.15")
+    daily_loss_warning: Decimal = Decimal("0.03")
+    daily_loss: Decimal = Decimal("0.05")
 
 
 class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +85,9 @@ def exposure_high(health: AccountHealth, limits: GuardLimits, config: SafetyConf
     if equity is None or exposure is None or equity <= 0:
         return
     limit = equity * limits.exposure
-    if exposure > limit * config.exposure_fail_safe_factor:
-        yield "FS051", f"exposure {exposure} > {config.exposure_fail_safe_factor} × limit {limit}"
+    factor = Decimal(repr(config.exposure_fail_safe_factor))  # the 1.2 that was written, not its binary neighbour
+    if exposure > limit * factor:
+        yield "FS051", f"exposure {exposure} > {factor} × limit {limit}"
     elif exposure > limit:
         yield "GR001", f"exposure {exposure} > limit {limit}"
 

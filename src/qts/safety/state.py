@@ -178,7 +178,7 @@ class SafetyStateManager:
         verdict, missing = _judge(checks() if callable(checks) else checks)
         actor = (operator_id or "").strip() or "rule"
         return self._answer(
-            _recovery_cause(self._state, named, verdict),
+            _recovery_cause(named, verdict),
             "",
             _recovery_reason(self._state, named, operator_approved, missing, reason),
             actor=actor,
@@ -410,7 +410,7 @@ def _judge(checks: Checks | None) -> tuple[bool | None, str]:
     return not failing, f"failing or unknown: {', '.join(failing)}" if failing else ""
 
 
-def _recovery_cause(state: SafetyState, named: bool, verdict: bool | None) -> SafetyCause:
+def _recovery_cause(named: bool, verdict: bool | None) -> SafetyCause:
     if verdict is False:
         return SafetyCause.RECOVERY_UNFIT
     if named:

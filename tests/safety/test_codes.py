@@ -1,0 +1,76 @@
+"""The code catalogue: complete, and each code leads where the specification says."""
+
+from __future__ import annotations
+
+import pytest
+
+from qts.errors import ContractError
+from qts.safety.codes import CATALOGUE, catalogue_rows, lookup
+from qts.safety.contracts import CodeKind, SafetyState
+
+SPECIFIED = """
+    FS001 FS010 FS020 FS030 FS040 FS041 FS042 FS050 FS060 FS070
+    FS080 FS081 FS082 FS083 FS084 FS085 FS090 FS091 FS092 FS093 FS094 FS095 FS096 FS097 FS098
+    FS100 FS101 FS102 FS103 FS104 FS105
+    GR001 GR010 GR020 GR030 GR040 GR050 GR051 GR052 GR053 GR054 GR055
+    GR060 GR061 GR062 GR063 GR064 GR070 GR071 GR072 GR073 GR074 GR080 GR081 GR082 GR090
+    AN001 AN010 AN020 AN030 AN040 AN050
+""".split()  # noqa: SIM905 - reads like the specification
+OURS = [
+    "FS051",
+    "FS052",
+]  # exposure above 1.2 × its limit, loss of the day beyond its limit: fail-safes without a number
+
+
+def test_the_catalogue_holds_every_code_of_the_specification_and_only_two_more() -> None:
+    assert sorted(CATALOGUE) == sorted(SPECIFIED + OURS)
+
+
+@pytest.mark.parametrize("code", SPECIFIED + OURS)
+def test_every_entry_says_everything(code: str) -> None:
+    entry = CATALOGUE[code]
+    assert entry.code == code
+    assert entry.known
+    assert all((entry.meaning, entry.action, entry.clears, entry.recovery))
+
+
+def test_the_targets_follow_the_prefix_but_for_the_named_exceptions() -> None:
+    exceptions = {
+        "FS040": SafetyState.WARNING,  # the first two only warn
+        "FS042": SafetyState.WARNING,
+        "FS102": SafetyState.WARNING,
+        "FS103": SafetyState.WARNING,
+        "FS105": SafetyState.WARNING,
+        "FS080": SafetyState.LOCKDOWN,
+        "FS104": SafetyState.LOCKDOWN,
+    }
+    for code, entry in CATALOGUE.items():
+        by_prefix = SafetyState.FAIL if code.startswith("FS") else SafetyState.WARNING
+        assert entry.target is exceptions.get(code, by_prefix), code
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "target"),
+    [
+        ("FS999", CodeKind.FAIL_SAFE, SafetyState.FAIL),
+        ("GR999", CodeKind.GUARDRAIL, SafetyState.WARNING),
+        ("AN999", CodeKind.ANOMALY, SafetyState.WARNING),
+        ("gr7", CodeKind.GUARDRAIL, SafetyState.WARNING),
+        ("WHAT", CodeKind.FAIL_SAFE, SafetyState.FAIL),  # an unreadable prefix is not a harmless one
+    ],
+)
+def test_an_unlisted_code_is_judged_by_its_prefix(code: str, kind: CodeKind, target: SafetyState) -> None:
+    entry = lookup(code)
+    assert (entry.code, entry.kind, entry.target, entry.known) == (code, kind, target, False)
+
+
+@pytest.mark.parametrize("code", ["", "   ", None, 7, "F" * 65])
+def test_what_is_no_code_at_all_is_an_error_that_shows_it(code: object) -> None:
+    with pytest.raises(ContractError, match="a safety code is a text"):
+        lookup(code)  # type: ignore[arg-type]
+
+
+def test_the_reference_rows_have_one_line_per_code() -> None:
+    rows = catalogue_rows()
+    assert [row[0] for row in rows] == list(CATALOGUE)
+    assert all(len(row) == 7 and all(row) for row in rows)

@@ -1,0 +1,138 @@
+"""The account guards at both sides of each threshold (spec 02), worked by hand on 100,000,000 won."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from qts.safety import guards
+from qts.safety.codes import CATALOGUE
+from qts.safety.guards import AccountHealth, GuardLimits, account_guards
+
+EQUITY = Decimal(100_000_000)
+
+
+def health(**changes: Any) -> AccountHealth:
+    return AccountHealth(**{"equity": EQUITY, "day_open_equity": EQUITY, "exposure": Decimal(0), **changes})
+
+
+def codes(found: AccountHealth, **limits: Decimal) -> list[str]:
+    return [code for code, _ in account_guards(found, GuardLimits(**limits))]
+
+
+def test_a_healthy_account_raises_nothing() -> None:
+    assert account_guards(health()) == ()
+
+
+@pytest.mark.parametrize(
+    ("exposure", "expected"),
+    [
+        (95_000_000, []),  # exactly 95 %
+        (95_000_001, ["GR001"]),
+        (114_000_000, ["GR001"]),  # exactly 1.2 × 95,000,000
+        (114_000_001, ["FS051"]),  # a fail-safe instead of the guardrail
+    ],
+)
+def test_exposure(exposure: int, expected: list[str]) -> None:
+    assert codes(health(exposure=Decimal(exposure))) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(15_000_000, []), (15_000_001, ["GR010"]), (-15_000_001, ["GR010"])]
+)
+def test_symbol_weight(value: int, expected: list[str]) -> None:
+    held = (("005930", Decimal(value)), ("000660", Decimal(1)))
+    assert codes(health(symbol_values=held)) == expected
+
+
+@pytest.mark.parametrize(
+    ("equity", "expected"),
+    [
+        (97_000_001, []),  # −2.999999 %
+        (97_000_000, ["GR020"]),  # −3 %
+        (95_000_000, ["GR020"]),  # exactly 5 %: not beyond
+        (94_999_999, ["FS052"]),
+        (103_000_000, []),
+    ],
+)
+def test_daily_loss_against_the_opening_equity(equity: int, expected: list[str]) -> None:
+    assert codes(health(equity=Decimal(equity))) == expected
+
+
+@pytest.mark.parametrize(
+    ("equity", "expected"), [(1, ["FS052"]), (0, ["FS050", "FS052"]), (-1, ["FS050", "FS052"])]
+)
+def test_equity_at_or_below_zero_is_a_fail_safe(equity: int, expected: list[str]) -> None:
+    assert codes(health(equity=Decimal(equity))) == expected
+
+
+def test_with_no_equity_exposure_and_weight_are_not_computed() -> None:
+    gone = health(
+        equity=Decimal(0), exposure=Decimal(5), symbol_values=(("A", Decimal(5)),), day_open_equity=Decimal(0)
+    )
+    assert codes(gone) == ["FS050"]
+
+
+@pytest.mark.parametrize("field", ["equity", "day_open_equity", "exposure"])
+@pytest.mark.parametrize(
+    ("value", "code"), [(None, "FS030"), (Decimal("NaN"), "FS020"), (Decimal("Infinity"), "FS020")]
+)
+def test_unknown_and_unusable_amounts_are_fail_safes(field: str, value: Decimal | None, code: str) -> None:
+    found = account_guards(health(**{field: value}))
+    assert [c for c, _ in found] == [code]
+    assert field in found[0][1]
+
+
+@pytest.mark.parametrize(("value", "code"), [(None, "FS030"), (Decimal("NaN"), "FS020")])
+def test_an_unknown_symbol_value_is_named(value: Decimal | None, code: str) -> None:
+    assert account_guards(health(symbol_values=(("005930", value),)))[0][0] == code
+
+
+def test_the_limits_in_force_are_the_callers() -> None:
+    """DEFENSIVE halves the loss limits: from 1.5 % it warns, beyond 2.5 % it fails."""
+    half = {"daily_loss": Decimal("0.025"), "daily_loss_warning": Decimal("0.015")}
+    assert codes(health(equity=Decimal(98_500_000)), **half) == ["GR020"]
+    assert codes(health(equity=Decimal(97_499_999)), **half) == ["FS052"]
+
+
+def test_positions_signals_and_mode() -> None:
+    found = account_guards(
+        health(
+            position_differences=(("005930", Decimal(10), Decimal(9)), ("000660", Decimal(5), Decimal(5))),
+            sells_without_position=("035420",),
+            conflicting_symbols=("005380",),
+            critical_only=True,
+        )
+    )
+    assert [code for code, _ in found] == ["FS070", "GR030", "GR040", "GR090"]
+    assert "ledger 10, broker 9" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("took", "expected"),
+    [
+        (None, []),
+        (29.9, []),
+        (30.0, ["AN040"]),  # 3 × 10 ms
+        (50.0, ["AN040"]),  # at the limit
+        (50.1, ["FS060"]),
+        (float("nan"), ["FS020"]),
+        (float("inf"), ["FS060"]),
+    ],
+)
+def test_cycle_time(took: float | None, expected: list[str]) -> None:
+    assert codes(health(cycle_ms=took, expected_cycle_ms=10.0, cycle_limit_ms=50.0)) == expected
+
+
+def test_a_cycle_time_without_limits_says_nothing() -> None:
+    assert codes(health(cycle_ms=1e9)) == []
+
+
+def test_every_code_a_guard_can_give_is_in_the_catalogue() -> None:
+    named = set(re.findall(r'yield "([A-Z]{2}\d{3})"', inspect.getsource(guards)))
+    assert len(named) == 14
+    assert named <= set(CATALOGUE)
