@@ -26,7 +26,7 @@ from qts.market.contracts import Quote, Tick, TickRule
 from qts.market.krx import Session
 from qts.market.sample import DayBar
 
-GENERATOR_VERSION: Final = 1
+GENERATOR_VERSION: Final = 2
 """Part of every source id: raise it when the same seed would give other values."""
 MIN_EVENTS: Final = 16
 _MAX_LEVELS: Final = 20_000
@@ -221,8 +221,8 @@ class _Day:
             self._ts,
             bid_price,
             ask_price,
-            None if bid_price is None else Decimal(floor_ + int(mean * 8 * random_())),
-            None if ask_price is None else Decimal(floor_ + int(mean * 8 * random_())),
+            None if bid_price is None else Decimal(floor_ + int(mean * _displayed(random_()))),
+            None if ask_price is None else Decimal(floor_ + int(mean * _displayed(random_()))),
             self._last,
         )
 
@@ -290,13 +290,23 @@ def _sizes(volume: int, trades: int, rng: random.Random) -> list[int]:
     """Whole positive sizes of all trades in order, summing to ``volume``: big auctions, a U over the day."""
     if trades == 1:
         return [volume]
-    weights = [int(1_000 * _busyness(index / trades) / (0.05 + rng.random())) for index in range(trades)]
+    weights = [_weight(_busyness(index / trades), rng.random()) for index in range(trades)]
     total = sum(weights)
     weights[0], weights[-1] = total * _OPEN_AUCTION_PCT // 100, total * _CLOSE_AUCTION_PCT // 100
     total, spread = sum(weights), volume - trades
     sizes = [1 + spread * weight // total for weight in weights]
     sizes[-1] += volume - sum(sizes)
     return sizes
+
+
+def _weight(busyness: float, chance: float) -> int:
+    """Trade sizes are skewed as in real tapes: the median is a small part of the mean."""
+    return int(1_000 * busyness / (0.0005 + chance * chance))
+
+
+def _displayed(chance: float) -> float:
+    """What stands at a price beyond the next trade, in mean trade sizes: mostly little, seldom much."""
+    return 8.0 * chance**6
 
 
 def _busyness(place: float) -> float:

@@ -7,17 +7,19 @@ between our ledger and the exchange's own book (invariant 25).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from qts.broker.contracts import Broker
+from qts.capital.contracts import Transfer
 from qts.clock import NS_PER_S
 from qts.db.contracts import Store
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.audit import Claims, audit
+from qts.ledger.contracts import LedgerRow
 from qts.money import ZERO
 from qts.risk.contracts import OrderRequest
 from qts.runtime.invariants import Invariants
@@ -25,6 +27,14 @@ from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
+
+
+class Stored(NamedTuple):
+    """The stored rows as they were read last; read again when the book was written since."""
+
+    ledger: Sequence[LedgerRow]
+    orders: Sequence[Order]
+    transfers: Sequence[Transfer]
 
 
 class Auditor:
@@ -47,6 +57,8 @@ class Auditor:
         self._targets = targets
         self._initial = {row.pool: row.cash for row in parts.account.pool_rows()}
         self._tally: dict[str, Decimal] = {}
+        self._read_at = -1
+        self._stored = Stored((), (), ())
 
     # -- after one event ---------------------------------------------------------------------------------------
 
@@ -101,12 +113,18 @@ class Auditor:
         p = self._p
         await p.record.write_now(())  # what waits belongs to this moment
         theirs = dict(await self._broker.positions())
-        ledger, orders = await self._store.ledger(), await self._store.orders()
+        if self._read_at != p.record.rows_of_the_book:
+            self._read_at = p.record.rows_of_the_book
+            self._stored = Stored(
+                await self._store.ledger(), await self._store.orders(), await self._store.transfers()
+            )
+            await self._approvals(now_ns)
+        ledger, orders, transfers = self._stored
         result = audit(
             initial=self._initial,
             quantum=p.account.quantum,
             ledger=ledger,
-            transfers=await self._store.transfers(),
+            transfers=transfers,
             orders=orders,
             claims=self._claims(theirs),
             mark=p.last.mark,
@@ -116,9 +134,6 @@ class Auditor:
                 broken = [finding for finding in result.findings if finding.invariant == number]
                 detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
                 self._inv.check(number, not broken, now_ns, detail, count)
-        approvals = {row.approval_id: row.client_order_id for row in await self._store.decisions()}
-        wrong = [o.client_order_id for o in orders if approvals.get(o.approval_id) != o.client_order_id]
-        self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)
         await self._terminal(now_ns)
         self._conservation(theirs, now_ns)
         self._priority(now_ns)
@@ -128,6 +143,13 @@ class Auditor:
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._tally = {symbol: Decimal(qty) for symbol, qty in saved["tally"].items()}
+
+    async def _approvals(self, now_ns: int) -> None:
+        """7: every order names its own approval."""
+        approvals = {row.approval_id: row.client_order_id for row in await self._store.decisions()}
+        orders = self._stored.orders
+        wrong = [o.client_order_id for o in orders if approvals.get(o.approval_id) != o.client_order_id]
+        self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)
 
     def _reduces(self, request: OrderRequest) -> bool:
         held = self._p.account.holding(request.strategy, request.symbol)

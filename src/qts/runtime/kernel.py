@@ -194,6 +194,8 @@ class Kernel:
         self.rows += 1
         if not self.rows % self._checkpoint_rows:
             self._checkpoint_due = self._attention = True
+        if ts_ns >= self.exchange.due_ns:
+            self.exchange.on_time(ts_ns)
         last, kind = self.parts.last, value.__class__
         last.feed_ts_ns = ts_ns
         if kind is Quote:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from qts.capital.contracts import Transfer
 from qts.db.contracts import Record, Store
+from qts.execution.contracts import Order
+from qts.ledger.contracts import LedgerRow
 
+_BOOK = (LedgerRow, Order, Transfer)
 _MAX_PENDING = 1_000
 
 
@@ -21,7 +25,8 @@ class RunRecord:
         self._store = store
         self._pending: list[Record] = []
         self._make_checkpoint: Callable[[], bytes] | None = None
-        self.commits = 0
+        self.rows_of_the_book = 0
+        """Fills, orders and transfers written so far: changes when the book did."""
 
     def connect(self, make_checkpoint: Callable[[], bytes]) -> None:
         self._make_checkpoint = make_checkpoint
@@ -48,4 +53,4 @@ class RunRecord:
         batch = [*self._pending, *records]
         self._pending.clear()
         await self._store.commit(batch, checkpoint)
-        self.commits += 1
+        self.rows_of_the_book += sum(1 for row in batch if isinstance(row, _BOOK))
