@@ -23,7 +23,9 @@ def add_parser(commands: Any) -> None:
     show = verbs.add_parser("show", help="every setting: value, where it comes from, meaning, what is allowed")
     _common(show)
     show.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    show.add_argument("filter", nargs="?", default="", metavar="PART", help="only settings that contain PART")
+    show.add_argument(
+        "filter", nargs="?", default="", metavar="PREFIX", help="only settings that begin with PREFIX"
+    )
     show.set_defaults(func=_show)
 
 
@@ -47,7 +49,7 @@ def _check(args: argparse.Namespace) -> int:
     if isinstance(found, LoadedConfig):
         where = str(found.directory) if found.directory is not None else "no files, built-in defaults"
         files = ", ".join(f"{name}.yaml" for name in found.documents)
-        print(f"configuration is valid: {where}{f' ({files})' if files else ''}")
+        print(f"configuration is valid: {where}" + (f" ({files})" if files else ""))
         print(f"hash {found.hash}")
         return 0
     for problem in found:
@@ -62,7 +64,7 @@ def _show(args: argparse.Namespace) -> int:
     from qts.config.loader import load_config
 
     loaded = load_config(args.config, _overrides(args.set), os.environ)
-    rows = [row for row in loaded.as_rows() if args.filter in row.path]
+    rows = [row for row in loaded.as_rows() if row.path.startswith(args.filter)]
     if args.json:
         _print_json(loaded.hash, rows)
     else:
@@ -92,9 +94,8 @@ def _print_table(config_hash: str, rows: Any) -> None:
         table.add_row(*(Text(cell) for cell in cells))
     if rows:
         console.print(table)
-    console.print(
-        f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}", highlight=False
-    )
+    foot = f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}"
+    console.print(foot, highlight=False)
 
 
 def _overrides(pairs: list[str]) -> dict[str, str]:

@@ -32,6 +32,8 @@ def print_summary(console: Console, result: SessionResult) -> None:
     console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
     for name, value in values["settings_of_the_command"].items():
         console.print(f"[dim]set by this command: {name} = {value}[/dim]", highlight=False)
+    for note in values["notes"]:
+        console.print(f"[dim]note: {note}[/dim]", highlight=False)
     console.print(f"[dim]state of the run: {result.directory}[/dim]", highlight=False)
     if values["report"]:
         console.print(f"report: {values['report']}", highlight=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -109,12 +110,14 @@ class Kernel:
         self.orders_sent = 0
         self.forced_exits = 0
         self.refusals: dict[str, int] = {}
+        self.stand_in_bases: list[str] = []
         self.invariants = Invariants(self._on_breach)
         self._ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else _real_time_moves_itself
         self._codes_told = self._evaluations = self._metrics_fed = 0
         self._write_log = log
         self._inline = inline
+        self.first_day: date = clock.now().date()
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
         self._attention = self._checkpoint_due = self._audit_due = False
@@ -309,8 +312,17 @@ class Kernel:
         self._publish(event_type_of(news), news, self.exchange.name)
 
     def _on_intent(self, strategy: Strategy, intent: Intent) -> None:
+        if intent.symbol not in self.parts.base_prices:
+            self._stand_in_base(intent.symbol)
         signal = self._signal(strategy.name, intent, forced=False)
         self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
+
+    def _stand_in_base(self, symbol: str) -> None:
+        """A recording that begins mid-market has no previous close: its first price stands in, and is reported."""
+        price = self.parts.last.last_trade(symbol) or self.parts.last.mark(symbol)
+        if price is not None:
+            self.parts.base_prices[symbol] = price
+            self.stand_in_bases.append(symbol)
 
     def _forced_signal(self, strategy: str, intent: Intent) -> Signal:
         self.forced_exits += 1
@@ -462,11 +474,13 @@ class Kernel:
     def export_counts(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
+            "first_day": self.first_day.isoformat(),
             "fills": self.fills,
             "orders": self.orders_sent,
             "forced_exits": self.forced_exits,
             "duplicates": self.desk.duplicates,
             "refusals": self.refusals,
+            "stand_in_bases": self.stand_in_bases,
             "ids": {kind: ids.last for kind, ids in self._ids.items() if kind != "e"},
             "guard_ns": self._next_guard_ns,
             "sample_ns": self._next_sample_ns,
@@ -476,10 +490,12 @@ class Kernel:
         }
 
     def import_counts(self, saved: dict[str, Any]) -> None:
+        self.first_day = date.fromisoformat(saved["first_day"])
         self.rows, self.fills = saved["rows"], saved["fills"]
         self.orders_sent, self.forced_exits = saved["orders"], saved["forced_exits"]
         self.desk.duplicates = saved["duplicates"]
         self.refusals = dict(saved["refusals"])
+        self.stand_in_bases = list(saved["stand_in_bases"])
         for kind, last in saved["ids"].items():
             self._ids[kind].continue_after(last)
         self._next_guard_ns, self._next_sample_ns = saved["guard_ns"], saved["sample_ns"]

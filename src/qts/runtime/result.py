@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 SHORT = {priority: f"P{priority.value}" for priority in EventPriority}
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """Market rules that say when they had to be stretched."""
+
+    def notes(self, day: date) -> list[str]: ...
 
 
 class SessionResult:
@@ -128,6 +136,7 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
         "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
         "refusals": dict(sorted(kernel.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
+        "notes": notes_of(kernel),
         "risk_limits": dict(parts.gate.values()),
         "max_price_age_s": parts.feed.max_age_ns / NS_PER_S,
         "invariants": kernel.invariants.summary(),
@@ -141,3 +150,16 @@ def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[st
     """Accept to handler start in microseconds of real time."""
     seen = dispatcher.latency(priority).start
     return {"p50": seen.p50_us, "p99": seen.p99_us, "p999": seen.p999_us, "max": seen.max_us}
+
+
+def notes_of(kernel: Kernel) -> list[str]:
+    """What a reader must know to judge the result: stand-ins and rules taken beyond their first dated row."""
+    parts, notes = kernel.parts, []
+    if kernel.stand_in_bases:
+        count = len(kernel.stand_in_bases)
+        notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
+    instrument = next(iter(parts.feed.instruments.values()))
+    for source in (instrument.calendar, instrument.ticks, instrument.costs):
+        if isinstance(source, HasNotes):
+            notes += source.notes(kernel.first_day)
+    return sorted(set(notes))
