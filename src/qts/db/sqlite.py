@@ -42,7 +42,8 @@ from qts.execution.contracts import Order
 
 Durability = Literal["FULL", "NORMAL"]
 
-_BUSY_S: Final = 5.0
+BUSY_S: Final = 1.0
+"""How long to wait for another writer; there should be none, the data directory is locked."""
 _WAL_PAGES: Final = 4_000
 """Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
 
@@ -110,7 +111,10 @@ class SqliteStore:
     # -- writing -----------------------------------------------------------------------------------------------
 
     async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
-        """Write all of it in one transaction, and nothing of it when anything is refused."""
+        """Write all of it in one transaction, and nothing of it when anything is refused.
+
+        A transfer stands before the rows of its two pools: the row of its source says whether it was covered.
+        """
         await self._do(self._commit, records, checkpoint)
 
     async def checkpoint(self) -> bytes | None:
@@ -174,7 +178,7 @@ class SqliteStore:
     def _open(self, durability: Durability) -> sqlite3.Connection:
         with self._explained("open"):
             # The one writer thread takes over after construction, so the check of threads is ours.
-            connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             with self._explained("open"):
                 self._prepare(connection, durability)
@@ -244,22 +248,31 @@ class SqliteStore:
             self._imaged.clear()
 
     def _write(self, records: Sequence[Record], *, keep_images: bool) -> None:
-        """Orders go behind the decisions they name, transfers behind the pools they may not overdraw."""
-        behind: list[Record] = []
+        """In the order given, but orders behind the decisions they name and a transfer behind its source's row."""
+        orders: list[Record] = []
+        transfers: list[Transfer] = []
         for record in records:
             table = _table_of(record)
-            if table.key and table is not tables.ORDERS:
-                self._replace(table, record, keep_images)
-            elif table.key or table is tables.TRANSFERS:
-                behind.append(record)
-            else:
+            if table is tables.ORDERS:
+                orders.append(record)
+            elif isinstance(record, Transfer):
+                transfers.append(record)
+            elif not table.key:
                 self._append(table, table.encode(record))
-        for record in behind:
-            if isinstance(record, Transfer):
-                for leg in tables.transfer_legs(record):
-                    self._append(tables.TRANSFERS, leg)
             else:
-                self._replace(tables.ORDERS, record, keep_images)
+                self._replace(table, record, keep_images)
+                if transfers and isinstance(record, PoolRow):
+                    # At once: a fill later in the batch may overdraw the pool, the transfer before it did not.
+                    self._transfer([t for t in transfers if t.source is record.pool])
+                    transfers = [t for t in transfers if t.source is not record.pool]
+        self._transfer(transfers)
+        for order in orders:
+            self._replace(tables.ORDERS, order, keep_images)
+
+    def _transfer(self, transfers: Sequence[Transfer]) -> None:
+        for transfer in transfers:
+            for leg in tables.transfer_legs(transfer):
+                self._append(tables.TRANSFERS, leg)
 
     def _append(self, table: tables.Table, values: tables.Values) -> None:
         number = self._numbers[table.name] = self._numbers[table.name] + 1

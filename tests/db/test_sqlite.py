@@ -1,0 +1,334 @@
+"""The embedded store: what is written comes back digit for digit, and a batch is wholly there or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Iterator
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from qts.capital.contracts import Pool
+from qts.db import sqlite as sqlite_module
+from qts.db.sqlite import SqliteStore
+from qts.errors import ContractError, StateError, StorageError
+from qts.strategy.contracts import Side
+
+from . import rows
+from .rows import RUN, now, opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "qts.sqlite"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteStore]:
+    opened_store = opened(path)
+    yield opened_store
+    now(opened_store.close())
+
+
+def everything(store: SqliteStore) -> dict[str, list[Any]]:
+    return {name: list(now(getattr(store, name)())) for name in rows.KINDS}
+
+
+def read_all(path: Path) -> None:
+    store = opened(path)
+    try:
+        everything(store)
+    finally:
+        now(store.close())
+
+
+class TestWhatIsWrittenComesBack:
+    def test_every_kind_of_record(self, store: SqliteStore) -> None:
+        written = {
+            "ledger": [rows.ledger()],
+            "orders": [rows.order()],
+            "positions": [rows.position()],
+            "pools": [rows.pool()],
+            "transfers": [rows.transfer()],
+            "state_history": [rows.state()],
+            "safety_history": [rows.safety()],
+            "equity_curve": [rows.equity()],
+            "refusals": [rows.refusal()],
+            "decisions": [rows.decision()],
+        }
+        now(store.commit([record for kind in written.values() for record in kind]))
+        assert everything(store) == written
+
+    def test_a_limit_and_flags_of_an_order(self, store: SqliteStore) -> None:
+        limited = rows.order(limit=D("71250.0"), reduce_only=False, forced=True, side=Side.BUY, pool=Pool.SWING)
+        now(store.commit([rows.decision(), limited]))
+        assert now(store.orders()) == [limited]
+        assert str(now(store.orders())[0].limit) == "71250.0"
+
+    @pytest.mark.parametrize("digits", ["0", "0.00000001", "-1E-7", "123456789012345678901234567", "1E+3", "10.00"])
+    def test_decimals_digit_for_digit(self, store: SqliteStore, digits: str) -> None:
+        now(store.commit([rows.ledger(fee=D(digits))]))
+        assert now(store.ledger())[0].fee.as_tuple() == D(digits).as_tuple()
+
+    @pytest.mark.parametrize("text", ["", "'); DROP TABLE orders; --", "한국", "a\x00b", "\N{GRINNING FACE}"])
+    def test_any_text_is_only_text(self, store: SqliteStore, text: str) -> None:
+        now(store.commit([rows.position(symbol=text)]))
+        assert now(store.positions())[0].symbol == text
+
+    def test_a_transfer_of_any_exponent_is_two_legs_of_the_same_digits(
+        self, store: SqliteStore, path: Path
+    ) -> None:
+        now(store.commit([rows.transfer(amount="1E+5")]))
+        assert now(store.transfers())[0].amount == 100_000
+        legs = sqlite3.connect(path)
+        assert legs.execute("SELECT leg, pool, amount FROM capital_transfers ORDER BY leg").fetchall() == [
+            (1, "SCALP", "-100000"),
+            (2, "SWING", "100000"),
+        ]
+        legs.close()
+
+    def test_rows_that_change_keep_their_newest_version(self, store: SqliteStore) -> None:
+        now(store.commit([rows.decision(), rows.order(), rows.position(qty="1"), rows.pool(cash="1")]))
+        now(store.commit([rows.order(state="FILLED"), rows.position(qty="2"), rows.pool(cash="2")]))
+        assert [o.state.value for o in now(store.orders())] == ["FILLED"]
+        assert [p.qty for p in now(store.positions())] == [2]
+        assert [p.cash for p in now(store.pools())] == [2]
+
+    def test_an_empty_batch_writes_nothing(self, store: SqliteStore) -> None:
+        now(store.commit([]))
+        assert not any(everything(store).values())
+
+    def test_a_signed_position_and_an_overdrawn_pool_are_facts(self, store: SqliteStore) -> None:
+        now(store.commit([rows.position(qty="-3"), rows.pool(cash="-1")]))
+        assert now(store.positions())[0].qty == -3
+        assert now(store.pools())[0].cash == -1
+
+
+class TestTheRun:
+    def test_there_is_none_at_first(self, store: SqliteStore) -> None:
+        assert now(store.run()) is None
+
+    def test_it_is_kept_and_finished_with_its_result(self, store: SqliteStore, path: Path) -> None:
+        now(store.open_run(RUN))
+        assert now(store.run()) == RUN
+        now(store.finish_run('{"fills": 3}'))
+        again = opened(path)
+        assert now(again.run()) == msgspec.structs.replace(RUN, finished=True, result='{"fills": 3}')
+        now(again.close())
+
+    def test_the_same_run_opens_again_and_keeps_its_start(self, store: SqliteStore) -> None:
+        now(store.open_run(RUN))
+        now(store.open_run(msgspec.structs.replace(RUN, started_at="later")))
+        assert now(store.run()) == RUN
+
+    def test_another_run_is_refused_by_name(self, store: SqliteStore) -> None:
+        now(store.open_run(RUN))
+        with pytest.raises(StateError, match="belongs to run run-1, not run-2"):
+            now(store.open_run(msgspec.structs.replace(RUN, run_id="run-2")))
+
+    def test_nothing_can_be_finished_that_was_not_opened(self, store: SqliteStore) -> None:
+        with pytest.raises(StateError, match="no run to finish"):
+            now(store.finish_run("{}"))
+
+
+class TestRulesOfTheSchema:
+    """Refused by the database itself, whoever writes."""
+
+    def refused(self, store: SqliteStore, *records: Any, match: str) -> None:
+        before = everything(store)
+        with pytest.raises(StorageError, match=match):
+            now(store.commit([rows.equity(99), *records]))
+        assert everything(store) == before
+        now(store.commit([rows.equity(100)]))  # the connection is clean
+
+    def test_a_fill_is_stored_once(self, store: SqliteStore) -> None:
+        now(store.commit([rows.ledger()]))
+        self.refused(store, rows.ledger(qty=D(99)), match="t_ledger.broker, t_ledger.execution_id")
+
+    def test_the_same_execution_id_of_another_broker_is_another_fill(self, store: SqliteStore) -> None:
+        now(store.commit([rows.ledger(), rows.ledger(broker="kis")]))
+        assert len(now(store.ledger())) == 2
+
+    def test_an_order_needs_an_approval(self, store: SqliteStore) -> None:
+        self.refused(store, rows.order(), match="needs the approval that names it")
+
+    def test_an_approval_of_another_order_does_not_count(self, store: SqliteStore) -> None:
+        self.refused(store, rows.decision("o-2"), rows.order(approval_id="a-o-2"), match="needs the approval")
+
+    def test_an_approval_is_given_once(self, store: SqliteStore) -> None:
+        now(store.commit([rows.decision()]))
+        self.refused(store, rows.decision(), match="decisions.approval_id")
+
+    def test_an_order_may_stand_before_its_approval_in_the_batch(self, store: SqliteStore) -> None:
+        now(store.commit([rows.order(), rows.decision()]))
+        assert len(now(store.orders())) == 1
+
+    def test_a_transfer_is_applied_once(self, store: SqliteStore) -> None:
+        now(store.commit([rows.transfer()]))
+        self.refused(store, rows.transfer(), match="capital_transfers.transfer_id")
+
+    def test_a_transfer_may_not_leave_its_source_below_zero(self, store: SqliteStore) -> None:
+        self.refused(store, rows.transfer(), rows.pool(cash="-0.01"), match="below zero")
+        now(store.commit([rows.transfer(), rows.pool(cash="0.00")]))
+
+    def test_a_fill_behind_a_transfer_in_the_batch_may_overdraw_the_pool(self, store: SqliteStore) -> None:
+        now(store.commit([rows.transfer(), rows.pool(cash="0"), rows.ledger(), rows.pool(cash="-1")]))
+        assert [p.cash for p in now(store.pools())] == [-1]
+        assert len(now(store.transfers())) == 1
+
+    def test_a_transfer_of_nothing_or_less_is_refused(self, store: SqliteStore) -> None:
+        for amount in ("0", "0.00", "-5"):
+            self.refused(store, rows.transfer(amount=amount), match="CHECK")
+
+    def test_a_transfer_to_itself_is_refused(self, store: SqliteStore) -> None:
+        circle = msgspec.structs.replace(rows.transfer(), target=Pool.SCALP)
+        self.refused(store, circle, match="sum to zero and belong to different pools")
+
+    def test_a_transition_has_its_own_number(self, store: SqliteStore) -> None:
+        now(store.commit([rows.state(1), rows.safety(1)]))
+        self.refused(store, rows.state(1), match="state_history.seq")
+        self.refused(store, rows.safety(1), match="safety_history.seq")
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "UPDATE t_ledger SET qty = '1'",
+            "UPDATE capital_transfers SET amount = '1'",
+            "UPDATE decisions SET inputs = ''",
+        ],
+    )
+    def test_what_is_append_only_cannot_be_changed(self, store: SqliteStore, path: Path, sql: str) -> None:
+        now(store.commit([rows.ledger(), rows.decision(), rows.transfer()]))
+        other = sqlite3.connect(path)
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            other.execute(sql)
+        other.close()
+
+    @pytest.mark.parametrize(
+        ("legs", "words"),
+        [
+            ([(1, "SCALP", "-5")], "FOREIGN KEY"),
+            ([(2, "SWING", "5")], "FOREIGN KEY"),
+            ([(1, "SCALP", "-5"), (2, "SWING", "6")], "sum to zero"),
+            ([(2, "SWING", "6"), (1, "SCALP", "-5")], "sum to zero"),
+            ([(1, "SCALP", "-5"), (2, "SCALP", "5")], "different pools"),
+            ([(1, "SCALP", "5"), (2, "SWING", "-5")], "CHECK"),
+        ],
+    )
+    def test_legs_written_by_hand_must_make_a_whole_transfer(
+        self, store: SqliteStore, path: Path, legs: list[tuple[int, str, str]], words: str
+    ) -> None:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("PRAGMA foreign_keys = ON")
+        other.execute("BEGIN")
+        with pytest.raises(sqlite3.IntegrityError, match=words):
+            self.write_legs(other, legs)
+        other.close()
+
+    def write_legs(self, connection: sqlite3.Connection, legs: list[tuple[int, str, str]]) -> None:
+        for number, (leg, pool, amount) in enumerate(legs, 1):
+            values = (number, "t-1", leg, 3 - leg, 0, pool, amount, "r", "r")
+            connection.execute("INSERT INTO capital_transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        connection.execute("COMMIT")
+
+    def test_what_is_no_record_is_refused_and_nothing_is_written(self, store: SqliteStore) -> None:
+        with pytest.raises(ContractError, match="cannot write a str"):
+            now(store.commit([rows.ledger(), "row"]))  # type: ignore[list-item]
+        assert now(store.ledger()) == []
+
+
+class TestErrorsSayWhatToDo:
+    def test_a_full_disk(self, store: SqliteStore) -> None:
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(StorageError, match=r"qts\.sqlite: cannot commit: .*full; free space"):
+            now(store.commit([rows.ledger(str(i)) for i in range(500)]))
+        assert now(store.ledger()) == []
+        store._connection.execute("PRAGMA max_page_count = 100000")
+        now(store.commit([rows.ledger()]))
+        assert len(now(store.ledger())) == 1
+
+    def test_another_writer(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sqlite_module, "BUSY_S", 0.0)
+        store, other = opened(path), sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="another process is writing"):
+            now(store.commit([rows.ledger()]))
+        other.execute("ROLLBACK")
+        now(store.commit([rows.ledger()]))
+        other.close()
+        now(store.close())
+
+    def test_a_reader_beside_the_writer_sees_what_is_committed(self, store: SqliteStore, path: Path) -> None:
+        reader = opened(path)
+        now(store.commit([rows.ledger()]))
+        assert len(now(reader.ledger())) == 1
+        now(reader.close())
+
+    def test_a_file_that_is_something_else(self, path: Path) -> None:
+        path.write_bytes(b"not a database at all, but long enough to be one" * 50)
+        with pytest.raises(StorageError, match="not a database; the file is something else"):
+            opened(path)
+
+    def test_a_damaged_file(self, path: Path) -> None:
+        store = opened(path)
+        now(store.commit([rows.ledger(str(i)) for i in range(2000)]))
+        now(store.close())
+        data = bytearray(path.read_bytes())
+        data[4096 * 2 :] = b"\xff" * (len(data) - 4096 * 2)
+        path.write_bytes(bytes(data))
+        with pytest.raises(StorageError, match="damaged; restore it from a backup"):
+            read_all(path)
+
+    def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(StorageError, match=r"unable to open.*the directory must exist"):
+            opened(tmp_path / "missing" / "qts.sqlite")
+
+    def test_a_closed_store(self, path: Path) -> None:
+        store = opened(path)
+        now(store.close())
+        now(store.close())
+        with pytest.raises(StorageError, match="closed"):
+            now(store.ledger())
+
+    def test_a_durability_nobody_knows(self, path: Path) -> None:
+        with pytest.raises(ContractError, match="FULL or NORMAL, got 'OFF'"):
+            SqliteStore(path, durability="OFF")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("durability", "level"), [("FULL", 2), ("NORMAL", 1)])
+def test_durability_is_what_was_asked_for_in_wal_mode(path: Path, durability: Any, level: int) -> None:
+    store = SqliteStore(path, durability=durability)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    now(store.close())
+
+
+class TestOffTheLoop:
+    async def test_statements_run_on_one_other_thread_in_the_order_asked(self, path: Path) -> None:
+        store = SqliteStore(path, durability="FULL", off_loop=True)
+        threads: set[int] = set()
+        store._connection.set_progress_handler(lambda: threads.add(threading.get_ident()), 1)
+        await asyncio.gather(*(store.commit([rows.ledger(f"x-{i}")], checkpoint=b"%d" % i) for i in range(20)))
+        assert [row.execution_id for row in await store.ledger()] == [f"x-{i}" for i in range(20)]
+        assert await store.checkpoint() == b"19"
+        assert len(threads) == 1
+        assert threading.get_ident() not in threads
+        store._connection.set_progress_handler(None, 1)
+        await store.close()
+
+    async def test_errors_reach_the_caller_and_the_store_goes_on(self, path: Path) -> None:
+        store = SqliteStore(path, durability="NORMAL", off_loop=True)
+        await store.commit([rows.ledger()])
+        with pytest.raises(StorageError):
+            await store.commit([rows.ledger()])
+        await store.commit([rows.ledger("x-2")])
+        assert len(await store.ledger()) == 2
+        await store.close()
+        await store.close()
