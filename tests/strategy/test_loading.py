@@ -69,6 +69,12 @@ def test_dataclasses_are_strategies_too(tmp_path: Path) -> None:
     assert isinstance(load_strategy(written(tmp_path, text) + ":Mine"), Strategy)
 
 
+def test_a_class_whose_signature_cannot_be_read_is_simply_made(tmp_path: Path) -> None:
+    assert (
+        load_strategy(written(tmp_path, GOOD.replace("class Mine:", "class Mine(dict):")) + ":Mine").name == "mine"
+    )
+
+
 @pytest.mark.parametrize("made", [TwoEma(), Scalp(), Swing(), Portfolio()])
 def test_the_shipped_ones_pass_the_same_check(made: Strategy) -> None:
     assert check_strategy(made, "shipped") is made

@@ -87,6 +87,20 @@ def test_leaves_after_four_closes_under_the_mean() -> None:
     assert broken(OperatingState.BALANCED, 4) == [Side.SELL]
 
 
+def test_there_is_nothing_to_leave_when_nothing_is_held() -> None:
+    scene, strategy = Scene(), portfolio()
+    scene.bars(strategy, RISING)
+    assert scene.bars(strategy, [90, 80, 70, 60, 50]) == []
+
+
+def test_a_step_that_is_due_waits_for_a_close_above_the_mean() -> None:
+    # the step after RISING is due on the third day; by then two of three closes are above, 103.5 is not
+    scene, strategy = Scene(), portfolio()
+    scene.bars(strategy, RISING)
+    assert scene.bars(strategy, [107, 108, 103.5]) == []
+    assert len(scene.bars(strategy, [109])) == 1
+
+
 def test_in_defensive_half_as_many_are_enough() -> None:
     assert broken(OperatingState.DEFENSIVE, 1) == []
     assert broken(OperatingState.DEFENSIVE, 2) == [Side.SELL]

@@ -56,9 +56,20 @@ def test_a_shallow_dip_is_too_weak_for_balanced_and_may_grow() -> None:
 
 def test_the_same_dip_is_told_once_and_again_after_a_recovery() -> None:
     scene, strategy = warmed()
-    assert len(scene.quotes(strategy, [994, 994, 994])) == 1
-    assert scene.quotes(strategy, [1000] * 20) == []
-    assert len(scene.quotes(strategy, [985])) == 1
+    (first,) = scene.quotes(strategy, [994, 994, 994])
+    assert scene.quotes(strategy, QUIET) == []
+    (second,) = scene.quotes(strategy, [997])
+    assert second.confidence < first.confidence, "after a recovery the smaller dip counts for itself"
+
+
+def test_a_dip_is_told_again_only_half_a_usual_distance_deeper() -> None:
+    # over 1,000 samples the mean of 1,000 and the usual distance of 0.86 hardly move:
+    # 994 is a dip of 6.9, 993.9 of 7.1, 993 of 8.1
+    scene, strategy = Scene(), scalp(samples=1000)
+    assert scene.quotes(strategy, [1001, 999] * 500) == []
+    assert len(scene.quotes(strategy, [994])) == 1
+    assert scene.quotes(strategy, [993.9]) == []
+    assert len(scene.quotes(strategy, [993])) == 1
 
 
 def test_says_nothing_while_warming_up() -> None:
@@ -71,6 +82,13 @@ def test_takes_profit_at_eight_and_stops_at_five_per_mille(price: float, word: s
     said = scene.quotes(strategy, [price])
     assert [i.reason.split()[0] for i in said] == ([word] if word else [])
     assert all(i.side is Side.SELL for i in said)
+
+
+@pytest.mark.parametrize(("price", "leaves"), [(1125, True), (1124, False), (750, True), (751, False)])
+def test_exactly_at_its_exits_it_leaves(price: float, leaves: bool) -> None:
+    # fractions that a float holds exactly: +1/8 and -1/4 of 1,000
+    scene, strategy = holding(take_profit=0.125, stop_loss=0.25)
+    assert bool(scene.quotes(strategy, [price])) == leaves
 
 
 def test_leaves_when_the_time_is_up() -> None:

@@ -227,6 +227,7 @@ loop.append(loop)
         (threading.Lock(), "lock"),
         ([1, {"a": object()}], "builtins.object"),
         (lambda: 0, "function"),
+        (Enum("Mood", "CALM", module=__name__, qualname="Mood").CALM, "test_snapshot.Mood"),
         (http.HTTPStatus.OK, "http.HTTPStatus"),
         (Half(1), "Half with fields that its constructor does not take"),
         (loop, "nesting of more than 32 levels"),

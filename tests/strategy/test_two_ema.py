@@ -11,6 +11,7 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
 from qts.strategy.contracts import Side, Strategy
+from qts.strategy.snapshot import save
 from qts.strategy.two_ema import TwoEma
 from tests.strategy.scene import START, Scene
 
@@ -105,8 +106,10 @@ def test_keeps_symbols_apart() -> None:
 def test_a_quote_that_says_nothing_changes_nothing() -> None:
     scene, strategy = Scene(), small()
     scene.quotes(strategy, [100, 98, 98])
+    before = save(strategy)
     crossed = Quote("A", scene.ns + 1, bid=Decimal(500), ask=Decimal(400), last=Decimal(450))
     assert list(strategy.on_quote(scene, crossed)) == []
+    assert save(strategy) == before
     assert len(scene.quotes(strategy, [101])) == 1
 
 
