@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import ContractError
-from qts.event.contracts import Event, EventPriority, EventType, body, event_time_ns, stored_id
+from qts.event.contracts import Event, EventPriority, EventType, body, event_time_ns, stored_flags, stored_id
 from qts.event.payloads import PAYLOAD_TYPES
 
 _DECIMAL: Final = "$decimal"
@@ -37,14 +37,14 @@ def encode_event(event: Event) -> list[Any]:
         _encode_payload(event.event_type, body(event)),
         stored_id(event),
         event_time_ns(event),
-        [event.requires_ack, event.max_process_time_ms, event.can_batch, event.can_collapse, event.can_drop],
         event.run,
+        stored_flags(event),
     ]
 
 
 def decode_event(stored: list[Any]) -> Event:
     """The event of :func:`encode_event`; ``accepted_ns`` is 0, as a stopwatch reading means nothing elsewhere."""
-    kind, priority, source, payload, number, time_ns, flags, run = stored
+    kind, priority, source, payload, number, time_ns, run, flags = stored
     event_type = EventType(kind)
     return Event(
         event_type,
@@ -53,8 +53,9 @@ def decode_event(stored: list[Any]) -> Event:
         _decode_payload(event_type, payload),
         number,
         time_ns,
+        run,
+        0,
         *flags,
-        run=run,
     )
 
 

@@ -108,7 +108,8 @@ class Lane(str, Enum):
 
 
 def _next_number() -> int:
-    return next(_default.numbers)
+    number: int = next(_default.numbers)
+    return number
 
 
 def _now_ns() -> int:
@@ -123,24 +124,24 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One event. Attribute assignment raises AttributeError; two events are equal when their ids are.
 
     ``payload`` is a typed struct of :mod:`qts.event.payloads`, a mapping (shown read-only) or None.
-    ``event_id`` and ``timestamp`` (aware UTC) are taken from the process's default factory when left out.
-    ``max_process_time_ms`` 0 means no limit. ``run`` is the prefix of the id text, ``accepted_ns`` the stopwatch
-    reading at which a dispatcher took the event (0 before).
+    ``event_id`` and ``timestamp`` (aware UTC) are taken from the process's default factory when left out, the
+    flags from the type. ``max_process_time_ms`` 0 means no limit. ``run`` is the prefix of the id text,
+    ``accepted_ns`` the stopwatch reading at which a dispatcher took the event (0 before).
     """
 
     event_type: EventType
     priority: EventPriority
     source: str = ""
     payload: Any = None
-    event_id: str = msgspec.field(default_factory=_next_number)  # type: ignore[arg-type]
-    timestamp: datetime = msgspec.field(default_factory=_now_ns)  # type: ignore[arg-type]
-    requires_ack: bool = False
-    max_process_time_ms: int = 0
-    can_batch: bool = False
-    can_collapse: bool = False
-    can_drop: bool = False
+    event_id: str = msgspec.field(default_factory=_next_number)  # type: ignore[assignment]
+    timestamp: datetime = msgspec.field(default_factory=_now_ns)  # type: ignore[assignment]
     run: str = msgspec.field(default_factory=_default_run)
     accepted_ns: int = 0
+    requires_ack: bool = None  # type: ignore[assignment]
+    max_process_time_ms: int = None  # type: ignore[assignment]
+    can_batch: bool = None  # type: ignore[assignment]
+    can_collapse: bool = None  # type: ignore[assignment]
+    can_drop: bool = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return self.event_id == other.event_id if isinstance(other, Event) else NotImplemented
@@ -154,8 +155,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False):
         )
 
 
-# The struct stores what was given: a number or a text, nanoseconds or a datetime, any payload. The public names
-# become views of those three slots, the slots themselves keep a name of their own.
+# The struct stores what was given: a number or a text, nanoseconds or a datetime, any payload, a flag or None for
+# "as the type says". The public names become views of those slots.
 _number_slot: Final = Event.__dict__["event_id"]
 _time_slot: Final = Event.__dict__["timestamp"]
 _payload_slot: Final = Event.__dict__["payload"]
@@ -219,6 +220,29 @@ def _traits(priority: EventPriority) -> Traits:
 
 
 TRAITS: Final[Mapping[EventType, Traits]] = {kind: _traits(EVENT_PRIORITY_MAP[kind]) for kind in EventType}
+FLAGS: Final = Traits.__struct_fields__[1:]
+_flag_slots: Final = {name: Event.__dict__[name] for name in FLAGS}
+
+
+def _flag(name: str) -> property:
+    slot = _flag_slots[name]
+
+    def view(event: Event) -> Any:
+        given = slot.__get__(event)
+        return given if given is not None else getattr(TRAITS[event.event_type], name)
+
+    return property(view, doc="As given, else as the type says.")
+
+
+for _name in FLAGS:
+    setattr(Event, _name, _flag(_name))
+
+
+def stored_flags(event: Event) -> list[Any]:
+    """The flags as given, None where the type decides; in the order of ``FLAGS``."""
+    return [slot.__get__(event) for slot in _flag_slots.values()]
+
+
 _OVERRIDABLE: Final = frozenset({"event_id", "timestamp", *Traits.__struct_fields__})
 
 
@@ -252,14 +276,13 @@ class EventFactory:
         Raises ContractError for an unknown type or field, a naive timestamp, or a payload that is neither a
         struct nor a mapping.
         """
-        priority_for(event_type)
+        priority = priority_for(event_type)
         unknown = overrides.keys() - _OVERRIDABLE
         if unknown:
             raise ContractError(f"an event has no field {sorted(unknown)[0]!r}; allowed: {sorted(_OVERRIDABLE)}")
-        values: dict[str, Any] = {name: getattr(TRAITS[event_type], name) for name in Traits.__struct_fields__}
-        values |= {"event_id": None, "timestamp": None, "run": self.run} | overrides
+        values: dict[str, Any] = {"priority": priority, "run": self.run, **overrides}
         values["priority"] = EventPriority(values["priority"])
-        moment, number = values["timestamp"], values["event_id"]
+        moment, number = values.get("timestamp"), values.get("event_id")
         values["timestamp"] = self.time_ns() if moment is None else to_ns(moment)
         values["event_id"] = next(self.numbers) if number is None else str(number)
         return Event(event_type, source=source, payload=_own(event_type, payload), **values)

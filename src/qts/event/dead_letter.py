@@ -1,4 +1,4 @@
-"""Events whose handler failed for good: bounded, kept on disk when a path is given, shown and replayed by an operator."""
+"""Events whose handler failed for good: bounded, kept on disk when asked, shown to and replayed by an operator."""
 
 from __future__ import annotations
 

@@ -1,10 +1,14 @@
-"""The dispatcher: accepts events from anywhere, gives them to handlers in strict priority."""
+"""The dispatcher: accepts events from any thread and gives them to handlers in strict priority.
+
+With ``inline=True`` it belongs to a virtual clock: nothing happens until :meth:`EventDispatcher.run_inline`, and
+then everything happens in one thread, in an order that depends on nothing but the events. Otherwise it runs on
+the asyncio loop that :meth:`EventDispatcher.start` was called on. Both use the same engine.
+"""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,51 +16,66 @@ from typing import Any, Final
 import msgspec
 
 from qts.clock import NS_PER_MS, Clock, SystemClock, stopwatch_ns
-from qts.errors import ContractError
-from qts.event import contracts
+from qts.errors import ContractError, StateError
+from qts.event.backpressure import BackpressureGuard
 from qts.event.config import EventConfig
 from qts.event.contracts import (
-    TRAITS,
     DegradationLevel,
     Event,
     EventFactory,
     EventPriority,
     EventType,
     Lane,
+    body,
+    default_factory,
+    priority_for,
 )
 from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Engine, Entry, Level
 from qts.event.handlers import Callback, EventHandler, as_handler
-from qts.event.monitoring import LatencySnapshot
+from qts.event.keys import is_risk_reducing
+from qts.event.loop_driver import LoopDriver
+from qts.event.monitoring import Alert, LatencySnapshot, Monitor, Report, Reports, stats_of
 from qts.event.payloads import typed_payload
-from qts.event.queue import BoundedQueue, create_queue
+from qts.event.queue import BoundedQueue, EventQueue, RingBuffer, create_queue
 from qts.event.retry import Hold, RetryBook
+from qts.event.snapshot import export_levels, import_levels
+from qts.event.worker import target_of
 from qts.ids import CounterIds, IdSource, random_prefix
 from qts.safety.contracts import SafetyState
 
 _P0: Final = EventPriority.P0_CRITICAL
-_stamp: Final = msgspec.structs.force_setattr
+_make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
+_force: Final = msgspec.structs.force_setattr
 
 SAFETY_TO_DEGRADATION: Final[Mapping[SafetyState, DegradationLevel]] = dict(
     zip(SafetyState, DegradationLevel, strict=True)
 )
+"""NORMAL, WARNING, FAIL, LOCKDOWN pause nothing, P3, P2 and P3, all but P0 (spec 01)."""
 
 
 class _Door:
-    """What publishing needs to know about one type, in one place."""
+    """What publishing one type needs, in one place. ``arrivals`` is None unless its queue needs no lock."""
 
-    __slots__ = ("flags", "level", "number", "priority", "put")
+    __slots__ = ("append", "arrivals", "level", "number", "priority", "put")
 
-    def __init__(self, event_type: EventType, level: Level, put: Callable[[Event], bool]) -> None:
-        traits = TRAITS[event_type]
+    def __init__(self, priority: EventPriority, level: Level, put_p0: Callable[[Event], bool]) -> None:
+        queue = level.queue
         self.level = level
         self.number = level.number
-        self.priority = traits.priority
-        self.put = put
+        self.priority = priority
+        self.put = put_p0 if isinstance(queue, BoundedQueue) else queue.put_nowait
+        self.arrivals = queue.arrivals if isinstance(queue, RingBuffer) else None
+        self.append: Callable[[Event], None] = queue.items.append if self.arrivals is not None else _never
 
 
 class EventDispatcher:
-    """See the package's documentation; ``EventDispatcher()`` works alone."""
+    """Accepts, orders, hands out and accounts for events (spec 01).
+
+    ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
+    FS098 a P0 event was dead-lettered) with a detail text, ``on_alert`` of thresholds crossed. ``rng`` is the
+    random source of P3 sampling. ``EventDispatcher()`` works with nothing given.
+    """
 
     def __init__(
         self,
@@ -67,83 +86,409 @@ class EventDispatcher:
         rng: random.Random | None = None,
         inline: bool = False,
         on_code: Callable[[str, str], None] | None = None,
+        on_alert: Callable[[Alert], None] | None = None,
         dead_letter_path: Path | None = None,
     ) -> None:
-        self._config = config or EventConfig()
-        self._clock = clock or SystemClock()
+        self.config = config or EventConfig()
         self.inline = inline
-        self._on_code = on_code or (lambda code, detail: None)
-        self._factory = (
-            contracts.default_factory()
-            if clock is None and ids is None
-            else EventFactory(self._clock, ids or CounterIds(random_prefix()))
-        )
-        self._levels = tuple(
-            Level(priority, create_queue(self._config.queue_configs[priority], rng=rng))
-            for priority in EventPriority
-        )
-        self.dead_letter_queue = DeadLetterQueue(self._config.dead_letter_capacity, dead_letter_path)
+        self.reports = Reports()
+        self._clock = clock or SystemClock()
+        self._rng = rng
+        self._on_code = on_code or _ignore_code
+        own = clock is not None or ids is not None
+        self._factory = EventFactory(self._clock, ids or CounterIds(random_prefix())) if own else default_factory()
+        self._levels = tuple(Level(priority, self._new_queue(priority)) for priority in EventPriority)
+        self.dead_letter_queue = DeadLetterQueue(self.config.dead_letter_capacity, dead_letter_path)
         self._retries = RetryBook(
-            self._config,
+            self.config,
             self.dead_letter_queue,
             now_ns=self._clock.time_ns,
             on_code=self._on_code,
             schedule=self._retry_at_once,
         )
-        self._engine = Engine(self._config, self._levels, self._retries, self._clock.monotonic_ns)
+        self._engine = Engine(self.config, self._levels, self._retries, self._clock)
         self._engine.emit = self.dispatch_nowait
+        self._engine.on_queue_failure = self._rebuild
+        self._engine.on_overrun = self._overran
         self._degradation = DegradationLevel.NORMAL
-        self._asleep = False
-        self._doors = {
-            kind: _Door(kind, self._levels[TRAITS[kind].priority], self._put_for(TRAITS[kind].priority))
-            for kind in EventType
-        }
-        self._traits = [TRAITS[kind] for kind in EventType]
-        self._time_ns = self._factory.time_ns
-        self._run = self._factory.run
-        self._numbers = self._factory.numbers
+        self._pressure = BackpressureGuard(self.config.backpressure)
+        self._pressure_floor = int(EventPriority.P3_LOW)
+        self.monitor = Monitor(self.config, on_alert)
+        self._owner = threading.get_ident()
+        self.asleep = False
+        self._driver: LoopDriver | None = None
+        self._connect()
+
+    # -- handlers ----------------------------------------------------------------------------------------------
 
     def register_handler(
         self, priority: EventPriority, handler: EventHandler | Callback, *, lane: Lane = Lane.LOOP
     ) -> None:
-        self._levels[priority].add(Entry(as_handler(handler), priority, lane))
+        """Call ``handler`` with every event of ``priority``, in the order of registration, on ``lane``.
+
+        A PROCESS handler must be a function or class at the top of an importable module. Raises ContractError
+        for a handler that cannot run on its lane or when the lane is full.
+        """
+        entry = Entry(as_handler(handler), EventPriority(priority), Lane(lane))
+        if entry.lane is not Lane.LOOP:
+            self._check_lane(entry)
+        self._levels[entry.priority].add(entry)
+        if self._driver is not None:
+            self._driver.attach(entry)
+        self._engine.attention = True
+
+    def _check_lane(self, entry: Entry) -> None:
+        limit = self.config.max_worker_threads if entry.lane is Lane.THREAD else self.config.max_worker_processes
+        if sum(one.lane is entry.lane for one in self._entries()) >= limit:
+            raise ContractError(
+                f"lane {entry.lane.value} has its {limit} handlers already; {entry.name!r} is one more"
+            )
+        if entry.lane is Lane.PROCESS and not self.inline:
+            entry.target = target_of(entry.origin)
+
+    def _entries(self) -> list[Entry]:
+        return [entry for level in self._levels for entry in level.entries]
+
+    # -- accepting ---------------------------------------------------------------------------------------------
 
     def publish(self, event_type: EventType, payload: Any = None, source: str = "") -> bool:
-        """Make an event and accept it, in one step. Thread-safe; like :meth:`dispatch_nowait`."""
+        """Make an event and accept it in one step; thread-safe, see :meth:`dispatch_nowait`.
+
+        A typed payload is passed as it is; a mapping must not be changed afterwards.
+        """
         door = self._doors[event_type]
-        number = door.number
-        if number > self._engine.floor:
-            door.level.rejected += 1
-            return False
-        event = Event(
-            event_type, door.priority, source, payload, next(self._numbers), self._time_ns(),
-            number == 0, 0 if number else 10, number == 1, number == 2, number == 3, self._run, stopwatch_ns(),
-        )  # fmt: skip
+        if door.number > self._engine.floor or self._checks:
+            return self._publish_carefully(event_type, payload, source)
+        event = _make(
+            event_type,
+            door.priority,
+            source,
+            payload,
+            next(self._numbers),
+            self._time_ns(),
+            self._run,
+            stopwatch_ns(),
+        )
+        if door.arrivals is not None:  # RingBuffer.put_nowait, written out
+            next(door.arrivals)
+            door.append(event)
+            if self.asleep:
+                self._wake()
+            return True
         kept = door.put(event)
-        if self._asleep:
+        if self.asleep:
+            self._wake()
+        return kept
+
+    def _publish_carefully(self, event_type: EventType, payload: Any, source: str) -> bool:
+        return self.dispatch_nowait(self._factory.create(event_type, source, payload))
+
+    async def dispatch(self, event: Event) -> bool:
+        """Accept an event; False when its priority is paused or a full queue did not keep it (both counted).
+
+        Waits only when P0 is full, and never on itself: a P0 handler goes to the overflow lane instead.
+        Raises ContractError for a mapping that does not fit when payloads are checked.
+        """
+        level = self._admit(event)
+        if level is None:
+            return False
+        queue = level.queue
+        may_wait = isinstance(queue, BoundedQueue) and self._driver is not None and self._engine.serving != _P0
+        kept = await queue.put(event) if may_wait else self._put(level, event)
+        if self.asleep:
             self._wake()
         return kept
 
     def dispatch_nowait(self, event: Event) -> bool:
-        level = self._levels[event.priority]
-        if level.number > self._engine.floor:
-            level.rejected += 1
+        """Accept an event from any thread. A thread other than the loop's waits while P0 is full."""
+        level = self._admit(event)
+        if level is None:
             return False
-        _stamp(event, "accepted_ns", stopwatch_ns())
-        kept = self._doors[event.event_type].put(event)
-        if self._asleep:
+        kept = self._put(level, event)
+        if self.asleep:
             self._wake()
         return kept
 
-    def _wake(self) -> None: ...
+    def _admit(self, event: Event) -> Level | None:
+        """The level that takes ``event``, or None when it is refused and counted."""
+        level = self._levels[event.priority]
+        if level.number > self._engine.floor and not self._passes_pressure(level, event):
+            level.rejected += 1
+            return None
+        if self._checks and isinstance(body(event), Mapping):
+            _force(event, "payload", typed_payload(event.event_type, body(event)))
+        _force(event, "accepted_ns", stopwatch_ns())
+        return level
 
-    def run_inline(self, lowest: EventPriority = EventPriority.P3_LOW) -> int:
-        return self._engine.run(lowest)
+    def _passes_pressure(self, level: Level, event: Event) -> bool:
+        """A full queue above may delay a risk-reducing signal, never refuse it."""
+        return level.priority <= self._degradation.lowest_allowed and is_risk_reducing(event)
 
-    def _put_for(self, priority: EventPriority) -> Callable[[Event], bool]:
-        queue = self._levels[priority].queue
-        return queue.put_overflow if isinstance(queue, BoundedQueue) else queue.put_nowait
+    def _put(self, level: Level, event: Event) -> bool:
+        try:
+            return self._put_p0(event) if level.number == 0 else level.queue.put_nowait(event)
+        except Exception as error:  # noqa: BLE001 - whatever broke the queue, it is rebuilt and reported
+            self._rebuild(level, error)
+            return self._put_p0(event) if level.number == 0 else level.queue.put_nowait(event)
+
+    def _put_p0(self, event: Event) -> bool:
+        queue = self._levels[0].queue
+        assert isinstance(queue, BoundedQueue)
+        if threading.get_ident() == self._owner:
+            return queue.put_overflow(event)
+        return queue.put_blocking(event)
+
+    # -- running -----------------------------------------------------------------------------------------------
+
+    def run_inline(
+        self, lowest: EventPriority = EventPriority.P3_LOW, pull: Callable[[], bool] | None = None
+    ) -> int:
+        """Handle everything queued at ``lowest`` or higher, in strict priority, on the spot; how many events.
+
+        Every lane runs here, failed handlers are tried again at once (after the event that failed, before newer
+        ones of its priority). ``pull`` is called whenever nothing is left, to publish more, until it returns
+        False. Raises StateError for a handler that waits for something, and on a dispatcher that was started.
+        """
+        if self._driver is not None:
+            raise StateError("run_inline() is for the virtual clock; this dispatcher runs on an event loop")
+        return self._engine.run(lowest, pull=pull)
+
+    async def start(self) -> None:
+        """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already."""
+        if self.inline or self._driver is not None:
+            raise StateError("an inline dispatcher is run by run_inline()" if self.inline else "already started")
+        self._owner = threading.get_ident()
+        self._driver = LoopDriver(self, self._engine, self._retries, self.config, self._on_code)
+        self._driver.begin(self._entries())
+
+    async def stop(self, timeout_ms: int | None = None) -> dict[str, int]:
+        """Drain P0 fully and the rest until the deadline; what was left, by priority name.
+
+        ``timeout_ms`` None takes the configured one. What was left stays queued: :meth:`start` goes on with it.
+        """
+        driver = self._driver
+        if driver is not None:
+            await driver.drain(self.config.stop_timeout_ms if timeout_ms is None else timeout_ms)
+            self._driver = None
+            await driver.end(self._entries())
+            self._retries.schedule = self._retry_at_once
+        return {level.priority.name: level.unfinished for level in self._levels}
+
+    @property
+    def is_running(self) -> bool:
+        return self._driver is not None
+
+    def set_deadline(self, callback: Callable[[], None], interval_ms: float) -> None:
+        """Call ``callback`` every ``interval_ms`` of the injected clock, between two handler calls.
+
+        It is looked at before every handler call, P0 too, so no load can starve it; intervals that were missed
+        are not made up for. Raises ContractError unless the interval is above 0.
+        """
+        if not interval_ms > 0:
+            raise ContractError(f"interval_ms must be above 0, got {interval_ms!r}")
+        engine, interval_ns = self._engine, round(interval_ms * NS_PER_MS)
+
+        def fire() -> None:
+            engine.deadline_ns = engine.clock_ns() + interval_ns
+            callback()
+
+        engine.on_deadline = fire
+        engine.deadline_ns = engine.clock_ns() + interval_ns
+        engine.watching = True
+        if self._driver is not None:
+            self._driver.watch_deadline()
+
+    def _wake(self) -> None:
+        driver = self._driver
+        if driver is not None:
+            driver.wake()
+
+    # -- pausing -----------------------------------------------------------------------------------------------
+
+    @property
+    def degradation_level(self) -> DegradationLevel:
+        return self._degradation
+
+    def set_degradation_level(self, level: DegradationLevel) -> None:
+        """Pause the priorities below ``level``: refused and counted when dispatched, kept when queued already."""
+        self._degradation = DegradationLevel(level)
+        self._set_floor()
+
+    def apply_safety_state(self, state: SafetyState) -> DegradationLevel:
+        """Set the level that belongs to a safety state.
+
+        Anything that is no safety state pauses all but P0 and raises ContractError: unknown is never fine.
+        """
+        level = SAFETY_TO_DEGRADATION.get(state) if isinstance(state, SafetyState) else None
+        self.set_degradation_level(level or DegradationLevel.CRITICAL_ONLY)
+        if level is None:
+            allowed = ", ".join(state.value for state in SafetyState)
+            raise ContractError(f"{state!r} is no safety state (allowed: {allowed}); only P0 runs now")
+        return level
+
+    def is_priority_allowed(self, priority: EventPriority) -> bool:
+        """Whether events of ``priority`` are accepted and handled at present."""
+        return priority <= self._engine.floor
+
+    def check_pressure(self) -> None:
+        """Look at the depths and pause or resume lower priorities; the running loop does it every slice."""
+        if self._pressure.read(self._levels):
+            self._set_floor()
+
+    def batch_factor(self, priority: EventPriority) -> int:
+        """How much larger the batches of ``priority`` are at present (backpressure warning)."""
+        return self._pressure.batch_factor(priority)
+
+    def _set_floor(self) -> None:
+        self._engine.floor = min(int(self._degradation.lowest_allowed), self._pressure.floor)
+        self._engine.attention = True
+        if self.asleep:
+            self._wake()
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    @property
+    def dispatch_count(self) -> int:
+        """Events accepted so far."""
+        return sum(level.queue.accepted for level in self._levels)
+
+    @property
+    def reject_count(self) -> int:
+        """Events refused because their priority was paused."""
+        return sum(level.rejected for level in self._levels)
+
+    def queue_stats(self) -> dict[str, dict[str, Any]]:
+        """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
+
+        ``size`` is everything accepted and not finished: queued, held behind a failure, or being handled; so
+        accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment.
+        """
+        return {level.priority.name: stats_of(level, self.monitor.rates[level.priority]) for level in self._levels}
+
+    def latency(self, priority: EventPriority) -> LatencySnapshot:
+        """Accept → start and start → end since the process began."""
+        level = self._levels[priority]
+        return LatencySnapshot(level.wait.snapshot(), level.work.snapshot())
+
+    def priority_check(self) -> tuple[int, int]:
+        """Handler starts looked at, and how many of them while something higher had been waiting (must be 0)."""
+        return sum(level.wait.total for level in self._levels), self._engine.starts_violating
+
+    # -- dead letters ------------------------------------------------------------------------------------------
+
+    def replay_dead_letter(self, event_id: str, handler: str | None = None) -> bool:
+        """Give a dead letter to its handler again; what is held behind it follows when it succeeds.
+
+        False when there is no such letter. Raises StateError when its handler is not registered any more.
+        """
+        return self._settle_dead_letter(event_id, handler, replay=True)
+
+    def skip_dead_letter(self, event_id: str, handler: str | None = None) -> bool:
+        """Forget a dead letter that was dealt with by hand; what is held behind it goes on."""
+        return self._settle_dead_letter(event_id, handler, replay=False)
+
+    def _settle_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
+        letter = self.dead_letter_queue.find(event_id, handler)
+        if letter is None:
+            return False
+        level = self._levels[letter.event.priority]
+        entry = next((one for one in level.entries if one.name == letter.handler), None)
+        if entry is None:
+            raise StateError(f"no handler {letter.handler!r} is registered for {level.priority.name}")
+        if replay:
+            self._retries.release(letter, entry, level)
+        else:
+            self._retries.skip(letter, entry)
+        if self.asleep:
+            self._wake()
+        return True
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def export_state(self) -> dict[str, Any]:
+        """Counters, queued and held events, dead letters and degradation as plain values.
+
+        Take it between events, or from the last handler of the event being handled (which counts as handled).
+        """
+        engine, driver = self._engine, self._driver
+        return {
+            "last_number": self._factory.last_number,
+            "degradation": self._degradation.value,
+            "violations": engine.starts_violating,
+            "deadline_in_ns": engine.deadline_ns - engine.clock_ns() if engine.watching else None,
+            "dead_letters": self.dead_letter_queue.export(),
+            "levels": export_levels(engine, lambda entry: driver.in_lane(entry) if driver else ()),
+        }
+
+    def import_state(self, state: Mapping[str, Any]) -> None:
+        """Undo :meth:`export_state` on a fresh dispatcher with the same handlers registered.
+
+        Raises StateError when the handlers differ or events were accepted already.
+        """
+        import_levels(self._engine, state["levels"])
+        self._factory.continue_after(state["last_number"])
+        self.dead_letter_queue.restore(state["dead_letters"])
+        self._engine.starts_violating = state["violations"]
+        if self._engine.watching and state["deadline_in_ns"] is not None:
+            self._engine.deadline_ns = self._engine.clock_ns() + state["deadline_in_ns"]
+        self.set_degradation_level(DegradationLevel(state["degradation"]))
+        self._connect()
+
+    # -- trouble -----------------------------------------------------------------------------------------------
 
     def _retry_at_once(self, hold: Hold, delay_s: float) -> None:
         hold.flight.level.due.append(hold)
         self._engine.attention = True
+
+    def _overran(self, entry: Entry, event: Event, took_ns: int) -> None:
+        entry.overruns += 1
+        self.reports.overrun(entry.name, event, took_ns)
+        if self._driver is not None and entry.overruns == self.config.overruns_before_move:
+            self._driver.move_to_process(entry)
+
+    def _rebuild(self, level: Level, error: Exception) -> None:
+        """The queue of ``level`` broke: a new one takes over what can be saved."""
+        old, priority = level.queue, level.priority
+        level.use(self._new_queue(priority))
+        problem = f"{priority.name} queue failed ({type(error).__name__}: {error})"
+        try:
+            level.queue.restore(old.pending(), old.counts())
+        except Exception as failure:  # noqa: BLE001 - the old queue may be broken in any way; the new one stays empty
+            problem += f", its events could not be saved ({type(failure).__name__}: {failure})"
+            if priority is EventPriority.P1_HIGH:
+                self._on_code("FS097", problem)
+        self.reports.add(Report("queue", priority.name, "", 0.0, problem))
+        self._connect()
+        if priority is _P0:
+            self.set_degradation_level(DegradationLevel.P2_P3_PAUSED)
+            self._on_code("FS096", f"{problem}; trading is suspended")
+
+    def _connect(self) -> None:
+        """Point every short cut at the present queues and the present factory."""
+        for level in self._levels:
+            if isinstance(level.queue, BoundedQueue):
+                level.queue.patience_s = self.config.block_report_ms / 1_000
+                level.queue.on_stall = self._stalled
+        self._doors = {
+            kind: _Door(priority_for(kind), self._levels[priority_for(kind)], self._put_p0) for kind in EventType
+        }
+        self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
+        self._checks = self.config.check_payloads
+        self._engine.rewire()
+
+    def _stalled(self, event: Event) -> None:
+        waited_ms = self.config.block_report_ms
+        self._on_code(
+            "FS095", f"{event.event_type.value} {event.event_id} waited {waited_ms} ms for room in P0; kept"
+        )
+
+    def _new_queue(self, priority: EventPriority) -> EventQueue:
+        return create_queue(self.config.queue_configs[priority], rng=self._rng)
+
+
+def _ignore_code(code: str, detail: str) -> None:
+    """Library use without a safety manager: dead letters and reports still tell."""
+
+
+def _never(event: Event) -> None:
+    raise AssertionError("only lock-free queues are appended to directly")

@@ -9,46 +9,46 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, Final, Protocol
 
-from qts.clock import NS_PER_MS, NS_PER_US, stopwatch_ns
+from qts.clock import NS_PER_US, Clock, stopwatch_ns
 from qts.errors import StateError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority, EventType, Lane
 from qts.event.handlers import EventHandler, direct_call, events_in, name_of, types_of
-from qts.event.monitoring import SUB_BITS, SUB_BUCKETS, Histogram
+from qts.event.monitoring import INDEX_BY_8NS, INDEXED_NS, Histogram
 from qts.event.queue import EventQueue
 from qts.event.retry import Flight, Hold, RetryBook, hold_key
 
 FOREVER_NS: Final = 1 << 62
-_MIN_BITS: Final = SUB_BITS + 1
-_NOBODY: Final = ()
+_NONE: Final[tuple[Any, Any, Any]] = ((), (), ())
 
 
 class Runner(Protocol):
     """Where a handler goes on that does not finish on the spot."""
 
+    @property
+    def pending(self) -> list[Flight]:
+        """Events it has not finished with."""
+        ...
+
     def submit(self, flight: Flight) -> None:
-        """Take the event; end with :meth:`Flight.done` or :meth:`RetryBook.failed`."""
+        """Take the event; end with :meth:`Engine.finished` or :meth:`RetryBook.failed`."""
         ...
 
 
 class Entry:
-    """One registered handler. ``special`` tells the engine to look twice: it has a runner or holds."""
+    """One registered handler.
+
+    ``special`` tells the engine to look twice: it has a runner or holds. ``origin`` is what the user gave,
+    ``target`` the ``module:name`` of a handler that runs in another process ("" when unknown).
+    """
 
     __slots__ = (
-        "call",
-        "handler",
-        "holds",
-        "is_async",
-        "lane",
-        "name",
-        "overruns",
-        "priority",
-        "runner",
-        "special",
-        "types",
-    )
+        "call", "handler", "holds", "is_async", "lane", "name", "origin", "overruns", "priority", "runner",
+        "special", "target", "types",
+    )  # fmt: skip
 
     def __init__(self, handler: EventHandler, priority: EventPriority, lane: Lane) -> None:
         self.handler = handler
@@ -56,16 +56,24 @@ class Entry:
         self.lane = lane
         self.name = handler.name or name_of(handler)
         self.types = types_of(handler)
-        call, self.is_async = direct_call(handler)
+        self.origin, call, self.is_async = direct_call(handler)
         self.call: Callable[[Event], Any] = _first_step(call) if self.is_async else call
         self.holds: dict[object, Hold] = {}
         self.runner: Runner | None = None
         self.overruns = 0
         self.special = False
+        self.target = ""
 
     def refresh(self) -> None:
         """Set ``special`` after holds or runner changed."""
         self.special = bool(self.holds) or self.runner is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something of it is still on its way (what waits for an operator is not)."""
+        return (self.runner is not None and bool(self.runner.pending)) or any(
+            not hold.parked for hold in self.holds.values()
+        )
 
 
 class Suspended:
@@ -80,40 +88,51 @@ class Suspended:
 
 def _first_step(call: Callable[[Event], Any]) -> Callable[[Event], Any]:
     """Run an async handler on the spot as far as it goes; most never wait for anything."""
+    return lambda event: step(call(event))
 
-    def step(event: Event) -> Any:
-        coroutine = call(event)
-        try:
-            awaited = coroutine.send(None)
-        except StopIteration as finished:
-            return finished.value
-        return Suspended(coroutine, awaited)
 
-    return step
+def step(coroutine: Any) -> Any:
+    """The result of a coroutine that finishes at once, else what is left of it."""
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as finished:
+        return finished.value
+    return Suspended(coroutine, awaited)
 
 
 class Level:
     """One priority: its queue, its handlers by type, what is due for another attempt, and its counters."""
 
     __slots__ = (
-        "dead_lettered", "due", "entries", "handled", "in_flight", "items", "lost", "number", "priority", "queue",
-        "rejected", "routes", "wait", "work",
+        "above", "below", "dead_lettered", "due", "entries", "handled", "in_flight", "items", "lost", "number",
+        "priority", "queue", "rejected", "routes", "wait", "work",
     )  # fmt: skip
 
     def __init__(self, priority: EventPriority, queue: EventQueue) -> None:
         self.priority = priority
         self.number = int(priority)
         self.entries: list[Entry] = []
-        self.routes: dict[EventType, tuple[Entry, ...]] = {}
         self.due: deque[Hold] = deque()
         self.wait = Histogram()
         self.work = Histogram()
         self.handled = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
+        self.above = self.below = _NONE
+        self.routes: dict[EventType, tuple[Entry, ...]] = dict.fromkeys(EventType, ())
         self.use(queue)
 
     def use(self, queue: EventQueue) -> None:
         self.queue = queue
         self.items = queue.items
+
+    @property
+    def unfinished(self) -> int:
+        """Events accepted and neither handled nor lost: queued, held, in a lane or being handled."""
+        return self.queue.size() + self.queue.taken - self.handled - self.dead_lettered - self.lost
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is anything left that does not wait for an operator."""
+        return bool(self.due or self.items) or any(entry.is_busy for entry in self.entries)
 
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
@@ -129,16 +148,18 @@ class Engine:
     """
 
     __slots__ = (
-        "_urgent", "attention", "audit_grace_ns", "clock_ns", "deadline_ns", "emit", "floor", "levels", "limit_ns",
-        "on_deadline", "on_overrun", "on_suspended", "retries", "serving", "stamp_ns", "starts_violating", "watching",
+        "_pull", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit", "floor",
+        "levels", "limit_ns", "on_deadline", "on_overrun", "on_queue_failure", "on_suspended", "retries", "serving",
+        "stamp_ns", "starts_violating", "watching",
     )  # fmt: skip
 
-    def __init__(
-        self, config: EventConfig, levels: tuple[Level, ...], retries: RetryBook, clock_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, config: EventConfig, levels: tuple[Level, ...], retries: RetryBook, clock: Clock) -> None:
         self.levels = levels
+        self.attention = False
+        self.rewire()
         self.retries = retries
-        self.clock_ns = clock_ns
+        self.clock_owner = clock
+        self.clock_ns = clock.monotonic_ns
         self.floor = int(EventPriority.P3_LOW)
         self.limit_ns = config.loop_handler_limit_us * NS_PER_US
         self.attention = False
@@ -147,75 +168,104 @@ class Engine:
         self.starts_violating = 0
         self.audit_grace_ns = 0
         self.watching = False
+        self._pull: Callable[[], bool] | None = None
         self.deadline_ns = FOREVER_NS
         self.on_deadline: Callable[[], None] = lambda: None
         self.emit: Callable[[Event], Any] = lambda event: None
         self.on_overrun: Callable[[Entry, Event, int], None] = lambda entry, event, took_ns: None
+        self.on_queue_failure: Callable[[Level, Exception], None] = _raise_queue_failure
         self.on_suspended: Callable[[Entry, Flight, Suspended], None] = _refuse_suspension
 
-    def run(self, lowest: int = 3, until_ns: int = FOREVER_NS) -> int:
-        """Handle everything queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
+    def run(self, lowest: int = 3, until_ns: int = FOREVER_NS, pull: Callable[[], bool] | None = None) -> int:
+        """Handle what is queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
 
-        Returns the number of events taken.
+        ``pull`` is called whenever nothing is left, to bring more, until it returns False. Returns the number of
+        events taken.
         """
         taken = 0
+        self._pull = pull
         while True:
             self.attention = False
+            if self.watching and self.clock_ns() >= self.deadline_ns:
+                self.on_deadline()
             floor = self.floor if self.floor < lowest else lowest
             for level in self.levels:
-                if level.number > floor:
-                    return taken
-                if level.due:
-                    self._retry(level.due.popleft())
-                    break
-                if level.items:
-                    taken += self._drain(level, until_ns)
-                    break
+                if level.number <= floor:
+                    if level.items and not level.due:
+                        taken += self._drain(level, until_ns)
+                        break
+                    if level.due:
+                        self._retry(level.due.popleft())
+                        break
             else:
-                return taken
+                if self._pull is None or not self._pull():
+                    self._pull = None
+                    return taken
+                continue
             if self.stamp_ns >= until_ns:
                 return taken
+
+    def rewire(self) -> None:
+        """Let every level know the containers above it; call it after a queue was replaced."""
+        for level in self.levels:
+            higher = [*(one.items for one in self.levels[: level.number]), *_NONE]
+            lower = [*(one.items for one in self.levels[level.number + 1 :]), *_NONE]
+            level.above, level.below = (higher[0], higher[1], higher[2]), (lower[0], lower[1], lower[2])
+        self.attention = True
 
     def has_work(self) -> bool:
         """Whether :meth:`run` would find something to do."""
         return any(level.due or level.items for level in self.levels[: self.floor + 1])
 
     def _drain(self, level: Level, until_ns: int) -> int:
-        """Handle the events of one level until it is empty or something above it waits."""
-        number, items, routes = level.number, level.items, level.routes
-        take = level.queue.get_nowait
-        first, second, third = (*(one.items for one in self.levels[:number]), _NOBODY, _NOBODY, _NOBODY)[:3]
-        wait, work = level.wait, level.work
-        waits, works = wait.counts, work.counts
-        limit_ns = self.limit_ns
-        before = self.serving
-        self.serving = number
-        taken = 0
+        """Handle the events of one level until it is empty or something above it waits.
+
+        This loop runs for every event: counting and both histograms are written out in it.
+        """
+        number, items, routes, queue = level.number, level.items, level.routes, level.queue
+        first, second, third = level.above
+        pull = self._pull if number == 1 and self.serving < 0 else None
+        queued2, queued3, _ = level.below
+        direct, wait, work = queue.takes_directly, level.wait, level.work
+        waits, works, limit_ns = wait.counts, work.counts, self.limit_ns
+        outer, self.serving = self.serving, number
+        taken = started = 0
         now = stopwatch_ns()
         try:
-            while items:
-                if first or second or third or self.attention:
-                    break
+            while not (first or second or third or self.attention):
+                if not items:  # P1 is where a feed is pulled from, and only when nothing else is left to do
+                    if pull is None or queued2 or queued3:
+                        break
+                    if not pull():
+                        self._pull = pull = None
+                    now = stopwatch_ns()
+                    continue
                 if self.watching and self.clock_ns() >= self.deadline_ns:
                     self.on_deadline()
-                event = take()
-                if event is None:
+                try:
+                    if direct:
+                        event = items.popleft()
+                        queue.taken += 1
+                    else:
+                        event = queue.get_nowait()
+                except Exception as error:  # noqa: BLE001 - whatever broke the queue, it is rebuilt and reported
+                    self.on_queue_failure(level, error)
                     break
                 taken += 1
-                accepted = event.accepted_ns
-                if accepted > now:
+                if event.accepted_ns > now:
                     now = stopwatch_ns()
-                spent = now - accepted if now > accepted else 0
-                if spent > wait.max_ns:
-                    wait.max_ns = spent
-                spent += SUB_BUCKETS
-                bits = spent.bit_length() - _MIN_BITS
-                waits[(bits << SUB_BITS) + (spent >> bits)] += 1
                 started = now
+                spent = now - event.accepted_ns
+                if spent < INDEXED_NS:
+                    waits[INDEX_BY_8NS[spent >> 3]] += 1
+                    if spent > wait.max_ns:
+                        wait.max_ns = spent
+                else:
+                    wait.record(spent)
                 flight: Flight | None = None
-                for entry in routes.get(event.event_type, _NOBODY):
+                for entry in routes[event.event_type]:
                     if first or second or third:
-                        self._serve_above(number)
+                        self.run(number - 1)  # before the next handler call of an event already begun
                         now = stopwatch_ns()
                     if entry.special:
                         flight = self._divert(entry, event, level, flight, started)
@@ -234,19 +284,20 @@ class Engine:
                 if flight is None:
                     level.handled += 1
                     spent = now - started
-                    if spent > work.max_ns:
-                        work.max_ns = spent
-                    spent += SUB_BUCKETS
-                    bits = spent.bit_length() - _MIN_BITS
-                    works[(bits << SUB_BITS) + (spent >> bits)] += 1
+                    if spent < INDEXED_NS:
+                        works[INDEX_BY_8NS[spent >> 3]] += 1
+                        if spent > work.max_ns:
+                            work.max_ns = spent
+                    else:
+                        work.record(spent)
                 else:
                     flight.done()
                 if now >= until_ns:
                     break
-            if taken and (first or second or third):
+            if first or second or third:
                 self._audit(number, started)
         finally:
-            self.serving = before
+            self.serving = outer
             self.stamp_ns = now
         return taken
 
@@ -281,6 +332,12 @@ class Engine:
     def _result(
         self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, result: Any
     ) -> Flight | None:
+        """What a handler returned: events are passed on, a coroutine is gone on with."""
+        if isinstance(result, CoroutineType):
+            try:
+                result = step(result)
+            except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                return self._failed(entry, event, level, flight, started, error)
         if isinstance(result, Suspended):
             flight = flight or Flight(event, level, started)
             flight.open += 1
@@ -306,6 +363,8 @@ class Engine:
             return
         try:
             result = entry.call(flight.event)
+            if isinstance(result, CoroutineType):
+                result = step(result)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
             self.retries.failed(entry, flight, error)
             return
@@ -328,6 +387,10 @@ class Engine:
 def _refuse_suspension(entry: Entry, flight: Flight, suspended: Suspended) -> None:
     suspended.coroutine.close()
     raise StateError(
-        f"handler {entry.name!r} waited for something while handling {flight.event.event_type.value}: on the virtual "
-        "clock handlers must finish at once; take the await out or run with the real clock"
+        f"handler {entry.name!r} waited for something while handling {flight.event.event_type.value}: on the "
+        "virtual clock handlers must finish at once; take the await out or run with the real clock"
     )
+
+
+def _raise_queue_failure(level: Level, error: Exception) -> None:
+    raise error

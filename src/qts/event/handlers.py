@@ -84,7 +84,9 @@ class LoggingHandler(EventHandler):
 
 
 def as_handler(handler: EventHandler | Callback) -> EventHandler:
-    """A handler as it is, a function wrapped. Raises ContractError for anything else."""
+    """A handler as it is, a function wrapped, a handler class made. Raises ContractError for anything else."""
+    if isinstance(handler, type) and issubclass(handler, EventHandler):
+        return handler()
     return handler if isinstance(handler, EventHandler) else CallbackHandler(handler)
 
 
@@ -102,13 +104,15 @@ def events_in(result: Any) -> Sequence[Event]:
     return ()
 
 
-def direct_call(handler: EventHandler) -> tuple[Callable[[Event], Any], bool]:
-    """The shortest way to call ``handler`` and whether the result is a coroutine."""
+def direct_call(handler: EventHandler) -> tuple[Any, Callable[[Event], Any], bool]:
+    """What stands behind all wrappers, the shortest way to call it, and whether that gives a coroutine."""
     while isinstance(handler, TypeFilterHandler):
         handler = handler.delegate
-    call = handler.callback if isinstance(handler, CallbackHandler) else handler.handle
-    is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))
-    return call, is_async
+    if not isinstance(handler, CallbackHandler):
+        return handler, handler.handle, inspect.iscoroutinefunction(handler.handle)
+    callback = handler.callback
+    is_async = inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
+    return callback, callback, is_async
 
 
 def types_of(handler: EventHandler) -> frozenset[EventType]:

@@ -43,10 +43,14 @@ def collapse_key(event: Event) -> Hashable:
     collapse, or a signal that does not say what it is about, is only ever equal to itself.
     """
     payload, kind = body(event), event.event_type
-    subject = tuple(field_of(payload, name) for name in _SUBJECT.get(kind, _PLAIN_SUBJECT))
+    subject = tuple(_part(field_of(payload, name)) for name in _SUBJECT.get(kind, _PLAIN_SUBJECT))
     if not event.can_collapse or (kind is _SIGNAL and None in subject):
         return (kind, stored_id(event))
     return (kind, *subject, is_forced(payload)) if kind is _SIGNAL else (kind, *subject)
+
+
+def _part(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else repr(value)  # a key must be hashable
 
 
 def is_forced(payload: Any) -> bool:

@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from qts.clock import NS_PER_S, NS_PER_US, stopwatch_ns
+from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
 from qts.event.config import EventConfig, QueueAlert
-from qts.event.contracts import EventPriority
+from qts.event.contracts import Event, EventPriority
 
 if TYPE_CHECKING:
     from qts.event.engine import Level
 
-SUB_BITS: Final = 4
-"""Each power of two is cut into 16 equal buckets: half a bucket is at most 1/32 of the value, 3.2 %."""
+SUB_BITS: Final = 5
+"""Each power of two is cut into 32 equal buckets: half a bucket is at most 1/64 of the value, 1.6 %."""
 SUB_BUCKETS: Final = 1 << SUB_BITS
 BUCKETS: Final = 64 * SUB_BUCKETS
 LARGEST_NS: Final = (1 << 62) - 1
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Percentiles in microseconds (0.0 when nothing was recorded); ``max`` is exact, the others within 3.2 %."""
+    """Percentiles in microseconds (0.0 when nothing was recorded); the maximum is exact, the others within 5 %."""
 
     count: int
-    p50: float
-    p95: float
-    p99: float
-    p999: float
-    max: float
+    p50_us: float
+    p95_us: float
+    p99_us: float
+    p999_us: float
+    max_us: float
 
 
 class LatencySnapshot(msgspec.Struct, frozen=True):
-    """Both latencies of a priority: accept → handler start, and handler start → end."""
+    """Both latencies of a priority: ``start`` is accept → handler start, ``end`` handler start → end."""
 
-    wait: Latency
-    work: Latency
+    start: Latency
+    end: Latency
 
 
 class Histogram:
-    """A log-linear histogram of nanoseconds, 8 KB whatever is recorded.
+    """A log-linear histogram of nanoseconds, 16 KB whatever is recorded.
 
-    The index comes from the bit length of value + 16, so no value needs a branch. The engine records in its own
-    loop with the same two lines as :meth:`record`.
+    The index comes from the bit length of value + 32, so no value needs a branch. The engine records in its own
+    loop, through :data:`INDEX_BY_8NS` while the value is below :data:`INDEXED_NS` (up to 4 ns of rounding: within
+    5 % from 128 ns on, and a stopwatch reading takes 40 ns itself).
     """
 
     __slots__ = ("counts", "max_ns")
@@ -55,9 +57,7 @@ class Histogram:
     def record(self, ns: int) -> None:
         """Count one value; below 0 counts as 0, above 2^62 as 2^62."""
         ns = min(max(ns, 0), LARGEST_NS)
-        shifted = ns + SUB_BUCKETS
-        exponent = shifted.bit_length() - SUB_BITS - 1
-        self.counts[(exponent << SUB_BITS) + (shifted >> exponent)] += 1
+        self.counts[_index(ns)] += 1
         if ns > self.max_ns:
             self.max_ns = ns
 
@@ -80,14 +80,16 @@ class Histogram:
         p50, p95, p99, p999 = (self.percentile_ns(share) / NS_PER_US for share in (0.5, 0.95, 0.99, 0.999))
         return Latency(self.total, p50, p95, p99, p999, self.max_ns / NS_PER_US)
 
-    def export(self) -> dict[str, Any]:
-        """Only the buckets that hold something, as plain values."""
-        return {"max_ns": self.max_ns, "counts": [[i, n] for i, n in enumerate(self.counts) if n]}
 
-    def restore(self, stored: Mapping[str, Any]) -> None:
-        self.max_ns = stored["max_ns"]
-        for index, count in stored["counts"]:
-            self.counts[index] = count
+def _index(ns: int) -> int:
+    shifted = ns + SUB_BUCKETS
+    exponent = shifted.bit_length() - SUB_BITS - 1
+    return (exponent << SUB_BITS) + (shifted >> exponent)
+
+
+INDEXED_NS: Final = 1 << 19
+INDEX_BY_8NS: Final = [_index(8 * eighth + 4) for eighth in range(INDEXED_NS >> 3)]
+"""The bucket of a value by its eighth."""
 
 
 def _middle(index: int) -> float:
@@ -146,7 +148,7 @@ class Monitor:
         if (sla := self._slas.get(priority)) is not None:
             latency = level.wait.snapshot()
             for measure in ("p50", "p95", "p99", "max"):
-                value_ms = getattr(latency, measure) / 1_000
+                value_ms = getattr(latency, f"{measure}_us") / 1_000
                 yield from self._crossed(priority, measure, "warning", value_ms, getattr(sla, measure))
 
     def _crossed(
@@ -165,3 +167,63 @@ class Monitor:
         if now > then:
             self.rates[priority] = (handled - base) * NS_PER_S / (now - then)
         self._rate_base[priority] = (now, handled)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Something about a handler or queue that a person should know.
+
+    ``kind``: "overrun" (longer on the loop than allowed), "too long" (past the event's max_process_time_ms),
+    "moved" or "stays" (after repeated overruns), "queue" (rebuilt), "slice" (the machinery itself failed).
+    """
+
+    kind: str
+    name: str
+    event_id: str
+    took_us: float
+    detail: str = ""
+
+
+class Reports:
+    """The newest reports, and how many there were of each kind."""
+
+    def __init__(self, capacity: int = 1_000) -> None:
+        self._newest: deque[Report] = deque(maxlen=capacity)
+        self.counts: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Report]:
+        return iter(tuple(self._newest))
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def add(self, report: Report) -> None:
+        self._newest.append(report)
+        self.counts[report.kind] = self.counts.get(report.kind, 0) + 1
+
+    def overrun(self, name: str, event: Event, took_ns: int) -> None:
+        """A handler took ``took_ns`` for one event, longer than its place allows."""
+        allowed_ms = event.max_process_time_ms
+        kind = "too long" if allowed_ms and took_ns > allowed_ms * NS_PER_MS else "overrun"
+        self.add(Report(kind, name, event.event_id, took_ns / NS_PER_US))
+
+
+def stats_of(level: Level, events_per_s: float) -> dict[str, Any]:
+    """One level's row of ``queue_stats()``."""
+    queue = level.queue
+    return {
+        "size": level.unfinished,
+        "queued": queue.note_depth(),
+        "capacity": queue.capacity,
+        "utilization": queue.utilization(),
+        "high_water": queue.high_water,
+        "accepted": queue.accepted,
+        "handled": level.handled,
+        "dropped": queue.dropped_count + level.lost,
+        "collapsed": queue.collapsed_count,
+        "sampled": queue.sampled_out_count,
+        "rejected": level.rejected,
+        "dead_lettered": level.dead_lettered,
+        "overflow": getattr(queue, "overflow_count", 0),
+        "in_flight": level.in_flight,
+        "events_per_s": events_per_s,
+    }

@@ -10,341 +10,22 @@ import asyncio
 import itertools
 import random
 import threading
-from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from typing import Any, Final
+from typing import Final
 
 from qts.errors import ContractError
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event, EventType, OverflowPolicy
 from qts.event.keys import collapse_key, is_risk_reducing
+from qts.event.queue_base import CountingQueue, EventQueue, resolve
 from qts.ids import seeded
 
+__all__ = ["BoundedQueue", "CollapsingQueue", "EventQueue", "RingBuffer", "SamplingQueue", "create_queue"]
 _STOP: Final = EventType.EMERGENCY_STOP
 
 
-class EventQueue(ABC):
-    """What all queues share. ``items`` is the container itself: the dispatcher looks at its truth value."""
-
-    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "high_water", "items", "taken")
-
-    def __init__(self, config: QueueConfig) -> None:
-        self.capacity = config.capacity
-        self.batch_size = config.batch_size
-        self.items: Any = deque()
-        self.taken = 0
-        self.high_water = 0
-        self._lock = threading.Lock()
-        self._getters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
-
-    @property
-    @abstractmethod
-    def accepted(self) -> int:
-        """Events that entered, whatever became of them."""
-
-    @property
-    def dropped_count(self) -> int:
-        """Events pushed out to make room."""
-        return 0
-
-    @property
-    def collapsed_count(self) -> int:
-        """Events replaced by a newer one of the same key."""
-        return 0
-
-    @property
-    def sampled_out_count(self) -> int:
-        """Newcomers that the sampling of a full queue refused."""
-        return 0
-
-    @abstractmethod
-    def put_nowait(self, event: Event) -> bool:
-        """Add at once; False when this event was not kept."""
-
-    @abstractmethod
-    def get_nowait(self) -> Event | None:
-        """The next event, or None when there is none."""
-
-    @abstractmethod
-    def pending(self) -> list[Event]:
-        """A copy of what is queued, in the order in which it will be taken."""
-
-    @abstractmethod
-    def restore(self, events: list[Event], counts: dict[str, int]) -> None:
-        """Put stored events and counts (:meth:`counts`) into this empty queue."""
-
-    def counts(self) -> dict[str, int]:
-        """The counters as plain numbers."""
-        return {
-            "accepted": self.accepted,
-            "taken": self.taken,
-            "dropped": self.dropped_count,
-            "collapsed": self.collapsed_count,
-            "sampled": self.sampled_out_count,
-        }
-
-    async def put(self, event: Event) -> bool:
-        """Like :meth:`put_nowait`; only a BLOCK queue waits for room."""
-        return self.put_nowait(event)
-
-    async def get(self, timeout_ms: float = 0) -> Event | None:
-        """The next event, waiting up to ``timeout_ms`` for one (0 = at once)."""
-        event = self.get_nowait()
-        if event is not None or timeout_ms <= 0:
-            return event
-        await self._wait_for_event(timeout_ms / 1_000)
-        return self.get_nowait()
-
-    async def get_batch(self, max_count: int, timeout_ms: float = 0) -> list[Event]:
-        """Up to ``max_count`` events: what is there, or what comes first within ``timeout_ms`` when empty."""
-        first = await self.get(timeout_ms) if max_count > 0 else None
-        batch = [] if first is None else [first]
-        while batch and len(batch) < max_count and (event := self.get_nowait()) is not None:
-            batch.append(event)
-        return batch
-
-    def peek(self) -> Event | None:
-        """The event that would be taken next, left where it is."""
-        try:
-            first: Event = self.items[0]
-        except IndexError:
-            return None
-        return first
-
-    def note_depth(self) -> int:
-        """The present depth, remembered in ``high_water`` when it was never greater."""
-        depth = len(self.items)
-        if depth > self.high_water:
-            self.high_water = depth
-        return depth
-
-    def size(self) -> int:
-        return len(self.items)
-
-    def is_full(self) -> bool:
-        return self.size() >= self.capacity
-
-    def utilization(self) -> float:
-        """Queued events over capacity; above 1 when events that must not be lost overflow."""
-        return self.size() / self.capacity
-
-    async def _wait_for_event(self, timeout_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = (loop, loop.create_future())
-        self._getters.append(waiter)
-        if self.items:  # one came between the look and the registration
-            self._wake_getter()
-        try:
-            await asyncio.wait_for(waiter[1], timeout_s)
-        except TimeoutError:
-            pass
-        finally:
-            if waiter in self._getters:
-                self._getters.remove(waiter)
-
-    def _wake_getter(self) -> None:
-        try:
-            loop, future = self._getters.popleft()
-        except IndexError:
-            return
-        loop.call_soon_threadsafe(_resolve, future)
-
-
-def _resolve(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-class RingBuffer(EventQueue):
-    """P1: full means that the oldest goes.
-
-    One bounded deque, appended to atomically: producers need no lock and the loss is what is missing.
-    """
-
-    __slots__ = ("_arrivals",)
-
-    def __init__(self, config: QueueConfig) -> None:
-        super().__init__(config)
-        self.items = deque(maxlen=config.capacity)
-        self._arrivals = itertools.count(1)
-
-    @property
-    def accepted(self) -> int:
-        return int(repr(self._arrivals)[6:-1]) - 1  # read without moving it
-
-    @property
-    def dropped_count(self) -> int:
-        return self.accepted - self.taken - len(self.items)
-
-    def put_nowait(self, event: Event) -> bool:
-        next(self._arrivals)
-        self.items.append(event)
-        if self._getters:
-            self._wake_getter()
-        return True
-
-    def get_nowait(self) -> Event | None:
-        try:
-            event: Event = self.items.popleft()
-        except IndexError:
-            return None
-        self.taken += 1
-        return event
-
-    def pending(self) -> list[Event]:
-        return list(self.items)
-
-    def restore(self, events: list[Event], counts: dict[str, int]) -> None:
-        self.items.extend(events)
-        self.taken = counts["taken"]
-        self._arrivals = itertools.count(counts["accepted"] + 1)
-
-
-class _CountingQueue(EventQueue):
-    """Queues that decide under a lock and therefore count as they go."""
-
-    __slots__ = ("_accepted", "_collapsed", "_dropped", "_sampled")
-
-    def __init__(self, config: QueueConfig) -> None:
-        super().__init__(config)
-        self._accepted = self._dropped = self._collapsed = self._sampled = 0
-
-    @property
-    def accepted(self) -> int:
-        return self._accepted
-
-    @property
-    def dropped_count(self) -> int:
-        return self._dropped
-
-    @property
-    def collapsed_count(self) -> int:
-        return self._collapsed
-
-    @property
-    def sampled_out_count(self) -> int:
-        return self._sampled
-
-    def put_nowait(self, event: Event) -> bool:
-        with self._lock:
-            kept = self._add(event)
-            self.note_depth()
-        if self._getters:
-            self._wake_getter()
-        return kept
-
-    def get_nowait(self) -> Event | None:
-        with self._lock:
-            return self._take() if self.items else None
-
-    def pending(self) -> list[Event]:
-        with self._lock:
-            return list(self.items)
-
-    def restore(self, events: list[Event], counts: dict[str, int]) -> None:
-        with self._lock:
-            for event in events:
-                self._store(event)
-            self._accepted, self.taken = counts["accepted"], counts["taken"]
-            self._dropped, self._collapsed = counts["dropped"], counts["collapsed"]
-            self._sampled = counts["sampled"]
-
-    def _take(self) -> Event:
-        event: Event = self.items.popleft()
-        self.taken += 1
-        return event
-
-    def _store(self, event: Event) -> None:
-        self.items.append(event)
-
-    @abstractmethod
-    def _add(self, event: Event) -> bool: ...
-
-
-class SamplingQueue(_CountingQueue):
-    """P3: when full each newcomer is kept with ``sample_rate`` and pushes out the oldest.
-
-    A refused newcomer counts as sampled out, a pushed-out oldest as dropped. Events that may not be dropped
-    are always kept.
-    """
-
-    __slots__ = ("_rng", "sample_rate")
-
-    def __init__(self, config: QueueConfig, rng: random.Random | None = None) -> None:
-        super().__init__(config)
-        self.sample_rate = config.sample_rate
-        self._rng = rng or seeded(0, "event-sampling")
-
-    def _add(self, event: Event) -> bool:
-        self._accepted += 1
-        if len(self.items) >= self.capacity:
-            if event.can_drop and self._rng.random() >= self.sample_rate:
-                self._sampled += 1
-                return False
-            self.items.popleft()
-            self._dropped += 1
-        self.items.append(event)
-        return True
-
-
-class CollapsingQueue(_CountingQueue):
-    """P2: the newest event replaces the queued one of the same key and keeps its place.
-
-    Full of distinct keys, the oldest goes, but never a risk-reducing signal: those stay even beyond capacity
-    (there is one per strategy, symbol and side), and a newcomer that finds nothing else is dropped itself.
-    """
-
-    __slots__ = ("_droppable",)
-
-    def __init__(self, config: QueueConfig) -> None:
-        super().__init__(config)
-        self.items = OrderedDict[Hashable, Event]()
-        self._droppable: OrderedDict[Hashable, None] = OrderedDict()
-
-    def _add(self, event: Event) -> bool:
-        self._accepted += 1
-        key = collapse_key(event)
-        if key in self.items:
-            self._collapsed += 1
-        elif len(self.items) >= self.capacity and not self._make_room() and not is_risk_reducing(event):
-            self._dropped += 1
-            return False
-        self._keep(key, event)
-        return True
-
-    def _make_room(self) -> bool:
-        if not self._droppable:
-            return False
-        key, _ = self._droppable.popitem(last=False)
-        del self.items[key]
-        self._dropped += 1
-        return True
-
-    def _keep(self, key: Hashable, event: Event) -> None:
-        self.items[key] = event
-        if not is_risk_reducing(event):
-            self._droppable.setdefault(key, None)
-
-    def _take(self) -> Event:
-        key, event = self.items.popitem(last=False)
-        self._droppable.pop(key, None)
-        self.taken += 1
-        return event
-
-    def _store(self, event: Event) -> None:
-        self._keep(collapse_key(event), event)
-
-    def peek(self) -> Event | None:
-        with self._lock:
-            return next(iter(self.items.values()), None)
-
-    def pending(self) -> list[Event]:
-        with self._lock:
-            return list(self.items.values())
-
-
-class BoundedQueue(_CountingQueue):
+class BoundedQueue(CountingQueue):
     """P0: nothing is dropped; when full the producer waits, EMERGENCY_STOP goes first and never waits.
 
     A producer that waits hands its event over with its claim: the next free place takes it, in the order of
@@ -386,7 +67,7 @@ class BoundedQueue(_CountingQueue):
         """Wait for room; the event is always kept unless the waiting task is cancelled."""
         loop = asyncio.get_running_loop()
         room: asyncio.Future[None] = loop.create_future()
-        claim = _Claim(event, lambda: loop.call_soon_threadsafe(_resolve, room))
+        claim = _Claim(event, lambda: loop.call_soon_threadsafe(resolve, room))
         if self._claimed(claim):
             return True
         try:
@@ -479,8 +160,155 @@ class _Claim:
         self.granted = granted
 
 
+class RingBuffer(EventQueue):
+    """P1: full means that the oldest goes.
+
+    One bounded deque, appended to atomically: producers need no lock and the loss is what is missing.
+    """
+
+    takes_directly = True
+
+    __slots__ = ("arrivals",)
+
+    def __init__(self, config: QueueConfig) -> None:
+        super().__init__(config)
+        self.items = deque(maxlen=config.capacity)
+        self.arrivals = itertools.count(1)
+
+    @property
+    def accepted(self) -> int:
+        return int(repr(self.arrivals)[6:-1]) - 1  # read without moving it
+
+    @property
+    def dropped_count(self) -> int:
+        return self.accepted - self.taken - len(self.items)
+
+    def put_nowait(self, event: Event) -> bool:
+        next(self.arrivals)
+        if self.on_lost is not None and len(self.items) == self.capacity:
+            self.on_lost(self.items.popleft())
+        self.items.append(event)
+        if self._getters:
+            self._wake_getter()
+        return True
+
+    def get_nowait(self) -> Event | None:
+        try:
+            event: Event = self.items.popleft()
+        except IndexError:
+            return None
+        self.taken += 1
+        return event
+
+    def pending(self) -> list[Event]:
+        return list(self.items)
+
+    def restore(self, events: list[Event], counts: dict[str, int]) -> None:
+        self.items.extend(events)
+        self.taken = counts["taken"]
+        self.arrivals = itertools.count(counts["accepted"] + 1)
+
+
+class CollapsingQueue(CountingQueue):
+    """P2: the newest event replaces the queued one of the same key and keeps its place.
+
+    Full of distinct keys, the oldest goes, but never a risk-reducing signal: those stay even beyond capacity
+    (there is one per strategy, symbol and side), and a newcomer that finds nothing else is dropped itself.
+    """
+
+    __slots__ = ("_droppable",)
+
+    def __init__(self, config: QueueConfig) -> None:
+        super().__init__(config)
+        self.items = OrderedDict[Hashable, Event]()
+        self._droppable: OrderedDict[Hashable, None] = OrderedDict()
+
+    def _add(self, event: Event) -> bool:
+        self._accepted += 1
+        key = collapse_key(event)
+        if key in self.items:
+            self._collapsed += 1
+            self._lost(self.items[key])
+        elif len(self.items) >= self.capacity and not self._make_room() and not is_risk_reducing(event):
+            self._dropped += 1
+            self._lost(event)
+            return False
+        self._keep(key, event)
+        return True
+
+    def _make_room(self) -> bool:
+        if not self._droppable:
+            return False
+        key, _ = self._droppable.popitem(last=False)
+        self._dropped += 1
+        self._lost(self.items.pop(key))
+        return True
+
+    def _keep(self, key: Hashable, event: Event) -> None:
+        self.items[key] = event
+        if not is_risk_reducing(event):
+            self._droppable.setdefault(key, None)
+
+    def _take(self) -> Event:
+        key, oldest = self.items.popitem(last=False)
+        event: Event = oldest
+        self._droppable.pop(key, None)
+        self.taken += 1
+        return event
+
+    def _store(self, event: Event) -> None:
+        self._keep(collapse_key(event), event)
+
+    def peek(self) -> Event | None:
+        with self._lock:
+            return next(iter(self.items.values()), None)
+
+    def pending(self) -> list[Event]:
+        with self._lock:
+            return list(self.items.values())
+
+
+class SamplingQueue(CountingQueue):
+    """P3: when full each newcomer is kept with ``sample_rate`` and pushes out the oldest.
+
+    A refused newcomer counts as sampled out, a pushed-out oldest as dropped. Events that may not be dropped
+    are always kept.
+    """
+
+    takes_directly = True
+
+    __slots__ = ("_rng", "sample_rate")
+
+    def __init__(self, config: QueueConfig, rng: random.Random | None = None) -> None:
+        super().__init__(config)
+        self.sample_rate = config.sample_rate
+        self._rng = rng or seeded(0, "event-sampling")
+
+    def _add(self, event: Event) -> bool:
+        self._accepted += 1
+        if len(self.items) >= self.capacity:
+            if event.can_drop and self._rng.random() >= self.sample_rate:
+                self._sampled += 1
+                self._lost(event)
+                return False
+            self._push_out()
+        self.items.append(event)
+        return True
+
+    def _push_out(self) -> None:
+        try:
+            oldest = self.items.popleft()
+        except IndexError:  # the consumer, which needs no lock, was faster
+            return
+        self._dropped += 1
+        self._lost(oldest)
+
+
 def create_queue(config: QueueConfig, *, rng: random.Random | None = None) -> EventQueue:
-    """The queue for the overflow policy of ``config``; ``rng`` is the random source of a SAMPLE queue."""
+    """The queue for the overflow policy of ``config``; ``rng`` is the random source of a SAMPLE queue.
+
+    Raises ContractError for a policy that does not exist.
+    """
     match config.overflow_policy:
         case OverflowPolicy.BLOCK:
             return BoundedQueue(config)

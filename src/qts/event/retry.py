@@ -112,6 +112,15 @@ class RetryBook:
             oldest.done()
         return True
 
+    def hold_for_later(self, entry: Entry, flight: Flight) -> None:
+        """Keep an event that a lane gave back, for whoever runs next, in the order in which they are given back."""
+        key = hold_key(flight.event)
+        hold = entry.holds.get(key)
+        if hold is None:
+            entry.holds[key] = Hold(entry, key, flight)
+        elif hold.flight is not flight:
+            hold.waiting.append(flight)
+
     def succeeded(self, hold: Hold) -> None:
         """The held event was handled at last: the next of its key follows."""
         hold.flight.done()

@@ -1,0 +1,330 @@
+"""Lanes: where handlers go on that must not be felt on the loop.
+
+Every such handler works on one event (or batch) at a time, so its own order is kept, and has a backlog with the
+overflow policy of its priority, so one that is slow keeps nobody else waiting. What it takes longer than its
+lane's limit is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from qts.clock import NS_PER_MS, stopwatch_ns
+from qts.event.config import EventConfig
+from qts.event.contracts import Event, EventPriority
+from qts.event.engine import Engine, Entry, Suspended
+from qts.event.handlers import EventHandler
+from qts.event.queue import BoundedQueue, create_queue
+from qts.event.retry import Flight
+
+MAX_ABANDONED_THREADS: Final = 3
+"""A thread that hangs cannot be ended; after this many of one handler its events are dead-lettered at once."""
+Outcome: TypeAlias = tuple[Any, BaseException | None]
+"""What a handler call came to: its result, or why it failed."""
+
+
+class LaneTimeout(Exception):
+    """A handler was cut off by its lane's limit."""
+
+
+class LaneTools:
+    """What every lane needs of its dispatcher."""
+
+    def __init__(
+        self,
+        config: EventConfig,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        wake: Callable[[], None],
+        on_code: Callable[[str, str], None],
+        on_slow: Callable[[str, Event, int], None],
+        batch_factor: Callable[[EventPriority], int],
+    ) -> None:
+        self.config = config
+        self.engine = engine
+        self.loop = loop
+        self.wake = wake
+        self.on_code = on_code
+        self.on_slow = on_slow
+        self.batch_factor = batch_factor
+
+
+class LaneRunner(ABC):
+    """The part all lanes share: backlog, one piece of work at a time, the limit."""
+
+    def __init__(self, entry: Entry, tools: LaneTools) -> None:
+        self.entry = entry
+        self.tools = tools
+        self.restarts = 0
+        self._flights: dict[int, Flight] = {}
+        self._working: list[Flight] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._backlog = create_queue(tools.config.queue_configs[entry.priority])
+        self._backlog.on_lost = self._lost
+        self._begun_ns = 0
+        self._limit_ms = tools.config.lane_limits[entry.priority]
+
+    @property
+    def pending(self) -> list[Flight]:
+        """Events this handler has not finished with, in order."""
+        return [*self._working, *(self._flights[id(event)] for event in self._backlog.pending())]
+
+    def submit(self, flight: Flight) -> None:
+        """Take an event on; at once when the handler is free."""
+        if self._working:
+            self._enqueue(flight)
+        else:
+            self._begin([flight])
+
+    @abstractmethod
+    def _start(self, events: list[Event]) -> None:
+        """Begin to work on ``events``; :meth:`_ended` is called on the loop with the outcome of each."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Give up the work in progress: nothing of it is listened to any more."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Free what the lane holds."""
+
+    def give_up(self) -> list[Flight]:
+        """Stop at once; the events that were not finished, in order."""
+        left = self.pending
+        if self._stop_work():
+            self._abandon()
+        return left
+
+    def _enqueue(self, flight: Flight) -> None:
+        backlog = self._backlog
+        self._flights[id(flight.event)] = flight
+        if not isinstance(backlog, BoundedQueue):
+            backlog.put_nowait(flight.event)
+            return
+        backlog.put_overflow(flight.event)
+        if backlog.size() == backlog.capacity + 1:
+            self.tools.on_code(
+                "FS095", f"handler {self.entry.name}: more than {backlog.capacity} P0 events wait for it"
+            )
+
+    def _lost(self, event: Event) -> None:
+        flight = self._flights.pop(id(event))
+        flight.lost = True
+        flight.done()
+
+    def _begin(self, flights: list[Flight]) -> None:
+        self._note_begin(flights)
+        self._start([flight.event for flight in flights])
+
+    def _note_begin(self, flights: list[Flight]) -> None:
+        self._working = flights
+        self._begun_ns = stopwatch_ns()
+        self._timer = self.tools.loop.call_later(self._limit_ms / 1_000, self._cut_off)
+
+    def _ended(self, outcomes: Sequence[Outcome]) -> None:
+        """Account for the work in progress and go on with the backlog."""
+        flights = self._stop_work()
+        took_ns = stopwatch_ns() - self._begun_ns
+        for flight, (result, error) in zip(flights, outcomes, strict=True):
+            allowed_ms = flight.event.max_process_time_ms
+            if allowed_ms and took_ns > allowed_ms * NS_PER_MS:
+                self.tools.on_slow(self.entry.name, flight.event, took_ns)
+            if error is None:
+                self.tools.engine.finished(self.entry, flight, result)
+            else:
+                self.tools.engine.retries.failed(self.entry, flight, error, fatal=isinstance(error, LaneTimeout))
+        self._next()
+        self.tools.wake()
+
+    def _cut_off(self) -> None:
+        self._abandon()
+        error = LaneTimeout(f"cut off after {self._limit_ms} ms")
+        self._ended([(None, error)] * len(self._working))
+
+    def _stop_work(self) -> list[Flight]:
+        flights, self._working = self._working, []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return flights
+
+    def _next(self) -> None:
+        if self._working:  # finishing has already begun something (a retry)
+            return
+        batch: list[Flight] = []
+        size = self._batch_size()
+        while len(batch) < size and (event := self._backlog.get_nowait()) is not None:
+            batch.append(self._flights.pop(id(event)))
+        if batch:
+            self._begin(batch)
+
+    def _batch_size(self) -> int:
+        if type(self.entry.handler).handle_batch is EventHandler.handle_batch:
+            return 1
+        return self._backlog.batch_size * self.tools.batch_factor(self.entry.priority)
+
+
+class StrandRunner(LaneRunner):
+    """An async handler on the loop that waits for something: it goes on in a task of its own.
+
+    Its first step runs on the spot, as part of that task, so most events cost no task switch at all.
+    """
+
+    def __init__(self, entry: Entry, tools: LaneTools) -> None:
+        super().__init__(entry, tools)
+        self._step = entry.call
+        self._task = self._new_task()
+        entry.call = self.first_step
+
+    def first_step(self, event: Event) -> Any:
+        """Call the handler as if the strand's task did."""
+        if asyncio.current_task(self.tools.loop) is not None:
+            return self._step(event)
+        asyncio.tasks._enter_task(self.tools.loop, self._task)
+        try:
+            return self._step(event)
+        finally:
+            asyncio.tasks._leave_task(self.tools.loop, self._task)
+
+    def suspended(self, flight: Flight, suspended: Suspended) -> None:
+        """Go on with a handler whose first step did not finish it."""
+        self._note_begin([flight])
+        self._mail.set_result(suspended)
+        self.entry.runner = self
+        self.entry.refresh()
+
+    def _start(self, events: list[Event]) -> None:
+        (event,) = events
+        try:
+            result = self.first_step(event)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+            self._ended([(None, error)])
+            return
+        if isinstance(result, Suspended):
+            self._mail.set_result(result)
+        else:
+            self._ended([(result, None)])
+
+    def _abandon(self) -> None:
+        self._task.cancel()
+        self._task = self._new_task()
+        self.restarts += 1
+
+    async def close(self) -> None:
+        self.entry.call = self._step
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _new_task(self) -> asyncio.Task[None]:
+        self._mail: asyncio.Future[Suspended] = self.tools.loop.create_future()
+        return self.tools.loop.create_task(self._live(self._mail), name=f"qts-strand-{self.entry.name}")
+
+    async def _live(self, mail: asyncio.Future[Suspended]) -> None:
+        while True:
+            suspended = await mail
+            try:
+                outcome: Outcome = (await _Rest(suspended), None)
+            except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                outcome = (None, error)
+            mail = self._mail = self.tools.loop.create_future()
+            self._ended([outcome])
+
+    def _batch_size(self) -> int:
+        return 1
+
+
+class _Rest:
+    """The rest of a coroutine whose first step has been run elsewhere."""
+
+    __slots__ = ("_suspended",)
+
+    def __init__(self, suspended: Suspended) -> None:
+        self._suspended = suspended
+
+    def __await__(self) -> Any:
+        coroutine, awaited = self._suspended.coroutine, self._suspended.awaited
+        while True:
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the coroutine
+                step, value = coroutine.throw, error
+            else:
+                step, value = coroutine.send, sent
+            try:
+                awaited = step(value)
+            except StopIteration as finished:
+                return finished.value
+
+
+class ThreadRunner(LaneRunner):
+    """Blocking I/O: one daemon thread per handler. A thread past the limit is abandoned and replaced."""
+
+    def __init__(self, entry: Entry, tools: LaneTools) -> None:
+        super().__init__(entry, tools)
+        self._jobs: queue.SimpleQueue[list[Event] | None] | None = None
+        self._call = thread_call(entry.handler)
+
+    def _start(self, events: list[Event]) -> None:
+        if self.restarts >= MAX_ABANDONED_THREADS:
+            error = LaneTimeout(f"{self.restarts} threads of this handler hang")
+            self.tools.loop.call_soon(self._ended, [(None, error)] * len(events))
+            return
+        if self._jobs is None:
+            self._jobs = self._new_thread()
+        self._jobs.put(events)
+
+    def _abandon(self) -> None:
+        if self._jobs is not None:
+            self._jobs.put(None)
+            self._jobs = None
+            self.restarts += 1
+
+    async def close(self) -> None:
+        if self._jobs is not None:
+            self._jobs.put(None)
+            self._jobs = None
+
+    def _new_thread(self) -> queue.SimpleQueue[list[Event] | None]:
+        jobs: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
+
+        def report(outcomes: list[Outcome]) -> None:
+            self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
+
+        name = f"qts-lane-{self.entry.name}"
+        threading.Thread(target=work_off, args=(jobs, self._call, report), name=name, daemon=True).start()
+        return jobs
+
+    def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:
+        if jobs is self._jobs and self._working:
+            self._ended(outcomes)
+
+
+def thread_call(handler: EventHandler) -> Callable[[list[Event], asyncio.Runner], Any]:
+    """How a thread calls ``handler``: its batch method when it has one of its own."""
+    if type(handler).handle_batch is EventHandler.handle_batch:
+        return lambda events, runner: runner.run(handler.handle(events[0]))
+    return lambda events, runner: runner.run(handler.handle_batch(events))
+
+
+def work_off(
+    jobs: queue.SimpleQueue[list[Event] | None],
+    call: Callable[[list[Event], asyncio.Runner], Any],
+    report: Callable[[list[Outcome]], None],
+) -> None:
+    """The life of a lane's thread: work until None comes. The result of a batch is told with its first event."""
+    with asyncio.Runner() as runner:
+        while (events := jobs.get()) is not None:
+            try:
+                outcomes: list[Outcome] = [(call(events, runner), None), *[(None, None)] * (len(events) - 1)]
+            except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                outcomes = [(None, error)] * len(events)
+            try:
+                report(outcomes)
+            except RuntimeError:  # the loop is closed: nobody listens any more
+                return
