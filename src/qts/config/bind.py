@@ -285,7 +285,7 @@ def _text(shape: Shape, node: Scalar) -> Any:
         return _Refusal(message)
     if message := _length_problem(len(node.text), shape.limits, "characters"):
         return _Refusal(message)
-    if shape.limits.pattern is not None and not re.search(shape.limits.pattern, node.text):
+    if shape.limits.pattern is not None and not re.fullmatch(shape.limits.pattern, node.text):
         return _Refusal(f"{shown(node.text)} does not match")
     return node.text
 

@@ -83,7 +83,8 @@ class InstrumentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         Mapping[Annotated[str, Meta(min_length=1, max_length=32)], InstrumentConfig],
         Meta(
             max_length=10_000,
-            description="rules by symbol, digits in quotes: '005930'; OPEN-24H also needs currency, quantum, tick, fee_rate, tax_rate",
+            description="rules by symbol, digits in quotes: '005930'; "
+            "OPEN-24H also needs currency, quantum, tick, fee_rate, tax_rate",
         ),
     ] = msgspec.field(
         default_factory=lambda: {"005930": InstrumentConfig(market="KRX-KOSPI", name="Samsung Electronics")}

@@ -77,7 +77,8 @@ def quoted(text: str) -> str:
 def config_hash(shape: Shape, value: Any) -> str:
     """SHA-256 (hex) of all settings but the secrets; equal values give equal hashes, however they were written."""
     digest = hashlib.sha256()
-    for leaf in leaves(shape, value):
+    # Sorted, because equal tables may have their entries in another order.
+    for leaf in sorted(leaves(shape, value), key=lambda leaf: leaf.path):
         if leaf.shape.secret:
             continue
         line = f"{leaf.path}={leaf.text}".encode("utf-8", "surrogatepass")
@@ -100,6 +101,7 @@ def _written_group(shape: Shape, value: Any) -> str:
     else:
         assert shape.item is not None
         pairs = [(table_key(shape, key), written(shape.item, inner)) for key, inner in value.items()]
+        pairs.sort()
     return "{" + ", ".join(f"{key}: {text}" for key, text in pairs) + "}"
 
 

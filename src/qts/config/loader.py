@@ -172,20 +172,22 @@ def _apply_overrides(
 ) -> list[Problem]:
     problems: list[Problem] = []
     for dotted, text in overrides.items():
-        place = Place(SET)
         section, _, inner = dotted.partition(".")
-        if section not in layout.sections or not inner:
-            known = ", ".join(layout.sections)
-            hint = did_you_mean(section, layout.sections)
-            problems.append(
-                Problem(SET, 0, dotted, f"no such setting{hint}; it starts with one of: {known}, and a dot")
-            )
+        if message := _misnamed(section, inner, layout):
+            problems.append(Problem(SET, 0, dotted, message))
             continue
-        node, wrong = parse_value(text, place)
+        node, wrong = parse_value(text, Place(SET))
         problems += [msgspec.structs.replace(problem, field=dotted) for problem in wrong]
         if node is not None and not wrong:
             problems += _override_one(roots, section, inner, node, layout)
     return problems
+
+
+def _misnamed(section: str, inner: str, layout: Layout) -> str:
+    if section not in layout.sections:
+        hint = did_you_mean(section, layout.sections)
+        return f"no such setting{hint}; it starts with one of: {', '.join(layout.sections)}, and a dot"
+    return "" if inner else f"is a group of settings; name the one that is meant: {section}.KEY"
 
 
 def _override_one(

@@ -21,6 +21,7 @@ from qts.config.leaves import config_hash, leaves
 from qts.config.loader import LoadedConfig, Row, cross_check, examine, load_config, problem_text
 from qts.config.shape import Kind, Shape
 from qts.config.tree import QTS, Layout, QtsConfig
+from qts.errors import QtsError
 
 __all__ = [
     "Change",
@@ -141,7 +142,10 @@ class ConfigManager:
         return self._swap(old, found, actor, reason)
 
     def _swap(self, old: LoadedConfig, found: LoadedConfig, actor: str, reason: str) -> ReloadResult:
-        tree = _merged(self._layout, self._layout.shape, old.tree, found.tree, "")
+        try:
+            tree = _merged(self._layout, self._layout.shape, old.tree, found.tree, "")
+        except (ValueError, TypeError, QtsError) as error:  # what a struct's own __post_init__ may raise
+            return self._kept(actor, reason, [f"old and new values do not fit together: {error}"])
         waiting = _changes(self._layout, tree, found.tree)
         if problems := _misfits(tree, found, self._layout):
             warning = "the changes that need no restart do not fit what stays: " + problem_text(problems)

@@ -41,7 +41,7 @@ class Kind(Enum):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds of a value; of the length for text, lists and tables."""
+    """Bounds of a value; of the length for text, lists and tables. ``pattern`` covers the whole text."""
 
     ge: int | float | Decimal | None = None
     gt: int | float | Decimal | None = None
