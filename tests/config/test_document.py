@@ -82,7 +82,8 @@ def test_a_file_without_values_is_valid_and_empty(text: str) -> None:
         ("a: [1, 2\nb: 3\n", "a.yaml:2: not readable as YAML: expected ',' or ']', but got ':'"),
         ("a: 1\n b: 2\n", "a.yaml:2: not readable as YAML: mapping values are not allowed here"),
         ("a: 'open\n", "a.yaml:2: not readable as YAML: found unexpected end of stream"),
-        ("a: \ufffe\n", "a.yaml:1: holds characters that are not allowed in YAML; remove them"),
+        ("a: 1\nb: \ufffe\n", "a.yaml:2: holds a character or a number YAML does not have; remove it"),
+        ('a: 1\nb: "\\U99999999"\n', "a.yaml:2: holds a character or a number YAML does not have; remove it"),
     ],
 )
 def test_what_is_not_read_is_refused_with_its_line(text: str, expected: str) -> None:
@@ -230,7 +231,7 @@ def test_a_value_from_outside_is_a_scalar_or_a_list_on_one_line() -> None:
     place = Place("--set")
     assert parse_value("0.5", place) == (Scalar("0.5", False, place), ())
     assert isinstance(parse_value("[1, 2]", place)[0], Listing)
-    for text in ("", "  ", "a\nb", "[1", "&x 1", "!!int 1"):
+    for text in ("", "  ", "a\nb", "[1", "&x 1", "!!int 1", '"\\U99999999"', "\ufffe"):
         _node, found = parse_value(text, place)
         assert found, text
         assert str(found[0]).startswith("--set: ")

@@ -6,7 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import example, settings
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
+from qts.config.bind import Binder
+from qts.config.document import Section, parse_document
 from qts.config.loader import LoadedConfig, examine, load_config
 from qts.config.tree import QTS
 from qts.errors import ConfigError
@@ -255,3 +260,32 @@ def test_a_directory_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "iterdir", denied)
 
     assert refused(tmp_path) == [f"{tmp_path}: cannot be listed: Permission denied"]
+
+
+PIECES = st.sampled_from(
+    ["share", "count", "inner", "moods", "symbols", "hours", "tags", "weights", "limit", "name", "CALM", ": ", ":", "\n", "  ",
+     "- ", "[", "]", "{", "}", ", ", "'", '"', "\\U99999999", "&a ", "*a", "!!int ", "|", ">", "? ", "---", "%YAML 1.1", "#",
+     "null", "~", "yes", "0x1", "1e400", "-", "0.5", "10", "${X}", "\t", "\x85", "\u2028", "삼성", "<<", "="]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@drawn(text=st.lists(PIECES, max_size=25).map("".join) | st.text(max_size=40))
+@example(text="%YAML 1." + "9" * 5_000 + "\n---\na: 1\n")
+@example(text="share: " + "9" * 5_000 + "\n")
+def test_no_text_whatever_breaks_the_reader(text: str) -> None:
+    """Whatever a file holds, the answer is values or problems with a line; never another exception."""
+    document = parse_document(text, "alpha.yaml")
+    lines = (
+        text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029") + 2
+    )
+    field = SAMPLE.shape.field("alpha")
+    assert field is not None
+
+    binder = Binder({})
+    if isinstance(document.root, Section):
+        binder.bind(field.shape, document.root, Sample().alpha, "alpha")
+
+    for problem in [*document.problems, *binder.problems]:
+        assert 1 <= problem.line <= lines
+        assert problem.message.isprintable()

@@ -121,8 +121,13 @@ def parse_document(text: str, source: str) -> Document:
                 break
     except yaml.MarkedYAMLError as error:
         builder.problems.append(_syntax_problem(error, source))
-    except yaml.YAMLError:
-        builder.refuse(1, "holds characters that are not allowed in YAML; remove them")
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+    ) as error:  # the library lets bad escapes through as the latter
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1 if isinstance(error, yaml.YAMLError) else 0
+        builder.refuse(line or builder.line, "holds a character or a number YAML does not have; remove it")
     return Document(builder.root_section(), tuple(builder.problems), complete)
 
 
@@ -135,7 +140,7 @@ def parse_value(text: str, place: Place) -> tuple[Node | None, tuple[Problem, ..
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if not builder.accept(event):
                 break
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         problem = getattr(error, "problem", None) or "characters that are not allowed"
         return None, (Problem(place.source, 0, "", f"not readable as YAML: {problem}"),)
     return builder.root, tuple(builder.problems)
@@ -232,6 +237,7 @@ class _Builder:
     def __init__(self, source: str, *, lines: bool = True) -> None:
         self.root: Node | None = None
         self.problems: list[Problem] = []
+        self.line = 1
         self._source = source
         self._lines = lines
         self._stack: list[_Open] = []
@@ -249,7 +255,7 @@ class _Builder:
 
     def accept(self, event: yaml.Event) -> bool:
         """Take one event; False when the rest must not be looked at."""
-        line = _line_of(event)
+        self.line = line = _line_of(event)
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
