@@ -10,6 +10,7 @@ from typing import Any
 
 from qts.capital.contracts import Pool, Transfer
 from qts.capital.rebalance import moves_to_targets
+from qts.capital.targets import drift
 from qts.clock import from_ns
 from qts.db.contracts import EquityRow
 from qts.ids import IdSource
@@ -44,6 +45,9 @@ class Duties:
         self._transfer_ids = transfer_ids
         self._on_code = on_code
         self._log = log
+        # Minimum amounts of the pools are won; an account in another currency goes by shares alone.
+        config = parts.config
+        self._capital = config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
         self._rebalancing = False
         self._month = ""
 
@@ -133,14 +137,14 @@ class Duties:
     def _rebalance(self, now_ns: int) -> None:
         """Move cash toward the targets: on a changed state, monthly, or on drift; at most 5 % of equity a day."""
         p = self._p
+        pools = p.account.pools(p.last.mark, self.targets)
         month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
-        self._rebalancing |= month != self._month or self._drift() > Decimal(str(p.config.capital.drift_limit))
+        self._rebalancing |= month != self._month or drift(pools) > self._capital.drift_limit
         self._month = month
         if not self._rebalancing or not p.safety.is_trading_allowed:
             return
-        pools = p.account.pools(p.last.mark, self.targets)
         plan = moves_to_targets(
-            pools, self.targets, p.equity(), p.day.moved, p.config.capital, quantum=p.account.quantum
+            pools, self.targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum
         )
         for move in plan.moves:
             self._transfer(move.source, move.target, move.amount, move.reason, now_ns)
@@ -164,10 +168,6 @@ class Duties:
         for row in p.account.pool_rows():
             p.record.write_later(row)
         self._log("INFO", f"{amount} moved from {source.value} to {target.value}")
-
-    def _drift(self) -> Decimal:
-        pools = self._p.account.pools(self._p.last.mark, self.targets)
-        return max(abs(pool.allocation_pct - pool.target_allocation_pct) for pool in pools.values())
 
     def _health(self) -> AccountHealth:
         p, mark = self._p, self._p.last.mark

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from qts.broker.sim.exchange import SimExchange
+from qts.capital.targets import opening_weights
 from qts.clock import NS_PER_S, Clock, ManualClock, from_ns
 from qts.config.tree import QtsConfig
 from qts.db.contracts import RefusalRow, SafetyRow, StateRow, Store
@@ -526,7 +527,8 @@ class Kernel:
         account = Account(
             opening=config.runtime.equity_start,
             quantum=instrument.quantum,
-            split=pool_targets(properties[state.current_state]),
+            split=opening_weights(config.capital, pool_targets(properties[state.current_state])),
+            remainder=config.capital.remainder,
         )
         last, day = LastValues(), TradingDay(config.runtime.equity_start)
         metrics: MetricsSource = (

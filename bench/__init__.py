@@ -1,0 +1,1 @@
+"""Speed, measured as ratios and figures of one run; never asserted by a test."""
