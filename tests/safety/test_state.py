@@ -348,6 +348,21 @@ class TestListeners:
         assert heard == [F]  # state first, then the news
         assert safety.counters["listener_failures"] == 1
 
+    def test_a_listener_whose_store_fails_is_heard_after_everybody_was_told(
+        self, safety: SafetyStateManager
+    ) -> None:
+        heard: list[SafetyChange] = []
+
+        def failing(change: SafetyChange) -> None:
+            raise StorageError("disk full")
+
+        safety.add_listener(failing)
+        safety.add_listener(heard.append)
+        with pytest.raises(StorageError, match="disk full"):
+            safety.apply_fail_safe("FS020")
+        assert safety.current_state is F
+        assert len(heard) == 1
+
 
 class TestSnapshotAndCounters:
     def test_the_snapshot_tells_state_causes_and_next_step(

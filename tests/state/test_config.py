@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from qts.state.config import RELOADABLE, StateConfig
+from qts.state.config import RELOADABLE, StateConfig, property_rows
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 
 
@@ -124,6 +124,14 @@ def test_reloadable_names_are_fields_and_the_first_state_is_not_among_them() -> 
             value = value[part]
     assert "default_state" not in RELOADABLE
     assert "aggressive_to_balanced.vix" in RELOADABLE
+
+
+def test_the_reference_rows_show_the_table() -> None:
+    rows = property_rows()
+    assert len(rows) == 11
+    assert rows[0] == ("scalp_allocation_range", "0.60–0.80", "0.30–0.50", "0.05–0.15")
+    assert ("risk_tolerance_multiplier", "1.2", "1.0", "0.5") in rows
+    assert ("new_entry_enabled", "yes", "yes", "no") in rows
 
 
 def _nested(path: str, value: Any) -> dict[str, Any]:

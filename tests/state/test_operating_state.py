@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from qts.clock import ManualClock, from_ns
+from qts.errors import StorageError
 from qts.safety.contracts import SafetyState
 from qts.state import OperatingState, OperatingStateManager, StateConfig, TransitionMetrics
 from qts.state.contracts import UNKNOWN_METRICS, TransitionKind, TransitionRecord, TransitionResult
@@ -327,6 +328,19 @@ class TestEvidence:
         assert from_ns(record.ts_ns) == START + timedelta(hours=2)
         assert governor.manager.previous_state is B
         assert governor.manager.listener_failures == 1
+
+    def test_a_listener_whose_store_fails_is_heard_after_everybody_was_told(self) -> None:
+        governor, heard = Governor(), list[TransitionRecord]()
+
+        def failing(record: TransitionRecord) -> None:
+            raise StorageError("disk full")
+
+        governor.manager.add_listener(failing)
+        governor.manager.add_listener(heard.append)
+        with pytest.raises(StorageError, match="disk full"):
+            governor.manager.apply_safety_override(FAIL)
+        assert governor.manager.current_state is D
+        assert len(heard) == 1
 
 
 class TestForecast:

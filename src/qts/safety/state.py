@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from qts.clock import NS_PER_S, Clock, SystemClock
-from qts.errors import StorageError
+from qts.errors import QtsError, StorageError
 from qts.safety.audit import audit_history
 from qts.safety.codes import BROKER_FAILURES, CodeEntry, lookup
 from qts.safety.config import SafetyConfig
@@ -193,7 +193,8 @@ class SafetyStateManager:
     def add_listener(self, listener: SafetyListener) -> Callable[[], None]:
         """Call ``listener`` after every change of state; the returned function ends that.
 
-        A listener that raises is counted (``listener_failures``) and never stops safety or the others.
+        A listener that raises never stops safety or the others: it is counted (``listener_failures``), and a
+        :class:`~qts.errors.QtsError` (its store failed) is raised once everybody has been told.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
@@ -336,11 +337,17 @@ class SafetyStateManager:
         self._counters[name] = self._counters.get(name, 0) + 1
 
     def _tell(self, change: SafetyChange) -> None:
+        """Tell everybody, then raise what a listener's store or invariant check had to say, if anything."""
+        grave: QtsError | None = None
         for listener in tuple(self._listeners):
             try:
                 listener(change)
+            except QtsError as error:
+                grave = grave or error
             except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep safety from the others
                 self._listener_failures += 1
+        if grave is not None:
+            raise grave
 
     def _save(self, record: SafetyChange | None) -> None:
         self._saved_ns = self._clock.time_ns()

@@ -210,3 +210,20 @@ def _bad_order(table: Mapping[OperatingState, StateProperties]) -> list[tuple[st
     if defensive.new_entry_enabled:
         found.append(("properties.defensive.new_entry_enabled", "must be false: DEFENSIVE only exits (spec 02)"))
     return found
+
+
+def property_rows(config: StateConfig | None = None) -> list[tuple[str, ...]]:
+    """What each state allows, for the generated reference: property, AGGRESSIVE, BALANCED, DEFENSIVE."""
+    aggressive, balanced, defensive = ((config or StateConfig()).table[state] for state in OperatingState)
+    return [
+        (name, *(_shown(getattr(column, name)) for column in (aggressive, balanced, defensive)))
+        for name in StateProperties.__struct_fields__
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return "–".join(f"{part:.2f}" for part in value)
+    return str(value)

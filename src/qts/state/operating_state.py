@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.clock import NS_PER_S, Clock, SystemClock, from_ns, to_ns
-from qts.errors import StorageError
+from qts.errors import QtsError, StorageError
 from qts.safety.contracts import SafetyState
 from qts.state.config import StateConfig
 from qts.state.contracts import (
@@ -299,7 +299,11 @@ class OperatingStateManager:
         self._history = deque(self._history, maxlen=config.history_limit)
 
     def add_listener(self, listener: StateListener) -> Callable[[], None]:
-        """Call ``listener`` with every history record; the returned function ends that."""
+        """Call ``listener`` with every history record; the returned function ends that.
+
+        A listener that raises never stops the others: it is counted (:attr:`listener_failures`), and a
+        :class:`~qts.errors.QtsError` (its store failed) is raised once everybody has been told.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
@@ -493,11 +497,17 @@ class OperatingStateManager:
         return {"safety_state": self._safety.value, "halted": self._halted}
 
     def _tell(self, record: TransitionRecord) -> None:
+        """Tell everybody, then raise what a listener's store or invariant check had to say, if anything."""
+        grave: QtsError | None = None
         for listener in tuple(self._listeners):
             try:
                 listener(record)
+            except QtsError as error:
+                grave = grave or error
             except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep the news from the others
                 self._listener_failures += 1
+        if grave is not None:
+            raise grave
 
     def _persist(self, record: TransitionRecord | None) -> None:
         if self._store is None:
