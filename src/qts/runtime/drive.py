@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
 
 T = TypeVar("T")
-ROWS_PER_PROGRESS = 4_096
+ROWS_PER_PROGRESS = 2_048
 _TURN_NS = 50_000_000
 
 
@@ -74,6 +74,7 @@ def run_virtual(
             left -= 1
             if not left:
                 left = ROWS_PER_PROGRESS
+                kernel.checkpoint_if_due()
                 progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
             if stop.requested:
                 return False
@@ -104,6 +105,7 @@ async def run_paced(
             left -= 1
             if not left:
                 left = ROWS_PER_PROGRESS
+                kernel.checkpoint_if_due()
                 await asyncio.sleep(0)
             if stop.requested:
                 return False

@@ -107,6 +107,7 @@ class Kernel:
         inline: bool,
     ) -> None:
         self.rows = 0
+        self.in_hand: MarketValue | None = None
         self.fills = 0
         self.orders_sent = 0
         self.forced_exits = 0
@@ -140,6 +141,7 @@ class Kernel:
             rng=seeded(seed, "exchange"),
             config=config.broker.sim,
         )
+        self._last, self._waiting = self.parts.last, self.exchange.active
         self._pipeline = self._make_pipeline()
         self.host = StrategyHost(
             [
@@ -183,6 +185,7 @@ class Kernel:
         self._next_guard_ns = self._next_sample_ns = clock.time_ns()
         self._wake_ns = 0
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
+        self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
         self.parts.record.connect(self.checkpoints.take)
         self._register()
@@ -193,27 +196,27 @@ class Kernel:
         """One value from the feed: appointments that came due, the table, the exchange, then the news."""
         ts_ns = value.ts_ns
         if ts_ns >= self._wake_ns:
+            self.in_hand = value  # a checkpoint among the appointments must not lose it
             self.keep_appointments(ts_ns)
+            self.in_hand = None
         self._set_clock(ts_ns)
-        self.rows += 1
-        if not self.rows % self._checkpoint_rows:
-            self._checkpoint_due = self._attention = True
         if ts_ns >= self.exchange.due_ns:
             self.exchange.on_time(ts_ns)
-        last, kind = self.parts.last, value.__class__
+        self.rows += 1
+        last, kind, symbol = self._last, value.__class__, value.symbol
         last.feed_ts_ns = ts_ns
         if kind is Quote:
-            last.quotes[value.symbol] = value  # type: ignore[assignment]
-            if value.symbol in self.exchange.active:
+            last.quotes[symbol] = value  # type: ignore[assignment]
+            if symbol in self._waiting:
                 self.exchange.on_market(value)
         elif kind is Tick:
-            last.ticks[value.symbol] = value  # type: ignore[assignment]
-            if value.symbol in self.exchange.active:
+            last.ticks[symbol] = value  # type: ignore[assignment]
+            if symbol in self._waiting:
                 self.exchange.on_market(value)
         elif kind is BookUpdate:
             self.exchange.on_market(value)
         elif kind is Bar:
-            last.bars[value.symbol] = value  # type: ignore[assignment]
+            last.bars[symbol] = value  # type: ignore[assignment]
             self.exchange.on_market(value)
         self._publish(EVENT_OF_VALUE[kind], value, "feed")
 
@@ -239,6 +242,12 @@ class Kernel:
         if self._checkpoint_due or self.parts.record.is_full:
             self._checkpoint_due = False
             await self.parts.record.checkpoint()
+
+    def checkpoint_if_due(self) -> None:
+        """Called by the drivers now and then: asks for the checkpoint that goes with the interval of rows."""
+        if self.rows >= self._next_checkpoint_row:
+            self._next_checkpoint_row = self.rows + self._checkpoint_rows
+            self._checkpoint_due = self._attention = True
 
     def ask(self, request: Callable[[], None]) -> None:
         """The one door for operators; thread-safe, carried out between two handlers."""
@@ -488,6 +497,7 @@ class Kernel:
             "codes_told": self._codes_told,
             "evaluations": self._evaluations,
             "audit_due": self._audit_due,
+            "book_rows": self.parts.record.rows_of_the_book,
         }
 
     def import_counts(self, saved: dict[str, Any]) -> None:
@@ -502,6 +512,7 @@ class Kernel:
         self._next_guard_ns, self._next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self._codes_told, self._evaluations = saved["codes_told"], saved["evaluations"]
         self._audit_due = saved["audit_due"]
+        self.parts.record.rows_of_the_book = saved["book_rows"]
         self._attention = True
 
     def export_dispatcher(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from qts.runtime.drive import Progress, StopFlag, complete, run_paced, run_virtu
 from qts.runtime.kernel import Kernel
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.result import SessionFacts, SessionResult, summarize
+from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import SessionLog
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
@@ -169,8 +170,8 @@ class Session:
         if checkpoint is not None:
             shares = decode(checkpoint)["parts"]
             self._feed.resume(shares["feed"])
-            return self._feed.values(), from_ns(shares["clock"])
-        values = self._feed.values()
+            return chain(value_in_hand(shares["in_hand"]), self._feed.values()), from_ns(shares["clock"])
+        values: Iterator[MarketValue] = self._feed.values()
         first = next(values, None)
         if first is None:
             raise DataError(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from qts.execution.contracts import Order
-from qts.market.contracts import Bar, Quote, Tick
+from qts.market.contracts import Bar, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.runtime.checkpoint import Part
 
@@ -25,6 +24,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
     p = kernel.parts
     return {
         "feed": Part(p.feed.position, _skip),
+        "in_hand": Part(lambda: kernel.in_hand, _skip),
         "clock": Part(p.clock.time_ns, _skip),
         "counts": Part(kernel.export_counts, kernel.import_counts),
         "last": Part(lambda: _export_last(p.last), lambda saved: _import_last(p.last, saved)),
@@ -46,9 +46,9 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
     }
 
 
-def orders_of(share: Any) -> list[Order]:
-    """The open orders in a checkpoint's share."""
-    return msgspec.convert(share, list[Order], strict=False)
+def value_in_hand(share: Any) -> tuple[MarketValue, ...]:
+    """The value that had left the feed and was not yet taken; () when there was none."""
+    return () if share is None else (msgspec.convert(share, MarketValue, strict=False),)
 
 
 def _skip(saved: Any) -> None:

@@ -29,7 +29,7 @@ OnFault = Callable[[str, str, bool], None]
 class Seat:
     """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`)."""
 
-    __slots__ = ("_account", "_clock", "_orders", "_state", "errors", "halted", "strategy")
+    __slots__ = ("_account", "_clock", "_orders", "_state", "errors", "halted", "on_bar", "on_quote", "strategy")
 
     def __init__(
         self,
@@ -42,11 +42,17 @@ class Seat:
     ) -> None:
         self.strategy = strategy
         self.errors = 0
-        self.halted = False
+        self.set_halted(False)
         self._clock = clock
         self._account = account
         self._orders = orders
         self._state = state
+
+    def set_halted(self, halted: bool) -> None:
+        """Stop asking the strategy, or ask it again."""
+        self.halted = halted
+        self.on_quote = _nothing if halted else self.strategy.on_quote
+        self.on_bar = _nothing if halted else self.strategy.on_bar
 
     @property
     def now(self) -> datetime:
@@ -98,12 +104,21 @@ class StrategyHost:
         kind = value.__class__
         if kind is Quote:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
-                if not seat.halted:
-                    self._ask(seat, seat.strategy.on_quote, value)
+                try:
+                    intents = seat.on_quote(seat, value)
+                    if intents:
+                        self._pass_on(seat, intents)
+                    if seat.errors:
+                        seat.errors = 0
+                except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+                    self._faulted(seat, error)
         elif kind is Bar:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
-                if not seat.halted:
-                    self._ask(seat, seat.strategy.on_bar, value)
+                try:
+                    self._pass_on(seat, seat.on_bar(seat, value))
+                    seat.errors = 0
+                except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+                    self._faulted(seat, error)
         elif kind is IndexLevel or kind is VolatilityLevel:
             self._on_other(value)
 
@@ -125,7 +140,8 @@ class StrategyHost:
     def import_state(self, saved: dict[str, Any]) -> None:
         for seat in self.seats:
             mine = saved[seat.strategy.name]
-            seat.errors, seat.halted = mine["errors"], mine["halted"]
+            seat.errors = mine["errors"]
+            seat.set_halted(mine["halted"])
             restore(seat.strategy, mine["attributes"])
 
     def _listening(self, symbol: str) -> list[Seat]:
@@ -133,15 +149,9 @@ class StrategyHost:
         self._listeners[symbol] = seats
         return seats
 
-    def _ask(self, seat: Seat, method: Callable[[Any, Any], Iterable[Intent]], value: Quote | Bar) -> None:
-        try:
-            intents = method(seat, value)
-            if intents:
-                for intent in intents:
-                    self._on_intent(seat.strategy, intent)
-            seat.errors = 0
-        except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
-            self._faulted(seat, error)
+    def _pass_on(self, seat: Seat, intents: Iterable[Intent]) -> None:
+        for intent in intents:
+            self._on_intent(seat.strategy, intent)
 
     def _guarded(self, seat: Seat, call: Callable[[], None]) -> None:
         try:
@@ -151,5 +161,10 @@ class StrategyHost:
 
     def _faulted(self, seat: Seat, error: Exception) -> None:
         seat.errors += 1
-        seat.halted = seat.errors >= ERRORS_BEFORE_HALT
+        seat.set_halted(seat.errors >= ERRORS_BEFORE_HALT)
         self._on_fault(seat.strategy.name, f"{type(error).__name__}: {error}", seat.halted)
+
+
+def _nothing(seat: object, value: object) -> tuple[Intent, ...]:
+    """What a halted strategy says."""
+    return ()
