@@ -24,7 +24,6 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 _READ: Final = 1 << 16
 _GZIP_WBITS: Final = 31
 _SHOWN: Final = 200
-_SALVAGE: Final = 64
 
 
 class OverlongLine(bytes):
@@ -138,9 +137,9 @@ class LineSource:
 
 def _until_damage(engine: zlib._Decompress, raw: bytes) -> Iterator[bytes]:
     """What ``engine`` can still unpack of ``raw``: an exception would swallow all of it at once."""
-    for at in range(0, len(raw), _SALVAGE):
+    for byte in raw:
         try:
-            data = engine.decompress(raw[at : at + _SALVAGE])
+            data = engine.decompress(bytes((byte,)))
         except zlib.error:
             return
         if data:

@@ -27,7 +27,8 @@ MAX_TEXTS: Final = 65_536
 """Texts a table remembers before it starts afresh; bounds its memory to about 10 MB."""
 MAX_DIGITS: Final = 40
 
-_PLAIN: Final = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_PLAIN: Final = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+_SHORT: Final = 12
 _NOT_FINITE: Final = frozenset({"nan", "snan", "inf", "infinity"})
 
 
@@ -36,15 +37,11 @@ class NumberTable(dict[str, Decimal]):
 
     __slots__ = ()
 
-    def __missing__(self, text: str) -> Decimal:
-        number = self.checked(text)
+    def remember(self, text: str, number: Decimal) -> Decimal:
         if len(self) >= MAX_TEXTS:
             self.clear()
         self[text] = number
         return number
-
-    def checked(self, text: str) -> Decimal:
-        return number_of(text)
 
 
 class PriceTable(NumberTable):
@@ -52,11 +49,11 @@ class PriceTable(NumberTable):
 
     __slots__ = ()
 
-    def checked(self, text: str) -> Decimal:
+    def __missing__(self, text: str) -> Decimal:
         number = number_of(text)
         if number <= ZERO:
             raise RowRefused(NONPOSITIVE_PRICE, text)
-        return number
+        return self.remember(text, number)
 
 
 class SizeTable(NumberTable):
@@ -64,15 +61,17 @@ class SizeTable(NumberTable):
 
     __slots__ = ()
 
-    def checked(self, text: str) -> Decimal:
+    def __missing__(self, text: str) -> Decimal:
         number = number_of(text)
         if number.is_signed():
             raise RowRefused(NEGATIVE_SIZE, text)
-        return number
+        return self.remember(text, number)
 
 
 def number_of(text: str) -> Decimal:
     """A finite Decimal of sane magnitude from plain decimal text; raises :class:`RowRefused` otherwise."""
+    if len(text) <= _SHORT and text.isascii() and text.replace(".", "", 1).isdigit():
+        return Decimal(text)  # too short to be out of range
     if len(text) > MAX_DIGITS or not _PLAIN.fullmatch(text):
         bare = text.strip().lstrip("+-").lower()
         if bare in _NOT_FINITE:

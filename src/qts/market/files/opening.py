@@ -15,7 +15,8 @@ from typing import Any, Final, TypeAlias
 from qts.clock import NS_PER_MS, NS_PER_S
 from qts.errors import DataError
 from qts.market.contracts import Instrument
-from qts.market.files.binance import BinanceRows, Head
+from qts.market.files.binance import BinanceRows
+from qts.market.files.binance_head import Head
 from qts.market.files.cells import CellRows, Cells, CsvLayout, CsvRows, csv_grids, grids_of
 from qts.market.files.detect import BINANCE_RAW, CSV, FORMATS, OBSERVER_JSONL, PARQUET, detect
 from qts.market.files.feed import FileFeed

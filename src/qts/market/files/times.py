@@ -23,8 +23,8 @@ WITNESSES: Final = 5
 class TimeOrder:
     """``last_ns`` is the time of the newest accepted row (0: none); ``soon_ns`` the end of a normal step.
 
-    ``following`` gives the raw rows after the current one. ``not_after_ns``, when given, is the present:
-    rows more than a second after it are in the future whatever follows.
+    ``following`` gives the raw rows after the current one. ``not_after_ns``, when given, is the present: a row
+    that jumps to more than a second after it is in the future whatever follows.
     """
 
     __slots__ = ("following", "last_ns", "not_after_ns", "soon_ns")
@@ -58,8 +58,6 @@ class TimeOrder:
     def accept(self, ts_ns: int) -> None:
         self.last_ns = ts_ns
         self.soon_ns = ts_ns + JUMP_NS
-        if self.not_after_ns is not None:
-            self.soon_ns = min(self.soon_ns, self.not_after_ns + JUMP_NS)
 
     def _witnesses(self, count: int, time_of: Callable[[Any], int | None]) -> list[int]:
         return [time for row in self.following(count) if (time := time_of(row)) is not None]

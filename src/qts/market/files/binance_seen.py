@@ -1,0 +1,79 @@
+"""What is remembered of each symbol of a raw capture, to know a message that comes twice."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+MAX_HOLES: Final = 64
+"""Trade ids skipped so far that may still arrive late, per symbol; older ones count as seen."""
+
+
+class Newest:
+    """The newest row of one kind: its update id and its text, or after a resume the text's checksum."""
+
+    __slots__ = ("checksum", "key", "text")
+
+    def __init__(self) -> None:
+        self.key = -1
+        self.text: bytes | None = None
+        self.checksum: int | None = None
+
+    def is_repeated_by(self, text: bytes) -> bool:
+        if self.text is not None:
+            return text == self.text
+        return self.checksum is not None and zlib.crc32(text) == self.checksum
+
+    def state(self) -> list[int | None]:
+        return [self.key, self.checksum if self.text is None else zlib.crc32(self.text)]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        self.key, self.checksum = state
+        self.text = None
+
+
+class TradeIds:
+    """Which trades were seen: all up to ``highest`` but the remembered holes."""
+
+    __slots__ = ("highest", "holes")
+
+    def __init__(self) -> None:
+        self.highest = -1
+        self.holes: dict[int, None] = {}
+
+    def has(self, trade_id: int) -> bool:
+        return trade_id <= self.highest and trade_id not in self.holes
+
+    def add(self, trade_id: int) -> None:
+        highest = self.highest
+        if trade_id < highest:
+            del self.holes[trade_id]
+            return
+        if highest >= 0 and trade_id != highest + 1:
+            for missed in range(max(highest + 1, trade_id - MAX_HOLES), trade_id):
+                self.holes[missed] = None
+            while len(self.holes) > MAX_HOLES:
+                del self.holes[next(iter(self.holes))]
+        self.highest = trade_id
+
+
+class Seen:
+    """What is remembered of one symbol."""
+
+    __slots__ = ("depth", "quote", "symbol", "trades")
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.quote = Newest()
+        self.depth = Newest()
+        self.trades = TradeIds()
+
+    def state(self) -> list[Any]:
+        return [self.quote.state(), self.depth.state(), self.trades.highest, list(self.trades.holes)]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        self.quote.restore(state[0])
+        self.depth.restore(state[1])
+        self.trades.highest = state[2]
+        self.trades.holes = dict.fromkeys(state[3])

@@ -1,0 +1,153 @@
+"""``csv``: columns by name, text to Decimal, instruments by the look of the symbol."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from qts.errors import DataError
+from qts.market.contracts import Quote
+from qts.market.files import open_feed
+
+from .samples import read, write
+
+D = Decimal
+HEADER = b"ts,symbol,bid,ask,bid_size,ask_size,last,size"
+FIRST = b"2026-01-23T09:00:00+09:00,005930,69900,70000,10,20,70000,5"
+LAST = b"2026-01-23T09:00:09+09:00,005930,69900,70000,10,20,70000,6"
+NS = 1_769_126_400_000_000_000
+DAY = date(2026, 1, 23)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "quotes.csv"
+
+
+def refused(path: Path, *lines: bytes) -> dict[str, int]:
+    values, counts = read(write(path, [HEADER, FIRST, *lines, LAST]))
+    assert values[0].ts_ns == NS
+    assert values[-1].ts_ns == NS + 9 * 10**9
+    assert sum(counts.values()) + len(values) == len(lines) + 2
+    return counts
+
+
+def test_a_row_becomes_a_quote(path: Path) -> None:
+    values, counts = read(write(path, [HEADER, FIRST]))
+    assert counts == {}
+    assert values == [Quote("005930", NS, D(69900), D(70000), D(10), D(20), D(70000), D(5))]
+
+
+def test_empty_cells_are_unknown_never_zero(path: Path) -> None:
+    rows = [b"2026-01-23T00:00:00Z,005930,,,,,70000,", b"2026-01-23T00:00:01Z,005930,69900,,1,,,"]
+    values, counts = read(write(path, [HEADER, *rows]))
+    assert counts == {}
+    assert values == [Quote("005930", NS, last=D(70000)), Quote("005930", NS + 10**9, bid=D(69900), bid_size=D(1))]
+
+
+def test_columns_may_come_in_any_order_with_others_between_and_quotes(path: Path) -> None:
+    lines = [b"\xef\xbb\xbfnote,Symbol,last,ts\r", b'"a, b",005930,"70000",2026-01-23T00:00:00Z\r']
+    values, counts = read(write(path, lines))
+    assert (values, counts) == ([Quote("005930", NS, last=D(70000))], {})
+
+
+def test_a_header_in_the_middle_of_joined_files_is_no_row(path: Path) -> None:
+    values, counts = read(write(path, [HEADER, FIRST, HEADER, LAST]))
+    assert (len(values), counts) == (2, {})
+
+
+def test_korean_codes_get_korean_rules_and_others_generic_ones(path: Path) -> None:
+    lines = [HEADER, FIRST, b"2026-01-23T00:00:00Z,ACME,10.25,10.30,0.5,1,,"]
+    instruments = open_feed(write(path, lines)).instruments
+    assert list(instruments) == ["005930", "ACME"]
+    assert instruments["005930"].ticks.tick(D(70_000), DAY) == 100
+    assert instruments["005930"].calendar.name == "KRX"
+    acme = instruments["ACME"]
+    assert (acme.currency, acme.lot, acme.ticks.tick(D(10), DAY)) == ("KRW", D("0.1"), D("0.01"))
+    assert acme.quantum == D("0.001")  # one lot at one tick, finer than the won
+    assert acme.calendar.phase(datetime(2026, 1, 24, 3, tzinfo=UTC)).takes_orders
+
+
+@pytest.mark.parametrize(
+    ("currency", "quantum"), [("USD", "0.01"), ("USDT", "0.00000001"), ("JPY", "1"), ("EUR", "0.01")]
+)
+def test_another_currency_makes_every_symbol_generic(path: Path, currency: str, quantum: str) -> None:
+    feed = open_feed(write(path, [HEADER, FIRST]), currency=currency)
+    instrument = feed.instruments["005930"]
+    assert (instrument.currency, instrument.quantum) == (currency, D(quantum))
+    assert instrument.calendar.is_trading_day(date(2026, 1, 25))
+
+
+def test_a_symbol_first_seen_late_gets_its_steps_from_its_row(path: Path) -> None:
+    stamp = b"2026-01-23T09:00:00+09:00"
+    lines = [b"%s,005930,69900,70000,%d,20,,1" % (stamp, size) for size in range(2_000)]
+    feed = open_feed(write(path, [HEADER, *lines, stamp + b",ACME,1.5,1.6,3,3,,"]))
+    assert list(feed.instruments) == ["005930"]
+    assert len(list(feed.values())) == 2_001
+    assert feed.instruments["ACME"].ticks.tick(D(1), DAY) == D("0.1")
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"2026-01-23T09:00:01+09:00,005930,70100,70000,1,1,,", "crossed_book"),
+        (b"2026-01-23T09:00:01+09:00,005930,0,70000,1,1,,", "nonpositive_price"),
+        (b"2026-01-23T09:00:01+09:00,005930,69900,-1,1,1,,", "nonpositive_price"),
+        (b"2026-01-23T09:00:01+09:00,005930,,,,,-0.0,", "nonpositive_price"),
+        (b"2026-01-23T09:00:01+09:00,005930,nan,70000,1,1,,", "not_finite"),
+        (b"2026-01-23T09:00:01+09:00,005930,69900,inf,1,1,,", "not_finite"),
+        (b"2026-01-23T09:00:01+09:00,005930,True,70000,1,1,,", "not_a_number"),
+        (b"2026-01-23T09:00:01+09:00,005930,6 9900,70000,1,1,,", "not_a_number"),
+        (b"2026-01-23T09:00:01+09:00,005930,69900,1e308,1,1,,", "out_of_range"),
+        (b"2026-01-23T09:00:01+09:00,005930,69900,70000,-1,1,,", "negative_size"),
+        (b"2026-01-23T09:00:01+09:00,005930,,,1,1,,1", "no_price"),
+        (b"2026-01-23T09:00:01,005930,69900,70000,1,1,,", "bad_time"),
+        (b",005930,69900,70000,1,1,,", "bad_time"),
+        (b"1723161255,005930,69900,70000,1,1,,", "bad_time"),
+        (b"2026-01-23T08:59:59+09:00,005930,69900,70000,1,1,,", "time_backwards"),
+        (b"2126-01-23T09:00:01+09:00,005930,69900,70000,1,1,,", "future"),
+        (b"2026-01-23T09:00:01+09:00,,69900,70000,1,1,,", "malformed"),
+        (b"2026-01-23T09:00:01+09:00,5930,69900,70000,1,1,,", "unknown_symbol"),
+        (b"2026-01-23T09:00:01+09:00,A B,69900,70000,1,1,,", "unknown_symbol"),
+        (b"2026-01-23T09:00:01+09:00,005930,69900,70000,1,1,", "malformed"),
+        (b"2026-01-23T09:00:01+09:00,005930,69900,70000,1,1,,,", "malformed"),
+        (b'2026-01-23T09:00:01+09:00,"005930,69900,70000,1,1,,', "malformed"),
+        (b"\x00\x01", "malformed"),
+        (b"2026-01-23T09:00:01+09:00,00593\xff,69900,70000,1,1,,", "invalid_utf8"),
+        (b"x" * 2_000_000, "overlong"),
+        (FIRST, "duplicate"),
+    ],
+)
+def test_a_bad_row_is_refused_by_reason_and_its_neighbours_live(path: Path, bad: bytes, reason: str) -> None:
+    assert refused(path, bad) == {reason: 1}
+
+
+def test_an_empty_line_is_no_row(path: Path) -> None:
+    assert len(read(write(path, [b"", HEADER, b"", FIRST, b"  ", LAST]))[0]) == 2
+
+
+def test_prices_off_the_tick_grid_are_kept(path: Path) -> None:
+    values, counts = read(write(path, [HEADER, b"2026-01-23T00:00:00Z,005930,,,,,70033.5,1"]))
+    assert (counts, [value.last for value in values if isinstance(value, Quote)]) == ({}, [D("70033.5")])
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"),
+    [
+        (b"ts,symbol,bid", "bid and ask, or last"),
+        (b"ts,last", "symbol"),
+        (b"symbol,last", "ts"),
+        (b"time;symbol;last", "ts; symbol; bid and ask, or last"),
+    ],
+)
+def test_a_header_without_the_columns_is_a_data_error(path: Path, header: bytes, missing: str) -> None:
+    with pytest.raises(DataError) as error:
+        open_feed(write(path, [header, FIRST]), "csv")
+    assert f"{path}, line 1" in str(error.value)
+    assert repr(header.decode()) in str(error.value) or missing in str(error.value)
+
+
+def test_a_column_twice_is_a_data_error(path: Path) -> None:
+    with pytest.raises(DataError, match="'last' appears twice"):
+        open_feed(write(path, [b"ts,symbol,last,last", FIRST]))
