@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qts.clock import PacedClock, from_ns
@@ -59,30 +61,56 @@ def run_virtual(
 
     ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
     """
-    take, settle = kernel.take, kernel.settle
-    left = ROWS_PER_PROGRESS
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # collected deliberately at the end of each session day
-    try:
-        for value in values:
+    take = kernel.take
+    left, ended = ROWS_PER_PROGRESS, False
+
+    def pull() -> bool:
+        """Bring one more thing to do; the dispatcher calls this when nothing is queued."""
+        nonlocal left, ended
+        if kernel.attention:
+            complete(kernel.attend())
+            return True
+        value = kernel.in_hand
+        if value is None:
+            value = None if stop.requested else next(values, None)
+            if value is None:
+                ended = True
+                return False
             if pace is not None:
                 pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
-            take(value)
-            settle()
             left -= 1
             if not left:
                 left = ROWS_PER_PROGRESS
                 kernel.checkpoint_if_due()
                 progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
-            if stop.requested:
-                return False
+        if value.ts_ns >= kernel.wake_ns:
+            kernel.in_hand = value  # a checkpoint among the appointments must not lose it
+            if kernel.keep_appointment(value.ts_ns):
+                return True
+            kernel.in_hand = None
+        take(value)
+        return True
+
+    with _quiet_garbage_collector():
+        while not ended:
+            kernel.dispatcher.run_inline(pull=pull)
+    kernel.settle()
+    return not stop.requested
+
+
+@contextmanager
+def _quiet_garbage_collector() -> Iterator[None]:
+    """Freeze what exists and collect only when told to: at the end of each session day."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
     finally:
         gc.unfreeze()
         if was_enabled:
             gc.enable()
-    return True
 
 
 async def run_paced(
@@ -92,16 +120,17 @@ async def run_paced(
     await kernel.dispatcher.start()
     try:
         left = ROWS_PER_PROGRESS
-        for value in values:
+        for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
+            kernel.in_hand = value
             while clock.time_ns() < value.ts_ns:
                 if stop.requested:
                     return False
-                kernel.keep_appointments(clock.time_ns())
-                await kernel.attend()
+                await _keep_appointments(kernel, clock.time_ns())
                 progress(kernel.parts.feed.progress(), clock.now().isoformat())
                 await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + _TURN_NS))
+            await _keep_appointments(kernel, value.ts_ns)
+            kernel.in_hand = None
             kernel.take(value)
-            await kernel.attend()
             left -= 1
             if not left:
                 left = ROWS_PER_PROGRESS
@@ -112,3 +141,10 @@ async def run_paced(
         return True
     finally:
         await kernel.dispatcher.stop()
+
+
+async def _keep_appointments(kernel: Kernel, now_ns: int) -> None:
+    if now_ns >= kernel.wake_ns:
+        while kernel.keep_appointment(now_ns):
+            await kernel.attend()
+    await kernel.attend()

@@ -122,7 +122,7 @@ class Kernel:
         self.first_day: date = clock.now().date()
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
-        self._attention = self._checkpoint_due = self._audit_due = False
+        self.attention = self._checkpoint_due = self._audit_due = False
         self.parts = self._make_parts(config, config_hash, feed, store, clock, judged_by_index)
         self.dispatcher = EventDispatcher(
             config.event,
@@ -179,11 +179,10 @@ class Kernel:
         self.auditor = Auditor(
             self.parts, self.exchange, self.dispatcher, self.invariants, store, lambda: self.duties.targets
         )
-        self._run_inline = self.dispatcher.run_inline
         self.schedule = Schedule(self.parts.calendar, config.runtime.evaluation_hours, clock.now())
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
         self._next_guard_ns = self._next_sample_ns = clock.time_ns()
-        self._wake_ns = 0
+        self.wake_ns = 0
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
@@ -193,12 +192,8 @@ class Kernel:
     # -- doors -------------------------------------------------------------------------------------------------
 
     def take(self, value: MarketValue) -> None:
-        """One value from the feed: appointments that came due, the table, the exchange, then the news."""
+        """One value from the feed, its appointments kept before: the table, the exchange, then the news."""
         ts_ns = value.ts_ns
-        if ts_ns >= self._wake_ns:
-            self.in_hand = value  # a checkpoint among the appointments must not lose it
-            self.keep_appointments(ts_ns)
-            self.in_hand = None
         self._set_clock(ts_ns)
         if ts_ns >= self.exchange.due_ns:
             self.exchange.on_time(ts_ns)
@@ -222,20 +217,22 @@ class Kernel:
 
     def settle(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""
-        self._run_inline()
-        if self._attention:
+        self.dispatcher.run_inline()
+        while self.attention:
             complete(self.attend())
+            self.dispatcher.run_inline()  # what attending published belongs to this moment, not to the next value's
 
     async def attend(self) -> None:
         """Operators' requests, forced exits, the checkpoint that came due: between handlers, never inside one."""
-        if not self._attention:
+        if not self.attention:
             return
-        self._attention = False
+        self.attention = False
         while self._operators:
             self._operators.popleft()()
         now_ns = self.parts.clock.time_ns()
         if self.exits.due_ns <= now_ns:
             await self.exits.work(now_ns)
+            self.wake_ns = min(self.wake_ns, self.exits.due_ns)
         if self._audit_due:
             self._audit_due = False
             await self.auditor.full(now_ns)
@@ -247,28 +244,31 @@ class Kernel:
         """Called by the drivers now and then: asks for the checkpoint that goes with the interval of rows."""
         if self.rows >= self._next_checkpoint_row:
             self._next_checkpoint_row = self.rows + self._checkpoint_rows
-            self._checkpoint_due = self._attention = True
+            self._checkpoint_due = self.attention = True
 
     def ask(self, request: Callable[[], None]) -> None:
         """The one door for operators; thread-safe, carried out between two handlers."""
         self._operators.append(request)
-        self._attention = True
+        self.attention = True
 
     def emergency_stop(self, actor: str, reason: str, *, liquidate: bool = True) -> None:
         """Stop everything: lockdown, cancel what works, sell what is held. Goes in as P0, ahead of all."""
         stop = EmergencyStop(actor=actor, reason=reason, ts_ns=self.parts.clock.time_ns(), liquidate=liquidate)
         self._publish(EventType.EMERGENCY_STOP, stop, actor)
 
-    def start(self) -> None:
-        """Before the first value of a fresh session."""
+    async def start(self, first: MarketValue | None) -> None:
+        """Before ``first``, which has left the feed, is taken in a fresh session."""
+        self.in_hand = first
         self.host.start()
-        self.keep_appointments(self.parts.clock.time_ns())
+        await self.parts.record.checkpoint()
 
     async def finish(self) -> None:
         """After the last value: the appointments of its day, a last full look, everything on disk."""
         day = self.parts.calendar.local_date(self.parts.clock.now())
         while self.parts.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
             self._keep(*self.schedule.pop())
+            if self._inline:
+                self.settle()
         now_ns = self.parts.clock.time_ns()
         self.duties.guard(now_ns)
         self.duties.sample(now_ns)
@@ -279,20 +279,30 @@ class Kernel:
         """Stopped before the end: put everything on disk, so that the session can be resumed from here."""
         await self.parts.record.checkpoint()
 
-    def keep_appointments(self, now_ns: int) -> None:
-        """Everything that is due by ``now_ns``, each at its own time."""
-        while self.schedule.next_ns <= now_ns:
+    def keep_appointment(self, now_ns: int) -> bool:
+        """Keep one appointment that is due by ``now_ns``, at its own time; False when none is left.
+
+        One at a time, because the events it causes come before the next.
+        """
+        if self.schedule.next_ns <= now_ns:
             self._keep(*self.schedule.pop())
+            return True
         if self._next_guard_ns <= now_ns:
-            self._set_clock(now_ns)
-            self._next_guard_ns = now_ns + GUARD_INTERVAL_NS
-            self.duties.guard(now_ns)
-            if self.exits.due_ns <= now_ns:
-                self._attention = True
-            if self._next_sample_ns <= now_ns:
-                self._next_sample_ns = now_ns + self._sample_ns
-                self.duties.sample(now_ns)
-        self._wake_ns = min(self.schedule.next_ns, self._next_guard_ns)
+            self._look_around(now_ns)
+            return True
+        self.wake_ns = min(self.schedule.next_ns, self._next_guard_ns)
+        return False
+
+    def _look_around(self, now_ns: int) -> None:
+        """Once a minute of market time: limits of the account, exits to be tried again, a point of the curves."""
+        self._set_clock(now_ns)
+        self._next_guard_ns = now_ns + GUARD_INTERVAL_NS
+        self.duties.guard(now_ns)
+        if self.exits.due_ns <= now_ns:
+            self.attention = True
+        if self._next_sample_ns <= now_ns:
+            self._next_sample_ns = now_ns + self._sample_ns
+            self.duties.sample(now_ns)
 
     def _keep(self, due_ns: int, kind: Appointment) -> None:
         self._set_clock(due_ns)
@@ -305,9 +315,7 @@ class Kernel:
         else:
             self._metrics_fed += 1
             self.duties.day_close(due_ns)
-            self._audit_due = self._checkpoint_due = self._attention = True
-        if self._inline:
-            self.settle()
+            self._audit_due = self._checkpoint_due = self.attention = True
 
     # -- what comes in -----------------------------------------------------------------------------------------
 
@@ -372,7 +380,7 @@ class Kernel:
                 await self.exchange.cancel(order.client_order_id)
         if stop.liquidate:
             self.duties.want_all_out(f"emergency stop by {stop.actor}: {stop.reason}", now_ns)
-        self._attention = self._checkpoint_due = True
+        self.attention = self._checkpoint_due = True
 
     async def _on_log(self, event: Event) -> None:
         self._write_log(event.payload)
@@ -398,7 +406,7 @@ class Kernel:
                 detail=refused.detail,
             )
         )
-        self._attention = self._attention or self.parts.record.is_full
+        self.attention = self.attention or self.parts.record.is_full
 
     def _on_order_sent(self, request: OrderRequest) -> None:
         self.orders_sent += 1
@@ -418,7 +426,7 @@ class Kernel:
         self._log("ERROR", f"strategy {name} raised {fault}" + ("; it is halted" if halted else ""))
         if halted:
             self.duties.want_out(name, "its strategy was halted after repeated errors", self.parts.clock.time_ns())
-            self._attention = True
+            self.attention = True
             self.on_code("AN060", f"strategy {name} halted: {fault}")
 
     def _on_safety(self, change: SafetyChange) -> None:
@@ -438,7 +446,7 @@ class Kernel:
         else:
             self.parts.state.apply_safety_override(change.to_state)
         self.auditor.on_safety(change)
-        self._checkpoint_due = self._attention = True
+        self._checkpoint_due = self.attention = True
 
     def _on_state(self, record: TransitionRecord) -> None:
         row = StateRow(
@@ -454,7 +462,7 @@ class Kernel:
         if record.is_transition:
             self.duties.on_state_changed(record.ts_ns)
             self._log("INFO", f"{record.from_state.value} -> {record.to_state.value}: {record.reason}")
-        self._checkpoint_due = self._attention = True
+        self._checkpoint_due = self.attention = True
 
     def _on_breach(self, number: int, detail: str) -> None:
         # Money made from nothing is worse than a single mismatch (spec 09, invariants).
@@ -513,18 +521,19 @@ class Kernel:
         self._codes_told, self._evaluations = saved["codes_told"], saved["evaluations"]
         self._audit_due = saved["audit_due"]
         self.parts.record.rows_of_the_book = saved["book_rows"]
-        self._attention = True
+        self.attention = True
 
     def export_dispatcher(self) -> dict[str, Any]:
         """The dispatcher's share. The fill in hand counts as handled: this transaction is its effect."""
         return self.dispatcher.export_state()
 
-    async def restore(self, checkpoint: bytes, store: Store) -> None:
+    async def restore(self, checkpoint: bytes, store: Store, in_hand: MarketValue | None) -> None:
         """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""
         account = self.checkpoints.share(checkpoint, "account")
         self.parts.account.import_state(account, ledger=await store.ledger(), transfers=await store.transfers())
         self.parts.orders.import_state(await store.orders())
         self.checkpoints.give(checkpoint)
+        self.in_hand = in_hand
         self.host.resume()
 
     # -- wiring ------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns
@@ -145,16 +144,15 @@ class Session:
         checkpoint = self._rewound() if resumed else None
         if not resumed:
             complete(self._store.open_run(self._run))
-        values, start = self._values(checkpoint)
+        values, first, start = self._values(checkpoint)
         log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
         try:
             clock = self._clock(start)
             kernel = self._kernel(clock, log)
             if checkpoint is None:
-                kernel.start()
-                complete(kernel.parts.record.checkpoint())
+                complete(kernel.start(first))
             else:
-                complete(kernel.restore(checkpoint, self._store))
+                complete(kernel.restore(checkpoint, self._store, first))
             finished = self._drive(kernel, clock, values, progress, stop)
             complete(kernel.finish() if finished else kernel.suspend())
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
@@ -165,12 +163,12 @@ class Session:
         complete(self._store.rewind_to_checkpoint())
         return complete(self._store.checkpoint())
 
-    def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], datetime]:
-        """The values still to come and the moment at which the session stands."""
+    def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, datetime]:
+        """The values still to come, the one that has left the feed, the moment at which the session stands."""
         if checkpoint is not None:
             shares = decode(checkpoint)["parts"]
             self._feed.resume(shares["feed"])
-            return chain(value_in_hand(shares["in_hand"]), self._feed.values()), from_ns(shares["clock"])
+            return self._feed.values(), value_in_hand(shares["in_hand"]), from_ns(shares["clock"])
         values: Iterator[MarketValue] = self._feed.values()
         first = next(values, None)
         if first is None:
@@ -181,7 +179,7 @@ class Session:
         start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
         if self._plan.paced:
             start = from_ns(first.ts_ns)  # nobody wants to wait for a morning without prices
-        return chain((first,), values), start
+        return values, first, start
 
     def _clock(self, start: datetime) -> ManualClock | PacedClock:
         if self._plan.paced:

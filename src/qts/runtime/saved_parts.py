@@ -46,9 +46,9 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
     }
 
 
-def value_in_hand(share: Any) -> tuple[MarketValue, ...]:
-    """The value that had left the feed and was not yet taken; () when there was none."""
-    return () if share is None else (msgspec.convert(share, MarketValue, strict=False),)
+def value_in_hand(share: Any) -> MarketValue | None:
+    """The value that had left the feed and was not yet taken."""
+    return None if share is None else msgspec.convert(share, MarketValue, strict=False)
 
 
 def _skip(saved: Any) -> None:
