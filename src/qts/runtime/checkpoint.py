@@ -6,7 +6,7 @@ moment. Parts that seldom change are encoded once and reused until they do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ class Checkpoints:
 
     def __init__(self, parts: Mapping[str, Part]) -> None:
         self._parts = dict(parts)
-        self._encoder = msgspec.msgpack.Encoder(decimal_format="string")
+        self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_sequence)
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
 
     def take(self) -> bytes:
@@ -65,6 +65,13 @@ class Checkpoints:
             cached = (mark, msgspec.Raw(self._encoder.encode(part.take())))
             self._cached[name] = cached
         return cached[1]
+
+
+def _sequence(value: Any) -> list[Any]:
+    """Sequences that are read from their source only when looked at (the levels of a book)."""
+    if isinstance(value, Sequence):
+        return list(value)
+    raise StorageError(f"a {type(value).__name__} cannot be part of a checkpoint")
 
 
 def decode(data: bytes) -> dict[str, Any]:
