@@ -6,7 +6,6 @@ as inline SVG, the transitions as a table, headings in English and Korean. Same 
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -15,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from qts.clock import from_ns
-from qts.errors import DataError, MissingExtraError, StorageError
+from qts.errors import DataError, StorageError
+from qts.report.style import (
+    BAND_ALPHA,
+    FAINT,
+    INK,
+    STATE_COLOURS,
+    STATE_KOREAN,
+    rendered,
+    require_matplotlib,
+)
 from qts.state.backtest import SeriesRow, days_in_state, state_by_day, transition_rows
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState, TransitionRecord
@@ -24,24 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STATE_COLOURS: Final = {
-    OperatingState.AGGRESSIVE: "#c2701c",
-    OperatingState.BALANCED: "#2f6f8f",
-    OperatingState.DEFENSIVE: "#6b4f9e",
-}
-_BAND_ALPHA: Final = {
-    OperatingState.AGGRESSIVE: 0.20,
-    OperatingState.BALANCED: 0.07,
-    OperatingState.DEFENSIVE: 0.30,
-}
-_INK: Final = "#22262b"
-_FAINT: Final = "#8a9199"
 _MARKERS: Final = {True: "^", False: "v"}
-_KOREAN: Final = {
-    OperatingState.AGGRESSIVE: "공격",
-    OperatingState.BALANCED: "균형",
-    OperatingState.DEFENSIVE: "방어",
-}
 
 
 def write_state_plot(
@@ -63,10 +54,10 @@ def write_state_plot(
         raise DataError(f"a plot ends in .png, .svg or .html, got {out.name!r}")
     figure = state_figure(rows, transitions, title=title, config=config or StateConfig())
     if ending == ".html":
-        page = _page(_rendered(figure, "svg").decode(), rows, transitions, title, skipped or {})
+        page = _page(rendered(figure, "svg").decode(), rows, transitions, title, skipped or {})
         content = page.encode()
     else:
-        content = _rendered(figure, ending[1:])
+        content = rendered(figure, ending[1:])
     try:
         out.write_bytes(content)
     except OSError as error:
@@ -77,10 +68,9 @@ def state_figure(
     rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord], *, title: str, config: StateConfig
 ) -> Figure:
     """The figure: close with state bands and transition markers above, the volatility index below."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("the state plot", "report") from None
+    require_matplotlib("the state plot")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(13, 7.2), dpi=110, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
     days = [row.day for row in rows]
@@ -96,7 +86,7 @@ def _draw_bands(axes: Sequence[Axes], days: Sequence[date], ended: Sequence[Oper
     for state, first, last in _spans(days, ended):
         for axis in axes:
             axis.axvspan(
-                _number(first), _number(last), color=STATE_COLOURS[state], alpha=_BAND_ALPHA[state], linewidth=0
+                _number(first), _number(last), color=STATE_COLOURS[state], alpha=BAND_ALPHA[state], linewidth=0
             )
 
 
@@ -115,7 +105,7 @@ def _state(pair: tuple[OperatingState, date]) -> OperatingState:
 
 
 def _draw_close(axis: Axes, rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord]) -> None:
-    axis.plot([_number(row.day) for row in rows], [row.close for row in rows], color=_INK, linewidth=1.1)
+    axis.plot([_number(row.day) for row in rows], [row.close for row in rows], color=INK, linewidth=1.1)
     closes = {row.day: row.close for row in rows}
     for bolder, label in ((True, "to a bolder state"), (False, "to a more careful state")):
         moves = [m for m in transitions if (m.to_state.boldness > m.from_state.boldness) is bolder]
@@ -137,7 +127,7 @@ def _draw_close(axis: Axes, rows: Sequence[SeriesRow], transitions: Sequence[Tra
 
 
 def _draw_vix(axis: Axes, rows: Sequence[SeriesRow], config: StateConfig) -> None:
-    axis.plot([_number(row.day) for row in rows], [row.vix for row in rows], color=_INK, linewidth=0.9)
+    axis.plot([_number(row.day) for row in rows], [row.vix for row in rows], color=INK, linewidth=0.9)
     levels = (
         (config.balanced_to_aggressive.vix, "<", "AGGRESSIVE possible", OperatingState.AGGRESSIVE),
         (config.defensive_to_balanced.vix, "<", "DEFENSIVE may end", OperatingState.BALANCED),
@@ -174,9 +164,9 @@ def _dress(
 
     for axis in (upper, lower):
         axis.spines[["top", "right"]].set_visible(False)
-        axis.spines[["left", "bottom"]].set_color(_FAINT)
-        axis.tick_params(colors=_INK, labelsize=9)
-        axis.grid(axis="y", color=_FAINT, alpha=0.25, linewidth=0.6)
+        axis.spines[["left", "bottom"]].set_color(FAINT)
+        axis.tick_params(colors=INK, labelsize=9)
+        axis.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
         axis.margins(x=0.005)
     dates: Any = untyped_dates
     locator = dates.AutoDateLocator()
@@ -185,18 +175,18 @@ def _dress(
     handles: list[Any] = [
         Patch(
             facecolor=STATE_COLOURS[state],
-            alpha=_BAND_ALPHA[state] * 1.4,
+            alpha=BAND_ALPHA[state] * 1.4,
             label=f"{state.value} {count / len(rows):.0%}",
         )
         for state, count in shares.items()
     ]
     for bolder, label in ((True, "to a bolder state"), (False, "to a more careful state")):
-        handles.append(Line2D([], [], marker=_MARKERS[bolder], color=_FAINT, linestyle="", label=label))
+        handles.append(Line2D([], [], marker=_MARKERS[bolder], color=FAINT, linestyle="", label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     figure.suptitle(
         f"Operating state over {title}\n{rows[0].day} to {rows[-1].day}, {len(rows)} days, {moves} transitions",
         fontsize=12,
-        color=_INK,
+        color=INK,
         x=0.01,
         ha="left",
     )
@@ -205,15 +195,6 @@ def _dress(
 def _number(day: date) -> float:
     """Days since 1970-01-01, matplotlib's unit of dates."""
     return (datetime.combine(day, time()) - datetime(1970, 1, 1)).total_seconds() / 86_400  # noqa: DTZ001 - dates
-
-
-def _rendered(figure: Figure, kind: str) -> bytes:
-    import matplotlib as mpl
-
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "qts", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return buffer.getvalue()
 
 
 def _page(
@@ -225,7 +206,7 @@ def _page(
 ) -> str:
     shares = days_in_state(rows, transitions)
     share_rows = "".join(
-        f"<tr><td><i style='background:{STATE_COLOURS[state]}'></i>{state.value} · {_KOREAN[state]}</td>"
+        f"<tr><td><i style='background:{STATE_COLOURS[state]}'></i>{state.value} · {STATE_KOREAN[state]}</td>"
         f"<td class=n>{count}</td><td class=n>{count / len(rows):.1%}</td></tr>"
         for state, count in shares.items()
     )

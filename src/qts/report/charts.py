@@ -1,0 +1,464 @@
+"""The drawings of the session report. Each takes the digest and gives one inline SVG, or None with nothing to draw.
+
+Curves with many points are thinned for drawing only: each step keeps its first, last, lowest and highest value,
+so no spike is lost. Markers that would cover each other are drawn once. :class:`Drawn` says how much was left out.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.clock import NS_PER_S
+from qts.ledger.contracts import LedgerRow
+from qts.report.digest import Digest, Window
+from qts.report.markup import Html
+from qts.report.style import (
+    BAND_ALPHA,
+    FAINT,
+    INK,
+    POOL_COLOURS,
+    SAFETY_NAMES,
+    STATE_COLOURS,
+    drawing,
+    dress,
+    inline_svg,
+    light,
+)
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Side
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDE: Final = (1040, 400)
+NARROW: Final = (372, 330)
+HALF: Final = (500, 300)
+"""Sizes of drawings in CSS pixels: a desk, a phone, half a desk."""
+CURVE_STEPS: Final = 300
+"""Steps of a thinned curve; each keeps up to four points."""
+MARKER_GRID: Final = (260, 80)
+"""Cells of a chart, across and up; equal markers in one cell are drawn once."""
+_DAY_S: Final = 86_400
+_PRIORITIES: Final = ("P0", "P1", "P2", "P3")
+_PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """A drawing for each width of screen, and how many of how many points it shows."""
+
+    wide: Html
+    narrow: Html | None
+    shown: int
+    of: int
+
+
+class TimeAxis(Protocol):
+    """Where a moment lies from left to right, and what stands under the axis."""
+
+    def at(self, ts_ns: int) -> float: ...
+
+    def mark(self, axis: Any, ticks: int) -> None: ...
+
+
+class CalendarAxis:
+    """Elapsed time on the market's own clock."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._offset_s = (digest.zone.utcoffset(None)).total_seconds()
+
+    def at(self, ts_ns: int) -> float:
+        return (ts_ns / NS_PER_S + self._offset_s) / _DAY_S
+
+    def mark(self, axis: Any, ticks: int) -> None:
+        from matplotlib import dates as untyped
+
+        dates: Any = untyped
+        locator = dates.AutoDateLocator(maxticks=ticks, minticks=2)
+        axis.xaxis.set_major_locator(locator)
+        axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        axis.xaxis.get_offset_text().set(color=light("muted"), size=9.5)
+
+
+class TradingAxis:
+    """Only the time in which something was sampled: nights and weekends take no room."""
+
+    def __init__(self, digest: Digest, samples: Sequence[int]) -> None:
+        self._times = [digest.facts.equity[i].ts_ns for i in samples]
+        self._local = digest.local
+
+    def at(self, ts_ns: int) -> float:
+        right = bisect_left(self._times, ts_ns)
+        if right <= 0:
+            return 0.0
+        if right >= len(self._times):
+            return float(len(self._times) - 1)
+        before, after = self._times[right - 1], self._times[right]
+        return right - 1 + (ts_ns - before) / (after - before)
+
+    def mark(self, axis: Any, ticks: int) -> None:
+        days: dict[Any, int] = {}
+        for index, ts_ns in enumerate(self._times):
+            days.setdefault(self._local(ts_ns).date(), index)
+        step = max(1, math.ceil(len(days) / ticks))
+        chosen = list(days.items())[::step]
+        axis.set_xticks([index for _, index in chosen], [f"{day.day} {day:%b}" for day, _ in chosen])
+
+
+def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
+    """Equity above, drawdown below, the operating state behind both, safety as a ribbon on top."""
+    samples = digest.equity_in(window)
+    if len(samples) < 2:
+        return None
+    equity = [float(row.equity) for row in digest.facts.equity]
+    kept = thinned(samples, equity, CURVE_STEPS)
+    axis = _time_axis(digest, samples, window)
+
+    def draw(size: tuple[int, int]) -> Html:
+        with drawing(f"equity{window is not None}{size[0]}"):
+            figure = _figure(size)
+            upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.5, 1])
+            xs = [axis.at(digest.facts.equity[i].ts_ns) for i in kept]
+            _bands(digest, axis, samples, (upper, lower))
+            _safety_ribbon(digest, axis, samples, upper)
+            scale, unit = money_scale(equity[i] for i in kept)
+            upper.plot(xs, [equity[i] / scale for i in kept], color=INK, linewidth=1.3, solid_joinstyle="round")
+            upper.axhline(float(digest.start) / scale, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
+            falls = [-100 * float(digest.drawdowns[i]) for i in kept]
+            lower.fill_between(xs, falls, 0, color=light("loss"), alpha=0.35, linewidth=0)
+            lower.plot(xs, falls, color=light("loss"), linewidth=1.0)
+            lower.set_ylim(min(*falls, -0.1) * 1.12, 0)
+            _title(upper, f"equity, {unit}{digest.currency}")
+            _title(lower, "drawdown, %")
+            _finish(figure, size, (upper, lower), axis, xs)
+            return inline_svg(figure, "Equity, drawdown and operating state over time")
+
+    return Drawn(wide=draw(WIDE), narrow=draw(NARROW), shown=len(kept), of=len(samples))
+
+
+def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
+    """The most traded symbol: the price its fills paid, each fill by pool and side, forced exits ringed."""
+    if digest.symbol is None:
+        return None
+    fills = digest.fills_of(digest.symbol, window)
+    samples = digest.equity_in(window)
+    if not fills or len(samples) < 2:
+        return None
+    axis = _time_axis(digest, samples, window)
+    shown = 0
+
+    def draw(size: tuple[int, int]) -> Html:
+        nonlocal shown
+        with drawing(f"trades{window is not None}{size[0]}"):
+            figure = _figure(size)
+            chart = figure.subplots()
+            xs = [axis.at(row.ts_ns) for row in fills]
+            ys = [float(row.price) for row in fills]
+            _bands(digest, axis, samples, (chart,))
+            chart.plot(xs, ys, color=FAINT, linewidth=0.9, alpha=0.8)
+            shown = _markers(chart, digest, fills, xs, ys, small=size is NARROW)
+            _title(chart, f"{digest.symbol}, {digest.currency}")
+            chart.yaxis.set_major_formatter(_grouped)
+            edges = [axis.at(digest.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
+            _finish(figure, size, (chart,), axis, [*edges, *xs])
+            return inline_svg(figure, "Fills by pool and side over time")
+
+    narrow, wide = draw(NARROW), draw(WIDE)
+    return Drawn(wide=wide, narrow=narrow, shown=shown, of=len(fills))
+
+
+def pools_chart(digest: Digest) -> Drawn | None:
+    """What each pool was worth, one upon the other: the upper edge is equity."""
+    rows = digest.facts.equity
+    if len(rows) < 2:
+        return None
+    kept = thinned(range(len(rows)), [float(row.equity) for row in rows], CURVE_STEPS // 2)
+    axis = _time_axis(digest, range(len(rows)), None)
+    with drawing("pools"):
+        figure = _figure(HALF)
+        chart = figure.subplots()
+        scale, unit = money_scale(float(row.equity) for row in rows)
+        xs = [axis.at(rows[i].ts_ns) for i in kept]
+        stacks = {
+            Pool.PORTFOLIO: [float(rows[i].portfolio) / scale for i in kept],
+            Pool.SWING: [float(rows[i].swing) / scale for i in kept],
+            Pool.SCALP: [float(rows[i].scalp) / scale for i in kept],
+        }
+        chart.stackplot(
+            xs, list(stacks.values()), colors=[POOL_COLOURS[pool] for pool in stacks], alpha=0.82, linewidth=0
+        )
+        chart.set_ylim(bottom=0)
+        _title(chart, f"{unit}{digest.currency}")
+        _finish(figure, HALF, (chart,), axis, xs)
+        svg = inline_svg(figure, "Pools over time, stacked")
+    return Drawn(wide=svg, narrow=None, shown=len(kept), of=len(rows))
+
+
+def result_chart(digest: Digest) -> Drawn | None:
+    """Realised and unrealised result of each pool."""
+    pools = digest.values["pools"]
+    with drawing("result"):
+        figure = _figure(HALF)
+        chart = figure.subplots()
+        realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
+        paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
+        scale, unit = money_scale([*realised, *paper])
+        for offset, amounts, alpha in ((-0.19, realised, 0.95), (0.19, paper, 0.42)):
+            chart.barh(
+                [index + offset for index in range(len(Pool))],
+                [amount / scale for amount in amounts],
+                height=0.34,
+                color=[POOL_COLOURS[pool] for pool in Pool],
+                alpha=alpha,
+            )
+        _bar_labels(chart, [amount / scale for amount in realised], -0.19)
+        _bar_labels(chart, [amount / scale for amount in paper], 0.19)
+        chart.axvline(0, color=FAINT, linewidth=0.9)
+        chart.set_yticks(range(len(Pool)), [pool.value for pool in Pool])
+        chart.invert_yaxis()
+        low, high = min(0.0, *realised, *paper) / scale, max(0.0, *realised, *paper) / scale
+        room = (high - low or 1.0) * 0.22
+        chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
+        dress(chart, grid="x")
+        _title(chart, f"{unit}{digest.currency}")
+        figure.subplots_adjust(left=0.19, right=0.985, top=0.90, bottom=0.10)
+        svg = inline_svg(figure, "Result by pool, realised and unrealised")
+    return Drawn(wide=svg, narrow=None, shown=len(Pool), of=len(Pool))
+
+
+def latency_chart(digest: Digest) -> Drawn | None:
+    """Waiting time from acceptance to the start of the handler, per priority: median, p99, longest."""
+    latency = digest.values["latency_us_by_priority"]
+    handled = digest.values["events_by_priority"]
+    names = [name for name in _PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
+    if not names:
+        return None
+    with drawing("latency"):
+        figure = _figure(HALF)
+        chart = figure.subplots()
+        for name in names:
+            y, colour = _PRIORITIES.index(name), light("accent")
+            p50, p99, top = (max(float(latency[name][key]), 0.1) for key in ("p50", "p99", "max"))
+            chart.plot([p50, top], [y, y], color=colour, linewidth=1.4, alpha=0.45)
+            chart.plot([p50, p99], [y, y], color=colour, linewidth=5, alpha=0.55, solid_capstyle="round")
+            chart.scatter([p50], [y], s=52, color=colour, zorder=4)
+            chart.scatter([p99], [y], s=44, color=light("card"), edgecolors=colour, linewidths=1.6, zorder=4)
+            chart.scatter([top], [y], s=42, marker="|", color=colour, linewidths=2, zorder=4)
+        chart.set_xscale("log")
+        chart.set_ylim(len(_PRIORITIES) - 0.4, -0.6)
+        chart.set_yticks(range(len(_PRIORITIES)), _PRIORITIES)
+        _finish_log(figure, chart, "µs, accept to start (log)")
+        svg = inline_svg(figure, "Latency by priority")
+    return Drawn(wide=svg, narrow=None, shown=len(names), of=len(names))
+
+
+def counts_chart(digest: Digest) -> Drawn | None:
+    """How many events each priority handled, and what was merged or lost of it."""
+    queues = digest.values["queues"]
+    if not any(queues[name]["accepted"] for name in _PRIORITIES):
+        return None
+    with drawing("counts"):
+        figure = _figure(HALF)
+        chart = figure.subplots()
+        for y, name in enumerate(_PRIORITIES):
+            handled = queues[name]["handled"]
+            lost = sum(queues[name][key] for key in ("dropped", "collapsed", "sampled", "rejected"))
+            chart.barh(
+                [y - 0.12],
+                [max(handled - 0.8, 0)],
+                left=0.8,
+                height=0.42,
+                color=light("accent"),
+                alpha=_PRIORITY_ALPHA[name],
+            )
+            if lost:
+                chart.barh([y + 0.22], [lost], left=0.8, height=0.16, color=light("warn"))
+            text = f"{handled:,}" + (f"  ({lost:,} merged or lost)" if lost else "")
+            inside = handled > 30_000
+            chart.annotate(
+                text,
+                (max(handled, 0.8), y - 0.12),
+                xytext=(-7 if inside else 7, 0),
+                textcoords="offset points",
+                ha="right" if inside else "left",
+                va="center",
+                fontsize=10.5,
+                color=light("card") if inside else INK,
+            )
+        chart.set_xscale("log")
+        top = max(queues[name]["handled"] for name in _PRIORITIES)
+        chart.set_xlim(0.8, max(top, 10) * 1.6)
+        chart.set_ylim(len(_PRIORITIES) - 0.4, -0.6)
+        chart.set_yticks(range(len(_PRIORITIES)), _PRIORITIES)
+        _finish_log(figure, chart, "events handled (log)")
+        svg = inline_svg(figure, "Events by priority")
+    return Drawn(wide=svg, narrow=None, shown=4, of=4)
+
+
+def thinned(indices: Sequence[int], values: Sequence[float], steps: int) -> list[int]:
+    """``indices`` cut into ``steps`` runs; of each the first, last, lowest and highest of ``values``, in order."""
+    if len(indices) <= steps * 4:
+        return list(indices)
+    kept: set[int] = set()
+    for step in range(steps):
+        run = indices[len(indices) * step // steps : len(indices) * (step + 1) // steps]
+        kept |= {run[0], run[-1], min(run, key=values.__getitem__), max(run, key=values.__getitem__)}
+    return sorted(kept)
+
+
+def money_scale(amounts: Iterable[float]) -> tuple[float, str]:
+    """A divisor and its word that keep the numbers of an axis short."""
+    top = max((abs(amount) for amount in amounts), default=0.0)
+    for scale, word in ((1e12, "trillion "), (1e9, "billion "), (1e6, "million "), (1e3, "thousand ")):
+        if top >= scale * 2:
+            return scale, word
+    return 1.0, ""
+
+
+def _figure(size: tuple[int, int]) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
+
+
+def _time_axis(digest: Digest, samples: Sequence[int], window: Window | None) -> TimeAxis:
+    """A closer look, and a session that is all traded within the day, leave the nights out."""
+    equity = digest.facts.equity
+    days = {digest.local(equity[i].ts_ns).date() for i in samples}
+    all_day = len(days) > 1 and len(samples) >= 6 * len(days)
+    return TradingAxis(digest, samples) if window is not None or all_day else CalendarAxis(digest)
+
+
+def _bands(digest: Digest, axis: TimeAxis, samples: Sequence[int], charts: Sequence[Any]) -> None:
+    for state, left, right in _clipped(digest.states, digest, axis, samples):
+        try:
+            known = OperatingState(state)
+        except ValueError:
+            continue  # a state of another version: no colour is better than a wrong one
+        for chart in charts:
+            chart.axvspan(left, right, color=STATE_COLOURS[known], alpha=BAND_ALPHA[known], linewidth=0)
+
+
+def _safety_ribbon(digest: Digest, axis: TimeAxis, samples: Sequence[int], chart: Any) -> None:
+    for state, left, right in _clipped(digest.safety, digest, axis, samples):
+        if state != SafetyState.NORMAL.value:
+            colour = light(SAFETY_NAMES[SafetyState.of(state)])
+            chart.axvspan(left, right, ymin=0.975, ymax=1, color=colour, linewidth=0)
+
+
+def _clipped(
+    runs: Iterable[Any], digest: Digest, axis: TimeAxis, samples: Sequence[int]
+) -> Iterator[tuple[str, float, float]]:
+    first, last = (digest.facts.equity[i].ts_ns for i in (samples[0], samples[-1]))
+    for run in runs:
+        left, right = max(run.first_ns, first), min(run.last_ns, last)
+        if left < right:
+            yield run.name, axis.at(left), axis.at(right)
+
+
+def _markers(
+    chart: Any, digest: Digest, fills: Sequence[LedgerRow], xs: Sequence[float], ys: Sequence[float], *, small: bool
+) -> int:
+    cells = _cells(xs, ys)
+    groups: dict[tuple[Pool, Side, bool], dict[tuple[int, int], int]] = {}
+    for index, row in enumerate(fills):
+        group = groups.setdefault((row.pool, row.side, digest.is_forced(row)), {})
+        group.setdefault(cells[index], index)
+    size = 22 if small else 34
+    for (pool, side, forced), members in sorted(
+        groups.items(), key=lambda item: (item[0][2], item[0][0], item[0][1])
+    ):
+        chosen = list(members.values())
+        points = [xs[i] for i in chosen], [ys[i] for i in chosen]
+        if forced:
+            chart.scatter(
+                *points,
+                marker="o",
+                s=size * 4,
+                facecolors="none",
+                edgecolors=light("bad"),
+                linewidths=1.6,
+                zorder=6,
+            )
+        chart.scatter(
+            *points,
+            marker="^" if side is Side.BUY else "v",
+            s=size,
+            color=POOL_COLOURS[pool],
+            edgecolors=light("card"),
+            linewidths=0.5,
+            zorder=7 if forced else 5,
+        )
+    return sum(len(members) for members in groups.values())
+
+
+def _forced_last(group: tuple[tuple[Pool, Side, bool], object]) -> tuple[bool, Pool, Side]:
+    (pool, side, forced), _ = group
+    return forced, pool, side
+
+
+def _cells(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[int, int]]:
+    across, up = _cell_of(xs, MARKER_GRID[0]), _cell_of(ys, MARKER_GRID[1])
+    return [(across(x), up(y)) for x, y in zip(xs, ys, strict=True)]
+
+
+def _cell_of(values: Sequence[float], cells: int) -> Callable[[float], int]:
+    low, width = min(values), (max(values) - min(values)) or 1.0
+    return lambda value: int((value - low) / width * cells)
+
+
+def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:
+    for index, amount in enumerate(amounts):
+        right = amount >= 0
+        chart.annotate(
+            f"{amount:+,.2f}",
+            (amount, index + offset),
+            xytext=(5 if right else -5, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+            fontsize=10,
+            color=INK,
+        )
+
+
+def _title(axis: Any, text: str) -> None:
+    axis.set_title(text, loc="left", fontsize=10.5, color=light("muted"), pad=6)
+
+
+def _finish(
+    figure: Figure, size: tuple[int, int], charts: Sequence[Any], axis: TimeAxis, xs: Sequence[float]
+) -> None:
+    for chart in charts:
+        dress(chart)
+    low, high = min(xs), max(xs)
+    margin = (high - low) * 0.006 or 0.02
+    charts[-1].set_xlim(low - margin, high + margin)
+    axis.mark(charts[-1], 9 if size is WIDE else 5)
+    left = {WIDE: 62, NARROW: 46, HALF: 46}[size] / size[0]
+    figure.subplots_adjust(
+        left=left, right=1 - 10 / size[0], top=1 - 26 / size[1], bottom=34 / size[1], hspace=0.22
+    )
+
+
+def _finish_log(figure: Figure, chart: Any, title: str) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    dress(chart, grid="x")
+    chart.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
+    chart.xaxis.set_minor_locator(NullLocator())
+    chart.xaxis.set_major_formatter(_grouped)
+    _title(chart, title)
+    figure.subplots_adjust(left=0.085, right=0.965, top=0.90, bottom=0.10)
+
+
+def _grouped(value: float, position: object) -> str:
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:g} M"
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"

@@ -1,0 +1,304 @@
+"""What the report says, worked out from the facts before anything is drawn: curves, spans, sums, the verdict.
+
+Nothing here knows HTML or matplotlib. Amounts stay Decimal; only what is handed to a drawing becomes a float.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.clock import from_ns
+from qts.db.contracts import EquityRow
+from qts.ledger.contracts import LedgerRow
+from qts.money import ZERO
+from qts.runtime.result import SessionFacts
+from qts.strategy.contracts import Side
+
+INTRADAY_SAMPLES: Final = 6
+"""Samples of one local day from which on it counts as traded within the day (hourly samples of a session)."""
+LONGEST_ZOOM_SHARE: Final = 0.5
+"""A window longer than this share of the session is no zoom."""
+
+
+class Status(Enum):
+    """How a check ended. NOT_CHECKED is its own answer and never shown as a good one."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    NOT_CHECKED = "not checked"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One sum the report made for itself, against the number the session reported."""
+
+    name: str
+    name_ko: str
+    status: Status
+    reported: str
+    recomputed: str
+
+
+class Invariant(msgspec.Struct, frozen=True):
+    """One invariant of spec 09 as the session saw it; ``last`` is an ISO time or None."""
+
+    number: int
+    status: Status
+    checks: int
+    last: str | None
+    detail: str
+
+
+class Drawdown(msgspec.Struct, frozen=True):
+    """The deepest fall of equity from its running peak: ``share`` is a fraction of the peak, ``amount`` money."""
+
+    share: Decimal
+    amount: Decimal
+    peak_ns: int
+    trough_ns: int
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A run of samples in one state, until the next run begins."""
+
+    name: str
+    first_ns: int
+    last_ns: int
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A stretch of time worth a closer look; both ends are part of it."""
+
+    first_ns: int
+    last_ns: int
+
+
+class Digest:
+    """The facts, and what follows from them."""
+
+    def __init__(self, facts: SessionFacts) -> None:
+        self.facts = facts
+        self.values: Mapping[str, Any] = facts.result
+        self.zone = zone_of(str(self.values.get("time_zone", "")))
+        self.currency = str(self.values["currency"])
+        self.start = Decimal(self.values["equity_start"])
+        self.end = Decimal(self.values["equity_end"])
+        self.drawdowns = running_drawdowns(facts.equity, self.start)
+        self.deepest = deepest_drawdown(facts.equity, self.start)
+        self.states = spans([(row.state, row.ts_ns) for row in facts.equity])
+        self.safety = spans([(row.safety, row.ts_ns) for row in facts.equity])
+        self.forced_orders = frozenset(order.client_order_id for order in facts.orders if order.forced)
+        self.order_reasons = {order.client_order_id: order.reason for order in facts.orders}
+        self.symbol = most_traded(facts.ledger)
+        self.zoom = zoom_window(facts.equity, self.local)
+        self.invariants = invariants_of(self.values)
+        self.checks = own_checks(facts)
+
+    def local(self, ts_ns: int) -> datetime:
+        """``ts_ns`` on the market's own clock."""
+        return from_ns(ts_ns).astimezone(self.zone)
+
+    def is_forced(self, row: LedgerRow) -> bool:
+        """Whether a rule, not a strategy, ordered this fill."""
+        return row.order_id in self.forced_orders
+
+    def fills_of(self, symbol: str, window: Window | None = None) -> list[LedgerRow]:
+        """The fills of ``symbol`` in time order, inside ``window`` when there is one."""
+        rows = [row for row in self.facts.ledger if row.symbol == symbol and _inside(row.ts_ns, window)]
+        return sorted(rows, key=lambda row: row.ts_ns)
+
+    def equity_in(self, window: Window | None) -> list[int]:
+        """Positions of the samples inside ``window``."""
+        return [i for i, row in enumerate(self.facts.equity) if _inside(row.ts_ns, window)]
+
+    @property
+    def period(self) -> tuple[datetime, datetime] | None:
+        """First and last moment of the session on the market's clock; None when nothing was sampled."""
+        if not self.facts.equity:
+            return None
+        return self.local(self.facts.equity[0].ts_ns), self.local(self.facts.equity[-1].ts_ns)
+
+    @property
+    def gain(self) -> Decimal:
+        return self.end - self.start
+
+    @property
+    def gain_share(self) -> Decimal | None:
+        return None if self.start == 0 else self.gain / self.start
+
+    def shares_of_time(self) -> dict[str, float]:
+        """Share of the sampled time in each operating state."""
+        seconds: Counter[str] = Counter()
+        for span in self.states:
+            seconds[span.name] += span.last_ns - span.first_ns
+        whole = sum(seconds.values())
+        return {name: spent / whole for name, spent in seconds.items()} if whole else {}
+
+
+def zone_of(text: str) -> timezone:
+    """The market's offset from UTC out of a text such as ``KST +0900``; UTC when there is none."""
+    found = re.search(r"([+-])(\d\d):?(\d\d)$", text)
+    if found is None:
+        return UTC
+    step = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    name = text[: found.start()].strip()
+    return timezone(-step if found[1] == "-" else step, *([name] if name else []))
+
+
+def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal]:
+    """How far each sample lies under the highest equity so far, as a fraction of it (≥ 0)."""
+    peak, found = start, []
+    for row in rows:
+        peak = max(peak, row.equity)
+        found.append(1 - row.equity / peak if peak > 0 else ZERO)
+    return found
+
+
+def deepest_drawdown(rows: Sequence[EquityRow], start: Decimal) -> Drawdown | None:
+    """The largest of :func:`running_drawdowns` with its two moments; None without samples."""
+    if not rows:
+        return None
+    peak, peak_ns = start, rows[0].ts_ns
+    worst = Drawdown(ZERO, ZERO, peak_ns, peak_ns)
+    for row in rows:
+        if row.equity > peak:
+            peak, peak_ns = row.equity, row.ts_ns
+        share = 1 - row.equity / peak if peak > 0 else ZERO
+        if share > worst.share:
+            worst = Drawdown(share, peak - row.equity, peak_ns, row.ts_ns)
+    return worst
+
+
+def spans(samples: Sequence[tuple[str, int]]) -> list[Span]:
+    """Runs of one name; a run lasts until the next one begins, the last until the last sample."""
+    found: list[Span] = []
+    for name, ts_ns in samples:
+        if found and found[-1].name == name:
+            found[-1] = Span(name, found[-1].first_ns, ts_ns)
+            continue
+        if found:
+            found[-1] = Span(found[-1].name, found[-1].first_ns, ts_ns)
+        found.append(Span(name, ts_ns, ts_ns))
+    return found
+
+
+def most_traded(ledger: Sequence[LedgerRow]) -> str | None:
+    """The symbol with the most fills (the first by name among equals); None without fills."""
+    counts = Counter(row.symbol for row in ledger)
+    return min(counts, key=lambda symbol: (-counts[symbol], symbol)) if counts else None
+
+
+def zoom_window(rows: Sequence[EquityRow], local: Any) -> Window | None:
+    """The stretch of days that were traded within the day, where it is a small part of the session."""
+    if not rows:
+        return None
+    per_day: Counter[date] = Counter(local(row.ts_ns).date() for row in rows)
+    busy = {day for day, count in per_day.items() if count >= INTRADAY_SAMPLES}
+    inside = [row.ts_ns for row in rows if local(row.ts_ns).date() in busy]
+    if len(busy) < 1 or len(per_day) < 3:
+        return None
+    window = Window(inside[0], inside[-1])
+    whole = rows[-1].ts_ns - rows[0].ts_ns
+    return window if window.last_ns - window.first_ns <= whole * LONGEST_ZOOM_SHARE else None
+
+
+def invariants_of(values: Mapping[str, Any]) -> list[Invariant]:
+    """The invariants in their order. Whatever is not clearly true with at least one check has not been checked."""
+    return [
+        Invariant(
+            number=int(name.removeprefix("inv")),
+            status=_status(row["ok"], row["checks"]),
+            checks=row["checks"],
+            last=row["last"],
+            detail=str(row.get("detail", "")),
+        )
+        for name, row in sorted(values["invariants"].items())
+    ]
+
+
+def own_checks(facts: SessionFacts) -> list[Check]:
+    """What can be added up again from the stored rows, compared with what the session says."""
+    return list(_own_checks(facts))
+
+
+def _own_checks(facts: SessionFacts) -> Iterator[Check]:
+    values, ledger = facts.result, facts.ledger
+    yield _compared(
+        "Fills reported = rows of the ledger", "보고된 체결 수 = 원장 행 수", values["fills"], len(ledger), ledger
+    )
+    fees, taxes = sum((row.fee for row in ledger), ZERO), sum((row.tax for row in ledger), ZERO)
+    yield _compared("Fees = sum of the fills' fees", "수수료 = 체결 수수료 합계", values["fees"], fees, ledger)
+    yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values["taxes"], taxes, ledger)
+    whole = sum((Decimal(row["total"]) for row in values["pools"].values()), ZERO)
+    yield _compared(
+        "Equity at the end = sum of the pools", "최종 자산 = 풀 합계", values["equity_end"], whole, values["pools"]
+    )
+    for pool in Pool:
+        rows = [row for row in ledger if row.pool is pool]
+        realised = sum((row.realized_pnl for row in rows), ZERO)
+        reported = values["pools"].get(pool.value, {}).get("realized_pnl", "0")
+        yield _compared(
+            f"Realised {pool.value} = sum of its fills' results",
+            f"{pool.value} 실현 손익 = 체결 손익 합계",
+            reported,
+            realised,
+            rows,
+        )
+    yield _positions(values["positions"], ledger)
+    p0 = values["queues"]["P0"]
+    yield _compared(
+        "P0 events accepted = handled", "P0 이벤트 수신 = 처리", p0["accepted"], p0["handled"], p0["accepted"]
+    )
+
+
+def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow]) -> Check:
+    sums: dict[str, Decimal] = {}
+    for row in ledger:
+        sums[row.symbol] = sums.get(row.symbol, ZERO) + (row.qty if row.side is Side.BUY else -row.qty)
+    held = {symbol: qty for symbol, qty in sorted(sums.items()) if qty}
+    said = {symbol: Decimal(qty) for symbol, qty in sorted(reported.items()) if Decimal(qty)}
+    status = Status.HELD if held == said else Status.BROKEN
+    return Check(
+        name="Positions = sum of their fills",
+        name_ko="보유 수량 = 체결 수량 합계",
+        status=status if ledger or said else Status.NOT_CHECKED,
+        reported=_listed(said),
+        recomputed=_listed(held),
+    )
+
+
+def _compared(name: str, name_ko: str, reported: object, recomputed: object, evidence: object) -> Check:
+    """``evidence`` empty or 0: there was nothing to add up, so agreement means nothing."""
+    agree = Decimal(str(reported)) == Decimal(str(recomputed))
+    status = Status.HELD if agree else Status.BROKEN
+    if agree and not evidence:
+        status = Status.NOT_CHECKED
+    return Check(name, name_ko, status, number(reported), number(recomputed))
+
+
+def number(amount: object) -> str:
+    """Exactly the number, with thousands separated and no zeros behind the last digit."""
+    plain = f"{Decimal(str(amount)):,f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def _listed(quantities: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{symbol} {number(qty)}" for symbol, qty in quantities.items()) or "flat"
+
+
+def _status(ok: bool | None, checks: int) -> Status:
+    if ok is False:
+        return Status.BROKEN
+    return Status.HELD if ok is True and checks > 0 else Status.NOT_CHECKED
+
+
+def _inside(ts_ns: int, window: Window | None) -> bool:
+    return window is None or window.first_ns <= ts_ns <= window.last_ns

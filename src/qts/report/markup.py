@@ -1,0 +1,74 @@
+"""HTML by construction: whatever is not markup is escaped, without anybody having to think of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+
+class Html(str):
+    """Text that is markup already. Only this module and drawings make it."""
+
+    __slots__ = ()
+
+
+def el(name: str, /, *children: object, **attributes: object) -> Html:
+    """One element. Children that are not :class:`Html` are escaped; None is left out.
+
+    ``cls`` and names with a trailing underscore stand for reserved words; an attribute of None is left out and
+    one of True is written bare.
+    """
+    return Html(f"<{name}{_attributes(attributes)}>{join(children)}</{name}>")
+
+
+def void(name: str, /, **attributes: object) -> Html:
+    """An element without content (``input``, ``meta``)."""
+    return Html(f"<{name}{_attributes(attributes)}>")
+
+
+def join(children: Iterable[object]) -> Html:
+    """The children one after the other, escaped where they are not markup."""
+    return Html("".join(_child(child) for child in children))
+
+
+def say(english: object, korean: object) -> Html:
+    """A text in both languages; the reader's choice shows one of them."""
+    return join((el("span", english, cls="en", lang="en"), el("span", korean, cls="ko", lang="ko")))
+
+
+def table(
+    headers: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    numeric: Iterable[int] = (),
+    empty: object = "–",
+) -> Html:
+    """A table in a box that scrolls by itself; columns in ``numeric`` stand to the right."""
+    right = frozenset(numeric)
+    head = el("tr", *(el("th", text, cls=_side(i, right), scope="col") for i, text in enumerate(headers)))
+    body = [el("tr", *(el("td", cell, cls=_side(i, right)) for i, cell in enumerate(row))) for row in rows]
+    if not body:
+        body = [el("tr", el("td", empty, colspan=len(headers), cls="none"))]
+    return el("div", el("table", el("thead", head), el("tbody", *body)), cls="scroll", tabindex=0)
+
+
+def _side(index: int, right: frozenset[int]) -> str | None:
+    return "n" if index in right else None
+
+
+def _child(child: object) -> str:
+    if child is None:
+        return ""
+    return child if isinstance(child, Html) else escape(str(child))
+
+
+def _attributes(attributes: dict[str, Any]) -> str:
+    parts = []
+    for name, value in attributes.items():
+        written = "class" if name == "cls" else name.rstrip("_").replace("_", "-")
+        if value is True:
+            parts.append(f" {written}")
+        elif value is not None and value is not False:
+            parts.append(f' {written}="{escape(str(value))}"')
+    return "".join(parts)

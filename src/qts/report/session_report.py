@@ -1,0 +1,41 @@
+"""The report at the end of a session: one HTML file that explains the run and needs nothing beside it.
+
+It loads nothing and runs nothing (a content policy in the page makes the browser hold it to that), reads on a
+phone, in light and dark, in English and Korean. The same facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qts.errors import InputError, StorageError
+from qts.report.digest import Digest
+from qts.report.page import page
+from qts.report.style import require_matplotlib
+from qts.runtime.result import SessionFacts
+
+
+def require_report_extra() -> None:
+    """Raises :class:`~qts.errors.MissingExtraError` when the drawings cannot be made; ask before the work."""
+    require_matplotlib("the report with plots")
+
+
+def write_report(facts: SessionFacts, path: Path) -> None:
+    """Write the report of ``facts`` to ``path``: wholly or not at all.
+
+    Raises :class:`~qts.errors.InputError` when the directory does not exist,
+    :class:`~qts.errors.MissingExtraError` without matplotlib and :class:`~qts.errors.StorageError` when the
+    file cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"the report cannot go to {path}: there is no directory {path.parent}; create it first")
+    require_report_extra()
+    content = page(Digest(facts)).encode()
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"cannot write the report {path}: {error.strerror or error}") from None

@@ -1,0 +1,346 @@
+"""The tables of the session report: what happened, why, and whether everything that was checked held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, TypeVar, get_type_hints
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.db.contracts import StateRow
+from qts.ledger.contracts import LedgerRow
+from qts.market.files.refusals import REASONS
+from qts.money import ZERO
+from qts.report.digest import Digest, Status, number
+from qts.report.markup import Html, el, join, say, table
+from qts.report.style import SAFETY_NAMES
+from qts.report.texts import INVARIANTS, PRIORITIES, REFUSALS, ROWS_KOREAN
+from qts.risk.config import RiskConfig
+from qts.safety.codes import CATALOGUE
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import OperatingState
+
+SHOWN_ROWS: Final = 60
+"""Rows of a history that a table shows, newest first; how many there were is said beside it."""
+QUEUE_COLUMNS: Final = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
+T = TypeVar("T")
+
+_STATUS_LOOK: Final = {Status.HELD: "good", Status.BROKEN: "bad", Status.NOT_CHECKED: "faint"}
+_STATUS_SAID: Final = {
+    Status.HELD: ("held", "지켜짐"),
+    Status.BROKEN: ("BROKEN", "위반"),
+    Status.NOT_CHECKED: ("not checked", "검사 안 함"),
+}
+
+
+def colour(name: str) -> str:
+    """The value of a style attribute that hands a palette colour to the element."""
+    return f"--c: var(--{name})"
+
+
+def state_chip(name: str) -> Html:
+    """An operating state by name; one that is not known stays without its own colour."""
+    known = name in OperatingState.__members__
+    return el("span", name, cls="chip", style=colour(name.lower() if known else "faint"))
+
+
+def safety_chip(name: str) -> Html:
+    """A safety state by name; one that is not known looks like FAIL: unknown never means fine."""
+    return el("span", name, cls="chip", style=colour(SAFETY_NAMES[SafetyState.of(name)]))
+
+
+def status_chip(status: Status) -> Html:
+    unsaid = " unsaid" if status is Status.NOT_CHECKED else ""
+    return el("span", say(*_STATUS_SAID[status]), cls=f"chip{unsaid}", style=colour(_STATUS_LOOK[status]))
+
+
+def pool_chip(pool: Pool) -> Html:
+    return el("span", pool.value, cls="chip", style=colour(pool.value.lower()))
+
+
+def moment(when: datetime) -> Html:
+    return el("span", f"{when:%Y-%m-%d %H:%M}", cls="t")
+
+
+def signed(amount: Decimal) -> Html:
+    """An amount with its sign, in the colour of gain or loss; zero in neither."""
+    look = "up" if amount > 0 else "down" if amount < 0 else None
+    return el("span", f"{'+' if amount > 0 else ''}{number(amount)}", cls=look)
+
+
+def newest(rows: Sequence[T], shown: int = SHOWN_ROWS) -> list[T]:
+    """The last ``shown`` rows, the newest first."""
+    return list(reversed(rows[-shown:]))
+
+
+def how_many(rows: Sequence[object], shown: int = SHOWN_ROWS) -> Html | None:
+    """A line that says that not all rows are shown; None when they are."""
+    if len(rows) <= shown:
+        return None
+    english = f"The newest {shown} of {len(rows):,}, newest first."
+    return el("p", say(english, f"전체 {len(rows):,}건 중 최근 {shown}건, 최신순."), cls="note")
+
+
+def transitions(digest: Digest) -> Html:
+    """Moves and overrides of the operating state with their reasons, newest first."""
+    rows = digest.facts.states
+    body = (
+        (
+            moment(digest.local(row.ts_ns)),
+            join((state_chip(row.from_state), " → ", state_chip(row.to_state))),
+            row.reason,
+            _actor(row),
+        )
+        for row in newest(rows)
+    )
+    headers = (say("When", "시각"), say("From → to", "이전 → 이후"), say("Why", "사유"), say("By", "주체"))
+    nothing = say("The operating state never moved.", "운용 상태가 바뀌지 않았습니다.")
+    return join((how_many(rows), table(headers, body, empty=nothing)))
+
+
+def safety_history(digest: Digest) -> Html:
+    """Every recorded safety cause, what it did and what its code means, newest first."""
+    rows = digest.facts.safety
+    body = (
+        (
+            moment(digest.local(row.ts_ns)),
+            join((safety_chip(row.from_state), " → ", safety_chip(row.to_state))),
+            el("span", row.code, cls="mono"),
+            join((_meaning(row.code), el("div", row.reason, cls="muted"))),
+            row.actor,
+        )
+        for row in newest(rows)
+    )
+    headers = (
+        say("When", "시각"),
+        say("From → to", "이전 → 이후"),
+        say("Code", "코드"),
+        say("Why", "사유"),
+        say("By", "주체"),
+    )
+    nothing = say("No safety cause was recorded.", "기록된 안전 사유가 없습니다.")
+    return join((how_many(rows), table(headers, body, empty=nothing)))
+
+
+def refusals(digest: Digest) -> Html:
+    """Intents that came to nothing, by reason, the most frequent first, each kind explained."""
+    explained = {reason: say(*text) for reason, text in REFUSALS.items()}
+    nothing = say("Nothing was refused.", "거절된 것이 없습니다.")
+    return _counts(digest.values["refusals"], explained, nothing, "accent")
+
+
+def rows_refused(digest: Digest) -> Html:
+    """Rows of the input that could not be used, by reason."""
+    explained = {reason: say(text, ROWS_KOREAN.get(reason, text)) for reason, text in REASONS.items()}
+    nothing = say("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
+    return _counts(digest.values["rows_refused"], explained, nothing, "warn")
+
+
+def last_trades(digest: Digest, shown: int = 30) -> Html:
+    """The newest fills with what they cost, what they realised and why they were wanted."""
+    rows = sorted(digest.facts.ledger, key=lambda row: row.ts_ns)
+    headers = (
+        say("When", "시각"),
+        say("Trade", "거래"),
+        say("Quantity", "수량"),
+        say("Price", "가격"),
+        say("Fee + tax", "수수료+세금"),
+        say("Realised", "실현 손익"),
+        say("Pool", "풀"),
+        say("Why", "사유"),
+    )
+    nothing = say("No fill.", "체결이 없습니다.")
+    body = (_trade(digest, row) for row in newest(rows, shown))
+    return join((how_many(rows, shown), table(headers, body, numeric=(2, 3, 4, 5), empty=nothing)))
+
+
+def transfers(digest: Digest) -> Html:
+    """Capital moved between the pools, newest first."""
+    rows = sorted(digest.facts.transfers, key=lambda row: row.ts_ns)
+    body = (
+        (
+            moment(digest.local(row.ts_ns)),
+            join((pool_chip(row.source), " → ", pool_chip(row.target))),
+            number(row.amount),
+            row.reason,
+            el("span", row.rule, cls="mono"),
+        )
+        for row in newest(rows)
+    )
+    headers = (
+        say("When", "시각"),
+        say("From → to", "출금 → 입금"),
+        say("Amount", "금액"),
+        say("Why", "사유"),
+        say("Rule", "규칙"),
+    )
+    nothing = say("No capital moved between pools.", "풀 사이에 이동한 자금이 없습니다.")
+    return join((how_many(rows), table(headers, body, numeric=(2,), empty=nothing)))
+
+
+def pools(digest: Digest) -> Html:
+    """Each pool at the end: worth, share, results."""
+    rows = digest.values["pools"]
+    body = []
+    for pool in Pool:
+        row = {key: Decimal(value) for key, value in rows[pool.value].items()}
+        share = f"{row['total'] / digest.end:.1%}" if digest.end else "–"
+        results = (signed(row["realized_pnl"]), signed(row["unrealized_pnl"]))
+        body.append((pool_chip(pool), number(row["total"]), share, *results))
+    headers = (
+        say("Pool", "풀"),
+        say("Worth", "평가액"),
+        say("Share", "비중"),
+        say("Realised", "실현"),
+        say("Unrealised", "미실현"),
+    )
+    return table(headers, body, numeric=(1, 2, 3, 4))
+
+
+def queues(digest: Digest) -> Html:
+    """What each priority accepted, handled and lost, and how long it waited."""
+    values = digest.values
+    body = []
+    for name, counts in values["queues"].items():
+        waited = values["latency_us_by_priority"][name]
+        label = join((el("strong", name), " ", el("span", say(*PRIORITIES.get(name, ("", ""))), cls="muted")))
+        numbers = [f"{counts[key]:,}" for key in QUEUE_COLUMNS]
+        body.append((label, *numbers, *(f"{waited[key]:,.1f}" for key in ("p50", "p99", "max"))))
+    headers = (
+        say("Priority", "우선순위"),
+        say("Accepted", "수신"),
+        say("Handled", "처리"),
+        say("Dropped", "버림"),
+        say("Merged", "병합"),
+        say("Sampled", "표본화"),
+        say("Rejected", "거부"),
+        "p50 µs",
+        "p99 µs",
+        "max µs",
+    )
+    return table(headers, body, numeric=range(1, 10))
+
+
+def invariants(digest: Digest) -> Html:
+    """Invariants 01-25 with what each means; one without a check is shown as not checked."""
+    body = [
+        (
+            f"{row.number:02d}",
+            join((say(*INVARIANTS.get(row.number, ("", ""))), _detail(row.detail))),
+            status_chip(row.status),
+            f"{row.checks:,}",
+            moment(datetime.fromisoformat(row.last).astimezone(digest.zone)) if row.last else "–",
+        )
+        for row in digest.invariants
+    ]
+    headers = (
+        "#",
+        say("What must always hold", "항상 성립해야 하는 것"),
+        say("Outcome", "결과"),
+        say("Checks", "검사 수"),
+        say("Last", "마지막"),
+    )
+    return table(headers, body, numeric=(3,))
+
+
+def own_checks(digest: Digest) -> Html:
+    """What this report added up again from the stored rows."""
+    body = [
+        (say(check.name, check.name_ko), status_chip(check.status), check.reported, check.recomputed)
+        for check in digest.checks
+    ]
+    headers = (
+        say("Sum", "합계"),
+        say("Outcome", "결과"),
+        say("Reported", "보고 값"),
+        say("Added up again", "재계산 값"),
+    )
+    return table(headers, body, numeric=(2, 3))
+
+
+def limits(digest: Digest) -> Html:
+    """The gate's base values, each with its meaning."""
+    meaning = limit_meanings()
+    values: Mapping[str, str] = digest.values["risk_limits"]
+    body = [(el("span", name, cls="mono"), value, meaning.get(name, "")) for name, value in values.items()]
+    body.append(
+        (
+            el("span", "max_price_age_s", cls="mono"),
+            f"{digest.values['max_price_age_s']:g}",
+            "seconds; no decision on a feed that has been silent for longer",
+        )
+    )
+    headers = (say("Limit", "한도"), say("Value", "값"), say("Meaning", "의미"))
+    return table(headers, body, numeric=(1,))
+
+
+def limit_meanings() -> dict[str, str]:
+    """The description of every field of the gate's configuration."""
+    hints = get_type_hints(RiskConfig, include_extras=True)
+    return {
+        name: meta.description or ""
+        for name, hint in hints.items()
+        for meta in getattr(hint, "__metadata__", ())
+        if isinstance(meta, msgspec.Meta)
+    }
+
+
+def positions(digest: Digest) -> Html:
+    """What is still held at the end."""
+    held: Mapping[str, Any] = digest.values["positions"]
+    body = [(symbol, number(qty)) for symbol, qty in held.items() if Decimal(qty)]
+    nothing = say("Flat: nothing is held.", "보유 종목이 없습니다.")
+    return table((say("Symbol", "종목"), say("Quantity", "수량")), body, numeric=(1,), empty=nothing)
+
+
+def _trade(digest: Digest, row: LedgerRow) -> tuple[object, ...]:
+    forced = el("span", say("forced", "강제"), cls="chip", style=colour("bad")) if digest.is_forced(row) else None
+    return (
+        moment(digest.local(row.ts_ns)),
+        join((f"{row.side.value} {row.symbol} ", forced)),
+        number(row.qty),
+        number(row.price),
+        number(row.fee + row.tax),
+        signed(row.realized_pnl) if row.realized_pnl != ZERO else "0",
+        pool_chip(row.pool),
+        join((digest.order_reasons.get(row.order_id, ""), el("div", row.strategy, cls="muted"))),
+    )
+
+
+def _counts(counts: Mapping[str, int], explained: Mapping[str, Html], empty: Html, bar: str) -> Html:
+    most = max(counts.values(), default=0)
+    body: Iterable[Sequence[object]] = (
+        (
+            join((el("span", reason, cls="mono"), _gauge(count, most, bar))),
+            f"{count:,}",
+            explained.get(reason, ""),
+        )
+        for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
+    headers = (say("Reason", "사유"), say("Count", "건수"), say("What it means", "의미"))
+    return table(headers, body, numeric=(1,), empty=empty)
+
+
+def _gauge(count: int, most: int, bar: str) -> Html:
+    return el("i", cls="gauge", style=f"{colour(bar)}; width: {100 * count / most:.1f}%")
+
+
+def _actor(row: StateRow) -> str:
+    """Who moved the state: the rule, safety, or an operator's id."""
+    try:
+        meta = msgspec.json.decode(row.meta)
+    except msgspec.DecodeError:
+        return ""
+    return str(meta.get("actor", "")) if isinstance(meta, dict) else ""
+
+
+def _meaning(code: str) -> str | None:
+    entry = CATALOGUE.get(code)
+    return entry.meaning if entry is not None else None
+
+
+def _detail(detail: str) -> Html | None:
+    return el("div", detail, cls="down") if detail else None

@@ -1,0 +1,262 @@
+"""What the words of a session mean, one sentence each, in English and Korean.
+
+Tests hold the tables complete: a new refusal, row reason or invariant without its sentence fails them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from qts.market.files import refusals as rows
+from qts.risk.contracts import Refusal
+
+Said = tuple[str, str]
+"""(English, Korean)"""
+
+REFUSALS: Final[Mapping[str, Said]] = {
+    Refusal.BELOW_STATE_THRESHOLD.value: (
+        "The strategy was less sure than the operating state demands of an entry.",
+        "전략의 확신도가 현재 운용 상태의 진입 기준보다 낮았습니다.",
+    ),
+    Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE.value: (
+        "DEFENSIVE takes exits only; the entry had to wait.",
+        "방어 상태에서는 청산만 허용되어 신규 진입이 거절되었습니다.",
+    ),
+    Refusal.ENGINE_INACTIVE.value: (
+        "The engine of this pool sleeps in the operating state of that moment.",
+        "그 시점의 운용 상태에서는 해당 풀의 엔진이 쉬고 있었습니다.",
+    ),
+    Refusal.SAFETY_BLOCKS_ENTRIES.value: (
+        "Safety was FAIL or LOCKDOWN: only risk-reducing orders leave.",
+        "안전 상태가 FAIL 또는 LOCKDOWN이라 위험을 줄이는 주문만 나갔습니다.",
+    ),
+    Refusal.MARKET_CLOSED.value: (
+        "The market took no orders at that moment.",
+        "그 시각에는 시장이 주문을 받지 않았습니다.",
+    ),
+    Refusal.UNKNOWN_SYMBOL.value: (
+        "No instrument is known under that symbol.",
+        "알려지지 않은 종목입니다.",
+    ),
+    Refusal.PRICE_UNUSABLE.value: (
+        "No usable price was known: missing, not finite, zero or negative.",
+        "쓸 수 있는 가격이 없었습니다(없음, 무한대, 0 또는 음수).",
+    ),
+    Refusal.PRICE_STALE.value: (
+        "The feed's last word was older than its limit, or from the future.",
+        "시세가 허용 시간보다 오래되었거나 미래의 시각이었습니다.",
+    ),
+    Refusal.PRICE_OUTSIDE_BAND.value: (
+        "The price lay outside the day's price limits, or they were not known.",
+        "가격이 당일 상·하한가 밖이거나 제한폭을 알 수 없었습니다.",
+    ),
+    Refusal.OFF_TICK_GRID.value: (
+        "The limit was not a multiple of the tick.",
+        "지정가가 호가 단위에 맞지 않았습니다.",
+    ),
+    Refusal.QTY_BELOW_LOT.value: (
+        "What was left after all limits was less than one lot, or no whole number of lots.",
+        "모든 한도를 적용한 수량이 최소 매매 단위보다 작거나 맞지 않았습니다.",
+    ),
+    Refusal.DUPLICATE_INTENT.value: (
+        "An order of the same strategy, symbol and side was still working.",
+        "같은 전략·종목·방향의 주문이 아직 살아 있었습니다.",
+    ),
+    Refusal.INSUFFICIENT_CAPITAL.value: (
+        "The pool had too little free cash, or was locked.",
+        "풀의 가용 현금이 부족하거나 풀이 잠겨 있었습니다.",
+    ),
+    Refusal.EXPOSURE_LIMIT.value: (
+        "The account's exposure would have passed its limit.",
+        "계좌 전체 노출이 한도를 넘게 됩니다.",
+    ),
+    Refusal.SYMBOL_WEIGHT_LIMIT.value: (
+        "The symbol would have weighed more than its share of equity.",
+        "한 종목의 비중이 한도를 넘게 됩니다.",
+    ),
+    Refusal.MAX_POSITIONS.value: (
+        "As many positions were open as the operating state allows.",
+        "운용 상태가 허용하는 보유 종목 수에 이미 도달했습니다.",
+    ),
+    Refusal.DAILY_TRADE_LIMIT.value: (
+        "The day's number of entries was used up.",
+        "하루 진입 횟수를 모두 사용했습니다.",
+    ),
+    Refusal.DAILY_LOSS_LIMIT.value: (
+        "The day had lost as much as it may; no more entries.",
+        "하루 손실 한도에 도달하여 더 이상 진입하지 않습니다.",
+    ),
+    Refusal.ORDER_RATE_LIMIT.value: (
+        "Too many orders within one second; room is kept for exits.",
+        "1초 안의 주문 수가 한도에 도달했습니다(청산용 여유는 남겨 둡니다).",
+    ),
+    Refusal.NOTHING_TO_SELL.value: (
+        "Nothing was held that was not already offered; nothing is sold short.",
+        "팔 수 있는 보유 수량이 없었습니다(공매도 없음).",
+    ),
+    Refusal.UNRESOLVED_ORDER.value: (
+        "The fate of an earlier order on that key was unknown; the broker has to be asked first.",
+        "같은 키의 이전 주문 결과를 아직 모르므로 먼저 브로커에 확인해야 합니다.",
+    ),
+    Refusal.CONFLICTING_SIGNALS.value: (
+        "An exit was already under way; exits win over entries.",
+        "이미 청산이 진행 중이었습니다. 청산이 진입보다 우선합니다.",
+    ),
+    Refusal.CRITICAL_ONLY_MODE.value: (
+        "The queues were in critical-only mode: only cancels and exits leave.",
+        "큐가 긴급 전용 모드여서 취소와 청산만 나갔습니다.",
+    ),
+    Refusal.OPEN_ORDERS_LIMIT.value: (
+        "As many orders were open as are allowed.",
+        "미체결 주문 수가 한도에 도달했습니다.",
+    ),
+    Refusal.LIMIT_TOO_FAR.value: (
+        "The limit lay further beyond the price, to our disadvantage, than is allowed.",
+        "지정가가 현재가에서 불리한 쪽으로 허용 범위보다 멀었습니다.",
+    ),
+}
+"""Why nothing was sent."""
+
+ROWS_KOREAN: Final[Mapping[str, str]] = {
+    rows.MALFORMED: "행을 해석할 수 없습니다: JSON 오류, 열 수 불일치, 시각 없음",
+    rows.WRONG_TYPE: "필드가 없거나 형식과 다른 자료형입니다",
+    rows.INVALID_UTF8: "UTF-8이 아닌 바이트가 있습니다",
+    rows.OVERLONG: "어떤 형식의 행보다도 깁니다",
+    rows.NOT_A_NUMBER: "가격이나 수량이 십진수가 아닙니다",
+    rows.NOT_FINITE: "가격이나 수량이 NaN 또는 무한대입니다",
+    rows.OUT_OF_RANGE: "가격이나 수량이 터무니없이 크거나 작습니다",
+    rows.NO_PRICE: "가격이 없습니다: 비어 있거나 모두 0(개장 전, 거래 정지)",
+    rows.NONPOSITIVE_PRICE: "가격이 0이거나 음수입니다",
+    rows.NONPOSITIVE_SIZE: "수량이 없는 체결입니다",
+    rows.NEGATIVE_SIZE: "수량이나 거래량이 음수입니다",
+    rows.CROSSED_BOOK: "매수 호가가 매도 호가보다 높습니다",
+    rows.BAD_TIME: "시각이 UTC 오프셋을 가진 ISO 형식이 아닙니다",
+    rows.TIME_BACKWARDS: "앞 행보다 이른 시각입니다. 시간은 되돌아가지 않습니다",
+    rows.FUTURE: "아직 오지 않은 시각입니다",
+    rows.DUPLICATE: "같은 행 또는 같은 체결이 다시 왔습니다",
+    rows.UNKNOWN_SYMBOL: "알려진 종목이 아닙니다",
+    rows.TOO_MANY_SYMBOLS: "한 세션이 담을 수 있는 종목 수를 넘었습니다",
+    rows.UNKNOWN_STREAM: "이 형식이 쓰지 않는 스트림입니다",
+    rows.TRUNCATED_GZIP: "gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다",
+    rows.DAMAGED_GZIP: "gzip 파일이 손상되어 그 뒤는 읽을 수 없습니다",
+    rows.DAMAGED_PARQUET: "parquet 파일이 손상되어 그 뒤는 읽을 수 없습니다",
+}
+"""Why a row of the input was not used; the English is :data:`qts.market.files.refusals.REASONS`."""
+
+INVARIANTS: Final[Mapping[int, Said]] = {
+    1: (
+        "The pools add up to total equity, and to opening capital plus all results, to the last unit.",
+        "풀의 합은 총자산과 같고, 초기 자본에 모든 손익을 더한 값과 한 단위까지 일치한다.",
+    ),
+    2: (
+        "A transfer between pools happens wholly, once, and never beyond what is available.",
+        "풀 간 이동은 전부, 단 한 번, 가용 금액 안에서만 일어난다.",
+    ),
+    3: (
+        "Reserved cash is exactly what open orders hold back; each reservation is released once.",
+        "예약 현금은 미체결 주문의 예약 합과 같고, 예약은 한 번만 해제된다.",
+    ),
+    4: (
+        "A position is the sum of its fills, its average cost comes from them, and the broker agrees.",
+        "보유 수량은 체결의 합이고 평균 단가도 체결에서 나오며 브로커와 일치한다.",
+    ),
+    5: (
+        "A fill is applied exactly once, in whatever order or number of copies it arrives.",
+        "체결은 어떤 순서로 몇 번 도착하든 정확히 한 번 반영된다.",
+    ),
+    6: (
+        "No order fills or sends more than was approved.",
+        "어떤 주문도 승인된 수량보다 많이 나가거나 체결되지 않는다.",
+    ),
+    7: (
+        "Every order that left had a durable intent and its own unexpired risk approval.",
+        "나간 주문마다 먼저 기록된 의도와 유효한 단독 위험 승인이 있다.",
+    ),
+    8: (
+        "At most one order of unknown fate per symbol and side; it is never sent again.",
+        "결과를 모르는 주문은 종목·방향마다 하나뿐이며 다시 보내지 않는다.",
+    ),
+    9: (
+        "Every journalled P0 event was applied or parked exactly once, without gaps.",
+        "저널의 P0 이벤트는 빠짐없이 정확히 한 번 반영되거나 보관된다.",
+    ),
+    10: (
+        "In FAIL and LOCKDOWN only cancels and reduce-only orders leave; they never grow or flip a position.",
+        "FAIL과 LOCKDOWN에서는 취소와 축소 주문만 나가며 포지션을 늘리거나 뒤집지 않는다.",
+    ),
+    11: (
+        "Escape can be entered from every execution stage and ends only flat, confirmed by the broker.",
+        "비상 탈출은 모든 집행 단계에서 가능하고 브로커가 확인한 무포지션에서만 끝난다.",
+    ),
+    12: (
+        "A finished order has nothing left working at the broker.",
+        "끝난 주문은 브로커에 남아 있지 않다.",
+    ),
+    13: (
+        "Safety rises freely and falls only by rule; LOCKDOWN ends only by an operator.",
+        "안전 상태는 자유롭게 올라가고 규칙으로만 내려오며, LOCKDOWN은 운영자만 푼다.",
+    ),
+    14: (
+        "Safety outranks the operating state; an alarm never makes it bolder.",
+        "안전 상태가 운용 상태보다 우선하며, 경보 중에 더 대담해지지 않는다.",
+    ),
+    15: (
+        "No decision used a price that was not finite, too old, from the future or outside the band.",
+        "유한하지 않거나 오래되었거나 미래이거나 제한폭 밖의 가격으로 결정하지 않는다.",
+    ),
+    16: (
+        "Order rates and open amounts stayed within their limits at every instant.",
+        "주문 빈도와 미체결 규모는 언제나 한도 안에 있다.",
+    ),
+    17: (
+        "At most one live protective order per position, never larger than it.",
+        "보호 주문은 포지션마다 하나뿐이며 포지션보다 크지 않다.",
+    ),
+    18: (
+        "A trailing stop only tightens, and the micro-risk loop never misses its beat.",
+        "추적 손절은 조여지기만 하고 미시 위험 루프는 제때 돈다.",
+    ),
+    19: (
+        "Nothing lower started while a P0 event waited; no P0 was dropped and every loss is counted.",
+        "P0가 기다리는 동안 낮은 순위가 시작되지 않고, P0는 버려지지 않으며 모든 손실이 집계된다.",
+    ),
+    20: (
+        "Each ledger row reaches the spreadsheet exactly once and in order.",
+        "원장 행은 스프레드시트에 순서대로 정확히 한 번 도달한다.",
+    ),
+    21: (
+        "The journal replayed from nothing gives the live state; the same seed gives the same run.",
+        "저널을 처음부터 재생하면 현재 상태가 되고, 같은 시드는 같은 결과를 낸다.",
+    ),
+    22: (
+        "Losing the cache changes no order and no balance.",
+        "캐시가 사라져도 주문과 잔고는 바뀌지 않는다.",
+    ),
+    23: (
+        "Every change of state, override and order names who, why and under which configuration.",
+        "모든 상태 변경·개입·주문에 누가, 왜, 어떤 설정으로 했는지가 남는다.",
+    ),
+    24: (
+        "No secret appears in any output.",
+        "어떤 출력에도 비밀 정보가 없다.",
+    ),
+    25: (
+        "The broker's book, our ledger and an independent tally agree on every quantity.",
+        "브로커 장부, 우리 원장, 독립 집계의 수량이 모두 일치한다.",
+    ),
+}
+"""The invariants of spec 09, each in one sentence."""
+
+PRIORITIES: Final[Mapping[str, Said]] = {
+    "P0": ("critical: fills, orders", "긴급: 체결·주문"),
+    "P1": ("high: market data", "높음: 시세"),
+    "P2": ("medium: decisions", "보통: 의사 결정"),
+    "P3": ("low: logs, screens", "낮음: 로그·화면"),
+}
+
+POOL_HORIZONS: Final[Mapping[str, Said]] = {
+    "SCALP": ("minutes to hours", "분–시간"),
+    "SWING": ("days to weeks", "일–주"),
+    "PORTFOLIO": ("months to years", "월–년"),
+}
