@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -63,7 +63,7 @@ def _encode_payload(event_type: EventType, payload: Any) -> Any:
     if payload is None:
         return None
     if isinstance(payload, PAYLOAD_TYPES[event_type]):
-        return ["typed", msgspec.to_builtins(payload)]
+        return ["typed", msgspec.to_builtins(payload, enc_hook=_sequence)]
     if isinstance(payload, Mapping):
         return ["mapping", plain(payload, event_type.value)]
     names = " or ".join(kind.__name__ for kind in PAYLOAD_TYPES[event_type])
@@ -77,6 +77,13 @@ def _decode_payload(event_type: EventType, stored: Any) -> Any:
     if form == "typed":
         return _decoders[event_type].decode(_to_msgpack(value))
     return from_plain(value)
+
+
+def _sequence(value: Any) -> list[Any]:
+    """Sequences that are read from their source only when looked at (the levels of a book)."""
+    if isinstance(value, Sequence):
+        return list(value)
+    raise ContractError(f"a {type(value).__name__} cannot be stored in a payload")
 
 
 def plain(value: Any, path: str = "value") -> Any:

@@ -182,6 +182,6 @@ def _refuse_floats(path: str, given: Any, value: Any) -> None:
         for name in value.__struct_fields__:
             if name in given:
                 _refuse_floats(f"{path}: field {name!r}", given[name], getattr(value, name))
-    elif isinstance(value, tuple):
+    elif isinstance(value, list | tuple):
         for one, part in zip(given, value, strict=True):
             _refuse_floats(path, one, part)

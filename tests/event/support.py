@@ -1,0 +1,69 @@
+"""Small builders that the event tests share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from qts.capital.contracts import Pool
+from qts.clock import ManualClock
+from qts.event.config import EventConfig
+from qts.event.contracts import Event, EventPriority, EventType, create_event
+from qts.event.dispatcher import EventDispatcher
+from qts.execution.contracts import Fill
+from qts.ids import CounterIds, seeded
+from qts.market.contracts import Quote, Tick
+from qts.strategy.contracts import Intent, Side, Signal
+
+START = datetime(2024, 1, 2, tzinfo=UTC)
+P0, P1, P2, P3 = EventPriority
+
+
+def inline_dispatcher(config: EventConfig | None = None, **options: Any) -> EventDispatcher:
+    """A dispatcher on a virtual clock; its ids are e-1, e-2, …"""
+    options.setdefault("clock", ManualClock(START))
+    return EventDispatcher(config, ids=CounterIds("e"), rng=seeded(1, "test"), inline=True, **options)
+
+
+def fill(order: str = "o-1", execution: str = "x-1") -> Fill:
+    price = Decimal(75_000)
+    return Fill("sim", execution, order, "005930", Side.BUY, Decimal(1), price, Decimal(0), Decimal(0), 1, True)
+
+
+def tick(symbol: str = "005930", price: int = 75_000) -> Tick:
+    return Tick(symbol, 1, Decimal(price), Decimal(1))
+
+
+def quote(symbol: str = "005930") -> Quote:
+    return Quote(symbol, 1, Decimal(74_900), Decimal(75_000))
+
+
+def signal(side: Side = Side.BUY, *, symbol: str = "005930", strategy: str = "s", forced: bool = False) -> Signal:
+    return Signal("d-1", strategy, Pool.SCALP, Intent(symbol, side, 0.9), 1, forced)
+
+
+def event_of(priority: EventPriority, **payload: Any) -> Event:
+    """An event of the given priority whose payload is a mapping."""
+    kinds = (EventType.FILL_CONFIRMED, EventType.PRICE_TICK, EventType.STRATEGY_EVALUATE, EventType.LOG_WRITE)
+    return create_event(kinds[priority], payload=payload)
+
+
+class Recorder:
+    """A handler that remembers what it saw, and fails as long as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.seen: list[Event] = []
+        self.calls = 0
+        self.failures = failures
+
+    def __call__(self, event: Event) -> None:
+        self.calls += 1
+        if self.failures:
+            self.failures -= 1
+            raise ValueError("told to fail")
+        self.seen.append(event)
+
+    @property
+    def numbers(self) -> list[Any]:
+        return [event.payload["n"] for event in self.seen]

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qts.event.config import EventConfig
+from qts.event.contracts import EventType, create_event
+from qts.event.engine import Level
+from qts.event.monitoring import (
+    INDEX_BY_8NS,
+    INDEXED_NS,
+    LARGEST_NS,
+    Alert,
+    Histogram,
+    Monitor,
+    Report,
+    Reports,
+    _index,
+    _middle,
+    stats_of,
+)
+from qts.event.queue import create_queue
+from tests.event.support import P0, P1, P2, P3, event_of
+
+
+@given(st.integers(0, LARGEST_NS))
+def test_a_single_value_is_told_within_five_percent(value: int) -> None:
+    histogram = Histogram()
+    histogram.record(value)
+    histogram.record(LARGEST_NS)  # so that the exact maximum does not answer
+    assert histogram.percentile_ns(0.5) == pytest.approx(value, rel=0.05, abs=0.5)
+
+
+@given(st.integers(128, INDEXED_NS - 1))
+def test_the_short_cut_of_the_hot_loop_is_within_five_percent_too(value: int) -> None:
+    assert _middle(INDEX_BY_8NS[value >> 3]) == pytest.approx(value, rel=0.05)
+
+
+@given(st.integers(0, LARGEST_NS))
+def test_every_value_has_a_bucket(value: int) -> None:
+    assert 0 <= _index(value) < len(Histogram().counts)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 10**10), min_size=1, max_size=300), st.sampled_from([0.5, 0.95, 0.99, 0.999]))
+def test_percentiles_of_many_values_are_within_five_percent(values: list[int], share: float) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    exact = sorted(values)[max(0, -(-round(share * 1000) * len(values) // 1000) - 1)]
+    assert histogram.percentile_ns(share) == pytest.approx(exact, rel=0.05, abs=1)
+
+
+def test_a_snapshot_by_hand() -> None:
+    histogram = Histogram()
+    for microseconds in [1] * 98 + [100, 1_000]:
+        histogram.record(microseconds * 1_000)
+    seen = histogram.snapshot()
+    assert seen.count == histogram.total == 100
+    assert seen.p50_us == pytest.approx(1, rel=0.05)
+    assert seen.p95_us == pytest.approx(1, rel=0.05)
+    assert seen.p99_us == pytest.approx(100, rel=0.05)
+    assert seen.p999_us == pytest.approx(1_000, rel=0.05)
+    assert seen.max_us == 1_000
+
+
+def test_nothing_recorded_gives_zeros_and_odd_values_are_clipped() -> None:
+    histogram = Histogram()
+    assert histogram.snapshot().p99_us == 0.0
+    histogram.record(-5)
+    assert histogram.percentile_ns(0.5) == 0.0
+    histogram.record(1 << 80)
+    assert histogram.max_ns == LARGEST_NS
+
+
+def levels_with(priority: int, depth: int) -> tuple[Level, ...]:
+    levels = tuple(Level(p, create_queue(EventConfig().queue_configs[p])) for p in (P0, P1, P2, P3))
+    fill_to(levels[priority], depth)
+    return levels
+
+
+def fill_to(level: Level, depth: int) -> None:
+    while level.queue.size() < depth:
+        level.queue.put_nowait(create_event(EventType.STRATEGY_EVALUATE, payload={"symbol": str(random.random())}))
+    while level.queue.size() > depth:
+        level.queue.get_nowait()
+
+
+@pytest.mark.parametrize(("priority", "warning", "critical"), [(P0, 50, 80), (P1, 7_000, 9_000), (P2, 800, 950)])
+def test_depth_alerts_fire_at_the_threshold_once_per_crossing(priority: int, warning: int, critical: int) -> None:
+    fired: list[Alert] = []
+    monitor = Monitor(EventConfig(), fired.append)
+    levels = levels_with(priority, warning - 1)
+    assert monitor.check(levels) == []
+    fill_to(levels[priority], warning)
+    assert [(a.priority, a.measure, a.severity, a.value) for a in monitor.check(levels)] == [
+        (priority, "depth", "warning", warning)
+    ]
+    assert monitor.check(levels) == []
+    fill_to(levels[priority], critical)
+    assert [alert.severity for alert in monitor.check(levels)] == ["critical"]
+    fill_to(levels[priority], warning - 1)
+    assert monitor.check(levels) == []
+    fill_to(levels[priority], warning)
+    assert [alert.severity for alert in monitor.check(levels)] == ["warning"]
+    assert [alert.severity for alert in fired] == ["warning", "critical", "warning"]
+
+
+def test_p3_has_no_depth_alert() -> None:
+    assert Monitor(EventConfig()).check(levels_with(P3, 10_000)) == []
+
+
+def test_latency_alerts_fire_above_the_bound_once() -> None:
+    monitor = Monitor(EventConfig())
+    levels = levels_with(P0, 0)
+    levels[P0].wait.record(2_000_000)
+    assert monitor.check(levels) == []
+    for _ in range(3):
+        levels[P0].wait.record(6_000_000)
+    measures = {alert.measure: alert.threshold for alert in monitor.check(levels)}
+    assert measures == {"p50": 2, "p95": 5}
+    assert monitor.check(levels) == []
+    levels[P0].wait.record(25_000_000)
+    assert {alert.measure for alert in monitor.check(levels)} == {"p99", "max"}
+
+
+def test_the_rate_is_events_handled_between_two_looks() -> None:
+    monitor = Monitor(EventConfig())
+    levels = levels_with(P1, 0)
+    monitor.check(levels)
+    levels[P1].handled = 1_000
+    monitor.check(levels)
+    assert monitor.rates[P1] > 0
+    assert monitor.rates[P2] == 0
+
+
+def test_stats_tell_depth_high_water_and_all_counters() -> None:
+    level = levels_with(P0, 3)[P0]
+    level.queue.get_nowait()
+    row = stats_of(level, 2.5)
+    assert (row["size"], row["queued"], row["capacity"], row["utilization"], row["high_water"]) == (
+        3,
+        2,
+        100,
+        0.02,
+        3,
+    )
+    assert (row["accepted"], row["handled"], row["events_per_s"], row["overflow"]) == (3, 0, 2.5, 0)
+
+
+def test_reports_are_bounded_and_counted_by_kind() -> None:
+    reports = Reports(capacity=2)
+    for _ in range(3):
+        reports.overrun("slow", event_of(P1), 300_000)
+    reports.overrun("slow", event_of(P0), 10_000_001)
+    reports.add(Report("moved", "slow", "", 0.0))
+    assert len(reports) == 2
+    assert [report.kind for report in reports] == ["too long", "moved"]
+    assert reports.counts == {"overrun": 3, "too long": 1, "moved": 1}
