@@ -2,7 +2,8 @@
 
 import asyncio
 
-from qts.event import EventDispatcher, EventPriority, EventType, create_event
+from qts.event.contracts import EventPriority, EventType, create_event
+from qts.event.dispatcher import EventDispatcher
 
 ORDER = []
 
