@@ -59,7 +59,7 @@ from qts.runtime.invariants import Invariants
 from qts.runtime.order_desk import OrderDesk, event_type_of
 from qts.runtime.parts import Parts
 from qts.runtime.record import RunRecord
-from qts.runtime.saved_parts import saved_parts
+from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.strategy_host import Seat, StrategyHost
 from qts.safety.contracts import SafetyChange, SafetyState
@@ -116,13 +116,13 @@ class Kernel:
         self.invariants = Invariants(self._on_breach)
         self._ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else _real_time_moves_itself
-        self._codes_told = self._evaluations = self._metrics_fed = 0
+        self._codes_told = self._changes = self._evaluations = self._metrics_fed = 0
         self._write_log = log
         self._inline = inline
         self.first_day: date = clock.now().date()
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
-        self.attention = self._checkpoint_due = self._audit_due = False
+        self.attention = self._checkpoint_due = self._audit_due = self._done = False
         self.parts = self._make_parts(config, config_hash, feed, store, clock, judged_by_index)
         self.dispatcher = EventDispatcher(
             config.event,
@@ -186,7 +186,7 @@ class Kernel:
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
-        self.parts.record.connect(self.checkpoints.take)
+        self.parts.record.connect(self.checkpoints.take, self._on_storage_failure)
         self._register()
 
     # -- doors -------------------------------------------------------------------------------------------------
@@ -227,6 +227,7 @@ class Kernel:
         if not self.attention:
             return
         self.attention = False
+        self.parts.record.raise_failure()
         while self._operators:
             self._operators.popleft()()
         now_ns = self.parts.clock.time_ns()
@@ -263,7 +264,9 @@ class Kernel:
         await self.parts.record.checkpoint()
 
     async def finish(self) -> None:
-        """After the last value: the appointments of its day, a last full look, everything on disk."""
+        """After the last value: the appointments of its day, a last full look, everything on disk; once."""
+        if self._done:
+            return  # killed between this checkpoint and the stored result
         day = self.parts.calendar.local_date(self.parts.clock.now())
         while self.parts.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
             self._keep(*self.schedule.pop())
@@ -273,6 +276,7 @@ class Kernel:
         self.duties.guard(now_ns)
         self.duties.sample(now_ns)
         await self.auditor.full(now_ns)
+        self._done = True
         await self.parts.record.checkpoint()
 
     async def suspend(self) -> None:
@@ -291,15 +295,17 @@ class Kernel:
             self._look_around(now_ns)
             return True
         self.wake_ns = min(self.schedule.next_ns, self._next_guard_ns)
+        if self.exits.due_ns > now_ns:
+            self.wake_ns = min(self.wake_ns, self.exits.due_ns)
+        else:
+            self.attention = True  # at the first value after it is due, whatever else asks for attention
         return False
 
     def _look_around(self, now_ns: int) -> None:
-        """Once a minute of market time: limits of the account, exits to be tried again, a point of the curves."""
+        """Once a minute of market time: limits of the account, now and then a point of the curves."""
         self._set_clock(now_ns)
         self._next_guard_ns = now_ns + GUARD_INTERVAL_NS
         self.duties.guard(now_ns)
-        if self.exits.due_ns <= now_ns:
-            self.attention = True
         if self._next_sample_ns <= now_ns:
             self._next_sample_ns = now_ns + self._sample_ns
             self.duties.sample(now_ns)
@@ -430,6 +436,7 @@ class Kernel:
             self.on_code("AN060", f"strategy {name} halted: {fault}")
 
     def _on_safety(self, change: SafetyChange) -> None:
+        self._changes += 1
         row = SafetyRow(
             seq=change.seq,
             ts_ns=change.ts_ns,
@@ -449,6 +456,7 @@ class Kernel:
         self._checkpoint_due = self.attention = True
 
     def _on_state(self, record: TransitionRecord) -> None:
+        self._changes += 1
         row = StateRow(
             seq=record.seq,
             ts_ns=record.ts_ns,
@@ -464,6 +472,10 @@ class Kernel:
             self._log("INFO", f"{record.from_state.value} -> {record.to_state.value}: {record.reason}")
         self._checkpoint_due = self.attention = True
 
+    def _on_storage_failure(self) -> None:
+        # Handlers' exceptions end in the dispatcher, but this one ends the session: memory is ahead of the disk.
+        self.attention = True
+
     def _on_breach(self, number: int, detail: str) -> None:
         # Money made from nothing is worse than a single mismatch (spec 09, invariants).
         code = "FS104" if number in MONEY_INVARIANTS else "FS070"
@@ -477,7 +489,7 @@ class Kernel:
     @property
     def safety_mark(self) -> object:
         """Changes whenever safety was told something."""
-        return (self._codes_told, self.parts.safety.current_state)
+        return (self._codes_told, self._changes, self.parts.safety.current_state)
 
     @property
     def metrics_mark(self) -> object:
@@ -487,7 +499,7 @@ class Kernel:
     @property
     def state_mark(self) -> object:
         """Changes whenever the operating state was judged or moved."""
-        return (self._evaluations, self._codes_told, self.parts.state.current_state)
+        return (self._evaluations, self._codes_told, self._changes, self.parts.state.current_state)
 
     def export_counts(self) -> dict[str, Any]:
         return {
@@ -505,6 +517,7 @@ class Kernel:
             "codes_told": self._codes_told,
             "evaluations": self._evaluations,
             "audit_due": self._audit_due,
+            "done": self._done,
             "book_rows": self.parts.record.rows_of_the_book,
         }
 
@@ -519,7 +532,7 @@ class Kernel:
             self._ids[kind].continue_after(last)
         self._next_guard_ns, self._next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self._codes_told, self._evaluations = saved["codes_told"], saved["evaluations"]
-        self._audit_due = saved["audit_due"]
+        self._audit_due, self._done = saved["audit_due"], saved["done"]
         self.parts.record.rows_of_the_book = saved["book_rows"]
         self.attention = True
 
@@ -531,7 +544,8 @@ class Kernel:
         """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""
         account = self.checkpoints.share(checkpoint, "account")
         self.parts.account.import_state(account, ledger=await store.ledger(), transfers=await store.transfers())
-        self.parts.orders.import_state(await store.orders())
+        share = self.checkpoints.share(checkpoint, "orders")
+        self.parts.orders.import_state(orders_as_they_stood(await store.orders(), share))
         self.checkpoints.give(checkpoint)
         self.in_hand = in_hand
         self.host.resume()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import Record, Store
+from qts.errors import StateError, StorageError
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 
@@ -24,12 +25,20 @@ class RunRecord:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pending: list[Record] = []
-        self._make_checkpoint: Callable[[], bytes] | None = None
+        self._make_checkpoint: Callable[[], bytes] = _not_connected
+        self._on_failure: Callable[[], None] = _nobody_listens
+        self._failure: StorageError | None = None
         self.rows_of_the_book = 0
         """Fills, orders and transfers written so far: changes when the book did."""
 
-    def connect(self, make_checkpoint: Callable[[], bytes]) -> None:
+    def connect(self, make_checkpoint: Callable[[], bytes], on_failure: Callable[[], None]) -> None:
         self._make_checkpoint = make_checkpoint
+        self._on_failure = on_failure
+
+    def raise_failure(self) -> None:
+        """Raise the StorageError after which nothing was written any more, if there was one."""
+        if self._failure is not None:
+            raise self._failure
 
     def write_later(self, record: Record) -> None:
         self._pending.append(record)
@@ -41,16 +50,37 @@ class RunRecord:
 
     async def write_now(self, records: Sequence[Record]) -> None:
         """Durable when it returns; takes along what waits."""
-        await self._commit(records, None)
+        await self._commit(self._batch(records), None)
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
         """Write ``records``, what waits and the checkpoint of this moment in one transaction."""
-        assert self._make_checkpoint is not None
-        await self._commit(records, self._make_checkpoint())
+        batch = self._batch(records)
+        await self._commit(batch, self._make_checkpoint())
 
-    async def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
-        # Waiting rows first: an answer that waits is older than the fill that carries it to disk.
+    def _batch(self, records: Sequence[Record]) -> list[Record]:
+        """What waits and then ``records``: an answer that waits is older than the fill that carries it to disk.
+
+        Counted before the checkpoint is made, so that the checkpoint knows of the rows it is written with.
+        """
         batch = [*self._pending, *records]
         self._pending.clear()
-        await self._store.commit(batch, checkpoint)
         self.rows_of_the_book += sum(1 for row in batch if isinstance(row, _BOOK))
+        return batch
+
+    async def _commit(self, batch: Sequence[Record], checkpoint: bytes | None) -> None:
+        self.raise_failure()
+        try:
+            await self._store.commit(batch, checkpoint)
+        except StorageError as error:
+            # From here on memory is ahead of the disk: nothing more is written, so the last checkpoint stays true.
+            self._failure = error
+            self._on_failure()
+            raise
+
+
+def _not_connected() -> bytes:
+    raise StateError("the record was asked for a checkpoint before it was connected")
+
+
+def _nobody_listens() -> None:
+    """Before the kernel is wired there is nobody to tell."""

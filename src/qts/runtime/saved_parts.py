@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.runtime.checkpoint import Part
@@ -49,6 +51,16 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
 def value_in_hand(share: Any) -> MarketValue | None:
     """The value that had left the feed and was not yet taken."""
     return None if share is None else msgspec.convert(share, MarketValue, strict=False)
+
+
+def orders_as_they_stood(stored: Sequence[Order], share: Any) -> list[Order]:
+    """The store's orders as the book held them: ended ones by time, open ones in the order of the checkpoint.
+
+    Whoever goes through the open orders (cancels, exits) must meet them in the same order as without the restart.
+    """
+    by_id = {order.client_order_id: order for order in stored}
+    ended = sorted((o for o in stored if o.state in FINAL_STATES), key=lambda order: order.ts_update_ns)
+    return [*ended, *(by_id[row["client_order_id"]] for row in share)]
 
 
 def _skip(saved: Any) -> None:
