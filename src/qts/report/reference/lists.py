@@ -1,0 +1,180 @@
+"""Pages that are lists: safety codes, settings, refusals, commands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from qts.config.leaves import leaves
+from qts.config.shape import Kind
+from qts.config.tree import QTS
+from qts.market.files.refusals import REASONS
+from qts.report.reference.markdown import code, page, section, table, yes
+from qts.risk.contracts import Refusal
+from qts.safety.codes import catalogue_rows
+from qts.safety.contracts import CodeKind
+
+ENTRIES, EXITS, FORCED = "entries", "exits", "forced exits"
+
+REFUSALS: Final[Mapping[Refusal, tuple[str, tuple[str, ...]]]] = {
+    Refusal.BELOW_STATE_THRESHOLD: (
+        "the confidence is below what the operating state asks of an entry",
+        (ENTRIES,),
+    ),
+    Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE: ("the operating state takes exits only", (ENTRIES,)),
+    Refusal.ENGINE_INACTIVE: ("the pool's engine sleeps in this operating state", (ENTRIES,)),
+    Refusal.SAFETY_BLOCKS_ENTRIES: ("safety is FAIL or LOCKDOWN", (ENTRIES,)),
+    Refusal.MARKET_CLOSED: ("the market takes no orders at this moment", (ENTRIES, EXITS, FORCED)),
+    Refusal.UNKNOWN_SYMBOL: ("no instrument is known under this symbol", (ENTRIES, EXITS, FORCED)),
+    Refusal.PRICE_UNUSABLE: ("a price is missing, zero, negative or not finite", (ENTRIES, EXITS, FORCED)),
+    Refusal.PRICE_STALE: ("the feed's newest word is too old, or from the future", (ENTRIES,)),
+    Refusal.PRICE_OUTSIDE_BAND: ("price or limit lies outside the day's price limits", (ENTRIES, EXITS, FORCED)),
+    Refusal.OFF_TICK_GRID: ("the limit does not lie on the grid of prices", (ENTRIES, EXITS, FORCED)),
+    Refusal.QTY_BELOW_LOT: ("not one whole lot, or no multiple of it", (ENTRIES, EXITS, FORCED)),
+    Refusal.DUPLICATE_INTENT: ("an order of this strategy on this symbol and side is working", (ENTRIES, EXITS)),
+    Refusal.INSUFFICIENT_CAPITAL: ("the pool or the account has not enough free money", (ENTRIES,)),
+    Refusal.EXPOSURE_LIMIT: ("holdings and working entries would exceed their share of equity", (ENTRIES,)),
+    Refusal.SYMBOL_WEIGHT_LIMIT: ("one symbol would exceed its share of equity", (ENTRIES,)),
+    Refusal.MAX_POSITIONS: ("as many positions are open as the operating state allows", (ENTRIES,)),
+    Refusal.DAILY_TRADE_LIMIT: ("as many entries were made today as the operating state allows", (ENTRIES,)),
+    Refusal.DAILY_LOSS_LIMIT: ("the day has lost its limit of the opening equity", (ENTRIES,)),
+    Refusal.ORDER_RATE_LIMIT: ("too many orders within one second", (ENTRIES, EXITS)),
+    Refusal.NOTHING_TO_SELL: (
+        "it would sell more than this strategy holds, or open a short position",
+        (ENTRIES, EXITS, FORCED),
+    ),
+    Refusal.UNRESOLVED_ORDER: (
+        "an order of unknown fate is open on this symbol and side",
+        (ENTRIES, EXITS, FORCED),
+    ),
+    Refusal.CONFLICTING_SIGNALS: ("an exit of the same strategy and symbol is still working", (ENTRIES,)),
+    Refusal.CRITICAL_ONLY_MODE: ("only risk-reducing work goes on", (ENTRIES,)),
+    Refusal.OPEN_ORDERS_LIMIT: ("too many orders of the account are open", (ENTRIES,)),
+    Refusal.LIMIT_TOO_FAR: ("the limit lies too far beyond the price, to our disadvantage", (ENTRIES, EXITS)),
+}
+"""What each refusal means, and of which orders its question is asked."""
+
+TYPES: Final[Mapping[Kind, str]] = {
+    Kind.RECORD: "group",
+    Kind.TABLE: "table",
+    Kind.LIST: "list",
+    Kind.BOOL: "true/false",
+    Kind.INT: "whole number",
+    Kind.FLOAT: "number",
+    Kind.DECIMAL: "exact decimal",
+    Kind.TEXT: "text",
+    Kind.CHOICE: "choice",
+}
+_KINDS: Final = {CodeKind.FAIL_SAFE: "Fail-safes", CodeKind.GUARDRAIL: "Guardrails", CodeKind.ANOMALY: "Anomalies"}
+
+
+def codes_page() -> str:
+    """The code catalogue, one table for each family."""
+    titles = ("code", "leads to", "meaning", "what happens by itself", "cleared when", "how to recover")
+    tables = []
+    for kind, title in _KINDS.items():
+        rows = [(code(row[0]), *row[2:]) for row in catalogue_rows() if row[1] == kind.value]
+        tables.append(section(title, table(titles, rows)))
+    return page(
+        "Safety codes",
+        "“Leads to” is the state reached from NORMAL. A code that is not listed is judged by its prefix: AN and GR "
+        "warn, anything else fails. The catalogue also names codes of components that this version does not have yet.",
+        *tables,
+    )
+
+
+def configuration_page() -> str:
+    """Every setting of every file."""
+    defaults, sections = QTS.root(), []
+    for name in QTS.sections:
+        field = QTS.shape.field(name)
+        assert field is not None
+        rows = [
+            (
+                code(leaf.path),
+                TYPES[leaf.shape.kind],
+                code(leaf.text),
+                leaf.shape.allowed(),
+                yes(QTS.may_change(leaf.path)),
+                leaf.shape.description,
+            )
+            for leaf in leaves(field.shape, getattr(defaults, name), name)
+        ]
+        titles = ("setting", "type", "default", "allowed", "reloadable", "meaning")
+        sections.append(section(f"{name}.yaml", field.shape.description, table(titles, rows)))
+    return page(
+        "Configuration",
+        "A key's first part is its file. “Reloadable” settings may be swapped by `ConfigManager.reload` in a program "
+        "that runs on; the others need a restart. How values are given: "
+        "[Configuration guide](../guides/configuration.md).",
+        *sections,
+    )
+
+
+def refusals_page() -> str:
+    """Why an intent came to nothing, and why a row of an input file was not used."""
+    asked = (ENTRIES, EXITS, FORCED)
+    rows = [
+        (code(reason.value), REFUSALS[reason][0], *(yes(who in REFUSALS[reason][1]) for who in asked))
+        for reason in Refusal
+    ]
+    return page(
+        "Refusals",
+        "A refusal is an ordinary outcome: it is counted under its name, stored with its numbers, and shown.",
+        section("Intents", table(("reason", "meaning", *asked), rows)),
+        section(
+            "Rows of an input file",
+            table(("reason", "meaning"), [(code(reason), text) for reason, text in REASONS.items()]),
+        ),
+    )
+
+
+def command_line_page(commands: Mapping[str, argparse.ArgumentParser]) -> str:
+    """Every command with its arguments."""
+    sections = [
+        section(code(parser.prog), *_about(parser))
+        for name in sorted(commands)
+        for parser in _with_verbs(commands[name])
+    ]
+    return page(
+        "Command line", "What each exit code means: [Runbook](../operations/runbook.md#exit-codes).", *sections
+    )
+
+
+def _with_verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    verbs = _verbs(parser)
+    if not verbs:
+        yield parser
+    for verb in verbs.values():
+        yield from _with_verbs(verb)
+
+
+def _verbs(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found: Mapping[str, argparse.ArgumentParser] = action.choices
+            return found
+    return {}
+
+
+def _about(parser: argparse.ArgumentParser) -> Iterator[str]:
+    if parser.description:
+        yield parser.description
+    rows = [
+        (code(_spelling(action)), action.help or "")
+        for action in parser._actions
+        if not isinstance(action, argparse._HelpAction)
+    ]
+    if rows:
+        yield table(("argument", "meaning"), rows)
+
+
+def _spelling(action: argparse.Action) -> str:
+    """How an argument is written: ``--seed N``, ``[PREFIX]``, ``--mode paper``."""
+    choices = "|".join(map(str, action.choices)) if action.choices else ""
+    metavar = action.metavar if isinstance(action.metavar, str) else choices or action.dest.upper()
+    if not action.option_strings:
+        return {"?": f"[{metavar}]", "*": f"[{metavar} ...]"}.get(str(action.nargs), metavar)
+    name = action.option_strings[-1]
+    return name if action.nargs == 0 else f"{name} {metavar}"
