@@ -35,7 +35,7 @@ from qts.market.files.refusals import (
     RowRefused,
 )
 from qts.market.files.symbols import Grid, SymbolTable
-from qts.market.files.times import JUMP_NS, TimeOrder
+from qts.market.files.times import TimeOrder
 
 FUTURE_NS: Final = NS_PER_S
 MAX_PREFIXES: Final = 1_024
@@ -96,6 +96,26 @@ class _Envelope(msgspec.Struct, gc=False):
     stream: str | None = None
 
 
+class _ExchangeClock:
+    """Tells exchange times in the future: more than a second beyond the usual offset from the local stamp.
+
+    Up to ``soon_ms`` a time certainly is not: local time only goes on. So most rows need one comparison.
+    """
+
+    __slots__ = ("_latest_ns", "_order", "soon_ms")
+
+    def __init__(self, offset_ns: int, order: TimeOrder) -> None:
+        self._latest_ns = offset_ns + FUTURE_NS
+        self._order = order
+        self.soon_ms = 0
+
+    def check(self, event_ms: int, ts_ns: int) -> None:
+        """``event_ms`` 0 is unknown. Raises :class:`RowRefused`."""
+        if event_ms and event_ms * NS_PER_MS - ts_ns > self._latest_ns:
+            raise RowRefused(FUTURE)
+        self.soon_ms = (self._order.last_ns + self._latest_ns) // NS_PER_MS
+
+
 class BinanceRows:
     """Parser of ``binance-raw``.
 
@@ -105,7 +125,7 @@ class BinanceRows:
     def __init__(self, head: Head, symbols: SymbolTable, order: TimeOrder) -> None:
         self.order = order
         self.symbols = symbols
-        self._latest_ns = head.offset_ns + FUTURE_NS
+        self._exchange = _ExchangeClock(head.offset_ns, order)
         self._snapshot_symbol = head.only_symbol
         self._seen: dict[str, Seen] = {}
         self._prices = PriceTable()
@@ -144,7 +164,6 @@ class BinanceRows:
             except ValueError:
                 raise _unstamped(row) from None
             order.last_ns = ts_ns
-            order.soon_ns = ts_ns + JUMP_NS
             return value
 
         return parse
@@ -173,15 +192,15 @@ class BinanceRows:
 
     def _quote_handler(self) -> _Handler:
         decode = msgspec.json.Decoder(_QuoteRow).decode
-        latest_ns = self._latest_ns
+        exchange = self._exchange
         seen_of = self._seen.get
         prices = self._prices
         sizes = self._sizes
 
         def handle(ts_ns: int, text: bytes) -> MarketValue:
             row = decode(text).data
-            if row.E * NS_PER_MS - ts_ns > latest_ns:
-                raise RowRefused(FUTURE)
+            if exchange.soon_ms < row.E:
+                exchange.check(row.E, ts_ns)
             seen = seen_of(row.s) or self._first_of(row.s, (row.b, row.a), (row.B, row.A))
             newest = seen.quote
             if row.u == newest.key and newest.is_repeated_by(text):
@@ -199,15 +218,15 @@ class BinanceRows:
 
     def _trade_handler(self) -> _Handler:
         decode = msgspec.json.Decoder(_TradeRow).decode
-        latest_ns = self._latest_ns
+        exchange = self._exchange
         seen_of = self._seen.get
         prices = self._prices
         sizes = self._sizes
 
         def handle(ts_ns: int, text: bytes) -> MarketValue:
             row = decode(text).data
-            if row.E * NS_PER_MS - ts_ns > latest_ns:
-                raise RowRefused(FUTURE)
+            if exchange.soon_ms < row.E:
+                exchange.check(row.E, ts_ns)
             seen = seen_of(row.s) or self._first_of(row.s, (row.p,), (row.q,))
             trades = seen.trades
             trade_id = row.t
@@ -228,8 +247,7 @@ class BinanceRows:
 
     def _depth(self, ts_ns: int, text: bytes) -> MarketValue:
         row = self._decode_depth(text).data
-        if row.E * NS_PER_MS - ts_ns > self._latest_ns:
-            raise RowRefused(FUTURE)
+        self._exchange.check(row.E, ts_ns)
         seen = self._seen.get(row.s) or self._first_of(row.s, (), ())
         newest = seen.depth
         if row.u == newest.key and newest.is_repeated_by(text):
@@ -246,8 +264,7 @@ class BinanceRows:
 
     def _snapshot(self, ts_ns: int, text: bytes) -> MarketValue:
         row = self._decode_snapshot(text)
-        if row.E * NS_PER_MS - ts_ns > self._latest_ns:
-            raise RowRefused(FUTURE)
+        self._exchange.check(row.E, ts_ns)
         symbol = row.symbol or self._snapshot_symbol
         if symbol is None:
             raise RowRefused(UNKNOWN_SYMBOL, "a depth snapshot that does not say of which symbol")

@@ -21,7 +21,8 @@ WITNESSES: Final = 5
 
 
 class TimeOrder:
-    """``last_ns`` is the time of the newest accepted row (0: none); ``soon_ns`` the end of a normal step.
+    """``last_ns`` is the time of the newest accepted row (0: none). Up to ``soon_ns`` a step is certainly normal;
+    it may lag behind the true limit (``last_ns`` + a second), so that it need not be kept up for every row.
 
     ``following`` gives the raw rows after the current one. ``not_after_ns``, when given, is the present: a row
     that jumps to more than a second after it is in the future whatever follows.
@@ -43,6 +44,10 @@ class TimeOrder:
             self.check_jump(ts_ns, time_of)
 
     def check_jump(self, ts_ns: int, time_of: Callable[[Any], int | None]) -> None:
+        """Judge a time behind ``soon_ns``; raise :class:`RowRefused` when it is in the future."""
+        self.soon_ns = self.last_ns + JUMP_NS if self.last_ns else 0
+        if ts_ns <= self.soon_ns:
+            return
         if self.not_after_ns is not None and ts_ns > self.not_after_ns + JUMP_NS:
             raise RowRefused(FUTURE)
         if ts_ns - self.last_ns < LONG_JUMP_NS:
@@ -57,7 +62,6 @@ class TimeOrder:
 
     def accept(self, ts_ns: int) -> None:
         self.last_ns = ts_ns
-        self.soon_ns = ts_ns + JUMP_NS
 
     def _witnesses(self, count: int, time_of: Callable[[Any], int | None]) -> list[int]:
         return [time for row in self.following(count) if (time := time_of(row)) is not None]
