@@ -6,10 +6,9 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 
-from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns
+from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
@@ -144,10 +143,10 @@ class Session:
         checkpoint = self._rewound() if resumed else None
         if not resumed:
             complete(self._store.open_run(self._run))
-        values, first, start = self._values(checkpoint)
+        values, first, start_ns = self._values(checkpoint)
         log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
         try:
-            clock = self._clock(start)
+            clock = self._clock(start_ns)
             kernel = self._kernel(clock, log)
             if checkpoint is None:
                 complete(kernel.start(first))
@@ -163,12 +162,12 @@ class Session:
         complete(self._store.rewind_to_checkpoint())
         return complete(self._store.checkpoint())
 
-    def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, datetime]:
-        """The values still to come, the one that has left the feed, the moment at which the session stands."""
+    def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
+        """The values still to come, the one that has left the feed, the moment (ns) at which the session stands."""
         if checkpoint is not None:
             shares = decode(checkpoint)["parts"]
             self._feed.resume(shares["feed"])
-            return self._feed.values(), value_in_hand(shares["in_hand"]), from_ns(shares["clock"])
+            return self._feed.values(), value_in_hand(shares["in_hand"]), shares["clock"]
         values: Iterator[MarketValue] = self._feed.values()
         first = next(values, None)
         if first is None:
@@ -178,13 +177,15 @@ class Session:
         calendar = next(iter(self._feed.instruments.values())).calendar
         start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
         if self._plan.paced:
-            start = from_ns(first.ts_ns)  # nobody wants to wait for a morning without prices
-        return values, first, start
+            return values, first, first.ts_ns  # nobody wants to wait for a morning without prices
+        return values, first, to_ns(start)
 
-    def _clock(self, start: datetime) -> ManualClock | PacedClock:
+    def _clock(self, start_ns: int) -> ManualClock | PacedClock:
         if self._plan.paced:
-            return PacedClock(start, self._plan.options.speed or 1.0)
-        return ManualClock(start)
+            return PacedClock(from_ns(start_ns), self._plan.options.speed or 1.0)
+        clock = ManualClock(from_ns(start_ns))
+        clock.set_ns(start_ns)  # a datetime ends at the microsecond
+        return clock
 
     def _kernel(self, clock: ManualClock | PacedClock, log: SessionLog) -> Kernel:
         return Kernel(
