@@ -79,7 +79,7 @@ def codes_page() -> str:
     return page(
         "Safety codes",
         "“Leads to” is the state reached from NORMAL. A code that is not listed is judged by its prefix: AN and GR "
-        "warn, anything else fails. The catalogue also names codes of components that this version does not have yet.",
+        "warn, anything else fails. The catalogue also names codes of components that do not exist yet.",
         *tables,
     )
 
@@ -105,8 +105,8 @@ def configuration_page() -> str:
         sections.append(section(f"{name}.yaml", field.shape.description, table(titles, rows)))
     return page(
         "Configuration",
-        "A key's first part is its file. “Reloadable” settings may be swapped by `ConfigManager.reload` in a program "
-        "that runs on; the others need a restart. How values are given: "
+        "The first part of a key is its file. “Reloadable” settings may be swapped by `ConfigManager.reload` in a "
+        "program that runs on; the others need a restart. How values are given: "
         "[Configuration guide](../guides/configuration.md).",
         *sections,
     )

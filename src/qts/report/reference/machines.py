@@ -75,7 +75,8 @@ def operating_state_page() -> str:
         section("What each state allows", table(("property", *states), property_rows(config))),
         section(
             "The four rules",
-            "Comparisons are exactly as written. An unknown value makes its clause false; LOCKDOWN evaluates nothing.",
+            "Comparisons are exactly as written. An unknown value makes its clause false. "
+            "In LOCKDOWN nothing is evaluated.",
             table(("rule", "from", "to", "needs", "conditions"), rule_rows(config)),
             diagram(edges, config.default_state.value),
         ),

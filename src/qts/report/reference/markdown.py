@@ -58,7 +58,7 @@ def type_text(kind: Any) -> str:
         return " or ".join(type_text(argument) for argument in arguments)
     if origin is typing.Annotated:
         return type_text(arguments[0])
-    if origin is tuple and arguments[-1:] == (Ellipsis,):
+    if origin is Sequence or (origin is tuple and arguments[-1:] == (Ellipsis,)):
         return f"list of {type_text(arguments[0])}"
     if origin is tuple:
         return f"({', '.join(type_text(argument) for argument in arguments)})"
@@ -68,4 +68,6 @@ def type_text(kind: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    parts = " ".join(text.split()).replace("|", "\\|").split("`")
+    parts[::2] = [plain.replace("<", "&lt;") for plain in parts[::2]]  # inside code it is shown as it is
+    return "`".join(parts)
