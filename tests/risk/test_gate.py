@@ -17,7 +17,8 @@ from qts.ids import CounterIds
 from qts.market.contracts import Phase
 from qts.risk.config import RiskConfig
 from qts.risk.contracts import Approved, Refusal, Refused
-from qts.risk.gate import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES, RiskGate
+from qts.risk.gate import RiskGate
+from qts.risk.rules import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.strategy.contracts import Side

@@ -1,0 +1,425 @@
+"""The rules of the pre-trade gate: small pure functions in three ordered lists.
+
+One list for entries, one for exits, one for forced exits (stops and liquidations). The first rule that refuses
+ends the matter; its number-bearing text is stored with the refusal.
+
+What may always leave: an exit is never refused by a count of the day, by safety, by the operating state, by a
+lock or by money; an exit may also leave on a stale price, because getting out is safer than waiting, but never
+on an unknown or senseless one. A forced exit skips the order rate too (the broker's emergency lane paces it) and
+may join another working exit as long as both together sell no more than is held.
+What never leaves: anything on a symbol, price, quantity or key we are not sure of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.market.contracts import Instrument
+from qts.money import ONE, ZERO, is_multiple
+from qts.risk.config import RiskConfig
+from qts.risk.contracts import AccountView, OrderRequest, Refusal, Refused, RiskLimits
+from qts.risk.sizing import cost_of
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import OperatingState, StateProperties
+from qts.strategy.contracts import Side
+
+
+class Case(msgspec.Struct, frozen=True, gc=False):
+    """One question to the gate: what is asked, what is known, what is allowed."""
+
+    request: OrderRequest
+    view: AccountView
+    instrument: Instrument
+    limits: RiskLimits
+    state_rules: StateProperties
+    config: RiskConfig
+    deviation: Decimal
+    allowance: Decimal
+    day: date
+
+    @property
+    def price(self) -> Decimal:
+        """The price of the moment; ``price_unusable`` stands before every rule that asks for it."""
+        assert self.view.price is not None
+        return self.view.price
+
+    @property
+    def worst_price(self) -> Decimal:
+        """What one unit of an entry may cost: its limit, else the price and an allowance for slippage."""
+        limit = self.request.limit
+        return limit if limit is not None else self.price * (ONE + self.allowance)
+
+
+Rule: TypeAlias = Callable[[Case], Refused | None]
+
+
+# What an entry must not meet: safety, states, engines.
+
+
+def sell_that_may_grow(case: Case) -> Refused | None:
+    """Long only: a SELL that does not promise to reduce could open a short."""
+    if case.request.side is Side.BUY:
+        return None
+    return _refuse(case, Refusal.NOTHING_TO_SELL, "a SELL must be reduce_only, positions are long only", "GR040")
+
+
+def safety_blocks_entries(case: Case) -> Refused | None:
+    if case.view.safety in (SafetyState.NORMAL, SafetyState.WARNING):
+        return None
+    detail = f"safety is {_name(case.view.safety)}: only cancels and exits leave"
+    return _refuse(case, Refusal.SAFETY_BLOCKS_ENTRIES, detail)
+
+
+def critical_only_mode(case: Case) -> Refused | None:
+    if not case.view.critical_only:
+        return None
+    return _refuse(case, Refusal.CRITICAL_ONLY_MODE, "critical-only mode: only cancels and exits leave", "GR090")
+
+
+def state_blocks_entries(case: Case) -> Refused | None:
+    if case.state_rules.new_entry_enabled:
+        return None
+    detail = f"{_name(case.view.state)} takes exits only"
+    return _refuse(case, Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE, detail, "GR082")
+
+
+def engine_asleep(case: Case) -> Refused | None:
+    pool = case.request.pool
+    if pool is Pool.SCALP:
+        awake = case.state_rules.scalp_engine_active
+    elif pool is Pool.SWING:
+        awake = case.state_rules.swing_engine_active
+    else:
+        awake = True
+    if awake:
+        return None
+    detail = f"the {pool.value} engine sleeps in {_name(case.view.state)}"
+    return _refuse(case, Refusal.ENGINE_INACTIVE, detail)
+
+
+# What every order must be: sensible, on the grid, for an open market, on a key without doubt.
+
+
+def nothing_to_reduce(case: Case) -> Refused | None:
+    """An exit never sells more than is held and not yet being sold, and never changes the sign (invariant 10)."""
+    view, request = case.view, case.request
+    if not request.qty.is_finite():
+        return qty_off_lot(case)
+    if not (view.holding.is_finite() and view.holding_working_sells.is_finite()):
+        return _refuse(case, Refusal.NOTHING_TO_SELL, f"the holding is unknown: {view.holding}", "GR040")
+    if request.side is Side.SELL:
+        room = view.holding - view.holding_working_sells
+    elif view.working_same_side:
+        room = ZERO  # how much the working cover still buys is not told, so nothing is added to it
+    else:
+        room = -view.holding
+    if 0 < room >= request.qty:
+        return None
+    detail = (
+        f"{request.side.value} {request.qty} would reduce more than the {max(room, ZERO)} that is left: "
+        f"holding {view.holding}, already leaving {view.holding_working_sells}"
+    )
+    return _refuse(case, Refusal.NOTHING_TO_SELL, detail, "GR040")
+
+
+def qty_off_lot(case: Case) -> Refused | None:
+    qty, lot = case.request.qty, case.instrument.lot
+    if qty.is_finite() and qty >= lot and is_multiple(qty, lot):
+        return None
+    return _refuse(case, Refusal.QTY_BELOW_LOT, f"quantity {qty} is not a positive multiple of the lot {lot}")
+
+
+def market_closed(case: Case) -> Refused | None:
+    if case.view.phase.takes_orders:
+        return None
+    return _refuse(case, Refusal.MARKET_CLOSED, f"the market of {case.request.symbol} is {case.view.phase.value}")
+
+
+def price_unusable(case: Case) -> Refused | None:
+    price, limit, decision = case.view.price, case.request.limit, case.request.decision_price
+    if _usable(price) and _usable(decision) and (limit is None or _usable(limit)):
+        return None
+    detail = f"prices must be finite and above 0: price {price}, decision price {decision}, limit {limit}"
+    return _refuse(case, Refusal.PRICE_UNUSABLE, detail)
+
+
+def price_stale(case: Case) -> Refused | None:
+    """Older than its limit, or stamped in the future: then its age is unknown (spec 09 invariant 15)."""
+    age, limit = case.view.now_ns - case.view.price_ts_ns, case.view.max_age_ns
+    if 0 <= age <= limit:
+        return None
+    what = (
+        f"{age / 1e6:.3f} ms old, limit {limit / 1e6:.3f} ms" if age > 0 else f"{-age / 1e6:.3f} ms in the future"
+    )
+    return _refuse(case, Refusal.PRICE_STALE, f"the feed's newest word is {what}")
+
+
+def off_tick_grid(case: Case) -> Refused | None:
+    limit = case.request.limit
+    if limit is None or case.instrument.ticks.is_valid(limit, case.day):
+        return None
+    step = case.instrument.ticks.tick(limit, case.day)
+    return _refuse(case, Refusal.OFF_TICK_GRID, f"limit {limit} is not on the grid of {step}")
+
+
+def price_outside_band(case: Case) -> Refused | None:
+    """Price of the moment and limit inside the day's band; a band around an unknown base price is no band."""
+    day, base, ticks = case.day, case.view.base_price, case.instrument.ticks
+    if base is None or not _usable(base):
+        if ticks.band(case.price, day) is None:
+            return None
+        detail = f"{case.request.symbol} has a daily price limit but its base price is unknown ({base})"
+        return _refuse(case, Refusal.PRICE_OUTSIDE_BAND, detail)
+    band = ticks.band(base, day)
+    return None if band is None else _outside(case, band, case.price) or _outside(case, band, case.request.limit)
+
+
+def limit_outside_band(case: Case) -> Refused | None:
+    """For exits: only the limit counts, and only when the band is known; a market exit always may try."""
+    limit, base = case.request.limit, case.view.base_price
+    if limit is None or base is None or not _usable(base):
+        return None
+    band = case.instrument.ticks.band(base, case.day)
+    return None if band is None else _outside(case, band, limit)
+
+
+def limit_too_far(case: Case) -> Refused | None:
+    """A limit far on our disadvantage's side of the price is a slip of the hand; on the other it just waits."""
+    limit, price = case.request.limit, case.price
+    if limit is None:
+        return None
+    beyond = (limit - price) * case.request.side.sign
+    if beyond <= case.deviation * price:
+        return None
+    detail = f"limit {limit} lies {beyond / price:.4f} beyond the price {price}, allowed {case.deviation}"
+    return _refuse(case, Refusal.LIMIT_TOO_FAR, detail)
+
+
+def unresolved_order(case: Case) -> Refused | None:
+    """At most one order of unknown fate per symbol and side; others wait until the broker was asked."""
+    if not case.view.unknown_order:
+        return None
+    detail = f"an order of unknown fate is open on {case.request.symbol} {case.request.side.value}"
+    return _refuse(case, Refusal.UNRESOLVED_ORDER, detail)
+
+
+def duplicate_intent(case: Case) -> Refused | None:
+    if not case.view.working_same_side:
+        return None
+    detail = f"{case.request.strategy} already works a {case.request.side.value} of {case.request.symbol}"
+    return _refuse(case, Refusal.DUPLICATE_INTENT, detail)
+
+
+def exit_is_working(case: Case) -> Refused | None:
+    """An entry against one's own working exit would trade with oneself."""
+    if not case.view.working_other_side:
+        return None
+    detail = f"{case.request.strategy} is leaving {case.request.symbol}: its exit is still working"
+    return _refuse(case, Refusal.CONFLICTING_SIGNALS, detail, "GR030")
+
+
+def order_rate(case: Case) -> Refused | None:
+    return _too_fast(case, case.config.order_rate_per_second)
+
+
+def entry_rate(case: Case) -> Refused | None:
+    """Entries leave part of the rate to exits (spec 09: the emergency lane has at least half)."""
+    return _too_fast(case, case.config.order_rate_per_second - case.config.order_rate_kept_for_exits)
+
+
+def too_many_open_orders(case: Case) -> Refused | None:
+    limit = case.config.max_open_orders
+    if case.view.open_orders < limit:
+        return None
+    return _refuse(case, Refusal.OPEN_ORDERS_LIMIT, f"{case.view.open_orders} orders are open, limit {limit}")
+
+
+# What an entry may cost.
+
+
+def account_unknown(case: Case) -> Refused | None:
+    """No entry on amounts that are not numbers, or without equity."""
+    view = case.view
+    amounts = (
+        view.equity,
+        view.day_open_equity,
+        view.cash,
+        view.pool_available,
+        view.exposure,
+        view.symbol_exposure,
+    )
+    if all(amount.is_finite() for amount in amounts) and view.equity > 0 and view.day_open_equity > 0:
+        return None
+    detail = f"the account is not known: equity {view.equity}, at open {view.day_open_equity}, cash {view.cash}"
+    return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, detail)
+
+
+def daily_loss(case: Case) -> Refused | None:
+    opening, limit = case.view.day_open_equity, case.limits.daily_loss_limit
+    lost = opening - case.view.equity
+    if lost < limit * opening:
+        return None
+    detail = f"lost {lost} today, {lost / opening:.4f} of the opening equity {opening}, limit {limit}"
+    return _refuse(case, Refusal.DAILY_LOSS_LIMIT, detail, "GR020")
+
+
+def too_many_positions(case: Case) -> Refused | None:
+    limit = case.limits.max_positions
+    if case.view.has_position or case.view.open_positions < limit:
+        return None
+    return _refuse(case, Refusal.MAX_POSITIONS, f"{case.view.open_positions} positions are open, limit {limit}")
+
+
+def too_many_trades(case: Case) -> Refused | None:
+    count, limit = case.view.entries_today, case.limits.max_daily_trades
+    if count < limit:
+        return None
+    code = "GR080" if case.view.state is OperatingState.AGGRESSIVE else "GR062"
+    return _refuse(case, Refusal.DAILY_TRADE_LIMIT, f"{count} entries today, limit {limit}", code)
+
+
+def pool_locked(case: Case) -> Refused | None:
+    if not case.view.pool_locked:
+        return None
+    return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, f"the {case.request.pool.value} pool is locked", "GR061")
+
+
+def exposure_over_limit(case: Case) -> Refused | None:
+    after = case.view.exposure + case.request.qty * case.worst_price
+    most = case.limits.exposure_limit * case.view.equity
+    if after <= most:
+        return None
+    detail = f"exposure would be {after}, limit {most} ({case.limits.exposure_limit} of equity {case.view.equity})"
+    return _refuse(case, Refusal.EXPOSURE_LIMIT, detail, "GR001")
+
+
+def symbol_over_weight(case: Case) -> Refused | None:
+    after = case.view.symbol_exposure + case.request.qty * case.worst_price
+    most = case.limits.symbol_weight_limit * case.view.equity
+    if after <= most:
+        return None
+    detail = (
+        f"{case.request.symbol} would be {after}, limit {most} "
+        f"({case.limits.symbol_weight_limit} of equity {case.view.equity})"
+    )
+    return _refuse(case, Refusal.SYMBOL_WEIGHT_LIMIT, detail, "GR010")
+
+
+def capital_too_small(case: Case) -> Refused | None:
+    """Amount, fee and one quantum for rounding within both the pool's free money and the account's cash."""
+    cost = cost_of(case.request.qty, case.worst_price, case.instrument, case.day)
+    money = min(case.view.cash, case.view.pool_available)
+    if cost <= money:
+        return None
+    detail = (
+        f"it may cost {cost}, the pool has {case.view.pool_available} free and the account {case.view.cash} cash"
+    )
+    return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, detail, "GR061")
+
+
+MONEY_RULES: Final[tuple[Rule, ...]] = (symbol_over_weight, exposure_over_limit, capital_too_small)
+
+
+def no_room_for_a_lot(case: Case) -> Refused | None:
+    """Sizing found no room (quantity 0): say which limit leaves none for a single lot."""
+    if not case.request.qty.is_finite() or case.request.qty != 0:
+        return None
+    one = msgspec.structs.replace(case, request=msgspec.structs.replace(case.request, qty=case.instrument.lot))
+    for rule in MONEY_RULES:
+        refused = rule(one)
+        if refused is not None:
+            return Refused(case.request, refused.reason, f"not even one lot fits: {refused.detail}", refused.code)
+    detail = (
+        f"one lot at {case.worst_price} is more than {case.limits.position_size_limit} of the pool's free "
+        f"{case.view.pool_available}"
+    )
+    return _refuse(case, Refusal.QTY_BELOW_LOT, detail)
+
+
+ENTRY_RULES: Final[tuple[Rule, ...]] = (
+    sell_that_may_grow,
+    safety_blocks_entries,
+    critical_only_mode,
+    state_blocks_entries,
+    engine_asleep,
+    market_closed,
+    price_unusable,
+    price_stale,
+    off_tick_grid,
+    price_outside_band,
+    limit_too_far,
+    unresolved_order,
+    duplicate_intent,
+    exit_is_working,
+    entry_rate,
+    too_many_open_orders,
+    account_unknown,
+    daily_loss,
+    too_many_trades,
+    too_many_positions,
+    pool_locked,
+    no_room_for_a_lot,
+    qty_off_lot,
+    *MONEY_RULES,
+)
+EXIT_RULES: Final[tuple[Rule, ...]] = (
+    nothing_to_reduce,
+    qty_off_lot,
+    market_closed,
+    price_unusable,
+    off_tick_grid,
+    limit_outside_band,
+    limit_too_far,
+    unresolved_order,
+    duplicate_intent,
+    order_rate,
+)
+FORCED_EXIT_RULES: Final[tuple[Rule, ...]] = (
+    nothing_to_reduce,
+    qty_off_lot,
+    market_closed,
+    price_unusable,
+    off_tick_grid,
+    limit_outside_band,
+    unresolved_order,
+)
+
+
+def rules_for(request: OrderRequest) -> tuple[Rule, ...]:
+    """Which list applies. ``forced`` loosens exits only: a forced entry is an entry."""
+    if not request.reduce_only:
+        return ENTRY_RULES
+    return FORCED_EXIT_RULES if request.forced else EXIT_RULES
+
+
+def _refuse(case: Case, reason: Refusal, detail: str, code: str = "") -> Refused:
+    return Refused(case.request, reason, detail, code)
+
+
+def _usable(price: Decimal | None) -> bool:
+    return price is not None and price.is_finite() and price > 0
+
+
+def _outside(case: Case, band: tuple[Decimal, Decimal], price: Decimal | None) -> Refused | None:
+    low, high = band
+    if price is None or low <= price <= high:
+        return None
+    detail = f"{price} is outside today's band {low} to {high} around {case.view.base_price}"
+    return _refuse(case, Refusal.PRICE_OUTSIDE_BAND, detail)
+
+
+def _too_fast(case: Case, limit: int) -> Refused | None:
+    count = case.view.orders_last_second
+    if count < limit:
+        return None
+    return _refuse(case, Refusal.ORDER_RATE_LIMIT, f"{count} orders within the last second, limit {limit}")
+
+
+def _name(member: SafetyState | OperatingState) -> str:
+    return str(getattr(member, "value", member))
