@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from qts.report.reference.lists import codes_page, command_line_page, configuration_page, refusals_page
+from qts.report.reference.lists import (
+    codes_page,
+    command_line_page,
+    configuration_page,
+    invariants_page,
+    refusals_page,
+)
 from qts.report.reference.machines import events_page, operating_state_page, orders_page, safety_page
 from qts.report.reference.markdown import NOTICE
 
@@ -30,6 +36,7 @@ def reference_pages(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str
         "codes.md": codes_page(),
         "orders.md": orders_page(),
         "refusals.md": refusals_page(),
+        "invariants.md": invariants_page(),
     }
     return {INDEX: _index(pages), **pages}
 

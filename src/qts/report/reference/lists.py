@@ -11,49 +11,33 @@ from qts.config.shape import Kind
 from qts.config.tree import QTS
 from qts.market.files.refusals import REASONS
 from qts.report.reference.markdown import code, page, section, table, yes
+from qts.report.texts import INVARIANTS, REFUSALS
 from qts.risk.contracts import Refusal
 from qts.safety.codes import catalogue_rows
 from qts.safety.contracts import CodeKind
 
 ENTRIES, EXITS, FORCED = "entries", "exits", "forced exits"
 
-REFUSALS: Final[Mapping[Refusal, tuple[str, tuple[str, ...]]]] = {
-    Refusal.BELOW_STATE_THRESHOLD: (
-        "the confidence is below what the operating state asks of an entry",
-        (ENTRIES,),
-    ),
-    Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE: ("the operating state takes exits only", (ENTRIES,)),
-    Refusal.ENGINE_INACTIVE: ("the pool's engine sleeps in this operating state", (ENTRIES,)),
-    Refusal.SAFETY_BLOCKS_ENTRIES: ("safety is FAIL or LOCKDOWN", (ENTRIES,)),
-    Refusal.MARKET_CLOSED: ("the market takes no orders at this moment", (ENTRIES, EXITS, FORCED)),
-    Refusal.UNKNOWN_SYMBOL: ("no instrument is known under this symbol", (ENTRIES, EXITS, FORCED)),
-    Refusal.PRICE_UNUSABLE: ("a price is missing, zero, negative or not finite", (ENTRIES, EXITS, FORCED)),
-    Refusal.PRICE_STALE: ("the feed's newest word is too old, or from the future", (ENTRIES,)),
-    Refusal.PRICE_OUTSIDE_BAND: ("price or limit lies outside the day's price limits", (ENTRIES, EXITS, FORCED)),
-    Refusal.OFF_TICK_GRID: ("the limit does not lie on the grid of prices", (ENTRIES, EXITS, FORCED)),
-    Refusal.QTY_BELOW_LOT: ("not one whole lot, or no multiple of it", (ENTRIES, EXITS, FORCED)),
-    Refusal.DUPLICATE_INTENT: ("an order of this strategy on this symbol and side is working", (ENTRIES, EXITS)),
-    Refusal.INSUFFICIENT_CAPITAL: ("the pool or the account has not enough free money", (ENTRIES,)),
-    Refusal.EXPOSURE_LIMIT: ("holdings and working entries would exceed their share of equity", (ENTRIES,)),
-    Refusal.SYMBOL_WEIGHT_LIMIT: ("one symbol would exceed its share of equity", (ENTRIES,)),
-    Refusal.MAX_POSITIONS: ("as many positions are open as the operating state allows", (ENTRIES,)),
-    Refusal.DAILY_TRADE_LIMIT: ("as many entries were made today as the operating state allows", (ENTRIES,)),
-    Refusal.DAILY_LOSS_LIMIT: ("the day has lost its limit of the opening equity", (ENTRIES,)),
-    Refusal.ORDER_RATE_LIMIT: ("too many orders within one second", (ENTRIES, EXITS)),
-    Refusal.NOTHING_TO_SELL: (
-        "it would sell more than this strategy holds, or open a short position",
+ASKED_OF: Final[Mapping[Refusal, tuple[str, ...]]] = {
+    **dict.fromkeys(Refusal, (ENTRIES,)),
+    Refusal.DUPLICATE_INTENT: (ENTRIES, EXITS),
+    Refusal.ORDER_RATE_LIMIT: (ENTRIES, EXITS),
+    Refusal.LIMIT_TOO_FAR: (ENTRIES, EXITS),
+    **dict.fromkeys(
+        (
+            Refusal.MARKET_CLOSED,
+            Refusal.UNKNOWN_SYMBOL,
+            Refusal.PRICE_UNUSABLE,
+            Refusal.PRICE_OUTSIDE_BAND,
+            Refusal.OFF_TICK_GRID,
+            Refusal.QTY_BELOW_LOT,
+            Refusal.NOTHING_TO_SELL,
+            Refusal.UNRESOLVED_ORDER,
+        ),
         (ENTRIES, EXITS, FORCED),
     ),
-    Refusal.UNRESOLVED_ORDER: (
-        "an order of unknown fate is open on this symbol and side",
-        (ENTRIES, EXITS, FORCED),
-    ),
-    Refusal.CONFLICTING_SIGNALS: ("an exit of the same strategy and symbol is still working", (ENTRIES,)),
-    Refusal.CRITICAL_ONLY_MODE: ("only risk-reducing work goes on", (ENTRIES,)),
-    Refusal.OPEN_ORDERS_LIMIT: ("too many orders of the account are open", (ENTRIES,)),
-    Refusal.LIMIT_TOO_FAR: ("the limit lies too far beyond the price, to our disadvantage", (ENTRIES, EXITS)),
 }
-"""What each refusal means, and of which orders its question is asked."""
+"""Which orders each question is asked of; a test compares it with the rules of the gate."""
 
 TYPES: Final[Mapping[Kind, str]] = {
     Kind.RECORD: "group",
@@ -116,7 +100,7 @@ def refusals_page() -> str:
     """Why an intent came to nothing, and why a row of an input file was not used."""
     asked = (ENTRIES, EXITS, FORCED)
     rows = [
-        (code(reason.value), REFUSALS[reason][0], *(yes(who in REFUSALS[reason][1]) for who in asked))
+        (code(reason.value), REFUSALS[reason.value][0], *(yes(who in ASKED_OF[reason]) for who in asked))
         for reason in Refusal
     ]
     return page(
@@ -127,6 +111,16 @@ def refusals_page() -> str:
             "Rows of an input file",
             table(("reason", "meaning"), [(code(reason), text) for reason, text in REASONS.items()]),
         ),
+    )
+
+
+def invariants_page() -> str:
+    """What must always hold, by number."""
+    return page(
+        "Invariants",
+        "A session checks those it can and counts the checks; one that was not checked is reported as unknown, "
+        "never as held. A breach raises FS070, or the kill switch FS104 where money is concerned.",
+        table(("number", "what must hold"), [(f"{number:02d}", said[0]) for number, said in INVARIANTS.items()]),
     )
 
 
