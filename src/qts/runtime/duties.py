@@ -48,6 +48,7 @@ class Duties:
         # Minimum amounts of the pools are won; an account in another currency goes by shares alone.
         config = parts.config
         self._capital = config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
+        self._calm_since = -1
         self._rebalancing = False
         self._month = ""
 
@@ -90,6 +91,10 @@ class Duties:
     def guard(self, now_ns: int) -> None:
         """Look at the account's limits; a touched one is told to safety (spec 02)."""
         self._p.safety.tick()
+        book = self._p.record.rows_of_the_book
+        if book == self._calm_since and not self._p.account.positions():
+            return  # flat, looked at since the last fill: no price can change anything
+        self._calm_since = book
         for code, detail in account_guards(self._health(), self._guard_limits(), self._p.config.safety):
             self._on_code(code, detail)
 

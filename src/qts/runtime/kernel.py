@@ -195,8 +195,6 @@ class Kernel:
         """One value from the feed, its appointments kept before: the table, the exchange, then the news."""
         ts_ns = value.ts_ns
         self._set_clock(ts_ns)
-        if ts_ns >= self.exchange.due_ns:
-            self.exchange.on_time(ts_ns)
         self.rows += 1
         last, kind, symbol = self._last, value.__class__, value.symbol
         last.feed_ts_ns = ts_ns
@@ -306,6 +304,7 @@ class Kernel:
         self._set_clock(now_ns)
         self._next_guard_ns = now_ns + GUARD_INTERVAL_NS
         self.duties.guard(now_ns)
+        self.exchange.on_time(now_ns)
         if self._next_sample_ns <= now_ns:
             self._next_sample_ns = now_ns + self._sample_ns
             self.duties.sample(now_ns)

@@ -47,10 +47,10 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ] = 1_000
     kept_orders: Annotated[
         int, msgspec.Meta(ge=1, le=100_000, description="answers remembered for repeated sends, open orders apart")
-    ] = 512
+    ] = 64
     kept_fills: Annotated[
         int, msgspec.Meta(ge=1, le=100_000, description="fills of the session day remembered for fills_since")
-    ] = 512
+    ] = 64
     reject_probability: Annotated[
         _Probability, msgspec.Meta(description="fault: an order is refused at once (0 = off)")
     ] = 0.0
