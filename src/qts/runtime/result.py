@@ -118,6 +118,7 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
         "duplicate_fills": kernel.desk.duplicates,
         "forced_exits": kernel.forced_exits,
         "currency": parts.config.runtime.currency,
+        "time_zone": f"{parts.calendar.local_time(parts.clock.now()):%Z %z}",
         "equity_start": text_of(parts.account.opening),
         "equity_end": text_of(parts.equity()),
         "fees": text_of(parts.account.fees_total),
