@@ -12,12 +12,12 @@ from qts.broker.contracts import Broker
 from qts.db.contracts import DecisionRow, Record
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_ack
-from qts.execution.working import WorkingOrders
+from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
 from qts.money import ZERO
 from qts.pipeline.contracts import Acted, Decision
-from qts.risk.contracts import OrderRequest, Refusal, Refused
+from qts.risk.contracts import Approved, OrderRequest, Refusal, Refused
 from qts.risk.sizing import cost_of
 from qts.strategy.contracts import Side
 
@@ -67,9 +67,16 @@ class Act:
         self._orders.put(order)
         await self._log.write_now((decision_row(decision), order))
         self._on_sent(request)
-        ack = await self._broker.place(decision.approved)
+        ack = await self._sent(decision.approved)
         self._book(order, ack, facts.now_ns)
         return Acted(decision=decision, ack=ack)
+
+    async def _sent(self, approved: Approved) -> OrderAck:
+        """The broker's answer; a line that broke after the send leaves the order's fate unknown, not refused."""
+        try:
+            return await self._broker.place(approved)
+        except OSError as error:  # timeouts and connection errors are OSErrors
+            return OrderAck(AckStatus.UNKNOWN, approved.request.client_order_id, reason=f"no answer: {error}")
 
     def _reserve(self, request: OrderRequest, instrument: Instrument, day: date) -> bool:
         price = request.limit if request.limit is not None else request.decision_price
@@ -90,7 +97,7 @@ class Act:
         current = self._orders.get(order.client_order_id) or order
         updated = apply_ack(current, ack, now_ns)
         self._orders.put(updated)
-        if ack.status is AckStatus.REJECTED:
+        if updated.state in FINAL_STATES:  # a refusal of an order that already filled is declined by the table
             self._account.release(order.client_order_id)
         self._log.write_later(updated)
 

@@ -95,6 +95,7 @@ class Transform:
             unknown_order=orders.unknown(symbol, signal.side),
             entries_today=self._day.entries,
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),
+            open_orders=len(orders),
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:
