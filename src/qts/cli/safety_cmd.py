@@ -35,9 +35,10 @@ def load_safety(data_dir: Path) -> dict[str, Any]:
 
     Raises :class:`~qts.errors.DataError` when there is none.
     """
+    from qts.runtime.stored import checkpoint_part
     from qts.state.store import FileStateStore
 
-    stored = FileStateStore(data_dir / SAFETY_FILE).load()
+    stored = checkpoint_part(data_dir, "safety") or FileStateStore(data_dir / SAFETY_FILE).load()
     if stored is None:
         raise DataError(f"{data_dir} holds no safety state ({SAFETY_FILE}); give the directory of a run")
     return stored

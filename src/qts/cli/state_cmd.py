@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA_DIR = "qts-data"
 STATE_FILE = "state.json"
+RUN_FILE = "qts.sqlite"
 PLOT_FORMATS = (".png", ".svg", ".html")
 
 
@@ -51,9 +52,10 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
     Raises :class:`~qts.errors.DataError` when there is none.
     """
+    from qts.runtime.stored import checkpoint_part
     from qts.state.store import FileStateStore
 
-    stored = FileStateStore(data_dir / STATE_FILE).load()
+    stored = checkpoint_part(data_dir, "state") or FileStateStore(data_dir / STATE_FILE).load()
     if stored is None:
         raise DataError(
             f"{data_dir} holds no operating state ({STATE_FILE}); give the directory of a run with --data-dir"
@@ -103,7 +105,8 @@ def _data_dir(given: str | None) -> Path:
     if given is not None:
         return Path(given)
     root = Path(DEFAULT_DATA_DIR)
-    runs = sorted(root.glob(f"*/{STATE_FILE}"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
+    found = [path for name in (STATE_FILE, RUN_FILE) for path in root.glob(f"*/{name}")]
+    runs = sorted(found, key=lambda path: path.stat().st_mtime)
     if not runs:
         raise DataError(f"no run found in ./{DEFAULT_DATA_DIR}; start one with 'qts demo' or give --data-dir")
     return runs[-1].parent

@@ -22,7 +22,7 @@ from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler, TypeFilterHandler
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import EmergencyStop, Fill, Order, OrderNews
+from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews
 from qts.execution.working import WorkingOrders
 from qts.ids import CounterIds, seeded
 from qts.ledger.account import Account
@@ -62,6 +62,7 @@ from qts.runtime.record import RunRecord
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.strategy_host import Seat, StrategyHost
+from qts.runtime.unresolved import UnresolvedOrders
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import TransitionRecord
@@ -160,6 +161,9 @@ class Kernel:
             on_code=self.on_code,
             on_applied=self._on_fill_applied,
         )
+        self.unresolved = UnresolvedOrders(
+            account=self.parts.account, orders=self.parts.orders, broker=self.exchange, record=self.parts.record
+        )
         self.exits = ForcedExits(
             account=self.parts.account,
             orders=self.parts.orders,
@@ -232,6 +236,9 @@ class Kernel:
         if self.exits.due_ns <= now_ns:
             await self.exits.work(now_ns)
             self.wake_ns = min(self.wake_ns, self.exits.due_ns)
+        if self._unresolved_due:
+            self._unresolved_due = False
+            await self.unresolved.work(now_ns)
         if self._audit_due:
             self._audit_due = False
             await self.auditor.full(now_ns)
@@ -305,6 +312,8 @@ class Kernel:
         self._next_guard_ns = now_ns + GUARD_INTERVAL_NS
         self.duties.guard(now_ns)
         self.exchange.on_time(now_ns)
+        if self.unresolved.any():
+            self._unresolved_due = self.attention = True
         if self._next_sample_ns <= now_ns:
             self._next_sample_ns = now_ns + self._sample_ns
             self.duties.sample(now_ns)
@@ -370,6 +379,10 @@ class Kernel:
         outcome = await self._pipeline.run(signal)
         if isinstance(outcome, Refused):
             self._on_refused(outcome)
+        elif outcome.ack.status is AckStatus.UNKNOWN:
+            self.on_code("FS042", f"no answer to order {outcome.ack.client_order_id}")
+        else:
+            self.parts.safety.broker_succeeded()
         return outcome
 
     async def _on_evaluate(self, event: Event) -> None:

@@ -40,6 +40,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "metrics": Part(p.metrics.export_state, p.metrics.import_state, mark=lambda: kernel.metrics_mark),
         "duties": Part(kernel.duties.export_state, kernel.duties.import_state),
         "exits": Part(kernel.exits.export_state, kernel.exits.import_state),
+        "unresolved": Part(kernel.unresolved.export_state, kernel.unresolved.import_state),
         "strategies": Part(kernel.host.export_state, kernel.host.import_state),
         "invariants": Part(kernel.invariants.export_state, kernel.invariants.import_state),
         "auditor": Part(kernel.auditor.export_state, kernel.auditor.import_state),
