@@ -1,0 +1,28 @@
+"""What the run in a data directory knew at its last checkpoint, for people who only want to look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qts.db.datadir import DATABASE_NAME
+from qts.db.sqlite import SqliteStore
+from qts.runtime.checkpoint import decode
+from qts.runtime.drive import complete
+
+
+def checkpoint_part(directory: Path, part: str) -> Any | None:
+    """The share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
+
+    May be called while the run goes on: it reads, and readers wait for nobody. Raises StorageError for a damaged
+    file.
+    """
+    path = directory / DATABASE_NAME
+    if not path.exists():
+        return None
+    store = SqliteStore(path, durability="NORMAL")
+    try:
+        data = complete(store.checkpoint())
+    finally:
+        complete(store.close())
+    return None if data is None else decode(data)["parts"].get(part)
