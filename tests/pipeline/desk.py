@@ -1,0 +1,188 @@
+"""The decision path on a desk of its own: real account, orders, states and gate; a broker that says what it is told.
+
+100,000,000 won in BALANCED: SCALP 33,333,333, SWING 33,333,333, PORTFOLIO the rest by weights of a third. 005930
+shows 50,000 bid / 50,100 ask, grid 100, base price 50,000, fee 0.1 % truncated, 2026-01-23 00:00 UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from qts.capital.contracts import Pool
+from qts.clock import ManualClock, from_ns
+from qts.db.contracts import Record
+from qts.execution.contracts import AckStatus, Fill, OrderAck
+from qts.execution.working import WorkingOrders
+from qts.ids import CounterIds
+from qts.ledger.account import Account
+from qts.market.contracts import Instrument, Quote
+from qts.market.last_values import LastValues
+from qts.pipeline.act import Act
+from qts.pipeline.config import PipelineConfig
+from qts.pipeline.contracts import Outcome
+from qts.pipeline.decide import Decide
+from qts.pipeline.evaluate import Evaluate
+from qts.pipeline.extract import Extract
+from qts.pipeline.runner import Pipeline
+from qts.pipeline.transform import Transform
+from qts.risk.config import RiskConfig
+from qts.risk.contracts import Approved, OrderRequest
+from qts.risk.gate import RiskGate
+from qts.runtime.day import TradingDay
+from qts.safety.state import SafetyStateManager
+from qts.state.contracts import STATE_PROPERTIES, OperatingState
+from qts.state.operating_state import OperatingStateManager
+from qts.strategy.contracts import Intent, Side, Signal
+from tests.risk.questions import NOW, D, instrument
+
+SYMBOL = "005930"
+SECOND = 1_000_000_000
+
+
+class SaidBroker:
+    """Answers every order with ``says`` (an AckStatus or an exception) and remembers what it was asked."""
+
+    name = "said"
+
+    def __init__(self) -> None:
+        self.says: AckStatus | Exception = AckStatus.ACCEPTED
+        self.placed: list[Approved] = []
+        self.before_answer: Callable[[Approved], None] = lambda approved: None
+
+    async def place(self, approved: Approved) -> OrderAck:
+        self.placed.append(approved)
+        self.before_answer(approved)
+        if isinstance(self.says, Exception):
+            raise self.says
+        key = approved.request.client_order_id
+        return OrderAck(self.says, key, f"b-{key}", "said so")
+
+    async def cancel(self, client_order_id: str) -> OrderAck:
+        return OrderAck(AckStatus.ACCEPTED, client_order_id)
+
+    async def open_orders(self) -> Sequence[str]:
+        return [approved.request.client_order_id for approved in self.placed]
+
+    async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
+        return ()
+
+    async def positions(self) -> Mapping[str, Decimal]:
+        return {}
+
+
+class KeptLog:
+    """What was written at once, and what waits for the next transaction."""
+
+    def __init__(self) -> None:
+        self.durable: list[Record] = []
+        self.later: list[Record] = []
+
+    async def write_now(self, records: Sequence[Record]) -> None:
+        self.durable.extend(records)
+
+    def write_later(self, record: Record) -> None:
+        self.later.append(record)
+
+
+class OneSymbolFeed:
+    """What Extract asks of a feed."""
+
+    max_age_ns = 5 * SECOND
+
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        self.instruments = instruments
+
+
+class Desk:
+    """Everything the pipeline needs; ``state`` is where the operating state starts."""
+
+    def __init__(
+        self, state: OperatingState = OperatingState.BALANCED, *, collar: str = "0.01", **risk: Any
+    ) -> None:
+        self.clock = ManualClock(from_ns(NOW))
+        self.account = Account(
+            opening=D(99_999_999), quantum=D(1), split=dict.fromkeys(Pool, D(1)), remainder=Pool.PORTFOLIO
+        )
+        self.orders = WorkingOrders()
+        self.last = LastValues()
+        self.bases: dict[str, Decimal] = {SYMBOL: D(50_000)}
+        self.safety = SafetyStateManager(clock=self.clock)
+        self.state = OperatingStateManager(clock=self.clock, initial_state=state)
+        self.gate = RiskGate(RiskConfig(**risk), STATE_PROPERTIES, "hash-1", CounterIds("a"))
+        self.day = TradingDay(D(99_999_999))
+        self.broker = SaidBroker()
+        self.log = KeptLog()
+        self.sent: list[OrderRequest] = []
+        self.feed = OneSymbolFeed({SYMBOL: instrument()})
+        self.extract = Extract(
+            clock=self.clock,
+            feed=self.feed,  # type: ignore[arg-type]  # only two of its properties are asked for
+            last_values=self.last,
+            base_prices=self.bases,
+            safety=self.safety,
+            state=self.state,
+        )
+        self.transform = Transform(
+            account=self.account,
+            orders=self.orders,
+            last_values=self.last,
+            gate=self.gate,
+            day=self.day,
+            locked_pools={},
+            order_ids=CounterIds("o"),
+            config=PipelineConfig(market_buy_collar=D(collar)),
+        )
+        self.evaluate = Evaluate(STATE_PROPERTIES)
+        self.decide = Decide(self.gate, STATE_PROPERTIES)
+        self.act = Act(
+            account=self.account, orders=self.orders, broker=self.broker, log=self.log, on_sent=self._on_sent
+        )
+        self.pipeline = Pipeline(self.extract, self.transform, self.evaluate, self.decide, self.act)
+        self.decisions = CounterIds("d")
+        self.quote()
+
+    def _on_sent(self, request: OrderRequest) -> None:
+        self.sent.append(request)
+        self.day.sent(request.ts_ns, is_entry=request.side is Side.BUY)
+
+    def quote(self, bid: int | None = 50_000, ask: int | None = 50_100, last: int | None = None) -> None:
+        now_ns = self.clock.time_ns()
+
+        def price(value: int | None) -> Decimal | None:
+            return None if value is None else D(value)
+
+        self.last.quotes[SYMBOL] = Quote(SYMBOL, now_ns, bid=price(bid), ask=price(ask), last=price(last))
+        self.last.feed_ts_ns = now_ns
+
+    def signal(
+        self,
+        side: Side = Side.BUY,
+        confidence: float = 1.0,
+        *,
+        strategy: str = "s",
+        pool: Pool = Pool.SCALP,
+        forced: bool = False,
+        symbol: str = SYMBOL,
+        **intent: Any,
+    ) -> Signal:
+        return Signal(
+            decision_id=self.decisions.next_id(),
+            strategy=strategy,
+            pool=pool,
+            intent=Intent(symbol, side, confidence, **intent),
+            ts_ns=self.clock.time_ns(),
+            forced=forced,
+        )
+
+    async def run(self, side: Side = Side.BUY, confidence: float = 1.0, **more: Any) -> Outcome:
+        return await self.pipeline.run(self.signal(side, confidence, **more))
+
+    def hold(self, qty: int, price: int = 50_000, *, strategy: str = "s", pool: Pool = Pool.SCALP) -> None:
+        """A holding bought some time ago, without costs."""
+        number = self.account.fills_applied + 1
+        bought = Fill(
+            "said", f"x-{number}", f"old-{number}", SYMBOL, Side.BUY, D(qty), D(price), D(0), D(0), NOW, True
+        )
+        self.account.apply_fill(bought, strategy=strategy, pool=pool)

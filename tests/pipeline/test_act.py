@@ -1,0 +1,217 @@
+"""Act: money reserved, intent durable, then the broker; its answer is booked, an unknown one as unknown."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from qts.db.contracts import DecisionRow
+from qts.execution.contracts import AckStatus, Fill, Order, OrderState
+from qts.execution.lifecycle import apply_fill
+from qts.pipeline.contracts import Acted, Candidate, Decision
+from qts.risk.contracts import Approved, Refusal, Refused
+from qts.strategy.contracts import Side
+from tests.pipeline.desk import SYMBOL, Desk
+from tests.risk.questions import NOW, D
+
+COST_OF_100 = D(5_000_000) + 5_000 + 1
+"""100 at 50,000: amount, fee of 0.1 %, one won for rounding."""
+
+
+async def test_the_intent_is_durable_before_the_broker_hears_of_it() -> None:
+    desk = Desk()
+    stored_at_send: list[object] = []
+    desk.broker.before_answer = lambda approved: stored_at_send.extend(desk.log.durable)
+
+    await desk.run(qty=100, limit=50_000)
+
+    decision, order = stored_at_send
+    assert isinstance(decision, DecisionRow)
+    assert isinstance(order, Order)
+    assert order.state is OrderState.INTENT
+    assert order.approval_id == decision.approval_id == desk.broker.placed[0].approval_id
+    assert order.client_order_id == decision.client_order_id
+
+
+async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
+    desk = Desk()
+
+    async def full(records: object) -> None:
+        raise OSError("disk full")
+
+    desk.log.write_now = full  # type: ignore[method-assign]
+
+    with pytest.raises(OSError, match="disk full"):
+        await desk.run(qty=1)
+    assert desk.broker.placed == []
+
+
+async def test_the_money_is_reserved_before_the_send() -> None:
+    desk = Desk()
+    free_at_send: list[Decimal] = []
+    desk.broker.before_answer = lambda approved: free_at_send.append(desk.account.available(approved.request.pool))
+
+    await desk.run(qty=100, limit=50_000)
+
+    assert free_at_send == [D(33_333_333) - COST_OF_100]
+
+
+async def test_an_accepted_order_works_and_keeps_its_money() -> None:
+    desk = Desk()
+
+    outcome = await desk.run(qty=100, limit=50_000)
+
+    assert isinstance(outcome, Acted)
+    (order,) = desk.orders
+    assert order.state is OrderState.WORKING
+    assert order.broker_order_id == f"b-{order.client_order_id}"
+    assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]
+    assert desk.log.later == [order]
+
+
+async def test_a_rejected_order_gives_its_money_back() -> None:
+    desk = Desk()
+    desk.broker.says = AckStatus.REJECTED
+
+    outcome = await desk.run(qty=100, limit=50_000)
+
+    assert isinstance(outcome, Acted)
+    assert outcome.ack.status is AckStatus.REJECTED
+    assert len(desk.orders) == 0
+    assert desk.account.open_reservations == ()
+    stored = desk.log.later[-1]
+    assert isinstance(stored, Order)
+    assert stored.state is OrderState.REJECTED
+    assert "said so" in stored.note
+
+
+@pytest.mark.parametrize("answer", [AckStatus.UNKNOWN, TimeoutError("3 s"), ConnectionResetError("reset")])
+async def test_an_unknown_answer_keeps_order_and_money_and_nothing_is_sent_again(
+    answer: AckStatus | Exception,
+) -> None:
+    desk = Desk()
+    desk.broker.says = answer
+
+    await desk.run(qty=100, limit=50_000)
+
+    (order,) = desk.orders
+    assert order.state is OrderState.UNKNOWN
+    assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]
+    assert len(desk.broker.placed) == 1
+
+
+@pytest.mark.parametrize("strategy", ["s", "another"])
+async def test_the_next_order_on_that_key_is_refused_whoever_asks(strategy: str) -> None:
+    desk = Desk()
+    desk.broker.says = AckStatus.UNKNOWN
+    await desk.run(qty=100, limit=50_000)
+    desk.broker.says = AckStatus.ACCEPTED
+
+    refused = await desk.run(qty=1, strategy=strategy)
+
+    assert isinstance(refused, Refused)
+    assert refused.reason is Refusal.UNRESOLVED_ORDER
+    assert len(desk.broker.placed) == 1
+
+
+async def test_the_other_side_of_that_key_is_free() -> None:
+    desk = Desk()
+    desk.hold(10, strategy="holder")
+    desk.broker.says = AckStatus.UNKNOWN
+    await desk.run(qty=100, limit=50_000)
+    desk.broker.says = AckStatus.ACCEPTED
+
+    assert isinstance(await desk.run(Side.SELL, strategy="holder"), Acted)
+
+
+def _filled(desk: Desk, approved: Approved, qty: int) -> None:
+    """A fill that is booked while the answer to the order is still under way."""
+    request = approved.request
+    fill = Fill(
+        "said", "x-1", request.client_order_id, SYMBOL, Side.BUY, D(qty), D(50_000), D(0), D(0), NOW, qty == 100
+    )
+    order = desk.orders.get(request.client_order_id)
+    assert order is not None
+    desk.account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
+    desk.orders.put(apply_fill(order, fill))
+
+
+async def test_a_fill_that_overtakes_the_answer_is_not_forgotten() -> None:
+    desk = Desk()
+    desk.broker.before_answer = lambda approved: _filled(desk, approved, 40)
+
+    await desk.run(qty=100, limit=50_000)
+
+    (order,) = desk.orders
+    assert (order.state, order.filled) == (OrderState.PARTIAL, D(40))
+
+
+async def test_a_refusal_that_contradicts_a_fill_leaves_the_rest_reserved() -> None:
+    desk = Desk()
+    desk.broker.says = AckStatus.REJECTED
+    desk.broker.before_answer = lambda approved: _filled(desk, approved, 40)
+
+    await desk.run(qty=100, limit=50_000)
+
+    (order,) = desk.orders
+    assert order.state is OrderState.PARTIAL
+    assert "declined" in order.note
+    (left,) = desk.account.open_reservations
+    assert left.left == D(60)
+
+
+async def test_money_that_went_away_since_the_gate_looked_is_a_refusal_not_an_order() -> None:
+    desk = Desk(symbol_weight_limit=0.6)
+    candidate = desk.evaluate(desk.transform(desk.extract(desk.signal(qty=100, limit=50_000))))
+    assert isinstance(candidate, Candidate)
+    decision = desk.decide(candidate)
+    assert isinstance(decision, Decision)
+    for number in range(6):
+        await desk.run(qty=100, limit=50_000, strategy=f"other-{number}")
+
+    outcome = await desk.act(decision)
+
+    # 6 × 5,005,001 of 33,333,333 leave 3,303,327.
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Refusal.INSUFFICIENT_CAPITAL
+    assert outcome.code == "GR061"
+    assert len(desk.broker.placed) == 6
+
+
+async def test_a_sale_reserves_the_holding_not_money() -> None:
+    desk = Desk()
+    desk.hold(10)
+
+    await desk.run(Side.SELL)
+
+    assert desk.account.reserved_qty("s", SYMBOL) == D(10)
+    assert desk.account.reserved(desk.broker.placed[0].request.pool) == 0
+
+
+async def test_the_stored_decision_explains_itself() -> None:
+    desk = Desk()
+
+    await desk.run(confidence=0.75, qty=100, limit=50_000)
+
+    (decision,) = [row for row in desk.log.durable if isinstance(row, DecisionRow)]
+    inputs = msgspec.json.decode(decision.inputs)
+    assert inputs["confidence"] == 0.75
+    assert inputs["view"]["price"] == "50100"
+    assert inputs["view"]["equity"] == "99999999"
+    assert inputs["limits"]["max_positions"] == 15
+    assert "instrument" not in inputs["view"]
+    assert decision.config_hash == "hash-1"
+    assert decision.ts_ns == NOW
+    assert decision.expires_ns == NOW + 5_000_000_000
+
+
+async def test_the_day_counts_a_send_before_the_answer() -> None:
+    desk = Desk()
+    counted: list[int] = []
+    desk.broker.before_answer = lambda approved: counted.append(desk.day.entries)
+
+    await desk.run(qty=1)
+
+    assert counted == [1]
