@@ -19,12 +19,12 @@ from qts.ledger.contracts import LedgerRow
 from qts.report.digest import Digest, Window
 from qts.report.markup import Html
 from qts.report.style import (
-    BAND_ALPHA,
     FAINT,
     INK,
     POOL_COLOURS,
     SAFETY_NAMES,
     STATE_COLOURS,
+    WASH,
     drawing,
     dress,
     inline_svg,
@@ -46,8 +46,6 @@ CURVE_STEPS: Final = 300
 MARKER_GRID: Final = (260, 80)
 """Cells of a chart, across and up; equal markers in one cell are drawn once."""
 _DAY_S: Final = 86_400
-_PRIORITIES: Final = ("P0", "P1", "P2", "P3")
-_PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -122,20 +120,22 @@ def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
 
     def draw(size: tuple[int, int]) -> Html:
         with drawing(f"equity{window is not None}{size[0]}"):
-            figure = _figure(size)
+            figure = blank(size)
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.5, 1])
             xs = [axis.at(digest.facts.equity[i].ts_ns) for i in kept]
             _bands(digest, axis, samples, (upper, lower))
             _safety_ribbon(digest, axis, samples, upper)
             scale, unit = money_scale(equity[i] for i in kept)
             upper.plot(xs, [equity[i] / scale for i in kept], color=INK, linewidth=1.3, solid_joinstyle="round")
-            upper.axhline(float(digest.start) / scale, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
+            start = float(digest.start)
+            if min(equity[i] for i in kept) <= start <= max(equity[i] for i in kept):
+                upper.axhline(start / scale, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
             falls = [-100 * float(digest.drawdowns[i]) for i in kept]
             lower.fill_between(xs, falls, 0, color=light("loss"), alpha=0.35, linewidth=0)
             lower.plot(xs, falls, color=light("loss"), linewidth=1.0)
             lower.set_ylim(min(*falls, -0.1) * 1.12, 0)
-            _title(upper, f"equity, {unit}{digest.currency}")
-            _title(lower, "drawdown, %")
+            titled(upper, f"equity, {unit}{digest.currency}")
+            titled(lower, "drawdown, %")
             _finish(figure, size, (upper, lower), axis, xs)
             return inline_svg(figure, "Equity, drawdown and operating state over time")
 
@@ -156,15 +156,15 @@ def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
     def draw(size: tuple[int, int]) -> Html:
         nonlocal shown
         with drawing(f"trades{window is not None}{size[0]}"):
-            figure = _figure(size)
+            figure = blank(size)
             chart = figure.subplots()
             xs = [axis.at(row.ts_ns) for row in fills]
             ys = [float(row.price) for row in fills]
             _bands(digest, axis, samples, (chart,))
             chart.plot(xs, ys, color=FAINT, linewidth=0.9, alpha=0.8)
             shown = _markers(chart, digest, fills, xs, ys, small=size is NARROW)
-            _title(chart, f"{digest.symbol}, {digest.currency}")
-            chart.yaxis.set_major_formatter(_grouped)
+            titled(chart, f"{digest.symbol}, {digest.currency}")
+            chart.yaxis.set_major_formatter(grouped)
             edges = [axis.at(digest.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
             _finish(figure, size, (chart,), axis, [*edges, *xs])
             return inline_svg(figure, "Fills by pool and side over time")
@@ -181,7 +181,7 @@ def pools_chart(digest: Digest) -> Drawn | None:
     kept = thinned(range(len(rows)), [float(row.equity) for row in rows], CURVE_STEPS // 2)
     axis = _time_axis(digest, range(len(rows)), None)
     with drawing("pools"):
-        figure = _figure(HALF)
+        figure = blank(HALF)
         chart = figure.subplots()
         scale, unit = money_scale(float(row.equity) for row in rows)
         xs = [axis.at(rows[i].ts_ns) for i in kept]
@@ -194,111 +194,10 @@ def pools_chart(digest: Digest) -> Drawn | None:
             xs, list(stacks.values()), colors=[POOL_COLOURS[pool] for pool in stacks], alpha=0.82, linewidth=0
         )
         chart.set_ylim(bottom=0)
-        _title(chart, f"{unit}{digest.currency}")
+        titled(chart, f"{unit}{digest.currency}")
         _finish(figure, HALF, (chart,), axis, xs)
         svg = inline_svg(figure, "Pools over time, stacked")
     return Drawn(wide=svg, narrow=None, shown=len(kept), of=len(rows))
-
-
-def result_chart(digest: Digest) -> Drawn | None:
-    """Realised and unrealised result of each pool."""
-    pools = digest.values["pools"]
-    with drawing("result"):
-        figure = _figure(HALF)
-        chart = figure.subplots()
-        realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
-        paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
-        scale, unit = money_scale([*realised, *paper])
-        for offset, amounts, alpha in ((-0.19, realised, 0.95), (0.19, paper, 0.42)):
-            chart.barh(
-                [index + offset for index in range(len(Pool))],
-                [amount / scale for amount in amounts],
-                height=0.34,
-                color=[POOL_COLOURS[pool] for pool in Pool],
-                alpha=alpha,
-            )
-        _bar_labels(chart, [amount / scale for amount in realised], -0.19)
-        _bar_labels(chart, [amount / scale for amount in paper], 0.19)
-        chart.axvline(0, color=FAINT, linewidth=0.9)
-        chart.set_yticks(range(len(Pool)), [pool.value for pool in Pool])
-        chart.invert_yaxis()
-        low, high = min(0.0, *realised, *paper) / scale, max(0.0, *realised, *paper) / scale
-        room = (high - low or 1.0) * 0.22
-        chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
-        dress(chart, grid="x")
-        _title(chart, f"{unit}{digest.currency}")
-        figure.subplots_adjust(left=0.19, right=0.985, top=0.90, bottom=0.10)
-        svg = inline_svg(figure, "Result by pool, realised and unrealised")
-    return Drawn(wide=svg, narrow=None, shown=len(Pool), of=len(Pool))
-
-
-def latency_chart(digest: Digest) -> Drawn | None:
-    """Waiting time from acceptance to the start of the handler, per priority: median, p99, longest."""
-    latency = digest.values["latency_us_by_priority"]
-    handled = digest.values["events_by_priority"]
-    names = [name for name in _PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
-    if not names:
-        return None
-    with drawing("latency"):
-        figure = _figure(HALF)
-        chart = figure.subplots()
-        for name in names:
-            y, colour = _PRIORITIES.index(name), light("accent")
-            p50, p99, top = (max(float(latency[name][key]), 0.1) for key in ("p50", "p99", "max"))
-            chart.plot([p50, top], [y, y], color=colour, linewidth=1.4, alpha=0.45)
-            chart.plot([p50, p99], [y, y], color=colour, linewidth=5, alpha=0.55, solid_capstyle="round")
-            chart.scatter([p50], [y], s=52, color=colour, zorder=4)
-            chart.scatter([p99], [y], s=44, color=light("card"), edgecolors=colour, linewidths=1.6, zorder=4)
-            chart.scatter([top], [y], s=42, marker="|", color=colour, linewidths=2, zorder=4)
-        chart.set_xscale("log")
-        chart.set_ylim(len(_PRIORITIES) - 0.4, -0.6)
-        chart.set_yticks(range(len(_PRIORITIES)), _PRIORITIES)
-        _finish_log(figure, chart, "µs, accept to start (log)")
-        svg = inline_svg(figure, "Latency by priority")
-    return Drawn(wide=svg, narrow=None, shown=len(names), of=len(names))
-
-
-def counts_chart(digest: Digest) -> Drawn | None:
-    """How many events each priority handled, and what was merged or lost of it."""
-    queues = digest.values["queues"]
-    if not any(queues[name]["accepted"] for name in _PRIORITIES):
-        return None
-    with drawing("counts"):
-        figure = _figure(HALF)
-        chart = figure.subplots()
-        for y, name in enumerate(_PRIORITIES):
-            handled = queues[name]["handled"]
-            lost = sum(queues[name][key] for key in ("dropped", "collapsed", "sampled", "rejected"))
-            chart.barh(
-                [y - 0.12],
-                [max(handled - 0.8, 0)],
-                left=0.8,
-                height=0.42,
-                color=light("accent"),
-                alpha=_PRIORITY_ALPHA[name],
-            )
-            if lost:
-                chart.barh([y + 0.22], [lost], left=0.8, height=0.16, color=light("warn"))
-            text = f"{handled:,}" + (f"  ({lost:,} merged or lost)" if lost else "")
-            inside = handled > 30_000
-            chart.annotate(
-                text,
-                (max(handled, 0.8), y - 0.12),
-                xytext=(-7 if inside else 7, 0),
-                textcoords="offset points",
-                ha="right" if inside else "left",
-                va="center",
-                fontsize=10.5,
-                color=light("card") if inside else INK,
-            )
-        chart.set_xscale("log")
-        top = max(queues[name]["handled"] for name in _PRIORITIES)
-        chart.set_xlim(0.8, max(top, 10) * 1.6)
-        chart.set_ylim(len(_PRIORITIES) - 0.4, -0.6)
-        chart.set_yticks(range(len(_PRIORITIES)), _PRIORITIES)
-        _finish_log(figure, chart, "events handled (log)")
-        svg = inline_svg(figure, "Events by priority")
-    return Drawn(wide=svg, narrow=None, shown=4, of=4)
 
 
 def thinned(indices: Sequence[int], values: Sequence[float], steps: int) -> list[int]:
@@ -321,10 +220,23 @@ def money_scale(amounts: Iterable[float]) -> tuple[float, str]:
     return 1.0, ""
 
 
-def _figure(size: tuple[int, int]) -> Figure:
+def blank(size: tuple[int, int]) -> Figure:
+    """An empty figure of ``size`` CSS pixels."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
+
+
+def titled(axis: Any, text: str) -> None:
+    """What an axis measures, above it on the left."""
+    axis.set_title(text, loc="left", fontsize=10.5, color=light("muted"), pad=6)
+
+
+def grouped(value: float, position: object) -> str:
+    """A tick as a person writes it: thousands grouped, millions short. A formatter for matplotlib."""
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:g} M"
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
 def _time_axis(digest: Digest, samples: Sequence[int], window: Window | None) -> TimeAxis:
@@ -342,7 +254,7 @@ def _bands(digest: Digest, axis: TimeAxis, samples: Sequence[int], charts: Seque
         except ValueError:
             continue  # a state of another version: no colour is better than a wrong one
         for chart in charts:
-            chart.axvspan(left, right, color=STATE_COLOURS[known], alpha=BAND_ALPHA[known], linewidth=0)
+            chart.axvspan(left, right, color=STATE_COLOURS[known], alpha=WASH[known], linewidth=0)
 
 
 def _safety_ribbon(digest: Digest, axis: TimeAxis, samples: Sequence[int], chart: Any) -> None:
@@ -370,7 +282,7 @@ def _markers(
     for index, row in enumerate(fills):
         group = groups.setdefault((row.pool, row.side, digest.is_forced(row)), {})
         group.setdefault(cells[index], index)
-    size = 22 if small else 34
+    size = 24 if small else 46
     for (pool, side, forced), members in sorted(
         groups.items(), key=lambda item: (item[0][2], item[0][0], item[0][1])
     ):
@@ -413,25 +325,6 @@ def _cell_of(values: Sequence[float], cells: int) -> Callable[[float], int]:
     return lambda value: int((value - low) / width * cells)
 
 
-def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:
-    for index, amount in enumerate(amounts):
-        right = amount >= 0
-        chart.annotate(
-            f"{amount:+,.2f}",
-            (amount, index + offset),
-            xytext=(5 if right else -5, 0),
-            textcoords="offset points",
-            ha="left" if right else "right",
-            va="center",
-            fontsize=10,
-            color=INK,
-        )
-
-
-def _title(axis: Any, text: str) -> None:
-    axis.set_title(text, loc="left", fontsize=10.5, color=light("muted"), pad=6)
-
-
 def _finish(
     figure: Figure, size: tuple[int, int], charts: Sequence[Any], axis: TimeAxis, xs: Sequence[float]
 ) -> None:
@@ -443,22 +336,5 @@ def _finish(
     axis.mark(charts[-1], 9 if size is WIDE else 5)
     left = {WIDE: 62, NARROW: 46, HALF: 46}[size] / size[0]
     figure.subplots_adjust(
-        left=left, right=1 - 10 / size[0], top=1 - 26 / size[1], bottom=34 / size[1], hspace=0.22
+        left=left, right=1 - 10 / size[0], top=1 - 26 / size[1], bottom=26 / size[1], hspace=0.22
     )
-
-
-def _finish_log(figure: Figure, chart: Any, title: str) -> None:
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    dress(chart, grid="x")
-    chart.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
-    chart.xaxis.set_minor_locator(NullLocator())
-    chart.xaxis.set_major_formatter(_grouped)
-    _title(chart, title)
-    figure.subplots_adjust(left=0.085, right=0.965, top=0.90, bottom=0.10)
-
-
-def _grouped(value: float, position: object) -> str:
-    if value >= 1_000_000:
-        return f"{value / 1_000_000:g} M"
-    return f"{value:,.0f}" if value >= 1 else f"{value:g}"

@@ -37,6 +37,11 @@ def say(english: object, korean: object) -> Html:
     return join((el("span", english, cls="en", lang="en"), el("span", korean, cls="ko", lang="ko")))
 
 
+def both(english: str, korean: str) -> tuple[Html, str, Html]:
+    """A heading in both languages, side by side whatever the choice."""
+    return el("span", english, cls="en", lang="en"), " ", el("span", korean, cls="ko", lang="ko")
+
+
 def table(
     headers: Sequence[object],
     rows: Iterable[Sequence[object]],
@@ -44,12 +49,12 @@ def table(
     numeric: Iterable[int] = (),
     empty: object = "–",
 ) -> Html:
-    """A table in a box that scrolls by itself; columns in ``numeric`` stand to the right."""
+    """A table in a box that scrolls by itself; columns in ``numeric`` stand to the right. No rows: ``empty``."""
     right = frozenset(numeric)
     head = el("tr", *(el("th", text, cls=_side(i, right), scope="col") for i, text in enumerate(headers)))
     body = [el("tr", *(el("td", cell, cls=_side(i, right)) for i, cell in enumerate(row))) for row in rows]
     if not body:
-        body = [el("tr", el("td", empty, colspan=len(headers), cls="none"))]
+        return el("p", empty, cls="none")
     return el("div", el("table", el("thead", head), el("tbody", *body)), cls="scroll", tabindex=0)
 
 

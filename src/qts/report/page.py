@@ -6,18 +6,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
-from qts.capital.contracts import Pool
-from qts.report import charts, tables
-from qts.report.digest import Digest, Status, number
-from qts.report.markup import Html, el, join, say, void
-from qts.report.style import SAFETY_NAMES
+from qts.report import bars, charts, keys, tables
+from qts.report.digest import Digest, number
+from qts.report.markup import Html, both, el, join, say, void
 from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
-from qts.report.texts import POOL_HORIZONS
-from qts.safety.contracts import SafetyState
-from qts.state.contracts import OperatingState
+from qts.report.verdict import verdict_of
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
@@ -31,14 +25,6 @@ _SECTIONS: Final = (
     ("checks", "Checks", "검사"),
     ("run", "This run", "실행 정보"),
 )
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """The one line on top: is there anything the reader must know first?"""
-
-    look: str
-    title: tuple[str, str]
-    text: tuple[str, str]
 
 
 def page(digest: Digest) -> str:
@@ -58,55 +44,6 @@ def page(digest: Digest) -> str:
     return f"<!doctype html>\n{el('html', el('head', head), body, lang='en')}\n"
 
 
-def verdict_of(digest: Digest) -> Verdict:
-    """The worst that is known, and never more good than was looked at."""
-    broken = [row for row in digest.invariants if row.status is Status.BROKEN]
-    held = [row for row in digest.invariants if row.status is Status.HELD]
-    unlooked = len(digest.invariants) - len(held) - len(broken)
-    wrong = [check for check in digest.checks if check.status is Status.BROKEN]
-    lost = digest.values["lost_p0"]
-    if broken or wrong or lost:
-        return _alarm([f"{row.number:02d}" for row in broken], [check.name for check in wrong], lost)
-    if not digest.values["finished"]:
-        return Verdict(
-            "warn",
-            ("Stopped before the end.", "끝나기 전에 멈췄습니다."),
-            ("Continue it with --resume. ", "--resume 으로 이어서 실행할 수 있습니다. "),
-        )
-    if not held:
-        return Verdict(
-            "faint",
-            ("Nothing was checked.", "검사한 것이 없습니다."),
-            ("No statement can be made.", "아무것도 말할 수 없습니다."),
-        )
-    checks = sum(row.checks for row in held)
-    return Verdict(
-        "good",
-        ("Everything that was checked held.", "검사한 것은 모두 지켜졌습니다."),
-        (
-            f"{len(held)} invariants in {checks:,} checks; {unlooked} of {len(digest.invariants)} were not checked "
-            "in this session.",
-            f"불변식 {len(held)}개를 {checks:,}회 검사했고, {len(digest.invariants)}개 중 {unlooked}개는 "
-            "이 세션에서 검사하지 않았습니다.",
-        ),
-    )
-
-
-def _alarm(broken: Sequence[str], wrong: Sequence[str], lost: int) -> Verdict:
-    english, korean = [], []
-    if broken:
-        english.append(f"Invariants broken: {', '.join(broken)}.")
-        korean.append(f"위반된 불변식: {', '.join(broken)}.")
-    if wrong:
-        english.append(f"Sums that do not agree: {'; '.join(wrong)}.")
-        korean.append(f"일치하지 않는 합계: {'; '.join(wrong)}.")
-    if lost:
-        english.append(f"{lost:,} critical events were lost.")
-        korean.append(f"긴급 이벤트 {lost:,}건이 손실되었습니다.")
-    title = ("Something that must always hold does not.", "항상 성립해야 하는 것이 깨졌습니다.")
-    return Verdict("bad", title, (" ".join(english), " ".join(korean)))
-
-
 def _header(digest: Digest) -> Html:
     values, period = digest.values, digest.period
     strategies = sorted({order.strategy for order in digest.facts.orders})
@@ -117,7 +54,7 @@ def _header(digest: Digest) -> Html:
     if strategies:
         parts.append(", ".join(strategies))
     line = " · ".join((*parts, f"{values['rows']:,} rows in {values['wall_s']:.1f} s"))
-    heading = el("h1", *_both(f"qts {values['command']}: session report", "세션 보고서"))
+    heading = el("h1", *both(f"qts {values['command']}: session report", "세션 보고서"))
     return el("header", el("div", el("div", heading, el("p", line, cls="muted")), _switches(), cls="top"))
 
 
@@ -162,15 +99,19 @@ def _main(digest: Digest) -> list[Html]:
 def _cards(digest: Digest) -> Html:
     values, deepest = digest.values, digest.deepest
     share = digest.gain_share
+    end = number(digest.end)
     costs = Decimal(values["fees"]) + Decimal(values["taxes"])
     fell = "–" if deepest is None else f"{-deepest.share:.2%}" if deepest.share else "0.00%"
     when = _when_fell(digest)
     duplicates = values["duplicate_fills"]
     cards = (
         _card(
-            ("Result", "손익"),
-            join((tables.signed(digest.gain), el("span", f" {digest.currency}", cls="sub"))),
-            f"{share:+.2%} · {number(digest.start)} → {number(digest.end)}" if share is not None else "",
+            (
+                f"Result on {number(digest.start)} {digest.currency}",
+                f"손익 (시작 {number(digest.start)} {digest.currency})",
+            ),
+            tables.signed(digest.gain),
+            join((f"{share:+.2%} · " if share is not None else "", say(f"{end} at the end", f"종료 {end}"))),
         ),
         _card(("Deepest drawdown", "최대 낙폭"), fell, when),
         _card(
@@ -231,51 +172,52 @@ def _when_fell(digest: Digest) -> Html:
     if deepest is None or not deepest.share:
         return say("never below its peak", "고점 아래로 내려간 적 없음")
     first, last = digest.local(deepest.peak_ns), digest.local(deepest.trough_ns)
-    return join((f"−{number(deepest.amount)} · {first:%Y-%m-%d} → {last:%Y-%m-%d}",))
+    days = el("span", f"{first:%Y-%m-%d} → {last:%Y-%m-%d}", cls="t")
+    return join((f"-{number(deepest.amount)} · ", days))
 
 
 def _equity(digest: Digest) -> Html:
     parts: list[Html | None] = [
         _drawing(charts.equity_chart(digest), "equity"),
-        _state_key(),
-        _shares(digest),
+        keys.state_key(digest),
+        keys.time_in_states(digest),
     ]
     if digest.zoom is not None:
         parts += [
-            el("h3", *_both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
+            el("h3", *both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
             _drawing(charts.equity_chart(digest, digest.zoom), "zoom", _nights()),
         ]
     return _section("equity", ("Equity and drawdown", "자산과 낙폭"), parts)
 
 
 def _trades(digest: Digest) -> Html:
-    parts: list[Html | None] = [_drawing(charts.trades_chart(digest), "trades"), _fill_key()]
+    parts: list[Html | None] = [_drawing(charts.trades_chart(digest), "trades"), keys.fill_key()]
     if digest.zoom is not None:
         zoom = charts.trades_chart(digest, digest.zoom)
         if zoom is not None:
             parts += [
-                el("h3", *_both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
+                el("h3", *both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
                 _drawing(zoom, "zoom", _nights()),
             ]
-    parts += [el("h3", *_both("Last trades", "최근 거래")), tables.last_trades(digest)]
+    parts += [el("h3", *both("Last trades", "최근 거래")), tables.last_trades(digest)]
     return _section("trades", ("Trades", "거래"), parts)
 
 
 def _pools(digest: Digest) -> list[Html]:
     over_time = _section(
-        "pools", ("Pools over time", "풀 추이"), [_drawing(charts.pools_chart(digest), "pools"), _pool_key()]
+        "pools", ("Pools over time", "풀 추이"), [_drawing(charts.pools_chart(digest), "pools"), keys.pool_key()]
     )
     results = _section(
-        None, ("Result by pool", "풀별 손익"), [_drawing(charts.result_chart(digest), "result"), _result_key()]
+        None, ("Result by pool", "풀별 손익"), [_drawing(bars.result_chart(digest), "result"), keys.result_key()]
     )
     book = _section(
         None,
         ("Pools at the end", "종료 시점의 풀"),
         [
             tables.pools(digest),
-            el("h3", *_both("Still held", "남은 보유")),
+            el("h3", *both("Still held", "남은 보유")),
             tables.positions(digest),
-            el("h3", *_both("Transfers between pools", "풀 간 이동")),
+            el("h3", *both("Transfers between pools", "풀 간 이동")),
             tables.transfers(digest),
         ],
     )
@@ -294,7 +236,7 @@ def _refused(digest: Digest) -> Html:
         ("Refused: intents that came to nothing", "거절된 의도"),
         [
             tables.refusals(digest),
-            el("h3", *_both("Rows of the input that could not be used", "사용하지 못한 입력 행")),
+            el("h3", *both("Rows of the input that could not be used", "사용하지 못한 입력 행")),
             tables.rows_refused(digest),
         ],
     )
@@ -307,8 +249,8 @@ def _queues(digest: Digest) -> Html:
         f"{digest.values['wall_s']:.1f}초 동안 초당 {digest.values['events_per_s']:,}개 이벤트. "
         "대기 시간은 수신부터 처리 시작까지의 실제 시간입니다.",
     )
-    latency = join((_drawing(charts.latency_chart(digest), "latency"), _latency_key()))
-    drawings = el("div", el("div", _drawing(charts.counts_chart(digest), "counts")), el("div", latency), cls="pair")
+    latency = join((_drawing(bars.latency_chart(digest), "latency"), keys.latency_key()))
+    drawings = el("div", el("div", _drawing(bars.counts_chart(digest), "counts")), el("div", latency), cls="pair")
     return _section(
         "queues", ("Queues and latency", "큐와 지연"), [el("p", speed, cls="note"), drawings, tables.queues(digest)]
     )
@@ -347,6 +289,7 @@ def _run(digest: Digest) -> Html:
             join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
         ),
     )
+    notes = [el("li", note) for note in values.get("notes", ())]
     scaled = say(
         "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
         "기준 값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
@@ -356,7 +299,8 @@ def _run(digest: Digest) -> Html:
         ("This run", "실행 정보"),
         [
             el("dl", *(join((el("dt", name), el("dd", value))) for name, value in rows)),
-            el("h3", *_both("Gate limits in force", "적용된 위험 한도")),
+            join((el("h3", *both("Worth knowing", "참고")), el("ul", *notes, cls="notes"))) if notes else None,
+            el("h3", *both("Gate limits in force", "적용된 위험 한도")),
             el("p", scaled, cls="note"),
             el("div", tables.limits(digest), cls="tall"),
         ],
@@ -374,12 +318,7 @@ def _footer(digest: Digest) -> Html:
 
 
 def _section(key: str | None, title: tuple[str, str], parts: Sequence[Html | None]) -> Html:
-    return el("section", el("h2", *_both(*title)), *parts, id=key)
-
-
-def _both(english: str, korean: str) -> tuple[Html, str, Html]:
-    """A heading in both languages, side by side whatever the choice."""
-    return el("span", english, cls="en", lang="en"), " ", el("span", korean, cls="ko", lang="ko")
+    return el("section", el("h2", *both(*title)), *parts, id=key)
 
 
 def _drawing(drawn: charts.Drawn | None, name: str, remark: Html | None = None) -> Html:
@@ -403,66 +342,6 @@ def _thinned(drawn: charts.Drawn) -> Html | None:
 
 def _nights() -> Html:
     return say("Nights and weekends are left out of the axis.", "야간과 주말은 축에서 생략했습니다.")
-
-
-def _shares(digest: Digest) -> Html | None:
-    shares = digest.shares_of_time()
-    if not shares:
-        return None
-    names = [state.value for state in OperatingState if state.value in shares]
-    bar = [el("i", style=f"{colour(name.lower())}; width: {shares[name]:.2%}") for name in names]
-    told = [_entry(name.lower(), f"{name} {shares[name]:.1%}") for name in names]
-    label = el("h3", *_both("Time in each state", "상태별 시간"))
-    return join((label, el("div", *bar, cls="bar"), el("ul", *told, cls="key")))
-
-
-def _state_key() -> Html:
-    states = [_entry(state.value.lower(), state.value) for state in OperatingState]
-    ribbon = [
-        _entry(SAFETY_NAMES[state], f"{state.value} (ribbon on top)")
-        for state in (SafetyState.WARNING, SafetyState.FAIL, SafetyState.LOCKDOWN)
-    ]
-    return el("ul", *states, *ribbon, cls="key")
-
-
-def _fill_key() -> Html:
-    pools = [_entry(pool.value.lower(), pool.value) for pool in Pool]
-    signs = (
-        el("li", el("b", "▲", cls="up", style=colour("ink")), say("buy", "매수")),
-        el("li", el("b", "▼", cls="down", style=colour("ink")), say("sell", "매도")),
-        el("li", el("b", cls="ring", style=colour("bad")), say("forced exit", "강제 청산")),
-    )
-    return el("ul", *pools, *signs, cls="key")
-
-
-def _pool_key() -> Html:
-    entries = [
-        _entry(pool.value.lower(), join((f"{pool.value} ", say(*POOL_HORIZONS[pool.value])))) for pool in Pool
-    ]
-    return el("ul", *entries, cls="key")
-
-
-def _result_key() -> Html:
-    return el(
-        "ul",
-        _entry("ink", say("realised, fees and taxes in", "실현 손익(비용 포함)")),
-        el("li", el("b", cls="pale", style=colour("ink")), say("unrealised", "미실현 손익")),
-        cls="key",
-    )
-
-
-def _latency_key() -> Html:
-    return el(
-        "ul",
-        el("li", "● ", say("median", "중앙값")),
-        el("li", "○ ", say("p99", "p99")),
-        el("li", "| ", say("longest", "최댓값")),
-        cls="key",
-    )
-
-
-def _entry(name: str, text: object) -> Html:
-    return el("li", el("b", style=colour(name)), text)
 
 
 def _mono(text: object) -> Html:

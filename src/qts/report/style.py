@@ -53,6 +53,12 @@ def light(name: str) -> str:
 
 
 STATE_COLOURS: Final = {state: light(state.value.lower()) for state in OperatingState}
+WASH: Final = {
+    OperatingState.AGGRESSIVE: 0.15,
+    OperatingState.BALANCED: 0.055,
+    OperatingState.DEFENSIVE: 0.19,
+}
+"""How strongly a state colours the ground of a page's drawings."""
 BAND_ALPHA: Final = {
     OperatingState.AGGRESSIVE: 0.20,
     OperatingState.BALANCED: 0.07,

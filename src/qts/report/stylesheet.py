@@ -75,6 +75,8 @@ th { position: sticky; top: 0; background: var(--card); color: var(--muted); fon
 th, td { text-align: left; vertical-align: top;
   padding: .34rem .9rem .34rem 0; border-bottom: 1px solid var(--line); }
 tr:last-child td { border-bottom: 0; }
+.notes { margin: .3rem 0; padding-left: 1.1rem; font-size: .9rem; }
+.big .chip { font-size: .62em; vertical-align: .2em; }
 .n { text-align: right; white-space: nowrap; }
 .t { white-space: nowrap; }
 .none { color: var(--muted); }

@@ -90,7 +90,7 @@ def transitions(digest: Digest) -> Html:
     body = (
         (
             moment(digest.local(row.ts_ns)),
-            join((state_chip(row.from_state), " → ", state_chip(row.to_state))),
+            _from_to(state_chip(row.from_state), state_chip(row.to_state)),
             row.reason,
             _actor(row),
         )
@@ -107,7 +107,7 @@ def safety_history(digest: Digest) -> Html:
     body = (
         (
             moment(digest.local(row.ts_ns)),
-            join((safety_chip(row.from_state), " → ", safety_chip(row.to_state))),
+            _from_to(safety_chip(row.from_state), safety_chip(row.to_state)),
             el("span", row.code, cls="mono"),
             join((_meaning(row.code), el("div", row.reason, cls="muted"))),
             row.actor,
@@ -163,10 +163,10 @@ def transfers(digest: Digest) -> Html:
     body = (
         (
             moment(digest.local(row.ts_ns)),
-            join((pool_chip(row.source), " → ", pool_chip(row.target))),
+            _from_to(pool_chip(row.source), pool_chip(row.target)),
             number(row.amount),
             row.reason,
-            el("span", row.rule, cls="mono"),
+            el("span", row.rule, cls="mono t"),
         )
         for row in newest(rows)
     )
@@ -326,6 +326,10 @@ def _counts(counts: Mapping[str, int], explained: Mapping[str, Html], empty: Htm
 
 def _gauge(count: int, most: int, bar: str) -> Html:
     return el("i", cls="gauge", style=f"{colour(bar)}; width: {100 * count / most:.1f}%")
+
+
+def _from_to(before: Html, after: Html) -> Html:
+    return el("span", before, " → ", after, cls="t")
 
 
 def _actor(row: StateRow) -> str:

@@ -1,0 +1,144 @@
+"""The drawings of the session report without a time axis: results by pool, events and waiting times by priority."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from qts.capital.contracts import Pool
+from qts.report.charts import HALF, Drawn, blank, grouped, money_scale, titled
+from qts.report.digest import Digest
+from qts.report.style import FAINT, INK, POOL_COLOURS, drawing, dress, inline_svg, light
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PRIORITIES: Final = ("P0", "P1", "P2", "P3")
+_PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
+
+
+def result_chart(digest: Digest) -> Drawn | None:
+    """Realised and unrealised result of each pool."""
+    pools = digest.values["pools"]
+    with drawing("result"):
+        figure = blank(HALF)
+        chart = figure.subplots()
+        realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
+        paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
+        scale, unit = money_scale([*realised, *paper])
+        for offset, amounts, alpha in ((-0.19, realised, 0.95), (0.19, paper, 0.42)):
+            chart.barh(
+                [index + offset for index in range(len(Pool))],
+                [amount / scale for amount in amounts],
+                height=0.34,
+                color=[POOL_COLOURS[pool] for pool in Pool],
+                alpha=alpha,
+            )
+        _bar_labels(chart, [amount / scale for amount in realised], -0.19)
+        _bar_labels(chart, [amount / scale for amount in paper], 0.19)
+        chart.axvline(0, color=FAINT, linewidth=0.9)
+        chart.set_yticks(range(len(Pool)), [pool.value for pool in Pool])
+        chart.invert_yaxis()
+        low, high = min(0.0, *realised, *paper) / scale, max(0.0, *realised, *paper) / scale
+        room = (high - low or 1.0) * 0.22
+        chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
+        dress(chart, grid="x")
+        titled(chart, f"{unit}{digest.currency}")
+        figure.subplots_adjust(left=0.19, right=0.985, top=0.90, bottom=0.10)
+        svg = inline_svg(figure, "Result by pool, realised and unrealised")
+    return Drawn(wide=svg, narrow=None, shown=len(Pool), of=len(Pool))
+
+
+def latency_chart(digest: Digest) -> Drawn | None:
+    """Waiting time from acceptance to the start of the handler, per priority: median, p99, longest."""
+    latency = digest.values["latency_us_by_priority"]
+    handled = digest.values["events_by_priority"]
+    names = [name for name in PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
+    if not names:
+        return None
+    with drawing("latency"):
+        figure = blank(HALF)
+        chart = figure.subplots()
+        for name in names:
+            y, colour = PRIORITIES.index(name), light("accent")
+            p50, p99, top = (max(float(latency[name][key]), 0.1) for key in ("p50", "p99", "max"))
+            chart.plot([p50, top], [y, y], color=colour, linewidth=1.4, alpha=0.45)
+            chart.plot([p50, p99], [y, y], color=colour, linewidth=5, alpha=0.55, solid_capstyle="round")
+            chart.scatter([p50], [y], s=52, color=colour, zorder=4)
+            chart.scatter([p99], [y], s=44, color=light("card"), edgecolors=colour, linewidths=1.6, zorder=4)
+            chart.scatter([top], [y], s=42, marker="|", color=colour, linewidths=2, zorder=4)
+        chart.set_xscale("log")
+        chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
+        chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
+        _finish_log(figure, chart, "µs, accept to start (log)")
+        svg = inline_svg(figure, "Latency by priority")
+    return Drawn(wide=svg, narrow=None, shown=len(names), of=len(names))
+
+
+def counts_chart(digest: Digest) -> Drawn | None:
+    """How many events each priority handled, and what was merged or lost of it."""
+    queues = digest.values["queues"]
+    if not any(queues[name]["accepted"] for name in PRIORITIES):
+        return None
+    with drawing("counts"):
+        figure = blank(HALF)
+        chart = figure.subplots()
+        for y, name in enumerate(PRIORITIES):
+            handled = queues[name]["handled"]
+            lost = sum(queues[name][key] for key in ("dropped", "collapsed", "sampled", "rejected"))
+            chart.barh(
+                [y - 0.12],
+                [max(handled - 0.8, 0)],
+                left=0.8,
+                height=0.42,
+                color=light("accent"),
+                alpha=_PRIORITY_ALPHA[name],
+            )
+            if lost:
+                chart.barh([y + 0.22], [lost], left=0.8, height=0.16, color=light("warn"))
+            text = f"{handled:,}" + (f"  ({lost:,} merged or lost)" if lost else "")
+            inside = handled > 30_000
+            chart.annotate(
+                text,
+                (max(handled, 0.8), y - 0.12),
+                xytext=(-7 if inside else 7, 0),
+                textcoords="offset points",
+                ha="right" if inside else "left",
+                va="center",
+                fontsize=10.5,
+                color=light("card") if inside else INK,
+            )
+        chart.set_xscale("log")
+        top = max(queues[name]["handled"] for name in PRIORITIES)
+        chart.set_xlim(0.8, max(top, 10) * 1.6)
+        chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
+        chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
+        _finish_log(figure, chart, "events handled (log)")
+        svg = inline_svg(figure, "Events by priority")
+    return Drawn(wide=svg, narrow=None, shown=4, of=4)
+
+
+def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:
+    for index, amount in enumerate(amounts):
+        right = amount >= 0
+        chart.annotate(
+            f"{amount:+,.2f}",
+            (amount, index + offset),
+            xytext=(5 if right else -5, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+            fontsize=10,
+            color=INK,
+        )
+
+
+def _finish_log(figure: Figure, chart: Any, title: str) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    dress(chart, grid="x")
+    chart.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
+    chart.xaxis.set_minor_locator(NullLocator())
+    chart.xaxis.set_major_formatter(grouped)
+    titled(chart, title)
+    figure.subplots_adjust(left=0.085, right=0.965, top=0.90, bottom=0.10)

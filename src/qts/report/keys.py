@@ -1,0 +1,77 @@
+"""What the colours and signs of the drawings mean: lists under them, because a list wraps on a phone."""
+
+from __future__ import annotations
+
+from qts.capital.contracts import Pool
+from qts.report.digest import Digest
+from qts.report.markup import Html, both, el, join, say
+from qts.report.style import SAFETY_NAMES
+from qts.report.tables import colour
+from qts.report.texts import POOL_HORIZONS
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import OperatingState
+
+
+def time_in_states(digest: Digest) -> Html | None:
+    shares = digest.shares_of_time()
+    if not shares:
+        return None
+    names = [state.value for state in OperatingState if state.value in shares]
+    bar = [el("i", style=f"{colour(name.lower())}; width: {shares[name]:.2%}") for name in names]
+    told = [_entry(name.lower(), f"{name} {shares[name]:.1%}") for name in names]
+    label = el("h3", *both("Time in each state", "상태별 시간"))
+    return join((label, el("div", *bar, cls="bar"), el("ul", *told, cls="key")))
+
+
+def state_key(digest: Digest) -> Html:
+    states = [_entry(state.value.lower(), state.value) for state in OperatingState]
+    alarms = sorted({SafetyState.of(span.name) for span in digest.safety} - {SafetyState.NORMAL}, key=_severity)
+    ribbon = [
+        _entry(SAFETY_NAMES[state], say(f"safety {state.value} (ribbon)", f"안전 {state.value} (띠)"))
+        for state in alarms
+    ]
+    return el("ul", *states, *ribbon, cls="key")
+
+
+def _severity(state: SafetyState) -> int:
+    return state.severity
+
+
+def fill_key() -> Html:
+    pools = [_entry(pool.value.lower(), pool.value) for pool in Pool]
+    signs = (
+        el("li", el("b", "▲", cls="up", style=colour("ink")), say("buy", "매수")),
+        el("li", el("b", "▼", cls="down", style=colour("ink")), say("sell", "매도")),
+        el("li", el("b", cls="ring", style=colour("bad")), say("forced exit", "강제 청산")),
+    )
+    return el("ul", *pools, *signs, cls="key")
+
+
+def pool_key() -> Html:
+    entries = [
+        _entry(pool.value.lower(), join((f"{pool.value} ", say(*POOL_HORIZONS[pool.value])))) for pool in Pool
+    ]
+    return el("ul", *entries, cls="key")
+
+
+def result_key() -> Html:
+    return el(
+        "ul",
+        _entry("ink", say("realised, fees and taxes in", "실현 손익(비용 포함)")),
+        el("li", el("b", cls="pale", style=colour("ink")), say("unrealised", "미실현 손익")),
+        cls="key",
+    )
+
+
+def latency_key() -> Html:
+    return el(
+        "ul",
+        el("li", "● ", say("median", "중앙값")),
+        el("li", "○ ", say("p99", "p99")),
+        el("li", "| ", say("longest", "최댓값")),
+        cls="key",
+    )
+
+
+def _entry(name: str, text: object) -> Html:
+    return el("li", el("b", style=colour(name)), text)

@@ -1,0 +1,66 @@
+"""The one line on top of the report: is there anything the reader must know first?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from qts.report.digest import Digest, Status
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Palette colour, title and text, the latter two in English and Korean."""
+
+    look: str
+    title: tuple[str, str]
+    text: tuple[str, str]
+
+
+def verdict_of(digest: Digest) -> Verdict:
+    """The worst that is known, and never more good than was looked at."""
+    broken = [row for row in digest.invariants if row.status is Status.BROKEN]
+    held = [row for row in digest.invariants if row.status is Status.HELD]
+    unlooked = len(digest.invariants) - len(held) - len(broken)
+    wrong = [check for check in digest.checks if check.status is Status.BROKEN]
+    lost = digest.values["lost_p0"]
+    if broken or wrong or lost:
+        return _alarm([f"{row.number:02d}" for row in broken], [check.name for check in wrong], lost)
+    if not digest.values["finished"]:
+        return Verdict(
+            "warn",
+            ("Stopped before the end.", "끝나기 전에 멈췄습니다."),
+            ("Continue it with --resume. ", "--resume 으로 이어서 실행할 수 있습니다. "),
+        )
+    if not held:
+        return Verdict(
+            "faint",
+            ("Nothing was checked.", "검사한 것이 없습니다."),
+            ("No statement can be made.", "아무것도 말할 수 없습니다."),
+        )
+    checks = sum(row.checks for row in held)
+    return Verdict(
+        "good",
+        ("Everything that was checked held.", "검사한 것은 모두 지켜졌습니다."),
+        (
+            f"{len(held)} invariants in {checks:,} checks; {unlooked} of {len(digest.invariants)} were not checked "
+            "in this session.",
+            f"불변식 {len(held)}개를 {checks:,}회 검사했고, {len(digest.invariants)}개 중 {unlooked}개는 "
+            "이 세션에서 검사하지 않았습니다.",
+        ),
+    )
+
+
+def _alarm(broken: Sequence[str], wrong: Sequence[str], lost: int) -> Verdict:
+    english, korean = [], []
+    if broken:
+        english.append(f"Invariants broken: {', '.join(broken)}.")
+        korean.append(f"위반된 불변식: {', '.join(broken)}.")
+    if wrong:
+        english.append(f"Sums that do not agree: {'; '.join(wrong)}.")
+        korean.append(f"일치하지 않는 합계: {'; '.join(wrong)}.")
+    if lost:
+        english.append(f"{lost:,} critical events were lost.")
+        korean.append(f"긴급 이벤트 {lost:,}건이 손실되었습니다.")
+    title = ("Something that must always hold does not.", "항상 성립해야 하는 것이 깨졌습니다.")
+    return Verdict("bad", title, (" ".join(english), " ".join(korean)))
