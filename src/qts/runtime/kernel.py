@@ -123,7 +123,7 @@ class Kernel:
         self.first_day: date = clock.now().date()
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
-        self.attention = self._checkpoint_due = self._audit_due = self._done = False
+        self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._done = False
         self.parts = self._make_parts(config, config_hash, feed, store, clock, judged_by_index)
         self.dispatcher = EventDispatcher(
             config.event,
@@ -529,6 +529,7 @@ class Kernel:
             "codes_told": self._codes_told,
             "evaluations": self._evaluations,
             "audit_due": self._audit_due,
+            "unresolved_due": self._unresolved_due,
             "done": self._done,
             "book_rows": self.parts.record.rows_of_the_book,
         }
@@ -544,7 +545,8 @@ class Kernel:
             self._ids[kind].continue_after(last)
         self._next_guard_ns, self._next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self._codes_told, self._evaluations = saved["codes_told"], saved["evaluations"]
-        self._audit_due, self._done = saved["audit_due"], saved["done"]
+        self._audit_due, self._unresolved_due = saved["audit_due"], saved["unresolved_due"]
+        self._done = saved["done"]
         self.parts.record.rows_of_the_book = saved["book_rows"]
         self.attention = True
 
