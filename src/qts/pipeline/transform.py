@@ -94,7 +94,6 @@ class Transform:
             working_other_side=any(order.side is not signal.side for order in mine),
             unknown_order=orders.unknown(symbol, signal.side),
             entries_today=self._day.entries,
-            open_orders=len(orders),
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),
             open_orders=len(orders),
         )

@@ -123,7 +123,7 @@ class Kernel:
         self.first_day: date = clock.now().date()
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
-        self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._done = False
+        self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._unresolved_due = self._done = False
         self.parts = self._make_parts(config, config_hash, feed, store, clock, judged_by_index)
         self.dispatcher = EventDispatcher(
             config.event,
