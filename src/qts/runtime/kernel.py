@@ -30,6 +30,7 @@ from qts.ledger.contracts import FillEffect
 from qts.market.contracts import (
     Bar,
     BookUpdate,
+    Calendar,
     Feed,
     IndexLevel,
     MarketValue,
@@ -120,11 +121,11 @@ class Kernel:
         self._codes_told = self._changes = self._evaluations = self._metrics_fed = 0
         self._write_log = log
         self._inline = inline
-        self.first_day: date = clock.now().date()
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._unresolved_due = self._done = False
         self.parts = self._make_parts(config, config_hash, feed, store, clock, judged_by_index)
+        self.first_day = _first_session_day(self.parts.calendar, clock)
         self.dispatcher = EventDispatcher(
             config.event,
             clock=clock,
@@ -654,6 +655,11 @@ class Kernel:
         register(EventPriority.P3_LOW, TypeFilterHandler(log, (EventType.LOG_WRITE,)))
         self.parts.safety.add_listener(self._on_safety)
         self.parts.state.add_listener(self._on_state)
+
+
+def _first_session_day(calendar: Calendar, clock: Clock) -> date:
+    opening = calendar.next_open(clock.now())
+    return calendar.local_date(clock.now() if opening is None else opening)
 
 
 def _real_time_moves_itself(ns: int) -> None:

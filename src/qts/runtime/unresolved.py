@@ -56,9 +56,8 @@ class UnresolvedOrders:
         first = self._absent_since.setdefault(key, now_ns)
         if now_ns - first >= BETWEEN_ANSWERS_NS:
             del self._absent_since[key]
-            self._put(
-                apply_absent(order, now_ns, f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart")
-            )
+            evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
+            self._put(apply_absent(order, now_ns, evidence))
 
     def _put(self, order: Order) -> None:
         self._orders.put(order)
