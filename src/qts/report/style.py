@@ -116,6 +116,8 @@ def rendered(figure: Figure, kind: str) -> bytes:
 
 def inline_svg(figure: Figure, label: str) -> Html:
     """``figure`` as an element for an HTML page; call inside :func:`drawing`. ``label`` is for screen readers."""
+    import matplotlib as mpl
+
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)
     text = buffer.getvalue()
@@ -128,6 +130,7 @@ def inline_svg(figure: Figure, label: str) -> Html:
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     text = _COLOUR.sub(lambda found: _VARIABLE.get(found[0], found[0]), text)
     text = re.sub(r"\n\s*", "\n", text)
+    text = _own_ids(text, str(mpl.rcParams["svg.hashsalt"]))
     size = re.search(r'viewBox="([^"]*)"', text)
     assert size is not None  # matplotlib always writes it
     body = text[text.index(">") + 1 :]
@@ -145,6 +148,14 @@ def dress(axis: Any, *, size: float = 10.5, grid: str | None = "y") -> None:
     if grid is not None:
         axis.grid(axis=grid, color=FAINT, alpha=0.28, linewidth=0.6)
     axis.set_axisbelow(True)
+
+
+def _own_ids(text: str, salt: str) -> str:
+    """Ids that no other drawing of the page has; matplotlib names equal markers alike everywhere."""
+    names: dict[str, str] = {}
+    for found in re.findall(r' id="([^"]+)"', text):
+        names.setdefault(found, f"{salt}-{len(names)}")
+    return re.sub(r'( id="|href="#|url\(#)([^")]+)', lambda found: found[1] + names.get(found[2], found[2]), text)
 
 
 _COLOUR: Final = re.compile(r"#[0-9a-f]{6}\b")
