@@ -119,6 +119,7 @@ class Kernel:
         self._ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else _real_time_moves_itself
         self._codes_told = self._changes = self._evaluations = self._metrics_fed = 0
+        self._answer_missing = True
         self._write_log = log
         self._inline = inline
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
@@ -382,8 +383,11 @@ class Kernel:
             self._on_refused(outcome)
         elif outcome.ack.status is AckStatus.UNKNOWN:
             self.on_code("FS042", f"no answer to order {outcome.ack.client_order_id}")
+            self._answer_missing = True
         else:
             self.parts.safety.broker_succeeded()
+            self._changes += self._answer_missing  # safety forgot a failure: its cached share is old
+            self._answer_missing = False
         return outcome
 
     async def _on_evaluate(self, event: Event) -> None:
