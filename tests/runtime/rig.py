@@ -1,0 +1,176 @@
+"""A kernel on a scripted market: a test says what the market shows and when, and looks at what the kernel did.
+
+005930 by KRX rules of January 2026; Thursday the 22nd is the first day, 100,000,000 won, BALANCED. Orders travel
+20 ms and nothing is random about it. Every strategy is a :class:`Said`: it wants what the test tells it to want.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from qts.capital.contracts import Pool
+from qts.clock import ManualClock, from_ns, to_ns
+from qts.config.loader import load_config
+from qts.db.contracts import RunRow
+from qts.db.sqlite import SqliteStore
+from qts.event.payloads import LogWrite
+from qts.execution.contracts import Order
+from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
+from qts.market.krx import krx_instrument
+from qts.runtime.drive import StopFlag, complete, run_virtual
+from qts.runtime.kernel import Kernel
+from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
+
+KST = ZoneInfo("Asia/Seoul")
+SYMBOL = "005930"
+THURSDAY = datetime(2026, 1, 22, tzinfo=KST)
+STEADY = {"broker.sim.order_jitter_ms": "0", "broker.sim.cancel_jitter_ms": "0"}
+
+
+def kst(hour: int, minute: int = 0, second: float = 0, *, day: int = 22) -> int:
+    """Nanoseconds of a moment in January 2026, Korean time."""
+    return to_ns(THURSDAY.replace(day=day, hour=hour, minute=minute) + timedelta(seconds=second))
+
+
+class Said:
+    """A strategy that says, at the next quote, what it was told to say; it can be told to fail too."""
+
+    symbols: Sequence[str] = ()
+
+    def __init__(self, name: str = "said", pool: Pool = Pool.SCALP) -> None:
+        self.name = name
+        self.pool = pool
+        self.say: list[Intent] = []
+        self.fail_with: list[Exception] = []
+        self.fills: list[FillView] = []
+        self.quotes = 0
+
+    def wants(self, side: Side, confidence: float = 1.0, **more: Any) -> None:
+        self.say.append(Intent(SYMBOL, side, confidence, **more))
+
+    def on_start(self, ctx: Context) -> None:
+        """Nothing to prepare."""
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        self.quotes += 1
+        if self.fail_with:
+            raise self.fail_with.pop(0)
+        said, self.say = self.say, []
+        return said
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        return ()
+
+    def on_fill(self, ctx: Context, fill: FillView) -> None:
+        self.fills.append(fill)
+
+
+class ScriptFeed:
+    """Names the instrument; the values come from the test."""
+
+    name = "script"
+    source_id = "script"
+    max_age_ns = 5_000_000_000
+    rows_refused: Mapping[str, int] = {}
+
+    def __init__(self) -> None:
+        self.instruments = {SYMBOL: krx_instrument(SYMBOL)}
+
+    def values(self) -> Iterator[MarketValue]:
+        return iter(())
+
+    def position(self) -> dict[str, Any]:
+        return {}
+
+    def resume(self, position: Mapping[str, Any]) -> None:
+        """There is nothing to go back to."""
+
+    def progress(self) -> float | None:
+        return None
+
+
+class Rig:
+    """The kernel, its store and the market's script."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *strategies: Strategy,
+        start_ns: int = kst(0),
+        judged_by_index: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        loaded = load_config(None, {**STEADY, **(settings or {})}, {})
+        self.logged: deque[LogWrite] = deque(maxlen=1_000)
+        self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
+        complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
+        self.clock = ManualClock(from_ns(start_ns))
+        self.kernel = Kernel(
+            run_id="rig",
+            seed=7,
+            config=loaded.tree,
+            config_hash=loaded.hash,
+            feed=ScriptFeed(),
+            strategies=strategies or (Said(),),
+            store=self.store,
+            clock=self.clock,
+            log=self.logged.append,
+            judged_by_index=judged_by_index,
+            inline=True,
+        )
+        complete(self.kernel.start(None))
+        self.parts = self.kernel.parts
+        self.prices = (150_000, 150_100)
+
+    def show(self, *values: MarketValue) -> None:
+        """Let the market say these values and the kernel do everything that follows from each."""
+        run_virtual(self.kernel, iter(values), lambda share, moment: None, StopFlag(), None)
+
+    def quote(self, at_ns: int, bid: int | None = None, ask: int | None = None, size: int = 10_000) -> None:
+        """One quote; the prices stay what they were when not given."""
+        bid = self.prices[0] if bid is None else bid
+        ask = (bid + 100 if bid != self.prices[0] else self.prices[1]) if ask is None else ask
+        self.prices = (bid, ask)
+        self.show(
+            Quote(SYMBOL, at_ns, bid=Decimal(bid), ask=Decimal(ask), bid_size=Decimal(size), ask_size=Decimal(size))
+        )
+
+    def quotes(self, start_ns: int, seconds: int, every_s: int = 1) -> int:
+        """Unchanged quotes for a while; the time of the last one."""
+        at_ns = start_ns
+        for number in range(0, seconds + 1, every_s):
+            at_ns = start_ns + number * 1_000_000_000
+            self.quote(at_ns)
+        return at_ns
+
+    def index(self, at_ns: int, level: float) -> None:
+        self.show(IndexLevel("S&P500", at_ns, level))
+
+    def vix(self, at_ns: int, level: float) -> None:
+        self.show(VolatilityLevel("VIX", at_ns, level))
+
+    def orders(self) -> list[Order]:
+        """What the store knows, oldest first."""
+        complete(self.parts.record.checkpoint())
+        stored = complete(self.store.orders())
+        return sorted(
+            stored, key=lambda order: (order.ts_intent_ns, len(order.client_order_id), order.client_order_id)
+        )
+
+    def held(self, strategy: str = "said") -> int:
+        return int(self.parts.account.holding(strategy, SYMBOL))
+
+    def refusals(self) -> dict[str, int]:
+        return self.kernel.refusals
+
+    def invariant(self, number: int) -> dict[str, Any]:
+        return self.kernel.invariants.summary()[f"inv{number:02d}"]
+
+    def close(self) -> None:
+        complete(self.store.close())

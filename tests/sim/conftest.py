@@ -1,0 +1,22 @@
+"""The undisturbed session, run once per process."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.sim.sessions import book_of, comparable, run, spike_plan
+
+
+class Whole(NamedTuple):
+    """What the undisturbed session came to."""
+
+    values: dict[str, Any]
+    book: dict[str, list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    directory = tmp_path_factory.mktemp("whole")
+    return Whole(comparable(run(spike_plan(directory)).values), book_of(directory))
