@@ -62,6 +62,12 @@ class Scene:
             ),
         )
 
+    def quote(self, symbol: str, price: float) -> Quote:
+        """Both sides one apart around ``price``, which is also the last trade."""
+        middle = Decimal(str(price))
+        half = Decimal("0.5")
+        return Quote(symbol, self.ns, bid=middle - half, ask=middle + half, last=middle)
+
     def quotes(
         self, strategy: Any, prices: Iterable[float], symbol: str = "A", step_s: float = 1.0
     ) -> list[Intent]:
@@ -69,7 +75,7 @@ class Scene:
         said: list[Intent] = []
         for price in prices:
             self.ns += round(step_s * NS_PER_S)
-            said += strategy.on_quote(self, Quote(symbol, self.ns, last=Decimal(str(price))))
+            said += strategy.on_quote(self, self.quote(symbol, price))
         return said
 
     def bars(self, strategy: Any, closes: Iterable[float], symbol: str = "A", spread: float = 1.0) -> list[Intent]:

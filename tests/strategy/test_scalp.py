@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -45,6 +46,16 @@ def test_buys_an_unusual_dip_and_not_a_usual_one() -> None:
     (said,) = scene.quotes(strategy, [994])
     assert said.side is Side.BUY
     assert said.confidence > 0.7
+
+
+def test_does_not_enter_without_both_sides_but_leaves() -> None:
+    # given the same dip, told as a snapshot without a book
+    scene, strategy = warmed()
+    assert list(strategy.on_quote(scene, Quote("A", scene.ns + 10**10, last=Decimal(994)))) == []
+    # when something is held, a snapshot is enough to take a loss
+    scene, strategy = holding()
+    (said,) = strategy.on_quote(scene, Quote("A", scene.ns + 10**10, last=Decimal(900)))
+    assert said.side is Side.SELL
 
 
 def test_a_shallow_dip_is_too_weak_for_balanced_and_may_grow() -> None:

@@ -77,6 +77,8 @@ class Scalp:
             return NOTHING
         if ctx.holding(symbol) > 0:
             return self._leave(ctx, symbol, price)
+        if quote.bid is None or quote.ask is None:
+            return NOTHING  # nobody scalps without seeing both sides; leaving is always allowed
         return self._enter(symbol, dip)
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
