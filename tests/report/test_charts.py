@@ -20,7 +20,7 @@ from qts.report.charts import (
     thinned,
     trades_chart,
 )
-from qts.report.digest import Digest
+from qts.report.digest import Digest, Window
 
 from .session import (
     DAY_NS,
@@ -101,6 +101,22 @@ def test_every_drawing_of_a_traded_session_follows_the_theme_and_loads_nothing()
                 assert "var(--" in svg
                 assert "http" not in svg
                 assert "#22262b" not in svg
+                assert "font-family" not in svg
+
+
+def test_an_alarm_is_a_ribbon_on_top_in_its_own_colour() -> None:
+    calm = [sample(START_NS + hour * HOUR_NS, 100) for hour in range(4)]
+    alarmed = [calm[0], sample(START_NS + HOUR_NS, 100, safety="LOCKDOWN"), *calm[2:]]
+    quiet, loud = (equity_chart(Digest(facts_of(result(), equity=curve))) for curve in (calm, alarmed))
+    assert quiet is not None
+    assert loud is not None
+    assert "var(--locked)" in loud.wide
+    assert "var(--locked)" not in quiet.wide
+
+
+def test_a_window_without_fills_has_no_drawing_of_trades() -> None:
+    digest = Digest(traded_session())
+    assert trades_chart(digest, Window(START_NS + 5 * DAY_NS, START_NS + 6 * DAY_NS)) is None
 
 
 def test_fills_in_one_spot_are_one_marker_unless_pool_or_side_differ() -> None:

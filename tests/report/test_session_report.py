@@ -150,7 +150,7 @@ class TestVerdict:
     def test_a_lost_critical_event_is_an_alarm(self, tmp_path: Path) -> None:
         look, text = self.told(tmp_path, lost_p0=1)
         assert look == "bad"
-        assert "1 critical events were lost" in text
+        assert "1 critical event was lost" in text
 
     def test_a_stopped_session_says_how_to_go_on(self, tmp_path: Path) -> None:
         look, text = self.told(tmp_path, finished=False)
@@ -294,6 +294,23 @@ class TestHistories:
     def test_an_override_names_its_operator(self, tmp_path: Path) -> None:
         row = state_row(1, "BALANCED", "BALANCED", "maintenance", actor="kim")
         assert "maintenance kim" in Reading(report_of(facts_of(result(), states=[row]), tmp_path)).text
+
+
+class TestShortSession:
+    @pytest.mark.parametrize(
+        ("lasting_ns", "told"),
+        [(DAY_NS - 1, "2018-01-22 09:00:00 BUY A"), (DAY_NS, "2018-01-22 09:00 BUY A")],
+    )
+    def test_tells_seconds_when_it_is_shorter_than_a_day(self, tmp_path: Path, lasting_ns: int, told: str) -> None:
+        curve = [sample(START_NS, 1), sample(START_NS + lasting_ns, 2)]
+        facts = facts_of(result(), equity=curve, ledger=[fill(1, symbol="A", ts_ns=START_NS)])
+        assert told in Reading(report_of(facts, tmp_path)).text
+
+    def test_says_which_of_several_symbols_is_drawn(self, tmp_path: Path) -> None:
+        rows = [fill(1, symbol="A"), fill(2, symbol="B"), fill(3, symbol="B")]
+        curve = [sample(START_NS, 1), sample(START_NS + DAY_NS, 2)]
+        text = Reading(report_of(facts_of(result(), equity=curve, ledger=rows), tmp_path)).text
+        assert "The line joins the prices of the fills of B, the most traded of 2 symbols." in text
 
 
 class TestWriting:

@@ -122,7 +122,7 @@ def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:
     for index, amount in enumerate(amounts):
         right = amount >= 0
         chart.annotate(
-            f"{amount:+,.2f}",
+            f"{amount:+,.2f}" if amount else "0",
             (amount, index + offset),
             xytext=(5 if right else -5, 0),
             textcoords="offset points",

@@ -16,13 +16,14 @@ from typing import Any, Final
 import msgspec
 
 from qts.capital.contracts import Pool
-from qts.clock import from_ns
+from qts.clock import NS_PER_S, from_ns
 from qts.db.contracts import EquityRow
 from qts.ledger.contracts import LedgerRow
 from qts.money import ZERO
 from qts.runtime.result import SessionFacts
 from qts.strategy.contracts import Side
 
+DAY_NS: Final = 86_400 * NS_PER_S
 INTRADAY_SAMPLES: Final = 6
 """Samples of one local day from which on it counts as traded within the day (hourly samples of a session)."""
 LONGEST_ZOOM_SHARE: Final = 0.5
@@ -125,6 +126,16 @@ class Digest:
         if not self.facts.equity:
             return None
         return self.local(self.facts.equity[0].ts_ns), self.local(self.facts.equity[-1].ts_ns)
+
+    def told(self, ts_ns: int) -> str:
+        """``ts_ns`` as the tables write it: to the second in a session shorter than a day, else to the minute."""
+        whole = self.facts.equity[-1].ts_ns - self.facts.equity[0].ts_ns if self.facts.equity else 0
+        return f"{self.local(ts_ns):{'%Y-%m-%d %H:%M:%S' if whole < DAY_NS else '%Y-%m-%d %H:%M'}}"
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols were traded."""
+        return len({row.symbol for row in self.facts.ledger})
 
     @property
     def gain(self) -> Decimal:

@@ -103,7 +103,7 @@ def _cards(digest: Digest) -> Html:
     costs = Decimal(values["fees"]) + Decimal(values["taxes"])
     fell = "–" if deepest is None else f"{-deepest.share:.2%}" if deepest.share else "0.00%"
     when = _when_fell(digest)
-    duplicates = values["duplicate_fills"]
+    duplicates, kinds = values["duplicate_fills"], len(values["refusals"])
     cards = (
         _card(
             (
@@ -149,8 +149,8 @@ def _cards(digest: Digest) -> Html:
             ("Intents refused", "거절된 의도"),
             f"{sum(values['refusals'].values()):,}",
             say(
-                f"{len(values['refusals'])} kinds; {duplicates:,} repeated fills ignored",
-                f"{len(values['refusals'])}종; 중복 체결 {duplicates:,}건 무시",
+                f"{kinds} kind{'' if kinds == 1 else 's'}; {duplicates:,} repeated fills ignored",
+                f"{kinds}종; 중복 체결 {duplicates:,}건 무시",
             ),
         ),
     )
@@ -172,8 +172,9 @@ def _when_fell(digest: Digest) -> Html:
     if deepest is None or not deepest.share:
         return say("never below its peak", "고점 아래로 내려간 적 없음")
     first, last = digest.local(deepest.peak_ns), digest.local(deepest.trough_ns)
-    days = el("span", f"{first:%Y-%m-%d} → {last:%Y-%m-%d}", cls="t")
-    return join((f"-{number(deepest.amount)} · ", days))
+    form = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d"
+    days = el("span", f"{first:{form}} → {last:{form}}", cls="t")
+    return join((el("div", f"-{number(deepest.amount)}"), days))
 
 
 def _equity(digest: Digest) -> Html:
@@ -191,7 +192,9 @@ def _equity(digest: Digest) -> Html:
 
 
 def _trades(digest: Digest) -> Html:
-    parts: list[Html | None] = [_drawing(charts.trades_chart(digest), "trades"), keys.fill_key()]
+    parts: list[Html | None] = [_drawing(charts.trades_chart(digest), "trades", _joined(digest))]
+    if digest.symbol is not None:
+        parts.append(keys.fill_key())
     if digest.zoom is not None:
         zoom = charts.trades_chart(digest, digest.zoom)
         if zoom is not None:
@@ -337,6 +340,16 @@ def _thinned(drawn: charts.Drawn) -> Html | None:
     return say(
         f"{drawn.of:,} points, {drawn.shown:,} drawn: extremes are kept, what would cover another is left out. ",
         f"{drawn.of:,}개 중 {drawn.shown:,}개 표시: 극값은 모두 유지하고 겹치는 점은 생략했습니다. ",
+    )
+
+
+def _joined(digest: Digest) -> Html:
+    """What the line is, and what is not drawn."""
+    of = f", the most traded of {digest.symbols} symbols" if digest.symbols > 1 else ""
+    of_ko = f" ({digest.symbols}개 종목 중 최다 체결)" if digest.symbols > 1 else ""
+    return say(
+        f"The line joins the prices of the fills of {digest.symbol}{of}.",
+        f"선은 {digest.symbol}{of_ko} 체결 가격을 이은 것입니다.",
     )
 
 

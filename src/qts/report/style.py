@@ -128,6 +128,7 @@ def inline_svg(figure: Figure, label: str) -> Html:
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = text.replace("xlink:href=", "href=")
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    text = re.sub(r" font-family: [^;\"]*;| transform=\"rotate\(-0 [^\"]*\"", "", text)
     text = _COLOUR.sub(lambda found: _VARIABLE.get(found[0], found[0]), text)
     text = re.sub(r"\n\s*", "\n", text)
     text = _own_ids(text, str(mpl.rcParams["svg.hashsalt"]))

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 import msgspec
 
 from qts.capital.contracts import Pool
+from qts.clock import to_ns
 from qts.db.contracts import StateRow
 from qts.ledger.contracts import LedgerRow
 from qts.market.files.refusals import REASONS
@@ -61,8 +62,8 @@ def pool_chip(pool: Pool) -> Html:
     return el("span", pool.value, cls="chip", style=colour(pool.value.lower()))
 
 
-def moment(when: datetime) -> Html:
-    return el("span", f"{when:%Y-%m-%d %H:%M}", cls="t")
+def moment(text: str) -> Html:
+    return el("span", text, cls="t")
 
 
 def signed(amount: Decimal) -> Html:
@@ -89,7 +90,7 @@ def transitions(digest: Digest) -> Html:
     rows = digest.facts.states
     body = (
         (
-            moment(digest.local(row.ts_ns)),
+            moment(digest.told(row.ts_ns)),
             _from_to(state_chip(row.from_state), state_chip(row.to_state)),
             row.reason,
             _actor(row),
@@ -106,7 +107,7 @@ def safety_history(digest: Digest) -> Html:
     rows = digest.facts.safety
     body = (
         (
-            moment(digest.local(row.ts_ns)),
+            moment(digest.told(row.ts_ns)),
             _from_to(safety_chip(row.from_state), safety_chip(row.to_state)),
             el("span", row.code, cls="mono"),
             join((_meaning(row.code), el("div", row.reason, cls="muted"))),
@@ -162,7 +163,7 @@ def transfers(digest: Digest) -> Html:
     rows = sorted(digest.facts.transfers, key=lambda row: row.ts_ns)
     body = (
         (
-            moment(digest.local(row.ts_ns)),
+            moment(digest.told(row.ts_ns)),
             _from_to(pool_chip(row.source), pool_chip(row.target)),
             number(row.amount),
             row.reason,
@@ -232,7 +233,7 @@ def invariants(digest: Digest) -> Html:
             join((say(*INVARIANTS.get(row.number, ("", ""))), _detail(row.detail))),
             status_chip(row.status),
             f"{row.checks:,}",
-            moment(datetime.fromisoformat(row.last).astimezone(digest.zone)) if row.last else "–",
+            moment(digest.told(to_ns(datetime.fromisoformat(row.last)))) if row.last else "–",
         )
         for row in digest.invariants
     ]
@@ -299,7 +300,7 @@ def positions(digest: Digest) -> Html:
 def _trade(digest: Digest, row: LedgerRow) -> tuple[object, ...]:
     forced = el("span", say("forced", "강제"), cls="chip", style=colour("bad")) if digest.is_forced(row) else None
     return (
-        moment(digest.local(row.ts_ns)),
+        moment(digest.told(row.ts_ns)),
         join((f"{row.side.value} {row.symbol} ", forced)),
         number(row.qty),
         number(row.price),

@@ -60,7 +60,7 @@ def _alarm(broken: Sequence[str], wrong: Sequence[str], lost: int) -> Verdict:
         english.append(f"Sums that do not agree: {'; '.join(wrong)}.")
         korean.append(f"일치하지 않는 합계: {'; '.join(wrong)}.")
     if lost:
-        english.append(f"{lost:,} critical events were lost.")
+        english.append(f"{lost:,} critical {'event was' if lost == 1 else 'events were'} lost.")
         korean.append(f"긴급 이벤트 {lost:,}건이 손실되었습니다.")
     title = ("Something that must always hold does not.", "항상 성립해야 하는 것이 깨졌습니다.")
     return Verdict("bad", title, (" ".join(english), " ".join(korean)))
