@@ -4,8 +4,8 @@
 
 ``STORIES`` is a JSON list; each story is ``[settings, deaths]``, and each death ``[k, side]``: the process kills
 itself with SIGKILL at its k-th commit, ``side`` "before" or "after" it. A session is begun, dies, is resumed, dies
-again … and is at last resumed to its end. Prints one JSON line per story: how each life ended, the number of commits
-of the last one, the final result and the final book. A story without deaths is the undisturbed session.
+again … and is at last resumed to its end. Prints one JSON line per story: how each life ended, how many commits the
+last one made, the final result and the final book. A story without deaths is the undisturbed session.
 """
 
 from __future__ import annotations

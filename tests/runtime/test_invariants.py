@@ -1,0 +1,145 @@
+"""Invariants as the run sees them: unchecked is null, a breach is told once and stays a breach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from qts.execution.contracts import Fill
+from qts.runtime.drive import complete
+from qts.runtime.invariants import NUMBERS, Invariants
+from qts.safety.contracts import SafetyState
+from qts.strategy.contracts import Side
+from tests.risk.questions import D
+from tests.runtime.rig import SYMBOL, Rig, Said, kst
+
+MakeRig = Callable[..., Rig]
+S = 1_000_000_000
+
+
+def test_what_was_never_checked_is_null_and_never_true() -> None:
+    summary = Invariants(lambda number, detail: None).summary()
+
+    assert list(summary) == [f"inv{number:02d}" for number in range(1, 26)]
+    assert all(row == {"ok": None, "checks": 0, "last": None} for row in summary.values())
+
+
+def test_a_check_that_holds_is_true_counted_and_dated() -> None:
+    invariants = Invariants(lambda number, detail: None)
+    invariants.check(4, True, 10 * S)
+    invariants.check(4, True, 20 * S, count=3)
+
+    assert invariants.summary()["inv04"] == {"ok": True, "checks": 4, "last": "1970-01-01T00:00:20+00:00"}
+
+
+def test_a_breach_is_told_once_and_a_later_good_check_does_not_heal_it() -> None:
+    told: list[tuple[int, str]] = []
+    invariants = Invariants(lambda number, detail: told.append((number, detail)))
+    for holds in (True, False, False, True):
+        invariants.check(25, holds, S, "ledger 3, broker 2")
+
+    row = invariants.summary()["inv25"]
+    assert told == [(25, "ledger 3, broker 2")]
+    assert (row["ok"], row["checks"], row["detail"]) == (False, 4, "ledger 3, broker 2")
+
+
+def test_they_survive_a_restart() -> None:
+    told: list[int] = []
+    invariants = Invariants(lambda number, detail: None)
+    for number in NUMBERS:
+        invariants.check(number, number % 3 > 0, number * S, f"no {number}")
+    other = Invariants(lambda number, detail: told.append(number))
+
+    other.import_state(invariants.export_state())
+    other.check(3, False, S, "again")
+
+    assert told == [], "it was told before the restart"
+    assert other.summary()["inv03"]["detail"] == "no 3"
+    assert other.summary()["inv04"] == invariants.summary()["inv04"]
+
+
+@pytest.mark.parametrize(
+    ("number", "state"),
+    [(1, SafetyState.LOCKDOWN), (2, SafetyState.LOCKDOWN), (4, SafetyState.FAIL), (25, SafetyState.FAIL)],
+)
+def test_a_breach_raises_safety_and_money_from_nothing_locks_down(
+    number: int, state: SafetyState, rig_of: MakeRig
+) -> None:
+    rig = rig_of()
+
+    rig.kernel.invariants.check(number, False, kst(10), "one won too many")
+    rig.kernel.settle()
+
+    assert rig.parts.safety.current_state is state
+    assert f"invariant {number}: one won too many" in rig.parts.safety.history[0].reason
+
+
+def test_a_quiet_day_checks_what_it_can_and_leaves_the_rest_null(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10)
+    rig.quotes(kst(10), 3)
+    rig.quote(kst(15, 33))
+
+    checked = {number for number in NUMBERS if rig.invariant(number)["checks"]}
+
+    assert checked >= {1, 3, 4, 5, 6, 7, 8, 12, 15, 16, 19, 25}
+    assert {9, 11, 17, 18, 20, 22, 24}.isdisjoint(checked)
+    assert all(rig.invariant(number)["ok"] is True for number in checked)
+
+
+def test_a_broker_that_holds_something_else_is_found_at_the_day_s_close(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10)
+    rig.quotes(kst(10), 3)
+    rig.kernel.exchange._positions[SYMBOL] = D(9)
+
+    rig.quote(kst(15, 33))
+
+    assert rig.invariant(25)["ok"] is False
+    assert rig.parts.safety.current_state in (SafetyState.FAIL, SafetyState.LOCKDOWN)
+
+
+def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10)
+    rig.quotes(kst(10), 3)
+    rig.store._connection.execute("DELETE FROM t_ledger")
+
+    rig.quote(kst(15, 33))
+
+    assert rig.invariant(4)["ok"] is False
+    assert rig.invariant(1)["ok"] is False
+    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+
+
+def test_an_order_that_works_at_the_broker_and_is_final_here_is_found(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10, limit=149_000)
+    rig.quotes(kst(10), 3)
+    rig.parts.orders.import_state([])
+
+    complete(rig.kernel.auditor.full(kst(10, 1)))
+
+    assert rig.invariant(12)["ok"] is False
+
+
+def test_money_is_looked_at_after_every_fill(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10, limit=149_000)
+    rig.quotes(kst(10), 3)
+    before = rig.invariant(1)["checks"]
+    (order,) = rig.parts.orders
+
+    fill = Fill(
+        "sim", "e1", order.client_order_id, SYMBOL, Side.BUY, D(4), D(149_000), D(0), D(0), kst(10, 1), False
+    )
+    rig.kernel._on_order_news(fill)
+    rig.kernel.settle()
+
+    assert rig.invariant(1)["checks"] == before + 1

@@ -1,0 +1,213 @@
+"""What the operating state is judged by, and when it is unknown: volatility after 30 h, all else after 26 h."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal as D
+
+import pytest
+
+from qts.capital.contracts import Pool
+from qts.clock import to_ns
+from qts.market.contracts import IndexLevel, VolatilityLevel
+from qts.runtime.account_metrics import AccountMetrics, is_fresh
+from qts.runtime.index_metrics import IndexMetrics
+
+HOUR = 3_600_000_000_000
+DAY = 24 * HOUR
+FRIDAY_6 = to_ns(datetime(2018, 2, 8, 21, tzinfo=UTC))
+"""Friday 2018-02-09 06:00 in Korea, when Thursday's US close is known."""
+
+
+class Course:
+    """An account whose equity a test moves."""
+
+    def __init__(self) -> None:
+        self.equity = D(100)
+        self.open = D(100)
+        self.marks_ns = FRIDAY_6
+        self.metrics = AccountMetrics(
+            target_cagr=0.10,
+            equity=lambda: self.equity,
+            day_open=lambda: self.open,
+            marks_ns=lambda: self.marks_ns,
+        )
+
+
+# -- an index as the judge ---------------------------------------------------------------------------------------
+
+
+def index_metrics(level: float = 100.0, vix: float = 20.0) -> IndexMetrics:
+    metrics = IndexMetrics(target_cagr=0.10)
+    metrics.on_index(IndexLevel("S&P500", FRIDAY_6 - DAY, 100.0))
+    metrics.on_index(IndexLevel("S&P500", FRIDAY_6, level))
+    metrics.on_volatility(VolatilityLevel("VIX", FRIDAY_6, vix))
+    return metrics
+
+
+def test_a_close_judges_from_the_moment_it_is_known() -> None:
+    seen = index_metrics(level=94.0, vix=33.5).metrics(FRIDAY_6 + 3 * HOUR)
+
+    assert seen.drawdown_pct == pytest.approx(0.06)
+    assert seen.daily_loss_pct == pytest.approx(0.06)
+    assert seen.consecutive_scalp_losses == 1
+    assert seen.vix == 33.5
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "index_known", "vix_known"),
+    [
+        (26 * HOUR, True, True),
+        (26 * HOUR + 1, False, True),
+        (30 * HOUR, False, True),
+        (30 * HOUR + 1, False, False),
+    ],
+)
+def test_each_ages_by_its_own_limit(age_ns: int, index_known: bool, vix_known: bool) -> None:
+    seen = index_metrics().metrics(FRIDAY_6 + age_ns)
+
+    assert (seen.drawdown_pct is not None) is index_known
+    assert (seen.daily_loss_pct is not None) is index_known
+    assert (seen.vix is not None) is vix_known
+
+
+def test_on_monday_morning_nothing_is_known() -> None:
+    """Friday's US close is known on Saturday 06:00 and is 51 hours old at nine on Monday."""
+    metrics = index_metrics()
+    saturday_6 = FRIDAY_6 + DAY
+    metrics.on_index(IndexLevel("S&P500", saturday_6, 101.0))
+    metrics.on_volatility(VolatilityLevel("VIX", saturday_6, 29.0))
+
+    seen = metrics.metrics(saturday_6 + 51 * HOUR)
+
+    assert (seen.vix, seen.drawdown_pct, seen.daily_loss_pct, seen.consecutive_profitable_days) == (None,) * 4
+
+
+def test_before_the_first_close_nothing_is_known() -> None:
+    seen = IndexMetrics(target_cagr=0.10).metrics(FRIDAY_6)
+
+    assert (seen.vix, seen.drawdown_pct) == (None, None)
+
+
+def test_the_index_does_not_ask_the_account() -> None:
+    metrics = index_metrics()
+    before = metrics.metrics(FRIDAY_6)
+
+    metrics.on_closed_trade(Pool.SCALP, lost=True, now_ns=FRIDAY_6)
+    metrics.on_day_end(D(1), FRIDAY_6)
+
+    assert metrics.metrics(FRIDAY_6) == before
+
+
+def test_index_metrics_survive_a_restart() -> None:
+    metrics = index_metrics(level=94.0)
+    other = IndexMetrics(target_cagr=0.10)
+
+    other.import_state(metrics.export_state())
+    for each in (metrics, other):
+        each.on_index(IndexLevel("S&P500", FRIDAY_6 + DAY, 90.0))
+
+    assert other.metrics(FRIDAY_6 + DAY) == metrics.metrics(FRIDAY_6 + DAY)
+
+
+# -- the account as its own judge --------------------------------------------------------------------------------
+
+
+def test_the_account_s_drawdown_counts_from_its_peak_and_its_loss_from_the_morning() -> None:
+    course = Course()
+    course.equity = D(120)
+    course.metrics.metrics(FRIDAY_6)
+    course.equity, course.open = D(108), D(112)
+
+    seen = course.metrics.metrics(FRIDAY_6)
+
+    assert seen.drawdown_pct == pytest.approx(0.10)
+    assert seen.daily_loss_pct == pytest.approx(4 / 112)
+
+
+def test_a_day_in_profit_has_no_loss() -> None:
+    course = Course()
+    course.equity = D(101)
+
+    assert course.metrics.metrics(FRIDAY_6).daily_loss_pct == 0.0
+
+
+def test_only_scalp_losses_in_a_row_count_and_a_win_ends_the_row() -> None:
+    course = Course()
+    for pool, lost in [(Pool.SCALP, True), (Pool.SWING, True), (Pool.SCALP, True)]:
+        course.metrics.on_closed_trade(pool, lost=lost, now_ns=FRIDAY_6)
+    assert course.metrics.metrics(FRIDAY_6).consecutive_scalp_losses == 2
+
+    course.metrics.on_closed_trade(Pool.SCALP, lost=False, now_ns=FRIDAY_6)
+
+    assert course.metrics.metrics(FRIDAY_6).consecutive_scalp_losses == 0
+
+
+def test_the_win_rate_is_of_thirty_days() -> None:
+    course = Course()
+    month = timedelta(days=30) // timedelta(microseconds=1) * 1_000
+    course.metrics.on_closed_trade(Pool.SWING, lost=True, now_ns=FRIDAY_6 - month - 1)
+    course.metrics.on_closed_trade(Pool.SWING, lost=True, now_ns=FRIDAY_6 - month)
+    course.metrics.on_closed_trade(Pool.SWING, lost=False, now_ns=FRIDAY_6 - 1)
+
+    assert course.metrics.metrics(FRIDAY_6).win_rate_30d == pytest.approx(0.5)
+    assert course.metrics.metrics(FRIDAY_6 + month).win_rate_30d is None
+
+
+def test_days_in_profit_count_in_a_row() -> None:
+    course = Course()
+    for equity, opening in [(101, 100), (102, 101), (102, 102), (103, 102)]:
+        course.open = D(opening)
+        course.metrics.on_day_end(D(equity), FRIDAY_6)
+
+    assert course.metrics.metrics(FRIDAY_6).consecutive_profitable_days == 1
+
+
+def test_growth_needs_half_a_year_and_a_year_of_days() -> None:
+    course = Course()
+    for _ in range(125):
+        course.metrics.on_day_end(D(100), FRIDAY_6)
+    course.equity = D(110)
+    assert course.metrics.metrics(FRIDAY_6).capital_growth_pct is None
+
+    for _ in range(126):
+        course.metrics.on_day_end(D(105), FRIDAY_6)
+    seen = course.metrics.metrics(FRIDAY_6)
+    assert seen.capital_growth_pct == pytest.approx(110 / 105 - 1)
+    assert seen.cagr is None  # 251 days
+
+    course.metrics.on_day_end(D(110), FRIDAY_6)
+    assert course.metrics.metrics(FRIDAY_6).cagr == pytest.approx(0.10)
+
+
+@pytest.mark.parametrize(("age_ns", "known"), [(26 * HOUR, True), (26 * HOUR + 1, False)])
+def test_marks_that_are_too_old_make_the_course_unknown(age_ns: int, known: bool) -> None:
+    seen = Course().metrics.metrics(FRIDAY_6 + age_ns)
+
+    assert (seen.drawdown_pct is not None) is known
+    assert (seen.daily_loss_pct is not None) is known
+    assert seen.market_circuit_breaker is None
+
+
+def test_account_metrics_survive_a_restart() -> None:
+    course, other = Course(), Course()
+    course.equity = D(90)
+    course.metrics.on_closed_trade(Pool.SCALP, lost=True, now_ns=FRIDAY_6)
+    course.metrics.on_volatility(VolatilityLevel("VIX", FRIDAY_6, 14.0))
+    for _ in range(130):
+        course.metrics.on_day_end(D(95), FRIDAY_6)
+    other.equity = D(90)
+
+    other.metrics.import_state(course.metrics.export_state())
+
+    assert other.metrics.metrics(FRIDAY_6) == course.metrics.metrics(FRIDAY_6)
+
+
+# -- freshness ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ts", "now", "fresh"), [(0, 5, False), (5, 5, True), (5, 15, True), (5, 16, False), (6, 5, False)]
+)
+def test_fresh_is_known_not_from_the_future_and_not_too_old(ts: int, now: int, fresh: bool) -> None:
+    assert is_fresh(ts, now, 10) is fresh

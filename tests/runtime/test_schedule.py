@@ -1,0 +1,110 @@
+"""The day's appointments on the market's own clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from qts.clock import from_ns
+from qts.market.generic import AlwaysOpen
+from qts.market.krx import KrxCalendar
+from qts.runtime.schedule import Appointment, Schedule
+
+KST = ZoneInfo("Asia/Seoul")
+HOURS = tuple(range(9, 16))
+
+
+def told(schedule: Schedule, count: int) -> list[str]:
+    rows = []
+    for _ in range(count):
+        at_ns, kind = schedule.pop()
+        rows.append(f"{from_ns(at_ns).astimezone(KST):%m-%d %H:%M} {kind.name}")
+    return rows
+
+
+def test_a_trading_day_begins_at_midnight_is_judged_hourly_and_closed_after_the_close() -> None:
+    schedule = Schedule(KrxCalendar(), HOURS, datetime(2026, 1, 22, tzinfo=KST))
+
+    assert told(schedule, 10) == [
+        "01-22 00:00 DAY_START",
+        "01-22 09:00 EVALUATE",
+        "01-22 10:00 EVALUATE",
+        "01-22 11:00 EVALUATE",
+        "01-22 12:00 EVALUATE",
+        "01-22 13:00 EVALUATE",
+        "01-22 14:00 EVALUATE",
+        "01-22 15:00 EVALUATE",
+        "01-22 15:31 SESSION_END",
+        "01-22 15:32 DAY_CLOSE",
+    ]
+
+
+def test_the_weekend_is_skipped() -> None:
+    schedule = Schedule(KrxCalendar(), (9,), datetime(2026, 1, 23, tzinfo=KST))  # a Friday
+
+    assert told(schedule, 5) == [
+        "01-23 00:00 DAY_START",
+        "01-23 09:00 EVALUATE",
+        "01-23 15:31 SESSION_END",
+        "01-23 15:32 DAY_CLOSE",
+        "01-26 00:00 DAY_START",
+    ]
+
+
+def test_a_market_that_never_closes_is_judged_every_hour_of_every_day() -> None:
+    schedule = Schedule(AlwaysOpen(), HOURS, datetime(2024, 8, 10, tzinfo=UTC))  # a Saturday
+
+    day = [schedule.pop() for _ in range(26)]
+
+    assert day[0][1] is Appointment.DAY_START
+    assert [kind for _, kind in day[1:25]] == [Appointment.EVALUATE] * 24
+    assert day[25] == (day[0][0] + (24 * 3600 - 60) * 1_000_000_000, Appointment.DAY_CLOSE)
+    assert from_ns(schedule.next_ns) == datetime(2024, 8, 11, tzinfo=UTC)
+
+
+def test_what_falls_together_keeps_its_order() -> None:
+    """At midnight the day begins before it is judged."""
+    schedule = Schedule(AlwaysOpen(), HOURS, datetime(2024, 8, 10, tzinfo=UTC))
+
+    assert [schedule.pop()[1], schedule.pop()[1]] == [Appointment.DAY_START, Appointment.EVALUATE]
+
+
+def test_times_never_go_back() -> None:
+    schedule = Schedule(KrxCalendar(), HOURS, datetime(2026, 1, 22, tzinfo=KST))
+
+    moments = [schedule.pop()[0] for _ in range(200)]
+
+    assert moments == sorted(moments)
+
+
+def test_a_stored_position_continues_where_it_was() -> None:
+    start = datetime(2026, 1, 22, tzinfo=KST)
+    for kept in range(25):
+        whole, stopped = Schedule(KrxCalendar(), HOURS, start), Schedule(KrxCalendar(), HOURS, start)
+        for _ in range(kept):
+            whole.pop()
+            stopped.pop()
+        resumed = Schedule(KrxCalendar(), HOURS, start + timedelta(days=40))
+
+        resumed.import_state(stopped.export_state())
+
+        assert [resumed.pop() for _ in range(15)] == [whole.pop() for _ in range(15)], kept
+
+
+class OneDay(KrxCalendar):
+    """A calendar that knows a single session, and none after it."""
+
+    def is_trading_day(self, day: date) -> bool:
+        return day == date(2018, 2, 8)
+
+
+def test_a_calendar_without_further_sessions_has_no_further_appointments() -> None:
+    start = datetime(2018, 2, 8, tzinfo=KST)
+    schedule = Schedule(OneDay(), (9,), start)
+    for _ in range(4):
+        schedule.pop()
+
+    assert from_ns(schedule.next_ns).year > 2200
+    resumed = Schedule(OneDay(), (9,), start)
+    resumed.import_state(schedule.export_state())
+    assert resumed.next_ns == schedule.next_ns
