@@ -100,6 +100,11 @@ class PacedClock:
         self._base = time.monotonic_ns()
         self._speed = speed
 
+    @property
+    def speed(self) -> float:
+        """How many seconds pass here in one real second."""
+        return self._speed
+
     def now(self) -> datetime:
         return from_ns(self.time_ns())
 

@@ -1,10 +1,12 @@
-"""``qts config check`` and ``qts config show``: is the configuration right, and what is in force."""
+"""``qts config check``, ``show`` and ``reload``: is the configuration right, what is in force, read it again."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 from typing import Any
+
+from qts.cli.operator_cmd import add_command
 
 
 def add_parser(commands: Any) -> None:
@@ -27,6 +29,8 @@ def add_parser(commands: Any) -> None:
         "filter", nargs="?", default="", metavar="PREFIX", help="only settings that begin with PREFIX"
     )
     show.set_defaults(func=_show)
+
+    add_command(verbs, "reload", "reload", "let a running session read its configuration files again")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:

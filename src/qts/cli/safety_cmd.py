@@ -10,13 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from qts.cli.operator_cmd import add_command
 from qts.errors import DataError
 
 SAFETY_FILE = "safety.json"
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add ``safety`` with its commands ``show`` and ``codes``."""
+    """Add ``safety`` with its commands ``show``, ``codes``, ``stop`` and ``release``."""
     safety = subparsers.add_parser("safety", help="the safety state and the codes behind it")
     safety.set_defaults(func=lambda args: _usage(safety))
     commands = safety.add_subparsers(title="commands", metavar="COMMAND")
@@ -28,6 +29,9 @@ def add_parser(subparsers: Any) -> None:
     codes.add_argument("code", nargs="*", metavar="CODE", help="only these, such as FS050 (default: all)")
     codes.add_argument("--json", action="store_true", help="print a list of objects")
     codes.set_defaults(func=run_codes)
+    stop = add_command(commands, "stop", "stop", "stop a running session: lockdown, cancel, sell what is held")
+    stop.add_argument("--keep-positions", action="store_true", help="lock down and cancel, but sell nothing")
+    add_command(commands, "release", "release", "release a lockdown of a running session, on purpose")
 
 
 def load_safety(data_dir: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qts.cli.operator_cmd import add_command
 from qts.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PLOT_FORMATS = (".png", ".svg", ".html")
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add ``state`` with its commands ``show`` and ``backtest``."""
+    """Add ``state`` with its commands ``show``, ``backtest``, ``override`` and ``clear-override``."""
     state = subparsers.add_parser("state", help="the operating state: show it, replay it over a history")
     state.set_defaults(func=lambda args: _usage(state))
     commands = state.add_subparsers(title="commands", metavar="COMMAND")
@@ -45,6 +46,14 @@ def add_parser(subparsers: Any) -> None:
     test.add_argument("--json", action="store_true", help="print a list of {date, time, from, to, reason}")
     test.add_argument("--plot", metavar="OUT", type=Path, help="draw the timeline: OUT.png, OUT.svg or OUT.html")
     test.set_defaults(func=run_backtest)
+    override = add_command(
+        commands, "override", "override", "decide the operating state of a running session for a while"
+    )
+    override.add_argument("state", choices=("AGGRESSIVE", "BALANCED", "DEFENSIVE"), help="the state to hold")
+    override.add_argument(
+        "--days", type=float, default=1.0, metavar="N", help="for how long, at most 7 (default 1)"
+    )
+    add_command(commands, "clear-override", "clear_override", "end the override of a running session")
 
 
 def load_state(data_dir: Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 20_000
     equity_sample_interval_s: Annotated[
         int, Meta(ge=1, le=86_400, description="seconds of market time between samples of the equity curve")
-    ] = 3_600
+    ] = 300
     freshness: Annotated[
         FreshnessConfig, Meta(description="age of the feed above which nothing is entered (spec 05)")
     ] = FreshnessConfig()

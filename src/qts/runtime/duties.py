@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from qts.capital.config import CapitalConfig
 from qts.capital.contracts import Pool, Transfer
 from qts.capital.rebalance import moves_to_targets
 from qts.capital.targets import drift
@@ -45,9 +46,6 @@ class Duties:
         self._transfer_ids = transfer_ids
         self._on_code = on_code
         self._log = log
-        # Minimum amounts of the pools are won; an account in another currency goes by shares alone.
-        config = parts.config
-        self._capital = config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
         self._calm_since = -1
         self._rebalancing = False
         self._month = ""
@@ -61,6 +59,12 @@ class Duties:
     def targets(self) -> dict[Pool, Decimal]:
         """The pools' target shares in the present operating state."""
         return pool_targets(self.rules)
+
+    @property
+    def _capital(self) -> CapitalConfig:
+        """Minimum amounts of the pools are won; an account in another currency goes by shares alone."""
+        config = self._p.config
+        return config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
 
     def evaluate_state(self, now_ns: int) -> None:
         """The hourly look at the operating state."""
@@ -124,7 +128,7 @@ class Duties:
                 p.base_prices[symbol] = price
         p.day.roll(p.equity())
         if p.safety.current_state is SafetyState.FAIL:
-            p.safety.request_recovery(checks=self._recovery_checks())
+            p.safety.request_recovery(checks=self.recovery_checks())
 
     def day_close(self, now_ns: int) -> None:
         """Close the day: metrics, capital toward its targets, one sample, garbage in this quiet moment."""
@@ -194,7 +198,8 @@ class Duties:
             daily_loss=limits.daily_loss_limit,
         )
 
-    def _recovery_checks(self) -> dict[str, bool | None]:
+    def recovery_checks(self) -> dict[str, bool | None]:
+        """What has to be true before safety may fall back to NORMAL."""
         return {
             "equity above zero": self._p.equity() > 0,
             "every holding has a price": not self._p.account.unmarked(self._p.last.mark),

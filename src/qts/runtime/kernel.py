@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from qts.capital.targets import opening_weights
 from qts.clock import NS_PER_S, Clock, ManualClock, from_ns
 from qts.config.tree import QtsConfig
 from qts.db.contracts import RefusalRow, SafetyRow, StateRow, Store
+from qts.errors import InputError, StateError
 from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler, TypeFilterHandler
@@ -57,6 +58,7 @@ from qts.runtime.duties import Duties, pool_targets
 from qts.runtime.exits import ForcedExits
 from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.invariants import Invariants
+from qts.runtime.operator import Command
 from qts.runtime.order_desk import OrderDesk, event_type_of
 from qts.runtime.parts import Parts
 from qts.runtime.record import RunRecord
@@ -66,7 +68,7 @@ from qts.runtime.strategy_host import Seat, StrategyHost
 from qts.runtime.unresolved import UnresolvedOrders
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.safety.state import SafetyStateManager
-from qts.state.contracts import TransitionRecord
+from qts.state.contracts import ManualOverride, OperatingState, TransitionRecord
 from qts.state.course import TARGET_CAGR
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import Intent, Side, Signal, Strategy
@@ -124,7 +126,9 @@ class Kernel:
         self._inline = inline
         self._pools = {strategy.name: strategy.pool for strategy in strategies}
         self._operators: deque[Callable[[], None]] = deque()
-        self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._unresolved_due = self._done = False
+        self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._unresolved_due = (
+            self._done
+        ) = False
         self.parts = self._make_parts(config, config_hash, feed, store, clock, judged_by_index)
         self.first_day = _first_session_day(self.parts.calendar, clock)
         self.dispatcher = EventDispatcher(
@@ -263,6 +267,60 @@ class Kernel:
         """Stop everything: lockdown, cancel what works, sell what is held. Goes in as P0, ahead of all."""
         stop = EmergencyStop(actor=actor, reason=reason, ts_ns=self.parts.clock.time_ns(), liquidate=liquidate)
         self._publish(EventType.EMERGENCY_STOP, stop, actor)
+
+    def command(self, command: Command) -> str:
+        """Carry out what an operator wants; the answer for people. Raises QtsError when it cannot be done."""
+        self._log("WARNING", f"operator {command.operator}: {command.command} ({command.reason})")
+        self.attention = self._checkpoint_due = True
+        if command.command == "stop":
+            self.emergency_stop(command.operator, command.reason, liquidate=command.liquidate)
+            return "the emergency stop is on its way"
+        if command.command == "release":
+            return self._release(command)
+        if command.command == "override":
+            return self._override(command)
+        if command.command == "clear_override":
+            result = self.parts.state.clear_override(command.operator, command.reason)
+            return f"{result.to_state.value}: {result.reason}"
+        raise StateError(f"this session does not take {command.command!r}")
+
+    def _release(self, command: Command) -> str:
+        checks = self.duties.recovery_checks()
+        change = self.parts.safety.request_recovery(
+            operator_approved=True, operator_id=command.operator, reason=command.reason, checks=checks
+        )
+        self._codes_told += 1
+        return f"safety is {change.to_state.value}: {change.reason}"
+
+    def _override(self, command: Command) -> str:
+        now = self.parts.clock.now()
+        try:
+            wanted = OperatingState(command.state)
+        except ValueError:
+            allowed = ", ".join(state.value for state in OperatingState)
+            raise InputError(f"there is no operating state {command.state!r}; allowed: {allowed}") from None
+        result = self.parts.state.apply_override(
+            ManualOverride(
+                override_state=wanted,
+                override_reason=command.reason,
+                operator_id=command.operator,
+                override_time=now,
+                expiry_time=now + timedelta(days=command.days),
+            )
+        )
+        return f"{result.to_state.value}: {result.reason}" if result.applied else f"refused: {result.reason}"
+
+    def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
+        """Take over a reloaded configuration: what may change while running is in force for the next decision."""
+        parts = self.parts
+        parts.config = config
+        parts.state.reconfigure(config.state)
+        parts.safety.reconfigure(config.safety)
+        parts.gate = RiskGate(config.risk, config.state.table, config_hash, self._ids["a"])
+        self._pipeline = self._make_pipeline()
+        self._checkpoint_rows = config.runtime.checkpoint_interval_rows
+        self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
+        self._log("WARNING", f"configuration {config_hash[:12]} is in force")
 
     async def start(self, first: MarketValue | None) -> None:
         """Before ``first``, which has left the feed, is taken in a fresh session."""

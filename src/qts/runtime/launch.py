@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
+from qts.config.manager import ConfigManager, ReloadResult
 from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
 from qts.db.sqlite import SqliteStore
@@ -20,8 +21,9 @@ from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import Progress, StopFlag, complete, run_paced, run_virtual
+from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
 from qts.runtime.kernel import Kernel
+from qts.runtime.operator import Command, OperatorInbox
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
@@ -211,10 +213,27 @@ class Session:
         stop: StopFlag,
     ) -> bool:
         if isinstance(clock, PacedClock):
-            return asyncio.run(run_paced(kernel, values, progress, stop, clock))
+            inbox = OperatorInbox(self._place.path, self._carrier(kernel, clock))
+            with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+                return runner.run(run_paced(kernel, values, progress, stop, clock, inbox.poll))
         speed = self._plan.options.speed
         pace = PacedClock(clock.now(), speed) if speed is not None else None
         return run_virtual(kernel, values, progress, stop, pace)
+
+    def _carrier(self, kernel: Kernel, clock: Clock) -> Callable[[Command], str]:
+        """Who carries out operators' commands: the kernel, except a reload, which begins with the files."""
+        overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}
+        manager = ConfigManager(self._plan.options.config_dir, overrides=overrides, env=os.environ, clock=clock)
+
+        def carry(command: Command) -> str:
+            if command.command != "reload":
+                return kernel.command(command)
+            result = manager.reload(actor=command.operator, reason=command.reason)
+            if result.changed:
+                kernel.reconfigure(manager.current.tree, manager.current.hash)
+            return _reload_text(result)
+
+        return carry
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())
@@ -234,6 +253,13 @@ class Session:
         if finished:
             complete(self._store.finish_run(result.to_json()))
         return result
+
+
+def _reload_text(result: ReloadResult) -> str:
+    """What a reload did, for people."""
+    parts = [f"{change.path}: {change.old} -> {change.new}" for change in result.applied]
+    parts += [f"{change.path} needs a restart" for change in result.needs_restart]
+    return "; ".join([*parts, *result.warnings]) or "nothing has changed"
 
 
 def session_facts(result: SessionResult) -> SessionFacts:

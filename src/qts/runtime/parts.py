@@ -19,9 +19,12 @@ from qts.safety.state import SafetyStateManager
 from qts.state.operating_state import OperatingStateManager
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
-    """Who keeps what: prices, money, orders, states, counts of the day, the record."""
+    """Who keeps what: prices, money, orders, states, counts of the day, the record.
+
+    Only the kernel assigns, and only ``config`` and ``gate``, when the configuration is reloaded.
+    """
 
     config: QtsConfig
     clock: Clock

@@ -1,0 +1,52 @@
+"""Commands to a running session: they leave a command file in its data directory and wait for the answer.
+
+``qts safety stop``, ``qts safety release``, ``qts state override``, ``qts state clear-override`` and
+``qts config reload`` are made of this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+ANSWER_WITHIN_S = 5.0
+
+
+def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse.ArgumentParser:
+    """A verb that sends ``command``; everything that changes a session names who wants it and why."""
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, metavar="DIR", help="the running session's directory"
+    )
+    parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
+    parser.set_defaults(func=_send, command=command, keep_positions=False, state="", days=1.0)
+    return parser
+
+
+def _send(args: argparse.Namespace) -> int:
+    from qts.runtime.operator import Command, leave_command
+
+    answer = leave_command(
+        args.data_dir,
+        Command(
+            command=args.command,
+            operator=args.operator,
+            reason=args.reason,
+            liquidate=not args.keep_positions,
+            state=args.state,
+            days=args.days,
+        ),
+    )
+    waited_until = time.monotonic() + ANSWER_WITHIN_S
+    while not answer.exists():
+        if time.monotonic() > waited_until:
+            print(f"no session answers in {args.data_dir}; the command waits there for the next one")
+            return 1
+        time.sleep(0.05)
+    told = json.loads(answer.read_text(encoding="utf-8"))
+    print(told["answer"])
+    return 0 if told["done"] else 2

@@ -1,0 +1,96 @@
+"""The operator's door of a running session: small command files in its data directory.
+
+``qts safety stop``, ``qts safety release``, ``qts state override`` and ``qts config reload`` write one file each
+into ``<data-dir>/operator``; the session carries it out between two handlers, and leaves the answer beside it.
+Who may write into the directory may command: it is made for its owner alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from qts.errors import InputError, QtsError
+from qts.ids import random_prefix
+
+DIRECTORY: Final = "operator"
+ASKED: Final = ".asked"
+ANSWERED: Final = ".answered"
+_MAX_BYTES: Final = 16 * 1024
+_MAX_AT_ONCE: Final = 32
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an operator wants: who, why, and what it needs to know.
+
+    ``liquidate`` belongs to stop, ``state`` (an operating state) and ``days`` (at most 7) to override.
+    """
+
+    command: Literal["stop", "release", "override", "clear_override", "reload"]
+    operator: Text
+    reason: Text
+    liquidate: bool = True
+    state: str = ""
+    days: Annotated[float, msgspec.Meta(gt=0, le=7)] = 1.0
+
+
+Carry = Callable[[Command], str]
+
+
+def leave_command(data_dir: Path, command: Command) -> Path:
+    """Write ``command`` for the session in ``data_dir``; returns the file in which the answer will stand.
+
+    Raises InputError when the values are not allowed or there is no such directory.
+    """
+    if not data_dir.is_dir():
+        raise InputError(f"{data_dir} is not the data directory of a session")
+    try:
+        msgspec.convert(msgspec.to_builtins(command), Command)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the command {command.command!r} cannot be given: {error}") from None
+    box = data_dir / DIRECTORY
+    box.mkdir(mode=0o700, exist_ok=True)
+    name = f"{command.command}-{random_prefix()}"
+    draft = box / f".{name}"
+    draft.write_bytes(msgspec.json.encode(command))
+    os.replace(draft, box / f"{name}{ASKED}")
+    return box / f"{name}{ANSWERED}"
+
+
+class OperatorInbox:
+    """Looks for command files and has them carried out; every one is answered, none is carried out twice."""
+
+    def __init__(self, data_dir: Path, carry: Carry) -> None:
+        self._box = data_dir / DIRECTORY
+        self._carry = carry
+
+    def poll(self) -> int:
+        """Carry out what lies there, oldest first, at most 32 at once; how many were answered."""
+        try:
+            asked = sorted(self._box.glob(f"*{ASKED}"), key=lambda path: path.stat().st_mtime_ns)
+        except OSError:
+            return 0  # the box appears with the first command, and a file may go while we look
+        for path in asked[:_MAX_AT_ONCE]:
+            self._answer(path, self._handle(path))
+        return len(asked[:_MAX_AT_ONCE])
+
+    def _handle(self, path: Path) -> Mapping[str, Any]:
+        try:
+            with open(path, "rb") as file:
+                command = msgspec.json.decode(file.read(_MAX_BYTES), type=Command)
+            return {"done": True, "answer": self._carry(command)}
+        except (msgspec.DecodeError, OSError, QtsError) as error:
+            return {"done": False, "answer": str(error)}
+
+    def _answer(self, path: Path, answer: Mapping[str, Any]) -> None:
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(answer, ensure_ascii=False), encoding="utf-8")
+        os.replace(draft, path.with_suffix(ANSWERED))
+        path.unlink(missing_ok=True)
