@@ -14,6 +14,8 @@ import msgspec
 
 
 class SafetyState(str, Enum):
+    """May we trade at all? Rises freely, falls only by rule (spec 02)."""
+
     NORMAL = "NORMAL"
     WARNING = "WARNING"
     FAIL = "FAIL"

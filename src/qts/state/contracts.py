@@ -20,6 +20,8 @@ from qts.safety.contracts import SafetyState
 
 
 class OperatingState(str, Enum):
+    """How boldly do we trade? Safety always wins over it (spec 02)."""
+
     AGGRESSIVE = "AGGRESSIVE"
     BALANCED = "BALANCED"
     DEFENSIVE = "DEFENSIVE"

@@ -20,6 +20,8 @@ from qts.state.contracts import OperatingState
 
 
 class Side(str, Enum):
+    """Which way an order goes; positions are long only, so SELL leaves."""
+
     BUY = "BUY"
     SELL = "SELL"
 

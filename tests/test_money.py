@@ -1,0 +1,122 @@
+"""The door that no binary float passes, and sums that never drift."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from enum import Enum
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qts.errors import ContractError
+from qts.money import decimal_of, floor_to, is_multiple, positive, split, truncate_to
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("1.10", D("1.10")), (7, D(7)), (D("-0.5"), D("-0.5")), ("1e3", D(1000)), (" 2 ", D(2))]
+)
+def test_text_integers_and_decimals_come_in(value: Any, number: D) -> None:
+    assert decimal_of(value) == number
+    assert isinstance(decimal_of(value), D)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0.1, 1.0, True, False, None, b"1", [1], "", "a", "1,000", "nan", "inf", D("NaN"), D("Infinity"), D("sNaN")],
+)
+def test_floats_bools_and_what_is_no_number_do_not(value: Any) -> None:
+    with pytest.raises(ContractError, match="price"):
+        decimal_of(value, "price")
+
+
+def test_the_message_names_type_and_value() -> None:
+    with pytest.raises(ContractError, match=r"price must be text, an int or a Decimal, not float 0\.1"):
+        decimal_of(0.1, "price")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0, "-0.01", D("-1"), "-0"])
+def test_positive_is_above_zero(value: Any) -> None:
+    with pytest.raises(ContractError, match="tick must be above 0"):
+        positive(value, "tick")
+
+
+def test_the_smallest_positive_passes() -> None:
+    assert positive("0.00000001") == D("0.00000001")
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "floor", "cut"),
+    [
+        ("10.7", "1", "10", "10"),
+        ("10.7", "0.5", "10.5", "10.5"),
+        ("-10.2", "1", "-11", "-10"),
+        ("149999", "100", "149900", "149900"),
+        ("150000", "100", "150000", "150000"),
+        ("0.99", "1", "0", "0"),
+    ],
+)
+def test_flooring_goes_down_and_truncating_toward_zero(value: str, step: str, floor: str, cut: str) -> None:
+    assert floor_to(D(value), D(step)) == D(floor)
+    assert truncate_to(D(value), D(step)) == D(cut)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "on_grid"),
+    [
+        ("150000", "100", True),
+        ("150050", "100", False),
+        ("0.30", "0.1", True),
+        ("0.35", "0.1", False),
+        ("0", "5", True),
+    ],
+)
+def test_the_grid(value: str, step: str, on_grid: bool) -> None:
+    assert is_multiple(D(value), D(step)) is on_grid
+
+
+class Part(Enum):
+    A = "A"
+    B = "B"
+    C = "C"
+
+
+def test_a_split_gives_the_remainder_to_one_named_part() -> None:
+    # A third of 100 is 33.33…: 33 + 33 + 34.
+    parts = split(D(100), {Part.A: D(1), Part.B: D(1), Part.C: D(1)}, D(1), Part.C)
+
+    assert parts == {Part.A: D(33), Part.B: D(33), Part.C: D(34)}
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "remainder"),
+    [
+        (D(-1), {Part.A: D(1)}, Part.A),
+        (D(1), {Part.A: D(0)}, Part.A),
+        (D(1), {Part.A: D(2), Part.B: D(-1)}, Part.A),
+        (D(1), {Part.A: D(1)}, Part.B),
+    ],
+)
+def test_a_split_that_makes_no_sense_is_refused(total: D, weights: dict[Part, D], remainder: Part) -> None:
+    with pytest.raises(ContractError, match="cannot split"):
+        split(total, weights, D(1), remainder)
+
+
+@settings(max_examples=100)
+@given(
+    total=st.integers(0, 10**15),
+    weights=st.lists(st.integers(0, 10**6), min_size=3, max_size=3).filter(any),
+    cents=st.sampled_from(["1", "0.01", "100"]),
+)
+def test_the_parts_of_a_split_always_sum_to_the_whole(total: int, weights: list[int], cents: str) -> None:
+    quantum = D(cents)
+    whole = total * quantum
+    shares = dict(zip(Part, map(D, weights), strict=True))
+
+    parts = split(whole, shares, quantum, Part.B)
+
+    assert sum(parts.values()) == whole
+    assert all(part >= 0 and is_multiple(part, quantum) for part in parts.values())
+    for name in (Part.A, Part.C):
+        assert 0 <= whole * shares[name] / sum(shares.values()) - parts[name] < quantum + D("1e-9")

@@ -1,0 +1,257 @@
+"""House rules a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "qts"
+TESTS = Path(__file__).parent
+FILES = sorted(SRC.rglob("*.py"))
+ALL = [*FILES, *sorted(TESTS.rglob("*.py"))]
+MAX_LINES = 500
+MAX_TEST_LINES = 1_000
+
+MAY_READ_TIME = {"clock.py"}
+MAY_RANDOMISE = {"ids.py"}
+MAY_THREAD = {"clock.py", "event/"}
+"""Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
+MAY_STORE_ON_A_THREAD = {"db/sqlite.py"}
+MONEY = ("money.py", "ledger/", "capital/", "broker/sim/book.py", "execution/")
+
+TIME = {
+    "time.time",
+    "time.time_ns",
+    "time.monotonic",
+    "time.monotonic_ns",
+    "time.perf_counter",
+    "time.perf_counter_ns",
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "datetime.datetime.now",
+    "datetime.date.today",
+}
+RANDOM = {"uuid.uuid1", "uuid.uuid4", "uuid4", "os.urandom", "random.SystemRandom"}
+RANDOM_FUNCTIONS = {name for name in dir(random) if name.islower() and callable(getattr(random, name))}
+SLEEPS = {"time.sleep", "asyncio.sleep"}
+THREADS = {"threading", "multiprocessing", "concurrent", "_thread", "subprocess"}
+
+
+def where(path: Path) -> str:
+    root = SRC if path.is_relative_to(SRC) else TESTS.parent
+    return path.relative_to(root).as_posix()
+
+
+def allowed(path: Path, places: set[str]) -> bool:
+    name = where(path)
+    return any(name == place or (place.endswith("/") and name.startswith(place)) for place in places)
+
+
+def dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        head = dotted(node.value)
+        return f"{head}.{node.attr}" if head else ""
+    return ""
+
+
+def uses(path: Path) -> Iterator[tuple[int, str]]:
+    """Every dotted name the file mentions, and every ``module.name`` it imports by name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute | ast.Name):
+            name = dotted(node)
+            if name:
+                yield node.lineno, name
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}"
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.lineno, node.module
+
+
+def comments(path: Path) -> Iterator[tuple[int, str]]:
+    with tokenize.open(path) as file:
+        for token in tokenize.generate_tokens(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(FILES) > 100
+
+
+def test_time_is_read_in_one_place() -> None:
+    offences = [
+        f"{where(path)}:{line}: {name}"
+        for path in FILES
+        if not allowed(path, MAY_READ_TIME)
+        for line, name in uses(path)
+        if name in TIME
+    ]
+    assert offences == [], "take a qts.clock.Clock"
+
+
+def test_randomness_enters_in_one_place() -> None:
+    offences = [
+        f"{where(path)}:{line}: {name}"
+        for path in FILES
+        if not allowed(path, MAY_RANDOMISE)
+        for line, name in uses(path)
+        if name in RANDOM or (name.startswith("random.") and name.removeprefix("random.") in RANDOM_FUNCTIONS)
+    ]
+    assert offences == [], "take a random.Random from qts.ids.seeded"
+
+
+def test_nothing_sleeps_but_the_clock_and_the_machine_of_events() -> None:
+    offences = [
+        f"{where(path)}:{line}: {name}"
+        for path in FILES
+        if not allowed(path, MAY_THREAD)
+        for line, name in uses(path)
+        if name in SLEEPS and not (name == "asyncio.sleep" and _sleeps_zero(path, line))
+    ]
+    assert offences == []
+
+
+def _sleeps_zero(path: Path, line: int) -> bool:
+    """``asyncio.sleep(0)`` gives others a turn; it does not wait."""
+    return "asyncio.sleep(0)" in path.read_text("utf-8").splitlines()[line - 1]
+
+
+def test_threads_and_processes_belong_to_the_machine_of_events() -> None:
+    offences = [
+        f"{where(path)}:{line}: {name}"
+        for path in FILES
+        if not allowed(path, MAY_THREAD | MAY_STORE_ON_A_THREAD)
+        for line, name in imports(path)
+        if name.split(".")[0] in THREADS
+    ]
+    assert offences == []
+
+
+def _is_money(path: Path) -> bool:
+    name = where(path)
+    return any(name == place or (place.endswith("/") and name.startswith(place)) for place in MONEY)
+
+
+def test_no_binary_float_in_money() -> None:
+    offences = []
+    for path in FILES:
+        if not _is_money(path) or path.name == "config.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and dotted(node.func) == "float":
+                offences.append(f"{where(path)}:{node.lineno}: float(…)")
+            if isinstance(node, ast.Constant) and isinstance(node.value, float):
+                offences.append(f"{where(path)}:{node.lineno}: {node.value!r}")
+            annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
+            if annotation is not None and "float" in ast.unparse(annotation):
+                offences.append(f"{where(path)}:{node.lineno}: {ast.unparse(annotation)}")
+    assert offences == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=where)
+def test_no_file_is_too_long(path: Path) -> None:
+    lines, most = len(path.read_text("utf-8").splitlines()), MAX_LINES if path in FILES else MAX_TEST_LINES
+    assert lines <= most, f"{lines} lines; at most {most}: what belongs in a room of its own?"
+
+
+def test_nothing_is_left_for_later() -> None:
+    left = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+    offences = [
+        f"{where(path)}:{line}: {text.strip()}"
+        for path in ALL
+        if path != Path(__file__)
+        for line, text in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if left.search(text)
+    ]
+    assert offences == []
+
+
+def test_a_broad_except_gives_its_reason() -> None:
+    offences = []
+    for path in FILES:
+        text = path.read_text("utf-8")
+        said = dict(comments(path))
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            caught = {dotted(one) for one in getattr(node.type, "elts", [node.type]) if one is not None}
+            if node.type is not None and not caught & {"Exception", "BaseException"}:
+                continue
+            if _raises_again(node):
+                continue
+            reason = re.sub(r"#\s*noqa:\s*[A-Z0-9, ]+", "", said.get(node.lineno, "")).strip(" -#")
+            if len(reason) < 10:
+                offences.append(f"{where(path)}:{node.lineno}")
+    assert offences == [], "say why everything is caught here"
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """A clean-up that ends with a bare ``raise`` hides nothing."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def test_only_the_command_line_prints() -> None:
+    offences = [
+        f"{where(path)}:{node.lineno}"
+        for path in FILES
+        if not allowed(path, {"cli/"})
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and dotted(node.func) == "print"
+    ]
+    assert offences == []
+
+
+def test_nothing_is_pickled_evaluated_or_loaded_unsafely() -> None:
+    forbidden_imports = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
+    forbidden_calls = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+    offences = [
+        f"{where(path)}:{line}: {name}"
+        for path in FILES
+        for line, name in imports(path)
+        if name.split(".")[0] in forbidden_imports
+    ]
+    offences += [
+        f"{where(path)}:{node.lineno}: {dotted(node.func)}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and dotted(node.func) in forbidden_calls
+    ]
+    assert offences == []
+
+
+def test_every_module_says_why_it_exists() -> None:
+    silent = [
+        where(path)
+        for path in FILES
+        if path.read_text("utf-8").strip() and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert silent == []
+
+
+def test_no_rooms_without_a_name() -> None:
+    nameless = {"utils", "util", "helpers", "helper", "common", "shared", "base", "misc", "enhanced", "stuff"}
+    assert [where(path) for path in FILES if path.stem in nameless] == []
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    folders = {path.parent for path in TESTS.rglob("*.py")}
+    assert [where(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
