@@ -120,7 +120,7 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
 
 @pytest.mark.parametrize("path", WRITTEN, ids=name_of)
 def test_every_command_named_in_the_text_exists(path: Path) -> None:
-    for words in re.findall(r"`qts ((?:[a-z]+ ?)+)", prose_of(path)):
+    for words in re.findall(r"`qts ((?:[a-z][a-z-]* ?)+)", prose_of(path)):
         parser: argparse.ArgumentParser = build_parser()
         for word in words.split():
             choices = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]

@@ -89,8 +89,8 @@ def configuration_page() -> str:
         sections.append(section(f"{name}.yaml", field.shape.description, table(titles, rows)))
     return page(
         "Configuration",
-        "The first part of a key is its file. “Reloadable” settings may be swapped by `ConfigManager.reload` in a "
-        "program that runs on; the others need a restart. How values are given: "
+        "The first part of a key is its file. “Reloadable” settings may change while a session runs "
+        "(`qts config reload`); the others need a restart. How values are given: "
         "[Configuration guide](../guides/configuration.md).",
         *sections,
     )
