@@ -24,7 +24,8 @@ from qts.ids import CounterIds
 from tests.event.support import P0, P1, P2, P3, START, fill
 
 TABLE = {
-    P0: "FILL_CONFIRMED FILL_PARTIAL ORDER_REJECTED ORDER_CANCELLED POSITION_UPDATE EMERGENCY_STOP BROKER_DISCONNECT",
+    P0: "FILL_CONFIRMED FILL_PARTIAL ORDER_REJECTED ORDER_CANCELLED POSITION_UPDATE EMERGENCY_STOP "
+    "BROKER_DISCONNECT",
     P1: "PRICE_TICK ORDERBOOK_UPDATE VOLUME_UPDATE INDEX_UPDATE VIX_UPDATE",
     P2: "ETEDA_CYCLE_START STRATEGY_EVALUATE RISK_EVALUATE PORTFOLIO_EVALUATE INDICATOR_UPDATE SIGNAL_GENERATED",
     P3: "DASHBOARD_UPDATE LOG_WRITE REPORT_GENERATE NOTIFICATION_SEND METRIC_RECORD",
@@ -41,7 +42,7 @@ def test_there_are_23_types_and_every_one_has_the_priority_of_the_table() -> Non
 
 def test_priority_for_names_what_is_allowed_when_the_type_is_unknown() -> None:
     assert priority_for(EventType.VIX_UPDATE) is P1
-    with pytest.raises(ContractError, match="NO_SUCH.*allowed: FILL_CONFIRMED"):
+    with pytest.raises(ContractError, match=r"NO_SUCH.*allowed: FILL_CONFIRMED"):
         priority_for("NO_SUCH")  # type: ignore[arg-type]
 
 

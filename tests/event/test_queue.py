@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from qts.errors import ContractError
 from qts.event.config import QueueConfig, QueueConfigs
-from qts.event.contracts import Event, EventType, OverflowPolicy, create_event
+from qts.event.contracts import Event, EventPriority, EventType, OverflowPolicy, create_event
 from qts.event.queue import (
     BoundedQueue,
     CollapsingQueue,
@@ -67,7 +68,7 @@ def numbers(queue: EventQueue) -> list[int]:
     ],
 )
 def test_each_priority_has_its_class_and_capacity(
-    priority: int, kind: type[EventQueue], capacity: int, batch: int, window_ms: int
+    priority: EventPriority, kind: type[EventQueue], capacity: int, batch: int, window_ms: int
 ) -> None:
     config = QueueConfigs()[priority]
     queue = create_queue(config)
@@ -216,7 +217,7 @@ def test_full_of_sells_a_wish_is_dropped_and_another_sell_is_kept_beyond_capacit
 # -- P3 --------------------------------------------------------------------------------------------------------
 
 
-def logs(count: int, **override: bool) -> list[Event]:
+def logs(count: int, **override: Any) -> list[Event]:
     return [create_event(EventType.LOG_WRITE, payload={"n": n}, **override) for n in range(count)]
 
 
@@ -410,7 +411,7 @@ def test_p0_is_exact_with_eight_producer_threads() -> None:
     threads = [
         threading.Thread(
             target=lambda base=base: [queue.put_blocking(event_of(P0, n=(base, n))) for n in range(300)]
-        )  # type: ignore[misc]
+        )
         for base in range(8)
     ]
     for thread in threads:

@@ -1,18 +1,26 @@
-"""Backpressure: a filling queue gets larger batches, then the priorities below it pause until it has recovered."""
+"""What pauses priorities: the safety state, and pressure.
+
+A filling queue first gets larger batches, then the priorities below it pause until it has recovered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from qts.event.config import Backpressure, BackpressureThreshold
-from qts.event.contracts import EventPriority
+from qts.event.contracts import DegradationLevel, EventPriority
+from qts.safety.contracts import SafetyState
 
 if TYPE_CHECKING:
     from qts.event.engine import Level
 
 BATCH_GROWTH: Final = 4
 """How many times larger batches get from the warning on."""
+SAFETY_TO_DEGRADATION: Final[Mapping[SafetyState, DegradationLevel]] = dict(
+    zip(SafetyState, DegradationLevel, strict=True)
+)
+"""NORMAL, WARNING, FAIL, LOCKDOWN pause nothing, P3, P2 and P3, all but P0 (spec 01)."""
 _P1, _P2, _P3 = EventPriority.P1_HIGH, EventPriority.P2_MEDIUM, EventPriority.P3_LOW
 
 

@@ -191,6 +191,15 @@ body: Final[Callable[[Event], Any]] = _payload_slot.__get__
 """The payload as it was given, without the read-only view: for typed payloads on hot paths."""
 
 
+def give_payload(event: Event, payload: msgspec.Struct) -> None:
+    """Put the typed form in the place of a mapping, before anybody has seen the event."""
+    _payload_slot.__set__(event, payload)
+
+
+stamp: Final[Callable[[Event, int], None]] = Event.__dict__["accepted_ns"].__set__
+"""Note the stopwatch reading at which a dispatcher takes the event."""
+
+
 def stored_id(event: Event) -> int | str:
     """The counter value or the text that ``event_id`` is formed from."""
     number: int | str = _number_slot.__get__(event)

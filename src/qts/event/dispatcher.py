@@ -13,11 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from qts.clock import NS_PER_MS, Clock, SystemClock, stopwatch_ns
 from qts.errors import ContractError, StateError
-from qts.event.backpressure import BackpressureGuard
+from qts.event.backpressure import SAFETY_TO_DEGRADATION, BackpressureGuard
 from qts.event.config import EventConfig
 from qts.event.contracts import (
     DegradationLevel,
@@ -28,45 +26,28 @@ from qts.event.contracts import (
     Lane,
     body,
     default_factory,
+    give_payload,
     priority_for,
+    stamp,
 )
 from qts.event.dead_letter import DeadLetterQueue
+from qts.event.doors import Door, replace_queue
 from qts.event.engine import Engine, Entry, Level
 from qts.event.handlers import Callback, EventHandler, as_handler
 from qts.event.keys import is_risk_reducing
 from qts.event.loop_driver import LoopDriver
 from qts.event.monitoring import Alert, LatencySnapshot, Monitor, Report, Reports, stats_of
 from qts.event.payloads import typed_payload
-from qts.event.queue import BoundedQueue, EventQueue, RingBuffer, create_queue
+from qts.event.queue import BoundedQueue, EventQueue, create_queue
 from qts.event.retry import Hold, RetryBook
 from qts.event.snapshot import export_levels, import_levels
 from qts.event.worker import target_of
 from qts.ids import CounterIds, IdSource, random_prefix
 from qts.safety.contracts import SafetyState
 
+__all__ = ["SAFETY_TO_DEGRADATION", "EventDispatcher"]
 _P0: Final = EventPriority.P0_CRITICAL
 _make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
-_force: Final = msgspec.structs.force_setattr
-
-SAFETY_TO_DEGRADATION: Final[Mapping[SafetyState, DegradationLevel]] = dict(
-    zip(SafetyState, DegradationLevel, strict=True)
-)
-"""NORMAL, WARNING, FAIL, LOCKDOWN pause nothing, P3, P2 and P3, all but P0 (spec 01)."""
-
-
-class _Door:
-    """What publishing one type needs, in one place. ``arrivals`` is None unless its queue needs no lock."""
-
-    __slots__ = ("append", "arrivals", "level", "number", "priority", "put")
-
-    def __init__(self, priority: EventPriority, level: Level, put_p0: Callable[[Event], bool]) -> None:
-        queue = level.queue
-        self.level = level
-        self.number = level.number
-        self.priority = priority
-        self.put = put_p0 if isinstance(queue, BoundedQueue) else queue.put_nowait
-        self.arrivals = queue.arrivals if isinstance(queue, RingBuffer) else None
-        self.append: Callable[[Event], None] = queue.items.append if self.arrivals is not None else _never
 
 
 class EventDispatcher:
@@ -94,7 +75,7 @@ class EventDispatcher:
         self.reports = Reports()
         self._clock = clock or SystemClock()
         self._rng = rng
-        self._on_code = on_code or _ignore_code
+        self._on_code = on_code or (lambda code, detail: None)
         own = clock is not None or ids is not None
         self._factory = EventFactory(self._clock, ids or CounterIds(random_prefix())) if own else default_factory()
         self._levels = tuple(Level(priority, self._new_queue(priority)) for priority in EventPriority)
@@ -122,29 +103,33 @@ class EventDispatcher:
     # -- handlers ----------------------------------------------------------------------------------------------
 
     def register_handler(
-        self, priority: EventPriority, handler: EventHandler | Callback, *, lane: Lane = Lane.LOOP
+        self,
+        priority: EventPriority,
+        handler: EventHandler | type[EventHandler] | Callback,
+        *,
+        lane: Lane = Lane.LOOP,
     ) -> None:
         """Call ``handler`` with every event of ``priority``, in the order of registration, on ``lane``.
 
-        A PROCESS handler must be a function or class at the top of an importable module. Raises ContractError
-        for a handler that cannot run on its lane or when the lane is full.
+        A PROCESS handler must be a function, or a class made without arguments, at the top of an importable
+        module. Raises ContractError for a handler that cannot run on its lane or when the lane is full.
         """
         entry = Entry(as_handler(handler), EventPriority(priority), Lane(lane))
         if entry.lane is not Lane.LOOP:
-            self._check_lane(entry)
+            self._check_lane(entry, handler)
         self._levels[entry.priority].add(entry)
         if self._driver is not None:
             self._driver.attach(entry)
-        self._engine.attention = True
+        self._engine.rewire()
 
-    def _check_lane(self, entry: Entry) -> None:
+    def _check_lane(self, entry: Entry, given: object) -> None:
         limit = self.config.max_worker_threads if entry.lane is Lane.THREAD else self.config.max_worker_processes
         if sum(one.lane is entry.lane for one in self._entries()) >= limit:
             raise ContractError(
                 f"lane {entry.lane.value} has its {limit} handlers already; {entry.name!r} is one more"
             )
         if entry.lane is Lane.PROCESS and not self.inline:
-            entry.target = target_of(entry.origin)
+            entry.target = target_of(given if isinstance(given, type) else entry.origin)
 
     def _entries(self) -> list[Entry]:
         return [entry for level in self._levels for entry in level.entries]
@@ -158,7 +143,7 @@ class EventDispatcher:
         """
         door = self._doors[event_type]
         if door.number > self._engine.floor or self._checks:
-            return self._publish_carefully(event_type, payload, source)
+            return self.dispatch_nowait(self._factory.create(event_type, source, payload))
         event = _make(
             event_type,
             door.priority,
@@ -180,9 +165,6 @@ class EventDispatcher:
             self._wake()
         return kept
 
-    def _publish_carefully(self, event_type: EventType, payload: Any, source: str) -> bool:
-        return self.dispatch_nowait(self._factory.create(event_type, source, payload))
-
     async def dispatch(self, event: Event) -> bool:
         """Accept an event; False when its priority is paused or a full queue did not keep it (both counted).
 
@@ -194,7 +176,9 @@ class EventDispatcher:
             return False
         queue = level.queue
         may_wait = isinstance(queue, BoundedQueue) and self._driver is not None and self._engine.serving != _P0
-        kept = await queue.put(event) if may_wait else self._put(level, event)
+        if not may_wait:
+            return self._enqueue(level, event)
+        kept = await queue.put(event)
         if self.asleep:
             self._wake()
         return kept
@@ -202,9 +186,14 @@ class EventDispatcher:
     def dispatch_nowait(self, event: Event) -> bool:
         """Accept an event from any thread. A thread other than the loop's waits while P0 is full."""
         level = self._admit(event)
-        if level is None:
-            return False
-        kept = self._put(level, event)
+        return level is not None and self._enqueue(level, event)
+
+    def _enqueue(self, level: Level, event: Event) -> bool:
+        try:
+            kept = self._puts[level.number](event)
+        except Exception as error:  # noqa: BLE001 - whatever broke the queue, it is rebuilt and reported
+            self._rebuild(level, error)
+            kept = self._puts[level.number](event)
         if self.asleep:
             self._wake()
         return kept
@@ -212,24 +201,15 @@ class EventDispatcher:
     def _admit(self, event: Event) -> Level | None:
         """The level that takes ``event``, or None when it is refused and counted."""
         level = self._levels[event.priority]
-        if level.number > self._engine.floor and not self._passes_pressure(level, event):
+        if level.number > self._engine.floor and (
+            level.number > self._degradation.lowest_allowed or not is_risk_reducing(event)
+        ):  # pressure, other than degradation, may delay a risk-reducing signal, never refuse it
             level.rejected += 1
             return None
         if self._checks and isinstance(body(event), Mapping):
-            _force(event, "payload", typed_payload(event.event_type, body(event)))
-        _force(event, "accepted_ns", stopwatch_ns())
+            give_payload(event, typed_payload(event.event_type, body(event)))
+        stamp(event, stopwatch_ns())
         return level
-
-    def _passes_pressure(self, level: Level, event: Event) -> bool:
-        """A full queue above may delay a risk-reducing signal, never refuse it."""
-        return level.priority <= self._degradation.lowest_allowed and is_risk_reducing(event)
-
-    def _put(self, level: Level, event: Event) -> bool:
-        try:
-            return self._put_p0(event) if level.number == 0 else level.queue.put_nowait(event)
-        except Exception as error:  # noqa: BLE001 - whatever broke the queue, it is rebuilt and reported
-            self._rebuild(level, error)
-            return self._put_p0(event) if level.number == 0 else level.queue.put_nowait(event)
 
     def _put_p0(self, event: Event) -> bool:
         queue = self._levels[0].queue
@@ -322,8 +302,9 @@ class EventDispatcher:
         level = SAFETY_TO_DEGRADATION.get(state) if isinstance(state, SafetyState) else None
         self.set_degradation_level(level or DegradationLevel.CRITICAL_ONLY)
         if level is None:
-            allowed = ", ".join(state.value for state in SafetyState)
-            raise ContractError(f"{state!r} is no safety state (allowed: {allowed}); only P0 runs now")
+            raise ContractError(
+                f"{state!r} is no safety state (allowed: {', '.join(SafetyState)}); only P0 runs now"
+            )
         return level
 
     def is_priority_allowed(self, priority: EventPriority) -> bool:
@@ -388,20 +369,10 @@ class EventDispatcher:
         return self._settle_dead_letter(event_id, handler, replay=False)
 
     def _settle_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
-        letter = self.dead_letter_queue.find(event_id, handler)
-        if letter is None:
-            return False
-        level = self._levels[letter.event.priority]
-        entry = next((one for one in level.entries if one.name == letter.handler), None)
-        if entry is None:
-            raise StateError(f"no handler {letter.handler!r} is registered for {level.priority.name}")
-        if replay:
-            self._retries.release(letter, entry, level)
-        else:
-            self._retries.skip(letter, entry)
+        found = self._retries.settle(self._levels, event_id, handler, replay=replay)
         if self.asleep:
             self._wake()
-        return True
+        return found
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -448,17 +419,12 @@ class EventDispatcher:
 
     def _rebuild(self, level: Level, error: Exception) -> None:
         """The queue of ``level`` broke: a new one takes over what can be saved."""
-        old, priority = level.queue, level.priority
-        level.use(self._new_queue(priority))
-        problem = f"{priority.name} queue failed ({type(error).__name__}: {error})"
-        try:
-            level.queue.restore(old.pending(), old.counts())
-        except Exception as failure:  # noqa: BLE001 - the old queue may be broken in any way; the new one stays empty
-            problem += f", its events could not be saved ({type(failure).__name__}: {failure})"
-            if priority is EventPriority.P1_HIGH:
-                self._on_code("FS097", problem)
+        priority = level.priority
+        problem, saved = replace_queue(level, self._new_queue(priority), error)
         self.reports.add(Report("queue", priority.name, "", 0.0, problem))
         self._connect()
+        if priority is EventPriority.P1_HIGH and not saved:
+            self._on_code("FS097", problem)
         if priority is _P0:
             self.set_degradation_level(DegradationLevel.P2_P3_PAUSED)
             self._on_code("FS096", f"{problem}; trading is suspended")
@@ -470,8 +436,9 @@ class EventDispatcher:
                 level.queue.patience_s = self.config.block_report_ms / 1_000
                 level.queue.on_stall = self._stalled
         self._doors = {
-            kind: _Door(priority_for(kind), self._levels[priority_for(kind)], self._put_p0) for kind in EventType
+            kind: Door(priority_for(kind), self._levels[priority_for(kind)], self._put_p0) for kind in EventType
         }
+        self._puts = [self._put_p0, *(level.queue.put_nowait for level in self._levels[1:])]
         self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
         self._checks = self.config.check_payloads
         self._engine.rewire()
@@ -484,11 +451,3 @@ class EventDispatcher:
 
     def _new_queue(self, priority: EventPriority) -> EventQueue:
         return create_queue(self.config.queue_configs[priority], rng=self._rng)
-
-
-def _ignore_code(code: str, detail: str) -> None:
-    """Library use without a safety manager: dead letters and reports still tell."""
-
-
-def _never(event: Event) -> None:
-    raise AssertionError("only lock-free queues are appended to directly")

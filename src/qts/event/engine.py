@@ -22,7 +22,7 @@ from qts.event.queue import EventQueue
 from qts.event.retry import Flight, Hold, RetryBook, hold_key
 
 FOREVER_NS: Final = 1 << 62
-_NONE: Final[tuple[Any, Any, Any]] = ((), (), ())
+_LOWEST: Final = EventPriority.P3_LOW
 
 
 class Runner(Protocol):
@@ -100,11 +100,16 @@ def step(coroutine: Any) -> Any:
     return Suspended(coroutine, awaited)
 
 
+def stepped(result: Any) -> Any:
+    """What a call came to: a coroutine is gone on with, anything else is the result."""
+    return step(result) if isinstance(result, CoroutineType) else result
+
+
 class Level:
     """One priority: its queue, its handlers by type, what is due for another attempt, and its counters."""
 
     __slots__ = (
-        "above", "below", "dead_lettered", "due", "entries", "handled", "in_flight", "items", "lost", "number",
+        "dead_lettered", "due", "entries", "handled", "in_flight", "items", "loop", "lost", "number",
         "priority", "queue", "rejected", "routes", "wait", "work",
     )  # fmt: skip
 
@@ -116,7 +121,7 @@ class Level:
         self.wait = Histogram()
         self.work = Histogram()
         self.handled = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
-        self.above = self.below = _NONE
+        self.loop: tuple[Any, ...] = ()
         self.routes: dict[EventType, tuple[Entry, ...]] = dict.fromkeys(EventType, ())
         self.use(queue)
 
@@ -148,13 +153,14 @@ class Engine:
     """
 
     __slots__ = (
-        "_pull", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit", "floor",
-        "levels", "limit_ns", "on_deadline", "on_overrun", "on_queue_failure", "on_suspended", "retries", "serving",
-        "stamp_ns", "starts_violating", "watching",
+        "_pull", "_served", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
+        "floor", "levels", "limit_ns", "on_deadline", "on_overrun", "on_queue_failure", "on_suspended", "retries",
+        "serving", "stamp_ns", "starts_violating", "watching",
     )  # fmt: skip
 
     def __init__(self, config: EventConfig, levels: tuple[Level, ...], retries: RetryBook, clock: Clock) -> None:
         self.levels = levels
+        self._served = [levels[: count + 1] for count in range(len(levels))]
         self.attention = False
         self.rewire()
         self.retries = retries
@@ -176,7 +182,7 @@ class Engine:
         self.on_queue_failure: Callable[[Level, Exception], None] = _raise_queue_failure
         self.on_suspended: Callable[[Entry, Flight, Suspended], None] = _refuse_suspension
 
-    def run(self, lowest: int = 3, until_ns: int = FOREVER_NS, pull: Callable[[], bool] | None = None) -> int:
+    def run(self, lowest: int = _LOWEST, until_ns: int = FOREVER_NS, pull: Callable[[], bool] | None = None) -> int:
         """Handle what is queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
 
         ``pull`` is called whenever nothing is left, to bring more, until it returns False. Returns the number of
@@ -188,29 +194,36 @@ class Engine:
             self.attention = False
             if self.watching and self.clock_ns() >= self.deadline_ns:
                 self.on_deadline()
-            floor = self.floor if self.floor < lowest else lowest
-            for level in self.levels:
-                if level.number <= floor:
-                    if level.items and not level.due:
-                        taken += self._drain(level, until_ns)
-                        break
-                    if level.due:
-                        self._retry(level.due.popleft())
+            floor = self.floor
+            if lowest is not _LOWEST and lowest < floor:
+                floor = lowest
+            for level in self._served[floor]:
+                if level.due:
+                    self._retry(level.due.popleft())
+                    if self.stamp_ns >= until_ns:
+                        return taken
+                    break
+                if level.items:
+                    taken += self._drain(level, until_ns)
+                    if self.stamp_ns >= until_ns:
+                        return taken
+                    if self.attention:  # something above came up, or anything else changed
                         break
             else:
                 if self._pull is None or not self._pull():
                     self._pull = None
                     return taken
-                continue
-            if self.stamp_ns >= until_ns:
-                return taken
 
     def rewire(self) -> None:
-        """Let every level know the containers above it; call it after a queue was replaced."""
+        """Gather anew what the loop needs of every level; call it after a queue or a handler has come."""
         for level in self.levels:
-            higher = [*(one.items for one in self.levels[: level.number]), *_NONE]
-            lower = [*(one.items for one in self.levels[level.number + 1 :]), *_NONE]
-            level.above, level.below = (higher[0], higher[1], higher[2]), (lower[0], lower[1], lower[2])
+            higher = [*(one.items for one in self.levels[: level.number]), (), (), ()]
+            lower = [*(one.items for one in self.levels[level.number + 1 :]), (), ()]
+            level.loop = (
+                level.number, level.items, level.routes, level.queue, level.queue.takes_directly,
+                *higher[:3], *lower[:2],
+                level.wait, level.wait.counts, level.work, level.work.counts,
+            )  # fmt: skip
         self.attention = True
 
     def has_work(self) -> bool:
@@ -222,12 +235,11 @@ class Engine:
 
         This loop runs for every event: counting and both histograms are written out in it.
         """
-        number, items, routes, queue = level.number, level.items, level.routes, level.queue
-        first, second, third = level.above
+        (
+            number, items, routes, queue, direct, first, second, third, queued2, queued3, wait, waits, work, works
+        ) = level.loop  # fmt: skip
         pull = self._pull if number == 1 and self.serving < 0 else None
-        queued2, queued3, _ = level.below
-        direct, wait, work = queue.takes_directly, level.wait, level.work
-        waits, works, limit_ns = wait.counts, work.counts, self.limit_ns
+        limit_ns = self.limit_ns
         outer, self.serving = self.serving, number
         taken = started = 0
         now = stopwatch_ns()
@@ -295,6 +307,7 @@ class Engine:
                 if now >= until_ns:
                     break
             if first or second or third:
+                self.attention = True
                 self._audit(number, started)
         finally:
             self.serving = outer
@@ -362,9 +375,7 @@ class Engine:
             entry.runner.submit(flight)
             return
         try:
-            result = entry.call(flight.event)
-            if isinstance(result, CoroutineType):
-                result = step(result)
+            result = stepped(entry.call(flight.event))
         except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
             self.retries.failed(entry, flight, error)
             return

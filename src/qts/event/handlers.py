@@ -83,7 +83,7 @@ class LoggingHandler(EventHandler):
         )
 
 
-def as_handler(handler: EventHandler | Callback) -> EventHandler:
+def as_handler(handler: EventHandler | type[EventHandler] | Callback) -> EventHandler:
     """A handler as it is, a function wrapped, a handler class made. Raises ContractError for anything else."""
     if isinstance(handler, type) and issubclass(handler, EventHandler):
         return handler()
@@ -113,6 +113,11 @@ def direct_call(handler: EventHandler) -> tuple[Any, Callable[[Event], Any], boo
     callback = handler.callback
     is_async = inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
     return callback, callback, is_async
+
+
+def has_own_batch(handler: EventHandler) -> bool:
+    """Whether ``handler`` wants several events at once."""
+    return type(handler).handle_batch is not EventHandler.handle_batch
 
 
 def types_of(handler: EventHandler) -> frozenset[EventType]:

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeAlias
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority
-from qts.event.engine import Engine, Entry, Suspended
-from qts.event.handlers import EventHandler
+from qts.event.engine import Engine, Entry, Suspended, stepped
+from qts.event.handlers import EventHandler, has_own_batch
 from qts.event.queue import BoundedQueue, create_queue
 from qts.event.retry import Flight
 
@@ -165,7 +165,7 @@ class LaneRunner(ABC):
             self._begin(batch)
 
     def _batch_size(self) -> int:
-        if type(self.entry.handler).handle_batch is EventHandler.handle_batch:
+        if not has_own_batch(self.entry.handler):
             return 1
         return self._backlog.batch_size * self.tools.batch_factor(self.entry.priority)
 
@@ -178,7 +178,8 @@ class StrandRunner(LaneRunner):
 
     def __init__(self, entry: Entry, tools: LaneTools) -> None:
         super().__init__(entry, tools)
-        self._step = entry.call
+        call = self._given = entry.call
+        self._step: Callable[[Event], Any] = call if entry.is_async else lambda event: stepped(call(event))
         self._task = self._new_task()
         entry.call = self.first_step
 
@@ -217,7 +218,7 @@ class StrandRunner(LaneRunner):
         self.restarts += 1
 
     async def close(self) -> None:
-        self.entry.call = self._step
+        self.entry.call = self._given
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -268,7 +269,6 @@ class ThreadRunner(LaneRunner):
     def __init__(self, entry: Entry, tools: LaneTools) -> None:
         super().__init__(entry, tools)
         self._jobs: queue.SimpleQueue[list[Event] | None] | None = None
-        self._call = thread_call(entry.handler)
 
     def _start(self, events: list[Event]) -> None:
         if self.restarts >= MAX_ABANDONED_THREADS:
@@ -297,7 +297,7 @@ class ThreadRunner(LaneRunner):
             self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
 
         name = f"qts-lane-{self.entry.name}"
-        threading.Thread(target=work_off, args=(jobs, self._call, report), name=name, daemon=True).start()
+        threading.Thread(target=work_off, args=(jobs, self.entry.handler, report), name=name, daemon=True).start()
         return jobs
 
     def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:
@@ -305,23 +305,19 @@ class ThreadRunner(LaneRunner):
             self._ended(outcomes)
 
 
-def thread_call(handler: EventHandler) -> Callable[[list[Event], asyncio.Runner], Any]:
-    """How a thread calls ``handler``: its batch method when it has one of its own."""
-    if type(handler).handle_batch is EventHandler.handle_batch:
-        return lambda events, runner: runner.run(handler.handle(events[0]))
-    return lambda events, runner: runner.run(handler.handle_batch(events))
-
-
 def work_off(
     jobs: queue.SimpleQueue[list[Event] | None],
-    call: Callable[[list[Event], asyncio.Runner], Any],
+    handler: EventHandler,
     report: Callable[[list[Outcome]], None],
 ) -> None:
     """The life of a lane's thread: work until None comes. The result of a batch is told with its first event."""
     with asyncio.Runner() as runner:
         while (events := jobs.get()) is not None:
             try:
-                outcomes: list[Outcome] = [(call(events, runner), None), *[(None, None)] * (len(events) - 1)]
+                outcomes: list[Outcome] = [
+                    (runner.run(handler.handle_batch(events)), None),
+                    *[(None, None)] * (len(events) - 1),
+                ]
             except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
                 outcomes = [(None, error)] * len(events)
             try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import subprocess
 import sys
 from typing import Any
 
@@ -24,19 +26,60 @@ class HandlerFailed(Exception):
     """The handler raised in its process."""
 
 
+class Worker:
+    """A running worker process and the connection to it."""
+
+    __slots__ = ("process", "reader", "writer")
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.process = process
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, request: Any) -> tuple[bool, Any]:
+        """Send one request and wait for its answer. Raises WorkerDied when the process ends before."""
+        try:
+            self.writer.write(frame(request))
+            await self.writer.drain()
+            (length,) = LENGTH.unpack(await self.reader.readexactly(LENGTH.size))
+            answer: tuple[bool, Any] = tuple(msgspec.msgpack.decode(await self.reader.readexactly(length)))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise WorkerDied(f"worker process {self.process.pid} ended while it held an event") from error
+        return answer
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.writer.close()
+
+
+def launch(child: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a worker process that talks over ``child``."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with child:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "qts.event.worker", str(child.fileno())],
+            pass_fds=[child.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
+
+
 class ProcessRunner(LaneRunner):
     """One worker process for one handler; it starts with the first event and again after it died."""
 
     def __init__(self, entry: Entry, tools: LaneTools, target: str) -> None:
         super().__init__(entry, tools)
         self.target = target
-        self._process: asyncio.subprocess.Process | None = None
+        self._worker: Worker | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[Any]] = set()
 
     @property
     def pid(self) -> int | None:
         """The worker's process id; None when there is none at present."""
-        return None if self._process is None else self._process.pid
+        return None if self._worker is None else self._worker.process.pid
 
     def _start(self, events: list[Event]) -> None:
         self._task = self.tools.loop.create_task(self._exchange(events), name=f"qts-process-{self.entry.name}")
@@ -44,63 +87,67 @@ class ProcessRunner(LaneRunner):
     def _abandon(self) -> None:
         if self._task is not None:
             self._task.cancel()
+            self._see_out(self._task)
+            self._task = None
         self._kill()
 
     async def close(self) -> None:
-        process, task, self._task = self._process, self._task, None
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
         self._kill()
-        if process is not None:
-            await process.wait()
+        while self._ending:
+            await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def _see_out(self, task: asyncio.Task[Any]) -> None:
+        """Remember a task that only has to come to its end."""
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
-        if process is not None:
-            self.restarts += 1
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        self.restarts += 1
+        worker.kill()
+        self._see_out(self.tools.loop.create_task(asyncio.to_thread(worker.process.wait)))
 
     async def _exchange(self, events: list[Event]) -> None:
         try:
-            outcome = await self._ask([encode_event(event) for event in events])
-        except Exception as error:  # noqa: BLE001 - the worker or its pipe may fail in any way; the event is retried
+            outcome = await self._outcome([encode_event(event) for event in events])
+        except Exception as error:  # noqa: BLE001 - the worker or its connection may fail in any way; it is retried
+            self._kill()
             outcome = (None, error)
-        rest: list[Outcome] = [(None, outcome[1])] * (len(events) - 1)
         self._task = None
-        self._ended([outcome, *rest])
+        self._ended([outcome, *[(None, outcome[1])] * (len(events) - 1)])
 
-    async def _ask(self, request: Any) -> Outcome:
-        if self._process is None:
-            self._process = await self._launch()
-            accepted, text = await self._converse([self.target, self.tools.config.worker_nice])
+    async def _outcome(self, request: Any) -> Outcome:
+        if self._worker is None:
+            self._worker = await self._launch()
+            accepted, text = await self._worker.ask([self.target, self.tools.config.worker_nice])
             if not accepted:
-                self._kill()
-                return (None, HandlerFailed(str(text)))
-        accepted, value = await self._converse(request)
+                raise HandlerFailed(str(text))
+        accepted, value = await self._worker.ask(request)
         if not accepted:
             return (None, HandlerFailed(str(value)))
         return ([decode_event(stored) for stored in value], None)
 
-    async def _launch(self) -> asyncio.subprocess.Process:
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "qts.event.worker", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            env=environment,
-        )  # fmt: skip
-
-    async def _converse(self, request: Any) -> tuple[bool, Any]:
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
+    async def _launch(self) -> Worker:
+        parent, child = socket.socketpair()
         try:
-            process.stdin.write(frame(request))
-            await process.stdin.drain()
-            (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-            answer: tuple[bool, Any] = tuple(msgspec.msgpack.decode(await process.stdout.readexactly(length)))
-        except (OSError, asyncio.IncompleteReadError) as error:
-            self._kill()
-            raise WorkerDied(f"worker process {process.pid} ended while it held an event") from error
-        return answer
+            reader, writer = await asyncio.open_connection(sock=parent)
+        except BaseException:
+            parent.close()
+            child.close()
+            raise
+        starting = self.tools.loop.create_task(asyncio.to_thread(launch, child))  # must not be felt on the loop
+        try:
+            return Worker(await asyncio.shield(starting), reader, writer)
+        except asyncio.CancelledError:
+            writer.close()
+            self._see_out(self.tools.loop.create_task(_end(starting)))
+            raise
+
+
+async def _end(starting: asyncio.Task[subprocess.Popen[bytes]]) -> None:
+    """A process nobody wants any more, as soon as it is there."""
+    process = await starting
+    process.kill()
+    await asyncio.to_thread(process.wait)

@@ -7,10 +7,11 @@ wait behind it for that handler alone; other handlers and other keys are not hel
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from qts.clock import stopwatch_ns
+from qts.errors import StateError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority, stored_id
 from qts.event.dead_letter import DeadLetter, DeadLetterQueue
@@ -125,6 +126,24 @@ class RetryBook:
         """The held event was handled at last: the next of its key follows."""
         hold.flight.done()
         self._advance(hold)
+
+    def settle(self, levels: Sequence[Level], event_id: str, handler: str | None, *, replay: bool) -> bool:
+        """Replay or skip the dead letter of an event; False when there is none.
+
+        Raises StateError when its handler is not registered any more.
+        """
+        letter = self.letters.find(event_id, handler)
+        if letter is None:
+            return False
+        level = levels[letter.event.priority]
+        entry = next((one for one in level.entries if one.name == letter.handler), None)
+        if entry is None:
+            raise StateError(f"no handler {letter.handler!r} is registered for {level.priority.name}")
+        if replay:
+            self.release(letter, entry, level)
+        else:
+            self.skip(letter, entry)
+        return True
 
     def release(self, letter: DeadLetter, entry: Entry, level: Level) -> None:
         """Try a dead letter again; the events held behind it follow when it succeeds."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from msgspec.structs import force_setattr
-
 from qts.clock import stopwatch_ns
 from qts.errors import StateError
 from qts.event.codec import decode_event, encode_event
+from qts.event.contracts import stamp
 from qts.event.engine import Engine, Entry, Level
 from qts.event.retry import Flight, Hold, hold_key
 
@@ -120,5 +119,5 @@ def _import_hold(
 
 def _accepted_now(stored: list[Any], now_ns: int) -> Any:
     event = decode_event(stored)
-    force_setattr(event, "accepted_ns", now_ns)
+    stamp(event, now_ns)
     return event

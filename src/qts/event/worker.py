@@ -1,6 +1,6 @@
-"""The worker process of a PROCESS handler: ``python -m qts.event.worker``.
+"""The worker process of a PROCESS handler: ``python -m qts.event.worker FD``.
 
-It speaks length-prefixed msgpack over its standard streams: first a greeting that names the handler, then one
+It speaks length-prefixed msgpack over a socket it inherits: first a greeting that names the handler, then one
 request per batch of events, each answered with the events the handler returned or with an error text.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import socket
 import struct
 import sys
 from typing import Any, BinaryIO, Final
@@ -17,7 +18,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
-from qts.event.handlers import EventHandler, as_handler, events_in
+from qts.event.handlers import EventHandler, as_handler
 
 LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
@@ -79,17 +80,10 @@ def answer(handler: EventHandler, request: list[Any], runner: asyncio.Runner) ->
     """The answer to one request: ``[True, events]`` or ``[False, error text]``."""
     try:
         events = [decode_event(stored) for stored in request]
-        if len(events) == 1:
-            results = events_in(runner.run(_one(handler, events[0])))
-        else:
-            results = runner.run(handler.handle_batch(events))
+        results = runner.run(handler.handle_batch(events))
         return [True, [encode_event(event) for event in results]]
     except Exception as error:  # noqa: BLE001 - a handler may raise anything; the parent is told
         return [False, f"{type(error).__name__}: {error}"]
-
-
-async def _one(handler: EventHandler, event: Any) -> Any:
-    return await handler.handle(event)
 
 
 def read_frame(stream: BinaryIO) -> Any:
@@ -114,12 +108,11 @@ def frame(value: Any) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def main() -> int:
-    """Keep the standard output for the protocol; what the handler prints goes to the standard error."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return serve(sys.stdin.buffer, answers)
+def main(arguments: list[str]) -> int:
+    """Serve over the socket whose file descriptor is given."""
+    with socket.socket(fileno=int(arguments[0])) as connection:
+        return serve(connection.makefile("rb"), connection.makefile("wb"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,172 @@
+"""What a journal says after a restart, and whether it says it without contradiction (spec 09, invariant 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from qts.errors import QtsError, StorageError
+from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks
+
+
+class Place(NamedTuple):
+    """Where a record lies: the first event's number of its file, and the byte in it."""
+
+    first: int
+    offset: int
+
+
+class Unsettled(NamedTuple):
+    """An event that was accepted and of which nothing more is known; ``reopened`` by an operator, or not."""
+
+    sequence: int
+    event_id: str
+    place: Place
+    reopened: bool = False
+
+
+class Recovered(NamedTuple):
+    """A journal as its files tell it. ``events`` and ``sizes`` by the number of a file's first event."""
+
+    run_id: str
+    next_sequence: int
+    unsettled: list[Unsettled]
+    events: dict[int, int]
+    sizes: dict[int, int]
+    torn: Torn | None
+
+
+def recover(directory: Path, run_id: str = "") -> Recovered:
+    """Read the whole journal; nothing is changed. Raises StorageError and StateError as JournalWalk does."""
+    walk = JournalWalk(directory, run_id)
+    firsts = {path: first for first, path in walk.segments}
+    open_: dict[int, Unsettled] = {}
+    events = dict.fromkeys(firsts.values(), 0)
+    reopened: set[int] = set()
+    for path, record in walk:
+        if record.key:
+            first = firsts[path]
+            events[first] += 1
+            open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
+            continue
+        for run in _marks_of(path, record):
+            for sequence in range(run.first, run.first + run.count):
+                if run.mark is Mark.REOPENED:
+                    reopened.add(sequence)
+                else:
+                    open_.pop(sequence, None)
+                    reopened.discard(sequence)
+    if reopened:
+        open_.update(_find(directory, walk.run_id, reopened))
+    unsettled = [open_[sequence] for sequence in sorted(open_)]
+    return Recovered(walk.run_id, walk.next_sequence, unsettled, events, walk.sizes, walk.torn)
+
+
+def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:
+    """Events that had been settled and are open again; those whose file is gone are not found."""
+    missing = set(wanted)
+    found = {}
+    walk = JournalWalk(directory, run_id)
+    firsts = {path: first for first, path in walk.segments}
+    for path, record in walk:
+        if record.key and record.sequence in missing:
+            place = Place(firsts[path], record.offset)
+            found[record.sequence] = Unsettled(record.sequence, record.event_id, place, reopened=True)
+    return found
+
+
+def _marks_of(path: Path, record: Record) -> list[Run]:
+    try:
+        runs = decode_marks(record.body)
+    except msgspec.MsgspecError as error:
+        raise StorageError(f"{path}, offset {record.offset}: the marks cannot be read: {error}") from error
+    for run in runs:
+        if run.count < 1 or run.first + run.count - 1 > record.sequence:
+            raise StorageError(
+                f"{path}, offset {record.offset}: marks events {run.first} to {run.first + run.count - 1}, "
+                f"but only {record.sequence} were written before"
+            )
+    return runs
+
+
+class JournalEntry(msgspec.Struct):
+    """One event of the journal as people look at it; ``status`` None while nothing is known."""
+
+    record: Record
+    path: Path
+    status: Mark | None = None
+    settled: int = 0
+    reopened: int = 0
+
+    @property
+    def word(self) -> str:
+        """accepted, applied, parked, withdrawn or reopened."""
+        return "accepted" if self.status is None else self.status.name.lower()
+
+
+class JournalReport(msgspec.Struct):
+    """All that is in a journal. ``applied_order`` lists events in the order in which they were settled."""
+
+    run_id: str
+    entries: dict[int, JournalEntry]
+    segments: list[tuple[int, Path]]
+    problems: list[str]
+    torn: Torn | None = None
+    applied_order: list[int] = []
+
+    def count(self, status: Mark | None) -> int:
+        return sum(entry.status is status for entry in self.entries.values())
+
+
+def read_journal(directory: Path, run_id: str = "") -> JournalReport:
+    """Every event in the journal and what has become of it, with everything that contradicts invariant 9.
+
+    May be called while the run goes on: a half-written end is reported as torn. Raises StorageError and
+    StateError as JournalWalk does.
+    """
+    walk = JournalWalk(directory, run_id)
+    report = JournalReport(run_id, {}, walk.segments, [])
+    for path, record in walk:
+        if record.key:
+            report.entries[record.sequence] = JournalEntry(record, path)
+        else:
+            for run in _marks_of(path, record):
+                _settle(report, run)
+    report.run_id, report.torn = walk.run_id, walk.torn
+    _check_ids(report)
+    return report
+
+
+def check_journal(directory: Path, run_id: str = "") -> list[str]:
+    """What contradicts invariant 9; empty when every event is there once, without a gap, and settled at most
+    once: applied, parked or withdrawn. Damage that stops reading is one of the answers."""
+    try:
+        return read_journal(directory, run_id).problems
+    except QtsError as error:
+        return [str(error)]
+
+
+def _settle(report: JournalReport, run: Run) -> None:
+    for sequence in range(run.first, run.first + run.count):
+        entry = report.entries.get(sequence)
+        if entry is None:
+            continue  # its file was deleted: everything in it was settled
+        entry.status = run.mark
+        if run.mark is Mark.REOPENED:
+            entry.reopened += 1
+        else:
+            entry.settled += 1
+            report.applied_order.append(sequence)
+        if entry.settled - entry.reopened > 1:
+            report.problems.append(f"event {sequence} ({entry.record.event_id}) was settled twice")
+
+
+def _check_ids(report: JournalReport) -> None:
+    seen: dict[bytes, int] = {}
+    for sequence, entry in report.entries.items():
+        earlier = seen.setdefault(entry.record.key, sequence)
+        if earlier != sequence:
+            report.problems.append(f"event {entry.record.event_id} was accepted twice: {earlier} and {sequence}")

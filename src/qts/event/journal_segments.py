@@ -1,0 +1,242 @@
+"""The journal's files: what a record looks like, in which files records lie, and how they are read.
+
+One record (spec 09, decision 1), little-endian: u32 length of what follows the CRC, u32 CRC32 (zlib) of it,
+u64 sequence, 16 bytes run id, u16 key length, idempotency key, body. A record with a key is an event; one
+without is a list of marks: what has become of earlier events. Records of events are numbered without a gap.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from qts.errors import ContractError, StateError, StorageError
+
+_HEAD: Final = struct.Struct("<II")
+_REST: Final = struct.Struct("<Q16sH")
+HEADER_BYTES: Final = _HEAD.size + _REST.size
+MAX_KEY_BYTES: Final = (1 << 16) - 1
+MAX_BODY_BYTES: Final = 1 << 28
+"""An event of 256 MB is a mistake; the limit also keeps a damaged length from asking for 4 GB."""
+RUN_BYTES: Final = 16
+_PREFIX: Final = "p0-"
+_SUFFIX: Final = ".journal"
+_crc = zlib.crc32
+
+
+class Mark(IntEnum):
+    """What has become of an event: its handlers are done, it was dead-lettered, its source took it back, or it
+    is to be handled once more."""
+
+    APPLIED = 1
+    PARKED = 2
+    WITHDRAWN = 3
+    REOPENED = 4
+
+
+class Run(NamedTuple):
+    """``count`` events in succession of which the same is to be said."""
+
+    mark: Mark
+    first: int
+    count: int
+
+
+class Record(NamedTuple):
+    """A valid record; ``offset`` and ``end`` are bytes in its file. An empty key says that it holds marks."""
+
+    sequence: int
+    run: bytes
+    key: bytes
+    body: bytes
+    offset: int
+    end: int
+
+    @property
+    def event_id(self) -> str:
+        return self.key.decode("utf-8")
+
+
+class Torn(NamedTuple):
+    """The end of the last file that is no record: from ``offset`` on, ``size`` bytes."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+def run_bytes(run_id: str) -> bytes:
+    """The run id as records carry it. Raises ContractError unless it is 16 ASCII characters."""
+    if len(run_id) != RUN_BYTES or not run_id.isascii():
+        raise ContractError(f"a journal needs a run id of {RUN_BYTES} ASCII characters, got {run_id!r}")
+    return run_id.encode("ascii")
+
+
+def pack_record(sequence: int, run: bytes, key: bytes, body: bytes) -> bytes:
+    """The bytes of one record."""
+    rest = b"%b%b%b" % (_REST.pack(sequence, run, len(key)), key, body)
+    return _HEAD.pack(len(rest), _crc(rest)) + rest
+
+
+def check_size(key: bytes, body: bytes) -> None:
+    """Raise ContractError for a key or body that no record can hold."""
+    if not 0 < len(key) <= MAX_KEY_BYTES:
+        raise ContractError(f"an event id in the journal has 1 to {MAX_KEY_BYTES} bytes, this one {len(key)}")
+    if len(body) > MAX_BODY_BYTES:
+        raise ContractError(f"an event in the journal has at most {MAX_BODY_BYTES} bytes, this one {len(body)}")
+
+
+def record_at(data: bytes, offset: int) -> Record | None:
+    """The record that begins at ``offset``; None when there is no valid one."""
+    start = offset + _HEAD.size
+    if start + _REST.size > len(data):
+        return None
+    length, crc = _HEAD.unpack_from(data, offset)
+    end = start + length
+    if length < _REST.size or end > len(data) or _crc(data[start:end]) != crc:
+        return None
+    sequence, run, key_length = _REST.unpack_from(data, start)
+    body = start + _REST.size + key_length
+    if body > end:
+        return None
+    return Record(sequence, run, data[body - key_length : body], data[body:end], offset, end)
+
+
+def records_in(data: bytes, offset: int = 0) -> Iterator[Record]:
+    """Valid records from ``offset`` on, up to the end or to the first place that is none."""
+    while (record := record_at(data, offset)) is not None:
+        yield record
+        offset = record.end
+
+
+def valid_after(data: bytes, offset: int, run: bytes) -> int | None:
+    """Where the next valid record of ``run`` behind ``offset`` begins; None when there is none."""
+    place = data.find(run, offset)
+    while place >= 0:
+        start = place - _HEAD.size - 8
+        if start > offset and (record := record_at(data, start)) is not None and record.run == run:
+            return start
+        place = data.find(run, place + 1)
+    return None
+
+
+def encode_marks(runs: list[Run]) -> bytes:
+    return msgspec.msgpack.encode(runs)
+
+
+def decode_marks(body: bytes) -> list[Run]:
+    return msgspec.msgpack.decode(body, type=list[Run])
+
+
+def as_runs(marks: list[tuple[Mark, int]]) -> list[Run]:
+    """Marks in the order given, neighbours that say the same of successive events together."""
+    runs: list[Run] = []
+    for mark, sequence in marks:
+        last = runs[-1] if runs else None
+        if last is not None and last.mark is mark and last.first + last.count == sequence:
+            runs[-1] = Run(mark, last.first, last.count + 1)
+        else:
+            runs.append(Run(mark, sequence, 1))
+    return runs
+
+
+def segment_path(directory: Path, first: int) -> Path:
+    """The file whose first event is number ``first``."""
+    return directory / f"{_PREFIX}{first:020d}{_SUFFIX}"
+
+
+def segment_paths(directory: Path) -> list[tuple[int, Path]]:
+    """The segments in order, with the number of the first event of each."""
+    found = []
+    for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
+        number = path.name[len(_PREFIX) : -len(_SUFFIX)]
+        if number.isascii() and number.isdigit():
+            found.append((int(number), path))
+    return sorted(found)
+
+
+class JournalWalk:
+    """Every valid record of a journal, in order, as ``(path, record)``; see it through, then look at the rest.
+
+    ``run_id`` "" takes the run of the first record. Raises StorageError, naming file and offset, for damage in
+    the middle (a valid record comes after it) and for numbers that do not follow each other; StateError for
+    another run's records. A torn end of the last file is left in ``torn``.
+    """
+
+    def __init__(self, directory: Path, run_id: str = "") -> None:
+        self.segments = segment_paths(directory)
+        self.run_id = run_id
+        self.torn: Torn | None = None
+        self.next_sequence = self.segments[0][0] if self.segments else 1
+        self.sizes: dict[int, int] = {}
+
+    def __iter__(self) -> Iterator[tuple[Path, Record]]:
+        for index, (first, path) in enumerate(self.segments):
+            if first != self.next_sequence:
+                raise StorageError(
+                    f"{path}: begins with event {first}, but event {self.next_sequence} comes next; "
+                    "a file of the journal is missing. Put it back; without it P0 events would be lost"
+                )
+            data = _read(path)
+            end = yield from self._records(path, data)
+            self.sizes[first] = end
+            if end < len(data):
+                self._judge_end(path, data, end, is_last=index == len(self.segments) - 1)
+
+    def _records(self, path: Path, data: bytes) -> Iterator[tuple[Path, Record]]:
+        end = 0
+        for record in records_in(data):
+            self._check(path, record)
+            if record.key:
+                self.next_sequence += 1
+            end = record.end
+            yield path, record
+        return end  # type: ignore[return-value]
+
+    def _check(self, path: Path, record: Record) -> None:
+        run = record.run.decode("ascii", "replace")
+        self.run_id = self.run_id or run
+        if run != self.run_id:
+            raise StateError(
+                f"{path}, offset {record.offset}: the journal belongs to run {run}, this is run {self.run_id}; "
+                "give that run's own data directory, or move the journal away"
+            )
+        expected = self.next_sequence if record.key else self.next_sequence - 1
+        if record.sequence != expected:
+            raise StorageError(
+                f"{path}, offset {record.offset}: record {record.sequence} stands where {expected} belongs; "
+                "the file was changed. Restore it from a copy"
+            )
+
+    def _judge_end(self, path: Path, data: bytes, end: int, *, is_last: bool) -> None:
+        later = valid_after(data, end, self.run_id.encode("ascii", "replace")) if self.run_id else None
+        if later is not None or not is_last:
+            what = f"a valid record follows at offset {later}" if later is not None else "another file follows"
+            raise StorageError(
+                f"{path}, offset {end}: the journal is damaged in the middle ({what}). Nothing was changed; restore "
+                "the file from a copy, or let the broker's records decide and move the journal away"
+            )
+        self.torn = Torn(path, end, len(data) - end)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot read the journal: {error.strerror}") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in ``directory`` durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

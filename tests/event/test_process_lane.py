@@ -1,0 +1,160 @@
+"""Handlers in worker processes: results, failures, death, limits, and the move of those that overstay."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from qts.errors import ContractError
+from qts.event.config import EventConfig, LaneLimits
+from qts.event.contracts import EventType, Lane
+from qts.event.dispatcher import EventDispatcher
+from qts.event.handlers import CallbackHandler
+from qts.event.process_lane import ProcessRunner
+from tests.event import work
+from tests.event.support import P2, P3, Recorder
+from tests.event.test_dispatcher_loop import balanced, running, until
+
+LOG = EventType.LOG_WRITE
+PATIENT = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=60_000, p2_ms=60_000, p3_ms=60_000))
+
+
+def runner_of(dispatcher: EventDispatcher, priority: int = 3) -> ProcessRunner:
+    runner = dispatcher._levels[priority].entries[0].runner
+    assert isinstance(runner, ProcessRunner)
+    return runner
+
+
+async def test_a_process_handler_runs_elsewhere_and_its_results_come_back_in_order() -> None:
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.noisy, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        for n in range(5):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: seen.numbers == [0, 1, 2, 3, 4])
+        pids = {event.payload["pid"] for event in seen.seen}
+        assert len(pids) == 1
+        assert pids == {runner_of(dispatcher).pid}
+        assert os.getpid() not in pids
+        assert balanced(dispatcher)
+    assert runner_of_is_gone(dispatcher)
+
+
+def runner_of_is_gone(dispatcher: EventDispatcher) -> bool:
+    return all(entry.runner is None for level in dispatcher._levels for entry in level.entries)
+
+
+async def test_a_handler_class_lives_in_its_process_and_batches_reach_its_batch_method() -> None:
+    async with running(PATIENT) as dispatcher:
+        counts, sizes = Recorder(), Recorder()
+        dispatcher.register_handler(P3, work.Counting, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, counts)
+        for n in range(3):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: counts.numbers == [1, 2, 3])
+    async with running(PATIENT) as dispatcher:
+        dispatcher.register_handler(P3, work.Batching, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, sizes)
+        for n in range(5):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: sum(sizes.numbers) == 5)
+        assert sizes.numbers == [1, 4]
+
+
+async def test_a_handler_that_raises_in_its_process_is_retried_and_dead_lettered_with_its_error() -> None:
+    async with running(PATIENT) as dispatcher:
+        dispatcher.register_handler(P3, work.failing, lane=Lane.PROCESS)
+        dispatcher.publish(LOG, {"n": 8})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1)
+        assert dispatcher.dead_letter_queue[0].error == "HandlerFailed: ValueError: no 8"
+        assert dispatcher.dead_letter_queue[0].attempts == 4
+
+
+async def test_a_worker_that_dies_is_restarted_and_the_event_that_kills_it_is_dead_lettered() -> None:
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.dying_on_two, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        for n in range(4):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1, seconds=60)
+        await until(lambda: seen.numbers == [0, 1, 3], seconds=60)
+        assert "ended while it held an event" in dispatcher.dead_letter_queue[0].error
+        assert runner_of(dispatcher).restarts == 4
+        assert balanced(dispatcher)
+
+
+async def test_a_hanging_worker_is_killed_at_its_limit() -> None:
+    limits = LaneLimits(p3_ms=700)
+    async with running(EventConfig(lane_limits=limits)) as dispatcher:
+        dispatcher.register_handler(P3, work.hanging, lane=Lane.PROCESS)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1)
+        assert dispatcher.dead_letter_queue[0].error == "LaneTimeout: cut off after 700 ms"
+        assert runner_of(dispatcher).pid is None
+
+
+async def test_a_target_that_cannot_be_imported_there_ends_in_a_dead_letter() -> None:
+    async with running(PATIENT) as dispatcher:
+        dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
+        runner_of(dispatcher).target = "no.such.module:x"
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1, seconds=60)
+        assert "No module named" in dispatcher.dead_letter_queue[0].error
+
+
+async def test_stopping_in_the_middle_of_an_exchange_keeps_the_event() -> None:
+    dispatcher = EventDispatcher(PATIENT)
+    dispatcher.register_handler(P3, work.hanging, lane=Lane.PROCESS)
+    await dispatcher.start()
+    dispatcher.publish(LOG, {"n": 1})
+    await until(lambda: dispatcher.queue_stats()["P3_LOW"]["in_flight"] == 1)
+    assert (await dispatcher.stop(timeout_ms=1))["P3_LOW"] == 1
+    assert balanced(dispatcher)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, CallbackHandler])
+async def test_a_handler_that_overstays_three_times_is_moved_to_a_process(wrap: Any) -> None:
+    config = EventConfig(loop_handler_limit_us=10, overruns_before_move=3, lane_limits=LaneLimits(p3_ms=60_000))
+    async with running(config) as dispatcher:
+        dispatcher.register_handler(P3, wrap(work.slow_on_the_loop))
+        for n in range(5):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 5)
+        entry = dispatcher._levels[3].entries[0]
+        assert (entry.lane, entry.overruns) == (Lane.PROCESS, 3)
+        assert dispatcher.reports.counts == {"overrun": 3, "moved": 1}
+        assert runner_of(dispatcher).target == "tests.event.work:slow_on_the_loop"
+
+
+@pytest.mark.parametrize("priority", [1, 3])
+async def test_a_handler_that_cannot_move_or_serves_p1_stays_and_is_reported(priority: Any) -> None:
+    def slow(event: Any) -> None:
+        sum(range(30_000))
+
+    kind = {1: EventType.PRICE_TICK, 3: LOG}[priority]
+    async with running(EventConfig(loop_handler_limit_us=10)) as dispatcher:
+        dispatcher.register_handler(priority, slow)
+        for n in range(4):
+            dispatcher.publish(kind, {"n": n})
+        await until(lambda: not any(row["size"] for row in dispatcher.queue_stats().values()))
+        assert dispatcher._levels[priority].entries[0].lane is Lane.LOOP
+        assert dispatcher.reports.counts["overrun"] >= 4
+        assert dispatcher.reports.counts.get("stays", 0) == (1 if priority == 3 else 0)
+
+
+async def test_an_object_with_state_is_never_moved() -> None:
+    async with running() as dispatcher:
+        dispatcher.register_handler(P3, CallbackHandler(Recorder(), "object"))
+        assert dispatcher._driver is not None
+        dispatcher._driver.move_to_process(dispatcher._levels[3].entries[0])
+        (report,) = dispatcher.reports
+        assert "its state lives here" in report.detail
+
+
+def test_only_what_another_process_can_find_may_be_registered() -> None:
+    with pytest.raises(ContractError, match="give a function or class at the top"):
+        EventDispatcher().register_handler(P3, work.Counting(), lane=Lane.PROCESS)
