@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import socket
+import subprocess
+import threading
 from typing import Any
 
 import pytest
 
 from qts.errors import ContractError
+from qts.event import process_lane
 from qts.event.config import EventConfig, LaneLimits
 from qts.event.contracts import EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
-from qts.event.process_lane import ProcessRunner
+from qts.event.process_lane import ProcessRunner, launch
 from tests.event import work
 from tests.event.support import P2, P3, Recorder
 from tests.event.test_dispatcher_loop import balanced, running, until
@@ -114,6 +120,53 @@ async def test_stopping_in_the_middle_of_an_exchange_keeps_the_event() -> None:
     await until(lambda: dispatcher.queue_stats()["P3_LOW"]["in_flight"] == 1)
     assert (await dispatcher.stop(timeout_ms=1))["P3_LOW"] == 1
     assert balanced(dispatcher)
+
+
+async def test_stopping_while_a_process_is_being_started_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    let_go, asked = threading.Event(), threading.Event()
+
+    def slow_launch(child: socket.socket) -> subprocess.Popen[bytes]:
+        asked.set()
+        let_go.wait()
+        started.append(launch(child))
+        return started[0]
+
+    monkeypatch.setattr(process_lane, "launch", slow_launch)
+    dispatcher = EventDispatcher(PATIENT)
+    dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
+    await dispatcher.start()
+    dispatcher.publish(LOG, {"n": 1})
+    await until(asked.is_set)
+    stopping = asyncio.ensure_future(dispatcher.stop(timeout_ms=1))
+    await asyncio.sleep(0.02)
+    let_go.set()
+    assert (await stopping)["P3_LOW"] == 1
+    assert started[0].returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("what", ["launch", "connection"])
+async def test_a_worker_that_cannot_be_started_ends_in_a_dead_letter(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def no_connection(sock: socket.socket) -> None:
+        raise OSError("no more files")
+
+    def no_process(child: socket.socket) -> None:
+        child.close()
+        raise OSError("no more processes")
+
+    if what == "launch":
+        monkeypatch.setattr(process_lane, "launch", no_process)
+    else:
+        monkeypatch.setattr(process_lane.asyncio, "open_connection", no_connection)
+    async with running(PATIENT) as dispatcher:
+        dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1)
+        assert dispatcher.dead_letter_queue[0].error.startswith("OSError: no more")
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, CallbackHandler])

@@ -140,14 +140,17 @@ class ProcessRunner(LaneRunner):
         starting = self.tools.loop.create_task(asyncio.to_thread(launch, child))  # must not be felt on the loop
         try:
             return Worker(await asyncio.shield(starting), reader, writer)
-        except asyncio.CancelledError:
+        except BaseException:
             writer.close()
             self._see_out(self.tools.loop.create_task(_end(starting)))
             raise
 
 
 async def _end(starting: asyncio.Task[subprocess.Popen[bytes]]) -> None:
-    """A process nobody wants any more, as soon as it is there."""
-    process = await starting
+    """End a process nobody wants any more, as soon as it is there."""
+    try:
+        process = await starting
+    except OSError:  # it never came to be
+        return
     process.kill()
     await asyncio.to_thread(process.wait)
