@@ -1,0 +1,504 @@
+"""``qts demo``, ``replay`` and ``run`` as a user meets them: exit codes, JSON, bad input, stop and resume."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qts.cli.main import main
+from tests.sim.sessions import book_of, comparable
+from tests.sim.tape import FIRST_DAY, row, walk, write
+
+KEYS = {
+    "events_by_priority",
+    "queues",
+    "p0_latency_us",
+    "lost_p0",
+    "orders",
+    "fills",
+    "ledger_rows",
+    "equity_start",
+    "equity_end",
+    "pools",
+    "transitions",
+    "refusals",
+    "rows_refused",
+    "invariants",
+    "wall_s",
+    "events_per_s",
+}
+DEADLINE_S = 60
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QTS_CONFIG", raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    """Two days of 300 quotes each."""
+    return write(tmp_path / "tape.csv", walk(600, days=2))
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    try:
+        code = main([str(word) for word in argv])
+    except SystemExit as left:  # argparse
+        code = int(left.code or 0)
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+# -- what comes out ----------------------------------------------------------------------------------------------
+
+
+def test_json_is_one_object_with_every_promised_key(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run")
+
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 1
+    values = json.loads(out)
+    assert set(values) >= KEYS
+    assert set(values["queues"]) == {"P0", "P1", "P2", "P3"}
+    for counts in values["queues"].values():
+        assert set(counts) == {"accepted", "handled", "dropped", "collapsed", "sampled", "rejected"}
+    assert set(values["p0_latency_us"]) == {"p50", "p99", "p999", "max"}
+    assert set(values["pools"]) == {"SCALP", "SWING", "PORTFOLIO"}
+    for pool in values["pools"].values():
+        assert {"total", "realized_pnl"} <= set(pool)
+    assert list(values["invariants"]) == [f"inv{number:02d}" for number in range(1, 26)]
+    for checked in values["invariants"].values():
+        assert {"ok", "checks", "last"} <= set(checked)
+        assert (checked["ok"] is None) == (checked["checks"] == 0)
+        assert checked["ok"] is not False
+
+
+def test_the_numbers_are_of_the_promised_kinds(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "run")[1])
+
+    for name in ("lost_p0", "orders", "fills", "ledger_rows", "events_per_s"):
+        assert type(values[name]) is int, name
+    assert isinstance(values["wall_s"], float)
+    assert values["equity_start"] == "100000000"
+    assert isinstance(values["equity_end"], str)
+    assert values["events_by_priority"]["P1"] == 600
+    assert values["lost_p0"] == 0
+    assert values["fills"] == values["ledger_rows"] > 0
+
+
+def test_people_get_a_summary_with_the_same_numbers(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "a")[1])
+
+    code, out, _ = said(capsys, "replay", str(tape), "--data-dir", "b")
+
+    assert code == 0
+    assert f"{values['orders']:,}, {values['fills']:,}" in out
+    assert "Invariants:" in out
+    assert "not checked in this session" in out
+    assert "symbol_weight_limit 0.15" in out, "the gate's values are printed in every report"
+
+
+def test_the_demo_says_which_limit_it_sets_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    from qts.runtime.launch import DEMO_OVERRIDES
+
+    assert DEMO_OVERRIDES == {"risk.symbol_weight_limit": "0.60"}
+
+
+def test_without_a_directory_the_run_gets_one_of_its_own(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = json.loads(said(capsys, "replay", str(tape), "--json")[1])
+
+    assert Path("qts-data", f"replay-{values['run_id']}", "qts.sqlite").exists()
+
+
+def test_a_report_is_one_file_that_needs_no_other(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+
+    code, out, _ = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--report", "out.html")
+
+    assert code == 0
+    assert json.loads(out)["report"] == "out.html"
+    text = Path("out.html").read_text("utf-8")
+    assert "<html" in text
+    assert 'src="http' not in text
+    assert 'href="http' not in text
+
+
+def test_a_report_without_its_extra_is_refused_before_the_work(
+    tape: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", "--report", "out.html")
+
+    assert (code, out) == (2, "")
+    assert "pip install 'qts[report]'" in err
+    assert not Path("run").exists()
+
+
+# -- bad files ---------------------------------------------------------------------------------------------------
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The message of a command that ended with 2 and stored nothing."""
+    code, out, err = said(capsys, *argv, "--data-dir", "run")
+    assert (code, out) == (2, ""), err
+    assert not Path("run", "qts.sqlite").exists()
+    assert "Traceback" not in err
+    return err
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nowhere.csv: no such file" in refused(capsys, "replay", "nowhere.csv")
+
+
+def test_an_empty_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty.csv").write_bytes(b"")
+
+    assert "empty.csv: the file is empty" in refused(capsys, "replay", "empty.csv")
+
+
+def test_a_file_of_no_known_format(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("poem.txt").write_text("roses are red\nviolets are blue\n", encoding="utf-8")
+
+    assert "poem.txt" in refused(capsys, "replay", "poem.txt")
+
+
+def test_a_file_of_another_format_than_said(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "replay", str(tape), "--format", "binance-raw")
+
+    assert "tape.csv, line 1" in message
+    assert "binance-raw" in message
+
+
+def test_a_file_without_a_single_usable_row(capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("bad.csv"), [row(FIRST_DAY.replace(hour=10), -5), "x,005930,1,2,3,4,5,6"])
+
+    assert "no usable row" in refused(capsys, "replay", "bad.csv")
+
+
+def test_a_truncated_gzip_is_used_as_far_as_it_goes_and_said(
+    tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = gzip.compress(tape.read_bytes())
+    Path("cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+
+    code, out, _ = said(capsys, "replay", "cut.csv.gz", "--json", "--data-dir", "run")
+
+    values = json.loads(out)
+    assert code == 0
+    assert 0 < values["rows"] < 600
+    assert sum(values["rows_refused"].values()) >= 1
+
+
+def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = walk(400)
+    noon = FIRST_DAY.replace(hour=12, second=20).isoformat()  # after the 200th good row
+    bad = [
+        f"{noon},005930,nan,150100,1,1,150000,1",
+        f"{noon},005930,-150000,150100,1,1,150000,1",
+        f"{noon},005930,0,150100,1,1,150000,1",
+        f"{noon},005930,150000",
+        "yesterday,005930,150000,150100,1,1,150000,1",
+        f"{FIRST_DAY.replace(year=2020).isoformat()},005930,150000,150100,1,1,150000,1",
+        '"',
+    ]
+    write(Path("clean.csv"), lines)
+    write(Path("dirty.csv"), [*lines[:200], *bad, *lines[200:]])
+
+    clean = json.loads(said(capsys, "replay", "clean.csv", "--json", "--data-dir", "clean")[1])
+    code, out, _ = said(capsys, "replay", "dirty.csv", "--json", "--data-dir", "dirty")
+
+    dirty = json.loads(out)
+    assert code == 0
+    assert sum(dirty["rows_refused"].values()) == len(bad)
+    assert len(dirty["rows_refused"]) >= 4
+    for name in ("rows", "orders", "fills", "equity_end", "refusals"):
+        assert dirty[name] == clean[name], name
+
+
+# -- bad settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("risk.symbol_weight_limit", "KEY=VALUE"),
+        ("=3", "KEY=VALUE"),
+        ("risk.symbol_wait_limit=0.2", "symbol_weight_limit"),
+        ("risk.symbol_weight_limit=2", "risk.symbol_weight_limit"),
+        ("risk.symbol_weight_limit=nan", "risk.symbol_weight_limit"),
+        ("risk.symbol_weight_limit=much", "risk.symbol_weight_limit"),
+        ("risk.daily_loss_warning=0.09", "daily_loss"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant(
+    setting: str, named: str, tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert named in refused(capsys, "replay", str(tape), "--set", setting)
+
+
+def test_a_setting_in_force_is_shown(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ("replay", str(tape), "--json", "--data-dir", "run", "--set", "risk.symbol_weight_limit=0.3")
+
+    assert json.loads(said(capsys, *argv)[1])["risk_limits"]["symbol_weight_limit"] == "0.3"
+
+
+def test_an_unknown_key_in_a_file_is_named_with_its_place(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("conf").mkdir()
+    Path("conf/risk.yaml").write_text("# limits\nsymbol_wait_limit: 0.2\n", encoding="utf-8")
+
+    message = refused(capsys, "replay", str(tape), "--config", "conf")
+
+    assert "risk.yaml" in message
+    assert "2" in message
+    assert "symbol_wait_limit" in message
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("nowhere.py:Mine", "nowhere.py"),
+        ("mine.py", "mine.py"),
+        ("mine.py:Missing", "Missing"),
+        ("mine.py:NotOne", "NotOne"),
+        ("broken.py:Mine", "broken.py"),
+    ],
+)
+def test_a_strategy_that_cannot_be_had(
+    spec: str, named: str, tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.py").write_text("class NotOne:\n    pass\n", encoding="utf-8")
+    Path("broken.py").write_text("class Mine(\n", encoding="utf-8")
+
+    assert named in refused(capsys, "replay", str(tape), "--strategy", spec)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("replay",),
+        ("replay", "tape.csv", "--speed", "0"),
+        ("replay", "tape.csv", "--speed", "nan"),
+        ("replay", "tape.csv", "--format", "xml"),
+        ("replay", "tape.csv", "--seed", "seven"),
+        ("run", "--mode", "live"),
+        ("demo", "extra"),
+        ("dance",),
+    ],
+    ids=" ".join,
+)
+def test_a_command_line_that_cannot_be_meant(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, *argv)
+
+    assert (code, out) == (2, "")
+    assert "usage:" in err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--help"], ["demo", "--help"], ["replay", "--help"], ["run", "--help"]):
+        code, out, _ = said(capsys, *argv)
+        assert code == 0
+        assert "usage: qts" in out
+    assert said(capsys, "--version")[1].startswith("qts ")
+    assert said(capsys)[0] == 2
+
+
+# -- state of a run ----------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_run_again_or_shown_again(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ("replay", str(tape), "--json", "--data-dir", "run")
+    first = json.loads(said(capsys, *argv)[1])
+
+    again = json.loads(said(capsys, *argv)[1])
+    shown = json.loads(said(capsys, *argv, "--resume")[1])
+
+    assert comparable(again) == comparable(first)
+    assert shown == again
+
+
+def test_a_directory_of_another_run_is_refused(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "replay", str(tape), "--json", "--data-dir", "run")
+    before = book_of(Path("run"))
+
+    for more in (["--seed", "8"], ["--seed", "8", "--resume"]):
+        code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", *more)
+        assert (code, out) == (2, "")
+        assert "seed was 7, now 8" in err
+    write(Path("other.csv"), walk(600, days=2, seed=2))
+    code, _, err = said(capsys, "replay", "other.csv", "--data-dir", "run", "--resume")
+    assert code == 2
+    assert "source_id was csv:" in err
+    assert book_of(Path("run")) == before
+
+
+# -- a process that is stopped or killed -------------------------------------------------------------------------
+
+
+class Process:
+    """``qts`` as a real process."""
+
+    def __init__(self, *argv: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qts.cli.main", *argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for(self, path: Path) -> None:
+        """Until the session stands (its first checkpoint is written) or the process has ended."""
+        end = time.monotonic() + DEADLINE_S
+        while self.process.poll() is None and not (path.exists() and path.stat().st_size > 0):
+            assert time.monotonic() < end, f"{path} never came"
+            time.sleep(0.01)
+
+    def ended(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    running: list[Process] = []
+
+    def start(*argv: str) -> Process:
+        running.append(Process(*argv))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.communicate()
+
+
+def whole_run(capsys: pytest.CaptureFixture[str], tape: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "whole")[1])
+    return values
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_with_130_and_the_run_can_be_resumed(
+    number: signal.Signals, tape: Path, capsys: pytest.CaptureFixture[str], started: Any
+) -> None:
+    """An hour of the market in two seconds, so that there is time to stop it."""
+    whole = whole_run(capsys, tape)
+    process = started("replay", str(tape), "--speed", "1800", "--json", "--data-dir", "run")
+    process.wait_for(Path("run/qts.sqlite-wal"))
+    process.wait_for(Path("run/session.log.jsonl").parent)
+
+    process.process.send_signal(number)
+    code, out, err = process.ended()
+
+    assert code == 130, err
+    assert "stopping" in err
+    assert json.loads(out)["finished"] is False
+    refused_code, _, message = said(capsys, "replay", str(tape), "--data-dir", "run")
+    assert refused_code == 2
+    assert "--resume" in message
+    resumed = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--resume")[1])
+    assert comparable(resumed) == comparable(whole)
+    assert book_of(Path("run")) == book_of(Path("whole"))
+
+
+def test_a_second_instance_in_the_same_directory_is_refused(
+    tape: Path, capsys: pytest.CaptureFixture[str], started: Any
+) -> None:
+    process = started("replay", str(tape), "--speed", "60", "--json", "--data-dir", "run")
+    process.wait_for(Path("run/qts.sqlite-wal"))
+
+    code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", "--resume")
+
+    assert (code, out) == (2, "")
+    assert f"in use by the process with pid {process.process.pid}" in err
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_kill_9_at_moments_nobody_chose_changes_nothing(
+    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], started: Any
+) -> None:
+    """A real process is killed from outside after random times that grow, until one life is long enough."""
+    rng = random.Random(seed)
+    tape = write(tmp_path / "long.csv", walk(3_000, days=3, seed=seed))
+    whole = whole_run(capsys, tape)
+    kills = 0
+    for life in range(40):
+        process = started("replay", str(tape), "--json", "--data-dir", "run", "--resume")
+        try:
+            process.process.communicate(timeout=rng.uniform(0.15, 0.4 + 0.03 * life))
+            break
+        except subprocess.TimeoutExpired:
+            os.kill(process.process.pid, signal.SIGKILL)
+            assert process.ended()[0] == -signal.SIGKILL
+            kills += 1
+    code, out, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--resume")
+
+    assert (code, err) == (0, "")
+    assert kills > 0
+    assert comparable(json.loads(out)) == comparable(whole)
+    assert book_of(Path("run")) == book_of(Path("whole"))
+
+
+# -- paper -------------------------------------------------------------------------------------------------------
+
+
+HOPING = """
+from qts import Intent, Pool, Side
+
+class Hoping:
+    name, pool, symbols = "hoping", Pool.SCALP, ()
+
+    def __init__(self):
+        self.asked = 0
+
+    def on_start(self, ctx): ...
+    def on_bar(self, ctx, bar): return ()
+    def on_fill(self, ctx, fill): ...
+
+    def on_quote(self, ctx, quote):
+        self.asked += 1
+        if self.asked == 3:
+            return [Intent(quote.symbol, Side.BUY, 1.0, qty=10)]
+        if self.asked == 6:
+            return [Intent(quote.symbol, Side.BUY, 1.0, qty=10, limit=quote.bid - 4_000)]
+        return ()
+"""
+"""Buys once, and then bids where nobody sells: that order still works when the input ends."""
+
+
+def test_paper_runs_in_accelerated_time_and_loses_no_p0(capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("twenty.csv"), walk(2_160)[:120])  # twenty minutes, a quote every ten seconds
+    Path("hoping.py").write_text(HOPING, encoding="utf-8")
+    paper = ("run", "--feed", "twenty.csv", "--speed", "600", "--strategy", "hoping.py:Hoping")
+    patient = ("--set", "risk.approval_ttl_ms=60000")  # a tenth of a second here
+
+    code, out, err = said(capsys, *paper, *patient, "--json", "--data-dir", "run")
+
+    values = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (values["rows"], values["orders"], values["fills"]) == (120, 2, 1)
+    assert values["lost_p0"] == 0
+    p0 = values["queues"]["P0"]
+    assert (p0["accepted"], p0["handled"]) == (2, 2), "the fill, and the end of the order at the close"
+    assert all(row["ok"] is not False for row in values["invariants"].values())
+    assert {row[10] for row in book_of(Path("run"))["orders"]} == {"FILLED", "CANCELLED"}
