@@ -167,7 +167,7 @@ class Rig:
         return int(self.parts.account.holding(strategy, SYMBOL))
 
     def refusals(self) -> dict[str, int]:
-        return self.kernel.refusals
+        return self.kernel.tally.refusals
 
     def invariant(self, number: int) -> dict[str, Any]:
         return self.kernel.invariants.summary()[f"inv{number:02d}"]

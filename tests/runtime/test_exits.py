@@ -46,7 +46,7 @@ def test_entering_defensive_sells_what_scalp_holds_and_keeps_the_rest(rig_of: Ma
     assert exit_order.forced
     assert exit_order.reduce_only
     assert "SCALP engine sleeps in DEFENSIVE" in exit_order.reason
-    assert rig.kernel.forced_exits == 1
+    assert rig.kernel.tally.forced_exits == 1
 
 
 def test_entering_defensive_cancels_what_scalp_is_buying_and_lets_swing_wait(rig_of: MakeRig) -> None:
@@ -71,7 +71,7 @@ def test_without_a_holding_nothing_is_forced(rig_of: MakeRig) -> None:
     defensive(rig, now + 1_000_000_000)
     rig.quotes(now + 2_000_000_000, 120, 10)
 
-    assert rig.kernel.forced_exits == 0
+    assert rig.kernel.tally.forced_exits == 0
     assert rig.orders() == []
 
 

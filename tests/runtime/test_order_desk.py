@@ -105,7 +105,7 @@ def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
     assert rig.held() == 4
     assert booked(rig) == ["e1"]
     assert rig.kernel.desk.duplicates == 2
-    assert rig.kernel.fills == 1
+    assert rig.kernel.tally.fills == 1
     assert codes(rig) == {}
 
 

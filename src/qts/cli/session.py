@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from qts.cli.summary import print_summary
+from qts.errors import InvariantBreach
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session, session_facts
@@ -23,7 +24,7 @@ Tell = Callable[[float | None, str], None]
 
 
 def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
-    """The whole command. Exit code 0, or 130 when the user stopped it (it can be resumed)."""
+    """The whole command. Exit code 0; 4 when an invariant broke; 130 when it was stopped (it can be resumed)."""
     if args.report is not None:
         require_report_extra()  # before the work, not after it
     stop = StopFlag()
@@ -36,6 +37,8 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         print(result.to_json())
     else:
         print_summary(Console(), result)
+    if any(row["ok"] is False for row in result.values["invariants"].values()):
+        return InvariantBreach.exit_code
     return 0 if result.finished else STOPPED
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from qts.clock import Clock
@@ -26,6 +26,7 @@ class Extract:
         base_prices: Mapping[str, Decimal],
         safety: SafetyStateManager,
         state: OperatingStateManager,
+        max_age_ns: Callable[[], int],
     ) -> None:
         self._clock = clock
         self._feed = feed
@@ -33,6 +34,7 @@ class Extract:
         self._base = base_prices
         self._safety = safety
         self._state = state
+        self._max_age_ns = max_age_ns
 
     def __call__(self, signal: Signal) -> Facts:
         symbol = signal.symbol
@@ -48,7 +50,7 @@ class Extract:
             price=price,
             base_price=self._base.get(symbol),
             price_ts_ns=self._last.feed_ts_ns,
-            max_age_ns=self._feed.max_age_ns,
+            max_age_ns=self._max_age_ns(),
             safety=self._safety.current_state,
             state=self._state.current_state,
         )

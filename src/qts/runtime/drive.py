@@ -149,6 +149,8 @@ async def run_paced(
                 await asyncio.sleep(0)
             if stop.requested:
                 return False
+        await kernel.attend()
+        kernel.close_day()  # orders expire; stopping drains what that publishes
         return True
     finally:
         await kernel.dispatcher.stop()

@@ -150,7 +150,7 @@ class Duties:
         month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
         self._rebalancing |= month != self._month or drift(pools) > self._capital.drift_limit
         self._month = month
-        if not self._rebalancing or not p.safety.is_trading_allowed:
+        if not self._rebalancing or not self.rules.rebalancing_enabled or not p.safety.is_trading_allowed:
             return
         plan = moves_to_targets(
             pools, self.targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum

@@ -217,7 +217,9 @@ class Session:
             with asyncio.Runner(loop_factory=fastest_loop()) as runner:
                 return runner.run(run_paced(kernel, values, progress, stop, clock, inbox.poll))
         speed = self._plan.options.speed
-        pace = PacedClock(clock.now(), speed) if speed is not None else None
+        first = kernel.in_hand  # nobody wants to wait for a morning without prices
+        begins = clock.now() if first is None else from_ns(first.ts_ns)
+        pace = PacedClock(begins, speed) if speed is not None else None
         return run_virtual(kernel, values, progress, stop, pace)
 
     def _carrier(self, kernel: Kernel, clock: Clock) -> Callable[[Command], str]:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from qts.errors import InputError, QtsError
+from qts.errors import InputError, QtsError, StateError
 from qts.ids import random_prefix
+from qts.runtime.parts import Parts
+from qts.state.contracts import ManualOverride, OperatingState
 
 DIRECTORY: Final = "operator"
 ASKED: Final = ".asked"
@@ -62,6 +65,41 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     draft.write_bytes(msgspec.json.encode(command))
     os.replace(draft, box / f"{name}{ASKED}")
     return box / f"{name}{ANSWERED}"
+
+
+def carry_out(command: Command, parts: Parts, checks: Mapping[str, bool | None]) -> str:
+    """Override, release and their end, on both states; the answer for people.
+
+    ``checks`` are the conditions of a release. Raises InputError for a state that does not exist, ContractError
+    for an override the rules do not give, StateError for a command that is not about states.
+    """
+    if command.command == "release":
+        change = parts.safety.request_recovery(
+            operator_approved=True, operator_id=command.operator, reason=command.reason, checks=checks
+        )
+        return f"safety is {change.to_state.value}: {change.reason}"
+    if command.command == "override":
+        result = parts.state.apply_override(_override(command, parts.clock.now()))
+        return f"{result.to_state.value}: {result.reason}" if result.applied else f"refused: {result.reason}"
+    if command.command == "clear_override":
+        result = parts.state.clear_override(command.operator, command.reason)
+        return f"{result.to_state.value}: {result.reason}"
+    raise StateError(f"{command.command!r} is not a command about states")
+
+
+def _override(command: Command, now: datetime) -> ManualOverride:
+    try:
+        wanted = OperatingState(command.state)
+    except ValueError:
+        allowed = ", ".join(state.value for state in OperatingState)
+        raise InputError(f"there is no operating state {command.state!r}; allowed: {allowed}") from None
+    return ManualOverride(
+        override_state=wanted,
+        override_reason=command.reason,
+        operator_id=command.operator,
+        override_time=now,
+        expiry_time=now + timedelta(days=command.days),
+    )
 
 
 class OperatorInbox:

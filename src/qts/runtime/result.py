@@ -18,6 +18,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar
+from qts.runtime.wiring import max_age_ns
 
 if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
@@ -112,11 +113,11 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
         "p0_latency_us": latency_row(dispatcher, EventPriority.P0_CRITICAL),
         "latency_us_by_priority": {SHORT[p]: latency_row(dispatcher, p) for p in EventPriority},
         "lost_p0": lost,
-        "orders": kernel.orders_sent,
-        "fills": kernel.fills,
+        "orders": kernel.tally.orders,
+        "fills": kernel.tally.fills,
         "ledger_rows": parts.account.fills_applied,
         "duplicate_fills": kernel.desk.duplicates,
-        "forced_exits": kernel.forced_exits,
+        "forced_exits": kernel.tally.forced_exits,
         "currency": parts.config.runtime.currency,
         "time_zone": f"{parts.calendar.local_time(parts.clock.now()):%Z %z}",
         "equity_start": text_of(parts.account.opening),
@@ -135,11 +136,11 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
         "operating_state": parts.state.current_state.value,
         "safety_state": parts.safety.current_state.value,
         "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
-        "refusals": dict(sorted(kernel.refusals.items())),
+        "refusals": dict(sorted(kernel.tally.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
         "notes": notes_of(kernel),
         "risk_limits": dict(parts.gate.values()),
-        "max_price_age_s": parts.feed.max_age_ns / NS_PER_S,
+        "max_price_age_s": max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
         "invariants": kernel.invariants.summary(),
         "wall_s": round(wall_s, 3),
         "events_per_s": round(sum(events.values()) / wall_s) if wall_s else 0,
@@ -156,11 +157,11 @@ def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[st
 def notes_of(kernel: Kernel) -> list[str]:
     """What a reader must know to judge the result: stand-ins and rules taken beyond their first dated row."""
     parts, notes = kernel.parts, []
-    if kernel.stand_in_bases:
-        count = len(kernel.stand_in_bases)
+    if kernel.tally.stand_in_bases:
+        count = len(kernel.tally.stand_in_bases)
         notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
     instrument = next(iter(parts.feed.instruments.values()))
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
-            notes += source.notes(kernel.first_day)
+            notes += source.notes(date.fromisoformat(kernel.tally.first_day))
     return sorted(set(notes))

@@ -23,7 +23,17 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
 
     The account restores itself from the store's rows and only checks them here; see Kernel.restore.
     """
-    p = kernel.parts
+    p, t = kernel.parts, kernel.tally
+
+    def safety_mark() -> object:
+        return (t.codes_told, t.changes, p.safety.current_state)
+
+    def state_mark() -> object:
+        return (t.evaluations, t.codes_told, t.changes, p.state.current_state)
+
+    def metrics_mark() -> object:
+        return (t.metrics_fed, t.evaluations)
+
     return {
         "feed": Part(p.feed.position, _skip),
         "in_hand": Part(lambda: kernel.in_hand, _skip),
@@ -34,10 +44,18 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "account": Part(p.account.export_state, _skip),
         "orders": Part(p.orders.export_state, _skip),
         "exchange": Part(kernel.exchange.export_state, kernel.exchange.import_state),
-        "safety": Part(p.safety.export_state, p.safety.restore_state, mark=lambda: kernel.safety_mark),
-        "state": Part(p.state.export_state, p.state.restore_state, mark=lambda: kernel.state_mark),
+        "safety": Part(
+            p.safety.export_state,
+            p.safety.restore_state,
+            safety_mark,
+        ),
+        "state": Part(
+            p.state.export_state,
+            p.state.restore_state,
+            state_mark,
+        ),
         "day": Part(p.day.export_state, p.day.import_state),
-        "metrics": Part(p.metrics.export_state, p.metrics.import_state, mark=lambda: kernel.metrics_mark),
+        "metrics": Part(p.metrics.export_state, p.metrics.import_state, metrics_mark),
         "duties": Part(kernel.duties.export_state, kernel.duties.import_state),
         "exits": Part(kernel.exits.export_state, kernel.exits.import_state),
         "unresolved": Part(kernel.unresolved.export_state, kernel.unresolved.import_state),
@@ -45,7 +63,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "invariants": Part(kernel.invariants.export_state, kernel.invariants.import_state),
         "auditor": Part(kernel.auditor.export_state, kernel.auditor.import_state),
         "schedule": Part(kernel.schedule.export_state, kernel.schedule.import_state),
-        "dispatcher": Part(kernel.export_dispatcher, kernel.dispatcher.import_state),
+        "dispatcher": Part(kernel.dispatcher.export_state, kernel.dispatcher.import_state),
     }
 
 

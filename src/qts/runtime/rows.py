@@ -1,0 +1,47 @@
+"""What happened, as the rows that explain it afterwards (spec 00, invariant 9)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from qts.db.contracts import RefusalRow, SafetyRow, StateRow
+from qts.risk.contracts import Refused
+from qts.safety.contracts import SafetyChange
+from qts.state.contracts import TransitionRecord
+
+
+def refusal_row(refused: Refused) -> RefusalRow:
+    request = refused.request
+    return RefusalRow(
+        decision_id=request.decision_id,
+        ts_ns=request.ts_ns,
+        strategy=request.strategy,
+        symbol=request.symbol,
+        side=request.side,
+        reason=refused.reason.value,
+        detail=refused.detail,
+    )
+
+
+def safety_row(change: SafetyChange) -> SafetyRow:
+    return SafetyRow(
+        seq=change.seq,
+        ts_ns=change.ts_ns,
+        from_state=change.from_state.value,
+        to_state=change.to_state.value,
+        code=change.code,
+        actor=change.actor,
+        reason=change.reason,
+    )
+
+
+def state_row(record: TransitionRecord) -> StateRow:
+    meta = {**record.meta, "actor": record.actor, "kind": record.kind.value}
+    return StateRow(
+        seq=record.seq,
+        ts_ns=record.ts_ns,
+        from_state=record.from_state.value,
+        to_state=record.to_state.value,
+        reason=record.reason,
+        meta=msgspec.json.encode(meta).decode(),
+    )

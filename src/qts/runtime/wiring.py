@@ -1,0 +1,176 @@
+"""Which concrete component stands where: the parts one session shares, and its decision path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from qts.broker.contracts import Broker
+from qts.capital.targets import opening_weights
+from qts.clock import NS_PER_MS, Clock
+from qts.config.runtime_config import FreshnessConfig
+from qts.config.tree import QtsConfig
+from qts.db.contracts import Store
+from qts.event.contracts import EventPriority, EventType
+from qts.event.dispatcher import EventDispatcher
+from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
+from qts.execution.working import WorkingOrders
+from qts.ids import IdSource
+from qts.ledger.account import Account
+from qts.market.contracts import Bar, BookUpdate, Calendar, Feed, IndexLevel, Quote, Tick, VolatilityLevel
+from qts.market.last_values import LastValues
+from qts.pipeline.act import Act
+from qts.pipeline.decide import Decide
+from qts.pipeline.evaluate import Evaluate
+from qts.pipeline.extract import Extract
+from qts.pipeline.runner import Pipeline
+from qts.pipeline.transform import Transform
+from qts.risk.contracts import OrderRequest
+from qts.risk.gate import RiskGate
+from qts.runtime.account_metrics import AccountMetrics, MetricsSource
+from qts.runtime.day import TradingDay
+from qts.runtime.duties import pool_targets
+from qts.runtime.index_metrics import IndexMetrics
+from qts.runtime.parts import Parts
+from qts.runtime.record import RunRecord
+from qts.safety.state import SafetyStateManager
+from qts.state.course import TARGET_CAGR
+from qts.state.operating_state import OperatingStateManager
+
+_P0, _P1, _P2, _P3 = EventPriority
+EVENT_OF_VALUE: dict[type, EventType] = {
+    Quote: EventType.ORDERBOOK_UPDATE,
+    BookUpdate: EventType.ORDERBOOK_UPDATE,
+    Tick: EventType.PRICE_TICK,
+    Bar: EventType.VOLUME_UPDATE,
+    IndexLevel: EventType.INDEX_UPDATE,
+    VolatilityLevel: EventType.VIX_UPDATE,
+}
+P0_NEWS = (
+    EventType.FILL_CONFIRMED,
+    EventType.FILL_PARTIAL,
+    EventType.ORDER_CANCELLED,
+    EventType.ORDER_REJECTED,
+)
+
+
+def make_parts(
+    config: QtsConfig,
+    config_hash: str,
+    feed: Feed,
+    store: Store,
+    clock: Clock,
+    *,
+    judged_by_index: bool,
+    approval_ids: IdSource,
+) -> Parts:
+    """The parts of a fresh session at ``clock``'s moment."""
+    instrument = next(iter(feed.instruments.values()))
+    state = OperatingStateManager(config.state, clock=clock)
+    properties = config.state.table
+    account = Account(
+        opening=config.runtime.equity_start,
+        quantum=instrument.quantum,
+        split=opening_weights(config.capital, pool_targets(properties[state.current_state])),
+        remainder=config.capital.remainder,
+    )
+    last, day = LastValues(), TradingDay(config.runtime.equity_start)
+    return Parts(
+        config=config,
+        clock=clock,
+        feed=feed,
+        calendar=instrument.calendar,
+        last=last,
+        base_prices={},
+        account=account,
+        orders=WorkingOrders(),
+        safety=SafetyStateManager(config.safety, clock=clock),
+        state=state,
+        gate=RiskGate(config.risk, properties, config_hash, approval_ids),
+        metrics=_metrics(account, last, day, judged_by_index=judged_by_index),
+        day=day,
+        record=RunRecord(store),
+    )
+
+
+def make_pipeline(
+    parts: Parts, broker: Broker, order_ids: IdSource, on_sent: Callable[[OrderRequest], None]
+) -> Pipeline:
+    """The decision path over ``parts``, with the configuration and the gate they hold now."""
+    properties = parts.config.state.table
+    return Pipeline(
+        Extract(
+            clock=parts.clock,
+            feed=parts.feed,
+            last_values=parts.last,
+            base_prices=parts.base_prices,
+            safety=parts.safety,
+            state=parts.state,
+            max_age_ns=lambda: max_age_ns(parts.feed, parts.config.runtime.freshness),
+        ),
+        Transform(
+            account=parts.account,
+            orders=parts.orders,
+            last_values=parts.last,
+            gate=parts.gate,
+            day=parts.day,
+            locked_pools={},
+            order_ids=order_ids,
+            config=parts.config.pipeline,
+        ),
+        Evaluate(properties),
+        Decide(parts.gate, properties),
+        Act(account=parts.account, orders=parts.orders, broker=broker, log=parts.record, on_sent=on_sent),
+    )
+
+
+def register_handlers(
+    dispatcher: EventDispatcher,
+    *,
+    news: Callback,
+    stop: Callback,
+    market: Callback,
+    signal: Callback,
+    evaluate: Callback,
+    log: Callback,
+) -> None:
+    """Who hears what. All of them are short and run on the loop; the log only fills a buffer."""
+    register = dispatcher.register_handler
+    register(_P0, TypeFilterHandler(CallbackHandler(news, "order desk"), P0_NEWS))
+    register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
+    register(_P1, CallbackHandler(market, "strategies"))
+    register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
+    register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
+    register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
+
+
+def first_session_day(calendar: Calendar, clock: Clock) -> date:
+    """The day of the first session at or after the clock's moment."""
+    opening = calendar.next_open(clock.now())
+    return calendar.local_date(clock.now() if opening is None else opening)
+
+
+def moves_itself(ns: int) -> None:
+    """In the place of setting the clock, where real time does."""
+
+
+_SPEC = FreshnessConfig()
+
+
+def max_age_ns(feed: Feed, freshness: FreshnessConfig) -> int:
+    """The configured age limit of the feed's kind; a feed names its kind by the limit of spec 05."""
+    for name in FreshnessConfig.__struct_fields__:
+        if feed.max_age_ns == getattr(_SPEC, name) * NS_PER_MS:
+            return int(getattr(freshness, name)) * NS_PER_MS
+    return feed.max_age_ns
+
+
+def _metrics(account: Account, last: LastValues, day: TradingDay, *, judged_by_index: bool) -> MetricsSource:
+    if judged_by_index:
+        return IndexMetrics(target_cagr=TARGET_CAGR)
+    return AccountMetrics(
+        target_cagr=TARGET_CAGR,
+        equity=lambda: account.equity(last.mark),
+        day_open=lambda: day.open_equity,
+        marks_ns=lambda: last.feed_ts_ns,
+    )
