@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -21,6 +21,9 @@ _DATETIME: Final = "$datetime"
 _TUPLE: Final = "$tuple"
 _decoders: Final[dict[EventType, Any]] = {
     kind: msgspec.msgpack.Decoder(reduce(or_, types)) for kind, types in PAYLOAD_TYPES.items()
+}
+_decoders_or_none: Final[dict[EventType, Any]] = {
+    kind: msgspec.msgpack.Decoder(reduce(or_, (*types, None))) for kind, types in PAYLOAD_TYPES.items()
 }
 _to_msgpack: Final = msgspec.msgpack.Encoder(decimal_format="string").encode
 
@@ -59,6 +62,49 @@ def decode_event(stored: list[Any]) -> Event:
     )
 
 
+def pack_event(event: Event) -> bytes:
+    """The event as msgpack with its acceptance stamp, for the journal: :func:`unpack_event` undoes it exactly.
+
+    Raises ContractError for an event that cannot be stored.
+    """
+    event_type, payload = event.event_type, body(event)
+    if payload is None or isinstance(payload, PAYLOAD_TYPES[event_type]):
+        form, stored = "typed", payload
+    else:
+        form, stored = _encode_payload(event_type, payload)
+    values = (
+        event_type.value,
+        int(event.priority),
+        event.source,
+        form,
+        stored,
+        stored_id(event),
+        event_time_ns(event),
+        event.run,
+        event.accepted_ns,
+        stored_flags(event),
+    )
+    try:
+        return _pack(values)
+    except (UnicodeEncodeError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise ContractError(f"{event_type.value} from {event.source!r} cannot be stored: {error}") from error
+
+
+def unpack_event(data: bytes) -> Event:
+    """The event of :func:`pack_event`. Raises ContractError for bytes that are none."""
+    try:
+        kind, priority, source, form, payload, number, time_ns, run, accepted_ns, flags = _unpack(data)
+        event_type = EventType(kind)
+        value = (
+            _decoders_or_none[event_type].decode(payload)
+            if form == "typed"
+            else from_plain(msgspec.msgpack.decode(payload))
+        )
+        return _make(event_type, EventPriority(priority), source, value, number, time_ns, run, accepted_ns, *flags)
+    except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError) as error:
+        raise ContractError(f"not a stored event: {error}") from error
+
+
 def _encode_payload(event_type: EventType, payload: Any) -> Any:
     if payload is None:
         return None
@@ -84,6 +130,13 @@ def _sequence(value: Any) -> list[Any]:
     if isinstance(value, Sequence):
         return list(value)
     raise ContractError(f"a {type(value).__name__} cannot be stored in a payload")
+
+
+_pack: Final = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_sequence).encode
+_make: Final[Callable[..., Event]] = Event  # with id, time and flags in their stored form
+_unpack: Final = msgspec.msgpack.Decoder(
+    tuple[str, int, str, str, msgspec.Raw, int | str, int, str, int, list[bool | int | None]]
+).decode
 
 
 def plain(value: Any, path: str = "value") -> Any:

@@ -123,6 +123,42 @@ class LaneLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return (self.p0_ms, self.p1_ms, self.p2_ms, self.p3_ms)[priority]
 
 
+class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The write-ahead journal of P0 events."""
+
+    enabled: bool = True
+    directory: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$",
+            description="name of its directory inside the data directory",
+        ),
+    ] = "journal"
+    segment_bytes: Annotated[
+        int, Meta(ge=4_096, le=1 << 30, description="bytes after which the next file begins")
+    ] = 16 * 1024 * 1024
+    group_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000,
+            description="ms an event waits for company before it is synced; 0 = only while the disk is busy",
+        ),
+    ] = 0
+    max_group: Annotated[int, Meta(ge=1, le=1_000_000, description="events written with one call; design")] = 4_096
+    mark_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="ms a mark 'applied' may wait for an event to travel with")
+    ] = 20
+    buffer_bytes: Annotated[
+        int,
+        Meta(
+            ge=65_536, le=1 << 31, description="bytes waiting for the disk at which producers in threads wait too"
+        ),
+    ] = 64 * 1024 * 1024
+
+
 class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything about queues, dispatcher and monitoring that can be configured."""
 
@@ -131,6 +167,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     queue_alerts: QueueAlerts = QueueAlerts()
     latency_sla: LatencySlas = LatencySlas()
     lane_limits: LaneLimits = LaneLimits()
+    journal: JournalConfig = JournalConfig()
     monitoring_interval_ms: Annotated[
         int, Meta(ge=10, le=60_000, description="ms between depth checks; spec 01")
     ] = 100

@@ -7,9 +7,10 @@ the asyncio loop that :meth:`EventDispatcher.start` was called on. Both use the 
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,12 +35,14 @@ from qts.event.dead_letter import DeadLetterQueue
 from qts.event.doors import Door, replace_queue
 from qts.event.engine import Engine, Entry, Level
 from qts.event.handlers import Callback, EventHandler, as_handler
+from qts.event.journal import Journal, Told
+from qts.event.journal_line import DEAD_LETTERS, JournalLine, events_in_memory
 from qts.event.keys import is_risk_reducing
 from qts.event.loop_driver import LoopDriver
 from qts.event.monitoring import Alert, LatencySnapshot, Monitor, Report, Reports, stats_of
 from qts.event.payloads import typed_payload
 from qts.event.queue import BoundedQueue, EventQueue, create_queue
-from qts.event.retry import Hold, RetryBook
+from qts.event.retry import Flight, Hold, RetryBook
 from qts.event.snapshot import export_levels, import_levels
 from qts.event.worker import target_of
 from qts.ids import CounterIds, IdSource, random_prefix
@@ -56,6 +59,11 @@ class EventDispatcher:
     ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
     FS098 a P0 event was dead-lettered) with a detail text, ``on_alert`` of thresholds crossed. ``rng`` is the
     random source of P3 sampling. ``EventDispatcher()`` works with nothing given.
+
+    With a ``journal`` (spec 09) every P0 event is on disk before it is acknowledged; a full P0 queue makes
+    nobody wait, later events are read back from the journal. What an earlier process left there is handled
+    first. Dead letters are kept beside it unless ``dead_letter_path`` says otherwise. The journal belongs to
+    the caller, who closes it after :meth:`stop`.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class EventDispatcher:
         on_code: Callable[[str, str], None] | None = None,
         on_alert: Callable[[Alert], None] | None = None,
         dead_letter_path: Path | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.config = config or EventConfig()
         self.inline = inline
@@ -78,8 +87,12 @@ class EventDispatcher:
         self._on_code = on_code or (lambda code, detail: None)
         own = clock is not None or ids is not None
         self._factory = EventFactory(self._clock, ids or CounterIds(random_prefix())) if own else default_factory()
-        self._levels = tuple(Level(priority, self._new_queue(priority)) for priority in EventPriority)
+        if journal is not None and dead_letter_path is None:
+            dead_letter_path = journal.directory / DEAD_LETTERS
         self.dead_letter_queue = DeadLetterQueue(self.config.dead_letter_capacity, dead_letter_path)
+        self._line = None if journal is None else self._new_line(journal)
+        self._levels = tuple(Level(priority, self._new_queue(priority)) for priority in EventPriority)
+        self._levels[0].on_done = None if self._line is None else self._line.done
         self._retries = RetryBook(
             self.config,
             self.dead_letter_queue,
@@ -168,12 +181,20 @@ class EventDispatcher:
     async def dispatch(self, event: Event) -> bool:
         """Accept an event; False when its priority is paused or a full queue did not keep it (both counted).
 
-        Waits only when P0 is full, and never on itself: a P0 handler goes to the overflow lane instead.
-        Raises ContractError for a mapping that does not fit when payloads are checked.
+        Waits only when P0 is full, and never on itself: a P0 handler goes to the overflow lane instead. With a
+        journal it returns once an event that ``requires_ack`` is on disk (handlers start without waiting for
+        that, and a handler that dispatches does not wait either) and raises StorageError when the event, though
+        queued, will never be. Raises ContractError for a mapping that does not fit when payloads are checked
+        and for a P0 event that cannot be stored.
         """
         level = self._admit(event)
         if level is None:
             return False
+        if self._line is not None and level.number == 0:
+            sequence = self._accept_p0(self._line, event)
+            if event.requires_ack and not (self._engine.serving >= 0 and threading.get_ident() == self._owner):
+                await self._line.acknowledged(sequence)
+            return True
         queue = level.queue
         may_wait = isinstance(queue, BoundedQueue) and self._driver is not None and self._engine.serving != _P0
         if not may_wait:
@@ -183,14 +204,38 @@ class EventDispatcher:
             self._wake()
         return kept
 
-    def dispatch_nowait(self, event: Event) -> bool:
-        """Accept an event from any thread. A thread other than the loop's waits while P0 is full."""
+    def dispatch_nowait(self, event: Event, on_ack: Told | None = None) -> bool:
+        """Accept an event from any thread. A thread other than the loop's waits while P0 is full.
+
+        ``on_ack`` is called, on any thread, once the event is on disk, or with the error when it never will be;
+        without a journal and for lower priorities at once. An event that is refused is not acknowledged.
+        """
         level = self._admit(event)
-        return level is not None and self._enqueue(level, event)
+        if level is None:
+            return False
+        if self._line is not None and level.number == 0:
+            sequence = self._accept_p0(self._line, event)
+            if on_ack is not None:
+                self._line.tell(sequence, on_ack)
+            return True
+        kept = self._enqueue(level, event)
+        if kept and on_ack is not None:
+            on_ack(None)
+        return kept
+
+    def _accept_p0(self, line: JournalLine, event: Event) -> int:
+        if line.journal.crowded and threading.get_ident() != self._owner:
+            line.wait_for_room(self.config.block_report_ms / 1_000, lambda: self._stalled(event))
+        sequence = line.accept(event)
+        if self.asleep:
+            self._wake()
+        return sequence
 
     def _enqueue(self, level: Level, event: Event) -> bool:
         try:
             kept = self._puts[level.number](event)
+        except ContractError:  # the event is at fault, not the queue
+            raise
         except Exception as error:  # noqa: BLE001 - whatever broke the queue, it is rebuilt and reported
             self._rebuild(level, error)
             kept = self._puts[level.number](event)
@@ -212,6 +257,9 @@ class EventDispatcher:
         return level
 
     def _put_p0(self, event: Event) -> bool:
+        if self._line is not None:
+            self._accept_p0(self._line, event)
+            return True
         queue = self._levels[0].queue
         assert isinstance(queue, BoundedQueue)
         if threading.get_ident() == self._owner:
@@ -231,6 +279,8 @@ class EventDispatcher:
         """
         if self._driver is not None:
             raise StateError("run_inline() is for the virtual clock; this dispatcher runs on an event loop")
+        if self._line is not None:
+            self.replay_journal()
         return self._engine.run(lowest, pull=pull)
 
     async def start(self) -> None:
@@ -238,13 +288,17 @@ class EventDispatcher:
         if self.inline or self._driver is not None:
             raise StateError("an inline dispatcher is run by run_inline()" if self.inline else "already started")
         self._owner = threading.get_ident()
+        if self._line is not None:
+            self.replay_journal()
+            self._line.run_on(asyncio.get_running_loop())
         self._driver = LoopDriver(self, self._engine, self._retries, self.config, self._on_code)
         self._driver.begin(self._entries())
 
     async def stop(self, timeout_ms: int | None = None) -> dict[str, int]:
         """Drain P0 fully and the rest until the deadline; what was left, by priority name.
 
-        ``timeout_ms`` None takes the configured one. What was left stays queued: :meth:`start` goes on with it.
+        ``timeout_ms`` None takes the configured one. What was left stays queued: :meth:`start` goes on with it;
+        P0 that is held for an operator is in the journal too.
         """
         driver = self._driver
         if driver is not None:
@@ -252,11 +306,29 @@ class EventDispatcher:
             self._driver = None
             await driver.end(self._entries())
             self._retries.schedule = self._retry_at_once
+        if self._line is not None:
+            await self._line.flush()
+            self._line.run_on(None)
         return {level.priority.name: level.unfinished for level in self._levels}
 
     @property
     def is_running(self) -> bool:
         return self._driver is not None
+
+    def replay_journal(self, withdraw: Callable[[Event], bool] | None = None) -> int:
+        """Queue what the journal holds and nobody has finished with, in order; how many events.
+
+        :meth:`start` does it when it was not done before; register every P0 handler first. Events that ``withdraw``
+        says are withdrawn instead: their source was set back with the checkpoint and tells them again.
+        """
+        line = self._line
+        if line is None or not line.has_leftovers:
+            return 0
+        count = line.take_up(withdraw)
+        self._retries.park_again(self._levels)
+        for event_id in line.reopened():
+            count += self.replay_dead_letter(event_id)
+        return count
 
     def set_deadline(self, callback: Callable[[], None], interval_ms: float) -> None:
         """Call ``callback`` every ``interval_ms`` of the injected clock, between two handler calls.
@@ -369,6 +441,9 @@ class EventDispatcher:
         return self._settle_dead_letter(event_id, handler, replay=False)
 
     def _settle_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
+        letter = self.dead_letter_queue.find(event_id, handler)
+        if self._line is not None and replay and letter is not None:
+            self._line.reopen(letter.event)
         found = self._retries.settle(self._levels, event_id, handler, replay=replay)
         if self.asleep:
             self._wake()
@@ -382,13 +457,18 @@ class EventDispatcher:
         Take it between events, or from the last handler of the event being handled (which counts as handled).
         """
         engine, driver = self._engine, self._driver
+
+        def in_lane(entry: Entry) -> Sequence[Flight]:
+            return driver.in_lane(entry) if driver else ()
+
         return {
+            "journal": self._line.export(events_in_memory(self._levels[0], in_lane)) if self._line else None,
             "last_number": self._factory.last_number,
             "degradation": self._degradation.value,
             "violations": engine.starts_violating,
             "deadline_in_ns": engine.deadline_ns - engine.clock_ns() if engine.watching else None,
             "dead_letters": self.dead_letter_queue.export(),
-            "levels": export_levels(engine, lambda entry: driver.in_lane(entry) if driver else ()),
+            "levels": export_levels(engine, in_lane),
         }
 
     def import_state(self, state: Mapping[str, Any]) -> None:
@@ -403,6 +483,8 @@ class EventDispatcher:
         if self._engine.watching and state["deadline_in_ns"] is not None:
             self._engine.deadline_ns = self._engine.clock_ns() + state["deadline_in_ns"]
         self.set_degradation_level(DegradationLevel(state["degradation"]))
+        if self._line is not None:
+            self._line.restore(state.get("journal"), events_in_memory(self._levels[0], lambda entry: ()))
         self._connect()
 
     # -- trouble -----------------------------------------------------------------------------------------------
@@ -449,5 +531,16 @@ class EventDispatcher:
             "FS095", f"{event.event_type.value} {event.event_id} waited {waited_ms} ms for room in P0; kept"
         )
 
+    def _new_line(self, journal: Journal) -> JournalLine:
+        return JournalLine(
+            journal,
+            self.config.queue_configs.p0,
+            self.dead_letter_queue,
+            on_code=self._on_code,
+            on_broken_queue=lambda error: self._rebuild(self._levels[0], error),
+        )
+
     def _new_queue(self, priority: EventPriority) -> EventQueue:
+        if priority is _P0 and self._line is not None:
+            return self._line.new_queue()
         return create_queue(self.config.queue_configs[priority], rng=self._rng)

@@ -110,7 +110,7 @@ class Level:
 
     __slots__ = (
         "dead_lettered", "due", "entries", "handled", "in_flight", "items", "loop", "lost", "number",
-        "priority", "queue", "rejected", "routes", "wait", "work",
+        "on_done", "priority", "queue", "rejected", "routes", "wait", "work",
     )  # fmt: skip
 
     def __init__(self, priority: EventPriority, queue: EventQueue) -> None:
@@ -122,6 +122,8 @@ class Level:
         self.work = Histogram()
         self.handled = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
         self.loop: tuple[Any, ...] = ()
+        self.on_done: Callable[[Event, bool], None] | None = None
+        """Told when every handler has finished with an event, and whether one of them never managed."""
         self.routes: dict[EventType, tuple[Entry, ...]] = dict.fromkeys(EventType, ())
         self.use(queue)
 
@@ -222,7 +224,7 @@ class Engine:
             level.loop = (
                 level.number, level.items, level.routes, level.queue, level.queue.takes_directly,
                 *higher[:3], *lower[:2],
-                level.wait, level.wait.counts, level.work, level.work.counts,
+                level.wait, level.wait.counts, level.work, level.work.counts, level.on_done,
             )  # fmt: skip
         self.attention = True
 
@@ -236,7 +238,8 @@ class Engine:
         This loop runs for every event: counting and both histograms are written out in it.
         """
         (
-            number, items, routes, queue, direct, first, second, third, queued2, queued3, wait, waits, work, works
+            number, items, routes, queue, direct, first, second, third, queued2, queued3, wait, waits, work, works,
+            on_done,
         ) = level.loop  # fmt: skip
         pull = self._pull if number == 1 and self.serving < 0 else None
         limit_ns = self.limit_ns
@@ -302,6 +305,8 @@ class Engine:
                             work.max_ns = spent
                     else:
                         work.record(spent)
+                    if on_done is not None:
+                        on_done(event, False)
                 else:
                     flight.done()
                 if now >= until_ns:

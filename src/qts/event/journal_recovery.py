@@ -53,7 +53,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
             open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
             continue
         for run in _marks_of(path, record):
-            for sequence in range(run.first, run.first + run.count):
+            for sequence in range(run.first, run.first + run.length):
                 if run.mark is Mark.REOPENED:
                     reopened.add(sequence)
                 else:
@@ -84,9 +84,9 @@ def _marks_of(path: Path, record: Record) -> list[Run]:
     except msgspec.MsgspecError as error:
         raise StorageError(f"{path}, offset {record.offset}: the marks cannot be read: {error}") from error
     for run in runs:
-        if run.count < 1 or run.first + run.count - 1 > record.sequence:
+        if run.length < 1 or run.first + run.length - 1 > record.sequence:
             raise StorageError(
-                f"{path}, offset {record.offset}: marks events {run.first} to {run.first + run.count - 1}, "
+                f"{path}, offset {record.offset}: marks events {run.first} to {run.first + run.length - 1}, "
                 f"but only {record.sequence} were written before"
             )
     return runs
@@ -150,7 +150,7 @@ def check_journal(directory: Path, run_id: str = "") -> list[str]:
 
 
 def _settle(report: JournalReport, run: Run) -> None:
-    for sequence in range(run.first, run.first + run.count):
+    for sequence in range(run.first, run.first + run.length):
         entry = report.entries.get(sequence)
         if entry is None:
             continue  # its file was deleted: everything in it was settled

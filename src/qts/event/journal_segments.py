@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -42,11 +42,11 @@ class Mark(IntEnum):
 
 
 class Run(NamedTuple):
-    """``count`` events in succession of which the same is to be said."""
+    """``length`` events in succession of which the same is to be said."""
 
     mark: Mark
     first: int
-    count: int
+    length: int
 
 
 class Record(NamedTuple):
@@ -61,7 +61,7 @@ class Record(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        return self.key.decode("utf-8")
+        return self.key.decode("utf-8", "surrogatepass")
 
 
 class Torn(NamedTuple):
@@ -140,8 +140,8 @@ def as_runs(marks: list[tuple[Mark, int]]) -> list[Run]:
     runs: list[Run] = []
     for mark, sequence in marks:
         last = runs[-1] if runs else None
-        if last is not None and last.mark is mark and last.first + last.count == sequence:
-            runs[-1] = Run(mark, last.first, last.count + 1)
+        if last is not None and last.mark is mark and last.first + last.length == sequence:
+            runs[-1] = Run(mark, last.first, last.length + 1)
         else:
             runs.append(Run(mark, sequence, 1))
     return runs
@@ -190,7 +190,7 @@ class JournalWalk:
             if end < len(data):
                 self._judge_end(path, data, end, is_last=index == len(self.segments) - 1)
 
-    def _records(self, path: Path, data: bytes) -> Iterator[tuple[Path, Record]]:
+    def _records(self, path: Path, data: bytes) -> Generator[tuple[Path, Record], None, int]:
         end = 0
         for record in records_in(data):
             self._check(path, record)
@@ -198,7 +198,7 @@ class JournalWalk:
                 self.next_sequence += 1
             end = record.end
             yield path, record
-        return end  # type: ignore[return-value]
+        return end
 
     def _check(self, path: Path, record: Record) -> None:
         run = record.run.decode("ascii", "replace")
@@ -220,8 +220,8 @@ class JournalWalk:
         if later is not None or not is_last:
             what = f"a valid record follows at offset {later}" if later is not None else "another file follows"
             raise StorageError(
-                f"{path}, offset {end}: the journal is damaged in the middle ({what}). Nothing was changed; restore "
-                "the file from a copy, or let the broker's records decide and move the journal away"
+                f"{path}, offset {end}: the journal is damaged in the middle ({what}). Nothing was changed; "
+                "restore the file from a copy, or let the broker's records decide and move the journal away"
             )
         self.torn = Torn(path, end, len(data) - end)
 

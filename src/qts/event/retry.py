@@ -41,9 +41,13 @@ class Flight:
     def done(self) -> None:
         """One handler has finished with the event, one way or the other."""
         self.open -= 1
-        if self.open or not self.counted:
+        if self.open:
             return
         level = self.level
+        if level.on_done is not None:
+            level.on_done(self.event, self.dead)
+        if not self.counted:
+            return
         level.in_flight -= 1
         if self.dead:
             level.dead_lettered += 1
@@ -144,6 +148,20 @@ class RetryBook:
         else:
             self.skip(letter, entry)
         return True
+
+    def park_again(self, levels: Sequence[Level]) -> None:
+        """After a restart: what follows a dead-lettered P0 event of a key is held for the operator as before."""
+        for letter in self.letters:
+            if letter.event.priority is not _P0 or order_key(letter.event) is None:
+                continue
+            level, key = levels[_P0], hold_key(letter.event)
+            for entry in level.entries:
+                if entry.name == letter.handler and key not in entry.holds:
+                    flight = Flight(letter.event, level, stopwatch_ns(), counted=False)
+                    flight.open, flight.dead = 0, True
+                    hold = entry.holds[key] = Hold(entry, key, flight)
+                    hold.attempts, hold.parked = letter.attempts, True
+                    entry.refresh()
 
     def release(self, letter: DeadLetter, entry: Entry, level: Level) -> None:
         """Try a dead letter again; the events held behind it follow when it succeeds."""

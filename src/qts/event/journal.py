@@ -1,0 +1,524 @@
+"""The write-ahead journal of P0 events (spec 09, decision 1): on disk before anybody is told "received".
+
+Events are appended by any thread and written by one: it takes all that has gathered, writes it with one call,
+syncs once and tells everybody whose event was in it. While it syncs the next group gathers. What has become of
+events (their marks) travels with the groups. A write or sync that fails ends the journal: it is never repeated,
+because after a failed sync nobody knows what is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import heapq
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+from qts.errors import StateError, StorageError
+from qts.event.config import JournalConfig
+from qts.event.journal_recovery import Place, Recovered, Unsettled, recover
+from qts.event.journal_segments import (
+    Mark,
+    Run,
+    as_runs,
+    check_size,
+    encode_marks,
+    pack_record,
+    run_bytes,
+    segment_path,
+    sync_directory,
+)
+from qts.event.queue_base import resolve
+
+_LONGEST_NAP_S: Final = 1.0
+_OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
+Told: TypeAlias = Callable[[StorageError | None], None]
+"""Called when an event is on disk (None) or will never be (the error)."""
+_Waiter: TypeAlias = tuple[int, int, asyncio.AbstractEventLoop | None, Any]
+
+
+class Segment:
+    """One file: how much is in it and how much of that is settled."""
+
+    __slots__ = ("events", "first", "path", "settled", "size")
+
+    def __init__(self, directory: Path, first: int) -> None:
+        self.first = first
+        self.path = segment_path(directory, first)
+        self.events = self.settled = self.size = 0
+
+
+class Journal:
+    """The journal in ``directory``, made when missing, of the run ``run_id`` (16 ASCII characters).
+
+    Opening is recovery: a torn end is cut off (``torn`` says what), damage in the middle and another run's
+    journal are refused. What was accepted and not settled is in ``unsettled``, in order.
+
+    With ``checkpointed`` an event counts as applied only when a checkpoint that contains its effect is on disk:
+    :meth:`freeze` belongs to the moment at which the checkpoint is taken, :meth:`commit` to the moment after it
+    was stored. Raises StorageError when the directory cannot be used, StateError when another process has it.
+    """
+
+    def __init__(
+        self, directory: Path, run_id: str, config: JournalConfig | None = None, *, checkpointed: bool = False
+    ) -> None:
+        self.directory = Path(directory)
+        self.run_id = run_id
+        self.config = config or JournalConfig()
+        self.checkpointed = checkpointed
+        self.lock = threading.RLock()
+        self.failure: StorageError | None = None
+        self.must_exit = False
+        """After a failed sync or unreadable records nobody knows what is on the disk: the process has to end."""
+        self.on_failure: Callable[[StorageError], None] = _nobody_listens
+        self.groups = self.synced = 0
+        self._run = run_bytes(run_id)
+        self._held = _lock_directory(self.directory)
+        try:
+            found = recover(self.directory, run_id)
+            self._take_over(found)
+        except BaseException:
+            os.close(self._held)
+            raise
+        self.torn = found.torn
+        self.unsettled: list[Unsettled] = found.unsettled
+        self._thread = threading.Thread(target=self._live, name="qts-journal", daemon=True)
+        self._thread.start()
+
+    def _take_over(self, found: Recovered) -> None:
+        self._segments = [Segment(self.directory, first) for first in sorted(found.events)]
+        for segment in self._segments:
+            segment.events, segment.size = found.events[segment.first], found.sizes[segment.first]
+            segment.settled = segment.events
+        self._places: dict[int, Place] = {}
+        self._noted: list[int] = []
+        for one in found.unsettled:
+            self._places[one.sequence] = one.place
+            self._segment_of(one.sequence).settled -= 1
+        self._next = found.next_sequence
+        self.synced = found.next_sequence - 1
+        self._fresh: list[bytes] = []
+        self._fresh_first = self._writing_first = self._next
+        self._fresh_bytes = 0
+        self._writing: list[bytes] = []
+        self._settled: list[tuple[Mark, int]] = []
+        self._uncommitted: list[tuple[Mark, int]] = []
+        self._frozen: list[tuple[Mark, int]] = []
+        self._open = len(found.unsettled)
+        self._waiters: list[_Waiter] = []
+        self._flushers: list[threading.Event] = []
+        self._waiter_count = 0
+        self._idle = self._closing = False
+        self._wake = threading.Lock()
+        self._wake.acquire()
+        self._full = threading.Event()
+        self._nap_s = self.config.mark_ms / 1_000
+        self._fd = self._open_segment(found)
+
+    def _open_segment(self, found: Recovered) -> int:
+        """Open the last file for appending, without its torn end, or begin the first one."""
+        try:
+            if not self._segments:
+                return self._begin_segment(self._next)
+            last = self._segments[-1]
+            fd = os.open(last.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            if found.torn is not None:
+                os.ftruncate(fd, found.torn.offset)
+            os.fdatasync(fd)  # what another process wrote and did not sync must not be lost after we trust it
+            return fd
+        except OSError as error:
+            raise StorageError(f"{self.directory}: the journal cannot be written: {error.strerror}") from error
+
+    # -- appending ---------------------------------------------------------------------------------------------
+
+    def append(self, key: str, body: bytes) -> int:
+        """Add an event; its sequence number. It is durable once :meth:`tell` or :meth:`wait` says so.
+
+        Raises ContractError for a key or body no record can hold, StorageError after a failure.
+        """
+        raw = key.encode("utf-8", "surrogatepass")
+        check_size(raw, body)
+        with self.lock:
+            return self.append_locked(raw, body)
+
+    def append_locked(self, key: bytes, body: bytes) -> int:
+        """As :meth:`append`, for a caller that holds ``lock`` and has checked the sizes."""
+        if self.failure is not None or self._closing:
+            raise self.failure or StateError(f"{self.directory}: the journal is closed")
+        sequence = self._next
+        record = pack_record(sequence, self._run, key, body)
+        self._next = sequence + 1
+        self._fresh.append(record)
+        self._fresh_bytes += len(record)
+        self._open += 1
+        if len(self._fresh) == self.config.max_group:
+            self._full.set()
+        if self._idle:
+            self._idle = False
+            self._wake.release()
+        return sequence
+
+    @property
+    def next_sequence(self) -> int:
+        """The number that the next event gets."""
+        return self._next
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more waits to be written than ``buffer_bytes``: producers that can wait should."""
+        return self._fresh_bytes > self.config.buffer_bytes
+
+    def settle(self, sequence: int, mark: Mark) -> None:
+        """Note what has become of an event; it is written with one of the next groups."""
+        with self.lock:
+            self._open += 1 if mark is Mark.REOPENED else -1
+            (self._uncommitted if self.checkpointed else self._settled).append((mark, sequence))
+            if mark is Mark.REOPENED and not self.checkpointed:
+                self._rouse()
+
+    def freeze(self) -> None:
+        """A checkpoint is being taken: it contains the effects of all that is settled so far."""
+        with self.lock:
+            self._frozen += self._uncommitted
+            self._uncommitted = []
+
+    def commit(self) -> None:
+        """The checkpoint of the last :meth:`freeze` is on disk: what it contains may be marked as settled."""
+        with self.lock:
+            self._settled += self._frozen
+            self._frozen = []
+            if self._settled:
+                self._rouse()
+
+    # -- waiting -----------------------------------------------------------------------------------------------
+
+    def tell(self, sequence: int, told: Told) -> None:
+        """Call ``told`` once the event is on disk or the journal has failed; on the writer's thread."""
+        self._enlist(sequence, None, told)
+
+    async def acknowledged(self, sequence: int) -> None:
+        """Return once the event is on disk. Raises StorageError when it will never be."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._enlist(sequence, loop, future)
+        await future
+
+    def wait(self, sequence: int, timeout_s: float | None = None) -> bool:
+        """Block until the event is on disk; False after the timeout. Raises StorageError after a failure."""
+        done = threading.Event()
+        self.tell(sequence, lambda error: done.set())
+        finished = done.wait(timeout_s)
+        if self.failure is not None:
+            raise self.failure
+        return finished
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Block until half of what waits to be written is on disk; False after the timeout."""
+        return self.wait(self._fresh_first + len(self._fresh) // 2, timeout_s)
+
+    def flush(self) -> None:
+        """Block until every event and every committed mark is on disk. Raises StorageError after a failure."""
+        done = threading.Event()
+        with self.lock:
+            if self.failure is None and not self._closing:
+                self._flushers.append(done)
+                self._rouse()
+            else:
+                done.set()
+        done.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def _enlist(self, sequence: int, loop: asyncio.AbstractEventLoop | None, target: Any) -> None:
+        with self.lock:
+            waiting = sequence > self.synced and self.failure is None
+            if waiting:
+                self._waiter_count += 1
+                heapq.heappush(self._waiters, (sequence, self._waiter_count, loop, target))
+        if not waiting:
+            _tell([(sequence, 0, loop, target)], None if sequence <= self.synced else self.failure)
+
+    # -- reading back ------------------------------------------------------------------------------------------
+
+    def note_place(self, sequence: int) -> None:
+        """Remember where the group of this event will lie when it is written. The caller holds ``lock``."""
+        if sequence >= self._fresh_first:
+            self._noted.append(sequence)
+
+    def buffered(self, sequence: int) -> bytes | None:
+        """The record of an event that is not written yet; None when it is in a file. The caller holds ``lock``."""
+        if sequence >= self._fresh_first:
+            return self._fresh[sequence - self._fresh_first]
+        if sequence >= self._writing_first and self._writing:
+            return self._writing[sequence - self._writing_first]
+        return None
+
+    def locate(self, sequence: int, *, forget: bool = True) -> tuple[Path, Place]:
+        """A file and a place in it at or before the event's record. The caller holds ``lock``."""
+        segment = self._segment_of(sequence)
+        place = self._places.pop(sequence, None) if forget else self._places.get(sequence)
+        if place is None or place.first != segment.first:
+            place = Place(segment.first, 0)
+        return segment.path, place
+
+    def _segment_of(self, sequence: int) -> Segment:
+        firsts = [segment.first for segment in self._segments]
+        return self._segments[max(bisect_right(firsts, sequence) - 1, 0)]
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Write what is left, stop the thread and let go of the directory; may be called twice."""
+        with self.lock:
+            if self._closing:
+                return
+            self._closing = True
+            self._rouse()
+        self._thread.join()
+        os.close(self._fd)
+        os.close(self._held)
+
+    def broke(self, error: StorageError) -> None:
+        """Records cannot be read back: nothing more is promised."""
+        self.must_exit = True
+        self.failure = self.failure or error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the writer's thread -----------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        try:
+            while self._work_off():
+                pass
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread, nobody may wait for it for ever
+            self.must_exit = True
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _work_off(self) -> bool:
+        """Write what has gathered; False when that was the last."""
+        self._gather()
+        with self.lock:
+            group, first = self._take_group()
+            marks, self._settled = self._settled, []
+            flushed = [] if self._fresh else list(self._flushers)  # more than one group: its rest first
+            last = self._closing and not self._fresh
+        if group or marks:
+            self._nap_s = self.config.mark_ms / 1_000
+            if not self._commit_group(group, first, marks):
+                return False
+        else:
+            self._nap_s = min(self._nap_s * 2, _LONGEST_NAP_S)
+        if flushed:
+            with self.lock:
+                self._flushers = [done for done in self._flushers if done not in flushed]
+            for done in flushed:
+                done.set()
+        return not last
+
+    def _gather(self) -> None:
+        """Wait for something to write; with ``group_ms`` also for company."""
+        with self.lock:
+            if self._has_work():
+                return
+            self._idle = True
+            # Marks wake nobody; while some may come they are looked for now and then.
+            timeout = self._nap_s if self._open or self._settled else -1
+        if not self._wake.acquire(timeout=timeout):
+            with self.lock:
+                if self._idle:
+                    self._idle = False
+                    return
+            self._wake.acquire()  # released between the two looks
+        if self.config.group_ms and not self._closing:
+            self._full.clear()
+            if not self._flushers and len(self._fresh) < self.config.max_group:
+                self._full.wait(self.config.group_ms / 1_000)
+
+    def _has_work(self) -> bool:
+        return bool(self._fresh or self._closing or self._flushers)
+
+    def _rouse(self) -> None:
+        self._full.set()
+        if self._idle:
+            self._idle = False
+            self._wake.release()
+
+    def _take_group(self) -> tuple[list[bytes], int]:
+        first, most = self._fresh_first, self.config.max_group
+        group, self._fresh = (
+            (self._fresh, []) if len(self._fresh) <= most else (self._fresh[:most], self._fresh[most:])
+        )
+        self._fresh_first = first + len(group)
+        self._fresh_bytes -= sum(map(len, group))
+        self._writing, self._writing_first = group, first
+        return group, first
+
+    def _commit_group(self, group: list[bytes], first: int, marks: list[tuple[Mark, int]]) -> bool:
+        """Write and sync one group and tell about it; False when the journal has failed."""
+        runs = as_runs(marks)
+        records = group
+        if runs:
+            mark = pack_record(first + len(group) - 1, self._run, b"", encode_marks(runs))
+            records = [*group, mark]
+        data = b"".join(records)
+        try:
+            segment = self._room(first)
+            self._write(segment, data)
+        except OSError as error:
+            self._fail(f"{self._segments[-1].path}: {error.strerror or error}")
+            return False
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            self.must_exit = True
+            self._fail(f"{segment.path}: the disk did not confirm: {error.strerror or error}")
+            return False
+        self._account(segment, group, first, runs, len(data))
+        self.groups += 1
+        if group:
+            self._announce(first + len(group) - 1)
+        if runs:
+            self._prune()
+        return True
+
+    def _room(self, first: int) -> Segment:
+        """The segment to write to: a new one when the last is full."""
+        segment = self._segments[-1]
+        if segment.size < self.config.segment_bytes or segment.first == first:
+            return segment
+        try:
+            fd = self._begin_segment(first)
+        except OSError as error:
+            if error.errno in _OUT_OF_FILES:
+                return segment  # the file that is open goes on; a full table of files must not stop a fill
+            raise
+        os.close(self._fd)
+        self._fd = fd
+        return self._segments[-1]
+
+    def _begin_segment(self, first: int) -> int:
+        segment = Segment(self.directory, first)
+        fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sync_directory(self.directory)
+        with self.lock:
+            self._segments.append(segment)
+        return fd
+
+    def _write(self, segment: Segment, data: bytes) -> None:
+        """One call; a short one is a failure, and its traces are cut off so that no half group is found later."""
+        try:
+            written = os.write(self._fd, data)
+            if written != len(data):
+                raise OSError(f"wrote {written} of {len(data)} bytes, the disk or the quota is full")
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, segment.size)
+            raise
+
+    def _account(self, segment: Segment, group: list[bytes], first: int, runs: list[Run], size: int) -> None:
+        with self.lock:
+            while self._noted and self._noted[0] < first + len(group):
+                self._places[self._noted.pop(0)] = Place(segment.first, segment.size)
+            self._writing = []
+            segment.events += len(group)
+            segment.size += size
+            for run in runs:
+                self._count_settled(run)
+
+    def _count_settled(self, run: Run) -> None:
+        firsts = [segment.first for segment in self._segments]
+        step = -1 if run.mark is Mark.REOPENED else 1
+        sequence, end = max(run.first, firsts[0]), run.first + run.length
+        while sequence < end:
+            index = bisect_right(firsts, sequence)
+            upto = min(end, firsts[index]) if index < len(firsts) else end
+            self._segments[index - 1].settled += step * (upto - sequence)
+            sequence = upto
+
+    def _announce(self, synced: int) -> None:
+        """Tell everybody whose event is on disk now."""
+        with self.lock:
+            self.synced = synced
+            ready = []
+            while self._waiters and self._waiters[0][0] <= synced:
+                ready.append(heapq.heappop(self._waiters))
+        _tell(ready, None)
+
+    def _prune(self) -> None:
+        """Delete the oldest files while everything in them is settled; the one being written always stays."""
+        while len(self._segments) > 1 and self._segments[0].settled >= self._segments[0].events:
+            oldest = self._segments[0]
+            try:
+                oldest.path.unlink(missing_ok=True)
+                sync_directory(self.directory)
+            except OSError:
+                return  # it is tried again with the next marks; an old file does no harm
+            with self.lock:
+                del self._segments[0]
+
+    def _fail(self, what: str) -> None:
+        with self.lock:
+            self.failure = StorageError(
+                f"the journal failed and is not written any more: {what}. Nothing after event {self.synced} was "
+                "acknowledged; make room or replace the disk, then start again"
+            )
+            waiters, self._waiters = self._waiters, []
+            flushers, self._flushers = self._flushers, []
+        for done in flushers:
+            done.set()
+        _tell(waiters, self.failure)
+        self.on_failure(self.failure)
+
+
+def _tell(waiters: Iterable[_Waiter], error: StorageError | None) -> None:
+    """Answer waiters: threads at once, each event loop with one call for all its futures."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for _, _, loop, target in waiters:
+        if loop is None:
+            target(error)
+        else:
+            by_loop.setdefault(loop, []).append(target)
+    for loop, futures in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            loop.call_soon_threadsafe(_answer, futures, error)
+
+
+def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> None:
+    for future in futures:
+        if error is None:
+            resolve(future)
+        elif not future.done():
+            future.set_exception(error)
+
+
+def _lock_directory(directory: Path) -> int:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"{directory}: cannot keep the journal there ({error.strerror}); it needs a directory to write to"
+        ) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise StateError(f"{directory}: another process writes this journal; stop it first") from None
+    return held
+
+
+def _nobody_listens(failure: StorageError) -> None:
+    """The waiters were told; whoever drives the journal looks at ``failure``."""

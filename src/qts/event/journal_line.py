@@ -1,0 +1,296 @@
+"""Joins journal and dispatcher: which number an event has, when it is settled, what is taken up after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from msgspec.structs import force_setattr
+
+from qts.clock import stopwatch_ns
+from qts.errors import ContractError, StorageError
+from qts.event.codec import pack_event, unpack_event
+from qts.event.config import QueueConfig
+from qts.event.contracts import Event
+from qts.event.dead_letter import DeadLetterQueue
+from qts.event.engine import Entry, Level
+from qts.event.journal import Journal, Told
+from qts.event.journal_recovery import Unsettled
+from qts.event.journal_segments import Mark, check_size
+from qts.event.journal_spill import Spill, SpillQueue
+from qts.event.retry import Flight
+
+QUARANTINE: Final = "quarantine"
+"""Directory beside the journal's files for stored events that cannot be understood any more."""
+DEAD_LETTERS: Final = "dead-letters.jsonl"
+OnCode = Callable[[str, str], None]
+
+
+class JournalLine:
+    """The way of a P0 event: into the journal, into the queue, and a mark when every handler is done with it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        config: QueueConfig,
+        letters: DeadLetterQueue,
+        *,
+        on_code: OnCode,
+        on_broken_queue: Callable[[Exception], None],
+    ) -> None:
+        self.journal = journal
+        self._config = config
+        self._letters = letters
+        self._on_code = on_code
+        self._on_broken_queue = on_broken_queue
+        self._spill = Spill(journal)
+        self._numbers: dict[int, tuple[int, Event]] = {}
+        """By ``id(event)``: the number of every event in memory that is not settled, and the event itself, so
+        that no other one can get its address."""
+        self._parked: dict[str, int] = {}
+        self._to_replay: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[Unsettled] | None = journal.unsettled
+        self.duplicates = self.quarantined = 0
+        self.queue = self.new_queue()
+        journal.on_failure = self._failed
+
+    def new_queue(self) -> SpillQueue:
+        """The P0 queue; a new one takes over what waits in the journal."""
+        self.queue = SpillQueue(
+            self._config, self.journal, self._spill, on_read=self._read_back, on_broken=self._cannot_read
+        )
+        return self.queue
+
+    def run_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """The loop on which failures are reported; None: where they happen."""
+        self._loop = loop
+
+    # -- accepting and settling --------------------------------------------------------------------------------
+
+    def accept(self, event: Event) -> int:
+        """Journal and queue an event, from any thread; its number, 0 when the journal has failed.
+
+        It is queued even then: a fill must be handled although nobody may be told that it is safe. An event
+        object that is queued already is not taken twice. Raises ContractError when it cannot be stored.
+        """
+        journal = self.journal
+        if self._waiting is not None:
+            self.take_up()
+        key, body = event.event_id.encode("utf-8", "surrogatepass"), pack_event(event)
+        check_size(key, body)
+        sequence = 0
+        with journal.lock:
+            known = self._numbers.get(id(event))
+            if known is not None:
+                self.duplicates += 1
+                return known[0]
+            if journal.failure is None:
+                sequence = journal.append_locked(key, body)
+            try:
+                stays = self.queue.place(event, sequence)
+            except Exception as error:  # noqa: BLE001 - whatever broke the queue, the event goes into the next one
+                broken: Exception | None = error
+            else:
+                broken = None
+                if stays and sequence:
+                    self._numbers[id(event)] = (sequence, event)
+        if broken is not None:
+            self._on_broken_queue(broken)
+            self._place_again(event, sequence)
+        return sequence
+
+    def _place_again(self, event: Event, sequence: int) -> None:
+        with self.journal.lock:
+            if self.queue.place(event, sequence) and sequence:
+                self._numbers[id(event)] = (sequence, event)
+
+    def wait_for_room(self, patience_s: float, on_stall: Callable[[], None]) -> None:
+        """Wait, in a thread, until the disk has caught up a little; not longer than ``patience_s``."""
+        with contextlib.suppress(StorageError):  # the journal has failed: the event is handled all the same
+            if not self.journal.wait_for_room(patience_s):
+                on_stall()
+
+    def done(self, event: Event, dead: bool) -> None:
+        """Every handler has finished with the event; ``dead`` when one of them never managed."""
+        known = self._numbers.pop(id(event), None)
+        if known is None:
+            return
+        sequence = known[0]
+        if dead:
+            self._parked[event.event_id] = sequence
+        self.journal.settle(sequence, Mark.PARKED if dead else Mark.APPLIED)
+
+    def reopen(self, event: Event) -> None:
+        """A dead letter is given to its handler again."""
+        sequence = self._parked.pop(event.event_id, 0)
+        if sequence:
+            self._numbers[id(event)] = (sequence, event)
+            if event.event_id not in self._to_replay:  # else the operator's mark is there already
+                self.journal.settle(sequence, Mark.REOPENED)
+
+    async def acknowledged(self, sequence: int) -> None:
+        """Return once the event is on disk. Raises StorageError when it will never be."""
+        if not sequence:
+            raise self.journal.failure or StorageError("the event is not in the journal")
+        await self.journal.acknowledged(sequence)
+
+    def tell(self, sequence: int, told: Told) -> None:
+        """Call ``told`` on the writer's thread once the event is on disk, or with the error when it will not be."""
+        if sequence:
+            self.journal.tell(sequence, told)
+        else:
+            told(self.journal.failure)
+
+    async def flush(self) -> None:
+        """Return once everything is on disk; a journal that has failed has told so already."""
+        with contextlib.suppress(StorageError):
+            await asyncio.to_thread(self.journal.flush)
+
+    # -- after a restart ---------------------------------------------------------------------------------------
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether :meth:`take_up` has not been called yet."""
+        return self._waiting is not None
+
+    def reopened(self) -> list[str]:
+        """Ids of dead letters that an operator wants to be tried again."""
+        return list(self._to_replay)
+
+    def take_up(self, withdraw: Callable[[Event], bool] | None = None) -> int:
+        """Queue what an earlier process accepted and did not settle, in order; how many events.
+
+        Events for which ``withdraw`` says so are settled instead: their source tells them again by itself.
+        """
+        with self.journal.lock:
+            waiting, self._waiting = self._waiting or [], None
+            count = 0
+            bodies = self._spill.read_all([one.sequence for one in waiting])
+            for one, body in zip(waiting, bodies, strict=True):
+                event = self._understood(one.sequence, body)
+                if event is not None:
+                    count += self._take_up(one, event, withdraw)
+        return count
+
+    def _take_up(self, one: Unsettled, event: Event, withdraw: Callable[[Event], bool] | None) -> bool:
+        if one.reopened and self._letters.find(one.event_id) is not None:
+            self._parked[one.event_id] = one.sequence
+            self._to_replay.append(one.event_id)
+            return False  # counted when its letter is given to its handler
+        if withdraw is not None and withdraw(event):
+            self.journal.settle(one.sequence, Mark.WITHDRAWN)
+            return False
+        self._forget_letters(event)
+        force_setattr(event, "accepted_ns", stopwatch_ns())  # the stamp belongs to another process
+        if self.queue.place(event, one.sequence):
+            self._numbers[id(event)] = (one.sequence, event)
+        return True
+
+    def _forget_letters(self, event: Event) -> None:
+        """An event that is handled again from the start is no dead letter any more."""
+        while (letter := self._letters.find(event.event_id)) is not None:
+            self._letters.remove(letter)
+
+    def _read_back(self, sequence: int, body: bytes) -> Event | None:
+        event = self._understood(sequence, body)
+        if event is not None:
+            self._numbers[id(event)] = (sequence, event)
+        return event
+
+    def _understood(self, sequence: int, body: bytes) -> Event | None:
+        """The stored event; None when it cannot be understood: then its bytes are kept aside."""
+        try:
+            return unpack_event(body)
+        except ContractError as error:
+            self._quarantine(sequence, body, error)
+            return None
+
+    def _quarantine(self, sequence: int, body: bytes, error: ContractError) -> None:
+        path = self.journal.directory / QUARANTINE / f"{sequence}.msgpack"
+        self.quarantined += 1
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(body)
+        except OSError as failure:
+            raise StorageError(f"{path}: cannot keep an event that cannot be understood: {failure}") from failure
+        self.journal.settle(sequence, Mark.PARKED)
+        self._later(lambda: self._on_code("FS098", f"P0 event {sequence} of the journal: {error}; kept in {path}"))
+
+    # -- checkpoints -------------------------------------------------------------------------------------------
+
+    def export(self, unfinished: Iterable[Event]) -> dict[str, Any]:
+        """What a checkpoint has to know: everything up to ``last`` that is not ``open`` has had its effect.
+
+        ``unfinished`` are the events in memory that no handler, or not every handler, has finished with.
+        """
+        self.journal.freeze()
+        known = (self._numbers.get(id(event)) for event in unfinished)
+        numbers = {one[0] for one in known if one is not None}
+        return {
+            "last": self.journal.next_sequence - 1,
+            "open": sorted(numbers.union(self._spill.numbers())),
+        }
+
+    def restore(self, share: Mapping[str, Any] | None, restored: Iterable[Event]) -> None:
+        """Agree with a checkpoint: ``restored`` are the events it brought back into memory.
+
+        What it knows as done is settled, what it has is not queued again, and the rest is left for
+        :meth:`take_up`. Raises StorageError when the journal lacks an event that the checkpoint knows as open.
+        """
+        last, open_ = (share["last"], set(share["open"])) if share is not None else (0, set())
+        by_id = {event.event_id: event for event in restored}
+        left, spilled = [], []
+        for one in self._waiting or []:
+            event = by_id.get(one.event_id)
+            if event is not None:
+                self._numbers[id(event)] = (one.sequence, event)
+            elif one.sequence <= last and one.sequence in open_:
+                spilled.append(one.sequence)
+            elif one.sequence <= last and not one.reopened:
+                parked = self._letters.find(one.event_id) is not None
+                self.journal.settle(one.sequence, Mark.PARKED if parked else Mark.APPLIED)
+            else:
+                left.append(one)
+            open_.discard(one.sequence)
+        if open_:
+            raise StorageError(
+                f"{self.journal.directory}: the checkpoint waits for event {min(open_)}, which the journal "
+                "does not hold; the two are not of one run or the journal lost a file"
+            )
+        with self.journal.lock:
+            for sequence in spilled:
+                self._spill.add(sequence)
+        self._waiting = left
+        self.journal.freeze()  # what was settled here is what the checkpoint on disk says
+        self.journal.commit()
+
+    # -- trouble -----------------------------------------------------------------------------------------------
+
+    def _cannot_read(self, error: StorageError) -> None:
+        self.journal.broke(error)
+        self._later(lambda: self._on_code("FS096", f"{error}; trading is suspended"))
+
+    def _failed(self, failure: StorageError) -> None:
+        self._later(lambda: self._on_code("FS096", f"{failure}; trading is suspended"))
+
+    def _later(self, call: Callable[[], None]) -> None:
+        """On the loop when there is one: the caller may hold the lock or be the writer's thread."""
+        loop = self._loop
+        if loop is None:
+            call()
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody trades there any more
+            loop.call_soon_threadsafe(call)
+
+
+def events_in_memory(level: Level, in_lane: Callable[[Entry], Iterable[Flight]]) -> list[Event]:
+    """Events of ``level`` that are queued, held or in a lane."""
+    events = level.queue.pending()
+    for entry in level.entries:
+        for hold in entry.holds.values():
+            events += [hold.flight.event, *(flight.event for flight in hold.waiting)]
+        events += [flight.event for flight in in_lane(entry)]
+    return events

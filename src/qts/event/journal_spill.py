@@ -1,0 +1,249 @@
+"""The P0 queue with a journal behind it: what does not fit into memory waits in the files, and nobody waits for it.
+
+Everything here is done by a caller that holds the journal's lock, which is the queue's lock too: an event's number
+and its place in the queue are decided together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from qts.errors import StorageError
+from qts.event.config import QueueConfig
+from qts.event.contracts import Event, EventType
+from qts.event.journal import Journal
+from qts.event.journal_recovery import Place
+from qts.event.journal_segments import Record, record_at, segment_paths
+from qts.event.queue import BoundedQueue
+
+_CHUNK: Final = 1 << 18
+_REFILL: Final = 64
+"""Events read back at once: a short pause for producers, and few enough calls."""
+_STOP: Final = EventType.EMERGENCY_STOP
+
+
+class Spill:
+    """Numbers of events that wait in the journal, in order, and how they are read back."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.count = 0
+        self._journal = journal
+        self._ranges: deque[list[int]] = deque()
+        self._file: _Reader | None = None
+
+    def add(self, sequence: int) -> None:
+        """The event just appended waits here."""
+        if not self.count:
+            self._journal.note_place(sequence)
+        self.count += 1
+        if self._ranges and self._ranges[-1][1] + 1 == sequence:
+            self._ranges[-1][1] = sequence
+        else:
+            self._ranges.append([sequence, sequence])
+
+    def numbers(self) -> list[int]:
+        """Every number that waits."""
+        return [number for first, last in self._ranges for number in range(first, last + 1)]
+
+    def take(self, most: int) -> list[tuple[int, bytes]]:
+        """The next events as number and body. Raises StorageError when one cannot be read back."""
+        taken: list[tuple[int, bytes]] = []
+        while self._ranges and len(taken) < most:
+            front = self._ranges[0]
+            taken.append((front[0], self._read(front[0]).body))
+            self.count -= 1
+            front[0] += 1
+            if front[0] > front[1]:
+                self._ranges.popleft()
+        if not self._ranges:
+            self._close()
+        return taken
+
+    def read_all(self, sequences: list[int]) -> Iterator[bytes]:
+        """Bodies of events that an earlier process wrote, in the order of ``sequences``, which ascends."""
+        if not sequences:
+            return
+        reader = _Reader(self._journal.directory, *self._journal.locate(sequences[0], forget=False))
+        try:
+            for sequence in sequences:
+                record = reader.seek(sequence)
+                if record is None:
+                    raise StorageError(
+                        f"{self._journal.directory}: event {sequence} is not in the journal any more"
+                    )
+                yield record.body
+        finally:
+            reader.close()
+
+    def _read(self, sequence: int) -> Record:
+        data = self._journal.buffered(sequence)
+        if data is not None:
+            record = record_at(data, 0)
+            assert record is not None
+            return record
+        if self._file is None:
+            self._file = _Reader(self._journal.directory, *self._journal.locate(sequence))
+        found = self._file.seek(sequence)
+        if found is None:  # the place was of an earlier time, or its file is gone: look again from the right file
+            self._close()
+            self._file = _Reader(self._journal.directory, *self._journal.locate(sequence))
+            found = self._file.seek(sequence)
+        if found is None:
+            raise StorageError(f"{self._journal.directory}: event {sequence} cannot be read back from the journal")
+        return found
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class _Reader:
+    """Reads records forward through the files of a journal that is being written."""
+
+    def __init__(self, directory: Path, path: Path, place: Place) -> None:
+        self._directory = directory
+        self._open(path, place)
+
+    def _open(self, path: Path, place: Place) -> None:
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot read the journal back: {error.strerror}") from error
+        self._first, self._offset = place
+        self._data, self._at = b"", 0
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def seek(self, sequence: int) -> Record | None:
+        """The event's record, everything before it passed over; None when it does not come."""
+        while (record := self._next()) is not None:
+            if record.key and record.sequence >= sequence:
+                return record if record.sequence == sequence else None
+        return None
+
+    def _next(self) -> Record | None:
+        while True:
+            record = record_at(self._data, self._at)
+            if record is not None:
+                self._at = record.end
+                return record
+            if not self._more() and not self._next_file():
+                return None
+
+    def _more(self) -> bool:
+        """Read on; more than once when a record is larger than what was read."""
+        rest = self._data[self._at :]
+        self._offset += self._at
+        want = max(_CHUNK, 2 * len(rest))
+        data = os.pread(self._fd, want, self._offset)
+        grown = len(data) > len(rest)
+        self._data, self._at = data, 0
+        return grown
+
+    def _next_file(self) -> bool:
+        for first, path in segment_paths(self._directory):
+            if first > self._first:
+                self.close()
+                self._open(path, Place(first, 0))
+                return True
+        return False
+
+
+class SpillQueue(BoundedQueue):
+    """P0 with a journal. ``capacity`` is the window in memory; producers never wait for it.
+
+    ``on_read`` is told the number of every event that comes back into memory, ``on_broken`` of what could not be
+    read back: those events stay in the journal, nothing overtakes them.
+    """
+
+    __slots__ = ("_broken", "_on_broken", "_on_read", "_spill", "_tail")
+
+    def __init__(
+        self,
+        config: QueueConfig,
+        journal: Journal,
+        spill: Spill,
+        *,
+        on_read: Callable[[int, bytes], Event | None],
+        on_broken: Callable[[StorageError], None],
+    ) -> None:
+        super().__init__(config)
+        self._lock = journal.lock  # type: ignore[assignment]  # one lock for both, taken again while it is held
+        self._spill = spill
+        self._on_read = on_read
+        self._on_broken = on_broken
+        self._broken = False
+        self._tail: deque[Event] = deque()
+
+    def place(self, event: Event, sequence: int) -> bool:
+        """Take in an event just journalled (``sequence`` 0: that failed); whether it stays in memory."""
+        self._accepted += 1
+        stays = True
+        if event.event_type is _STOP or not (self._spill.count or self._tail or len(self.items) >= self.capacity):
+            self._store(event)
+        elif sequence:
+            self._spill.add(sequence)
+            self.overflow_count += 1
+            stays = False
+        elif self._spill.count or self._tail:
+            self._tail.append(event)
+        else:
+            self.items.append(event)
+        self.note_depth()
+        return stays
+
+    def size(self) -> int:
+        return len(self.items) + self._spill.count + len(self._tail)
+
+    def note_depth(self) -> int:
+        depth = self.size()
+        if depth > self.high_water:
+            self.high_water = depth
+        return depth
+
+    def pending(self) -> list[Event]:
+        """What is in memory; what waits in the journal is known by number."""
+        with self._lock:
+            return [*self.items, *self._tail]
+
+    def _add(self, event: Event) -> bool:
+        self.place(event, 0)
+        return True
+
+    def _store(self, event: Event) -> None:
+        if event.event_type is _STOP:
+            self.items.insert(self._stops, event)
+            self._stops += 1
+        else:
+            self.items.append(event)
+
+    def _take(self) -> Event:
+        event: Event = self.items.popleft()
+        self.taken += 1
+        if self._stops:
+            self._stops -= 1
+        if self._spill.count:
+            if len(self.items) <= self.capacity // 2 and not self._broken:
+                self._refill()
+        elif self._tail:
+            self.items.extend(self._tail)
+            self._tail.clear()
+        return event
+
+    def _refill(self) -> None:
+        """Bring the next events back into memory; ones that cannot be understood are passed over."""
+        try:
+            while self._spill.count and len(self.items) <= self.capacity // 2:
+                for sequence, body in self._spill.take(min(_REFILL, self.capacity - len(self.items))):
+                    event = self._on_read(sequence, body)
+                    if event is not None:
+                        self.items.append(event)
+        except StorageError as error:
+            self._broken = True
+            self._on_broken(error)
