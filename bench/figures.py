@@ -1,0 +1,90 @@
+"""What all suites share: medians, percentiles, the machine they ran on, and tables for a terminal."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+SHARES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
+RUNS = 5
+QUICK_RUNS = 2
+
+
+def percentile(ordered: Sequence[int], share: float) -> int:
+    """The smallest value at or below which ``share`` of the sorted values lie."""
+    return ordered[max(0, -(-round(share * len(ordered) * 1_000) // 1_000) - 1)]
+
+
+def latency_us(runs: Sequence[Sequence[int]]) -> dict[str, float | int]:
+    """Microseconds from nanoseconds of several runs: p50 and p99 are medians over the runs.
+
+    p99.9 and the maximum are taken over all samples together, because one run is too short to show them.
+    """
+    ordered_runs = [sorted(run) for run in runs if run]
+    if not ordered_runs:
+        return {"n": 0, "p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
+    together = sorted(value for run in ordered_runs for value in run)
+    return {
+        "n": len(together),
+        "p50": statistics.median(percentile(run, SHARES["p50"]) for run in ordered_runs) / 1_000,
+        "p99": statistics.median(percentile(run, SHARES["p99"]) for run in ordered_runs) / 1_000,
+        "p999": percentile(together, SHARES["p999"]) / 1_000,
+        "max": together[-1] / 1_000,
+    }
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of runs made one after the other; noise that lasts hits both sides of a ratio."""
+    return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 3)
+
+
+def machine() -> dict[str, Any]:
+    """Where these figures come from; ``load_1m`` above the number of idle cores means noisy neighbours."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "load_1m": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "packages": {name: version_of(name) for name in ("msgspec", "uvloop", "nautilus_trader", "vnpy")},
+    }
+
+
+def version_of(name: str) -> str | None:
+    """The installed version, None when the package is not there."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns: the first to the left, the others to the right."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    shown = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    shown.insert(1, "-" * max(len(line) for line in shown))
+    return "\n".join(shown)
+
+
+def micros(value: float) -> str:
+    """A duration a person can compare at a glance."""
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:.2f} s"
+    if value >= 10_000:
+        return f"{value / 1_000:.1f} ms"
+    return f"{value:,.0f} µs"
+
+
+def rate(per_s: float) -> str:
+    """Events per second in millions."""
+    return f"{per_s / 1_000_000:.3f} M/s"
