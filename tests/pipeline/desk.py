@@ -123,6 +123,7 @@ class Desk:
             base_prices=self.bases,
             safety=self.safety,
             state=self.state,
+            max_age_ns=lambda: self.feed.max_age_ns,
         )
         self.transform = Transform(
             account=self.account,

@@ -89,7 +89,6 @@ class Kernel:
         self._ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self._answer_missing = True
-        self._write_log = log
         self._inline = inline
         self._operators: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._done = False
@@ -183,7 +182,7 @@ class Kernel:
             market=self.host.on_market_event,
             signal=self._on_signal,
             evaluate=self._on_evaluate,
-            log=self._on_log,
+            log=lambda event: log(event.payload),
         )
         self.parts.safety.add_listener(self._on_safety)
         self.parts.state.add_listener(self._on_state)
@@ -306,10 +305,6 @@ class Kernel:
             if self._inline:
                 self.settle()
 
-    async def suspend(self) -> None:
-        """Stopped before the end: put everything on disk, so that the session can be resumed from here."""
-        await self.parts.record.checkpoint()
-
     def keep_appointment(self, now_ns: int) -> bool:
         """Keep one appointment that is due by ``now_ns``, at its own time; False when none is left.
 
@@ -397,9 +392,6 @@ class Kernel:
         if stop.liquidate:
             self.duties.want_all_out(f"emergency stop by {stop.actor}: {stop.reason}", now_ns)
         self.attention = self._checkpoint_due = True
-
-    async def _on_log(self, event: Event) -> None:
-        self._write_log(event.payload)
 
     # -- what happened -----------------------------------------------------------------------------------------
 

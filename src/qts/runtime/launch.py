@@ -155,7 +155,7 @@ class Session:
             else:
                 complete(kernel.restore(checkpoint, self._store, first))
             finished = self._drive(kernel, clock, values, progress, stop)
-            complete(kernel.finish() if finished else kernel.suspend())
+            complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
             log.close()
