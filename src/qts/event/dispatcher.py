@@ -324,6 +324,12 @@ class EventDispatcher:
         line = self._line
         if line is None or not line.has_leftovers:
             return 0
+        used = line.journal.last_numbers.get(self._factory.run, 0)
+        if (
+            self._factory.run and used > self._factory.last_number
+        ):  # ids of events that a checkpoint does not know must not come again
+            self._factory.continue_after(used)
+            self._connect()
         count = line.take_up(withdraw)
         self._retries.park_again(self._levels)
         for event_id in line.reopened():

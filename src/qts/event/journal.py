@@ -88,6 +88,7 @@ class Journal:
             raise
         self.torn = found.torn
         self.unsettled: list[Unsettled] = found.unsettled
+        self.last_numbers = found.last_numbers
         self._thread = threading.Thread(target=self._live, name="qts-journal", daemon=True)
         self._thread.start()
 
@@ -283,6 +284,11 @@ class Journal:
         self._thread.join()
         os.close(self._fd)
         os.close(self._held)
+
+    def raise_if_fatal(self) -> None:
+        """Raise the StorageError after which the process has to end, if there was one."""
+        if self.must_exit and self.failure is not None:
+            raise self.failure
 
     def broke(self, error: StorageError) -> None:
         """Records cannot be read back: nothing more is promised."""

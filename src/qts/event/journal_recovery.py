@@ -36,6 +36,8 @@ class Recovered(NamedTuple):
     unsettled: list[Unsettled]
     events: dict[int, int]
     sizes: dict[int, int]
+    last_numbers: dict[str, int]
+    """By the prefix of event ids that are prefix and number: the highest number used."""
     torn: Torn | None
 
 
@@ -46,10 +48,14 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     open_: dict[int, Unsettled] = {}
     events = dict.fromkeys(firsts.values(), 0)
     reopened: set[int] = set()
+    numbers: dict[bytes, int] = {}
     for path, record in walk:
         if record.key:
             first = firsts[path]
             events[first] += 1
+            prefix, _, number = record.key.rpartition(b"-")
+            if number.isdigit() and int(number) > numbers.get(prefix, 0):
+                numbers[prefix] = int(number)
             open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
             continue
         for run in _marks_of(path, record):
@@ -62,7 +68,8 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     if reopened:
         open_.update(_find(directory, walk.run_id, reopened))
     unsettled = [open_[sequence] for sequence in sorted(open_)]
-    return Recovered(walk.run_id, walk.next_sequence, unsettled, events, walk.sizes, walk.torn)
+    last = {prefix.decode("utf-8", "replace"): number for prefix, number in numbers.items()}
+    return Recovered(walk.run_id, walk.next_sequence, unsettled, events, walk.sizes, last, walk.torn)
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:
