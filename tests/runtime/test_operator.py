@@ -1,122 +1,155 @@
-"""The operator's door: one file a command, one answer each, and a real session that obeys."""
+"""The operator's door: a command file goes in, an answer comes out, none is carried out twice."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qts.errors import InputError, StateError
-from qts.runtime.operator import ANSWERED, ASKED, DIRECTORY, Command, OperatorInbox, leave_command
+from qts.runtime.operator import Command, OperatorInbox, leave_command
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Side
+from tests.runtime.rig import Rig, Said, kst
 
-STOP = Command(command="stop", operator="kim", reason="smoke")
+MakeRig = Callable[..., Rig]
 
 
-def answer_in(path: Path) -> dict[str, object]:
-    told: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+def command(name: str = "stop", **more: Any) -> Command:
+    return Command(command=name, operator="alice", reason="drill", **more)  # type: ignore[arg-type]
+
+
+def answer_to(path: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return told
 
 
 def test_a_command_is_carried_out_once_and_answered(tmp_path: Path) -> None:
     carried: list[Command] = []
 
-    def carry(command: Command) -> str:
-        carried.append(command)
-        return "on its way"
+    def carry(wanted: Command) -> str:
+        carried.append(wanted)
+        return "done"
 
+    answer = leave_command(tmp_path, command())
     inbox = OperatorInbox(tmp_path, carry)
-    assert inbox.poll() == 0  # nothing was ever asked
-    answer = leave_command(tmp_path, STOP)
-    assert inbox.poll() == 1
-    assert inbox.poll() == 0
-    assert carried == [STOP]
-    assert answer_in(answer) == {"done": True, "answer": "on its way"}
+
+    assert (inbox.poll(), inbox.poll()) == (1, 0)
+    assert carried == [command()]
+    assert answer_to(answer) == {"done": True, "answer": "done"}
 
 
-def test_commands_are_carried_out_in_the_order_they_came(tmp_path: Path) -> None:
-    heard: list[str] = []
-    inbox = OperatorInbox(tmp_path, lambda command: heard.append(command.reason) or "")  # type: ignore[func-returns-value]
-    for reason in ("first", "second", "third"):
-        leave_command(tmp_path, Command(command="release", operator="kim", reason=reason))
-    assert inbox.poll() == 3
-    assert heard == ["first", "second", "third"]
-
-
-def test_what_cannot_be_done_is_answered_with_the_reason(tmp_path: Path) -> None:
-    def refuse(command: Command) -> str:
+def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
+    def carry(wanted: Command) -> str:
         raise StateError("not now")
 
-    answer = leave_command(tmp_path, STOP)
-    OperatorInbox(tmp_path, refuse).poll()
-    assert answer_in(answer) == {"done": False, "answer": "not now"}
+    answer = leave_command(tmp_path, command())
+    OperatorInbox(tmp_path, carry).poll()
+
+    assert answer_to(answer) == {"done": False, "answer": "not now"}
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b'{"command":"explode","operator":"x","reason":"y"}', b'{"command":"stop"}', b"\xff" * 99]
+    "text",
+    [b"", b"stop!", b'{"command": "dance", "operator": "a", "reason": "b"}', b'{"command": "stop"}', b"\xff" * 99],
 )
-def test_a_file_that_is_no_command_is_answered_and_harms_nobody(tmp_path: Path, text: bytes) -> None:
-    box = tmp_path / DIRECTORY
+def test_what_is_no_command_is_answered_and_not_carried_out(text: bytes, tmp_path: Path) -> None:
+    box = tmp_path / "operator"
     box.mkdir()
-    (box / f"x{ASKED}").write_bytes(text)
+    (box / "x.asked").write_bytes(text)
     carried: list[Command] = []
-    assert OperatorInbox(tmp_path, lambda command: carried.append(command) or "").poll() == 1  # type: ignore[func-returns-value]
+
+    OperatorInbox(tmp_path, lambda wanted: carried.append(wanted) or "").poll()  # type: ignore[func-returns-value]
+
     assert carried == []
-    assert answer_in(box / f"x{ANSWERED}")["done"] is False
+    assert answer_to(box / "x.answered")["done"] is False
+    assert not (box / "x.asked").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [({"operator": ""}, "operator"), ({"reason": ""}, "reason"), ({"days": 7.5}, "days"), ({"days": 0.0}, "days")],
-)
-def test_a_command_without_who_or_why_is_not_given(tmp_path: Path, changes: dict[str, object], named: str) -> None:
-    values = {"command": "override", "operator": "kim", "reason": "fed day", **changes}
-    with pytest.raises(InputError, match=named):
-        leave_command(tmp_path, Command(**values))  # type: ignore[arg-type]
+def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
+    for number in range(40):
+        leave_command(tmp_path, command(days=1 + number / 10))
+    carried: list[float] = []
+
+    inbox = OperatorInbox(tmp_path, lambda wanted: carried.append(wanted.days) or "")  # type: ignore[func-returns-value]
+
+    assert inbox.poll() == 32
+    assert carried == sorted(carried)
+    assert inbox.poll() == 8
 
 
-def test_there_must_be_a_session_directory(tmp_path: Path) -> None:
+def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
+    leave_command(tmp_path, command())
+
+    assert stat.S_IMODE((tmp_path / "operator").stat().st_mode) == 0o700
+
+
+def test_no_box_is_no_command(tmp_path: Path) -> None:
+    assert OperatorInbox(tmp_path, lambda wanted: "").poll() == 0
+
+
+@pytest.mark.parametrize("wrong", [{"days": 8.0}, {"days": 0.0}])
+def test_values_that_are_not_allowed_never_leave(wrong: dict[str, float], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be given"):
+        leave_command(tmp_path, command("override", state="DEFENSIVE", **wrong))
     with pytest.raises(InputError, match="not the data directory"):
-        leave_command(tmp_path / "nowhere", STOP)
+        leave_command(tmp_path / "nowhere", command())
+    with pytest.raises(InputError, match="cannot be given"):
+        leave_command(tmp_path, Command(command="stop", operator="", reason="x"))
 
 
-def qts(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "qts.cli.main", *words], capture_output=True, text=True, timeout=60
-    )
+# -- what they do ------------------------------------------------------------------------------------------------
 
 
-def test_a_running_session_is_overridden_stopped_and_released(tmp_path: Path) -> None:
-    """The real process: override, emergency stop into LOCKDOWN, deliberate release; each recorded with its name."""
-    place = tmp_path / "run"
-    session = subprocess.Popen(
-        [sys.executable, "-m", "qts.cli.main", "run", "--speed", "100", "--data-dir", str(place), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not (place / "session.log.jsonl").exists():
-            assert session.poll() is None, session.stderr.read().decode()  # type: ignore[union-attr]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        who = ("--data-dir", str(place), "--operator", "kim", "--reason", "drill")
-        assert qts("state", "override", "DEFENSIVE", *who).stdout.startswith("DEFENSIVE: manual_override")
-        assert qts("safety", "stop", *who).returncode == 0
-        while "LOCKDOWN" not in qts("safety", "show", "--data-dir", str(place)).stdout:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert "NORMAL: released by an operator: drill" in qts("safety", "release", *who).stdout
-        session.terminate()  # once: stop after the value in hand
-        out, err = session.communicate(timeout=60)
-    finally:
-        session.kill()
-        session.wait()
-    assert session.returncode == 130, err.decode()
-    result = json.loads(out)
-    assert result["finished"] is False
-    assert result["safety_state"] == "NORMAL"
-    assert result["positions"] == {}
+def test_stop_ends_flat_and_release_needs_the_checks(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10)
+    now = rig.quotes(kst(10), 3)
+
+    assert "on its way" in rig.kernel.command(command("stop"))
+    now = rig.quotes(now + 1_000_000_000, 60)
+    assert rig.held() == 0
+    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+
+    assert "NORMAL" in rig.kernel.command(command("release"))
+    assert rig.parts.safety.history[-1].actor == "alice"
+
+
+def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
+    rig = rig_of()
+    rig.quote(kst(10))
+
+    assert "AGGRESSIVE" in rig.kernel.command(command("override", state="AGGRESSIVE", days=2.0))
+    assert rig.parts.state.has_override
+    rig.kernel.command(command("clear_override"))
+
+    assert not rig.parts.state.has_override
+    assert rig.parts.state.current_state is OperatingState.AGGRESSIVE
+    assert [record.actor for record in rig.parts.state.history] == ["alice", "alice"]
+
+
+def test_an_override_to_nowhere_names_the_states(rig_of: MakeRig) -> None:
+    rig = rig_of()
+
+    with pytest.raises(InputError, match="BOLD.*AGGRESSIVE, BALANCED, DEFENSIVE"):
+        rig.kernel.command(command("override", state="BOLD"))
+
+
+def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
+    rig = rig_of()
+    rig.quote(kst(10))
+    rig.kernel.command(command("override", state="BALANCED", days=2.0))
+    rig.kernel.settle()
+
+    from qts.runtime.checkpoint import decode
+    from qts.runtime.drive import complete
+
+    stored = complete(rig.store.checkpoint())
+    assert stored is not None
+    assert decode(stored)["parts"]["state"]["override"]["operator_id"] == "alice"

@@ -66,11 +66,11 @@ def test_one_death_at_any_commit_changes_nothing(name: str, tmp_path: Path) -> N
     (undisturbed,) = tell(tmp_path / "undisturbed", settings, [[]])
     stories = every_kth(undisturbed["commits"], seed=1, count=3)
 
-    told = tell(tmp_path / "killed", settings, stories)
-
-    for deaths, one in zip(stories, told, strict=True):
-        assert one["lives"] == ["killed"], deaths
-        assert_same_end(undisturbed, one, deaths)
+    for first in range(0, len(stories), 50):
+        some = stories[first : first + 50]
+        for deaths, one in zip(some, tell(tmp_path / str(first), settings, some), strict=True):
+            assert one["lives"] == ["killed"], deaths
+            assert_same_end(undisturbed, one, deaths)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

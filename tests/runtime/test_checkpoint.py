@@ -1,0 +1,81 @@
+"""The checkpoint: taken and given back part by part, parts that seldom change encoded once."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import msgspec
+import pytest
+
+from qts.errors import StorageError
+from qts.runtime.checkpoint import VERSION, Checkpoints, Part, decode
+
+
+class Box:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.taken = 0
+
+    def take(self) -> Any:
+        self.taken += 1
+        return self.value
+
+    def give(self, value: Any) -> None:
+        self.value = value
+
+
+def test_what_is_taken_is_given_back() -> None:
+    first, second = Box({"a": [1, "two", None]}), Box(D("1.50"))
+    checkpoints = Checkpoints({"first": Part(first.take, first.give), "second": Part(second.take, second.give)})
+    data = checkpoints.take()
+    first.value = second.value = None
+
+    checkpoints.give(data)
+
+    assert first.value == {"a": [1, "two", None]}
+    assert second.value == "1.50", "Decimals travel as text"
+    assert checkpoints.share(data, "first") == {"a": [1, "two", None]}
+
+
+def test_parts_are_given_back_in_their_order() -> None:
+    given: list[str] = []
+    parts = {name: Part(lambda: 1, lambda value, name=name: given.append(name)) for name in ("c", "a", "b")}
+    checkpoints = Checkpoints(parts)
+
+    checkpoints.give(checkpoints.take())
+
+    assert given == ["c", "a", "b"]
+
+
+def test_a_part_with_an_unchanged_mark_is_not_taken_again() -> None:
+    box, mark = Box("old"), [0]
+    checkpoints = Checkpoints({"box": Part(box.take, box.give, mark=lambda: mark[0])})
+    checkpoints.take()
+    box.value = "new"
+
+    assert decode(checkpoints.take())["parts"] == {"box": "old"}
+    mark[0] = 1
+    assert decode(checkpoints.take())["parts"] == {"box": "new"}
+    assert box.taken == 2
+
+
+def test_a_checkpoint_of_another_version_says_who_can_finish_the_run() -> None:
+    checkpoints = Checkpoints({"box": Part(lambda: 1, lambda value: None)})
+    other = msgspec.msgpack.encode({"version": VERSION + 1, "parts": {"box": 1}})
+
+    with pytest.raises(StorageError, match=rf"version {VERSION + 1}, this program writes {VERSION}"):
+        checkpoints.give(other)
+
+
+@pytest.mark.parametrize("parts", [{}, {"box": 1, "more": 2}, {"bag": 1}])
+def test_missing_and_foreign_parts_are_refused(parts: dict[str, int]) -> None:
+    checkpoints = Checkpoints({"box": Part(lambda: 1, lambda value: None)})
+
+    with pytest.raises(StorageError, match="another version of QTS"):
+        checkpoints.give(msgspec.msgpack.encode({"version": VERSION, "parts": parts}))
+
+
+def test_a_damaged_checkpoint_is_said_to_be_one() -> None:
+    with pytest.raises(StorageError, match="cannot be read"):
+        decode(b"\xc1\xff")

@@ -1,0 +1,87 @@
+"""How time passes: inline coroutines end at once, and pacing changes nothing but the clock on the wall."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from qts.clock import PacedClock, from_ns
+from qts.errors import StateError
+from qts.market.contracts import Quote
+from qts.runtime.drive import StopFlag, complete, run_virtual
+from tests.risk.questions import D
+from tests.runtime.rig import SYMBOL, Rig, kst
+
+
+async def seven() -> int:
+    return 7
+
+
+async def waits() -> None:
+    await asyncio.sleep(0)
+
+
+def quotes(count: int) -> list[Quote]:
+    return [
+        Quote(SYMBOL, kst(10, 0, second), bid=D(150_000), ask=D(150_100), bid_size=D(1), ask_size=D(1))
+        for second in range(count)
+    ]
+
+
+def test_a_step_that_does_not_wait_is_completed() -> None:
+    assert complete(seven()) == 7
+
+
+def test_a_step_that_waits_is_a_mistake_on_the_virtual_clock() -> None:
+    with pytest.raises(StateError, match="waited for something on the virtual clock"):
+        complete(waits())
+
+
+def test_the_input_comes_to_its_end(rig_of) -> None:  # type: ignore[no-untyped-def]
+    rig: Rig = rig_of()
+    told: list[float | None] = []
+
+    assert run_virtual(rig.kernel, iter(quotes(5)), lambda share, moment: told.append(share), StopFlag(), None)
+    assert rig.kernel.rows == 5
+
+
+def test_a_stop_ends_after_the_value_in_hand(rig_of) -> None:  # type: ignore[no-untyped-def]
+    rig: Rig = rig_of()
+    stop = StopFlag()
+
+    def some():  # type: ignore[no-untyped-def]
+        for number, quote in enumerate(quotes(9), 1):
+            if number == 4:
+                stop.request()
+            yield quote
+
+    assert not run_virtual(rig.kernel, some(), lambda share, moment: None, stop, None)
+    assert rig.kernel.rows == 4
+
+
+def test_a_slow_clock_gives_the_same_session(rig_of) -> None:  # type: ignore[no-untyped-def]
+    fast, slow = rig_of(), rig_of()
+    pace = PacedClock(from_ns(kst(10)), 3_600.0)
+
+    for rig, clock in ((fast, None), (slow, pace)):
+        run_virtual(rig.kernel, iter(quotes(5)), lambda share, moment: None, StopFlag(), clock)
+
+    assert slow.kernel.dispatcher.queue_stats()["P1_HIGH"]["handled"] == 5
+    assert slow.clock.time_ns() == fast.clock.time_ns()
+    assert pace.time_ns() >= kst(10, 0, 4)
+
+
+def test_the_garbage_collector_is_given_back_as_it_was(rig_of) -> None:  # type: ignore[no-untyped-def]
+    rig: Rig = rig_of()
+
+    def breaks():  # type: ignore[no-untyped-def]
+        yield quotes(1)[0]
+        raise RuntimeError("the file is gone")
+
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError, match="the file is gone"):
+        run_virtual(rig.kernel, breaks(), lambda share, moment: None, StopFlag(), None)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0

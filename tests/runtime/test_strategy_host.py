@@ -1,0 +1,131 @@
+"""The host: who is shown what, whose intents count, and whose mistakes stay whose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from qts.capital.contracts import Pool
+from qts.market.contracts import Bar, Quote
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Context, FillView, Intent, Side
+from tests.risk.questions import D
+from tests.runtime.rig import SYMBOL, Rig, Said, kst
+
+MakeRig = Callable[..., Rig]
+
+
+class Watcher(Said):
+    """Keeps what it is shown."""
+
+    def __init__(self, name: str, symbols: tuple[str, ...] = ()) -> None:
+        super().__init__(name)
+        self.symbols = symbols
+        self.bars = 0
+        self.starts = 0
+
+    def on_start(self, ctx: Context) -> None:
+        self.starts += 1
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        self.bars += 1
+        return ()
+
+
+def test_no_symbols_means_every_symbol_and_others_see_only_their_own(rig_of: MakeRig) -> None:
+    everything, mine, other = Watcher("all"), Watcher("mine", (SYMBOL,)), Watcher("other", ("000660",))
+    rig = rig_of(everything, mine, other)
+
+    rig.quote(kst(10))
+    rig.show(Bar(SYMBOL, kst(10, 1), D(1), D(1), D(1), D(1), D(1)))
+
+    assert [(w.quotes, w.bars, w.starts) for w in (everything, mine, other)] == [(1, 1, 1), (1, 1, 1), (0, 0, 1)]
+
+
+def test_a_seat_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
+    seen: dict[str, Any] = {}
+
+    class Curious(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+            seen.update(
+                now=ctx.now,
+                state=ctx.state,
+                budget=ctx.budget,
+                holding=ctx.holding(SYMBOL),
+                cost=ctx.average_cost(SYMBOL),
+                working=ctx.working(SYMBOL),
+            )
+            return super().on_quote(ctx, quote)
+
+    curious, other = Curious(), Said("other")
+    rig = rig_of(curious, other)
+    curious.wants(Side.BUY, qty=10)
+    other.wants(Side.BUY, qty=5)
+    now = rig.quotes(kst(10), 3)
+    budget = rig.parts.account.available(Pool.SCALP)
+    curious.wants(Side.BUY, qty=1, limit=149_000)
+    rig.quotes(now + 1_000_000_000, 1)
+
+    assert seen["state"] is OperatingState.BALANCED
+    assert seen["holding"] == 10
+    assert seen["cost"] == D(150_100)
+    assert seen["working"] is True
+    assert seen["budget"] < budget
+    assert seen["now"] == rig.clock.now()
+
+
+def test_what_a_strategy_said_before_it_failed_stands(rig_of: MakeRig) -> None:
+    class HalfWay(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Iterator[Intent]:
+            self.quotes += 1
+            yield Intent(SYMBOL, Side.BUY, 1.0, qty=1)
+            raise RuntimeError("and then")
+
+    half, healthy = HalfWay(), Said("healthy")
+    rig = rig_of(half, healthy)
+    healthy.wants(Side.BUY, qty=2)
+
+    rig.quote(kst(10))
+
+    assert [(order.strategy, order.qty) for order in rig.orders()] == [("said", D(1)), ("healthy", D(2))]
+
+
+def test_a_good_answer_ends_the_row_of_errors(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said)
+    for minute in range(5):
+        said.fail_with = [ValueError("x"), ValueError("y")]
+        rig.quotes(kst(10, minute), 2)
+
+    assert not rig.kernel.host.seats[0].halted
+    assert sum("raised ValueError" in line.message for line in rig.logged) == 10
+
+
+def test_an_error_about_a_fill_counts_too_and_the_fill_is_booked(rig_of: MakeRig) -> None:
+    class Clumsy(Said):
+        def on_fill(self, ctx: Context, fill: FillView) -> None:
+            raise KeyError(fill.symbol)
+
+    clumsy = Clumsy()
+    rig = rig_of(clumsy)
+    clumsy.wants(Side.BUY, qty=3)
+    rig.quotes(kst(10), 1)
+
+    assert rig.held() == 3
+    assert any("KeyError" in line.message for line in rig.logged)
+
+
+def test_something_that_is_no_intent_is_the_strategy_s_mistake(rig_of: MakeRig) -> None:
+    class Chatty(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Any:
+            self.quotes += 1
+            return ["buy"]
+
+    chatty, healthy = Chatty(), Said("healthy")
+    rig = rig_of(chatty, healthy)
+    healthy.wants(Side.BUY, qty=2)
+
+    rig.quotes(kst(10), 6)
+
+    assert rig.kernel.host.seats[0].halted
+    assert rig.held("healthy") == 2
