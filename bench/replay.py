@@ -79,6 +79,8 @@ class PreparedFeed:
 class EveryThousand:
     """Two EMAs, and an order every 1,000 quotes: buy when flat, sell when not."""
 
+    order_every = ORDER_EVERY
+
     def __init__(self) -> None:
         self.name = "every-thousand"
         self.pool = Pool.SCALP
@@ -94,7 +96,7 @@ class EveryThousand:
         self.fast += 0.1 * (price - self.fast)
         self.slow += 0.02 * (price - self.slow)
         self.seen += 1
-        if self.seen % ORDER_EVERY:
+        if self.seen % self.order_every:
             return ()
         side = Side.SELL if ctx.holding(quote.symbol) > 0 else Side.BUY
         qty = None if side is Side.SELL else Decimal("0.100")
@@ -136,8 +138,8 @@ OVERRIDES = {
 
 
 def main(argv: list[str]) -> int:
-    runs = 3
-    feed = PreparedFeed()
+    runs, rows = (1, ROWS // 10) if "--quick" in argv else (3, ROWS)
+    feed = PreparedFeed(rows)
     report: dict[str, Any] = {}
     cases = {"prepared": lambda: _again(feed)}
     if CAPTURE.exists():
