@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN = timedelta(seconds=5)
 
 
 def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse.ArgumentParser:
@@ -28,6 +28,7 @@ def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse
 
 
 def _send(args: argparse.Namespace) -> int:
+    from qts.clock import PacedClock, SystemClock, to_ns
     from qts.runtime.operator import Command, leave_command
 
     answer = leave_command(
@@ -41,12 +42,11 @@ def _send(args: argparse.Namespace) -> int:
             days=args.days,
         ),
     )
-    waited_until = time.monotonic() + ANSWER_WITHIN_S
-    while not answer.exists():
-        if time.monotonic() > waited_until:
-            print(f"no session answers in {args.data_dir}; the command waits there for the next one")
-            return 1
-        time.sleep(0.05)
+    now = SystemClock().now()
+    PacedClock(now).wait_until_ns(to_ns(now + ANSWER_WITHIN), answer.exists)
+    if not answer.exists():
+        print(f"no session answers in {args.data_dir}; the command waits there for the next one")
+        return 1
     told = json.loads(answer.read_text(encoding="utf-8"))
     print(told["answer"])
     return 0 if told["done"] else 2

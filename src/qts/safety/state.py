@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from qts.clock import NS_PER_S, Clock, SystemClock
-from qts.errors import QtsError, StorageError
+from qts.errors import StorageError
 from qts.safety.audit import audit_history
 from qts.safety.codes import BROKER_FAILURES, CodeEntry, lookup
 from qts.safety.config import SafetyConfig
@@ -29,6 +29,7 @@ from qts.safety.contracts import (
     SafetyStore,
     StandingCause,
 )
+from qts.safety.listeners import Listeners
 from qts.safety.table import AnswerKind, answer
 
 _MINUTE_NS: Final = 60 * NS_PER_S
@@ -60,8 +61,7 @@ class SafetyStateManager:
         self._config = config if config is not None else SafetyConfig()
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._store = store
-        self._listeners: list[SafetyListener] = []
-        self._listener_failures = 0
+        self._listeners: Listeners[SafetyChange] = Listeners()
         self._state = SafetyState.NORMAL
         self._since_ns = self._clock.time_ns()
         self._causes: dict[str, StandingCause] = {}
@@ -98,7 +98,7 @@ class SafetyStateManager:
     def counters(self) -> dict[str, int]:
         """``NORMAL>WARNING`` … changes, ``anomalies``, ``guardrails``, ``fail_safes``, ``recoveries_refused``,
         ``listener_failures``."""
-        return {**self._counters, "listener_failures": self._listener_failures}
+        return {**self._counters, "listener_failures": self._listeners.failures}
 
     @property
     def config(self) -> SafetyConfig:
@@ -196,8 +196,7 @@ class SafetyStateManager:
         A listener that raises never stops safety or the others: it is counted (``listener_failures``), and a
         :class:`~qts.errors.QtsError` (its store failed) is raised once everybody has been told.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     # survival
 
@@ -322,9 +321,9 @@ class SafetyStateManager:
             if before is not None:
                 self.restore_state(before)  # a fall that is not on disk did not happen
             else:
-                self._tell(recorded)  # a rise is in force even when the disk is not
+                self._listeners.tell(recorded)  # a rise is in force even when the disk is not
             raise
-        self._tell(recorded)
+        self._listeners.tell(recorded)
         return recorded
 
     def _forget(self, fallen_from: SafetyState) -> None:
@@ -335,19 +334,6 @@ class SafetyStateManager:
 
     def _count(self, name: str) -> None:
         self._counters[name] = self._counters.get(name, 0) + 1
-
-    def _tell(self, change: SafetyChange) -> None:
-        """Tell everybody, then raise what a listener's store or invariant check had to say, if anything."""
-        grave: QtsError | None = None
-        for listener in tuple(self._listeners):
-            try:
-                listener(change)
-            except QtsError as error:
-                grave = grave or error
-            except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep safety from the others
-                self._listener_failures += 1
-        if grave is not None:
-            raise grave
 
     def _save(self, record: SafetyChange | None) -> None:
         self._saved_ns = self._clock.time_ns()

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
-from qts.clock import NS_PER_S, Clock, SystemClock, from_ns, to_ns
-from qts.errors import QtsError, StorageError
+from qts.clock import Clock, SystemClock, from_ns, to_ns
+from qts.errors import StorageError
 from qts.safety.contracts import SafetyState
+from qts.safety.listeners import Listeners
 from qts.state.config import StateConfig
 from qts.state.contracts import (
     UNKNOWN_METRICS,
@@ -33,15 +34,12 @@ from qts.state.contracts import (
     TransitionRecord,
     TransitionResult,
 )
+from qts.state.damping import DAY_NS, HOUR_NS, OVERRIDE_ACTIVE, held_back_by, tracked
 from qts.state.override import checked_override, override_refusal
+from qts.state.saved import SavedState
 from qts.state.transition import TransitionRule, find_applicable_rule, rules_of
 
-DAY_NS: Final = 86_400 * NS_PER_S
-HOUR_NS: Final = 3_600 * NS_PER_S
-
 NO_TRANSITION: Final = "no_transition_needed"
-OVERRIDE_ACTIVE: Final = "manual_override_active"
-COOLDOWN: Final = "cooldown_period"
 
 _DEFENSIVE: Final = OperatingState.DEFENSIVE
 
@@ -68,7 +66,7 @@ class OperatingStateManager:
         self._config = config if config is not None else StateConfig()
         self._clock: Clock = clock if clock is not None else SystemClock()
         self._store = store
-        self._listeners: list[StateListener] = []
+        self._listeners: Listeners[TransitionRecord] = Listeners()
         self._rules = rules_of(self._config)
         self._table = self._config.table
         self._state = initial_state if initial_state is not None else self._config.default_state
@@ -84,10 +82,9 @@ class OperatingStateManager:
         self._seq = 0
         self._transitions = 0
         self._forced = 0
-        self._listener_failures = 0
         self._time_in_ns = dict.fromkeys(OperatingState, 0)
         self._history: deque[TransitionRecord] = deque(maxlen=self._config.history_limit)
-        self._stored: _Saved | None = None
+        self._stored: SavedState | None = None
         if store is not None and (saved := store.load()) is not None:
             self.restore_state(saved)
         else:
@@ -141,7 +138,7 @@ class OperatingStateManager:
     @property
     def listener_failures(self) -> int:
         """How often a listener raised; it is counted and stops nobody else."""
-        return self._listener_failures
+        return self._listeners.failures
 
     def get_snapshot(self) -> OperatingStateSnapshot:
         """Everything about the state at this moment."""
@@ -226,7 +223,7 @@ class OperatingStateManager:
             return forced
         days = self._held_days(now)
         rule = find_applicable_rule(self._state, metrics, self._safety, days, self._rules)
-        self._track(rule, now)
+        self._pending = tracked(self._pending, rule, now)
         meta = self._evidence(metrics, days, rule)
         if rule is None:
             self._persist(None)
@@ -304,8 +301,7 @@ class OperatingStateManager:
         A listener that raises never stops the others: it is counted (:attr:`listener_failures`), and a
         :class:`~qts.errors.QtsError` (its store failed) is raised once everybody has been told.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._listeners.add(listener)
 
     # survival
 
@@ -318,7 +314,7 @@ class OperatingStateManager:
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`. Raises StorageError when ``state`` is not such a dictionary."""
         try:
-            saved = msgspec.convert(dict(state), _Saved)
+            saved = msgspec.convert(dict(state), SavedState)
             ends_ns = 0 if saved.override is None else to_ns(saved.override.expiry_time)
         except (msgspec.ValidationError, TypeError, ValueError) as error:
             raise StorageError(f"the stored operating state cannot be read: {error}; restore a backup") from None
@@ -383,42 +379,16 @@ class OperatingStateManager:
 
     # damping
 
-    def _track(self, rule: TransitionRule | None, now: int) -> None:
-        """Open, continue or close the confirmation window with this evaluation."""
-        if rule is None:
-            self._pending = None
-        elif self._pending is None or self._pending.rule != rule.name:
-            self._pending = PendingConfirmation(rule.name, rule.to_state, now, 1)
-        else:
-            seen = self._pending.evaluations + 1
-            self._pending = PendingConfirmation(rule.name, rule.to_state, self._pending.opened_ns, seen)
-
     def _held_back_by(self, rule: TransitionRule, now: int) -> tuple[str, ...]:
-        """Every reason that keeps ``rule`` from being applied now, in the order of spec 02."""
-        reasons = []
-        if self._override is not None:
-            reasons.append(OVERRIDE_ACTIVE)
-        if (unconfirmed := self._unconfirmed(rule, now)) is not None:
-            reasons.append(unconfirmed)
-        if rule.to_state is not _DEFENSIVE:
-            if (held := self._held_days(now)) < (hold := self._config.hold_days(self._state)):
-                reasons.append(f"min_duration_not_met: {held:.4g}/{hold:g} days")
-            if self._cooling(now):
-                reasons.append(COOLDOWN)
-        return tuple(reasons)
-
-    def _unconfirmed(self, rule: TransitionRule, now: int) -> str | None:
-        wanted = self._config.confirmation_cycles
-        if self._pending is None or self._pending.rule != rule.name:
-            return f"confirmation_pending: 0/{wanted}"
-        span_ns = now - self._pending.opened_ns
-        if self._pending.evaluations >= wanted and span_ns >= round(self._config.confirmation_hours * HOUR_NS):
-            return None
-        return f"confirmation_pending: {min(self._pending.evaluations, wanted)}/{wanted}"
-
-    def _cooling(self, now: int) -> bool:
-        last = self._last_transition_ns
-        return last is not None and now - last < round(self._config.cooldown_hours * HOUR_NS)
+        return held_back_by(
+            rule,
+            self._config,
+            now,
+            pending=self._pending,
+            entered_ns=self._entered_ns,
+            last_transition_ns=self._last_transition_ns,
+            has_override=self._override is not None,
+        )
 
     def _held_days(self, now: int) -> float:
         return max(0, now - self._entered_ns) / DAY_NS
@@ -467,7 +437,7 @@ class OperatingStateManager:
             self._enter(record)
         self._history.append(record)
         self._persist(record)
-        self._tell(record)
+        self._listeners.tell(record)
         return TransitionResult(record.from_state, to_state, True, reason, record.meta)
 
     def _enter(self, record: TransitionRecord) -> None:
@@ -496,19 +466,6 @@ class OperatingStateManager:
     def _safety_meta(self) -> dict[str, Any]:
         return {"safety_state": self._safety.value, "halted": self._halted}
 
-    def _tell(self, record: TransitionRecord) -> None:
-        """Tell everybody, then raise what a listener's store or invariant check had to say, if anything."""
-        grave: QtsError | None = None
-        for listener in tuple(self._listeners):
-            try:
-                listener(record)
-            except QtsError as error:
-                grave = grave or error
-            except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep the news from the others
-                self._listener_failures += 1
-        if grave is not None:
-            raise grave
-
     def _persist(self, record: TransitionRecord | None) -> None:
         if self._store is None:
             return
@@ -521,8 +478,8 @@ class OperatingStateManager:
         self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
         self._stored = saved
 
-    def _saved(self, history: tuple[TransitionRecord, ...]) -> _Saved:
-        return _Saved(
+    def _saved(self, history: tuple[TransitionRecord, ...]) -> SavedState:
+        return SavedState(
             state=self._state,
             previous=self._previous,
             entered_ns=self._entered_ns,
@@ -538,24 +495,3 @@ class OperatingStateManager:
             time_in_ns=dict(self._time_in_ns),
             history=history,
         )
-
-
-class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a restart needs."""
-
-    state: OperatingState
-    previous: OperatingState | None
-    entered_ns: int
-    last_transition_ns: int | None
-    pending: PendingConfirmation | None
-    override: ManualOverride | None
-    safety: SafetyState
-    halted: bool
-    metrics: TransitionMetrics | None
-    seq: int
-    transitions: int
-    forced: int
-    time_in_ns: dict[OperatingState, int]
-    history: tuple[TransitionRecord, ...] = ()
-    as_of_ns: int = 0
-    """When it was exported; for readers, not part of the state."""
