@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from .samples import observed, quote, trade, write
 T1 = "2026-01-23T00:01:06.601983Z"
 CSV = [b"ts,symbol,last", b"2026-01-23T00:01:06Z,005930,70000"]
 SAMPLES = {"binance-raw": [quote(0)], "observer-jsonl": [observed(T1)], "csv": CSV}
+
+
+NOBODY = 65_534
 
 
 def packed(content: bytes) -> bytes:
@@ -144,11 +148,19 @@ def test_paths_that_are_no_readable_files_are_told(tmp_path: Path) -> None:
     assert "cannot be read" in message_of(tmp_path / ("x" * 300))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_told(tmp_path: Path) -> None:
-    path = write(tmp_path / "f", [quote(0)])
-    path.chmod(0)
-    assert message_of(path) == ": no permission to read this file"
+def test_a_file_without_permission_is_told() -> None:
+    """Root may read everything, so the test becomes somebody else for a moment."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        path = write(Path(place) / "f", [quote(0)])
+        path.chmod(0)
+        if user == 0:
+            os.seteuid(NOBODY)
+        try:
+            assert message_of(path) == ": no permission to read this file"
+        finally:
+            os.seteuid(user)
 
 
 def test_a_refused_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
