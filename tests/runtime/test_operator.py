@@ -137,7 +137,7 @@ def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
 def test_an_override_to_nowhere_names_the_states(rig_of: MakeRig) -> None:
     rig = rig_of()
 
-    with pytest.raises(InputError, match="BOLD.*AGGRESSIVE, BALANCED, DEFENSIVE"):
+    with pytest.raises(InputError, match=r"BOLD.*AGGRESSIVE, BALANCED, DEFENSIVE"):
         rig.kernel.command(command("override", state="BOLD"))
 
 

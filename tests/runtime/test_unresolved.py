@@ -50,7 +50,7 @@ def test_one_absence_is_not_believed(rig_of: MakeRig) -> None:
 
 
 def test_two_absences_a_minute_apart_prove_that_it_was_never_received(rig_of: MakeRig) -> None:
-    rig, said = with_unknown_order(rig_of, LOST_ORDER)
+    rig, _ = with_unknown_order(rig_of, LOST_ORDER)
 
     rig.quote(kst(10, 1))
     rig.quote(kst(10, 2))
