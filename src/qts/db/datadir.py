@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -44,10 +45,12 @@ class DataDir:
         """The embedded store."""
         return self.path / DATABASE_NAME
 
-    def clear(self) -> None:
-        """Remove the embedded store, so that the same run can begin anew."""
+    def clear(self, *directories: str) -> None:
+        """Remove the embedded store and the named directories, so that the same run can begin anew."""
         for path in self.path.glob(f"{DATABASE_NAME}*"):
             path.unlink()
+        for name in directories:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def close(self) -> None:
         """Let go of the directory; may be called twice."""

@@ -16,6 +16,7 @@ from qts.config.tree import QtsConfig
 from qts.db.contracts import Store
 from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
+from qts.event.journal import Journal
 from qts.event.payloads import LogWrite, RiskEvaluate
 from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews
 from qts.ids import CounterIds, seeded
@@ -82,7 +83,9 @@ class Kernel:
         log: Callable[[LogWrite], None],
         judged_by_index: bool,
         inline: bool,
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self.rows = 0
         self.in_hand: MarketValue | None = None
         self.invariants = Invariants(self._on_breach)
@@ -109,6 +112,7 @@ class Kernel:
             rng=seeded(seed, "dispatcher"),
             inline=inline,
             on_code=self.on_code,
+            journal=journal,
         )
         self._publish = self.dispatcher.publish
         self.signals = Signals(
@@ -174,7 +178,8 @@ class Kernel:
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
-        self.parts.record.connect(self.checkpoints.take, self._on_storage_failure)
+        on_stored = journal.commit if journal is not None else None
+        self.parts.record.connect(self.checkpoints.take, self._on_storage_failure, on_stored)
         register_handlers(
             self.dispatcher,
             news=self.desk.on_event,
@@ -224,6 +229,8 @@ class Kernel:
             return
         self.attention = False
         self.parts.record.raise_failure()
+        if self._journal is not None:
+            self._journal.raise_if_fatal()
         while self._operators:
             self._operators.popleft()()
         now_ns = self.parts.clock.time_ns()
@@ -282,6 +289,7 @@ class Kernel:
         """Before ``first``, which has left the feed, is taken in a fresh session."""
         self.in_hand = first
         self.host.start()
+        self._replay_journal()
         await self.parts.record.checkpoint()
 
     async def finish(self) -> None:
@@ -398,6 +406,8 @@ class Kernel:
     def on_code(self, code: str, detail: str) -> None:
         """A code raised by any component goes to safety, whatever its family."""
         self.tally.codes_told += 1
+        if self._journal is not None and self._journal.must_exit:
+            self.attention = True  # nobody knows what is on its disk: the session ends at the next quiet moment
         self.parts.safety.apply_code(code, detail)
 
     def _on_refused(self, refused: Refused) -> None:
@@ -495,3 +505,12 @@ class Kernel:
         self.checkpoints.give(checkpoint)
         self.in_hand = in_hand
         self.host.resume()
+        self._replay_journal()
+
+    def _replay_journal(self) -> None:
+        """Take up P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.
+
+        Not the simulated exchange's own news: it stands where the checkpoint has put it and tells them again.
+        """
+        if self._journal is not None:
+            self.dispatcher.replay_journal(withdraw=lambda event: event.source == self.exchange.name)

@@ -15,6 +15,7 @@ from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError, StateError, UnfinishedRunError
+from qts.event.journal import Journal
 from qts.ids import run_id_of
 from qts.market.contracts import Feed, MarketValue
 from qts.market.demo_feed import DemoFeed
@@ -108,7 +109,7 @@ def run_session(
     run = _run_row(plan, config, feed, strategies, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
     with DataDir(directory) as place:
-        previous = _previous(place, run, resume=options.resume)
+        previous = _previous(place, run, config.tree.event.journal.directory, resume=options.resume)
         if previous is not None and previous.finished:
             return SessionResult.stored(previous.result, directory)
         store = open_store(place, paced=plan.paced)
@@ -147,9 +148,10 @@ class Session:
             complete(self._store.open_run(self._run))
         values, first, start_ns = self._values(checkpoint)
         log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
+        journal = self._journal()
         try:
             clock = self._clock(start_ns)
-            kernel = self._kernel(clock, log)
+            kernel = self._kernel(clock, log, journal)
             if checkpoint is None:
                 complete(kernel.start(first))
             else:
@@ -158,7 +160,16 @@ class Session:
             complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
+            if journal is not None:
+                journal.close()
             log.close()
+
+    def _journal(self) -> Journal | None:
+        """Paper journals its P0 events; a replay can be had again from its input."""
+        config = self._config.tree.event.journal
+        if not self._plan.paced or not config.enabled:
+            return None
+        return Journal(self._place.path / config.directory, self._run.run_id, config, checkpointed=True)
 
     def _rewound(self) -> bytes | None:
         complete(self._store.rewind_to_checkpoint())
@@ -189,7 +200,7 @@ class Session:
         clock.set_ns(start_ns)  # a datetime ends at the microsecond
         return clock
 
-    def _kernel(self, clock: ManualClock | PacedClock, log: SessionLog) -> Kernel:
+    def _kernel(self, clock: ManualClock | PacedClock, log: SessionLog, journal: Journal | None) -> Kernel:
         return Kernel(
             run_id=self._run.run_id,
             seed=self._run.seed,
@@ -202,6 +213,7 @@ class Session:
             log=log.write,
             judged_by_index=self._plan.judged_by_index,
             inline=not self._plan.paced,
+            journal=journal,
         )
 
     def _drive(
@@ -289,7 +301,7 @@ def open_store(place: DataDir, *, paced: bool) -> SqliteStore:
     return SqliteStore(place.database, durability="FULL" if paced else "NORMAL", off_loop=False)
 
 
-def _previous(place: DataDir, run: RunRow, resume: bool) -> RunRow | None:
+def _previous(place: DataDir, run: RunRow, journal: str, *, resume: bool) -> RunRow | None:
     """The unfinished run to continue or the finished one to show again; None for a fresh start."""
     if not place.database.exists():
         return None
@@ -306,7 +318,7 @@ def _previous(place: DataDir, run: RunRow, resume: bool) -> RunRow | None:
             f"{_difference(previous, run)}. Choose another --data-dir, or delete that one"
         )
     if previous.finished and not resume:
-        place.clear()  # the same run again gives the same result byte for byte
+        place.clear(journal)  # the same run again gives the same result byte for byte
         return None
     if not previous.finished and not resume:
         raise UnfinishedRunError(

@@ -27,13 +27,21 @@ class RunRecord:
         self._pending: list[Record] = []
         self._make_checkpoint: Callable[[], bytes] = _not_connected
         self._on_failure: Callable[[], None] = _nobody_listens
+        self._on_stored: Callable[[], None] = _nobody_listens
         self._failure: StorageError | None = None
         self.rows_of_the_book = 0
         """Fills, orders and transfers written so far: changes when the book did."""
 
-    def connect(self, make_checkpoint: Callable[[], bytes], on_failure: Callable[[], None]) -> None:
+    def connect(
+        self,
+        make_checkpoint: Callable[[], bytes],
+        on_failure: Callable[[], None],
+        on_stored: Callable[[], None] | None = None,
+    ) -> None:
+        """``on_stored`` is told of every checkpoint that is on disk."""
         self._make_checkpoint = make_checkpoint
         self._on_failure = on_failure
+        self._on_stored = on_stored or _nobody_listens
 
     def raise_failure(self) -> None:
         """Raise the StorageError after which nothing was written any more, if there was one."""
@@ -76,6 +84,8 @@ class RunRecord:
             self._failure = error
             self._on_failure()
             raise
+        if checkpoint is not None:
+            self._on_stored()
 
 
 def _not_connected() -> bytes:
