@@ -143,3 +143,17 @@ def test_money_is_looked_at_after_every_fill(rig_of: MakeRig) -> None:
     rig.kernel.settle()
 
     assert rig.invariant(1)["checks"] == before + 1
+
+
+def test_a_broker_that_cannot_be_asked_is_neither_fine_nor_broken(rig_of: MakeRig) -> None:
+    rig = rig_of(settings={"broker.sim.disconnect_ms": "3600000"})
+    rig.quote(kst(15, 10))
+
+    rig.kernel.exchange.disconnect(kst(15, 10), "cable")
+    rig.quote(kst(15, 33))
+
+    assert rig.invariant(25)["ok"] is None
+    assert rig.invariant(12)["ok"] is None
+    assert rig.invariant(1)["ok"] is True, "our own book is checked all the same"
+    rig.quote(kst(15, 33, day=23))
+    assert rig.invariant(25)["ok"] is True

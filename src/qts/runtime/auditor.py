@@ -15,6 +15,7 @@ from qts.broker.contracts import Broker
 from qts.capital.contracts import Transfer
 from qts.clock import NS_PER_S
 from qts.db.contracts import Store
+from qts.errors import StateError
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
@@ -110,10 +111,13 @@ class Auditor:
     # -- the whole book ----------------------------------------------------------------------------------------
 
     async def full(self, now_ns: int) -> None:
-        """Recompute everything from the stored rows and ask the broker for its book."""
+        """Recompute everything from the stored rows and ask the broker for its book.
+
+        While the broker cannot be asked, what compares with it is left unchecked: unknown is neither fine nor broken.
+        """
         p = self._p
         await p.record.write_now(())  # what waits belongs to this moment
-        theirs = dict(await self._broker.positions())
+        theirs = await self._broker_book()
         if self._read_at != p.record.rows_of_the_book:
             self._read_at = p.record.rows_of_the_book
             self._stored = Stored(
@@ -137,8 +141,9 @@ class Auditor:
                 broken = [finding for finding in result.findings if finding.invariant == number]
                 detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
                 self._inv.check(number, not broken, now_ns, detail, count)
-        await self._terminal(now_ns)
-        self._conservation(theirs, now_ns)
+        if theirs is not None:
+            await self._terminal(now_ns)
+            self._conservation(theirs, now_ns)
         self._priority(now_ns)
 
     def export_state(self) -> dict[str, Any]:
@@ -151,6 +156,12 @@ class Auditor:
     def import_state(self, saved: dict[str, Any]) -> None:
         self._tally = {symbol: Decimal(qty) for symbol, qty in saved["tally"].items()}
         self._approved_at, self._starts_seen = saved["approved_at"], saved["starts_seen"]
+
+    async def _broker_book(self) -> dict[str, Decimal] | None:
+        try:
+            return dict(await self._broker.positions())
+        except StateError:
+            return None  # the line is down
 
     async def _approvals(self, now_ns: int) -> None:
         """7: every order names its own approval."""
@@ -189,7 +200,7 @@ class Auditor:
         detail = f"{violations} starts too early, {lost} P0 lost, every event accounted for: {balanced}"
         self._inv.check(19, holds, now_ns, detail, max(new, 1))
 
-    def _claims(self, theirs: dict[str, Decimal]) -> Claims:
+    def _claims(self, theirs: dict[str, Decimal] | None) -> Claims:
         account, mark = self._p.account, self._p.last.mark
         return Claims(
             equity=account.equity(mark),
