@@ -188,6 +188,43 @@ def test_pull_is_not_asked_again_after_it_said_no() -> None:
     assert len(asked) == 3
 
 
+def interrupting() -> tuple[EventDispatcher, list[str]]:
+    """P1 events have two handlers; the first one publishes a fill, so the second is interrupted by P0."""
+    dispatcher, order = inline_dispatcher(), list[str]()
+
+    def first(event: Event) -> None:
+        order.append(f"first {event.payload['n']}")
+        dispatcher.publish(EventType.FILL_CONFIRMED, fill())
+
+    dispatcher.register_handler(P1, first)
+    dispatcher.register_handler(P1, lambda event: order.append(f"second {event.payload['n']}"))
+    dispatcher.register_handler(P0, lambda event: order.append("fill"))
+    return dispatcher, order
+
+
+def test_an_interruption_by_p0_does_not_end_the_pulling() -> None:
+    dispatcher, order = interrupting()
+    rows = iter(range(3))
+
+    def pull() -> bool:
+        row = next(rows, None)
+        if row is not None:
+            dispatcher.publish(TICK, {"n": row})
+        return row is not None
+
+    dispatcher.run_inline(pull=pull)
+    assert order == [step for n in range(3) for step in (f"first {n}", "fill", f"second {n}")]
+
+
+def test_a_pause_that_an_interruption_brings_stops_the_batch_after_the_event_begun() -> None:
+    dispatcher, order = interrupting()
+    dispatcher.register_handler(P0, lambda event: dispatcher.set_degradation_level(DegradationLevel.CRITICAL_ONLY))
+    for n in range(3):
+        dispatcher.publish(TICK, {"n": n})
+    dispatcher.run_inline()
+    assert order == ["first 0", "fill", "second 0"]
+
+
 # -- publishing ------------------------------------------------------------------------------------------------
 
 

@@ -611,6 +611,22 @@ async def test_stop_gives_up_on_a_lane_at_the_deadline_and_the_next_start_tries_
     assert balanced(dispatcher)
 
 
+async def test_events_of_one_key_that_a_lane_gives_back_keep_their_order() -> None:
+    let_go, seen = threading.Event(), Recorder()
+    dispatcher = EventDispatcher(EventConfig(lane_limits=LaneLimits(p1_ms=60_000)))
+    dispatcher.register_handler(P1, lambda event: let_go.wait() and seen(event), lane=Lane.THREAD)
+    await dispatcher.start()
+    for n in range(3):
+        dispatcher.publish(TICK, {"symbol": "A", "n": n})
+    await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["queued"] == 0)
+    assert (await dispatcher.stop(timeout_ms=1))["P1_HIGH"] == 3
+    let_go.set()
+    await dispatcher.start()
+    await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 3)
+    await dispatcher.stop()
+    assert seen.numbers[-3:] == [0, 1, 2]  # the abandoned thread may have seen the first one too
+
+
 async def test_what_waits_for_the_operator_does_not_keep_stop_waiting() -> None:
     dispatcher = EventDispatcher(FAST)
     dispatcher.register_handler(P0, Recorder(failures=4))

@@ -280,7 +280,7 @@ class Engine:
                 flight: Flight | None = None
                 for entry in routes[event.event_type]:
                     if first or second or third:
-                        self.run(number - 1)  # before the next handler call of an event already begun
+                        self._serve_above(number)
                         now = stopwatch_ns()
                     if entry.special:
                         flight = self._divert(entry, event, level, flight, started)
@@ -328,8 +328,14 @@ class Engine:
                 return
 
     def _serve_above(self, number: int) -> None:
-        """Handle everything above ``number`` before the next handler call of an event already begun."""
+        """Handle everything above ``number`` before the next handler call of an event already begun.
+
+        The batch that is interrupted looks at everything anew afterwards: what came up meanwhile is not forgotten.
+        """
+        pull = self._pull
         self.run(number - 1)
+        self._pull = pull
+        self.attention = True
 
     def _divert(self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int) -> Flight:
         """Give the event to the handler's runner, or let it wait behind an earlier one of its key."""

@@ -93,8 +93,8 @@ class ProcessRunner(LaneRunner):
 
     async def close(self) -> None:
         self._kill()
-        while self._ending:
-            await asyncio.gather(*self._ending, return_exceptions=True)
+        while self._ending:  # one may bring another: a cancelled exchange leaves a process to be ended
+            await asyncio.gather(self._ending.pop(), return_exceptions=True)
 
     def _see_out(self, task: asyncio.Task[Any]) -> None:
         """Remember a task that only has to come to its end."""
