@@ -113,7 +113,7 @@ class Auditor:
     async def full(self, now_ns: int) -> None:
         """Recompute everything from the stored rows and ask the broker for its book.
 
-        While the broker cannot be asked, what compares with it is left unchecked: unknown is neither fine nor broken.
+        While the broker cannot be asked, what compares with it stays unchecked: unknown is neither fine nor broken.
         """
         p = self._p
         await p.record.write_now(())  # what waits belongs to this moment
