@@ -43,10 +43,11 @@ from qts.strategy.contracts import Side
 RUN = "kill-and-restart"
 ORDERS = 8
 BURST = 2_000
-EVENTS_PER_S = 15_000
+EVENTS_PER_S = 30_000
 """About what one life gets through, sending included; only decides how long lives are."""
 ONE = Decimal(1)
-# Counters in the second file: cursor, effects refused by the unique key, order violations, taken up, newest by order.
+# Counters in the second file: the cursor, effects the unique key refused, violations of order, events taken up, and
+# the newest effect of each order.
 CURSOR, AGAIN, DISORDER, TAKEN_UP, NEWEST = 0, 1, 2, 3, 4
 
 
