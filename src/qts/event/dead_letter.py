@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,9 @@ class DeadLetterQueue:
     """The newest ``capacity`` dead letters.
 
     When full the oldest that is not P0 goes, else the oldest; both are counted in ``evicted_count``. With a
-    ``path`` every letter is written to that file before anything else happens and read back at the start; a
-    file that cannot be read or written raises StorageError.
+    ``path`` every letter is written to that file before anything else happens (P0 is synced too) and read back
+    at the start, without a last line that a kill cut short; a file that cannot be read or written raises
+    StorageError.
     """
 
     def __init__(self, capacity: int, path: Path | None = None) -> None:
@@ -62,7 +64,7 @@ class DeadLetterQueue:
             self._evict()
             self._write_all()
         elif self._path is not None:
-            self._write("ab", [letter])
+            self._write(self._path, "ab", [letter])
 
     def find(self, event_id: str, handler: str | None = None) -> DeadLetter | None:
         """The letter of an event, of one handler when given."""
@@ -93,25 +95,37 @@ class DeadLetterQueue:
         self.evicted_count += 1
 
     def _write_all(self) -> None:
-        if self._path is not None:
-            self._write("wb", self._letters)
-
-    def _write(self, mode: str, letters: list[DeadLetter]) -> None:
-        assert self._path is not None
+        """All of them under another name first, so that a kill leaves the old file or the new one."""
+        if self._path is None:
+            return
+        whole = self._path.with_name(self._path.name + ".new")
+        self._write(whole, "wb", self._letters)
         try:
-            with self._path.open(mode) as file:
-                for letter in letters:
-                    file.write(msgspec.json.encode(letter.export()) + b"\n")
+            os.replace(whole, self._path)
         except OSError as error:
             raise StorageError(f"cannot write dead letters to {self._path}: {error}") from error
 
+    def _write(self, path: Path, mode: str, letters: list[DeadLetter]) -> None:
+        try:
+            with path.open(mode) as file:
+                for letter in letters:
+                    file.write(msgspec.json.encode(letter.export()) + b"\n")
+                if any(letter.event.priority is EventPriority.P0_CRITICAL for letter in letters):
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise StorageError(f"cannot write dead letters to {path}: {error}") from error
+
     def _read(self, path: Path) -> None:
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        whole, _, torn = path.read_bytes().rpartition(b"\n")
+        for number, line in enumerate(whole.splitlines(), 1):
             try:
                 self._letters.append(DeadLetter.load(msgspec.json.decode(line)))
             except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
                 raise StorageError(
                     f"{path}, line {number}: not a dead letter ({error}); move the file away"
                 ) from error
-        while len(self._letters) > self.capacity:
-            self._evict()
+        if torn or len(self._letters) > self.capacity:
+            while len(self._letters) > self.capacity:
+                self._evict()
+            self._write_all()
