@@ -12,7 +12,15 @@ import pytest
 
 from qts.clock import ManualClock
 from qts.errors import ContractError, StateError
-from qts.event.config import Backpressure, BackpressureThreshold, EventConfig, QueueConfig, QueueConfigs
+from qts.event.config import (
+    Backpressure,
+    BackpressureThreshold,
+    EventConfig,
+    QueueAlert,
+    QueueAlerts,
+    QueueConfig,
+    QueueConfigs,
+)
 from qts.event.contracts import (
     DegradationLevel,
     Event,
@@ -782,6 +790,27 @@ def test_backpressure_delays_a_sell_but_never_refuses_it() -> None:
     assert dispatcher.publish(EventType.SIGNAL_GENERATED, signal(Side.SELL)) is True
     dispatcher.set_degradation_level(DegradationLevel.P2_P3_PAUSED)
     assert dispatcher.publish(EventType.SIGNAL_GENERATED, signal(Side.SELL)) is False
+
+
+def test_thresholds_and_limits_may_change_while_running_and_nothing_else_does() -> None:
+    dispatcher = pressed()
+    for _ in range(5):
+        dispatcher.publish(TICK, tick())
+    new = EventConfig(
+        backpressure=Backpressure(p1=BackpressureThreshold(0.4, 0.5)),
+        queue_alerts=QueueAlerts(p1=QueueAlert(5, 6)),
+        loop_handler_limit_us=1_000,
+        retries=9,
+    )
+    dispatcher.check_pressure()
+    assert dispatcher.is_priority_allowed(P2)
+    dispatcher.reconfigure(new)
+    dispatcher.check_pressure()
+    assert not dispatcher.is_priority_allowed(P2)
+    assert [alert.threshold for alert in dispatcher.monitor.check(dispatcher._levels)] == [5]
+    assert dispatcher._engine.limit_ns == 1_000_000
+    assert dispatcher.config.retries == 3
+    assert dispatcher.queue_stats()["P1_HIGH"]["capacity"] == 10
 
 
 # -- accounting ------------------------------------------------------------------------------------------------

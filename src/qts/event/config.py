@@ -244,3 +244,9 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             if not sla.p50 <= sla.p95 <= sla.p99 <= sla.max:
                 found.append((f"latency_sla.{name}", "must rise: p50 <= p95 <= p99 <= max"))
         return found
+
+
+def reloaded(present: EventConfig, new: EventConfig) -> EventConfig:
+    """``present`` with the values of ``new`` that may change while running."""
+    names = {path.split(".")[0] for path in RELOADABLE}
+    return msgspec.structs.replace(present, **{name: getattr(new, name) for name in names})

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from qts.clock import NS_PER_MS, Clock, SystemClock, stopwatch_ns
+from qts.clock import NS_PER_MS, NS_PER_US, Clock, SystemClock, stopwatch_ns
 from qts.errors import ContractError, StateError
 from qts.event.backpressure import SAFETY_TO_DEGRADATION, BackpressureGuard
-from qts.event.config import EventConfig
+from qts.event.config import EventConfig, reloaded
 from qts.event.contracts import (
     DegradationLevel,
     Event,
@@ -106,7 +106,6 @@ class EventDispatcher:
         self._engine.on_overrun = self._overran
         self._degradation = DegradationLevel.NORMAL
         self._pressure = BackpressureGuard(self.config.backpressure)
-        self._pressure_floor = int(EventPriority.P3_LOW)
         self.monitor = Monitor(self.config, on_alert)
         self._owner = threading.get_ident()
         self.asleep = False
@@ -360,6 +359,14 @@ class EventDispatcher:
         driver = self._driver
         if driver is not None:
             driver.wake()
+
+    def reconfigure(self, config: EventConfig) -> None:
+        """Take over what may change while running (``qts.event.config.RELOADABLE``); the rest stays as it is."""
+        self.config = reloaded(self.config, config)
+        self._engine.limit_ns = self.config.loop_handler_limit_us * NS_PER_US
+        self.monitor.reconfigure(self.config)
+        self._pressure.reconfigure(self.config.backpressure)
+        self._set_floor()
 
     # -- pausing -----------------------------------------------------------------------------------------------
 

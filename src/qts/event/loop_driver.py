@@ -30,6 +30,7 @@ _log: Final = logging.getLogger("qts.event")
 class Host(Protocol):
     """What the driver needs of its dispatcher."""
 
+    config: EventConfig
     monitor: Monitor
     reports: Reports
     asleep: bool
@@ -181,7 +182,7 @@ class LoopDriver:
 
     def _tick(self) -> None:
         """Depths and latencies against their thresholds, every monitoring interval."""
-        self._monitor_timer = self._loop.call_later(self._config.monitoring_interval_ms / 1_000, self._tick)
+        self._monitor_timer = self._loop.call_later(self._host.config.monitoring_interval_ms / 1_000, self._tick)
         self._host.check_pressure()
         self._host.monitor.check(self._engine.levels)
 

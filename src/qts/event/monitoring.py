@@ -115,13 +115,7 @@ class Monitor:
     """
 
     def __init__(self, config: EventConfig, on_alert: Callable[[Alert], None] | None = None) -> None:
-        self._alerts: dict[EventPriority, QueueAlert] = dict(
-            zip(
-                EventPriority,
-                (config.queue_alerts.p0, config.queue_alerts.p1, config.queue_alerts.p2),
-                strict=False,
-            )
-        )
+        self.reconfigure(config)
         self._slas = dict(
             zip(EventPriority, (config.latency_sla.p0, config.latency_sla.p1, config.latency_sla.p2), strict=False)
         )
@@ -129,6 +123,13 @@ class Monitor:
         self._above: set[tuple[EventPriority, str, str]] = set()
         self._rate_base: dict[EventPriority, tuple[int, int]] = {}
         self.rates: dict[EventPriority, float] = dict.fromkeys(EventPriority, 0.0)
+
+    def reconfigure(self, config: EventConfig) -> None:
+        """Compare with the depths of ``config`` from now on."""
+        depths = config.queue_alerts
+        self._alerts: dict[EventPriority, QueueAlert] = dict(
+            zip(EventPriority, (depths.p0, depths.p1, depths.p2), strict=False)
+        )
 
     def check(self, levels: Iterable[Level]) -> list[Alert]:
         """Look at every level once; call it every ``monitoring_interval_ms``."""
