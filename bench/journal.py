@@ -46,7 +46,7 @@ def measure(runs: int, quick: bool, new_loop: NewLoop) -> dict[str, Any]:
     }
     if "journal" not in inspect.signature(EventDispatcher).parameters:
         return found | {"dispatcher_missing": "EventDispatcher takes no journal"}
-    loads = ("idle",) if quick else ("idle", "flood", "all four at once")
+    loads = ("idle",) if quick else ("idle", "flood")
     with tempfile.TemporaryDirectory() as directory:
         numbers = itertools.count()
 

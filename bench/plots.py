@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.figures import micros
-
 OURS, PEER, TARGET = "#1f5fa8", "#b9bfc7", "#c0392b"
 SOURCE_STYLE = {"loop": ("o", "#1f5fa8"), "thread": ("s", "#e08214"), "process": ("D", "#35978f")}
-BAR_US = {"flood": 1_000.0, "hostile": 200.0}
 
 
 def draw(report: dict[str, Any], directory: Path) -> list[Path]:
@@ -58,7 +55,8 @@ def _throughput(report: dict[str, Any], path: Path) -> Path:
 def _latency(report: dict[str, Any], path: Path) -> Path:
     from matplotlib import pyplot as plt
 
-    ours, peers = report["latency"], report["peers"]["latency"]
+    ours = {"no dispatcher at all": report["floor"], **report["latency"]}
+    peers = report["peers"]["latency"]
     loads = list(ours)
     figure, axes = plt.subplots(figsize=(11, 0.62 * len(loads) + 2.2), layout="constrained")
     places = {load: len(loads) - 1 - index for index, load in enumerate(loads)}
@@ -91,19 +89,31 @@ def _latency(report: dict[str, Any], path: Path) -> Path:
         + [row["from_due_us"]["p99"] for rows in peers.values() for row in rows.values()]
     )
     axes.set_xticks([tick for tick in ticks if tick <= largest * 10], minor=False)
-    axes.set_xticklabels([micros(tick).replace(".00", "").replace(".0", "") for tick in axes.get_xticks()])
+    axes.set_xticklabels([_round_time(tick) for tick in axes.get_xticks()])
     axes.set_xlim(10, largest * 2.5)
     axes.set_yticks(list(places.values()), list(places))
     for limit, style in ((200.0, ":"), (1_000.0, "--")):
         axes.axvline(limit, color=TARGET, linestyle=style, linewidth=1, zorder=1)
         axes.annotate(
-            micros(limit), (limit, len(loads) - 0.45), color=TARGET, fontsize=8.5, ha="center", va="bottom"
+            f"bar {_round_time(limit)}",
+            (limit, len(loads) - 0.45),
+            color=TARGET,
+            fontsize=8.5,
+            ha="center",
+            va="bottom",
         )
     axes.set_ylim(-0.6, len(loads) - 0.4)
     axes.set_xlabel("p99 until the P0 handler starts (log scale; further left is better)")
     axes.set_title("How long a fill waits under load", loc="left", fontsize=12, pad=18)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
     return _save(figure, axes, path)
+
+
+def _round_time(us: float) -> str:
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if us >= size:
+            return f"{us / size:.0f} {unit}"
+    return f"{us:.0f} µs"
 
 
 def headline(source: str) -> str:
