@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
 
 T = TypeVar("T")
-ROWS_PER_PROGRESS = 2_048
+ROWS_PER_PROGRESS = 256
 _TURN_NS = 50_000_000
 
 
@@ -63,33 +63,42 @@ def run_virtual(
     """
     take = kernel.take
     left, ended = ROWS_PER_PROGRESS, False
+    held = kernel.in_hand
 
     def pull() -> bool:
         """Bring one more thing to do; the dispatcher calls this when nothing is queued."""
-        nonlocal left, ended
+        nonlocal left, held, ended
         if kernel.attention:
             complete(kernel.attend())
             return True
-        value = kernel.in_hand
+        value = held
         if value is None:
             value = None if stop.requested else next(values, None)
             if value is None:
                 ended = True
                 return False
-            if pace is not None:
-                pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
             left -= 1
-            if not left:
-                left = ROWS_PER_PROGRESS
-                kernel.checkpoint_if_due()
-                progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
+            if not left or pace is not None:
+                look_around(value)
         if value.ts_ns >= kernel.wake_ns:
-            kernel.in_hand = value  # a checkpoint among the appointments must not lose it
+            held = kernel.in_hand = value  # a checkpoint among the appointments must not lose it
             if kernel.keep_appointment(value.ts_ns):
                 return True
-            kernel.in_hand = None
+            held = kernel.in_hand = None
+        elif held is not None:
+            held = kernel.in_hand = None
         take(value)
         return True
+
+    def look_around(value: MarketValue) -> None:
+        """Now and then, and before a pause: tell how far we are, see whether a checkpoint is due."""
+        nonlocal left
+        if left <= 0:
+            left = ROWS_PER_PROGRESS
+            kernel.checkpoint_if_due()
+            progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
+        if pace is not None:
+            pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
 
     with _quiet_garbage_collector():
         while not ended:

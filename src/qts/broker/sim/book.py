@@ -8,7 +8,7 @@ we consumed is not offered twice.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -35,11 +35,17 @@ class _Side:
         self.sizes.clear()
         self.cut = False
 
+    def change_all(self, levels: Iterable[Level]) -> None:
+        """Take in many changes; nearly all of a busy book are far from the touch and end here."""
+        prices, limit, is_bid, change = self.prices, self.limit, self.is_bid, self.change
+        for price, size in levels:
+            if len(prices) >= limit and (price < prices[0] if is_bid else price > prices[-1]):
+                self.cut = True
+            else:
+                change(price, size)
+
     def change(self, price: Decimal, size: Decimal) -> None:
         prices = self.prices
-        if prices and len(prices) >= self.limit and self._beyond_worst(price):
-            self.cut = True  # far from the touch and full: nearly all changes of a busy book end here
-            return
         at = bisect_left(prices, price)
         if at < len(prices) and prices[at] == price:
             if size > 0:
@@ -101,12 +107,8 @@ class Book:
             self.bids.clear()
             self.asks.clear()
             self.complete = True
-        change = self.bids.change
-        for price, size in update.bids:
-            change(price, size)
-        change = self.asks.change
-        for price, size in update.asks:
-            change(price, size)
+        self.bids.change_all(update.bids)
+        self.asks.change_all(update.asks)
 
     def offers(self, is_buy: bool) -> Iterator[Level]:
         """What a buyer (the asks) or a seller (the bids) can take, best first."""
