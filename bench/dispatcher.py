@@ -36,7 +36,7 @@ def measure(*, quick: bool = False, loop: str = "auto") -> dict[str, Any]:
     runs = QUICK_RUNS if quick else RUNS
     report: dict[str, Any] = {"machine": machine() | {"loop": name}, "runs": runs, "quick": quick}
     report["memory"] = memory.measure()
-    report["throughput"], report["peers"] = measure_throughput(runs, 30_000 if quick else 100_000, new_loop)
+    report["throughput"], report["peers"] = measure_throughput(runs, 30_000 if quick else 60_000, new_loop)
     report["latency"] = latency.measure(
         QUICK_LOADS if quick else LOADS, runs, 200 if quick else latency.COUNT, new_loop
     )

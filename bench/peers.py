@@ -22,7 +22,7 @@ from bench.throughput import CHUNK, PAYLOADS
 from bench.work import HOSTILE_NS, hold_gil_50ms, spin
 
 P0, P2, P3 = 0, 2, 3
-HOSTILE_EVENTS = 40
+HOSTILE_EVENTS = 20
 Handler = Callable[[Any], None]
 
 
@@ -273,7 +273,7 @@ def flood(share: float) -> list[Job]:
 
 
 def hostile(work: Handler, share: float) -> list[Job]:
-    """Two seconds of hostile work, or a share of it."""
+    """A second of hostile work, or a share of it."""
     return [Job(P3, work, None)] * round(HOSTILE_EVENTS * share)
 
 
