@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from qts.broker.sim.exchange import SimExchange
 from qts.clock import NS_PER_S, Clock, ManualClock, from_ns
@@ -89,12 +88,12 @@ class Kernel:
         self.rows = 0
         self.in_hand: MarketValue | None = None
         self.invariants = Invariants(self._on_breach)
-        self._ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
+        self.ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self._answer_missing = True
         self._inline = inline
         self._operators: deque[Callable[[], None]] = deque()
-        self.attention = self._checkpoint_due = self._audit_due = self._unresolved_due = self._done = False
+        self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = self.done = False
         self.parts = make_parts(
             config,
             config_hash,
@@ -102,13 +101,13 @@ class Kernel:
             store,
             clock,
             judged_by_index=judged_by_index,
-            approval_ids=self._ids["a"],
+            approval_ids=self.ids["a"],
         )
         self.tally = Tally(first_session_day(self.parts.calendar, clock).isoformat())
         self.dispatcher = EventDispatcher(
             config.event,
             clock=clock,
-            ids=self._ids["e"],
+            ids=self.ids["e"],
             rng=seeded(seed, "dispatcher"),
             inline=inline,
             on_code=self.on_code,
@@ -118,7 +117,7 @@ class Kernel:
         self.signals = Signals(
             self.parts,
             pools={strategy.name: strategy.pool for strategy in strategies},
-            decision_ids=self._ids["d"],
+            decision_ids=self.ids["d"],
             tally=self.tally,
             publish=self._publish,
         )
@@ -131,7 +130,7 @@ class Kernel:
             config=config.broker.sim,
         )
         self._last, self._waiting = self.parts.last, self.exchange.active
-        self._pipeline = make_pipeline(self.parts, self.exchange, self._ids["o"], self._on_order_sent)
+        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
         self.host = StrategyHost(
             [
                 Seat(s, clock=clock, account=self.parts.account, orders=self.parts.orders, state=self.parts.state)
@@ -164,7 +163,7 @@ class Kernel:
             self.parts,
             exits=self.exits,
             host=self.host,
-            transfer_ids=self._ids["t"],
+            transfer_ids=self.ids["t"],
             on_code=self.on_code,
             log=self._log,
         )
@@ -173,7 +172,7 @@ class Kernel:
         )
         self.schedule = Schedule(self.parts.calendar, config.runtime.evaluation_hours, clock.now())
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
-        self._next_guard_ns = self._next_sample_ns = clock.time_ns()
+        self.next_guard_ns = self.next_sample_ns = clock.time_ns()
         self.wake_ns = 0
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._next_checkpoint_row = self._checkpoint_rows
@@ -237,11 +236,11 @@ class Kernel:
         if self.exits.due_ns <= now_ns:
             await self.exits.work(now_ns)
             self.wake_ns = min(self.wake_ns, self.exits.due_ns)
-        if self._unresolved_due:
-            self._unresolved_due = False
+        if self.unresolved_due:
+            self.unresolved_due = False
             await self.unresolved.work(now_ns)
-        if self._audit_due:
-            self._audit_due = False
+        if self.audit_due:
+            self.audit_due = False
             await self.auditor.full(now_ns)
         if self._checkpoint_due or self.parts.record.is_full:
             self._checkpoint_due = False
@@ -279,8 +278,8 @@ class Kernel:
         parts.config = config
         parts.state.reconfigure(config.state)
         parts.safety.reconfigure(config.safety)
-        parts.gate = RiskGate(config.risk, config.state.table, config_hash, self._ids["a"])
-        self._pipeline = make_pipeline(self.parts, self.exchange, self._ids["o"], self._on_order_sent)
+        parts.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
+        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
         self._log("WARNING", f"configuration {config_hash[:12]} is in force")
@@ -294,7 +293,7 @@ class Kernel:
 
     async def finish(self) -> None:
         """After the last value: the appointments of its day, a last full look, everything on disk; once."""
-        if self._done:
+        if self.done:
             return  # killed between this checkpoint and the stored result
         if self._inline:
             self.close_day()
@@ -302,7 +301,7 @@ class Kernel:
         self.duties.guard(now_ns)
         self.duties.sample(now_ns)
         await self.auditor.full(now_ns)
-        self._done = True
+        self.done = True
         await self.parts.record.checkpoint()
 
     def close_day(self) -> None:
@@ -321,10 +320,10 @@ class Kernel:
         if self.schedule.next_ns <= now_ns:
             self._keep(*self.schedule.pop())
             return True
-        if self._next_guard_ns <= now_ns:
+        if self.next_guard_ns <= now_ns:
             self._look_around(now_ns)
             return True
-        self.wake_ns = min(self.schedule.next_ns, self._next_guard_ns)
+        self.wake_ns = min(self.schedule.next_ns, self.next_guard_ns)
         if self.exits.due_ns > now_ns:
             self.wake_ns = min(self.wake_ns, self.exits.due_ns)
         else:
@@ -334,13 +333,13 @@ class Kernel:
     def _look_around(self, now_ns: int) -> None:
         """Once a minute of market time: limits of the account, now and then a point of the curves."""
         self._set_clock(now_ns)
-        self._next_guard_ns = now_ns + GUARD_INTERVAL_NS
+        self.next_guard_ns = now_ns + GUARD_INTERVAL_NS
         self.duties.guard(now_ns)
         self.exchange.on_time(now_ns)
         if self.unresolved.any():
-            self._unresolved_due = self.attention = True
-        if self._next_sample_ns <= now_ns:
-            self._next_sample_ns = now_ns + self._sample_ns
+            self.unresolved_due = self.attention = True
+        if self.next_sample_ns <= now_ns:
+            self.next_sample_ns = now_ns + self._sample_ns
             self.duties.sample(now_ns)
 
     def _keep(self, due_ns: int, kind: Appointment) -> None:
@@ -354,7 +353,7 @@ class Kernel:
         else:
             self.tally.metrics_fed += 1
             self.duties.day_close(due_ns)
-            self._audit_due = self._checkpoint_due = self.attention = True
+            self.audit_due = self._checkpoint_due = self.attention = True
 
     # -- what comes in -----------------------------------------------------------------------------------------
 
@@ -469,32 +468,6 @@ class Kernel:
         self._publish(EventType.LOG_WRITE, LogWrite(level, message, self.parts.clock.time_ns(), fields), "kernel")
 
     # -- checkpoints -------------------------------------------------------------------------------------------
-
-    def export_counts(self) -> dict[str, Any]:
-        return {
-            "rows": self.rows,
-            "tally": self.tally.export_state(),
-            "duplicates": self.desk.duplicates,
-            "ids": {kind: ids.last for kind, ids in self._ids.items() if kind != "e"},
-            "guard_ns": self._next_guard_ns,
-            "sample_ns": self._next_sample_ns,
-            "audit_due": self._audit_due,
-            "unresolved_due": self._unresolved_due,
-            "done": self._done,
-            "book_rows": self.parts.record.rows_of_the_book,
-        }
-
-    def import_counts(self, saved: dict[str, Any]) -> None:
-        self.rows = saved["rows"]
-        self.tally.import_state(saved["tally"])
-        self.desk.duplicates = saved["duplicates"]
-        for kind, last in saved["ids"].items():
-            self._ids[kind].continue_after(last)
-        self._next_guard_ns, self._next_sample_ns = saved["guard_ns"], saved["sample_ns"]
-        self._audit_due, self._unresolved_due = saved["audit_due"], saved["unresolved_due"]
-        self._done = saved["done"]
-        self.parts.record.rows_of_the_book = saved["book_rows"]
-        self.attention = True
 
     async def restore(self, checkpoint: bytes, store: Store, in_hand: MarketValue | None) -> None:
         """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""

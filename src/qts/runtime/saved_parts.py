@@ -38,7 +38,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "feed": Part(p.feed.position, _skip),
         "in_hand": Part(lambda: kernel.in_hand, _skip),
         "clock": Part(p.clock.time_ns, _skip),
-        "counts": Part(kernel.export_counts, kernel.import_counts),
+        "counts": Part(lambda: _export_counts(kernel), lambda saved: _import_counts(kernel, saved)),
         "last": Part(lambda: _export_last(p.last), lambda saved: _import_last(p.last, saved)),
         "bases": Part(lambda: p.base_prices, lambda saved: _import_bases(p.base_prices, saved)),
         "account": Part(p.account.export_state, _skip),
@@ -84,6 +84,34 @@ def orders_as_they_stood(stored: Sequence[Order], share: Any) -> list[Order]:
 
 def _skip(saved: Any) -> None:
     """Restored before the kernel exists, or from the store's rows."""
+
+
+def _export_counts(kernel: Kernel) -> dict[str, Any]:
+    return {
+        "rows": kernel.rows,
+        "tally": kernel.tally.export_state(),
+        "duplicates": kernel.desk.duplicates,
+        "ids": {kind: ids.last for kind, ids in kernel.ids.items() if kind != "e"},  # events: the dispatcher's
+        "guard_ns": kernel.next_guard_ns,
+        "sample_ns": kernel.next_sample_ns,
+        "audit_due": kernel.audit_due,
+        "unresolved_due": kernel.unresolved_due,
+        "done": kernel.done,
+        "book_rows": kernel.parts.record.rows_of_the_book,
+    }
+
+
+def _import_counts(kernel: Kernel, saved: Mapping[str, Any]) -> None:
+    kernel.rows = saved["rows"]
+    kernel.tally.import_state(saved["tally"])
+    kernel.desk.duplicates = saved["duplicates"]
+    for kind, last in saved["ids"].items():
+        kernel.ids[kind].continue_after(last)
+    kernel.next_guard_ns, kernel.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
+    kernel.audit_due, kernel.unresolved_due = saved["audit_due"], saved["unresolved_due"]
+    kernel.done = saved["done"]
+    kernel.parts.record.rows_of_the_book = saved["book_rows"]
+    kernel.attention = True
 
 
 def _export_last(last: LastValues) -> dict[str, Any]:
