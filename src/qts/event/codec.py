@@ -68,23 +68,23 @@ def pack_event(event: Event) -> bytes:
     Raises ContractError for an event that cannot be stored.
     """
     event_type, payload = event.event_type, body(event)
-    if payload is None or isinstance(payload, PAYLOAD_TYPES[event_type]):
-        form, stored = "typed", payload
-    else:
-        form, stored = _encode_payload(event_type, payload)
-    values = (
-        event_type.value,
-        int(event.priority),
-        event.source,
-        form,
-        stored,
-        stored_id(event),
-        event_time_ns(event),
-        event.run,
-        event.accepted_ns,
-        stored_flags(event),
-    )
     try:
+        if payload is None or isinstance(payload, PAYLOAD_TYPES[event_type]):
+            form, stored = "typed", payload
+        else:
+            form, stored = _encode_payload(event_type, payload)
+        values = (
+            event_type.value,
+            int(event.priority),
+            event.source,
+            form,
+            stored,
+            stored_id(event),
+            event_time_ns(event),
+            event.run,
+            event.accepted_ns,
+            stored_flags(event),
+        )
         return _pack(values)
     except (UnicodeEncodeError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ContractError(f"{event_type.value} from {event.source!r} cannot be stored: {error}") from error
@@ -101,7 +101,7 @@ def unpack_event(data: bytes) -> Event:
             else from_plain(msgspec.msgpack.decode(payload))
         )
         return _make(event_type, EventPriority(priority), source, value, number, time_ns, run, accepted_ns, *flags)
-    except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         raise ContractError(f"not a stored event: {error}") from error
 
 

@@ -49,19 +49,20 @@ class Spill:
         """Every number that waits."""
         return [number for first, last in self._ranges for number in range(first, last + 1)]
 
-    def take(self, most: int) -> list[tuple[int, bytes]]:
-        """The next events as number and body. Raises StorageError when one cannot be read back."""
-        taken: list[tuple[int, bytes]] = []
-        while self._ranges and len(taken) < most:
-            front = self._ranges[0]
-            taken.append((front[0], self._read(front[0]).body))
-            self.count -= 1
-            front[0] += 1
-            if front[0] > front[1]:
-                self._ranges.popleft()
+    def first(self) -> tuple[int, bytes]:
+        """Number and body of the next event. Raises StorageError when it cannot be read back."""
+        sequence = self._ranges[0][0]
+        return sequence, self._read(sequence).body
+
+    def drop_first(self) -> None:
+        """The next event is in memory now."""
+        front = self._ranges[0]
+        front[0] += 1
+        self.count -= 1
+        if front[0] > front[1]:
+            self._ranges.popleft()
         if not self._ranges:
             self._close()
-        return taken
 
     def read_all(self, sequences: list[int]) -> Iterator[bytes]:
         """Bodies of events that an earlier process wrote, in the order of ``sequences``, which ascends."""
@@ -224,26 +225,31 @@ class SpillQueue(BoundedQueue):
             self.items.append(event)
 
     def _take(self) -> Event:
-        event: Event = self.items.popleft()
-        self.taken += 1
-        if self._stops:
-            self._stops -= 1
         if self._spill.count:
-            if len(self.items) <= self.capacity // 2 and not self._broken:
+            if len(self.items) <= self.capacity // 2 + 1 and not self._broken:
                 self._refill()
         elif self._tail:
             self.items.extend(self._tail)
             self._tail.clear()
+        event: Event = self.items.popleft()
+        self.taken += 1
+        if self._stops:
+            self._stops -= 1
         return event
 
     def _refill(self) -> None:
-        """Bring the next events back into memory; ones that cannot be understood are passed over."""
+        """Bring the next events back into memory, one more than fit while the oldest is about to leave.
+
+        Ones that cannot be understood are passed over. An event leaves the spill when it is in memory, so
+        whatever goes wrong in between loses none.
+        """
+        fit = min(len(self.items) + _REFILL, self.capacity + 1)
         try:
-            while self._spill.count and len(self.items) <= self.capacity // 2:
-                for sequence, body in self._spill.take(min(_REFILL, self.capacity - len(self.items))):
-                    event = self._on_read(sequence, body)
-                    if event is not None:
-                        self.items.append(event)
+            while self._spill.count and len(self.items) < fit:
+                event = self._on_read(*self._spill.first())
+                if event is not None:
+                    self.items.append(event)
+                self._spill.drop_first()
         except StorageError as error:
             self._broken = True
             self._on_broken(error)
