@@ -66,7 +66,7 @@ class StorageError(QtsError):
     exit_code = 3
 
 
-class InvariantBreach(QtsError):  # noqa: N818 - the field's word
+class InvariantBreach(QtsError):
     """A property that must always hold does not; trading stops and the message says which and by how much."""
 
     exit_code = 4
