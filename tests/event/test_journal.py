@@ -255,6 +255,36 @@ def test_a_full_file_is_followed_by_another_and_deleted_when_all_in_it_is_settle
         assert add(journal, 1) == [last + 1]
 
 
+def test_the_file_of_a_parked_event_stays_until_an_operator_has_decided(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        journal.settle(add(journal, 1)[0], Mark.PARKED)
+        while len(segment_paths(tmp_path)) < 2:
+            add(journal, 1)
+            journal.flush()
+        for number in range(2, journal.next_sequence):
+            journal.settle(number, Mark.APPLIED)
+        journal.flush()
+        assert len(segment_paths(tmp_path)) == 2
+    with opened(tmp_path) as journal:
+        assert journal.parked == {"e-1": 1}
+        journal.settle(1, Mark.REOPENED)
+        journal.flush()
+        assert len(segment_paths(tmp_path)) == 2
+    with opened(tmp_path) as journal:
+        assert [(one.sequence, one.reopened) for one in journal.unsettled] == [(1, True)]
+        journal.settle(1, Mark.APPLIED)
+        journal.flush()
+        assert len(segment_paths(tmp_path)) == 1
+
+
+def test_an_applied_event_may_be_opened_again_while_its_file_is_there(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        add(journal, 3, mark=Mark.APPLIED)
+        journal.settle(2, Mark.REOPENED)
+    assert left_in(tmp_path) == [2]
+    assert check_journal(tmp_path) == []
+
+
 def test_a_middle_file_waits_for_the_ones_before_it(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         while len(segment_paths(tmp_path)) < 3:

@@ -470,7 +470,8 @@ def test_an_operator_may_skip_it_after_a_restart(lives: Lives) -> None:
     dispatcher.skip_dead_letter("n-1")
     dispatcher.run_inline()
     assert seen.numbers == [3, 2]
-    assert lives.words()["n-1"] == "parked"
+    assert lives.words() == {"n-1": "withdrawn", "n-2": "applied", "n-3": "applied"}
+    assert check_journal(lives.directory) == []
 
 
 def test_a_replayed_dead_letter_is_marked_by_how_it_ended(lives: Lives) -> None:
@@ -662,6 +663,22 @@ def test_a_queue_that_breaks_loses_nothing_that_was_journalled(lives: Lives) -> 
     dispatcher.run_inline()
     assert seen.numbers == list(range(7))
     assert dispatcher.reports.counts == {"queue": 1}
+
+
+def test_a_queue_that_breaks_on_arrival_is_replaced_and_the_event_is_in_the_next(lives: Lives) -> None:
+    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher.register_handler(P0, seen)
+
+    class Broken(deque[Event]):
+        def append(self, event: Event) -> None:
+            raise RuntimeError("broken")
+
+    dispatcher._levels[0].queue.items = Broken()
+    dispatcher.dispatch_nowait(numbered(1))
+    dispatcher.run_inline()
+    assert seen.numbers == [1]
+    assert dispatcher.reports.counts == {"queue": 1}
+    assert lives.words() == {"n-1": "applied"}
 
 
 def test_a_producer_in_a_thread_waits_when_the_disk_falls_far_behind(tmp_path: Path, disk: Disk) -> None:

@@ -117,15 +117,23 @@ class DeadLetterQueue:
             raise StorageError(f"cannot write dead letters to {path}: {error}") from error
 
     def _read(self, path: Path) -> None:
-        whole, _, torn = path.read_bytes().rpartition(b"\n")
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                self._letters.append(DeadLetter.load(msgspec.json.decode(line)))
-            except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
-                raise StorageError(
-                    f"{path}, line {number}: not a dead letter ({error}); move the file away"
-                ) from error
+        self._letters, torn = read_letters(path)
         if torn or len(self._letters) > self.capacity:
             while len(self._letters) > self.capacity:
                 self._evict()
             self._write_all()
+
+
+def read_letters(path: Path) -> tuple[list[DeadLetter], bool]:
+    """The dead letters in a file, which may be in use, and whether its last line was cut short.
+
+    Raises StorageError for a line that is none.
+    """
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    letters = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            letters.append(DeadLetter.load(msgspec.json.decode(line)))
+        except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
+            raise StorageError(f"{path}, line {number}: not a dead letter ({error}); move the file away") from error
+    return letters, bool(torn)

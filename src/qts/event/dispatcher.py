@@ -455,8 +455,8 @@ class EventDispatcher:
 
     def _settle_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
         letter = self.dead_letter_queue.find(event_id, handler)
-        if self._line is not None and replay and letter is not None:
-            self._line.reopen(letter.event)
+        if self._line is not None and letter is not None:
+            (self._line.reopen if replay else self._line.skip)(letter.event)
         found = self._retries.settle(self._levels, event_id, handler, replay=replay)
         if self.asleep:
             self._wake()

@@ -88,6 +88,8 @@ class Journal:
             raise
         self.torn = found.torn
         self.unsettled: list[Unsettled] = found.unsettled
+        self.parked: dict[str, int] = {one.event_id: number for number, one in found.parked.items()}
+        """Dead-lettered by an earlier process, by event id."""
         self.last_numbers = found.last_numbers
         self._thread = threading.Thread(target=self._live, name="qts-journal", daemon=True)
         self._thread.start()
@@ -102,6 +104,9 @@ class Journal:
         for one in found.unsettled:
             self._places[one.sequence] = one.place
             self._segment_of(one.sequence).settled -= 1
+        for sequence in found.parked:
+            self._segment_of(sequence).settled -= 1
+        self._parked = set(found.parked)
         self._next = found.next_sequence
         self.synced = found.next_sequence - 1
         self._fresh: list[bytes] = []
@@ -442,11 +447,17 @@ class Journal:
             segment.events += len(group)
             segment.size += size
             for run in runs:
-                self._count_settled(run)
+                if run.mark is Mark.PARKED:  # not settled for good: its file stays for the operator
+                    self._parked.update(range(run.first, run.first + run.length))
+                elif run.mark is not Mark.REOPENED:
+                    self._count_settled(run, 1)
+                elif run.first in self._parked:
+                    self._parked.discard(run.first)
+                else:
+                    self._count_settled(run, -1)
 
-    def _count_settled(self, run: Run) -> None:
+    def _count_settled(self, run: Run, step: int) -> None:
         firsts = [segment.first for segment in self._segments]
-        step = -1 if run.mark is Mark.REOPENED else 1
         sequence, end = max(run.first, firsts[0]), run.first + run.length
         while sequence < end:
             index = bisect_right(firsts, sequence)
@@ -464,7 +475,7 @@ class Journal:
         _tell(ready, None)
 
     def _prune(self) -> None:
-        """Delete the oldest files while everything in them is settled; the one being written always stays."""
+        """Delete the oldest files while everything in them is applied; the one being written always stays."""
         while len(self._segments) > 1 and self._segments[0].settled >= self._segments[0].events:
             oldest = self._segments[0]
             try:

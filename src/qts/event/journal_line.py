@@ -49,7 +49,7 @@ class JournalLine:
         self._numbers: dict[int, tuple[int, Event]] = {}
         """By ``id(event)``: the number of every event in memory that is not settled, and the event itself, so
         that no other one can get its address."""
-        self._parked: dict[str, int] = {}
+        self._parked: dict[str, int] = dict(journal.parked)
         self._to_replay: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[Unsettled] | None = journal.unsettled
@@ -130,6 +130,13 @@ class JournalLine:
             self._numbers[id(event)] = (sequence, event)
             if event.event_id not in self._to_replay:  # else the operator's mark is there already
                 self.journal.settle(sequence, Mark.REOPENED)
+
+    def skip(self, event: Event) -> None:
+        """An operator has dealt with a dead letter by hand: nobody will handle it any more."""
+        sequence = self._parked.pop(event.event_id, 0)
+        if sequence:
+            self.journal.settle(sequence, Mark.REOPENED)
+            self.journal.settle(sequence, Mark.WITHDRAWN)
 
     async def acknowledged(self, sequence: int) -> None:
         """Return once the event is on disk. Raises StorageError when it will never be."""

@@ -34,6 +34,8 @@ class Recovered(NamedTuple):
     run_id: str
     next_sequence: int
     unsettled: list[Unsettled]
+    parked: dict[int, Unsettled]
+    """Dead-lettered events: an operator may open them again, so their files stay."""
     events: dict[int, int]
     sizes: dict[int, int]
     last_numbers: dict[str, int]
@@ -47,6 +49,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     firsts = {path: first for first, path in walk.segments}
     open_: dict[int, Unsettled] = {}
     events = dict.fromkeys(firsts.values(), 0)
+    parked: dict[int, Unsettled] = {}
     reopened: set[int] = set()
     numbers: dict[bytes, int] = {}
     for path, record in walk:
@@ -60,16 +63,20 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
             continue
         for run in _marks_of(path, record):
             for sequence in range(run.first, run.first + run.length):
-                if run.mark is Mark.REOPENED:
-                    reopened.add(sequence)
-                else:
-                    open_.pop(sequence, None)
+                known = open_.pop(sequence, None)
+                if run.mark is not Mark.REOPENED:
                     reopened.discard(sequence)
+                    if run.mark is Mark.PARKED and known is not None:
+                        parked[sequence] = known._replace(reopened=False)
+                elif sequence in parked:
+                    open_[sequence] = parked.pop(sequence)._replace(reopened=True)
+                else:
+                    reopened.add(sequence)
     if reopened:
         open_.update(_find(directory, walk.run_id, reopened))
     unsettled = [open_[sequence] for sequence in sorted(open_)]
     last = {prefix.decode("utf-8", "replace"): number for prefix, number in numbers.items()}
-    return Recovered(walk.run_id, walk.next_sequence, unsettled, events, walk.sizes, last, walk.torn)
+    return Recovered(walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, walk.torn)
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:

@@ -140,7 +140,8 @@ def as_runs(marks: list[tuple[Mark, int]]) -> list[Run]:
     runs: list[Run] = []
     for mark, sequence in marks:
         last = runs[-1] if runs else None
-        if last is not None and last.mark is mark and last.first + last.length == sequence:
+        follows = last is not None and last.mark is mark and last.first + last.length == sequence
+        if last is not None and follows and mark is not Mark.REOPENED:
             runs[-1] = Run(mark, last.first, last.length + 1)
         else:
             runs.append(Run(mark, sequence, 1))
