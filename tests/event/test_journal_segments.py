@@ -156,6 +156,12 @@ def test_every_flipped_bit_of_a_record_that_others_follow_is_refused_with_its_of
             found(tmp_path)
 
 
+def test_a_damaged_first_record_is_found_out_even_when_the_run_is_not_known(tmp_path: Path) -> None:
+    written(tmp_path, bytes(len(event(1))), event(2))
+    with pytest.raises(StorageError, match=rf"offset 0: .*a valid record follows at offset {len(event(1))}"):
+        recover(tmp_path)
+
+
 def test_a_file_that_another_follows_may_not_be_torn(tmp_path: Path) -> None:
     path = written(tmp_path, event(1), event(2)[:-1])
     written(tmp_path, first=2)

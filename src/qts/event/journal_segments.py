@@ -117,7 +117,10 @@ def records_in(data: bytes, offset: int = 0) -> Iterator[Record]:
 
 
 def valid_after(data: bytes, offset: int, run: bytes) -> int | None:
-    """Where the next valid record of ``run`` behind ``offset`` begins; None when there is none."""
+    """Where the next valid record of ``run`` (b"": of any) behind ``offset`` begins; None when there is none."""
+    if not run:
+        starts = range(offset + 1, len(data) - HEADER_BYTES + 1)
+        return next((s for s in starts if _may_begin(data, s) and record_at(data, s) is not None), None)
     place = data.find(run, offset)
     while place >= 0:
         start = place - _HEAD.size - 8
@@ -125,6 +128,12 @@ def valid_after(data: bytes, offset: int, run: bytes) -> int | None:
             return start
         place = data.find(run, place + 1)
     return None
+
+
+def _may_begin(data: bytes, start: int) -> bool:
+    """A glance that spares most places the CRC: a number below 2^48 and a run id of printable characters."""
+    run = data[start + _HEAD.size + 8 : start + _HEAD.size + 8 + RUN_BYTES]
+    return data[start + 14 : start + 16] == b"\0\0" and run.isascii() and run.decode("ascii").isprintable()
 
 
 def encode_marks(runs: list[Run]) -> bytes:
@@ -217,7 +226,7 @@ class JournalWalk:
             )
 
     def _judge_end(self, path: Path, data: bytes, end: int, *, is_last: bool) -> None:
-        later = valid_after(data, end, self.run_id.encode("ascii", "replace")) if self.run_id else None
+        later = valid_after(data, end, self.run_id.encode("ascii", "replace"))
         if later is not None or not is_last:
             what = f"a valid record follows at offset {later}" if later is not None else "another file follows"
             raise StorageError(
