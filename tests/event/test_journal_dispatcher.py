@@ -124,7 +124,9 @@ def test_typed_payloads_and_empty_ones_are_read_back() -> None:
     assert unpack_event(pack_event(empty)).requires_ack is False
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", pack_event(numbered(1))[:-1]])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x90", pack_event(numbered(1))[:-1]], ids=["empty", "odd", "list", "cut"]
+)
 def test_bytes_that_are_no_event_are_refused(data: bytes) -> None:
     with pytest.raises(ContractError, match="not a stored event"):
         unpack_event(data)
