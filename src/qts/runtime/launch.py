@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
@@ -143,12 +144,25 @@ class Session:
 
     def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         started = stopwatch_ns()
+        # First of all, before anything is written: it may belong to another run.
+        with self._journal() or nullcontext() as journal:
+            return self._run_with(journal, progress, stop, machine, started, resumed=resumed)
+
+    def _run_with(
+        self,
+        journal: Journal | None,
+        progress: Progress,
+        stop: StopFlag,
+        machine: Clock,
+        started: int,
+        *,
+        resumed: bool,
+    ) -> SessionResult:
         checkpoint = self._rewound() if resumed else None
         if not resumed:
             complete(self._store.open_run(self._run))
         values, first, start_ns = self._values(checkpoint)
         log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
-        journal = self._journal()
         try:
             clock = self._clock(start_ns)
             kernel = self._kernel(clock, log, journal)
@@ -160,8 +174,6 @@ class Session:
             complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
-            if journal is not None:
-                journal.close()
             log.close()
 
     def _journal(self) -> Journal | None:
