@@ -39,11 +39,12 @@ from qts.event.journal import Journal, Told
 from qts.event.journal_line import DEAD_LETTERS, JournalLine, events_in_memory
 from qts.event.keys import is_risk_reducing
 from qts.event.loop_driver import LoopDriver
-from qts.event.monitoring import Alert, LatencySnapshot, Monitor, Report, Reports, stats_of
+from qts.event.monitoring import Alert, Monitor, Report, Reports
 from qts.event.payloads import typed_payload
 from qts.event.queue import BoundedQueue, EventQueue, create_queue
+from qts.event.readings import Readings
 from qts.event.retry import Flight, Hold, RetryBook
-from qts.event.snapshot import export_levels, import_levels
+from qts.event.snapshot import export_engine, import_engine
 from qts.event.worker import target_of
 from qts.ids import CounterIds, IdSource, random_prefix
 from qts.safety.contracts import SafetyState
@@ -53,7 +54,11 @@ _P0: Final = EventPriority.P0_CRITICAL
 _make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
 
 
-class EventDispatcher:
+OVERRUNS_BELONG_TOGETHER: Final = 100
+"""Events of its priority between two overruns of a handler that still count as one row of them."""
+
+
+class EventDispatcher(Readings):
     """Accepts, orders, hands out and accounts for events (spec 01).
 
     ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
@@ -370,10 +375,6 @@ class EventDispatcher:
 
     # -- pausing -----------------------------------------------------------------------------------------------
 
-    @property
-    def degradation_level(self) -> DegradationLevel:
-        return self._degradation
-
     def set_degradation_level(self, level: DegradationLevel) -> None:
         """Pause the priorities below ``level``: refused and counted when dispatched, kept when queued already."""
         self._degradation = DegradationLevel(level)
@@ -392,53 +393,16 @@ class EventDispatcher:
             )
         return level
 
-    def is_priority_allowed(self, priority: EventPriority) -> bool:
-        """Whether events of ``priority`` are accepted and handled at present."""
-        return priority <= self._engine.floor
-
     def check_pressure(self) -> None:
         """Look at the depths and pause or resume lower priorities; the running loop does it every slice."""
         if self._pressure.read(self._levels):
             self._set_floor()
-
-    def batch_factor(self, priority: EventPriority) -> int:
-        """How much larger the batches of ``priority`` are at present (backpressure warning)."""
-        return self._pressure.batch_factor(priority)
 
     def _set_floor(self) -> None:
         self._engine.floor = min(int(self._degradation.lowest_allowed), self._pressure.floor)
         self._engine.attention = True
         if self.asleep:
             self._wake()
-
-    # -- looking -----------------------------------------------------------------------------------------------
-
-    @property
-    def dispatch_count(self) -> int:
-        """Events accepted so far."""
-        return sum(level.queue.accepted for level in self._levels)
-
-    @property
-    def reject_count(self) -> int:
-        """Events refused because their priority was paused."""
-        return sum(level.rejected for level in self._levels)
-
-    def queue_stats(self) -> dict[str, dict[str, Any]]:
-        """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
-
-        ``size`` is everything accepted and not finished: queued, held behind a failure, or being handled; so
-        accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment.
-        """
-        return {level.priority.name: stats_of(level, self.monitor.rates[level.priority]) for level in self._levels}
-
-    def latency(self, priority: EventPriority) -> LatencySnapshot:
-        """Accept → start and start → end since the process began."""
-        level = self._levels[priority]
-        return LatencySnapshot(level.wait.snapshot(), level.work.snapshot())
-
-    def priority_check(self) -> tuple[int, int]:
-        """Handler starts looked at, and how many of them while something higher had been waiting (must be 0)."""
-        return sum(level.wait.total for level in self._levels), self._engine.starts_violating
 
     # -- dead letters ------------------------------------------------------------------------------------------
 
@@ -469,19 +433,15 @@ class EventDispatcher:
 
         Take it between events, or from the last handler of the event being handled (which counts as handled).
         """
-        engine, driver = self._engine, self._driver
+        driver = self._driver
 
         def in_lane(entry: Entry) -> Sequence[Flight]:
             return driver.in_lane(entry) if driver else ()
 
         return {
             "journal": self._line.export(events_in_memory(self._levels[0], in_lane)) if self._line else None,
-            "last_number": self._factory.last_number,
             "degradation": self._degradation.value,
-            "violations": engine.starts_violating,
-            "deadline_in_ns": engine.deadline_ns - engine.clock_ns() if engine.watching else None,
-            "dead_letters": self.dead_letter_queue.export(),
-            "levels": export_levels(engine, in_lane),
+            **export_engine(self._engine, self._factory, self.dead_letter_queue, in_lane),
         }
 
     def import_state(self, state: Mapping[str, Any]) -> None:
@@ -489,12 +449,7 @@ class EventDispatcher:
 
         Raises StateError when the handlers differ or events were accepted already.
         """
-        import_levels(self._engine, state["levels"])
-        self._factory.continue_after(state["last_number"])
-        self.dead_letter_queue.restore(state["dead_letters"])
-        self._engine.starts_violating = state["violations"]
-        if self._engine.watching and state["deadline_in_ns"] is not None:
-            self._engine.deadline_ns = self._engine.clock_ns() + state["deadline_in_ns"]
+        import_engine(state, self._engine, self._factory, self.dead_letter_queue)
         self.set_degradation_level(DegradationLevel(state["degradation"]))
         if self._line is not None:
             self._line.restore(state.get("journal"), events_in_memory(self._levels[0], lambda entry: ()))
@@ -507,7 +462,10 @@ class EventDispatcher:
         self._engine.attention = True
 
     def _overran(self, entry: Entry, event: Event, took_ns: int) -> None:
-        entry.overruns += 1
+        # A handler that is slow overruns again and again; a blameless one is pre-empted once in a while.
+        seen = self._levels[entry.priority].handled
+        entry.overruns = entry.overruns + 1 if seen - entry.overran_at <= OVERRUNS_BELONG_TOGETHER else 1
+        entry.overran_at = seen
         self.reports.overrun(entry.name, event, took_ns)
         if self._driver is not None and entry.overruns == self.config.overruns_before_move:
             self._driver.move_to_process(entry)

@@ -46,8 +46,8 @@ class Entry:
     """
 
     __slots__ = (
-        "call", "handler", "holds", "is_async", "lane", "name", "origin", "overruns", "priority", "runner",
-        "special", "target", "types",
+        "call", "handler", "holds", "is_async", "lane", "name", "origin", "overran_at", "overruns", "priority",
+        "runner", "special", "target", "types",
     )  # fmt: skip
 
     def __init__(self, handler: EventHandler, priority: EventPriority, lane: Lane) -> None:
@@ -60,7 +60,7 @@ class Entry:
         self.call: Callable[[Event], Any] = _first_step(call) if self.is_async else call
         self.holds: dict[object, Hold] = {}
         self.runner: Runner | None = None
-        self.overruns = 0
+        self.overruns = self.overran_at = 0
         self.special = False
         self.target = ""
 

@@ -12,7 +12,8 @@ from typing import Any
 from qts.clock import stopwatch_ns
 from qts.errors import StateError
 from qts.event.codec import decode_event, encode_event
-from qts.event.contracts import stamp
+from qts.event.contracts import EventFactory, stamp
+from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Engine, Entry, Level
 from qts.event.retry import Flight, Hold, hold_key
 
@@ -121,3 +122,28 @@ def _accepted_now(stored: list[Any], now_ns: int) -> Any:
     event = decode_event(stored)
     stamp(event, now_ns)
     return event
+
+
+def export_engine(
+    engine: Engine, factory: EventFactory, dead_letters: DeadLetterQueue, in_lane: Pending
+) -> dict[str, Any]:
+    """Counters, queued and held events, ids given and dead letters as plain values."""
+    return {
+        "last_number": factory.last_number,
+        "violations": engine.starts_violating,
+        "deadline_in_ns": engine.deadline_ns - engine.clock_ns() if engine.watching else None,
+        "dead_letters": dead_letters.export(),
+        "levels": export_levels(engine, in_lane),
+    }
+
+
+def import_engine(
+    state: Mapping[str, Any], engine: Engine, factory: EventFactory, dead_letters: DeadLetterQueue
+) -> None:
+    """Undo :func:`export_engine` on a fresh engine with the same handlers. Raises StateError when they differ."""
+    import_levels(engine, state["levels"])
+    factory.continue_after(state["last_number"])
+    dead_letters.restore(state["dead_letters"])
+    engine.starts_violating = state["violations"]
+    if engine.watching and state["deadline_in_ns"] is not None:
+        engine.deadline_ns = engine.clock_ns() + state["deadline_in_ns"]

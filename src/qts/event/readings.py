@@ -1,0 +1,59 @@
+"""What a dispatcher can be asked: counters, latencies, which priorities run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qts.event.backpressure import BackpressureGuard
+from qts.event.contracts import DegradationLevel, EventPriority
+from qts.event.engine import Engine, Level
+from qts.event.monitoring import LatencySnapshot, Monitor, stats_of
+
+
+class Readings:
+    """The questions of an :class:`~qts.event.dispatcher.EventDispatcher`; none of them changes anything."""
+
+    _levels: tuple[Level, ...]
+    _engine: Engine
+    _degradation: DegradationLevel
+    _pressure: BackpressureGuard
+    monitor: Monitor
+
+    @property
+    def degradation_level(self) -> DegradationLevel:
+        return self._degradation
+
+    def is_priority_allowed(self, priority: EventPriority) -> bool:
+        """Whether events of ``priority`` are accepted and handled at present."""
+        return priority <= self._engine.floor
+
+    def batch_factor(self, priority: EventPriority) -> int:
+        """How much larger the batches of ``priority`` are at present (backpressure warning)."""
+        return self._pressure.batch_factor(priority)
+
+    @property
+    def dispatch_count(self) -> int:
+        """Events accepted so far."""
+        return sum(level.queue.accepted for level in self._levels)
+
+    @property
+    def reject_count(self) -> int:
+        """Events refused because their priority was paused."""
+        return sum(level.rejected for level in self._levels)
+
+    def queue_stats(self) -> dict[str, dict[str, Any]]:
+        """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
+
+        ``size`` is everything accepted and not finished: queued, held behind a failure, or being handled; so
+        accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment.
+        """
+        return {level.priority.name: stats_of(level, self.monitor.rates[level.priority]) for level in self._levels}
+
+    def latency(self, priority: EventPriority) -> LatencySnapshot:
+        """Accept → start and start → end since the process began."""
+        level = self._levels[priority]
+        return LatencySnapshot(level.wait.snapshot(), level.work.snapshot())
+
+    def priority_check(self) -> tuple[int, int]:
+        """Handler starts looked at, and how many of them while something higher had been waiting (must be 0)."""
+        return sum(level.wait.total for level in self._levels), self._engine.starts_violating
