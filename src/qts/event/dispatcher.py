@@ -35,8 +35,9 @@ from qts.event.dead_letter import DeadLetterQueue
 from qts.event.doors import Door, replace_queue
 from qts.event.engine import Engine, Entry, Level
 from qts.event.handlers import Callback, EventHandler, as_handler
-from qts.event.journal import Journal, Told
+from qts.event.journal import Journal
 from qts.event.journal_line import DEAD_LETTERS, JournalLine, events_in_memory
+from qts.event.journal_waiters import Told
 from qts.event.keys import is_risk_reducing
 from qts.event.loop_driver import LoopDriver
 from qts.event.monitoring import Alert, Monitor, Report, Reports
@@ -52,10 +53,6 @@ from qts.safety.contracts import SafetyState
 __all__ = ["SAFETY_TO_DEGRADATION", "EventDispatcher"]
 _P0: Final = EventPriority.P0_CRITICAL
 _make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
-
-
-OVERRUNS_BELONG_TOGETHER: Final = 100
-"""Events of its priority between two overruns of a handler that still count as one row of them."""
 
 
 class EventDispatcher(Readings):
@@ -329,10 +326,8 @@ class EventDispatcher(Readings):
         if line is None or not line.has_leftovers:
             return 0
         used = line.journal.last_numbers.get(self._factory.run, 0)
-        if (
-            self._factory.run and used > self._factory.last_number
-        ):  # ids of events that a checkpoint does not know must not come again
-            self._factory.continue_after(used)
+        if self._factory.run and used > self._factory.last_number:
+            self._factory.continue_after(used)  # ids of events no checkpoint knows must not come again
             self._connect()
         count = line.take_up(withdraw)
         self._retries.park_again(self._levels)
@@ -348,15 +343,7 @@ class EventDispatcher(Readings):
         """
         if not interval_ms > 0:
             raise ContractError(f"interval_ms must be above 0, got {interval_ms!r}")
-        engine, interval_ns = self._engine, round(interval_ms * NS_PER_MS)
-
-        def fire() -> None:
-            engine.deadline_ns = engine.clock_ns() + interval_ns
-            callback()
-
-        engine.on_deadline = fire
-        engine.deadline_ns = engine.clock_ns() + interval_ns
-        engine.watching = True
+        self._engine.watch(callback, round(interval_ms * NS_PER_MS))
         if self._driver is not None:
             self._driver.watch_deadline()
 
@@ -462,10 +449,7 @@ class EventDispatcher(Readings):
         self._engine.attention = True
 
     def _overran(self, entry: Entry, event: Event, took_ns: int) -> None:
-        # A handler that is slow overruns again and again; a blameless one is pre-empted once in a while.
-        seen = self._levels[entry.priority].handled
-        entry.overruns = entry.overruns + 1 if seen - entry.overran_at <= OVERRUNS_BELONG_TOGETHER else 1
-        entry.overran_at = seen
+        entry.count_overrun(self._levels[entry.priority].handled)
         self.reports.overrun(entry.name, event, took_ns)
         if self._driver is not None and entry.overruns == self.config.overruns_before_move:
             self._driver.move_to_process(entry)
@@ -497,10 +481,8 @@ class EventDispatcher(Readings):
         self._engine.rewire()
 
     def _stalled(self, event: Event) -> None:
-        waited_ms = self.config.block_report_ms
-        self._on_code(
-            "FS095", f"{event.event_type.value} {event.event_id} waited {waited_ms} ms for room in P0; kept"
-        )
+        waited = f"waited {self.config.block_report_ms} ms for room in P0; kept"
+        self._on_code("FS095", f"{event.event_type.value} {event.event_id} {waited}")
 
     def _new_line(self, journal: Journal) -> JournalLine:
         return JournalLine(

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import heapq
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from qts.errors import StateError, StorageError
 from qts.event.config import JournalConfig
@@ -26,32 +25,19 @@ from qts.event.journal_recovery import Place, Recovered, Unsettled, recover
 from qts.event.journal_segments import (
     Mark,
     Run,
+    Segment,
     as_runs,
     check_size,
     encode_marks,
+    lock_directory,
     pack_record,
     run_bytes,
-    segment_path,
     sync_directory,
 )
-from qts.event.queue_base import resolve
+from qts.event.journal_waiters import Told, Waiter, tell
 
 _LONGEST_NAP_S: Final = 1.0
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
-Told: TypeAlias = Callable[[StorageError | None], None]
-"""Called when an event is on disk (None) or will never be (the error)."""
-_Waiter: TypeAlias = tuple[int, int, asyncio.AbstractEventLoop | None, Any]
-
-
-class Segment:
-    """One file: how much is in it and how much of that is settled."""
-
-    __slots__ = ("events", "first", "path", "settled", "size")
-
-    def __init__(self, directory: Path, first: int) -> None:
-        self.first = first
-        self.path = segment_path(directory, first)
-        self.events = self.settled = self.size = 0
 
 
 class Journal:
@@ -79,7 +65,7 @@ class Journal:
         self.on_failure: Callable[[StorageError], None] = _nobody_listens
         self.groups = self.synced = 0
         self._run = run_bytes(run_id)
-        self._held = _lock_directory(self.directory)
+        self._held = lock_directory(self.directory)
         try:
             found = recover(self.directory, run_id)
             self._take_over(found)
@@ -117,7 +103,7 @@ class Journal:
         self._uncommitted: list[tuple[Mark, int]] = []
         self._frozen: list[tuple[Mark, int]] = []
         self._open = len(found.unsettled)
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Waiter] = []
         self._flushers: list[threading.Event] = []
         self._waiter_count = 0
         self._idle = self._closing = False
@@ -248,7 +234,7 @@ class Journal:
                 self._waiter_count += 1
                 heapq.heappush(self._waiters, (sequence, self._waiter_count, loop, target))
         if not waiting:
-            _tell([(sequence, 0, loop, target)], None if sequence <= self.synced else self.failure)
+            tell([(sequence, 0, loop, target)], None if sequence <= self.synced else self.failure)
 
     # -- reading back ------------------------------------------------------------------------------------------
 
@@ -472,7 +458,7 @@ class Journal:
             ready = []
             while self._waiters and self._waiters[0][0] <= synced:
                 ready.append(heapq.heappop(self._waiters))
-        _tell(ready, None)
+        tell(ready, None)
 
     def _prune(self) -> None:
         """Delete the oldest files while everything in them is applied; the one being written always stays."""
@@ -496,45 +482,8 @@ class Journal:
             flushers, self._flushers = self._flushers, []
         for done in flushers:
             done.set()
-        _tell(waiters, self.failure)
+        tell(waiters, self.failure)
         self.on_failure(self.failure)
-
-
-def _tell(waiters: Iterable[_Waiter], error: StorageError | None) -> None:
-    """Answer waiters: threads at once, each event loop with one call for all its futures."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
-    for _, _, loop, target in waiters:
-        if loop is None:
-            target(error)
-        else:
-            by_loop.setdefault(loop, []).append(target)
-    for loop, futures in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(_answer, futures, error)
-
-
-def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> None:
-    for future in futures:
-        if error is None:
-            resolve(future)
-        elif not future.done():
-            future.set_exception(error)
-
-
-def _lock_directory(directory: Path) -> int:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(
-            f"{directory}: cannot keep the journal there ({error.strerror}); it needs a directory to write to"
-        ) from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(held)
-        raise StateError(f"{directory}: another process writes this journal; stop it first") from None
-    return held
 
 
 def _nobody_listens(failure: StorageError) -> None:

@@ -16,10 +16,11 @@ from qts.event.config import QueueConfig
 from qts.event.contracts import Event
 from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Entry, Level
-from qts.event.journal import Journal, Told
+from qts.event.journal import Journal
 from qts.event.journal_recovery import Unsettled
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
+from qts.event.journal_waiters import Told
 from qts.event.retry import Flight
 
 QUARANTINE: Final = "quarantine"

@@ -7,6 +7,7 @@ without is a list of marks: what has become of earlier events. Records of events
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import zlib
@@ -250,3 +251,31 @@ def sync_directory(directory: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+class Segment:
+    """One file: how much is in it and how much of that is settled."""
+
+    __slots__ = ("events", "first", "path", "settled", "size")
+
+    def __init__(self, directory: Path, first: int) -> None:
+        self.first = first
+        self.path = segment_path(directory, first)
+        self.events = self.settled = self.size = 0
+
+
+def lock_directory(directory: Path) -> int:
+    """Hold the directory for this process; the descriptor of the lock. Raises StateError when another has it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"{directory}: cannot keep the journal there ({error.strerror}); it needs a directory to write to"
+        ) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise StateError(f"{directory}: another process writes this journal; stop it first") from None
+    return held
