@@ -338,6 +338,8 @@ class Kernel:
         self.exchange.on_time(now_ns)
         if self.unresolved.any():
             self.unresolved_due = self.attention = True
+        if not self._inline:  # in real time a minute is worth a checkpoint; a replay counts rows
+            self._checkpoint_due = self.attention = True
         if self.next_sample_ns <= now_ns:
             self.next_sample_ns = now_ns + self._sample_ns
             self.duties.sample(now_ns)
