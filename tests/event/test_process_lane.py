@@ -49,6 +49,22 @@ async def test_a_process_handler_runs_elsewhere_and_its_results_come_back_in_ord
     assert runner_of_is_gone(dispatcher)
 
 
+async def test_an_event_that_cannot_be_sent_is_its_own_fault_and_leaves_the_worker_alive() -> None:
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.noisy, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: seen.numbers == [1])
+        worker = runner_of(dispatcher).pid
+        dispatcher.publish(LOG, {"n": object()})
+        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["dead_lettered"] == 1)
+        dispatcher.publish(LOG, {"n": 2})
+        await until(lambda: seen.numbers == [1, 2])
+        assert runner_of(dispatcher).pid == worker
+        assert runner_of(dispatcher).restarts == 0
+
+
 def runner_of_is_gone(dispatcher: EventDispatcher) -> bool:
     return all(entry.runner is None for level in dispatcher._levels for entry in level.entries)
 

@@ -45,19 +45,13 @@ def test_where_properties_meet_money_they_are_exact() -> None:
     assert STATE_PROPERTIES[A].allocation_ranges()["SCALP"] == (Decimal("0.6"), Decimal("0.8"))
 
 
-@pytest.mark.parametrize(
-    ("state", "midpoints"),
-    [
-        (A, ("0.7", "0.225", "0.075")),  # they sum to 1 already
-        (B, ("0.4", "0.35", "0.25")),
-        (D, ("0.1", "0.2", "0.7")),
-    ],
-)
-def test_pool_targets_are_the_normalised_midpoints(state: OperatingState, midpoints: tuple[str, ...]) -> None:
-    found = STATE_PROPERTIES[state].allocation_midpoints()
-    assert list(found) == ["SCALP", "SWING", "PORTFOLIO"]
-    assert tuple(found.values()) == tuple(Decimal(text) for text in midpoints)
-    assert sum(found.values()) == 1
+def test_ranges_for_money_are_the_decimals_that_were_written() -> None:
+    found = STATE_PROPERTIES[A].allocation_ranges()
+    assert found == {
+        "SCALP": (Decimal("0.6"), Decimal("0.8")),
+        "SWING": (Decimal("0.15"), Decimal("0.3")),
+        "PORTFOLIO": (Decimal("0.05"), Decimal("0.1")),
+    }
 
 
 @pytest.mark.parametrize(

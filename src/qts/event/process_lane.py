@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event
 from qts.event.engine import Entry
@@ -111,7 +112,13 @@ class ProcessRunner(LaneRunner):
 
     async def _exchange(self, events: list[Event]) -> None:
         try:
-            outcome = await self._outcome([encode_event(event) for event in events])
+            request = [encode_event(event) for event in events]
+        except ContractError as error:  # the event is at fault, not the worker: it stays
+            self._task = None
+            self._ended([(None, error)] * len(events))
+            return
+        try:
+            outcome = await self._outcome(request)
         except Exception as error:  # noqa: BLE001 - the worker or its connection may fail in any way; it is retried
             self._kill()
             outcome = (None, error)

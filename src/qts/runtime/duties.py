@@ -11,7 +11,7 @@ from typing import Any
 from qts.capital.config import CapitalConfig
 from qts.capital.contracts import Pool, Transfer
 from qts.capital.rebalance import moves_to_targets
-from qts.capital.targets import drift
+from qts.capital.targets import drift, targets_for_state
 from qts.clock import from_ns
 from qts.db.contracts import EquityRow
 from qts.ids import IdSource
@@ -208,4 +208,5 @@ class Duties:
 
 def pool_targets(rules: StateProperties) -> dict[Pool, Decimal]:
     """Midpoints of the state's ranges, normalised to 1 (spec 02)."""
-    return {Pool(name): share for name, share in rules.allocation_midpoints().items()}
+    ranges = rules.allocation_ranges()
+    return targets_for_state(*(ranges[pool.value] for pool in (Pool.SCALP, Pool.SWING, Pool.PORTFOLIO)))

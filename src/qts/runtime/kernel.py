@@ -1,4 +1,5 @@
-"""The composition root: the only file that names concrete classes, wires them and hands out the doors.
+"""The composition root: with :mod:`qts.runtime.wiring` the only place that
+names concrete classes; wires them and hands out the doors.
 
 Life of a value: :meth:`Kernel.take` puts it into the last-value table, shows it to the exchange where orders
 wait for it, and publishes it as P1. Everything else happens in handlers, one at a time, P0 first.

@@ -56,7 +56,7 @@ class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What an operating state allows (the table of spec 02).
 
     The ratios are the floats of the specification; where they meet money take :attr:`multiplier` and
-    :meth:`allocation_midpoints`, which are exact Decimals.
+    :meth:`allocation_ranges`, which are exact Decimals.
     """
 
     scalp_allocation_range: AllocationRange
@@ -83,12 +83,6 @@ class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             name: (Decimal(repr(low)), Decimal(repr(high)))
             for name, (low, high) in zip(("SCALP", "SWING", "PORTFOLIO"), ranges, strict=True)
         }
-
-    def allocation_midpoints(self) -> dict[str, Decimal]:
-        """Pool targets by pool name: the midpoints of the ranges divided by their sum (spec 02)."""
-        middle = {name: (low + high) / 2 for name, (low, high) in self.allocation_ranges().items()}
-        whole = sum(middle.values(), Decimal(0))
-        return {name: value / whole for name, value in middle.items()}
 
 
 class AggressiveProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
