@@ -277,6 +277,7 @@ class Kernel:
         """Take over a reloaded configuration: what may change while running is in force for the next decision."""
         parts = self.parts
         parts.config = config
+        self.dispatcher.reconfigure(config.event)
         parts.state.reconfigure(config.state)
         parts.safety.reconfigure(config.safety)
         parts.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
