@@ -15,7 +15,7 @@ import msgspec
 
 from bench.work import burn_20ms, burn_50ms, hold_gil_50ms, sleep_50ms, spin
 from qts.event.config import EventConfig, QueueConfig, QueueConfigs
-from qts.event.contracts import Event, EventPriority, EventType, Lane, OverflowPolicy, body
+from qts.event.contracts import Event, EventPriority, EventType, Lane, OverflowPolicy
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import TypeFilterHandler
 from qts.event.payloads import MetricRecord, StrategyEvaluate
@@ -90,7 +90,7 @@ class Flood(Load):
     def _refill(self, event: Event) -> None:
         self.handled += 1
         if self.refilling:
-            self.dispatcher.publish(event.event_type, body(event))
+            self.dispatcher.publish(event.event_type, event.body)
 
     def release(self) -> None:
         self.refilling = False

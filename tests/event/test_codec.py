@@ -10,7 +10,7 @@ import pytest
 
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event, from_plain, plain
-from qts.event.contracts import Event, EventType, body, create_event, event_time_ns, stored_flags
+from qts.event.contracts import Event, EventType, create_event, event_time_ns, stored_flags
 from qts.market.contracts import BookUpdate
 from qts.strategy.contracts import Side
 from tests.event.support import fill, quote, signal, tick
@@ -39,7 +39,7 @@ def test_an_event_travels_as_plain_values_and_comes_back_the_same(kind: EventTyp
     back = travel(event)
     assert back == event
     assert (back.event_type, back.priority, back.source, back.run) == (kind, event.priority, "src", event.run)
-    assert body(back) == payload
+    assert back.body == payload
     assert event_time_ns(back) == event_time_ns(event)
     assert stored_flags(back) == stored_flags(event)
 
@@ -56,7 +56,7 @@ class LazyLevels(Sequence[tuple[Decimal, Decimal]]):
 
 def test_the_levels_of_a_book_are_read_when_it_is_stored() -> None:
     book = BookUpdate("A", 1, LazyLevels(), ())
-    back = body(travel(create_event(EventType.ORDERBOOK_UPDATE, payload=book)))
+    back = travel(create_event(EventType.ORDERBOOK_UPDATE, payload=book)).body
     assert [tuple(level) for level in back.bids] == [(Decimal("1.5"), Decimal(2))]
     assert list(back.asks) == []
 

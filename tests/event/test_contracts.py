@@ -14,7 +14,6 @@ from qts.event.contracts import (
     EventFactory,
     EventPriority,
     EventType,
-    body,
     create_event,
     event_time_ns,
     priority_for,
@@ -95,7 +94,7 @@ def test_a_typed_payload_is_passed_as_it_is() -> None:
     payload = fill()
     event = create_event(EventType.FILL_CONFIRMED, "broker", payload)
     assert event.payload is payload
-    assert body(event) is payload
+    assert event.body is payload
     assert event.source == "broker"
 
 

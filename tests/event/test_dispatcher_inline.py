@@ -158,44 +158,6 @@ def test_the_self_check_counts_a_start_while_a_p0_had_been_waiting() -> None:
     assert dispatcher.priority_check() == (1, 1)  # nothing waits any more
 
 
-def test_pull_brings_more_whenever_nothing_is_left() -> None:
-    dispatcher, rows, order = inline_dispatcher(), iter(range(3)), list[str]()
-
-    def pull() -> bool:
-        row = next(rows, None)
-        if row is None:
-            return False
-        order.append(f"row {row}")
-        if row != 1:  # a row need not lead to an event
-            dispatcher.publish(TICK, {"n": row})
-        return True
-
-    def on_tick(event: Event) -> None:
-        order.append("tick")
-        dispatcher.publish(EventType.STRATEGY_EVALUATE)
-        dispatcher.publish(LOG)
-
-    dispatcher.register_handler(P1, on_tick)
-    dispatcher.register_handler(P2, lambda event: order.append("evaluate"))
-    dispatcher.register_handler(P3, lambda event: order.append("log"))
-    assert dispatcher.run_inline(pull=pull) == 6
-    assert order == ["row 0", "tick", "evaluate", "log", "row 1", "row 2", "tick", "evaluate", "log"]
-
-
-def test_pull_is_not_asked_again_after_it_said_no() -> None:
-    dispatcher, asked = inline_dispatcher(), list[int]()
-
-    def pull() -> bool:
-        asked.append(1)
-        if len(asked) < 3:
-            dispatcher.publish(TICK, tick())
-            return True
-        return False
-
-    assert dispatcher.run_inline(pull=pull) == 2
-    assert len(asked) == 3
-
-
 def interrupting() -> tuple[EventDispatcher, list[str]]:
     """P1 events have two handlers; the first one publishes a fill, so the second is interrupted by P0."""
     dispatcher, order = inline_dispatcher(), list[str]()
@@ -208,20 +170,6 @@ def interrupting() -> tuple[EventDispatcher, list[str]]:
     dispatcher.register_handler(P1, lambda event: order.append(f"second {event.payload['n']}"))
     dispatcher.register_handler(P0, lambda event: order.append("fill"))
     return dispatcher, order
-
-
-def test_an_interruption_by_p0_does_not_end_the_pulling() -> None:
-    dispatcher, order = interrupting()
-    rows = iter(range(3))
-
-    def pull() -> bool:
-        row = next(rows, None)
-        if row is not None:
-            dispatcher.publish(TICK, {"n": row})
-        return row is not None
-
-    dispatcher.run_inline(pull=pull)
-    assert order == [step for n in range(3) for step in (f"first {n}", "fill", f"second {n}")]
 
 
 def test_a_pause_that_an_interruption_brings_stops_the_batch_after_the_event_begun() -> None:

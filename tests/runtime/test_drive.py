@@ -44,7 +44,7 @@ def test_the_input_comes_to_its_end(rig_of) -> None:  # type: ignore[no-untyped-
     told: list[float | None] = []
 
     assert run_virtual(rig.kernel, iter(quotes(5)), lambda share, moment: told.append(share), StopFlag(), None)
-    assert rig.kernel.rows == 5
+    assert rig.kernel.intake.rows == 5
 
 
 def test_a_stop_ends_after_the_value_in_hand(rig_of) -> None:  # type: ignore[no-untyped-def]
@@ -58,7 +58,7 @@ def test_a_stop_ends_after_the_value_in_hand(rig_of) -> None:  # type: ignore[no
             yield quote
 
     assert not run_virtual(rig.kernel, some(), lambda share, moment: None, stop, None)
-    assert rig.kernel.rows == 4
+    assert rig.kernel.intake.rows == 4
 
 
 def test_a_slow_clock_gives_the_same_session(rig_of) -> None:  # type: ignore[no-untyped-def]

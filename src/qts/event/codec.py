@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import ContractError
-from qts.event.contracts import Event, EventPriority, EventType, body, event_time_ns, stored_flags, stored_id
+from qts.event.contracts import Event, EventPriority, EventType, event_time_ns, stored_flags, stored_id
 from qts.event.payloads import PAYLOAD_TYPES
 
 _DECIMAL: Final = "$decimal"
@@ -37,7 +37,7 @@ def encode_event(event: Event) -> list[Any]:
         event.event_type.value,
         int(event.priority),
         event.source,
-        _encode_payload(event.event_type, body(event)),
+        _encode_payload(event.event_type, event.body),
         stored_id(event),
         event_time_ns(event),
         event.run,
@@ -67,7 +67,7 @@ def pack_event(event: Event) -> bytes:
 
     Raises ContractError for an event that cannot be stored.
     """
-    event_type, payload = event.event_type, body(event)
+    event_type, payload = event.event_type, event.body
     try:
         if payload is None or isinstance(payload, PAYLOAD_TYPES[event_type]):
             form, stored = "typed", payload

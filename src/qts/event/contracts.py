@@ -1,8 +1,8 @@
 """What an event is: an immutable fact or request with a type, a priority and a payload (spec 01).
 
 An event is made for every tick, so making one is cheap: a frozen struct whose id text and datetime are
-formed when somebody asks for them. The stored values behind ``event_id``, ``timestamp`` and ``payload`` stay
-reachable at no cost as ``number``, ``time_ns`` and ``body``.
+formed when somebody asks for them. The payload as it was given is reachable at the cost of an attribute, without
+the read-only view, as ``body``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum, IntEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -143,6 +143,12 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False):
     can_collapse: bool = None  # type: ignore[assignment]
     can_drop: bool = None  # type: ignore[assignment]
 
+    if TYPE_CHECKING:
+
+        @property
+        def body(self) -> Any:
+            """The payload as it was given, without the read-only view: for typed payloads on hot paths."""
+
     def __eq__(self, other: object) -> bool:
         return self.event_id == other.event_id if isinstance(other, Event) else NotImplemented
 
@@ -179,16 +185,13 @@ def _payload(event: Event) -> Any:
 Event.event_id = property(_event_id, doc="Unique text: run prefix and counter.")  # type: ignore[assignment]
 Event.timestamp = property(_timestamp, doc="Aware UTC datetime at which it was made.")  # type: ignore[assignment]
 Event.payload = property(_payload, doc="The typed payload, or a read-only view of the mapping given.")
+Event.body = _payload_slot  # type: ignore[method-assign]
 
 
 def event_time_ns(event: Event) -> int:
     """Nanoseconds since the epoch at which ``event`` was made."""
     stored = _time_slot.__get__(event)
     return stored if isinstance(stored, int) else to_ns(stored)
-
-
-body: Final[Callable[[Event], Any]] = _payload_slot.__get__
-"""The payload as it was given, without the read-only view: for typed payloads on hot paths."""
 
 
 def give_payload(event: Event, payload: msgspec.Struct) -> None:

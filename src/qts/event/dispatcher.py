@@ -25,7 +25,6 @@ from qts.event.contracts import (
     EventPriority,
     EventType,
     Lane,
-    body,
     default_factory,
     give_payload,
     priority_for,
@@ -46,6 +45,7 @@ from qts.event.queue import BoundedQueue, EventQueue, create_queue
 from qts.event.readings import Readings
 from qts.event.retry import Flight, Hold, RetryBook
 from qts.event.snapshot import export_engine, import_engine
+from qts.event.stream import Stream
 from qts.event.worker import target_of
 from qts.ids import CounterIds, IdSource, random_prefix
 from qts.safety.contracts import SafetyState
@@ -252,8 +252,8 @@ class EventDispatcher(Readings):
         ):  # pressure, other than degradation, may delay a risk-reducing signal, never refuse it
             level.rejected += 1
             return None
-        if self._checks and isinstance(body(event), Mapping):
-            give_payload(event, typed_payload(event.event_type, body(event)))
+        if self._checks and isinstance(event.body, Mapping):
+            give_payload(event, typed_payload(event.event_type, event.body))
         stamp(event, stopwatch_ns())
         return level
 
@@ -269,20 +269,18 @@ class EventDispatcher(Readings):
 
     # -- running -----------------------------------------------------------------------------------------------
 
-    def run_inline(
-        self, lowest: EventPriority = EventPriority.P3_LOW, pull: Callable[[], bool] | None = None
-    ) -> int:
+    def run_inline(self, lowest: EventPriority = EventPriority.P3_LOW, stream: Stream | None = None) -> int:
         """Handle everything queued at ``lowest`` or higher, in strict priority, on the spot; how many events.
 
         Every lane runs here, failed handlers are tried again at once (after the event that failed, before newer
-        ones of its priority). ``pull`` is called whenever nothing is left, to publish more, until it returns
-        False. Raises StateError for a handler that waits for something, and on a dispatcher that was started.
+        ones of its priority). ``stream`` is drawn from whenever nothing is left, until it ends. Raises StateError
+        for a handler that waits for something, and on a dispatcher that was started.
         """
         if self._driver is not None:
             raise StateError("run_inline() is for the virtual clock; this dispatcher runs on an event loop")
         if self._line is not None:
             self.replay_journal()
-        return self._engine.run(lowest, pull=pull)
+        return self._engine.run(lowest, stream=stream)
 
     async def start(self) -> None:
         """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already."""
@@ -478,6 +476,7 @@ class EventDispatcher(Readings):
         self._puts = [self._put_p0, *(level.queue.put_nowait for level in self._levels[1:])]
         self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
         self._checks = self.config.check_payloads
+        self._engine.factory = self._factory
         self._engine.rewire()
 
     def _stalled(self, event: Event) -> None:

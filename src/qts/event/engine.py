@@ -15,15 +15,18 @@ from typing import Any, Final, Protocol
 from qts.clock import NS_PER_US, Clock, stopwatch_ns
 from qts.errors import StateError
 from qts.event.config import EventConfig
-from qts.event.contracts import Event, EventPriority, EventType, Lane
+from qts.event.contracts import Event, EventFactory, EventPriority, EventType, Lane
 from qts.event.handlers import EventHandler, direct_call, events_in, name_of, types_of
 from qts.event.monitoring import INDEX_BY_8NS, INDEXED_NS, Histogram
 from qts.event.queue import EventQueue
 from qts.event.retry import Flight, Hold, RetryBook, hold_key
+from qts.event.stream import Stream
 
 FOREVER_NS: Final = 1 << 62
 OVERRUNS_BELONG_TOGETHER: Final = 100
 _LOWEST: Final = EventPriority.P3_LOW
+_P1: Final = EventPriority.P1_HIGH
+_make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
 
 
 class Runner(Protocol):
@@ -164,9 +167,9 @@ class Engine:
     """
 
     __slots__ = (
-        "_pull", "_served", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
-        "floor", "levels", "limit_ns", "on_deadline", "on_overrun", "on_queue_failure", "on_suspended", "retries",
-        "serving", "stamp_ns", "starts_violating", "watching",
+        "_served", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
+        "factory", "floor", "levels", "limit_ns", "on_deadline", "on_overrun", "on_queue_failure", "on_suspended",
+        "retries", "serving", "stamp_ns", "starts_violating", "watching",
     )  # fmt: skip
 
     def __init__(self, config: EventConfig, levels: tuple[Level, ...], retries: RetryBook, clock: Clock) -> None:
@@ -185,22 +188,20 @@ class Engine:
         self.starts_violating = 0
         self.audit_grace_ns = 0
         self.watching = False
-        self._pull: Callable[[], bool] | None = None
         self.deadline_ns = FOREVER_NS
         self.on_deadline: Callable[[], None] = lambda: None
+        self.factory: EventFactory | None = None
         self.emit: Callable[[Event], Any] = lambda event: None
         self.on_overrun: Callable[[Entry, Event, int], None] = lambda entry, event, took_ns: None
         self.on_queue_failure: Callable[[Level, Exception], None] = _raise_queue_failure
         self.on_suspended: Callable[[Entry, Flight, Suspended], None] = _refuse_suspension
 
-    def run(self, lowest: int = _LOWEST, until_ns: int = FOREVER_NS, pull: Callable[[], bool] | None = None) -> int:
+    def run(self, lowest: int = _LOWEST, until_ns: int = FOREVER_NS, stream: Stream | None = None) -> int:
         """Handle what is queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
 
-        ``pull`` is called whenever nothing is left, to bring more, until it returns False. Returns the number of
-        events taken.
+        ``stream`` is drawn from whenever nothing is left, until it ends. Returns the number of events taken.
         """
         taken = 0
-        self._pull = pull
         while True:
             self.attention = False
             if self.watching and self.clock_ns() >= self.deadline_ns:
@@ -221,9 +222,9 @@ class Engine:
                     if self.attention:  # something above came up, or anything else changed
                         break
             else:
-                if self._pull is None or not self._pull():
-                    self._pull = None
+                if stream is None or stream.ended:
                     return taken
+                taken += self._draw(self.levels[_P1], stream)
 
     def watch(self, callback: Callable[[], None], interval_ns: int) -> None:
         """Call ``callback`` every ``interval_ns`` of the clock, looked at before every handler call."""
@@ -234,17 +235,15 @@ class Engine:
 
         self.on_deadline = fire
         self.deadline_ns = self.clock_ns() + interval_ns
-        self.watching = True
+        self.watching = self.attention = True
 
     def rewire(self) -> None:
         """Gather anew what the loop needs of every level; call it after a queue or a handler has come."""
         for level in self.levels:
             higher = [*(one.items for one in self.levels[: level.number]), (), (), ()]
-            lower = [*(one.items for one in self.levels[level.number + 1 :]), (), ()]
             level.loop = (
                 level.number, level.items, level.routes, level.queue, level.queue.takes_directly,
-                *higher[:3], *lower[:2],
-                level.wait, level.wait.counts, level.work, level.work.counts, level.on_done,
+                *higher[:3], level.wait, level.wait.counts, level.work, level.work.counts, level.on_done,
             )  # fmt: skip
         self.attention = True
 
@@ -258,23 +257,26 @@ class Engine:
         This loop runs for every event: counting and both histograms are written out in it.
         """
         (
-            number, items, routes, queue, direct, first, second, third, queued2, queued3, wait, waits, work, works,
+            number,
+            items,
+            routes,
+            queue,
+            direct,
+            first,
+            second,
+            third,
+            wait,
+            waits,
+            work,
+            works,
             on_done,
-        ) = level.loop  # fmt: skip
-        pull = self._pull if number == 1 and self.serving < 0 else None
+        ) = level.loop
         limit_ns = self.limit_ns
         outer, self.serving = self.serving, number
         taken = started = 0
         now = stopwatch_ns()
         try:
-            while not (first or second or third or self.attention):
-                if not items:  # P1 is where a feed is pulled from, and only when nothing else is left to do
-                    if pull is None or queued2 or queued3:
-                        break
-                    if not pull():
-                        self._pull = pull = None
-                    now = stopwatch_ns()
-                    continue
+            while items and not (first or second or third or self.attention):
                 if self.watching and self.clock_ns() >= self.deadline_ns:
                     self.on_deadline()
                 try:
@@ -339,6 +341,83 @@ class Engine:
             self.stamp_ns = now
         return taken
 
+    def _draw(self, level: Level, stream: Stream) -> int:
+        """Handle what ``stream`` gives until it ends or something is queued; the loop of every replay.
+
+        Only the plain case is handled here: whatever has no or one handler that needs no care. Everything else
+        goes into the queue.
+        """
+        plan, source, queue = stream.plan(level.routes).get, stream.source, level.queue
+        first, items, queued2, queued3 = (one.items for one in self.levels)
+        factory, wait, work, limit_ns = self.factory, level.wait, level.work, self.limit_ns
+        assert factory is not None
+        numbers, time_ns, run, waits, works = (
+            factory.numbers,
+            factory.time_ns,
+            factory.run,
+            wait.counts,
+            work.counts,
+        )
+        straight = self.floor >= _P1 and not self.watching
+        outer, self.serving = self.serving, level.number
+        drawn = 0
+        try:
+            for payload in stream.payloads:
+                if payload is None:
+                    return drawn
+                accepted = stopwatch_ns()
+                planned = plan(payload.__class__)
+                if planned is None:
+                    raise stream.unlisted(payload)
+                kind, entries = planned
+                event = _make(kind, _P1, source, payload, next(numbers), time_ns(), run, accepted)
+                if (  # the stream itself may have published something
+                    first or items or self.attention or not straight
+                    or len(entries) > 1 or (entries and entries[0].special)
+                ):  # fmt: skip
+                    self.emit(event)
+                    return drawn
+                drawn += 1
+                queue.passed += 1
+                queue.taken += 1
+                flight: Flight | None = None
+                started = ended = stopwatch_ns()
+                for entry in entries:
+                    try:
+                        result = entry.call(event)
+                    except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                        flight = self._failed(entry, event, level, None, started, error)
+                        result = None
+                    if result is not None:
+                        flight = self._result(entry, event, level, flight, started, result)
+                    ended = stopwatch_ns()
+                    if ended - started > limit_ns:
+                        self.on_overrun(entry, event, ended - started)
+                spent = started - accepted
+                if spent < INDEXED_NS:
+                    waits[INDEX_BY_8NS[spent >> 3]] += 1
+                    if spent > wait.max_ns:
+                        wait.max_ns = spent
+                else:
+                    wait.record(spent)
+                if flight is None:
+                    level.handled += 1
+                    spent = ended - started
+                    if spent < INDEXED_NS:
+                        works[INDEX_BY_8NS[spent >> 3]] += 1
+                        if spent > work.max_ns:
+                            work.max_ns = spent
+                    else:
+                        work.record(spent)
+                else:
+                    flight.done()
+                if first or items or queued2 or queued3 or self.attention:
+                    return drawn
+            stream.ended = True
+            return drawn
+        finally:
+            self.serving = outer
+
     def _audit(self, number: int, started_ns: int) -> None:
         """Count a violation when an event above ``number`` had waited already as the last handler call started."""
         for level in self.levels[:number]:
@@ -352,9 +431,7 @@ class Engine:
 
         The batch that is interrupted looks at everything anew afterwards: what came up meanwhile is not forgotten.
         """
-        pull = self._pull
         self.run(number - 1)
-        self._pull = pull
         self.attention = True
 
     def _divert(self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int) -> Flight:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
-from qts.event.contracts import Event, EventType, body, stored_id
+from qts.event.contracts import Event, EventType, stored_id
 
 _SIGNAL: Final = EventType.SIGNAL_GENERATED
 _FORCING: Final = ("forced", "reduce_only")
@@ -31,7 +31,7 @@ def order_key(event: Event) -> str | None:
 
     EMERGENCY_STOP has none: nothing holds it up.
     """
-    payload = body(event)
+    payload = event.body
     key = field_of(payload, "client_order_id") or field_of(payload, "order_id") or field_of(payload, "symbol")
     return str(key) if key and event.event_type is not EventType.EMERGENCY_STOP else None
 
@@ -42,7 +42,7 @@ def collapse_key(event: Event) -> Hashable:
     A forced signal has a key of its own, so that a later wish never takes its place. An event that may not
     collapse, or a signal that does not say what it is about, is only ever equal to itself.
     """
-    payload, kind = body(event), event.event_type
+    payload, kind = event.body, event.event_type
     subject = tuple(_part(field_of(payload, name)) for name in _SUBJECT.get(kind, _PLAIN_SUBJECT))
     if not event.can_collapse or (kind is _SIGNAL and None in subject):
         return (kind, stored_id(event))
@@ -65,5 +65,5 @@ def is_risk_reducing(event: Event) -> bool:
     """
     if event.event_type is not _SIGNAL:
         return False
-    payload = body(event)
+    payload = event.body
     return field_of(payload, "side") != "BUY" or is_forced(payload)

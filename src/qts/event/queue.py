@@ -177,7 +177,7 @@ class RingBuffer(EventQueue):
 
     @property
     def accepted(self) -> int:
-        return int(repr(self.arrivals)[6:-1]) - 1  # read without moving it
+        return int(repr(self.arrivals)[6:-1]) - 1 + self.passed  # read without moving it
 
     @property
     def dropped_count(self) -> int:

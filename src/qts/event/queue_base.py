@@ -19,13 +19,15 @@ class EventQueue(ABC):
     takes_directly = False
     """Whether the one consumer may pop from the left of ``items`` itself and count it in ``taken``."""
 
-    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "high_water", "items", "on_lost", "taken")
+    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "high_water", "items", "on_lost", "passed", "taken")
 
     def __init__(self, config: QueueConfig) -> None:
         self.capacity = config.capacity
         self.batch_size = config.batch_size
         self.items: Any = deque()
         self.taken = 0
+        self.passed = 0
+        """Of ``taken``: events that never had to wait and went straight to their handlers."""
         self.high_water = 0
         self.on_lost: Callable[[Event], None] | None = None
         """Told of every event that is dropped, collapsed or sampled out; only for queues of one thread."""
@@ -161,7 +163,7 @@ class CountingQueue(EventQueue):
 
     @property
     def accepted(self) -> int:
-        return self._accepted
+        return self._accepted + self.passed
 
     @property
     def dropped_count(self) -> int:

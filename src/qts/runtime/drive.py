@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qts.clock import PacedClock, from_ns
 from qts.errors import StateError
+from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
+from qts.runtime.wiring import EVENT_OF_VALUE
 
 if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
@@ -61,50 +63,52 @@ def run_virtual(
 
     ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
     """
-    take = kernel.take
-    left, ended = ROWS_PER_PROGRESS, False
-    held = kernel.in_hand
-
-    def pull() -> bool:
-        """Bring one more thing to do; the dispatcher calls this when nothing is queued."""
-        nonlocal left, held, ended
-        if kernel.attention:
-            complete(kernel.attend())
-            return True
-        value = held
-        if value is None:
-            value = None if stop.requested else next(values, None)
-            if value is None:
-                ended = True
-                return False
-            left -= 1
-            if not left or pace is not None:
-                look_around(value)
-        if value.ts_ns >= kernel.wake_ns:
-            held = kernel.in_hand = value  # a checkpoint among the appointments must not lose it
-            if kernel.keep_appointment(value.ts_ns):
-                return True
-            held = kernel.in_hand = None
-        elif held is not None:
-            held = kernel.in_hand = None
-        take(value)
-        return True
-
-    def look_around(value: MarketValue) -> None:
-        """Now and then, and before a pause: tell how far we are, see whether a checkpoint is due."""
-        nonlocal left
-        if left <= 0:
-            left = ROWS_PER_PROGRESS
-            kernel.checkpoint_if_due()
-            progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
-        if pace is not None:
-            pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
-
+    stream = Stream(_drawn(kernel, values, progress, stop, pace), EVENT_OF_VALUE, "feed")
     with _quiet_garbage_collector():
-        while not ended:
-            kernel.dispatcher.run_inline(pull=pull)
+        kernel.dispatcher.run_inline(stream=stream)
     kernel.settle()
     return not stop.requested
+
+
+def _drawn(
+    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
+) -> Iterator[MarketValue | None]:
+    """The values, each taken in before it is given; None after anything else that the dispatcher must look at.
+
+    The dispatcher asks for the next one only when nothing is queued.
+    """
+    absorb = kernel.intake.absorb
+    left = ROWS_PER_PROGRESS
+    held = () if kernel.in_hand is None else (kernel.in_hand,)
+    yield from _attended(kernel)
+    for value in chain(held, () if stop.requested else values):
+        left -= 1
+        if not left or pace is not None:
+            if left <= 0:
+                left = ROWS_PER_PROGRESS
+                kernel.checkpoint_if_due()
+                progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
+            if pace is not None:
+                pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
+        if value.ts_ns >= kernel.wake_ns:
+            kernel.in_hand = value  # a checkpoint among the appointments must not lose it
+            while kernel.keep_appointment(value.ts_ns):
+                yield None
+                yield from _attended(kernel)
+            kernel.in_hand = None
+        absorb(value)
+        yield value
+        if kernel.attention:
+            yield from _attended(kernel)
+        if stop.requested:
+            return
+
+
+def _attended(kernel: Kernel) -> Iterator[None]:
+    """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
+    while kernel.attention:
+        complete(kernel.attend())
+        yield None
 
 
 @contextmanager

@@ -22,13 +22,9 @@ from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, Order
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import (
-    Bar,
-    BookUpdate,
     Feed,
     IndexLevel,
     MarketValue,
-    Quote,
-    Tick,
     VolatilityLevel,
 )
 from qts.pipeline.contracts import Outcome
@@ -39,6 +35,7 @@ from qts.runtime.checkpoint import Checkpoints
 from qts.runtime.drive import complete
 from qts.runtime.duties import Duties
 from qts.runtime.exits import ForcedExits
+from qts.runtime.intake import Intake
 from qts.runtime.invariants import Invariants
 from qts.runtime.operator import Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
@@ -86,7 +83,6 @@ class Kernel:
         journal: Journal | None = None,
     ) -> None:
         self._journal = journal
-        self.rows = 0
         self.in_hand: MarketValue | None = None
         self.invariants = Invariants(self._on_breach)
         self.ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
@@ -130,7 +126,7 @@ class Kernel:
             rng=seeded(seed, "exchange"),
             config=config.broker.sim,
         )
-        self._last, self._waiting = self.parts.last, self.exchange.active
+        self.intake = Intake(self.parts.last, self.exchange, self._set_clock)
         self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
         self.host = StrategyHost(
             [
@@ -196,25 +192,8 @@ class Kernel:
 
     def take(self, value: MarketValue) -> None:
         """One value from the feed, its appointments kept before: the table, the exchange, then the news."""
-        ts_ns = value.ts_ns
-        self._set_clock(ts_ns)
-        self.rows += 1
-        last, kind, symbol = self._last, value.__class__, value.symbol
-        last.feed_ts_ns = ts_ns
-        if kind is Quote:
-            last.quotes[symbol] = value  # type: ignore[assignment]
-            if symbol in self._waiting:
-                self.exchange.on_market(value)
-        elif kind is Tick:
-            last.ticks[symbol] = value  # type: ignore[assignment]
-            if symbol in self._waiting:
-                self.exchange.on_market(value)
-        elif kind is BookUpdate:
-            self.exchange.on_market(value)
-        elif kind is Bar:
-            last.bars[symbol] = value  # type: ignore[assignment]
-            self.exchange.on_market(value)
-        self._publish(EVENT_OF_VALUE[kind], value, "feed")
+        self.intake.absorb(value)
+        self._publish(EVENT_OF_VALUE[value.__class__], value, "feed")
 
     def settle(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""
@@ -249,8 +228,9 @@ class Kernel:
 
     def checkpoint_if_due(self) -> None:
         """Called by the drivers now and then: asks for the checkpoint that goes with the interval of rows."""
-        if self.rows >= self._next_checkpoint_row:
-            self._next_checkpoint_row = self.rows + self._checkpoint_rows
+        rows = self.intake.rows
+        if rows >= self._next_checkpoint_row:
+            self._next_checkpoint_row = rows + self._checkpoint_rows
             self._checkpoint_due = self.attention = True
 
     def ask(self, request: Callable[[], None]) -> None:

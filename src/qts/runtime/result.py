@@ -107,7 +107,7 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
     lost = queues["P0"]["dropped"] + queues["P0"]["collapsed"] + queues["P0"]["sampled"]
     wall_s = took_ns / NS_PER_S
     return {
-        "rows": kernel.rows,
+        "rows": kernel.intake.rows,
         "events_by_priority": events,
         "queues": queues,
         "p0_latency_us": latency_row(dispatcher, EventPriority.P0_CRITICAL),

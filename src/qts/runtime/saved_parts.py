@@ -88,7 +88,7 @@ def _skip(saved: Any) -> None:
 
 def _export_counts(kernel: Kernel) -> dict[str, Any]:
     return {
-        "rows": kernel.rows,
+        "rows": kernel.intake.rows,
         "tally": kernel.tally.export_state(),
         "duplicates": kernel.desk.duplicates,
         "ids": {kind: ids.last for kind, ids in kernel.ids.items() if kind != "e"},  # events: the dispatcher's
@@ -102,7 +102,7 @@ def _export_counts(kernel: Kernel) -> dict[str, Any]:
 
 
 def _import_counts(kernel: Kernel, saved: Mapping[str, Any]) -> None:
-    kernel.rows = saved["rows"]
+    kernel.intake.rows = saved["rows"]
     kernel.tally.import_state(saved["tally"])
     kernel.desk.duplicates = saved["duplicates"]
     for kind, last in saved["ids"].items():
@@ -124,10 +124,11 @@ def _export_last(last: LastValues) -> dict[str, Any]:
 
 
 def _import_last(last: LastValues, saved: Mapping[str, Any]) -> None:
+    """Into the dictionaries that exist: the intake holds on to them."""
     last.feed_ts_ns = saved["feed_ts_ns"]
-    last.quotes = {value.symbol: value for value in msgspec.convert(saved["quotes"], list[Quote], strict=False)}
-    last.ticks = {value.symbol: value for value in msgspec.convert(saved["ticks"], list[Tick], strict=False)}
-    last.bars = {value.symbol: value for value in msgspec.convert(saved["bars"], list[Bar], strict=False)}
+    last.quotes.update((v.symbol, v) for v in msgspec.convert(saved["quotes"], list[Quote], strict=False))
+    last.ticks.update((v.symbol, v) for v in msgspec.convert(saved["ticks"], list[Tick], strict=False))
+    last.bars.update((v.symbol, v) for v in msgspec.convert(saved["bars"], list[Bar], strict=False))
 
 
 def _import_bases(bases: dict[str, Any], saved: Mapping[str, Any]) -> None:

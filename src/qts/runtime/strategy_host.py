@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from qts.clock import Clock
-from qts.event.contracts import Event, body
+from qts.event.contracts import Event
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
@@ -99,8 +99,8 @@ class StrategyHost:
             restore(seat.strategy, attributes)
 
     def on_market_event(self, event: Event) -> None:
-        """The P1 handler."""
-        value = body(event)
+        """The P1 handler. No strategy hears of single trades or of changes deep in the book."""
+        value = event.body
         kind = value.__class__
         if kind is Quote:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):

@@ -46,6 +46,12 @@ EVENT_OF_VALUE: dict[type, EventType] = {
     IndexLevel: EventType.INDEX_UPDATE,
     VolatilityLevel: EventType.VIX_UPDATE,
 }
+P1_FOR_STRATEGIES = (
+    EventType.ORDERBOOK_UPDATE,
+    EventType.VOLUME_UPDATE,
+    EventType.INDEX_UPDATE,
+    EventType.VIX_UPDATE,
+)  # no strategy hears of single trades
 P0_NEWS = (
     EventType.FILL_CONFIRMED,
     EventType.FILL_PARTIAL,
@@ -138,7 +144,7 @@ def register_handlers(
     register = dispatcher.register_handler
     register(_P0, TypeFilterHandler(CallbackHandler(news, "order desk"), P0_NEWS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
-    register(_P1, CallbackHandler(market, "strategies"))
+    register(_P1, TypeFilterHandler(CallbackHandler(market, "strategies"), P1_FOR_STRATEGIES))
     register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
     register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
     register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
