@@ -204,6 +204,10 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             ge=0, le=100_000, description="µs of the interpreter's thread switch while running, 0 = leave; design"
         ),
     ] = 100
+    collect_when_quiet: Annotated[
+        bool,
+        Meta(description="between start and stop collect garbage only in quiet moments; design"),
+    ] = True
     check_payloads: bool = False
 
     def problems(self) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Final
 
 from qts.clock import NS_PER_MS, NS_PER_US, Clock, SystemClock, stopwatch_ns
@@ -109,7 +109,7 @@ class EventDispatcher(Readings):
         self._degradation = DegradationLevel.NORMAL
         self._pressure = BackpressureGuard(self.config.backpressure)
         self.monitor = Monitor(self.config, on_alert)
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
         self.asleep = False
         self._driver: LoopDriver | None = None
         self._connect()
@@ -193,7 +193,7 @@ class EventDispatcher(Readings):
             return False
         if self._line is not None and level.number == 0:
             sequence = self._accept_p0(self._line, event)
-            if event.requires_ack and not (self._engine.serving >= 0 and threading.get_ident() == self._owner):
+            if event.requires_ack and not (self._engine.serving >= 0 and get_ident() == self._owner):
                 await self._line.acknowledged(sequence)
             return True
         queue = level.queue
@@ -225,7 +225,7 @@ class EventDispatcher(Readings):
         return kept
 
     def _accept_p0(self, line: JournalLine, event: Event) -> int:
-        if line.journal.crowded and threading.get_ident() != self._owner:
+        if line.journal.crowded and get_ident() != self._owner:
             line.wait_for_room(self.config.block_report_ms / 1_000, lambda: self._stalled(event))
         sequence = line.accept(event)
         if self.asleep:
@@ -261,11 +261,8 @@ class EventDispatcher(Readings):
         if self._line is not None:
             self._accept_p0(self._line, event)
             return True
-        queue = self._levels[0].queue
-        assert isinstance(queue, BoundedQueue)
-        if threading.get_ident() == self._owner:
-            return queue.put_overflow(event)
-        return queue.put_blocking(event)
+        queue: BoundedQueue = self._levels[0].queue  # type: ignore[assignment]
+        return queue.put_overflow(event) if get_ident() == self._owner else queue.put_blocking(event)
 
     # -- running -----------------------------------------------------------------------------------------------
 
@@ -286,7 +283,7 @@ class EventDispatcher(Readings):
         """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already."""
         if self.inline or self._driver is not None:
             raise StateError("an inline dispatcher is run by run_inline()" if self.inline else "already started")
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
         if self._line is not None:
             self.replay_journal()
             self._line.run_on(asyncio.get_running_loop())

@@ -199,6 +199,9 @@ class SpillQueue(BoundedQueue):
         self.note_depth()
         return stays
 
+    def put_overflow(self, event: Event) -> bool:
+        return self.put_nowait(event)  # what waits in the journal goes first
+
     def size(self) -> int:
         return len(self.items) + self._spill.count + len(self._tail)
 

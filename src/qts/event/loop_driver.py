@@ -15,6 +15,7 @@ from qts.errors import ContractError
 from qts.event.config import EventConfig
 from qts.event.contracts import EventPriority, Lane
 from qts.event.engine import Engine, Entry, Suspended
+from qts.event.garbage import QuietCollector
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
 from qts.event.process_lane import ProcessRunner
@@ -75,6 +76,7 @@ class LoopDriver:
             on_slow=host.reports.overrun,
             batch_factor=host.batch_factor,
         )
+        self._garbage = QuietCollector() if config.collect_when_quiet else None
         self._ended = False
 
     # -- begin and end -----------------------------------------------------------------------------------------
@@ -87,6 +89,8 @@ class LoopDriver:
         self._retries.schedule = self._retry_later
         for entry in entries:
             self.attach(entry)
+        if self._garbage is not None:
+            self._garbage.begin()
         self._tick()
         self.watch_deadline()
         self._host.asleep = True
@@ -123,6 +127,8 @@ class LoopDriver:
             if timer is not None:
                 timer.cancel()
         sys.setswitchinterval(self._old_interval)
+        if self._garbage is not None:
+            self._garbage.end()
         for entry in entries:
             await self._detach(entry)
         for entry in entries:
@@ -181,10 +187,12 @@ class LoopDriver:
             self.wake()
 
     def _tick(self) -> None:
-        """Depths and latencies against their thresholds, every monitoring interval."""
+        """Depths and latencies against their thresholds, and the garbage, every monitoring interval."""
         self._monitor_timer = self._loop.call_later(self._host.config.monitoring_interval_ms / 1_000, self._tick)
         self._host.check_pressure()
         self._host.monitor.check(self._engine.levels)
+        if self._garbage is not None:
+            self._garbage.look(quiet=self._host.asleep)
 
     def watch_deadline(self) -> None:
         """Wake up for the deadline when nothing else does."""

@@ -54,9 +54,16 @@ class BoundedQueue(CountingQueue):
         return kept
 
     def put_overflow(self, event: Event) -> bool:
-        """Add at once, beyond the capacity if need be; True."""
+        """Add at once, beyond the capacity if need be; True. What every fill of the loop's own goes through."""
         with self._lock:
-            if not self._add(event):
+            items = self.items
+            depth = len(items)
+            if depth < self.capacity and not self._waiting and event.event_type is not _STOP:
+                items.append(event)
+                self._accepted += 1
+                if depth >= self.high_water:
+                    self.high_water = depth + 1
+            elif not self._add(event):
                 self._admit(event)
                 self.overflow_count += 1
         if self._getters:

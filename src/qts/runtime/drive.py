@@ -6,14 +6,13 @@ Both drive the same kernel; only who moves the clock differs.
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qts.clock import PacedClock, from_ns
 from qts.errors import StateError
+from qts.event.garbage import quiet_collector
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
 from qts.runtime.wiring import EVENT_OF_VALUE
@@ -64,7 +63,7 @@ def run_virtual(
     ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
     """
     stream = Stream(_drawn(kernel, values, progress, stop, pace), EVENT_OF_VALUE, "feed")
-    with _quiet_garbage_collector():
+    with quiet_collector():
         kernel.dispatcher.run_inline(stream=stream)
     kernel.settle()
     return not stop.requested
@@ -109,21 +108,6 @@ def _attended(kernel: Kernel) -> Iterator[None]:
     while kernel.attention:
         complete(kernel.attend())
         yield None
-
-
-@contextmanager
-def _quiet_garbage_collector() -> Iterator[None]:
-    """Freeze what exists and collect only when told to: at the end of each session day."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
 
 
 async def run_paced(
