@@ -140,8 +140,9 @@ async def run_paced(
             kernel.take(value)
             left -= 1
             if not left:
-                left = ROWS_PER_PROGRESS
+                left = ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
                 kernel.checkpoint_if_due()
+                progress(kernel.parts.feed.progress(), clock.now().isoformat())
                 listen()
                 await asyncio.sleep(0)
             if stop.requested:
