@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -72,7 +73,7 @@ def _events(values: Mapping[str, Any]) -> Table:
 def _transitions(rows: list[dict[str, str]]) -> Table:
     shown = rows[-_SHOWN_TRANSITIONS:]
     title = "Operating state" if len(shown) == len(rows) else f"Operating state (last {len(shown)} of {len(rows)})"
-    table = Table(title=title, title_justify="left")
+    table = _empty(title)
     for column in ("when", "from", "to", "why"):
         table.add_column(column)
     for row in shown:
@@ -98,8 +99,13 @@ def _invariants(console: Console, invariants: Mapping[str, Mapping[str, Any]]) -
     console.print(f"[dim]  not checked in this session: {', '.join(unchecked) or 'none'}[/dim]", highlight=False)
 
 
+def _empty(title: str) -> Table:
+    """Narrow enough that the widest table fits a terminal of 80 columns."""
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = _empty(title)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     return table
