@@ -14,10 +14,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench import dispatcher, stages, startup, state
+from bench import dispatcher, replay, stages, startup, state
 
 SUITES = ("dispatcher", "state", "startup", "stages", "replay")
-SHOWN = {"dispatcher": dispatcher.show, "state": state.show, "startup": startup.show, "stages": stages.show}
+SHOWN = {
+    "dispatcher": dispatcher.show,
+    "state": state.show,
+    "startup": startup.show,
+    "stages": stages.show,
+    "replay": replay.show,
+}
 LIMIT_S = 600
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,7 +53,7 @@ def main(argv: list[str]) -> int:
             continue
         reports[name] = report
         if not chosen.json:
-            print(f"\n== {name}\n\n{_text(name, report)}\n", flush=True)
+            print(f"\n== {name}\n\n{SHOWN[name](report)}\n", flush=True)
     (directory / "bench.json").write_text(json.dumps(reports, indent=1))
     if chosen.json:
         print(json.dumps(reports))
@@ -67,12 +73,6 @@ def run_suite(name: str, *, quick: bool, directory: Path) -> tuple[dict[str, Any
         return None, f"failed with exit code {done.returncode}"
     report: dict[str, Any] = json.loads(done.stdout)
     return report, ""
-
-
-def _text(name: str, report: dict[str, Any]) -> str:
-    if name in SHOWN:
-        return SHOWN[name](report)
-    return "\n".join(f"{case:12} {row['rows_per_s']:>10,} rows/s  {row}" for case, row in report.items())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """How many market values a second the whole machine takes: book, account, risk gate, ledger and checkpoints on.
 
 Two inputs: prepared columns (events are made while replaying) and the raw capture straight from its .gz. The
-strategy follows two EMAs and sends a market order every 1,000 quotes.
+strategy follows two EMAs and sends a market order every 1,000 quotes. Beside it, in the same run, a peer doing the
+same (:mod:`bench.replay_peer`) and the bare loop.
+
+``python -m bench.replay [--quick] [--json]``.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import json
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 from array import array
@@ -16,8 +20,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+from bench.figures import RUNS, machine, median_ratio, table
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S, to_ns
 from qts.ids import seeded
@@ -34,6 +40,7 @@ STEP_NS = 25_000_000
 """Forty quotes a second, as a liquid future gives them; 1.05 million make seven hours."""
 START_NS = to_ns(datetime(2024, 1, 1, tzinfo=UTC))
 ORDER_EVERY = 1_000
+PEER = "nautilus BacktestEngine"
 CAPTURE = Path(__file__).resolve().parents[2] / "shared" / "data" / "binance_usdm_btcusdt_20240808.gz"
 
 
@@ -140,24 +147,79 @@ OVERRIDES = {
 }
 
 
-def main(argv: list[str]) -> int:
-    runs, rows = (1, ROWS // 10) if "--quick" in argv else (3, ROWS)
+def bare_rate(feed: PreparedFeed) -> int:
+    """Values made and shown to the strategy, nothing else: what no runtime in Python can beat."""
+    strategy, rows = EveryThousand(), 0
+    begun = perf_counter()
+    for rows, value in enumerate(feed.values(), 1):  # noqa: B007 - the count is what is left of the loop
+        strategy.on_quote(_Flat, value)
+    return round(rows / (perf_counter() - begun))
+
+
+class _Flat:
+    """A context that never holds anything."""
+
+    @staticmethod
+    def holding(symbol: str) -> int:
+        return 0
+
+
+def peer_run(rows: int) -> dict[str, Any]:
+    """One run of the peer in a process of its own."""
+    command = [sys.executable, "-m", "bench.replay_peer", str(rows)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def measure_all(runs: int, rows: int) -> dict[str, Any]:
+    """All cases take turns, so that a busy minute hits them all; medians, and the ratios of neighbouring runs."""
     feed = PreparedFeed(rows)
-    report: dict[str, Any] = {}
-    cases = {"prepared": lambda: _again(feed)}
-    if CAPTURE.exists():
-        cases["raw capture"] = lambda: open_feed(CAPTURE, "binance-raw")
-    else:
-        print(f"raw capture: skipped, {CAPTURE} is not here", file=sys.stderr)
-    for name, make in cases.items():
-        rows = [measure(make) for _ in range(runs)]
-        report[name] = rows[-1] | {"rows_per_s": statistics.median(row["rows_per_s"] for row in rows)}
-    if "--json" in argv:
-        print(json.dumps(report))
-    else:
-        for name, row in report.items():
-            print(f"{name:12} {row['rows_per_s']:>10,} rows/s  {row}")
+    cases: dict[str, list[dict[str, Any]]] = {"prepared": [], "raw capture": [], PEER: []}
+    bare, notes = [], []
+    for _ in range(runs):
+        bare.append(bare_rate(_again(feed)))
+        cases["prepared"].append(measure(lambda: _again(feed)))
+        if CAPTURE.exists():
+            cases["raw capture"].append(measure(lambda: open_feed(CAPTURE, "binance-raw")))
+        peer = peer_run(rows) if not notes else {"missing": notes[0]}
+        if "missing" in peer:
+            notes = [peer["missing"]]
+        else:
+            cases[PEER].append(peer)
+    report = {name: done[-1] | {"rows_per_s": _median(done)} for name, done in cases.items() if done}
+    report["bare loop"] = {"rows_per_s": round(statistics.median(bare))}
+    if cases[PEER]:
+        ours, theirs = ([row["rows_per_s"] for row in cases[name]] for name in ("prepared", PEER))
+        report["prepared"]["ratio_to_peer"] = median_ratio(ours, theirs)
+    notes += [] if CAPTURE.exists() else [f"raw capture: left out, {CAPTURE.name} is not here"]
+    return {"machine": machine(), "runs": runs, "cases": report, "notes": notes}
+
+
+def show(report: dict[str, Any]) -> str:
+    rows = [
+        [
+            name,
+            f"{row['rows_per_s']:,}",
+            f"{row.get('ratio_to_peer', '')}",
+            *(f"{row[key]:,}" if key in row else "" for key in ("rows", "fills", "peak_mb")),
+            ", ".join(row.get("breached", ())) or "",
+        ]
+        for name, row in report["cases"].items()
+    ]
+    header = ["replay", "rows/s", f"x {PEER}", "rows", "fills", "peak MB", "breached"]
+    return "\n".join([table(header, rows), *report["notes"]])
+
+
+def main(argv: list[str]) -> int:
+    runs, rows = (1, ROWS // 10) if "--quick" in argv else (RUNS, ROWS)
+    report = measure_all(runs, rows)
+    print(json.dumps(report) if "--json" in argv else show(report))
     return 0
+
+
+def _median(done: list[dict[str, Any]]) -> int:
+    return round(statistics.median(row["rows_per_s"] for row in done))
 
 
 def _again(feed: PreparedFeed) -> PreparedFeed:
