@@ -487,16 +487,16 @@ class Hoping:
 
 
 def test_paper_runs_in_accelerated_time_and_loses_no_p0(capsys: pytest.CaptureFixture[str]) -> None:
-    write(Path("twenty.csv"), walk(2_160)[:120])  # twenty minutes, a quote every ten seconds
+    write(Path("five.csv"), walk(2_160)[:30])  # five minutes, a quote every ten seconds
     Path("hoping.py").write_text(HOPING, encoding="utf-8")
-    paper = ("run", "--feed", "twenty.csv", "--speed", "600", "--strategy", "hoping.py:Hoping")
-    patient = ("--set", "risk.approval_ttl_ms=60000")  # a tenth of a second here
+    paper = ("run", "--feed", "five.csv", "--speed", "100", "--strategy", "hoping.py:Hoping")
+    patient = ("--set", "risk.approval_ttl_ms=60000")  # 0.6 s here
 
     code, out, err = said(capsys, *paper, *patient, "--json", "--data-dir", "run")
 
     values = json.loads(out)
     assert (code, err) == (0, "")
-    assert (values["rows"], values["orders"], values["fills"]) == (120, 2, 1)
+    assert (values["rows"], values["orders"], values["fills"]) == (30, 2, 1)
     assert values["lost_p0"] == 0
     p0 = values["queues"]["P0"]
     assert (p0["accepted"], p0["handled"]) == (2, 2), "the fill, and the end of the order at the close"

@@ -160,3 +160,21 @@ def test_reports_are_bounded_and_counted_by_kind() -> None:
     assert len(reports) == 2
     assert [report.kind for report in reports] == ["too long", "moved"]
     assert reports.counts == {"overrun": 3, "too long": 1, "moved": 1}
+
+
+def test_who_overstays_is_known_by_name_with_how_often_and_how_long_and_told_at_once() -> None:
+    told: list[tuple[str, str, float]] = []
+    reports = Reports(on_report=lambda report: told.append((report.kind, report.name, report.took_us)))
+    for took_ns in (300_000, 900_000, 400_000):
+        reports.overrun("slow", event_of(P1), took_ns)
+    reports.overrun("slower", event_of(P1), 2_000_000)
+    assert {name: (one.count, one.longest_us) for name, one in reports.overstays.items()} == {
+        "slow": (3, 900.0),
+        "slower": (1, 2_000.0),
+    }
+    assert told == [
+        ("overrun", "slow", 300.0),
+        ("overrun", "slow", 900.0),
+        ("overrun", "slow", 400.0),
+        ("overrun", "slower", 2_000.0),
+    ]

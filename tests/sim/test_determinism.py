@@ -65,6 +65,7 @@ def test_what_may_differ_is_named_and_nothing_else_is_left_out(tmp_path: Path) -
         "report",
         "p0_latency_us",
         "latency_us_by_priority",
+        "latency_overstays",
     }
 
 

@@ -23,6 +23,12 @@ def print_summary(console: Console, result: SessionResult) -> None:
     console.print(_account(values))
     console.print(_pools(values))
     console.print(_events(values))
+    for name, one in values["latency_overstays"].items():
+        times = f"{one['count']:,} time{'s' if one['count'] > 1 else ''}"
+        console.print(
+            f"[dim]longer on the loop than allowed: {name}, {times}, at most {one['longest_us']:,.0f} µs[/dim]",
+            highlight=False,
+        )
     if values["transitions"]:
         console.print(_transitions(values["transitions"]))
     console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))

@@ -32,7 +32,8 @@ from qts.event.contracts import (
 )
 from qts.event.dead_letter import DeadLetterQueue
 from qts.event.doors import Door, replace_queue
-from qts.event.engine import Engine, Entry, Level
+from qts.event.engine import Engine, Level
+from qts.event.entry import Entry
 from qts.event.handlers import Callback, EventHandler, as_handler
 from qts.event.journal import Journal
 from qts.event.journal_line import DEAD_LETTERS, JournalLine, events_in_memory
@@ -59,8 +60,9 @@ class EventDispatcher(Readings):
     """Accepts, orders, hands out and accounts for events (spec 01).
 
     ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
-    FS098 a P0 event was dead-lettered) with a detail text, ``on_alert`` of thresholds crossed. ``rng`` is the
-    random source of P3 sampling. ``EventDispatcher()`` works with nothing given.
+    FS098 a P0 event was dead-lettered) with a detail text, ``on_alert`` of thresholds crossed, ``on_report`` of
+    handlers that overstay and machinery that failed. ``rng`` is the random source of P3 sampling.
+    ``EventDispatcher()`` works with nothing given.
 
     With a ``journal`` (spec 09) every P0 event is on disk before it is acknowledged; a full P0 queue makes
     nobody wait, later events are read back from the journal. What an earlier process left there is handled
@@ -78,12 +80,13 @@ class EventDispatcher(Readings):
         inline: bool = False,
         on_code: Callable[[str, str], None] | None = None,
         on_alert: Callable[[Alert], None] | None = None,
+        on_report: Callable[[Report], None] | None = None,
         dead_letter_path: Path | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.config = config or EventConfig()
         self.inline = inline
-        self.reports = Reports()
+        self.reports = Reports(on_report=on_report)
         self._clock = clock or SystemClock()
         self._rng = rng
         self._on_code = on_code or (lambda code, detail: None)

@@ -15,7 +15,8 @@ from qts.event.codec import pack_event, unpack_event
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event
 from qts.event.dead_letter import DeadLetterQueue
-from qts.event.engine import Entry, Level
+from qts.event.engine import Level
+from qts.event.entry import Entry
 from qts.event.journal import Journal
 from qts.event.journal_recovery import Unsettled
 from qts.event.journal_segments import Mark, check_size

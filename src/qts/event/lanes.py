@@ -17,7 +17,8 @@ from typing import Any, Final, TypeAlias
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority
-from qts.event.engine import Engine, Entry, Suspended, stepped
+from qts.event.engine import Engine
+from qts.event.entry import Entry, Suspended, stepped
 from qts.event.handlers import EventHandler, has_own_batch
 from qts.event.queue import BoundedQueue, create_queue
 from qts.event.retry import Flight

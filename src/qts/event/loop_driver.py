@@ -14,7 +14,8 @@ from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
 from qts.errors import ContractError
 from qts.event.config import EventConfig
 from qts.event.contracts import EventPriority, Lane
-from qts.event.engine import Engine, Entry, Suspended
+from qts.event.engine import Engine
+from qts.event.entry import Entry, Suspended
 from qts.event.garbage import QuietCollector
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports

@@ -184,12 +184,24 @@ class Report(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Reports:
-    """The newest reports, and how many there were of each kind."""
+class Overstay(msgspec.Struct):
+    """How often a handler took longer than its place allows, and the longest of them in microseconds."""
 
-    def __init__(self, capacity: int = 1_000) -> None:
+    count: int = 0
+    longest_us: float = 0.0
+
+
+class Reports:
+    """The newest reports, how many there were of each kind, and who overstayed how often and how long.
+
+    ``on_report`` is told of each; it must be quick.
+    """
+
+    def __init__(self, capacity: int = 1_000, on_report: Callable[[Report], None] | None = None) -> None:
         self._newest: deque[Report] = deque(maxlen=capacity)
+        self._on_report = on_report
         self.counts: dict[str, int] = {}
+        self.overstays: dict[str, Overstay] = {}
 
     def __iter__(self) -> Iterator[Report]:
         return iter(tuple(self._newest))
@@ -200,12 +212,18 @@ class Reports:
     def add(self, report: Report) -> None:
         self._newest.append(report)
         self.counts[report.kind] = self.counts.get(report.kind, 0) + 1
+        if self._on_report is not None:
+            self._on_report(report)
 
     def overrun(self, name: str, event: Event, took_ns: int) -> None:
         """A handler took ``took_ns`` for one event, longer than its place allows."""
         allowed_ms = event.max_process_time_ms
         kind = "too long" if allowed_ms and took_ns > allowed_ms * NS_PER_MS else "overrun"
-        self.add(Report(kind, name, event.event_id, took_ns / NS_PER_US))
+        took_us = took_ns / NS_PER_US
+        overstay = self.overstays.setdefault(name, Overstay())
+        overstay.count += 1
+        overstay.longest_us = max(overstay.longest_us, took_us)
+        self.add(Report(kind, name, event.event_id, took_us))
 
 
 def stats_of(level: Level, events_per_s: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import msgspec
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event
-from qts.event.engine import Entry
+from qts.event.entry import Entry
 from qts.event.lanes import LaneRunner, LaneTools, Outcome
 from qts.event.worker import LENGTH, frame
 

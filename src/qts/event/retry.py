@@ -18,7 +18,8 @@ from qts.event.dead_letter import DeadLetter, DeadLetterQueue
 from qts.event.keys import order_key
 
 if TYPE_CHECKING:
-    from qts.event.engine import Entry, Level
+    from qts.event.engine import Level
+    from qts.event.entry import Entry
 
 BACKOFF_GROWTH: Final = 4
 _P0: Final = EventPriority.P0_CRITICAL

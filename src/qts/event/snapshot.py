@@ -14,7 +14,8 @@ from qts.errors import StateError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import EventFactory, stamp
 from qts.event.dead_letter import DeadLetterQueue
-from qts.event.engine import Engine, Entry, Level
+from qts.event.engine import Engine, Level
+from qts.event.entry import Entry
 from qts.event.retry import Flight, Hold, hold_key
 
 Pending = Callable[[Entry], Iterable[Flight]]

@@ -9,7 +9,7 @@ from qts.errors import ContractError
 from qts.event.contracts import EventPriority, EventType, priority_for
 
 if TYPE_CHECKING:
-    from qts.event.engine import Entry
+    from qts.event.entry import Entry
 
 _P1: Final = EventPriority.P1_HIGH
 Routes: TypeAlias = "dict[EventType, tuple[Entry, ...]]"

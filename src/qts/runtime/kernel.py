@@ -17,6 +17,7 @@ from qts.db.contracts import Store
 from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
+from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite, RiskEvaluate
 from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews
 from qts.ids import CounterIds, seeded
@@ -88,6 +89,7 @@ class Kernel:
         self.ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self._answer_missing = True
+        self._reported: set[tuple[str, str]] = set()
         self._inline = inline
         self._operators: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = self.done = False
@@ -108,6 +110,8 @@ class Kernel:
             rng=seeded(seed, "dispatcher"),
             inline=inline,
             on_code=self.on_code,
+            on_alert=None if inline else self._on_alert,  # on the virtual clock nothing may depend on real time
+            on_report=None if inline else self._on_report,
             journal=journal,
         )
         self._publish = self.dispatcher.publish
@@ -411,6 +415,17 @@ class Kernel:
             self.parts.metrics.on_closed_trade(order.pool, lost=effect.realized < 0, now_ns=fill.ts_ns)
         self.auditor.on_fill(fill, order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
+
+    def _on_alert(self, alert: Alert) -> None:
+        what = f"{alert.priority.name}: {alert.measure} {alert.value:,.1f} is above {alert.threshold:,g}"
+        self._log("WARNING", f"{alert.severity} of queue {what}")
+
+    def _on_report(self, report: Report) -> None:
+        """The first of each kind and handler is logged; how many there were stands in the result."""
+        if (report.kind, report.name) not in self._reported:
+            self._reported.add((report.kind, report.name))
+            took = f" for {report.took_us:,.0f} µs" if report.took_us else ""
+            self._log("WARNING", f"{report.kind}: {report.name}{took} {report.detail}".rstrip())
 
     def _on_strategy_fault(self, name: str, fault: str, halted: bool) -> None:
         self._log("ERROR", f"strategy {name} raised {fault}" + ("; it is halted" if halted else ""))

@@ -112,6 +112,10 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
         "queues": queues,
         "p0_latency_us": latency_row(dispatcher, EventPriority.P0_CRITICAL),
         "latency_us_by_priority": {SHORT[p]: latency_row(dispatcher, p) for p in EventPriority},
+        "latency_overstays": {
+            name: {"count": one.count, "longest_us": round(one.longest_us, 1)}
+            for name, one in sorted(dispatcher.reports.overstays.items())
+        },
         "lost_p0": lost,
         "orders": kernel.tally.orders,
         "fills": kernel.tally.fills,
