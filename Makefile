@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-EXTRAS ?= report,parquet,fast,test,lint
+EXTRAS ?= report,parquet,metrics,fast,test,lint
 
 .PHONY: help demo test lint cover bench docs clean
 

@@ -7,7 +7,7 @@ from typing import Any
 from qts.event.backpressure import BackpressureGuard
 from qts.event.contracts import DegradationLevel, EventPriority
 from qts.event.engine import Engine, Level
-from qts.event.monitoring import LatencySnapshot, Monitor, stats_of
+from qts.event.monitoring import Histogram, LatencySnapshot, Monitor, Reports, stats_of
 
 
 class Readings:
@@ -18,6 +18,7 @@ class Readings:
     _degradation: DegradationLevel
     _pressure: BackpressureGuard
     monitor: Monitor
+    reports: Reports
 
     @property
     def degradation_level(self) -> DegradationLevel:
@@ -53,6 +54,11 @@ class Readings:
         """Accept → start and start → end since the process began."""
         level = self._levels[priority]
         return LatencySnapshot(level.wait.snapshot(), level.work.snapshot())
+
+    def histograms(self, priority: EventPriority) -> tuple[Histogram, Histogram]:
+        """Accept → start and start → end as they are recorded; not to be written to."""
+        level = self._levels[priority]
+        return level.wait, level.work
 
     def priority_check(self) -> tuple[int, int]:
         """Handler starts looked at, and how many of them while something higher had been waiting (must be 0)."""

@@ -1,0 +1,19 @@
+"""The way to Prometheus: collectors of the packages make their metric families with what this gives.
+
+Needs ``prometheus_client`` (extra ``metrics``), asked for when a collector is made.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from qts.errors import MissingExtraError
+
+
+def prometheus_core() -> ModuleType:
+    """``prometheus_client.core``. Raises :class:`~qts.errors.MissingExtraError` when it is not installed."""
+    try:
+        from prometheus_client import core
+    except ImportError:
+        raise MissingExtraError("metrics for Prometheus", "metrics") from None
+    return core
