@@ -125,6 +125,10 @@ class Account:
         )
         return sum(held, ZERO)
 
+    def pool_cash(self, pool: Pool) -> Decimal:
+        """Cash of the pool, reserved or not."""
+        return self._cash[pool]
+
     def available(self, pool: Pool) -> Decimal:
         """Cash of the pool that is not reserved; below zero only after a fill that cost more than was reserved."""
         return self._cash[pool] - self._reserved[pool]
