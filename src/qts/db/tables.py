@@ -310,7 +310,8 @@ ORDERS: Final = Table(
     _order,
     _order_of,
     _columns(
-        "decision_id approval_id strategy pool symbol side qty price decision_price created_at reduce_only forced reason"
+        "decision_id approval_id strategy pool symbol side qty price decision_price created_at"
+        " reduce_only forced reason"
     ),
 )
 APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
@@ -26,6 +26,17 @@ Mark: TypeAlias = Callable[[str], Decimal | None]
 """The price at which a symbol is valued; None when unknown."""
 
 EXPORT_VERSION = 1
+_POOL_NAMES = tuple(pool.value for pool in Pool)
+"""In the order in which every dictionary by pool is made."""
+
+
+class Valuation(NamedTuple):
+    """What the account is worth at the marks of one moment, and what of it is at stake."""
+
+    equity: Decimal
+    exposure: Decimal
+    symbol_exposure: Decimal
+    positions: dict[str, Decimal]
 
 
 class Account:
@@ -233,6 +244,24 @@ class Account:
         price = mark(symbol)
         return sum((abs(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol), ZERO)
 
+    def valued(self, mark: Mark, symbol: str) -> Valuation:
+        """:meth:`equity`, :meth:`exposure`, :meth:`symbol_exposure` and :meth:`positions` in one pass."""
+        worth = exposure = of_symbol = ZERO
+        positions: dict[str, Decimal] = {}
+        for (_, held_symbol), held in self._holdings.items():
+            if held.qty:
+                value = held.value(mark(held_symbol))
+                worth += value
+                exposure += abs(value)
+                positions[held_symbol] = positions.get(held_symbol, ZERO) + held.qty
+            elif held_symbol == symbol:
+                value = held.value(mark(symbol))
+            if held_symbol == symbol:
+                of_symbol += abs(value)
+        return Valuation(
+            self.cash + worth, exposure, of_symbol, {name: qty for name, qty in positions.items() if qty}
+        )
+
     def unmarked(self, mark: Mark) -> tuple[str, ...]:
         """Symbols held that have no mark and are therefore valued at cost."""
         return tuple(sorted({s for (_, s), h in self._holdings.items() if h.qty and mark(s) is None}))
@@ -285,8 +314,8 @@ class Account:
             "opening": str(self.opening),
             "fills": len(self._seen),
             "transfers": len(self._transfers),
-            "cash": {pool.value: str(amount) for pool, amount in self._cash.items()},
-            "realized": {pool.value: str(amount) for pool, amount in self._realized.items()},
+            "cash": dict(zip(_POOL_NAMES, map(str, self._cash.values()), strict=True)),
+            "realized": dict(zip(_POOL_NAMES, map(str, self._realized.values()), strict=True)),
             "reservations": [
                 [
                     r.order_id,

@@ -29,7 +29,6 @@ from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
 
-
 _POOLS = tuple(Pool)
 
 
