@@ -216,7 +216,11 @@ class Account:
 
     def position(self, symbol: str) -> Decimal:
         """Signed quantity over all strategies."""
-        return sum((h.qty for (_, s), h in self._holdings.items() if s == symbol), ZERO)
+        total = ZERO
+        for (_, held_symbol), held in self._holdings.items():
+            if held_symbol == symbol:
+                total += held.qty
+        return total
 
     def positions(self) -> dict[str, Decimal]:
         """Signed quantity by symbol, flat symbols left out."""
@@ -463,6 +467,14 @@ def _initial(
 
 
 def _check(fill: Fill) -> None:
+    qty, price = fill.qty, fill.price
+    if qty.is_finite() and qty > 0 and price.is_finite() and price > 0:
+        if fill.fee.is_finite() and fill.tax.is_finite():
+            return
+    _complain(fill)
+
+
+def _complain(fill: Fill) -> None:
     for name, value in (("qty", fill.qty), ("price", fill.price)):
         if not (value.is_finite() and value > 0):
             raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")

@@ -72,9 +72,9 @@ class Auditor:
         order = p.orders.get(key)
         holds = order is not None and order.approval_id != ""
         check(7, holds, now_ns, "" if holds else f"{key} has no approval")
-        unknown = sum([1 for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request)])
-        holds = unknown <= 1
-        check(8, holds, now_ns, "" if holds else f"{unknown} unknown orders for {request.symbol}")
+        unknown = [o for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request)]
+        holds = len(unknown) <= 1
+        check(8, holds, now_ns, "" if holds else f"{len(unknown)} unknown orders for {request.symbol}")
         safety = p.safety.current_state
         if safety is SafetyState.FAIL or safety is SafetyState.LOCKDOWN:
             check(10, self._reduces(request), now_ns, f"{key} left in {safety.value}")
@@ -96,7 +96,9 @@ class Auditor:
         holds = order.filled <= order.qty
         detail = "" if holds else f"{fill.client_order_id} filled {order.filled} of {order.qty}"
         check(6, holds, now_ns, detail)
-        pools, cash = sum(map(account.pool_cash, _POOLS), ZERO), account.cash
+        pools, cash = ZERO, account.cash
+        for pool in _POOLS:
+            pools += account.pool_cash(pool)
         holds = pools == cash
         check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}")
 

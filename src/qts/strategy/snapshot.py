@@ -130,7 +130,7 @@ def _encode(value: Any, module: str, depth: int) -> Any:
 
 
 def _found_path(kind: type, module: str) -> str:
-    """Where :func:`_find_class` will find ``kind`` again; our own classes stay there, so they are looked up once."""
+    """Where :func:`_find_class` will find ``kind`` again; our own classes stay there, so once is enough."""
     path = _class_path(kind)
     if _find_class(path, module) is not kind:
         raise _UnsupportedError(f"{kind.__module__}.{kind.__qualname__}")

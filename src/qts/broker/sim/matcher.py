@@ -55,16 +55,21 @@ class Matcher:
         self._admit = admit
 
     def on_quote(self, desk: Desk, quote: Quote) -> None:
-        phase = desk.times.phase(quote.ts_ns)
+        ts_ns = quote.ts_ns
         if quote.bid is None and quote.ask is None:
-            self._match_snapshot(desk, quote, phase)
+            self._match_snapshot(desk, quote, desk.times.phase(ts_ns))
             return
-        if phase is not Phase.CONTINUOUS:
+        for order in desk.orders:
+            if order.live or ts_ns >= order.arrival_ns:
+                break
+        else:
+            return  # all of them are still travelling: nothing is taken, so nothing has to be remembered
+        if desk.times.phase(ts_ns) is not Phase.CONTINUOUS:
             return
         if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
             return  # a crossed book offers nothing that could be trusted (spec 09 MD-03)
         desk.see(quote)
-        self._match_offers(desk, quote.ts_ns, quote, desk.fresh_book(quote.ts_ns, self._book_max_age_ms))
+        self._match_offers(desk, ts_ns, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
 
     def on_book(self, desk: Desk, ts_ns: int) -> None:
         if not self._quoted(desk) and desk.times.phase(ts_ns) is Phase.CONTINUOUS:
