@@ -156,7 +156,8 @@ class Account:
         if key in self._seen:
             return None
         _check(fill)
-        self._bind(strategy, pool)
+        if self._pool_of.get(strategy) is not pool:
+            self._bind(strategy, pool)
         self._seen.add(key)
         overfilled = self._consume(fill)
         holding = self._holding(strategy, fill.symbol)
@@ -393,7 +394,8 @@ class Account:
     def _book(self, pool: Pool, cash: Decimal, realized: Decimal, fill: Fill | LedgerRow) -> None:
         self._cash[pool] += cash
         self._realized[pool] += realized
-        self._pool_ts[pool] = max(self._pool_ts[pool], fill.ts_ns)
+        if fill.ts_ns > self._pool_ts[pool]:
+            self._pool_ts[pool] = fill.ts_ns
         self.fees_total += fill.fee
         self.taxes_total += fill.tax
 
@@ -468,10 +470,9 @@ def _initial(
 
 def _check(fill: Fill) -> None:
     qty, price = fill.qty, fill.price
-    if qty.is_finite() and qty > 0 and price.is_finite() and price > 0:
-        if fill.fee.is_finite() and fill.tax.is_finite():
-            return
-    _complain(fill)
+    amounts = qty.is_finite() and qty > 0 and price.is_finite() and price > 0
+    if not (amounts and fill.fee.is_finite() and fill.tax.is_finite()):
+        _complain(fill)
 
 
 def _complain(fill: Fill) -> None:

@@ -10,7 +10,7 @@ from qts.errors import StateError, StorageError
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 
-_BOOK = frozenset({LedgerRow, Order, Transfer})
+_BOOK: frozenset[type] = frozenset({LedgerRow, Order, Transfer})
 _MAX_PENDING = 1_000
 
 

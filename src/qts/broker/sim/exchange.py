@@ -39,6 +39,7 @@ from qts.money import ZERO
 from qts.risk.contracts import Approved, OrderRequest
 from qts.strategy.contracts import Side
 
+_BUY, _SELL = Side.BUY, Side.SELL
 NEVER_NS: Final = 1 << 63
 """``due_ns`` when nothing waits for time to pass."""
 
@@ -363,7 +364,7 @@ class SimExchange:
             f"{self.name}-{self._fill_count}",
             order.client_order_id,
             order.symbol,
-            order.side,
+            _BUY if order.is_buy else _SELL,
             qty,
             price,
             costs.fee(amount, day),
