@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import deque
 from decimal import Decimal
-from itertools import takewhile
 from typing import Any
 
 from qts.money import ZERO
@@ -47,7 +46,11 @@ class TradingDay:
     def export_state(self) -> dict[str, Any]:
         # Only sends of the longest window (a minute) can still matter; the newest are looked at first.
         edge = self._sends[-1] - 60_000_000_000 if self._sends else 0
-        recent = list(takewhile(lambda moment: moment > edge, reversed(self._sends)))
+        recent: list[int] = []
+        for moment in reversed(self._sends):
+            if moment <= edge:
+                break
+            recent.append(moment)
         return {
             "open_equity": str(self.open_equity),
             "entries": self.entries,
