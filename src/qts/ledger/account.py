@@ -12,12 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Fill
-from qts.ledger.contracts import FillEffect, LedgerRow, PoolRow, PositionRow, Reservation, TransferOutcome
+from qts.ledger.contracts import (
+    FillEffect,
+    LedgerRow,
+    PoolRow,
+    PositionRow,
+    Reservation,
+    TransferOutcome,
+    Valuation,
+)
 from qts.ledger.holding import Holding, fill_key
 from qts.money import ZERO, is_multiple, split
 from qts.strategy.contracts import Side
@@ -28,15 +36,6 @@ Mark: TypeAlias = Callable[[str], Decimal | None]
 EXPORT_VERSION = 1
 _POOL_NAMES = tuple(pool.value for pool in Pool)
 """In the order in which every dictionary by pool is made."""
-
-
-class Valuation(NamedTuple):
-    """What the account is worth at the marks of one moment, and what of it is at stake."""
-
-    equity: Decimal
-    exposure: Decimal
-    symbol_exposure: Decimal
-    positions: dict[str, Decimal]
 
 
 class Account:
@@ -471,11 +470,8 @@ def _initial(
 def _check(fill: Fill) -> None:
     qty, price = fill.qty, fill.price
     amounts = qty.is_finite() and qty > 0 and price.is_finite() and price > 0
-    if not (amounts and fill.fee.is_finite() and fill.tax.is_finite()):
-        _complain(fill)
-
-
-def _complain(fill: Fill) -> None:
+    if amounts and fill.fee.is_finite() and fill.tax.is_finite():
+        return
     for name, value in (("qty", fill.qty), ("price", fill.price)):
         if not (value.is_finite() and value > 0):
             raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")
