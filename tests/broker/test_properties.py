@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from qts.broker.sim.config import SimConfig
 from qts.execution.contracts import AckStatus, Fill, OrderCancelled, OrderRejected
-from qts.market.contracts import BookUpdate, Quote, Tick
-from tests.broker.floor import BUY, SELL, Floor
+from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
+from tests.broker.floor import BUY, INSTANT, SELL, Floor
 
 D = Decimal
 NOISY = SimConfig(
@@ -219,6 +219,32 @@ def test_an_exchange_imported_at_every_step_behaves_like_one_that_ran_through(
         assert through.exchange.due_ns == resumed.exchange.due_ns
         assert list(through.exchange.active) == list(resumed.exchange.active)
         assert through.exchange.export_state() == resumed.exchange.export_state()
+
+
+class AttentiveFloor(Floor):
+    """Its desk looks at every quote, also while all orders are still travelling."""
+
+    def tell(self, value: MarketValue) -> None:
+        desk = self.exchange.active.get(value.symbol)
+        two_sided = isinstance(value, Quote) and value.bid is not None and value.ask is not None
+        if desk is not None and two_sided and not 0 < value.ask < value.bid:  # type: ignore[union-attr,operator]
+            desk.see(value)  # type: ignore[arg-type]
+        super().tell(value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(steps, st.just(("again",))), max_size=60), st.sampled_from([HONEST, INSTANT]))
+def test_quotes_that_no_order_has_arrived_for_change_nothing(
+    course: list[tuple[Any, ...]], config: SimConfig
+) -> None:
+    floors = Floor(config=config), AttentiveFloor(config=config)
+    for number, step in enumerate(course):
+        for floor in floors:
+            if step[0] != "again":
+                run(floor, step, number)
+            elif "SHARE" in floor.last_values.quotes:
+                floor.tell(msgspec.structs.replace(floor.last_values.quotes["SHARE"], ts_ns=floor.clock.time_ns()))
+        assert floors[0].news == floors[1].news
 
 
 @settings(max_examples=100, deadline=None)

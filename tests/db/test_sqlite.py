@@ -12,11 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
 from qts.db import sqlite as sqlite_module
 from qts.db.sqlite import SqliteStore
 from qts.errors import ContractError, StateError, StorageError
+from qts.execution.contracts import OrderState
 from qts.strategy.contracts import Side
 
 from . import rows
@@ -332,3 +335,51 @@ class TestOffTheLoop:
         assert len(await store.ledger()) == 2
         await store.close()
         await store.close()
+
+
+VERSIONS = st.lists(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "state": st.sampled_from(list(OrderState)),
+                "filled": st.sampled_from([D(0), D(1), D("1.0")]),
+                "qty": st.sampled_from([D(2), D("2.00")]),
+                "limit": st.sampled_from([None, D(7)]),
+                "side": st.sampled_from(list(Side)),
+                "reason": st.sampled_from(["", "trend"]),
+                "forced": st.booleans(),
+                "note": st.text(max_size=3),
+            },
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(VERSIONS, st.lists(st.booleans(), min_size=6, max_size=6))
+def test_the_newest_version_of_an_order_is_stored_to_the_letter(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[dict[str, Any]]], checkpoints: list[bool]
+) -> None:
+    """Whatever changed, in one transaction or several: also what no piece of news ever changes."""
+    store = opened(tmp_path_factory.mktemp("store") / "q.sqlite")
+    newest = rows.order("o-1")
+    now(store.commit([rows.decision("o-1"), newest]))
+    for batch, with_checkpoint in zip(batches, checkpoints, strict=False):
+        versions = [msgspec.structs.replace(newest, **changes) for changes in batch]
+        newest = versions[-1]
+        now(store.commit(versions, checkpoint=b"here" if with_checkpoint else None))
+        (stored,) = now(store.orders())
+        assert repr(stored) == repr(newest)
+    now(store.close())
+
+
+def test_an_order_cannot_move_to_an_approval_that_does_not_name_it(store: SqliteStore) -> None:
+    now(store.commit([rows.decision("o-1"), rows.order("o-1"), rows.decision("o-2")]))
+    taken = msgspec.structs.replace(rows.order("o-1"), approval_id=rows.order("o-2").approval_id)
+    with pytest.raises(StorageError, match="an order needs the approval that names it"):
+        now(store.commit([taken]))
+    assert now(store.orders()) == [rows.order("o-1")]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal as D
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.market.contracts import IndexLevel, VolatilityLevel
-from qts.runtime.account_metrics import AccountMetrics, is_fresh
+from qts.runtime.account_metrics import AccountMetrics, ClosedTrades, is_fresh
 from qts.runtime.index_metrics import IndexMetrics
 
 HOUR = 3_600_000_000_000
@@ -152,6 +155,34 @@ def test_the_win_rate_is_of_thirty_days() -> None:
 
     assert course.metrics.metrics(FRIDAY_6).win_rate_30d == pytest.approx(0.5)
     assert course.metrics.metrics(FRIDAY_6 + month).win_rate_30d is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.booleans(), st.sampled_from(["add"] * 5 + ["drop", "resume"]))))
+def test_packed_trades_say_what_a_list_of_them_says(steps: list[tuple[int, bool, str]]) -> None:
+    trades, plain, now_ns = ClosedTrades(), list[tuple[int, bool]](), FRIDAY_6
+    for later, won, step in steps:
+        now_ns += later
+        if step == "add":
+            trades.add(now_ns, won=won)
+            plain.append((now_ns, won))
+        elif step == "drop":
+            trades.drop_before(now_ns - 60)
+            plain = [trade for trade in plain if trade[0] >= now_ns - 60]
+        else:
+            saved: list[Any] = [trades.export_state(), [list(trade) for trade in plain]]
+            trades = ClosedTrades()
+            trades.import_state(saved[won])  # what this version writes, and what an earlier one wrote
+        assert (len(trades), trades.won()) == (len(plain), sum(won for _, won in plain))
+
+
+def test_only_the_newest_ten_thousand_trades_are_kept() -> None:
+    trades = ClosedTrades()
+    for number in range(25_000):
+        trades.add(FRIDAY_6 + number, won=number < 15_001)
+
+    assert (len(trades), trades.won()) == (10_000, 1)
+    trades.drop_before(FRIDAY_6 + 15_001)
+    assert (len(trades), trades.won()) == (9_999, 0)
 
 
 def test_days_in_profit_count_in_a_row() -> None:

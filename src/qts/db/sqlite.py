@@ -64,6 +64,8 @@ _SQL_CHECKPOINT: Final = (
 _INSERT: Final = {table.name: table.insert for table in tables.APPEND_ONLY}
 _REPLACE: Final = {table.name: table.replace(with_image=True) for table in tables.REPLACED}
 _CHANGE: Final = {table.name: table.replace(with_image=False) for table in tables.REPLACED}
+_UPDATE: Final = {table.name: table.update(with_image=True) for table in tables.REPLACED}
+_UPDATE_AGAIN: Final = {table.name: table.update(with_image=False) for table in tables.REPLACED}
 _SELECT_ONE: Final = {table.name: table.select_one for table in tables.REPLACED}
 
 _ADVICE: Final = (
@@ -115,7 +117,10 @@ class SqliteStore:
 
         A transfer stands before the rows of its two pools: the row of its source says whether it was covered.
         """
-        await self._do(self._commit, records, checkpoint)
+        if self._writer is None:
+            self._commit(records, checkpoint)
+        else:
+            await self._do(self._commit, records, checkpoint)
 
     async def checkpoint(self) -> bytes | None:
         """The newest checkpoint; None when there is none."""
@@ -232,29 +237,43 @@ class SqliteStore:
                 raise StateError(f"{self._path} has no run to finish; open one first")
 
     def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
-        numbers, imaged = self._numbers.copy(), len(self._imaged)
+        """:meth:`_transaction` written out, because it runs twice for every fill."""
+        numbers, imaged, execute = self._numbers.copy(), len(self._imaged), self._connection.execute
         try:
-            with self._transaction("commit"):
-                self._write(records, keep_images=checkpoint is None)
-                if checkpoint is not None:
-                    self._mark(checkpoint)
-        except BaseException:
-            self._numbers = numbers
-            while len(self._imaged) > imaged:
-                self._imaged.popitem()
+            execute("BEGIN IMMEDIATE")
+            self._write(records, keep_images=checkpoint is None)
+            if checkpoint is not None:
+                self._mark(checkpoint)
+            execute("COMMIT")
+        except BaseException as error:
+            self._take_back(numbers, imaged)
+            if isinstance(error, sqlite3.Error):
+                raise self._explanation("commit", error) from error
             raise
         if checkpoint is not None:
             self._generation += 1
             self._imaged.clear()
 
+    def _take_back(self, numbers: dict[str, int], imaged: int) -> None:
+        """After a batch that was refused: file and memory stand as before it."""
+        self._numbers = numbers
+        while len(self._imaged) > imaged:
+            self._imaged.popitem()
+        if self._connection.in_transaction:
+            with self._explained("commit"):
+                self._connection.execute("ROLLBACK")
+
     def _write(self, records: Sequence[Record], *, keep_images: bool) -> None:
-        """In the order given, but orders behind the decisions they name and a transfer behind its source's row."""
-        orders: list[Record] = []
+        """In the order given, but orders behind the decisions they name and a transfer behind its source's row.
+
+        Of an order that changed twice in the batch only the newest row is written: nobody can see the other one.
+        """
+        orders: dict[str, Order] = {}
         transfers: list[Transfer] = []
         for record in records:
             table = _table_of(record)
-            if table is tables.ORDERS:
-                orders.append(record)
+            if isinstance(record, Order):
+                orders[record.client_order_id] = record
             elif isinstance(record, Transfer):
                 transfers.append(record)
             elif not table.key:
@@ -266,7 +285,7 @@ class SqliteStore:
                     self._transfer([t for t in transfers if t.source is record.pool])
                     transfers = [t for t in transfers if t.source is not record.pool]
         self._transfer(transfers)
-        for order in orders:
+        for order in orders.values():
             self._replace(tables.ORDERS, order, keep_images)
 
     def _transfer(self, transfers: Sequence[Transfer]) -> None:
@@ -280,18 +299,22 @@ class SqliteStore:
 
     def _replace(self, table: tables.Table, record: Record, keep_image: bool) -> None:
         """Write a row that changes; the first time since the checkpoint it takes its former content along."""
-        values = table.encode(record)
+        values, name, execute = table.encode(record), table.name, self._connection.execute
         if not keep_image:
-            self._connection.execute(_REPLACE[table.name], (*values, 0, None))
+            row = (*values, 0, None)
+            if not execute(_UPDATE[name], row).rowcount:
+                execute(_REPLACE[name], row)
             return
         key = values[: len(table.key)]
-        if (table.name, *key) in self._imaged:
-            self._connection.execute(_CHANGE[table.name], (*values, self._generation, None))
+        if (name, *key) in self._imaged:
+            if not execute(_UPDATE_AGAIN[name], values).rowcount:
+                execute(_CHANGE[name], (*values, self._generation, None))
             return
-        former = self._connection.execute(_SELECT_ONE[table.name], key).fetchone()
-        image = None if former is None else json.dumps(former)
-        self._connection.execute(_REPLACE[table.name], (*values, self._generation, image))
-        self._imaged[table.name, *key] = None
+        former = execute(_SELECT_ONE[name], key).fetchone()
+        row = (*values, self._generation, None if former is None else json.dumps(former))
+        if former is None or not execute(_UPDATE[name], row).rowcount:
+            execute(_REPLACE[name], row)
+        self._imaged[name, *key] = None
 
     def _mark(self, checkpoint: bytes) -> None:
         """Padded, so that a checkpoint of about the same size overwrites the last one in place."""
@@ -346,7 +369,10 @@ class SqliteStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise StorageError(f"{self._path}: cannot {what}: {error}; {_advice(error)}") from error
+            raise self._explanation(what, error) from error
+
+    def _explanation(self, what: str, error: sqlite3.Error) -> StorageError:
+        return StorageError(f"{self._path}: cannot {what}: {error}; {_advice(error)}")
 
 
 def _table_of(record: Record) -> tables.Table:

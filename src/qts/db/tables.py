@@ -32,7 +32,8 @@ IMAGE: Final = ("generation", "before")
 class Table(NamedTuple):
     """A table, the columns a record fills, and the two directions.
 
-    ``key`` empty: append-only, rows numbered in ``id``. Otherwise: rows are replaced by these leading columns.
+    ``key`` empty: append-only, rows numbered in ``id``. Otherwise: rows are replaced by these leading columns;
+    ``fixed`` names the columns that stay as they are from the first row of a key to its last.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Table(NamedTuple):
     key: tuple[str, ...]
     encode: Callable[[Any], Values]
     decode: Callable[[Any], Any]
+    fixed: tuple[str, ...] = ()
 
     @property
     def insert(self) -> str:
@@ -58,6 +60,20 @@ class Table(NamedTuple):
             f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
             f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in changed)}"
         )
+
+    def update(self, *, with_image: bool) -> str:
+        """SQL that does what :meth:`replace` does, for a row that is there and whose fixed columns are the same.
+
+        The parameters are those of ``replace``, without the two of the image when ``with_image`` is False. It
+        changes no row otherwise. Naming only what changes spares the checks of what a row may refer to.
+        """
+        columns = (*self.columns, *IMAGE) if with_image else self.columns
+        stays = (*self.key, *self.fixed)
+        number = {column: f"?{place}" for place, column in enumerate(columns, 1)}
+        changed = ", ".join(f"{column} = {number[column]}" for column in columns if column not in stays)
+        same = " AND ".join(f"{column} IS {number[column]}" for column in self.fixed)
+        where = " AND ".join(f"{column} = {number[column]}" for column in self.key)
+        return f"UPDATE {self.name} SET {changed} WHERE {where}{f' AND {same}' if same else ''}"  # noqa: S608
 
     @property
     def select(self) -> str:
@@ -293,6 +309,10 @@ ORDERS: Final = Table(
     ("client_order_id",),
     _order,
     _order_of,
+    _columns(
+        "decision_id approval_id strategy pool symbol side qty price decision_price created_at"
+        " reduce_only forced reason"
+    ),
 )
 APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY)
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)

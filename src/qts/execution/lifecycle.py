@@ -158,10 +158,8 @@ def next_state(state: OrderState, news: News) -> Step:
 def apply_ack(order: Order, ack: OrderAck, now_ns: int) -> Order:
     """The order after the answer to ``place``. Raises ContractError when the answer is another order's."""
     _same_order(order, ack.client_order_id)
-    moved = _moved(order, _NEWS_OF_ACK[ack.status], now_ns, ack.reason)
-    if ack.broker_order_id and ack.broker_order_id != order.broker_order_id:
-        moved = msgspec.structs.replace(moved, broker_order_id=ack.broker_order_id)
-    return moved
+    state, note = _step(order, _NEWS_OF_ACK[ack.status], ack.reason)
+    return _changed(order, state, note, now_ns, order.filled, ack.broker_order_id or order.broker_order_id)
 
 
 def apply_fill(order: Order, fill: Fill) -> Order:
@@ -181,11 +179,10 @@ def apply_fill(order: Order, fill: Fill) -> Order:
         raise ContractError(f"fill {fill.execution_id} has quantity {fill.qty}; it must be finite and above 0")
     filled: Decimal = order.filled + fill.qty
     news = News.WHOLLY_FILLED if filled >= order.qty else News.PART_FILLED
-    note = f"overfill: {filled} of {order.qty}" if filled > order.qty else ""
-    moved = _moved(order, news, fill.ts_ns, note)
-    if moved.state is _S.FILLED_LATE and order.state is not _S.FILLED_LATE:
-        moved = _noted(moved, f"filled after {order.state.value}")
-    return msgspec.structs.replace(moved, filled=filled)
+    state, note = _step(order, news, f"overfill: {filled} of {order.qty}" if filled > order.qty else "")
+    if state is _S.FILLED_LATE and order.state is not _S.FILLED_LATE:
+        note = _noted(note, f"filled after {order.state.value}")
+    return _changed(order, state, note, fill.ts_ns, filled, order.broker_order_id)
 
 
 def apply_cancelled(order: Order, news: OrderCancelled) -> Order:
@@ -206,21 +203,37 @@ def apply_absent(order: Order, now_ns: int, evidence: str) -> Order:
 
 
 def _moved(order: Order, news: News, ts_ns: int, text: str) -> Order:
-    step = next_state(order.state, news)
+    state, note = _step(order, news, text)
+    return _changed(order, state, note, ts_ns, order.filled, order.broker_order_id)
+
+
+def _step(order: Order, news: News, text: str) -> tuple[OrderState, str]:
+    """The state and the note after ``news``; a declined one leaves the state and says so in the note."""
+    step = TABLE[order.state][news]
     if isinstance(step, Declined):
-        state, text = order.state, f"{news.value} declined: {step.reason}"
-    else:
-        state, text = step, clean(text)
-    moved = msgspec.structs.replace(order, state=state, ts_update_ns=max(order.ts_update_ns, ts_ns))
-    return _noted(moved, text)
+        return order.state, _noted(order.note, f"{news.value} declined: {step.reason}")
+    return step, _noted(order.note, clean(text)) if text else order.note
 
 
-def _noted(order: Order, text: str) -> Order:
+def _noted(note: str, text: str) -> str:
     """Add to the note, once; the newest text survives the limit."""
-    if not text or text in order.note:
-        return order
-    note = f"{order.note}; {text}" if order.note else text
-    return msgspec.structs.replace(order, note=note[-NOTE_LIMIT:])
+    if not text or text in note:
+        return note
+    return (f"{note}; {text}" if note else text)[-NOTE_LIMIT:]
+
+
+def _changed(
+    order: Order, state: OrderState, note: str, ts_ns: int, filled: Decimal, broker_order_id: str
+) -> Order:
+    """The order with all that news may change, copied once."""
+    return msgspec.structs.replace(
+        order,
+        state=state,
+        note=note,
+        ts_update_ns=max(order.ts_update_ns, ts_ns),
+        filled=filled,
+        broker_order_id=broker_order_id,
+    )
 
 
 def clean(text: str) -> str:

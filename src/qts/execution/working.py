@@ -60,6 +60,8 @@ class WorkingOrders:
 
     def entry_value(self, symbol: str | None = None) -> Decimal:
         """What the open buys would still add, at their limit or decision price (one symbol, or all)."""
+        if not self._open:
+            return ZERO
         return sum(
             (
                 o.remaining * (o.limit or o.decision_price)
@@ -74,11 +76,13 @@ class WorkingOrders:
         return {o.symbol for o in self._open.values() if o.side is Side.BUY}
 
     def working_sells(self, strategy: str, symbol: str) -> Decimal:
+        if not self._open:
+            return ZERO
         return sum((o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL), ZERO)
 
     def unknown(self, symbol: str, side: Side) -> bool:
         """Whether an order of this key has an unknown fate (at most one may exist: spec 09, decision 3)."""
-        return any(
+        return bool(self._open) and any(
             o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
         )
 

@@ -17,7 +17,15 @@ from typing import Any, TypeAlias
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Fill
-from qts.ledger.contracts import FillEffect, LedgerRow, PoolRow, PositionRow, Reservation, TransferOutcome
+from qts.ledger.contracts import (
+    FillEffect,
+    LedgerRow,
+    PoolRow,
+    PositionRow,
+    Reservation,
+    TransferOutcome,
+    Valuation,
+)
 from qts.ledger.holding import Holding, fill_key
 from qts.money import ZERO, is_multiple, split
 from qts.strategy.contracts import Side
@@ -26,6 +34,8 @@ Mark: TypeAlias = Callable[[str], Decimal | None]
 """The price at which a symbol is valued; None when unknown."""
 
 EXPORT_VERSION = 1
+_POOL_NAMES = tuple(pool.value for pool in Pool)
+"""In the order in which every dictionary by pool is made."""
 
 
 class Account:
@@ -125,6 +135,10 @@ class Account:
         )
         return sum(held, ZERO)
 
+    def pool_cash(self, pool: Pool) -> Decimal:
+        """Cash of the pool, reserved or not."""
+        return self._cash[pool]
+
     def available(self, pool: Pool) -> Decimal:
         """Cash of the pool that is not reserved; below zero only after a fill that cost more than was reserved."""
         return self._cash[pool] - self._reserved[pool]
@@ -141,7 +155,8 @@ class Account:
         if key in self._seen:
             return None
         _check(fill)
-        self._bind(strategy, pool)
+        if self._pool_of.get(strategy) is not pool:
+            self._bind(strategy, pool)
         self._seen.add(key)
         overfilled = self._consume(fill)
         holding = self._holding(strategy, fill.symbol)
@@ -201,7 +216,11 @@ class Account:
 
     def position(self, symbol: str) -> Decimal:
         """Signed quantity over all strategies."""
-        return sum((h.qty for (_, s), h in self._holdings.items() if s == symbol), ZERO)
+        total = ZERO
+        for (_, held_symbol), held in self._holdings.items():
+            if held_symbol == symbol:
+                total += held.qty
+        return total
 
     def positions(self) -> dict[str, Decimal]:
         """Signed quantity by symbol, flat symbols left out."""
@@ -228,6 +247,24 @@ class Account:
         """Like :meth:`exposure`, of one symbol."""
         price = mark(symbol)
         return sum((abs(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol), ZERO)
+
+    def valued(self, mark: Mark, symbol: str) -> Valuation:
+        """:meth:`equity`, :meth:`exposure`, :meth:`symbol_exposure` and :meth:`positions` in one pass."""
+        worth = exposure = of_symbol = ZERO
+        positions: dict[str, Decimal] = {}
+        for (_, held_symbol), held in self._holdings.items():
+            if held.qty:
+                value = held.value(mark(held_symbol))
+                worth += value
+                exposure += abs(value)
+                positions[held_symbol] = positions.get(held_symbol, ZERO) + held.qty
+            elif held_symbol == symbol:
+                value = held.value(mark(symbol))
+            if held_symbol == symbol:
+                of_symbol += abs(value)
+        return Valuation(
+            self.cash + worth, exposure, of_symbol, {name: qty for name, qty in positions.items() if qty}
+        )
 
     def unmarked(self, mark: Mark) -> tuple[str, ...]:
         """Symbols held that have no mark and are therefore valued at cost."""
@@ -281,8 +318,8 @@ class Account:
             "opening": str(self.opening),
             "fills": len(self._seen),
             "transfers": len(self._transfers),
-            "cash": {pool.value: str(amount) for pool, amount in self._cash.items()},
-            "realized": {pool.value: str(amount) for pool, amount in self._realized.items()},
+            "cash": dict(zip(_POOL_NAMES, map(str, self._cash.values()), strict=True)),
+            "realized": dict(zip(_POOL_NAMES, map(str, self._realized.values()), strict=True)),
             "reservations": [
                 [
                     r.order_id,
@@ -356,7 +393,8 @@ class Account:
     def _book(self, pool: Pool, cash: Decimal, realized: Decimal, fill: Fill | LedgerRow) -> None:
         self._cash[pool] += cash
         self._realized[pool] += realized
-        self._pool_ts[pool] = max(self._pool_ts[pool], fill.ts_ns)
+        if fill.ts_ns > self._pool_ts[pool]:
+            self._pool_ts[pool] = fill.ts_ns
         self.fees_total += fill.fee
         self.taxes_total += fill.tax
 
@@ -430,6 +468,10 @@ def _initial(
 
 
 def _check(fill: Fill) -> None:
+    qty, price = fill.qty, fill.price
+    amounts = qty.is_finite() and qty > 0 and price.is_finite() and price > 0
+    if amounts and fill.fee.is_finite() and fill.tax.is_finite():
+        return
     for name, value in (("qty", fill.qty), ("price", fill.price)):
         if not (value.is_finite() and value > 0):
             raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")

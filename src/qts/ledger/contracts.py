@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -101,6 +102,15 @@ class Reservation(msgspec.Struct, frozen=True):
     cost: Decimal
     left: Decimal
     cash: Decimal
+
+
+class Valuation(NamedTuple):
+    """What the account is worth at the marks of one moment, and what of it is at stake."""
+
+    equity: Decimal
+    exposure: Decimal
+    symbol_exposure: Decimal
+    positions: dict[str, Decimal]
 
 
 class TransferOutcome(str, Enum):

@@ -24,7 +24,7 @@ class Decide:
         refused = self._state_forbids(candidate)
         if refused is not None:
             return refused
-        verdict = self._gate.evaluate(proposal.request, proposal.view)
+        verdict = self._gate.evaluate(proposal.request, proposal.view, proposal.facts.local_day)
         if isinstance(verdict, Approved):
             return Decision(approved=verdict, proposal=proposal)
         return verdict

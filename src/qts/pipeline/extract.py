@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from qts.clock import Clock
+from qts.clock import Clock, from_ns
 from qts.market.contracts import Feed, Phase
 from qts.market.last_values import LastValues
 from qts.pipeline.contracts import Facts
@@ -40,10 +40,11 @@ class Extract:
         symbol = signal.symbol
         instrument = self._feed.instruments.get(symbol)
         price = self._last.ask_or_last(symbol) if signal.side is Side.BUY else self._last.mark(symbol)
-        now = self._clock.now()
+        now_ns = self._clock.time_ns()
+        now = from_ns(now_ns)
         return Facts(
             signal=signal,
-            now_ns=self._clock.time_ns(),
+            now_ns=now_ns,
             instrument=instrument,
             phase=Phase.CLOSED if instrument is None else instrument.calendar.phase(now),
             local_day=now.date() if instrument is None else instrument.calendar.local_date(now),

@@ -68,7 +68,7 @@ class Transform:
         signal, account, orders = facts.signal, self._account, self._orders
         symbol, mark = signal.symbol, self._last.mark
         mine = orders.of(signal.strategy, symbol)
-        positions = account.positions()
+        valued = account.valued(mark, symbol)
         return AccountView(
             now_ns=facts.now_ns,
             phase=facts.phase,
@@ -79,19 +79,19 @@ class Transform:
             base_price=facts.base_price,
             price_ts_ns=facts.price_ts_ns,
             max_age_ns=facts.max_age_ns,
-            equity=account.equity(mark),
+            equity=valued.equity,
             day_open_equity=self._day.open_equity,
             cash=account.cash,
             pool_available=account.available(signal.pool),
             pool_locked=signal.pool in self._locked,
-            exposure=account.exposure(mark) + orders.entry_value(),
-            symbol_exposure=account.symbol_exposure(symbol, mark) + orders.entry_value(symbol),
+            exposure=valued.exposure + orders.entry_value(),
+            symbol_exposure=valued.symbol_exposure + orders.entry_value(symbol),
             holding=account.holding(signal.strategy, symbol),
             holding_working_sells=orders.working_sells(signal.strategy, symbol),
-            open_positions=len(positions.keys() | orders.entry_symbols()),
-            has_position=symbol in positions,
-            working_same_side=any(order.side is signal.side for order in mine),
-            working_other_side=any(order.side is not signal.side for order in mine),
+            open_positions=len(valued.positions.keys() | orders.entry_symbols()),
+            has_position=symbol in valued.positions,
+            working_same_side=bool(mine) and any(order.side is signal.side for order in mine),
+            working_other_side=bool(mine) and any(order.side is not signal.side for order in mine),
             unknown_order=orders.unknown(symbol, signal.side),
             entries_today=self._day.entries,
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),

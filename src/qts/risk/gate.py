@@ -7,6 +7,7 @@ may always leave and what never does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 
 from qts.clock import NS_PER_MS, from_ns
@@ -68,8 +69,11 @@ class RiskGate:
         """Every base value as text, for reports (spec 02: gate values printed in every report)."""
         return {name: str(getattr(self._config, name)) for name in self._config.__struct_fields__}
 
-    def evaluate(self, request: OrderRequest, view: AccountView) -> Verdict:
-        """One verdict: a fresh single-use approval, or the first reason against it."""
+    def evaluate(self, request: OrderRequest, view: AccountView, day: date | None = None) -> Verdict:
+        """One verdict: a fresh single-use approval, or the first reason against it.
+
+        ``day`` is the market's own date at ``view.now_ns``, from a caller who has looked it up already.
+        """
         instrument = view.instrument
         if instrument is None:
             return Refused(request, Refusal.UNKNOWN_SYMBOL, f"no instrument is known as {request.symbol!r}")
@@ -82,7 +86,7 @@ class RiskGate:
             self._config,
             self._deviation,
             self._allowance,
-            instrument.calendar.local_date(from_ns(view.now_ns)),
+            instrument.calendar.local_date(from_ns(view.now_ns)) if day is None else day,
         )
         for rule in rules_for(request):
             refused = rule(case)

@@ -70,7 +70,8 @@ def sell_that_may_grow(case: Case) -> Refused | None:
 
 
 def safety_blocks_entries(case: Case) -> Refused | None:
-    if case.view.safety in (SafetyState.NORMAL, SafetyState.WARNING):
+    safety = case.view.safety
+    if safety is SafetyState.NORMAL or safety is SafetyState.WARNING:
         return None
     detail = f"safety is {_name(case.view.safety)}: only cancels and exits leave"
     return _refuse(case, Refusal.SAFETY_BLOCKS_ENTRIES, detail)
@@ -246,15 +247,15 @@ def too_many_open_orders(case: Case) -> Refused | None:
 def account_unknown(case: Case) -> Refused | None:
     """No entry on amounts that are not numbers, or without equity."""
     view = case.view
-    amounts = (
-        view.equity,
-        view.day_open_equity,
-        view.cash,
-        view.pool_available,
-        view.exposure,
-        view.symbol_exposure,
+    known = (
+        view.equity.is_finite()
+        and view.day_open_equity.is_finite()
+        and view.cash.is_finite()
+        and view.pool_available.is_finite()
+        and view.exposure.is_finite()
+        and view.symbol_exposure.is_finite()
     )
-    if all(amount.is_finite() for amount in amounts) and view.equity > 0 and view.day_open_equity > 0:
+    if known and view.equity > 0 and view.day_open_equity > 0:
         return None
     detail = f"the account is not known: equity {view.equity}, at open {view.day_open_equity}, cash {view.cash}"
     return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, detail)

@@ -6,6 +6,8 @@ for good news.
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
@@ -21,6 +23,7 @@ METRIC_MAX_AGE_NS = 26 * 3600 * NS_PER_S
 _MONTH_NS = 30 * 24 * 3600 * NS_PER_S
 _YEAR_DAYS = 252
 _HALF_YEAR_DAYS = 126
+_KEPT_TRADES = 10_000
 
 
 class MetricsSource(Protocol):
@@ -55,6 +58,57 @@ class Volatility:
         return self.level if is_fresh(self.ts_ns, now_ns, VIX_MAX_AGE_NS) else None
 
 
+class ClosedTrades:
+    """When the newest 10,000 trades were closed, and whether they won.
+
+    A closing fill's checkpoint takes all of them, so they are kept as they are written: one integer each,
+    2 × ns + won, which holds until the year 2116.
+    """
+
+    def __init__(self) -> None:
+        self._packed = array("q")
+        self._start = 0
+
+    def __len__(self) -> int:
+        return len(self._packed) - self._start
+
+    def add(self, now_ns: int, *, won: bool) -> None:
+        self._packed.append(2 * now_ns + won)
+        self._start += len(self) > _KEPT_TRADES
+        self._forget()
+
+    def drop_before(self, ns: int) -> None:
+        while self._start < len(self._packed) and self._packed[self._start] >> 1 < ns:
+            self._start += 1
+        self._forget()
+
+    def won(self) -> int:
+        return sum(trade & 1 for trade in self._packed[self._start :])
+
+    def export_state(self) -> bytes:
+        """Little-endian, whatever machine this is."""
+        trades = self._packed[self._start :]
+        if sys.byteorder == "big":
+            trades.byteswap()
+        return trades.tobytes()
+
+    def import_state(self, saved: bytes | list[Any]) -> None:
+        """Also the pairs (ns, won) that an earlier version wrote."""
+        self._packed, self._start = array("q"), 0
+        if isinstance(saved, list):
+            self._packed.extend(2 * moment + won for moment, won in saved)
+            return
+        self._packed.frombytes(saved)
+        if sys.byteorder == "big":
+            self._packed.byteswap()
+
+    def _forget(self) -> None:
+        """Give back what lies before the start once it is as much as what is kept."""
+        if self._start > _KEPT_TRADES:
+            del self._packed[: self._start]
+            self._start = 0
+
+
 class AccountMetrics:
     """Metrics of the account itself: drawdown of equity, losses of the scalp pool, days in profit."""
 
@@ -73,7 +127,7 @@ class AccountMetrics:
         self._vix = Volatility()
         self._peak = equity()
         self._closes: deque[Decimal] = deque(maxlen=_YEAR_DAYS + 1)
-        self._trades: deque[tuple[int, bool]] = deque(maxlen=10_000)
+        self._trades = ClosedTrades()
         self._scalp_losses = 0
         self._profitable_days = 0
 
@@ -86,7 +140,7 @@ class AccountMetrics:
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
         if pool is Pool.SCALP:
             self._scalp_losses = self._scalp_losses + 1 if lost else 0
-        self._trades.append((now_ns, not lost))
+        self._trades.add(now_ns, won=not lost)
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
         self._profitable_days = self._profitable_days + 1 if equity > self._day_open() else 0
@@ -114,7 +168,7 @@ class AccountMetrics:
             "vix": [self._vix.level, self._vix.ts_ns],
             "peak": str(self._peak),
             "closes": [str(close) for close in self._closes],
-            "trades": [[moment, won] for moment, won in self._trades],
+            "trades": self._trades.export_state(),
             "scalp_losses": self._scalp_losses,
             "profitable_days": self._profitable_days,
         }
@@ -123,7 +177,7 @@ class AccountMetrics:
         self._vix.level, self._vix.ts_ns = saved["vix"]
         self._peak = Decimal(saved["peak"])
         self._closes = deque((Decimal(close) for close in saved["closes"]), maxlen=_YEAR_DAYS + 1)
-        self._trades = deque(((moment, won) for moment, won in saved["trades"]), maxlen=10_000)
+        self._trades.import_state(saved["trades"])
         self._scalp_losses = saved["scalp_losses"]
         self._profitable_days = saved["profitable_days"]
 
@@ -133,11 +187,8 @@ class AccountMetrics:
         return float(equity / self._closes[-days] - 1)
 
     def _win_rate(self, now_ns: int) -> float | None:
-        while self._trades and self._trades[0][0] < now_ns - _MONTH_NS:
-            self._trades.popleft()
-        if not self._trades:
-            return None
-        return sum(won for _, won in self._trades) / len(self._trades)
+        self._trades.drop_before(now_ns - _MONTH_NS)
+        return self._trades.won() / len(self._trades) if len(self._trades) else None
 
 
 def is_fresh(ts_ns: int, now_ns: int, max_age_ns: int) -> bool:

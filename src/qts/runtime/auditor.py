@@ -2,7 +2,7 @@
 
 After each event only what that event touched; at every day's close and at the end the whole book, recomputed
 from the store's rows by code that shares nothing with the account. An independent tally of quantities stands
-between our ledger and the exchange's own book (invariant 25).
+between our ledger and the exchange's own book (invariant 25). A breach's text is made only when there is one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from qts.broker.contracts import Broker
-from qts.capital.contracts import Transfer
+from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S
 from qts.db.contracts import Store
 from qts.errors import StateError
@@ -28,6 +28,8 @@ from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
+
+_POOLS = tuple(Pool)
 
 
 class Stored(NamedTuple):
@@ -68,28 +70,37 @@ class Auditor:
         """An order is about to leave: 7, 8, 10, 15 and 16."""
         p, check, now_ns, key = self._p, self._inv.check, request.ts_ns, request.client_order_id
         order = p.orders.get(key)
-        check(7, order is not None and order.approval_id != "", now_ns, f"{key} has no approval")
-        unknown = sum(1 for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request))
-        check(8, unknown <= 1, now_ns, f"{unknown} unknown orders for {request.symbol}")
+        holds = order is not None and order.approval_id != ""
+        check(7, holds, now_ns, "" if holds else f"{key} has no approval")
+        unknown = [o for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request)]
+        holds = len(unknown) <= 1
+        check(8, holds, now_ns, "" if holds else f"{len(unknown)} unknown orders for {request.symbol}")
         safety = p.safety.current_state
-        if safety in (SafetyState.FAIL, SafetyState.LOCKDOWN):
+        if safety is SafetyState.FAIL or safety is SafetyState.LOCKDOWN:
             check(10, self._reduces(request), now_ns, f"{key} left in {safety.value}")
         price = request.decision_price
-        known = price.is_finite() and price > 0 and p.last.feed_ts_ns <= p.clock.time_ns()
-        check(15, known, now_ns, f"{key} was decided on the price {price}")
+        holds = price.is_finite() and price > 0 and p.last.feed_ts_ns <= p.clock.time_ns()
+        check(15, holds, now_ns, "" if holds else f"{key} was decided on the price {price}")
         rate, allowed = p.day.orders_within(NS_PER_S, now_ns), p.config.risk.order_rate_per_second
-        check(16, rate <= allowed or request.forced, now_ns, f"{rate} orders in a second, {allowed} allowed")
+        holds = rate <= allowed or request.forced
+        check(16, holds, now_ns, "" if holds else f"{rate} orders in a second, {allowed} allowed")
 
     def on_fill(self, fill: Fill, order: Order) -> None:
         """A fill was booked: 1, 4 and 6 incrementally; the tally for 25."""
-        check, now_ns, symbol = self._inv.check, fill.ts_ns, fill.symbol
+        check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._p.account
         tally = self._tally.get(symbol, ZERO) + fill.qty * fill.side.sign
         self._tally[symbol] = tally
-        ours = self._p.account.position(symbol)
-        check(4, ours == tally, now_ns, f"{symbol}: {ours} held, fills add up to {tally}")
-        check(6, order.filled <= order.qty, now_ns, f"{fill.client_order_id} filled {order.filled} of {order.qty}")
-        pool_cash = sum((row.cash for row in self._p.account.pool_rows()), ZERO)
-        check(1, pool_cash == self._p.account.cash, now_ns, f"pools hold {pool_cash}, the account {ours}")
+        ours = account.position(symbol)
+        holds = ours == tally
+        check(4, holds, now_ns, "" if holds else f"{symbol}: {ours} held, fills add up to {tally}")
+        holds = order.filled <= order.qty
+        detail = "" if holds else f"{fill.client_order_id} filled {order.filled} of {order.qty}"
+        check(6, holds, now_ns, detail)
+        pools, cash = ZERO, account.cash
+        for pool in _POOLS:
+            pools += account.pool_cash(pool)
+        holds = pools == cash
+        check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}")
 
     def on_safety(self, change: SafetyChange) -> None:
         """13: rises freely, falls by rule; 23: who, why, when."""

@@ -36,7 +36,10 @@ class Checkpoints:
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
 
     def take(self) -> bytes:
-        shares = {name: self._share(name, part) for name, part in self._parts.items()}
+        shares = {
+            name: part.take() if part.mark is None else self._share(name, part.take, part.mark)
+            for name, part in self._parts.items()
+        }
         return self._encoder.encode({"version": VERSION, "parts": shares})
 
     def give(self, data: bytes) -> None:
@@ -56,14 +59,11 @@ class Checkpoints:
             raise StorageError("the checkpoint was written by another version of QTS; finish that run with it")
         return shares
 
-    def _share(self, name: str, part: Part) -> Any:
-        if part.mark is None:
-            return part.take()
-        mark = part.mark()
+    def _share(self, name: str, take: Callable[[], Any], mark: Callable[[], object]) -> msgspec.Raw:
+        now = mark()
         cached = self._cached.get(name)
-        if cached is None or cached[0] != mark:
-            cached = (mark, msgspec.Raw(self._encoder.encode(part.take())))
-            self._cached[name] = cached
+        if cached is None or cached[0] != now:
+            cached = self._cached[name] = (now, msgspec.Raw(self._encoder.encode(take())))
         return cached[1]
 
 

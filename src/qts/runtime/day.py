@@ -44,13 +44,18 @@ class TradingDay:
         return count
 
     def export_state(self) -> dict[str, Any]:
-        # Only sends of the longest window (a minute) can still matter.
+        # Only sends of the longest window (a minute) can still matter; the newest are looked at first.
         edge = self._sends[-1] - 60_000_000_000 if self._sends else 0
+        recent: list[int] = []
+        for moment in reversed(self._sends):
+            if moment <= edge:
+                break
+            recent.append(moment)
         return {
             "open_equity": str(self.open_equity),
             "entries": self.entries,
             "moved": str(self.moved),
-            "sends": [moment for moment in self._sends if moment > edge],
+            "sends": recent[::-1],
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:

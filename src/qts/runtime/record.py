@@ -10,7 +10,7 @@ from qts.errors import StateError, StorageError
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 
-_BOOK = (LedgerRow, Order, Transfer)
+_BOOK: frozenset[type] = frozenset({LedgerRow, Order, Transfer})
 _MAX_PENDING = 1_000
 
 
@@ -72,7 +72,9 @@ class RunRecord:
         """
         batch = [*self._pending, *records]
         self._pending.clear()
-        self.rows_of_the_book += sum(1 for row in batch if isinstance(row, _BOOK))
+        for row in batch:
+            if row.__class__ in _BOOK:
+                self.rows_of_the_book += 1
         return batch
 
     async def _commit(self, batch: Sequence[Record], checkpoint: bytes | None) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,7 @@ NOT_SAVED: Final = "not_saved"
 _PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
 _MAX_INT: Final = 2**63
 _MAX_DEPTH: Final = 32
+_OWN_PATHS: Final[dict[type, str]] = {}
 
 
 def save(strategy: Strategy) -> dict[str, Any]:
@@ -89,14 +91,22 @@ def _misfit(strategy: Strategy, what: str) -> ContractError:
 
 def _attributes(strategy: Strategy) -> dict[str, Any]:
     memory = dict(getattr(strategy, "__dict__", {}))
-    for cls in type(strategy).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(strategy, name):
-                memory[name] = getattr(strategy, name)
+    for name in _slots_of(type(strategy)):
+        if hasattr(strategy, name):
+            memory[name] = getattr(strategy, name)
     for name in getattr(strategy, NOT_SAVED, ()):
         memory.pop(name, None)
     return memory
+
+
+@lru_cache(maxsize=256)
+def _slots_of(cls: type) -> tuple[str, ...]:
+    """A class has the slots it was made with."""
+    found: list[str] = []
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        found += (slots,) if isinstance(slots, str) else slots
+    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
 
 
 def _class_path(cls: type) -> str:
@@ -112,13 +122,21 @@ def _encode(value: Any, module: str, depth: int) -> Any:
     encode = _ENCODERS.get(kind)
     if encode is not None:
         return encode(value, module, depth + 1)
-    path = _class_path(kind)
-    if _find_class(path, module) is not kind:
-        raise _UnsupportedError(f"{kind.__module__}.{kind.__qualname__}")
+    path = _OWN_PATHS.get(kind) or _found_path(kind, module)
     if isinstance(value, Enum):
         return {"enum": [path, value.name]}
     fields = {name: _encode(getattr(value, name), module, depth + 1) for name in _field_names(kind)}
     return {"object": [path, fields]}
+
+
+def _found_path(kind: type, module: str) -> str:
+    """Where :func:`_find_class` will find ``kind`` again; our own classes stay there, so once is enough."""
+    path = _class_path(kind)
+    if _find_class(path, module) is not kind:
+        raise _UnsupportedError(f"{kind.__module__}.{kind.__qualname__}")
+    if path.startswith("qts."):
+        _OWN_PATHS[kind] = path
+    return path
 
 
 def _field_names(kind: Any) -> Iterable[str]:

@@ -28,7 +28,10 @@ def misfit(request: OrderRequest, desk: Desk, now_ns: int, held: Decimal, base: 
 
 def uncovered(qty: Decimal, desk: Desk, held: Decimal) -> str:
     """Long only: what is sold must be held and not already offered by another working sell."""
-    offered = sum((order.remaining for order in desk.orders if not order.is_buy), ZERO)
+    offered = ZERO
+    for order in desk.orders:
+        if not order.is_buy:
+            offered += order.remaining
     if qty <= held - offered:
         return ""
     return f"selling {qty} but holding {held}, of which {offered} already offered"

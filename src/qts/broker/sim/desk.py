@@ -176,12 +176,16 @@ class Desk:
         price = self.touch(is_buy, quote, book)
         if price is None:
             return
-        size = quote.ask_size if is_buy else quote.bid_size
-        yield price, (self.instrument.lot if size is None else size) - self.taken[is_buy]
+        yield price, self.offered(is_buy, quote)
         if book is not None:
             for level in book.offers(is_buy):
                 if level[0] > price if is_buy else level[0] < price:
                     yield level
+
+    def offered(self, is_buy: bool, quote: Quote) -> Decimal:
+        """What is left of the size at the quote's touch."""
+        size = quote.ask_size if is_buy else quote.bid_size
+        return (self.instrument.lot if size is None else size) - self.taken[is_buy]
 
     def took(self, is_buy: bool, price: Decimal, qty: Decimal, quote: Quote | None) -> None:
         """Remember what we consumed, so that it is not offered again before the market says so."""

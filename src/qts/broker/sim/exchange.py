@@ -39,6 +39,7 @@ from qts.money import ZERO
 from qts.risk.contracts import Approved, OrderRequest
 from qts.strategy.contracts import Side
 
+_BUY, _SELL = Side.BUY, Side.SELL
 NEVER_NS: Final = 1 << 63
 """``due_ns`` when nothing waits for time to pass."""
 
@@ -80,7 +81,6 @@ class SimExchange:
         self._clock = clock
         self._publish = publish
         self._on_disconnect = on_disconnect
-        self._rng = rng
         self._config = config
         self._order_latency = Latency(config.order_latency_ms, config.order_jitter_ms)
         self._cancel_latency = Latency(config.cancel_latency_ms, config.cancel_jitter_ms)
@@ -96,7 +96,7 @@ class SimExchange:
         self._order_count = 0
         self._fill_count = 0
         self._reconnect_ns: int | None = None
-        self._rng_state = checkpoint.RngState(rng)
+        self._rng = checkpoint.CountedRandom(rng)
 
     # -- the broker port ---------------------------------------------------------------------------------
 
@@ -132,7 +132,6 @@ class SimExchange:
                 "no such order" if seen is None else "the order is not open any more",
             )
         if order.cancel_ns is None:
-            self._rng_state.touch()
             reaches_ns = now_ns + self._cancel_latency.draw_ns(self._rng)
             order.cancel_ns = max(reaches_ns, order.arrival_ns)  # one line: a cancel never overtakes its order
             self._cancelling[client_order_id] = order
@@ -225,7 +224,7 @@ class SimExchange:
             "fills": self._fills.export_state(),
             "outbox": checkpoint.pack_news(self._outbox),
             "reconnect_ns": self._reconnect_ns,
-            "rng": self._rng_state.export_state(),
+            "rng": self._rng.export_state(),
         }
 
     def import_state(self, state: Mapping[str, Any]) -> None:
@@ -247,7 +246,7 @@ class SimExchange:
         self._fills.import_state(state["fills"])
         self._outbox = checkpoint.unpack_news(state["outbox"])
         self._reconnect_ns = state["reconnect_ns"]
-        self._rng_state.import_state(state["rng"])
+        self._rng.import_state(state["rng"])
         self._set_due()
 
     # -- taking orders in --------------------------------------------------------------------------------
@@ -257,7 +256,6 @@ class SimExchange:
         why = self._refusal(approved, now_ns)
         if why:
             return OrderAck(AckStatus.REJECTED, request.client_order_id, "", why)
-        self._rng_state.touch()
         self._order_count += 1
         desk = self._desks[request.symbol]
         order = SimOrder(
@@ -366,7 +364,7 @@ class SimExchange:
             f"{self.name}-{self._fill_count}",
             order.client_order_id,
             order.symbol,
-            order.side,
+            _BUY if order.is_buy else _SELL,
             qty,
             price,
             costs.fee(amount, day),
@@ -428,10 +426,7 @@ class SimExchange:
         self.due_ns = due
 
     def _happens(self, probability: float) -> bool:
-        if not probability:
-            return False
-        self._rng_state.touch()
-        return self._rng.random() < probability
+        return probability > 0 and self._rng.random() < probability
 
     def _down(self, now_ns: int) -> bool:
         return self._reconnect_ns is not None and now_ns < self._reconnect_ns

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import random
+from typing import Protocol
 
 from qts.clock import NS_PER_MS
+
+
+class Draws(Protocol):
+    """A seeded stream of numbers, 0 <= x < 1."""
+
+    def random(self) -> float: ...
 
 
 class Latency:
@@ -19,7 +25,7 @@ class Latency:
         self._least_ns = round(least_ms * NS_PER_MS)
         self._jitter_ns = round(jitter_ms * NS_PER_MS)
 
-    def draw_ns(self, rng: random.Random) -> int:
+    def draw_ns(self, rng: Draws) -> int:
         if not self._jitter_ns:
             return self._least_ns
         return self._least_ns + int(rng.random() * self._jitter_ns)

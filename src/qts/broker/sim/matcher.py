@@ -16,12 +16,13 @@ In the closing auction displayed prices are no offers: only prints and volume fi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Protocol
 
 from qts.broker.sim import matching
-from qts.broker.sim.book import Book
+from qts.broker.sim.book import Book, Level
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.desk import Desk, SimOrder
 from qts.market.contracts import Bar, Phase, Quote, Tick
@@ -55,16 +56,21 @@ class Matcher:
         self._admit = admit
 
     def on_quote(self, desk: Desk, quote: Quote) -> None:
-        phase = desk.times.phase(quote.ts_ns)
+        ts_ns = quote.ts_ns
         if quote.bid is None and quote.ask is None:
-            self._match_snapshot(desk, quote, phase)
+            self._match_snapshot(desk, quote, desk.times.phase(ts_ns))
             return
-        if phase is not Phase.CONTINUOUS:
+        for order in desk.orders:
+            if order.live or ts_ns >= order.arrival_ns:
+                break
+        else:
+            return  # all of them are still travelling: nothing is taken, so nothing has to be remembered
+        if desk.times.phase(ts_ns) is not Phase.CONTINUOUS:
             return
         if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
             return  # a crossed book offers nothing that could be trusted (spec 09 MD-03)
         desk.see(quote)
-        self._match_offers(desk, quote.ts_ns, quote, desk.fresh_book(quote.ts_ns, self._book_max_age_ms))
+        self._match_offers(desk, ts_ns, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
 
     def on_book(self, desk: Desk, ts_ns: int) -> None:
         if not self._quoted(desk) and desk.times.phase(ts_ns) is Phase.CONTINUOUS:
@@ -74,15 +80,19 @@ class Matcher:
         for order in tuple(desk.orders):
             if not self._is_live(order, desk, ts_ns):
                 continue
-            limit = order.limit
-            touch = desk.touch(order.is_buy, quote, book)
-            if touch is None or not matching.allows(order.is_buy, limit, touch):
+            limit, is_buy = order.limit, order.is_buy
+            touch = desk.touch(is_buy, quote, book)
+            if touch is None or not matching.allows(is_buy, limit, touch):
                 if limit is not None:
                     self._queue_up(order, limit, desk, quote, book)
                 continue
-            offers = desk.offers(order.is_buy, quote, book)
-            for price, qty in matching.take(order.is_buy, limit, order.remaining, offers, order.lot):
-                desk.took(order.is_buy, price, qty, quote)
+            offers: Iterable[Level]
+            if book is None and quote is not None:
+                offers = ((touch, desk.offered(is_buy, quote)),)  # what desk.offers gives without a book
+            else:
+                offers = desk.offers(is_buy, quote, book)
+            for price, qty in matching.take(is_buy, limit, order.remaining, offers, order.lot):
+                desk.took(is_buy, price, qty, quote)
                 self._fill(order, desk, qty, price if order.taking or limit is None else limit, ts_ns)
 
     def _queue_up(

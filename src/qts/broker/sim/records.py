@@ -25,7 +25,6 @@ class Answer(NamedTuple):
     ack: OrderAck
     approval_id: str
     expires_ns: int
-    packed: bytes
 
 
 class Answers:
@@ -35,11 +34,12 @@ class Answers:
     could still be sent again is never forgotten.
     """
 
-    __slots__ = ("_by_order", "_keep", "_order_of_approval")
+    __slots__ = ("_by_order", "_keep", "_order_of_approval", "_packed")
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self._by_order: dict[str, Answer] = {}
+        self._packed: dict[str, bytes] = {}
         self._order_of_approval: dict[str, str] = {}
 
     def get(self, client_order_id: str) -> OrderAck | None:
@@ -58,25 +58,25 @@ class Answers:
             self._forget_one(now_ns, is_open)
 
     def _put(self, ack: OrderAck, approval_id: str, expires_ns: int) -> None:
-        packed = _pack(
-            (ack.status, ack.client_order_id, ack.broker_order_id, ack.reason, approval_id, expires_ns),
-        )
-        self._by_order[ack.client_order_id] = Answer(ack, approval_id, expires_ns, packed)
-        self._order_of_approval.setdefault(approval_id, ack.client_order_id)
+        key = ack.client_order_id
+        self._packed[key] = _pack((ack.status, key, ack.broker_order_id, ack.reason, approval_id, expires_ns))
+        self._by_order[key] = Answer(ack, approval_id, expires_ns)
+        self._order_of_approval.setdefault(approval_id, key)
 
     def _forget_one(self, now_ns: int, is_open: Callable[[str], bool]) -> None:
         for client_order_id, answer in self._by_order.items():
             if answer.expires_ns < now_ns and not is_open(client_order_id):
-                del self._by_order[client_order_id]
+                del self._by_order[client_order_id], self._packed[client_order_id]
                 if self._order_of_approval.get(answer.approval_id) == client_order_id:
                     del self._order_of_approval[answer.approval_id]
                 return
 
     def export_state(self) -> list[bytes]:
-        return [answer.packed for answer in self._by_order.values()]
+        return list(self._packed.values())
 
     def import_state(self, state: Sequence[bytes]) -> None:
         self._by_order.clear()
+        self._packed.clear()
         self._order_of_approval.clear()
         for packed in state:
             status, client_order_id, broker_order_id, reason, approval_id, expires_ns = _unpack(packed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from qts.clock import NS_PER_S, NS_PER_US, from_ns, to_ns
@@ -14,10 +15,12 @@ class SessionTimes:
     Phases change on whole seconds; the changing moment itself may belong to either side, so it is always asked.
     """
 
-    __slots__ = ("_day", "_day_end", "_day_start", "_phase", "_second", "calendar")
+    __slots__ = ("_ask", "_day", "_day_end", "_day_start", "_phase", "_second", "calendar")
 
     def __init__(self, calendar: Calendar) -> None:
         self.calendar = calendar
+        # Calendars that answer for nanoseconds spare us a datetime at every second in which an order is looked at.
+        self._ask: Callable[[int], Phase] = getattr(calendar, "phase_ns", self._ask_by_moment)
         self._second = -1
         self._phase = Phase.CLOSED
         self._day = date.min
@@ -26,11 +29,14 @@ class SessionTimes:
     def phase(self, ts_ns: int) -> Phase:
         second, within = divmod(ts_ns, NS_PER_S)
         if not within:
-            return self.calendar.phase(from_ns(ts_ns))
+            return self._ask(ts_ns)
         if second != self._second:
-            self._phase = self.calendar.phase(from_ns(second * NS_PER_S + NS_PER_US))
+            self._phase = self._ask(second * NS_PER_S + NS_PER_US)
             self._second = second
         return self._phase
+
+    def _ask_by_moment(self, ts_ns: int) -> Phase:
+        return self.calendar.phase(from_ns(ts_ns))
 
     def day(self, ts_ns: int) -> date:
         """The market's own date at ``ts_ns``."""
