@@ -23,18 +23,3 @@ def test_an_exported_stream_goes_on_where_it_stood(before: int, between: int, se
     assert [other.random() for _ in range(between)] == expected
     assert [stream.random() for _ in range(between)] == expected, "exporting changes nothing"
     assert other.export_state() == stream.export_state(), "the place in the stream alone decides"
-
-
-@given(st.integers(0, 1_300))
-def test_a_checkpoint_of_an_earlier_version_is_taken_over(before: int) -> None:
-    """It held the whole state and counted no draws."""
-    plain = random.Random(5)
-    for _ in range(before):
-        plain.random()
-    version, words, gauss, drawn = CountedRandom(plain).export_state()
-    assert drawn == 0, "a stream that was just taken in hand"
-
-    stream = CountedRandom(random.Random(0))
-    stream.import_state([version, words, gauss])
-
-    assert [stream.random() for _ in range(5)] == [plain.random() for _ in range(5)]

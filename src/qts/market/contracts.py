@@ -119,6 +119,10 @@ class Calendar(Protocol):
 
     def phase(self, moment: datetime) -> Phase: ...
 
+    def phase_ns(self, ns: int) -> Phase:
+        """The same for nanoseconds since the epoch: asked while orders wait, without a datetime each time."""
+        ...
+
     def local_date(self, moment: datetime) -> date:
         """The market's own date at ``moment``."""
         ...

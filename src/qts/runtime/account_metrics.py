@@ -92,12 +92,8 @@ class ClosedTrades:
             trades.byteswap()
         return trades.tobytes()
 
-    def import_state(self, saved: bytes | list[Any]) -> None:
-        """Also the pairs (ns, won) that an earlier version wrote."""
+    def import_state(self, saved: bytes) -> None:
         self._packed, self._start = array("q"), 0
-        if isinstance(saved, list):
-            self._packed.extend(2 * moment + won for moment, won in saved)
-            return
         self._packed.frombytes(saved)
         if sys.byteorder == "big":
             self._packed.byteswap()

@@ -40,10 +40,10 @@ class CountedRandom:
         return [*self._packed, self._drawn]
 
     def import_state(self, state: Sequence[Any]) -> None:
-        version, words, gauss, *drawn = state  # a checkpoint of an earlier version counts no draws
+        version, words, gauss, drawn = state
         self._rng.setstate((version, _WORDS.unpack(words), gauss))
         self._unpack()
-        for _ in range(sum(drawn)):
+        for _ in range(drawn):
             self.random()
 
     def _unpack(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 
 from qts.clock import NS_PER_S, NS_PER_US, from_ns, to_ns
@@ -19,8 +18,7 @@ class SessionTimes:
 
     def __init__(self, calendar: Calendar) -> None:
         self.calendar = calendar
-        # Calendars that answer for nanoseconds spare us a datetime at every second in which an order is looked at.
-        self._ask: Callable[[int], Phase] = getattr(calendar, "phase_ns", self._ask_by_moment)
+        self._ask = calendar.phase_ns
         self._second = -1
         self._phase = Phase.CLOSED
         self._day = date.min
@@ -34,9 +32,6 @@ class SessionTimes:
             self._phase = self._ask(second * NS_PER_S + NS_PER_US)
             self._second = second
         return self._phase
-
-    def _ask_by_moment(self, ts_ns: int) -> Phase:
-        return self.calendar.phase(from_ns(ts_ns))
 
     def day(self, ts_ns: int) -> date:
         """The market's own date at ``ts_ns``."""
