@@ -166,6 +166,25 @@ def test_a_locked_book_and_an_empty_size_are_real(path: Path) -> None:
     assert refused(path, quote(5, "61800.3", "61800.3"), quote(6, bid_size="0")) == {}
 
 
+@pytest.mark.parametrize("symbol", ["A", "BTCUSDT", "A" * 20, "A" * 32])
+def test_a_name_of_whatever_length_finds_its_stream(path: Path, symbol: str) -> None:
+    """Also a second time, when the stream is known, and beside a name that begins alike."""
+    lines = []
+    for at in (0, 10):
+        lines += [quote(at, symbol=symbol), trade(at + 1, at, symbol=symbol), depth(at + 2, symbol=symbol)]
+        lines.append(line(T0 + (at + 3) * 1_000_000, symbol.lower() + "@tradeless", {"s": symbol}))
+    values, counts = read(write(path, lines))
+    assert [type(value) for value in values] == [Quote, Tick, BookUpdate] * 2
+    assert {value.symbol for value in values} == {symbol}
+    assert counts == {"unknown_stream": 2}
+
+
+def test_a_stamp_of_zeros_is_none_even_as_the_first_row(path: Path) -> None:
+    zeros = b"0" * 19 + quote(5)[19:]
+    values, counts = read(write(path, [zeros, zeros, quote(6)]))
+    assert (len(values), counts) == (1, {"malformed": 2})
+
+
 def test_empty_lines_are_skipped_without_a_count(path: Path) -> None:
     values, counts = read(write(path, [b"", quote(0), b"  \r", quote(1), b""]))
     assert (len(values), counts) == (2, {})

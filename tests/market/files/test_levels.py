@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.market.files.levels import LazyLevels, is_plain, levels_of
+from qts.market.files.levels import LazyLevels, is_plain, levels_of, sides_of
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import RowRefused
 
@@ -57,6 +57,7 @@ def test_no_level_is_an_empty_tuple() -> None:
         (b'[["5.0","."]]', "not_a_number"),
         (b'[["5.0",""]]', "not_a_number"),
         (b'[["12345678901234567.0","1.0"]]', "out_of_range"),
+        (b'[["5.0","0.0000000000001"]]', "out_of_range"),
         (b'[["5.0","1.0"],["6.0","9999999999999999.0"]]', "out_of_range"),
     ],
 )
@@ -64,6 +65,34 @@ def test_a_bad_level_is_found_without_reading_the_good_ones(text: bytes, reason:
     with pytest.raises(RowRefused) as refused:
         levels(text)
     assert refused.value.reason == reason
+
+
+def test_twelve_digits_on_a_side_of_the_dot_are_plain_and_thirteen_are_looked_at() -> None:
+    assert is_plain(b'[["123456789012.123456789012","1.0"]]')
+    assert not is_plain(b'[["1234567890123.0","1.0"]]')
+    assert not is_plain(b'[["1.0","1.1234567890123"]]')
+
+
+@pytest.mark.parametrize("bids", [PLAIN, b"[]", b'[["7","0"]]'])
+@pytest.mark.parametrize("asks", [PLAIN, b"[]", b'[["7","0"]]'])
+def test_the_sides_of_a_row_are_those_looked_through_one_by_one(bids: bytes, asks: bytes) -> None:
+    sides = sides_of(bids, asks, PriceTable(), SizeTable())
+    assert sides == (levels(bids), levels(asks))
+    assert [type(side) for side in sides] == [type(levels(bids)), type(levels(asks))]
+
+
+@pytest.mark.parametrize("bad", [b'[["0.0","1.0"]]', b'[["5.0","1.0"],["NaN","1.0"]]'])
+def test_a_bad_level_on_either_side_refuses_both(bad: bytes) -> None:
+    for bids, asks in ((bad, PLAIN), (PLAIN, bad), (bad, b"[]"), (b"[]", bad)):
+        with pytest.raises(RowRefused):
+            sides_of(bids, asks, PriceTable(), SizeTable())
+
+
+@pytest.mark.parametrize("bids", [b"5", b'"5.0"', b'[["5.0","1.0"],["6.0"]]', b'{"5.0":["1.0"]}'])
+def test_two_sides_of_which_one_is_no_list_never_look_like_one_list(bids: bytes) -> None:
+    for sides in ((bids, PLAIN), (PLAIN, bids)):
+        with pytest.raises(msgspec.ValidationError):
+            sides_of(*sides, PriceTable(), SizeTable())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from operator import length_hint
 from typing import Any, Generic, TypeVar
 
 from qts.errors import DataError
@@ -35,7 +36,8 @@ class FileFeed(Generic[R]):
         self._source = source
         self._parser = parser
         self._block: Block[R] = Block(0, 1, [])
-        self._index = -1  # of the row in the block that was handled last
+        self._reach = 0  # rows of the block that are used when nothing is left
+        self._left: Iterator[R] = iter(())
         self._blocks: Iterator[Block[R]] = iter(())
         self._ahead: deque[Block[R]] = deque()
         self._ended = False
@@ -51,18 +53,16 @@ class FileFeed(Generic[R]):
         parse = self._parser.parse
         while (block := self._next_block()) is not None:
             self._block = block
-            rows = block.rows
-            if skip:
-                rows = rows[skip:]
-            # Nothing but this index is noted per row: it is all that position() needs.
-            for self._index, row in enumerate(rows, skip):
+            self._reach = len(block.rows)
+            # Nothing is noted per row: the iterator knows how many are left, which is all that position() needs.
+            self._left = iter(block.rows[skip:] if skip else block.rows)
+            for row in self._left:
                 try:
                     value = parse(row)
                 except RowRefused as refused:
                     self._refuse(refused, row)
                     continue
                 yield value
-            self._index = len(block.rows) - 1
             skip = max(skip - len(block.rows), 0)
         self._finish()
 
@@ -89,7 +89,7 @@ class FileFeed(Generic[R]):
             )
         try:
             self._block = Block(position["offset"], position["line"], [])
-            self._index = position["skip"] - 1
+            self._reach, self._left = int(position["skip"]), iter(())
             self._ended = position["ended"]
             self._parser.restore(position["parser"])
             self._refusals.restore(position["refused"])
@@ -102,7 +102,11 @@ class FileFeed(Generic[R]):
         return 1.0 if self._ended else self._source.share_read()
 
     def _place(self) -> tuple[int, int, int]:
-        return self._block.offset, self._block.first, self._index + 1
+        return self._block.offset, self._block.first, self._used()
+
+    def _used(self) -> int:
+        """Rows of the block that were handled, the present one included."""
+        return self._reach - length_hint(self._left)
 
     def _next_block(self) -> Block[R] | None:
         if self._ahead:
@@ -111,7 +115,7 @@ class FileFeed(Generic[R]):
 
     def _following(self, count: int) -> list[R]:
         """Up to ``count`` rows after the present one, reading ahead where the block ends."""
-        at = self._index + 1
+        at = self._used()
         rows = self._block.rows[at : at + count]
         for read in self._ahead:
             rows = rows + read.rows[: count - len(rows)]
@@ -124,12 +128,12 @@ class FileFeed(Generic[R]):
         if isinstance(refused, BlankRow):
             return
         value = refused.value or self._parser.show(row)
-        self._refusals.add(refused.reason, self._block.first + self._index, value)
+        self._refusals.add(refused.reason, self._block.first + self._used() - 1, value)
 
     def _finish(self) -> None:
         damage = self._source.damage
         if damage is not None:
-            line = self._block.first + self._index + 1
+            line = self._block.first + self._used()
             self._refusals.add(damage.reason, line, damage.note)
             self.notes.append(f"{damage.note} (after line {line - 1})")
         self._ended = True

@@ -7,6 +7,7 @@ magnitude: a few passes at memory speed) and taken apart on the first look at it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Final, SupportsIndex, TypeAlias, overload
@@ -17,12 +18,15 @@ from qts.market.files.numbers import NumberTable
 
 Level: TypeAlias = tuple[Decimal, Decimal]
 
+_DIGITS: Final = b"0123456789"
 _MAX_LEVELS: Final = 4_096
+_SKELETON: Final = b"[" + b'[".","."],' * _MAX_LEVELS
 # Digits become 9; quotes become dots, so that a number without digits on a side of its dot shows as "..".
 _SHAPE: Final = bytes.maketrans(b'0123456789"', b"9999999999.")
-_LEVEL: Final = b"[...,...],"
-_SKELETON: Final = b"[" + _LEVEL * _MAX_LEVELS
-_TOO_LONG: Final = b"9" * 16
+_TOO_LONG: Final = b"9" * 13  # below a number can be too small, above too large
+# Patterns of two and three bytes: here a compiled one is found twice as fast as with ``in``.
+_find_no_digits: Final = re.compile(rb"\.\.").search
+_find_zero: Final = re.compile(rb'\["0').search
 _decode_plain: Final = msgspec.json.Decoder(tuple[tuple[Decimal, Decimal], ...]).decode
 _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
@@ -80,6 +84,15 @@ def levels_of(text: bytes, prices: NumberTable, sizes: NumberTable) -> Sequence[
     return LazyLevels(text) if is_plain(text) else read_levels(text, prices, sizes)
 
 
+def sides_of(
+    bids: bytes, asks: bytes, prices: NumberTable, sizes: NumberTable
+) -> tuple[Sequence[Level], Sequence[Level]]:
+    """:func:`levels_of` for both sides of a row: plain ones, as one list, are looked through in one go."""
+    if bids != b"[]" and asks != b"[]" and is_plain(bids[:-1] + b"," + asks[1:]):
+        return LazyLevels(bids), LazyLevels(asks)
+    return levels_of(bids, prices, sizes), levels_of(asks, prices, sizes)
+
+
 def read_levels(text: bytes, prices: NumberTable, sizes: NumberTable) -> tuple[Level, ...]:
     return tuple([(prices[price], sizes[size]) for price, size in _decode_text(text)])
 
@@ -88,15 +101,10 @@ def is_plain(text: bytes) -> bool:
     """Whether valid JSON ``text`` is ``[["digits.digits","digits.digits"],…]`` with sane prices above zero.
 
     Without digits such a text is one level repeated, so a few passes at memory speed decide. Prices below 1
-    are left to the full check (they might be zero), as are numbers of 16 digits in a row.
+    are left to the full check (they might be zero), as are numbers of 13 digits in a row.
     """
+    skeleton = text.translate(None, _DIGITS)
+    if not skeleton.endswith(b'"]]') or not _SKELETON.startswith(skeleton[:-1]):
+        return False
     shape = text.translate(_SHAPE)
-    skeleton = shape.translate(None, b"9")
-    count = len(skeleton) // len(_LEVEL)
-    return (
-        count <= _MAX_LEVELS
-        and skeleton == _SKELETON[: count * len(_LEVEL)] + b"]"
-        and b".." not in shape
-        and _TOO_LONG not in shape
-        and b'["0' not in text
-    )
+    return _TOO_LONG not in shape and _find_no_digits(shape) is None and _find_zero(text) is None

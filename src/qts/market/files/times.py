@@ -32,7 +32,7 @@ class TimeOrder:
 
     def __init__(self, not_after_ns: int | None = None) -> None:
         self.last_ns = 0
-        self.soon_ns = 0
+        self.soon_ns = -1
         self.not_after_ns = not_after_ns
         self.following: Callable[[int], Sequence[Any]] = lambda _: ()
 
@@ -45,7 +45,7 @@ class TimeOrder:
 
     def check_jump(self, ts_ns: int, time_of: Callable[[Any], int | None]) -> None:
         """Judge a time behind ``soon_ns``; raise :class:`RowRefused` when it is in the future."""
-        self.soon_ns = self.last_ns + JUMP_NS if self.last_ns else 0
+        self.soon_ns = self.last_ns + JUMP_NS if self.last_ns else -1
         if ts_ns <= self.soon_ns:
             return
         if self.not_after_ns is not None and ts_ns > self.not_after_ns + JUMP_NS:
