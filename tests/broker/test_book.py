@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 from hypothesis import given
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from qts.broker.sim.book import Book
 from qts.market.contracts import BookUpdate
+from qts.market.files.levels import sides_of
+from qts.market.files.numbers import PriceTable, SizeTable
 
 D = Decimal
 
@@ -95,6 +98,22 @@ def test_the_book_agrees_with_a_plain_dictionary_as_far_as_it_reaches(
             assert all(model[side][p] == s > 0 for p, s in kept)
             if levels == 40:
                 assert len(kept) == sum(1 for s in model[side].values() if s)
+
+
+@given(st.lists(changes, max_size=8), st.integers(1, 10))
+def test_levels_that_are_still_text_change_the_book_like_any_others(
+    updates: list[list[tuple[bool, int, int]]], limit: int
+) -> None:
+    read, unread = Book(limit), Book(limit)
+    prices, sizes = PriceTable(), SizeTable()
+    for ts_ns, told in enumerate(updates, 1):
+        sides = [
+            [(f"{price + 1}.0", f"{size}.0") for buy, price, size in told if buy is side] for side in (True, False)
+        ]
+        texts = [json.dumps(side, separators=(",", ":")).encode() for side in sides]
+        unread.apply(BookUpdate("A", ts_ns, *sides_of(*texts, prices, sizes)))
+        read.apply(BookUpdate("A", ts_ns, *(tuple((D(p), D(s)) for p, s in side) for side in sides)))
+    assert unread.export_state() == read.export_state()
 
 
 @given(changes)

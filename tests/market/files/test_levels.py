@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.market.files.levels import LazyLevels, is_plain, levels_of, sides_of
+from qts.market.files.levels import LazyLevels, is_plain, levels_of, pairs_of, sides_of
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import RowRefused
 
@@ -27,7 +27,7 @@ def test_plain_levels_are_lazy_and_behave_like_the_tuple_they_become() -> None:
     assert isinstance(lazy, LazyLevels)
     assert lazy == VALUES
     assert lazy == VALUES
-    assert lazy == LazyLevels(PLAIN)
+    assert lazy == levels(PLAIN)
     assert lazy != VALUES[:1]
     assert hash(lazy) == hash(VALUES)
     assert (len(lazy), lazy[0], lazy[-1:], list(lazy)) == (2, VALUES[0], VALUES[1:], list(VALUES))
@@ -39,6 +39,19 @@ def test_lazy_levels_travel_to_another_process_as_a_tuple() -> None:
     lazy = levels(PLAIN)
     assert pickle.loads(pickle.dumps(lazy)) == VALUES
     assert type(copy.deepcopy(lazy)) is tuple
+
+
+@pytest.mark.parametrize("read_before", [False, True], ids=["still text", "already read"])
+def test_pairs_give_what_the_levels_are_through_their_tables(read_before: bool) -> None:
+    lazy = levels_of(PLAIN, PriceTable(), SizeTable())
+    assert not read_before or len(lazy) == 2
+    pairs, price_of, size_of = pairs_of(lazy)
+    assert tuple((price_of[price], size_of[size]) for price, size in pairs) == VALUES
+
+
+def test_pairs_of_a_plain_sequence_are_its_levels() -> None:
+    pairs, price_of, size_of = pairs_of(VALUES)
+    assert tuple((price_of[price], size_of[size]) for price, size in pairs) == VALUES
 
 
 def test_no_level_is_an_empty_tuple() -> None:
@@ -124,7 +137,7 @@ def test_lazy_or_not_the_verdict_and_the_values_are_the_same(rows: list[list[obj
         return
     assert all(len(row) == 2 for row in rows)
     prices, sizes = PriceTable(), SizeTable()
-    assert LazyLevels(text) == tuple((prices[str(price)], sizes[str(size)]) for price, size in rows)
+    assert levels(text) == tuple((prices[str(price)], sizes[str(size)]) for price, size in rows)
 
 
 def test_a_book_of_more_levels_than_the_pattern_is_read_at_once() -> None:

@@ -8,11 +8,12 @@ we consumed is not offered twice.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 from qts.market.contracts import BookUpdate
+from qts.market.files.levels import pairs_of
 from qts.money import ZERO
 
 Level: TypeAlias = tuple[Decimal, Decimal]
@@ -35,30 +36,29 @@ class _Side:
         self.sizes.clear()
         self.cut = False
 
-    def change_all(self, levels: Iterable[Level]) -> None:
-        """Take in many changes; nearly all of a busy book are far from the touch and end here."""
-        prices, limit, is_bid, change = self.prices, self.limit, self.is_bid, self.change
-        for price, size in levels:
+    def change_all(self, levels: Sequence[Level]) -> None:
+        """Take in many changes, size 0 removes; most of a busy book's lie beyond the worst kept and end there."""
+        pairs, price_of, size_of = pairs_of(levels)
+        prices, sizes, limit, is_bid = self.prices, self.sizes, self.limit, self.is_bid
+        worst = 0 if is_bid else -1
+        for price_text, size_text in pairs:
+            price = price_of[price_text]
             if len(prices) >= limit and (price < prices[0] if is_bid else price > prices[-1]):
                 self.cut = True
-            else:
-                change(price, size)
-
-    def change(self, price: Decimal, size: Decimal) -> None:
-        prices = self.prices
-        at = bisect_left(prices, price)
-        if at < len(prices) and prices[at] == price:
-            if size > 0:
-                self.sizes[at] = size
-            else:
-                del prices[at], self.sizes[at]
-        elif size > 0:
-            prices.insert(at, price)
-            self.sizes.insert(at, size)
-            if len(prices) > self.limit:
-                worst = 0 if self.is_bid else -1
-                del prices[worst], self.sizes[worst]
-                self.cut = True
+                continue
+            size = size_of[size_text]
+            at = bisect_left(prices, price)
+            if at < len(prices) and prices[at] == price:
+                if size > 0:
+                    sizes[at] = size
+                else:
+                    del prices[at], sizes[at]
+            elif size > 0:
+                prices.insert(at, price)
+                sizes.insert(at, size)
+                if len(prices) > limit:
+                    del prices[worst], sizes[worst]
+                    self.cut = True
 
     def _beyond_worst(self, price: Decimal) -> bool:
         return price < self.prices[0] if self.is_bid else price > self.prices[-1]
@@ -75,7 +75,7 @@ class _Side:
     def take(self, price: Decimal, qty: Decimal) -> None:
         at = bisect_left(self.prices, price)
         if at < len(self.prices) and self.prices[at] == price:
-            self.change(price, self.sizes[at] - qty)
+            self.change_all(((price, self.sizes[at] - qty),))
 
     def levels(self) -> Iterator[Level]:
         """(price, size) from the best outward."""

@@ -8,15 +8,16 @@ magnitude: a few passes at memory speed) and taken apart on the first look at it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, SupportsIndex, TypeAlias, overload
+from typing import Any, Final, SupportsIndex, TypeAlias, overload
 
 import msgspec
 
 from qts.market.files.numbers import NumberTable
 
 Level: TypeAlias = tuple[Decimal, Decimal]
+Pairs: TypeAlias = tuple[Iterable[tuple[Any, Any]], Mapping[Any, Decimal], Mapping[Any, Decimal]]
 
 _DIGITS: Final = b"0123456789"
 _MAX_LEVELS: Final = 4_096
@@ -32,13 +33,24 @@ _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
 class LazyLevels(Sequence[Level]):
-    """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into."""
+    """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into.
 
-    __slots__ = ("_levels", "_text")
+    ``text`` must be plain (:func:`is_plain`): whatever it says can be used.
+    """
 
-    def __init__(self, text: bytes) -> None:
+    __slots__ = ("_levels", "_prices", "_sizes", "_text")
+
+    def __init__(self, text: bytes, prices: NumberTable, sizes: NumberTable) -> None:
         self._text = text
+        self._prices = prices
+        self._sizes = sizes
         self._levels: tuple[Level, ...] | None = None
+
+    def pairs(self) -> Pairs:
+        """See :func:`pairs_of`."""
+        if self._levels is not None:
+            return self._levels, _AS_IT_IS, _AS_IT_IS
+        return _decode_text(self._text), self._prices, self._sizes
 
     def _read(self) -> tuple[Level, ...]:
         if self._levels is None:
@@ -74,6 +86,26 @@ class LazyLevels(Sequence[Level]):
         return tuple, (self._read(),)
 
 
+class _AsItIs(dict[Decimal, Decimal]):
+    """A table for numbers that are numbers already."""
+
+    __slots__ = ()
+
+    def __missing__(self, number: Decimal) -> Decimal:
+        return number
+
+
+_AS_IT_IS: Final = _AsItIs()
+
+
+def pairs_of(levels: Sequence[Level]) -> Pairs:
+    """The levels for somebody who needs few of them, as pairs, and two tables to look up what the parts mean.
+
+    ``prices[pair[0]]`` and ``sizes[pair[1]]`` are the numbers; of a lazy sequence the rest stays text.
+    """
+    return levels.pairs() if isinstance(levels, LazyLevels) else (levels, _AS_IT_IS, _AS_IT_IS)
+
+
 def levels_of(text: bytes, prices: NumberTable, sizes: NumberTable) -> Sequence[Level]:
     """The levels in the JSON array ``text``; raises RowRefused or msgspec.DecodeError when they are none.
 
@@ -81,7 +113,7 @@ def levels_of(text: bytes, prices: NumberTable, sizes: NumberTable) -> Sequence[
     """
     if text == b"[]":
         return ()
-    return LazyLevels(text) if is_plain(text) else read_levels(text, prices, sizes)
+    return LazyLevels(text, prices, sizes) if is_plain(text) else read_levels(text, prices, sizes)
 
 
 def sides_of(
@@ -89,7 +121,7 @@ def sides_of(
 ) -> tuple[Sequence[Level], Sequence[Level]]:
     """:func:`levels_of` for both sides of a row: plain ones, as one list, are looked through in one go."""
     if bids != b"[]" and asks != b"[]" and is_plain(bids[:-1] + b"," + asks[1:]):
-        return LazyLevels(bids), LazyLevels(asks)
+        return LazyLevels(bids, prices, sizes), LazyLevels(asks, prices, sizes)
     return levels_of(bids, prices, sizes), levels_of(asks, prices, sizes)
 
 
