@@ -116,14 +116,19 @@ def test_p3_has_no_depth_alert() -> None:
 def test_latency_alerts_fire_above_the_bound_once() -> None:
     monitor = Monitor(EventConfig())
     levels = levels_with(P0, 0)
-    levels[P0].wait.record(2_000_000)
+
+    def taken_after(*waited_ns: int) -> None:
+        for ns in waited_ns:
+            levels[P0].queue.taken += 1
+            levels[P0].wait.record(ns)
+
+    taken_after(2_000_000)
     assert monitor.check(levels) == []
-    for _ in range(3):
-        levels[P0].wait.record(6_000_000)
+    taken_after(6_000_000, 6_000_000, 6_000_000)
     measures = {alert.measure: alert.threshold for alert in monitor.check(levels)}
     assert measures == {"p50": 2, "p95": 5}
     assert monitor.check(levels) == []
-    levels[P0].wait.record(25_000_000)
+    taken_after(25_000_000)
     assert {alert.measure for alert in monitor.check(levels)} == {"p99", "max"}
 
 

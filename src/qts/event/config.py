@@ -179,7 +179,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = 3
     slice_us: Annotated[
         int, Meta(ge=50, le=10_000, description="µs of handling before the event loop gets a turn; design")
-    ] = 300
+    ] = 100
     retries: Annotated[int, Meta(ge=0, le=10, description="repeats of a failed handler call; spec 01")] = 3
     retry_backoff_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="ms before the first repeat, four times as long before each next")
