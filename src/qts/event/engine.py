@@ -270,7 +270,7 @@ class Engine:
             wait.counts,
             work.counts,
         )
-        straight = self.floor >= _P1 and not self.watching
+        straight, watching, clock_ns = self.floor >= _P1, self.watching, self.clock_ns
         outer, self.serving = self.serving, level.number
         drawn = 0
         try:
@@ -283,7 +283,9 @@ class Engine:
                     raise stream.unlisted(payload)
                 kind, entries = planned
                 event = _make(kind, _P1, source, payload, next(numbers), time_ns(), run, accepted)
-                if (  # the stream itself may have published something
+                if watching and clock_ns() >= self.deadline_ns:
+                    self.on_deadline()
+                if (  # the stream or the deadline may have published something
                     first or items or self.attention or not straight
                     or len(entries) > 1 or (entries and entries[0].special)
                 ):  # fmt: skip
