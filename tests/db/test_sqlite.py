@@ -315,7 +315,8 @@ def test_durability_is_what_was_asked_for_in_wal_mode(path: Path, durability: An
 
 class TestOffTheLoop:
     async def test_statements_run_on_one_other_thread_in_the_order_asked(self, path: Path) -> None:
-        store = SqliteStore(path, durability="FULL", off_loop=True)
+        store = SqliteStore(path, durability="FULL")
+        store.move_off_loop()
         threads: set[int] = set()
         store._connection.set_progress_handler(lambda: threads.add(threading.get_ident()), 1)
         await asyncio.gather(*(store.commit([rows.ledger(f"x-{i}")], checkpoint=b"%d" % i) for i in range(20)))
@@ -327,7 +328,8 @@ class TestOffTheLoop:
         await store.close()
 
     async def test_errors_reach_the_caller_and_the_store_goes_on(self, path: Path) -> None:
-        store = SqliteStore(path, durability="NORMAL", off_loop=True)
+        store = SqliteStore(path, durability="NORMAL")
+        store.move_off_loop()
         await store.commit([rows.ledger()])
         with pytest.raises(StorageError):
             await store.commit([rows.ledger()])
@@ -335,6 +337,18 @@ class TestOffTheLoop:
         assert len(await store.ledger()) == 2
         await store.close()
         await store.close()
+
+    async def test_moving_back_waits_for_what_was_asked_for_and_then_works_at_once(self, path: Path) -> None:
+        store = SqliteStore(path, durability="NORMAL")
+        store.move_off_loop()
+        asked = [asyncio.ensure_future(store.commit([rows.ledger(f"x-{i}")])) for i in range(5)]
+        await asyncio.sleep(0)
+        await store.move_back()
+        assert len(now(store.ledger())) == 5
+        now(store.commit([rows.ledger("x-5")]))
+        await asyncio.gather(*asked)
+        assert len(now(store.ledger())) == 6
+        now(store.close())
 
 
 VERSIONS = st.lists(

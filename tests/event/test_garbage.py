@@ -21,6 +21,13 @@ class Knot:
         self.me = self
 
 
+@pytest.fixture(autouse=True)
+def as_python_starts() -> None:
+    """Whatever a dispatcher of another test, whose loop was closed under it, has left behind."""
+    gc.unfreeze()
+    gc.enable()
+
+
 @pytest.fixture
 def collector() -> Iterator[QuietCollector]:
     with quiet_collector() as begun:

@@ -138,7 +138,12 @@ class Desk:
         self.evaluate = Evaluate(STATE_PROPERTIES)
         self.decide = Decide(self.gate, STATE_PROPERTIES)
         self.act = Act(
-            account=self.account, orders=self.orders, broker=self.broker, log=self.log, on_sent=self._on_sent
+            account=self.account,
+            orders=self.orders,
+            broker=self.broker,
+            log=self.log,
+            may_enter=lambda: self.safety.is_trading_allowed,
+            on_sent=self._on_sent,
         )
         self.pipeline = Pipeline(self.extract, self.transform, self.evaluate, self.decide, self.act)
         self.decisions = CounterIds("d")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import msgspec
 import pytest
 
-from qts.db.contracts import DecisionRow
+from qts.db.contracts import DecisionRow, Record
 from qts.execution.contracts import AckStatus, Fill, Order, OrderState
 from qts.execution.lifecycle import apply_fill
 from qts.pipeline.contracts import Acted, Candidate, Decision
@@ -46,6 +48,65 @@ async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
     with pytest.raises(OSError, match="disk full"):
         await desk.run(qty=1)
     assert desk.broker.placed == []
+    assert (len(desk.orders), desk.account.open_reservations) == (0, ())
+
+
+def while_the_intent_is_written(desk: Desk, happens: Callable[[], object]) -> None:
+    """The disk takes its time, and something happens meanwhile."""
+    write = desk.log.write_now
+
+    async def slow(records: Sequence[Record]) -> None:
+        await write(records)
+        happens()
+
+    desk.log.write_now = slow  # type: ignore[method-assign]
+
+
+async def test_an_entry_does_not_leave_when_an_alarm_was_raised_while_its_intent_was_written() -> None:
+    desk = Desk()
+    while_the_intent_is_written(desk, lambda: desk.safety.apply_fail_safe("FS104"))
+
+    outcome = await desk.run(qty=100, limit=50_000)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Refusal.SAFETY_BLOCKS_ENTRIES
+    assert (desk.broker.placed, desk.sent) == ([], [])
+    assert (len(desk.orders), desk.account.open_reservations) == (0, ())
+    (ended,) = desk.log.later
+    assert isinstance(ended, Order)
+    assert (ended.state, ended.note) == (OrderState.NOT_SENT, "safety stopped it before it was sent")
+
+
+async def test_an_exit_leaves_whatever_was_raised_while_its_intent_was_written() -> None:
+    desk = Desk()
+    desk.hold(10)
+    while_the_intent_is_written(desk, lambda: desk.safety.apply_fail_safe("FS104"))
+
+    outcome = await desk.run(Side.SELL)
+
+    assert isinstance(outcome, Acted)
+    assert len(desk.broker.placed) == 1
+
+
+async def test_a_decision_cut_off_while_it_waits_for_the_disk_leaves_nothing_behind() -> None:
+    desk = Desk()
+    waiting = asyncio.Event()
+
+    async def hangs(records: object) -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    desk.log.write_now = hangs  # type: ignore[method-assign]
+    task = asyncio.create_task(desk.run(qty=100, limit=50_000))
+    await waiting.wait()
+    assert len(desk.account.open_reservations) == 1
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert desk.broker.placed == []
+    assert (len(desk.orders), desk.account.open_reservations) == (0, ())
 
 
 async def test_the_money_is_reserved_before_the_send() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from qts.db.contracts import EquityRow, Record
-from qts.errors import StateError, StorageError
+from qts.errors import ContractError, StateError, StorageError
 from qts.runtime.record import RunRecord
 from tests.execution.test_working import order
 
@@ -73,6 +74,197 @@ async def test_a_thousand_waiting_rows_are_full() -> None:
     assert record.is_full
     await record.checkpoint()
     assert not record.is_full
+
+
+class SlowStore(Kept):
+    """A store that commits when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = asyncio.Semaphore(0)
+        self.moves: list[str] = []
+
+    def move_off_loop(self) -> None:
+        self.moves.append("off")
+
+    async def move_back(self) -> None:
+        self.moves.append("back")
+
+    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+        batch = list(records)
+        await self.turns.acquire()
+        await super().commit(batch, checkpoint)
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_who_comes_while_a_transaction_runs_shares_the_next_one() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        first = asyncio.create_task(record.write_now([sample(1)]))
+        await settled()
+        others = [
+            asyncio.create_task(record.write_now([sample(2)])),
+            asyncio.create_task(record.checkpoint([order("a")])),
+            asyncio.create_task(record.write_now([sample(3)])),
+        ]
+        await settled()
+        store.turns.release()
+        await first
+        assert not any(task.done() for task in others)
+        store.turns.release()
+        await asyncio.gather(*others)
+    assert store.commits == [
+        ([sample(1)], None),
+        ([sample(2), order("a"), sample(3)], b"book rows 1"),
+    ]
+    assert store.moves == ["off", "back"]
+
+
+async def test_a_checkpoint_is_never_one_that_was_begun_before_it_was_asked_for() -> None:
+    """Given a checkpoint under way, a fill booked now is not in it and asks for the next."""
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        first = asyncio.create_task(record.checkpoint([order("a")]))
+        await settled()
+        second = asyncio.create_task(record.checkpoint([order("b")]))
+        await settled()
+        store.turns.release()
+        await first
+        store.turns.release()
+        await second
+    assert [made for _, made in store.commits] == [b"book rows 1", b"book rows 2"]
+
+
+async def test_one_transaction_runs_at_a_time_so_a_checkpoint_is_told_stored_before_the_next_is_made() -> None:
+    store, told = SlowStore(), list[str]()
+    record = RunRecord(store)  # type: ignore[arg-type]
+
+    def make() -> bytes:
+        told.append("made")
+        return b""
+
+    record.connect(make, lambda: None, lambda: told.append("stored"))
+    async with record.off_loop():
+        tasks = [asyncio.create_task(record.checkpoint()) for _ in range(2)]
+        await settled()
+        late = asyncio.create_task(record.checkpoint())
+        for _ in range(3):
+            store.turns.release()
+        await asyncio.gather(*tasks, late)
+    assert told == ["made", "stored"] * 2, "the first two together, then the late one"
+
+
+async def test_with_a_journal_nobody_waits_for_a_fill_to_be_stored_and_fills_share_a_transaction() -> None:
+    store, stored = SlowStore(), list[str]()
+    record = RunRecord(store)  # type: ignore[arg-type]
+    record.connect(
+        lambda: f"book rows {record.rows_of_the_book}".encode(), lambda: None, lambda: stored.append("stored")
+    )
+    async with record.off_loop():
+        await record.book([order("a")])
+        await settled()  # its transaction is under way
+        await record.book([order("b")])
+        await record.book([order("c")])
+        assert (store.commits, stored) == ([], [])
+        store.turns.release()
+        store.turns.release()
+    assert store.commits == [([order("a")], b"book rows 1"), ([order("b"), order("c")], b"book rows 3")]
+    assert stored == ["stored", "stored"]
+
+
+async def test_without_a_journal_a_fill_is_stored_before_it_counts_as_handled() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        booking = asyncio.create_task(record.book([order("a")]))
+        await settled()
+        assert not booking.done()
+        store.turns.release()
+        await booking
+    assert store.commits == [([order("a")], b"book rows 1")]
+
+
+async def test_when_too_much_waits_for_a_slow_disk_the_next_fill_waits_too() -> None:
+    store = SlowStore()
+    record = RunRecord(store)  # type: ignore[arg-type]
+    record.connect(lambda: b"", lambda: None, lambda: None)
+    async with record.off_loop():
+        await record.book([order("a")])
+        await settled()
+        for number in range(1_000):
+            record.write_later(sample(number))
+        late = asyncio.create_task(record.book([order("b")]))
+        await settled()
+        assert not late.done()
+        store.turns.release()
+        store.turns.release()
+        await late
+
+
+async def test_a_checkpoint_that_cannot_be_made_off_the_loop_ends_the_writing_with_a_reason() -> None:
+    store, told = SlowStore(), list[str]()
+    record = RunRecord(store)  # type: ignore[arg-type]
+
+    def unsaveable() -> bytes:
+        raise ContractError("strategy s: attribute 'x' holds a lambda")
+
+    record.connect(unsaveable, lambda: told.append("failed"), lambda: None)
+    async with record.off_loop():
+        await record.book([order("a")])
+        await settled()
+        with pytest.raises(StorageError, match="nothing more is written: strategy s: attribute 'x' holds a lambda"):
+            await record.checkpoint()
+    assert (store.commits, told) == ([], ["failed"])
+
+
+async def test_who_is_cut_off_while_waiting_does_not_take_the_transaction_down() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        hasty = asyncio.create_task(record.checkpoint([order("a")]))
+        patient = asyncio.create_task(record.write_now([]))
+        await settled()
+        hasty.cancel()
+        await settled()
+        store.turns.release()
+        store.turns.release()
+        await patient
+    assert store.commits[0] == ([order("a")], b"book rows 1")
+    record.raise_failure()
+
+
+async def test_a_failing_transaction_fails_for_everybody_in_it_and_for_all_later_ones() -> None:
+    store = SlowStore()
+    record, told = connected(store)
+    store.full = True
+    async with record.off_loop():
+        tasks = [asyncio.create_task(record.write_now([sample(n)])) for n in range(3)]
+        await settled()
+        for _ in range(3):
+            store.turns.release()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(outcome, StorageError) for outcome in outcomes)
+        with pytest.raises(StorageError):
+            await record.checkpoint()
+    assert (store.commits, told) == ([], ["failed"])
+
+
+async def test_leaving_the_block_waits_for_the_transaction_under_way() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        task = asyncio.create_task(record.write_now([sample(1)]))
+        await settled()
+        asyncio.get_running_loop().call_soon(store.turns.release)
+    assert store.commits == [([sample(1)], None)]
+    assert store.moves == ["off", "back"]
+    await task
 
 
 async def test_after_a_failure_nothing_is_written_any_more() -> None:

@@ -122,6 +122,14 @@ class RunRow(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """The book of record of one run. Every method raises StorageError when its promise cannot be kept."""
 
+    def move_off_loop(self) -> None:
+        """From here on work is awaited on the running event loop and done elsewhere; before, at once."""
+        ...
+
+    async def move_back(self) -> None:
+        """Undo :meth:`move_off_loop` once everything under way is done."""
+        ...
+
     async def open_run(self, run: RunRow) -> None: ...
 
     async def run(self) -> RunRow | None: ...

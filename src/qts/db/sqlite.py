@@ -1,9 +1,9 @@
 """The embedded store: one SQLite file in WAL mode (spec 03).
 
 A batch is one transaction. NORMAL survives kill -9 of the process and is for replay; FULL also survives a loss of
-power and is for paper and live. With ``off_loop`` every statement runs on one writer thread and is awaited; without
-it the statements run at once and the coroutines never suspend, so that a kernel on the virtual clock can drive them
-with ``send(None)``.
+power and is for paper and live. Between ``move_off_loop`` and ``move_back`` every statement runs on one writer
+thread and is awaited, in the order of asking; otherwise they run at once and the coroutines never suspend, so that
+a kernel on the virtual clock can drive them with ``send(None)``.
 
 How a checkpoint is remembered: append-only tables by their last row number, rows that change by an image of how
 they stood, taken at the first change after it. Rewinding deletes the former and puts back the latter.
@@ -87,7 +87,7 @@ class SqliteStore:
     schema this version did not make, or when a row breaks a rule of the schema.
     """
 
-    def __init__(self, path: Path | str, *, durability: Durability, off_loop: bool = False) -> None:
+    def __init__(self, path: Path | str, *, durability: Durability) -> None:
         self._path = Path(path)
         if durability not in ("FULL", "NORMAL"):
             raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
@@ -95,7 +95,18 @@ class SqliteStore:
         self._generation = 0
         self._imaged: dict[tuple[str, ...], None] = {}
         self._connection = self._open(durability)
-        self._writer = ThreadPoolExecutor(1, "qts-store") if off_loop else None
+        self._writer: ThreadPoolExecutor | None = None
+
+    def move_off_loop(self) -> None:
+        """From here on statements run on a thread of their own (spec 03): an fsync is not felt on the loop."""
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, "qts-store")
+
+    async def move_back(self) -> None:
+        """From here on statements run at once again; what was asked for before is done."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.get_running_loop().run_in_executor(None, writer.shutdown)
 
     # -- the run -----------------------------------------------------------------------------------------------
 
@@ -169,8 +180,7 @@ class SqliteStore:
         """Close the file; what was committed is safe without it. May be called twice."""
         await self._do(self._connection.close)
         if self._writer is not None:
-            self._writer.shutdown(wait=False)
-            self._writer = None
+            await self.move_back()
 
     # -- inside ------------------------------------------------------------------------------------------------
 

@@ -204,20 +204,23 @@ class Engine:
                 if event.accepted_ns > now:
                     now = stopwatch_ns()
                 started = now
+                entries = routes[event.event_type]
                 spent = now - event.accepted_ns
-                if spent < INDEXED_NS:
+                if entries and entries[0].special:
+                    pass  # noted when its lane begins with it, or what holds it up is gone
+                elif spent < INDEXED_NS:
                     waits[INDEX_BY_8NS[spent >> 3]] += 1
                     if spent > wait.max_ns:
                         wait.max_ns = spent
                 else:
                     wait.record(spent)
                 flight: Flight | None = None
-                for entry in routes[event.event_type]:
+                for entry in entries:
                     if first or second or third:
                         self._serve_above(number)
                         now = stopwatch_ns()
                     if entry.special:
-                        flight = self._divert(entry, event, level, flight, started)
+                        flight = self._divert(entry, event, level, flight, started, first=entry is entries[0])
                         continue
                     try:
                         result = entry.call(event)
@@ -348,10 +351,13 @@ class Engine:
         self.run(number - 1)
         self.attention = True
 
-    def _divert(self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int) -> Flight:
+    def _divert(
+        self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, *, first: bool
+    ) -> Flight:
         """Give the event to the handler's runner, or let it wait behind an earlier one of its key."""
         flight = flight or Flight(event, level, started)
         flight.open += 1
+        flight.waits = first
         if not self.retries.wait_behind(entry, flight):
             self._call(entry, flight)
         return flight
@@ -396,6 +402,7 @@ class Engine:
         if entry.runner is not None:
             entry.runner.submit(flight)
             return
+        flight.begin()
         try:
             result = stepped(entry.call(flight.event))
         except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported

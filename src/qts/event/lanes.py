@@ -124,6 +124,8 @@ class LaneRunner(ABC):
         self._start([flight.event for flight in flights])
 
     def _note_begin(self, flights: list[Flight]) -> None:
+        for flight in flights:
+            flight.begin()
         self._working = flights
         self._begun_ns = stopwatch_ns()
         self._timer = self.tools.loop.call_later(self._limit_ms / 1_000, self._cut_off)

@@ -28,6 +28,10 @@ class Readings:
         """Whether events of ``priority`` are accepted and handled at present."""
         return priority <= self._engine.floor
 
+    def is_waiting(self, priority: EventPriority) -> bool:
+        """Whether an event of ``priority`` is queued."""
+        return bool(self._levels[priority].items)
+
     def batch_factor(self, priority: EventPriority) -> int:
         """How much larger the batches of ``priority`` are at present (backpressure warning)."""
         return self._pressure.batch_factor(priority)

@@ -28,16 +28,23 @@ _P0: Final = EventPriority.P0_CRITICAL
 class Flight:
     """An event that some handler has not finished with yet; it is counted once, when the last one has."""
 
-    __slots__ = ("counted", "dead", "event", "level", "lost", "open", "started_ns")
+    __slots__ = ("counted", "dead", "event", "level", "lost", "open", "started_ns", "waits")
 
     def __init__(self, event: Event, level: Level, started_ns: int, *, counted: bool = True) -> None:
         self.event = event
         self.level = level
         self.started_ns = started_ns
         self.open = 1
-        self.dead = self.lost = False
+        self.dead = self.lost = self.waits = False
         self.counted = counted
         level.in_flight += counted
+
+    def begin(self) -> None:
+        """The first of its handlers begins: note how long it has waited since it was accepted, once."""
+        if self.waits:
+            self.waits = False
+            self.started_ns = stopwatch_ns()
+            self.level.wait.record(self.started_ns - self.event.accepted_ns)
 
     def done(self) -> None:
         """One handler has finished with the event, one way or the other."""

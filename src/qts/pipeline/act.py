@@ -11,7 +11,7 @@ import msgspec
 from qts.broker.contracts import Broker
 from qts.db.contracts import DecisionRow, Record
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
-from qts.execution.lifecycle import apply_ack
+from qts.execution.lifecycle import apply_absent, apply_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
@@ -44,12 +44,14 @@ class Act:
         orders: WorkingOrders,
         broker: Broker,
         log: IntentLog,
+        may_enter: Callable[[], bool],
         on_sent: Callable[[OrderRequest], None],
     ) -> None:
         self._account = account
         self._orders = orders
         self._broker = broker
         self._log = log
+        self._may_enter = may_enter
         self._on_sent = on_sent
 
     async def __call__(self, decision: Decision) -> Acted | Refused:
@@ -65,7 +67,18 @@ class Act:
             )
         order = order_of(request, decision.approved.approval_id)
         self._orders.put(order)
-        await self._log.write_now((decision_row(decision), order))
+        try:
+            await self._log.write_now((decision_row(decision), order))
+        except BaseException:  # cut off while it waited for the disk: nothing has left, nothing stays reserved
+            self._withdraw(order, facts.now_ns, "cut off before it was sent")
+            raise
+        if not (request.reduce_only or self._may_enter()):  # an alarm while the intent was on its way to the disk
+            self._withdraw(order, facts.now_ns, "safety stopped it before it was sent")
+            return Refused(
+                request=request,
+                reason=Refusal.SAFETY_BLOCKS_ENTRIES,
+                detail=f"{request.client_order_id} was approved, but safety no longer allows entries",
+            )
         self._on_sent(request)
         ack = await self._sent(decision.approved)
         self._book(order, ack, facts.now_ns)
@@ -77,6 +90,13 @@ class Act:
             return await self._broker.place(approved)
         except OSError as error:  # timeouts and connection errors are OSErrors
             return OrderAck(AckStatus.UNKNOWN, approved.request.client_order_id, reason=f"no answer: {error}")
+
+    def _withdraw(self, order: Order, now_ns: int, why: str) -> None:
+        """An order that never left ends, and gives back what it held."""
+        ended = apply_absent(order, now_ns, why)
+        self._orders.put(ended)
+        self._account.release(order.client_order_id)
+        self._log.write_later(ended)
 
     def _reserve(self, request: OrderRequest, instrument: Instrument, day: date) -> bool:
         price = request.limit if request.limit is not None else request.decision_price

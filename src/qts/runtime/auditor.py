@@ -121,22 +121,30 @@ class Auditor:
 
     # -- the whole book ----------------------------------------------------------------------------------------
 
-    async def full(self, now_ns: int) -> None:
+    async def full(self, now_ns: int) -> bool:
         """Recompute everything from the stored rows and ask the broker for its book.
 
-        While the broker cannot be asked, what compares with it stays unchecked: unknown is neither fine nor broken.
+        False, and nothing judged, when the book moved while its rows were read beside the loop: it has to be asked
+        for again. While the broker cannot be asked, what compares with it stays unchecked: unknown is neither fine
+        nor broken.
         """
         p = self._p
         await p.record.write_now(())  # what waits belongs to this moment
+        rows = p.record.rows_of_the_book
+        if self._read_at != rows:
+            stored = Stored(await self._store.ledger(), await self._store.orders(), await self._store.transfers())
+            if self._is_moving(rows):
+                return False
+            self._stored, self._read_at = stored, rows
+        if self._approved_at != rows:
+            decisions = await self._store.decisions()
+            if self._is_moving(rows):
+                return False
+            self._approved_at = rows
+            self._approvals({row.approval_id: row.client_order_id for row in decisions}, now_ns)
         theirs = await self._broker_book()
-        if self._read_at != p.record.rows_of_the_book:
-            self._read_at = p.record.rows_of_the_book
-            self._stored = Stored(
-                await self._store.ledger(), await self._store.orders(), await self._store.transfers()
-            )
-        if self._approved_at != p.record.rows_of_the_book:
-            self._approved_at = p.record.rows_of_the_book
-            await self._approvals(now_ns)
+        if self._is_moving(rows):
+            return False
         ledger, orders, transfers = self._stored
         result = audit(
             initial=self._initial,
@@ -156,6 +164,14 @@ class Auditor:
             await self._terminal(now_ns)
             self._conservation(theirs, now_ns)
         self._priority(now_ns)
+        return True
+
+    def _is_moving(self, rows: int) -> bool:
+        """Whether the account changed since it had ``rows``, or is about to by news not handled yet."""
+        if not self._p.record.is_off_loop:
+            return False
+        waiting = self._dispatcher.queue_stats()[EventPriority.P0_CRITICAL.name]["size"]
+        return bool(waiting) or self._p.record.rows_of_the_book != rows
 
     def export_state(self) -> dict[str, Any]:
         return {
@@ -174,9 +190,8 @@ class Auditor:
         except StateError:
             return None  # the line is down
 
-    async def _approvals(self, now_ns: int) -> None:
+    def _approvals(self, approvals: dict[str, str], now_ns: int) -> None:
         """7: every order names its own approval."""
-        approvals = {row.approval_id: row.client_order_id for row in await self._store.decisions()}
         orders = self._stored.orders
         wrong = [o.client_order_id for o in orders if approvals.get(o.approval_id) != o.client_order_id]
         self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)

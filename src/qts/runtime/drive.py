@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qts.clock import PacedClock, from_ns
+from qts.clock import NS_PER_US, PacedClock, from_ns, stopwatch_ns
 from qts.errors import StateError
+from qts.event.contracts import EventPriority
 from qts.event.garbage import quiet_collector
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
@@ -123,9 +124,23 @@ async def run_paced(
     ``listen`` is called every turn (0.05 s of real time at the latest): it takes what operators want.
     """
     turn_ns = round(_TURN_NS * clock.speed)
+    async with kernel.parts.record.off_loop():
+        return await _paced(kernel, values, progress, stop, clock, listen, turn_ns)
+
+
+async def _paced(
+    kernel: Kernel,
+    values: Iterator[MarketValue],
+    progress: Progress,
+    stop: StopFlag,
+    clock: PacedClock,
+    listen: Callable[[], object],
+    turn_ns: int,
+) -> bool:
+    slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
     await kernel.dispatcher.start()
     try:
-        left = ROWS_PER_PROGRESS
+        left, until_ns = ROWS_PER_PROGRESS, 0
         for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
             kernel.in_hand = value
             while clock.time_ns() < value.ts_ns:
@@ -144,7 +159,10 @@ async def run_paced(
                 kernel.checkpoint_if_due()
                 progress(kernel.parts.feed.progress(), clock.now().isoformat())
                 listen()
+            # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
+            if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
                 await asyncio.sleep(0)
+                until_ns = stopwatch_ns() + slice_ns
             if stop.requested:
                 return False
         await kernel.attend()

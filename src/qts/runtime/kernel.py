@@ -224,8 +224,8 @@ class Kernel:
             self.unresolved_due = False
             await self.unresolved.work(now_ns)
         if self.audit_due:
-            self.audit_due = False
-            await self.auditor.full(now_ns)
+            self.audit_due = not await self.auditor.full(now_ns)
+            self.attention |= self.audit_due
         if self._checkpoint_due or self.parts.record.is_full:
             self._checkpoint_due = False
             await self.parts.record.checkpoint()
@@ -475,6 +475,8 @@ class Kernel:
         share = self.checkpoints.share(checkpoint, "orders")
         self.parts.orders.import_state(orders_as_they_stood(await store.orders(), share))
         self.checkpoints.give(checkpoint)
+        if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
+            self.unresolved_due = self.attention = True
         self.in_hand = in_hand
         self.host.resume()
         self._replay_journal()

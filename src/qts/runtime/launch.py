@@ -290,7 +290,7 @@ def _reload_text(result: ReloadResult) -> str:
 
 def session_facts(result: SessionResult) -> SessionFacts:
     """Everything the report needs, read from the run's store."""
-    store = SqliteStore(result.directory / DATABASE_NAME, durability="NORMAL", off_loop=False)
+    store = SqliteStore(result.directory / DATABASE_NAME, durability="NORMAL")
     try:
         run = complete(store.run())
         assert run is not None  # the result came from there
@@ -310,14 +310,14 @@ def session_facts(result: SessionResult) -> SessionFacts:
 
 def open_store(place: DataDir, *, paced: bool) -> SqliteStore:
     """Replays survive kill -9 of the process, paper survives the machine (spec 03)."""
-    return SqliteStore(place.database, durability="FULL" if paced else "NORMAL", off_loop=False)
+    return SqliteStore(place.database, durability="FULL" if paced else "NORMAL")
 
 
 def _previous(place: DataDir, run: RunRow, journal: str, *, resume: bool) -> RunRow | None:
     """The unfinished run to continue or the finished one to show again; None for a fresh start."""
     if not place.database.exists():
         return None
-    store = SqliteStore(place.database, durability="NORMAL", off_loop=False)
+    store = SqliteStore(place.database, durability="NORMAL")
     try:
         previous = complete(store.run())
     finally:

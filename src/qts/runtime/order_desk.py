@@ -29,7 +29,7 @@ def event_type_of(news: OrderNews) -> EventType:
 
 
 class OrderDesk:
-    """Applies news in this order: book of record, order, strategy; then one transaction with a checkpoint.
+    """Applies news in this order: book of record, order, strategy; then a transaction with a checkpoint.
 
     The store's unique key is the last word on "exactly once"; the account's memory of keys makes a repeated
     notice cheap. Nothing is booked blind: a fill of an order nobody knows raises FS070.
@@ -80,7 +80,7 @@ class OrderDesk:
         self._host.on_fill(order.strategy, _view(fill, updated))
         self._on_applied(fill, updated, effect)
         records: tuple[Record, ...] = (*effect.records, updated)
-        await self._record.checkpoint(records)
+        await self._record.book(records)
 
     async def _on_end(self, news: OrderCancelled | OrderRejected, word: str) -> None:
         order = self._orders.get(news.client_order_id)

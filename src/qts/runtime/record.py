@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import Record, Store
-from qts.errors import StateError, StorageError
+from qts.errors import QtsError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 
@@ -17,9 +19,9 @@ _MAX_PENDING = 1_000
 class RunRecord:
     """The one writer of the store.
 
-    ``write_later`` gathers rows that explain (answers, refusals, samples, histories); they go out with the next
-    transaction, and a checkpoint always carries all of them, so what is in memory at a checkpoint is also on
-    disk. At most 1,000 rows wait.
+    Rows wait from the moment they are given and go out with the next transaction, whoever asked for it; a
+    checkpoint always carries all of them, so what is in memory at a checkpoint is also on disk. Off the loop one
+    transaction runs at a time, and who comes meanwhile shares the next one. At most 1,000 rows should wait.
     """
 
     def __init__(self, store: Store) -> None:
@@ -29,8 +31,13 @@ class RunRecord:
         self._on_failure: Callable[[], None] = _nobody_listens
         self._on_stored: Callable[[], None] = _nobody_listens
         self._failure: StorageError | None = None
+        self._asked = self._stored = self._stored_checkpoint = 0
+        self._wants_checkpoint = False
+        self._writer: asyncio.Task[None] | None = None
+        self._turn: asyncio.Future[None]
+        self.is_off_loop = False
         self.rows_of_the_book = 0
-        """Fills, orders and transfers written so far: changes when the book did."""
+        """Fills, orders and transfers so far, written or about to be: changes when the book did."""
 
     def connect(
         self,
@@ -50,44 +57,103 @@ class RunRecord:
 
     def write_later(self, record: Record) -> None:
         self._pending.append(record)
+        self.rows_of_the_book += type(record) in _BOOK
 
     @property
     def is_full(self) -> bool:
         """Whether so much waits that the kernel should commit at the next quiet moment."""
         return len(self._pending) >= _MAX_PENDING
 
+    @asynccontextmanager
+    async def off_loop(self) -> AsyncIterator[None]:
+        """Within the block the store works beside the event loop; at its end everything asked for is done."""
+        self._store.move_off_loop()
+        self.is_off_loop = True
+        try:
+            yield
+        finally:
+            if self._writer is not None:
+                await asyncio.shield(self._writer)
+            self.is_off_loop = False
+            await self._store.move_back()
+
     async def write_now(self, records: Sequence[Record]) -> None:
         """Durable when it returns; takes along what waits."""
-        await self._commit(self._batch(records), None)
+        await self._write(records, checkpoint=False)
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
-        """Write ``records``, what waits and the checkpoint of this moment in one transaction."""
-        batch = self._batch(records)
-        await self._commit(batch, self._make_checkpoint())
+        """Write ``records``, what waits and a checkpoint that knows of them in one transaction.
 
-    def _batch(self, records: Sequence[Record]) -> list[Record]:
-        """What waits and then ``records``: an answer that waits is older than the fill that carries it to disk.
-
-        Counted before the checkpoint is made, so that the checkpoint knows of the rows it is written with.
+        The rows wait behind those given before: an answer that waits is older than the fill that carries it to
+        disk.
         """
-        batch = [*self._pending, *records]
-        self._pending.clear()
-        for row in batch:
-            if row.__class__ in _BOOK:
-                self.rows_of_the_book += 1
-        return batch
+        await self._write(records, checkpoint=True)
 
-    async def _commit(self, batch: Sequence[Record], checkpoint: bytes | None) -> None:
+    async def book(self, records: Sequence[Record]) -> None:
+        """Rows of an event that has changed the book: written with a checkpoint.
+
+        Durable when it returns, unless a journal keeps the event until that checkpoint is stored: then nobody waits
+        for the disk, and fills that come close together share a transaction.
+        """
+        if not self.is_off_loop or self._on_stored is _nobody_listens or self.is_full:
+            await self.checkpoint(records)
+            return
+        self._ask(records, checkpoint=True)
+
+    async def _write(self, records: Sequence[Record], *, checkpoint: bool) -> None:
+        mine = self._ask(records, checkpoint=checkpoint)
+        if not self.is_off_loop:
+            await self._commit(checkpoint)
+            return
+        while (self._stored_checkpoint if checkpoint else self._stored) < mine:
+            self.raise_failure()
+            # A handler that is cut off must not take the transaction down that others wait for.
+            await asyncio.shield(self._turn)
+
+    def _ask(self, records: Sequence[Record], *, checkpoint: bool) -> int:
+        """Let the rows wait for the next transaction, and off the loop see to it that there is one; its number."""
         self.raise_failure()
+        for record in records:
+            self.write_later(record)
+        self._asked += 1
+        self._wants_checkpoint |= checkpoint
+        if self.is_off_loop and self._writer is None:
+            loop = asyncio.get_running_loop()
+            self._turn = loop.create_future()
+            self._writer = loop.create_task(self._write_on(), name="qts-record")
+        return self._asked
+
+    async def _write_on(self) -> None:
+        """One transaction after the other, each for everybody who has asked by then, until nobody has."""
+        while self._stored < self._asked and self._failure is None:
+            try:
+                await self._commit(self._wants_checkpoint)
+            except StorageError:
+                pass  # remembered: whoever waits raises it
+            except QtsError as error:  # a checkpoint that cannot be made, a row no table takes
+                self._fail(StorageError(f"nothing more is written: {error}"))
+            turn, self._turn = self._turn, asyncio.get_running_loop().create_future()
+            turn.set_result(None)
+        self._writer = None
+
+    async def _commit(self, checkpoint: bool) -> None:
+        self.raise_failure()
+        asked, made = self._asked, self._make_checkpoint() if checkpoint else None
+        batch, self._pending, self._wants_checkpoint = self._pending, [], False
         try:
-            await self._store.commit(batch, checkpoint)
+            await self._store.commit(batch, made)
         except StorageError as error:
-            # From here on memory is ahead of the disk: nothing more is written, so the last checkpoint stays true.
-            self._failure = error
-            self._on_failure()
+            self._fail(error)
             raise
-        if checkpoint is not None:
+        self._stored = asked
+        if made is not None:
+            self._stored_checkpoint = asked
             self._on_stored()
+
+    def _fail(self, error: StorageError) -> None:
+        """From here on memory is ahead of the disk: nothing more is written, so the last checkpoint stays true."""
+        self._failure = error
+        self._on_failure()
 
 
 def _not_connected() -> bytes:

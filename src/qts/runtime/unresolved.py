@@ -30,6 +30,17 @@ class UnresolvedOrders:
         self._record = record
         self._absent_since: dict[str, int] = {}
 
+    def doubt_intents(self, now_ns: int) -> bool:
+        """After a restart an order whose intent was on its way to the disk may have left: it counts as unknown.
+
+        Whether there was one (spec 09, PR-07 and PR-08).
+        """
+        intents = [order for order in self._orders if order.state is OrderState.INTENT]
+        for order in intents:
+            ack = OrderAck(AckStatus.UNKNOWN, order.client_order_id, reason="the session ended while it was sent")
+            self._put(apply_ack(order, ack, now_ns))
+        return bool(intents)
+
     def any(self) -> bool:
         return any(order.state is OrderState.UNKNOWN for order in self._orders)
 

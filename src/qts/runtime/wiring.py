@@ -126,7 +126,14 @@ def make_pipeline(
         ),
         Evaluate(properties),
         Decide(parts.gate, properties),
-        Act(account=parts.account, orders=parts.orders, broker=broker, log=parts.record, on_sent=on_sent),
+        Act(
+            account=parts.account,
+            orders=parts.orders,
+            broker=broker,
+            log=parts.record,
+            may_enter=lambda: parts.safety.is_trading_allowed,
+            on_sent=on_sent,
+        ),
     )
 
 
