@@ -116,7 +116,7 @@ class LaneRunner(ABC):
     def _lost(self, event: Event) -> None:
         flight = self._flights.pop(id(event))
         flight.lost = True
-        flight.done()
+        self.tools.engine.finished(self.entry, flight, None)  # with the hold it may head: others wait behind it
 
     def _begin(self, flights: list[Flight]) -> None:
         self._note_begin(flights)
