@@ -199,6 +199,10 @@ class Account:
         held = self._holdings.get((strategy, symbol))
         return held.average_cost if held is not None else None
 
+    def held_by(self, strategy: str) -> list[str]:
+        """The symbols in which the strategy's holding is not flat."""
+        return [symbol for (name, symbol), held in self._holdings.items() if name == strategy and held.qty]
+
     def position(self, symbol: str) -> Decimal:
         """Signed quantity over all strategies."""
         return sum((h.qty for (_, s), h in self._holdings.items() if s == symbol), ZERO)
