@@ -486,6 +486,41 @@ async def test_a_full_lane_loses_by_its_priority_and_p0_never() -> None:
         assert balanced(dispatcher)
 
 
+async def test_a_retry_that_a_full_lane_loses_lets_later_events_of_its_key_go_on() -> None:
+    queues = QueueConfigs(p1=QueueConfig(P1, 1, OverflowPolicy.DROP_OLDEST))
+    fail, let_go, seen = threading.Event(), threading.Event(), list[int]()
+
+    def handler(event: Event) -> None:
+        number = event.payload["n"]
+        if number == 1:
+            fail.wait()
+            raise ValueError("told to fail")
+        if number == 2:
+            let_go.wait()
+        seen.append(number)
+
+    async with running(EventConfig(queue_configs=queues, retry_backoff_ms=0)) as dispatcher:
+        dispatcher.register_handler(P1, handler, lane=Lane.THREAD)
+        entry = dispatcher._levels[P1].entries[0]
+
+        def in_lane() -> list[int]:
+            assert entry.runner is not None
+            return [flight.event.payload["n"] for flight in entry.runner.pending]
+
+        dispatcher.publish(TICK, {"n": 1, "symbol": "a"})
+        await until(lambda: in_lane() == [1])
+        dispatcher.publish(TICK, {"n": 2, "symbol": "b"})
+        await until(lambda: in_lane() == [1, 2])
+        fail.set()
+        await until(lambda: in_lane() == [2, 1])
+        dispatcher.publish(TICK, {"n": 3, "symbol": "c"})
+        await until(lambda: in_lane() == [2, 3])
+        let_go.set()
+        await until(lambda: seen == [2, 3])
+        dispatcher.publish(TICK, {"n": 4, "symbol": "a"})
+        await until(lambda: seen == [2, 3, 4])
+
+
 # -- retries, deadlines, monitoring ----------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -70,3 +71,33 @@ class Batching(EventHandler):
 
 READY = Counting()
 NOT_CALLABLE = 5
+
+
+class Summing:
+    """The far half of a remote handler: adds numbers up, and does what the brief or an event tells it to."""
+
+    def __init__(self, arguments: Any) -> None:
+        if arguments.get("refuse"):
+            raise ValueError(arguments["refuse"])
+        self.total = arguments["total"]
+
+    def started(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "total": self.total}
+
+    def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
+        numbers = [event.payload["n"] for event in events]
+        for number in numbers:
+            if number == DIES:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if number == HANGS:
+                time.sleep(3600)
+            if number == FAILS:
+                raise ValueError("not this one")
+            self.total += number
+        if brief.get("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"pid": os.getpid(), "numbers": numbers, "total": self.total, "brief": brief}
+
+
+DIES, HANGS, FAILS = -1, -2, -3
+"""Numbers that a :class:`Summing` does not survive, does not come back from, refuses."""

@@ -14,15 +14,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qts.db.contracts import Record
 from qts.db.sqlite import SqliteStore
 from qts.runtime import launch
+from qts.runtime.plan import SessionPlan
 from tests.sim.sessions import book_of, comparable, run, spike_plan
 
 NEVER = 1 << 30
+PlanOf = Callable[..., SessionPlan]
 
 
 class DoomedStore(SqliteStore):
@@ -53,14 +55,16 @@ def _die_if_due(side: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def life(directory: Path, settings: Mapping[str, str], dies_at: int, side: str) -> str:
+def life(
+    directory: Path, settings: Mapping[str, str], dies_at: int, side: str, plan_of: PlanOf = spike_plan
+) -> str:
     """One life in a child process: "killed", "finished" or "failed"."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         DoomedStore.commits, DoomedStore.dies_at, DoomedStore.side = 0, dies_at, side
         try:
-            run(spike_plan(directory, resume=True, overrides=settings))
+            run(plan_of(directory, resume=True, overrides=dict(settings)))
         except BaseException as error:  # noqa: BLE001 - the edge of the process: whatever it is, say it and end
             print(f"life {dies_at} {side}: {error!r}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -71,11 +75,16 @@ def life(directory: Path, settings: Mapping[str, str], dies_at: int, side: str) 
     return "finished" if status == 0 else "failed"
 
 
-def story(directory: Path, settings: Mapping[str, str], deaths: Sequence[tuple[int, str]]) -> dict[str, object]:
+def story(
+    directory: Path,
+    settings: Mapping[str, str],
+    deaths: Sequence[tuple[int, str]],
+    plan_of: PlanOf = spike_plan,
+) -> dict[str, object]:
     """Begin, die as planned, resume to the end."""
-    lives = [life(directory, settings, dies_at, side) for dies_at, side in deaths]
+    lives = [life(directory, settings, dies_at, side, plan_of) for dies_at, side in deaths]
     DoomedStore.commits, DoomedStore.dies_at = 0, NEVER
-    result = run(spike_plan(directory, resume=True, overrides=settings))
+    result = run(plan_of(directory, resume=True, overrides=dict(settings)))
     return {
         "lives": lives,
         "commits": DoomedStore.commits,

@@ -10,7 +10,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import check_strategy, load_strategies, load_strategy
+from qts.strategy.loading import check_strategy, load_strategies, load_strategy, print_of
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -160,3 +160,13 @@ def test_two_strategies_need_two_names(tmp_path: Path) -> None:
     assert [s.name for s in load_strategies([spec + "Mine"])] == ["mine"]
     with pytest.raises(ContractError, match=r"named 'mine' \(Mine and Other\)"):
         load_strategies([spec + "Mine", spec + "Other"])
+
+
+def test_a_print_tells_class_and_content_apart_and_not_the_place(tmp_path: Path) -> None:
+    here, there = written(tmp_path, GOOD), written(tmp_path, GOOD, "copy.py")
+    assert print_of(f"{here}:Mine") == print_of(f"{there}:Mine")
+    assert print_of(f"{here}:Mine").startswith("Mine:")
+    assert print_of(f"{here}:Other") != print_of(f"{here}:Mine")
+    assert print_of(written(tmp_path, GOOD + "#", "copy.py") + ":Mine") != print_of(f"{here}:Mine")
+    with pytest.raises(InputError, match="there is no strategy file"):
+        print_of(f"{tmp_path / 'gone.py'}:Mine")

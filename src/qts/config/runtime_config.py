@@ -62,6 +62,13 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
         Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),
     ] = ()
+    strategy_lane: Annotated[
+        Literal["loop", "process"],
+        Meta(
+            description="where strategies run in real time: on the event loop, or each in a worker process, where "
+            "what it computes delays no fill; on the virtual clock always on the loop"
+        ),
+    ] = "loop"
 
     @property
     def evaluation_hours(self) -> tuple[int, ...]:

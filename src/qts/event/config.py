@@ -198,6 +198,10 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     max_worker_processes: Annotated[int, Meta(ge=1, le=64, description="worker processes at once")] = 8
     max_worker_threads: Annotated[int, Meta(ge=1, le=256, description="worker threads at once")] = 32
     worker_nice: Annotated[int, Meta(ge=0, le=19, description="CPU niceness of worker processes; design")] = 10
+    worker_start_ms: Annotated[
+        int,
+        Meta(ge=100, le=600_000, description="ms a strategy's worker process may take until it is ready; design"),
+    ] = 30_000
     switch_interval_us: Annotated[
         int,
         Meta(

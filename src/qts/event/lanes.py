@@ -117,7 +117,7 @@ class LaneRunner(ABC):
     def _lost(self, event: Event) -> None:
         flight = self._flights.pop(id(event))
         flight.lost = True
-        flight.done()
+        self.tools.engine.finished(self.entry, flight, None)  # with the hold it may head: others wait behind it
 
     def _begin(self, flights: list[Flight]) -> None:
         self._note_begin(flights)
@@ -135,15 +135,18 @@ class LaneRunner(ABC):
         flights = self._stop_work()
         took_ns = stopwatch_ns() - self._begun_ns
         for flight, (result, error) in zip(flights, outcomes, strict=True):
-            allowed_ms = flight.event.max_process_time_ms
-            if allowed_ms and took_ns > allowed_ms * NS_PER_MS:
-                self.tools.on_slow(self.entry.name, flight.event, took_ns)
+            self._report_slow(flight, took_ns)
             if error is None:
                 self.tools.engine.finished(self.entry, flight, result)
             else:
                 self.tools.engine.retries.failed(self.entry, flight, error, fatal=isinstance(error, LaneTimeout))
         self._next()
         self.tools.wake()
+
+    def _report_slow(self, flight: Flight, took_ns: int) -> None:
+        allowed_ms = flight.event.max_process_time_ms
+        if allowed_ms and took_ns > allowed_ms * NS_PER_MS:
+            self.tools.on_slow(self.entry.name, flight.event, took_ns)
 
     def _cut_off(self) -> None:
         self._abandon()

@@ -20,6 +20,7 @@ from qts.event.garbage import QuietCollector
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
 from qts.event.process_lane import ProcessRunner
+from qts.event.remote_lane import process_runner
 from qts.event.retry import Flight, Hold, RetryBook
 from qts.event.worker import target_of
 
@@ -102,7 +103,7 @@ class LoopDriver:
         if entry.lane is Lane.THREAD:
             self._set_runner(entry, ThreadRunner(entry, self._tools))
         elif entry.lane is Lane.PROCESS:
-            self._set_runner(entry, ProcessRunner(entry, self._tools, entry.target))
+            self._set_runner(entry, process_runner(entry, self._tools))
         elif entry.is_async:
             self._strands[id(entry)] = StrandRunner(entry, self._tools)
 

@@ -52,6 +52,8 @@ class Flight:
         if self.open:
             return
         level = self.level
+        if not (self.dead or self.lost):
+            self.begin()  # finished without a handler's doing: nobody wanted it
         if level.on_done is not None:
             level.on_done(self.event, self.dead)
         if not self.counted:

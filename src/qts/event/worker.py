@@ -1,7 +1,8 @@
 """The worker process of a PROCESS handler: ``python -m qts.event.worker FD``.
 
 It speaks length-prefixed msgpack over a socket it inherits: first a greeting that names the handler, then one
-request per batch of events, each answered with the events the handler returned or with an error text.
+request per batch of events, each answered with the events the handler returned or with an error text. For a remote
+handler (:mod:`qts.event.remote`) the greeting brings arguments too, a request a brief, and the answer is a note.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import signal
 import socket
 import struct
 import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -19,9 +25,11 @@ import msgspec
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
 from qts.event.handlers import EventHandler, as_handler
+from qts.event.remote import RemoteHandler, RemoteWork
 
 LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
+_LOOK_FOR_PARENT_S: Final = 1.0
 
 
 def target_of(handler: Any) -> str:
@@ -29,6 +37,8 @@ def target_of(handler: Any) -> str:
 
     Raises ContractError when it cannot be found there: a closure, a bound method, something of ``__main__``.
     """
+    if isinstance(handler, RemoteHandler):
+        return handler.target
     module, name = getattr(handler, "__module__", None), getattr(handler, "__qualname__", None)
     if module and name and module != "__main__" and "<" not in name:
         target = f"{module}:{name}"
@@ -62,18 +72,41 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
     greeting = read_frame(requests)
     if greeting is None:
         return 0
-    target, niceness = greeting
-    try:
-        os.nice(niceness)
-        handler = handler_at(target)
-    except Exception as error:  # noqa: BLE001 - importing user code may raise anything; the parent is told
-        write_frame(answers, [False, f"{type(error).__name__}: {error}"])
-        return 1
-    write_frame(answers, [True, []])
+    target, niceness, *arguments = greeting
     with asyncio.Runner() as runner:
+        try:
+            os.nice(niceness)
+            said, reply = begin_work(target, *arguments) if arguments else begin_handling(target, runner)
+        except Exception as error:  # noqa: BLE001 - importing user code may raise anything; the parent is told
+            write_frame(answers, [False, f"{type(error).__name__}: {error}"])
+            return 1
+        write_frame(answers, [True, said])
         while (request := read_frame(requests)) is not None:
-            write_frame(answers, answer(handler, request, runner))
+            write_frame(answers, reply(request))
     return 0
+
+
+Reply = Callable[[list[Any]], list[Any]]
+
+
+def begin_handling(target: str, runner: asyncio.Runner) -> tuple[Any, Reply]:
+    """An ordinary handler has nothing to say first, and answers requests with events."""
+    return [], partial(answer, handler_at(target), runner=runner)
+
+
+def begin_work(target: str, arguments: Any) -> tuple[Any, Reply]:
+    """What the far half of a remote handler says first, and how it answers requests."""
+    work: RemoteWork = resolve(target)(arguments)
+    return work.started(), partial(note_about, work)
+
+
+def note_about(work: RemoteWork, request: list[Any]) -> list[Any]:
+    """The answer to one request: ``[True, note]`` or ``[False, error text]``."""
+    try:
+        stored, brief = request
+        return [True, work.work([decode_event(one) for one in stored], brief)]
+    except Exception as error:  # noqa: BLE001 - user code may raise anything; the parent is told
+        return [False, f"{type(error).__name__}: {error}"]
 
 
 def answer(handler: EventHandler, request: list[Any], runner: asyncio.Runner) -> list[Any]:
@@ -114,5 +147,21 @@ def main(arguments: list[str]) -> int:
         return serve(connection.makefile("rb"), connection.makefile("wb"))
 
 
+def belong_to_parent() -> None:
+    """Leave it to the parent when to end: Ctrl-C is meant for it, and nobody outlives it.
+
+    A parent that dies closes the socket, but a worker that hangs in user code does not read it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="qts-parent-watch", daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_FOR_PARENT_S)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    belong_to_parent()
     sys.exit(main(sys.argv[1:]))

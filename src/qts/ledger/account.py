@@ -214,6 +214,10 @@ class Account:
         held = self._holdings.get((strategy, symbol))
         return held.average_cost if held is not None else None
 
+    def held_by(self, strategy: str) -> list[str]:
+        """The symbols in which the strategy's holding is not flat."""
+        return [symbol for (name, symbol), held in self._holdings.items() if name == strategy and held.qty]
+
     def position(self, symbol: str) -> Decimal:
         """Signed quantity over all strategies."""
         total = ZERO
@@ -468,10 +472,6 @@ def _initial(
 
 
 def _check(fill: Fill) -> None:
-    qty, price = fill.qty, fill.price
-    amounts = qty.is_finite() and qty > 0 and price.is_finite() and price > 0
-    if amounts and fill.fee.is_finite() and fill.tax.is_finite():
-        return
     for name, value in (("qty", fill.qty), ("price", fill.price)):
         if not (value.is_finite() and value > 0):
             raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")

@@ -44,12 +44,12 @@ from qts.runtime.rows import refusal_row, safety_row, state_row
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.signals import Signals
-from qts.runtime.strategy_host import Seat, StrategyHost
 from qts.runtime.tally import Tally
 from qts.runtime.unresolved import UnresolvedOrders
 from qts.runtime.wiring import (
     EVENT_OF_VALUE,
     first_session_day,
+    make_host,
     make_parts,
     make_pipeline,
     moves_itself,
@@ -82,6 +82,7 @@ class Kernel:
         judged_by_index: bool,
         inline: bool,
         journal: Journal | None = None,
+        specs: Sequence[str] = (),
     ) -> None:
         self._journal = journal
         self.in_hand: MarketValue | None = None
@@ -132,14 +133,15 @@ class Kernel:
         )
         self.intake = Intake(self.parts.last, self.exchange, self._set_clock)
         self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
-        self.host = StrategyHost(
-            [
-                Seat(s, clock=clock, account=self.parts.account, orders=self.parts.orders, state=self.parts.state)
-                for s in strategies
-            ],
+        self.host = make_host(
+            self.parts,
+            strategies,
+            specs,
+            apart=config.runtime.strategy_lane == "process" and not inline,
             on_intent=self.signals.on_intent,
             on_other=self._on_other_value,
             on_fault=self._on_strategy_fault,
+            on_running=lambda name, pid: self._log("INFO", f"strategy {name} runs in process {pid}"),
         )
         self.desk = OrderDesk(
             account=self.parts.account,
@@ -188,6 +190,7 @@ class Kernel:
             signal=self._on_signal,
             evaluate=self._on_evaluate,
             log=lambda event: log(event.payload),
+            away=self.host.away.values(),
         )
         self.parts.safety.add_listener(self._on_safety)
         self.parts.state.add_listener(self._on_state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -31,7 +30,7 @@ from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import SessionLog
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import load_strategies
+from qts.strategy.loading import load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -220,6 +219,7 @@ class Session:
             config_hash=self._config.hash,
             feed=self._feed,
             strategies=self._strategies,
+            specs=_specs(self._plan, self._config),
             store=self._store,
             clock=clock,
             log=log.write,
@@ -355,15 +355,20 @@ def _difference(previous: RunRow, run: RunRow) -> str:
 
 
 def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
-    specs = plan.options.strategies or config.tree.runtime.strategies
+    specs = _specs(plan, config)
     return load_strategies(specs) if specs else plan.default_strategies()
+
+
+def _specs(plan: SessionPlan, config: LoadedConfig) -> Sequence[str]:
+    """FILE.py:Class of every strategy the user has named; none: the command's own choice."""
+    return plan.options.strategies or config.tree.runtime.strategies
 
 
 def _run_row(
     plan: SessionPlan, config: LoadedConfig, feed: Feed, strategies: Sequence[Strategy], machine: Clock
 ) -> RunRow:
     seed = plan.options.seed
-    prints = _strategy_prints(plan.options.strategies or config.tree.runtime.strategies)
+    prints = [print_of(spec) for spec in _specs(plan, config)]
     return RunRow(
         run_id=run_id_of(plan.command, str(seed), feed.source_id, config.hash, *prints),
         command=plan.command,
@@ -373,15 +378,6 @@ def _run_row(
         started_at=machine.now().isoformat(),
         finished=False,
     )
-
-
-def _strategy_prints(specs: Sequence[str]) -> list[str]:
-    """What identifies the strategies: class and content of the file, not where it lies."""
-    prints = []
-    for spec in specs:
-        path, _, name = spec.rpartition(":")
-        prints.append(f"{name}:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}")
-    return prints
 
 
 def _account_in(feed: Feed) -> dict[str, str]:

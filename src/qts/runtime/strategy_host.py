@@ -3,97 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from qts.clock import Clock
 from qts.event.contracts import Event
-from qts.execution.working import WorkingOrders
-from qts.ledger.account import Account
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
-from qts.state.contracts import OperatingState
-from qts.state.operating_state import OperatingStateManager
-from qts.strategy.contracts import FillView, Intent, Strategy
+from qts.runtime.seat import OnFault, OnIntent, Seat
+from qts.runtime.worker_seat import WorkerSeat
+from qts.strategy.contracts import FillView, Intent
 from qts.strategy.snapshot import restore, save
 
-ERRORS_BEFORE_HALT = 3
-"""A strategy that raises this often in a row is halted: its exits are then the runtime's."""
-
-OnIntent = Callable[[Strategy, Intent], None]
 OnOther = Callable[[MarketValue], None]
-OnFault = Callable[[str, str, bool], None]
-
-
-class Seat:
-    """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`)."""
-
-    __slots__ = ("_account", "_clock", "_orders", "_state", "errors", "halted", "on_bar", "on_quote", "strategy")
-
-    def __init__(
-        self,
-        strategy: Strategy,
-        *,
-        clock: Clock,
-        account: Account,
-        orders: WorkingOrders,
-        state: OperatingStateManager,
-    ) -> None:
-        self.strategy = strategy
-        self.errors = 0
-        self.set_halted(False)
-        self._clock = clock
-        self._account = account
-        self._orders = orders
-        self._state = state
-
-    def set_halted(self, halted: bool) -> None:
-        """Stop asking the strategy, or ask it again."""
-        self.halted = halted
-        self.on_quote = _nothing if halted else self.strategy.on_quote
-        self.on_bar = _nothing if halted else self.strategy.on_bar
-
-    @property
-    def now(self) -> datetime:
-        return self._clock.now()
-
-    @property
-    def state(self) -> OperatingState:
-        return self._state.current_state
-
-    @property
-    def budget(self) -> Decimal:
-        return self._account.available(self.strategy.pool)
-
-    def holding(self, symbol: str) -> Decimal:
-        return self._account.holding(self.strategy.name, symbol)
-
-    def average_cost(self, symbol: str) -> Decimal | None:
-        return self._account.average_cost(self.strategy.name, symbol)
-
-    def working(self, symbol: str) -> bool:
-        return bool(self._orders.of(self.strategy.name, symbol))
 
 
 class StrategyHost:
-    """Calls every strategy that subscribed to a symbol; a fault of one is not felt by the others."""
+    """Calls every strategy that subscribed to a symbol; a fault of one is not felt by the others.
 
-    def __init__(self, seats: Sequence[Seat], *, on_intent: OnIntent, on_other: OnOther, on_fault: OnFault) -> None:
+    Strategies that work in a process of their own (``away``) are called there; the host only passes on their fills
+    and keeps their memory with that of the others.
+    """
+
+    def __init__(
+        self,
+        seats: Sequence[Seat],
+        *,
+        away: Sequence[WorkerSeat] = (),
+        on_intent: OnIntent,
+        on_other: OnOther,
+        on_fault: OnFault,
+    ) -> None:
+        self.away = {one.seat.strategy.name: one for one in away}
         self.seats = list(seats)
-        self._by_name = {seat.strategy.name: seat for seat in seats}
+        self._here = {seat.strategy.name: seat for seat in seats if seat.strategy.name not in self.away}
         self._on_intent = on_intent
         self._on_other = on_other
         self._on_fault = on_fault
         self._listeners: dict[str, list[Seat]] = {}
 
     def start(self) -> None:
-        for seat in self.seats:
+        for seat in self._here.values():
             self._guarded(seat, partial(seat.strategy.on_start, seat))
 
     def resume(self) -> None:
         """After a restore: let strategies rebuild what a checkpoint does not carry."""
-        for seat in self.seats:
+        for seat in self._here.values():
             attributes = save(seat.strategy)
             self._guarded(seat, partial(seat.strategy.on_start, seat))
             restore(seat.strategy, attributes)
@@ -123,17 +76,15 @@ class StrategyHost:
             self._on_other(value)
 
     def on_fill(self, name: str, fill: FillView) -> None:
-        seat = self._by_name.get(name)
-        if seat is not None and not seat.halted:
+        seat = self._here.get(name)
+        if name in self.away:
+            self.away[name].tell(fill)
+        elif seat is not None and not seat.halted:
             self._guarded(seat, partial(seat.strategy.on_fill, seat, fill))
 
     def export_state(self) -> dict[str, Any]:
         return {
-            seat.strategy.name: {
-                "errors": seat.errors,
-                "halted": seat.halted,
-                "attributes": save(seat.strategy),
-            }
+            seat.strategy.name: {"errors": seat.errors, "halted": seat.halted, **self._memory_of(seat)}
             for seat in self.seats
         }
 
@@ -142,10 +93,18 @@ class StrategyHost:
             mine = saved[seat.strategy.name]
             seat.errors = mine["errors"]
             seat.set_halted(mine["halted"])
-            restore(seat.strategy, mine["attributes"])
+            away = self.away.get(seat.strategy.name)
+            if away is not None:
+                away.import_memory(mine)
+            else:
+                restore(seat.strategy, mine["attributes"])
+
+    def _memory_of(self, seat: Seat) -> dict[str, Any]:
+        away = self.away.get(seat.strategy.name)
+        return {"attributes": save(seat.strategy)} if away is None else away.export_memory()
 
     def _listening(self, symbol: str) -> list[Seat]:
-        seats = [s for s in self.seats if not s.strategy.symbols or symbol in s.strategy.symbols]
+        seats = [s for s in self._here.values() if not s.strategy.symbols or symbol in s.strategy.symbols]
         self._listeners[symbol] = seats
         return seats
 
@@ -160,11 +119,5 @@ class StrategyHost:
             self._faulted(seat, error)
 
     def _faulted(self, seat: Seat, error: Exception) -> None:
-        seat.errors += 1
-        seat.set_halted(seat.errors >= ERRORS_BEFORE_HALT)
+        seat.fail(seat.errors + 1)
         self._on_fault(seat.strategy.name, f"{type(error).__name__}: {error}", seat.halted)
-
-
-def _nothing(seat: object, value: object) -> tuple[Intent, ...]:
-    """What a halted strategy says."""
-    return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from qts.broker.contracts import Broker
@@ -11,7 +11,8 @@ from qts.clock import NS_PER_MS, Clock
 from qts.config.runtime_config import FreshnessConfig
 from qts.config.tree import QtsConfig
 from qts.db.contracts import Store
-from qts.event.contracts import EventPriority, EventType
+from qts.errors import InputError
+from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
 from qts.execution.working import WorkingOrders
@@ -33,9 +34,13 @@ from qts.runtime.duties import pool_targets
 from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.parts import Parts
 from qts.runtime.record import RunRecord
+from qts.runtime.seat import OnFault, OnIntent, Seat
+from qts.runtime.strategy_host import OnOther, StrategyHost
+from qts.runtime.worker_seat import OnRunning, WorkerSeat
 from qts.safety.state import SafetyStateManager
 from qts.state.course import TARGET_CAGR
 from qts.state.operating_state import OperatingStateManager
+from qts.strategy.contracts import Strategy
 
 _P0, _P1, _P2, _P3 = EventPriority
 EVENT_OF_VALUE: dict[type, EventType] = {
@@ -52,6 +57,7 @@ P1_FOR_STRATEGIES = (
     EventType.INDEX_UPDATE,
     EventType.VIX_UPDATE,
 )  # no strategy hears of single trades
+P1_FOR_WORKERS = (EventType.ORDERBOOK_UPDATE, EventType.VOLUME_UPDATE)
 P0_NEWS = (
     EventType.FILL_CONFIRMED,
     EventType.FILL_PARTIAL,
@@ -137,6 +143,38 @@ def make_pipeline(
     )
 
 
+def make_host(
+    parts: Parts,
+    strategies: Sequence[Strategy],
+    specs: Sequence[str],
+    *,
+    apart: bool,
+    on_intent: OnIntent,
+    on_other: OnOther,
+    on_fault: OnFault,
+    on_running: OnRunning,
+) -> StrategyHost:
+    """Every strategy on its seat; ``apart``: each in a process of its own, made there from its spec if it has one.
+
+    Raises InputError when there may not be so many processes or when another process cannot make a strategy.
+    """
+    seats = [
+        Seat(one, clock=parts.clock, account=parts.account, orders=parts.orders, state=parts.state)
+        for one in strategies
+    ]
+    limit = parts.config.event.max_worker_processes
+    if apart and len(seats) > limit:
+        raise InputError(
+            f"runtime.strategy_lane is process and there are {len(seats)} strategies, but "
+            f"event.max_worker_processes is {limit}: raise it, or let them run on the loop"
+        )
+    away = [
+        WorkerSeat(seat, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
+        for seat, spec in zip(seats if apart else (), specs or [""] * len(seats), strict=False)
+    ]
+    return StrategyHost(seats, away=away, on_intent=on_intent, on_other=on_other, on_fault=on_fault)
+
+
 def register_handlers(
     dispatcher: EventDispatcher,
     *,
@@ -146,8 +184,9 @@ def register_handlers(
     signal: Callback,
     evaluate: Callback,
     log: Callback,
+    away: Iterable[WorkerSeat],
 ) -> None:
-    """Who hears what. All of them are short and run on the loop; the log only fills a buffer."""
+    """Who hears what. All but strategies ``away`` are short and run on the loop; the log only fills a buffer."""
     register = dispatcher.register_handler
     register(_P0, TypeFilterHandler(CallbackHandler(news, "order desk"), P0_NEWS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
@@ -155,6 +194,8 @@ def register_handlers(
     register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
     register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
     register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
+    for seat in away:
+        register(_P1, TypeFilterHandler(seat, P1_FOR_WORKERS), lane=Lane.PROCESS)
 
 
 def first_session_day(calendar: Calendar, clock: Clock) -> date:

@@ -37,8 +37,21 @@ def load_strategy(spec: str) -> Strategy:
     found = getattr(_run_file(path), class_name, None)
     if not isinstance(found, type):
         raise InputError(f"{path} has no class {class_name!r}; {_classes_in(path)}")
-    made = _construct(found, f"{path}:{class_name}")
-    return check_strategy(made, f"{path}:{class_name}")
+    return make_strategy(found, f"{path}:{class_name}")
+
+
+def make_strategy(cls: type, where: str) -> Strategy:
+    """An object of ``cls``, made without arguments and checked; raises like :func:`load_strategy`."""
+    return check_strategy(_construct(cls, where), where)
+
+
+def print_of(spec: str) -> str:
+    """What identifies the strategy of ``spec``: class and content of its file, not where it lies.
+
+    Raises InputError when there is no such file.
+    """
+    path, class_name = _parse(spec)
+    return f"{class_name}:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def load_strategies(specs: Sequence[str]) -> list[Strategy]:
@@ -67,6 +80,20 @@ def check_strategy(candidate: object, where: str) -> Strategy:
         raise ContractError(f"{where} is not a strategy: " + "; ".join(problems))
     assert isinstance(candidate, Strategy)
     return candidate
+
+
+def check_made_without_arguments(cls: type, where: str) -> None:
+    """Raise InputError when the constructor of ``cls`` wants arguments."""
+    required = [
+        parameter.name
+        for parameter in _parameters(cls)
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if required:
+        raise InputError(
+            f"{where} needs the arguments {', '.join(required)} but is made without any: give them default values"
+        )
 
 
 def _parse(spec: str) -> tuple[Path, str]:
@@ -104,16 +131,7 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _construct(cls: type, where: str) -> object:
-    required = [
-        parameter.name
-        for parameter in _parameters(cls)
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if required:
-        raise InputError(
-            f"{where} needs the arguments {', '.join(required)} but is made without any: give them default values"
-        )
+    check_made_without_arguments(cls, where)
     try:
         return cls()
     except Exception as error:  # the edge to the user's program, as above

@@ -1,0 +1,82 @@
+"""What a strategy's host and the worker process that runs the strategy tell each other.
+
+Plain structs that travel as msgpack: amounts as text, never as floats. A strategy's memory travels as bytes: the
+loop only keeps it and need not spend time on what is inside.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import FillView, Intent
+
+ERRORS_BEFORE_HALT: Final = 3
+"""A strategy that fails this often in a row is halted: its exits are then the runtime's."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a worker finds the class of a strategy.
+
+    ``place`` is FILE.py:Class with the ``print`` of the file as the session has read it, or module:Class with "".
+    """
+
+    place: str
+    print: str = ""
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """The strategy's view of the account when a batch is sent, and what it has not been told yet.
+
+    ``holdings`` gives quantity and average cost (None when flat) by symbol, ``working`` the symbols with an open
+    order, ``errors`` the failures in a row so far.
+    """
+
+    now_ns: int
+    state: OperatingState
+    budget: Decimal
+    holdings: dict[str, tuple[Decimal, Decimal | None]]
+    working: tuple[str, ...]
+    errors: int
+    fills: tuple[FillView, ...] = ()
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What a worker begins with.
+
+    ``made``: the attributes the session has given to a strategy that comes from no file. ``memory``: the strategy's
+    memory when it has been started before. Both as ``qts.strategy.snapshot.save`` writes them, in msgpack.
+    """
+
+    origin: Origin
+    brief: Brief
+    made: bytes | None = None
+    memory: bytes | None = None
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A worker is ready. ``fault`` is what ``on_start`` raised, "" when nothing."""
+
+    pid: int
+    symbols: tuple[str, ...]
+    memory: bytes
+    fault: str = ""
+
+
+class Fault(msgspec.Struct, frozen=True, tag=True):
+    """The strategy raised ``text``, the ``in_row``-th time in a row."""
+
+    text: str
+    in_row: int
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A batch is done: what the strategy said, in order, how many of the brief's fills it was told, its memory."""
+
+    said: list[Intent | Fault]
+    told: int
+    errors: int
+    memory: bytes

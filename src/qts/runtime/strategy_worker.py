@@ -1,0 +1,148 @@
+"""The strategy's half of a worker process: makes it, shows it fills and values, notes down what it says.
+
+It does what :class:`~qts.runtime.strategy_host.StrategyHost` does with a strategy on the loop, with the brief in
+the place of the account. The process is ended without notice when the session is over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from qts.clock import from_ns
+from qts.errors import ContractError, InputError
+from qts.event.contracts import Event
+from qts.event.worker import resolve
+from qts.market.contracts import Quote
+from qts.money import ZERO
+from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Intent, Strategy
+from qts.strategy.loading import load_strategy, make_strategy, print_of
+from qts.strategy.snapshot import restore, save
+
+_NOTHING = (ZERO, None)
+
+
+class View:
+    """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent."""
+
+    __slots__ = ("brief",)
+
+    def __init__(self, brief: Brief) -> None:
+        self.brief = brief
+
+    @property
+    def now(self) -> datetime:
+        return from_ns(self.brief.now_ns)
+
+    @property
+    def state(self) -> OperatingState:
+        return self.brief.state
+
+    @property
+    def budget(self) -> Decimal:
+        return self.brief.budget
+
+    def holding(self, symbol: str) -> Decimal:
+        return self.brief.holdings.get(symbol, _NOTHING)[0]
+
+    def average_cost(self, symbol: str) -> Decimal | None:
+        return self.brief.holdings.get(symbol, _NOTHING)[1]
+
+    def working(self, symbol: str) -> bool:
+        return symbol in self.brief.working
+
+
+class StrategyWorker:
+    """One strategy in its process (a :class:`~qts.event.remote.RemoteWork`).
+
+    Raises InputError or ContractError for a strategy that cannot be made, or whose memory cannot be kept.
+    """
+
+    def __init__(self, arguments: Any) -> None:
+        start = msgspec.convert(arguments, Start)
+        self.strategy = made_from(start.origin)
+        self.view = View(start.brief)
+        self._said: list[msgspec.Raw] = []
+        self._errors = start.brief.errors
+        self._fault = ""
+        for memory in (start.made, start.memory):
+            self._restore(memory)
+        try:
+            self.strategy.on_start(self.view)
+        except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+            self._fault = _text(error)
+        self._restore(start.memory)
+
+    def started(self) -> Started:
+        return Started(os.getpid(), tuple(self.strategy.symbols), self._memory(), self._fault)
+
+    def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
+        """Tell the fills, then show the values; a strategy that is halted on the way hears no more."""
+        view = self.view.brief = msgspec.convert(brief, Brief)
+        self._said, self._errors = [], view.errors
+        told = 0
+        for fill in view.fills:
+            if not self._halted:
+                told += 1
+                self._guarded(partial(self.strategy.on_fill, self.view, fill))
+        for event in events:
+            if not self._halted:
+                self._guarded(partial(self._show, event.body))
+        return {"said": self._said, "told": told, "errors": self._errors, "memory": self._memory()}
+
+    @property
+    def _halted(self) -> bool:
+        return self._errors >= ERRORS_BEFORE_HALT
+
+    def _show(self, value: Any) -> None:
+        show = self.strategy.on_quote if value.__class__ is Quote else self.strategy.on_bar
+        self._write_down(show(self.view, value))
+        self._errors = 0
+
+    def _write_down(self, intents: Iterable[Intent]) -> None:
+        """Encoded one by one: what was said before a failure stands, and what cannot travel is a failure too."""
+        for intent in intents:
+            if not isinstance(intent, Intent):
+                raise ContractError(f"a strategy answers with Intents, got {intent!r}")
+            self._said.append(_encoded(intent))
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+            self._errors += 1
+            self._said.append(_encoded(Fault(_text(error), self._errors)))
+
+    def _memory(self) -> bytes:
+        return msgspec.msgpack.encode(save(self.strategy))
+
+    def _restore(self, memory: bytes | None) -> None:
+        if memory is not None:
+            restore(self.strategy, msgspec.msgpack.decode(memory))
+
+
+def made_from(origin: Origin) -> Strategy:
+    """The strategy at ``origin``. Raises InputError for a file that is not what the session has begun with."""
+    if not origin.print:
+        return make_strategy(resolve(origin.place), origin.place)
+    if print_of(origin.place) != origin.print:
+        raise InputError(f"{origin.place} is not what it was when the session began; begin a new one to trade it")
+    return load_strategy(origin.place)
+
+
+def _encoded(word: Intent | Fault) -> msgspec.Raw:
+    if isinstance(word, Intent):  # a numpy float or a Decimal is as good a confidence on the loop
+        word = msgspec.structs.replace(word, confidence=float(word.confidence))
+    return msgspec.Raw(msgspec.msgpack.encode(word))
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

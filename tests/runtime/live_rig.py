@@ -1,0 +1,171 @@
+"""The scripted market of :mod:`tests.runtime.rig` for a kernel that runs on the event loop, as in a paper session.
+
+The clock is moved by the values as on the virtual clock, and :meth:`LiveRig.show` waits after each value until
+nobody has anything left to do. So a session here and one on the virtual clock see the same, wherever strategies
+run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from qts.clock import ManualClock, from_ns
+from qts.config.loader import load_config
+from qts.db.contracts import RunRow
+from qts.db.sqlite import SqliteStore
+from qts.event.payloads import LogWrite
+from qts.event.remote_lane import RemoteRunner
+from qts.execution.contracts import Order
+from qts.market.contracts import MarketValue
+from qts.runtime.checkpoint import decode
+from qts.runtime.drive import complete
+from qts.runtime.kernel import Kernel
+from qts.strategy.contracts import Strategy
+from qts.strategy.loading import load_strategies
+from tests.event.test_dispatcher_loop import until
+from tests.runtime.rig import STEADY, ScriptFeed, kst
+
+PROCESS = {"runtime.strategy_lane": "process", "event.retry_backoff_ms": "1"}
+CALM = {**PROCESS, "event.lane_limits.p1_ms": "60000"}
+"""Limits that no busy machine can reach."""
+
+
+class LiveRig:
+    """Kernel, store and market; begin and end it with :func:`live`."""
+
+    def __init__(
+        self, directory: Path, specs: Sequence[str], strategies: Sequence[Strategy], settings: Mapping[str, str]
+    ) -> None:
+        loaded = load_config(None, {**STEADY, **settings}, {})
+        self.logged: deque[LogWrite] = deque(maxlen=1_000)
+        self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
+        self.resumed = complete(self.store.run()) is not None
+        if not self.resumed:
+            complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
+        self.clock = ManualClock(from_ns(self._begins_ns()))
+        self.kernel = Kernel(
+            run_id="rig",
+            seed=7,
+            config=loaded.tree,
+            config_hash=loaded.hash,
+            feed=ScriptFeed(),
+            strategies=strategies or load_strategies(specs),
+            specs=specs,
+            store=self.store,
+            clock=self.clock,
+            log=self.logged.append,
+            judged_by_index=False,
+            inline=False,
+        )
+
+    def _begins_ns(self) -> int:
+        if not self.resumed:
+            return kst(0)
+        complete(self.store.rewind_to_checkpoint())
+        clock: int = self._checkpoint()["clock"]
+        return clock
+
+    def _checkpoint(self) -> dict[str, Any]:
+        stored = complete(self.store.checkpoint())
+        assert stored is not None
+        parts: dict[str, Any] = decode(stored)["parts"]
+        return parts
+
+    async def begin(self) -> None:
+        if self.resumed:
+            checkpoint = await self.store.checkpoint()
+            assert checkpoint is not None
+            await self.kernel.restore(checkpoint, self.store, None)
+        else:
+            await self.kernel.start(None)
+        await self.kernel.dispatcher.start()
+
+    async def show(self, *values: MarketValue) -> None:
+        """Let the market say these values, each when everything that follows from the one before is done."""
+        for value in values:
+            await self.push(value)
+            await self.settle()
+
+    async def push(self, *values: MarketValue) -> None:
+        """Let the market say these values, whoever is still busy."""
+        for value in values:
+            while self.kernel.keep_appointment(value.ts_ns):
+                await self.kernel.attend()
+            await self.kernel.attend()
+            self.kernel.take(value)
+
+    async def settle(self) -> None:
+        """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment."""
+        while self.kernel.attention or self._is_busy:
+            await until(lambda: not self._is_busy, seconds=60)
+            await self.kernel.attend()
+
+    @property
+    def _is_busy(self) -> bool:
+        engine = self.kernel.dispatcher._engine
+        return any(level.is_busy for level in engine.levels[: engine.floor + 1])  # what is paused waits
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait for ``condition``, attending to the kernel as a driver does."""
+        async with asyncio.timeout(60):
+            while not condition():
+                await self.kernel.attend()
+                await asyncio.sleep(0.001)
+
+    def memory(self, strategy: str) -> dict[str, Any]:
+        """What a checkpoint of this moment says of a strategy."""
+        saved = msgspec.msgpack.decode(
+            msgspec.msgpack.Encoder(decimal_format="string").encode(self.share(strategy))
+        )
+        assert isinstance(saved, dict)
+        return saved
+
+    def share(self, strategy: str) -> Any:
+        return self.kernel.host.export_state()[strategy]
+
+    def pid(self, strategy: str) -> int | None:
+        """The process in which a strategy runs at present."""
+        return self._runner(strategy).pid
+
+    def in_lane(self, strategy: str) -> int:
+        """How many values wait for a strategy's process or are there."""
+        return len(self._runner(strategy).pending)
+
+    def _runner(self, strategy: str) -> RemoteRunner:
+        entries = self.kernel.dispatcher._levels[1].entries
+        (runner,) = (entry.runner for entry in entries if entry.name == f"strategy {strategy}")
+        assert isinstance(runner, RemoteRunner)
+        return runner
+
+    def orders(self) -> list[Order]:
+        complete(self.kernel.parts.record.checkpoint())
+        stored = complete(self.store.orders())
+        return sorted(stored, key=lambda order: (len(order.client_order_id), order.client_order_id))
+
+    def faults(self) -> list[str]:
+        """What was logged about a strategy's mistakes, oldest first."""
+        return [line.message for line in self.logged if line.level == "ERROR"]
+
+
+@asynccontextmanager
+async def live(
+    directory: Path,
+    *specs: str,
+    strategies: Sequence[Strategy] = (),
+    settings: Mapping[str, str] = CALM,
+) -> AsyncIterator[LiveRig]:
+    """A running rig; whatever its store holds is resumed. At the end nothing more is written, as after a crash."""
+    rig = LiveRig(directory, specs, strategies, settings)
+    try:
+        await rig.begin()
+        yield rig
+    finally:
+        await rig.kernel.dispatcher.stop(timeout_ms=1)
+        await rig.store.close()

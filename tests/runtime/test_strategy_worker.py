@@ -1,0 +1,193 @@
+"""The half of a strategy's seat that is in the worker process, looked at without a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from qts.clock import from_ns
+from qts.errors import ContractError, InputError
+from qts.event.contracts import EventType, create_event
+from qts.market.contracts import Bar, Quote
+from qts.runtime.seat import Seat
+from qts.runtime.strategy_talk import Brief, Fault, Note, Origin, Start, Started
+from qts.runtime.strategy_worker import StrategyWorker, View
+from qts.runtime.worker_seat import WorkerSeat, origin_of
+from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Context, FillView, Intent, Side
+from qts.strategy.loading import print_of
+from tests.risk.questions import D
+from tests.runtime.rig import SYMBOL, Rig, Said, kst
+
+MakeRig = Callable[..., Rig]
+QUESTIONS = ("now", "state", "budget")
+FILL = FillView(SYMBOL, Side.BUY, D(1), D(150_000), D(15), D(0), kst(10), "o-1", "x-1", False)
+
+
+class Parrot(Said):
+    """Answers with what it was shown last; the tests look at it from outside."""
+
+    def __init__(self) -> None:
+        super().__init__("parrot")
+        self.heard: list[str] = []
+
+    def on_start(self, ctx: Context) -> None:
+        self.heard.append(f"start {ctx.budget}")
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        self.heard.append(f"quote {quote.ts_ns}")
+        if quote.bid is None:
+            raise ValueError("no bid")
+        return (Intent(quote.symbol, Side.BUY, 0.9, limit=quote.bid),)
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        self.heard.append(f"bar {bar.ts_ns}")
+        return ()
+
+    def on_fill(self, ctx: Context, fill: FillView) -> None:
+        self.heard.append(f"fill {fill.execution_id}")
+        if fill.partial:
+            raise ValueError("partial")
+
+
+def over_the_wire(value: Any) -> Any:
+    """What arrives at the other side."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
+
+
+def brief(errors: int = 0, *fills: FillView) -> Brief:
+    return Brief(kst(10), OperatingState.BALANCED, D("1000.50"), {}, (), errors, fills)
+
+
+def worker(memory: bytes | None = None) -> StrategyWorker:
+    origin = Origin("tests.runtime.test_strategy_worker:Parrot")
+    return StrategyWorker(over_the_wire(Start(origin, brief(), None, memory)))
+
+
+def quotes(*bids: int | None) -> list[Any]:
+    return [
+        create_event(
+            EventType.ORDERBOOK_UPDATE, payload=Quote(SYMBOL, n, None if bid is None else D(bid), D(160_000))
+        )
+        for n, bid in enumerate(bids)
+    ]
+
+
+def done(made: StrategyWorker, events: list[Any], told: Brief) -> Note:
+    return msgspec.convert(over_the_wire(made.work(events, over_the_wire(told))), Note)
+
+
+def heard(memory: bytes) -> Any:
+    return msgspec.msgpack.decode(memory)["memory"]["heard"]
+
+
+def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
+    """Every answer, after trades, on the money and on a symbol nobody knows."""
+    said, other = Said(), Said("other")
+    rig = rig_of(said, other)
+    said.wants(Side.BUY, qty=7)
+    other.wants(Side.BUY, qty=4)
+    now = rig.quotes(kst(10), 3)
+    said.wants(Side.BUY, qty=1, limit=149_000)
+    rig.quotes(now + 1_000_000_000, 1)
+    seat: Seat = rig.kernel.host.seats[0]
+
+    view = View(msgspec.convert(over_the_wire(seat.brief((FILL,))), Brief))
+
+    assert view.brief.fills == (FILL,)
+    assert [getattr(view, name) for name in QUESTIONS] == [getattr(seat, name) for name in QUESTIONS]
+    for symbol in (SYMBOL, "000660"):
+        assert repr(view.holding(symbol)) == repr(seat.holding(symbol))
+        assert repr(view.average_cost(symbol)) == repr(seat.average_cost(symbol))
+        assert view.working(symbol) is seat.working(symbol)
+    assert (view.holding(SYMBOL), view.working(SYMBOL)) == (7, True)
+    assert view.average_cost("000660") is None
+
+
+def test_a_fresh_worker_starts_its_strategy_and_one_with_a_memory_rebuilds_and_keeps_it() -> None:
+    fresh = msgspec.convert(over_the_wire(worker().started()), Started)
+    assert heard(fresh.memory) == ["start 1000.50"]
+    assert (fresh.symbols, fresh.fault) == ((), "")
+
+    again = worker(fresh.memory)
+    assert heard(again.started().memory) == ["start 1000.50"]
+
+
+def test_fills_are_told_before_the_values_and_the_note_says_how_many() -> None:
+    note = done(worker(), quotes(150_000), brief(0, FILL, FILL))
+    assert heard(note.memory)[1:] == ["fill x-1", "fill x-1", "quote 0"]
+    assert note.told == 2
+    assert note.said == [Intent(SYMBOL, Side.BUY, 0.9, limit=D(150_000))]
+
+
+def test_the_view_is_that_of_the_batch_even_for_who_keeps_it() -> None:
+    made = worker()
+    kept = made.view
+    made.work([], over_the_wire(msgspec.structs.replace(brief(), now_ns=kst(11))))
+    assert kept.now == from_ns(kst(11))
+
+
+def test_bars_are_shown_as_bars() -> None:
+    bar = create_event(EventType.VOLUME_UPDATE, payload=Bar(SYMBOL, 5, D(1), D(1), D(1), D(1), D(1)))
+    assert heard(done(worker(), [bar], brief()).memory)[-1] == "bar 5"
+
+
+def test_a_good_value_ends_the_row_of_errors_and_a_good_fill_does_not() -> None:
+    partial = msgspec.structs.replace(FILL, partial=True)
+    note = done(worker(), quotes(None, 150_000, None), brief(1, FILL))
+    assert [word.in_row if isinstance(word, Fault) else "intent" for word in note.said] == [2, "intent", 1]
+    assert note.errors == 1
+    assert done(worker(), [], brief(1, partial, FILL)).errors == 2
+
+
+def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
+    partial = msgspec.structs.replace(FILL, partial=True)
+    note = done(worker(), quotes(None, 150_000), brief(1, partial, partial, FILL))
+    assert note.told == 2
+    assert [word for word in note.said if isinstance(word, Fault)] == [
+        Fault("ValueError: partial", 2),
+        Fault("ValueError: partial", 3),
+    ]
+    assert heard(note.memory)[1:] == ["fill x-1", "fill x-1"]
+
+
+def test_an_origin_is_the_file_as_it_was_or_an_importable_class(tmp_path: Path) -> None:
+    assert origin_of(Parrot(), "") == Origin("tests.runtime.test_strategy_worker:Parrot")
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1\n")
+    spec = f"{path}:Mine"
+    assert origin_of(Parrot(), spec) == Origin(spec, print_of(spec))
+    with pytest.raises(InputError, match="there is no strategy file"):
+        origin_of(Parrot(), f"{tmp_path / 'gone.py'}:Mine")
+    with pytest.raises(ContractError, match="no handler at"):
+        StrategyWorker(over_the_wire(Start(Origin("no.such.module:X"), brief())))
+
+
+def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: MakeRig) -> None:
+    seat = rig_of(Parrot()).kernel.host.seats[0]
+    faults: list[tuple[str, str, bool]] = []
+
+    def refuse(strategy: object, intent: Intent) -> None:
+        raise KeyError(intent.symbol)
+
+    away = WorkerSeat(seat, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print)
+    note = done(worker(), quotes(150_000), brief())
+    away.tell(FILL)
+    away.on_note(over_the_wire(note))
+    assert faults == [("parrot", f"KeyError: {SYMBOL!r}", False)]
+    assert seat.errors == 1
+    assert away.export_memory()["untold"] == [FILL]  # the note did not say that it was told
+
+
+def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
+    seat = rig_of(Parrot()).kernel.host.seats[0]
+    away = WorkerSeat(seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: None, on_running=print)
+    before = away.export_memory()
+    with pytest.raises(msgspec.ValidationError):
+        away.on_note({"said": [], "told": 0, "errors": "many", "memory": b""})
+    assert away.export_memory() == before
+    assert seat.errors == 0

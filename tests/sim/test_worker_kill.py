@@ -1,0 +1,78 @@
+"""A paper session whose strategy lives in a worker process trades as on the loop, and kill -9 changes nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sim.test_kill import ROOT, every_kth
+
+LOOP = {"runtime.strategy_lane": "loop"}
+PROCESS = {"runtime.strategy_lane": "process"}
+Story = tuple[dict[str, str], Sequence[tuple[int, str]]]
+
+
+def tell(directory: Path, *stories: Story) -> list[dict[str, Any]]:
+    """What came of the stories, in one process that forks its victims."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sim.worker_victim", str(directory), json.dumps(stories)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def trades(told: dict[str, Any]) -> Any:
+    """Book and memory, without the names that say which run it was: ids begin with the number of the run."""
+    values = told["values"]
+    text = json.dumps([told["book"], told["memory"]["diarist"]["attributes"]])
+    for name, stands_for in ((values["run_id"][:8], "RUN"), (values["config_hash"], "CONFIG")):
+        text = text.replace(name, stands_for)
+    return json.loads(text)
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert trades(one) == trades(other)
+    for name in ("fills", "orders", "refusals", "rows"):
+        assert one["values"][name] == other["values"][name], name
+
+
+def test_it_trades_as_on_the_loop(tmp_path: Path) -> None:
+    on_the_loop, in_a_process = tell(tmp_path, (LOOP, []), (PROCESS, []))
+
+    assert_same(on_the_loop, in_a_process)
+    assert in_a_process["values"]["fills"] > 30
+    assert in_a_process["memory"]["diarist"]["untold"] == []
+
+
+def test_one_death_at_any_commit_changes_nothing(tmp_path: Path) -> None:
+    (undisturbed,) = tell(tmp_path / "undisturbed", (PROCESS, []))
+    stories = every_kth(undisturbed["commits"], seed=3, count=6)
+
+    for first in range(0, len(stories), 50):
+        some = stories[first : first + 50]
+        for deaths, told in zip(some, tell(tmp_path / str(first), *((PROCESS, d) for d in some)), strict=True):
+            assert told["lives"] == ["killed"], deaths
+            assert_same(undisturbed, told)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_many_deaths_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    deaths = [(rng.randint(1, 25), rng.choice(("before", "after"))) for _ in range(6)]
+
+    undisturbed, told = tell(tmp_path, (PROCESS, []), (PROCESS, deaths))
+
+    assert told["lives"] == ["killed"] * 6
+    assert_same(undisturbed, told)

@@ -1,0 +1,98 @@
+"""Paper sessions whose strategy lives in a worker process, killed and resumed; a process of its own.
+
+    python -m tests.sim.worker_victim DIRECTORY STORIES
+
+As :mod:`tests.sim.victim`, with a clock that goes on only when nobody has anything left to do: the worker takes the
+time it takes, and the session comes out the same every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from qts.clock import PacedClock, to_ns
+from qts.db.sqlite import SqliteStore
+from qts.runtime import launch
+from qts.runtime.checkpoint import decode
+from qts.runtime.drive import complete
+from qts.runtime.kernel import Kernel
+from qts.runtime.launch import paper_plan
+from qts.runtime.plan import Options, SessionPlan
+from tests.runtime import diarist
+from tests.sim.tape import walk, write
+from tests.sim.victim import DoomedStore, story
+
+
+class PatientClock(PacedClock):
+    """Shows the time it was told to wait for, once the kernel has come to rest."""
+
+    kernel: ClassVar[Kernel]
+
+    def __init__(self, start: datetime, speed: float = 1.0) -> None:
+        super().__init__(start, speed)
+        self._begin_ns = self._now_ns = to_ns(start)
+
+    def time_ns(self) -> int:
+        return self._now_ns
+
+    def monotonic_ns(self) -> int:
+        return self._now_ns - self._begin_ns
+
+    async def sleep_until_ns(self, ns: int) -> None:
+        engine = self.kernel.dispatcher._engine
+        async with asyncio.timeout(120):
+            while self.kernel.attention or any(level.is_busy for level in engine.levels[: engine.floor + 1]):
+                await self.kernel.attend()
+                await asyncio.sleep(0.0005)
+        self._now_ns = max(ns, self._now_ns)
+
+
+class PatientKernel(Kernel):
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        PatientClock.kernel = self
+
+
+def plan(directory: Path, *, resume: bool, overrides: dict[str, str]) -> SessionPlan:
+    """A day of quotes for the diarist."""
+    tape = directory.parent / f"{directory.name}.csv"
+    if not tape.exists():
+        tape.parent.mkdir(parents=True, exist_ok=True)
+        write(tape, walk(150, seed=9))
+    options = Options(
+        strategies=(f"{diarist.__file__}:Diarist",),
+        data_dir=directory,
+        resume=resume,
+        speed=1e6,
+        overrides={"event.lane_limits.p1_ms": "60000", "event.stop_timeout_ms": "60000", **overrides},
+    )
+    return paper_plan(options, str(tape), "csv")
+
+
+def memory_of(directory: Path) -> Any:
+    """What the last checkpoint says of the strategies."""
+    store = SqliteStore(directory / "qts.sqlite", durability="NORMAL", off_loop=False)
+    with closing(store._connection):
+        stored = complete(store.checkpoint())
+    assert stored is not None
+    return decode(stored)["parts"]["strategies"]
+
+
+def main(directory: str, stories: str) -> None:
+    """Every story in a directory of its own, one JSON line each."""
+    launch.SqliteStore, launch.Kernel = DoomedStore, PatientKernel  # type: ignore[misc]
+    launch.PacedClock = PatientClock  # type: ignore[misc]
+    for number, (settings, deaths) in enumerate(json.loads(stories)):
+        place = Path(directory) / str(number)
+        told = story(place, settings, [(k, side) for k, side in deaths], plan)
+        print(json.dumps(told | {"memory": memory_of(place)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
