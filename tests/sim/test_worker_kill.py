@@ -30,7 +30,7 @@ def tell(directory: Path, *stories: Story) -> list[dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(Path(directory, f"{number}.json").read_text()) for number in range(len(stories))]
 
 
 def trades(told: dict[str, Any]) -> Any:

@@ -85,13 +85,16 @@ def memory_of(directory: Path) -> Any:
 
 
 def main(directory: str, stories: str) -> None:
-    """Every story in a directory of its own, one JSON line each."""
+    """Every story in a directory of its own, what came of it in a file beside it.
+
+    Not on standard output: unbuffered, it loses the rest of a long line when a signal comes in between.
+    """
     launch.SqliteStore, launch.Kernel = DoomedStore, PatientKernel  # type: ignore[misc]
     launch.PacedClock = PatientClock  # type: ignore[misc]
     for number, (settings, deaths) in enumerate(json.loads(stories)):
         place = Path(directory) / str(number)
         told = story(place, settings, [(k, side) for k, side in deaths], plan)
-        print(json.dumps(told | {"memory": memory_of(place)}), flush=True)
+        Path(directory, f"{number}.json").write_text(json.dumps(told | {"memory": memory_of(place)}))
 
 
 if __name__ == "__main__":
