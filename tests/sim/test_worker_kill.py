@@ -58,7 +58,8 @@ def test_it_trades_as_on_the_loop(tmp_path: Path) -> None:
 
 def test_one_death_at_any_commit_changes_nothing(tmp_path: Path) -> None:
     (undisturbed,) = tell(tmp_path / "undisturbed", (PROCESS, []))
-    stories = every_kth(undisturbed["commits"], seed=3, count=6)
+    commits = undisturbed["commits"] - 5  # fills that come close together may share one: the last may not come
+    stories = every_kth(commits, seed=3, count=6)
 
     for first in range(0, len(stories), 50):
         some = stories[first : first + 50]

@@ -45,10 +45,10 @@ class PatientClock(PacedClock):
         return self._now_ns - self._begin_ns
 
     async def sleep_until_ns(self, ns: int) -> None:
-        engine = self.kernel.dispatcher._engine
         async with asyncio.timeout(120):
-            while self.kernel.attention or any(level.is_busy for level in engine.levels[: engine.floor + 1]):
-                await self.kernel.attend()
+            kernel = self.kernel
+            while kernel.attention or kernel.parts.record.is_writing or kernel.dispatcher.is_busy:
+                await kernel.attend()
                 await asyncio.sleep(0.0005)
         self._now_ns = max(ns, self._now_ns)
 
@@ -77,7 +77,7 @@ def plan(directory: Path, *, resume: bool, overrides: dict[str, str]) -> Session
 
 def memory_of(directory: Path) -> Any:
     """What the last checkpoint says of the strategies."""
-    store = SqliteStore(directory / "qts.sqlite", durability="NORMAL", off_loop=False)
+    store = SqliteStore(directory / "qts.sqlite", durability="NORMAL")
     with closing(store._connection):
         stored = complete(store.checkpoint())
     assert stored is not None

@@ -28,6 +28,11 @@ class Readings:
         """Whether events of ``priority`` are accepted and handled at present."""
         return priority <= self._engine.floor
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an accepted event that may run now is unfinished; what waits for an operator does not count."""
+        return any(level.is_busy for level in self._levels[: self._engine.floor + 1])
+
     def is_waiting(self, priority: EventPriority) -> bool:
         """Whether an event of ``priority`` is queued."""
         return bool(self._levels[priority].items)

@@ -64,6 +64,11 @@ class RunRecord:
         """Whether so much waits that the kernel should commit at the next quiet moment."""
         return len(self._pending) >= _MAX_PENDING
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is under way beside the loop, or asked for."""
+        return self._writer is not None
+
     @asynccontextmanager
     async def off_loop(self) -> AsyncIterator[None]:
         """Within the block the store works beside the event loop; at its end everything asked for is done."""
