@@ -106,6 +106,45 @@ async def test_the_thread_switch_interval_is_short_while_running_and_restored_af
         assert sys.getswitchinterval() == before
 
 
+async def test_at_rest_everything_accepted_is_finished_also_what_a_handler_was_waiting_for() -> None:
+    let_go, finished = asyncio.Event(), list[int]()
+
+    async def waits(event: Event) -> None:
+        await let_go.wait()
+        finished.append(event.payload["n"])
+
+    async with running() as dispatcher:
+        dispatcher.register_handler(P2, waits)
+        for n in range(3):
+            dispatcher.publish(EventType.STRATEGY_EVALUATE, {"symbol": str(n), "n": n})
+        assert dispatcher.is_busy
+        assert not await dispatcher.at_rest(timeout_ms=5)
+        let_go.set()
+        assert await dispatcher.at_rest(timeout_ms=20_000)
+        assert finished == [0, 1, 2]
+        assert not dispatcher.is_busy
+
+
+async def test_an_event_that_waits_in_its_lane_has_not_started_yet() -> None:
+    """Latency counts from accept to the handler's start: two starts, not three, while the second one waits."""
+    let_go, started = asyncio.Event(), list[int]()
+
+    async def waits(event: Event) -> None:
+        started.append(event.payload["n"])
+        if event.payload["n"] == 1:
+            await let_go.wait()
+
+    async with running() as dispatcher:
+        dispatcher.register_handler(P2, waits)
+        for n in range(3):
+            dispatcher.publish(EventType.STRATEGY_EVALUATE, {"symbol": str(n), "n": n})
+        await until(lambda: started == [0, 1])
+        assert dispatcher.latency(P2).start.count == 2
+        let_go.set()
+        assert await dispatcher.at_rest(timeout_ms=20_000)
+        assert dispatcher.latency(P2).start.count == 3
+
+
 async def test_the_loop_gets_a_turn_between_two_slices() -> None:
     async with running(EventConfig(slice_us=50, loop_handler_limit_us=1_000_000)) as dispatcher:
         turns: list[int] = []

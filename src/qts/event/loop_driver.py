@@ -20,13 +20,13 @@ from qts.event.garbage import QuietCollector
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
 from qts.event.process_lane import ProcessRunner
+from qts.event.readings import LOOK_S
 from qts.event.remote_lane import process_runner
 from qts.event.retry import Flight, Hold, RetryBook
 from qts.event.worker import target_of
 
 AUDIT_GRACE_NS: Final = 20 * NS_PER_MS
 """A thread may lose the interpreter between stamping an event and queueing it; that is not our reordering."""
-DRAIN_LOOK_S: Final = 0.001
 _log: Final = logging.getLogger("qts.event")
 
 
@@ -119,7 +119,7 @@ class LoopDriver:
         while levels[0].is_busy or (
             self._loop.time() < until and any(level.is_busy for level in levels[: self._engine.floor + 1])
         ):
-            await asyncio.sleep(DRAIN_LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     async def end(self, entries: Iterable[Entry]) -> None:
         """Stop running; what lanes still held goes back to be tried by the next start."""

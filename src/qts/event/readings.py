@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
+from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.backpressure import BackpressureGuard
 from qts.event.contracts import DegradationLevel, EventPriority
 from qts.event.engine import Engine, Level
 from qts.event.monitoring import Histogram, LatencySnapshot, Monitor, Reports, stats_of
+
+LOOK_S: Final = 0.001
 
 
 class Readings:
@@ -32,6 +36,15 @@ class Readings:
     def is_busy(self) -> bool:
         """Whether an accepted event that may run now is unfinished; what waits for an operator does not count."""
         return any(level.is_busy for level in self._levels[: self._engine.floor + 1])
+
+    async def at_rest(self, timeout_ms: int) -> bool:
+        """Wait until nothing is busy any more; False when that takes longer."""
+        until_ns = stopwatch_ns() + timeout_ms * NS_PER_MS
+        while self.is_busy:
+            if stopwatch_ns() >= until_ns:
+                return False
+            await asyncio.sleep(LOOK_S)
+        return True
 
     def is_waiting(self, priority: EventPriority) -> bool:
         """Whether an event of ``priority`` is queued."""

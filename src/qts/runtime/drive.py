@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qts.clock import NS_PER_MS, NS_PER_US, PacedClock, from_ns, stopwatch_ns
+from qts.clock import NS_PER_US, PacedClock, from_ns, stopwatch_ns
 from qts.errors import StateError
 from qts.event.contracts import EventPriority
 from qts.event.garbage import quiet_collector
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROWS_PER_PROGRESS = 256
 _TURN_NS = 50_000_000
-_LOOK_S = 0.001
 
 
 class Progress(Protocol):
@@ -166,19 +165,13 @@ async def _paced(
                 until_ns = stopwatch_ns() + slice_ns
             if stop.requested:
                 return False
-        await _at_rest(kernel)
+        # What the last value has caused belongs before the close, as long as it does not take for ever.
+        await kernel.dispatcher.at_rest(kernel.parts.config.event.stop_timeout_ms)
         await kernel.attend()
         kernel.close_day()  # orders expire; stopping drains what that publishes
         return True
     finally:
         await kernel.dispatcher.stop()
-
-
-async def _at_rest(kernel: Kernel) -> None:
-    """What the last value has caused belongs before the close, as long as it does not take for ever."""
-    until_ns = stopwatch_ns() + kernel.parts.config.event.stop_timeout_ms * NS_PER_MS
-    while kernel.dispatcher.is_busy and stopwatch_ns() < until_ns:
-        await asyncio.sleep(_LOOK_S)
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
