@@ -86,3 +86,9 @@ def test_what_may_change_while_running_exists() -> None:
         for name in path.split("."):
             value = getattr(value, name)
         assert isinstance(value, int | float)
+
+
+@pytest.mark.parametrize(("interval", "fits"), [(0, True), (50, True), (51, False)])
+def test_a_thread_may_ask_for_the_interpreter_twice_in_a_slice(interval: int, fits: bool) -> None:
+    problems = EventConfig(slice_us=100, switch_interval_us=interval).problems()
+    assert [path for path, _ in problems] == ([] if fits else ["switch_interval_us"])
