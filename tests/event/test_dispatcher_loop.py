@@ -474,6 +474,42 @@ async def test_a_handler_with_a_batch_method_gets_batches_in_its_thread() -> Non
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 25)
 
 
+@pytest.mark.parametrize("batched", [True, False], ids=["in one batch", "one by one"])
+async def test_events_of_one_key_that_a_lane_fails_with_are_each_handled_once_and_in_order(batched: bool) -> None:
+    """Given 0 in work and 1 (A), 2 (A), 3 (B), 4 (A) behind it: the lane fails once with what it does next."""
+    let_go, done, failures = threading.Event(), list[int](), [1]
+
+    class Stumbling(EventHandler):
+        async def handle(self, event: Event) -> None:
+            await self.work([event])
+
+        async def work(self, events: Any) -> None:
+            let_go.wait()
+            numbers = [event.payload["n"] for event in events]
+            if 1 in numbers and failures:
+                failures.pop()
+                raise RuntimeError("once")
+            done.extend(numbers)
+
+    class StumblingBatches(Stumbling):
+        async def handle_batch(self, events: Any) -> list[Event]:
+            await self.work(events)
+            return []
+
+    async with running(EventConfig(retry_backoff_ms=1)) as dispatcher:
+        handler = StumblingBatches() if batched else Stumbling()
+        dispatcher.register_handler(P1, handler, lane=Lane.THREAD)
+        for n, symbol in enumerate("CAABA"):
+            dispatcher.publish(TICK, {"symbol": symbol, "n": n})
+        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["queued"] == 0)
+        let_go.set()
+        assert await dispatcher.at_rest(timeout_ms=20_000)
+    assert sorted(done) == [0, 1, 2, 3, 4]
+    assert [n for n in done if n in (1, 2, 4)] == [1, 2, 4]
+    assert balanced(dispatcher)
+    assert dispatcher.queue_stats()["P1_HIGH"]["handled"] == 5
+
+
 async def test_a_hanging_thread_is_cut_off_replaced_and_given_up_after_three() -> None:
     limits = LaneLimits(p3_ms=10)
     let_go = threading.Event()

@@ -166,7 +166,9 @@ class LaneRunner(ABC):
         batch: list[Flight] = []
         size = self._batch_size()
         while len(batch) < size and (event := self._backlog.get_nowait()) is not None:
-            batch.append(self._flights.pop(id(event)))
+            flight = self._flights.pop(id(event))
+            if not self.tools.engine.retries.wait_behind(self.entry, flight):
+                batch.append(flight)
         if batch:
             self._begin(batch)
 

@@ -81,6 +81,13 @@ class Hold:
         self.parked = False
         self.waiting: deque[Flight] = deque()
 
+    def add(self, flight: Flight) -> None:
+        """Let one more wait; nearly always behind all others, but a lane's backlog may give an older one late."""
+        waiting, at = self.waiting, len(self.waiting)
+        while at and waiting[at - 1].event.accepted_ns > flight.event.accepted_ns:
+            at -= 1
+        waiting.insert(at, flight)
+
 
 class RetryBook:
     """Keeps the holds and decides between another attempt and the dead letters."""
@@ -102,7 +109,12 @@ class RetryBook:
         """Called with a hold and seconds: put it into its level's ``due`` after them."""
 
     def failed(self, entry: Entry, flight: Flight, error: BaseException, *, fatal: bool = False) -> None:
-        """``entry`` failed with the event of ``flight``; a ``fatal`` failure is not tried again."""
+        """``entry`` failed with the event of ``flight``; a ``fatal`` failure is not tried again.
+
+        One that failed together with an earlier event of its key waits for that one.
+        """
+        if self.wait_behind(entry, flight):
+            return
         key = hold_key(flight.event)
         hold = entry.holds.get(key)
         if hold is None:
@@ -116,11 +128,11 @@ class RetryBook:
             self.schedule(hold, backoff_ms / 1_000)
 
     def wait_behind(self, entry: Entry, flight: Flight) -> bool:
-        """Whether an earlier event of the same key holds this one up; it waits then."""
+        """Whether an earlier event of the same key holds this one up; it waits then, in the order of acceptance."""
         hold = entry.holds.get(hold_key(flight.event))
-        if hold is None:
+        if hold is None or hold.flight is flight:
             return False
-        hold.waiting.append(flight)
+        hold.add(flight)
         if flight.level.priority is not _P0 and len(hold.waiting) > self._config.held_capacity:
             oldest = hold.waiting.popleft()
             oldest.lost = True
