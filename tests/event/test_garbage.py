@@ -94,6 +94,9 @@ def test_after_a_long_quiet_time_old_garbage_goes_too_and_once(collector: QuietC
         collector.look(quiet=True)
     assert lost() is None
     assert collector.collections == 1
+    for _ in range(10 * QUIET_LOOKS - 1):
+        collector.look(quiet=True)
+    assert collector.collections == 2, "and again every ten times that long"
 
 
 def test_a_busy_moment_begins_the_quiet_time_anew(collector: QuietCollector) -> None:

@@ -12,6 +12,7 @@ import pytest
 from qts.db.contracts import DecisionRow, Record
 from qts.execution.contracts import AckStatus, Fill, Order, OrderState
 from qts.execution.lifecycle import apply_fill
+from qts.pipeline.act import withdraw
 from qts.pipeline.contracts import Acted, Candidate, Decision
 from qts.risk.contracts import Approved, Refusal, Refused
 from qts.strategy.contracts import Side
@@ -70,7 +71,7 @@ async def test_an_entry_does_not_leave_when_an_alarm_was_raised_while_its_intent
 
     assert isinstance(outcome, Refused)
     assert outcome.reason is Refusal.SAFETY_BLOCKS_ENTRIES
-    assert (desk.broker.placed, desk.sent) == ([], [])
+    assert (desk.broker.placed, len(desk.sent)) == ([], 1)  # it counts against the limits all the same
     assert (len(desk.orders), desk.account.open_reservations) == (0, ())
     (ended,) = desk.log.later
     assert isinstance(ended, Order)
@@ -86,6 +87,24 @@ async def test_an_exit_leaves_whatever_was_raised_while_its_intent_was_written()
 
     assert isinstance(outcome, Acted)
     assert len(desk.broker.placed) == 1
+
+
+async def test_an_order_that_was_withdrawn_while_its_intent_was_written_does_not_leave() -> None:
+    """Given an emergency stop without liquidation, a sale on its way to the disk does not leave either."""
+    desk = Desk()
+    desk.hold(10)
+
+    def stop() -> None:
+        (order,) = desk.orders
+        withdraw(order, NOW, "emergency stop", orders=desk.orders, account=desk.account, log=desk.log)
+
+    while_the_intent_is_written(desk, stop)
+
+    outcome = await desk.run(Side.SELL)
+
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Refusal.SAFETY_BLOCKS_ENTRIES
+    assert (desk.broker.placed, len(desk.orders), desk.account.open_reservations) == ([], 0, ())
 
 
 async def test_a_decision_cut_off_while_it_waits_for_the_disk_leaves_nothing_behind() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from qts.capital.contracts import Pool
 from qts.execution.contracts import OrderState
+from qts.pipeline.contracts import Outcome
+from qts.runtime.drive import complete
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
-from qts.strategy.contracts import Side
-from tests.runtime.rig import Rig, Said, kst
+from qts.strategy.contracts import Side, Signal
+from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]
 
@@ -248,3 +250,23 @@ def test_a_lockdown_ends_only_by_name(rig_of: MakeRig) -> None:
 
     assert rig.parts.safety.current_state is SafetyState.NORMAL
     assert rig.held() > 0
+
+
+def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of: MakeRig) -> None:
+    """Given an exit on its way to the disk, one that is asked for meanwhile does not wait for the retry."""
+    one, other = Said("one"), Said("other", Pool.SWING)
+    rig = rig_of(one, other)
+    now = with_ten(rig, one, other)
+    exits, decide = rig.kernel.exits, rig.kernel.exits._run
+
+    async def meanwhile(signal: Signal) -> Outcome:
+        exits._run = decide
+        exits.want("other", SYMBOL, "asked for meanwhile", now)
+        return await decide(signal)
+
+    exits._run = meanwhile
+    exits.want("one", SYMBOL, "asked for first", now)
+    complete(exits.work(now))
+
+    assert exits.wants("other", SYMBOL)
+    assert exits.due_ns <= now

@@ -160,7 +160,7 @@ async def test_one_transaction_runs_at_a_time_so_a_checkpoint_is_told_stored_bef
     assert told == ["made", "stored"] * 2, "the first two together, then the late one"
 
 
-async def test_with_a_journal_nobody_waits_for_a_fill_to_be_stored_and_fills_share_a_transaction() -> None:
+async def test_off_the_loop_nobody_waits_for_a_fill_to_be_stored_and_fills_share_a_transaction() -> None:
     store, stored = SlowStore(), list[str]()
     record = RunRecord(store)  # type: ignore[arg-type]
     record.connect(
@@ -178,33 +178,31 @@ async def test_with_a_journal_nobody_waits_for_a_fill_to_be_stored_and_fills_sha
     assert stored == ["stored", "stored"]
 
 
-async def test_without_a_journal_a_fill_is_stored_before_it_counts_as_handled() -> None:
-    store = SlowStore()
+async def test_on_the_loop_a_fill_is_stored_when_its_booking_returns() -> None:
+    store = Kept()
     record, _ = connected(store)
-    async with record.off_loop():
-        booking = asyncio.create_task(record.book([order("a")]))
-        await settled()
-        assert not booking.done()
-        store.turns.release()
-        await booking
+    await record.book([order("a")])
     assert store.commits == [([order("a")], b"book rows 1")]
 
 
-async def test_when_too_much_waits_for_a_slow_disk_the_next_fill_waits_too() -> None:
+@pytest.mark.parametrize("error", [MemoryError("no memory"), UnicodeEncodeError("utf-8", "x", 0, 1, "surrogate")])
+async def test_whatever_breaks_the_writer_is_noticed_and_ends_the_writing(error: Exception) -> None:
+    """Nobody may wait for ever for a transaction that will never come."""
     store = SlowStore()
-    record = RunRecord(store)  # type: ignore[arg-type]
-    record.connect(lambda: b"", lambda: None, lambda: None)
+    record, told = connected(store)
+
+    async def breaks(records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+        raise error
+
+    store.commit = breaks  # type: ignore[method-assign]
     async with record.off_loop():
         await record.book([order("a")])
-        await settled()
-        for number in range(1_000):
-            record.write_later(sample(number))
-        late = asyncio.create_task(record.book([order("b")]))
-        await settled()
-        assert not late.done()
-        store.turns.release()
-        store.turns.release()
-        await late
+        with pytest.raises(StorageError, match=type(error).__name__):
+            await record.checkpoint()
+        with pytest.raises(StorageError, match=type(error).__name__):
+            record.raise_failure()
+    assert told == ["failed"]
+    assert store.moves == ["off", "back"]
 
 
 async def test_a_checkpoint_that_cannot_be_made_off_the_loop_ends_the_writing_with_a_reason() -> None:
@@ -218,7 +216,9 @@ async def test_a_checkpoint_that_cannot_be_made_off_the_loop_ends_the_writing_wi
     async with record.off_loop():
         await record.book([order("a")])
         await settled()
-        with pytest.raises(StorageError, match="nothing more is written: strategy s: attribute 'x' holds a lambda"):
+        with pytest.raises(
+            StorageError, match="nothing more is written: ContractError: strategy s: attribute 'x' holds a lambda"
+        ):
             await record.checkpoint()
     assert (store.commits, told) == ([], ["failed"])
 

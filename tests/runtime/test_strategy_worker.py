@@ -191,3 +191,19 @@ def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
         away.on_note({"said": [], "told": 0, "errors": "many", "memory": b""})
     assert away.export_memory() == before
     assert seat.errors == 0
+
+
+def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_of: MakeRig) -> None:
+    """Three in a row halt a strategy; here each batch ends well."""
+    seat = rig_of(Parrot()).kernel.host.seats[0]
+    faults: list[tuple[str, str, bool]] = []
+    away = WorkerSeat(
+        seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: faults.append(fault), on_running=print
+    )
+    memory = msgspec.msgpack.encode({})
+    for _ in range(4):
+        away.on_note(
+            {"said": [{"type": "Fault", "text": "odd", "in_row": 1}], "told": 0, "errors": 0, "memory": memory}
+        )
+    assert faults == [("parrot", "odd", False)] * 4
+    assert (seat.errors, seat.halted) == (0, False)

@@ -18,6 +18,8 @@ TOO_MANY: Final = 100_000
 """From here on they are collected in a busy moment too, because memory must stay bounded."""
 QUIET_LOOKS: Final = 50
 """Quiet looks in a row (5 s at the default interval) after which everything that is not frozen is collected."""
+QUIET_BETWEEN: Final = 9 * QUIET_LOOKS
+"""More quiet looks before it is done again."""
 
 
 class QuietCollector:
@@ -55,6 +57,7 @@ class QuietCollector:
             return
         self._quiet += 1
         if self._quiet == QUIET_LOOKS:
+            self._quiet = -QUIET_BETWEEN
             self.collections += 1
             gc.collect()
         elif young >= YOUNG:

@@ -37,6 +37,10 @@ class Readings:
         """Whether an accepted event that may run now is unfinished; what waits for an operator does not count."""
         return any(level.is_busy for level in self._levels[: self._engine.floor + 1])
 
+    def is_busy_with(self, priority: EventPriority) -> bool:
+        """The same of one priority."""
+        return self._levels[priority].is_busy
+
     async def at_rest(self, timeout_ms: int) -> bool:
         """Wait until nothing is busy any more; False when that takes longer."""
         until_ns = stopwatch_ns() + timeout_ms * NS_PER_MS

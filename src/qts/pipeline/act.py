@@ -35,7 +35,10 @@ class IntentLog(Protocol):
 
 
 class Act:
-    """Sends what was approved, once. A send whose answer is unknown is never repeated here (spec 00, 5)."""
+    """Sends what was approved, once. A send whose answer is unknown is never repeated here (spec 00, 5).
+
+    ``on_sent`` is told before the intent is written: the order counts against every limit from then on.
+    """
 
     def __init__(
         self,
@@ -67,19 +70,22 @@ class Act:
             )
         order = order_of(request, decision.approved.approval_id)
         self._orders.put(order)
+        self._on_sent(request)
         try:
             await self._log.write_now((decision_row(decision), order))
         except BaseException:  # cut off while it waited for the disk: nothing has left, nothing stays reserved
             self._withdraw(order, facts.now_ns, "cut off before it was sent")
             raise
-        if not (request.reduce_only or self._may_enter()):  # an alarm while the intent was on its way to the disk
-            self._withdraw(order, facts.now_ns, "safety stopped it before it was sent")
+        # An emergency stop may have withdrawn it, an alarm been raised, while it was on its way to the disk.
+        stopped = self._orders.get(order.client_order_id) is not order
+        if stopped or not (request.reduce_only or self._may_enter()):
+            if not stopped:
+                self._withdraw(order, facts.now_ns, "safety stopped it before it was sent")
             return Refused(
                 request=request,
                 reason=Refusal.SAFETY_BLOCKS_ENTRIES,
-                detail=f"{request.client_order_id} was approved, but safety no longer allows entries",
+                detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
             )
-        self._on_sent(request)
         ack = await self._sent(decision.approved)
         self._book(order, ack, facts.now_ns)
         return Acted(decision=decision, ack=ack)
@@ -92,11 +98,8 @@ class Act:
             return OrderAck(AckStatus.UNKNOWN, approved.request.client_order_id, reason=f"no answer: {error}")
 
     def _withdraw(self, order: Order, now_ns: int, why: str) -> None:
-        """An order that never left ends, and gives back what it held."""
-        ended = apply_absent(order, now_ns, why)
-        self._orders.put(ended)
-        self._account.release(order.client_order_id)
-        self._log.write_later(ended)
+        if self._orders.get(order.client_order_id) is order:
+            withdraw(order, now_ns, why, orders=self._orders, account=self._account, log=self._log)
 
     def _reserve(self, request: OrderRequest, instrument: Instrument, day: date) -> bool:
         price = request.limit if request.limit is not None else request.decision_price
@@ -120,6 +123,16 @@ class Act:
         if updated.state in FINAL_STATES:  # a refusal of an order that already filled is declined by the table
             self._account.release(order.client_order_id)
         self._log.write_later(updated)
+
+
+def withdraw(
+    order: Order, now_ns: int, why: str, *, orders: WorkingOrders, account: Account, log: IntentLog
+) -> None:
+    """End an order that never left, and give back what it held."""
+    ended = apply_absent(order, now_ns, why)
+    orders.put(ended)
+    account.release(order.client_order_id)
+    log.write_later(ended)
 
 
 def order_of(request: OrderRequest, approval_id: str) -> Order:

@@ -131,6 +131,8 @@ class Auditor:
         p = self._p
         await p.record.write_now(())  # what waits belongs to this moment
         rows = p.record.rows_of_the_book
+        if self._is_moving(rows):
+            return False
         if self._read_at != rows:
             stored = Stored(await self._store.ledger(), await self._store.orders(), await self._store.transfers())
             if self._is_moving(rows):
@@ -167,11 +169,12 @@ class Auditor:
         return True
 
     def _is_moving(self, rows: int) -> bool:
-        """Whether the account changed since it had ``rows``, or is about to by news not handled yet."""
-        if not self._p.record.is_off_loop:
+        """Whether the account changed since it had ``rows``, is not all on disk, or about to change by news."""
+        record = self._p.record
+        if not record.is_off_loop:
             return False
-        waiting = self._dispatcher.queue_stats()[EventPriority.P0_CRITICAL.name]["size"]
-        return bool(waiting) or self._p.record.rows_of_the_book != rows
+        busy = self._dispatcher.is_busy_with(EventPriority.P0_CRITICAL)
+        return busy or not record.is_settled or record.rows_of_the_book != rows
 
     def export_state(self) -> dict[str, Any]:
         return {

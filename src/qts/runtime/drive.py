@@ -63,8 +63,13 @@ def run_virtual(
 
     ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
     """
-    stream = Stream(_drawn(kernel, values, progress, stop, pace), EVENT_OF_VALUE, "feed")
-    with quiet_collector():
+    with quiet_collector() as collector:
+
+        def seen(share: float | None, moment: str) -> None:
+            collector.look(quiet=False)
+            progress(share, moment)
+
+        stream = Stream(_drawn(kernel, values, seen, stop, pace), EVENT_OF_VALUE, "feed")
         kernel.dispatcher.run_inline(stream=stream)
     kernel.settle()
     return not stop.requested

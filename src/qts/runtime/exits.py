@@ -56,6 +56,7 @@ class ForcedExits:
         """One attempt for everything still wanted: buys cancelled first, then what is really held is sold."""
         if now_ns < self.due_ns:
             return
+        self.due_ns = now_ns + self._retry_ns  # what is asked for while an order's intent is written is due at once
         for (strategy, symbol), reason in list(self._wanted.items()):
             for order in self._orders.of(strategy, symbol):
                 if order.side is Side.BUY:
@@ -67,7 +68,8 @@ class ForcedExits:
             if not self._orders.working_sells(strategy, symbol):
                 intent = Intent(symbol=symbol, side=Side.SELL, confidence=1.0, reason=reason)
                 await self._run(self._make_signal(strategy, intent))
-        self.due_ns = now_ns + self._retry_ns if self._wanted else _NEVER
+        if not self._wanted:
+            self.due_ns = _NEVER
 
     def export_state(self) -> dict[str, Any]:
         wanted = [[strategy, symbol, reason] for (strategy, symbol), reason in self._wanted.items()]

@@ -19,7 +19,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews
+from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import (
@@ -227,8 +227,7 @@ class Kernel:
             self.unresolved_due = False
             await self.unresolved.work(now_ns)
         if self.audit_due:
-            self.audit_due = not await self.auditor.full(now_ns)
-            self.attention |= self.audit_due
+            self.audit_due = not await self.auditor.full(now_ns)  # again when something else asks for attention
         if self._checkpoint_due or self.parts.record.is_full:
             self._checkpoint_due = False
             await self.parts.record.checkpoint()
@@ -385,7 +384,11 @@ class Kernel:
         now_ns = self.parts.clock.time_ns()
         self.on_code("FS104", f"{stop.actor}: {stop.reason}")
         for order in self.parts.orders:
-            if order.side is Side.BUY or not stop.liquidate:
+            if order.side is not Side.BUY and stop.liquidate:
+                continue
+            if order.state is OrderState.INTENT:  # still on its way to the disk: it does not leave at all
+                self.unresolved.withdraw(order, now_ns, f"emergency stop by {stop.actor}")
+            else:
                 await self.exchange.cancel(order.client_order_id)
         if stop.liquidate:
             self.duties.want_all_out(f"emergency stop by {stop.actor}: {stop.reason}", now_ns)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import Record, Store
-from qts.errors import QtsError, StateError, StorageError
+from qts.errors import StateError, StorageError
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 
@@ -21,7 +21,7 @@ class RunRecord:
 
     Rows wait from the moment they are given and go out with the next transaction, whoever asked for it; a
     checkpoint always carries all of them, so what is in memory at a checkpoint is also on disk. Off the loop one
-    transaction runs at a time, and who comes meanwhile shares the next one. At most 1,000 rows should wait.
+    transaction runs at a time, and who comes meanwhile shares the next one.
     """
 
     def __init__(self, store: Store) -> None:
@@ -65,6 +65,11 @@ class RunRecord:
         return len(self._pending) >= _MAX_PENDING
 
     @property
+    def is_settled(self) -> bool:
+        """Whether every row given so far is on disk."""
+        return not self._pending and self._writer is None
+
+    @property
     def is_writing(self) -> bool:
         """Whether a transaction is under way beside the loop, or asked for."""
         return self._writer is not None
@@ -78,7 +83,7 @@ class RunRecord:
             yield
         finally:
             if self._writer is not None:
-                await asyncio.shield(self._writer)
+                await asyncio.wait((self._writer,))
             self.is_off_loop = False
             await self._store.move_back()
 
@@ -97,13 +102,14 @@ class RunRecord:
     async def book(self, records: Sequence[Record]) -> None:
         """Rows of an event that has changed the book: written with a checkpoint.
 
-        Durable when it returns, unless a journal keeps the event until that checkpoint is stored: then nobody waits
-        for the disk, and fills that come close together share a transaction.
+        On the loop durable when it returns. Off the loop nobody waits for the disk, and fills that come close
+        together share a transaction: the journal keeps the event until a checkpoint that contains it is stored.
+        While the disk hangs no intent gets through, so no more than the open orders can fill.
         """
-        if not self.is_off_loop or self._on_stored is _nobody_listens or self.is_full:
+        if self.is_off_loop:
+            self._ask(records, checkpoint=True)
+        else:
             await self.checkpoint(records)
-            return
-        self._ask(records, checkpoint=True)
 
     async def _write(self, records: Sequence[Record], *, checkpoint: bool) -> None:
         mine = self._ask(records, checkpoint=checkpoint)
@@ -135,8 +141,8 @@ class RunRecord:
                 await self._commit(self._wants_checkpoint)
             except StorageError:
                 pass  # remembered: whoever waits raises it
-            except QtsError as error:  # a checkpoint that cannot be made, a row no table takes
-                self._fail(StorageError(f"nothing more is written: {error}"))
+            except Exception as error:  # noqa: BLE001 - edge: a strategy's memory, or the machine, may fail in any way
+                self._fail(StorageError(f"nothing more is written: {type(error).__name__}: {error}"))
             turn, self._turn = self._turn, asyncio.get_running_loop().create_future()
             turn.set_result(None)
         self._writer = None

@@ -15,6 +15,7 @@ from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_absent, apply_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
+from qts.pipeline.act import withdraw
 from qts.runtime.record import RunRecord
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
@@ -40,6 +41,10 @@ class UnresolvedOrders:
             ack = OrderAck(AckStatus.UNKNOWN, order.client_order_id, reason="the session ended while it was sent")
             self._put(apply_ack(order, ack, now_ns))
         return bool(intents)
+
+    def withdraw(self, order: Order, now_ns: int, why: str) -> None:
+        """End an order whose intent is still being written."""
+        withdraw(order, now_ns, why, orders=self._orders, account=self._account, log=self._record)
 
     def any(self) -> bool:
         return any(order.state is OrderState.UNKNOWN for order in self._orders)

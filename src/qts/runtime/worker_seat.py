@@ -78,22 +78,27 @@ class WorkerSeat(RemoteHandler):
 
     def on_note(self, note: Any) -> None:
         done = msgspec.convert(note, Note)
-        self._memory, self.seat.errors = done.memory, done.errors
+        self._memory = done.memory
         del self._untold[: done.told]
+        all_taken = True
         for word in done.said:
             if isinstance(word, Intent):
-                self._pass_on(word)
+                all_taken &= self._pass_on(word)
             else:
                 self._faulted(word.text, word.in_row)
+        if all_taken and not self.seat.halted:
+            self.seat.errors = done.errors  # what came after the last failure has gone well
 
     def on_failure(self, problem: str) -> None:
         self._faulted(problem, self.seat.errors + 1)
 
-    def _pass_on(self, intent: Intent) -> None:
+    def _pass_on(self, intent: Intent) -> bool:
         try:
             self._on_intent(self.seat.strategy, intent)
+            return True
         except Exception as error:  # noqa: BLE001 - edge: what comes of a user's intent is the user's, as on the loop
             self._faulted(f"{type(error).__name__}: {error}", self.seat.errors + 1)
+            return False
 
     def _faulted(self, text: str, in_row: int) -> None:
         self.seat.fail(in_row)

@@ -51,6 +51,8 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
             raise ContractError(f"Intent.side must be Side.BUY or Side.SELL, got {self.side!r}")
         if not 0.0 <= self.confidence <= 1.0:  # NaN fails the comparison
             raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
+        if not (self.reason.isascii() or _is_writable(self.reason)):
+            raise ContractError(f"Intent.reason holds half a character that no file can keep: {self.reason!r}")
         for name, value in (("qty", self.qty), ("limit", self.limit)):
             if value is None:
                 continue
@@ -58,6 +60,11 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
                 raise ContractError(f"Intent.{name} must be a Decimal or an int, got {value!r}")
             if not Decimal(value).is_finite() or value <= 0:
                 raise ContractError(f"Intent.{name} must be finite and above 0, got {value!r}")
+
+
+def _is_writable(text: str) -> bool:
+    """Whether ``text`` is without lone surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 class Signal(msgspec.Struct, frozen=True, tag=True):
