@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from qts.errors import StorageError
-from qts.event.contracts import EventPriority, EventType, create_event
+from qts.event.config import EventConfig
+from qts.event.contracts import Event, EventPriority, EventType, create_event
 from qts.event.dead_letter import DeadLetter, DeadLetterQueue
+from qts.event.dispatcher import EventDispatcher
 from tests.event.support import P0, P1, event_of, fill
 
 
@@ -86,3 +88,17 @@ def test_an_export_goes_into_another_queue() -> None:
     second.restore(first.export())
     assert list(second) == list(first)
     assert second.evicted_count == 1
+
+
+def test_an_error_with_half_a_character_in_it_is_kept_in_a_form_that_a_file_can_hold(tmp_path: Path) -> None:
+    dispatcher = EventDispatcher(EventConfig(retries=0), inline=True, dead_letter_path=tmp_path / "letters")
+
+    def fails(event: Event) -> None:
+        raise ValueError("odd \ud83d text")
+
+    dispatcher.register_handler(P1, fails)
+    dispatcher.dispatch_nowait(event_of(P1, n=1))
+    dispatcher.run_inline()
+
+    (letter,) = DeadLetterQueue(10, tmp_path / "letters")
+    assert letter.error == r"ValueError: odd \ud83d text"

@@ -209,7 +209,7 @@ class RetryBook:
 
     def _bury(self, hold: Hold, error: BaseException) -> None:
         event, entry = hold.flight.event, hold.entry
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()  # it goes into a file
         self.letters.append(DeadLetter(event, entry.name, text, hold.attempts, self._now_ns()))
         hold.flight.dead = True
         hold.flight.done()
