@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -67,3 +71,46 @@ class Recorder:
     @property
     def numbers(self) -> list[Any]:
         return [event.payload["n"] for event in self.seen]
+
+
+FAST = EventConfig(retry_backoff_ms=0)
+
+
+@asynccontextmanager
+async def running(config: EventConfig = FAST, **options: Any) -> AsyncIterator[EventDispatcher]:
+    dispatcher = EventDispatcher(config, **options)
+    await dispatcher.start()
+    try:
+        yield dispatcher
+    finally:
+        await dispatcher.stop(timeout_ms=1_000)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Give the loop turns until ``condition`` holds; the bound only ends a test that is broken."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "what was waited for never came"
+        await asyncio.sleep(0.001)
+
+
+def balanced(dispatcher: EventDispatcher) -> bool:
+    names = ("handled", "dropped", "collapsed", "sampled", "dead_lettered", "size")
+    return all(row["accepted"] == sum(row[name] for name in names) for row in dispatcher.queue_stats().values())
+
+
+class Gate:
+    """An async handler that waits until it is let on, event by event."""
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.done: list[int] = []
+        self.tasks: set[Any] = set()
+        self.open = asyncio.Event()
+
+    async def __call__(self, event: Event) -> None:
+        self.tasks.add(asyncio.current_task())
+        self.started.append(event.payload["n"])
+        await self.open.wait()
+        self.tasks.add(asyncio.current_task())
+        self.done.append(event.payload["n"])

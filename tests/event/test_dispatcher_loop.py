@@ -1,4 +1,4 @@
-"""The dispatcher on a real event loop: threads, async handlers, lanes, backpressure, stopping."""
+"""The dispatcher on a real event loop: producers in threads, slices, retries, deadlines, stopping."""
 
 from __future__ import annotations
 
@@ -6,47 +6,33 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from qts.clock import PacedClock, SystemClock
 from qts.errors import StateError
 from qts.event.config import EventConfig, LaneLimits, QueueAlert, QueueAlerts, QueueConfig, QueueConfigs
-from qts.event.contracts import DegradationLevel, Event, EventType, Lane, OverflowPolicy, create_event
+from qts.event.contracts import DegradationLevel, Event, EventType, Lane, OverflowPolicy
 from qts.event.dispatcher import EventDispatcher
-from qts.event.handlers import CallbackHandler, EventHandler
 from qts.event.loop_driver import LoopDriver
 from qts.event.monitoring import Alert
-from tests.event.support import P0, P1, P2, P3, START, Recorder, event_of, fill, tick
+from tests.event.support import (
+    FAST,
+    P0,
+    P1,
+    P2,
+    P3,
+    START,
+    Gate,
+    Recorder,
+    balanced,
+    event_of,
+    running,
+    tick,
+    until,
+)
 
 TICK, LOG, PARTIAL = EventType.PRICE_TICK, EventType.LOG_WRITE, EventType.FILL_PARTIAL
-FAST = EventConfig(retry_backoff_ms=0)
-
-
-@asynccontextmanager
-async def running(config: EventConfig = FAST, **options: Any) -> AsyncIterator[EventDispatcher]:
-    dispatcher = EventDispatcher(config, **options)
-    await dispatcher.start()
-    try:
-        yield dispatcher
-    finally:
-        await dispatcher.stop(timeout_ms=1_000)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Give the loop turns until ``condition`` holds; the bound only ends a test that is broken."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "what was waited for never came"
-        await asyncio.sleep(0.001)
-
-
-def balanced(dispatcher: EventDispatcher) -> bool:
-    names = ("handled", "dropped", "collapsed", "sampled", "dead_lettered", "size")
-    return all(row["accepted"] == sum(row[name] for name in names) for row in dispatcher.queue_stats().values())
 
 
 # -- running ---------------------------------------------------------------------------------------------------
@@ -256,344 +242,6 @@ async def test_an_event_that_comes_after_the_loop_was_closed_stays_queued(caplog
     assert dispatcher.publish(TICK, tick())
     assert "it stays queued" in caplog.text
     assert dispatcher.queue_stats()["P1_HIGH"]["queued"] == 1
-
-
-# -- async handlers --------------------------------------------------------------------------------------------
-
-
-class Gate:
-    """An async handler that waits until it is let on, event by event."""
-
-    def __init__(self) -> None:
-        self.started: list[int] = []
-        self.done: list[int] = []
-        self.tasks: set[Any] = set()
-        self.open = asyncio.Event()
-
-    async def __call__(self, event: Event) -> None:
-        self.tasks.add(asyncio.current_task())
-        self.started.append(event.payload["n"])
-        await self.open.wait()
-        self.tasks.add(asyncio.current_task())
-        self.done.append(event.payload["n"])
-
-
-async def test_an_async_handler_that_waits_holds_up_neither_p0_nor_other_handlers() -> None:
-    async with running() as dispatcher:
-        gate, other, fills = Gate(), Recorder(), Recorder()
-        dispatcher.register_handler(P3, gate)
-        dispatcher.register_handler(P3, other)
-        dispatcher.register_handler(P0, fills)
-        for n in range(3):
-            dispatcher.publish(LOG, {"n": n})
-        await until(lambda: other.numbers == [0, 1, 2])
-        assert gate.started == [0]
-        dispatcher.publish(PARTIAL, {"n": 9})
-        await until(lambda: fills.numbers == [9])
-        assert dispatcher.queue_stats()["P3_LOW"]["size"] == 3
-        gate.open.set()
-        await until(lambda: gate.done == [0, 1, 2])
-        assert balanced(dispatcher)
-        assert len(gate.tasks) == 1  # both halves of a handler belong to one task, and that is not None
-        assert None not in gate.tasks
-
-
-async def test_a_timeout_inside_an_async_handler_cancels_only_that_handler() -> None:
-    async with running() as dispatcher:
-        outcome: list[int] = []
-
-        async def handler(event: Event) -> None:
-            try:
-                async with asyncio.timeout(0.001):
-                    await asyncio.sleep(3600)
-            except TimeoutError:
-                outcome.append(event.payload["n"])
-
-        dispatcher.register_handler(P2, handler)
-        for n in range(2):
-            dispatcher.publish(EventType.RISK_EVALUATE, {"symbol": str(n), "n": n})
-        await until(lambda: outcome == [0, 1])
-        assert len(dispatcher.dead_letter_queue) == 0
-
-
-async def test_an_async_handler_that_fails_after_waiting_is_retried_and_dead_lettered() -> None:
-    async with running() as dispatcher:
-        attempts: list[int] = []
-
-        async def handler(event: Event) -> None:
-            attempts.append(1)
-            await asyncio.sleep(0)
-            raise ValueError("late")
-
-        dispatcher.register_handler(P1, handler)
-        dispatcher.publish(TICK, {"symbol": "A"})
-        await until(lambda: len(dispatcher.dead_letter_queue) == 1)
-        assert len(attempts) == 4
-        assert dispatcher.dead_letter_queue[0].error == "ValueError: late"
-
-
-async def test_an_async_handler_that_fails_at_its_first_step_after_waiting_once() -> None:
-    async with running() as dispatcher:
-        calls: list[int] = []
-
-        async def handler(event: Event) -> None:
-            calls.append(event.payload["n"])
-            if event.payload["n"] == 0:
-                await asyncio.sleep(0)
-            elif calls.count(1) < 2:
-                raise ValueError("at once")
-
-        dispatcher.register_handler(P1, handler)
-        for n in range(2):
-            dispatcher.publish(TICK, {"n": n})
-        await until(lambda: calls == [0, 1, 1])
-        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 2)
-
-
-async def test_an_async_handler_past_its_lanes_limit_is_cut_off_and_the_next_event_is_handled() -> None:
-    limits = LaneLimits(p3_ms=20)
-    async with running(EventConfig(lane_limits=limits, retry_backoff_ms=0)) as dispatcher:
-        done: list[int] = []
-
-        async def handler(event: Event) -> None:
-            if event.payload["n"] == 0:
-                await asyncio.sleep(3600)
-            await asyncio.sleep(0)
-            done.append(event.payload["n"])
-
-        dispatcher.register_handler(P3, CallbackHandler(handler, "hanger"))
-        for n in range(2):
-            dispatcher.publish(LOG, {"n": n})
-        await until(lambda: done == [1])
-        (letter,) = dispatcher.dead_letter_queue
-        assert (letter.handler, letter.attempts) == ("hanger", 1)
-        assert letter.error == "LaneTimeout: cut off after 20 ms"
-
-
-async def test_a_plain_function_may_return_a_coroutine_that_waits() -> None:
-    async with running() as dispatcher:
-        done: list[int] = []
-
-        async def work(event: Event) -> None:
-            await asyncio.sleep(0)
-            done.append(event.payload["n"])
-
-        dispatcher.register_handler(P1, lambda event: work(event))
-        for n in range(3):
-            dispatcher.publish(TICK, {"n": n})
-        await until(lambda: done == [0, 1, 2])
-
-
-async def test_a_coroutine_that_waits_in_a_retry_goes_on_like_any_other() -> None:
-    async with running() as dispatcher:
-        calls: list[str] = []
-
-        async def work() -> None:
-            await asyncio.sleep(0)
-            calls.append("done")
-
-        def handler(event: Event) -> Any:
-            calls.append("call")
-            if len(calls) == 1:
-                raise ValueError("once")
-            return work()
-
-        dispatcher.register_handler(P1, handler)
-        dispatcher.publish(TICK, {"symbol": "A"})
-        await until(lambda: calls == ["call", "call", "done"])
-        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 1)
-
-
-# -- threads ---------------------------------------------------------------------------------------------------
-
-
-async def test_a_blocking_thread_handler_is_not_felt_on_the_loop_and_keeps_its_order() -> None:
-    async with running() as dispatcher:
-        let_go = threading.Event()
-        threads: set[int] = set()
-        seen, fills = Recorder(), Recorder()
-
-        def blocking(event: Event) -> Event:
-            let_go.wait()
-            threads.add(threading.get_ident())
-            return create_event(EventType.INDICATOR_UPDATE, payload={"n": event.payload["n"], "symbol": str(event)})
-
-        dispatcher.register_handler(P3, blocking, lane=Lane.THREAD)
-        dispatcher.register_handler(P2, seen)
-        dispatcher.register_handler(P0, fills)
-        for n in range(3):
-            dispatcher.publish(LOG, {"n": n})
-        dispatcher.publish(PARTIAL, {"n": 9})
-        await until(lambda: fills.numbers == [9])
-        assert seen.numbers == []
-        let_go.set()
-        await until(lambda: seen.numbers == [0, 1, 2])
-        assert threads
-        assert threading.get_ident() not in threads
-        assert balanced(dispatcher)
-
-
-async def test_async_and_failing_handlers_work_in_a_thread() -> None:
-    async with running() as dispatcher:
-        seen = Recorder(failures=2)
-
-        async def handler(event: Event) -> None:
-            await asyncio.sleep(0)
-            seen(event)
-
-        dispatcher.register_handler(P3, handler, lane=Lane.THREAD)
-        dispatcher.publish(LOG, {"n": 1})
-        await until(lambda: seen.numbers == [1])
-        assert seen.calls == 3
-
-
-async def test_a_handler_with_a_batch_method_gets_batches_in_its_thread() -> None:
-    sizes: list[int] = []
-    let_go = threading.Event()
-
-    class Batching(EventHandler):
-        async def handle(self, event: Event) -> None:
-            raise AssertionError("batches only")
-
-        async def handle_batch(self, events: Any) -> list[Event]:
-            let_go.wait()
-            sizes.append(len(events))
-            return [create_event(EventType.INDICATOR_UPDATE, payload={"n": len(events)})]
-
-    queues = QueueConfigs(p3=QueueConfig(P3, 1_000, OverflowPolicy.SAMPLE, 10, 1_000, 0.1))
-    async with running(EventConfig(queue_configs=queues)) as dispatcher:
-        seen = Recorder()
-        dispatcher.register_handler(P3, Batching(), lane=Lane.THREAD)
-        dispatcher.register_handler(P2, seen)
-        for n in range(25):
-            dispatcher.publish(LOG, {"n": n})
-        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["queued"] == 0)
-        let_go.set()
-        await until(lambda: sum(sizes) == 25)
-        assert sizes == [1, 10, 10, 4]
-        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 25)
-
-
-@pytest.mark.parametrize("batched", [True, False], ids=["in one batch", "one by one"])
-async def test_events_of_one_key_that_a_lane_fails_with_are_each_handled_once_and_in_order(batched: bool) -> None:
-    """Given 0 in work and 1 (A), 2 (A), 3 (B), 4 (A) behind it: the lane fails once with what it does next."""
-    let_go, done, failures = threading.Event(), list[int](), [1]
-
-    class Stumbling(EventHandler):
-        async def handle(self, event: Event) -> None:
-            await self.work([event])
-
-        async def work(self, events: Any) -> None:
-            let_go.wait()
-            numbers = [event.payload["n"] for event in events]
-            if 1 in numbers and failures:
-                failures.pop()
-                raise RuntimeError("once")
-            done.extend(numbers)
-
-    class StumblingBatches(Stumbling):
-        async def handle_batch(self, events: Any) -> list[Event]:
-            await self.work(events)
-            return []
-
-    async with running(EventConfig(retry_backoff_ms=1)) as dispatcher:
-        handler = StumblingBatches() if batched else Stumbling()
-        dispatcher.register_handler(P1, handler, lane=Lane.THREAD)
-        for n, symbol in enumerate("CAABA"):
-            dispatcher.publish(TICK, {"symbol": symbol, "n": n})
-        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["queued"] == 0)
-        let_go.set()
-        assert await dispatcher.at_rest(timeout_ms=20_000)
-    assert sorted(done) == [0, 1, 2, 3, 4]
-    assert [n for n in done if n in (1, 2, 4)] == [1, 2, 4]
-    assert balanced(dispatcher)
-    assert dispatcher.queue_stats()["P1_HIGH"]["handled"] == 5
-
-
-async def test_a_hanging_thread_is_cut_off_replaced_and_given_up_after_three() -> None:
-    limits = LaneLimits(p3_ms=10)
-    let_go = threading.Event()
-    async with running(EventConfig(lane_limits=limits)) as dispatcher:
-        handler = CallbackHandler(lambda event: let_go.wait(), "hanger")
-        dispatcher.register_handler(P3, handler, lane=Lane.THREAD)
-        for n in range(5):
-            dispatcher.publish(LOG, {"n": n})
-        await until(lambda: len(dispatcher.dead_letter_queue) == 5)
-        errors = [letter.error for letter in dispatcher.dead_letter_queue]
-        assert errors[:3] == ["LaneTimeout: cut off after 10 ms"] * 3
-        assert errors[3:] == ["LaneTimeout: 3 threads of this handler hang"] * 2
-        let_go.set()  # what the abandoned threads say now is not listened to
-        await asyncio.sleep(0.01)
-        assert balanced(dispatcher)
-
-
-async def test_a_p0_thread_handler_past_ten_milliseconds_is_reported() -> None:
-    async with running() as dispatcher:
-        dispatcher.register_handler(P0, CallbackHandler(lambda event: time.sleep(0.02), "slow"), lane=Lane.THREAD)
-        dispatcher.publish(EventType.FILL_CONFIRMED, fill())
-        await until(lambda: len(dispatcher.reports) == 1)
-        (report,) = dispatcher.reports
-        assert (report.kind, report.name) == ("too long", "slow")
-
-
-async def test_a_full_lane_loses_by_its_priority_and_p0_never() -> None:
-    let_go = threading.Event()
-    queues = QueueConfigs(
-        p0=QueueConfig(P0, 2, OverflowPolicy.BLOCK), p1=QueueConfig(P1, 2, OverflowPolicy.DROP_OLDEST)
-    )
-    codes: list[str] = []
-    async with running(
-        EventConfig(queue_configs=queues, lane_limits=LaneLimits(p0_ms=60_000, p1_ms=60_000)),
-        on_code=lambda code, detail: codes.append(code),
-    ) as dispatcher:
-        for priority in (P0, P1):
-            dispatcher.register_handler(priority, lambda event: let_go.wait(), lane=Lane.THREAD)
-        for n in range(6):
-            dispatcher.publish(PARTIAL, {"n": n})
-            dispatcher.publish(TICK, {"n": n})
-            await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["queued"] == 0)
-        stats = dispatcher.queue_stats()
-        assert (stats["P1_HIGH"]["dropped"], stats["P1_HIGH"]["size"]) == (3, 3)
-        assert (stats["P0_CRITICAL"]["dropped"], stats["P0_CRITICAL"]["size"]) == (0, 6)
-        assert codes == ["FS095"]
-        let_go.set()
-        await until(lambda: dispatcher.queue_stats()["P0_CRITICAL"]["handled"] == 6)
-        assert balanced(dispatcher)
-
-
-async def test_a_retry_that_a_full_lane_loses_lets_later_events_of_its_key_go_on() -> None:
-    queues = QueueConfigs(p1=QueueConfig(P1, 1, OverflowPolicy.DROP_OLDEST))
-    fail, let_go, seen = threading.Event(), threading.Event(), list[int]()
-
-    def handler(event: Event) -> None:
-        number = event.payload["n"]
-        if number == 1:
-            fail.wait()
-            raise ValueError("told to fail")
-        if number == 2:
-            let_go.wait()
-        seen.append(number)
-
-    async with running(EventConfig(queue_configs=queues, retry_backoff_ms=0)) as dispatcher:
-        dispatcher.register_handler(P1, handler, lane=Lane.THREAD)
-        entry = dispatcher._levels[P1].entries[0]
-
-        def in_lane() -> list[int]:
-            assert entry.runner is not None
-            return [flight.event.payload["n"] for flight in entry.runner.pending]
-
-        dispatcher.publish(TICK, {"n": 1, "symbol": "a"})
-        await until(lambda: in_lane() == [1])
-        dispatcher.publish(TICK, {"n": 2, "symbol": "b"})
-        await until(lambda: in_lane() == [1, 2])
-        fail.set()
-        await until(lambda: in_lane() == [2, 1])
-        dispatcher.publish(TICK, {"n": 3, "symbol": "c"})
-        await until(lambda: in_lane() == [2, 3])
-        let_go.set()
-        await until(lambda: seen == [2, 3])
-        dispatcher.publish(TICK, {"n": 4, "symbol": "a"})
-        await until(lambda: seen == [2, 3, 4])
 
 
 # -- retries, deadlines, monitoring ----------------------------------------------------------------------------

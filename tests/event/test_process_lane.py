@@ -20,8 +20,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
 from qts.event.process_lane import ProcessRunner, launch
 from tests.event import work
-from tests.event.support import P2, P3, Recorder
-from tests.event.test_dispatcher_loop import balanced, running, until
+from tests.event.support import P2, P3, Recorder, balanced, running, until
 
 LOG = EventType.LOG_WRITE
 PATIENT = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=60_000, p2_ms=60_000, p3_ms=60_000))

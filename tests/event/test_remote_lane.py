@@ -20,8 +20,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import TypeFilterHandler
 from qts.event.remote import RemoteHandler
 from qts.event.remote_lane import RemoteRunner
-from tests.event.support import P0, P1, P2, Recorder, inline_dispatcher
-from tests.event.test_dispatcher_loop import balanced, running, until
+from tests.event.support import P0, P1, P2, Recorder, balanced, inline_dispatcher, running, until
 from tests.event.work import DIES, FAILS, HANGS
 
 TICK, FILL = EventType.PRICE_TICK, EventType.FILL_CONFIRMED

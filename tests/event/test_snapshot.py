@@ -17,8 +17,21 @@ from qts.event.contracts import DegradationLevel, Event, EventType, Lane, create
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
 from qts.strategy.contracts import Side
-from tests.event.support import P0, P1, P2, P3, START, Recorder, event_of, fill, inline_dispatcher, signal, tick
-from tests.event.test_dispatcher_loop import balanced, until
+from tests.event.support import (
+    P0,
+    P1,
+    P2,
+    P3,
+    START,
+    Recorder,
+    balanced,
+    event_of,
+    fill,
+    inline_dispatcher,
+    signal,
+    tick,
+    until,
+)
 
 
 def stored(dispatcher: EventDispatcher) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from qts.runtime.drive import complete
 from qts.runtime.kernel import Kernel
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
-from tests.event.test_dispatcher_loop import until
+from tests.event.support import until
 from tests.runtime.rig import STEADY, ScriptFeed, kst
 
 PROCESS = {"runtime.strategy_lane": "process", "event.retry_backoff_ms": "1"}

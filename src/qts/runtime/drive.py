@@ -129,54 +129,44 @@ async def run_paced(
     ``listen`` is called every turn (0.05 s of real time at the latest): it takes what operators want.
     """
     turn_ns = round(_TURN_NS * clock.speed)
-    async with kernel.parts.record.off_loop():
-        return await _paced(kernel, values, progress, stop, clock, listen, turn_ns)
-
-
-async def _paced(
-    kernel: Kernel,
-    values: Iterator[MarketValue],
-    progress: Progress,
-    stop: StopFlag,
-    clock: PacedClock,
-    listen: Callable[[], object],
-    turn_ns: int,
-) -> bool:
     slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
-    await kernel.dispatcher.start()
-    try:
-        left, until_ns = ROWS_PER_PROGRESS, 0
-        for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
-            kernel.in_hand = value
-            while clock.time_ns() < value.ts_ns:
+    async with kernel.parts.record.off_loop():
+        await kernel.dispatcher.start()
+        try:
+            left, until_ns = ROWS_PER_PROGRESS, 0
+            for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
+                kernel.in_hand = value
+                while clock.time_ns() < value.ts_ns:
+                    if stop.requested:
+                        return False
+                    await _keep_appointments(kernel, clock.time_ns())
+                    progress(kernel.parts.feed.progress(), clock.now().isoformat())
+                    listen()
+                    await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + turn_ns))
+                await _keep_appointments(kernel, value.ts_ns)
+                kernel.in_hand = None
+                kernel.take(value)
+                left -= 1
+                if not left:
+                    left = (
+                        ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
+                    )
+                    kernel.checkpoint_if_due()
+                    progress(kernel.parts.feed.progress(), clock.now().isoformat())
+                    listen()
+                # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
+                if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
+                    await asyncio.sleep(0)
+                    until_ns = stopwatch_ns() + slice_ns
                 if stop.requested:
                     return False
-                await _keep_appointments(kernel, clock.time_ns())
-                progress(kernel.parts.feed.progress(), clock.now().isoformat())
-                listen()
-                await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + turn_ns))
-            await _keep_appointments(kernel, value.ts_ns)
-            kernel.in_hand = None
-            kernel.take(value)
-            left -= 1
-            if not left:
-                left = ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
-                kernel.checkpoint_if_due()
-                progress(kernel.parts.feed.progress(), clock.now().isoformat())
-                listen()
-            # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
-            if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
-                await asyncio.sleep(0)
-                until_ns = stopwatch_ns() + slice_ns
-            if stop.requested:
-                return False
-        # What the last value has caused belongs before the close, as long as it does not take for ever.
-        await kernel.dispatcher.at_rest(kernel.parts.config.event.stop_timeout_ms)
-        await kernel.attend()
-        kernel.close_day()  # orders expire; stopping drains what that publishes
-        return True
-    finally:
-        await kernel.dispatcher.stop()
+            # What the last value has caused belongs before the close, as long as it does not take for ever.
+            await kernel.dispatcher.at_rest(kernel.parts.config.event.stop_timeout_ms)
+            await kernel.attend()
+            kernel.close_day()  # orders expire; stopping drains what that publishes
+            return True
+        finally:
+            await kernel.dispatcher.stop()
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
