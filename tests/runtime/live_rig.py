@@ -41,11 +41,11 @@ class LiveRig:
     """Kernel, store and market; begin and end it with :func:`live`."""
 
     def __init__(
-        self, directory: Path, specs: Sequence[str], strategies: Sequence[Strategy], settings: Mapping[str, str]
+        self, store: SqliteStore, specs: Sequence[str], strategies: Sequence[Strategy], settings: Mapping[str, str]
     ) -> None:
         loaded = load_config(None, {**STEADY, **settings}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
-        self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
+        self.store = store
         self.resumed = complete(self.store.run()) is not None
         if not self.resumed:
             complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
@@ -162,7 +162,12 @@ async def live(
     settings: Mapping[str, str] = CALM,
 ) -> AsyncIterator[LiveRig]:
     """A running rig; whatever its store holds is resumed. At the end nothing more is written, as after a crash."""
-    rig = LiveRig(directory, specs, strategies, settings)
+    store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
+    try:
+        rig = LiveRig(store, specs, strategies, settings)
+    except BaseException:
+        await store.close()
+        raise
     try:
         await rig.begin()
         yield rig
