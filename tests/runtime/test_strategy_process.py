@@ -23,7 +23,7 @@ from qts.strategy.two_ema import TwoEma
 from tests.event.test_remote_lane import is_gone
 from tests.risk.questions import D
 from tests.runtime import diarist
-from tests.runtime.live_rig import CALM, PROCESS, LiveRig, live
+from tests.runtime.live_rig import PROCESS, LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, kst
 
 MakeRig = Callable[..., Rig]
@@ -455,11 +455,12 @@ Hidden.Inner.__qualname__ = "Hidden"
         (tuple(Scalp() for _ in range(9)), "there are 9 strategies, but event.max_worker_processes is 8"),
     ],
 )
-def test_what_no_worker_could_make_is_refused_before_the_session_begins(
+async def test_what_no_worker_could_make_is_refused_before_the_session_begins(
     strategies: tuple[Any, ...], told: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=re.escape(told)):
-        LiveRig(tmp_path, (), strategies, CALM)
+        async with live(tmp_path, strategies=strategies):
+            pass
 
 
 def test_on_the_virtual_clock_the_setting_changes_nothing(rig_of: MakeRig, spec: str) -> None:
