@@ -312,19 +312,23 @@ class SqliteStore:
         values, name, execute = table.encode(record), table.name, self._connection.execute
         if not keep_image:
             row = (*values, 0, None)
-            if not execute(_UPDATE[name], row).rowcount:
+            if not self._update(_UPDATE[name], row):
                 execute(_REPLACE[name], row)
             return
         key = values[: len(table.key)]
         if (name, *key) in self._imaged:
-            if not execute(_UPDATE_AGAIN[name], values).rowcount:
+            if not self._update(_UPDATE_AGAIN[name], values):
                 execute(_CHANGE[name], (*values, self._generation, None))
             return
         former = execute(_SELECT_ONE[name], key).fetchone()
         row = (*values, self._generation, None if former is None else json.dumps(former))
-        if former is None or not execute(_UPDATE[name], row).rowcount:
+        if former is None or not self._update(_UPDATE[name], row):
             execute(_REPLACE[name], row)
         self._imaged[name, *key] = None
+
+    def _update(self, update: tuple[str, Callable[[tables.Values], tables.Values]], row: tables.Values) -> bool:
+        sql, in_order = update
+        return bool(self._connection.execute(sql, in_order(row)).rowcount)
 
     def _mark(self, checkpoint: bytes) -> None:
         """Padded, so that a checkpoint of about the same size overwrites the last one in place."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from qts.capital.contracts import Pool, Transfer
@@ -61,19 +62,18 @@ class Table(NamedTuple):
             f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in changed)}"
         )
 
-    def update(self, *, with_image: bool) -> str:
+    def update(self, *, with_image: bool) -> tuple[str, Callable[[Values], Values]]:
         """SQL that does what :meth:`replace` does, for a row that is there and whose fixed columns are the same.
 
-        The parameters are those of ``replace``, without the two of the image when ``with_image`` is False. It
-        changes no row otherwise. Naming only what changes spares the checks of what a row may refer to.
+        And what makes its parameters of those of ``replace`` (without the two of the image when ``with_image`` is
+        False). It changes no row otherwise. Naming only what changes spares the checks of what a row may refer to.
         """
         columns = (*self.columns, *IMAGE) if with_image else self.columns
-        stays = (*self.key, *self.fixed)
-        number = {column: f"?{place}" for place, column in enumerate(columns, 1)}
-        changed = ", ".join(f"{column} = {number[column]}" for column in columns if column not in stays)
-        same = " AND ".join(f"{column} IS {number[column]}" for column in self.fixed)
-        where = " AND ".join(f"{column} = {number[column]}" for column in self.key)
-        return f"UPDATE {self.name} SET {changed} WHERE {where}{f' AND {same}' if same else ''}"  # noqa: S608
+        changed = [column for column in columns if column not in (*self.key, *self.fixed)]
+        same = "".join(f" AND {column} IS ?" for column in self.fixed)
+        sets = ", ".join(f"{column} = ?" for column in changed)
+        order = itemgetter(*(columns.index(column) for column in (*changed, *self.key, *self.fixed)))
+        return f"UPDATE {self.name} SET {sets} WHERE {self._is_key}{same}", order  # noqa: S608
 
     @property
     def select(self) -> str:
