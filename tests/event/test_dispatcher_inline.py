@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -13,15 +12,12 @@ from qts.clock import ManualClock
 from qts.errors import ContractError, StateError
 from qts.event.config import (
     EventConfig,
-    QueueConfig,
-    QueueConfigs,
 )
 from qts.event.contracts import (
     DegradationLevel,
     Event,
     EventType,
     Lane,
-    OverflowPolicy,
     create_event,
 )
 from qts.event.dispatcher import EventDispatcher
@@ -33,25 +29,16 @@ from tests.event.support import (
     P3,
     START,
     Recorder,
+    balance,
     event_of,
     fill,
     inline_dispatcher,
     quote,
+    small,
     tick,
 )
 
 TICK, LOG, STOP = EventType.PRICE_TICK, EventType.LOG_WRITE, EventType.EMERGENCY_STOP
-
-
-def small(capacity: int = 2, **options: Any) -> EventConfig:
-    """A configuration with a P0 queue of ``capacity``."""
-    return EventConfig(queue_configs=QueueConfigs(p0=QueueConfig(P0, capacity, OverflowPolicy.BLOCK)), **options)
-
-
-def balance(dispatcher: EventDispatcher) -> list[int]:
-    """Accepted events that are nowhere, per priority: all zero when nothing is lost from the books."""
-    names = ("handled", "dropped", "collapsed", "sampled", "dead_lettered", "size")
-    return [row["accepted"] - sum(row[name] for name in names) for row in dispatcher.queue_stats().values()]
 
 
 # -- priority --------------------------------------------------------------------------------------------------
