@@ -9,7 +9,8 @@ fill, set by the handler under the fill's unique key, and the cursor up to which
 end a last life takes up the rest.
 
 lost: acknowledged fills without effect · twice: fills with more than one effect · out of order: fills of one order
-whose effect came after a later one's. ``taken up`` says how often the journal was needed: fills that were
+whose effect came after a later one's · problems: what contradicts the journal's own rules, looked for after every
+kill. ``taken up`` says how often the journal was needed: fills that were
 acknowledged, or at least accepted, and not handled when the process died.
 """
 
@@ -45,6 +46,8 @@ ORDERS = 8
 BURST = 2_000
 EVENTS_PER_S = 30_000
 """About what one life gets through, sending included; only decides how long lives are."""
+MOST_PROBLEMS = 5
+"""Told of one kill; the first ones say what is wrong."""
 ONE = Decimal(1)
 # Counters in the second file: the cursor, effects the unique key refused, violations of order, events taken up, and
 # the newest effect of each order.
@@ -157,6 +160,7 @@ def kill_rounds(
     """
     rng, began = random.Random(seed), time.monotonic()
     killed = finished = 0
+    problems: list[str] = []
     longest_s = longest_s or max(0.05, 2 * events / max(kills, 1) / EVENTS_PER_S)
     while killed < kills:
         pid, ready = _fork(directory, events, burst, only_finish=False)
@@ -167,6 +171,7 @@ def kill_rounds(
         finished += b"!" in os.read(ready, 8)
         os.close(ready)
         killed += 1
+        problems += [f"kill {killed}: {one}" for one in check_journal(directory / "journal")[:MOST_PROBLEMS]]
     reached = Books(directory, events).get(CURSOR)
     if reached < events:
         pid, ready = _fork(directory, events, burst, only_finish=False)
@@ -177,6 +182,7 @@ def kill_rounds(
     os.close(ready)
     return _verdict(directory, events, killed, finished) | {
         "acknowledged_between_kills": reached,
+        "problems": problems + check_journal(directory / "journal"),
         "seconds": round(time.monotonic() - began, 1),
     }
 
@@ -210,7 +216,6 @@ def _verdict(directory: Path, events: int, killed: int, finished: int) -> dict[s
         "taken_up": books.get(TAKEN_UP),
         "told_again": books.get(AGAIN),
         "lives_that_ended_by_themselves": finished,
-        "problems": check_journal(directory / "journal"),
     }
 
 

@@ -377,6 +377,77 @@ def test_a_restart_handles_what_was_accepted_and_not_handled_before_anything_new
     assert check_journal(lives.directory) == []
 
 
+@pytest.mark.parametrize("handled", [True, False], ids=["handled", "not-handled"])
+def test_what_a_source_that_was_not_answered_tells_again_is_answered_and_not_done_twice(
+    lives: Lives, handled: bool
+) -> None:
+    # Given fills on disk whose source died with us before it heard so.
+    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher.register_handler(P0, seen)
+    for n in range(3):
+        dispatcher.dispatch_nowait(numbered(n))
+    if handled:
+        dispatcher.run_inline()
+    # When it tells the last two again and goes on.
+    dispatcher, answers = lives.begin(), list[Exception | None]()
+    dispatcher.register_handler(P0, seen)
+    for n in range(1, 4):
+        dispatcher.dispatch_nowait(numbered(n), answers.append)
+    dispatcher.run_inline()
+    # Then each is in the journal once and handled once, and every telling is answered.
+    assert lives.words() == {f"n-{n}": "applied" for n in range(4)}
+    assert seen.numbers == [0, 1, 2, 3]
+    assert answers == [None] * 3
+    assert check_journal(lives.directory) == []
+
+
+def test_an_id_given_twice_to_different_fills_costs_none_and_is_reported(lives: Lives) -> None:
+    dispatcher = lives.begin()
+    dispatcher.register_handler(P0, Recorder())
+    dispatcher.dispatch_nowait(numbered(1))
+    dispatcher.run_inline()
+    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher.register_handler(P0, seen)
+    dispatcher.dispatch_nowait(create_event(PARTIAL, payload={"n": 7, "order_id": "o-2"}, event_id="n-1"))
+    dispatcher.run_inline()
+    assert seen.numbers == [7]
+    lives.words()
+    assert check_journal(lives.directory) == ["event n-1 was accepted twice: 1 and 2"]
+
+
+def test_what_its_source_took_back_counts_when_it_is_told_again(lives: Lives) -> None:
+    dispatcher = lives.begin()
+    dispatcher.register_handler(P0, Recorder())
+    dispatcher.dispatch_nowait(numbered(1))
+    for restarts in range(2):  # in the life that withdraws, and in the one after it
+        dispatcher, seen = lives.begin(), Recorder()
+        dispatcher.register_handler(P0, seen)
+        assert dispatcher.replay_journal(withdraw=lambda event: True) == 0
+        if restarts:
+            dispatcher.dispatch_nowait(numbered(1))
+            dispatcher.run_inline()
+            assert seen.numbers == [1]
+
+
+def test_what_is_told_again_after_its_file_was_deleted_is_left_to_the_unique_key(lives: Lives) -> None:
+    small = config(segment_bytes=4_096)
+    dispatcher = lives.begin(small)
+    dispatcher.register_handler(P0, Recorder())
+    dispatcher.dispatch_nowait(numbered(0))
+    dispatcher.run_inline()
+    dispatcher, seen = lives.begin(small), Recorder()
+    dispatcher.register_handler(P0, seen)
+    for n in range(1, 100):
+        dispatcher.dispatch_nowait(numbered(n))
+        dispatcher.run_inline()
+        lives.words()
+    assert "n-0" not in lives.words()
+    dispatcher.dispatch_nowait(numbered(0))
+    dispatcher.run_inline()
+    assert seen.numbers == [*range(1, 100), 0]
+    assert check_journal(lives.directory) == []
+
+
 def test_an_emergency_stop_is_first_after_a_restart_too(lives: Lives) -> None:
     dispatcher = lives.begin()
     for event in (numbered(1), numbered(2), stop_event()):

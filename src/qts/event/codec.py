@@ -105,6 +105,16 @@ def unpack_event(data: bytes) -> Event:
         raise ContractError(f"not a stored event: {error}") from error
 
 
+def same_content(one: bytes, other: bytes) -> bool:
+    """Whether two events of :func:`pack_event` say the same: type and payload, not who told it and when."""
+    try:
+        kind, _, _, form, payload, *_ = _unpack(one)
+        other_kind, _, _, other_form, other_payload, *_ = _unpack(other)
+    except msgspec.MsgspecError:
+        return False  # bytes that are no event say nothing
+    return (kind, form, bytes(payload)) == (other_kind, other_form, bytes(other_payload))
+
+
 def _encode_payload(event_type: EventType, payload: Any) -> Any:
     if payload is None:
         return None

@@ -31,6 +31,7 @@ from qts.event.journal_segments import (
     encode_marks,
     lock_directory,
     pack_record,
+    read_record,
     run_bytes,
     sync_directory,
 )
@@ -77,6 +78,9 @@ class Journal:
         self.parked: dict[str, int] = {one.event_id: number for number, one in found.parked.items()}
         """Dead-lettered by an earlier process, by event id."""
         self.last_numbers = found.last_numbers
+        self.told: dict[str, Unsettled] = {one.event_id: one for one in found.newest.values()}
+        """The newest events of earlier processes, settled or not, by event id: a source that was not answered
+        tells them again."""
         self._thread = threading.Thread(target=self._live, name="qts-journal", daemon=True)
         self._thread.start()
 
@@ -258,6 +262,13 @@ class Journal:
         if place is None or place.first != segment.first:
             place = Place(segment.first, 0)
         return segment.path, place
+
+    def body_of(self, one: Unsettled) -> bytes | None:
+        """The body of an event of an earlier process; None when its file is gone: all in it was settled."""
+        with self.lock:
+            path = self._segment_of(one.sequence).path
+        record = read_record(path, one.place.offset)
+        return record.body if record is not None and record.sequence == one.sequence else None
 
     def _segment_of(self, sequence: int) -> Segment:
         firsts = [segment.first for segment in self._segments]

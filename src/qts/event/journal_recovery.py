@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from qts.errors import QtsError, StorageError
 from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks
+
+REMEMBERED: Final = 16_384
+"""How many of the newest events are known again when their source, not having heard that they are safe, tells them
+once more after a restart: four full groups of the default size. Beyond that the fill's unique key decides."""
 
 
 class Place(NamedTuple):
@@ -40,6 +45,8 @@ class Recovered(NamedTuple):
     sizes: dict[int, int]
     last_numbers: dict[str, int]
     """By the prefix of event ids that are prefix and number: the highest number used."""
+    newest: dict[int, Unsettled]
+    """The last :data:`REMEMBERED` events that their source did not take back, settled or not."""
     torn: Torn | None
 
 
@@ -52,6 +59,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     parked: dict[int, Unsettled] = {}
     reopened: set[int] = set()
     numbers: dict[bytes, int] = {}
+    newest: OrderedDict[int, Unsettled] = OrderedDict()
     for path, record in walk:
         if record.key:
             first = firsts[path]
@@ -59,11 +67,16 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
             prefix, _, number = record.key.rpartition(b"-")
             if number.isdigit() and int(number) > numbers.get(prefix, 0):
                 numbers[prefix] = int(number)
-            open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
+            one = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
+            open_[record.sequence] = newest[record.sequence] = one
+            if len(newest) > REMEMBERED:
+                newest.popitem(last=False)
             continue
         for run in _marks_of(path, record):
             for sequence in range(run.first, run.first + run.length):
                 known = open_.pop(sequence, None)
+                if run.mark is Mark.WITHDRAWN and known is not None and not known.reopened:
+                    newest.pop(sequence, None)  # its source tells it again, and then it counts
                 if run.mark is not Mark.REOPENED:
                     reopened.discard(sequence)
                     if run.mark is Mark.PARKED and known is not None:
@@ -76,7 +89,9 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
         open_.update(_find(directory, walk.run_id, reopened))
     unsettled = [open_[sequence] for sequence in sorted(open_)]
     last = {prefix.decode("utf-8", "replace"): number for prefix, number in numbers.items()}
-    return Recovered(walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, walk.torn)
+    return Recovered(
+        walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, dict(newest), walk.torn
+    )
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:
