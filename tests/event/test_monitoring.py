@@ -54,6 +54,18 @@ def test_percentiles_of_many_values_are_within_five_percent(values: list[int], s
     assert histogram.percentile_ns(share) == pytest.approx(exact, rel=0.05, abs=1)
 
 
+@given(
+    st.lists(st.integers(0, 3_000), max_size=60),
+    st.sampled_from([0.5, 0.95, 0.99]),
+    st.integers(0, 3_000) | st.floats(0, 3_000),
+)
+def test_the_short_question_has_the_answer_of_the_long_one(values: list[int], share: float, bound: float) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    assert histogram.exceeds(share, bound) == (histogram.percentile_ns(share) > bound)
+
+
 def test_a_snapshot_by_hand() -> None:
     histogram = Histogram()
     for microseconds in [1] * 98 + [100, 1_000]:

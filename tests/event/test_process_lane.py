@@ -15,12 +15,12 @@ import pytest
 from qts.errors import ContractError
 from qts.event import process_lane
 from qts.event.config import EventConfig, LaneLimits
-from qts.event.contracts import EventType, Lane
+from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
 from qts.event.process_lane import ProcessRunner, launch
 from tests.event import work
-from tests.event.support import P2, P3, Recorder, balanced, running, until
+from tests.event.support import P1, P2, P3, Recorder, balanced, running, until
 
 LOG = EventType.LOG_WRITE
 PATIENT = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=60_000, p2_ms=60_000, p3_ms=60_000))
@@ -46,6 +46,21 @@ async def test_a_process_handler_runs_elsewhere_and_its_results_come_back_in_ord
         assert os.getpid() not in pids
         assert balanced(dispatcher)
     assert runner_of_is_gone(dispatcher)
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has a scheduling class for such work")
+@pytest.mark.parametrize(("priority", "kind"), [(P1, EventType.PRICE_TICK), (P3, LOG)])
+async def test_a_background_worker_gets_only_the_time_nobody_else_wants(
+    priority: EventPriority, kind: EventType
+) -> None:
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(priority, work.place_in_line, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        dispatcher.publish(kind, {"n": 1})
+        await until(lambda: seen.numbers == [1])
+        place = (seen.seen[0].payload["policy"], seen.seen[0].payload["nice"])
+        assert place == ((os.SCHED_OTHER, 10) if priority is P1 else (os.SCHED_IDLE, 19))
 
 
 async def test_an_event_that_cannot_be_sent_is_its_own_fault_and_leaves_the_worker_alive() -> None:

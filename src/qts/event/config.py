@@ -111,6 +111,11 @@ class LatencySlas(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     p2: LatencySla = LatencySla(100, 300, 500, 1_000)
 
 
+GIVES_WAY: Final = 20
+"""One more than the greatest niceness: SCHED_IDLE where the system has it. A woken loop takes the CPU from such a
+worker at once; from a merely nice one it may have to wait for the end of its slice, some milliseconds."""
+
+
 class LaneLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How long a handler off the loop may take before it is cut off, by the priority it serves."""
 
@@ -197,7 +202,17 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = 5_000
     max_worker_processes: Annotated[int, Meta(ge=1, le=64, description="worker processes at once")] = 8
     max_worker_threads: Annotated[int, Meta(ge=1, le=256, description="worker threads at once")] = 32
-    worker_nice: Annotated[int, Meta(ge=0, le=19, description="CPU niceness of worker processes; design")] = 10
+    worker_nice: Annotated[
+        int, Meta(ge=0, le=GIVES_WAY, description="CPU niceness of the workers of strategies, P0 and P1; design")
+    ] = 10
+    background_nice: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=GIVES_WAY,
+            description="the same of P2 and P3; 20 = only the CPU time that nobody else wants; design",
+        ),
+    ] = GIVES_WAY
     worker_start_ms: Annotated[
         int,
         Meta(ge=100, le=600_000, description="ms a strategy's worker process may take until it is ready; design"),

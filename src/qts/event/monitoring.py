@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
-from qts.event.config import EventConfig, QueueAlert
+from qts.event.config import EventConfig, LatencySla, QueueAlert
 from qts.event.contracts import DegradationLevel, Event, EventPriority
 from qts.exposition import prometheus_core
 
@@ -74,7 +74,7 @@ class Histogram:
         return self.percentiles_ns((share,))[0]
 
     def percentiles_ns(self, shares: Iterable[float]) -> list[float]:
-        """One for each share. The running loop asks ten times a second, so this takes microseconds."""
+        """One for each share."""
         running = list(accumulate(self.counts[: _index(self.max_ns + 8) + 1]))  # 8: what the engine rounds to
         total = running[-1]
         if not total:
@@ -82,6 +82,20 @@ class Histogram:
         # the smallest whole number not below share x total
         ranks = (max(1, -(-share * total // 1)) for share in shares)
         return [min(_middle(bisect_left(running, rank)), float(self.max_ns)) for rank in ranks]
+
+    def exceeds(self, share: float, bound_ns: float) -> bool:
+        """Whether ``percentile_ns(share)`` lies above ``bound_ns``, for a fraction of its cost.
+
+        The running loop asks this ten times a second, and meanwhile no fill can start.
+        """
+        if self.max_ns <= bound_ns:
+            return False
+        first_above = _index(int(bound_ns))
+        if _middle(first_above) <= bound_ns:
+            first_above += 1
+        below = sum(self.counts[:first_above])
+        total = below + sum(self.counts[first_above : _index(self.max_ns + 8) + 1])  # 8: what the engine rounds to
+        return below < max(1, -(-share * total // 1))
 
     def up_to(self, bounds_ns: Iterable[int]) -> list[int]:
         """How many records lie at or below each of the rising bounds, within the width of one bucket (3 %)."""
@@ -113,6 +127,9 @@ def _middle(index: int) -> float:
     exponent = (index >> SUB_BITS) - 1
     low = ((index - (exponent << SUB_BITS)) << exponent) - SUB_BUCKETS
     return low + ((1 << exponent) - 1) / 2
+
+
+_PERCENTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -167,10 +184,19 @@ class Monitor:
         taken = level.queue.taken
         if (sla := self._slas.get(priority)) is not None and taken != self._seen.get(priority):
             self._seen[priority] = taken
-            latency = level.wait.snapshot()
-            for measure in ("p50", "p95", "p99", "max"):
-                value_ms = getattr(latency, f"{measure}_us") / 1_000
-                yield from self._crossed(priority, measure, "warning", value_ms, getattr(sla, measure))
+            yield from self._late(priority, level.wait, sla)
+
+    def _late(self, priority: EventPriority, wait: Histogram, sla: LatencySla) -> Iterable[Alert]:
+        for measure, share in _PERCENTILES:
+            bound_ms = getattr(sla, measure)
+            is_late = wait.exceeds(share, bound_ms * NS_PER_MS)
+            key = (priority, measure, "warning")
+            if is_late and key not in self._above:  # the value costs more, and is wanted only now
+                self._above.add(key)
+                yield Alert(priority, measure, "warning", wait.percentile_ns(share) / NS_PER_MS, bound_ms)
+            elif not is_late:
+                self._above.discard(key)
+        yield from self._crossed(priority, "max", "warning", wait.max_ns / NS_PER_MS, sla.max)
 
     def _crossed(
         self, priority: EventPriority, measure: str, severity: str, value: float, bound: float

@@ -13,7 +13,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
-from qts.event.contracts import Event
+from qts.event.contracts import Event, EventPriority
 from qts.event.entry import Entry
 from qts.event.lanes import LaneRunner, LaneTools, Outcome
 from qts.event.worker import LENGTH, frame
@@ -128,7 +128,9 @@ class ProcessRunner(LaneRunner):
     async def _outcome(self, request: Any) -> Outcome:
         if self._worker is None:
             self._worker = await self._launch()
-            accepted, text = await self._worker.ask([self.target, self.tools.config.worker_nice])
+            config, is_background = self.tools.config, self.entry.priority >= EventPriority.P2_MEDIUM
+            niceness = config.background_nice if is_background else config.worker_nice
+            accepted, text = await self._worker.ask([self.target, niceness])
             if not accepted:
                 raise HandlerFailed(str(text))
         accepted, value = await self._worker.ask(request)

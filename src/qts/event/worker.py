@@ -8,6 +8,7 @@ handler (:mod:`qts.event.remote`) the greeting brings arguments too, a request a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import signal
@@ -24,6 +25,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
+from qts.event.config import GIVES_WAY
 from qts.event.handlers import EventHandler, as_handler
 from qts.event.remote import RemoteHandler, RemoteWork
 
@@ -75,7 +77,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
     target, niceness, *arguments = greeting
     with asyncio.Runner() as runner:
         try:
-            os.nice(niceness)
+            step_back(niceness)
             said, reply = begin_work(target, *arguments) if arguments else begin_handling(target, runner)
         except Exception as error:  # noqa: BLE001 - importing user code may raise anything; the parent is told
             write_frame(answers, [False, f"{type(error).__name__}: {error}"])
@@ -84,6 +86,14 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
         while (request := read_frame(requests)) is not None:
             write_frame(answers, reply(request))
     return 0
+
+
+def step_back(niceness: int) -> None:
+    """Let others have the CPU first, as ``worker_nice`` and ``background_nice`` say."""
+    os.nice(min(niceness, GIVES_WAY - 1))
+    if niceness >= GIVES_WAY and hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(PermissionError):  # a container may forbid it; it is nice then
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 Reply = Callable[[list[Any]], list[Any]]
