@@ -24,7 +24,8 @@ FLOOD_P2, FLOOD_P2_NS = 10_000, 200_000
 FLOOD_P3, FLOOD_P3_NS = 50_000, 50_000
 STOPWATCH_NS = 2_000
 """What calling a handler and reading the stopwatch take; a handler "of 200 µs" is not meant to overstay 200 µs."""
-TOP_UP_S = 0.01
+TOP_UP_S = 0.0101
+"""No multiple of the producers' millisecond: else the same P0 would meet every refill, or none would."""
 BACKLOG = 8
 WORKERS_UP_S = 1.5
 """Worker processes have started and work after this long, also on a busy machine."""
@@ -134,7 +135,7 @@ class Hostile(Load):
     def _top_up(self) -> None:
         """Keep a few of each kind under way: enough that no lane is ever idle."""
         self._timer = asyncio.get_running_loop().call_later(TOP_UP_S, self._top_up)
-        waiting = sum(row["size"] for name, row in self.dispatcher.queue_stats().items() if name >= "P2")
+        waiting = self.dispatcher.unfinished(_P2) + self.dispatcher.unfinished(_P3)
         if waiting < BACKLOG * len(self._kinds):
             for kind in self._kinds:
                 self.dispatcher.publish(kind, self._payload(kind))

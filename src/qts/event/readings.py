@@ -54,6 +54,10 @@ class Readings:
         """Whether an event of ``priority`` is queued."""
         return bool(self._levels[priority].items)
 
+    def unfinished(self, priority: EventPriority) -> int:
+        """Events of ``priority`` accepted and not finished: queued, held behind a failure, or being handled."""
+        return self._levels[priority].unfinished
+
     def batch_factor(self, priority: EventPriority) -> int:
         """How much larger the batches of ``priority`` are at present (backpressure warning)."""
         return self._pressure.batch_factor(priority)
