@@ -121,7 +121,7 @@ def test_run_inline_stops_at_the_priority_it_was_asked_for() -> None:
         dispatcher.dispatch_nowait(event_of(priority))
     assert dispatcher.run_inline(P1) == 2
     assert [row["size"] for row in dispatcher.queue_stats().values()] == [0, 0, 1, 1]
-    assert [dispatcher.unfinished(priority) for priority in EventPriority] == [0, 0, 1, 1]
+    assert [dispatcher.unfinished(priority) for priority in (P0, P1, P2, P3)] == [0, 0, 1, 1]
 
 
 def test_the_self_check_counts_a_start_while_a_p0_had_been_waiting() -> None:
