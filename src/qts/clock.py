@@ -55,31 +55,32 @@ class ManualClock:
     Raises :class:`~qts.errors.ContractError` for a naive datetime or a step into the past.
     """
 
-    __slots__ = ("_ns", "_origin")
+    __slots__ = ("_origin", "ns")
 
     def __init__(self, start: datetime) -> None:
-        self._ns = to_ns(start)
-        self._origin = self._ns
+        self.ns = to_ns(start)
+        """What it shows; to be moved with :meth:`set_ns`, or forward by whoever has looked that it is forward."""
+        self._origin = self.ns
 
     def now(self) -> datetime:
-        return from_ns(self._ns)
+        return from_ns(self.ns)
 
     def time_ns(self) -> int:
-        return self._ns
+        return self.ns
 
     def monotonic_ns(self) -> int:
-        return self._ns - self._origin
+        return self.ns - self._origin
 
     def set(self, moment: datetime) -> None:
         self.set_ns(to_ns(moment))
 
     def set_ns(self, ns: int) -> None:
-        if ns < self._ns:
+        if ns < self.ns:
             raise ContractError(f"a clock never goes back: {from_ns(ns)} is before {self.now()}")
-        self._ns = ns
+        self.ns = ns
 
     def advance(self, step: timedelta) -> None:
-        self.set_ns(self._ns + round(step / timedelta(microseconds=1)) * NS_PER_US)
+        self.set_ns(self.ns + round(step / timedelta(microseconds=1)) * NS_PER_US)
 
 
 class PacedClock:

@@ -148,7 +148,7 @@ def test_the_rate_is_events_handled_between_two_looks() -> None:
     monitor = Monitor(EventConfig())
     levels = levels_with(P1, 0)
     monitor.check(levels)
-    levels[P1].handled = 1_000
+    levels[P1].finished = 1_000
     monitor.check(levels)
     assert monitor.rates[P1] > 0
     assert monitor.rates[P2] == 0

@@ -33,8 +33,8 @@ class Level:
     """One priority: its queue, its handlers by type, what is due for another attempt, and its counters."""
 
     __slots__ = (
-        "dead_lettered", "due", "entries", "handled", "in_flight", "items", "loop", "lost", "number",
-        "on_done", "priority", "queue", "rejected", "routes", "wait", "work",
+        "dead_lettered", "due", "entries", "finished", "in_flight", "items", "loop", "lost", "number",
+        "on_done", "passed", "priority", "queue", "rejected", "routes", "wait", "work",
     )  # fmt: skip
 
     def __init__(self, priority: EventPriority, queue: EventQueue) -> None:
@@ -44,7 +44,10 @@ class Level:
         self.due: deque[Hold] = deque()
         self.wait = Histogram()
         self.work = Histogram()
-        self.handled = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
+        self.finished = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
+        self.passed = 0
+        """Events that went straight from a stream to their handlers: in no counter of the queue, nor in
+        ``finished``."""
         self.loop: tuple[Any, ...] = ()
         self.on_done: Callable[[Event, bool], None] | None = None
         """Told when every handler has finished with an event, and whether one of them never managed."""
@@ -56,9 +59,19 @@ class Level:
         self.items = queue.items
 
     @property
+    def accepted(self) -> int:
+        """Events that came in, whatever became of them."""
+        return self.queue.accepted + self.passed
+
+    @property
+    def handled(self) -> int:
+        """Events that every handler has finished with."""
+        return self.finished + self.passed
+
+    @property
     def unfinished(self) -> int:
         """Events accepted and neither handled nor lost: queued, held, in a lane or being handled."""
-        return self.queue.size() + self.queue.taken - self.handled - self.dead_lettered - self.lost
+        return self.queue.size() + self.queue.taken - self.finished - self.dead_lettered - self.lost
 
     @property
     def is_busy(self) -> bool:
@@ -222,8 +235,9 @@ class Engine:
                     if entry.special:
                         flight = self._divert(entry, event, level, flight, started, first=entry is entries[0])
                         continue
+                    call = entry.call  # apart from calling it: as a method call CPython searches the class first
                     try:
-                        result = entry.call(event)
+                        result = call(event)
                     except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
                         flight = self._failed(entry, event, level, flight, started, error)
                         result = None
@@ -234,7 +248,7 @@ class Engine:
                         self.on_overrun(entry, event, ended - now)
                     now = ended
                 if flight is None:
-                    level.handled += 1
+                    level.finished += 1
                     spent = now - started
                     if spent < INDEXED_NS:
                         works[INDEX_BY_8NS[spent >> 3]] += 1
@@ -260,56 +274,53 @@ class Engine:
         """Handle what ``stream`` gives until it ends or something is queued; the loop of every replay.
 
         Only the plain case is handled here: whatever has no or one handler that needs no care. Everything else
-        goes into the queue.
+        goes into the queue. What there is to do for every row is done here and in as few steps as there can be.
         """
-        plan, source, queue = stream.plan(level.routes).get, stream.source, level.queue
+        plan, source, wait, work = stream.plan(level.routes).get, stream.source, level.wait, level.work
         first, items, queued2, queued3 = (one.items for one in self.levels)
-        factory, wait, work, limit_ns = self.factory, level.wait, level.work, self.limit_ns
+        factory, limit_ns = self.factory, self.limit_ns
         assert factory is not None
-        numbers, time_ns, run, waits, works = (
-            factory.numbers,
-            factory.time_ns,
-            factory.run,
-            wait.counts,
-            work.counts,
-        )
+        numbers, time_ns, run = factory.numbers, factory.time_ns, factory.run
+        waits, works = wait.counts, work.counts
         straight, watching, clock_ns = self.floor >= _P1, self.watching, self.clock_ns
         outer, self.serving = self.serving, level.number
         drawn = 0
+        kind: type | None = None
+        event_type: EventType | None = None
+        call: Callable[[Event], Any] = _no_handler
+        entry: Any = None
         try:
             for payload in stream.payloads:
                 if payload is None:
                     return drawn
                 accepted = stopwatch_ns()
-                planned = plan(payload.__class__)
-                if planned is None:
-                    raise stream.unlisted(payload)
-                kind, entries = planned
-                event = _make(kind, _P1, source, payload, next(numbers), time_ns(), run, accepted)
+                if payload.__class__ is not kind:
+                    kind = payload.__class__
+                    planned = plan(kind)
+                    if planned is None:
+                        raise stream.unlisted(payload)
+                    event_type, entries = planned
+                    entry = entries[0] if entries else None
+                    call = _no_handler if entry is None else entry.call
+                    straight = self.floor >= _P1 and len(entries) < 2 and not (entry and entry.special)
+                event = _make(event_type, _P1, source, payload, next(numbers), time_ns(), run, accepted)
                 if watching and clock_ns() >= self.deadline_ns:
                     self.on_deadline()
-                if (  # the stream or the deadline may have published something
-                    first or items or self.attention or not straight
-                    or len(entries) > 1 or (entries and entries[0].special)
-                ):  # fmt: skip
+                if first or items or self.attention or not straight:  # the stream or the deadline may publish
                     self.emit(event)
                     return drawn
                 drawn += 1
-                queue.passed += 1
-                queue.taken += 1
+                level.passed += 1
                 flight: Flight | None = None
-                started = ended = stopwatch_ns()
-                for entry in entries:
-                    try:
-                        result = entry.call(event)
-                    except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
-                        flight = self._failed(entry, event, level, None, started, error)
-                        result = None
+                started = stopwatch_ns()
+                try:
+                    result = call(event)
+                except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                    flight = self._failed(entry, event, level, None, started, error)
+                else:
                     if result is not None:
-                        flight = self._result(entry, event, level, flight, started, result)
-                    ended = stopwatch_ns()
-                    if ended - started > limit_ns:
-                        self.on_overrun(entry, event, ended - started)
+                        flight = self._result(entry, event, level, None, started, result)
+                ended = stopwatch_ns()
                 spent = started - accepted
                 if spent < INDEXED_NS:
                     waits[INDEX_BY_8NS[spent >> 3]] += 1
@@ -317,17 +328,20 @@ class Engine:
                         wait.max_ns = spent
                 else:
                     wait.record(spent)
-                if flight is None:
-                    level.handled += 1
-                    spent = ended - started
-                    if spent < INDEXED_NS:
-                        works[INDEX_BY_8NS[spent >> 3]] += 1
-                        if spent > work.max_ns:
-                            work.max_ns = spent
-                    else:
-                        work.record(spent)
-                else:
+                spent = ended - started
+                if spent > limit_ns and entry is not None:  # a fault of the machine when there is no handler
+                    self.on_overrun(entry, event, spent)
+                if flight is not None:
+                    level.passed -= 1  # from here on it is an event like those that waited
+                    level.queue.count_passed()
                     flight.done()
+                    return drawn
+                if spent < INDEXED_NS:
+                    works[INDEX_BY_8NS[spent >> 3]] += 1
+                    if spent > work.max_ns:
+                        work.max_ns = spent
+                else:
+                    work.record(spent)
                 if first or items or queued2 or queued3 or self.attention:
                     return drawn
             stream.ended = True
@@ -422,6 +436,10 @@ class Engine:
             self.retries.succeeded(hold)
         else:
             flight.done()
+
+
+def _no_handler(event: Event) -> None:
+    """Nobody asked for events of this type."""
 
 
 def _refuse_suspension(entry: Entry, flight: Flight, suspended: Suspended) -> None:

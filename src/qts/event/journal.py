@@ -31,7 +31,6 @@ from qts.event.journal_segments import (
     encode_marks,
     lock_directory,
     pack_record,
-    read_record,
     run_bytes,
     sync_directory,
 )
@@ -262,13 +261,6 @@ class Journal:
         if place is None or place.first != segment.first:
             place = Place(segment.first, 0)
         return segment.path, place
-
-    def body_of(self, one: Unsettled) -> bytes | None:
-        """The body of an event of an earlier process; None when its file is gone: all in it was settled."""
-        with self.lock:
-            path = self._segment_of(one.sequence).path
-        record = read_record(path, one.place.offset)
-        return record.body if record is not None and record.sequence == one.sequence else None
 
     def _segment_of(self, sequence: int) -> Segment:
         firsts = [segment.first for segment in self._segments]

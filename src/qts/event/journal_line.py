@@ -18,7 +18,7 @@ from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Level
 from qts.event.entry import Entry
 from qts.event.journal import Journal
-from qts.event.journal_recovery import Unsettled
+from qts.event.journal_recovery import Unsettled, stored_body
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
 from qts.event.journal_waiters import Told
@@ -114,7 +114,7 @@ class JournalLine:
         The same id with another content is new: an id that was given twice must not cost a fill.
         """
         one = self.journal.told.get(event_id)
-        stored = None if one is None else self.journal.body_of(one)
+        stored = None if one is None else stored_body(self.journal.directory, one)
         if one is None or stored is None or not same_content(stored, body):
             return 0
         self.duplicates += 1

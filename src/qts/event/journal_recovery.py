@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from qts.errors import QtsError, StorageError
-from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks
+from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks, read_record, segment_path
 
 REMEMBERED: Final = 16_384
 """How many of the newest events are known again when their source, not having heard that they are safe, tells them
@@ -92,6 +92,12 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     return Recovered(
         walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, dict(newest), walk.torn
     )
+
+
+def stored_body(directory: Path, one: Unsettled) -> bytes | None:
+    """The body of an event that :func:`recover` found; None when its file is gone: all in it was settled."""
+    record = read_record(segment_path(directory, one.place.first), one.place.offset)
+    return record.body if record is not None and record.sequence == one.sequence else None
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:

@@ -181,7 +181,7 @@ class Monitor:
         if (bounds := self._alerts.get(priority)) is not None:
             yield from self._crossed(priority, "depth", "warning", depth, bounds.warning)
             yield from self._crossed(priority, "depth", "critical", depth, bounds.critical)
-        taken = level.queue.taken
+        taken = level.queue.taken + level.passed
         if (sla := self._slas.get(priority)) is not None and taken != self._seen.get(priority):
             self._seen[priority] = taken
             yield from self._late(priority, level.wait, sla)
@@ -359,7 +359,7 @@ def stats_of(level: Level, events_per_s: float) -> dict[str, Any]:
         "capacity": queue.capacity,
         "utilization": queue.utilization(),
         "high_water": queue.high_water,
-        "accepted": queue.accepted,
+        "accepted": level.accepted,
         "handled": level.handled,
         "dropped": queue.dropped_count + level.lost,
         "collapsed": queue.collapsed_count,

@@ -184,7 +184,7 @@ class RingBuffer(EventQueue):
 
     @property
     def accepted(self) -> int:
-        return int(repr(self.arrivals)[6:-1]) - 1 + self.passed  # read without moving it
+        return int(repr(self.arrivals)[6:-1]) - 1  # read without moving it
 
     @property
     def dropped_count(self) -> int:
@@ -206,6 +206,10 @@ class RingBuffer(EventQueue):
             return None
         self.taken += 1
         return event
+
+    def count_passed(self) -> None:
+        next(self.arrivals)
+        self.taken += 1
 
     def pending(self) -> list[Event]:
         return list(self.items)

@@ -19,15 +19,13 @@ class EventQueue(ABC):
     takes_directly = False
     """Whether the one consumer may pop from the left of ``items`` itself and count it in ``taken``."""
 
-    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "high_water", "items", "on_lost", "passed", "taken")
+    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "high_water", "items", "on_lost", "taken")
 
     def __init__(self, config: QueueConfig) -> None:
         self.capacity = config.capacity
         self.batch_size = config.batch_size
         self.items: Any = deque()
         self.taken = 0
-        self.passed = 0
-        """Of ``taken``: events that never had to wait and went straight to their handlers."""
         self.high_water = 0
         self.on_lost: Callable[[Event], None] | None = None
         """Told of every event that is dropped, collapsed or sampled out; only for queues of one thread."""
@@ -69,6 +67,10 @@ class EventQueue(ABC):
     @abstractmethod
     def restore(self, events: list[Event], counts: dict[str, int]) -> None:
         """Put stored events and counts (:meth:`counts`) into this empty queue."""
+
+    @abstractmethod
+    def count_passed(self) -> None:
+        """Count an event that was never in here as accepted and taken."""
 
     def counts(self) -> dict[str, int]:
         """The counters as plain numbers."""
@@ -163,7 +165,11 @@ class CountingQueue(EventQueue):
 
     @property
     def accepted(self) -> int:
-        return self._accepted + self.passed
+        return self._accepted
+
+    def count_passed(self) -> None:
+        self._accepted += 1
+        self.taken += 1
 
     @property
     def dropped_count(self) -> int:

@@ -65,7 +65,7 @@ class Readings:
     @property
     def dispatch_count(self) -> int:
         """Events accepted so far."""
-        return sum(level.queue.accepted for level in self._levels)
+        return sum(level.accepted for level in self._levels)
 
     @property
     def reject_count(self) -> int:
@@ -76,7 +76,8 @@ class Readings:
         """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
 
         ``size`` is everything accepted and not finished: queued, held behind a failure, or being handled; so
-        accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment.
+        accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment. An event of a
+        stream that never had to wait counts as handled from when its handler has it.
         """
         return {level.priority.name: stats_of(level, self.monitor.rates[level.priority]) for level in self._levels}
 

@@ -64,7 +64,7 @@ class Flight:
         elif self.lost:
             level.lost += 1
         else:
-            level.handled += 1
+            level.finished += 1
             level.work.record(stopwatch_ns() - self.started_ns)
 
 

@@ -32,7 +32,7 @@ def import_levels(engine: Engine, stored: list[dict[str, Any]]) -> None:
         names = [entry.name for entry in level.entries]
         if part["handlers"] != names:
             raise StateError(f"{level.priority.name}: stored for the handlers {part['handlers']}, here are {names}")
-        if level.queue.accepted or level.items:
+        if level.accepted or level.items:
             raise StateError(f"{level.priority.name}: state can only be taken over before the first event")
         _import_level(level, part)
     engine.attention = True
@@ -44,7 +44,8 @@ def _export_level(level: Level, in_lane: Pending) -> dict[str, Any]:
         "handlers": [entry.name for entry in level.entries],
         "queue": counts,
         "pending": [encode_event(event) for event in level.queue.pending()] if level.items else [],
-        "handled": counts["taken"] - level.dead_lettered - level.lost - level.in_flight,
+        "passed": level.passed,
+        "finished": counts["taken"] - level.dead_lettered - level.lost - level.in_flight,
         "rejected": level.rejected,
         "dead_lettered": level.dead_lettered,
         "lost": level.lost,
@@ -82,7 +83,7 @@ def _export_open(level: Level, part: dict[str, Any], in_lane: Pending) -> None:
 def _import_level(level: Level, part: Mapping[str, Any]) -> None:
     now_ns = stopwatch_ns()
     level.queue.restore([_accepted_now(stored, now_ns) for stored in part["pending"]], part["queue"])
-    level.handled, level.rejected = part["handled"], part["rejected"]
+    level.passed, level.finished, level.rejected = part["passed"], part["finished"], part["rejected"]
     level.dead_lettered, level.lost = part["dead_lettered"], part["lost"]
     flights = [_import_flight(level, stored, now_ns) for stored in part["open"]]
     for index, attempts, parked, held in part["holds"]:

@@ -5,10 +5,11 @@ So no pause of a queue can blind the exchange, the valuation or a liquidation (s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from qts.broker.sim.exchange import SimExchange
+from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 
@@ -20,21 +21,26 @@ class Intake:
     kernel's many.
     """
 
-    __slots__ = ("_exchange", "_last", "_quotes", "_set_clock", "_ticks", "_waiting", "rows")
+    __slots__ = ("_clock", "_exchange", "_last", "_quotes", "_ticks", "_waiting", "rows")
 
-    def __init__(self, last: LastValues, exchange: SimExchange, set_clock: Callable[[int], None]) -> None:
+    def __init__(self, last: LastValues, exchange: SimExchange, clock: Clock) -> None:
         self._last = last
         self._quotes: dict[str, Any] = last.quotes
         self._ticks: dict[str, Any] = last.ticks
         self._exchange = exchange
         self._waiting: Mapping[str, object] = exchange.active
-        self._set_clock = set_clock
+        self._clock = clock if isinstance(clock, ManualClock) else None
+        """None: real time moves itself."""
         self.rows = 0
 
     def absorb(self, value: MarketValue) -> None:
         """Everything that has to be true before anybody hears of ``value``."""
         ts_ns = value.ts_ns
-        self._set_clock(ts_ns)
+        clock = self._clock
+        if clock is not None:
+            if ts_ns < clock.ns:
+                clock.set_ns(ts_ns)  # says why not
+            clock.ns = ts_ns
         self.rows += 1
         kind, symbol = value.__class__, value.symbol
         self._last.feed_ts_ns = ts_ns

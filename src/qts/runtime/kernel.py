@@ -131,7 +131,7 @@ class Kernel:
             rng=seeded(seed, "exchange"),
             config=config.broker.sim,
         )
-        self.intake = Intake(self.parts.last, self.exchange, self._set_clock)
+        self.intake = Intake(self.parts.last, self.exchange, clock)
         self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
         self.host = make_host(
             self.parts,

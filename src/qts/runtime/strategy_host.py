@@ -58,7 +58,8 @@ class StrategyHost:
         if kind is Quote:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
                 try:
-                    intents = seat.on_quote(seat, value)
+                    on_quote = seat.on_quote  # looked up apart: as a method call CPython searches the class first
+                    intents = on_quote(seat, value)
                     if intents:
                         self._pass_on(seat, intents)
                     if seat.errors:
