@@ -36,7 +36,7 @@ def run_a_while(plan: SessionPlan, turns: int) -> SessionResult:
     """Run until the driver has come round ``turns`` times, then ask it to stop."""
     stop, left = StopFlag(), [turns]
 
-    def progress(share: float | None, moment: str) -> None:
+    def progress(share: float | None, moment_ns: int) -> None:
         left[0] -= 1
         if left[0] <= 0:
             stop.request()
@@ -59,7 +59,7 @@ def words(data_dir: Path) -> dict[str, str]:
 def test_p0_of_a_paper_session_is_in_the_journal_and_marked_when_the_checkpoint_has_it(tmp_path: Path) -> None:
     asked = []
 
-    def stop_once(share: float | None, moment: str) -> None:
+    def stop_once(share: float | None, moment_ns: int) -> None:
         if not asked:
             asked.append(leave_command(tmp_path, Command(command="stop", operator="me", reason="enough")))
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from qts.cli.summary import print_summary
+from qts.clock import from_ns
 from qts.errors import InvariantBreach
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.drive import StopFlag
@@ -20,7 +21,7 @@ from qts.runtime.launch import run_session, session_facts
 from qts.runtime.plan import SessionPlan
 
 STOPPED = 130
-Tell = Callable[[float | None, str], None]
+Tell = Callable[[float | None, int], None]
 
 
 def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
@@ -47,7 +48,7 @@ def _progress(*, quiet: bool) -> Iterator[Tell]:
     """A bar on the terminal, on standard error so that standard output stays clean."""
     console = Console(stderr=True)
     if quiet and not console.is_terminal:
-        yield lambda share, moment: None
+        yield lambda share, moment_ns: None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -59,8 +60,8 @@ def _progress(*, quiet: bool) -> Iterator[Tell]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
 
-        def tell(share: float | None, moment: str) -> None:
-            bar.update(task, completed=share, description=moment[:16].replace("T", " "))
+        def tell(share: float | None, moment_ns: int) -> None:
+            bar.update(task, completed=share, description=f"{from_ns(moment_ns):%Y-%m-%d %H:%M}")
 
         yield tell
         bar.update(task, completed=1.0)

@@ -78,6 +78,19 @@ class Level:
         """Whether there is anything left that does not wait for an operator."""
         return bool(self.due or self.items) or any(entry.is_busy for entry in self.entries)
 
+    @property
+    def names(self) -> list[str]:
+        """Of its handlers, in the order of registration."""
+        return [entry.name for entry in self.entries]
+
+    @property
+    def is_special(self) -> bool:
+        """Whether a handler has a runner or holds something up."""
+        for entry in self.entries:  # noqa: SIM110 - every checkpoint asks, and this costs half of any()
+            if entry.special:
+                return True
+        return False
+
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
         self.routes = {kind: tuple(e for e in self.entries if kind in e.types) for kind in EventType}

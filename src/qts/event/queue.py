@@ -214,6 +214,11 @@ class RingBuffer(EventQueue):
     def pending(self) -> list[Event]:
         return list(self.items)
 
+    def counts(self) -> dict[str, int]:
+        accepted, taken = self.accepted, self.taken
+        dropped = accepted - taken - len(self.items)
+        return {"accepted": accepted, "taken": taken, "dropped": dropped, "collapsed": 0, "sampled": 0}
+
     def restore(self, events: list[Event], counts: dict[str, int]) -> None:
         self.items.extend(events)
         self.taken = counts["taken"]

@@ -29,9 +29,10 @@ def export_levels(engine: Engine, in_lane: Pending) -> list[dict[str, Any]]:
 def import_levels(engine: Engine, stored: list[dict[str, Any]]) -> None:
     """Undo :func:`export_levels` on a fresh engine with the same handlers. Raises StateError when they differ."""
     for level, part in zip(engine.levels, stored, strict=True):
-        names = [entry.name for entry in level.entries]
-        if part["handlers"] != names:
-            raise StateError(f"{level.priority.name}: stored for the handlers {part['handlers']}, here are {names}")
+        if part["handlers"] != level.names:
+            raise StateError(
+                f"{level.priority.name}: stored for the handlers {part['handlers']}, here are {level.names}"
+            )
         if level.accepted or level.items:
             raise StateError(f"{level.priority.name}: state can only be taken over before the first event")
         _import_level(level, part)
@@ -41,7 +42,7 @@ def import_levels(engine: Engine, stored: list[dict[str, Any]]) -> None:
 def _export_level(level: Level, in_lane: Pending) -> dict[str, Any]:
     counts = level.queue.counts()
     part: dict[str, Any] = {
-        "handlers": [entry.name for entry in level.entries],
+        "handlers": level.names,
         "queue": counts,
         "pending": [encode_event(event) for event in level.queue.pending()] if level.items else [],
         "passed": level.passed,
@@ -52,7 +53,7 @@ def _export_level(level: Level, in_lane: Pending) -> dict[str, Any]:
         "open": [],
         "holds": [],
     }
-    if level.in_flight or any(entry.special for entry in level.entries):
+    if level.in_flight or level.is_special:
         _export_open(level, part, in_lane)
     return part
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qts.clock import NS_PER_US, PacedClock, from_ns, stopwatch_ns
+from qts.clock import NS_PER_US, PacedClock, stopwatch_ns
 from qts.errors import StateError
 from qts.event.contracts import EventPriority
 from qts.event.garbage import quiet_collector
@@ -27,9 +27,9 @@ _TURN_NS = 50_000_000
 
 
 class Progress(Protocol):
-    """Told now and then how far the session is: share of the input 0..1 (None unknown) and its time."""
+    """Told now and then how far the session is: share of the input 0..1 (None unknown) and its time in ns."""
 
-    def __call__(self, share: float | None, moment: str, /) -> None: ...
+    def __call__(self, share: float | None, moment_ns: int, /) -> None: ...
 
 
 class StopFlag:
@@ -65,9 +65,9 @@ def run_virtual(
     """
     with quiet_collector() as collector:
 
-        def seen(share: float | None, moment: str) -> None:
+        def seen(share: float | None, moment_ns: int) -> None:
             collector.look(quiet=False)
-            progress(share, moment)
+            progress(share, moment_ns)
 
         stream = Stream(_drawn(kernel, values, seen, stop, pace), EVENT_OF_VALUE, "feed")
         kernel.dispatcher.run_inline(stream=stream)
@@ -92,7 +92,7 @@ def _drawn(
             if left <= 0:
                 left = ROWS_PER_PROGRESS
                 kernel.checkpoint_if_due()
-                progress(kernel.parts.feed.progress(), from_ns(value.ts_ns).isoformat())
+                progress(kernel.parts.feed.progress(), value.ts_ns)
             if pace is not None:
                 pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
         if value.ts_ns >= kernel.wake_ns:
@@ -140,7 +140,7 @@ async def run_paced(
                     if stop.requested:
                         return False
                     await _keep_appointments(kernel, clock.time_ns())
-                    progress(kernel.parts.feed.progress(), clock.now().isoformat())
+                    progress(kernel.parts.feed.progress(), clock.time_ns())
                     listen()
                     await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + turn_ns))
                 await _keep_appointments(kernel, value.ts_ns)
@@ -152,7 +152,7 @@ async def run_paced(
                         ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
                     )
                     kernel.checkpoint_if_due()
-                    progress(kernel.parts.feed.progress(), clock.now().isoformat())
+                    progress(kernel.parts.feed.progress(), clock.time_ns())
                     listen()
                 # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
                 if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
