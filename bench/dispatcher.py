@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import journal, latency, memory, peers, throughput
-from bench.figures import QUICK_RUNS, RUNS, machine, median_ratio, micros, rate, table
+from bench.figures import QUICK_RUNS, RUNS, machine, median_ratio, micros, rate, table, targets_table
 from bench.loads import HOSTILE_NAMES, LOADS, QUICK_LOADS
 from bench.plots import draw, headline
 from bench.producers import SOURCES
@@ -138,7 +138,7 @@ def show(report: dict[str, Any]) -> str:
     parts.append(
         f"memory with all queues full: {report['memory']['mb']} MB (process {report['memory']['process_mb']} MB)"
     )
-    parts.append(_show_targets(report["targets"]))
+    parts.append(targets_table(report["targets"]))
     parts.extend(f"{name}: left out, {why}" for name, why in report["peers"]["missing"].items())
     return "\n\n".join(parts)
 
@@ -185,16 +185,6 @@ def _show_latency(report: dict[str, Any]) -> str:
             )
     header = ["wait of P0", "due p50", "p99", "p99.9", "max", "sent p50", "p99", "lost", "QTS p99 is shorter"]
     return table(header, rows)
-
-
-def _show_targets(rows: list[dict[str, Any]]) -> str:
-    shown = []
-    for row in rows:
-        value = "not measured" if row["value"] is None else f"{row['value']:,.2f}"
-        answer = {True: "met", False: "NOT met", None: "-"}[row["met"]]
-        floor = "" if row.get("floor") is None else f"{row['floor']:,.0f}"
-        shown.append([row["what"], value, f"{'≥' if row['at_least'] else '≤'} {row['bar']:,}", floor, answer])
-    return table(["target", "measured", "bar", "floor", ""], shown)
 
 
 def loop_named(name: str) -> tuple[str, NewLoop]:

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SHARES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
@@ -74,6 +74,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     ]
     shown.insert(1, "-" * max(len(line) for line in shown))
     return "\n".join(shown)
+
+
+def targets_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """``what``, ``value`` (None: not measured), ``bar``, ``at_least``, ``met`` and, where it says something, the
+    ``floor`` or ceiling without QTS."""
+    shown = []
+    for row in rows:
+        value = "not measured" if row["value"] is None else f"{row['value']:,.2f}"
+        answer = {True: "met", False: "NOT met", None: "-"}[row["met"]]
+        floor = "" if row.get("floor") is None else f"{row['floor']:,.0f}"
+        shown.append([row["what"], value, f"{'≥' if row['at_least'] else '≤'} {row['bar']:,}", floor, answer])
+    return table(["target", "measured", "bar", "floor", ""], shown)
 
 
 def micros(value: float) -> str:
