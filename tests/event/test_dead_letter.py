@@ -102,3 +102,13 @@ def test_an_error_with_half_a_character_in_it_is_kept_in_a_form_that_a_file_can_
 
     (letter,) = DeadLetterQueue(10, tmp_path / "letters")
     assert letter.error == r"ValueError: odd \ud83d text"
+
+
+def test_a_payload_with_half_a_character_in_it_comes_back_from_the_file_as_it_was(tmp_path: Path) -> None:
+    event = create_event(EventType.LOG_WRITE, payload={"path": "odd \udc80 name"})
+    first = DeadLetterQueue(5, tmp_path / "letters")
+    first.append(DeadLetter(event, "h", "error", 1, 7))
+    first.append(letter(P1, 1))
+    (odd, plain) = DeadLetterQueue(5, tmp_path / "letters")
+    assert odd.event.payload == {"path": "odd \udc80 name"}
+    assert plain.event.payload["n"] == 1

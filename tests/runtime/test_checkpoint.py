@@ -38,6 +38,12 @@ def test_what_is_taken_is_given_back() -> None:
     assert checkpoints.share(data, "first") == {"a": [1, "two", None]}
 
 
+def test_a_text_that_no_file_can_hold_is_shown() -> None:
+    odd = Box({"note": "half \ud83d"})
+    with pytest.raises(StorageError, match=r"cannot hold the text 'half \\ud83d'"):
+        Checkpoints({"strategies": Part(odd.take, odd.give)}).take()
+
+
 def test_parts_are_given_back_in_their_order() -> None:
     given: list[str] = []
     parts = {name: Part(lambda: 1, lambda value, name=name: given.append(name)) for name in ("c", "a", "b")}

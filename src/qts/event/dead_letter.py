@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +110,7 @@ class DeadLetterQueue:
         try:
             with path.open(mode) as file:
                 for letter in letters:
-                    file.write(msgspec.json.encode(letter.export()) + b"\n")
+                    file.write(_line_of(letter))
                 if any(letter.event.priority is EventPriority.P0_CRITICAL for letter in letters):
                     file.flush()
                     os.fsync(file.fileno())
@@ -124,6 +125,22 @@ class DeadLetterQueue:
             self._write_all()
 
 
+def _line_of(letter: DeadLetter) -> bytes:
+    stored = letter.export()
+    try:
+        return msgspec.json.encode(stored) + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair, as names of files may have: escaped it can be kept
+        return json.dumps(stored).encode("ascii") + b"\n"
+
+
+def _values_of(line: bytes) -> list[Any]:
+    try:
+        values: list[Any] = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        values = json.loads(line)
+    return values
+
+
 def read_letters(path: Path) -> tuple[list[DeadLetter], bool]:
     """The dead letters in a file, which may be in use, and whether its last line was cut short.
 
@@ -133,7 +150,7 @@ def read_letters(path: Path) -> tuple[list[DeadLetter], bool]:
     letters = []
     for number, line in enumerate(whole.splitlines(), 1):
         try:
-            letters.append(DeadLetter.load(msgspec.json.decode(line)))
+            letters.append(DeadLetter.load(_values_of(line)))
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
             raise StorageError(f"{path}, line {number}: not a dead letter ({error}); move the file away") from error
     return letters, bool(torn)

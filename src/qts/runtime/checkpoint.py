@@ -36,6 +36,16 @@ class Checkpoints:
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
 
     def take(self) -> bytes:
+        """The bytes. Raises StorageError, showing the text, for one that no file can hold."""
+        try:
+            return self._take()
+        except UnicodeEncodeError as error:
+            raise StorageError(
+                f"a checkpoint cannot hold the text {error.object!r}: half a character (a lone surrogate) stands "
+                "in it. Find who keeps it (a strategy's attribute?) and let it keep whole characters"
+            ) from None
+
+    def _take(self) -> bytes:
         shares = {
             name: part.take() if part.mark is None else self._share(name, part.take, part.mark)
             for name, part in self._parts.items()
