@@ -174,7 +174,7 @@ def test_a_torn_end_and_a_contradiction_are_told(data_dir: Path, capsys: pytest.
     path.write_bytes(path.read_bytes() + b"half")
     told = run(capsys, "journal", "list", "--data-dir", str(data_dir), expect=4)
     assert "4 bytes from offset" in told
-    assert "PROBLEM: event fill-1 was accepted twice: 1 and 4" in told
+    assert "PROBLEM: event id fill-1 names two events: 1 and 4" in told
     shown = objects(capsys, "journal", "show", "4", "--data-dir", str(data_dir))
     assert (shown["type"], shown["event"]) == ("not readable", None)
 

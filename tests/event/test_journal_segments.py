@@ -271,7 +271,7 @@ def test_the_check_finds_an_event_settled_twice(tmp_path: Path) -> None:
 
 def test_the_check_finds_an_id_accepted_twice(tmp_path: Path) -> None:
     written(tmp_path, event(1), pack_record(2, RUN, b"id-1", b""))
-    assert check_journal(tmp_path) == ["event id-1 was accepted twice: 1 and 2"]
+    assert check_journal(tmp_path) == ["event id id-1 names two events: 1 and 2"]
 
 
 def test_the_check_reports_damage_instead_of_raising(tmp_path: Path) -> None:

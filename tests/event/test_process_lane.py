@@ -10,6 +10,7 @@ import subprocess
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 
 from qts.errors import ContractError
@@ -19,6 +20,7 @@ from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
 from qts.event.process_lane import ProcessRunner, launch
+from qts.event.worker import step_back
 from tests.event import work
 from tests.event.support import P1, P2, P3, Recorder, balanced, running, until
 
@@ -50,17 +52,34 @@ async def test_a_process_handler_runs_elsewhere_and_its_results_come_back_in_ord
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has a scheduling class for such work")
 @pytest.mark.parametrize(("priority", "kind"), [(P1, EventType.PRICE_TICK), (P3, LOG)])
-async def test_a_background_worker_gets_only_the_time_nobody_else_wants(
+async def test_background_workers_may_be_given_only_the_time_nobody_else_wants(
     priority: EventPriority, kind: EventType
 ) -> None:
-    async with running(PATIENT) as dispatcher:
+    async with running(msgspec.structs.replace(PATIENT, worker_nice=7, background_nice=20)) as dispatcher:
         seen = Recorder()
         dispatcher.register_handler(priority, work.place_in_line, lane=Lane.PROCESS)
         dispatcher.register_handler(P2, seen)
         dispatcher.publish(kind, {"n": 1})
         await until(lambda: seen.numbers == [1])
         place = (seen.seen[0].payload["policy"], seen.seen[0].payload["nice"])
-        assert place == ((os.SCHED_OTHER, 10) if priority is P1 else (os.SCHED_IDLE, 19))
+        assert place == ((os.SCHED_OTHER, 7) if priority is P1 else (os.SCHED_IDLE, 19))
+
+
+@pytest.mark.parametrize("error", [PermissionError(), OSError(38, "not implemented")])
+def test_where_that_is_not_allowed_the_worker_is_merely_nice(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    steps = list[int]()
+
+    def refuse(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "nice", steps.append)
+    monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(os, "sched_param", lambda priority: priority, raising=False)
+    monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
+    step_back(20)
+    assert steps == [19]
 
 
 async def test_an_event_that_cannot_be_sent_is_its_own_fault_and_leaves_the_worker_alive() -> None:

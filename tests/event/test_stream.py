@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -9,9 +10,11 @@ from decimal import Decimal
 import pytest
 
 from qts.clock import ManualClock
-from qts.errors import ContractError
+from qts.errors import ContractError, StateError
+from qts.event.config import EventConfig
 from qts.event.contracts import DegradationLevel, Event, EventType
 from qts.event.dispatcher import EventDispatcher
+from qts.event.monitoring import Report
 from qts.event.stream import Stream
 from qts.execution.contracts import Fill
 from qts.ids import CounterIds
@@ -184,3 +187,57 @@ def test_an_interruption_by_p0_does_not_end_the_drawing() -> None:
     dispatcher.register_handler(P0, lambda event: order.append("fill"))
     dispatcher.run_inline(stream=streamed(row(n) for n in range(3)))
     assert order == [step for n in range(3) for step in (f"first {n}", "fill", f"second {n}")]
+
+
+def test_an_event_of_a_stream_that_cannot_be_gone_on_with_is_not_handled() -> None:
+    async def waits(event: Event) -> None:
+        await asyncio.sleep(0)
+
+    dispatcher = inline_dispatcher()
+    dispatcher.register_handler(P1, waits)
+    with pytest.raises(StateError, match="waited for something"):
+        dispatcher.run_inline(stream=streamed([row(1)]))
+    stats = dispatcher.queue_stats()["P1_HIGH"]
+    assert (stats["accepted"], stats["handled"], stats["size"]) == (1, 0, 1)
+
+
+def test_what_is_told_of_an_event_that_failed_adds_up() -> None:
+    told = list[tuple[int, int]]()
+
+    def note(report: Report) -> None:
+        stats = dispatcher.queue_stats()["P1_HIGH"]
+        told.append((stats["accepted"], stats["handled"] + stats["dead_lettered"] + stats["size"]))
+
+    config = EventConfig(loop_handler_limit_us=1, retry_backoff_ms=0, retries=0)
+    dispatcher = inline_dispatcher(config, on_report=note)
+
+    def fails(event: Event) -> None:
+        sum(range(10_000))
+        raise ValueError
+
+    dispatcher.register_handler(P1, fails)
+    dispatcher.run_inline(stream=streamed([row(1)]))
+    assert told == [(1, 1)]
+    assert dispatcher.queue_stats()["P1_HIGH"]["handled"] == 0
+
+
+def test_a_nested_run_does_not_make_the_stream_forget_what_waits_to_be_tried_again() -> None:
+    dispatcher, order = inline_dispatcher(EventConfig(retry_backoff_ms=0, retries=0)), list[int]()
+    refused = [1]
+
+    def on_tick(event: Event) -> None:
+        if event.payload.ts_ns in refused:
+            raise ValueError
+        order.append(event.payload.ts_ns)
+
+    def rows() -> Iterator[Tick]:
+        yield row(1)
+        yield row(2)
+        refused.clear()
+        dispatcher.replay_dead_letter(dispatcher.dead_letter_queue[0].event.event_id)
+        dispatcher.run_inline(P0)
+        yield row(3)
+
+    dispatcher.register_handler(P1, on_tick)
+    dispatcher.run_inline(stream=streamed(rows()))
+    assert order.index(1) < order.index(3)

@@ -234,6 +234,7 @@ def _summary(report: JournalReport) -> dict[str, Any]:
         "files": [path.name for _, path in report.segments],
         "events": len(words),
         **{status: words.count(status) for status in STATUSES},
+        "told_again": report.told_again,
         "torn": None if torn is None else {"file": torn.path.name, "offset": torn.offset, "bytes": torn.size},
         "problems": report.problems,
     }
@@ -304,6 +305,11 @@ def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: i
         console.print(
             f"{escape(report.torn.path.name)}: {report.torn.size} bytes from offset {report.torn.offset} on are no "
             "whole record; the next start cuts them off"
+        )
+    if report.told_again:
+        console.print(
+            f"{report.told_again} of them were told again by a source that had not heard that they are safe; the "
+            "unique key of a fill lets it count once"
         )
     for problem in report.problems:
         console.print(f"PROBLEM: {escape(problem)}")

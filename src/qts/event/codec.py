@@ -106,7 +106,7 @@ def unpack_event(data: bytes) -> Event:
 
 
 def same_content(one: bytes, other: bytes) -> bool:
-    """Whether two events of :func:`pack_event` say the same: type and payload, not who told it and when."""
+    """Whether two stored events (:func:`pack_event`) say the same: type and payload, not who told it and when."""
     try:
         kind, _, _, form, payload, *_ = _unpack(one)
         other_kind, _, _, other_form, other_payload, *_ = _unpack(other)

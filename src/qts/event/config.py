@@ -113,7 +113,8 @@ class LatencySlas(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 GIVES_WAY: Final = 20
 """One more than the greatest niceness: SCHED_IDLE where the system has it. A woken loop takes the CPU from such a
-worker at once; from a merely nice one it may have to wait for the end of its slice, some milliseconds."""
+worker at once; from a merely nice one it may have to wait for the end of its slice, some milliseconds. But beside
+programs that keep every core busy such a worker hardly runs, and what exceeds its time limit is dead-lettered."""
 
 
 class LaneLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -212,7 +213,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             le=GIVES_WAY,
             description="the same of P2 and P3; 20 = only the CPU time that nobody else wants; design",
         ),
-    ] = GIVES_WAY
+    ] = 10
     worker_start_ms: Annotated[
         int,
         Meta(ge=100, le=600_000, description="ms a strategy's worker process may take until it is ready; design"),

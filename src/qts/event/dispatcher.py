@@ -276,7 +276,10 @@ class EventDispatcher(Readings):
             raise StateError("run_inline() is for the virtual clock; this dispatcher runs on an event loop")
         if self._line is not None:
             self.replay_journal()
-        return self._engine.run(lowest, stream=stream)
+        handled = self._engine.run(lowest, stream=stream)
+        if self._engine.serving >= 0:  # called by a handler: the batch it interrupts looks at everything anew
+            self._engine.attention = True
+        return handled
 
     async def start(self) -> None:
         """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already."""
@@ -319,10 +322,6 @@ class EventDispatcher(Readings):
         line = self._line
         if line is None or not line.has_leftovers:
             return 0
-        used = line.journal.last_numbers.get(self._factory.run, 0)
-        if self._factory.run and used > self._factory.last_number:
-            self._factory.continue_after(used)  # ids of events no checkpoint knows must not come again
-            self._connect()
         count = line.take_up(withdraw)
         self._retries.park_again(self._levels)
         for event_id in line.reopened():
@@ -470,6 +469,10 @@ class EventDispatcher(Readings):
             kind: Door(priority_for(kind), self._levels[priority_for(kind)], self._put_p0) for kind in EventType
         }
         self._puts = [self._put_p0, *(level.queue.put_nowait for level in self._levels[1:])]
+        if self._line is not None and self._factory.run:
+            used = self._line.journal.last_numbers.get(self._factory.run, 0)
+            if used > self._factory.last_number:  # ids of events no checkpoint knows must not come again
+                self._factory.continue_after(used)
         self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
         self._checks = self.config.check_payloads
         self._engine.factory = self._factory

@@ -65,12 +65,12 @@ class Level:
 
     @property
     def handled(self) -> int:
-        """Events that every handler has finished with."""
+        """Events that every handler has finished with; one of a stream counts from when its handler has it."""
         return self.finished + self.passed
 
     @property
     def unfinished(self) -> int:
-        """Events accepted and neither handled nor lost: queued, held, in a lane or being handled."""
+        """Events accepted and neither handled nor lost: queued, held, in a lane or (not of a stream) in hand."""
         return self.queue.size() + self.queue.taken - self.finished - self.dead_lettered - self.lost
 
     @property
@@ -297,7 +297,7 @@ class Engine:
         waits, works = wait.counts, work.counts
         straight, watching, clock_ns = self.floor >= _P1, self.watching, self.clock_ns
         outer, self.serving = self.serving, level.number
-        drawn = 0
+        drawn, in_hand = 0, False
         kind: type | None = None
         event_type: EventType | None = None
         call: Callable[[Event], Any] = _no_handler
@@ -324,6 +324,7 @@ class Engine:
                     return drawn
                 drawn += 1
                 level.passed += 1
+                in_hand = True
                 flight: Flight | None = None
                 started = stopwatch_ns()
                 try:
@@ -342,13 +343,15 @@ class Engine:
                 else:
                     wait.record(spent)
                 spent = ended - started
+                if flight is not None:
+                    in_hand = False
+                    _came_through_the_queue(level)
+                    flight.done()
                 if spent > limit_ns and entry is not None:  # a fault of the machine when there is no handler
                     self.on_overrun(entry, event, spent)
                 if flight is not None:
-                    level.passed -= 1  # from here on it is an event like those that waited
-                    level.queue.count_passed()
-                    flight.done()
                     return drawn
+                in_hand = False
                 if spent < INDEXED_NS:
                     works[INDEX_BY_8NS[spent >> 3]] += 1
                     if spent > work.max_ns:
@@ -361,6 +364,8 @@ class Engine:
             return drawn
         finally:
             self.serving = outer
+            if in_hand:  # what cannot be gone on with is not handled
+                _came_through_the_queue(level)
 
     def _audit(self, number: int, started_ns: int) -> None:
         """Count a violation when an event above ``number`` had waited already as the last handler call started."""
@@ -449,6 +454,12 @@ class Engine:
             self.retries.succeeded(hold)
         else:
             flight.done()
+
+
+def _came_through_the_queue(level: Level) -> None:
+    """An event of a stream that is not finished counts like one that had to wait."""
+    level.passed -= 1
+    level.queue.count_passed()
 
 
 def _no_handler(event: Event) -> None:

@@ -77,9 +77,6 @@ class Journal:
         self.parked: dict[str, int] = {one.event_id: number for number, one in found.parked.items()}
         """Dead-lettered by an earlier process, by event id."""
         self.last_numbers = found.last_numbers
-        self.told: dict[str, Unsettled] = {one.event_id: one for one in found.newest.values()}
-        """The newest events of earlier processes, settled or not, by event id: a source that was not answered
-        tells them again."""
         self._thread = threading.Thread(target=self._live, name="qts-journal", daemon=True)
         self._thread.start()
 

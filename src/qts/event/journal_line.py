@@ -11,14 +11,14 @@ from msgspec.structs import force_setattr
 
 from qts.clock import stopwatch_ns
 from qts.errors import ContractError, StorageError
-from qts.event.codec import pack_event, same_content, unpack_event
+from qts.event.codec import pack_event, unpack_event
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event
 from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Level
 from qts.event.entry import Entry
 from qts.event.journal import Journal
-from qts.event.journal_recovery import Unsettled, stored_body
+from qts.event.journal_recovery import Unsettled
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
 from qts.event.journal_waiters import Told
@@ -76,17 +76,13 @@ class JournalLine:
         """Journal and queue an event, from any thread; its number, 0 when the journal has failed.
 
         It is queued even then: a fill must be handled although nobody may be told that it is safe. An event
-        object that is queued already is not taken twice, nor is an event that an earlier process journalled and
-        whose source, not having heard so, tells it again: the number is the one it has. Raises ContractError when
-        it cannot be stored.
+        object that is queued already is not taken twice. Raises ContractError when it cannot be stored.
         """
         journal = self.journal
         if self._waiting is not None:
             self.take_up()
         key, body = event.event_id.encode("utf-8", "surrogatepass"), pack_event(event)
         check_size(key, body)
-        if journal.told and (sequence := self._told_again(event.event_id, body)):
-            return sequence
         sequence = 0
         with journal.lock:
             known = self._numbers.get(id(event))
@@ -107,18 +103,6 @@ class JournalLine:
             self._on_broken_queue(broken)
             self._place_again(event, sequence)
         return sequence
-
-    def _told_again(self, event_id: str, body: bytes) -> int:
-        """The number of the event if an earlier process journalled it; 0 when it is new.
-
-        The same id with another content is new: an id that was given twice must not cost a fill.
-        """
-        one = self.journal.told.get(event_id)
-        stored = None if one is None else stored_body(self.journal.directory, one)
-        if one is None or stored is None or not same_content(stored, body):
-            return 0
-        self.duplicates += 1
-        return one.sequence
 
     def _place_again(self, event: Event, sequence: int) -> None:
         with self.journal.lock:
@@ -207,7 +191,6 @@ class JournalLine:
             return False  # counted when its letter is given to its handler
         if withdraw is not None and withdraw(event):
             self.journal.settle(one.sequence, Mark.WITHDRAWN)
-            self.journal.told.pop(one.event_id, None)
             return False
         self._forget_letters(event)
         force_setattr(event, "accepted_ns", stopwatch_ns())  # the stamp belongs to another process

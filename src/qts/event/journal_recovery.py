@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from qts.errors import QtsError, StorageError
-from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks, read_record, segment_path
-
-REMEMBERED: Final = 16_384
-"""How many of the newest events are known again when their source, not having heard that they are safe, tells them
-once more after a restart: four full groups of the default size. Beyond that the fill's unique key decides."""
+from qts.event.codec import same_content
+from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks
 
 
 class Place(NamedTuple):
@@ -45,8 +41,6 @@ class Recovered(NamedTuple):
     sizes: dict[int, int]
     last_numbers: dict[str, int]
     """By the prefix of event ids that are prefix and number: the highest number used."""
-    newest: dict[int, Unsettled]
-    """The last :data:`REMEMBERED` events that their source did not take back, settled or not."""
     torn: Torn | None
 
 
@@ -59,7 +53,6 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     parked: dict[int, Unsettled] = {}
     reopened: set[int] = set()
     numbers: dict[bytes, int] = {}
-    newest: OrderedDict[int, Unsettled] = OrderedDict()
     for path, record in walk:
         if record.key:
             first = firsts[path]
@@ -67,16 +60,11 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
             prefix, _, number = record.key.rpartition(b"-")
             if number.isdigit() and int(number) > numbers.get(prefix, 0):
                 numbers[prefix] = int(number)
-            one = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
-            open_[record.sequence] = newest[record.sequence] = one
-            if len(newest) > REMEMBERED:
-                newest.popitem(last=False)
+            open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
             continue
         for run in _marks_of(path, record):
             for sequence in range(run.first, run.first + run.length):
                 known = open_.pop(sequence, None)
-                if run.mark is Mark.WITHDRAWN and known is not None and not known.reopened:
-                    newest.pop(sequence, None)  # its source tells it again, and then it counts
                 if run.mark is not Mark.REOPENED:
                     reopened.discard(sequence)
                     if run.mark is Mark.PARKED and known is not None:
@@ -89,15 +77,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
         open_.update(_find(directory, walk.run_id, reopened))
     unsettled = [open_[sequence] for sequence in sorted(open_)]
     last = {prefix.decode("utf-8", "replace"): number for prefix, number in numbers.items()}
-    return Recovered(
-        walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, dict(newest), walk.torn
-    )
-
-
-def stored_body(directory: Path, one: Unsettled) -> bytes | None:
-    """The body of an event that :func:`recover` found; None when its file is gone: all in it was settled."""
-    record = read_record(segment_path(directory, one.place.first), one.place.offset)
-    return record.body if record is not None and record.sequence == one.sequence else None
+    return Recovered(walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, walk.torn)
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:
@@ -143,7 +123,8 @@ class JournalEntry(msgspec.Struct):
 
 
 class JournalReport(msgspec.Struct):
-    """All that is in a journal. ``applied_order`` lists events in the order in which they were settled."""
+    """All that is in a journal. ``applied_order`` lists events in the order in which they were settled,
+    ``told_again`` counts those whose id is there already."""
 
     run_id: str
     entries: dict[int, JournalEntry]
@@ -151,6 +132,7 @@ class JournalReport(msgspec.Struct):
     problems: list[str]
     torn: Torn | None = None
     applied_order: list[int] = []
+    told_again: int = 0
 
     def count(self, status: Mark | None) -> int:
         return sum(entry.status is status for entry in self.entries.values())
@@ -176,8 +158,8 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
 
 
 def check_journal(directory: Path, run_id: str = "") -> list[str]:
-    """What contradicts invariant 9; empty when every event is there once, without a gap, and settled at most
-    once: applied, parked or withdrawn. Damage that stops reading is one of the answers."""
+    """What contradicts invariant 9; empty when no number is missing, each is settled at most once (applied, parked
+    or withdrawn), and no id names two events. Damage that stops reading is one of the answers."""
     try:
         return read_journal(directory, run_id).problems
     except QtsError as error:
@@ -200,8 +182,15 @@ def _settle(report: JournalReport, run: Run) -> None:
 
 
 def _check_ids(report: JournalReport) -> None:
-    seen: dict[bytes, int] = {}
-    for sequence, entry in report.entries.items():
-        earlier = seen.setdefault(entry.record.key, sequence)
-        if earlier != sequence:
-            report.problems.append(f"event {entry.record.event_id} was accepted twice: {earlier} and {sequence}")
+    """One id must not name two events. What a source that never heard that it was safe has told again is one event:
+    it is handled again, and the unique key of its effect makes that nothing (spec 09, decision 2)."""
+    seen: dict[bytes, Record] = {}
+    for entry in report.entries.values():
+        record = entry.record
+        earlier = seen.setdefault(record.key, record)
+        if earlier is record:
+            continue
+        report.told_again += 1
+        if not same_content(earlier.body, record.body):
+            numbers = f"{earlier.sequence} and {record.sequence}"
+            report.problems.append(f"event id {record.event_id} names two events: {numbers}")

@@ -110,18 +110,6 @@ def record_at(data: bytes, offset: int) -> Record | None:
     return Record(sequence, run, data[body - key_length : body], data[body:end], offset, end)
 
 
-def read_record(path: Path, offset: int) -> Record | None:
-    """The record at ``offset`` of a file; None when there is no valid one, or no file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            head = file.read(_HEAD.size)
-            data = head + file.read(_HEAD.unpack(head)[0]) if len(head) == _HEAD.size else head
-    except OSError:
-        return None
-    return record_at(data, 0)
-
-
 def records_in(data: bytes, offset: int = 0) -> Iterator[Record]:
     """Valid records from ``offset`` on, up to the end or to the first place that is none."""
     while (record := record_at(data, offset)) is not None:

@@ -92,7 +92,7 @@ def step_back(niceness: int) -> None:
     """Let others have the CPU first, as ``worker_nice`` and ``background_nice`` say."""
     os.nice(min(niceness, GIVES_WAY - 1))
     if niceness >= GIVES_WAY and hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(PermissionError):  # a container may forbid it; it is nice then
+        with contextlib.suppress(OSError):  # not every container and C library lets us: it is nice then
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 

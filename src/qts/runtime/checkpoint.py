@@ -13,7 +13,7 @@ import msgspec
 
 from qts.errors import StorageError
 
-VERSION = 1
+VERSION = 2
 
 
 class Part(msgspec.Struct, frozen=True):
