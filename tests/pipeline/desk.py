@@ -78,12 +78,19 @@ class KeptLog:
     def __init__(self) -> None:
         self.durable: list[Record] = []
         self.later: list[Record] = []
+        self.held = 0
 
     async def write_now(self, records: Sequence[Record]) -> None:
         self.durable.extend(records)
 
     def write_later(self, record: Record) -> None:
         self.later.append(record)
+
+    def hold(self) -> None:
+        self.held += 1
+
+    def let_go(self) -> None:
+        self.held -= 1
 
 
 class OneSymbolFeed:

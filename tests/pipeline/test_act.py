@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qts.db.contracts import DecisionRow, Record
-from qts.execution.contracts import AckStatus, Fill, Order, OrderState
+from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_fill
 from qts.pipeline.act import withdraw
 from qts.pipeline.contracts import Acted, Candidate, Decision
@@ -49,7 +49,7 @@ async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
     with pytest.raises(OSError, match="disk full"):
         await desk.run(qty=1)
     assert desk.broker.placed == []
-    assert (len(desk.orders), desk.account.open_reservations) == (0, ())
+    assert (len(desk.orders), desk.account.open_reservations, desk.log.held) == (0, (), 0)
 
 
 def while_the_intent_is_written(desk: Desk, happens: Callable[[], object]) -> None:
@@ -61,6 +61,22 @@ def while_the_intent_is_written(desk: Desk, happens: Callable[[], object]) -> No
         happens()
 
     desk.log.write_now = slow  # type: ignore[method-assign]
+
+
+async def test_no_checkpoint_is_taken_from_the_intent_to_the_answer() -> None:
+    desk, held = Desk(), list[int]()
+    place = desk.broker.place
+    while_the_intent_is_written(desk, lambda: held.append(desk.log.held))
+
+    async def noted(approved: Approved) -> OrderAck:
+        held.append(desk.log.held)
+        return await place(approved)
+
+    desk.broker.place = noted  # type: ignore[method-assign]
+
+    await desk.run(qty=100, limit=50_000)
+
+    assert (held, desk.log.held) == ([1, 1], 0)
 
 
 async def test_an_entry_does_not_leave_when_an_alarm_was_raised_while_its_intent_was_written() -> None:

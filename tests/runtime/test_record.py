@@ -178,6 +178,41 @@ async def test_off_the_loop_nobody_waits_for_a_fill_to_be_stored_and_fills_share
     assert stored == ["stored", "stored"]
 
 
+async def test_a_checkpoint_does_not_contain_an_order_that_is_just_leaving() -> None:
+    """Given an order whose intent is being written, the checkpoint of a fill waits until it has been sent."""
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        record.hold()
+        intent = asyncio.create_task(record.write_now([order("intent")]))
+        await settled()
+        await record.book([order("filled")])
+        store.turns.release()
+        await intent
+        store.turns.release()  # the fill's rows need not wait, and wait for nobody
+        await settled()
+        assert store.commits == [([order("intent")], None), ([order("filled")], None)]
+        record.write_later(order("sent"))
+        record.let_go()
+        store.turns.release()
+    assert store.commits[2:] == [([order("sent")], b"book rows 3")]
+
+
+async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_waiting_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("qts.runtime.record._PATIENCE_S", 0.01)
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        record.hold()
+        for _ in range(3):
+            store.turns.release()
+        await record.checkpoint([order("a")])
+        assert [made for _, made in store.commits] == [None, b"book rows 1"]
+        record.let_go()
+
+
 async def test_on_the_loop_a_fill_is_stored_when_its_booking_returns() -> None:
     store = Kept()
     record, _ = connected(store)

@@ -33,6 +33,12 @@ class IntentLog(Protocol):
         """Durable with the next transaction."""
         ...
 
+    def hold(self) -> None:
+        """No checkpoint until :meth:`let_go`: an order that a checkpoint found on its way out would be in doubt."""
+        ...
+
+    def let_go(self) -> None: ...
+
 
 class Act:
     """Sends what was approved, once. A send whose answer is unknown is never repeated here (spec 00, 5).
@@ -69,25 +75,33 @@ class Act:
                 code="GR061",
             )
         order = order_of(request, decision.approved.approval_id)
+        self._log.hold()
+        try:
+            return await self._send(decision, order)
+        finally:
+            self._log.let_go()
+
+    async def _send(self, decision: Decision, order: Order) -> Acted | Refused:
+        request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
         self._orders.put(order)
         self._on_sent(request)
         try:
             await self._log.write_now((decision_row(decision), order))
         except BaseException:  # cut off while it waited for the disk: nothing has left, nothing stays reserved
-            self._withdraw(order, facts.now_ns, "cut off before it was sent")
+            self._withdraw(order, now_ns, "cut off before it was sent")
             raise
         # An emergency stop may have withdrawn it, an alarm been raised, while it was on its way to the disk.
         stopped = self._orders.get(order.client_order_id) is not order
         if stopped or not (request.reduce_only or self._may_enter()):
             if not stopped:
-                self._withdraw(order, facts.now_ns, "safety stopped it before it was sent")
+                self._withdraw(order, now_ns, "safety stopped it before it was sent")
             return Refused(
                 request=request,
                 reason=Refusal.SAFETY_BLOCKS_ENTRIES,
                 detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
             )
         ack = await self._sent(decision.approved)
-        self._book(order, ack, facts.now_ns)
+        self._book(order, ack, now_ns)
         return Acted(decision=decision, ack=ack)
 
     async def _sent(self, approved: Approved) -> OrderAck:

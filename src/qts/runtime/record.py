@@ -14,6 +14,8 @@ from qts.ledger.contracts import LedgerRow
 
 _BOOK: frozenset[type] = frozenset({LedgerRow, Order, Transfer})
 _MAX_PENDING = 1_000
+_PATIENCE_S = 1.0
+"""How long a checkpoint waits for orders that are leaving; then those of them that it contains are in doubt."""
 
 
 class RunRecord:
@@ -21,7 +23,8 @@ class RunRecord:
 
     Rows wait from the moment they are given and go out with the next transaction, whoever asked for it; a
     checkpoint always carries all of them, so what is in memory at a checkpoint is also on disk. Off the loop one
-    transaction runs at a time, and who comes meanwhile shares the next one.
+    transaction runs at a time, and who comes meanwhile shares the next one. A checkpoint contains no order that is
+    just leaving (:meth:`hold`): a resumed session could not know whether it has left.
     """
 
     def __init__(self, store: Store) -> None:
@@ -35,6 +38,8 @@ class RunRecord:
         self._wants_checkpoint = False
         self._writer: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None]
+        self._leaving = 0
+        self._nothing_leaves: asyncio.Future[None] | None = None
         self.is_off_loop = False
         self.rows_of_the_book = 0
         """Fills, orders and transfers so far, written or about to be: changes when the book did."""
@@ -87,6 +92,15 @@ class RunRecord:
             self.is_off_loop = False
             await self._store.move_back()
 
+    def hold(self) -> None:
+        """An order leaves: from now until :meth:`let_go` no checkpoint is taken, within reason."""
+        self._leaving += 1
+
+    def let_go(self) -> None:
+        self._leaving -= 1
+        if not self._leaving and self._nothing_leaves is not None and not self._nothing_leaves.done():
+            self._nothing_leaves.set_result(None)
+
     async def write_now(self, records: Sequence[Record]) -> None:
         """Durable when it returns; takes along what waits."""
         await self._write(records, checkpoint=False)
@@ -136,21 +150,33 @@ class RunRecord:
 
     async def _write_on(self) -> None:
         """One transaction after the other, each for everybody who has asked by then, until nobody has."""
-        while self._stored < self._asked and self._failure is None:
+        loop = asyncio.get_running_loop()
+        until: float | None = None
+        while (self._stored < self._asked or self._wants_checkpoint) and self._failure is None:
+            checkpoint = self._wants_checkpoint
+            if checkpoint and self._leaving:
+                until = until or loop.time() + _PATIENCE_S
+                checkpoint = loop.time() >= until
+                if not checkpoint and self._stored == self._asked:
+                    self._nothing_leaves = loop.create_future()
+                    await asyncio.wait((self._nothing_leaves,), timeout=until - loop.time())
+                    continue
+            until = None if checkpoint else until
             try:
-                await self._commit(self._wants_checkpoint)
+                await self._commit(checkpoint)
             except StorageError:
                 pass  # remembered: whoever waits raises it
             except Exception as error:  # noqa: BLE001 - edge: a strategy's memory, or the machine, may fail in any way
                 self._fail(StorageError(f"nothing more is written: {type(error).__name__}: {error}"))
-            turn, self._turn = self._turn, asyncio.get_running_loop().create_future()
+            turn, self._turn = self._turn, loop.create_future()
             turn.set_result(None)
         self._writer = None
 
     async def _commit(self, checkpoint: bool) -> None:
         self.raise_failure()
         asked, made = self._asked, self._make_checkpoint() if checkpoint else None
-        batch, self._pending, self._wants_checkpoint = self._pending, [], False
+        batch, self._pending = self._pending, []
+        self._wants_checkpoint = self._wants_checkpoint and not checkpoint
         try:
             await self._store.commit(batch, made)
         except StorageError as error:
