@@ -205,6 +205,7 @@ def test_a_truncated_gzip_is_used_as_far_as_it_goes_and_said(
     assert code == 0
     assert 0 < values["rows"] < 600
     assert sum(values["rows_refused"].values()) >= 1
+    assert any("after line" in note for note in values["notes"])
 
 
 def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(
@@ -233,6 +234,23 @@ def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(
     assert len(dirty["rows_refused"]) >= 4
     for name in ("rows", "orders", "fills", "equity_end", "refusals"):
         assert dirty[name] == clean[name], name
+    shown = [(one["line"], one["value"]) for examples in dirty["rows_refused_examples"].values() for one in examples]
+    assert sorted(line for line, _ in shown) == list(range(202, 209))  # the first line names the columns
+    assert (206, "yesterday") in shown
+
+
+def test_a_paper_session_recomputes_its_whole_book_from_the_start_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 5 s of real time (spec 00); here more often, because nobody wants to wait for it."""
+    monkeypatch.setattr("qts.runtime.drive._AUDIT_NS", 50_000_000)
+    write(Path("tape.csv"), walk(300))
+
+    out = said(capsys, "run", "--feed", "tape.csv", "--speed", "300", "--json", "--data-dir", "run")[1]
+
+    invariants = json.loads(out)["invariants"]
+    assert invariants["inv25"]["ok"]
+    assert invariants["inv25"]["checks"] >= 5  # about one second; at the close and at the end alone it would be 2
 
 
 # -- bad settings ------------------------------------------------------------------------------------------------

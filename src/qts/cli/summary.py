@@ -30,10 +30,18 @@ def print_summary(console: Console, result: SessionResult) -> None:
             highlight=False,
         )
     if values["transitions"]:
-        console.print(_transitions(values["transitions"]))
-    console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
+        console.print(_transitions("Operating state", values["transitions"]))
+    if values["safety_changes"]:
+        console.print(_transitions("Safety", [_with_code(row) for row in values["safety_changes"]]))
+    for name in values["halted_strategies"]:
+        console.print(f"HALTED: strategy {name} raised too often and was stopped; see the log", style="bold red")
+    if values["refusals"]:
+        console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
     if values["rows_refused"]:
         console.print(_counts("Rows of the input that could not be used", values["rows_refused"]))
+        for reason, examples in values["rows_refused_examples"].items():
+            for one in examples:
+                console.print(f"  line {one['line']}: {reason} {one['value']!r}", markup=False, highlight=False)
     _invariants(console, values["invariants"])
     limits = ", ".join(f"{name} {value}" for name, value in values["risk_limits"].items())
     console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
@@ -76,10 +84,14 @@ def _events(values: Mapping[str, Any]) -> Table:
     return table
 
 
-def _transitions(rows: list[dict[str, str]]) -> Table:
+def _with_code(row: dict[str, str]) -> dict[str, str]:
+    why = row["reason"] if row["code"] in row["reason"] else f"{row['code']} {row['reason']}"
+    return row | {"reason": f"{why} ({row['actor']})"}
+
+
+def _transitions(title: str, rows: list[dict[str, str]]) -> Table:
     shown = rows[-_SHOWN_TRANSITIONS:]
-    title = "Operating state" if len(shown) == len(rows) else f"Operating state (last {len(shown)} of {len(rows)})"
-    table = _empty(title)
+    table = _empty(title if len(shown) == len(rows) else f"{title} (last {len(shown)} of {len(rows)})")
     for column in ("when", "from", "to", "why"):
         table.add_column(column)
     for row in shown:

@@ -137,7 +137,16 @@ def rows_refused(digest: Digest) -> Html:
     """Rows of the input that could not be used, by reason."""
     explained = {reason: say(text, ROWS_KOREAN.get(reason, text)) for reason, text in REASONS.items()}
     nothing = say("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
-    return _counts(digest.values["rows_refused"], explained, nothing, "warn")
+    counted = _counts(digest.values["rows_refused"], explained, nothing, "warn")
+    examples = [
+        (f"{one['line']:,}", el("span", reason, cls="mono"), el("span", one["value"], cls="mono"))
+        for reason, shown in digest.values["rows_refused_examples"].items()
+        for one in shown
+    ]
+    if not examples:
+        return counted
+    headers = (say("Line", "행"), say("Reason", "사유"), say("Value", "값"))
+    return join((counted, table(headers, examples, numeric=(0,))))
 
 
 def last_trades(digest: Digest, shown: int = 30) -> Html:

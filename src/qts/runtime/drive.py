@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qts.clock import NS_PER_US, PacedClock, stopwatch_ns
+from qts.clock import NS_PER_S, NS_PER_US, PacedClock, stopwatch_ns
 from qts.errors import StateError
 from qts.event.contracts import EventPriority
 from qts.event.garbage import quiet_collector
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROWS_PER_PROGRESS = 256
 _TURN_NS = 50_000_000
+_AUDIT_NS = 5 * NS_PER_S
+"""Real time between two recomputations of the whole book while a session is paced (spec 00)."""
 
 
 class Progress(Protocol):
@@ -130,18 +132,27 @@ async def run_paced(
     """
     turn_ns = round(_TURN_NS * clock.speed)
     slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
+    audit_ns = 0
+
+    def look_around() -> None:
+        nonlocal audit_ns
+        progress(kernel.parts.feed.progress(), clock.time_ns())
+        listen()
+        if stopwatch_ns() >= audit_ns:
+            audit_ns = stopwatch_ns() + _AUDIT_NS
+            kernel.audit_due = kernel.attention = True
+
     async with kernel.parts.record.off_loop():
         await kernel.dispatcher.start()
         try:
-            left, until_ns = ROWS_PER_PROGRESS, 0
+            left, until_ns = 1, 0
             for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
                 kernel.in_hand = value
                 while clock.time_ns() < value.ts_ns:
                     if stop.requested:
                         return False
                     await _keep_appointments(kernel, clock.time_ns())
-                    progress(kernel.parts.feed.progress(), clock.time_ns())
-                    listen()
+                    look_around()
                     await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + turn_ns))
                 await _keep_appointments(kernel, value.ts_ns)
                 kernel.in_hand = None
@@ -152,8 +163,7 @@ async def run_paced(
                         ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
                     )
                     kernel.checkpoint_if_due()
-                    progress(kernel.parts.feed.progress(), clock.time_ns())
-                    listen()
+                    look_around()
                 # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
                 if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
                     await asyncio.sleep(0)

@@ -17,7 +17,6 @@ from qts.db.contracts import Store
 from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
-from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite, RiskEvaluate
 from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
@@ -40,9 +39,10 @@ from qts.runtime.intake import Intake
 from qts.runtime.invariants import Invariants
 from qts.runtime.operator import Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
-from qts.runtime.rows import refusal_row, safety_row, state_row
+from qts.runtime.rows import change_text, refusal_row, safety_row, state_row
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
+from qts.runtime.session_log import Notices
 from qts.runtime.signals import Signals
 from qts.runtime.tally import Tally
 from qts.runtime.unresolved import UnresolvedOrders
@@ -81,16 +81,18 @@ class Kernel:
         log: Callable[[LogWrite], None],
         judged_by_index: bool,
         inline: bool,
+        flush_log: Callable[[], None] = lambda: None,
         journal: Journal | None = None,
         specs: Sequence[str] = (),
     ) -> None:
         self._journal = journal
+        self.notices = Notices(log, flush_log, lambda *told: self._publish(*told), clock)
+        self._log = self.notices.say
         self.in_hand: MarketValue | None = None
         self.invariants = Invariants(self._on_breach)
         self.ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self._answer_missing = True
-        self._reported: set[tuple[str, str]] = set()
         self._inline = inline
         self._operators: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = self.done = False
@@ -111,8 +113,8 @@ class Kernel:
             rng=seeded(seed, "dispatcher"),
             inline=inline,
             on_code=self.on_code,
-            on_alert=None if inline else self._on_alert,  # on the virtual clock nothing may depend on real time
-            on_report=None if inline else self._on_report,
+            on_alert=None if inline else self.notices.alert,  # on the virtual clock nothing may depend on real time
+            on_report=None if inline else self.notices.report,
             journal=journal,
         )
         self._publish = self.dispatcher.publish
@@ -181,7 +183,7 @@ class Kernel:
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
         on_stored = journal.commit if journal is not None else None
-        self.parts.record.connect(self.checkpoints.take, self._on_storage_failure, on_stored)
+        self.parts.record.connect(self._checkpoint, self._on_storage_failure, on_stored)
         register_handlers(
             self.dispatcher,
             news=self.desk.on_event,
@@ -422,17 +424,6 @@ class Kernel:
         self.auditor.on_fill(fill, order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
 
-    def _on_alert(self, alert: Alert) -> None:
-        what = f"{alert.priority.name}: {alert.measure} {alert.value:,.1f} is above {alert.threshold:,g}"
-        self._log("WARNING", f"{alert.severity} of queue {what}")
-
-    def _on_report(self, report: Report) -> None:
-        """The first of each kind and handler is logged; how many there were stands in the result."""
-        if (report.kind, report.name) not in self._reported:
-            self._reported.add((report.kind, report.name))
-            took = f" for {report.took_us:,.0f} µs" if report.took_us else ""
-            self._log("WARNING", f"{report.kind}: {report.name}{took} {report.detail}".rstrip())
-
     def _on_strategy_fault(self, name: str, fault: str, halted: bool) -> None:
         self._log("ERROR", f"strategy {name} raised {fault}" + ("; it is halted" if halted else ""))
         if halted:
@@ -443,6 +434,7 @@ class Kernel:
     def _on_safety(self, change: SafetyChange) -> None:
         self.tally.changes += 1
         self.parts.record.write_later(safety_row(change))
+        self._log("WARNING", f"safety {change_text(change)}")
         self.dispatcher.apply_safety_state(change.to_state)
         if change.from_state is SafetyState.LOCKDOWN:
             self.parts.state.on_lockdown_release()
@@ -469,10 +461,11 @@ class Kernel:
         code = "FS104" if number in MONEY_INVARIANTS else "FS070"
         self.on_code(code, f"invariant {number}: {detail}")
 
-    def _log(self, level: str, message: str, **fields: str) -> None:
-        self._publish(EventType.LOG_WRITE, LogWrite(level, message, self.parts.clock.time_ns(), fields), "kernel")
-
     # -- checkpoints -------------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> bytes:
+        self.notices.flush()  # lines that a resumed session does not write again
+        return self.checkpoints.take()
 
     async def restore(self, checkpoint: bytes, store: Store, in_hand: MarketValue | None) -> None:
         """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""

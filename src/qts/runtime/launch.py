@@ -223,6 +223,7 @@ class Session:
             store=self._store,
             clock=clock,
             log=log.write,
+            flush_log=log.flush,
             judged_by_index=self._plan.judged_by_index,
             inline=not self._plan.paced,
             journal=journal,
@@ -263,7 +264,7 @@ class Session:
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())
-        values = summarize(kernel, states, took_ns)
+        values = summarize(kernel, states, complete(self._store.safety_history()), took_ns)
         values |= {
             "run_id": self._run.run_id,
             "command": self._run.command,

@@ -17,7 +17,7 @@ from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
-from qts.market.contracts import Calendar
+from qts.market.contracts import Calendar, Feed
 from qts.runtime.wiring import max_age_ns
 
 if TYPE_CHECKING:
@@ -79,6 +79,26 @@ def transitions_of(history: Sequence[StateRow], calendar: Calendar) -> list[dict
     return rows
 
 
+def safety_changes_of(history: Sequence[SafetyRow], calendar: Calendar) -> list[dict[str, str]]:
+    """Every safety cause with the market's own date and time; it need not have moved the state."""
+    rows = []
+    for row in history:
+        moment = calendar.local_time(from_ns(row.ts_ns))
+        moved = {"date": moment.date().isoformat(), "time": moment.strftime("%H:%M:%S")}
+        moved |= {"from": row.from_state, "to": row.to_state, "code": row.code}
+        rows.append(moved | {"reason": row.reason, "actor": row.actor})
+    return rows
+
+
+def refused_examples(feed: Feed) -> dict[str, list[dict[str, Any]]]:
+    """The first refused rows of each reason, by line and value; empty for a feed that has no lines."""
+    examples = getattr(feed, "refusal_examples", {})
+    return {
+        reason: [{"line": one.line, "value": one.value} for one in shown]
+        for reason, shown in sorted(examples.items())
+    }
+
+
 def text_of(amount: Decimal) -> str:
     """A Decimal without exponent and without trailing zeros behind the point."""
     plain = f"{amount:f}"
@@ -98,7 +118,9 @@ class SessionFacts(msgspec.Struct, frozen=True):
     transfers: Sequence[Transfer]
 
 
-def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[str, Any]:
+def summarize(
+    kernel: Kernel, states: Sequence[StateRow], safety: Sequence[SafetyRow], took_ns: int
+) -> dict[str, Any]:
     """The result object of ``--json`` ; the launcher adds who, when and where."""
     parts, dispatcher = kernel.parts, kernel.dispatcher
     queues = queue_counts(dispatcher.queue_stats())
@@ -140,8 +162,11 @@ def summarize(kernel: Kernel, states: Sequence[StateRow], took_ns: int) -> dict[
         "operating_state": parts.state.current_state.value,
         "safety_state": parts.safety.current_state.value,
         "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
+        "safety_changes": safety_changes_of(safety, parts.calendar),
+        "halted_strategies": sorted(seat.strategy.name for seat in kernel.host.seats if seat.halted),
         "refusals": dict(sorted(kernel.tally.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
+        "rows_refused_examples": refused_examples(parts.feed),
         "notes": notes_of(kernel),
         "risk_limits": dict(parts.gate.values()),
         "max_price_age_s": max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
@@ -168,4 +193,5 @@ def notes_of(kernel: Kernel) -> list[str]:
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
             notes += source.notes(date.fromisoformat(kernel.tally.first_day))
+    notes += getattr(parts.feed, "notes", ())
     return sorted(set(notes))

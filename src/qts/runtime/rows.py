@@ -23,6 +23,14 @@ def refusal_row(refused: Refused) -> RefusalRow:
     )
 
 
+def change_text(change: SafetyChange) -> str:
+    """A safety cause in one line: what it did, its code, who and why."""
+    before, after = change.from_state.value, change.to_state.value
+    moved = f"{before} -> {after}" if before != after else f"stays {after}"
+    why = change.reason if change.code in change.reason else f"{change.code} {change.reason}"
+    return f"{moved}: {why} ({change.actor})"
+
+
 def safety_row(change: SafetyChange) -> SafetyRow:
     return SafetyRow(
         seq=change.seq,

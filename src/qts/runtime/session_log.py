@@ -1,12 +1,15 @@
-"""The session's log: one JSON object a line, written by the P3 handler, flushed when the session says so."""
+"""The session's log, one JSON object a line, and what the session has to say there."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from qts.clock import from_ns
+from qts.clock import Clock, from_ns
+from qts.event.contracts import EventType
+from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite
 
 FILE_NAME = "session.log.jsonl"
@@ -36,3 +39,44 @@ class SessionLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+class Notices:
+    """Says things for people: what is of interest travels as P3, what is more goes into the file at once.
+
+    A WARNING pauses P3 and must not silence itself (spec 01). ``flush`` before every checkpoint: a resumed session
+    does not write again what had been handled by then.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[LogWrite], None],
+        flush: Callable[[], None],
+        publish: Callable[[EventType, LogWrite, str], object],
+        clock: Clock,
+    ) -> None:
+        self._write = write
+        self.flush = flush
+        self._publish = publish
+        self._clock = clock
+        self._reported: set[tuple[str, str]] = set()
+
+    def say(self, level: str, message: str, **fields: str) -> None:
+        line = LogWrite(level, message, self._clock.time_ns(), fields)
+        if level == "INFO":
+            self._publish(EventType.LOG_WRITE, line, "kernel")
+        else:
+            self._write(line)
+            self.flush()
+
+    def alert(self, alert: Alert) -> None:
+        """A threshold of a queue was crossed."""
+        what = f"{alert.priority.name}: {alert.measure} {alert.value:,.1f} is above {alert.threshold:,g}"
+        self.say("WARNING", f"{alert.severity} of queue {what}")
+
+    def report(self, report: Report) -> None:
+        """The first of each kind and handler is logged; how many there were stands in the result."""
+        if (report.kind, report.name) not in self._reported:
+            self._reported.add((report.kind, report.name))
+            took = f" for {report.took_us:,.0f} µs" if report.took_us else ""
+            self.say("WARNING", f"{report.kind}: {report.name}{took} {report.detail}".rstrip())
