@@ -234,7 +234,8 @@ def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(
     assert len(dirty["rows_refused"]) >= 4
     for name in ("rows", "orders", "fills", "equity_end", "refusals"):
         assert dirty[name] == clean[name], name
-    shown = [(one["line"], one["value"]) for examples in dirty["rows_refused_examples"].values() for one in examples]
+    refused = dirty["rows_refused_examples"].values()
+    shown = [(one["line"], one["value"]) for examples in refused for one in examples]
     assert sorted(line for line, _ in shown) == list(range(202, 209))  # the first line names the columns
     assert (206, "yesterday") in shown
 
