@@ -128,6 +128,20 @@ def test_a_group_has_at_most_the_configured_number_of_events(tmp_path: Path, dis
         assert journal.groups == 4  # 1, then 10 + 10 + 5
 
 
+@pytest.mark.parametrize("group", [1, 10])
+def test_what_is_said_of_an_event_never_stands_before_it(tmp_path: Path, disk: Disk, group: int) -> None:
+    """Given events that are handled faster than the disk takes them, in groups that cannot hold them all."""
+    with opened(tmp_path, JournalConfig(max_group=group, segment_bytes=4_096)) as journal:
+        disk.go.clear()
+        journal.append("e-1", b"")
+        while not disk.writes:
+            pass
+        add(journal, 95, mark=Mark.APPLIED)
+        disk.go.set()
+    assert left_in(tmp_path) == [1]  # a mark before its event would have been refused as damage
+    assert check_journal(tmp_path) == []
+
+
 def test_events_wait_for_company_when_asked_to(tmp_path: Path, disk: Disk) -> None:
     with opened(tmp_path, JournalConfig(group_ms=1_000, max_group=3)) as journal:
         *_, third = add(journal, 3)  # the third makes the group full: nobody waits a second

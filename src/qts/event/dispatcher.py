@@ -31,7 +31,7 @@ from qts.event.contracts import (
     stamp,
 )
 from qts.event.dead_letter import DeadLetterQueue
-from qts.event.doors import Door, replace_queue
+from qts.event.doors import Door, outlived, replace_queue
 from qts.event.engine import Engine, Level
 from qts.event.entry import Entry
 from qts.event.handlers import Callback, EventHandler, as_handler
@@ -86,10 +86,10 @@ class EventDispatcher(Readings):
     ) -> None:
         self.config = config or EventConfig()
         self.inline = inline
-        self.reports = Reports(on_report=on_report)
+        self.reports = Reports(on_report=None if on_report is None else outlived(on_report, "on_report"))
         self._clock = clock or SystemClock()
         self._rng = rng
-        self._on_code = on_code or (lambda code, detail: None)
+        self._on_code = outlived(on_code or (lambda code, detail: None), "on_code")
         own = clock is not None or ids is not None
         self._factory = EventFactory(self._clock, ids or CounterIds(random_prefix())) if own else default_factory()
         if journal is not None and dead_letter_path is None:
@@ -109,9 +109,10 @@ class EventDispatcher(Readings):
         self._engine.emit = self.dispatch_nowait
         self._engine.on_queue_failure = self._rebuild
         self._engine.on_overrun = self._overran
+        self._engine.on_deadline_failure = self._deadline_failed
         self._degradation = DegradationLevel.NORMAL
         self._pressure = BackpressureGuard(self.config.backpressure)
-        self.monitor = Monitor(self.config, on_alert)
+        self.monitor = Monitor(self.config, None if on_alert is None else outlived(on_alert, "on_alert"))
         self._owner = get_ident()
         self.asleep = False
         self._driver: LoopDriver | None = None
@@ -172,8 +173,7 @@ class EventDispatcher(Readings):
             if self.asleep:
                 self._wake()
             return True
-        put = door.put
-        kept = put(event)
+        kept = door.put(event)
         if self.asleep:
             self._wake()
         return kept
@@ -441,6 +441,10 @@ class EventDispatcher(Readings):
         hold.flight.level.due.append(hold)
         self._engine.attention = True
 
+    def _deadline_failed(self, error: BaseException) -> None:
+        self.reports.add(Report("deadline", "set_deadline", "", 0.0, repr(error)))
+        self._on_code("FS100", f"the callback of the deadline failed: {error!r}")
+
     def _overran(self, entry: Entry, event: Event, took_ns: int) -> None:
         entry.count_overrun(self._levels[entry.priority].handled)
         self.reports.overrun(entry.name, event, took_ns)
@@ -469,10 +473,9 @@ class EventDispatcher(Readings):
             kind: Door(priority_for(kind), self._levels[priority_for(kind)], self._put_p0) for kind in EventType
         }
         self._puts = [self._put_p0, *(level.queue.put_nowait for level in self._levels[1:])]
-        if self._line is not None and self._factory.run:
-            used = self._line.journal.last_numbers.get(self._factory.run, 0)
-            if used > self._factory.last_number:  # ids of events no checkpoint knows must not come again
-                self._factory.continue_after(used)
+        used = 0 if self._line is None else self._line.journal.last_numbers.get(self._factory.run, 0)
+        if self._factory.run and used > self._factory.last_number:
+            self._factory.continue_after(used)  # ids of events no checkpoint knows must not come again
         self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
         self._checks = self.config.check_payloads
         self._engine.factory = self._factory

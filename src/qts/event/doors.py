@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from qts.event.contracts import Event, EventPriority
 from qts.event.engine import Level
 from qts.event.queue import BoundedQueue, EventQueue, RingBuffer
+
+_log: Final = logging.getLogger("qts.event")
 
 
 class Door:
@@ -37,6 +41,18 @@ def replace_queue(level: Level, queue: EventQueue, error: Exception) -> tuple[st
     except Exception as failure:  # noqa: BLE001 - the old queue may be broken in any way; the new one stays empty
         return f"{problem}, its events could not be saved ({type(failure).__name__}: {failure})", False
     return problem, True
+
+
+def outlived(callback: Callable[..., None], name: str) -> Callable[..., None]:
+    """``callback`` of somebody who is only told: when it raises, that is logged and the event goes its way."""
+
+    def told(*what: object) -> None:
+        try:
+            callback(*what)
+        except Exception:  # noqa: BLE001 - edge: somebody else's code, and a P0 event may be in hand
+            _log.exception("%s raised", name)
+
+    return told
 
 
 def _never(event: Event) -> None:

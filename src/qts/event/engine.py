@@ -16,7 +16,7 @@ from qts.clock import NS_PER_US, Clock, stopwatch_ns
 from qts.errors import StateError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventFactory, EventPriority, EventType
-from qts.event.entry import Entry, Suspended, step, stepped
+from qts.event.entry import RAISED, Entry, Suspended, step, stepped
 from qts.event.handlers import events_in
 from qts.event.monitoring import INDEX_BY_8NS, INDEXED_NS, Histogram
 from qts.event.queue import EventQueue
@@ -106,7 +106,8 @@ class Engine:
 
     __slots__ = (
         "_served", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
-        "factory", "floor", "levels", "limit_ns", "on_deadline", "on_overrun", "on_queue_failure", "on_suspended",
+        "factory", "floor", "levels", "limit_ns", "on_deadline",
+        "on_deadline_failure", "on_overrun", "on_queue_failure", "on_suspended",
         "retries", "serving", "stamp_ns", "starts_violating", "watching",
     )  # fmt: skip
 
@@ -128,6 +129,7 @@ class Engine:
         self.watching = False
         self.deadline_ns = FOREVER_NS
         self.on_deadline: Callable[[], None] = lambda: None
+        self.on_deadline_failure: Callable[[BaseException], None] = _raise
         self.factory: EventFactory | None = None
         self.emit: Callable[[Event], Any] = lambda event: None
         self.on_overrun: Callable[[Entry, Event, int], None] = lambda entry, event, took_ns: None
@@ -169,7 +171,10 @@ class Engine:
 
         def fire() -> None:
             self.deadline_ns = self.clock_ns() + interval_ns
-            callback()
+            try:
+                callback()
+            except RAISED as error:  # it must come again, whatever happened this time
+                self.on_deadline_failure(error)
 
         self.on_deadline = fire
         self.deadline_ns = self.clock_ns() + interval_ns
@@ -251,7 +256,7 @@ class Engine:
                     call = entry.call  # apart from calling it: as a method call CPython searches the class first
                     try:
                         result = call(event)
-                    except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                    except RAISED as error:  # it is retried and reported
                         flight = self._failed(entry, event, level, flight, started, error)
                         result = None
                     if result is not None:
@@ -329,7 +334,7 @@ class Engine:
                 started = stopwatch_ns()
                 try:
                     result = call(event)
-                except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                except RAISED as error:  # it is retried and reported
                     flight = self._failed(entry, event, level, None, started, error)
                 else:
                     if result is not None:
@@ -409,15 +414,18 @@ class Engine:
         if isinstance(result, CoroutineType):
             try:
                 result = step(result)
-            except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+            except RAISED as error:  # it is retried and reported
                 return self._failed(entry, event, level, flight, started, error)
         if isinstance(result, Suspended):
             flight = flight or Flight(event, level, started)
             flight.open += 1
             self.on_suspended(entry, flight, result)
         else:
-            for out in events_in(result):
-                self.emit(out)
+            try:
+                for out in events_in(result):
+                    self.emit(out)
+            except RAISED as error:  # what it returned is refused: its failure, not the end of the event in hand
+                return self._failed(entry, event, level, flight, started, error)
         return flight
 
     def _retry(self, hold: Hold) -> None:
@@ -437,7 +445,7 @@ class Engine:
         flight.begin()
         try:
             result = stepped(entry.call(flight.event))
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+        except RAISED as error:  # it is retried and reported
             self.retries.failed(entry, flight, error)
             return
         if isinstance(result, Suspended):
@@ -447,8 +455,12 @@ class Engine:
 
     def finished(self, entry: Entry, flight: Flight, result: Any, hold: Hold | None = None) -> None:
         """A handler has finished with an event: count it, pass on what it returned, let the next of its key go."""
-        for out in events_in(result):
-            self.emit(out)
+        try:
+            for out in events_in(result):
+                self.emit(out)
+        except RAISED as error:  # what it returned is refused
+            self.retries.failed(entry, flight, error)
+            return
         hold = hold or entry.holds.get(hold_key(flight.event))
         if hold is not None and hold.flight is flight:
             self.retries.succeeded(hold)
@@ -472,6 +484,10 @@ def _refuse_suspension(entry: Entry, flight: Flight, suspended: Suspended) -> No
         f"handler {entry.name!r} waited for something while handling {flight.event.event_type.value}: on the "
         "virtual clock handlers must finish at once; take the await out or run with the real clock"
     )
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _raise_queue_failure(level: Level, error: Exception) -> None:

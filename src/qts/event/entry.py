@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from qts.event.retry import Flight, Hold
 
 OVERRUNS_BELONG_TOGETHER: Final = 100
+RAISED: Final = (Exception, CancelledError, GeneratorExit)
+"""What a handler may raise and the dispatcher outlives: that something it waited for was cancelled is the handler's
+failure, not the end of everybody's loop. SystemExit and KeyboardInterrupt end the process, as they are meant to."""
 
 
 class Runner(Protocol):

@@ -309,7 +309,7 @@ class Journal:
         self._gather()
         with self.lock:
             group, first = self._take_group()
-            marks, self._settled = self._settled, []
+            marks = self._take_marks(first + len(group) - 1)
             flushed = [] if self._fresh else list(self._flushers)  # more than one group: its rest first
             last = self._closing and not self._fresh
         if group or marks:
@@ -362,6 +362,15 @@ class Journal:
         self._fresh_bytes -= sum(map(len, group))
         self._writing, self._writing_first = group, first
         return group, first
+
+    def _take_marks(self, written: int) -> list[tuple[Mark, int]]:
+        """What is to be said of events up to ``written``; of a group that was cut the rest has to come first."""
+        if not self._fresh:
+            marks, self._settled = self._settled, []
+            return marks
+        marks = [one for one in self._settled if one[1] <= written]
+        self._settled = [one for one in self._settled if one[1] > written]
+        return marks
 
     def _commit_group(self, group: list[bytes], first: int, marks: list[tuple[Mark, int]]) -> bool:
         """Write and sync one group and tell about it; False when the journal has failed."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from qts.clock import stopwatch_ns
-from qts.errors import StateError
+from qts.errors import StateError, StorageError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority, stored_id
 from qts.event.dead_letter import DeadLetter, DeadLetterQueue
@@ -210,7 +210,10 @@ class RetryBook:
     def _bury(self, hold: Hold, error: BaseException) -> None:
         event, entry = hold.flight.event, hold.entry
         text = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()  # it goes into a file
-        self.letters.append(DeadLetter(event, entry.name, text, hold.attempts, self._now_ns()))
+        try:
+            self.letters.append(DeadLetter(event, entry.name, text, hold.attempts, self._now_ns()))
+        except StorageError as failure:  # it stands in memory, and the journal has the event
+            text = f"{text}; {failure}"
         hold.flight.dead = True
         hold.flight.done()
         if event.priority is _P0:
