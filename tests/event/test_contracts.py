@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -196,3 +197,20 @@ def test_the_default_factory_can_be_replaced() -> None:
 
 def test_each_degradation_level_names_the_lowest_priority_that_runs() -> None:
     assert [level.lowest_allowed for level in DegradationLevel] == [P3, P2, P1, P0]
+
+
+def test_a_forked_child_does_not_give_ids_of_its_parent() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, create_event(EventType.LOG_WRITE).event_id.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 100).decode()
+    os.close(reading)
+    os.close(writing)
+    assert theirs.rpartition("-")[0] != create_event(EventType.LOG_WRITE).event_id.rpartition("-")[0]
+
+
+def test_the_name_of_a_type_is_taken_as_the_type() -> None:
+    assert create_event("LOG_WRITE").event_type is EventType.LOG_WRITE  # type: ignore[arg-type]

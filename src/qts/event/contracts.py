@@ -8,6 +8,7 @@ the read-only view, as ``body``.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -289,6 +290,7 @@ class EventFactory:
         struct nor a mapping.
         """
         priority = priority_for(event_type)
+        event_type = EventType(event_type)  # its name as a text is taken too
         unknown = overrides.keys() - _OVERRIDABLE
         if unknown:
             raise ContractError(f"an event has no field {sorted(unknown)[0]!r}; allowed: {sorted(_OVERRIDABLE)}")
@@ -323,6 +325,15 @@ def _own(event_type: EventType, payload: Any) -> Any:
 
 
 _default = EventFactory(SystemClock(), CounterIds(random_prefix()))
+
+
+def _begin_anew() -> None:
+    """A forked child would go on with the parent's ids."""
+    _default.run, _default.numbers = random_prefix(), itertools.count(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def default_factory() -> EventFactory:
