@@ -151,3 +151,22 @@ def test_a_header_without_the_columns_is_a_data_error(path: Path, header: bytes,
 def test_a_column_twice_is_a_data_error(path: Path) -> None:
     with pytest.raises(DataError, match="'last' appears twice"):
         open_feed(write(path, [b"ts,symbol,last,last", FIRST]))
+
+
+def minute_rows(count: int) -> list[bytes]:
+    stamps = [(9 + minute // 60, minute % 60) for minute in range(count)]
+    return [b"2026-01-23T%02d:%02d:00+09:00,005930,69900,70000,10,20,," % stamp for stamp in stamps]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "counts"),
+    [
+        ([b"2026-01-23T15:10:00+09:00,005930,69900,70000,10,20,,"] * 2, {"future": 2}),
+        ([b"2026-01-23T15:10:00+09:00,005930,69900,70000,10,20,,", b"broken"], {"future": 1, "malformed": 1}),
+    ],
+)
+def test_rows_hours_ahead_do_not_swallow_the_rest(path: Path, trouble: list[bytes], counts: dict[str, int]) -> None:
+    """Given 200 rows a minute apart and, after the tenth, a stamp of 15:10 twice or once before a broken line."""
+    rows = minute_rows(200)
+    values, refusals = read(write(path, [HEADER, *rows[:10], *trouble, *rows[10:]]))
+    assert (len(values), refusals) == (200, counts)

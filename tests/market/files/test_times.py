@@ -69,6 +69,81 @@ def test_two_wrong_stamps_in_a_row_are_both_found_when_they_leap_over_a_day() ->
     assert reason_of(order_with(NOW, [NOW + 1, NOW + 2, NOW + 3]), far) == "future"
 
 
+HOURS = 3 * 3_600 * S
+
+
+def accepted(times: list[int | None]) -> list[int]:
+    """The times a file of these rows gives, one second apart being normal; None is a line without a time."""
+    order = TimeOrder()
+    given = []
+    for at, time in enumerate(times):
+        order.following = lambda count, at=at: times[at + 1 : at + 1 + count]
+        if time is not None and reason_of(order, time) is None:
+            order.accept(time)
+            given.append(time)
+    return given
+
+
+@pytest.mark.parametrize("wrong", [1, 2, 3, 8])
+def test_a_run_of_wrong_stamps_costs_only_itself(wrong: int) -> None:
+    """Given 20 good rows, up to eight rows three hours ahead, and 40 good rows: all 60 good ones are kept."""
+    good = [NOW + at * S for at in range(60)]
+    ahead = [NOW + 20 * S + HOURS + at for at in range(wrong)]
+    assert accepted([*good[:20], *ahead, *good[20:]]) == good
+
+
+def test_nine_rows_in_a_row_are_believed_and_the_rows_before_that_time_are_backwards() -> None:
+    good = [NOW + at * S for at in range(60)]
+    ahead = [NOW + 20 * S + HOURS + at for at in range(9)]
+    assert accepted([*good[:20], *ahead, *good[20:]]) == [*good[:20], *ahead]
+
+
+@pytest.mark.parametrize("broken", [1, 5, 60])
+def test_a_broken_line_is_no_witness_for_a_jump(broken: int) -> None:
+    """Given a row three hours ahead and then lines without a time: the readable rows behind them decide."""
+    good = [NOW + at * S for at in range(30)]
+    assert accepted([*good[:10], NOW + HOURS, *[None] * broken, *good[10:]]) == good
+
+
+def test_wrong_and_broken_rows_mixed_cost_only_themselves() -> None:
+    good = [NOW + at * S for at in range(60)]
+    trouble = [NOW + HOURS, None, NOW + HOURS + 5 * S, None, NOW - 5 * S, NOW + DAY]
+    assert accepted([*good[:20], *trouble, *good[20:]]) == good
+
+
+def test_a_gap_of_hours_in_a_file_in_order_costs_nothing() -> None:
+    """Rows a minute apart, one gap of three hours, one over a weekend: every row is kept, to the last."""
+    minute = 60 * S
+    times = [NOW + at * minute for at in range(10)]
+    times += [times[-1] + HOURS + at * minute for at in range(2)]
+    times += [times[-1] + 3 * DAY + at * minute for at in range(10)]
+    assert accepted(list(times)) == times
+
+
+def test_when_for_and_against_are_even_the_jump_is_not_believed() -> None:
+    ahead = NOW + HOURS
+    assert reason_of(order_with(NOW, [ahead, NOW + 1]), ahead) == "future"
+    assert reason_of(order_with(NOW, [ahead, NOW + 1, ahead]), ahead) is None
+    assert reason_of(order_with(0, [ahead, NOW + 1]), ahead) is None  # no row before it speaks for the others
+
+
+def test_each_row_ahead_is_read_once_however_many_rows_look_at_it() -> None:
+    """Given rows two seconds apart, so that each step is a jump."""
+    times = [NOW + 2 * at * S for at in range(40)]
+    read: list[int] = []
+    order = TimeOrder()
+
+    def time_of(row: int) -> int:
+        read.append(row)
+        return row
+
+    for at, time in enumerate(times):
+        order.following = lambda count, at=at: times[at + 1 : at + 1 + count]
+        order.check(time, time_of)
+        order.accept(time)
+    assert read == times[1:]
+
+
 def test_the_first_row_of_a_file_is_judged_too() -> None:
     assert reason_of(order_with(0, [NOW, NOW + 1]), NOW + 1000 * DAY) == "future"
     assert reason_of(order_with(0, [NOW, NOW + 1]), NOW) is None

@@ -1,12 +1,13 @@
 """Time order of a file: it never moves back, and one wrong stamp far ahead does not swallow the rest.
 
-A row that jumps ahead is believed only if the rows after it do not fall back: without that, a single
-``2099-…`` would make every later row "older than the one before".
+A row that jumps ahead is believed only if most of the next readable rows do not fall back: without that, a few
+rows of ``2099-…`` would make every later row "older than the one before". One next row is no proof: wrong stamps
+come in runs, and a broken line says nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,9 +16,11 @@ from qts.market.files.refusals import BAD_TIME, FUTURE, TIME_BACKWARDS, RowRefus
 
 JUMP_NS: Final = NS_PER_S
 """A step forward up to this is believed at once (the tolerance the specification gives exchange times)."""
-LONG_JUMP_NS: Final = 86_400 * NS_PER_S
-"""From here on the majority of the next rows decides even when the very next one agrees."""
-WITNESSES: Final = 5
+DECIDING_ROWS: Final = 8
+"""A jump is decided when so many of the next readable rows speak for it or against it, so up to eight wrong stamps
+in a row are found. A file in order is never touched by this: all its later rows agree."""
+LOOK_AHEAD: Final = 64
+"""Rows looked at for one jump at most, unreadable ones included; if they decide nothing, the majority does."""
 
 
 class TimeOrder:
@@ -28,13 +31,15 @@ class TimeOrder:
     that jumps to more than a second after it is in the future whatever follows.
     """
 
-    __slots__ = ("following", "last_ns", "not_after_ns", "soon_ns")
+    __slots__ = ("_times", "following", "last_ns", "not_after_ns", "soon_ns")
 
     def __init__(self, not_after_ns: int | None = None) -> None:
         self.last_ns = 0
         self.soon_ns = -1
         self.not_after_ns = not_after_ns
         self.following: Callable[[int], Sequence[Any]] = lambda _: ()
+        # Where rows are more than a second apart each one is looked at by several before it: read its time once.
+        self._times: dict[Any, int | None] = {}
 
     def check(self, ts_ns: int, time_of: Callable[[Any], int | None]) -> None:
         """Raise :class:`RowRefused` when ``ts_ns`` goes back or is in the future."""
@@ -50,21 +55,46 @@ class TimeOrder:
             return
         if self.not_after_ns is not None and ts_ns > self.not_after_ns + JUMP_NS:
             raise RowRefused(FUTURE)
-        if ts_ns - self.last_ns < LONG_JUMP_NS:
-            agrees = self._witnesses(1, time_of)
-            if not agrees or agrees[0] >= ts_ns - JUMP_NS:
-                return
-        times = self._witnesses(WITNESSES, time_of)
-        # A time behind the last accepted row says nothing about this one: it is itself out of order.
-        times = [time for time in times if time >= self.last_ns]
-        if 2 * sum(time < ts_ns - JUMP_NS for time in times) > len(times):
+        if not self._is_followed(ts_ns, time_of):
             raise RowRefused(FUTURE)
 
     def accept(self, ts_ns: int) -> None:
         self.last_ns = ts_ns
 
-    def _witnesses(self, count: int, time_of: Callable[[Any], int | None]) -> list[int]:
-        return [time for row in self.following(count) if (time := time_of(row)) is not None]
+    def _is_followed(self, ts_ns: int, time_of: Callable[[Any], int | None]) -> bool:
+        """Whether the rows to come speak for a jump to ``ts_ns``; where none says anything it is believed.
+
+        A time behind the last accepted row says nothing about this one: it is itself out of order. An even vote
+        goes to the row before the jump, which knew better so far; the first row of a file has none and is believed.
+        """
+        agree = against = 0
+        for row in self._rows_ahead():
+            time = self._time_ahead(row, time_of)
+            if time is None or time < self.last_ns:
+                continue
+            if time >= ts_ns - JUMP_NS:
+                agree += 1
+            else:
+                against += 1
+            if agree == DECIDING_ROWS or against == DECIDING_ROWS:
+                break
+        return agree > against or (agree == against and not (agree and self.last_ns))
+
+    def _rows_ahead(self) -> Iterator[Any]:
+        """The near rows first: they decide nearly always, and then no further block has to be read."""
+        near = self.following(DECIDING_ROWS)
+        yield from near
+        if len(near) == DECIDING_ROWS:
+            yield from self.following(LOOK_AHEAD)[DECIDING_ROWS:]
+
+    def _time_ahead(self, row: Any, time_of: Callable[[Any], int | None]) -> int | None:
+        try:
+            return self._times[row]
+        except KeyError:
+            if len(self._times) >= 2 * LOOK_AHEAD:
+                self._times.clear()
+            time = self._times[row] = time_of(row)
+            return time
 
 
 class IsoTimes:
