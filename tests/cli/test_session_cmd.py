@@ -205,7 +205,23 @@ def test_a_truncated_gzip_is_used_as_far_as_it_goes_and_said(
     assert code == 0
     assert 0 < values["rows"] < 600
     assert sum(values["rows_refused"].values()) >= 1
-    assert any("after line" in note for note in values["notes"])
+    assert any(note.startswith("input: the gzip file ends in the middle") for note in values["notes"])
+
+
+def test_a_damaged_gzip_is_used_and_the_run_says_that_values_may_be_wrong(
+    tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = bytearray(gzip.compress(tape.read_bytes()))
+    packed[-5] ^= 1  # the checksum at the end, as a bit flipped anywhere before would make it disagree
+    Path("damaged.csv.gz").write_bytes(packed)
+
+    code, out, _ = said(capsys, "replay", "damaged.csv.gz", "--json", "--data-dir", "run")
+
+    values = json.loads(out)
+    assert (code, values["rows"], values["rows_refused"]) == (0, 600, {"damaged_gzip": 1})
+    (note,) = (note for note in values["notes"] if note.startswith("input: "))
+    assert "values before this place may be wrong" in note
+    assert note.endswith("(after line 601)")
 
 
 def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(

@@ -139,7 +139,9 @@ ROWS_KOREAN: Final[Mapping[str, str]] = {
     rows.TOO_MANY_SYMBOLS: "한 세션이 담을 수 있는 종목 수를 넘었습니다",
     rows.UNKNOWN_STREAM: "이 형식이 쓰지 않는 스트림입니다",
     rows.TRUNCATED_GZIP: "gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다",
-    rows.DAMAGED_GZIP: "gzip 파일이 손상되어 그 뒤는 읽을 수 없습니다",
+    rows.DAMAGED_GZIP: (
+        "gzip 파일이 손상되었습니다. 손상이 드러난 곳 뒤는 읽을 수 없고, 그 앞의 값도 틀릴 수 있습니다"
+    ),
     rows.DAMAGED_PARQUET: "parquet 파일이 손상되어 그 뒤는 읽을 수 없습니다",
 }
 """Why a row of the input was not used; the English is :data:`qts.market.files.refusals.REASONS`."""

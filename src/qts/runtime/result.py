@@ -34,6 +34,14 @@ class HasNotes(Protocol):
     def notes(self, day: date) -> list[str]: ...
 
 
+@runtime_checkable
+class HasInputNotes(Protocol):
+    """A feed that says what was wrong with its input as a whole, such as a damaged end."""
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
 class SessionResult:
     """The result object of ``--json`` and where its run is stored."""
 
@@ -184,8 +192,11 @@ def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[st
 
 
 def notes_of(kernel: Kernel) -> list[str]:
-    """What a reader must know to judge the result: stand-ins and rules taken beyond their first dated row."""
+    """What a reader must know to judge the result: damage of the input, stand-ins, and rules taken beyond their
+    first dated row."""
     parts, notes = kernel.parts, []
+    if isinstance(parts.feed, HasInputNotes):
+        notes += [f"input: {note}" for note in parts.feed.notes]
     if kernel.tally.stand_in_bases:
         count = len(kernel.tally.stand_in_bases)
         notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
@@ -193,5 +204,4 @@ def notes_of(kernel: Kernel) -> list[str]:
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
             notes += source.notes(date.fromisoformat(kernel.tally.first_day))
-    notes += getattr(parts.feed, "notes", ())
     return sorted(set(notes))

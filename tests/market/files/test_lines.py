@@ -94,6 +94,17 @@ def test_a_wrong_checksum_is_damage_but_the_lines_are_given(tmp_path: Path) -> N
     assert source.damage.reason == "damaged_gzip"
 
 
+def test_a_flipped_bit_that_unpacks_to_another_value_is_told_as_values_that_may_be_wrong(tmp_path: Path) -> None:
+    """Given stored (not compressed) data, one bit turns a price of 70000 into 70010 and only the checksum knows."""
+    packed = bytearray(gzip.compress(b"70000\n70100\n", compresslevel=0))
+    packed[packed.index(b"70000") + 3] ^= 1
+    source = source_of(tmp_path / "f", bytes(packed), gzipped=True)
+    assert rows_of(source) == [b"70010", b"70100"]
+    assert source.damage is not None
+    assert source.damage.reason == "damaged_gzip"
+    assert "values before this place may be wrong" in source.damage.note
+
+
 def test_rubbish_behind_a_member_is_damage(tmp_path: Path) -> None:
     source = source_of(tmp_path / "f", gzip.compress(b"a\n") + b"rubbish", gzipped=True)
     assert rows_of(source) == [b"a"]

@@ -1,7 +1,11 @@
 """Lines of a plain or gzipped file in bounded memory, straight from zlib.
 
 What is hard about it: a gzip file that was cut off still gives all its complete lines, a damaged one all
-lines before the damage, and a line without end never fills the memory.
+lines before the place where the damage shows, and a line without end never fills the memory.
+
+Where the damage shows is not where it is: behind a flipped bit the data often unpacks to other, plausible text
+until the checksum at the end disagrees. By then the rows were given; to know earlier the file would have to be read
+twice. So the note says it, and nobody is told that the rows before it are good.
 """
 
 from __future__ import annotations
@@ -119,7 +123,11 @@ class LineSource:
                     data = engine.decompress(raw, CHUNK)
                 except zlib.error as error:
                     yield from _until_damage(before, raw)
-                    self.damage = Damage(DAMAGED_GZIP, f"the gzip data is damaged ({error}); what follows is lost")
+                    self.damage = Damage(
+                        DAMAGED_GZIP,
+                        "the gzip data is damaged: what follows is lost, and values before this place may be wrong "
+                        f"({error})",
+                    )
                     return
                 if data:
                     yield data

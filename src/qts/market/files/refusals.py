@@ -55,7 +55,10 @@ REASONS: Final[Mapping[str, str]] = {
     TOO_MANY_SYMBOLS: "more symbols than a session can hold",
     UNKNOWN_STREAM: "a stream this format does not use",
     TRUNCATED_GZIP: "the gzip file ends in the middle; the incomplete last line was dropped",
-    DAMAGED_GZIP: "the gzip file is damaged; nothing behind the damage can be read",
+    DAMAGED_GZIP: (
+        "the gzip file is damaged; nothing behind the place where it shows can be read, and values before it may "
+        "be wrong: only the checksum at the end of the file tells"
+    ),
     DAMAGED_PARQUET: "the parquet file is damaged; nothing behind the damage can be read",
 }
 """Every reason with its meaning, for reports."""
