@@ -106,6 +106,21 @@ class Floor:
         now = self.after(ms)
         self.tell(Quote(self.symbol, now, _d(bid), _d(ask), _d(bid_size), _d(ask_size)))
 
+    def traded_quote(
+        self,
+        bid: str | None,
+        bid_size: str | None,
+        ask: str | None,
+        ask_size: str | None,
+        last: str,
+        last_size: str | None,
+        ms: float = 1,
+    ) -> None:
+        """A row of a file with best prices and the trade before them; all four None: the trade alone."""
+        now = self.after(ms)
+        sides = (_d(bid), _d(ask), _d(bid_size), _d(ask_size))
+        self.tell(Quote(self.symbol, now, *sides, _d(last), _d(last_size)))
+
     def row(self, last: str | None, volume: str | None, ms: float = 1) -> None:
         """A snapshot: last price and cumulative volume, no sides."""
         now = self.after(ms)

@@ -127,6 +127,17 @@ def test_trades_respect_a_limit() -> None:
     assert floor.filled == [("o", "2.0", "99.5")]
 
 
+def test_rows_that_are_trades_alone_fill_the_same() -> None:
+    """Given rows of last and size without sides: a tenth of 79 is 7 (whole shares), then 3 are left of 10."""
+    floor = Floor(SAMSUNG, at=MORNING)
+    floor.place("o", BUY, "10", "50000")
+    floor.traded_quote(None, None, None, None, "50100", "500")
+    assert floor.filled == []
+    floor.traded_quote(None, None, None, None, "49900", "79")
+    floor.traded_quote(None, None, None, None, "50000", "500")
+    assert floor.filled == [("o", "7", "49900"), ("o", "3", "50000")]
+
+
 # -- bars only ----------------------------------------------------------------------------------------------
 
 
@@ -187,6 +198,14 @@ def test_in_the_closing_auction_displayed_prices_are_no_offers_but_prints_fill()
     floor.quote("49950", "10", "50000", "10")
     assert floor.filled == []
     floor.trade("50000", "70")
+    assert floor.filled == [("o", "7", "50000")]
+
+
+def test_in_the_closing_auction_the_trade_of_a_row_is_a_print() -> None:
+    floor = Floor(SAMSUNG, at=kst("2018-01-22 15:19:00"))
+    floor.place("o", BUY, "10")
+    floor.at(kst("2018-01-22 15:20:00"))
+    floor.traded_quote("49950", "10", "50000", "10", "50000", "70")
     assert floor.filled == [("o", "7", "50000")]
 
 

@@ -348,3 +348,62 @@ def test_a_marketable_limit_arriving_at_a_trade_waits_for_the_next_quote() -> No
     assert floor.filled == []
     floor.quote("99", "10", "100", "10")
     assert floor.filled == [("m", "5", "100"), ("o", "5", "100")]
+
+
+# -- a quote that carries a trade -------------------------------------------------------------------------------
+
+
+def test_the_trade_of_a_row_beyond_our_price_fills_us_at_our_price_up_to_its_size() -> None:
+    """Given bid 99 and ask 100 in each row: the ask never comes to 99, only the trades go through it."""
+    floor = resting_buy()
+    floor.traded_quote("99", "30", "100", "50", "98", "4")
+    floor.traded_quote("99", "30", "100", "50", "98", "50")
+    assert floor.filled == [("o", "4", "99"), ("o", "6", "99")]
+
+
+def test_the_trades_of_rows_eat_the_queue_at_our_price() -> None:
+    floor = resting_buy()
+    floor.traded_quote("99", "30", "100", "50", "99", "12")  # 30 ahead, 18 left
+    floor.traded_quote("99", "20", "100", "50", "99", "12")  # 6 left; the 20 shown hold newcomers behind us
+    assert floor.filled == []
+    floor.traded_quote("99", "20", "100", "50", "99", "9")  # 6 go first
+    assert floor.filled == [("o", "3", "99")]
+
+
+@pytest.mark.parametrize("size", [None, "0"])
+def test_a_last_price_without_size_is_no_trade(size: str | None) -> None:
+    floor = resting_buy()
+    floor.traded_quote("99", "30", "100", "50", "98", size)
+    assert floor.filled == []
+
+
+def test_an_order_that_comes_with_a_row_gets_nothing_of_the_trade_before_it() -> None:
+    """Given that the row shows 10 at 99 after its trade: we join behind those 10, and the trade is over."""
+    floor = Floor()
+    floor.place("o", BUY, "5", "99")
+    floor.traded_quote("99", "10", "100", "50", "98", "500")
+    assert floor.filled == []
+    floor.traded_quote("99", "10", "100", "50", "99", "12")  # 10 ahead, 2 ours
+    assert floor.filled == [("o", "2", "99")]
+
+
+def test_a_marketable_order_takes_the_offer_of_the_row_not_its_trade() -> None:
+    floor = Floor()
+    floor.place("o", BUY, "5", "100")
+    floor.traded_quote("99", "10", "100", "3", "98", "500")
+    assert floor.filled == [("o", "3", "100")]
+
+
+def test_a_resting_sell_is_filled_by_the_trade_of_a_row_above_its_price() -> None:
+    floor = Floor()
+    floor.hold("10", "95")
+    floor.place("o", SELL, "10", "101")
+    floor.quote("99", "10", "100", "50")
+    floor.traded_quote("99", "10", "100", "50", "102", "7")
+    assert floor.filled == [("o", "7", "101")]
+
+
+def test_the_trade_of_a_crossed_row_is_not_trusted_either() -> None:
+    floor = resting_buy()
+    floor.traded_quote("101", "30", "100", "50", "98", "50")
+    assert floor.filled == []

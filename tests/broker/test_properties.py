@@ -44,6 +44,7 @@ steps = st.one_of(
     st.tuples(st.just("quote"), prices, sizes, st.integers(1, 3), sizes),
     st.tuples(st.just("trade"), prices, st.integers(1, 20), st.sampled_from([True, False, None])),
     st.tuples(st.just("book"), prices, sizes, prices, sizes, st.booleans()),
+    st.tuples(st.just("traded"), prices, sizes, st.integers(0, 3), sizes, prices, st.integers(0, 20)),
     st.tuples(st.just("row"), prices, st.integers(0, 500)),
     st.tuples(st.just("time"), st.integers(0, 5)),
 )
@@ -60,6 +61,9 @@ def run(floor: Floor, step: tuple[Any, ...], number: int) -> Any:
     if word == "quote":
         bid, bid_size, spread, ask_size = map(str, rest)
         return floor.quote(bid, bid_size, str(int(bid) + int(spread)), ask_size)
+    if word == "traded":
+        bid, bid_size, spread, ask_size, last, last_size = map(str, rest)
+        return floor.traded_quote(bid, bid_size, str(int(bid) + int(spread)), ask_size, last, last_size)
     if word == "trade":
         return floor.trade(str(rest[0]), str(rest[1]), rest[2])
     if word == "book":
@@ -131,6 +135,9 @@ def offered(
         touch = value.ask if buying else value.bid
         if touch is None:
             return value.last == fill.price
+        beyond = value.last_size and (value.last <= fill.price if buying else value.last >= fill.price)
+        if beyond and limit == fill.price:
+            return True
         shown[touch] = D(1)
         best = touch
     else:

@@ -19,7 +19,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The best prices of one symbol, as far as the source gives them; ``None`` is unknown, never zero.
 
     ``volume`` is the day's cumulative volume. Sources without a book (snapshots) give only ``last`` and
-    ``volume``; sources without trades only the two sides.
+    ``volume``; sources without trades only the two sides. With ``last_size`` the value reports a trade as well:
+    so much at ``last``, just before the sides it shows. Without it ``last`` only tells what the price was.
     """
 
     symbol: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qts.errors import DataError
-from qts.market.contracts import Quote
+from qts.market.contracts import Quote, Tick
 from qts.market.files import open_feed
 
 from .samples import read, write
@@ -37,6 +37,42 @@ def test_a_row_becomes_a_quote(path: Path) -> None:
     values, counts = read(write(path, [HEADER, FIRST]))
     assert counts == {}
     assert values == [Quote("005930", NS, D(69900), D(70000), D(10), D(20), D(70000), D(5))]
+
+
+TRADE = b"2026-01-23T09:00:01+09:00,005930,,,,,69900,500"
+
+
+def test_a_trade_alone_leaves_the_standing_quote_alone(path: Path) -> None:
+    values, counts = read(write(path, [HEADER, FIRST, TRADE]))
+    assert counts == {}
+    assert values[1:] == [Tick("005930", NS + 10**9, D(69900), D(500))]
+
+
+def test_a_trade_of_a_symbol_that_never_showed_a_side_is_told_as_a_quote_that_carries_it(path: Path) -> None:
+    """No strategy hears of single trades: in a file of trades alone the quote is all it has."""
+    other = FIRST.replace(b"005930", b"000660")
+    values, counts = read(write(path, [HEADER, other, TRADE]))
+    assert counts == {}
+    assert values[1:] == [Quote("005930", NS + 10**9, last=D(69900), last_size=D(500))]
+
+
+@pytest.mark.parametrize(("size", "last_size"), [(b"", None), (b"0", D(0))])
+def test_a_last_price_without_size_stays_a_quote(path: Path, size: bytes, last_size: Decimal | None) -> None:
+    values, counts = read(write(path, [HEADER, FIRST, TRADE.replace(b"500", size)]))
+    assert counts == {}
+    assert values[1:] == [Quote("005930", NS + 10**9, last=D(69900), last_size=last_size)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (TRADE.replace(b"500", b"-1"), "negative_size"),
+        (TRADE.replace(b",69900,", b",0,"), "nonpositive_price"),
+        (TRADE.replace(b",69900,", b",,"), "no_price"),
+    ],
+)
+def test_a_bad_trade_is_refused_by_reason(path: Path, bad: bytes, reason: str) -> None:
+    assert refused(path, bad) == {reason: 1}
 
 
 def test_empty_cells_are_unknown_never_zero(path: Path) -> None:

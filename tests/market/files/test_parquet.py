@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qts.errors import DataError, MissingExtraError
-from qts.market.contracts import Quote
+from qts.market.contracts import Quote, Tick
 from qts.market.files import open_feed
 from qts.market.files import parquet as parquet_module
 
@@ -48,6 +48,20 @@ def test_texts_decimals_floats_and_whole_numbers_become_exact_decimals(path: Pat
     assert values == [
         Quote("BTCUSDT", NS, D("61800.3"), D("61800.40"), D("2.5070"), D(3), D("61800.3"), None),
     ]
+
+
+def test_a_row_of_last_and_size_behind_a_quote_is_a_trade(path: Path) -> None:
+    columns = {
+        "ts": [STAMP, STAMP],
+        "symbol": ["BTCUSDT", "BTCUSDT"],
+        "bid": pa.array([61800.3, None], pa.float64()),
+        "ask": pa.array([61800.4, None], pa.float64()),
+        "last": pa.array([None, 61800.4], pa.float64()),
+        "size": pa.array([None, 0.5], pa.float64()),
+    }
+    values, counts = read(save(path, columns))
+    assert counts == {}
+    assert values[1:] == [Tick("BTCUSDT", NS, D("61800.4"), D("0.5"))]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ def table() -> list[bytes]:
         rows.append(row % (second // 60, second % 60 - 5 * (second % 60 > 50), second // 40, bid))
         if rng.random() < 0.2:
             rows.append(rows[-1])
+        if rng.random() < 0.3:  # a trade: before its symbol's first good quote it is told in another way
+            stamp = b"2026-01-23T09:%02d:%02d+09:00" % (second // 60, second % 60)
+            rows.append(b"%s,SYM%d,,,,,70000,%d" % (stamp, min(second // 40 + 1, 3), second))
     return rows
 
 

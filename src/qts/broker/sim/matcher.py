@@ -9,6 +9,9 @@ What the source gives decides:
 - depth updates only: the same, the book's best level being the touch.
 - snapshots (last price and cumulative volume): at the row's last price, at most a share of the volume's rise.
 - trades only: at the trade's price, at most a share of its size.
+- quotes that carry a trade (``last`` with ``last_size``): the trade first, then the sides. The table already shows
+  the sides after the trade, so an order that this very value lets live or leaves taking has no place in the queue
+  yet that the trade could eat, and gets nothing of it.
 - bars only: at the close, at most a share of the bar's volume, for orders that arrived during the bar's day.
 
 In the closing auction displayed prices are no offers: only prints and volume fill, as for sources without quotes.
@@ -58,17 +61,24 @@ class Matcher:
     def on_quote(self, desk: Desk, quote: Quote) -> None:
         ts_ns = quote.ts_ns
         if quote.bid is None and quote.ask is None:
-            self._match_snapshot(desk, quote, desk.times.phase(ts_ns))
+            phase = desk.times.phase(ts_ns)
+            if quote.volume is not None:
+                self._match_snapshot(desk, quote, phase)
+            elif (trade := trade_of(quote)) is not None:
+                self._match_trade(desk, trade, phase, trades_only=desk.book is None)
             return
         for order in desk.orders:
             if order.live or ts_ns >= order.arrival_ns:
                 break
         else:
             return  # all of them are still travelling: nothing is taken, so nothing has to be remembered
-        if desk.times.phase(ts_ns) is not Phase.CONTINUOUS:
-            return
         if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
-            return  # a crossed book offers nothing that could be trusted (spec 09 MD-03)
+            return  # a crossed book offers nothing that could be trusted (spec 09 MD-03), nor does its trade
+        phase = desk.times.phase(ts_ns)
+        if (trade := trade_of(quote)) is not None:
+            self._match_trade(desk, trade, phase, trades_only=False, resting_only=True)
+        if phase is not Phase.CONTINUOUS:
+            return
         desk.see(quote)
         self._match_offers(desk, ts_ns, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
 
@@ -103,19 +113,28 @@ class Matcher:
         order.ahead = matching.shorter_queue(order.ahead, desk.displayed(order.is_buy, limit, quote, book))
 
     def on_tick(self, desk: Desk, tick: Tick) -> None:
-        phase = desk.times.phase(tick.ts_ns)
-        if phase is Phase.CLOSING_AUCTION or (phase is Phase.CONTINUOUS and self._trades_only(desk)):
+        self._match_trade(desk, tick, desk.times.phase(tick.ts_ns), trades_only=self._trades_only(desk))
+
+    def _match_trade(
+        self, desk: Desk, tick: Tick, phase: Phase, *, trades_only: bool, resting_only: bool = False
+    ) -> None:
+        if phase is Phase.CLOSING_AUCTION or (phase is Phase.CONTINUOUS and trades_only):
             lot = desk.instrument.lot
             self._match_print(
                 desk, tick.price, matching.participation(tick.size, self._trade_share, lot), tick.ts_ns
             )
         elif phase is Phase.CONTINUOUS:
-            self._match_queues(desk, tick)
+            self._match_queues(desk, tick, resting_only=resting_only)
 
-    def _match_queues(self, desk: Desk, tick: Tick) -> None:
-        """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price."""
+    def _match_queues(self, desk: Desk, tick: Tick, *, resting_only: bool) -> None:
+        """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price.
+
+        ``resting_only``: orders that have no place in the queue yet are left alone.
+        """
         given = ZERO
         for order in tuple(desk.orders):
+            if resting_only and (order.taking or not order.live):
+                continue
             if not self._is_live(order, desk, tick.ts_ns):
                 continue
             limit = order.limit
@@ -200,6 +219,13 @@ class Matcher:
         symbol = desk.instrument.symbol
         finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
         return desk.book is not None or any(value and desk.times.day(value.ts_ns) == day for value in finer)
+
+
+def trade_of(quote: Quote) -> Tick | None:
+    """The trade that a quote reports beside its sides; None when it reports none (no size, or size zero)."""
+    if quote.last is None or not quote.last_size:
+        return None
+    return Tick(quote.symbol, quote.ts_ns, quote.last, quote.last_size)
 
 
 def bar_day(bar: Bar, desk: Desk) -> date:

@@ -1,7 +1,11 @@
-"""The columns that CSV and Parquet share: one row of texts to one quote.
+"""The columns that CSV and Parquet share: one row of texts to one quote or trade.
 
 Columns: ts (ISO time with an offset), symbol, bid, ask, bid_size, ask_size, last, size; in any order, others
 are ignored. An empty cell is unknown, never zero. At least bid and ask, or last, must exist.
+
+A row with last and size reports a trade. It stays one value, so that a row is one step of the feed: a quote that
+carries its trade, or, where the symbol has shown a side before, a bare trade that leaves the standing quote alone.
+Where no side was ever shown the quote is all that strategies hear of the price.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from qts.errors import DataError
-from qts.market.contracts import MarketValue, Quote
+from qts.market.contracts import MarketValue, Quote, Tick
 from qts.market.files.lines import OverlongLine, shown
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import (
@@ -45,8 +49,8 @@ def missing_columns(names: Iterable[str]) -> list[str]:
     return missing
 
 
-class CellQuotes:
-    """From cells to quotes, with what must be remembered of earlier rows."""
+class CellValues:
+    """From cells to quotes and trades, with what must be remembered of earlier rows."""
 
     def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
         self.order = order
@@ -56,8 +60,9 @@ class CellQuotes:
         self._moment = SameMoment()
         self._prices = PriceTable()
         self._sizes = SizeTable()
+        self._quoted: set[str] = set()  # symbols that have shown a side
 
-    def quote(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote:
+    def value(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote | Tick:
         ts, name, bid_text, ask_text, bid_size, ask_size, last_text, size = cells
         if not ts:
             raise RowRefused(BAD_TIME, "no ts")
@@ -75,19 +80,21 @@ class CellQuotes:
                 raise RowRefused(NO_PRICE)
         elif bid > ask:
             raise RowRefused(CROSSED_BOOK, f"{bid_text} > {ask_text}")
-        quote = Quote(
-            self.symbols.admit(name, lambda: grids_of([cells])[name]),
-            ts_ns,
-            bid,
-            ask,
-            sizes[bid_size] if bid_size else None,
-            sizes[ask_size] if ask_size else None,
-            last,
-            sizes[size] if size else None,
-        )
+        symbol = self.symbols.admit(name, lambda: grids_of([cells])[name])
+        bids = sizes[bid_size] if bid_size else None
+        asks = sizes[ask_size] if ask_size else None
+        traded = sizes[size] if size else None
+        value: Quote | Tick
+        if bid is not None or ask is not None:
+            self._quoted.add(symbol)
+            value = Quote(symbol, ts_ns, bid, ask, bids, asks, last, traded)
+        elif last is not None and traded and symbol in self._quoted:
+            value = Tick(symbol, ts_ns, last, traded)
+        else:
+            value = Quote(symbol, ts_ns, None, None, bids, asks, last, traded)
         self._moment.accept(ts_ns, name, checksum)
         self.order.accept(ts_ns)
-        return quote
+        return value
 
     def time(self, cells: Cells) -> int | None:
         try:
@@ -96,10 +103,16 @@ class CellQuotes:
             return None
 
     def state(self) -> dict[str, Any]:
-        return {"last_ns": self.order.last_ns, "moment": self._moment.state(), "late": self.symbols.state()}
+        return {
+            "last_ns": self.order.last_ns,
+            "moment": self._moment.state(),
+            "late": self.symbols.state(),
+            "quoted": sorted(self._quoted),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.symbols.restore(state["late"])
+        self._quoted = set(state["quoted"])
         if state["last_ns"]:
             self.order.accept(state["last_ns"])
             self._moment.restore(state["last_ns"], state["moment"])
@@ -153,16 +166,16 @@ class CsvRows:
         self.order = order
         self.symbols = symbols
         self._layout = layout
-        self._quotes = CellQuotes(symbols, order)
-        self.state = self._quotes.state
-        self.restore = self._quotes.restore
+        self._values = CellValues(symbols, order)
+        self.state = self._values.state
+        self.restore = self._values.restore
 
     def parse(self, row: bytes) -> MarketValue:
-        return self._quotes.quote(self._layout.cells(row), zlib.crc32(row), self.time_of)
+        return self._values.value(self._layout.cells(row), zlib.crc32(row), self.time_of)
 
     def time_of(self, row: bytes) -> int | None:
         try:
-            return self._quotes.time(self._layout.cells(row))
+            return self._values.time(self._layout.cells(row))
         except RowRefused:
             return None
 
@@ -176,13 +189,13 @@ class CellRows:
     def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
         self.order = order
         self.symbols = symbols
-        self._quotes = CellQuotes(symbols, order)
-        self.time_of = self._quotes.time
-        self.state = self._quotes.state
-        self.restore = self._quotes.restore
+        self._values = CellValues(symbols, order)
+        self.time_of = self._values.time
+        self.state = self._values.state
+        self.restore = self._values.restore
 
     def parse(self, row: Cells) -> MarketValue:
-        return self._quotes.quote(row, zlib.crc32(repr(row).encode("utf-8", "backslashreplace")), self.time_of)
+        return self._values.value(row, zlib.crc32(repr(row).encode("utf-8", "backslashreplace")), self.time_of)
 
     def show(self, row: Cells) -> str | bytes:
         return ",".join(cell or "" for cell in row)
