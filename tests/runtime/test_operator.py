@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from qts.errors import InputError, StateError
-from qts.runtime.operator import Command, OperatorInbox, leave_command
+from qts.runtime.operator import Answer, Command, OperatorInbox, carry_out, leave_command
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
@@ -24,6 +24,14 @@ def command(name: str = "stop", **more: Any) -> Command:
     return Command(command=name, operator="alice", reason="drill", **more)  # type: ignore[arg-type]
 
 
+def not_noted(command: Command | None, answer: Answer) -> None:
+    """For tests about the box alone."""
+
+
+def done(answer: str = "") -> Answer:
+    return Answer(done=True, answer=answer)
+
+
 def answer_to(path: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return told
@@ -32,12 +40,12 @@ def answer_to(path: Path) -> dict[str, Any]:
 def test_a_command_is_carried_out_once_and_answered(tmp_path: Path) -> None:
     carried: list[Command] = []
 
-    def carry(wanted: Command) -> str:
+    def carry(wanted: Command) -> Answer:
         carried.append(wanted)
-        return "done"
+        return done("done")
 
     answer = leave_command(tmp_path, command())
-    inbox = OperatorInbox(tmp_path, carry)
+    inbox = OperatorInbox(tmp_path, carry, not_noted)
 
     assert (inbox.poll(), inbox.poll()) == (1, 0)
     assert carried == [command()]
@@ -45,11 +53,11 @@ def test_a_command_is_carried_out_once_and_answered(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
-    def carry(wanted: Command) -> str:
+    def carry(wanted: Command) -> Answer:
         raise StateError("not now")
 
     answer = leave_command(tmp_path, command())
-    OperatorInbox(tmp_path, carry).poll()
+    OperatorInbox(tmp_path, carry, not_noted).poll()
 
     assert answer_to(answer) == {"done": False, "answer": "not now"}
 
@@ -64,7 +72,7 @@ def test_what_is_no_command_is_answered_and_not_carried_out(text: bytes, tmp_pat
     (box / "x.asked").write_bytes(text)
     carried: list[Command] = []
 
-    OperatorInbox(tmp_path, lambda wanted: carried.append(wanted) or "").poll()  # type: ignore[func-returns-value]
+    OperatorInbox(tmp_path, lambda wanted: carried.append(wanted) or done(), not_noted).poll()  # type: ignore[func-returns-value]
 
     assert carried == []
     assert answer_to(box / "x.answered")["done"] is False
@@ -76,7 +84,11 @@ def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
         leave_command(tmp_path, command(days=1 + number / 10))
     carried: list[float] = []
 
-    inbox = OperatorInbox(tmp_path, lambda wanted: carried.append(wanted.days) or "")  # type: ignore[func-returns-value]
+    def carry(wanted: Command) -> Answer:
+        carried.append(wanted.days)
+        return done()
+
+    inbox = OperatorInbox(tmp_path, carry, not_noted)
 
     assert inbox.poll() == 32
     assert carried == sorted(carried)
@@ -90,7 +102,7 @@ def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
 
 
 def test_no_box_is_no_command(tmp_path: Path) -> None:
-    assert OperatorInbox(tmp_path, lambda wanted: "").poll() == 0
+    assert OperatorInbox(tmp_path, lambda wanted: done(), not_noted).poll() == 0
 
 
 @pytest.mark.parametrize("wrong", [{"days": 8.0}, {"days": 0.0}])
@@ -112,12 +124,12 @@ def test_stop_ends_flat_and_release_needs_the_checks(rig_of: MakeRig) -> None:
     said.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
 
-    assert "on its way" in rig.kernel.command(command("stop"))
+    assert "on its way" in rig.kernel.command(command("stop")).answer
     now = rig.quotes(now + 1_000_000_000, 60)
     assert rig.held() == 0
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
 
-    assert "NORMAL" in rig.kernel.command(command("release"))
+    assert "NORMAL" in rig.kernel.command(command("release")).answer
     assert rig.parts.safety.history[-1].actor == "alice"
 
 
@@ -125,13 +137,41 @@ def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
     rig = rig_of()
     rig.quote(kst(10))
 
-    assert "AGGRESSIVE" in rig.kernel.command(command("override", state="AGGRESSIVE", days=2.0))
+    assert "AGGRESSIVE" in rig.kernel.command(command("override", state="AGGRESSIVE", days=2.0)).answer
     assert rig.parts.state.has_override
     rig.kernel.command(command("clear_override"))
 
     assert not rig.parts.state.has_override
     assert rig.parts.state.current_state is OperatingState.AGGRESSIVE
     assert [record.actor for record in rig.parts.state.history] == ["alice", "alice"]
+
+
+def test_a_release_that_a_check_forbids_is_a_refusal(rig_of: MakeRig) -> None:
+    rig = rig_of()
+    rig.quote(kst(10))
+    rig.kernel.command(command("stop"))
+    rig.quote(kst(10, 0, 1))
+    checks = {"equity above zero": False}
+
+    assert not carry_out(command("release"), rig.parts, checks).done
+    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert carry_out(command("release"), rig.parts, {"equity above zero": True}).done
+
+
+def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Path) -> None:
+    noted: list[tuple[Command | None, Answer, bool]] = []
+    answer = leave_command(tmp_path, command())
+
+    def carry(wanted: Command) -> Answer:
+        raise StateError("not now")
+
+    inbox = OperatorInbox(tmp_path, carry, lambda wanted, told: noted.append((wanted, told, answer.exists())))
+    inbox.poll()
+    (tmp_path / "operator" / "x.asked").write_bytes(b"stop!")
+    inbox.poll()
+
+    assert noted[0] == (command(), Answer(done=False, answer="not now"), False)
+    assert noted[1][0] is None
 
 
 def test_an_override_to_nowhere_names_the_states(rig_of: MakeRig) -> None:

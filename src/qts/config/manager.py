@@ -89,6 +89,7 @@ Listener: TypeAlias = Callable[[LoadedConfig, LoadedConfig, ReloadResult], None]
 class ConfigManager:
     """Holds the configuration in force. One thread reloads; any thread may read :attr:`current`.
 
+    ``loaded`` is what these files gave already, for whoever needed it before there was a manager.
     Raises :class:`~qts.errors.ConfigError` when the first load finds anything wrong.
     """
 
@@ -101,6 +102,7 @@ class ConfigManager:
         clock: Clock,
         actor: str = "start",
         layout: Layout = QTS,
+        loaded: LoadedConfig | None = None,
     ) -> None:
         self._directory = directory
         self._overrides = dict(overrides)
@@ -108,7 +110,7 @@ class ConfigManager:
         self._clock = clock
         self._layout = layout
         self._listeners: list[Listener] = []
-        self._current = load_config(directory, overrides, env, layout)
+        self._current = loaded or load_config(directory, overrides, env, layout)
         self._history: deque[HistoryRow] = deque(maxlen=HISTORY_LIMIT)
         self._history.append(HistoryRow(clock.time_ns(), actor, "first load", 1, "", self._current.hash))
 

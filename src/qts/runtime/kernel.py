@@ -37,7 +37,7 @@ from qts.runtime.duties import Duties
 from qts.runtime.exits import ForcedExits
 from qts.runtime.intake import Intake
 from qts.runtime.invariants import Invariants
-from qts.runtime.operator import Command, carry_out
+from qts.runtime.operator import Answer, Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
 from qts.runtime.rows import change_text, refusal_row, safety_row, state_row
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
@@ -251,14 +251,13 @@ class Kernel:
         stop = EmergencyStop(actor=actor, reason=reason, ts_ns=self.parts.clock.time_ns(), liquidate=liquidate)
         self._publish(EventType.EMERGENCY_STOP, stop, actor)
 
-    def command(self, command: Command) -> str:
-        """Carry out what an operator wants; the answer for people. Raises QtsError when it cannot be done."""
-        self._log("WARNING", f"operator {command.operator}: {command.command} ({command.reason})")
+    def command(self, command: Command) -> Answer:
+        """Carry out what an operator wants. Raises QtsError when it cannot be done."""
         self.attention = self._checkpoint_due = True
         self.tally.codes_told += 1  # whatever was asked, both states are stored anew
         if command.command == "stop":
             self.emergency_stop(command.operator, command.reason, liquidate=command.liquidate)
-            return "the emergency stop is on its way"
+            return Answer(done=True, answer="the emergency stop is on its way")
         return carry_out(command, self.parts, self.duties.recovery_checks())
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
-from qts.config.manager import ConfigManager, ReloadResult
+from qts.config.manager import ConfigManager
 from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
 from qts.db.sqlite import SqliteStore
@@ -24,7 +24,8 @@ from qts.market.synthetic import SyntheticFeed
 from qts.runtime.checkpoint import decode
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
 from qts.runtime.kernel import Kernel
-from qts.runtime.operator import Command, OperatorInbox
+from qts.runtime.operator import OperatorInbox
+from qts.runtime.operator_desk import OperatorDesk
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
@@ -169,7 +170,7 @@ class Session:
                 complete(kernel.start(first))
             else:
                 complete(kernel.restore(checkpoint, self._store, first))
-            finished = self._drive(kernel, clock, values, progress, stop)
+            finished = self._drive(kernel, clock, log, values, progress, stop)
             complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
@@ -233,12 +234,13 @@ class Session:
         self,
         kernel: Kernel,
         clock: ManualClock | PacedClock,
+        log: SessionLog,
         values: Iterator[MarketValue],
         progress: Progress,
         stop: StopFlag,
     ) -> bool:
         if isinstance(clock, PacedClock):
-            inbox = OperatorInbox(self._place.path, self._carrier(kernel, clock))
+            inbox = self._inbox(kernel, clock, log)
             with asyncio.Runner(loop_factory=fastest_loop()) as runner:
                 return runner.run(run_paced(kernel, values, progress, stop, clock, inbox.poll))
         speed = self._plan.options.speed
@@ -247,20 +249,17 @@ class Session:
         pace = PacedClock(begins, speed) if speed is not None else None
         return run_virtual(kernel, values, progress, stop, pace)
 
-    def _carrier(self, kernel: Kernel, clock: Clock) -> Callable[[Command], str]:
-        """Who carries out operators' commands: the kernel, except a reload, which begins with the files."""
+    def _inbox(self, kernel: Kernel, clock: Clock, log: SessionLog) -> OperatorInbox:
         overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}
-        manager = ConfigManager(self._plan.options.config_dir, overrides=overrides, env=os.environ, clock=clock)
-
-        def carry(command: Command) -> str:
-            if command.command != "reload":
-                return kernel.command(command)
-            result = manager.reload(actor=command.operator, reason=command.reason)
-            if result.changed:
-                kernel.reconfigure(manager.current.tree, manager.current.hash)
-            return _reload_text(result)
-
-        return carry
+        manager = ConfigManager(
+            self._plan.options.config_dir,
+            overrides=overrides,
+            env=os.environ,
+            clock=clock,
+            loaded=self._config,
+        )
+        desk = OperatorDesk(kernel, manager, clock, log)
+        return OperatorInbox(self._place.path, desk.carry, desk.note)
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())
@@ -280,13 +279,6 @@ class Session:
         if finished:
             complete(self._store.finish_run(result.to_json()))
         return result
-
-
-def _reload_text(result: ReloadResult) -> str:
-    """What a reload did, for people."""
-    parts = [f"{change.path}: {change.old} -> {change.new}" for change in result.applied]
-    parts += [f"{change.path} needs a restart" for change in result.needs_restart]
-    return "; ".join([*parts, *result.warnings]) or "nothing has changed"
 
 
 def session_facts(result: SessionResult) -> SessionFacts:

@@ -7,19 +7,19 @@ Who may write into the directory may command: it is made for its owner alone.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from qts.errors import InputError, QtsError, StateError
 from qts.ids import random_prefix
 from qts.runtime.parts import Parts
-from qts.state.contracts import ManualOverride, OperatingState
+from qts.safety.contracts import SafetyState
+from qts.state.contracts import ManualOverride, OperatingState, TransitionResult
 
 DIRECTORY: Final = "operator"
 ASKED: Final = ".asked"
@@ -44,7 +44,15 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     days: Annotated[float, msgspec.Meta(gt=0, le=7)] = 1.0
 
 
-Carry = Callable[[Command], str]
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a command: ``done`` False is a refusal; ``answer`` is for people."""
+
+    done: bool
+    answer: str
+
+
+Carry = Callable[[Command], Answer]
+Note = Callable[[Command | None, Answer], None]
 
 
 def leave_command(data_dir: Path, command: Command) -> Path:
@@ -67,8 +75,8 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     return box / f"{name}{ANSWERED}"
 
 
-def carry_out(command: Command, parts: Parts, checks: Mapping[str, bool | None]) -> str:
-    """Override, release and their end, on both states; the answer for people.
+def carry_out(command: Command, parts: Parts, checks: Mapping[str, bool | None]) -> Answer:
+    """Override, release and their end, on both states.
 
     ``checks`` are the conditions of a release. Raises InputError for a state that does not exist, ContractError
     for an override the rules do not give, StateError for a command that is not about states.
@@ -77,14 +85,20 @@ def carry_out(command: Command, parts: Parts, checks: Mapping[str, bool | None])
         change = parts.safety.request_recovery(
             operator_approved=True, operator_id=command.operator, reason=command.reason, checks=checks
         )
-        return f"safety is {change.to_state.value}: {change.reason}"
+        return Answer(
+            done=change.to_state is SafetyState.NORMAL, answer=f"safety is {change.to_state.value}: {change.reason}"
+        )
     if command.command == "override":
-        result = parts.state.apply_override(_override(command, parts.clock.now()))
-        return f"{result.to_state.value}: {result.reason}" if result.applied else f"refused: {result.reason}"
+        return _moved(parts.state.apply_override(_override(command, parts.clock.now())))
     if command.command == "clear_override":
-        result = parts.state.clear_override(command.operator, command.reason)
-        return f"{result.to_state.value}: {result.reason}"
+        return _moved(parts.state.clear_override(command.operator, command.reason))
     raise StateError(f"{command.command!r} is not a command about states")
+
+
+def _moved(result: TransitionResult) -> Answer:
+    if not result.applied:
+        return Answer(done=False, answer=f"refused: {result.reason}")
+    return Answer(done=True, answer=f"{result.to_state.value}: {result.reason}")
 
 
 def _override(command: Command, now: datetime) -> ManualOverride:
@@ -103,11 +117,15 @@ def _override(command: Command, now: datetime) -> ManualOverride:
 
 
 class OperatorInbox:
-    """Looks for command files and has them carried out; every one is answered, none is carried out twice."""
+    """Looks for command files and has them carried out; every one is answered, none is carried out twice.
 
-    def __init__(self, data_dir: Path, carry: Carry) -> None:
+    ``note`` is told of each one and of its answer, before the answer is given.
+    """
+
+    def __init__(self, data_dir: Path, carry: Carry, note: Note) -> None:
         self._box = data_dir / DIRECTORY
         self._carry = carry
+        self._note = note
 
     def poll(self) -> int:
         """Carry out what lies there, oldest first, at most 32 at once; how many were answered."""
@@ -116,19 +134,22 @@ class OperatorInbox:
         except OSError:
             return 0  # the box appears with the first command, and a file may go while we look
         for path in asked[:_MAX_AT_ONCE]:
-            self._answer(path, self._handle(path))
+            command, answer = self._handle(path)
+            self._note(command, answer)
+            self._answer(path, answer)
         return len(asked[:_MAX_AT_ONCE])
 
-    def _handle(self, path: Path) -> Mapping[str, Any]:
+    def _handle(self, path: Path) -> tuple[Command | None, Answer]:
+        command = None
         try:
             with open(path, "rb") as file:
                 command = msgspec.json.decode(file.read(_MAX_BYTES), type=Command)
-            return {"done": True, "answer": self._carry(command)}
+            return command, self._carry(command)
         except (msgspec.DecodeError, OSError, QtsError) as error:
-            return {"done": False, "answer": str(error)}
+            return command, Answer(done=False, answer=str(error))
 
-    def _answer(self, path: Path, answer: Mapping[str, Any]) -> None:
+    def _answer(self, path: Path, answer: Answer) -> None:
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(answer, ensure_ascii=False), encoding="utf-8")
+        draft.write_bytes(msgspec.json.encode(answer))
         os.replace(draft, path.with_suffix(ANSWERED))
         path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from qts.clock import Clock, from_ns
+from qts.errors import StorageError
 from qts.event.contracts import EventType
 from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite
@@ -21,24 +22,50 @@ class SessionLog:
 
     def __init__(self, directory: Path, level: str) -> None:
         self._file = open(directory / FILE_NAME, "ab", buffering=1 << 16)  # noqa: SIM115 - closed by close()
-        self._least = _LEVELS[level]
+        self.set_level(level)
         self._encode = msgspec.json.Encoder().encode
+
+    def set_level(self, level: str) -> None:
+        """Leave out what is below ``level`` (DEBUG, INFO, WARNING or ERROR) from now on."""
+        self._least = _LEVELS[level]
 
     def write(self, line: LogWrite) -> None:
         if _LEVELS.get(line.level, 40) >= self._least:
-            row = {
-                "time": from_ns(line.ts_ns).isoformat(),
-                "level": line.level,
-                "message": line.message,
-                **line.fields,
-            }
-            self._file.write(self._encode(row) + b"\n")
+            self._append(line)
+
+    def record(self, line: LogWrite) -> None:
+        """Write ``line`` whatever the level, out of the process when it returns: who commanded what is not lost."""
+        self._append(line)
+        self.flush()
 
     def flush(self) -> None:
-        self._file.flush()
+        """Raises StorageError when the file cannot be written."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._explanation(error) from None
 
     def close(self) -> None:
-        self._file.close()
+        """Raises StorageError when what waits cannot be written; the file is closed all the same."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._explanation(error) from None
+
+    def _explanation(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"cannot write {self._file.name}: {error.strerror or error}; free space or give this user the right, "
+            "then --resume"
+        )
+
+    def _append(self, line: LogWrite) -> None:
+        row = {
+            "time": from_ns(line.ts_ns).isoformat(),
+            "level": line.level,
+            "message": line.message,
+            **line.fields,
+        }
+        self._file.write(self._encode(row) + b"\n")
 
 
 class Notices:

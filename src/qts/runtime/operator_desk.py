@@ -1,0 +1,59 @@
+"""Carries out what operators want of a running session, and writes down who, why and what came of it.
+
+Most commands are the kernel's; a reload begins with the configuration files.
+"""
+
+from __future__ import annotations
+
+from qts.clock import Clock
+from qts.config.manager import Change, ConfigManager, ReloadResult
+from qts.event.payloads import LogWrite
+from qts.runtime.kernel import Kernel
+from qts.runtime.operator import Answer, Command
+from qts.runtime.session_log import SessionLog
+
+
+class OperatorDesk:
+    """What stands behind the operator's door."""
+
+    def __init__(self, kernel: Kernel, manager: ConfigManager, clock: Clock, log: SessionLog) -> None:
+        self._kernel = kernel
+        self._manager = manager
+        self._clock = clock
+        self._log = log
+
+    def carry(self, command: Command) -> Answer:
+        """Carry out ``command``. Raises QtsError when it cannot be done."""
+        if command.command != "reload":
+            return self._kernel.command(command)
+        result = self._manager.reload(actor=command.operator, reason=command.reason)
+        if result.changed:
+            self._kernel.reconfigure(result.current.tree, result.current.hash)
+            self._log.set_level(result.current.tree.runtime.log_level)
+        return _answer_of(result)
+
+    def note(self, command: Command | None, answer: Answer) -> None:
+        """Record a command and its answer, refused ones too; ``command`` None: a file that was none."""
+        outcome = "done" if answer.done else "refused"
+        if command is None:
+            what, fields = "a file that is no command", {}
+        else:
+            what = f"operator {command.operator}: {command.command} ({command.reason})"
+            fields = {"command": command.command, "operator": command.operator, "reason": command.reason}
+        fields |= {"outcome": outcome, "config_hash": self._manager.current.hash}
+        # Straight into the file: the queue of the log may drop lines under load.
+        message = f"{what}: {outcome}: {answer.answer}"
+        self._log.record(LogWrite("WARNING", message, self._clock.time_ns(), fields))
+
+
+def _answer_of(result: ReloadResult) -> Answer:
+    """What a reload did, for people. It is refused when nothing that was wanted is in force."""
+    texts = [change_text(change) for change in result.applied]
+    texts += [f"{change.path} needs a restart" for change in result.needs_restart]
+    refused = bool(result.warnings) or bool(result.needs_restart and not result.applied)
+    return Answer(done=not refused, answer="; ".join([*texts, *result.warnings]) or "nothing has changed")
+
+
+def change_text(change: Change) -> str:
+    """A setting with its old and its new value."""
+    return f"{change.path}: {change.old} -> {change.new}"

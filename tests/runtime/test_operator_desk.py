@@ -1,0 +1,176 @@
+"""Operators' commands to a running paper session: what they get for an answer, and what is written down of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from qts.runtime.drive import StopFlag
+from qts.runtime.launch import run_session
+from qts.runtime.operator import Command, leave_command
+from qts.runtime.plan import SessionPlan
+from tests.sim.sessions import spike_plan
+
+BEFORE = "symbol_weight_limit: 0.15\n"
+TIGHTER = "symbol_weight_limit: 0.05\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A configuration directory with one live setting in it."""
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    (directory / "risk.yaml").write_text(BEFORE, "utf-8")
+    return directory
+
+
+def paper(data_dir: Path, files: Path, **settings: str) -> SessionPlan:
+    plan = spike_plan(data_dir)
+    options = msgspec.structs.replace(plan.options, speed=1e4, config_dir=files, overrides=settings)
+    return msgspec.structs.replace(plan, command="run", options=options, paced=True, overrides_for=lambda feed: {})
+
+
+def command(name: str, **more: Any) -> Command:
+    return Command(command=name, operator="kim", reason="drill", **more)  # type: ignore[arg-type]
+
+
+def answers(plan: SessionPlan, *commands: Command) -> list[Mapping[str, Any]]:
+    """Run ``plan``, give it the commands one after the other, stop; what was answered."""
+    directory, stop, left = plan.options.data_dir, StopFlag(), list(commands)
+    assert directory is not None
+    asked: list[Path] = []
+
+    def progress(share: float | None, moment_ns: int) -> None:
+        if asked and not asked[-1].exists():
+            return
+        if left:
+            asked.append(leave_command(directory, left.pop(0)))
+        else:
+            stop.request()
+
+    run_session(plan, progress=progress, stop=stop)
+    return [json.loads(path.read_text("utf-8")) for path in asked]
+
+
+def noted(data_dir: Path) -> list[dict[str, Any]]:
+    """The lines of the log that are about operators' commands."""
+    lines = [json.loads(line) for line in (data_dir / "session.log.jsonl").read_text("utf-8").splitlines()]
+    return [line for line in lines if "operator" in line]
+
+
+def test_a_reload_names_who_why_and_what_has_changed(tmp_path: Path, files: Path) -> None:
+    plan = paper(tmp_path / "run", files)
+    (answered,) = answers_after(plan, files, TIGHTER)
+
+    assert answered == {"done": True, "answer": "risk.symbol_weight_limit: 0.15 -> 0.05"}
+    (line,) = noted(tmp_path / "run")
+    assert line["message"] == "operator kim: reload (drill): done: risk.symbol_weight_limit: 0.15 -> 0.05"
+    assert (line["operator"], line["reason"], line["outcome"]) == ("kim", "drill", "done")
+    assert len(line["config_hash"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("symbol_weight_limit: 7\n", "the configuration in force stays: 1 problem"),
+        ("symbol_weight_limit: [0.1\n", "the configuration in force stays: 1 problem"),
+        ("symbol_weight_limit: 0.05", "does not end with a newline"),
+        (None, "risk.yaml is gone"),
+    ],
+)
+def test_a_refused_reload_is_a_refusal_and_is_written_down(
+    text: str | None, said: str, tmp_path: Path, files: Path
+) -> None:
+    (answered,) = answers_after(paper(tmp_path / "run", files), files, text)
+
+    assert answered["done"] is False
+    assert said in answered["answer"]
+    (line,) = noted(tmp_path / "run")
+    assert line["message"].startswith("operator kim: reload (drill): refused: the configuration in force stays")
+    assert line["outcome"] == "refused"
+
+
+def test_a_reload_that_brings_only_what_needs_a_restart_is_refused(tmp_path: Path, files: Path) -> None:
+    (files / "runtime.yaml").write_text("equity_start: 100000000\n", "utf-8")
+    plan = paper(tmp_path / "run", files)
+
+    (answered,) = answers_after(plan, files, "equity_start: 200000000\n", name="runtime.yaml")
+
+    assert answered == {"done": False, "answer": "runtime.equity_start needs a restart"}
+
+
+def test_a_reloaded_log_level_is_in_force_and_drops_no_command(tmp_path: Path, files: Path) -> None:
+    (files / "runtime.yaml").write_text("log_level: INFO\n", "utf-8")
+    plan = paper(tmp_path / "run", files)
+
+    answers_after(plan, files, "log_level: ERROR\n", name="runtime.yaml")
+
+    text = (tmp_path / "run" / "session.log.jsonl").read_text("utf-8")
+    assert "is in force" not in text  # a warning of the kernel
+    assert [line["outcome"] for line in noted(tmp_path / "run")] == ["done"]
+
+
+def test_a_reload_of_the_same_files_is_done(tmp_path: Path, files: Path) -> None:
+    (answered,) = answers(paper(tmp_path / "run", files), command("reload"))
+
+    assert answered == {"done": True, "answer": "nothing has changed"}
+
+
+def test_commands_about_the_states_are_refused_and_written_down_likewise(tmp_path: Path, files: Path) -> None:
+    """No override may be given in LOCKDOWN, none can be cleared that is not there, none leads to nowhere."""
+    plan = paper(tmp_path / "run", files, **{"runtime.log_level": "ERROR"})
+
+    told = answers(
+        plan,
+        command("clear_override"),
+        command("override", state="BOLD"),
+        command("override", state="DEFENSIVE"),
+        command("stop", liquidate=False),
+        command("override", state="BALANCED"),
+        command("release"),
+    )
+
+    outcomes = [True if one["done"] else one["answer"] for one in told]
+    assert outcomes[0] == "refused: no_override"
+    assert outcomes[1].startswith("there is no operating state 'BOLD'")
+    assert outcomes[2:4] == [True, True]
+    assert outcomes[4].startswith("refused: ")
+    assert outcomes[5] is True
+    lines = noted(tmp_path / "run")
+    assert [line["command"] for line in lines] == [
+        "clear_override",
+        "override",
+        "override",
+        "stop",
+        "override",
+        "release",
+    ]
+    assert [line["outcome"] == "done" for line in lines] == [one["done"] for one in told]
+    assert {line["operator"] for line in lines} == {"kim"}
+
+
+def answers_after(
+    plan: SessionPlan, files: Path, text: str | None, name: str = "risk.yaml"
+) -> list[Mapping[str, Any]]:
+    """Reload once the session runs and the file says ``text`` (None: is gone)."""
+    directory, stop = plan.options.data_dir, StopFlag()
+    assert directory is not None
+    asked: list[Path] = []
+
+    def progress(share: float | None, moment_ns: int) -> None:
+        if not asked:
+            if text is None:
+                (files / name).unlink()
+            else:
+                (files / name).write_text(text, "utf-8")
+            asked.append(leave_command(directory, command("reload")))
+        elif asked[0].exists():
+            stop.request()
+
+    run_session(plan, progress=progress, stop=stop)
+    return [json.loads(asked[0].read_text("utf-8"))]

@@ -1,0 +1,48 @@
+"""The session's log: what its level leaves out, and what it never leaves out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qts.errors import StorageError
+from qts.event.payloads import LogWrite
+from qts.runtime.session_log import FILE_NAME, SessionLog
+
+
+def messages(directory: Path) -> list[str]:
+    return [json.loads(line)["message"] for line in (directory / FILE_NAME).read_text("utf-8").splitlines()]
+
+
+def test_lines_below_the_level_are_left_out_until_it_is_set_lower(tmp_path: Path) -> None:
+    log = SessionLog(tmp_path, "WARNING")
+
+    log.write(LogWrite("INFO", "quiet", 0))
+    log.write(LogWrite("WARNING", "loud", 0))
+    log.set_level("DEBUG")
+    log.write(LogWrite("DEBUG", "now heard", 0))
+    log.close()
+
+    assert messages(tmp_path) == ["loud", "now heard"]
+
+
+def test_a_recorded_line_is_out_of_the_process_at_once_and_whatever_the_level(tmp_path: Path) -> None:
+    log = SessionLog(tmp_path, "ERROR")
+
+    log.write(LogWrite("ERROR", "before", 0))
+    log.record(LogWrite("INFO", "operator kim: stop", 1_000_000_000, {"operator": "kim"}))
+
+    assert messages(tmp_path) == ["before", "operator kim: stop"]
+    log.close()
+
+
+def test_a_full_disk_is_a_failure_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).symlink_to("/dev/full")
+    log = SessionLog(tmp_path, "INFO")
+
+    with pytest.raises(StorageError, match=r"session\.log\.jsonl: No space left on device; free space"):
+        log.record(LogWrite("WARNING", "operator kim: stop", 0))
+    with pytest.raises(StorageError, match="No space left"):
+        log.close()
