@@ -497,6 +497,36 @@ def test_kill_9_at_moments_nobody_chose_changes_nothing(
 # -- paper -------------------------------------------------------------------------------------------------------
 
 
+def test_kill_9_after_a_reload_is_resumed_by_the_command_that_began_it(
+    capsys: pytest.CaptureFixture[str], started: Any
+) -> None:
+    Path("etc").mkdir()
+    limits = Path("etc", "risk.yaml")
+    limits.write_text("symbol_weight_limit: 0.15\n", encoding="utf-8")
+    paper = ("run", "--config", "etc", "--speed", "300", "--data-dir", "run", "--json")
+    reload = ("config", "reload", "--data-dir", "run", "--operator", "kim", "--reason", "tighter")
+    process = started(*paper)
+    process.wait_for(Path("run", "qts.sqlite-wal"))
+
+    limits.write_text("symbol_weight_limit: 5\n", encoding="utf-8")
+    code, out, _ = said(capsys, *reload)
+    assert (code, "the configuration in force stays" in out) == (2, True)
+    limits.write_text("symbol_weight_limit: 0.05\n", encoding="utf-8")
+    assert said(capsys, *reload) == (0, "risk.symbol_weight_limit: 0.15 -> 0.05\n", "")
+    os.kill(process.process.pid, signal.SIGKILL)
+    assert process.ended()[0] == -signal.SIGKILL
+
+    resumed = started(*paper, "--resume")
+    assert said(capsys, *reload) == (0, "nothing has changed\n", "")
+    resumed.process.send_signal(signal.SIGTERM)
+    code, out, err = resumed.ended()
+    assert code == 130, err
+    assert json.loads(out)["risk_limits"]["symbol_weight_limit"] == "0.05"
+    log = Path("run", "session.log.jsonl").read_text("utf-8")
+    assert "operator kim: reload (tighter): done: risk.symbol_weight_limit: 0.15 -> 0.05" in log
+    assert "operator kim: reload (tighter): refused: " in log
+
+
 HOPING = """
 from qts import Intent, Pool, Side
 

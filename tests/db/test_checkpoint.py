@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
+from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
 
@@ -32,6 +33,21 @@ def content(store: SqliteStore) -> dict[str, list[Any]]:
 def reopened(store: SqliteStore, path: Path) -> SqliteStore:
     now(store.close())
     return opened(path)
+
+
+def test_a_configuration_that_was_accepted_stays_accepted_when_all_else_is_put_back(tmp_path: Path) -> None:
+    store = opened(tmp_path / "q.sqlite")
+    now(store.commit([rows.equity(1)], b"first"))
+    accepted = ConfigRow(1, "hash", 5, "kim", "tighter", "{}")
+
+    now(store.commit([rows.equity(2)]))
+    now(store.accept_config(accepted))
+    store = reopened(store, tmp_path / "q.sqlite")
+    now(store.rewind_to_checkpoint())
+
+    assert len(now(store.equity_curve())) == 1
+    assert now(store.configs()) == [accepted]
+    now(store.close())
 
 
 def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
@@ -203,6 +219,7 @@ def test_a_rewind_restores_the_checkpoint_whatever_was_written_since(
 CHILD = """
 import sys
 from decimal import Decimal as D
+from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from tests.db import rows
 from tests.db.rows import now

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
 from qts.db import sqlite as sqlite_module
+from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import OrderState
@@ -192,6 +193,13 @@ class TestRulesOfTheSchema:
         circle = msgspec.structs.replace(rows.transfer(), target=Pool.SCALP)
         self.refused(store, circle, match="sum to zero and belong to different pools")
 
+    def test_a_configuration_has_its_own_version(self, store: SqliteStore) -> None:
+        first = ConfigRow(1, "hash", 5, "kim", "tighter", "{}")
+        now(store.accept_config(first))
+        with pytest.raises(StorageError, match=r"configurations\.version"):
+            now(store.accept_config(msgspec.structs.replace(first, config_hash="other")))
+        assert now(store.configs()) == [first]
+
     def test_a_transition_has_its_own_number(self, store: SqliteStore) -> None:
         now(store.commit([rows.state(1), rows.safety(1)]))
         self.refused(store, rows.state(1), match="state_history.seq")
@@ -203,10 +211,12 @@ class TestRulesOfTheSchema:
             "UPDATE t_ledger SET qty = '1'",
             "UPDATE capital_transfers SET amount = '1'",
             "UPDATE decisions SET inputs = ''",
+            "UPDATE configurations SET actor = ''",
         ],
     )
     def test_what_is_append_only_cannot_be_changed(self, store: SqliteStore, path: Path, sql: str) -> None:
         now(store.commit([rows.ledger(), rows.decision(), rows.transfer()]))
+        now(store.accept_config(ConfigRow(1, "hash", 5, "kim", "tighter", "{}")))
         other = sqlite3.connect(path)
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             other.execute(sql)

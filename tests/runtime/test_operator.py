@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from qts.errors import InputError, StateError
+from qts.errors import InputError, StateError, StorageError
 from qts.runtime.operator import Answer, Command, OperatorInbox, carry_out, leave_command
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
+from tests.db.rows import now
 from tests.runtime.rig import Rig, Said, kst
 
 MakeRig = Callable[..., Rig]
@@ -26,6 +27,10 @@ def command(name: str = "stop", **more: Any) -> Command:
 
 def not_noted(command: Command | None, answer: Answer) -> None:
     """For tests about the box alone."""
+
+
+async def nobody(command: Command) -> Answer:
+    raise AssertionError("nothing was asked")
 
 
 def done(answer: str = "") -> Answer:
@@ -40,26 +45,37 @@ def answer_to(path: Path) -> dict[str, Any]:
 def test_a_command_is_carried_out_once_and_answered(tmp_path: Path) -> None:
     carried: list[Command] = []
 
-    def carry(wanted: Command) -> Answer:
+    async def carry(wanted: Command) -> Answer:
         carried.append(wanted)
         return done("done")
 
     answer = leave_command(tmp_path, command())
     inbox = OperatorInbox(tmp_path, carry, not_noted)
 
-    assert (inbox.poll(), inbox.poll()) == (1, 0)
+    assert (now(inbox.poll()), now(inbox.poll())) == (1, 0)
     assert carried == [command()]
     assert answer_to(answer) == {"done": True, "answer": "done"}
 
 
 def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
-    def carry(wanted: Command) -> Answer:
+    async def carry(wanted: Command) -> Answer:
         raise StateError("not now")
 
     answer = leave_command(tmp_path, command())
-    OperatorInbox(tmp_path, carry, not_noted).poll()
+    now(OperatorInbox(tmp_path, carry, not_noted).poll())
 
     assert answer_to(answer) == {"done": False, "answer": "not now"}
+
+
+def test_a_store_that_fails_is_an_answer_and_the_end(tmp_path: Path) -> None:
+    async def carry(wanted: Command) -> Answer:
+        raise StorageError("disk full")
+
+    answer = leave_command(tmp_path, command("reload"))
+
+    with pytest.raises(StorageError, match="disk full"):
+        now(OperatorInbox(tmp_path, carry, not_noted).poll())
+    assert answer_to(answer) == {"done": False, "answer": "disk full"}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +88,11 @@ def test_what_is_no_command_is_answered_and_not_carried_out(text: bytes, tmp_pat
     (box / "x.asked").write_bytes(text)
     carried: list[Command] = []
 
-    OperatorInbox(tmp_path, lambda wanted: carried.append(wanted) or done(), not_noted).poll()  # type: ignore[func-returns-value]
+    async def carry(wanted: Command) -> Answer:
+        carried.append(wanted)
+        return done()
+
+    now(OperatorInbox(tmp_path, carry, not_noted).poll())
 
     assert carried == []
     assert answer_to(box / "x.answered")["done"] is False
@@ -84,15 +104,15 @@ def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
         leave_command(tmp_path, command(days=1 + number / 10))
     carried: list[float] = []
 
-    def carry(wanted: Command) -> Answer:
+    async def carry(wanted: Command) -> Answer:
         carried.append(wanted.days)
         return done()
 
     inbox = OperatorInbox(tmp_path, carry, not_noted)
 
-    assert inbox.poll() == 32
+    assert now(inbox.poll()) == 32
     assert carried == sorted(carried)
-    assert inbox.poll() == 8
+    assert now(inbox.poll()) == 8
 
 
 def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
@@ -102,7 +122,7 @@ def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
 
 
 def test_no_box_is_no_command(tmp_path: Path) -> None:
-    assert OperatorInbox(tmp_path, lambda wanted: done(), not_noted).poll() == 0
+    assert now(OperatorInbox(tmp_path, nobody, not_noted).poll()) == 0
 
 
 @pytest.mark.parametrize("wrong", [{"days": 8.0}, {"days": 0.0}])
@@ -162,13 +182,13 @@ def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Pat
     noted: list[tuple[Command | None, Answer, bool]] = []
     answer = leave_command(tmp_path, command())
 
-    def carry(wanted: Command) -> Answer:
+    async def carry(wanted: Command) -> Answer:
         raise StateError("not now")
 
     inbox = OperatorInbox(tmp_path, carry, lambda wanted, told: noted.append((wanted, told, answer.exists())))
-    inbox.poll()
+    now(inbox.poll())
     (tmp_path / "operator" / "x.asked").write_bytes(b"stop!")
-    inbox.poll()
+    now(inbox.poll())
 
     assert noted[0] == (command(), Answer(done=False, answer="not now"), False)
     assert noted[1][0] is None

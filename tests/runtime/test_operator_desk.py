@@ -3,58 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from qts.runtime.drive import StopFlag
-from qts.runtime.launch import run_session
-from qts.runtime.operator import Command, leave_command
-from qts.runtime.plan import SessionPlan
-from tests.sim.sessions import spike_plan
-
-BEFORE = "symbol_weight_limit: 0.15\n"
-TIGHTER = "symbol_weight_limit: 0.05\n"
+from tests.runtime.paper import TIGHTER, answers, answers_after, command, files_in, paper
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A configuration directory with one live setting in it."""
-    directory = tmp_path / "etc"
-    directory.mkdir()
-    (directory / "risk.yaml").write_text(BEFORE, "utf-8")
-    return directory
-
-
-def paper(data_dir: Path, files: Path, **settings: str) -> SessionPlan:
-    plan = spike_plan(data_dir)
-    options = msgspec.structs.replace(plan.options, speed=1e4, config_dir=files, overrides=settings)
-    return msgspec.structs.replace(plan, command="run", options=options, paced=True, overrides_for=lambda feed: {})
-
-
-def command(name: str, **more: Any) -> Command:
-    return Command(command=name, operator="kim", reason="drill", **more)  # type: ignore[arg-type]
-
-
-def answers(plan: SessionPlan, *commands: Command) -> list[Mapping[str, Any]]:
-    """Run ``plan``, give it the commands one after the other, stop; what was answered."""
-    directory, stop, left = plan.options.data_dir, StopFlag(), list(commands)
-    assert directory is not None
-    asked: list[Path] = []
-
-    def progress(share: float | None, moment_ns: int) -> None:
-        if asked and not asked[-1].exists():
-            return
-        if left:
-            asked.append(leave_command(directory, left.pop(0)))
-        else:
-            stop.request()
-
-    run_session(plan, progress=progress, stop=stop)
-    return [json.loads(path.read_text("utf-8")) for path in asked]
+    return files_in(tmp_path / "etc")
 
 
 def noted(data_dir: Path) -> list[dict[str, Any]]:
@@ -152,25 +111,3 @@ def test_commands_about_the_states_are_refused_and_written_down_likewise(tmp_pat
     ]
     assert [line["outcome"] == "done" for line in lines] == [one["done"] for one in told]
     assert {line["operator"] for line in lines} == {"kim"}
-
-
-def answers_after(
-    plan: SessionPlan, files: Path, text: str | None, name: str = "risk.yaml"
-) -> list[Mapping[str, Any]]:
-    """Reload once the session runs and the file says ``text`` (None: is gone)."""
-    directory, stop = plan.options.data_dir, StopFlag()
-    assert directory is not None
-    asked: list[Path] = []
-
-    def progress(share: float | None, moment_ns: int) -> None:
-        if not asked:
-            if text is None:
-                (files / name).unlink()
-            else:
-                (files / name).write_text(text, "utf-8")
-            asked.append(leave_command(directory, command("reload")))
-        elif asked[0].exists():
-            stop.request()
-
-    run_session(plan, progress=progress, stop=stop)
-    return [json.loads(asked[0].read_text("utf-8"))]

@@ -18,6 +18,7 @@ from qts.ledger.contracts import LedgerRow, PoolRow, PositionRow
 from qts.strategy.contracts import Side
 
 __all__ = [
+    "ConfigRow",
     "DecisionRow",
     "EquityRow",
     "LedgerRow",
@@ -119,6 +120,17 @@ class RunRow(msgspec.Struct, frozen=True):
     result: str = ""
 
 
+class ConfigRow(msgspec.Struct, frozen=True):
+    """A configuration the run has had in force. ``version`` counts from 1; ``settings``: JSON, secrets masked."""
+
+    version: int
+    config_hash: str
+    ts_ns: int
+    actor: str
+    reason: str
+    settings: str
+
+
 class Store(Protocol):
     """The book of record of one run. Every method raises StorageError when its promise cannot be kept."""
 
@@ -135,6 +147,12 @@ class Store(Protocol):
     async def run(self) -> RunRow | None: ...
 
     async def finish_run(self, result: str) -> None: ...
+
+    async def accept_config(self, row: ConfigRow) -> None:
+        """Durable when it returns, and never rewound. A version seen before raises StorageError."""
+        ...
+
+    async def configs(self) -> Sequence[ConfigRow]: ...
 
     async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
         """Write all of it in one transaction. A ledger row seen before raises StorageError: the book filters."""

@@ -25,6 +25,7 @@ import msgspec
 from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.contracts import (
+    ConfigRow,
     DecisionRow,
     EquityRow,
     LedgerRow,
@@ -53,6 +54,10 @@ _T = TypeVar("_T")
 _RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
 _SQL_RUN: Final = f"SELECT {_RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 _SQL_NEW_RUN: Final = f"INSERT INTO runs ({_RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_SQL_CONFIGS: Final = (
+    "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations ORDER BY version"
+)
+_SQL_NEW_CONFIG: Final = "INSERT INTO configurations VALUES (?, ?, ?, ?, ?, ?)"
 
 _NUMBERED: Final = tuple(table.name for table in tables.APPEND_ONLY)
 _MARKS_TEXT: Final = " ".join(["%015d"] * (2 + len(_NUMBERED)))
@@ -120,6 +125,14 @@ class SqliteStore:
     async def finish_run(self, result: str) -> None:
         """Mark the run finished. Raises StateError when none was opened."""
         await self._do(self._finish_run, result)
+
+    async def accept_config(self, row: ConfigRow) -> None:
+        """Write down a configuration before it is in force; rewinding leaves it."""
+        await self._do(self._accept_config, row)
+
+    async def configs(self) -> Sequence[ConfigRow]:
+        """By version."""
+        return await self._do(self._read_configs)
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -245,6 +258,14 @@ class SqliteStore:
             changed = self._connection.execute("UPDATE runs SET finished = 1, result = ?", (result,)).rowcount
             if changed != 1:
                 raise StateError(f"{self._path} has no run to finish; open one first")
+
+    def _accept_config(self, row: ConfigRow) -> None:
+        with self._transaction("write down the configuration"):
+            self._connection.execute(_SQL_NEW_CONFIG, msgspec.structs.astuple(row))
+
+    def _read_configs(self) -> list[ConfigRow]:
+        with self._explained("read the configurations"):
+            return [ConfigRow(*row) for row in self._connection.execute(_SQL_CONFIGS)]
 
     def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
         """:meth:`_transaction` written out, because it runs twice for every fill."""

@@ -6,7 +6,7 @@ Both drive the same kernel; only who moves the clock differs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -124,7 +124,7 @@ async def run_paced(
     progress: Progress,
     stop: StopFlag,
     clock: PacedClock,
-    listen: Callable[[], object],
+    listen: Callable[[], Awaitable[object]],
 ) -> bool:
     """Give each value at its time on the running event loop. True when the input came to its end.
 
@@ -134,10 +134,10 @@ async def run_paced(
     slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
     audit_ns = 0
 
-    def look_around() -> None:
+    async def look_around() -> None:
         nonlocal audit_ns
         progress(kernel.parts.feed.progress(), clock.time_ns())
-        listen()
+        await listen()
         if stopwatch_ns() >= audit_ns:
             audit_ns = stopwatch_ns() + _AUDIT_NS
             kernel.audit_due = kernel.attention = True
@@ -152,7 +152,7 @@ async def run_paced(
                     if stop.requested:
                         return False
                     await _keep_appointments(kernel, clock.time_ns())
-                    look_around()
+                    await look_around()
                     await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + turn_ns))
                 await _keep_appointments(kernel, value.ts_ns)
                 kernel.in_hand = None
@@ -163,7 +163,7 @@ async def run_paced(
                         ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
                     )
                     kernel.checkpoint_if_due()
-                    look_around()
+                    await look_around()
                 # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
                 if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
                     await asyncio.sleep(0)

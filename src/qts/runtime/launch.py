@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
-from qts.db.contracts import RunRow
+from qts.db.contracts import ConfigRow, RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError, StateError, UnfinishedRunError
 from qts.event.journal import Journal
+from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
 from qts.market.contracts import Feed, MarketValue
 from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
 from qts.runtime.checkpoint import decode
+from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import OperatorInbox
@@ -107,10 +109,16 @@ def run_session(
     feed = plan.open_feed()
     config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
     strategies = _strategies(plan, config)
-    run = _run_row(plan, config, feed, strategies, machine)
+    run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
     with DataDir(directory) as place:
-        previous = _previous(place, run, config.tree.event.journal.directory, resume=options.resume)
+        previous = _previous(
+            place,
+            run,
+            config,
+            begun_under=lambda config_hash: _run_row(plan, config_hash, config, feed, machine),
+            resume=options.resume,
+        )
         if previous is not None and previous.finished:
             return SessionResult.stored(previous.result, directory)
         store = open_store(place, paced=plan.paced)
@@ -165,6 +173,7 @@ class Session:
         log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
         try:
             clock = self._clock(start_ns)
+            self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal)
             if checkpoint is None:
                 complete(kernel.start(first))
@@ -175,6 +184,19 @@ class Session:
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
             log.close()
+
+    def _write_down_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
+        """The configuration given is in force from here on; it is no news when it was so at the end before."""
+        known = complete(self._store.configs())
+        if known and known[-1].config_hash == self._config.hash:
+            return
+        reason = "given with --resume" if known else "first load"
+        complete(self._store.accept_config(next_row(known, self._config, now_ns, actor, reason)))
+        if known:
+            changes = "; ".join(map(change_text, changes_since(known, self._config)))
+            log.record(
+                LogWrite("WARNING", f"configuration {self._config.hash[:12]} is in force: {changes}", now_ns)
+            )
 
     def _journal(self) -> Journal | None:
         """Paper journals its P0 events; a replay can be had again from its input."""
@@ -258,7 +280,7 @@ class Session:
             clock=clock,
             loaded=self._config,
         )
-        desk = OperatorDesk(kernel, manager, clock, log)
+        desk = OperatorDesk(kernel, manager, self._store, clock, log)
         return OperatorInbox(self._place.path, desk.carry, desk.note)
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
@@ -306,24 +328,38 @@ def open_store(place: DataDir, *, paced: bool) -> SqliteStore:
     return SqliteStore(place.database, durability="FULL" if paced else "NORMAL")
 
 
-def _previous(place: DataDir, run: RunRow, journal: str, *, resume: bool) -> RunRow | None:
-    """The unfinished run to continue or the finished one to show again; None for a fresh start."""
+def _previous(
+    place: DataDir,
+    run: RunRow,
+    config: LoadedConfig,
+    begun_under: Callable[[str], RunRow],
+    *,
+    resume: bool,
+) -> RunRow | None:
+    """The unfinished run to continue or the finished one to show again; None for a fresh start.
+
+    ``run`` is what this would begin as. A run that has accepted ``config`` while it ran is the same run: it is
+    compared with ``begun_under`` the configuration it began with.
+    """
     if not place.database.exists():
         return None
     store = SqliteStore(place.database, durability="NORMAL")
     try:
-        previous = complete(store.run())
+        previous, configs = complete(store.run()), complete(store.configs())
     finally:
         complete(store.close())
     if previous is None:
         return None
+    anew = previous.finished and not resume  # it would begin under this configuration
+    if not anew and was_accepted(previous, configs, config.hash):
+        run = begun_under(previous.config_hash)
     if previous.run_id != run.run_id:
         raise StateError(
             f"{place.path} holds another run ({_describe(previous)}), this is {_describe(run)}: "
-            f"{_difference(previous, run)}. Choose another --data-dir, or delete that one"
+            f"{_difference(previous, run)}. {_advice(previous, run, configs, config)}"
         )
-    if previous.finished and not resume:
-        place.clear(journal)  # the same run again gives the same result byte for byte
+    if anew:
+        place.clear(config.tree.event.journal.directory)  # the same run again gives the same result byte for byte
         return None
     if not previous.finished and not resume:
         raise UnfinishedRunError(
@@ -337,14 +373,29 @@ def _describe(run: RunRow) -> str:
     return f"qts {run.command}, run {run.run_id}, {'finished' if run.finished else 'unfinished'}"
 
 
-def _difference(previous: RunRow, run: RunRow) -> str:
+def _differing(previous: RunRow, run: RunRow) -> list[str]:
     names = ("command", "seed", "source_id", "config_hash")
-    differing = [
-        f"{name} was {getattr(previous, name)}, now {getattr(run, name)}"
-        for name in names
-        if getattr(previous, name) != getattr(run, name)
+    return [name for name in names if getattr(previous, name) != getattr(run, name)]
+
+
+def _difference(previous: RunRow, run: RunRow) -> str:
+    texts = [
+        f"{name} was {getattr(previous, name)}, now {getattr(run, name)}" for name in _differing(previous, run)
     ]
-    return "; ".join(differing) or "the strategies differ"
+    return "; ".join(texts) or "the strategies differ"
+
+
+def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config: LoadedConfig) -> str:
+    """What to do; a configuration that the run has never accepted is told by its settings."""
+    elsewhere = "Choose another --data-dir, or delete that one"
+    changes = changes_since(configs, config)
+    if previous.finished or not changes or _differing(previous, run) != ["config_hash"]:
+        return elsewhere
+    later = " and reload the new one when it runs" if previous.command == "run" else ""
+    return (
+        f"It has never had this configuration in force: {'; '.join(map(change_text, changes))}. To --resume it, "
+        f"put the old value back{later}. Or c{elsewhere[1:]}"
+    )
 
 
 def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
@@ -357,17 +408,15 @@ def _specs(plan: SessionPlan, config: LoadedConfig) -> Sequence[str]:
     return plan.options.strategies or config.tree.runtime.strategies
 
 
-def _run_row(
-    plan: SessionPlan, config: LoadedConfig, feed: Feed, strategies: Sequence[Strategy], machine: Clock
-) -> RunRow:
+def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:
     seed = plan.options.seed
     prints = [print_of(spec) for spec in _specs(plan, config)]
     return RunRow(
-        run_id=run_id_of(plan.command, str(seed), feed.source_id, config.hash, *prints),
+        run_id=run_id_of(plan.command, str(seed), feed.source_id, config_hash, *prints),
         command=plan.command,
         seed=seed,
         source_id=feed.source_id,
-        config_hash=config.hash,
+        config_hash=config_hash,
         started_at=machine.now().isoformat(),
         finished=False,
     )

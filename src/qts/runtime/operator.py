@@ -8,14 +8,14 @@ Who may write into the directory may command: it is made for its owner alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from qts.errors import InputError, QtsError, StateError
+from qts.errors import InputError, QtsError, StateError, StorageError
 from qts.ids import random_prefix
 from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyState
@@ -51,7 +51,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
 
 
-Carry = Callable[[Command], Answer]
+Carry = Callable[[Command], Awaitable[Answer]]
 Note = Callable[[Command | None, Answer], None]
 
 
@@ -127,26 +127,33 @@ class OperatorInbox:
         self._carry = carry
         self._note = note
 
-    def poll(self) -> int:
-        """Carry out what lies there, oldest first, at most 32 at once; how many were answered."""
+    async def poll(self) -> int:
+        """Carry out what lies there, oldest first, at most 32 at once; how many were answered.
+
+        Raises StorageError, the answer given, when a command meets a store that cannot keep its promise.
+        """
         try:
             asked = sorted(self._box.glob(f"*{ASKED}"), key=lambda path: path.stat().st_mtime_ns)
         except OSError:
             return 0  # the box appears with the first command, and a file may go while we look
         for path in asked[:_MAX_AT_ONCE]:
-            command, answer = self._handle(path)
+            command, answer, failure = await self._handle(path)
             self._note(command, answer)
             self._answer(path, answer)
+            if failure is not None:
+                raise failure
         return len(asked[:_MAX_AT_ONCE])
 
-    def _handle(self, path: Path) -> tuple[Command | None, Answer]:
+    async def _handle(self, path: Path) -> tuple[Command | None, Answer, StorageError | None]:
         command = None
         try:
             with open(path, "rb") as file:
                 command = msgspec.json.decode(file.read(_MAX_BYTES), type=Command)
-            return command, self._carry(command)
+            return command, await self._carry(command), None
+        except StorageError as error:
+            return command, Answer(done=False, answer=str(error)), error
         except (msgspec.DecodeError, OSError, QtsError) as error:
-            return command, Answer(done=False, answer=str(error))
+            return command, Answer(done=False, answer=str(error)), None
 
     def _answer(self, path: Path, answer: Answer) -> None:
         draft = path.with_suffix(".draft")

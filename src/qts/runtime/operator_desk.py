@@ -6,8 +6,10 @@ Most commands are the kernel's; a reload begins with the configuration files.
 from __future__ import annotations
 
 from qts.clock import Clock
-from qts.config.manager import Change, ConfigManager, ReloadResult
+from qts.config.manager import ConfigManager, ReloadResult
+from qts.db.contracts import Store
 from qts.event.payloads import LogWrite
+from qts.runtime.configurations import change_text, next_row
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import Answer, Command
 from qts.runtime.session_log import SessionLog
@@ -16,18 +18,25 @@ from qts.runtime.session_log import SessionLog
 class OperatorDesk:
     """What stands behind the operator's door."""
 
-    def __init__(self, kernel: Kernel, manager: ConfigManager, clock: Clock, log: SessionLog) -> None:
+    def __init__(self, kernel: Kernel, manager: ConfigManager, store: Store, clock: Clock, log: SessionLog) -> None:
         self._kernel = kernel
         self._manager = manager
+        self._store = store
         self._clock = clock
         self._log = log
 
-    def carry(self, command: Command) -> Answer:
+    async def carry(self, command: Command) -> Answer:
         """Carry out ``command``. Raises QtsError when it cannot be done."""
         if command.command != "reload":
             return self._kernel.command(command)
         result = self._manager.reload(actor=command.operator, reason=command.reason)
         if result.changed:
+            # On disk before it is in force: a killed session may be resumed under what it has accepted.
+            rows = await self._store.configs()
+            now_ns = self._clock.time_ns()
+            await self._store.accept_config(
+                next_row(rows, result.current, now_ns, command.operator, command.reason)
+            )
             self._kernel.reconfigure(result.current.tree, result.current.hash)
             self._log.set_level(result.current.tree.runtime.log_level)
         return _answer_of(result)
@@ -52,8 +61,3 @@ def _answer_of(result: ReloadResult) -> Answer:
     texts += [f"{change.path} needs a restart" for change in result.needs_restart]
     refused = bool(result.warnings) or bool(result.needs_restart and not result.applied)
     return Answer(done=not refused, answer="; ".join([*texts, *result.warnings]) or "nothing has changed")
-
-
-def change_text(change: Change) -> str:
-    """A setting with its old and its new value."""
-    return f"{change.path}: {change.old} -> {change.new}"

@@ -1,0 +1,51 @@
+"""Which configurations a run has had in force: under these it may be resumed; and what another one changes.
+
+A run is begun under one configuration, and its id is made of it. What an operator reloads later belongs to the run
+all the same, so it is written down before it is in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from qts.config.loader import LoadedConfig
+from qts.config.manager import Change
+from qts.db.contracts import ConfigRow, RunRow
+
+
+def next_row(rows: Sequence[ConfigRow], config: LoadedConfig, ts_ns: int, actor: str, reason: str) -> ConfigRow:
+    """The row of ``config`` that follows ``rows``; ``ts_ns`` is the session's time."""
+    settings = {row.path: row.value for row in config.as_rows()}
+    return ConfigRow(
+        version=len(rows) + 1,
+        config_hash=config.hash,
+        ts_ns=ts_ns,
+        actor=actor,
+        reason=reason,
+        settings=msgspec.json.encode(settings).decode(),
+    )
+
+
+def was_accepted(run: RunRow, rows: Sequence[ConfigRow], config_hash: str) -> bool:
+    """Whether ``run`` was begun under this configuration or has taken it over since."""
+    return config_hash == run.config_hash or any(row.config_hash == config_hash for row in rows)
+
+
+def changes_since(rows: Sequence[ConfigRow], config: LoadedConfig) -> list[Change]:
+    """What ``config`` sets otherwise than the configuration last in force; nothing when that one is unknown."""
+    if not rows:
+        return []
+    old = msgspec.json.decode(rows[-1].settings, type=dict[str, str])
+    new = {row.path: row.value for row in config.as_rows()}
+    return [
+        Change(path, old.get(path, "absent"), new.get(path, "absent"))
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
+
+
+def change_text(change: Change) -> str:
+    """A setting with its old and its new value."""
+    return f"{change.path}: {change.old} -> {change.new}"
