@@ -110,6 +110,16 @@ def test_show_as_json_is_one_object_with_every_setting(tmp_path: Path, capsys: p
     }
 
 
+@pytest.mark.parametrize("json_too", [(), ("--json",)])
+def test_show_says_that_no_setting_begins_so(json_too: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no setting begins with 'riks\.' \(did you mean risk\?\).*runtime, "
+    ) as error:
+        run("show", "--config", str(tmp_path), *json_too, "riks.")
+
+    assert error.value.exit_code == 2
+
+
 def test_show_does_not_show_a_wrong_configuration(tmp_path: Path) -> None:
     written(tmp_path, risk="symbol_weight_limit: 2\n")
 

@@ -152,6 +152,51 @@ def test_a_report_without_its_extra_is_refused_before_the_work(
     assert not Path("run").exists()
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+
+    for place in (tmp_path, tmp_path / "nowhere" / "out.html"):
+        assert "the report cannot go to" in refused(capsys, "replay", str(tape), "--report", str(place))
+
+
+def test_a_report_may_go_into_the_directory_of_the_run(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+
+    code, _, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--report", "run/out.html")
+
+    assert (code, err) == (0, "")
+    assert Path("run", "out.html").exists()
+
+
+# -- bad options -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [2**63, -(2**63) - 1, 10**22])
+def test_a_seed_the_store_cannot_hold(seed: int, tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "replay", str(tape), f"--seed={seed}")
+
+    assert f"--seed {seed}: must be a whole number from -9223372036854775808 to 9223372036854775807" in message
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, -(2**63)])
+def test_the_greatest_and_the_least_seed(seed: int, tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", f"--seed={seed}")
+
+    assert (code, json.loads(out)["seed"]) == (0, seed)
+
+
+@pytest.mark.parametrize("words", [("replay", "tape.csv"), ("state", "show"), ("safety", "show")])
+def test_a_data_directory_that_is_a_file(
+    words: tuple[str, ...], tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = said(capsys, *words, "--data-dir", str(tape))
+
+    assert (code, out) == (2, "")
+    assert "tape.csv" in err
+
+
 # -- bad files ---------------------------------------------------------------------------------------------------
 
 

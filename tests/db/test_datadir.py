@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qts.db.datadir import DataDir
-from qts.errors import StateError, StorageError
+from qts.errors import InputError, StateError, StorageError
 
 HOLDER = """
 import sys, signal
@@ -115,7 +116,17 @@ signal.pause()
         parent.stdout.close()
 
 
-def test_a_path_that_cannot_be_a_directory_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_path_that_cannot_be_a_directory_says_what_to_do(below: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="give one this user can write to with --data-dir"):
-        DataDir(tmp_path / "file" / "run")
+    with pytest.raises(InputError, match="give one this user can write to with --data-dir"):
+        DataDir(tmp_path / "file" / below)
+
+
+def test_a_full_disk_is_a_failure_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **more: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        DataDir(tmp_path)

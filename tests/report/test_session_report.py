@@ -341,7 +341,7 @@ class TestWriting:
         assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
     def test_a_directory_in_its_place_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageError):
+        with pytest.raises(InputError, match="that is a directory"):
             write_report(empty_session(), tmp_path)
 
     def test_without_matplotlib_the_extra_is_named_before_the_work(self, monkeypatch: pytest.MonkeyPatch) -> None:

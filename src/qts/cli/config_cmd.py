@@ -65,10 +65,20 @@ def _check(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     import os
 
+    from qts.config.document import did_you_mean
     from qts.config.loader import load_config
+    from qts.errors import ConfigError
 
     loaded = load_config(args.config, _overrides(args.set), os.environ)
-    rows = [row for row in loaded.as_rows() if row.path.startswith(args.filter)]
+    settings = loaded.as_rows()
+    rows = [row for row in settings if row.path.startswith(args.filter)]
+    if not rows:
+        names = [row.path for row in settings]
+        groups = dict.fromkeys(name.partition(".")[0] for name in names)
+        raise ConfigError(
+            f"no setting begins with {args.filter!r}{did_you_mean(args.filter.rstrip('.'), [*groups, *names])}; "
+            f"they begin with one of: {', '.join(groups)}"
+        )
     if args.json:
         _print_json(loaded.hash, rows)
     else:
@@ -96,8 +106,7 @@ def _print_table(config_hash: str, rows: Any) -> None:
         cells = (row.path, row.value, row.source, row.description, allowed)
         # Text, so that brackets of a value are not taken for markup.
         table.add_row(*(Text(cell) for cell in cells))
-    if rows:
-        console.print(table)
+    console.print(table)
     foot = f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}"
     console.print(foot, highlight=False)
 

@@ -23,8 +23,11 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace, commands: Mapping[str, argparse.ArgumentParser]) -> int:
+    from qts.errors import InputError
     from qts.report.reference import reference_pages, stale_pages, write_pages
 
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out}: that is a file; name a directory for the pages")
     pages = reference_pages(commands)
     if args.check:
         stale = stale_pages(args.out, pages)

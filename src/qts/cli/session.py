@@ -15,9 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.errors import InvariantBreach
+from qts.report.place import require_place
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.drive import StopFlag
-from qts.runtime.launch import run_session, session_facts
+from qts.runtime.launch import DEFAULT_ROOT, run_session, session_facts
 from qts.runtime.plan import SessionPlan
 
 STOPPED = 130
@@ -27,7 +28,9 @@ Tell = Callable[[float | None, int], None]
 def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     """The whole command. Exit code 0; 4 when an invariant broke; 130 when it was stopped (it can be resumed)."""
     if args.report is not None:
-        require_report_extra()  # before the work, not after it
+        # Before the work, not after it.
+        require_report_extra()
+        require_place("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     with _stop_on_signals(stop), _progress(quiet=args.json) as tell:
         result = run_session(plan, progress=tell, stop=stop)

@@ -88,6 +88,10 @@ def run_backtest(args: argparse.Namespace) -> int:
 
     if args.plot is not None and args.plot.suffix.lower() not in PLOT_FORMATS:
         raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
+    if args.plot is not None:
+        from qts.report.place import require_place
+
+        require_place("the plot", args.plot)  # before the work, not after it
     rows, skipped = read_series(args.file)
     transitions = backtest(rows)
     if skipped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -10,17 +11,19 @@ from types import TracebackType
 from typing import Final
 from weakref import WeakSet
 
-from qts.errors import StateError, StorageError
+from qts.errors import InputError, StateError, StorageError
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
+_DISK_FAILS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class DataDir:
     """A run's directory, made when missing and held until :meth:`close` or the end of the process.
 
-    Raises StateError naming the other process when it is held already, StorageError when it cannot be made or
-    written. The lock is the kernel's (flock): a killed process leaves none behind.
+    Raises StateError naming the other process when it is held already, InputError when no directory can be made or
+    written there, StorageError when the disk fails. The lock is the kernel's (flock): a killed process leaves none
+    behind.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -29,7 +32,8 @@ class DataDir:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock: int | None = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StorageError(
+            kind = StorageError if error.errno in _DISK_FAILS else InputError
+            raise kind(
                 f"{self.path}: cannot use it as a data directory ({error.strerror}); "
                 "give one this user can write to with --data-dir"
             ) from error

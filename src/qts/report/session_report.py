@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from qts.errors import InputError, StorageError
+from qts.errors import StorageError
 from qts.report.digest import Digest
 from qts.report.page import page
+from qts.report.place import part_of, require_place
 from qts.report.style import require_matplotlib
 from qts.runtime.result import SessionFacts
 
@@ -24,15 +25,14 @@ def require_report_extra() -> None:
 def write_report(facts: SessionFacts, path: Path) -> None:
     """Write the report of ``facts`` to ``path``: wholly or not at all.
 
-    Raises :class:`~qts.errors.InputError` when the directory does not exist,
+    Raises :class:`~qts.errors.InputError` for a place where no file can be written,
     :class:`~qts.errors.MissingExtraError` without matplotlib and :class:`~qts.errors.StorageError` when the
     file cannot be written.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"the report cannot go to {path}: there is no directory {path.parent}; create it first")
+    require_place("the report", path)
     require_report_extra()
     content = page(Digest(facts)).encode()
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = part_of(path)
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)

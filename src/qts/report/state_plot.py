@@ -7,6 +7,7 @@ as inline SVG, the transitions as a table, headings in English and Korean. Same 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from html import escape
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qts.clock import from_ns
 from qts.errors import DataError, StorageError
+from qts.report.place import part_of, require_place
 from qts.report.style import (
     BAND_ALPHA,
     FAINT,
@@ -47,20 +49,25 @@ def write_state_plot(
     """Write the plot to ``out``; its ending (.png, .svg, .html) says how.
 
     Raises :class:`~qts.errors.MissingExtraError` without matplotlib, :class:`~qts.errors.DataError` for another
-    ending, :class:`~qts.errors.StorageError` when the file cannot be written.
+    ending, :class:`~qts.errors.InputError` for a place where no file can be written and
+    :class:`~qts.errors.StorageError` when the disk fails.
     """
     ending = out.suffix.lower()
     if ending not in (".png", ".svg", ".html"):
         raise DataError(f"a plot ends in .png, .svg or .html, got {out.name!r}")
+    require_place("the plot", out)
     figure = state_figure(rows, transitions, title=title, config=config or StateConfig())
     if ending == ".html":
         page = _page(rendered(figure, "svg").decode(), rows, transitions, title, skipped or {})
         content = page.encode()
     else:
         content = rendered(figure, ending[1:])
+    temporary = part_of(out)
     try:
-        out.write_bytes(content)
+        temporary.write_bytes(content)
+        os.replace(temporary, out)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise StorageError(f"cannot write the plot {out}: {error.strerror or error}") from None
 
 

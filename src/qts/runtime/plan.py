@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from qts.errors import InputError
 from qts.market.contracts import Feed
 from qts.strategy.contracts import Strategy
 
+SEEDS: Final = (-(2**63), 2**63 - 1)
+"""The least and the greatest seed: what a column of the store holds."""
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>."""
+    """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>.
+
+    Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
+    """
 
     seed: int = 7
     strategies: tuple[str, ...] = ()
@@ -21,6 +29,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     config_dir: Path | None = None
     overrides: Mapping[str, str] = {}
     speed: float | None = None
+
+    def __post_init__(self) -> None:
+        if not SEEDS[0] <= self.seed <= SEEDS[1]:
+            raise InputError(f"--seed {self.seed}: must be a whole number from {SEEDS[0]} to {SEEDS[1]}")
 
 
 class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):

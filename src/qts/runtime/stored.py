@@ -7,6 +7,7 @@ from typing import Any
 
 from qts.db.datadir import DATABASE_NAME
 from qts.db.sqlite import SqliteStore
+from qts.errors import DataError
 from qts.runtime.checkpoint import decode
 from qts.runtime.drive import complete
 
@@ -14,9 +15,11 @@ from qts.runtime.drive import complete
 def checkpoint_part(directory: Path, part: str) -> Any | None:
     """The share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
 
-    May be called while the run goes on: it reads, and readers wait for nobody. Raises StorageError for a damaged
-    file.
+    May be called while the run goes on: it reads, and readers wait for nobody. Raises DataError for what is no
+    directory, StorageError for a damaged file.
     """
+    if directory.exists() and not directory.is_dir():
+        raise DataError(f"{directory} is no directory; give the one of a run")
     path = directory / DATABASE_NAME
     if not path.exists():
         return None
