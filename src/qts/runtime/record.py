@@ -174,10 +174,11 @@ class RunRecord:
 
     async def _commit(self, checkpoint: bool) -> None:
         self.raise_failure()
-        asked, made = self._asked, self._make_checkpoint() if checkpoint else None
-        batch, self._pending = self._pending, []
-        self._wants_checkpoint = self._wants_checkpoint and not checkpoint
+        asked = self._asked
         try:
+            made = self._make_checkpoint() if checkpoint else None
+            batch, self._pending = self._pending, []
+            self._wants_checkpoint = self._wants_checkpoint and not checkpoint
             await self._store.commit(batch, made)
         except StorageError as error:
             self._fail(error)

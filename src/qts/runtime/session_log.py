@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,10 @@ class SessionLog:
             "message": line.message,
             **line.fields,
         }
-        self._file.write(self._encode(row) + b"\n")
+        try:
+            self._file.write(self._encode(row) + b"\n")
+        except OSError as error:
+            raise self._explanation(error) from None
 
 
 class Notices:
@@ -93,8 +97,9 @@ class Notices:
         if level == "INFO":
             self._publish(EventType.LOG_WRITE, line, "kernel")
         else:
-            self._write(line)
-            self.flush()
+            with contextlib.suppress(StorageError):  # an alarm has more to do; the next checkpoint says so
+                self._write(line)
+                self.flush()
 
     def alert(self, alert: Alert) -> None:
         """A threshold of a queue was crossed."""
