@@ -95,10 +95,10 @@ def test_commands_about_the_states_are_refused_and_written_down_likewise(tmp_pat
     )
 
     outcomes = [True if one["done"] else one["answer"] for one in told]
-    assert outcomes[0] == "refused: no_override"
+    assert outcomes[0] == "BALANCED stays: no_override"
     assert outcomes[1].startswith("there is no operating state 'BOLD'")
     assert outcomes[2:4] == [True, True]
-    assert outcomes[4].startswith("refused: ")
+    assert outcomes[4].startswith("DEFENSIVE stays: ")
     assert outcomes[5] is True
     lines = noted(tmp_path / "run")
     assert [line["command"] for line in lines] == [

@@ -97,7 +97,7 @@ def carry_out(command: Command, parts: Parts, checks: Mapping[str, bool | None])
 
 def _moved(result: TransitionResult) -> Answer:
     if not result.applied:
-        return Answer(done=False, answer=f"refused: {result.reason}")
+        return Answer(done=False, answer=f"{result.from_state.value} stays: {result.reason}")
     return Answer(done=True, answer=f"{result.to_state.value}: {result.reason}")
 
 
