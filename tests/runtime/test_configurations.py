@@ -18,7 +18,7 @@ from qts.runtime import launch
 from qts.runtime.drive import StopFlag
 from qts.runtime.launch import paper_plan, run_session
 from qts.runtime.plan import Options
-from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, files_in, paper
+from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, command, files_in, paper
 from tests.sim.tape import walk, write
 
 LOOSER = "symbol_weight_limit: 0.25\n"
@@ -118,6 +118,17 @@ def test_what_waited_for_a_restart_is_refused_by_name(tmp_path: Path, files: Pat
 
     with pytest.raises(StateError, match=r"runtime\.equity_start: 100000000 -> 200000000"):
         answers(paper(run, files, resume=True))
+
+
+def test_the_opening_split_of_a_run_stays_when_the_targets_are_reloaded(tmp_path: Path, files: Path) -> None:
+    """The pools were divided by the targets of that day; a resumed run must not divide them anew."""
+    ranges = "properties: {{balanced: {{swing_allocation_range: [{}]}}}}\n"
+    (files / "state.yaml").write_text(ranges.format("0.3, 0.4"), "utf-8")
+    run = tmp_path / "run"
+    (told,) = answers_after(paper(run, files), files, ranges.format("0.4, 0.5"), name="state.yaml")
+    assert told["done"], told
+
+    answers(paper(run, files, resume=True), command("reload"))
 
 
 def test_without_resume_it_is_an_unfinished_run(tmp_path: Path, files: Path) -> None:

@@ -313,13 +313,11 @@ class Account:
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def export_state(self) -> dict[str, Any]:
-        """What the stored rows do not already say: reservations, and totals to check the rows against.
-
-        Plain dicts, lists, texts and ints; Decimals as text.
-        """
+        """What the stored rows do not say: the first division, reservations, totals to check them. Plain data."""
         return {
             "version": EXPORT_VERSION,
             "opening": str(self.opening),
+            "initial": {pool.value: str(self.initial[pool]) for pool in Pool},
             "fills": len(self._seen),
             "transfers": len(self._transfers),
             "cash": dict(zip(_POOL_NAMES, map(str, self._cash.values()), strict=True)),
@@ -352,6 +350,9 @@ class Account:
                 f"the stored account (version {state.get('version')!r}, opening {state.get('opening')!r}) does not "
                 f"fit version {EXPORT_VERSION}, opening {self.opening}; resume with the configuration of that run"
             )
+        if "initial" in state:  # the targets that divided it may have been reloaded since
+            self.initial = {pool: Decimal(state["initial"][pool.value]) for pool in Pool}
+            self._cash = dict(self.initial)
         for transfer in transfers:
             self._move(transfer)
         for row in ledger:

@@ -61,7 +61,6 @@ class Auditor:
         self._inv = invariants
         self._store = store
         self._targets = targets
-        self._initial = {row.pool: row.cash for row in parts.account.pool_rows()}
         self._tally: dict[str, Decimal] = {}
         self._read_at = self._approved_at = -1
         self._starts_seen = 0
@@ -155,7 +154,7 @@ class Auditor:
         marks = {row.symbol: p.last.mark(row.symbol) for row in claims.holdings}  # of the same moment
         recompute = partial(
             audit,
-            initial=self._initial,
+            initial=p.account.initial,
             quantum=p.account.quantum,
             ledger=ledger,
             transfers=transfers,
