@@ -135,8 +135,8 @@ def book_of(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-ABOUT_THE_RUN = {"runs", "checkpoint", "schema_migrations"}
-"""Tables that say when the run began and where it stands."""
+ABOUT_THE_RUN = {"runs", "checkpoint", "configurations", "schema_migrations"}
+"""Tables that say when and under which settings the run began and where it stands."""
 BOOKKEEPING = {"generation", "before"}
 """Columns the store keeps for its own rewinding."""
 

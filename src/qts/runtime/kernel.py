@@ -271,7 +271,6 @@ class Kernel:
         self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
-        self._log("WARNING", f"configuration {config_hash[:12]} is in force")
 
     async def start(self, first: MarketValue | None) -> None:
         """Before ``first``, which has left the feed, is taken in a fresh session."""
