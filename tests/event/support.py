@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,8 +11,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from qts.capital.contracts import Pool
 from qts.clock import ManualClock
+from qts.event import garbage
 from qts.event.config import EventConfig, QueueConfig, QueueConfigs
 from qts.event.contracts import Event, EventPriority, EventType, OverflowPolicy, create_event
 from qts.event.dispatcher import EventDispatcher
@@ -51,6 +55,13 @@ def event_of(priority: EventPriority, **payload: Any) -> Event:
     """An event of the given priority whose payload is a mapping."""
     kinds = (EventType.FILL_CONFIRMED, EventType.PRICE_TICK, EventType.STRATEGY_EVALUATE, EventType.LOG_WRITE)
     return create_event(kinds[priority], payload=payload)
+
+
+def as_python_starts_collecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a dispatcher of another test, whose loop was closed under it, has left behind."""
+    monkeypatch.setattr(garbage, "_heap", garbage._Heap())
+    gc.unfreeze()
+    gc.enable()
 
 
 class Recorder:

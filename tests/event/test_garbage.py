@@ -11,7 +11,8 @@ import pytest
 
 from qts.event.config import EventConfig
 from qts.event.dispatcher import EventDispatcher
-from qts.event.garbage import QUIET_LOOKS, TOO_MANY, YOUNG, QuietCollector, quiet_collector
+from qts.event.garbage import MUCH_TOO_OLD, OLD, QUIET_LOOKS, TOO_MANY, YOUNG, QuietCollector, quiet_collector
+from tests.event.support import as_python_starts_collecting
 
 
 class Knot:
@@ -22,10 +23,8 @@ class Knot:
 
 
 @pytest.fixture(autouse=True)
-def as_python_starts() -> None:
-    """Whatever a dispatcher of another test, whose loop was closed under it, has left behind."""
-    gc.unfreeze()
-    gc.enable()
+def as_python_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_python_starts_collecting(monkeypatch)
 
 
 @pytest.fixture
@@ -105,6 +104,118 @@ def test_a_busy_moment_begins_the_quiet_time_anew(collector: QuietCollector) -> 
             collector.look(quiet=True)
         collector.look(quiet=False)
     assert collector.collections == 0
+
+
+def aged(collector: QuietCollector, count: int, *, quiet: bool) -> list[list[None]]:
+    """Live objects that have gone through young collections, ``count`` at least, and one look more."""
+    step = YOUNG if quiet else TOO_MANY
+    kept: list[list[None]] = []
+    while len(kept) < count:
+        kept += [[] for _ in range(step)]
+        collector.look(quiet=quiet)
+    collector.look(quiet=quiet)
+    return kept
+
+
+def survivor() -> tuple[Knot, weakref.ref[Knot]]:
+    old = Knot()
+    gc.collect()  # young collections do not look at it any more
+    return old, weakref.ref(old)
+
+
+def test_old_garbage_goes_although_it_is_never_quiet_for_long(collector: QuietCollector) -> None:
+    old, lost = survivor()
+    del old
+    kept = aged(collector, OLD // 2, quiet=True)
+    collector.look(quiet=False)
+    assert lost() is not None
+    kept += aged(collector, OLD // 2, quiet=True)
+    assert lost() is None
+    assert collector.forced == 0
+
+
+def test_what_became_garbage_after_one_young_collection_goes_with_the_middle_generation(
+    collector: QuietCollector,
+) -> None:
+    old = Knot()
+    lost = weakref.ref(old)
+    kept = aged(collector, YOUNG, quiet=True)
+    del old
+    kept += aged(collector, 11 * YOUNG, quiet=True)
+    assert lost() is None
+    assert len(kept) < OLD
+
+
+def test_old_garbage_goes_in_a_busy_moment_when_there_may_be_very_much(collector: QuietCollector) -> None:
+    old, lost = survivor()
+    del old
+    kept = aged(collector, MUCH_TOO_OLD - TOO_MANY, quiet=False)
+    assert lost() is not None
+    kept += aged(collector, TOO_MANY, quiet=False)
+    assert lost() is None
+    assert collector.collections == 0
+
+
+def test_the_more_lives_the_rarer_everything_is_collected(collector: QuietCollector) -> None:
+    kept = aged(collector, 8 * OLD, quiet=True)
+    collector.look(quiet=False)
+    for _ in range(QUIET_LOOKS):
+        collector.look(quiet=True)  # the old generation is counted anew
+    old, lost = survivor()
+    del old
+    kept += aged(collector, OLD, quiet=True)
+    collector.look(quiet=False)
+    assert lost() is not None, f"less than a quarter of {len(kept)} has come since"
+    for _ in range(2):
+        kept += aged(collector, OLD, quiet=True)
+        collector.look(quiet=False)
+    assert lost() is None
+
+
+def test_what_is_freed_at_once_makes_nothing_old(collector: QuietCollector) -> None:
+    for _ in range(2 * OLD // YOUNG):
+        knots = [Knot() for _ in range(YOUNG)]
+        del knots
+        collector.look(quiet=True)
+        collector.look(quiet=False)
+    old, lost = survivor()
+    del old
+    collector.look(quiet=True)
+    assert lost() is not None
+
+
+def test_the_last_of_several_users_gives_the_collector_back() -> None:
+    first, second = QuietCollector(), QuietCollector()
+    first.begin()
+    second.begin()
+    first.end()
+    first.end()  # once more does nothing
+    assert not gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    second.end()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_user_that_comes_and_goes_freezes_nothing_of_the_others(collector: QuietCollector) -> None:
+    old = Knot()
+    lost = weakref.ref(old)
+    with quiet_collector():
+        pass
+    del old
+    gc.collect()
+    assert lost() is None
+
+
+async def test_stopping_one_of_two_dispatchers_leaves_the_other_its_quiet() -> None:
+    one, other = EventDispatcher(), EventDispatcher()
+    await one.start()
+    await other.start()
+    await one.stop()
+    assert not gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    await other.stop()
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("wanted", [True, False])

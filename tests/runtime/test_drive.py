@@ -11,6 +11,7 @@ from qts.clock import PacedClock, from_ns
 from qts.errors import StateError
 from qts.market.contracts import Quote
 from qts.runtime.drive import StopFlag, complete, run_virtual
+from tests.event.support import as_python_starts_collecting
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, kst
 
@@ -73,15 +74,14 @@ def test_a_slow_clock_gives_the_same_session(rig_of) -> None:  # type: ignore[no
     assert pace.time_ns() >= kst(10, 0, 4)
 
 
-def test_the_garbage_collector_is_given_back_as_it_was(rig_of) -> None:  # type: ignore[no-untyped-def]
+def test_the_garbage_collector_is_given_back_as_it_was(rig_of, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     rig: Rig = rig_of()
 
     def breaks():  # type: ignore[no-untyped-def]
         yield quotes(1)[0]
         raise RuntimeError("the file is gone")
 
-    gc.unfreeze()  # what a dispatcher of another test may have left, whose loop was closed under it
-    gc.enable()
+    as_python_starts_collecting(monkeypatch)
     with pytest.raises(RuntimeError, match="the file is gone"):
         run_virtual(rig.kernel, breaks(), lambda share, moment: None, StopFlag(), None)
     assert gc.isenabled()

@@ -2,37 +2,110 @@
 
 A full collection of a heap with a million objects stops every handler for 60 ms and more (measured with
 ``python -m bench dispatcher``, load "heap of 1 M objects"). So what exists at the start is frozen, automatic
-collection is off while events run, and a look now and then collects what is young while nothing is queued.
+collection is off while events run, and a look now and then collects while nothing is queued.
+
+As Python does it by itself, what survives is looked at more rarely: a middle and an old generation have their turn
+when enough has come into them. Garbage that lives for seconds before it is garbage would else stay for ever in a
+program that is never quiet for long.
 """
 
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 YOUNG: Final = 2_000
 """New container objects that are worth a look in a quiet moment: about 0.1 ms of collecting."""
+MIDDLE: Final = 10 * YOUNG
+"""Survivors of young collections that are worth a second look in a quiet moment."""
+OLD: Final = 100_000
+"""Survivors since the last full collection that are worth another one in a quiet moment: about 10 ms."""
+OLD_SHARE: Final = 0.25
+"""But not before they are this share of what the last one left: the cost per new object stays bounded."""
 TOO_MANY: Final = 100_000
-"""From here on they are collected in a busy moment too, because memory must stay bounded."""
+"""From here on young ones are collected in a busy moment too, because memory must stay bounded."""
+MUCH_TOO_OLD: Final = 5 * OLD
+"""From here on old ones too, unless the last full collection left even more."""
 QUIET_LOOKS: Final = 50
 """Quiet looks in a row (5 s at the default interval) after which everything that is not frozen is collected."""
 QUIET_BETWEEN: Final = 9 * QUIET_LOOKS
 """More quiet looks before it is done again."""
+_EVERYTHING: Final = 2
+
+
+class _Heap:
+    """The interpreter's one heap: who uses it this way, and how much has survived in each generation.
+
+    The first user freezes and switches off, the last one undoes it. Only the first freezes: a user that comes and
+    goes would each time freeze what is garbage a moment later.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a finaliser that a collection runs may end another user
+        self._users = 0
+        self._was_enabled = False
+        self._middle = self._old = self._left = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return
+            self._was_enabled = gc.isenabled()
+            self._middle = self._old = self._left = 0
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            gc.unfreeze()
+            if self._was_enabled:
+                gc.enable()
+
+    def due(self, young: int, *, quiet: bool) -> int | None:
+        """The oldest generation that is worth a collection now; None when none is."""
+        old, share = (OLD, OLD_SHARE) if quiet else (MUCH_TOO_OLD, 1.0)
+        if self._old >= max(old, self._left * share):
+            return _EVERYTHING
+        if not quiet:
+            return 1 if young >= TOO_MANY else None
+        if young < YOUNG:
+            return None
+        return 1 if self._middle >= MIDDLE else 0
+
+    def collect(self, generation: int, young: int) -> None:
+        """Collect, and count what goes on to the next generation."""
+        with self._lock:
+            more = young - gc.collect(generation)
+            if generation == _EVERYTHING:
+                self._middle = self._old = 0
+                self._left = len(gc.get_objects())  # without the frozen ones
+            else:
+                self._middle = max(self._middle + more, 0) if generation == 0 else 0
+                self._old = max(self._old + more, 0)
+
+
+_heap = _Heap()
 
 
 class QuietCollector:
     """Collects deliberately between :meth:`begin` and :meth:`end`.
 
-    One for the whole interpreter is enough; several do no harm: whoever ends first gives automatic collection
-    back only if it was on when it began.
+    One for the whole interpreter is enough; several share it: the first to begin freezes what exists and switches
+    automatic collection off, the last to end gives it back if it was on.
     """
 
-    __slots__ = ("_quiet", "_was_enabled", "collections", "forced")
+    __slots__ = ("_began", "_quiet", "collections", "forced")
 
     def __init__(self) -> None:
-        self._was_enabled = False
+        self._began = False
         self._quiet = 0
         self.collections = 0
         """Collections in quiet moments."""
@@ -40,35 +113,32 @@ class QuietCollector:
         """Collections in busy moments."""
 
     def begin(self) -> None:
-        """Collect once, freeze what is left, switch automatic collection off."""
-        self._was_enabled = gc.isenabled()
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        """Collect once, freeze what is left, switch automatic collection off, unless another one has done so."""
+        if not self._began:
+            self._began = True
+            _heap.enter()
 
     def look(self, *, quiet: bool) -> None:
-        """Collect what is young when it is worth it; everything once after a long quiet time."""
+        """Collect the generations for which it is worth it; everything once after a long quiet time."""
         young = gc.get_count()[0]
-        if not quiet:
-            self._quiet = 0
-            if young >= TOO_MANY:
-                self.forced += 1
-                gc.collect(0)
-            return
-        self._quiet += 1
+        due = _heap.due(young, quiet=quiet)
+        self._quiet = self._quiet + 1 if quiet else 0
         if self._quiet == QUIET_LOOKS:
             self._quiet = -QUIET_BETWEEN
+            due = _EVERYTHING
+        if due is None:
+            return
+        if quiet:
             self.collections += 1
-            gc.collect()
-        elif young >= YOUNG:
-            self.collections += 1
-            gc.collect(0)
+        else:
+            self.forced += 1
+        _heap.collect(due, young)
 
     def end(self) -> None:
-        """Undo :meth:`begin`."""
-        gc.unfreeze()
-        if self._was_enabled:
-            gc.enable()
+        """Undo :meth:`begin`; a second call does nothing."""
+        if self._began:
+            self._began = False
+            _heap.leave()
 
 
 @contextmanager
