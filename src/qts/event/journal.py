@@ -23,16 +23,16 @@ from qts.errors import StateError, StorageError
 from qts.event.config import JournalConfig
 from qts.event.journal_recovery import Place, Recovered, Unsettled, recover
 from qts.event.journal_segments import (
+    Directory,
     Mark,
     Run,
     Segment,
     as_runs,
     check_size,
     encode_marks,
-    lock_directory,
     pack_record,
+    reopen,
     run_bytes,
-    sync_directory,
 )
 from qts.event.journal_waiters import Told, Waiter, tell
 
@@ -65,12 +65,12 @@ class Journal:
         self.on_failure: Callable[[StorageError], None] = _nobody_listens
         self.groups = self.synced = 0
         self._run = run_bytes(run_id)
-        self._held = lock_directory(self.directory)
+        self._held = Directory(self.directory)
         try:
             found = recover(self.directory, run_id)
             self._take_over(found)
         except BaseException:
-            os.close(self._held)
+            self._held.close()
             raise
         self.torn = found.torn
         self.unsettled: list[Unsettled] = found.unsettled
@@ -118,11 +118,8 @@ class Journal:
         try:
             if not self._segments:
                 return self._begin_segment(self._next)
-            last = self._segments[-1]
-            fd = os.open(last.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-            if found.torn is not None:
-                os.ftruncate(fd, found.torn.offset)
-            os.fdatasync(fd)  # what another process wrote and did not sync must not be lost after we trust it
+            fd = reopen(self._segments[-1], found.torn)
+            self._held.sync()
             return fd
         except OSError as error:
             raise StorageError(f"{self.directory}: the journal cannot be written: {error.strerror}") from error
@@ -274,7 +271,7 @@ class Journal:
             self._rouse()
         self._thread.join()
         os.close(self._fd)
-        os.close(self._held)
+        self._held.close()
 
     def raise_if_fatal(self) -> None:
         """Raise the StorageError after which the process has to end, if there was one."""
@@ -418,10 +415,21 @@ class Journal:
     def _begin_segment(self, first: int) -> int:
         segment = Segment(self.directory, first)
         fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        sync_directory(self.directory)
+        try:
+            self._sync_names()
+        except OSError:
+            os.close(fd)
+            raise
         with self.lock:
             self._segments.append(segment)
         return fd
+
+    def _sync_names(self) -> None:
+        try:
+            self._held.sync()
+        except OSError as error:
+            self.must_exit = True  # as after any sync that failed
+            raise OSError(error.errno, f"the disk did not confirm its files: {error.strerror}") from error
 
     def _write(self, segment: Segment, data: bytes) -> None:
         """One call; a short one is a failure, and its traces are cut off so that no half group is found later."""
@@ -475,9 +483,9 @@ class Journal:
             oldest = self._segments[0]
             try:
                 oldest.path.unlink(missing_ok=True)
-                sync_directory(self.directory)
             except OSError:
                 return  # it is tried again with the next marks; an old file does no harm
+            self._sync_names()
             with self.lock:
                 del self._segments[0]
 

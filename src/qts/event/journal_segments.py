@@ -244,15 +244,6 @@ def _read(path: Path) -> bytes:
         raise StorageError(f"{path}: cannot read the journal: {error.strerror}") from error
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in ``directory`` durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 class Segment:
     """One file: how much is in it and how much of that is settled."""
 
@@ -264,18 +255,54 @@ class Segment:
         self.events = self.settled = self.size = 0
 
 
-def lock_directory(directory: Path) -> int:
-    """Hold the directory for this process; the descriptor of the lock. Raises StateError when another has it."""
+def reopen(segment: Segment, torn: Torn | None) -> int:
+    """Open the last file for appending, without its torn end.
+
+    What another process wrote and did not sync is synced: it must not be lost after we trust it.
+    """
+    fd = os.open(segment.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(
-            f"{directory}: cannot keep the journal there ({error.strerror}); it needs a directory to write to"
-        ) from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if torn is not None:
+            os.ftruncate(fd, torn.offset)
+        os.fdatasync(fd)
     except OSError:
-        os.close(held)
-        raise StateError(f"{directory}: another process writes this journal; stop it first") from None
-    return held
+        os.close(fd)
+        raise
+    return fd
+
+
+class Directory:
+    """The journal's directory, held for this process, made when missing.
+
+    It is kept open: when files run out, the names in it can still be synced, and an error that the disk reported
+    meanwhile is heard. Raises StateError when another process has it, StorageError when it cannot be used.
+    """
+
+    __slots__ = ("_fd", "_lock")
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                os.close(self._lock)
+                raise
+        except OSError as error:
+            raise StorageError(
+                f"{path}: cannot keep the journal there ({error.strerror}); it needs a directory to write to"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise StateError(f"{path}: another process writes this journal; stop it first") from None
+
+    def sync(self) -> None:
+        """Make the names of its files durable; an OSError is final, as with any sync: never call it again."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+        os.close(self._lock)
