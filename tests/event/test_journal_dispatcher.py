@@ -633,6 +633,24 @@ def test_the_source_of_an_event_may_take_back_what_the_checkpoint_does_not_know(
     assert lives.words()["n-5"] == "withdrawn"
 
 
+def test_what_an_operator_opened_again_is_not_taken_back(lives: Lives) -> None:
+    dispatcher = lives.begin()
+    dispatcher.register_handler(P0, Recorder())
+    for n in (1, 2):
+        dispatcher.dispatch_nowait(numbered(n))
+    dispatcher.run_inline()
+    lives.end()
+    with Journal(lives.directory, RUN_ID, config().journal) as journal:
+        journal.settle(1, Mark.REOPENED)
+        journal.append("n-3", pack_event(numbered(3)))
+    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher.register_handler(P0, seen)
+    assert dispatcher.replay_journal(withdraw=lambda event: True) == 1
+    dispatcher.run_inline()
+    assert seen.numbers == [1]
+    assert lives.words() == {"n-1": "applied", "n-2": "applied", "n-3": "withdrawn"}
+
+
 def test_a_checkpoint_that_waits_for_an_event_the_journal_lacks_is_refused(lives: Lives) -> None:
     saved, _ = with_checkpoint(lives, 1)
     lives.end()

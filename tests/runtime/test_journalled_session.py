@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from qts.cli.main import main
 from qts.errors import StateError
 from qts.event.codec import pack_event, unpack_event
 from qts.event.contracts import Event, EventType, create_event
@@ -86,6 +87,18 @@ def test_a_restart_obeys_an_emergency_stop_nobody_had_handled_and_withdraws_the_
     with closing(sqlite3.connect(tmp_path / "qts.sqlite")) as connection:
         rows = connection.execute("SELECT to_state, code FROM safety_history").fetchall()
     assert ("LOCKDOWN", "FS104") in rows
+    assert check_journal(tmp_path / "journal") == []
+
+
+def test_a_fill_that_an_operator_opens_again_is_handled_by_the_next_start(tmp_path: Path) -> None:
+    result = run_a_while(paper(tmp_path), turns=1)
+    leave_behind(tmp_path, result, create_event(EventType.FILL_CONFIRMED, "sim", fill(), event_id="sim-1"))
+    run_a_while(paper(tmp_path, resume=True), turns=2)
+    assert words(tmp_path)["sim-1"] == "withdrawn"
+    assert main(["events", "journal", "replay", "sim-1", "--data-dir", str(tmp_path)]) == 0
+    again = run_a_while(paper(tmp_path, resume=True), turns=2)
+    assert words(tmp_path)["sim-1"] == "applied"
+    assert again.values["queues"]["P0"]["handled"] == result.values["queues"]["P0"]["handled"] + 1
     assert check_journal(tmp_path / "journal") == []
 
 

@@ -172,7 +172,8 @@ class JournalLine:
     def take_up(self, withdraw: Callable[[Event], bool] | None = None) -> int:
         """Queue what an earlier process accepted and did not settle, in order; how many events.
 
-        Events for which ``withdraw`` says so are settled instead: their source tells them again by itself.
+        Events for which ``withdraw`` says so are settled instead: their source tells them again by itself. Not what
+        an operator has opened again: nobody else asks for it.
         """
         with self.journal.lock:
             waiting, self._waiting = self._waiting or [], None
@@ -189,7 +190,7 @@ class JournalLine:
             self._parked[one.event_id] = one.sequence
             self._to_replay.append(one.event_id)
             return False  # counted when its letter is given to its handler
-        if withdraw is not None and withdraw(event):
+        if not one.reopened and withdraw is not None and withdraw(event):
             self.journal.settle(one.sequence, Mark.WITHDRAWN)
             return False
         self._forget_letters(event)
