@@ -12,7 +12,7 @@ from qts.cli.main import main
 from qts.event.contracts import Event, EventType, create_event
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
-from qts.event.journal_segments import segment_paths
+from qts.event.journal_segments import Mark, segment_paths
 from tests.event.support import P0, P1, Recorder, inline_dispatcher
 
 RUN_ID = "0123456789abcdef"
@@ -137,6 +137,68 @@ def test_a_replayed_dead_letter_is_tried_by_the_next_start_with_what_waited_behi
     assert [row["event_id"] for row in objects(capsys, "dead-letter", "list", "--data-dir", str(data_dir))] == [
         "tick-1"
     ]
+
+
+class Other(Recorder):
+    """A handler of another name: dead letters go by it."""
+
+
+def two_handlers(data_dir: Path, first: Recorder, second: Other, *events: Event) -> EventDispatcher:
+    with Journal(data_dir / "journal", RUN_ID) as journal:
+        dispatcher = inline_dispatcher(journal=journal)
+        dispatcher.register_handler(P0, first)
+        dispatcher.register_handler(P0, second)
+        for event in events:
+            dispatcher.dispatch_nowait(event)
+        dispatcher.run_inline()
+        return dispatcher
+
+
+def status(capsys: pytest.CaptureFixture[str], data_dir: Path) -> str:
+    (row,) = objects(capsys, "journal", "list", "--data-dir", str(data_dir))["shown"]
+    return str(row["status"])
+
+
+def test_replaying_concerns_every_letter_of_an_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two_handlers(tmp_path, Recorder(failures=4), Other(failures=4), fill_event(1, "o-1"))
+    told = objects(capsys, "dead-letter", "replay", "fill-1", "fill-1", "--data-dir", str(tmp_path))
+    assert told == {"reopened": ["fill-1"]}
+    first, second = Recorder(), Other()
+    two_handlers(tmp_path, first, second)
+    assert (first.numbers, second.numbers) == ([1], [1])
+    assert objects(capsys, "dead-letter", "list", "--data-dir", str(tmp_path)) == []
+    assert status(capsys, tmp_path) == "applied"
+
+
+@pytest.mark.parametrize("failures", [(0, 4), (4, 0)])
+def test_a_letter_that_fails_again_stays_and_can_be_replayed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], failures: tuple[int, int]
+) -> None:
+    two_handlers(tmp_path, Recorder(failures=4), Other(failures=4), fill_event(1, "o-1"))
+    run(capsys, "dead-letter", "replay", "fill-1", "--data-dir", str(tmp_path))
+    two_handlers(tmp_path, Recorder(failures=failures[0]), Other(failures=failures[1]))
+    assert status(capsys, tmp_path) == "parked"
+    run(capsys, "dead-letter", "replay", "fill-1", "--data-dir", str(tmp_path))
+    seen = (Recorder(), Other())
+    two_handlers(tmp_path, *seen)
+    assert [one.numbers for one in seen] == [[1] if count else [] for count in failures], "who failed, no other"
+    assert status(capsys, tmp_path) == "applied"
+    assert objects(capsys, "journal", "list", "--data-dir", str(tmp_path))["problems"] == []
+
+
+def test_a_letter_of_an_event_that_counts_as_applied_is_tried_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two_handlers(tmp_path, Recorder(failures=4), Other(), fill_event(1, "o-1"))
+    with Journal(tmp_path / "journal", RUN_ID) as journal:
+        journal.settle(1, Mark.REOPENED)
+        journal.settle(1, Mark.APPLIED)
+    assert status(capsys, tmp_path) == "applied"
+    run(capsys, "dead-letter", "replay", "fill-1", "--data-dir", str(tmp_path))
+    first, second = Recorder(), Other()
+    two_handlers(tmp_path, first, second)
+    assert (first.numbers, second.numbers) == ([1], [])
+    assert objects(capsys, "dead-letter", "list", "--data-dir", str(tmp_path)) == []
 
 
 def test_a_dead_letter_below_p0_is_not_in_the_journal(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

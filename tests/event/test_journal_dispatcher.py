@@ -21,6 +21,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.event.journal_segments import Mark, segment_paths
+from qts.event.retry import Hold
 from qts.execution.contracts import EmergencyStop
 from qts.ids import CounterIds
 from tests.event.support import P0, P1, Recorder, event_of, fill, inline_dispatcher, tick
@@ -542,6 +543,82 @@ def test_a_dead_letter_opened_again_between_two_lives_is_tried_by_the_next(lives
     assert seen.numbers == [1, 2]
     assert len(dispatcher.dead_letter_queue) == 0
     assert lives.words() == {"n-1": "applied", "n-2": "applied", "n-3": "applied"}
+    assert check_journal(lives.directory) == []
+
+
+class Other(Recorder):
+    """A handler of another name: dead letters go by it."""
+
+
+def two_letters(lives: Lives) -> tuple[EventDispatcher, Recorder, Recorder]:
+    """n-1 fails with both of its handlers."""
+    dispatcher, first, second = lives.begin(), Recorder(failures=4), Other(failures=4)
+    dispatcher.register_handler(P0, first)
+    dispatcher.register_handler(P0, second)
+    dispatcher.dispatch_nowait(numbered(1))
+    dispatcher.run_inline()
+    assert len(dispatcher.dead_letter_queue) == 2
+    return dispatcher, first, second
+
+
+def test_an_event_is_applied_when_none_of_its_letters_is_left(lives: Lives) -> None:
+    dispatcher, first, second = two_letters(lives)
+    assert dispatcher.replay_dead_letter("n-1", "Other")
+    dispatcher.run_inline()
+    assert (first.numbers, second.numbers) == ([], [1])
+    assert lives.words() == {"n-1": "parked"}
+    assert dispatcher.replay_dead_letter("n-1")
+    dispatcher.run_inline()
+    assert (first.numbers, second.numbers) == ([1], [1])
+    assert lives.words() == {"n-1": "applied"}
+    assert check_journal(lives.directory) == []
+
+
+def test_letters_tried_at_the_same_time_settle_their_event_once(lives: Lives) -> None:
+    dispatcher, first, second = two_letters(lives)
+    second.failures = 4
+    assert dispatcher.replay_dead_letter("n-1")
+    assert dispatcher.replay_dead_letter("n-1")
+    dispatcher.run_inline()
+    assert (first.numbers, second.numbers) == ([1], [])
+    assert lives.words() == {"n-1": "parked"}
+    assert check_journal(lives.directory) == []
+
+
+def test_skipping_one_of_two_letters_leaves_the_other(lives: Lives) -> None:
+    dispatcher, first, second = two_letters(lives)
+    assert dispatcher.skip_dead_letter("n-1", "Recorder")
+    assert lives.words() == {"n-1": "parked"}
+    assert dispatcher.replay_dead_letter("n-1")
+    dispatcher.run_inline()
+    assert (first.numbers, second.numbers) == ([], [1])
+    assert lives.words() == {"n-1": "applied"}
+    assert check_journal(lives.directory) == []
+
+
+def test_a_letter_replayed_while_another_handler_still_tries_does_not_settle_the_event(lives: Lives) -> None:
+    dispatcher, first, second = lives.begin(), Recorder(failures=4), Other(failures=1)
+    dispatcher.register_handler(P0, first)
+    dispatcher.register_handler(P0, second)
+    schedule, later = dispatcher._engine.retries.schedule, list[Hold]()
+
+    def second_waits(hold: Hold, delay_s: float) -> None:
+        if hold.entry is dispatcher._levels[0].entries[1]:
+            later.append(hold)
+        else:
+            schedule(hold, delay_s)
+
+    dispatcher._engine.retries.schedule = second_waits
+    dispatcher.dispatch_nowait(numbered(1))
+    dispatcher.run_inline()
+    assert dispatcher.replay_dead_letter("n-1")
+    dispatcher.run_inline()
+    assert first.numbers == [1]
+    assert lives.words() == {"n-1": "accepted"}
+    schedule(later[0], 0.0)
+    dispatcher.run_inline()
+    assert second.numbers == [1]
+    assert lives.words()["n-1"] == "parked", "one handler had failed for good; that it was tried again is no harm"
     assert check_journal(lives.directory) == []
 
 

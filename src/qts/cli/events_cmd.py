@@ -49,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     show = _command(commands, "show", "one dead letter with all it carries", run_letters_show)
     show.add_argument("which", metavar="EVENT", help="the event's id")
     replay = _command(commands, "replay", "let the next start try them again", run_letters_replay)
-    replay.add_argument("which", metavar="EVENT", nargs="+", help="ids of events")
+    replay.add_argument("which", metavar="EVENT", nargs="+", help="ids of events; every letter of each is tried")
 
 
 def run_journal_list(args: argparse.Namespace) -> int:
@@ -75,13 +75,8 @@ def run_journal_show(args: argparse.Namespace) -> int:
 def run_journal_replay(args: argparse.Namespace) -> int:
     """``qts events journal replay``: exit code 2 for events that are waiting already, or while the run goes on."""
     report = _report(args.data_dir)
-    chosen = [_find(report, which) for which in args.which]
-    for entry in chosen:
-        if entry.word in ("accepted", "reopened"):
-            raise DataError(
-                f"event {entry.record.sequence} ({entry.record.event_id}) is {entry.word}: "
-                "the next start handles it anyway"
-            )
+    chosen = _once_each(_find(report, which) for which in args.which)
+    _refuse_waiting(chosen)
     _reopen(args.data_dir, report, chosen)
     _tell_reopened(chosen, as_json=args.json)
     return 0
@@ -107,7 +102,10 @@ def run_letters_show(args: argparse.Namespace) -> int:
 
 
 def run_letters_replay(args: argparse.Namespace) -> int:
-    """``qts events dead-letter replay``: exit code 2 for letters the journal does not hold (only P0 is there)."""
+    """``qts events dead-letter replay``: every letter of the events, one for each handler that failed.
+
+    Exit code 2 for events the journal does not hold (only P0 is there) and for those that are waiting already.
+    """
     letters = [_letter(args.data_dir, which) for which in args.which]
     report = _report(args.data_dir)
     by_id = {entry.record.event_id: entry for entry in report.entries.values()}
@@ -117,11 +115,12 @@ def run_letters_replay(args: argparse.Namespace) -> int:
         if entry is None:
             raise DataError(
                 f"event {letter.event.event_id} ({letter.event.priority.name}) is not in the journal, which holds "
-                "P0 alone; it can be tried again only by the process that runs (dispatcher.replay_dead_letter)"
+                "P0 alone and deletes files in which nothing is open; it can be tried again only by the process "
+                "that runs (dispatcher.replay_dead_letter)"
             )
-        if entry.word != "parked":
-            raise DataError(f"event {letter.event.event_id} is {entry.word}: the next start handles it anyway")
         chosen.append(entry)
+    chosen = _once_each(chosen)
+    _refuse_waiting(chosen)
     _reopen(args.data_dir, report, chosen)
     _tell_reopened(chosen, as_json=args.json)
     return 0
@@ -212,6 +211,19 @@ def _letter(data_dir: Path, event_id: str) -> DeadLetter:
             return letter
     known = ", ".join(letter.event.event_id for letter in letters[:10]) or "none"
     raise DataError(f"no dead letter of event {event_id!r}; there are: {known}")
+
+
+def _once_each(entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+    return list({entry.record.sequence: entry for entry in entries}.values())
+
+
+def _refuse_waiting(chosen: Iterable[JournalEntry]) -> None:
+    for entry in chosen:
+        if entry.word in ("accepted", "reopened"):
+            raise DataError(
+                f"event {entry.record.sequence} ({entry.record.event_id}) is {entry.word}: "
+                "the next start handles it anyway"
+            )
 
 
 def _reopen(data_dir: Path, report: JournalReport, chosen: Iterable[JournalEntry]) -> None:

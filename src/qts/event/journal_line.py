@@ -30,6 +30,16 @@ DEAD_LETTERS: Final = "dead-letters.jsonl"
 OnCode = Callable[[str, str], None]
 
 
+class _Try:
+    """A dead-lettered event that is tried again: its number, and how many of its letters have no outcome yet."""
+
+    __slots__ = ("open", "sequence")
+
+    def __init__(self, sequence: int) -> None:
+        self.sequence = sequence
+        self.open = 0
+
+
 class JournalLine:
     """The way of a P0 event: into the journal, into the queue, and a mark when every handler is done with it."""
 
@@ -53,6 +63,8 @@ class JournalLine:
         that no other one can get its address."""
         self._parked: dict[str, int] = dict(journal.parked)
         self._to_replay: list[str] = []
+        self._tries: dict[str, _Try] = {}
+        """By event id: dead-lettered events of which letters are being tried again."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[Unsettled] | None = journal.unsettled
         self.duplicates = self.quarantined = 0
@@ -118,24 +130,47 @@ class JournalLine:
     def done(self, event: Event, dead: bool) -> None:
         """Every handler has finished with the event; ``dead`` when one of them never managed."""
         known = self._numbers.pop(id(event), None)
-        if known is None:
+        sequence = known[0] if known is not None else 0
+        if self._tries:
+            tried = self._tries.get(event.event_id)
+            if tried is not None and sequence in (0, tried.sequence):  # 0: its letters share the event
+                sequence, dead = self._tried(event, tried, dead)
+        if not sequence:
             return
-        sequence = known[0]
         if dead:
             self._parked[event.event_id] = sequence
         self.journal.settle(sequence, Mark.PARKED if dead else Mark.APPLIED)
 
+    def _tried(self, event: Event, tried: _Try, dead: bool) -> tuple[int, bool]:
+        """One letter has its outcome; the event's number once all have that are tried, and whether one is left."""
+        tried.open -= 1
+        if tried.open:
+            return 0, False
+        del self._tries[event.event_id]
+        return tried.sequence, dead or self._letters.find(event.event_id) is not None
+
     def reopen(self, event: Event) -> None:
-        """A dead letter is given to its handler again."""
+        """A dead letter is given to its handler again; the event may have others, of other handlers."""
         sequence = self._parked.pop(event.event_id, 0)
         if sequence:
-            self._numbers[id(event)] = (sequence, event)
+            self._tries[event.event_id] = _Try(sequence)
             if event.event_id not in self._to_replay:  # else the operator's mark is there already
                 self.journal.settle(sequence, Mark.REOPENED)
+        known = self._numbers.get(id(event))
+        if known is not None and event.event_id not in self._tries:  # another handler still tries it the first time
+            first = self._tries[event.event_id] = _Try(known[0])
+            first.open = 1
+        tried = self._tries.get(event.event_id)
+        if tried is not None:
+            tried.open += 1
+            self._numbers[id(event)] = (tried.sequence, event)
+        if event.event_id in self._to_replay:
+            self._to_replay.remove(event.event_id)
 
     def skip(self, event: Event) -> None:
-        """An operator has dealt with a dead letter by hand: nobody will handle it any more."""
-        sequence = self._parked.pop(event.event_id, 0)
+        """An operator has dealt with a dead letter by hand: its handler will not get it any more."""
+        others = sum(letter.event.event_id == event.event_id for letter in self._letters) > 1
+        sequence = 0 if others else self._parked.pop(event.event_id, 0)
         if sequence:
             self.journal.settle(sequence, Mark.REOPENED)
             self.journal.settle(sequence, Mark.WITHDRAWN)
@@ -166,7 +201,7 @@ class JournalLine:
         return self._waiting is not None
 
     def reopened(self) -> list[str]:
-        """Ids of dead letters that an operator wants to be tried again."""
+        """Ids of the events of dead letters that an operator wants to be tried again, one for each letter."""
         return list(self._to_replay)
 
     def take_up(self, withdraw: Callable[[Event], bool] | None = None) -> int:
@@ -186,10 +221,11 @@ class JournalLine:
         return count
 
     def _take_up(self, one: Unsettled, event: Event, withdraw: Callable[[Event], bool] | None) -> bool:
-        if one.reopened and self._letters.find(one.event_id) is not None:
+        letters = sum(letter.event.event_id == one.event_id for letter in self._letters) if one.reopened else 0
+        if letters:
             self._parked[one.event_id] = one.sequence
-            self._to_replay.append(one.event_id)
-            return False  # counted when its letter is given to its handler
+            self._to_replay += [one.event_id] * letters
+            return False  # counted when its letters are given to their handlers
         if not one.reopened and withdraw is not None and withdraw(event):
             self.journal.settle(one.sequence, Mark.WITHDRAWN)
             return False
