@@ -43,6 +43,15 @@ def test_a_letter_is_found_by_event_and_handler_and_removed() -> None:
     assert [one.handler for one in letters] == ["a"]
 
 
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "letters.jsonl"
+    letters = DeadLetterQueue(1, path)
+    letters.append(letter(P0, 1))
+    assert path.stat().st_mode & 0o777 == 0o600
+    letters.append(letter(P0, 2))  # one has to go: the file is written anew
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_letters_survive_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "letters.jsonl"
     first = DeadLetterQueue(2, path)

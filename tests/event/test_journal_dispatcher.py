@@ -467,7 +467,9 @@ def test_a_stored_event_nobody_understands_is_kept_aside_and_never_stops_a_start
         dispatcher = inline_dispatcher(config(), journal=lives.journal, on_code=lambda *told: codes.append(told[0]))
         dispatcher.run_inline()
     assert codes == ["FS098"]
-    assert (lives.directory / "quarantine" / "1.msgpack").read_bytes() == b"\xc1 not an event"
+    kept = lives.directory / "quarantine" / "1.msgpack"
+    assert kept.read_bytes() == b"\xc1 not an event"
+    assert kept.stat().st_mode & 0o777 == 0o600
     assert lives.words() == {"poison": "parked"}
 
 

@@ -108,7 +108,7 @@ class DeadLetterQueue:
 
     def _write(self, path: Path, mode: str, letters: list[DeadLetter]) -> None:
         try:
-            with path.open(mode) as file:
+            with open(path, mode, opener=private) as file:
                 for letter in letters:
                     file.write(_line_of(letter))
                 if any(letter.event.priority is EventPriority.P0_CRITICAL for letter in letters):
@@ -123,6 +123,11 @@ class DeadLetterQueue:
             while len(self._letters) > self.capacity:
                 self._evict()
             self._write_all()
+
+
+def private(path: str, flags: int) -> int:
+    """An ``opener`` of files only their owner may read, as the journal's are: events tell orders and fills."""
+    return os.open(path, flags, 0o600)
 
 
 def _line_of(letter: DeadLetter) -> bytes:

@@ -14,7 +14,7 @@ from qts.errors import ContractError, StorageError
 from qts.event.codec import pack_event, unpack_event
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event
-from qts.event.dead_letter import DeadLetterQueue
+from qts.event.dead_letter import DeadLetterQueue, private
 from qts.event.engine import Level
 from qts.event.entry import Entry
 from qts.event.journal import Journal
@@ -258,8 +258,9 @@ class JournalLine:
         path = self.journal.directory / QUARANTINE / f"{sequence}.msgpack"
         self.quarantined += 1
         try:
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(body)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with open(path, "wb", opener=private) as file:
+                file.write(body)
         except OSError as failure:
             raise StorageError(f"{path}: cannot keep an event that cannot be understood: {failure}") from failure
         self.journal.settle(sequence, Mark.PARKED)
