@@ -334,6 +334,68 @@ def test_a_table_of_files_that_is_full_keeps_the_open_file_going(tmp_path: Path,
         assert len(segment_paths(tmp_path)) == 2
 
 
+# -- marks -----------------------------------------------------------------------------------------------------
+
+
+class Bell:
+    """Counts how often the writer is woken."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.rung = 0
+        self.patience: list[float] = []
+
+    def acquire(self, timeout: float = -1) -> bool:
+        self.patience.append(timeout)
+        return bool(self.lock.acquire(timeout=timeout))
+
+    def release(self) -> None:
+        self.rung += 1
+        self.lock.release()
+
+
+def doze(journal: Journal, events: int) -> Bell:
+    """Write ``events`` and let the writer look for their marks in vain, until it sleeps without a limit."""
+    bell = Bell(journal._wake)
+    journal._wake = bell  # type: ignore[assignment]
+    journal.wait(add(journal, events)[-1])
+    while not (journal._idle and journal._dozing and bell.patience[-1] == -1):
+        with journal.lock:
+            if not journal._dozing:
+                journal._rouse()
+    bell.rung, bell.patience = 0, []
+    return bell
+
+
+def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        doze(journal, 1)
+        journal.settle(1, Mark.APPLIED)
+        while read_journal(tmp_path).count(Mark.APPLIED) == 0:
+            pass
+
+
+def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:
+    with opened(tmp_path, JournalConfig(mark_ms=60_000)) as journal:
+        bell = doze(journal, 10)
+        for number in range(1, 11):
+            journal.settle(number, Mark.APPLIED)
+        assert bell.rung == 1
+        assert read_journal(tmp_path).count(Mark.APPLIED) == 0, "they wait for an event to travel with"
+        journal.wait(journal.append("e-11", b""))
+        assert read_journal(tmp_path).count(Mark.APPLIED) == 10
+
+
+def test_an_idle_writer_does_not_look_now_and_then_although_an_event_is_open(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        bell = doze(journal, 1)
+        journal.wait(journal.append("e-2", b""))
+        while -1 not in bell.patience:
+            pass
+        assert bell.patience == [0.001, -1], "once after the group, then until it is woken"
+        assert bell.rung == 1
+
+
 # -- checkpoints -----------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,6 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from qts.errors import StateError, StorageError
@@ -29,14 +28,15 @@ from qts.event.journal_segments import (
     Segment,
     as_runs,
     check_size,
+    count_settled,
     encode_marks,
     pack_record,
     reopen,
     run_bytes,
 )
-from qts.event.journal_waiters import Told, Waiter, tell
+from qts.event.journal_waiters import Told, Waiter, nobody_listens, tell
 
-_LONGEST_NAP_S: Final = 1.0
+_LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
 
 
@@ -62,7 +62,7 @@ class Journal:
         self.failure: StorageError | None = None
         self.must_exit = False
         """After a failed sync or unreadable records nobody knows what is on the disk: the process has to end."""
-        self.on_failure: Callable[[StorageError], None] = _nobody_listens
+        self.on_failure: Callable[[StorageError], None] = nobody_listens
         self.groups = self.synced = 0
         self._run = run_bytes(run_id)
         self._held = Directory(self.directory)
@@ -106,7 +106,7 @@ class Journal:
         self._waiters: list[Waiter] = []
         self._flushers: list[threading.Event] = []
         self._waiter_count = 0
-        self._idle = self._closing = False
+        self._idle = self._dozing = self._nudged = self._closing = False
         self._wake = threading.Lock()
         self._wake.acquire()
         self._full = threading.Event()
@@ -168,8 +168,13 @@ class Journal:
         with self.lock:
             self._open += 1 if mark is Mark.REOPENED else -1
             (self._uncommitted if self.checkpointed else self._settled).append((mark, sequence))
-            if mark is Mark.REOPENED and not self.checkpointed:
+            if self.checkpointed:
+                return
+            if mark is Mark.REOPENED:
                 self._rouse()
+            elif self._dozing and self._idle:
+                self._idle, self._nudged = False, True
+                self._wake.release()
 
     def freeze(self) -> None:
         """A checkpoint is being taken: it contains the effects of all that is settled so far."""
@@ -286,9 +291,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *about_an_error: object) -> None:
         self.close()
 
     # -- the writer's thread -----------------------------------------------------------------------------------
@@ -323,19 +326,26 @@ class Journal:
         return not last
 
     def _gather(self) -> None:
-        """Wait for something to write; with ``group_ms`` also for company."""
-        with self.lock:
-            if self._has_work():
-                return
-            self._idle = True
-            # Marks wake nobody; while some may come they are looked for now and then.
-            timeout = self._nap_s if self._open or self._settled else -1
-        if not self._wake.acquire(timeout=timeout):
+        """Wait for something to write; marks ``mark_ms`` for an event, events with ``group_ms`` for company.
+
+        After a group its marks are waited for as long; when none came the writer dozes until the first of the next
+        nudges it. So none waits longer and none but the first wakes anybody.
+        """
+        mark_s = self.config.mark_ms / 1_000
+        while True:
             with self.lock:
-                if self._idle:
-                    self._idle = False
+                if self._has_work():
                     return
-            self._wake.acquire()  # released between the two looks
+                soon = self._settled or (self._open and self._nap_s <= mark_s)
+                self._idle, self._dozing, self._nudged = True, not soon, False
+            if not self._wake.acquire(timeout=mark_s if soon else -1):
+                with self.lock:
+                    if self._idle:
+                        self._idle = False
+                        return
+                self._wake.acquire()  # released between the two looks
+            if not self._nudged:
+                break
         if self.config.group_ms and not self._closing:
             self._full.clear()
             if not self._flushers and len(self._fresh) < self.config.max_group:
@@ -346,6 +356,7 @@ class Journal:
 
     def _rouse(self) -> None:
         self._full.set()
+        self._nudged = False
         if self._idle:
             self._idle = False
             self._wake.release()
@@ -460,13 +471,7 @@ class Journal:
                     self._count_settled(run, -1)
 
     def _count_settled(self, run: Run, step: int) -> None:
-        firsts = [segment.first for segment in self._segments]
-        sequence, end = max(run.first, firsts[0]), run.first + run.length
-        while sequence < end:
-            index = bisect_right(firsts, sequence)
-            upto = min(end, firsts[index]) if index < len(firsts) else end
-            self._segments[index - 1].settled += step * (upto - sequence)
-            sequence = upto
+        count_settled(self._segments, run, step)
 
     def _announce(self, synced: int) -> None:
         """Tell everybody whose event is on disk now."""
@@ -501,7 +506,3 @@ class Journal:
             done.set()
         tell(waiters, self.failure)
         self.on_failure(self.failure)
-
-
-def _nobody_listens(failure: StorageError) -> None:
-    """The waiters were told; whoever drives the journal looks at ``failure``."""

@@ -11,6 +11,7 @@ import fcntl
 import os
 import struct
 import zlib
+from bisect import bisect_right
 from collections.abc import Generator, Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -253,6 +254,17 @@ class Segment:
         self.first = first
         self.path = segment_path(directory, first)
         self.events = self.settled = self.size = 0
+
+
+def count_settled(segments: list[Segment], run: Run, step: int) -> None:
+    """Add ``step`` for every event of ``run`` to the file it is in, if that is there."""
+    firsts = [segment.first for segment in segments]
+    sequence, end = max(run.first, firsts[0]), run.first + run.length
+    while sequence < end:
+        index = bisect_right(firsts, sequence)
+        upto = min(end, firsts[index]) if index < len(firsts) else end
+        segments[index - 1].settled += step * (upto - sequence)
+        sequence = upto
 
 
 def reopen(segment: Segment, torn: Torn | None) -> int:

@@ -35,3 +35,7 @@ def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> 
             resolve(future)
         elif not future.done():
             future.set_exception(error)
+
+
+def nobody_listens(failure: StorageError) -> None:
+    """The waiters were told; whoever drives the journal looks at ``failure``."""
