@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -150,6 +151,36 @@ async def test_a_hanging_worker_is_killed_at_its_limit() -> None:
         await until(lambda: len(dispatcher.dead_letter_queue) == 1)
         assert dispatcher.dead_letter_queue[0].error == "LaneTimeout: cut off after 700 ms"
         assert runner_of(dispatcher).pid is None
+
+
+async def test_the_start_of_a_worker_does_not_count_for_the_limit_of_its_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given a process that needs longer to come up than its handler may take: the event is handled all the same."""
+
+    def slow_launch(child: socket.socket) -> subprocess.Popen[bytes]:
+        time.sleep(0.75)
+        return launch(child)
+
+    monkeypatch.setattr(process_lane, "launch", slow_launch)
+    async with running(EventConfig(lane_limits=LaneLimits(p3_ms=700))) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: seen.numbers == [1])
+        assert len(dispatcher.dead_letter_queue) == 0
+        assert runner_of(dispatcher).restarts == 0
+
+
+async def test_a_worker_that_is_never_ready_is_tried_again_and_then_given_up() -> None:
+    never = msgspec.structs.replace(PATIENT, worker_start_ms=1)
+    async with running(never) as dispatcher:
+        dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1)
+        (letter,) = dispatcher.dead_letter_queue
+        assert (letter.error, letter.attempts) == ("WorkerLate: no worker was ready after 1 ms", 4)
 
 
 async def test_a_target_that_cannot_be_imported_there_ends_in_a_dead_letter() -> None:

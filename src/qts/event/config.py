@@ -216,7 +216,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = 10
     worker_start_ms: Annotated[
         int,
-        Meta(ge=100, le=600_000, description="ms a strategy's worker process may take until it is ready; design"),
+        Meta(ge=100, le=600_000, description="ms a worker process may take until it is ready; design"),
     ] = 30_000
     switch_interval_us: Annotated[
         int,

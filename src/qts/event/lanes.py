@@ -124,9 +124,20 @@ class LaneRunner(ABC):
         self._start([flight.event for flight in flights])
 
     def _note_begin(self, flights: list[Flight]) -> None:
-        for flight in flights:
-            flight.begin()
         self._working = flights
+        self._begun_ns = stopwatch_ns()
+        if self._is_ready:
+            self._start_clock()
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether work begins at once; a lane that has to be set up first starts the clock itself, after it."""
+        return True
+
+    def _start_clock(self) -> None:
+        """The handler has the work from now on: its limit runs."""
+        for flight in self._working:
+            flight.begin()
         self._begun_ns = stopwatch_ns()
         self._timer = self.tools.loop.call_later(self._limit_ms / 1_000, self._cut_off)
 

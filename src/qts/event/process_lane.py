@@ -23,6 +23,10 @@ class WorkerDied(Exception):
     """The worker process ended while it held an event."""
 
 
+class WorkerLate(Exception):
+    """The worker process was not ready in time."""
+
+
 class HandlerFailed(Exception):
     """The handler raised in its process."""
 
@@ -82,6 +86,10 @@ class ProcessRunner(LaneRunner):
         """The worker's process id; None when there is none at present."""
         return None if self._worker is None else self._worker.process.pid
 
+    @property
+    def _is_ready(self) -> bool:
+        return self._worker is not None
+
     def _start(self, events: list[Event]) -> None:
         self._task = self.tools.loop.create_task(self._exchange(events), name=f"qts-process-{self.entry.name}")
 
@@ -126,17 +134,28 @@ class ProcessRunner(LaneRunner):
         self._ended([outcome, *[(None, outcome[1])] * (len(events) - 1)])
 
     async def _outcome(self, request: Any) -> Outcome:
-        if self._worker is None:
-            self._worker = await self._launch()
-            config, is_background = self.tools.config, self.entry.priority >= EventPriority.P2_MEDIUM
-            niceness = config.background_nice if is_background else config.worker_nice
-            accepted, text = await self._worker.ask([self.target, niceness])
-            if not accepted:
-                raise HandlerFailed(str(text))
-        accepted, value = await self._worker.ask(request)
+        worker = self._worker
+        if worker is None:
+            worker = await self._greeted()
+            self._start_clock()  # the interpreter's start and the handler's imports are not the event's fault
+        accepted, value = await worker.ask(request)
         if not accepted:
             return (None, HandlerFailed(str(value)))
         return ([decode_event(stored) for stored in value], None)
+
+    async def _greeted(self) -> Worker:
+        """A new worker that has its handler. Raises WorkerLate when that takes longer than ``worker_start_ms``."""
+        config, is_background = self.tools.config, self.entry.priority >= EventPriority.P2_MEDIUM
+        try:
+            async with asyncio.timeout(config.worker_start_ms / 1_000):
+                worker = self._worker = await self._launch()
+                niceness = config.background_nice if is_background else config.worker_nice
+                accepted, text = await worker.ask([self.target, niceness])
+        except TimeoutError as error:
+            raise WorkerLate(f"no worker was ready after {config.worker_start_ms} ms") from error
+        if not accepted:
+            raise HandlerFailed(str(text))
+        return worker
 
     async def _launch(self) -> Worker:
         parent, child = socket.socketpair()
