@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +120,17 @@ def balance(dispatcher: EventDispatcher) -> list[int]:
 
 def balanced(dispatcher: EventDispatcher) -> bool:
     return not any(balance(dispatcher))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; one that only waits for somebody to take note of its end has."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except ProcessLookupError:
+        return True
+    except FileNotFoundError:  # no such process any more, or no /proc on this machine
+        return Path("/proc/self").exists()
 
 
 class Gate:

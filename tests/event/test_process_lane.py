@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +25,7 @@ from qts.event.handlers import CallbackHandler
 from qts.event.process_lane import ProcessRunner, launch
 from qts.event.worker import step_back
 from tests.event import work
-from tests.event.support import P1, P2, P3, Recorder, balanced, running, until
+from tests.event.support import P1, P2, P3, Recorder, balanced, is_gone, running, until
 
 LOG = EventType.LOG_WRITE
 PATIENT = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=60_000, p2_ms=60_000, p3_ms=60_000))
@@ -141,6 +143,86 @@ async def test_a_worker_that_dies_is_restarted_and_the_event_that_kills_it_is_de
         assert "ended while it held an event" in dispatcher.dead_letter_queue[0].error
         assert runner_of(dispatcher).restarts == 4
         assert balanced(dispatcher)
+
+
+async def test_the_death_of_a_worker_is_noticed_though_something_it_forked_holds_its_connection(
+    tmp_path: Path,
+) -> None:
+    once = tmp_path / "once"
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.dying_beside_a_fork, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        dispatcher.publish(LOG, {"n": 1, "file": str(once)})
+        try:
+            await until(lambda: seen.numbers == [1])
+        finally:
+            once.unlink()
+        assert runner_of(dispatcher).restarts == 1
+        assert len(dispatcher.dead_letter_queue) == 0
+
+
+async def test_a_fork_of_a_worker_does_not_answer_for_it() -> None:
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.forking, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        for n in range(5):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: len(seen.numbers) >= 5)
+        assert seen.numbers == [0, 1, 2, 3, 4]
+        assert {event.payload["pid"] for event in seen.seen} == {runner_of(dispatcher).pid}
+
+
+async def test_a_worker_that_dies_between_two_events_costs_none_of_them_an_attempt() -> None:
+    async with running(msgspec.structs.replace(PATIENT, retries=0)) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: seen.numbers == [1])
+        worker = runner_of(dispatcher)._worker
+        assert worker is not None
+        os.kill(worker.process.pid, signal.SIGKILL)
+        await until(worker.ended.done)
+        dispatcher.publish(LOG, {"n": 2})
+        await until(lambda: seen.numbers == [1, 2])
+
+
+PARENT = """
+import asyncio, sys
+from qts.event.contracts import EventPriority, EventType, Lane
+from qts.event.dispatcher import EventDispatcher
+from tests.event import work
+
+async def main():
+    dispatcher = EventDispatcher()
+    dispatcher.register_handler(EventPriority.P3_LOW, work.keeping_the_interpreter, lane=Lane.PROCESS)
+    await dispatcher.start()
+    dispatcher.publish(EventType.LOG_WRITE, {"file": sys.argv[1]})
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can end a worker that gives up nothing")
+async def test_a_worker_that_keeps_the_interpreter_does_not_outlive_its_killed_parent(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(told)])
+    try:
+        await until(told.exists)
+    finally:
+        parent.kill()
+        parent.wait()
+    await until(lambda: is_gone(int(told.read_text())))
+
+
+def test_a_worker_whose_parent_is_gone_already_ends_at_once() -> None:
+    ours, child = socket.socketpair()
+    with ours, child:
+        command = [sys.executable, "-m", "qts.event.worker", str(child.fileno()), str(os.getppid())]
+        assert subprocess.run(command, pass_fds=[child.fileno()], check=False).returncode == 1
 
 
 async def test_a_hanging_worker_is_killed_at_its_limit() -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +19,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import TypeFilterHandler
 from qts.event.remote import RemoteHandler
 from qts.event.remote_lane import RemoteRunner
-from tests.event.support import P0, P1, P2, Recorder, balanced, inline_dispatcher, running, until
+from tests.event.support import P0, P1, P2, Recorder, balanced, inline_dispatcher, is_gone, running, until
 from tests.event.work import DIES, FAILS, HANGS
 
 TICK, FILL = EventType.PRICE_TICK, EventType.FILL_CONFIRMED
@@ -94,17 +93,6 @@ def runner_of(dispatcher: EventDispatcher) -> RemoteRunner:
     runner = dispatcher._levels[P1].entries[0].runner
     assert isinstance(runner, RemoteRunner)
     return runner
-
-
-def is_gone(pid: int) -> bool:
-    """Whether the process has ended; one that only waits for somebody to take note of its end has."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except ProcessLookupError:
-        return True
-    except FileNotFoundError:  # no such process any more, or no /proc on this machine
-        return Path("/proc/self").exists()
 
 
 async def test_events_are_done_in_their_order_by_a_worker_that_is_there_before_the_first() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from qts.event.contracts import Event, EventType, create_event
@@ -40,6 +43,33 @@ def dying_on_two(event: Event) -> Event:
     if event.payload["n"] == 2:
         os._exit(3)
     return pid_of_worker(event)
+
+
+def dying_beside_a_fork(event: Event) -> Event:
+    """Once, dies while a process it forked behind Python's back lives on as long as a file is there."""
+    once = Path(event.payload["file"])
+    if not once.exists():
+        once.touch()
+        if ctypes.CDLL(None).fork() == 0:
+            while once.exists():
+                time.sleep(0.01)
+        os._exit(3)
+    return pid_of_worker(event)
+
+
+def forking(event: Event) -> Event:
+    """Returns twice for 1: from the worker and from a fork of it."""
+    if event.payload["n"] == 1:
+        os.fork()
+    return pid_of_worker(event)
+
+
+def keeping_the_interpreter(event: Event) -> None:
+    """Tells its process id in a file and then computes in C for ever."""
+    part = Path(event.payload["file"] + ".part")
+    part.write_text(str(os.getpid()))
+    part.rename(event.payload["file"])
+    re.match(r"(a+)+$", "a" * 60 + "b")
 
 
 def hanging(event: Event) -> None:

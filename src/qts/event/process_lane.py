@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -34,12 +37,18 @@ class HandlerFailed(Exception):
 class Worker:
     """A running worker process and the connection to it."""
 
-    __slots__ = ("process", "reader", "writer")
+    __slots__ = ("ended", "process", "reader", "writer")
 
     def __init__(
-        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: subprocess.Popen[bytes],
+        ended: asyncio.Future[None],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.process = process
+        self.ended = ended
+        """Done when the process is no more."""
         self.reader = reader
         self.writer = writer
 
@@ -64,11 +73,66 @@ def launch(child: socket.socket) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with child:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "qts.event.worker", str(child.fileno())],
+            [sys.executable, "-m", "qts.event.worker", str(child.fileno()), str(os.getpid())],
             pass_fds=[child.fileno()],
             stdin=subprocess.DEVNULL,
             env=environment,
         )
+
+
+class Keeper:
+    """Starts a worker process from a thread of its own and waits there for its end.
+
+    The start must not be felt on the loop. The end is asked of the system, for the connection does not always tell:
+    what the worker has forked may hold it open. And the thread has to live as long as the process: the system
+    ends a worker with the thread that started it (:func:`qts.event.worker.belong_to_parent`).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ours: socket.socket, child: socket.socket) -> None:
+        self.started: asyncio.Future[subprocess.Popen[bytes]] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._ours = ours
+        threading.Thread(target=self._keep, args=(child,), name="qts-worker-keeper", daemon=True).start()
+
+    async def end(self) -> None:
+        """End a process nobody wants any more, as soon as it is there."""
+        try:
+            process = await self.started
+        except OSError:  # it never came to be
+            return
+        process.kill()
+        await self.ended
+
+    def _keep(self, child: socket.socket) -> None:
+        try:
+            process = launch(child)
+        except OSError as error:
+            self._tell(self.started.set_exception, error)
+            return
+        if not self._tell(self._note_start, process):
+            process.kill()
+        process.wait()
+        self._tell(self._note_end)
+
+    def _note_start(self, process: subprocess.Popen[bytes]) -> None:
+        if self.started.done():  # whoever waited was cancelled with it
+            process.kill()
+        else:
+            self.started.set_result(process)
+
+    def _note_end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+        with contextlib.suppress(OSError):  # closed already
+            self._ours.shutdown(socket.SHUT_RD)  # what it has said is still read, and then comes the end
+
+    def _tell(self, callback: Callable[..., Any], *values: Any) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(callback, *values)
+        except RuntimeError:  # the loop is closed: nobody listens any more
+            return False
+        return True
 
 
 class ProcessRunner(LaneRunner):
@@ -79,7 +143,7 @@ class ProcessRunner(LaneRunner):
         self.target = target
         self._worker: Worker | None = None
         self._task: asyncio.Task[None] | None = None
-        self._ending: set[asyncio.Task[Any]] = set()
+        self._ending: set[asyncio.Future[Any]] = set()
 
     @property
     def pid(self) -> int | None:
@@ -88,9 +152,11 @@ class ProcessRunner(LaneRunner):
 
     @property
     def _is_ready(self) -> bool:
-        return self._worker is not None
+        return self._worker is not None and not self._worker.ended.done()
 
     def _start(self, events: list[Event]) -> None:
+        if self._worker is not None and self._worker.ended.done():  # it died of something else than an event
+            self._kill()
         self._task = self.tools.loop.create_task(self._exchange(events), name=f"qts-process-{self.entry.name}")
 
     def _abandon(self) -> None:
@@ -105,8 +171,8 @@ class ProcessRunner(LaneRunner):
         while self._ending:  # one may bring another: a cancelled exchange leaves a process to be ended
             await asyncio.gather(self._ending.pop(), return_exceptions=True)
 
-    def _see_out(self, task: asyncio.Task[Any]) -> None:
-        """Remember a task that only has to come to its end."""
+    def _see_out(self, task: asyncio.Future[Any]) -> None:
+        """Remember something that only has to come to its end."""
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -116,7 +182,8 @@ class ProcessRunner(LaneRunner):
             return
         self.restarts += 1
         worker.kill()
-        self._see_out(self.tools.loop.create_task(asyncio.to_thread(worker.process.wait)))
+        if not worker.ended.done():
+            self._see_out(worker.ended)
 
     async def _exchange(self, events: list[Event]) -> None:
         try:
@@ -165,20 +232,10 @@ class ProcessRunner(LaneRunner):
             parent.close()
             child.close()
             raise
-        starting = self.tools.loop.create_task(asyncio.to_thread(launch, child))  # must not be felt on the loop
+        keeper = Keeper(self.tools.loop, parent, child)
         try:
-            return Worker(await asyncio.shield(starting), reader, writer)
+            return Worker(await asyncio.shield(keeper.started), keeper.ended, reader, writer)
         except BaseException:
             writer.close()
-            self._see_out(self.tools.loop.create_task(_end(starting)))
+            self._see_out(self.tools.loop.create_task(keeper.end()))
             raise
-
-
-async def _end(starting: asyncio.Task[subprocess.Popen[bytes]]) -> None:
-    """End a process nobody wants any more, as soon as it is there."""
-    try:
-        process = await starting
-    except OSError:  # it never came to be
-        return
-    process.kill()
-    await asyncio.to_thread(process.wait)

@@ -1,4 +1,4 @@
-"""The worker process of a PROCESS handler: ``python -m qts.event.worker FD``.
+"""The worker process of a PROCESS handler: ``python -m qts.event.worker FD PARENT``.
 
 It speaks length-prefixed msgpack over a socket it inherits: first a greeting that names the handler, then one
 request per batch of events, each answered with the events the handler returned or with an error text. For a remote
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import importlib
 import os
 import signal
@@ -32,6 +33,8 @@ from qts.event.remote import RemoteHandler, RemoteWork
 LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
 _LOOK_FOR_PARENT_S: Final = 1.0
+_PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal this process gets when the thread that started it ends."""
 
 
 def target_of(handler: Any) -> str:
@@ -71,6 +74,7 @@ def handler_at(target: str) -> EventHandler:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> int:
     """Answer requests until they end; the exit code."""
+    pid = os.getpid()
     greeting = read_frame(requests)
     if greeting is None:
         return 0
@@ -84,7 +88,10 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
             return 1
         write_frame(answers, [True, said])
         while (request := read_frame(requests)) is not None:
-            write_frame(answers, reply(request))
+            told = reply(request)
+            if os.getpid() != pid:  # a fork made by user code that came back here: it has no business of its own
+                os._exit(0)
+            write_frame(answers, told)
     return 0
 
 
@@ -157,13 +164,19 @@ def main(arguments: list[str]) -> int:
         return serve(connection.makefile("rb"), connection.makefile("wb"))
 
 
-def belong_to_parent() -> None:
-    """Leave it to the parent when to end: Ctrl-C is meant for it, and nobody outlives it.
+def belong_to_parent(parent: int) -> None:
+    """Leave it to the process ``parent`` when to end: Ctrl-C is meant for it, and nobody outlives it.
 
-    A parent that dies closes the socket, but a worker that hangs in user code does not read it.
+    A parent that dies closes the socket, but a worker that hangs in user code does not read it. Linux kills such a
+    worker; elsewhere a thread looks, which needs the interpreter: C code that keeps it outlives the parent there.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="qts-parent-watch", daemon=True).start()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # a C library without it: the thread is left
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+    threading.Thread(target=_end_with, args=(parent,), name="qts-parent-watch", daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
@@ -172,6 +185,14 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+def keep_to_oneself(connection: int) -> None:
+    """Let no process that user code starts have the connection: it could answer for us or hold it open."""
+    os.set_inheritable(connection, False)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
+
+
 if __name__ == "__main__":
-    belong_to_parent()
+    belong_to_parent(int(sys.argv[2]))
+    keep_to_oneself(int(sys.argv[1]))
     sys.exit(main(sys.argv[1:]))
