@@ -361,6 +361,19 @@ async def test_a_handler_that_cannot_move_or_serves_p1_stays_and_is_reported(pri
         assert dispatcher.reports.counts.get("stays", 0) == (1 if priority == 3 else 0)
 
 
+async def test_no_more_handlers_are_moved_than_there_may_be_processes() -> None:
+    config = EventConfig(loop_handler_limit_us=10, overruns_before_move=1, max_worker_processes=2)
+    async with running(msgspec.structs.replace(config, lane_limits=PATIENT.lane_limits)) as dispatcher:
+        dispatcher.register_handler(P2, work.pid_of_worker, lane=Lane.PROCESS)
+        for _ in range(3):
+            dispatcher.register_handler(P3, work.slow_on_the_loop)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 1)
+        assert [entry.lane for entry in dispatcher._levels[3].entries] == [Lane.PROCESS, Lane.LOOP, Lane.LOOP]
+        stays = [report.detail for report in dispatcher.reports if report.kind == "stays"]
+        assert stays == ["there are 2 worker processes already (max_worker_processes)"] * 2
+
+
 async def test_an_object_with_state_is_never_moved() -> None:
     async with running() as dispatcher:
         dispatcher.register_handler(P3, CallbackHandler(Recorder(), "object"))

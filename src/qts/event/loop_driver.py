@@ -246,6 +246,9 @@ class LoopDriver:
             if not inspect.isfunction(entry.origin):
                 raise ContractError(f"{entry.name} is not a plain function: its state lives here")
             entry.target = target_of(entry.origin)
+            limit = self._config.max_worker_processes
+            if sum(one.lane is Lane.PROCESS for level in self._engine.levels for one in level.entries) >= limit:
+                raise ContractError(f"there are {limit} worker processes already (max_worker_processes)")
         except ContractError as error:
             self._host.reports.add(Report("stays", entry.name, "", 0.0, str(error)))
             return
