@@ -276,7 +276,10 @@ async def test_a_hanging_thread_is_cut_off_replaced_and_given_up_after_three() -
         assert errors[:3] == ["LaneTimeout: cut off after 10 ms"] * 3
         assert errors[3:] == ["LaneTimeout: 3 threads of this handler hang"] * 2
         let_go.set()  # what the abandoned threads say now is not listened to
-        await asyncio.sleep(0.01)
+        await until(lambda: not any(thread.name == "qts-lane-hanger" for thread in threading.enumerate()))
+        assert dispatcher.queue_stats()["P3_LOW"]["handled"] == 0
+        dispatcher.publish(LOG, {"n": 5})
+        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 1)  # none of them hangs any more
         assert balanced(dispatcher)
 
 

@@ -24,7 +24,7 @@ from qts.event.queue import BoundedQueue, create_queue
 from qts.event.retry import Flight
 
 MAX_ABANDONED_THREADS: Final = 3
-"""A thread that hangs cannot be ended; after this many of one handler its events are dead-lettered at once."""
+"""A thread that hangs cannot be ended; while this many of one handler do, its events are dead-lettered at once."""
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 """What a handler call came to: its result, or why it failed."""
 
@@ -288,10 +288,13 @@ class ThreadRunner(LaneRunner):
     def __init__(self, entry: Entry, tools: LaneTools) -> None:
         super().__init__(entry, tools)
         self._jobs: queue.SimpleQueue[list[Event] | None] | None = None
+        self._thread: threading.Thread | None = None
+        self._abandoned: list[threading.Thread] = []
 
     def _start(self, events: list[Event]) -> None:
-        if self.restarts >= MAX_ABANDONED_THREADS:
-            error = LaneTimeout(f"{self.restarts} threads of this handler hang")
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        if len(self._abandoned) >= MAX_ABANDONED_THREADS:
+            error = LaneTimeout(f"{len(self._abandoned)} threads of this handler hang")
             self.tools.loop.call_soon(self._ended, [(None, error)] * len(events))
             return
         if self._jobs is None:
@@ -299,9 +302,10 @@ class ThreadRunner(LaneRunner):
         self._jobs.put(events)
 
     def _abandon(self) -> None:
-        if self._jobs is not None:
+        if self._jobs is not None and self._thread is not None:
             self._jobs.put(None)
-            self._jobs = None
+            self._abandoned.append(self._thread)
+            self._jobs = self._thread = None
             self.restarts += 1
 
     async def close(self) -> None:
@@ -316,7 +320,9 @@ class ThreadRunner(LaneRunner):
             self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
 
         name = f"qts-lane-{self.entry.name}"
-        threading.Thread(target=work_off, args=(jobs, self.entry.handler, report), name=name, daemon=True).start()
+        arguments = (jobs, self.entry.handler, report)
+        self._thread = threading.Thread(target=work_off, args=arguments, name=name, daemon=True)
+        self._thread.start()
         return jobs
 
     def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:
