@@ -11,6 +11,7 @@ import pytest
 
 from qts.event.config import EventConfig, LaneLimits, QueueConfig, QueueConfigs
 from qts.event.contracts import Event, EventType, Lane, OverflowPolicy, create_event
+from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler, EventHandler
 from tests.event.support import (
     P0,
@@ -350,3 +351,63 @@ async def test_a_retry_that_a_full_lane_loses_lets_later_events_of_its_key_go_on
         await until(lambda: seen == [2, 3])
         dispatcher.publish(TICK, {"n": 4, "symbol": "a"})
         await until(lambda: seen == [2, 3, 4])
+
+
+async def test_an_event_that_is_sent_again_while_its_lane_is_busy_is_handled_each_time() -> None:
+    """Given one event object three times behind another in a lane: each counts and none gets in another's way."""
+    let_go, seen = threading.Event(), list[int]()
+
+    def handler(event: Event) -> None:
+        let_go.wait()
+        seen.append(event.payload["n"])
+
+    async with running() as dispatcher:
+        dispatcher.register_handler(P3, handler, lane=Lane.THREAD)
+        again = create_event(LOG, payload={"n": 1})
+        for event in (again, again, again, create_event(LOG, payload={"n": 2})):
+            dispatcher.dispatch_nowait(event)
+        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["queued"] == 0)
+        runner = dispatcher._levels[P3].entries[0].runner
+        assert runner is not None
+        assert [flight.event.payload["n"] for flight in runner.pending] == [1, 1, 1, 2]
+        let_go.set()
+        await until(lambda: seen == [1, 1, 1, 2])
+        await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 4)
+        assert balanced(dispatcher)
+
+
+async def test_nothing_goes_on_in_one_lane_while_a_stop_waits_for_another() -> None:
+    """Given a handler that fails when the stop lets it: its event is tried again by the next start, and once."""
+    failing, closed, calls = asyncio.Event(), asyncio.Event(), list[int]()
+
+    async def lingering(event: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            failing.set()
+            await closed.wait()
+
+    async def stumbling(event: Event) -> None:
+        calls.append(event.payload["n"])
+        if len(calls) == 1:
+            try:
+                await failing.wait()
+                raise ValueError("once")
+            finally:
+                closed.set()
+        await asyncio.sleep(0.02)  # a second retry would come within it
+
+    dispatcher = EventDispatcher(EventConfig(retry_backoff_ms=1))
+    dispatcher.register_handler(P1, lingering)
+    dispatcher.register_handler(P2, stumbling)
+    await dispatcher.start()
+    dispatcher.publish(TICK, {"n": 0})
+    dispatcher.publish(EventType.RISK_EVALUATE, {"n": 1})
+    await until(lambda: calls == [1])
+    assert (await dispatcher.stop(timeout_ms=0))["P2_MEDIUM"] == 1
+    await dispatcher.start()
+    await until(lambda: dispatcher.queue_stats()["P2_MEDIUM"]["handled"] == 1)
+    assert calls == [1, 1]
+    assert len(dispatcher.dead_letter_queue) == 0
+    closed.set()
+    await dispatcher.stop(timeout_ms=0)

@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -63,7 +64,7 @@ class LaneRunner(ABC):
         self.entry = entry
         self.tools = tools
         self.restarts = 0
-        self._flights: dict[int, Flight] = {}
+        self._flights: dict[int, deque[Flight]] = {}
         self._working: list[Flight] = []
         self._timer: asyncio.TimerHandle | None = None
         self._backlog = create_queue(tools.config.queue_configs[entry.priority])
@@ -74,7 +75,8 @@ class LaneRunner(ABC):
     @property
     def pending(self) -> list[Flight]:
         """Events this handler has not finished with, in order."""
-        return [*self._working, *(self._flights[id(event)] for event in self._backlog.pending())]
+        queued = {number: iter(flights) for number, flights in self._flights.items()}
+        return [*self._working, *(next(queued[id(event)]) for event in self._backlog.pending())]
 
     def submit(self, flight: Flight) -> None:
         """Take an event on; at once when the handler is free."""
@@ -104,7 +106,7 @@ class LaneRunner(ABC):
 
     def _enqueue(self, flight: Flight) -> None:
         backlog = self._backlog
-        self._flights[id(flight.event)] = flight
+        self._flights.setdefault(id(flight.event), deque()).append(flight)
         if not isinstance(backlog, BoundedQueue):
             backlog.put_nowait(flight.event)
             return
@@ -115,9 +117,17 @@ class LaneRunner(ABC):
             )
 
     def _lost(self, event: Event) -> None:
-        flight = self._flights.pop(id(event))
+        flight = self._flight_of(event)
         flight.lost = True
         self.tools.engine.finished(self.entry, flight, None)  # with the hold it may head: others wait behind it
+
+    def _flight_of(self, event: Event) -> Flight:
+        """The flight of an event that has left the backlog; a source may have sent the same one more than once."""
+        flights = self._flights[id(event)]
+        flight = flights.popleft()
+        if not flights:
+            del self._flights[id(event)]
+        return flight
 
     def _begin(self, flights: list[Flight]) -> None:
         self._note_begin(flights)
@@ -177,7 +187,7 @@ class LaneRunner(ABC):
         batch: list[Flight] = []
         size = self._batch_size()
         while len(batch) < size and (event := self._backlog.get_nowait()) is not None:
-            flight = self._flights.pop(id(event))
+            flight = self._flight_of(event)
             if not self.tools.engine.retries.wait_behind(self.entry, flight):
                 batch.append(flight)
         if batch:

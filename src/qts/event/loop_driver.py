@@ -131,24 +131,23 @@ class LoopDriver:
         sys.setswitchinterval(self._old_interval)
         if self._garbage is not None:
             self._garbage.end()
-        for entry in entries:
-            await self._detach(entry)
+        runners = [runner for entry in entries for runner in self._detach(entry)]
         for entry in entries:
             for hold in entry.holds.values():
-                level = hold.flight.level
-                if not hold.parked and hold not in level.due:
-                    level.due.append(hold)
+                if not hold.parked:
+                    self._due_later(hold)
+        for runner in runners:  # last: nothing may go on while one of them is waited for
+            await runner.close()
 
-    async def _detach(self, entry: Entry) -> None:
-        runner = self._runners.pop(id(entry), None) or self._strands.pop(id(entry), None)
-        if runner is None:
-            return
-        left = runner.give_up()
+    def _detach(self, entry: Entry) -> list[LaneRunner]:
+        found = (self._strands.pop(id(entry), None), self._runners.pop(id(entry), None))
+        runners = [runner for runner in found if runner is not None]
         entry.runner = None
-        await runner.close()
-        for flight in left:
-            self._retries.hold_for_later(entry, flight)
+        for runner in runners:
+            for flight in runner.give_up():
+                self._retries.hold_for_later(entry, flight)
         entry.refresh()
+        return runners
 
     def in_lane(self, entry: Entry) -> list[Flight]:
         """Events a lane holds for ``entry``."""
@@ -216,6 +215,9 @@ class LoopDriver:
     # -- what the engine asks for ------------------------------------------------------------------------------
 
     def _retry_later(self, hold: Hold, delay_s: float) -> None:
+        if self._ended:
+            self._due_later(hold)
+            return
         if delay_s <= 0:
             self._due(hold)
             return
@@ -231,6 +233,11 @@ class LoopDriver:
         hold.flight.level.due.append(hold)
         self._engine.attention = True
         self.wake()
+
+    def _due_later(self, hold: Hold) -> None:
+        """Leave a hold to the next start; once, whoever asks for it."""
+        if hold not in hold.flight.level.due:
+            hold.flight.level.due.append(hold)
 
     def _suspended(self, entry: Entry, flight: Flight, suspended: Suspended) -> None:
         strand = self._strands.get(id(entry))

@@ -143,7 +143,7 @@ class RemoteRunner(ProcessRunner):
     def _draw(self) -> list[Flight]:
         drawn: list[Flight] = []
         while len(drawn) < self._size and (event := self._backlog.get_nowait()) is not None:
-            drawn.append(self._flights.pop(id(event)))
+            drawn.append(self._flight_of(event))
         if not self._backlog.size():
             self._came.clear()
         return drawn
