@@ -104,6 +104,90 @@ async def test_an_async_handler_that_fails_at_its_first_step_after_waiting_once(
         await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 2)
 
 
+class OwnError(BaseException):
+    """What no handler should raise, and some will."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, GeneratorExit, OwnError])
+@pytest.mark.parametrize("where", ["after waiting", "at its first step", "in a thread"])
+async def test_a_handler_that_raises_what_ends_tasks_or_programs_has_failed_like_any_other(
+    error: type[BaseException], where: str
+) -> None:
+    """Given events 1 and 2, of which 1 fails always: it is tried four times and dead-lettered, 2 is done."""
+    async with running(EventConfig(retry_backoff_ms=0, lane_limits=LaneLimits(p1_ms=60_000))) as dispatcher:
+        calls: list[int] = []
+
+        async def handler(event: Event) -> None:
+            calls.append(event.payload["n"])
+            if where == "after waiting" or event.payload["n"] == 0:
+                await asyncio.sleep(0)
+            if event.payload["n"] == 1:
+                raise error("told to")
+
+        dispatcher.register_handler(P1, handler, lane=Lane.THREAD if where == "in a thread" else Lane.LOOP)
+        dispatcher.publish(TICK, {"n": 0, "symbol": "A"})  # from now on its strand is in charge
+        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 1)
+        for n in (1, 2):
+            dispatcher.publish(TICK, {"n": n, "symbol": str(n)})
+        await until(lambda: len(dispatcher.dead_letter_queue) == 1)
+        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 2)
+        assert sorted(calls) == [0, 1, 1, 1, 1, 2]
+        (letter,) = dispatcher.dead_letter_queue
+        assert (letter.error, letter.attempts) == (f"{error.__name__}: told to", 4)
+        assert balanced(dispatcher)
+
+
+@pytest.mark.parametrize("waits_first", [True, False])
+async def test_a_handler_that_cancels_the_task_it_finds_itself_in_harms_only_itself(waits_first: bool) -> None:
+    async with running(EventConfig(retry_backoff_ms=0, lane_limits=LaneLimits(p1_ms=60_000))) as dispatcher:
+        calls, done = list[int](), list[int]()
+
+        async def handler(event: Event) -> None:
+            calls.append(event.payload["n"])
+            await asyncio.sleep(0) if waits_first else None
+            if calls == [1]:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            await asyncio.sleep(0)
+            done.append(event.payload["n"])
+
+        dispatcher.register_handler(P1, handler)
+        for n in (1, 2):
+            dispatcher.publish(TICK, {"n": n, "symbol": str(n)})
+        await until(lambda: sorted(done) == [1, 2])
+        await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["handled"] == 2)
+        assert calls.count(1) == (2 if waits_first else 1)  # there is nothing to cancel before it has waited
+        assert balanced(dispatcher)
+
+
+async def test_a_handler_that_goes_on_after_it_was_cut_off_is_not_taken_for_the_next() -> None:
+    """Given event 0 cut off, which swallows that and ends while 1 is in work: 1 is not finished by it."""
+    async with running(EventConfig(lane_limits=LaneLimits(p2_ms=20))) as dispatcher:
+        swallowed, let_go, done = asyncio.Event(), asyncio.Event(), list[int]()
+
+        async def handler(event: Event) -> None:
+            if event.payload["n"] == 0:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    swallowed.set()
+                return
+            await let_go.wait()
+            done.append(event.payload["n"])
+
+        dispatcher.register_handler(P2, handler)
+        dispatcher.publish(EventType.RISK_EVALUATE, {"symbol": "0", "n": 0})
+        dispatcher.publish(EventType.RISK_EVALUATE, {"symbol": "1", "n": 1})
+        await swallowed.wait()
+        await asyncio.sleep(0)
+        assert dispatcher.queue_stats()["P2_MEDIUM"]["handled"] == 0
+        let_go.set()
+        await until(lambda: done == [1])
+        await until(lambda: dispatcher.queue_stats()["P2_MEDIUM"]["handled"] == 1)
+        assert [letter.error for letter in dispatcher.dead_letter_queue] == ["LaneTimeout: cut off after 20 ms"]
+
+
 async def test_an_async_handler_past_its_lanes_limit_is_cut_off_and_the_next_event_is_handled() -> None:
     limits = LaneLimits(p3_ms=20)
     async with running(EventConfig(lane_limits=limits, retry_backoff_ms=0)) as dispatcher:

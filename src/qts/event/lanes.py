@@ -12,7 +12,7 @@ import queue
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, TypeAlias
 
 from qts.clock import NS_PER_MS, stopwatch_ns
@@ -64,6 +64,7 @@ class LaneRunner(ABC):
         self.entry = entry
         self.tools = tools
         self.restarts = 0
+        self._is_over = False
         self._flights: dict[int, deque[Flight]] = {}
         self._working: list[Flight] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -100,6 +101,7 @@ class LaneRunner(ABC):
     def give_up(self) -> list[Flight]:
         """Stop at once; the events that were not finished, in order."""
         left = self.pending
+        self._is_over = True
         if self._stop_work():
             self._abandon()
         return left
@@ -153,6 +155,8 @@ class LaneRunner(ABC):
 
     def _ended(self, outcomes: Sequence[Outcome]) -> None:
         """Account for the work in progress and go on with the backlog."""
+        if self._is_over:
+            return
         flights = self._stop_work()
         took_ns = stopwatch_ns() - self._begun_ns
         for flight, (result, error) in zip(flights, outcomes, strict=True):
@@ -216,6 +220,7 @@ class StrandRunner(LaneRunner):
         """Call the handler as if the strand's task did."""
         if asyncio.current_task(self.tools.loop) is not None:
             return self._step(event)
+        self._renew()
         asyncio.tasks._enter_task(self.tools.loop, self._task)
         try:
             return self._step(event)
@@ -225,19 +230,30 @@ class StrandRunner(LaneRunner):
     def suspended(self, flight: Flight, suspended: Suspended) -> None:
         """Go on with a handler whose first step did not finish it."""
         self._note_begin([flight])
-        self._mail.set_result(suspended)
+        self._hand_over(suspended)
         self.entry.runner = self
         self.entry.refresh()
+
+    def _hand_over(self, suspended: Suspended) -> None:
+        self._renew()
+        self._mail.set_result(suspended)
+
+    def _renew(self) -> None:
+        """Replace a task that a handler has cancelled because it found itself in it."""
+        if self._task.cancelling() or self._task.done():
+            self._task = self._new_task()
 
     def _start(self, events: list[Event]) -> None:
         (event,) = events
         try:
             result = self.first_step(event)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
             self._ended([(None, error)])
             return
         if isinstance(result, Suspended):
-            self._mail.set_result(result)
+            self._hand_over(result)
         else:
             self._ended([(result, None)])
 
@@ -256,12 +272,17 @@ class StrandRunner(LaneRunner):
         return self.tools.loop.create_task(self._live(self._mail), name=f"qts-strand-{self.entry.name}")
 
     async def _live(self, mail: asyncio.Future[Suspended]) -> None:
-        while True:
-            suspended = await mail
-            try:
-                outcome: Outcome = (await _Rest(suspended), None)
-            except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
-                outcome = (None, error)
+        """Finish what comes by mail, until this task is cancelled: by the lane, which has a new one then, or not.
+
+        A handler may raise CancelledError though nobody cancelled it, from something it awaited: that is a failure
+        like any other. One that has itself cancelled ends this task with its event; the next call brings another.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():
+            outcome = await _Rest(await mail)
+            if mail is not self._mail:  # abandoned: nobody listens any more
+                return
             mail = self._mail = self.tools.loop.create_future()
             self._ended([outcome])
 
@@ -270,18 +291,21 @@ class StrandRunner(LaneRunner):
 
 
 class _Rest:
-    """The rest of a coroutine whose first step has been run elsewhere."""
+    """The rest of a coroutine whose first step has been run elsewhere; awaiting it gives what it came to."""
 
     __slots__ = ("_suspended",)
 
     def __init__(self, suspended: Suspended) -> None:
         self._suspended = suspended
 
-    def __await__(self) -> Any:
+    def __await__(self) -> Generator[Any, Any, Outcome]:
         coroutine, awaited = self._suspended.coroutine, self._suspended.awaited
         while True:
             try:
                 sent = yield awaited
+            except GeneratorExit:  # the loop is gone
+                coroutine.close()
+                raise
             except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the coroutine
                 step, value = coroutine.throw, error
             else:
@@ -289,7 +313,11 @@ class _Rest:
             try:
                 awaited = step(value)
             except StopIteration as finished:
-                return finished.value
+                return finished.value, None
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+                return None, error
 
 
 class ThreadRunner(LaneRunner):
@@ -353,7 +381,7 @@ def work_off(
                     (runner.run(handler.handle_batch(events)), None),
                     *[(None, None)] * (len(events) - 1),
                 ]
-            except Exception as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
+            except BaseException as error:  # noqa: BLE001 - exit and cancellation too: nobody else means this thread
                 outcomes = [(None, error)] * len(events)
             try:
                 report(outcomes)

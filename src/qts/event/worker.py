@@ -132,7 +132,7 @@ def answer(handler: EventHandler, request: list[Any], runner: asyncio.Runner) ->
         events = [decode_event(stored) for stored in request]
         results = runner.run(handler.handle_batch(events))
         return [True, [encode_event(event) for event in results]]
-    except Exception as error:  # noqa: BLE001 - a handler may raise anything; the parent is told
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a handler may raise anything; it is told
         return [False, f"{type(error).__name__}: {error}"]
 
 
