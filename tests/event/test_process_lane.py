@@ -361,6 +361,21 @@ async def test_a_handler_that_cannot_move_or_serves_p1_stays_and_is_reported(pri
         assert dispatcher.reports.counts.get("stays", 0) == (1 if priority == 3 else 0)
 
 
+async def test_an_async_handler_is_moved_after_the_event_in_work_and_with_those_behind_it() -> None:
+    config = EventConfig(loop_handler_limit_us=10, overruns_before_move=1)
+    async with running(msgspec.structs.replace(config, lane_limits=PATIENT.lane_limits)) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.slow_after_waiting)
+        dispatcher.register_handler(P2, seen)
+        for n in range(5):
+            dispatcher.publish(LOG, {"n": n})
+        await until(lambda: len(seen.numbers) == 5)
+        assert seen.numbers == [0, 1, 2, 3, 4]
+        assert [event.payload["pid"] == os.getpid() for event in seen.seen] == [True, False, False, False, False]
+        assert balanced(dispatcher)
+    assert runner_of_is_gone(dispatcher)
+
+
 async def test_no_more_handlers_are_moved_than_there_may_be_processes() -> None:
     config = EventConfig(loop_handler_limit_us=10, overruns_before_move=1, max_worker_processes=2)
     async with running(msgspec.structs.replace(config, lane_limits=PATIENT.lane_limits)) as dispatcher:

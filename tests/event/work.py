@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import re
@@ -78,6 +79,12 @@ def hanging(event: Event) -> None:
 
 def slow_on_the_loop(event: Event) -> None:
     sum(range(30_000))
+
+
+async def slow_after_waiting(event: Event) -> Event:
+    await asyncio.sleep(0)
+    sum(range(30_000))
+    return pid_of_worker(event)
 
 
 async def waiting(event: Event) -> Event:

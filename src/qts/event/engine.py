@@ -442,6 +442,14 @@ class Engine:
         if entry.runner is not None:
             entry.runner.submit(flight)
             return
+        began_ns = stopwatch_ns()
+        self._attempt(entry, flight, hold)
+        took_ns = stopwatch_ns() - began_ns
+        if took_ns > self.limit_ns:
+            self.on_overrun(entry, flight.event, took_ns)
+
+    def _attempt(self, entry: Entry, flight: Flight, hold: Hold | None) -> None:
+        """Call a handler on the spot and see to what came of it."""
         flight.begin()
         try:
             result = stepped(entry.call(flight.event))

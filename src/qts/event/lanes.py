@@ -13,6 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from qts.clock import NS_PER_MS, stopwatch_ns
@@ -80,8 +81,8 @@ class LaneRunner(ABC):
         return [*self._working, *(next(queued[id(event)]) for event in self._backlog.pending())]
 
     def submit(self, flight: Flight) -> None:
-        """Take an event on; at once when the handler is free."""
-        if self._working:
+        """Take an event on; at once when the handler is free and nothing waits for it."""
+        if self._working or self._backlog.size():
             self._enqueue(flight)
         else:
             self._begin([flight])
@@ -211,10 +212,17 @@ class StrandRunner(LaneRunner):
 
     def __init__(self, entry: Entry, tools: LaneTools) -> None:
         super().__init__(entry, tools)
+        self.on_rest: Callable[[], None] | None = None
+        """Called once, as soon as nothing is in work any more; it may end this strand."""
         call = self._given = entry.call
         self._step: Callable[[Event], Any] = call if entry.is_async else lambda event: stepped(call(event))
         self._task = self._new_task()
         entry.call = self.first_step
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the handler is in the middle of an event."""
+        return bool(self._working)
 
     def first_step(self, event: Event) -> Any:
         """Call the handler as if the strand's task did."""
@@ -245,26 +253,50 @@ class StrandRunner(LaneRunner):
 
     def _start(self, events: list[Event]) -> None:
         (event,) = events
+        began_ns = stopwatch_ns()
         try:
-            result = self.first_step(event)
+            outcome: Outcome = (self.first_step(event), None)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
-            self._ended([(None, error)])
-            return
-        if isinstance(result, Suspended):
-            self._hand_over(result)
+            outcome = (None, error)
+        self._report_overrun(event, stopwatch_ns() - began_ns)
+        if isinstance(outcome[0], Suspended):
+            self._hand_over(outcome[0])
         else:
-            self._ended([(result, None)])
+            self._ended([outcome])
+
+    def _report_overrun(self, event: Event, took_ns: int) -> None:
+        """Every step is on the loop, whichever it is: there is one limit for all."""
+        if took_ns > self.tools.engine.limit_ns:
+            self.tools.engine.on_overrun(self.entry, event, took_ns)
+
+    def _next(self) -> None:
+        """Take the next event later: what is above it is looked at before each call."""
+        if self._backlog.size() or self.on_rest is not None:
+            self.tools.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._working:
+            return
+        on_rest, self.on_rest = self.on_rest, None
+        if on_rest is not None:
+            on_rest()
+        if not self._is_over:
+            super()._next()
 
     def _abandon(self) -> None:
         self._task.cancel()
         self._task = self._new_task()
         self.restarts += 1
 
-    async def close(self) -> None:
+    def retire(self) -> None:
+        """Let the handler be called as it was given."""
         self.entry.call = self._given
         self._task.cancel()
+
+    async def close(self) -> None:
+        self.retire()
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _new_task(self) -> asyncio.Task[None]:
@@ -280,7 +312,8 @@ class StrandRunner(LaneRunner):
         task = asyncio.current_task()
         assert task is not None
         while not task.cancelling():
-            outcome = await _Rest(await mail)
+            suspended = await mail
+            outcome = await _Rest(suspended, partial(self._report_overrun, self._working[0].event))
             if mail is not self._mail:  # abandoned: nobody listens any more
                 return
             mail = self._mail = self.tools.loop.create_future()
@@ -291,12 +324,16 @@ class StrandRunner(LaneRunner):
 
 
 class _Rest:
-    """The rest of a coroutine whose first step has been run elsewhere; awaiting it gives what it came to."""
+    """The rest of a coroutine whose first step has been run elsewhere; awaiting it gives what it came to.
 
-    __slots__ = ("_suspended",)
+    ``timed`` is told how many nanoseconds each step took.
+    """
 
-    def __init__(self, suspended: Suspended) -> None:
+    __slots__ = ("_suspended", "_timed")
+
+    def __init__(self, suspended: Suspended, timed: Callable[[int], None]) -> None:
         self._suspended = suspended
+        self._timed = timed
 
     def __await__(self) -> Generator[Any, Any, Outcome]:
         coroutine, awaited = self._suspended.coroutine, self._suspended.awaited
@@ -310,6 +347,7 @@ class _Rest:
                 step, value = coroutine.throw, error
             else:
                 step, value = coroutine.send, sent
+            began_ns = stopwatch_ns()
             try:
                 awaited = step(value)
             except StopIteration as finished:
@@ -318,6 +356,8 @@ class _Rest:
                 raise
             except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it is retried and reported
                 return None, error
+            finally:
+                self._timed(stopwatch_ns() - began_ns)
 
 
 class ThreadRunner(LaneRunner):

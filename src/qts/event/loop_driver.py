@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Protocol
 
 from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
@@ -249,6 +250,10 @@ class LoopDriver:
         """A P2 or P3 handler that overstays on the loop leaves it, when another process can find it."""
         if entry.lane is not Lane.LOOP or entry.priority < EventPriority.P2_MEDIUM:
             return
+        strand = self._strands.get(id(entry))
+        if strand is not None and strand.is_working:  # it goes with the events that are left, in their order
+            strand.on_rest = partial(self.move_to_process, entry)
+            return
         try:
             if not inspect.isfunction(entry.origin):
                 raise ContractError(f"{entry.name} is not a plain function: its state lives here")
@@ -260,5 +265,13 @@ class LoopDriver:
             self._host.reports.add(Report("stays", entry.name, "", 0.0, str(error)))
             return
         entry.lane = Lane.PROCESS
-        self._set_runner(entry, ProcessRunner(entry, self._tools, entry.target))
+        left: list[Flight] = []
+        if strand is not None:
+            left = strand.give_up()
+            strand.retire()
+            del self._strands[id(entry)]
+        runner = ProcessRunner(entry, self._tools, entry.target)
+        self._set_runner(entry, runner)
+        for flight in left:
+            runner.submit(flight)
         self._host.reports.add(Report("moved", entry.name, "", 0.0, f"now in a process of its own: {entry.target}"))
