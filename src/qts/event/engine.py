@@ -21,7 +21,7 @@ from qts.event.handlers import events_in
 from qts.event.monitoring import INDEX_BY_8NS, INDEXED_NS, Histogram
 from qts.event.queue import EventQueue
 from qts.event.retry import Flight, Hold, RetryBook, hold_key
-from qts.event.stream import Stream
+from qts.event.stream import Stream, no_handler
 
 FOREVER_NS: Final = 1 << 62
 _LOWEST: Final = EventPriority.P3_LOW
@@ -305,7 +305,7 @@ class Engine:
         drawn, in_hand = 0, False
         kind: type | None = None
         event_type: EventType | None = None
-        call: Callable[[Event], Any] = _no_handler
+        call: Callable[[Event], Any] = no_handler
         entry: Any = None
         try:
             for payload in stream.payloads:
@@ -319,7 +319,7 @@ class Engine:
                         raise stream.unlisted(payload)
                     event_type, entries = planned
                     entry = entries[0] if entries else None
-                    call = _no_handler if entry is None else entry.call
+                    call = no_handler if entry is None else entry.call
                     straight = self.floor >= _P1 and len(entries) < 2 and not (entry and entry.special)
                 event = _make(event_type, _P1, source, payload, next(numbers), time_ns(), run, accepted)
                 if watching and clock_ns() >= self.deadline_ns:
@@ -480,10 +480,6 @@ def _came_through_the_queue(level: Level) -> None:
     """An event of a stream that is not finished counts like one that had to wait."""
     level.passed -= 1
     level.queue.count_passed()
-
-
-def _no_handler(event: Event) -> None:
-    """Nobody asked for events of this type."""
 
 
 def _refuse_suspension(entry: Entry, flight: Flight, suspended: Suspended) -> None:

@@ -33,6 +33,7 @@ from qts.event.journal_segments import (
     pack_record,
     reopen,
     run_bytes,
+    split_marks,
 )
 from qts.event.journal_waiters import Told, Waiter, nobody_listens, tell
 
@@ -309,9 +310,9 @@ class Journal:
         self._gather()
         with self.lock:
             group, first = self._take_group()
-            marks = self._take_marks(first + len(group) - 1)
-            flushed = [] if self._fresh else list(self._flushers)  # more than one group: its rest first
-            last = self._closing and not self._fresh
+            cut = bool(self._fresh)  # more than one group: its rest comes before anything is said of it
+            marks, self._settled = split_marks(self._settled, first + len(group) - 1 if cut else self._next)
+            flushed, last = ([], False) if cut else (list(self._flushers), self._closing)
         if group or marks:
             self._nap_s = self.config.mark_ms / 1_000
             if not self._commit_group(group, first, marks):
@@ -370,15 +371,6 @@ class Journal:
         self._fresh_bytes -= sum(map(len, group))
         self._writing, self._writing_first = group, first
         return group, first
-
-    def _take_marks(self, written: int) -> list[tuple[Mark, int]]:
-        """What is to be said of events up to ``written``; of a group that was cut the rest has to come first."""
-        if not self._fresh:
-            marks, self._settled = self._settled, []
-            return marks
-        marks = [one for one in self._settled if one[1] <= written]
-        self._settled = [one for one in self._settled if one[1] > written]
-        return marks
 
     def _commit_group(self, group: list[bytes], first: int, marks: list[tuple[Mark, int]]) -> bool:
         """Write and sync one group and tell about it; False when the journal has failed."""

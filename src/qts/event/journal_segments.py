@@ -146,6 +146,13 @@ def decode_marks(body: bytes) -> list[Run]:
     return msgspec.msgpack.decode(body, type=list[Run])
 
 
+def split_marks(marks: list[tuple[Mark, int]], upto: int) -> tuple[list[tuple[Mark, int]], list[tuple[Mark, int]]]:
+    """What is said of events up to ``upto``, and of later ones; each in the order given."""
+    if all(sequence <= upto for _, sequence in marks):
+        return marks, []
+    return [one for one in marks if one[1] <= upto], [one for one in marks if one[1] > upto]
+
+
 def as_runs(marks: list[tuple[Mark, int]]) -> list[Run]:
     """Marks in the order given, neighbours that say the same of successive events together."""
     runs: list[Run] = []

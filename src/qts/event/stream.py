@@ -47,3 +47,7 @@ class Stream:
         """What to raise for a payload of a class that no type was named for."""
         listed = ", ".join(sorted(one.__name__ for one in self.types))
         return ContractError(f"{self.source} gave a {type(payload).__name__}; listed are {listed}")
+
+
+def no_handler(event: object) -> None:
+    """In the place of the handler when nobody asked for events of this type."""
