@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qts.runtime.result import SessionResult
+from qts.runtime.rows import with_code
 
 _SHOWN_TRANSITIONS = 12
 
@@ -85,8 +86,7 @@ def _events(values: Mapping[str, Any]) -> Table:
 
 
 def _with_code(row: dict[str, str]) -> dict[str, str]:
-    why = row["reason"] if row["code"] in row["reason"] else f"{row['code']} {row['reason']}"
-    return row | {"reason": f"{why} ({row['actor']})"}
+    return row | {"reason": f"{with_code(row['code'], row['reason'])} ({row['actor']})"}
 
 
 def _transitions(title: str, rows: list[dict[str, str]]) -> Table:

@@ -300,9 +300,9 @@ class Engine:
         assert factory is not None
         numbers, time_ns, run = factory.numbers, factory.time_ns, factory.run
         waits, works = wait.counts, work.counts
-        straight, watching, clock_ns = self.floor >= _P1, self.watching, self.clock_ns
+        watching, clock_ns = self.watching, self.clock_ns
         outer, self.serving = self.serving, level.number
-        drawn, in_hand = 0, False
+        drawn, in_hand, straight = 0, False, False
         kind: type | None = None
         event_type: EventType | None = None
         call: Callable[[Event], Any] = no_handler

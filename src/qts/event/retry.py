@@ -6,6 +6,7 @@ wait behind it for that handler alone; other handlers and other keys are not hel
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 BACKOFF_GROWTH: Final = 4
 _P0: Final = EventPriority.P0_CRITICAL
+_log: Final = logging.getLogger("qts.event")
 
 
 class Flight:
@@ -212,8 +214,9 @@ class RetryBook:
         text = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()  # it goes into a file
         try:
             self.letters.append(DeadLetter(event, entry.name, text, hold.attempts, self._now_ns()))
-        except StorageError as failure:  # it stands in memory, and the journal has the event
+        except StorageError as failure:  # it stands in memory, and a P0 event in the journal too
             text = f"{text}; {failure}"
+            _log.error("%s", failure)
         hold.flight.dead = True
         hold.flight.done()
         if event.priority is _P0:

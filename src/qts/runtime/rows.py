@@ -27,8 +27,12 @@ def change_text(change: SafetyChange) -> str:
     """A safety cause in one line: what it did, its code, who and why."""
     before, after = change.from_state.value, change.to_state.value
     moved = f"{before} -> {after}" if before != after else f"stays {after}"
-    why = change.reason if change.code in change.reason else f"{change.code} {change.reason}"
-    return f"{moved}: {why} ({change.actor})"
+    return f"{moved}: {with_code(change.code, change.reason)} ({change.actor})"
+
+
+def with_code(code: str, reason: str) -> str:
+    """The reason, its code before it unless it is there already."""
+    return reason if code in reason else f"{code} {reason}"
 
 
 def safety_row(change: SafetyChange) -> SafetyRow:
