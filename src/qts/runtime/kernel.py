@@ -39,7 +39,7 @@ from qts.runtime.intake import Intake
 from qts.runtime.invariants import Invariants
 from qts.runtime.operator import Answer, Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
-from qts.runtime.rows import change_text, refusal_row, safety_row, state_row
+from qts.runtime.rows import safety_text, refusal_row, safety_row, state_row
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
@@ -432,7 +432,7 @@ class Kernel:
     def _on_safety(self, change: SafetyChange) -> None:
         self.tally.changes += 1
         self.parts.record.write_later(safety_row(change))
-        self._log("WARNING", f"safety {change_text(change)}")
+        self._log("WARNING", f"safety {safety_text(change)}")
         self.dispatcher.apply_safety_state(change.to_state)
         if change.from_state is SafetyState.LOCKDOWN:
             self.parts.state.on_lockdown_release()

@@ -23,7 +23,7 @@ def refusal_row(refused: Refused) -> RefusalRow:
     )
 
 
-def change_text(change: SafetyChange) -> str:
+def safety_text(change: SafetyChange) -> str:
     """A safety cause in one line: what it did, its code, who and why."""
     before, after = change.from_state.value, change.to_state.value
     moved = f"{before} -> {after}" if before != after else f"stays {after}"
