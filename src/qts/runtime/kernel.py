@@ -39,7 +39,7 @@ from qts.runtime.intake import Intake
 from qts.runtime.invariants import Invariants
 from qts.runtime.operator import Answer, Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
-from qts.runtime.rows import safety_text, refusal_row, safety_row, state_row
+from qts.runtime.rows import refusal_row, safety_row, safety_text, state_row
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
