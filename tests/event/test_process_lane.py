@@ -65,7 +65,8 @@ async def test_background_workers_may_be_given_only_the_time_nobody_else_wants(
         dispatcher.publish(kind, {"n": 1})
         await until(lambda: seen.numbers == [1])
         place = (seen.seen[0].payload["policy"], seen.seen[0].payload["nice"])
-        assert place == ((os.SCHED_OTHER, 7) if priority is P1 else (os.SCHED_IDLE, 19))
+        nicer = min(os.nice(0) + 7, 19)  # the tests themselves may run with less than the usual share
+        assert place == ((os.SCHED_OTHER, nicer) if priority is P1 else (os.SCHED_IDLE, 19))
 
 
 @pytest.mark.parametrize("error", [PermissionError(), OSError(38, "not implemented")])

@@ -195,6 +195,14 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         int,
         Meta(ge=1, le=1_000_000, description="P1-P3 events held behind one failing key; the oldest goes, counted"),
     ] = 1_000
+    lane_backlog: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="P0 events that lanes keep in memory; with a journal more wait in its files",
+        ),
+    ] = 10_000
     block_report_ms: Annotated[
         int, Meta(ge=1, le=60_000, description="ms a P0 producer waits before FS095 is raised; spec 01")
     ] = 1_000

@@ -488,7 +488,7 @@ class EventDispatcher(Readings):
     def _new_line(self, journal: Journal) -> JournalLine:
         return JournalLine(
             journal,
-            self.config.queue_configs.p0,
+            self.config,
             self.dead_letter_queue,
             on_code=self._on_code,
             on_broken_queue=lambda error: self._rebuild(self._levels[0], error),

@@ -35,6 +35,7 @@ def replace_queue(level: Level, queue: EventQueue, error: Exception) -> tuple[st
     """
     old = level.queue
     level.use(queue)
+    queue.held = old.held
     problem = f"{level.priority.name} queue failed ({type(error).__name__}: {error})"
     try:
         queue.restore(old.pending(), old.counts())

@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from qts.clock import stopwatch_ns
 from qts.errors import ContractError, StorageError
 from qts.event.codec import pack_event, unpack_event
-from qts.event.config import QueueConfig
+from qts.event.config import EventConfig
 from qts.event.contracts import Event
 from qts.event.dead_letter import DeadLetterQueue, private
 from qts.event.engine import Level
@@ -46,7 +46,7 @@ class JournalLine:
     def __init__(
         self,
         journal: Journal,
-        config: QueueConfig,
+        config: EventConfig,
         letters: DeadLetterQueue,
         *,
         on_code: OnCode,
@@ -74,7 +74,12 @@ class JournalLine:
     def new_queue(self) -> SpillQueue:
         """The P0 queue; a new one takes over what waits in the journal."""
         self.queue = SpillQueue(
-            self._config, self.journal, self._spill, on_read=self._read_back, on_broken=self._cannot_read
+            self._config.queue_configs.p0,
+            self.journal,
+            self._spill,
+            most_held=self._config.lane_backlog,
+            on_read=self._read_back,
+            on_broken=self._cannot_read,
         )
         return self.queue
 

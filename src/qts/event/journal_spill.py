@@ -159,11 +159,13 @@ class _Reader:
 class SpillQueue(BoundedQueue):
     """P0 with a journal. ``capacity`` is the window in memory; producers never wait for it.
 
-    ``on_read`` is told the number of every event that comes back into memory, ``on_broken`` of what could not be
-    read back: those events stay in the journal, nothing overtakes them.
+    While lanes hold ``most_held`` events, new ones stay in the journal too: a handler on another lane that is for
+    long slower than what comes must not fill the memory. Until then it delays nobody. ``on_read`` is told the
+    number of every event that comes back into memory, ``on_broken`` of what could not be read back: those events
+    stay in the journal, nothing overtakes them.
     """
 
-    __slots__ = ("_broken", "_on_broken", "_on_read", "_spill", "_tail")
+    __slots__ = ("_broken", "_on_broken", "_on_read", "_spill", "_tail", "most_held")
 
     def __init__(
         self,
@@ -171,12 +173,14 @@ class SpillQueue(BoundedQueue):
         journal: Journal,
         spill: Spill,
         *,
+        most_held: int,
         on_read: Callable[[int, bytes], Event | None],
         on_broken: Callable[[StorageError], None],
     ) -> None:
         super().__init__(config)
         self._lock = journal.lock  # type: ignore[assignment]  # one lock for both, taken again while it is held
         self._spill = spill
+        self.most_held = most_held
         self._on_read = on_read
         self._on_broken = on_broken
         self._broken = False
@@ -186,7 +190,7 @@ class SpillQueue(BoundedQueue):
         """Take in an event just journalled (``sequence`` 0: that failed); whether it stays in memory."""
         self._accepted += 1
         stays = True
-        if event.event_type is _STOP or not (self._spill.count or self._tail or len(self.items) >= self.capacity):
+        if event.event_type is _STOP or not (self._spill.count or self._tail or self._is_full()):
             self._store(event)
         elif sequence:
             self._spill.add(sequence)
@@ -199,8 +203,19 @@ class SpillQueue(BoundedQueue):
         self.note_depth()
         return stays
 
+    def _is_full(self) -> bool:
+        return len(self.items) >= self.capacity or self.held >= self.most_held
+
     def put_overflow(self, event: Event) -> bool:
         return self.put_nowait(event)  # what waits in the journal goes first
+
+    def release(self, count: int) -> bool:
+        with self._lock:
+            self.held -= count
+            if self.items or not self._spill.count:  # taking the next one looks after what is left
+                return False
+            self._bring_back()
+            return bool(self.items)
 
     def size(self) -> int:
         return len(self.items) + self._spill.count + len(self._tail)
@@ -228,17 +243,21 @@ class SpillQueue(BoundedQueue):
             self.items.append(event)
 
     def _take(self) -> Event:
-        if self._spill.count:
-            if len(self.items) <= self.capacity // 2 + 1 and not self._broken:
-                self._refill()
-        elif self._tail:
-            self.items.extend(self._tail)
-            self._tail.clear()
+        self._bring_back()
         event: Event = self.items.popleft()
         self.taken += 1
         if self._stops:
             self._stops -= 1
         return event
+
+    def _bring_back(self) -> None:
+        """Fill the window again once half of it is free and the lanes are not full."""
+        if self._spill.count and len(self.items) <= self.capacity // 2 + 1:
+            if self.held < self.most_held and not self._broken:
+                self._refill()
+        elif self._tail and not self._spill.count:
+            self.items.extend(self._tail)
+            self._tail.clear()
 
     def _refill(self) -> None:
         """Bring the next events back into memory, one more than fit while the oldest is about to leave.

@@ -105,6 +105,7 @@ class LaneRunner(ABC):
         self._is_over = True
         if self._stop_work():
             self._abandon()
+        self._release(self._backlog.size())
         return left
 
     def _enqueue(self, flight: Flight) -> None:
@@ -114,6 +115,7 @@ class LaneRunner(ABC):
             backlog.put_nowait(flight.event)
             return
         backlog.put_overflow(flight.event)
+        flight.level.queue.held += 1
         if backlog.size() == backlog.capacity + 1:
             self.tools.on_code(
                 "FS095", f"handler {self.entry.name}: more than {backlog.capacity} P0 events wait for it"
@@ -130,7 +132,15 @@ class LaneRunner(ABC):
         flight = flights.popleft()
         if not flights:
             del self._flights[id(event)]
+        self._release(1)
         return flight
+
+    def _release(self, count: int) -> None:
+        """So many P0 events wait here no more: others may come for them."""
+        if isinstance(self._backlog, BoundedQueue):
+            level = self.tools.engine.levels[self.entry.priority]
+            if level.queue.release(count):
+                self.tools.wake()
 
     def _begin(self, flights: list[Flight]) -> None:
         self._note_begin(flights)

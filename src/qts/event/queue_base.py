@@ -19,13 +19,15 @@ class EventQueue(ABC):
     takes_directly = False
     """Whether the one consumer may pop from the left of ``items`` itself and count it in ``taken``."""
 
-    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "high_water", "items", "on_lost", "taken")
+    __slots__ = ("_getters", "_lock", "batch_size", "capacity", "held", "high_water", "items", "on_lost", "taken")
 
     def __init__(self, config: QueueConfig) -> None:
         self.capacity = config.capacity
         self.batch_size = config.batch_size
         self.items: Any = deque()
         self.taken = 0
+        self.held = 0
+        """Events taken from here that wait in front of handlers on other lanes."""
         self.high_water = 0
         self.on_lost: Callable[[Event], None] | None = None
         """Told of every event that is dropped, collapsed or sampled out; only for queues of one thread."""
@@ -59,6 +61,11 @@ class EventQueue(ABC):
     @abstractmethod
     def get_nowait(self) -> Event | None:
         """The next event, or None when there is none."""
+
+    def release(self, count: int) -> bool:
+        """``count`` of the events held by lanes wait no more; whether that has brought new ones into ``items``."""
+        self.held -= count
+        return False
 
     @abstractmethod
     def pending(self) -> list[Event]:

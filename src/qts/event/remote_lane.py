@@ -54,6 +54,7 @@ class RemoteRunner(ProcessRunner):
         left = self.pending
         self._working = []
         self._abandon()
+        self._release(self._backlog.size())
         return left
 
     # -- the life of the lane ----------------------------------------------------------------------------------
