@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -356,3 +357,29 @@ def test_a_queue_that_breaks_while_accepting_is_rebuilt_and_the_event_is_kept(pr
     dispatcher.run_inline()
     assert seen.numbers == [1]
     assert isinstance(dispatcher._levels[0].queue, BoundedQueue)
+
+
+def test_handlers_of_one_name_are_told_apart_so_that_a_replay_reaches_the_right_one() -> None:
+    # Given two handlers that are called the same, of which the second fails
+    dispatcher = inline_dispatcher(EventConfig(retries=0))
+    heard: list[str] = []
+
+    def make(word: str, fails: list[bool]) -> Callable[[Event], None]:
+        def handler(event: Event) -> None:
+            if fails and fails.pop():
+                raise ValueError("told to fail")
+            heard.append(word)
+
+        return handler
+
+    for word, fails in (("first", []), ("second", [True])):
+        dispatcher.register_handler(P1, CallbackHandler(make(word, fails), "booking"))
+    dispatcher.dispatch_nowait(event_of(P1, n=1))
+    dispatcher.run_inline()
+    # when its dead letter is replayed
+    (letter,) = dispatcher.dead_letter_queue
+    assert (heard, letter.handler) == (["first"], "booking#2")
+    assert dispatcher.replay_dead_letter(letter.event.event_id, letter.handler)
+    dispatcher.run_inline()
+    # then the second has it, and the first is not called again
+    assert heard == ["first", "second"]

@@ -13,6 +13,7 @@ import msgspec
 from qts.errors import StorageError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event, EventPriority
+from qts.files import private, sync_directory
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -103,17 +104,22 @@ class DeadLetterQueue:
         self._write(whole, "wb", self._letters)
         try:
             os.replace(whole, self._path)
+            if _must_be_synced(self._letters):
+                sync_directory(self._path.parent)
         except OSError as error:
             raise StorageError(f"cannot write dead letters to {self._path}: {error}") from error
 
     def _write(self, path: Path, mode: str, letters: list[DeadLetter]) -> None:
         try:
+            is_new = not path.exists()
             with open(path, mode, opener=private) as file:
                 for letter in letters:
                     file.write(_line_of(letter))
-                if any(letter.event.priority is EventPriority.P0_CRITICAL for letter in letters):
+                if _must_be_synced(letters):
                     file.flush()
                     os.fsync(file.fileno())
+                    if is_new:
+                        sync_directory(path.parent)
         except OSError as error:
             raise StorageError(f"cannot write dead letters to {path}: {error}") from error
 
@@ -125,9 +131,9 @@ class DeadLetterQueue:
             self._write_all()
 
 
-def private(path: str, flags: int) -> int:
-    """An ``opener`` of files only their owner may read, as the journal's are: events tell orders and fills."""
-    return os.open(path, flags, 0o600)
+def _must_be_synced(letters: list[DeadLetter]) -> bool:
+    """Only P0 is worth the time that the disk takes."""
+    return any(letter.event.priority is EventPriority.P0_CRITICAL for letter in letters)
 
 
 def _line_of(letter: DeadLetter) -> bytes:

@@ -92,6 +92,7 @@ class Level:
         return False
 
     def add(self, entry: Entry) -> None:
+        entry.tell_apart(self.names)
         self.entries.append(entry)
         self.routes = {kind: tuple(e for e in self.entries if kind in e.types) for kind in EventType}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -57,6 +57,13 @@ class Entry:
         self.overruns = self.overran_at = 0
         self.special = False
         self.target = ""
+
+    def tell_apart(self, taken: Collection[str]) -> None:
+        """Get a name that is not ``taken`` by another handler of the priority: dead letters name theirs."""
+        given, count = self.name, 1
+        while self.name in taken:
+            count += 1
+            self.name = f"{given}#{count}"
 
     def count_overrun(self, handled: int) -> None:
         """A handler that is slow overruns again and again; a blameless one is pre-empted once in a while.

@@ -14,7 +14,7 @@ from qts.errors import ContractError, StorageError
 from qts.event.codec import pack_event, unpack_event
 from qts.event.config import EventConfig
 from qts.event.contracts import Event
-from qts.event.dead_letter import DeadLetterQueue, private
+from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Level
 from qts.event.entry import Entry
 from qts.event.journal import Journal
@@ -23,6 +23,7 @@ from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
 from qts.event.journal_waiters import Told
 from qts.event.retry import Flight
+from qts.files import private
 
 QUARANTINE: Final = "quarantine"
 """Directory beside the journal's files for stored events that cannot be understood any more."""

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import StorageError
+from qts.files import sync_directory
 
 FORMAT: Final = "qts-state/1"
 
@@ -75,7 +76,7 @@ class FileStateStore:
             file.flush()
             os.fsync(file.fileno())
         if created:
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         self._good_bytes += len(line)
 
     def _replace(self, line: bytes) -> None:
@@ -85,7 +86,7 @@ class FileStateStore:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, self.path)
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def _read(self) -> dict[str, Any] | None:
         newest = self._read_snapshot()
@@ -167,11 +168,3 @@ def _unsealed(line: bytes) -> _Body | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return body if body.format == FORMAT else None
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
