@@ -7,6 +7,10 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qts.event.config import EventConfig, JournalConfig, LaneLimits, QueueConfig, QueueConfigs
 from qts.event.contracts import Event, EventType, Lane, OverflowPolicy, create_event
@@ -149,3 +153,36 @@ async def test_without_a_journal_p0_is_kept_in_memory_whatever_the_backlog(tmp_p
     slow.let_go.set()
     await dispatcher.stop()
     assert slow.seen == list(range(30))
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(st.sampled_from(["put", "put", "take", "give to a lane", "lane goes on"]), max_size=120))
+def test_whatever_the_pace_nothing_is_lost_or_overtaken_and_memory_is_bounded(steps: list[str]) -> None:
+    # Given a window of 2 and lanes that may hold 5
+    config = small()
+    with TemporaryDirectory() as directory, Journal(Path(directory), RUN_ID, config.journal) as journal:
+        dispatcher = EventDispatcher(config, journal=journal)
+        queue = dispatcher._levels[0].queue
+        given_, taken, in_lanes = 0, list[int](), 0
+        # when events come, are taken, wait in front of lanes and are worked off at any pace
+        for step in steps:
+            if step == "put":
+                dispatcher.dispatch_nowait(numbered(given_))
+                given_ += 1
+            elif step == "lane goes on":
+                if in_lanes:
+                    in_lanes -= 1
+                    queue.release(1)
+            elif (event := queue.get_nowait()) is not None:
+                taken.append(event.payload["n"])
+                if step == "give to a lane":
+                    in_lanes += 1
+                    queue.held += 1
+            assert len(queue.pending()) <= 2
+            assert in_lanes <= 5 + 2
+        # then all can be had, in order
+        queue.release(in_lanes)
+        while (event := queue.get_nowait()) is not None:
+            taken.append(event.payload["n"])
+        assert taken == list(range(given_))
+        assert queue.size() == 0
