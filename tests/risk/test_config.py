@@ -12,7 +12,7 @@ from qts.risk.config import RELOADABLE, RiskConfig
 
 def test_the_numbers_of_the_specification() -> None:
     config = RiskConfig()
-    assert (config.exposure_limit, config.exposure_fail_factor) == (0.95, 1.2)
+    assert config.exposure_limit == 0.95
     assert config.symbol_weight_limit == 0.15
     assert (config.daily_loss_warning, config.daily_loss_limit) == (0.03, 0.05)
     assert config.market_order_allowance == 0.005

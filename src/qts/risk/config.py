@@ -35,10 +35,6 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             gt=0, le=1, description="fraction of equity; holdings plus working entries above it: GR001 (spec 02)"
         ),
     ] = 0.95
-    exposure_fail_factor: Annotated[
-        float,
-        msgspec.Meta(ge=1, le=2, description="times exposure_limit; exposure beyond it is a fail-safe (spec 02)"),
-    ] = 1.2
     symbol_weight_limit: Annotated[
         float, msgspec.Meta(gt=0, le=1, description="fraction of equity in one symbol, above it: GR010 (spec 02)")
     ] = 0.15
