@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from qts import safety
 from qts.errors import ContractError
 from qts.safety.codes import CATALOGUE, catalogue_rows, lookup
 from qts.safety.contracts import CodeKind, SafetyState
@@ -17,13 +21,24 @@ SPECIFIED = """
     AN001 AN010 AN020 AN030 AN040 AN050
 """.split()  # noqa: SIM905 - reads like the specification
 OURS = [
-    "FS051",
-    "FS052",
-]  # exposure above 1.2 × its limit, loss of the day beyond its limit: fail-safes without a number
+    "FS051",  # exposure above 1.2 × its limit: a fail-safe without a number
+    "FS052",  # loss of the day beyond its limit: likewise
+    "AN060",  # a halted strategy
+]
 
 
-def test_the_catalogue_holds_every_code_of_the_specification_and_only_two_more() -> None:
+def test_the_catalogue_holds_every_code_of_the_specification_and_ours() -> None:
     assert sorted(CATALOGUE) == sorted(SPECIFIED + OURS)
+
+
+def test_every_code_the_program_raises_is_in_the_catalogue() -> None:
+    source = Path(safety.__file__).parents[1]
+    raised = {
+        code for path in source.rglob("*.py") for code in re.findall(r'"([A-Z]{2}\d{3})"', path.read_text("utf-8"))
+    }
+
+    assert len(raised) > 50
+    assert raised <= CATALOGUE.keys()
 
 
 @pytest.mark.parametrize("code", SPECIFIED + OURS)

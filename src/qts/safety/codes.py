@@ -18,10 +18,6 @@ from qts.safety.contracts import CodeKind, SafetyState
 BROKER_FAILURES: Final = frozenset({"FS040", "FS042"})
 """The codes that only warn twice and lock down the third time (spec 02)."""
 
-KILL_SWITCH: Final = "FS104"
-ROW_REFUSED: Final = "AN010"
-"""The most a row refused at the boundary may raise (spec 02)."""
-
 _QUIET: Final = "10 minutes without it"
 _CHECKS: Final = "the recovery checks pass (reconcile clean)"
 _OPERATOR: Final = "an operator releases it, with name and reason"
@@ -186,6 +182,8 @@ _ENTRIES: Final = (
     _anomaly("AN030", "ledger inconsistency", "warn; reconciliation is due"),
     _anomaly("AN040", "cycle time jumped (3 times the expected)", "warn"),
     _anomaly("AN050", "slow broker", "warn"),
+    # strategies (own choice)
+    _anomaly("AN060", "a strategy was halted after repeated errors", "what it holds is sold"),
 )
 
 CATALOGUE: Final[Mapping[str, CodeEntry]] = MappingProxyType({entry.code: entry for entry in _ENTRIES})
