@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import check_strategy, load_strategies, load_strategy, print_of
+from qts.strategy.loading import EXAMPLE, check_strategy, load_strategies, load_strategy, print_of
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -50,6 +51,12 @@ def test_a_class_in_a_file_becomes_a_strategy(tmp_path: Path) -> None:
     made = load_strategy(written(tmp_path, GOOD) + ":Mine")
     assert isinstance(made, Strategy)
     assert (made.name, made.pool, made.symbols) == ("mine", Pool.SWING, ("005930",))
+
+
+def test_the_example_of_the_message_is_a_strategy() -> None:
+    with pytest.raises(InputError, match=re.escape(EXAMPLE)):
+        load_strategy("no-colon")
+    assert load_strategy(f"{Path(__file__).parents[2]}/{EXAMPLE}").name == "three-in-a-row"
 
 
 def test_a_strategy_may_import_its_neighbours(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
 
+EXAMPLE: Final = "examples/my_first_strategy.py:ThreeInARow"
 METHODS: Final[dict[str, tuple[str, ...]]] = {
     "on_start": ("ctx",),
     "on_quote": ("ctx", "quote"),
@@ -99,9 +100,7 @@ def check_made_without_arguments(cls: type, where: str) -> None:
 def _parse(spec: str) -> tuple[Path, str]:
     file, colon, class_name = spec.rpartition(":")
     if not colon or not file or not class_name.isidentifier():
-        raise InputError(
-            f"--strategy wants FILE.py:Class, for example examples/my_first_strategy.py:Dip, got {spec!r}"
-        )
+        raise InputError(f"--strategy wants FILE.py:Class, for example {EXAMPLE}, got {spec!r}")
     path = Path(file).expanduser()
     if not path.is_file():
         raise InputError(
