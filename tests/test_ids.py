@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from qts.ids import CounterIds, process_unique, random_prefix, run_id_of, seeded
+from qts.ids import CounterIds, random_prefix, run_id_of, seeded
 
 
 def test_counted_ids_are_ordered_and_can_be_continued() -> None:
@@ -49,4 +49,3 @@ def test_a_stream_is_the_same_in_every_process() -> None:
 def test_what_needs_no_replay_does_not_repeat() -> None:
     assert random_prefix() != random_prefix()
     assert len(random_prefix()) == 12
-    assert process_unique() < process_unique()

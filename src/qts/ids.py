@@ -6,7 +6,6 @@ Nothing else calls ``uuid4`` or the module functions of ``random``.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import random
 from typing import Protocol
@@ -63,11 +62,3 @@ def seeded(seed: int, stream: str) -> random.Random:
     """An independent random stream for one purpose; the same seed and name give the same numbers."""
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "little"))
-
-
-_process_counter = itertools.count(1)
-
-
-def process_unique() -> int:
-    """A number that no other caller in this process gets (names of throw-away resources)."""
-    return next(_process_counter)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from qts.safety.contracts import SafetyCause, SafetyState
-from qts.safety.table import SAFETY_TABLE, AnswerKind, answer, table_rows
+from qts.safety.table import SAFETY_TABLE, AnswerKind, answer
 
 N, W, F, L = SafetyState.NORMAL, SafetyState.WARNING, SafetyState.FAIL, SafetyState.LOCKDOWN
 
@@ -45,12 +45,6 @@ def test_what_gets_better_leads_where_the_specification_says(
     assert answer(state, SafetyCause.RECOVERY).to_state is checked
     assert answer(state, SafetyCause.RECOVERY_APPROVED).to_state is approved
     assert answer(state, SafetyCause.RECOVERY_UNFIT).to_state is unfit
-
-
-def test_the_reference_rows_hold_the_whole_table() -> None:
-    rows = table_rows()
-    assert len(rows) == len(SafetyState) * len(SafetyCause)
-    assert ("LOCKDOWN", "RECOVERY_APPROVED", "MOVE", "NORMAL", "released by an operator") in rows
 
 
 def test_only_warning_and_normal_trade_and_unknown_is_fail() -> None:

@@ -40,7 +40,6 @@ class CapitalPool(msgspec.Struct, frozen=True):
     allocation_pct: Decimal
     target_allocation_pct: Decimal
     pool_state: PoolState = PoolState.ACTIVE
-    lock_reason: str = ""
 
 
 class Transfer(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ was known to us. Prices and sizes are Decimal; index levels and volatilities are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -224,6 +224,3 @@ class Feed(Protocol):
     def progress(self) -> float | None:
         """Share of the input already given, 0..1; None when unknown."""
         ...
-
-
-Publish: TypeAlias = Callable[[Any], None]

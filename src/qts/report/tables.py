@@ -20,13 +20,13 @@ from qts.report.markup import Html, el, join, say, table
 from qts.report.style import SAFETY_NAMES
 from qts.report.texts import INVARIANTS, PRIORITIES, REFUSALS, ROWS_KOREAN
 from qts.risk.config import RiskConfig
+from qts.runtime.result import QUEUE_COUNTS
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 
 SHOWN_ROWS: Final = 60
 """Rows of a history that a table shows, newest first; how many there were is said beside it."""
-QUEUE_COLUMNS: Final = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 T = TypeVar("T")
 
 _STATUS_LOOK: Final = {Status.HELD: "good", Status.BROKEN: "bad", Status.NOT_CHECKED: "faint"}
@@ -217,7 +217,7 @@ def queues(digest: Digest) -> Html:
     for name, counts in values["queues"].items():
         waited = values["latency_us_by_priority"][name]
         label = join((el("strong", name), " ", el("span", say(*PRIORITIES.get(name, ("", ""))), cls="muted")))
-        numbers = [f"{counts[key]:,}" for key in QUEUE_COLUMNS]
+        numbers = [f"{counts[key]:,}" for key in QUEUE_COUNTS]
         body.append((label, *numbers, *(f"{waited[key]:,.1f}" for key in ("p50", "p99", "max"))))
     headers = (
         say("Priority", "우선순위"),

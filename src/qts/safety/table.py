@@ -37,14 +37,6 @@ def answer(state: SafetyState, cause: SafetyCause) -> Answer:
     return SAFETY_TABLE[state, cause]
 
 
-def table_rows() -> list[tuple[str, str, str, str, str]]:
-    """The table for the generated reference: state, cause, answer, next state, why."""
-    return [
-        (state.value, cause.value, a.kind.value, a.to_state.value, a.why)
-        for (state, cause), a in SAFETY_TABLE.items()
-    ]
-
-
 def _go(to: SafetyState, why: str) -> Answer:
     return Answer(to, AnswerKind.MOVE, why)
 
