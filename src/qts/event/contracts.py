@@ -342,7 +342,7 @@ def default_factory() -> EventFactory:
 
 
 def set_default_factory(factory: EventFactory) -> EventFactory:
-    """Replace the process's default factory and return the previous one (the kernel does so at start)."""
+    """Replace the process's default factory and return the previous one."""
     global _default
     previous, _default = _default, factory
     return previous

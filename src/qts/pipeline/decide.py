@@ -13,7 +13,7 @@ from qts.strategy.contracts import Side
 
 
 class Decide:
-    """A BUY in DEFENSIVE becomes NONE, a pool whose engine sleeps opens nothing, the rest is the gate's."""
+    """Refuses a BUY in DEFENSIVE and every entry of a pool whose engine sleeps; the rest is the gate's."""
 
     def __init__(self, gate: RiskGate, properties: Mapping[OperatingState, StateProperties]) -> None:
         self._gate = gate

@@ -1,4 +1,4 @@
-"""Evaluate: is the signal strong enough for the operating state, and does it contradict another?"""
+"""Evaluate: is the signal strong enough for the operating state?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qts.strategy.contracts import Side
 
 
 class Evaluate:
-    """A signal that is too weak for an entry becomes NONE; exits are not asked for confidence (spec 02)."""
+    """Refuses a signal that is too weak for an entry; exits are not asked for confidence (spec 02)."""
 
     def __init__(self, properties: Mapping[OperatingState, StateProperties]) -> None:
         self._properties = properties

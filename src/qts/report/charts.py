@@ -143,7 +143,7 @@ def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
 
 
 def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
-    """The most traded symbol: the price its fills paid, each fill by pool and side, forced exits ringed."""
+    """The most traded symbol: the prices of its fills, each fill by pool and side, forced exits ringed."""
     if digest.symbol is None:
         return None
     fills = digest.fills_of(digest.symbol, window)
@@ -308,11 +308,6 @@ def _markers(
             zorder=7 if forced else 5,
         )
     return sum(len(members) for members in groups.values())
-
-
-def _forced_last(group: tuple[tuple[Pool, Side, bool], object]) -> tuple[bool, Pool, Side]:
-    (pool, side, forced), _ = group
-    return forced, pool, side
 
 
 def _cells(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[int, int]]:

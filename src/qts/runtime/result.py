@@ -129,7 +129,7 @@ class SessionFacts(msgspec.Struct, frozen=True):
 def summarize(
     kernel: Kernel, states: Sequence[StateRow], safety: Sequence[SafetyRow], took_ns: int
 ) -> dict[str, Any]:
-    """The result object of ``--json`` ; the launcher adds who, when and where."""
+    """The result object of ``--json``; the launcher adds who, when and where."""
     parts, dispatcher = kernel.parts, kernel.dispatcher
     queues = queue_counts(dispatcher.queue_stats())
     events = {name: counts["handled"] for name, counts in queues.items()}

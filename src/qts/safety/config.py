@@ -1,4 +1,4 @@
-"""Settings of the safety manager (spec 02; file ``config/state.yaml``, section ``safety``)."""
+"""Settings of the safety manager (spec 02; file ``config/safety.yaml``)."""
 
 from __future__ import annotations
 
