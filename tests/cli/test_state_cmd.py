@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from qts.cli import safety_cmd, state_cmd
+from qts.cli.main import main
 from qts.clock import ManualClock
 from qts.errors import DataError, InputError, MissingExtraError
+from qts.runtime.stored import states_config
 from qts.safety import SafetyState, SafetyStateManager
 from qts.state import ManualOverride, OperatingState, OperatingStateManager, TransitionMetrics
 from qts.state.store import FileStateStore
@@ -196,6 +198,24 @@ class TestShow:
         os.rename(tmp_path / "moved", tmp_path / "qts-data" / "run")
         assert run("state", "show", "--json") == 0
         assert json.loads(capsys.readouterr().out)["snapshot"]["state"] == "BALANCED"
+
+    def test_it_is_shown_under_the_settings_the_run_had_in_force(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        prices = tmp_path / "prices.csv"
+        prices.write_text("ts,symbol,bid,ask\n2026-01-23T09:01:00+09:00,005930,151900,152000\n")
+        own = ("state.balanced_to_defensive.vix=44", "state.min_hold_days.balanced=9", "safety.history_limit=11")
+        words = [word for one in own for word in ("--set", one)]
+        assert main(["replay", str(prices), "--data-dir", str(tmp_path / "run"), "--json", *words]) == 0
+        capsys.readouterr()
+
+        assert run("state", "show", "--data-dir", str(tmp_path / "run"), "--json") == 0
+        shown = json.loads(capsys.readouterr().out)
+        vix = next(clause for clause in shown["forecast"][0]["clauses"] if clause["name"] == "vix")
+        assert vix["threshold"] == 44.0
+        assert shown["snapshot"]["hold_until"].startswith("2026-01-31T15:00")  # nine days after 00:00 KST
+        assert states_config(tmp_path / "run").safety.history_limit == 11
+        assert run("safety", "show", "--data-dir", str(tmp_path / "run")) == 0
 
     def test_a_directory_without_a_run_says_what_to_give(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="--data-dir"):

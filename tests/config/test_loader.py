@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from qts.config.bind import Binder
 from qts.config.document import Section, parse_document
-from qts.config.loader import LoadedConfig, examine, load_config
-from qts.config.tree import QTS
+from qts.config.loader import LoadedConfig, examine, load_config, tree_of
+from qts.config.tree import QTS, QtsConfig
 from qts.errors import ConfigError
 from tests.config.sample import SAMPLE, Sample, given, loaded, refused
 
@@ -289,3 +289,20 @@ def test_no_text_whatever_breaks_the_reader(text: str) -> None:
     for problem in [*document.problems, *binder.problems]:
         assert 1 <= problem.line <= lines
         assert problem.message.isprintable()
+
+
+class TestTreeOfSettings:
+    def test_what_a_configuration_wrote_down_makes_it_again(self) -> None:
+        written = load_config(None, {"state.confirmation_cycles": "3", "state.min_hold_days.balanced": "0.5"}, {})
+        rows = {row.path: row.value for row in written.as_rows() if row.path.startswith(("state.", "safety."))}
+
+        made = tree_of(rows)
+
+        assert (made.state, made.safety) == (written.tree.state, written.tree.safety)
+
+    def test_what_is_left_out_is_a_default(self) -> None:
+        assert tree_of({}) == QtsConfig()
+
+    def test_what_cannot_be_is_refused_by_name(self) -> None:
+        with pytest.raises(ConfigError, match=r"state\.confirmation_cycles"):
+            tree_of({"state.confirmation_cycles": "0"})

@@ -53,10 +53,12 @@ def run_show(args: argparse.Namespace) -> int:
     import msgspec
 
     from qts.clock import ManualClock, from_ns
+    from qts.runtime.stored import states_config
     from qts.safety.state import SafetyStateManager
 
     stored = load_safety(args.data_dir)
-    manager = SafetyStateManager(clock=ManualClock(from_ns(int(stored.get("as_of_ns", 0)))))
+    clock = ManualClock(from_ns(int(stored.get("as_of_ns", 0))))
+    manager = SafetyStateManager(states_config(args.data_dir).safety, clock=clock)
     manager.restore_state(stored)
     now = manager.snapshot()
     if args.json:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +73,7 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
 def run_show(args: argparse.Namespace) -> int:
     """``qts state show``: exit code 0, or 2 when there is no run."""
-    manager = _manager_of(load_state(_data_dir(args.data_dir)))
+    manager = _manager_in(_data_dir(args.data_dir))
     if args.json:
         print(json.dumps(_show_object(manager), ensure_ascii=False, indent=2))
     else:
@@ -125,12 +124,15 @@ def _data_dir(given: str | None) -> Path:
     return runs[-1].parent
 
 
-def _manager_of(stored: Mapping[str, Any]) -> OperatingStateManager:
-    """The stored governor at the moment it was stored: nothing moves because somebody looks."""
+def _manager_in(data_dir: Path) -> OperatingStateManager:
+    """The stored governor, under its run's own thresholds, at the moment it was stored: looking moves nothing."""
     from qts.clock import ManualClock, from_ns
+    from qts.runtime.stored import states_config
     from qts.state.operating_state import OperatingStateManager
 
-    manager = OperatingStateManager(clock=ManualClock(from_ns(int(stored.get("as_of_ns", 0)))))
+    stored = load_state(data_dir)
+    clock = ManualClock(from_ns(int(stored.get("as_of_ns", 0))))
+    manager = OperatingStateManager(states_config(data_dir).state, clock=clock)
     manager.restore_state(stored)
     return manager
 

@@ -117,6 +117,21 @@ def examine(
     )
 
 
+def tree_of(settings: Mapping[str, str], layout: Layout = QTS) -> QtsConfig:
+    """The defaults with ``settings`` (dotted key → text, as :meth:`LoadedConfig.as_rows` gives it) in place.
+
+    No file and no environment is looked at. Raises :class:`~qts.errors.ConfigError` for what cannot be a setting.
+    """
+    binder = Binder({})
+    roots: dict[str, Section | None] = {}
+    problems = _apply_overrides(roots, settings, layout)
+    tree = _bind_sections(roots, binder, layout)
+    problems += binder.problems
+    if tree is None or problems:
+        raise ConfigError(problem_text(sorted(set(problems))))
+    return cast(QtsConfig, tree)
+
+
 def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path | None, list[Problem]]:
     """Where the files are (None: nowhere, the defaults apply), and what is wrong with a place that was named."""
     named = directory or (Path(env[ENV_DIRECTORY]) if env.get(ENV_DIRECTORY) else None)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from qts.config.loader import tree_of
+from qts.config.tree import QtsConfig
 from qts.db.datadir import DATABASE_NAME
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError
@@ -29,3 +33,20 @@ def checkpoint_part(directory: Path, part: str) -> Any | None:
     finally:
         complete(store.close())
     return None if data is None else decode(data)["parts"].get(part)
+
+
+def states_config(directory: Path) -> QtsConfig:
+    """The configuration last in force, as far as the two states go; the defaults where no run is stored.
+
+    Raises like :func:`checkpoint_part`, and ConfigError for settings that this version does not know.
+    """
+    path = directory / DATABASE_NAME
+    if not path.exists():
+        return QtsConfig()
+    store = SqliteStore(path, durability="NORMAL")
+    try:
+        rows = complete(store.configs())
+    finally:
+        complete(store.close())
+    settings = msgspec.json.decode(rows[-1].settings, type=dict[str, str]) if rows else {}
+    return tree_of({path: text for path, text in settings.items() if path.startswith(("state.", "safety."))})
