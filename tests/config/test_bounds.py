@@ -28,6 +28,10 @@ def numbers(shape: Shape, path: str) -> Iterator[tuple[str, Shape]]:
         yield from numbers(shape.item, f"{path}.*")
 
 
+def test_every_setting_says_what_it_is_for() -> None:
+    assert [leaf.path for leaf in leaves(QTS.shape, QTS.root()) if not leaf.shape.description] == []
+
+
 NUMBERS = dict(numbers(QTS.shape, ""))
 
 

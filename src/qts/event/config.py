@@ -45,9 +45,11 @@ Millis = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds; spec
 class QueueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One queue. ``sample_rate`` is the share of newcomers a full SAMPLE queue still takes."""
 
-    priority: EventPriority
+    priority: Annotated[EventPriority, Meta(description="which queue this is; says so only, it cannot be another")]
     capacity: Capacity
-    overflow_policy: OverflowPolicy
+    overflow_policy: Annotated[
+        OverflowPolicy, Meta(description="what it does when full; says so only, each queue has its own; spec 01")
+    ]
     batch_size: BatchSize = 1
     batch_timeout_ms: BatchTimeout = 0
     sample_rate: Share = 1.0
@@ -132,7 +134,7 @@ class LaneLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The write-ahead journal of P0 events."""
 
-    enabled: bool = True
+    enabled: Annotated[bool, Meta(description="keep it in paper sessions; replays never need one")] = True
     directory: Annotated[
         str,
         Meta(
@@ -236,7 +238,9 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         bool,
         Meta(description="between start and stop collect garbage only in quiet moments; design"),
     ] = True
-    check_payloads: bool = False
+    check_payloads: Annotated[
+        bool, Meta(description="refuse an event whose payload is not what the catalogue says of its type")
+    ] = False
 
     def problems(self) -> list[tuple[str, str]]:
         """Impossible combinations as (dotted field, message with what is allowed)."""

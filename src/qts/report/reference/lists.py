@@ -91,7 +91,9 @@ def configuration_page() -> str:
         "Configuration",
         "The first part of a key is its file. “Reloadable” settings may change while a session runs "
         "(`qts config reload`); the others need a restart. How values are given: "
-        "[Configuration guide](../guides/configuration.md).",
+        "[Configuration guide](../guides/configuration.md). A number's source stands behind its meaning: `spec 01` "
+        "is a chapter of the requirements QTS is built to, which are kept apart from the program; `design` and "
+        "`own choice` are ours.",
         *sections,
     )
 
