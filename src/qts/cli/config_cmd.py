@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from qts.cli.operator_cmd import add_command
+from qts.cli.settings import add_settings, overrides_of
 
 
 def add_parser(commands: Any) -> None:
@@ -19,11 +19,11 @@ def add_parser(commands: Any) -> None:
     verbs = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     check = verbs.add_parser("check", help="name every problem with file and line; exit code 0 or 2")
-    _common(check)
+    add_settings(check)
     check.set_defaults(func=_check)
 
     show = verbs.add_parser("show", help="every setting: value, where it comes from, meaning, what is allowed")
-    _common(show)
+    add_settings(show)
     show.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     show.add_argument(
         "filter", nargs="?", default="", metavar="PREFIX", help="only settings that begin with PREFIX"
@@ -33,23 +33,12 @@ def add_parser(commands: Any) -> None:
     add_command(verbs, "reload", "reload", "let a running session read its configuration files again")
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="DIR", help="directory of configuration files")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. risk.symbol_weight_limit=0.3 (repeatable)",
-    )
-
-
 def _check(args: argparse.Namespace) -> int:
     import os
 
     from qts.config.loader import LoadedConfig, examine
 
-    found = examine(args.config, _overrides(args.set), os.environ)
+    found = examine(args.config, overrides_of(args.set), os.environ)
     if isinstance(found, LoadedConfig):
         where = str(found.directory) if found.directory is not None else "no files, built-in defaults"
         files = ", ".join(f"{name}.yaml" for name in found.documents)
@@ -69,7 +58,7 @@ def _show(args: argparse.Namespace) -> int:
     from qts.config.loader import load_config
     from qts.errors import ConfigError
 
-    loaded = load_config(args.config, _overrides(args.set), os.environ)
+    loaded = load_config(args.config, overrides_of(args.set), os.environ)
     settings = loaded.as_rows()
     rows = [row for row in settings if row.path.startswith(args.filter)]
     if not rows:
@@ -109,15 +98,3 @@ def _print_table(config_hash: str, rows: Any) -> None:
     console.print(table)
     foot = f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}"
     console.print(foot, highlight=False)
-
-
-def _overrides(pairs: list[str]) -> dict[str, str]:
-    from qts.errors import InputError
-
-    overrides: dict[str, str] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not (sign and key.strip()):
-            raise InputError(f"--set {pair!r}: write it as KEY=VALUE, e.g. --set risk.symbol_weight_limit=0.3")
-        overrides[key.strip()] = value.strip()
-    return overrides

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from qts.cli.settings import add_settings, overrides_of
+
 FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet")
 
 
@@ -59,14 +61,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="state of the run (default ./qts-data/<run>)")
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
-    parser.add_argument("--config", type=Path, metavar="DIR", help="directory of configuration files")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. risk.symbol_weight_limit=0.3",
-    )
+    add_settings(parser)
 
 
 def _speed(parser: argparse.ArgumentParser) -> None:
@@ -119,18 +114,6 @@ def _options(args: argparse.Namespace) -> Any:
         data_dir=args.data_dir,
         resume=args.resume,
         config_dir=args.config,
-        overrides=_overrides(args.set),
+        overrides=overrides_of(args.set),
         speed=args.speed,
     )
-
-
-def _overrides(pairs: list[str]) -> dict[str, str]:
-    from qts.errors import InputError
-
-    overrides: dict[str, str] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not (sign and key.strip()):
-            raise InputError(f"--set {pair!r}: write it as KEY=VALUE, e.g. --set risk.symbol_weight_limit=0.3")
-        overrides[key.strip()] = value.strip()
-    return overrides

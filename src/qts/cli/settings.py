@@ -1,0 +1,31 @@
+"""``--config`` and ``--set``: which settings a command works with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Give ``parser`` the two options; read the second with :func:`overrides_of`."""
+    parser.add_argument("--config", type=Path, metavar="DIR", help="directory of configuration files")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, e.g. risk.symbol_weight_limit=0.3 (repeatable)",
+    )
+
+
+def overrides_of(pairs: list[str]) -> dict[str, str]:
+    """``KEY=VALUE`` texts by key; the last one of a key counts. Raises InputError for one that is no such pair."""
+    from qts.errors import InputError
+
+    overrides: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not (sign and key.strip()):
+            raise InputError(f"--set {pair!r}: write it as KEY=VALUE, e.g. --set risk.symbol_weight_limit=0.3")
+        overrides[key.strip()] = value.strip()
+    return overrides
