@@ -118,6 +118,22 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
         assert words[:3] == ["python3", "-m", "venv"], f"{page}: nobody checks {line!r}"
 
 
+def test_the_page_about_the_report_names_every_key_of_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = tmp_path / "prices.csv"
+    prices.write_text("ts,symbol,bid,ask\n2026-01-23T09:01:00+09:00,005930,151900,152000\n", encoding="utf-8")
+    assert main(["replay", str(prices), "--data-dir", str(tmp_path / "run"), "--json"]) == 0
+    given = json.loads(capsys.readouterr().out).keys()
+
+    _, _, section = (ROOT / "docs/concepts/report.md").read_text(encoding="utf-8").partition("## The JSON object")
+    named = {
+        name for row in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+
+    assert named == given
+
+
 @pytest.mark.parametrize("path", WRITTEN, ids=name_of)
 def test_every_command_named_in_the_text_exists(path: Path) -> None:
     for words in re.findall(r"`qts ((?:[a-z][a-z-]* ?)+)", prose_of(path)):

@@ -239,7 +239,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(description="between start and stop collect garbage only in quiet moments; design"),
     ] = True
     check_payloads: Annotated[
-        bool, Meta(description="refuse an event whose payload is not what the catalogue says of its type")
+        bool, Meta(description="make typed payloads of mappings; one that does not fit its type is refused")
     ] = False
 
     def problems(self) -> list[tuple[str, str]]:
