@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +87,28 @@ def test_the_trading_axis_gives_a_night_no_more_room_than_an_hour() -> None:
     assert (axis.at(START_NS - 1), axis.at(START_NS + 9 * DAY_NS)) == (0, 3)
 
 
+def test_the_days_under_an_axis_without_nights_keep_their_distance() -> None:
+    # Places 0, 40, 42, 44 and 46 of 86, at most every 17th: the first two days.
+    counts = (40, 2, 2, 2, 40)
+    times = [START_NS + day * DAY_NS + i * 60_000_000_000 for day, count in enumerate(counts) for i in range(count)]
+    digest = Digest(facts_of(result(), equity=[sample(ts_ns, 100) for ts_ns in times]))
+    marks = Marks()
+
+    TradingAxis(digest, range(len(times))).mark(marks, 5)
+
+    assert marks.places == [0, 40]
+
+
+class Marks:
+    """Stands for the axis of a drawing."""
+
+    places: Sequence[int] = ()
+
+    def set_xticks(self, places: Sequence[int], texts: Sequence[str]) -> None:
+        assert len(texts) == len(places)
+        self.places = places
+
+
 def test_with_nothing_to_draw_there_is_no_drawing() -> None:
     digest = Digest(empty_session())
     for chart in (equity_chart, trades_chart, pools_chart, latency_chart, counts_chart):
@@ -96,12 +120,12 @@ def test_every_drawing_of_a_traded_session_follows_the_theme_and_loads_nothing()
     for chart in (equity_chart, trades_chart, pools_chart, result_chart, latency_chart, counts_chart):
         drawn = chart(digest)
         assert drawn is not None
+        assert drawn.wide != drawn.narrow
         for svg in (drawn.wide, drawn.narrow):
-            if svg is not None:
-                assert "var(--" in svg
-                assert "http" not in svg
-                assert "#22262b" not in svg
-                assert "font-family" not in svg
+            assert "var(--" in svg
+            assert "http" not in svg
+            assert "#22262b" not in svg
+            assert "font-family" not in svg
 
 
 def test_an_alarm_is_a_ribbon_on_top_in_its_own_colour() -> None:

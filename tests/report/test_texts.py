@@ -32,3 +32,4 @@ def test_every_limit_of_the_gate_says_what_it_means() -> None:
     meanings = limit_meanings()
     assert set(meanings) == set(RiskConfig.__struct_fields__)
     assert all(meanings.values())
+    assert not any("spec" in text or "own choice" in text for text in meanings.values())

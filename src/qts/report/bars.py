@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from qts.capital.contracts import Pool
-from qts.report.charts import HALF, Drawn, blank, grouped, money_scale, titled
+from qts.report.charts import HALF, NARROW, Drawn, blank, grouped, money_scale, titled
 from qts.report.digest import Digest
+from qts.report.markup import Html
 from qts.report.style import FAINT, INK, POOL_COLOURS, drawing, dress, inline_svg, light
 
 if TYPE_CHECKING:
@@ -20,33 +21,36 @@ _PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
 def result_chart(digest: Digest) -> Drawn | None:
     """Realised and unrealised result of each pool."""
     pools = digest.values["pools"]
-    with drawing("result"):
-        figure = blank(HALF)
-        chart = figure.subplots()
-        realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
-        paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
-        scale, unit = money_scale([*realised, *paper])
-        for offset, amounts, alpha in ((-0.19, realised, 0.95), (0.19, paper, 0.42)):
-            chart.barh(
-                [index + offset for index in range(len(Pool))],
-                [amount / scale for amount in amounts],
-                height=0.34,
-                color=[POOL_COLOURS[pool] for pool in Pool],
-                alpha=alpha,
-            )
-        _bar_labels(chart, [amount / scale for amount in realised], -0.19)
-        _bar_labels(chart, [amount / scale for amount in paper], 0.19)
-        chart.axvline(0, color=FAINT, linewidth=0.9)
-        chart.set_yticks(range(len(Pool)), [pool.value for pool in Pool])
-        chart.invert_yaxis()
-        low, high = min(0.0, *realised, *paper) / scale, max(0.0, *realised, *paper) / scale
-        room = (high - low or 1.0) * 0.22
-        chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
-        dress(chart, grid="x")
-        titled(chart, f"{unit}{digest.currency}")
-        figure.subplots_adjust(left=0.19, right=0.985, top=0.90, bottom=0.10)
-        svg = inline_svg(figure, "Result by pool, realised and unrealised")
-    return Drawn(wide=svg, narrow=None, shown=len(Pool), of=len(Pool))
+    realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
+    paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
+    scale, unit = money_scale([*realised, *paper])
+
+    def draw(size: tuple[int, int]) -> Html:
+        with drawing(f"result{size[0]}"):
+            figure = blank(size)
+            chart = figure.subplots()
+            for offset, amounts, alpha in ((-0.19, realised, 0.95), (0.19, paper, 0.42)):
+                scaled = [amount / scale for amount in amounts]
+                chart.barh(
+                    [index + offset for index in range(len(Pool))],
+                    scaled,
+                    height=0.34,
+                    color=[POOL_COLOURS[pool] for pool in Pool],
+                    alpha=alpha,
+                )
+                _bar_labels(chart, scaled, offset)
+            chart.axvline(0, color=FAINT, linewidth=0.9)
+            chart.set_yticks(range(len(Pool)), [pool.value for pool in Pool])
+            chart.invert_yaxis()
+            low, high = min(0.0, *realised, *paper) / scale, max(0.0, *realised, *paper) / scale
+            room = (high - low or 1.0) * 0.22
+            chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
+            dress(chart, grid="x")
+            titled(chart, f"{unit}{digest.currency}")
+            figure.subplots_adjust(left=95 / size[0], right=0.985, top=0.90, bottom=0.10)
+            return inline_svg(figure, "Result by pool, realised and unrealised")
+
+    return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(Pool), of=len(Pool))
 
 
 def latency_chart(digest: Digest) -> Drawn | None:
@@ -56,66 +60,76 @@ def latency_chart(digest: Digest) -> Drawn | None:
     names = [name for name in PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
     if not names:
         return None
-    with drawing("latency"):
-        figure = blank(HALF)
-        chart = figure.subplots()
-        for name in names:
-            y, colour = PRIORITIES.index(name), light("accent")
-            p50, p99, top = (max(float(latency[name][key]), 0.1) for key in ("p50", "p99", "max"))
-            chart.plot([p50, top], [y, y], color=colour, linewidth=1.4, alpha=0.45)
-            chart.plot([p50, p99], [y, y], color=colour, linewidth=5, alpha=0.55, solid_capstyle="round")
-            chart.scatter([p50], [y], s=52, color=colour, zorder=4)
-            chart.scatter([p99], [y], s=44, color=light("card"), edgecolors=colour, linewidths=1.6, zorder=4)
-            chart.scatter([top], [y], s=42, marker="|", color=colour, linewidths=2, zorder=4)
-        chart.set_xscale("log")
-        chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
-        chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
-        _finish_log(figure, chart, "µs, accept to start (log)")
-        svg = inline_svg(figure, "Latency by priority")
-    return Drawn(wide=svg, narrow=None, shown=len(names), of=len(names))
+
+    def draw(size: tuple[int, int]) -> Html:
+        with drawing(f"latency{size[0]}"):
+            figure = blank(size)
+            chart = figure.subplots()
+            for name in names:
+                y, colour = PRIORITIES.index(name), light("accent")
+                p50, p99, top = (max(float(latency[name][key]), 0.1) for key in ("p50", "p99", "max"))
+                chart.plot([p50, top], [y, y], color=colour, linewidth=1.4, alpha=0.45)
+                chart.plot([p50, p99], [y, y], color=colour, linewidth=5, alpha=0.55, solid_capstyle="round")
+                chart.scatter([p50], [y], s=52, color=colour, zorder=4)
+                chart.scatter([p99], [y], s=44, color=light("card"), edgecolors=colour, linewidths=1.6, zorder=4)
+                chart.scatter([top], [y], s=42, marker="|", color=colour, linewidths=2, zorder=4)
+            chart.set_xscale("log")
+            chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
+            chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
+            _finish_log(figure, chart, "µs, accept to start (log)")
+            return inline_svg(figure, "Latency by priority")
+
+    return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(names), of=len(names))
 
 
 def counts_chart(digest: Digest) -> Drawn | None:
-    """How many events each priority handled, and what was merged or lost of it."""
+    """How many events each priority handled, and what was collapsed or lost of it."""
     queues = digest.values["queues"]
     if not any(queues[name]["accepted"] for name in PRIORITIES):
         return None
-    with drawing("counts"):
-        figure = blank(HALF)
-        chart = figure.subplots()
-        for y, name in enumerate(PRIORITIES):
-            handled = queues[name]["handled"]
-            lost = sum(queues[name][key] for key in ("dropped", "collapsed", "sampled", "rejected"))
-            chart.barh(
-                [y - 0.12],
-                [max(handled - 0.8, 0)],
-                left=0.8,
-                height=0.42,
-                color=light("accent"),
-                alpha=_PRIORITY_ALPHA[name],
-            )
-            if lost:
-                chart.barh([y + 0.22], [lost], left=0.8, height=0.16, color=light("warn"))
-            text = f"{handled:,}" + (f"  ({lost:,} merged or lost)" if lost else "")
-            inside = handled > 30_000
-            chart.annotate(
-                text,
-                (max(handled, 0.8), y - 0.12),
-                xytext=(-7 if inside else 7, 0),
-                textcoords="offset points",
-                ha="right" if inside else "left",
-                va="center",
-                fontsize=10.5,
-                color=light("card") if inside else INK,
-            )
-        chart.set_xscale("log")
-        top = max(queues[name]["handled"] for name in PRIORITIES)
-        chart.set_xlim(0.8, max(top, 10) * 1.6)
-        chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
-        chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
-        _finish_log(figure, chart, "events handled (log)")
-        svg = inline_svg(figure, "Events by priority")
-    return Drawn(wide=svg, narrow=None, shown=4, of=4)
+
+    def draw(size: tuple[int, int]) -> Html:
+        with drawing(f"counts{size[0]}"):
+            figure = blank(size)
+            chart = figure.subplots()
+            for y, name in enumerate(PRIORITIES):
+                _count_bar(chart, y, name, queues[name], in_words=size is HALF)
+            chart.set_xscale("log")
+            top = max(queues[name]["handled"] for name in PRIORITIES)
+            chart.set_xlim(0.8, max(top, 10) * 1.6)
+            chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
+            chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
+            _finish_log(figure, chart, "events handled (log)")
+            return inline_svg(figure, "Events by priority")
+
+    return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=4, of=4)
+
+
+def _count_bar(chart: Any, y: int, name: str, counts: Mapping[str, int], *, in_words: bool) -> None:
+    """One priority; a narrow drawing has no room for what was lost ``in_words``, the table under it says so too."""
+    handled = counts["handled"]
+    lost = sum(counts[key] for key in ("dropped", "collapsed", "sampled", "rejected"))
+    chart.barh(
+        [y - 0.12],
+        [max(handled - 0.8, 0)],
+        left=0.8,
+        height=0.42,
+        color=light("accent"),
+        alpha=_PRIORITY_ALPHA[name],
+    )
+    if lost:
+        chart.barh([y + 0.22], [lost], left=0.8, height=0.16, color=light("warn"))
+    inside = handled > 30_000
+    chart.annotate(
+        f"{handled:,}" + (f"  ({lost:,} collapsed or lost)" if lost and in_words else ""),
+        (max(handled, 0.8), y - 0.12),
+        xytext=(-7 if inside else 7, 0),
+        textcoords="offset points",
+        ha="right" if inside else "left",
+        va="center",
+        fontsize=10.5,
+        color=light("card") if inside else INK,
+    )
 
 
 def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:

@@ -6,7 +6,6 @@ so no spike is lost. Markers that would cover each other are drawn once. :class:
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -52,7 +51,7 @@ class Drawn(msgspec.Struct, frozen=True):
     """A drawing for each width of screen, and how many of how many points it shows."""
 
     wide: Html
-    narrow: Html | None
+    narrow: Html
     shown: int
     of: int
 
@@ -104,8 +103,11 @@ class TradingAxis:
         days: dict[Any, int] = {}
         for index, ts_ns in enumerate(self._times):
             days.setdefault(self._local(ts_ns).date(), index)
-        step = max(1, math.ceil(len(days) / ticks))
-        chosen = list(days.items())[::step]
+        room = len(self._times) / ticks  # by place, not by count: days have unlike numbers of samples
+        chosen: list[tuple[Any, int]] = []
+        for day, index in days.items():
+            if not chosen or index - chosen[-1][1] >= room:
+                chosen.append((day, index))
         axis.set_xticks([index for _, index in chosen], [f"{day.day} {day:%b}" for day, _ in chosen])
 
 
@@ -180,24 +182,26 @@ def pools_chart(digest: Digest) -> Drawn | None:
         return None
     kept = thinned(range(len(rows)), [float(row.equity) for row in rows], CURVE_STEPS // 2)
     axis = _time_axis(digest, range(len(rows)), None)
-    with drawing("pools"):
-        figure = blank(HALF)
-        chart = figure.subplots()
-        scale, unit = money_scale(float(row.equity) for row in rows)
-        xs = [axis.at(rows[i].ts_ns) for i in kept]
-        stacks = {
-            Pool.PORTFOLIO: [float(rows[i].portfolio) / scale for i in kept],
-            Pool.SWING: [float(rows[i].swing) / scale for i in kept],
-            Pool.SCALP: [float(rows[i].scalp) / scale for i in kept],
-        }
-        chart.stackplot(
-            xs, list(stacks.values()), colors=[POOL_COLOURS[pool] for pool in stacks], alpha=0.82, linewidth=0
-        )
-        chart.set_ylim(bottom=0)
-        titled(chart, f"{unit}{digest.currency}")
-        _finish(figure, HALF, (chart,), axis, xs)
-        svg = inline_svg(figure, "Pools over time, stacked")
-    return Drawn(wide=svg, narrow=None, shown=len(kept), of=len(rows))
+    scale, unit = money_scale(float(row.equity) for row in rows)
+    xs = [axis.at(rows[i].ts_ns) for i in kept]
+    stacks = {
+        Pool.PORTFOLIO: [float(rows[i].portfolio) / scale for i in kept],
+        Pool.SWING: [float(rows[i].swing) / scale for i in kept],
+        Pool.SCALP: [float(rows[i].scalp) / scale for i in kept],
+    }
+    colours = [POOL_COLOURS[pool] for pool in stacks]
+
+    def draw(size: tuple[int, int]) -> Html:
+        with drawing(f"pools{size[0]}"):
+            figure = blank(size)
+            chart = figure.subplots()
+            chart.stackplot(xs, list(stacks.values()), colors=colours, alpha=0.82, linewidth=0)
+            chart.set_ylim(bottom=0)
+            titled(chart, f"{unit}{digest.currency}")
+            _finish(figure, size, (chart,), axis, xs)
+            return inline_svg(figure, "Pools over time, stacked")
+
+    return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(kept), of=len(rows))
 
 
 def thinned(indices: Sequence[int], values: Sequence[float], steps: int) -> list[int]:

@@ -47,19 +47,19 @@ def table(
     rows: Iterable[Sequence[object]],
     *,
     numeric: Iterable[int] = (),
+    prose: int | None = None,
     empty: object = "–",
 ) -> Html:
-    """A table in a box that scrolls by itself; columns in ``numeric`` stand to the right. No rows: ``empty``."""
-    right = frozenset(numeric)
-    head = el("tr", *(el("th", text, cls=_side(i, right), scope="col") for i, text in enumerate(headers)))
-    body = [el("tr", *(el("td", cell, cls=_side(i, right)) for i, cell in enumerate(row))) for row in rows]
+    """A table in a box that scrolls by itself. No rows: ``empty``.
+
+    Columns in ``numeric`` stand to the right; the one of ``prose`` keeps room for sentences also on a phone.
+    """
+    kinds = dict.fromkeys(numeric, "n") | ({} if prose is None else {prose: "prose"})
+    head = el("tr", *(el("th", text, cls=kinds.get(i), scope="col") for i, text in enumerate(headers)))
+    body = [el("tr", *(el("td", cell, cls=kinds.get(i)) for i, cell in enumerate(row))) for row in rows]
     if not body:
         return el("p", empty, cls="none")
     return el("div", el("table", el("thead", head), el("tbody", *body)), cls="scroll", tabindex=0)
-
-
-def _side(index: int, right: frozenset[int]) -> str | None:
-    return "n" if index in right else None
 
 
 def _child(child: object) -> str:

@@ -173,8 +173,8 @@ def _when_fell(digest: Digest) -> Html:
         return say("never below its peak", "고점 아래로 내려간 적 없음")
     first, last = digest.local(deepest.peak_ns), digest.local(deepest.trough_ns)
     form = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d"
-    days = el("span", f"{first:{form}} → {last:{form}}", cls="t")
-    return join((el("div", f"-{number(deepest.amount)}"), days))
+    since, until = (el("span", f"{moment:{form}}", cls="t") for moment in (first, last))
+    return join((el("div", f"-{number(deepest.amount)}"), since, " → ", until))
 
 
 def _equity(digest: Digest) -> Html:
@@ -327,8 +327,6 @@ def _section(key: str | None, title: tuple[str, str], parts: Sequence[Html | Non
 def _drawing(drawn: charts.Drawn | None, name: str, remark: Html | None = None) -> Html:
     if drawn is None:
         return el("p", say("Nothing to draw here.", "그릴 것이 없습니다."), cls="note", id=f"no-{name}")
-    if drawn.narrow is None:
-        return el("figure", drawn.wide)
     sizes = (el("div", drawn.wide, cls="wide"), el("div", drawn.narrow, cls="narrow"))
     caption = join((_thinned(drawn), remark))
     return el("figure", *sizes, el("figcaption", caption) if caption else None, cls="two")

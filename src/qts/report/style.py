@@ -146,6 +146,7 @@ def dress(axis: Any, *, size: float = 10.5, grid: str | None = "y") -> None:
     axis.spines["bottom"].set_color(FAINT)
     axis.spines["bottom"].set_linewidth(0.7)
     axis.tick_params(colors=light("muted"), labelsize=size, length=0, pad=5)
+    axis.tick_params(axis="x", pad=8)  # clear of a 0 that stands at the corner
     if grid is not None:
         axis.grid(axis=grid, color=FAINT, alpha=0.28, linewidth=0.6)
     axis.set_axisbelow(True)

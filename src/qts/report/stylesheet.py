@@ -79,6 +79,7 @@ tr:last-child td { border-bottom: 0; }
 .big .chip { font-size: .62em; vertical-align: .2em; }
 .n { text-align: right; white-space: nowrap; }
 .t { white-space: nowrap; }
+.ko { word-break: keep-all; }
 .none { color: var(--muted); }
 .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace;
   font-size: .92em; overflow-wrap: anywhere; }
@@ -104,6 +105,7 @@ h1 .ko, h2 .ko, h3 .ko { color: var(--muted); font-weight: 500; font-size: .82em
   .card .big { font-size: 1.16rem; }
   .two .wide { display: none; }
   .two .narrow { display: block; }
+  .prose { min-width: 18rem; }
   dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
   dd { margin-bottom: .4rem; }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -28,6 +29,7 @@ from qts.state.contracts import OperatingState
 SHOWN_ROWS: Final = 60
 """Rows of a history that a table shows, newest first; how many there were is said beside it."""
 T = TypeVar("T")
+_SOURCE: Final = re.compile(r" \((?:spec [^)]*|own choice)\)$")
 
 _STATUS_LOOK: Final = {Status.HELD: "good", Status.BROKEN: "bad", Status.NOT_CHECKED: "faint"}
 _STATUS_SAID: Final = {
@@ -99,7 +101,7 @@ def transitions(digest: Digest) -> Html:
     )
     headers = (say("When", "시각"), say("From → to", "이전 → 이후"), say("Why", "사유"), say("By", "주체"))
     nothing = say("The operating state never moved.", "운용 상태가 바뀌지 않았습니다.")
-    return join((how_many(rows), table(headers, body, empty=nothing)))
+    return join((how_many(rows), table(headers, body, prose=2, empty=nothing)))
 
 
 def safety_history(digest: Digest) -> Html:
@@ -123,7 +125,7 @@ def safety_history(digest: Digest) -> Html:
         say("By", "주체"),
     )
     nothing = say("No safety cause was recorded.", "기록된 안전 사유가 없습니다.")
-    return join((how_many(rows), table(headers, body, empty=nothing)))
+    return join((how_many(rows), table(headers, body, prose=3, empty=nothing)))
 
 
 def refusals(digest: Digest) -> Html:
@@ -164,7 +166,7 @@ def last_trades(digest: Digest, shown: int = 30) -> Html:
     )
     nothing = say("No fill.", "체결이 없습니다.")
     body = (_trade(digest, row) for row in newest(rows, shown))
-    return join((how_many(rows, shown), table(headers, body, numeric=(2, 3, 4, 5), empty=nothing)))
+    return join((how_many(rows, shown), table(headers, body, numeric=(2, 3, 4, 5), prose=7, empty=nothing)))
 
 
 def transfers(digest: Digest) -> Html:
@@ -188,7 +190,7 @@ def transfers(digest: Digest) -> Html:
         say("Rule", "규칙"),
     )
     nothing = say("No capital moved between pools.", "풀 사이에 이동한 자금이 없습니다.")
-    return join((how_many(rows), table(headers, body, numeric=(2,), empty=nothing)))
+    return join((how_many(rows), table(headers, body, numeric=(2,), prose=3, empty=nothing)))
 
 
 def pools(digest: Digest) -> Html:
@@ -224,7 +226,7 @@ def queues(digest: Digest) -> Html:
         say("Accepted", "수신"),
         say("Handled", "처리"),
         say("Dropped", "버림"),
-        say("Merged", "병합"),
+        say("Collapsed", "병합"),
         say("Sampled", "표본화"),
         say("Rejected", "거부"),
         "p50 µs",
@@ -288,10 +290,10 @@ def limits(digest: Digest) -> Html:
 
 
 def limit_meanings() -> dict[str, str]:
-    """The description of every field of the gate's configuration."""
+    """The description of every field of the gate's configuration, without the source that stands behind it."""
     hints = get_type_hints(RiskConfig, include_extras=True)
     return {
-        name: meta.description or ""
+        name: _SOURCE.sub("", meta.description or "")
         for name, hint in hints.items()
         for meta in getattr(hint, "__metadata__", ())
         if isinstance(meta, msgspec.Meta)

@@ -41,7 +41,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     ),
     Refusal.PRICE_UNUSABLE.value: (
         "No usable price was known: missing, not finite, zero or negative.",
-        "쓸 수 있는 가격이 없었습니다(없음, 무한대, 0 또는 음수).",
+        "쓸 수 있는 가격이 없었습니다(없음, NaN·무한대, 0 또는 음수).",
     ),
     Refusal.PRICE_STALE.value: (
         "The feed's last word was older than its limit, or from the future.",

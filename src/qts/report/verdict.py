@@ -30,7 +30,7 @@ def verdict_of(digest: Digest) -> Verdict:
         return Verdict(
             "warn",
             ("Stopped before the end.", "끝나기 전에 멈췄습니다."),
-            ("Continue it with --resume. ", "--resume 으로 이어서 실행할 수 있습니다. "),
+            ("Continue it with --resume. ", "--resume으로 이어서 실행할 수 있습니다. "),
         )
     if not held:
         return Verdict(
@@ -61,6 +61,6 @@ def _alarm(broken: Sequence[str], wrong: Sequence[str], lost: int) -> Verdict:
         korean.append(f"일치하지 않는 합계: {'; '.join(wrong)}.")
     if lost:
         english.append(f"{lost:,} critical {'event was' if lost == 1 else 'events were'} lost.")
-        korean.append(f"긴급 이벤트 {lost:,}건이 손실되었습니다.")
+        korean.append(f"긴급 이벤트 {lost:,}건이 유실되었습니다.")
     title = ("Something that must always hold does not.", "항상 성립해야 하는 것이 깨졌습니다.")
     return Verdict("bad", title, (" ".join(english), " ".join(korean)))
