@@ -113,6 +113,19 @@ def test_people_get_a_summary_with_the_same_numbers(tape: Path, capsys: pytest.C
     assert "symbol_weight_limit 0.15" in out, "the gate's values are printed in every report"
 
 
+def test_the_summary_keeps_a_title_on_one_line_and_knows_no_wait_where_nothing_waited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = tmp_path / "two.csv"
+    prices.write_text("ts,symbol,bid,ask\n2026-01-23T09:01:00+09:00,005930,151900,152000\n2026-01-23,005930,1,2\n")
+
+    _, out, _ = said(capsys, "replay", str(prices), "--data-dir", "c")
+
+    assert "Rows of the input that could not be used" in out
+    (p0,) = [line.split() for line in out.splitlines() if line.split()[:1] == ["P0"]]
+    assert p0 == ["P0", "0", "0", "0", "0", "–", "–", "–"]
+
+
 def test_the_demo_says_which_limit_it_sets_itself(capsys: pytest.CaptureFixture[str]) -> None:
     from qts.runtime.launch import DEMO_OVERRIDES
 

@@ -111,7 +111,7 @@ class Marks:
 
 def test_with_nothing_to_draw_there_is_no_drawing() -> None:
     digest = Digest(empty_session())
-    for chart in (equity_chart, trades_chart, pools_chart, latency_chart, counts_chart):
+    for chart in (equity_chart, trades_chart, pools_chart, result_chart, latency_chart, counts_chart):
         assert chart(digest) is None
 
 

@@ -18,6 +18,7 @@ from qts.report.digest import (
     most_traded,
     number,
     own_checks,
+    rounded,
     running_drawdowns,
     spans,
     zone_of,
@@ -212,3 +213,11 @@ class TestOwnChecks:
 )
 def test_numbers_are_exact_and_grouped(amount: str, text: str) -> None:
     assert number(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [("114295962", "114,295,962"), ("5.0", "5"), ("-179.71375975", "-179.71"), ("0.005", "0.00")],
+)
+def test_a_headline_has_at_most_two_digits_behind_the_point(amount: str, told: str) -> None:
+    assert rounded(Decimal(amount)) == told

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from qts.report.digest import rounded
 from qts.runtime.result import SessionResult
 from qts.runtime.rows import with_code
 
@@ -60,10 +61,10 @@ def print_summary(console: Console, result: SessionResult) -> None:
 def _account(values: Mapping[str, Any]) -> Table:
     start, end = Decimal(values["equity_start"]), Decimal(values["equity_end"])
     table = _table("Account", "", f"{values['currency']}")
-    table.add_row("equity at the start", _money(start))
-    table.add_row("equity at the end", _money(end))
-    table.add_row("result", f"{_money(end - start)} ({(end / start - 1):+.2%})")
-    table.add_row("fees and taxes", _money(Decimal(values["fees"]) + Decimal(values["taxes"])))
+    table.add_row("equity at the start", rounded(start))
+    table.add_row("equity at the end", rounded(end))
+    table.add_row("result", f"{rounded(end - start)} ({(end / start - 1):+.2%})")
+    table.add_row("fees and taxes", rounded(Decimal(values["fees"]) + Decimal(values["taxes"])))
     table.add_row("orders sent, fills", f"{values['orders']:,}, {values['fills']:,}")
     table.add_row("exits forced by rule", f"{values['forced_exits']:,}")
     table.add_row("states at the end", f"{values['operating_state']}, safety {values['safety_state']}")
@@ -73,7 +74,7 @@ def _account(values: Mapping[str, Any]) -> Table:
 def _pools(values: Mapping[str, Any]) -> Table:
     table = _table("Pools", "pool", "total", "realised", "unrealised")
     for name, row in values["pools"].items():
-        table.add_row(name, *(_money(Decimal(row[key])) for key in ("total", "realized_pnl", "unrealized_pnl")))
+        table.add_row(name, *(rounded(Decimal(row[key])) for key in ("total", "realized_pnl", "unrealized_pnl")))
     return table
 
 
@@ -83,7 +84,8 @@ def _events(values: Mapping[str, Any]) -> Table:
     for name, counts in values["queues"].items():
         latency = values["latency_us_by_priority"][name]
         counted = (f"{counts[key]:,}" for key in ("handled", "dropped", "collapsed", "rejected"))
-        table.add_row(name, *counted, *(f"{latency[key]:,.1f}" for key in ("p50", "p99", "max")))
+        waited = (f"{latency[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
+        table.add_row(name, *counted, *waited)
     return table
 
 
@@ -120,8 +122,15 @@ def _invariants(console: Console, invariants: Mapping[str, Mapping[str, Any]]) -
 
 
 def _empty(title: str) -> Table:
-    """Narrow enough that the widest table fits a terminal of 80 columns."""
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    """Narrow enough that the widest table fits a terminal of 80 columns, wide enough for its title."""
+    return Table(
+        title=title,
+        title_justify="left",
+        min_width=min(len(title), 80),
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -129,7 +138,3 @@ def _table(title: str, *columns: str) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     return table
-
-
-def _money(amount: Decimal) -> str:
-    return f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"

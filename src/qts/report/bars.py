@@ -19,10 +19,12 @@ _PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
 
 
 def result_chart(digest: Digest) -> Drawn | None:
-    """Realised and unrealised result of each pool."""
+    """Realised and unrealised result of each pool; None while there is none."""
     pools = digest.values["pools"]
     realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
     paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
+    if not any((*realised, *paper)):
+        return None
     scale, unit = money_scale([*realised, *paper])
 
     def draw(size: tuple[int, int]) -> Html:

@@ -301,6 +301,11 @@ def number(amount: object) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
+def rounded(amount: Decimal) -> str:
+    """The amount as a headline tells it: whole, or to two digits behind the point."""
+    return f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"
+
+
 def _listed(quantities: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{symbol} {number(qty)}" for symbol, qty in quantities.items()) or "flat"
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from qts.report import bars, charts, keys, tables
-from qts.report.digest import Digest, number
+from qts.report.digest import Digest, rounded
 from qts.report.markup import Html, both, el, join, say, void
 from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
@@ -99,18 +99,18 @@ def _main(digest: Digest) -> list[Html]:
 def _cards(digest: Digest) -> Html:
     values, deepest = digest.values, digest.deepest
     share = digest.gain_share
-    end = number(digest.end)
-    costs = Decimal(values["fees"]) + Decimal(values["taxes"])
+    end = rounded(digest.end)
+    fees, taxes = Decimal(values["fees"]), Decimal(values["taxes"])
     fell = "–" if deepest is None else f"{-deepest.share:.2%}" if deepest.share else "0.00%"
     when = _when_fell(digest)
     duplicates, kinds = values["duplicate_fills"], len(values["refusals"])
     cards = (
         _card(
             (
-                f"Result on {number(digest.start)} {digest.currency}",
-                f"손익 (시작 {number(digest.start)} {digest.currency})",
+                f"Result on {rounded(digest.start)} {digest.currency}",
+                f"손익 (시작 {rounded(digest.start)} {digest.currency})",
             ),
-            tables.signed(digest.gain),
+            tables.signed(digest.gain, rounded),
             join((f"{share:+.2%} · " if share is not None else "", say(f"{end} at the end", f"종료 {end}"))),
         ),
         _card(("Deepest drawdown", "최대 낙폭"), fell, when),
@@ -139,10 +139,10 @@ def _cards(digest: Digest) -> Html:
         ),
         _card(
             ("Fees and taxes", "수수료와 세금"),
-            number(costs),
+            rounded(fees + taxes),
             say(
-                f"fees {number(values['fees'])}, taxes {number(values['taxes'])}",
-                f"수수료 {number(values['fees'])}, 세금 {number(values['taxes'])}",
+                f"fees {rounded(fees)}, taxes {rounded(taxes)}",
+                f"수수료 {rounded(fees)}, 세금 {rounded(taxes)}",
             ),
         ),
         _card(
@@ -174,7 +174,7 @@ def _when_fell(digest: Digest) -> Html:
     first, last = digest.local(deepest.peak_ns), digest.local(deepest.trough_ns)
     form = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d"
     since, until = (el("span", f"{moment:{form}}", cls="t") for moment in (first, last))
-    return join((el("div", f"-{number(deepest.amount)}"), since, " → ", until))
+    return join((el("div", f"-{rounded(deepest.amount)}"), since, " → ", until))
 
 
 def _equity(digest: Digest) -> Html:

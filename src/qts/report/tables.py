@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, TypeVar, get_type_hints
@@ -68,10 +68,10 @@ def moment(text: str) -> Html:
     return el("span", text, cls="t")
 
 
-def signed(amount: Decimal) -> Html:
-    """An amount with its sign, in the colour of gain or loss; zero in neither."""
+def signed(amount: Decimal, told: Callable[[Decimal], str] = number) -> Html:
+    """An amount, written as ``told`` writes it, with its sign in the colour of gain or loss; zero in neither."""
     look = "up" if amount > 0 else "down" if amount < 0 else None
-    return el("span", f"{'+' if amount > 0 else ''}{number(amount)}", cls=look)
+    return el("span", f"{'+' if amount > 0 else ''}{told(amount)}", cls=look)
 
 
 def newest(rows: Sequence[T], shown: int = SHOWN_ROWS) -> list[T]:
@@ -220,7 +220,8 @@ def queues(digest: Digest) -> Html:
         waited = values["latency_us_by_priority"][name]
         label = join((el("strong", name), " ", el("span", say(*PRIORITIES.get(name, ("", ""))), cls="muted")))
         numbers = [f"{counts[key]:,}" for key in QUEUE_COUNTS]
-        body.append((label, *numbers, *(f"{waited[key]:,.1f}" for key in ("p50", "p99", "max"))))
+        times = (f"{waited[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
+        body.append((label, *numbers, *times))
     headers = (
         say("Priority", "우선순위"),
         say("Accepted", "수신"),
