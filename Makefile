@@ -33,7 +33,7 @@ lint: $(VENV)/.dev ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-cover: $(VENV)/.dev ## tests with branch coverage of the money and state packages
+cover: $(VENV)/.dev ## tests with branch coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 # The peers pin many packages, so they get an environment of their own. Where they cannot be installed QTS is measured
@@ -52,4 +52,5 @@ docs: $(VENV)/.dev ## regenerate the reference pages from the code
 	$(BIN)/qts docs
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache build dist qts-data
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
+	  bench/out build dist qts-demo.html qts-data/demo-*

@@ -1,8 +1,8 @@
 """The operator's door of a running session: small command files in its data directory.
 
-``qts safety stop``, ``qts safety release``, ``qts state override`` and ``qts config reload`` write one file each
-into ``<data-dir>/operator``; the session carries it out between two handlers, and leaves the answer beside it.
-Who may write into the directory may command: it is made for its owner alone.
+``qts safety stop`` and ``release``, ``qts state override`` and ``clear-override`` and ``qts config reload`` write
+one file each into ``<data-dir>/operator``; the session carries it out between two handlers, and leaves the answer
+beside it. Who may write into the directory may command: it is made for its owner alone.
 """
 
 from __future__ import annotations
