@@ -25,6 +25,10 @@ MAY_THREAD = {"clock.py", "event/"}
 MAY_STORE_ON_A_THREAD = {"db/sqlite.py"}
 MONEY = ("money.py", "ledger/", "capital/", "broker/sim/book.py", "execution/")
 
+ENGINES = {f"{name}/" for name in ("safety", "state", "capital", "strategy", "risk", "execution", "ledger")}
+DOORS_TO_FILES = {"strategy/loading.py", "state/backtest.py", "state/store.py"}
+FILE_CALLS = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "unlink", "mkdir"}
+
 TIME = {
     "time.time",
     "time.time_ns",
@@ -141,6 +145,18 @@ def test_threads_and_processes_belong_to_the_machine_of_events() -> None:
         if not allowed(path, MAY_THREAD | MAY_STORE_ON_A_THREAD)
         for line, name in imports(path)
         if name.split(".")[0] in THREADS
+    ]
+    assert offences == []
+
+
+def test_engines_open_no_files_but_at_their_doors() -> None:
+    offences = [
+        f"{where(path)}:{node.lineno}: {ast.unparse(node.func)}"
+        for path in FILES
+        if allowed(path, ENGINES) and not allowed(path, DOORS_TO_FILES)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and (dotted(node.func) == "open" or getattr(node.func, "attr", "") in FILE_CALLS)
     ]
     assert offences == []
 
