@@ -126,6 +126,21 @@ def test_the_summary_keeps_a_title_on_one_line_and_knows_no_wait_where_nothing_w
     assert p0 == ["P0", "0", "0", "0", "0", "–", "–", "–"]
 
 
+def test_a_symbol_goes_by_the_rules_the_configuration_gives_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "instruments.yaml").write_text("symbols: {'005930': {market: KRX-ETF}}\n")
+    prices = tmp_path / "two.csv"
+    prices.write_text("ts,symbol,bid,ask\n2014-06-02T09:01:00+09:00,005930,15195,15200\n")
+    notes = [
+        json.loads(said(capsys, "replay", str(prices), "--json", "--data-dir", where, *words)[1])["notes"]
+        for where, words in (("plain", ()), ("own", ("--config", str(tmp_path / "own"))))
+    ]
+
+    assert ["ETF" in " ".join(told) for told in notes] == [False, True]
+
+
 def test_the_demo_says_which_limit_it_sets_itself(capsys: pytest.CaptureFixture[str]) -> None:
     from qts.runtime.launch import DEMO_OVERRIDES
 

@@ -1,7 +1,7 @@
-"""What may be traded, file ``config/instruments.yaml``: the rules of a market by symbol.
+"""The rules of single symbols, file ``config/instruments.yaml``: they stand before what a recorded file shows.
 
 The numbers of the Korean market (grid, limits, costs, sessions) are dated data of :mod:`qts.market.krx`; here
-a symbol only names its board. Symbols of recorded files need no entry: their format brings its own defaults.
+a symbol only names its board. A symbol without an entry goes by what the format of its file brings.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         RuntimeConfig, Meta(description="The session itself: account, hours, intervals, freshness, log.")
     ] = RuntimeConfig()
     instruments: Annotated[
-        InstrumentsConfig, Meta(description="What may be traded, and by the rules of which market.")
+        InstrumentsConfig,
+        Meta(description="Symbols of recorded files with rules other than their format brings."),
     ] = InstrumentsConfig()
     event: Annotated[
         EventConfig, Meta(description="Queues, dispatcher and monitoring of the events (P0 first, always).")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from qts.errors import DataError, StateError, UnfinishedRunError
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
-from qts.market.contracts import Feed, MarketValue
+from qts.market.contracts import Feed, Instrument, MarketValue
 from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
@@ -72,7 +72,7 @@ def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan
     return SessionPlan(
         command="replay",
         options=options,
-        open_feed=lambda: open_feed(path, format),
+        open_feed=lambda: open_feed(path, format, own=_own_instruments(options)),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=_account_in,
     )
@@ -84,7 +84,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     def open_source() -> Feed:
         if feed == "synthetic":
             return SyntheticFeed(seed=options.seed)
-        return open_feed(Path(feed), format)
+        return open_feed(Path(feed), format, own=_own_instruments(options))
 
     return SessionPlan(
         command="run",
@@ -94,6 +94,11 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         overrides_for=_account_in,
         paced=True,
     )
+
+
+def _own_instruments(options: Options) -> Mapping[str, Instrument]:
+    """What the configuration says of symbols; it stands before what a file shows, and does not depend on it."""
+    return load_config(options.config_dir, options.overrides, os.environ).tree.instruments.build()
 
 
 def run_session(

@@ -9,6 +9,7 @@ import pytest
 from qts.errors import DataError
 from qts.market.contracts import Quote, Tick
 from qts.market.files import open_feed
+from qts.market.krx import krx_instrument
 
 from .samples import read, write
 
@@ -103,6 +104,17 @@ def test_korean_codes_get_korean_rules_and_others_generic_ones(path: Path) -> No
     assert (acme.currency, acme.lot, acme.ticks.tick(D(10), DAY)) == ("KRW", D("0.1"), D("0.01"))
     assert acme.quantum == D("0.001")  # one lot at one tick, finer than the won
     assert acme.calendar.phase(datetime(2026, 1, 24, 3, tzinfo=UTC)).takes_orders
+
+
+def test_own_rules_stand_before_what_the_file_shows_and_refuse_nobody(path: Path) -> None:
+    acme = b"2026-01-23T00:00:00Z,ACME,10.25,10.30,0.5,1,,"
+    fund = krx_instrument("005930", "ETF")
+
+    feed = open_feed(write(path, [HEADER, FIRST, acme]), own={"005930": fund, "000660": krx_instrument("000660")})
+
+    assert feed.instruments["005930"] is fund
+    assert list(feed.instruments) == ["005930", "ACME"], "only what the file has is traded"
+    assert len(list(feed.values())) == 2
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def open_feed(
     currency: str = "KRW",
     symbols: Collection[str] | None = None,
     instruments: Mapping[str, Instrument] | None = None,
+    own: Mapping[str, Instrument] | None = None,
     max_age_ns: int | None = None,
     not_after_ns: int | None = None,
 ) -> AnyFeed:
@@ -54,8 +55,9 @@ def open_feed(
 
     ``format`` is one of :data:`FORMATS`, None to judge by the content. ``currency`` is that of csv and parquet
     (binance-raw is USDT, observer-jsonl won). ``instruments`` replaces what would be made from the file, and
-    ``symbols`` narrows it: rows of others are refused as ``unknown_symbol``. ``max_age_ns`` overrides the
-    freshness limit of the format, ``not_after_ns`` is the present, for files that must not speak of the future.
+    ``symbols`` narrows it: rows of others are refused as ``unknown_symbol``. ``own`` replaces it for its symbols
+    and refuses no other. ``max_age_ns`` overrides the freshness limit of the format, ``not_after_ns`` is the
+    present, for files that must not speak of the future.
 
     Raises :class:`~qts.errors.DataError` (exit code 2) for a file that cannot be read, is empty, has another
     format or no usable row, and :class:`~qts.errors.MissingExtraError` for Parquet without pyarrow.
@@ -68,7 +70,9 @@ def open_feed(
     def build() -> AnyFeed:
         order = TimeOrder(not_after_ns)
         feed = _parquet_feed if magic == PARQUET_MAGIC else _line_feed
-        return feed(path, format, magic, source_hash, max_age_ns, order, _Wanted(currency, instruments, symbols))
+        return feed(
+            path, format, magic, source_hash, max_age_ns, order, _Wanted(currency, instruments, symbols, own)
+        )
 
     _find_first_value(build())
     return build()
@@ -77,14 +81,21 @@ def open_feed(
 class _Wanted:
     """Which instruments the caller asked for."""
 
-    def __init__(self, currency: str, known: Mapping[str, Instrument] | None, only: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        currency: str,
+        known: Mapping[str, Instrument] | None,
+        only: Collection[str] | None,
+        own: Mapping[str, Instrument] | None,
+    ) -> None:
         self.currency = currency
         self._known = known
         self._only = only
+        self._own = own
 
     def table(self, format: str) -> SymbolTable:
         make = {BINANCE_RAW: usdt_instrument, OBSERVER_JSONL: korean_instrument}.get(format)
-        return SymbolTable(make or by_look(self.currency), known=self._known, only=self._only)
+        return SymbolTable(make or by_look(self.currency), known=self._known, only=self._only, own=self._own)
 
 
 def _read_through(path: Path) -> tuple[str, bytes]:

@@ -84,7 +84,8 @@ Make = Callable[[str, int, int], Instrument]
 class SymbolTable:
     """The instruments of a feed; grows as symbols appear, the same way in every run.
 
-    ``known``: only these, as given. ``only``: only these symbols, made from the file.
+    ``known``: only these, as given. ``only``: only these symbols, made from the file. ``own``: what takes the place
+    of an instrument that would be made from the file.
     """
 
     def __init__(
@@ -93,10 +94,12 @@ class SymbolTable:
         *,
         known: Mapping[str, Instrument] | None = None,
         only: Collection[str] | None = None,
+        own: Mapping[str, Instrument] | None = None,
     ) -> None:
         self.instruments: dict[str, Instrument] = dict(known or {})
         self._closed = known is not None
         self._only = None if only is None else frozenset(only)
+        self._own = own or {}
         self._make = make
         self._late: list[list[Any]] = []
 
@@ -139,7 +142,7 @@ class SymbolTable:
         if len(self.instruments) >= MAX_SYMBOLS:
             raise RowRefused(TOO_MANY_SYMBOLS, symbol)
         try:
-            made = self._make(symbol, price_decimals, size_decimals)
+            made = self._own.get(symbol) or self._make(symbol, price_decimals, size_decimals)
         except ContractError:
             raise RowRefused(UNKNOWN_SYMBOL, symbol) from None
         self.instruments[symbol] = made
