@@ -34,6 +34,7 @@ from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import IsoTimes, TimeOrder
 
 COLUMNS: Final = ("ts", "symbol", "bid", "ask", "bid_size", "ask_size", "last", "size")
+HEADER: Final = "a header with ts, symbol, and bid with ask or last among its columns"
 BOM: Final = b"\xef\xbb\xbf"
 
 Cells: TypeAlias = Sequence[str | None]
@@ -126,10 +127,7 @@ class CsvLayout:
         names = csv_names(header)
         missing = missing_columns(names)
         if missing:
-            raise DataError(
-                f"{place}: a csv file needs a header with the columns {', '.join(COLUMNS)}; "
-                f"missing here: {'; '.join(missing)}"
-            )
+            raise DataError(f"{place}: a csv file needs {HEADER}; missing here: {'; '.join(missing)}")
         doubled = sorted({name for name in names if name in COLUMNS and names.count(name) > 1})
         if doubled:
             raise DataError(f"{place}: the column {doubled[0]!r} appears twice in the header")

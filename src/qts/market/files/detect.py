@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from qts.errors import DataError
-from qts.market.files.cells import BOM, COLUMNS, csv_names, missing_columns
+from qts.market.files.cells import BOM, HEADER, csv_names, missing_columns
 from qts.market.files.refusals import shorten
 
 BINANCE_RAW: Final = "binance-raw"
@@ -19,7 +19,7 @@ FORMATS: Final = (BINANCE_RAW, OBSERVER_JSONL, CSV, PARQUET)
 SHAPES: Final = {
     BINANCE_RAW: "lines of '<19 digits of local nanoseconds> {json}'",
     OBSERVER_JSONL: 'JSON objects with "ts", "symbol" and "price", one a line',
-    CSV: f"a header with the columns {', '.join(COLUMNS)}",
+    CSV: HEADER,
     PARQUET: "a file that begins with PAR1",
 }
 
