@@ -213,3 +213,46 @@ def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     stored = complete(rig.store.checkpoint())
     assert stored is not None
     assert decode(stored)["parts"]["state"]["override"]["operator_id"] == "alice"
+
+
+def test_a_command_whose_answer_cannot_be_left_is_not_carried_out_again(tmp_path: Path) -> None:
+    # Given a command whose answer finds its place taken by a directory, so that its file stays too
+    carried: list[Command] = []
+    noted: list[str] = []
+
+    async def carry(wanted: Command) -> Answer:
+        carried.append(wanted)
+        return done("done")
+
+    answer = leave_command(tmp_path, command())
+    answer.mkdir()
+    (answer / "full").touch()
+    inbox = OperatorInbox(tmp_path, carry, lambda wanted, told: noted.append(told.answer))
+    # when the session looks twice
+    assert (now(inbox.poll()), now(inbox.poll())) == (1, 0)
+    # then it was done once, and the log says that the answer is missing
+    assert len(carried) == 1
+    assert noted[0] == "done"
+    assert noted[1].startswith("its answer could not be left: ")
+
+
+def test_only_the_newest_hundred_answers_stay(tmp_path: Path) -> None:
+    async def carry(wanted: Command) -> Answer:
+        return done()
+
+    inbox = OperatorInbox(tmp_path, carry, not_noted)
+    for _ in range(4):
+        for _ in range(32):
+            newest = leave_command(tmp_path, command())
+        now(inbox.poll())
+
+    answers = list((tmp_path / "operator").glob("*.answered"))
+    assert len(answers) == 100
+    assert newest in answers
+
+
+def test_a_command_that_cannot_be_left_says_why(tmp_path: Path) -> None:
+    (tmp_path / "operator").touch()  # a file where the box should be
+
+    with pytest.raises(InputError, match=r"operator: cannot leave the command there \(File exists\); it was not"):
+        leave_command(tmp_path, command())

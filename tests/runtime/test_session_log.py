@@ -46,3 +46,28 @@ def test_a_full_disk_is_a_failure_of_the_store(tmp_path: Path) -> None:
         log.record(LogWrite("WARNING", "operator kim: stop", 0))
     with pytest.raises(StorageError, match="No space left"):
         log.close()
+
+
+def test_a_large_log_is_put_aside_and_the_oldest_file_goes(tmp_path: Path) -> None:
+    # Given room for one line a file, and two older files
+    log = SessionLog(tmp_path, "INFO", most_bytes=10, older=2)
+    # when five lines are written
+    for n in range(5):
+        log.write(LogWrite("INFO", f"line {n}", 0))
+    log.close()
+    # then the newest two stand in the files put aside, newest first, and the present one is empty
+    assert messages(tmp_path) == []
+    aside = {path.name: json.loads(path.read_text("utf-8")) for path in tmp_path.glob("session.log.?.jsonl")}
+    assert {name: line["message"] for name, line in aside.items()} == {
+        "session.log.1.jsonl": "line 4",
+        "session.log.2.jsonl": "line 3",
+    }
+
+
+def test_a_log_goes_on_where_it_was_when_the_session_is_resumed(tmp_path: Path) -> None:
+    for n in range(3):
+        log = SessionLog(tmp_path, "INFO", most_bytes=120, older=0)  # a line has some seventy bytes
+        log.write(LogWrite("INFO", f"line {n}", 0))
+        log.close()
+
+    assert messages(tmp_path) == ["line 2"]

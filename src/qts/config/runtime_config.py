@@ -58,6 +58,10 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         FreshnessConfig, Meta(description="age of the feed above which nothing is entered (spec 05)")
     ] = FreshnessConfig()
     log_level: Annotated[LogLevel, Meta(description="lowest level that is logged")] = "INFO"
+    log_file_mb: Annotated[
+        int, Meta(ge=1, le=10_000, description="MB after which session.log.jsonl is put aside and begun anew")
+    ] = 64
+    log_files_kept: Annotated[int, Meta(ge=0, le=1_000, description="older files of the session log that stay")] = 4
     strategies: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
         Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),

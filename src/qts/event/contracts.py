@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum, IntEnum
 from types import MappingProxyType
@@ -346,6 +347,16 @@ def set_default_factory(factory: EventFactory) -> EventFactory:
     global _default
     previous, _default = _default, factory
     return previous
+
+
+@contextmanager
+def events_made_by(factory: EventFactory) -> Iterator[None]:
+    """Let :func:`create_event` and ``Event(...)`` use ``factory`` meanwhile, as a session does (spec 00)."""
+    previous = set_default_factory(factory)
+    try:
+        yield
+    finally:
+        set_default_factory(previous)
 
 
 def create_event(event_type: EventType, source: str = "", payload: Any = None, **overrides: Any) -> Event:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.backpressure import BackpressureGuard
-from qts.event.contracts import DegradationLevel, EventPriority
+from qts.event.contracts import DegradationLevel, EventFactory, EventPriority
 from qts.event.engine import Engine, Level
 from qts.event.monitoring import Histogram, LatencySnapshot, Monitor, Reports, stats_of
 
@@ -17,12 +17,18 @@ LOOK_S: Final = 0.001
 class Readings:
     """The questions of an :class:`~qts.event.dispatcher.EventDispatcher`; none of them changes anything."""
 
+    _factory: EventFactory
     _levels: tuple[Level, ...]
     _engine: Engine
     _degradation: DegradationLevel
     _pressure: BackpressureGuard
     monitor: Monitor
     reports: Reports
+
+    @property
+    def factory(self) -> EventFactory:
+        """What makes its events: with its clock and its ids."""
+        return self._factory
 
     @property
     def degradation_level(self) -> DegradationLevel:

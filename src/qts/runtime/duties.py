@@ -156,7 +156,10 @@ class Duties:
             pools, self.targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum
         )
         for move in plan.moves:
-            self._transfer(move.source, move.target, move.amount, move.reason, now_ns)
+            reason = f"{move.code} {move.reason}" if move.code else move.reason
+            self._transfer(move.source, move.target, move.amount, reason, now_ns)
+        for waiting in plan.waiting:
+            self._log("INFO", f"{waiting.code} {waiting.reason}")
         self._rebalancing = bool(plan.moves)  # goes on tomorrow until nothing is left to move
 
     def _transfer(self, source: Pool, target: Pool, amount: Decimal, reason: str, now_ns: int) -> None:
@@ -176,7 +179,7 @@ class Duties:
         p.record.write_later(transfer)
         for row in p.account.pool_rows():
             p.record.write_later(row)
-        self._log("INFO", f"{amount} moved from {source.value} to {target.value}")
+        self._log("INFO", f"{amount} moved from {source.value} to {target.value}: {reason}")
 
     def _health(self) -> AccountHealth:
         p, mark = self._p, self._p.last.mark

@@ -15,6 +15,7 @@ from qts.db.contracts import ConfigRow, RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError, StateError, UnfinishedRunError
+from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
@@ -175,17 +176,21 @@ class Session:
         if not resumed:
             complete(self._store.open_run(self._run))
         values, first, start_ns = self._values(checkpoint)
-        log = SessionLog(self._place.path, self._config.tree.runtime.log_level)
+        runtime = self._config.tree.runtime
+        log = SessionLog(
+            self._place.path, runtime.log_level, most_bytes=runtime.log_file_mb << 20, older=runtime.log_files_kept
+        )
         try:
             clock = self._clock(start_ns)
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal)
-            if checkpoint is None:
-                complete(kernel.start(first))
-            else:
-                complete(kernel.restore(checkpoint, self._store, first))
-            finished = self._drive(kernel, clock, log, values, progress, stop)
-            complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
+            with events_made_by(kernel.dispatcher.factory):
+                if checkpoint is None:
+                    complete(kernel.start(first))
+                else:
+                    complete(kernel.restore(checkpoint, self._store, first))
+                finished = self._drive(kernel, clock, log, values, progress, stop)
+                complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
             log.close()

@@ -7,6 +7,7 @@ beside it. Who may write into the directory may command: it is made for its owne
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ ASKED: Final = ".asked"
 ANSWERED: Final = ".answered"
 _MAX_BYTES: Final = 16 * 1024
 _MAX_AT_ONCE: Final = 32
+_ANSWERS_KEPT: Final = 100
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
@@ -58,7 +60,7 @@ Note = Callable[[Command | None, Answer], None]
 def leave_command(data_dir: Path, command: Command) -> Path:
     """Write ``command`` for the session in ``data_dir``; returns the file in which the answer will stand.
 
-    Raises InputError when the values are not allowed or there is no such directory.
+    Raises InputError when the values are not allowed, there is no such directory or it cannot be written to.
     """
     if not data_dir.is_dir():
         raise InputError(f"{data_dir} is not the data directory of a session")
@@ -67,11 +69,14 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     except msgspec.ValidationError as error:
         raise InputError(f"the command {command.command!r} cannot be given: {error}") from None
     box = data_dir / DIRECTORY
-    box.mkdir(mode=0o700, exist_ok=True)
     name = f"{command.command}-{random_prefix()}"
     draft = box / f".{name}"
-    draft.write_bytes(msgspec.json.encode(command))
-    os.replace(draft, box / f"{name}{ASKED}")
+    try:
+        box.mkdir(mode=0o700, exist_ok=True)
+        draft.write_bytes(msgspec.json.encode(command))
+        os.replace(draft, box / f"{name}{ASKED}")
+    except OSError as error:
+        raise InputError(f"{box}: cannot leave the command there ({error.strerror}); it was not given") from None
     return box / f"{name}{ANSWERED}"
 
 
@@ -119,13 +124,15 @@ def _override(command: Command, now: datetime) -> ManualOverride:
 class OperatorInbox:
     """Looks for command files and has them carried out; every one is answered, none is carried out twice.
 
-    ``note`` is told of each one and of its answer, before the answer is given.
+    ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
     """
 
     def __init__(self, data_dir: Path, carry: Carry, note: Note) -> None:
         self._box = data_dir / DIRECTORY
         self._carry = carry
         self._note = note
+        self._settled: set[str] = set()
+        """Files of commands that were carried out but could not be taken away: never again."""
 
     async def poll(self) -> int:
         """Carry out what lies there, oldest first, at most 32 at once; how many were answered.
@@ -136,13 +143,27 @@ class OperatorInbox:
             asked = sorted(self._box.glob(f"*{ASKED}"), key=lambda path: path.stat().st_mtime_ns)
         except OSError:
             return 0  # the box appears with the first command, and a file may go while we look
-        for path in asked[:_MAX_AT_ONCE]:
+        self._settled.intersection_update(path.name for path in asked)
+        todo = [path for path in asked if path.name not in self._settled][:_MAX_AT_ONCE]
+        for path in todo:
             command, answer, failure = await self._handle(path)
+            self._settled.add(path.name)
             self._note(command, answer)
-            self._answer(path, answer)
+            try:
+                self._answer(path, answer)
+            except OSError as error:  # what was asked is done all the same
+                self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
             if failure is not None:
                 raise failure
-        return len(asked[:_MAX_AT_ONCE])
+        if todo:
+            self._forget_old_answers()
+        return len(todo)
+
+    def _forget_old_answers(self) -> None:
+        with contextlib.suppress(OSError):
+            answers = sorted(self._box.glob(f"*{ANSWERED}"), key=lambda path: path.stat().st_mtime_ns)
+            for path in answers[:-_ANSWERS_KEPT]:
+                path.unlink()
 
     async def _handle(self, path: Path) -> tuple[Command | None, Answer, StorageError | None]:
         command = None

@@ -11,6 +11,11 @@ from qts.state.contracts import TransitionRecord
 
 
 def refusal_row(refused: Refused) -> RefusalRow:
+    """With the guardrail's code in its text. Safety is not told of it: a wish that is refused is no danger.
+
+    Otherwise a strategy that goes on asking in DEFENSIVE would keep safety in WARNING, and the way up, which
+    demands safety NORMAL, shut for ever.
+    """
     request = refused.request
     return RefusalRow(
         decision_id=request.decision_id,
@@ -19,7 +24,7 @@ def refusal_row(refused: Refused) -> RefusalRow:
         symbol=request.symbol,
         side=request.side,
         reason=refused.reason.value,
-        detail=refused.detail,
+        detail=with_code(refused.code, refused.detail) if refused.code else refused.detail,
     )
 
 

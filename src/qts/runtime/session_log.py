@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -19,12 +21,23 @@ _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 
 
 class SessionLog:
-    """Appends to ``session.log.jsonl``. After a kill, lines since the last checkpoint may stand there twice."""
+    """Appends to ``session.log.jsonl``. After a kill, lines since the last checkpoint may stand there twice.
 
-    def __init__(self, directory: Path, level: str) -> None:
-        self._file = open(directory / FILE_NAME, "ab", buffering=1 << 16)  # noqa: SIM115 - closed by close()
+    A file of ``most_bytes`` becomes ``session.log.1.jsonl``, the one that was so called ``.2`` and so on; ``older``
+    of them are kept.
+    """
+
+    def __init__(self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4) -> None:
+        self._path = directory / FILE_NAME
+        self._most_bytes = most_bytes
+        self._older = [directory / FILE_NAME.replace(".jsonl", f".{n}.jsonl") for n in range(1, older + 1)]
+        self._open()
         self.set_level(level)
         self._encode = msgspec.json.Encoder().encode
+
+    def _open(self) -> None:
+        self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115 - closed by close()
+        self._bytes = self._file.tell()
 
     def set_level(self, level: str) -> None:
         """Leave out what is below ``level`` (DEBUG, INFO, WARNING or ERROR) from now on."""
@@ -67,9 +80,22 @@ class SessionLog:
             **line.fields,
         }
         try:
-            self._file.write(self._encode(row) + b"\n")
+            self._bytes += self._file.write(self._encode(row) + b"\n")
+            if self._bytes >= self._most_bytes:
+                self._begin_anew()
         except OSError as error:
             raise self._explanation(error) from None
+
+    def _begin_anew(self) -> None:
+        """The oldest file goes, the others move up; a kill in between leaves a gap in the numbers, nothing else."""
+        self._file.close()
+        files = [self._path, *self._older]
+        for newer, older in reversed(list(pairwise(files))):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(newer, older)
+        if not self._older:
+            self._path.unlink()
+        self._open()
 
 
 class Notices:
