@@ -119,6 +119,7 @@ class Desk:
         self.state = OperatingStateManager(clock=self.clock, initial_state=state)
         self.gate = RiskGate(RiskConfig(**risk), STATE_PROPERTIES, "hash-1", CounterIds("a"))
         self.day = TradingDay(D(99_999_999))
+        self.leaving: set[tuple[str, str]] = set()
         self.broker = SaidBroker()
         self.log = KeptLog()
         self.sent: list[OrderRequest] = []
@@ -139,6 +140,7 @@ class Desk:
             gate=self.gate,
             day=self.day,
             locked_pools={},
+            leaving=self.leaving,
             order_ids=CounterIds("o"),
             config=PipelineConfig(market_buy_collar=D(collar)),
         )

@@ -276,6 +276,11 @@ class TestMarketAndKeys:
         assert refusal(entry(), view(working_other_side=True)) == (Refusal.CONFLICTING_SIGNALS, "GR030")
         assert passes(leave(), holding(working_other_side=True))
 
+    @pytest.mark.parametrize("request_", [entry(), leave()])
+    def test_nothing_of_the_strategy_s_own_stands_in_the_way_of_a_forced_exit(self, request_: Any) -> None:
+        assert refusal(request_, holding(forced_out=True)) == (Refusal.CONFLICTING_SIGNALS, "GR030")
+        assert passes(leave(forced=True), holding(forced_out=True))
+
 
 class TestReduceOnly:
     def test_sells_what_is_held_and_no_more(self) -> None:

@@ -31,8 +31,8 @@ MAY_DIFFER = {"wall_s", "events_per_s", "started_at", "finished_at", "report"}
 class Restless:
     """Trades far too much, so that a short session holds every kind of order.
 
-    Every ``every`` quotes it does the next thing of a fixed round: buy at the market, bid well below it (such an
-    order works on and expires), sell what it holds.
+    Every ``every`` quotes it does the next thing of a fixed round: buy at the market, bid well below it or offer
+    well above it (such an order works on and expires), sell what it holds.
     """
 
     symbols: Sequence[str] = ()
@@ -62,6 +62,9 @@ class Restless:
             return (Intent(quote.symbol, Side.BUY, self.confidence, qty=2, limit=limit, reason="hoping"),)
         if kind == 3 and self.acts % 8 == 3:
             return (Intent(quote.symbol, Side.BUY, self.confidence / 2, qty=1, reason="half-hearted"),)
+        if self.acts % 8 == 0:
+            limit = quote.ask * 103 // 100 // 1000 * 1000
+            return (Intent(quote.symbol, Side.SELL, 1.0, limit=limit, reason="dreaming"),)
         return (Intent(quote.symbol, Side.SELL, 1.0, reason="enough"),)
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Protocol
@@ -46,6 +46,7 @@ class Transform:
         gate: RiskGate,
         day: DayCounters,
         locked_pools: Mapping[Pool, str],
+        leaving: Container[tuple[str, str]],
         order_ids: IdSource,
         config: PipelineConfig,
     ) -> None:
@@ -55,6 +56,7 @@ class Transform:
         self._gate = gate
         self._day = day
         self._locked = locked_pools
+        self._leaving = leaving
         self._ids = order_ids
         self._config = config
 
@@ -96,6 +98,7 @@ class Transform:
             entries_today=self._day.entries,
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),
             open_orders=len(orders),
+            forced_out=(signal.strategy, symbol) in self._leaving,
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:

@@ -100,8 +100,8 @@ REFUSALS: Final[Mapping[str, Said]] = {
         "같은 키의 이전 주문 결과를 아직 모르므로 먼저 브로커에 확인해야 합니다.",
     ),
     Refusal.CONFLICTING_SIGNALS.value: (
-        "An exit was already under way; exits win over entries.",
-        "이미 청산이 진행 중이었습니다. 청산이 진입보다 우선합니다.",
+        "An exit was already under way: it wins over an entry, and a forced one over the strategy's own.",
+        "이미 청산이 진행 중이었습니다. 청산은 진입보다, 강제 청산은 전략 자신의 청산보다 우선합니다.",
     ),
     Refusal.CRITICAL_ONLY_MODE.value: (
         "The queues were in critical-only mode: only cancels and exits leave.",

@@ -95,7 +95,7 @@ class AccountView(msgspec.Struct, frozen=True):
     Amounts in the account's currency. ``price_ts_ns`` is when the feed last said anything (spec 05: freshness
     is the age of the feed). ``symbol_exposure`` and ``exposure`` are marked values of what is held plus what
     working entries would add. ``holding`` is the asking strategy's own signed quantity; ``open_orders`` counts
-    the whole account's orders that can still be filled.
+    the whole account's orders that can still be filled. ``forced_out``: the rules are selling that whole holding.
     """
 
     now_ns: int
@@ -125,6 +125,7 @@ class AccountView(msgspec.Struct, frozen=True):
     orders_last_second: int
     critical_only: bool = False
     open_orders: int = 0
+    forced_out: bool = False
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

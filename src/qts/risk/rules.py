@@ -225,6 +225,14 @@ def exit_is_working(case: Case) -> Refused | None:
     return _refuse(case, Refusal.CONFLICTING_SIGNALS, detail, "GR030")
 
 
+def forced_out(case: Case) -> Refused | None:
+    """While the rules sell the whole holding, an order of the strategy's own would only stand in their way."""
+    if not case.view.forced_out:
+        return None
+    detail = f"the rules are selling all that {case.request.strategy} holds of {case.request.symbol}"
+    return _refuse(case, Refusal.CONFLICTING_SIGNALS, detail, "GR030")
+
+
 def order_rate(case: Case) -> Refused | None:
     return _too_fast(case, case.config.order_rate_per_second)
 
@@ -357,6 +365,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     limit_too_far,
     unresolved_order,
     duplicate_intent,
+    forced_out,
     exit_is_working,
     entry_rate,
     too_many_open_orders,
@@ -379,6 +388,7 @@ EXIT_RULES: Final[tuple[Rule, ...]] = (
     limit_too_far,
     unresolved_order,
     duplicate_intent,
+    forced_out,
     order_rate,
 )
 FORCED_EXIT_RULES: Final[tuple[Rule, ...]] = (

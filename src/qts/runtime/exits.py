@@ -1,7 +1,9 @@
 """Exits the rules order, not a strategy: a pool whose engine fell asleep, an emergency stop.
 
 They go down the same decision path as every order, as reduce-only, and are tried again until the holding is
-gone: a refusal (closed market, halted symbol) is never the end of it.
+gone: a refusal (closed market, halted symbol) is never the end of it. The strategy's own orders in the symbol are
+cancelled: a buy would add to the holding, a sell with a limit may keep its shares for ever. Those shares are sold
+when the broker has confirmed the cancel, never before, so that nothing is sold twice.
 """
 
 from __future__ import annotations
@@ -11,19 +13,25 @@ from typing import Any
 
 from qts.broker.contracts import Broker
 from qts.clock import NS_PER_S
-from qts.execution.working import WorkingOrders
+from qts.execution.contracts import Order, OrderState
+from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.contracts import Outcome
 from qts.strategy.contracts import Intent, Side, Signal
 
 MakeSignal = Callable[[str, Intent], Signal]
 RunSignal = Callable[[Signal], Awaitable[Outcome]]
+Withdraw = Callable[[Order, int, str], None]
 
 _NEVER = (1 << 63) - 1
 
 
 class ForcedExits:
-    """What must be sold, why, and when the next attempt is due."""
+    """What must be sold, why, and when the next attempt is due.
+
+    ``wanted`` is shared with those who have to know what the rules are selling; only this class changes it.
+    ``withdraw`` ends an order whose intent is still being written.
+    """
 
     def __init__(
         self,
@@ -33,6 +41,8 @@ class ForcedExits:
         broker: Broker,
         make_signal: MakeSignal,
         run: RunSignal,
+        withdraw: Withdraw,
+        wanted: dict[tuple[str, str], str],
         retry_s: int,
     ) -> None:
         self._account = account
@@ -40,8 +50,9 @@ class ForcedExits:
         self._broker = broker
         self._make_signal = make_signal
         self._run = run
+        self._withdraw = withdraw
         self._retry_ns = retry_s * NS_PER_S
-        self._wanted: dict[tuple[str, str], str] = {}
+        self._wanted = wanted
         self.due_ns = _NEVER
 
     def want(self, strategy: str, symbol: str, reason: str, now_ns: int) -> None:
@@ -52,29 +63,47 @@ class ForcedExits:
     def wants(self, strategy: str, symbol: str) -> bool:
         return (strategy, symbol) in self._wanted
 
+    def heard_of(self, order: Order, now_ns: int) -> bool:
+        """``order`` was filled or cancelled: what it has bought or gives back is sold at once, if it is wanted.
+
+        An exit of ours that was cancelled (at the close) waits for its retry, as a refused one does.
+        """
+        if (order.strategy, order.symbol) not in self._wanted or order.state not in FINAL_STATES:
+            return False
+        if order.forced and order.state is OrderState.CANCELLED:
+            return False
+        self.due_ns = min(self.due_ns, now_ns)
+        return True
+
     async def work(self, now_ns: int) -> None:
-        """One attempt for everything still wanted: buys cancelled first, then what is really held is sold."""
+        """One attempt for everything still wanted: what is in the way is cancelled, what is free is sold."""
         if now_ns < self.due_ns:
             return
         self.due_ns = now_ns + self._retry_ns  # what is asked for while an order's intent is written is due at once
         for (strategy, symbol), reason in list(self._wanted.items()):
             for order in self._orders.of(strategy, symbol):
-                if order.side is Side.BUY:
-                    await self._broker.cancel(order.client_order_id)
-            if self._account.holding(strategy, symbol) <= 0:
-                if not self._orders.of(strategy, symbol):
-                    del self._wanted[strategy, symbol]
-                continue
-            if not self._orders.working_sells(strategy, symbol):
+                if order.side is Side.BUY or order.limit is not None:
+                    await self._take_out(order, now_ns, reason)
+            holding = self._account.holding(strategy, symbol)
+            if holding > self._orders.working_sells(strategy, symbol):
                 intent = Intent(symbol=symbol, side=Side.SELL, confidence=1.0, reason=reason)
                 await self._run(self._make_signal(strategy, intent))
+            elif holding <= 0 and not self._orders.of(strategy, symbol):
+                del self._wanted[strategy, symbol]
         if not self._wanted:
             self.due_ns = _NEVER
+
+    async def _take_out(self, order: Order, now_ns: int, reason: str) -> None:
+        if order.state is OrderState.INTENT:  # still on its way to the disk: it does not leave at all
+            self._withdraw(order, now_ns, reason)
+        else:
+            await self._broker.cancel(order.client_order_id)
 
     def export_state(self) -> dict[str, Any]:
         wanted = [[strategy, symbol, reason] for (strategy, symbol), reason in self._wanted.items()]
         return {"wanted": wanted, "due_ns": self.due_ns}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        self._wanted = {(strategy, symbol): reason for strategy, symbol, reason in saved["wanted"]}
+        self._wanted.clear()
+        self._wanted.update(((strategy, symbol), reason) for strategy, symbol, reason in saved["wanted"])
         self.due_ns = saved["due_ns"]

@@ -152,6 +152,7 @@ class Kernel:
             record=self.parts.record,
             on_code=self.on_code,
             on_applied=self._on_fill_applied,
+            on_cancelled=self._on_order_moved,
         )
         self.unresolved = UnresolvedOrders(
             account=self.parts.account, orders=self.parts.orders, broker=self.exchange, record=self.parts.record
@@ -162,6 +163,8 @@ class Kernel:
             broker=self.exchange,
             make_signal=self.signals.forced,
             run=self._decide,
+            withdraw=self.unresolved.withdraw,
+            wanted=self.parts.leaving,
             retry_s=config.pipeline.forced_exit_retry_s,
         )
         self.duties = Duties(
@@ -420,7 +423,12 @@ class Kernel:
             self.tally.metrics_fed += 1
             self.parts.metrics.on_closed_trade(order.pool, lost=effect.realized < 0, now_ns=fill.ts_ns)
         self.auditor.on_fill(fill, order)
+        self._on_order_moved(order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
+
+    def _on_order_moved(self, order: Order) -> None:
+        if self.parts.leaving and self.exits.heard_of(order, self.parts.clock.time_ns()):
+            self.attention = True
 
     def _on_strategy_fault(self, name: str, fault: str, halted: bool) -> None:
         self._log("ERROR", f"strategy {name} raised {fault}" + ("; it is halted" if halted else ""))

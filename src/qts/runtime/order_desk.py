@@ -44,6 +44,7 @@ class OrderDesk:
         record: RunRecord,
         on_code: OnCode,
         on_applied: Callable[[Fill, Order, FillEffect], None],
+        on_cancelled: Callable[[Order], None],
     ) -> None:
         self._account = account
         self._orders = orders
@@ -51,6 +52,7 @@ class OrderDesk:
         self._record = record
         self._on_code = on_code
         self._on_applied = on_applied
+        self._on_cancelled = on_cancelled
         self.duplicates = 0
 
     async def on_event(self, event: Event) -> None:
@@ -92,6 +94,8 @@ class OrderDesk:
         if updated.state in FINAL_STATES:
             self._account.release(order.client_order_id)
         self._record.write_later(updated)
+        if isinstance(news, OrderCancelled):
+            self._on_cancelled(updated)
 
     def _misfit(self, fill: Fill, order: Order | None) -> str:
         """Why a notice cannot be booked as it stands; "" when it can (spec 09, BR-09 and BR-12)."""

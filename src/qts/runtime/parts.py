@@ -40,6 +40,8 @@ class Parts:
     metrics: MetricsSource
     day: TradingDay
     record: RunRecord
+    leaving: dict[tuple[str, str], str]
+    """What the rules are selling: strategy and symbol, and why."""
 
     def equity(self) -> Decimal:
         """Cash and marked holdings, in the account's currency."""

@@ -102,6 +102,7 @@ def make_parts(
         metrics=_metrics(account, last, day, judged_by_index=judged_by_index),
         day=day,
         record=RunRecord(store),
+        leaving={},
     )
 
 
@@ -127,6 +128,7 @@ def make_pipeline(
             gate=parts.gate,
             day=parts.day,
             locked_pools={},
+            leaving=parts.leaving,
             order_ids=order_ids,
             config=parts.config.pipeline,
         ),
