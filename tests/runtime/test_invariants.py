@@ -19,14 +19,14 @@ S = 1_000_000_000
 
 
 def test_what_was_never_checked_is_null_and_never_true() -> None:
-    summary = Invariants(lambda number, detail: None).summary()
+    summary = Invariants(lambda number, detail, again: None).summary()
 
     assert list(summary) == [f"inv{number:02d}" for number in range(1, 26)]
     assert all(row == {"ok": None, "checks": 0, "last": None} for row in summary.values())
 
 
 def test_a_check_that_holds_is_true_counted_and_dated() -> None:
-    invariants = Invariants(lambda number, detail: None)
+    invariants = Invariants(lambda number, detail, again: None)
     invariants.check(4, True, 10 * S)
     invariants.check(4, True, 20 * S, count=3)
 
@@ -35,7 +35,7 @@ def test_a_check_that_holds_is_true_counted_and_dated() -> None:
 
 def test_a_breach_is_told_once_and_a_later_good_check_does_not_heal_it() -> None:
     told: list[tuple[int, str]] = []
-    invariants = Invariants(lambda number, detail: told.append((number, detail)))
+    invariants = Invariants(lambda number, detail, again: told.append((number, detail)))
     for holds in (True, False, False, True):
         invariants.check(25, holds, S, "ledger 3, broker 2")
 
@@ -44,12 +44,43 @@ def test_a_breach_is_told_once_and_a_later_good_check_does_not_heal_it() -> None
     assert (row["ok"], row["checks"], row["detail"]) == (False, 4, "ledger 3, broker 2")
 
 
+def test_a_breach_after_it_had_held_again_is_told_as_a_repeated_one() -> None:
+    told: list[tuple[int, bool]] = []
+    invariants = Invariants(lambda number, detail, again: told.append((number, again)))
+    for holds in (False, False, True, False, True):
+        invariants.check(4, holds, S)
+
+    assert told == [(4, False), (4, True)]
+
+
+@pytest.mark.parametrize(
+    ("checks", "since_ns", "agree"),
+    [
+        ((), 0, None),
+        (((4, True, 10),), 0, None),
+        (((25, True, 10),), 10, True),
+        (((25, True, 10),), 11, None),
+        (((25, True, 10), (3, False, 10)), 0, False),
+        (((25, False, 10), (25, True, 20)), 20, True),
+        (((25, True, 10), (16, False, 10)), 0, True),  # an order too many in a second says nothing of the books
+    ],
+)
+def test_the_books_agree_when_nothing_stands_against_them_and_the_broker_was_asked_since(
+    checks: tuple[tuple[int, bool, int], ...], since_ns: int, agree: bool | None
+) -> None:
+    invariants = Invariants(lambda number, detail, again: None)
+    for number, holds, now_ns in checks:
+        invariants.check(number, holds, now_ns)
+
+    assert invariants.books_agree(since_ns) is agree
+
+
 def test_they_survive_a_restart() -> None:
     told: list[int] = []
-    invariants = Invariants(lambda number, detail: None)
+    invariants = Invariants(lambda number, detail, again: None)
     for number in NUMBERS:
         invariants.check(number, number % 3 > 0, number * S, f"no {number}")
-    other = Invariants(lambda number, detail: told.append(number))
+    other = Invariants(lambda number, detail, again: told.append(number))
 
     other.import_state(invariants.export_state())
     other.check(3, False, S, "again")
@@ -100,6 +131,37 @@ def test_a_broker_that_holds_something_else_is_found_at_the_day_s_close(rig_of: 
 
     assert rig.invariant(25)["ok"] is False
     assert rig.parts.safety.current_state in (SafetyState.FAIL, SafetyState.LOCKDOWN)
+
+
+def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) -> None:
+    """Spec 09, 13: FAIL falls with a clean reconcile. Five shares that we do not know of go on the 26th."""
+    rig = rig_of()
+    rig.quote(kst(10))
+    rig.kernel.exchange._positions[SYMBOL] = D(5)
+    rig.quote(kst(15, 33))
+    assert rig.parts.safety.current_state is SafetyState.FAIL
+
+    rig.quote(kst(10, day=23))
+    assert rig.parts.safety.current_state is SafetyState.FAIL
+    rig.quote(kst(10, day=26))
+    del rig.kernel.exchange._positions[SYMBOL]
+    assert rig.parts.safety.current_state is SafetyState.FAIL
+    rig.quote(kst(10, day=27))
+
+    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.invariant(25)["ok"] is False, "the report does not forget it"
+
+
+def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:
+    rig = rig_of()
+    for day in (22, 23):
+        rig.quote(kst(10, day=day))
+        rig.kernel.exchange._positions[SYMBOL] = D(5)
+        rig.quote(kst(15, 33, day=day))
+        del rig.kernel.exchange._positions[SYMBOL]
+        complete(rig.kernel.auditor.full(kst(15, 34, day=day)))
+
+    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
 
 
 def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig) -> None:

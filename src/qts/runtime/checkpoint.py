@@ -13,7 +13,7 @@ import msgspec
 
 from qts.errors import StorageError
 
-VERSION = 2
+VERSION = 3
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ class Duties:
         host: StrategyHost,
         transfer_ids: IdSource,
         on_code: Callable[[str, str], None],
+        books_agree: Callable[[int], bool | None],
         log: Log,
     ) -> None:
         self._p = parts
@@ -45,6 +46,7 @@ class Duties:
         self._host = host
         self._transfer_ids = transfer_ids
         self._on_code = on_code
+        self._books_agree = books_agree
         self._log = log
         self._calm_since = -1
         self._rebalancing = False
@@ -202,10 +204,11 @@ class Duties:
         )
 
     def recovery_checks(self) -> dict[str, bool | None]:
-        """What has to be true before safety may fall back to NORMAL."""
+        """What has to be true before safety may fall back to NORMAL, the books compared since it rose."""
         return {
             "equity above zero": self._p.equity() > 0,
             "every holding has a price": not self._p.account.unmarked(self._p.last.mark),
+            "the books agree with the broker's": self._books_agree(self._p.safety.snapshot().since_ns),
         }
 
 

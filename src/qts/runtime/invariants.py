@@ -1,36 +1,56 @@
 """The invariants of spec 09 as the run sees them: how often each was checked, when last, and whether it held.
 
-Not checked is not fine: an invariant without a check reports ``ok: null``.
+Not checked is not fine: an invariant without a check reports ``ok: null``. A breach is in the report for good; it
+*stands* until the same invariant is checked again and holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from qts.clock import from_ns
 
 NUMBERS = range(1, 26)
 
-OnBreach = Callable[[int, str], None]
+OF_THE_BOOKS: Final = frozenset({1, 2, 3, 4, 5, 6, 12, 25})
+"""Money, holdings and orders, ours and the broker's."""
+
+OnBreach = Callable[[int, str, bool], None]
 
 
 class Invariants:
-    """Counts checks and breaches; the first breach of each is told at once to ``on_breach``."""
+    """Counts checks and breaches.
+
+    ``on_breach`` is told at once of each breach that does not stand already: number, detail, and whether the same
+    invariant was broken before.
+    """
 
     def __init__(self, on_breach: OnBreach) -> None:
         self._on_breach = on_breach
         self._checks = dict.fromkeys(NUMBERS, 0)
         self._breaches: dict[int, str] = {}
+        self._standing: set[int] = set()
         self._last_ns = dict.fromkeys(NUMBERS, 0)
 
     def check(self, number: int, holds: bool, now_ns: int, detail: str = "", count: int = 1) -> None:
         """Record ``count`` checks of invariant ``number`` made at ``now_ns``; ``detail`` explains a breach."""
         self._checks[number] += count
         self._last_ns[number] = now_ns
-        if not holds and number not in self._breaches:
-            self._breaches[number] = detail
-            self._on_breach(number, detail)
+        if holds:
+            if self._standing:
+                self._standing.discard(number)
+        elif number not in self._standing:
+            self._standing.add(number)
+            again = number in self._breaches
+            self._breaches.setdefault(number, detail)
+            self._on_breach(number, detail, again)
+
+    def books_agree(self, since_ns: int) -> bool | None:
+        """Whether nothing stands against the books; None when the broker's were not compared since ``since_ns``."""
+        if not self._standing.isdisjoint(OF_THE_BOOKS):
+            return False
+        return True if self._checks[25] and self._last_ns[25] >= since_ns else None
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """``{"inv01": {"ok": true | false | null, "checks": n, "last": ISO time or null, …}}``."""
@@ -52,9 +72,11 @@ class Invariants:
             "checks": list(self._checks.values()),
             "last": list(self._last_ns.values()),
             "breaches": {str(number): detail for number, detail in self._breaches.items()},
+            "standing": sorted(self._standing),
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._checks = dict(zip(NUMBERS, saved["checks"], strict=True))
         self._last_ns = dict(zip(NUMBERS, saved["last"], strict=True))
         self._breaches = {int(number): detail for number, detail in saved["breaches"].items()}
+        self._standing = set(saved["standing"])

@@ -173,6 +173,7 @@ class Kernel:
             host=self.host,
             transfer_ids=self.ids["t"],
             on_code=self.on_code,
+            books_agree=self.invariants.books_agree,
             log=self._log,
         )
         self.auditor = Auditor(
@@ -447,6 +448,7 @@ class Kernel:
         else:
             self.parts.state.apply_safety_override(change.to_state)
         self.auditor.on_safety(change)
+        self.audit_due |= not change.to_state.allows_entries
         self._checkpoint_due = self.attention = True
 
     def _on_state(self, record: TransitionRecord) -> None:
@@ -462,9 +464,9 @@ class Kernel:
         # Handlers' exceptions end in the dispatcher, but this one ends the session: memory is ahead of the disk.
         self.attention = True
 
-    def _on_breach(self, number: int, detail: str) -> None:
-        # Money made from nothing is worse than a single mismatch (spec 09, invariants).
-        code = "FS104" if number in MONEY_INVARIANTS else "FS070"
+    def _on_breach(self, number: int, detail: str, again: bool) -> None:
+        # Money made from nothing, or the same once more, is worse than a single mismatch (spec 09, invariants).
+        code = "FS104" if again or number in MONEY_INVARIANTS else "FS070"
         self.on_code(code, f"invariant {number}: {detail}")
 
     # -- checkpoints -------------------------------------------------------------------------------------------

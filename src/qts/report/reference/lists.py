@@ -122,7 +122,8 @@ def invariants_page() -> str:
     return page(
         "Invariants",
         "A session checks those it can and counts the checks; one that was not checked is reported as unknown, "
-        "never as held. A breach raises FS070, or the kill switch FS104 where money is concerned.",
+        "never as held. A breach raises FS070, or the kill switch FS104 where money is concerned or when it comes "
+        "back after it had held again.",
         table(("number", "what must hold"), [(f"{number:02d}", said[0]) for number, said in INVARIANTS.items()]),
     )
 
