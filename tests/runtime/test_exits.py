@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+import pytest
+
 from qts.capital.contracts import Pool
 from qts.clock import from_ns
 from qts.db.contracts import Record
@@ -127,7 +130,7 @@ def test_what_was_wanted_survives_a_checkpoint(rig_of: MakeRig) -> None:
 
     exits = rig.kernel.exits
     saved = exits.export_state()
-    exits.import_state({"wanted": [], "due_ns": 0})
+    exits.import_state({"wanted": [], "unwanted": {}, "due_ns": 0})
     assert not exits.wants("scalp", "005930")
     exits.import_state(saved)
 
@@ -379,6 +382,48 @@ def test_a_stop_without_liquidation_cancels_everything_and_sells_nothing(rig_of:
     assert rig.held() == 10
     assert len(rig.parts.orders) == 0
     assert {order.state for order in rig.orders() if order.filled == 0} == {OrderState.CANCELLED}
+
+
+@pytest.mark.parametrize("fault", ["the line is down", "the order's fate is unknown"])
+def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_it(
+    fault: str, rig_of: MakeRig
+) -> None:
+    """A bid at 149,000 may not be left to fill in LOCKDOWN because nobody heard the cancel."""
+    said = Said()
+    lost = {"broker.sim.lost_answer_probability": "1"} if fault == "the order's fate is unknown" else {}
+    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "90000", **lost})
+    said.wants(Side.BUY, qty=10, limit=149_000)
+    now = rig.quotes(kst(10), 2)
+    if not lost:
+        rig.kernel.exchange.disconnect(now, "cable")
+
+    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.quotes(now + 1_000_000_000, 180, 5)
+    rig.quote(now + 200_000_000_000, bid=148_000)
+
+    (order,) = rig.orders()
+    assert (order.state, order.filled) == (OrderState.CANCELLED, 0)
+    assert rig.parts.account.open_reservations == ()
+    assert rig.kernel.exits.due_ns > kst(10, day=30), "nothing is left to ask for"
+
+
+def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> None:
+    said = Said()
+    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "90000"})
+    said.wants(Side.BUY, qty=10, limit=149_000)
+    now = rig.quotes(kst(10), 2)
+    rig.kernel.exchange.disconnect(now, "cable")
+    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.kernel.settle()
+
+    exits = rig.kernel.exits
+    saved = msgspec.msgpack.decode(msgspec.msgpack.encode(exits.export_state()))
+    exits.import_state({"wanted": [], "unwanted": {}, "due_ns": 0})
+    exits.import_state(saved)
+    rig.quotes(now + 100_000_000_000, 130, 5)
+
+    (order,) = rig.orders()
+    assert order.state is OrderState.CANCELLED
 
 
 def test_a_stop_after_the_close_sells_at_the_next_opening(rig_of: MakeRig) -> None:

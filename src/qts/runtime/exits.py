@@ -9,11 +9,11 @@ when the broker has confirmed the cancel, never before, so that nothing is sold 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from qts.broker.contracts import Broker
 from qts.clock import NS_PER_S
-from qts.execution.contracts import Order, OrderState
+from qts.execution.contracts import AckStatus, Order, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.contracts import Outcome
@@ -53,6 +53,7 @@ class ForcedExits:
         self._withdraw = withdraw
         self._retry_ns = retry_s * NS_PER_S
         self._wanted = wanted
+        self._unwanted: dict[str, str] = {}  # orders whose cancel the broker has not taken yet, and why they end
         self.due_ns = _NEVER
 
     def want(self, strategy: str, symbol: str, reason: str, now_ns: int) -> None:
@@ -62,6 +63,12 @@ class ForcedExits:
 
     def wants(self, strategy: str, symbol: str) -> bool:
         return (strategy, symbol) in self._wanted
+
+    async def cancel(self, order: Order, now_ns: int, reason: str) -> None:
+        """Take ``order`` out; a cancel that the broker did not take is asked for again while the order is open."""
+        if not await self._take_out(order, now_ns, reason):
+            self._unwanted[order.client_order_id] = reason
+            self.due_ns = min(self.due_ns, now_ns + self._retry_ns)
 
     def heard_of(self, order: Order, now_ns: int) -> bool:
         """``order`` was filled or cancelled: what it has bought or gives back is sold at once, if it is wanted.
@@ -76,10 +83,14 @@ class ForcedExits:
         return True
 
     async def work(self, now_ns: int) -> None:
-        """One attempt for everything still wanted: what is in the way is cancelled, what is free is sold."""
+        """One attempt at everything: what must end or is in the way is cancelled, what is free is sold."""
         if now_ns < self.due_ns:
             return
         self.due_ns = now_ns + self._retry_ns  # what is asked for while an order's intent is written is due at once
+        for key, reason in list(self._unwanted.items()):
+            unwanted = self._orders.get(key)
+            if not _is_open(unwanted) or await self._take_out(unwanted, now_ns, reason):
+                del self._unwanted[key]
         for (strategy, symbol), reason in list(self._wanted.items()):
             for order in self._orders.of(strategy, symbol):
                 if order.side is Side.BUY or order.limit is not None:
@@ -90,20 +101,27 @@ class ForcedExits:
                 await self._run(self._make_signal(strategy, intent))
             elif holding <= 0 and not self._orders.of(strategy, symbol):
                 del self._wanted[strategy, symbol]
-        if not self._wanted:
+        if not self._wanted and not self._unwanted:
             self.due_ns = _NEVER
 
-    async def _take_out(self, order: Order, now_ns: int, reason: str) -> None:
+    async def _take_out(self, order: Order, now_ns: int, reason: str) -> bool:
+        """Whether it is certain that the order ends: it never left, or the broker has taken the cancel."""
         if order.state is OrderState.INTENT:  # still on its way to the disk: it does not leave at all
             self._withdraw(order, now_ns, reason)
-        else:
-            await self._broker.cancel(order.client_order_id)
+            return True
+        ack = await self._broker.cancel(order.client_order_id)
+        return ack.status is AckStatus.ACCEPTED
 
     def export_state(self) -> dict[str, Any]:
         wanted = [[strategy, symbol, reason] for (strategy, symbol), reason in self._wanted.items()]
-        return {"wanted": wanted, "due_ns": self.due_ns}
+        return {"wanted": wanted, "unwanted": self._unwanted, "due_ns": self.due_ns}
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._wanted.clear()
         self._wanted.update(((strategy, symbol), reason) for strategy, symbol, reason in saved["wanted"])
+        self._unwanted = dict(saved["unwanted"])
         self.due_ns = saved["due_ns"]
+
+
+def _is_open(order: Order | None) -> TypeGuard[Order]:
+    return order is not None and order.state not in FINAL_STATES

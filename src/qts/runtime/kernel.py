@@ -18,7 +18,7 @@ from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews, OrderState
+from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import (
@@ -388,12 +388,8 @@ class Kernel:
         now_ns = self.parts.clock.time_ns()
         self.on_code("FS104", f"{stop.actor}: {stop.reason}")
         for order in self.parts.orders:
-            if order.side is not Side.BUY and stop.liquidate:
-                continue
-            if order.state is OrderState.INTENT:  # still on its way to the disk: it does not leave at all
-                self.unresolved.withdraw(order, now_ns, f"emergency stop by {stop.actor}")
-            else:
-                await self.exchange.cancel(order.client_order_id)
+            if order.side is Side.BUY or not stop.liquidate:
+                await self.exits.cancel(order, now_ns, f"emergency stop by {stop.actor}")
         if stop.liquidate:
             self.duties.want_all_out(f"emergency stop by {stop.actor}: {stop.reason}", now_ns)
         self.attention = self._checkpoint_due = True
