@@ -254,7 +254,7 @@ class TestTransfer:
         assert [book.available(pool) for pool in Pool] == [350_000, 400_000, 250_000]
         assert book.cash == 1_000_000
         assert [row.ts_ns for row in book.pool_rows()] == [9, 9, 0]
-        assert book.transfers_applied == 1
+        assert book.export_state()["transfers"] == 1
 
     def test_the_same_id_moves_once(self) -> None:
         book = account()

@@ -109,6 +109,19 @@ def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
     assert codes(rig) == {}
 
 
+def test_a_fill_told_again_when_its_order_is_forgotten_counts_once_too(working: tuple[Rig, Order]) -> None:
+    """Only the newest ended orders are remembered; a broker may tell yesterday's fills again (spec 09, BR-05)."""
+    rig, order = working
+    tell(rig, fill(order, "e1", qty=10, last=True))
+
+    rig.parts.orders.import_state([])
+    tell(rig, fill(order, "e1", qty=10, last=True))
+
+    assert rig.held() == 10
+    assert rig.kernel.desk.duplicates == 1
+    assert codes(rig) == {}
+
+
 def test_the_same_execution_id_of_another_broker_is_another_fill(working: tuple[Rig, Order]) -> None:
     rig, order = working
 

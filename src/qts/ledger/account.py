@@ -180,6 +180,10 @@ class Account:
             late=late,
         )
 
+    def has_booked(self, fill: Fill) -> bool:
+        """Whether this execution, whatever else is said of it, is in the book."""
+        return (fill.broker, fill.execution_id) in self._seen
+
     def transfer(self, transfer: Transfer) -> TransferOutcome:
         """Move cash between pools, wholly or not at all, each id once.
 
@@ -282,10 +286,6 @@ class Account:
     @property
     def fills_applied(self) -> int:
         return len(self._seen)
-
-    @property
-    def transfers_applied(self) -> int:
-        return len(self._transfers)
 
     def pool(self, pool: Pool, mark: Mark, target: Decimal = ZERO) -> CapitalPool:
         """A snapshot of one pool; ``target`` is its share of equity by rule (0..1)."""

@@ -66,6 +66,9 @@ class OrderDesk:
 
     async def _on_fill(self, fill: Fill) -> None:
         order = self._orders.get(fill.client_order_id)
+        if order is None and self._account.has_booked(fill):
+            self.duplicates += 1  # of an order that ended too long ago to be remembered
+            return
         misfit = self._misfit(fill, order)
         if misfit or order is None:
             self._on_code("FS041" if order is not None else "FS070", misfit)
