@@ -71,13 +71,13 @@ class ForcedExits:
             self.due_ns = min(self.due_ns, now_ns + self._retry_ns)
 
     def heard_of(self, order: Order, now_ns: int) -> bool:
-        """``order`` was filled or cancelled: what it has bought or gives back is sold at once, if it is wanted.
+        """``order`` was filled or has ended: what it has bought or gives back is sold at once, if it is wanted.
 
-        An exit of ours that was cancelled (at the close) waits for its retry, as a refused one does.
+        A forced exit that was cancelled (at the close) or rejected waits for its retry, as a refused one does.
         """
         if (order.strategy, order.symbol) not in self._wanted or order.state not in FINAL_STATES:
             return False
-        if order.forced and order.state is OrderState.CANCELLED:
+        if order.forced and order.state in (OrderState.CANCELLED, OrderState.REJECTED):
             return False
         self.due_ns = min(self.due_ns, now_ns)
         return True

@@ -45,6 +45,7 @@ from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
 from qts.runtime.signals import Signals
 from qts.runtime.tally import Tally
+from qts.runtime.trades import Trades
 from qts.runtime.unresolved import UnresolvedOrders
 from qts.runtime.wiring import (
     EVENT_OF_VALUE,
@@ -152,8 +153,9 @@ class Kernel:
             record=self.parts.record,
             on_code=self.on_code,
             on_applied=self._on_fill_applied,
-            on_cancelled=self._on_order_moved,
+            on_ended=self._on_order_ended,
         )
+        self.trades = Trades(self.parts.metrics, self.tally)
         self.unresolved = UnresolvedOrders(
             account=self.parts.account, orders=self.parts.orders, broker=self.exchange, record=self.parts.record
         )
@@ -416,12 +418,14 @@ class Kernel:
 
     def _on_fill_applied(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         self.tally.fills += 1
-        if effect.closing:
-            self.tally.metrics_fed += 1
-            self.parts.metrics.on_closed_trade(order.pool, lost=effect.realized < 0, now_ns=fill.ts_ns)
+        self.trades.on_fill(order, effect)
         self.auditor.on_fill(fill, order)
         self._on_order_moved(order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
+
+    def _on_order_ended(self, order: Order) -> None:
+        self.trades.on_end(order)
+        self._on_order_moved(order)
 
     def _on_order_moved(self, order: Order) -> None:
         if self.parts.leaving and self.exits.heard_of(order, self.parts.clock.time_ns()):

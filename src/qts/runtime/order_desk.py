@@ -44,7 +44,7 @@ class OrderDesk:
         record: RunRecord,
         on_code: OnCode,
         on_applied: Callable[[Fill, Order, FillEffect], None],
-        on_cancelled: Callable[[Order], None],
+        on_ended: Callable[[Order], None],
     ) -> None:
         self._account = account
         self._orders = orders
@@ -52,7 +52,7 @@ class OrderDesk:
         self._record = record
         self._on_code = on_code
         self._on_applied = on_applied
-        self._on_cancelled = on_cancelled
+        self._on_ended = on_ended
         self.duplicates = 0
 
     async def on_event(self, event: Event) -> None:
@@ -97,8 +97,8 @@ class OrderDesk:
         if updated.state in FINAL_STATES:
             self._account.release(order.client_order_id)
         self._record.write_later(updated)
-        if isinstance(news, OrderCancelled):
-            self._on_cancelled(updated)
+        if updated.state in FINAL_STATES:
+            self._on_ended(updated)
 
     def _misfit(self, fill: Fill, order: Order | None) -> str:
         """Why a notice cannot be booked as it stands; "" when it can (spec 09, BR-09 and BR-12)."""

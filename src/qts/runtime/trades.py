@@ -1,0 +1,47 @@
+"""When a trade is closed, and whether it won: one sale is one trade, however many fills it takes.
+
+A thin market fills a sale in many parts; six parts of one loss are not six losses in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
+from qts.ledger.contracts import FillEffect
+from qts.money import ZERO
+from qts.runtime.account_metrics import MetricsSource
+from qts.runtime.tally import Tally
+
+
+class Trades:
+    """Adds up what the fills of a closing order realised, costs in, and tells the metrics once it has ended."""
+
+    def __init__(self, metrics: MetricsSource, tally: Tally) -> None:
+        self._metrics = metrics
+        self._tally = tally
+        self._results: dict[str, Decimal] = {}
+
+    def on_fill(self, order: Order, effect: FillEffect) -> None:
+        """``order`` as it is after the fill."""
+        if effect.closing:
+            key = order.client_order_id
+            self._results[key] = self._results.get(key, ZERO) + effect.realized
+        if order.state in FINAL_STATES:
+            self.on_end(order)
+
+    def on_end(self, order: Order) -> None:
+        """Nothing more of ``order`` will be filled."""
+        result = self._results.pop(order.client_order_id, None)
+        if result is not None:
+            self._tally.metrics_fed += 1
+            self._metrics.on_closed_trade(order.pool, lost=result < 0, now_ns=order.ts_update_ns)
+
+    def export_state(self) -> dict[str, Any]:
+        return {order_id: str(result) for order_id, result in self._results.items()}
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        self._results = {order_id: Decimal(result) for order_id, result in saved.items()}
