@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from qts.market.contracts import Phase, Tick
+from qts.pipeline.contracts import Acted
+from qts.risk.contracts import Refusal, Refused
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
@@ -25,6 +29,40 @@ def test_without_a_book_both_expect_the_last_price() -> None:
 
     assert desk.extract(desk.signal(Side.BUY)).price == D(49_900)
     assert desk.extract(desk.signal(Side.SELL)).price == D(49_900)
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "buyer", "seller"),
+    [
+        (50_000, 50_001, 50_001, 50_000),
+        (50_000, 50_000, None, 50_000),
+        (50_001, 50_000, None, 50_001),
+        (50_000, None, None, 50_000),
+        (None, 50_100, None, 49_900),
+    ],
+)
+def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
+    bid: int | None, ask: int | None, buyer: int | None, seller: int
+) -> None:
+    """Spec 09, MD-03: no entry decision. An exit may leave on what there is."""
+    desk = Desk()
+    desk.quote(bid=bid, ask=ask, last=49_900)
+
+    assert desk.extract(desk.signal(Side.BUY)).price == buyer
+    assert desk.extract(desk.signal(Side.SELL)).price == seller
+
+
+async def test_an_entry_on_a_crossed_book_is_refused_and_an_exit_leaves() -> None:
+    desk = Desk()
+    desk.hold(10)
+    desk.quote(bid=50_200, ask=50_100)
+
+    refused = await desk.run(Side.BUY, qty=1)
+    left = await desk.run(Side.SELL)
+
+    assert isinstance(refused, Refused)
+    assert refused.reason is Refusal.PRICE_UNUSABLE
+    assert isinstance(left, Acted)
 
 
 def test_a_symbol_nobody_quoted_has_no_price_and_an_unknown_one_is_closed() -> None:

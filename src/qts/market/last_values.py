@@ -54,9 +54,14 @@ class LastValues:
             best = bar.close
         return best
 
-    def ask_or_last(self, symbol: str) -> Decimal | None:
-        """The price a buyer has to expect: the ask, else what :meth:`mark` gives."""
+    def entry_price(self, symbol: str) -> Decimal | None:
+        """The price a buyer has to expect: the ask; without a book what :meth:`last_trade` gives.
+
+        None also while the book is crossed, locked or empty on one side: no entry is decided on it (MD-03).
+        """
         quote = self.quotes.get(symbol)
-        if quote is not None and quote.ask is not None:
-            return quote.ask
-        return self.mark(symbol)
+        if quote is None or (quote.bid is None and quote.ask is None):
+            return self.last_trade(symbol)
+        if quote.bid is None or quote.ask is None or quote.bid >= quote.ask:
+            return None
+        return quote.ask

@@ -20,7 +20,7 @@ class Facts(msgspec.Struct, frozen=True):
     """Extract's answer: what is true at this moment about the signal's symbol and about both states.
 
     ``price`` is what this side has to expect (ask for a buyer, bid for a seller; the last price without a
-    book); None is unknown. Times in nanoseconds UTC.
+    book); None is unknown, for a buyer also what a book without two sides in order shows. Times in nanoseconds UTC.
     """
 
     signal: Signal

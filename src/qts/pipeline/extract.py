@@ -39,7 +39,7 @@ class Extract:
     def __call__(self, signal: Signal) -> Facts:
         symbol = signal.symbol
         instrument = self._feed.instruments.get(symbol)
-        price = self._last.ask_or_last(symbol) if signal.side is Side.BUY else self._last.mark(symbol)
+        price = self._last.entry_price(symbol) if signal.side is Side.BUY else self._last.mark(symbol)
         now_ns = self._clock.time_ns()
         now = from_ns(now_ns)
         return Facts(

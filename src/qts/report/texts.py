@@ -40,8 +40,10 @@ REFUSALS: Final[Mapping[str, Said]] = {
         "알려지지 않은 종목입니다.",
     ),
     Refusal.PRICE_UNUSABLE.value: (
-        "No usable price was known: missing, not finite, zero or negative.",
-        "쓸 수 있는 가격이 없었습니다(없음, NaN·무한대, 0 또는 음수).",
+        "No usable price was known: missing, not finite, zero or negative; for an entry also a book that was "
+        "crossed, locked or empty on one side.",
+        "쓸 수 있는 가격이 없었습니다(없음, NaN·무한대, 0 또는 음수). "
+        "진입은 호가가 역전되거나 같거나 한쪽이 비어도 거부됩니다.",
     ),
     Refusal.PRICE_STALE.value: (
         "The feed's last word was older than its limit, or from the future.",
