@@ -245,7 +245,7 @@ def test_an_injected_disconnect_leaves_the_order_in_doubt_and_alive() -> None:
     floor = Floor(config=faulty(disconnect_probability=1, disconnect_ms=10))
     assert floor.place("o", BUY, "1").status is AckStatus.UNKNOWN
     assert len(floor.disconnects) == 1
-    floor.after(10)
+    floor.exchange.on_time(floor.after(10))
     assert floor.open == ["o"]
 
 

@@ -219,3 +219,25 @@ def test_a_broker_that_cannot_be_asked_is_neither_fine_nor_broken(rig_of: MakeRi
     assert rig.invariant(1)["ok"] is True, "our own book is checked all the same"
     rig.quote(kst(15, 33, day=23))
     assert rig.invariant(25)["ok"] is True
+
+
+def test_a_line_that_is_up_again_is_asked_only_after_it_has_told_its_news(rig_of: MakeRig) -> None:
+    """Ten shares are bought while the line is down; its second is over, but nobody has heard of them yet."""
+    said = Said()
+    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "1000"})
+    rig.quote(kst(10))
+    said.wants(Side.BUY, qty=10)
+    rig.quote(kst(10, 0, 1))
+    rig.kernel.exchange.disconnect(kst(10, 0, 1), "cable")
+    rig.quote(kst(10, 0, 1.5))
+    rig.clock.set_ns(kst(10, 0, 3))
+
+    complete(rig.kernel.auditor.full(kst(10, 0, 3)))
+    assert rig.held() == 0
+    assert rig.invariant(25)["ok"] is None
+    rig.quote(kst(10, 1))
+    rig.quote(kst(15, 33))
+
+    assert rig.held() == 10
+    assert rig.invariant(25)["ok"] is True
+    assert rig.parts.safety.current_state is SafetyState.NORMAL

@@ -340,6 +340,8 @@ class Kernel:
 
     def _keep(self, due_ns: int, kind: Appointment) -> None:
         self._set_clock(due_ns)
+        if self.exchange.due_ns <= due_ns:
+            self.exchange.on_time(due_ns)  # while nothing was quoted a line may have come up again
         if kind is Appointment.DAY_START:
             self.duties.day_start(due_ns)
         elif kind is Appointment.EVALUATE:

@@ -432,7 +432,7 @@ class SimExchange:
         return self._reconnect_ns is not None and now_ns < self._reconnect_ns
 
     def _require_line(self) -> None:
-        if self._down(self._clock.time_ns()):
+        if self._reconnect_ns is not None:  # also when its time is over: what was held back is not told yet
             raise StateError(f"broker {self.name} is not connected; ask again after the reconnect")
 
     def _order_id(self, order: SimOrder) -> str:
