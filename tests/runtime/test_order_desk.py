@@ -257,3 +257,17 @@ def test_news_travels_under_its_own_type(working: tuple[Rig, Order]) -> None:
     assert event_type_of(fill(order, "e1", last=False)) is EventType.FILL_PARTIAL
     assert event_type_of(OrderCancelled("sim", "o", SYMBOL, 1, "")) is EventType.ORDER_CANCELLED
     assert event_type_of(OrderRejected("sim", "o", SYMBOL, 1, "")) is EventType.ORDER_REJECTED
+
+
+def test_a_line_that_drops_is_p0_news_and_a_warning(working: tuple[Rig, Order]) -> None:
+    # Given an order that works, when the line drops
+    rig, _ = working
+    before = rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"]
+    rig.kernel.exchange.disconnect(rig.clock.time_ns(), "drill")
+    rig.kernel.settle()
+    # then that is a P0 event of its own type, and safety warns with what happened
+    assert rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"] == before + 1
+    assert rig.parts.safety.current_state is SafetyState.WARNING
+    assert codes(rig) == {"AN050": 1}
+    (told,) = (line.message for line in rig.logged if "AN050" in line.message)
+    assert "AN050 slow broker, or the line to it is down: sim: drill" in told

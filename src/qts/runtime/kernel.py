@@ -18,7 +18,7 @@ from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import AckStatus, EmergencyStop, Fill, Order, OrderNews
+from qts.execution.contracts import AckStatus, BrokerDisconnect, EmergencyStop, Fill, Order, OrderNews
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import (
@@ -131,6 +131,7 @@ class Kernel:
             instruments=feed.instruments,
             clock=clock,
             publish=self._on_order_news,
+            on_disconnect=self._on_order_news,
             rng=seeded(seed, "exchange"),
             config=config.broker.sim,
         )
@@ -362,7 +363,7 @@ class Kernel:
         elif isinstance(value, VolatilityLevel):
             self.parts.metrics.on_volatility(value)
 
-    def _on_order_news(self, news: OrderNews) -> None:
+    def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
         self._publish(event_type_of(news), news, self.exchange.name)
 
     # -- handlers ----------------------------------------------------------------------------------------------

@@ -7,7 +7,15 @@ from decimal import Decimal
 
 from qts.db.contracts import Record
 from qts.event.contracts import Event, EventType
-from qts.execution.contracts import Fill, Order, OrderCancelled, OrderNews, OrderRejected, OrderState
+from qts.execution.contracts import (
+    BrokerDisconnect,
+    Fill,
+    Order,
+    OrderCancelled,
+    OrderNews,
+    OrderRejected,
+    OrderState,
+)
 from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
@@ -18,10 +26,14 @@ from qts.strategy.contracts import FillView
 
 OnCode = Callable[[str, str], None]
 
-EVENT_OF_NEWS = {OrderCancelled: EventType.ORDER_CANCELLED, OrderRejected: EventType.ORDER_REJECTED}
+EVENT_OF_NEWS = {
+    OrderCancelled: EventType.ORDER_CANCELLED,
+    OrderRejected: EventType.ORDER_REJECTED,
+    BrokerDisconnect: EventType.BROKER_DISCONNECT,
+}
 
 
-def event_type_of(news: OrderNews) -> EventType:
+def event_type_of(news: OrderNews | BrokerDisconnect) -> EventType:
     """FILL_CONFIRMED for the fill that completes an order, FILL_PARTIAL for the others."""
     if isinstance(news, Fill):
         return EventType.FILL_CONFIRMED if news.last else EventType.FILL_PARTIAL
@@ -63,6 +75,8 @@ class OrderDesk:
             await self._on_end(news, "cancelled")
         elif isinstance(news, OrderRejected):
             await self._on_end(news, "rejected")
+        elif isinstance(news, BrokerDisconnect):
+            self._on_code("AN050", f"{news.broker}: {news.reason}")
 
     async def _on_fill(self, fill: Fill) -> None:
         order = self._orders.get(fill.client_order_id)

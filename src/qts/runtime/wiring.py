@@ -63,6 +63,7 @@ P0_NEWS = (
     EventType.FILL_PARTIAL,
     EventType.ORDER_CANCELLED,
     EventType.ORDER_REJECTED,
+    EventType.BROKER_DISCONNECT,
 )
 
 

@@ -181,7 +181,7 @@ _ENTRIES: Final = (
     _anomaly("AN020", "jump of profit and loss", "warn"),
     _anomaly("AN030", "ledger inconsistency", "warn; reconciliation is due"),
     _anomaly("AN040", "cycle time jumped (3 times the expected)", "warn"),
-    _anomaly("AN050", "slow broker", "warn"),
+    _anomaly("AN050", "slow broker, or the line to it is down", "warn"),
     # strategies (own choice)
     _anomaly("AN060", "a strategy was halted after repeated errors", "what it holds is sold"),
 )
