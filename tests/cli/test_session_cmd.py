@@ -141,12 +141,6 @@ def test_a_symbol_goes_by_the_rules_the_configuration_gives_it(
     assert ["ETF" in " ".join(told) for told in notes] == [False, True]
 
 
-def test_the_demo_says_which_limit_it_sets_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    from qts.runtime.launch import DEMO_OVERRIDES
-
-    assert DEMO_OVERRIDES == {"risk.symbol_weight_limit": "0.60"}
-
-
 def test_without_a_directory_the_run_gets_one_of_its_own(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = json.loads(said(capsys, "replay", str(tape), "--json")[1])
 

@@ -12,6 +12,8 @@ from rich.console import Console
 
 from qts.cli.main import main
 from qts.cli.summary import print_summary
+from qts.runtime.launch import demo_plan
+from qts.runtime.plan import Options
 from qts.runtime.result import SessionResult
 from tests.sim.tape import walk, write
 
@@ -42,3 +44,11 @@ def test_only_where_time_is_real_a_handler_that_overstays_is_worth_a_warning(
     # then a paper session warns of it; where virtual time passes nobody waited
     warning = "longer on the loop than allowed: order desk, 2 times, at most 1,234 µs"
     assert (warning in told(values)) is is_told
+
+
+def test_a_limit_that_the_command_sets_itself_is_said(values: dict[str, Any]) -> None:
+    # Given the demo, which trades one symbol and therefore allows it 60 % of equity
+    plan = demo_plan(Options())
+    values["settings_of_the_command"] = dict(plan.overrides_for(plan.open_feed()))
+
+    assert "set by this command: risk.symbol_weight_limit = 0.60" in told(values)

@@ -145,7 +145,7 @@ class Desk:
             config=PipelineConfig(market_buy_collar=D(collar)),
         )
         self.evaluate = Evaluate(STATE_PROPERTIES)
-        self.decide = Decide(self.gate, STATE_PROPERTIES)
+        self.decide = Decide(self.gate)
         self.act = Act(
             account=self.account,
             orders=self.orders,

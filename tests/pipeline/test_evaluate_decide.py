@@ -1,4 +1,4 @@
-"""Evaluate and Decide: what the operating state forbids, then the gate."""
+"""Evaluate and Decide: enough confidence for the operating state, then the gate."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.pipeline.contracts import Acted, Candidate
-from qts.pipeline.decide import engine_active
 from qts.risk.contracts import Refusal, Refused
+from qts.risk.rules import engine_active
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.strategy.contracts import Side
 from tests.pipeline.desk import Desk

@@ -59,6 +59,13 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 Rule: TypeAlias = Callable[[Case], Refused | None]
 
 
+def engine_active(pool: Pool, rules: StateProperties) -> bool:
+    """Whether a pool may hold positions in this state; the portfolio pool always may (spec 02)."""
+    if pool is Pool.SCALP:
+        return rules.scalp_engine_active
+    return rules.swing_engine_active if pool is Pool.SWING else True
+
+
 # What an entry must not meet: safety, states, engines.
 
 
@@ -92,13 +99,7 @@ def state_blocks_entries(case: Case) -> Refused | None:
 
 def engine_asleep(case: Case) -> Refused | None:
     pool = case.request.pool
-    if pool is Pool.SCALP:
-        awake = case.state_rules.scalp_engine_active
-    elif pool is Pool.SWING:
-        awake = case.state_rules.swing_engine_active
-    else:
-        awake = True
-    if awake:
+    if engine_active(pool, case.state_rules):
         return None
     detail = f"the {pool.value} engine sleeps in {_name(case.view.state)}"
     return _refuse(case, Refusal.ENGINE_INACTIVE, detail)

@@ -16,7 +16,7 @@ from qts.clock import from_ns
 from qts.db.contracts import EquityRow
 from qts.ids import IdSource
 from qts.ledger.contracts import TransferOutcome
-from qts.pipeline.decide import engine_active
+from qts.risk.rules import engine_active
 from qts.runtime.exits import ForcedExits
 from qts.runtime.parts import Parts
 from qts.runtime.strategy_host import StrategyHost

@@ -134,7 +134,7 @@ def make_pipeline(
             config=parts.config.pipeline,
         ),
         Evaluate(properties),
-        Decide(parts.gate, properties),
+        Decide(parts.gate),
         Act(
             account=parts.account,
             orders=parts.orders,
