@@ -25,6 +25,7 @@ from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Volatility
 from qts.market.krx import krx_instrument
 from qts.runtime.drive import StopFlag, complete, run_virtual
 from qts.runtime.kernel import Kernel
+from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 
 KST = ZoneInfo("Asia/Seoul")
@@ -174,3 +175,18 @@ class Rig:
 
     def close(self) -> None:
         complete(self.store.close())
+
+
+def defensive(rig: Rig, at_ns: int) -> None:
+    """A FAIL forces DEFENSIVE at once (spec 02)."""
+    rig.quote(at_ns)
+    rig.kernel.ask(lambda: rig.kernel.on_code("FS020", "a computed value is not a number"))
+    rig.kernel.settle()
+    assert rig.parts.state.current_state is OperatingState.DEFENSIVE
+
+
+def with_ten(rig: Rig, *strategies: Said) -> int:
+    """Every strategy holds ten shares a few seconds after ten o'clock; the moment."""
+    for strategy in strategies:
+        strategy.wants(Side.BUY, qty=10)
+    return rig.quotes(kst(10), 3)

@@ -53,6 +53,7 @@ class ForcedExits:
         self._withdraw = withdraw
         self._retry_ns = retry_s * NS_PER_S
         self._wanted = wanted
+        self._done: dict[tuple[str, str], tuple[str, int]] = {}  # exits that ended: why, and when
         self._unwanted: dict[str, str] = {}  # orders whose cancel the broker has not taken yet, and why they end
         self.due_ns = _NEVER
 
@@ -70,16 +71,22 @@ class ForcedExits:
             self._unwanted[order.client_order_id] = reason
             self.due_ns = min(self.due_ns, now_ns + self._retry_ns)
 
-    def heard_of(self, order: Order, now_ns: int) -> bool:
+    def heard_of(self, order: Order) -> bool:
         """``order`` was filled or has ended: what it has bought or gives back is sold at once, if it is wanted.
 
-        A forced exit that was cancelled (at the close) or rejected waits for its retry, as a refused one does.
+        A forced exit that was cancelled (at the close) or rejected waits for its retry, as a refused one does. A
+        buy from before an exit that fills after it, although it had ended, opens the exit again (spec 09, BR-10).
         """
-        if (order.strategy, order.symbol) not in self._wanted or order.state not in FINAL_STATES:
+        key = order.strategy, order.symbol
+        if order.state is OrderState.FILLED_LATE and key in self._done:
+            reason, ended_ns = self._done[key]
+            if order.ts_intent_ns <= ended_ns:
+                self._wanted[key] = reason
+        if key not in self._wanted or order.state not in FINAL_STATES:
             return False
         if order.forced and order.state in (OrderState.CANCELLED, OrderState.REJECTED):
             return False
-        self.due_ns = min(self.due_ns, now_ns)
+        self.due_ns = min(self.due_ns, order.ts_update_ns)
         return True
 
     async def work(self, now_ns: int) -> None:
@@ -101,6 +108,7 @@ class ForcedExits:
                 await self._run(self._make_signal(strategy, intent))
             elif holding <= 0 and not self._orders.of(strategy, symbol):
                 del self._wanted[strategy, symbol]
+                self._done[strategy, symbol] = reason, now_ns
         if not self._wanted and not self._unwanted:
             self.due_ns = _NEVER
 
@@ -114,11 +122,13 @@ class ForcedExits:
 
     def export_state(self) -> dict[str, Any]:
         wanted = [[strategy, symbol, reason] for (strategy, symbol), reason in self._wanted.items()]
-        return {"wanted": wanted, "unwanted": self._unwanted, "due_ns": self.due_ns}
+        done = [[*key, *ended] for key, ended in self._done.items()]
+        return {"wanted": wanted, "done": done, "unwanted": self._unwanted, "due_ns": self.due_ns}
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._wanted.clear()
         self._wanted.update(((strategy, symbol), reason) for strategy, symbol, reason in saved["wanted"])
+        self._done = {(strategy, symbol): (reason, ns) for strategy, symbol, reason, ns in saved["done"]}
         self._unwanted = dict(saved["unwanted"])
         self.due_ns = saved["due_ns"]
 

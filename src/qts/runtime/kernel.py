@@ -18,7 +18,7 @@ from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import AckStatus, BrokerDisconnect, EmergencyStop, Fill, Order, OrderNews
+from qts.execution.contracts import AckStatus, BrokerDisconnect, EmergencyStop, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import (
@@ -431,7 +431,7 @@ class Kernel:
         self._on_order_moved(order)
 
     def _on_order_moved(self, order: Order) -> None:
-        if self.parts.leaving and self.exits.heard_of(order, self.parts.clock.time_ns()):
+        if (self.parts.leaving or order.state is OrderState.FILLED_LATE) and self.exits.heard_of(order):
             self.attention = True
 
     def _on_strategy_fault(self, name: str, fault: str, halted: bool) -> None:
