@@ -161,11 +161,13 @@ def test_a_fill_that_does_not_fit_its_order_is_not_booked_and_raises_fs041(
 ) -> None:
     rig, order = working
 
-    tell(rig, fill(order, "e1", **wrong))
+    notice = fill(order, "e1", **wrong)
+    tell(rig, notice)
 
     assert rig.held() == 0
     assert booked(rig) == []
     assert codes(rig) == {"FS041": 1}
+    assert repr(notice) in rig.parts.safety.history[0].reason, "the notice is kept as it came"
 
 
 def test_a_fill_after_the_cancel_is_booked_and_warned_about(working: tuple[Rig, Order]) -> None:

@@ -85,7 +85,8 @@ class OrderDesk:
             return
         misfit = self._misfit(fill, order)
         if misfit or order is None:
-            self._on_code("FS041" if order is not None else "FS070", misfit)
+            # The whole notice goes into the history of safety: it is not booked, and must not be lost (BR-12).
+            self._on_code("FS041" if order is not None else "FS070", f"{misfit}; not booked: {fill!r}")
             return
         effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
         if effect is None:
