@@ -120,6 +120,19 @@ def test_a_file_without_a_usable_row_shows_what_was_refused(tmp_path: Path) -> N
     assert message_of(write(path, CSV[:1])) == ": no usable row; nothing but empty lines"
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [*CSV[:1], b"2300-01-02T09:00:01Z,005930,70000", b"9999-12-31T23:59:59Z,005930,70000"],
+        [observed("2300-01-02T00:01:06Z"), observed("9999-12-31T23:59:59Z")],
+        [b"9223372036854775807" + quote(0)[19:], b"9999999999999999999" + quote(1)[19:]],
+    ],
+    ids=["csv", "observer-jsonl", "binance-raw"],
+)
+def test_a_file_of_times_that_no_store_can_hold_has_no_usable_row(tmp_path: Path, lines: list[bytes]) -> None:
+    assert message_of(write(tmp_path / "f", lines)).startswith(": no usable row; refused: future 2; line ")
+
+
 def test_a_gzip_file_cut_off_before_its_first_line_is_told(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(packed(bytes(range(11, 256)))[:30])

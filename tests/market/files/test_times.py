@@ -26,6 +26,14 @@ def reason_of(order: TimeOrder, ts_ns: int) -> str | None:
     return None
 
 
+def test_a_time_from_the_year_2200_on_is_in_the_future_though_all_rows_agree() -> None:
+    """2200-01-01T00:00:00Z is 7,258,118,400 s: 230 years with 56 leap days (2100 has none) are 84,006 days."""
+    first_of_2200 = 84_006 * DAY
+    assert reason_of(order_with(0, [first_of_2200] * 9), first_of_2200) == "future"
+    assert reason_of(order_with(NOW, [first_of_2200] * 9), first_of_2200) == "future"
+    assert reason_of(order_with(NOW, [first_of_2200] * 9), first_of_2200 - 1) is None
+
+
 def test_the_same_time_is_fine_one_nanosecond_less_is_backwards() -> None:
     assert reason_of(order_with(NOW, []), NOW) is None
     assert reason_of(order_with(NOW, []), NOW - 1) == "time_backwards"

@@ -19,6 +19,9 @@ JUMP_NS: Final = NS_PER_S
 DECIDING_ROWS: Final = 8
 """A jump is decided when so many of the next readable rows speak for it or against it, so up to eight wrong stamps
 in a row are found. A file in order is never touched by this: all its later rows agree."""
+LATEST_NS: Final = 7_258_118_400 * NS_PER_S
+"""2200-01-01 UTC: from here on a time is in the future whatever follows. The store counts nanoseconds in 64 bits, which
+end in 2262, and a session looks ahead to its next days."""
 LOOK_AHEAD: Final = 64
 """Rows looked at for one jump at most, unreadable ones included; if they decide nothing, the majority does."""
 
@@ -53,7 +56,7 @@ class TimeOrder:
         self.soon_ns = self.last_ns + JUMP_NS if self.last_ns else -1
         if ts_ns <= self.soon_ns:
             return
-        if self.not_after_ns is not None and ts_ns > self.not_after_ns + JUMP_NS:
+        if ts_ns >= LATEST_NS or (self.not_after_ns is not None and ts_ns > self.not_after_ns + JUMP_NS):
             raise RowRefused(FUTURE)
         if not self._is_followed(ts_ns, time_of):
             raise RowRefused(FUTURE)
