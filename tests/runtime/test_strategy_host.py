@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from qts.capital.contracts import Pool
@@ -129,3 +130,45 @@ def test_something_that_is_no_intent_is_the_strategy_s_mistake(rig_of: MakeRig) 
 
     assert rig.kernel.host.seats[0].halted
     assert rig.held("healthy") == 2
+
+
+def test_what_only_looks_like_an_intent_is_the_strategy_s_mistake(rig_of: MakeRig) -> None:
+    class Alike(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Any:
+            return [SimpleNamespace(symbol=SYMBOL, side=Side.BUY, confidence=1.0, qty=1, limit=None, reason="")]
+
+    rig = rig_of(Alike())
+    rig.quotes(kst(10), 1)
+
+    assert rig.orders() == []
+    assert "a strategy answers with Intents" in rig.logged[0].message
+
+
+def test_a_method_that_returns_nothing_says_nothing(rig_of: MakeRig) -> None:
+    class Silent(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Any: ...
+        def on_bar(self, ctx: Context, bar: Bar) -> Any: ...
+
+    rig = rig_of(Silent())
+    rig.quotes(kst(10), 4)
+    for minute in range(4):
+        rig.show(Bar(SYMBOL, kst(10, 1 + minute), D(1), D(1), D(1), D(1), D(1)))
+
+    assert not rig.logged
+    assert rig.kernel.host.seats[0].errors == 0
+
+
+def test_a_strategy_that_ends_the_program_is_halted_and_the_session_goes_on(rig_of: MakeRig) -> None:
+    class Leaver(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+            raise SystemExit(0)
+
+    leaver, healthy = Leaver("leaver"), Said("healthy")
+    rig = rig_of(leaver, healthy)
+    healthy.wants(Side.BUY, qty=2)
+
+    rig.quotes(kst(10), 6)
+
+    assert [seat.halted for seat in rig.kernel.host.seats] == [True, False]
+    assert rig.held("healthy") == 2
+    assert "strategy leaver raised SystemExit: 0" in rig.logged[0].message

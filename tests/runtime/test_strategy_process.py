@@ -289,6 +289,7 @@ async def test_values_that_wait_in_a_batch_are_not_shown_after_the_third_fault(t
             "between 0 and 1, got 2.0",
         ),
         ("def on_quote(self, ctx, quote): return [Intent(quote.symbol, Side.BUY, 1.0, qty=0.5)]", "got 0.5"),
+        ("def on_quote(self, ctx, quote): raise SystemExit(0)", "Odd raised SystemExit: 0"),
     ],
 )
 async def test_an_answer_that_is_no_intent_is_the_strategys_mistake(body: str, told: str, tmp_path: Path) -> None:
@@ -296,6 +297,12 @@ async def test_an_answer_that_is_no_intent_is_the_strategys_mistake(body: str, t
         await rig.show(*market(1))
         (fault,) = rig.faults()
         assert told in fault
+
+
+async def test_a_method_that_returns_nothing_says_nothing(tmp_path: Path) -> None:
+    async with live(tmp_path, written(tmp_path, "Silent", "\n    def on_quote(self, ctx, quote): ...\n")) as rig:
+        await rig.show(*market(4))
+        assert rig.faults() == []
 
 
 async def test_amounts_arrive_exactly_and_with_their_type(tmp_path: Path) -> None:

@@ -32,6 +32,54 @@ def test_quantities_and_limits_are_exact_finite_and_above_zero(name: str, value:
         Intent("A", Side.BUY, 0.5, **{name: value})
 
 
+@pytest.mark.parametrize("name", ["qty", "limit"])
+@pytest.mark.parametrize("value", [10**15, 10**30, Decimal("1e999999"), Decimal("0.9e-12"), Decimal("1e-999999")])
+def test_quantities_and_limits_beyond_all_sense_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ContractError, match=rf"Intent\.{name} must be from 1E-12 to below 1E\+15"):
+        Intent("A", Side.BUY, 0.5, **{name: value})
+
+
+@pytest.mark.parametrize("value", [10**15 - 1, Decimal("1e-12"), Decimal("999999999999999.9")])
+def test_the_largest_and_the_least_quantity_are_kept(value: Any) -> None:
+    assert Intent("A", Side.BUY, 0.5, qty=value, limit=value).qty == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("symbol", None, "Intent.symbol must be a text like '005930', got None"),
+        ("symbol", 5930, "Intent.symbol must be a text like '005930', got 5930"),
+        ("symbol", "", "Intent.symbol must be a text like '005930', got ''"),
+        ("symbol", "\ud800", "Intent.symbol must be a text like '005930', got '\\ud800'"),
+        ("confidence", None, "Intent.confidence must be a number between 0 and 1, got None"),
+        ("confidence", "0.9", "Intent.confidence must be a number between 0 and 1, got '0.9'"),
+        ("reason", None, "Intent.reason must be a text, got None"),
+    ],
+)
+def test_a_field_of_another_type_is_named(name: str, value: Any, says: str) -> None:
+    given: dict[str, Any] = {"symbol": "A", "side": Side.BUY, "confidence": 0.5}
+    with pytest.raises(ContractError) as told:
+        Intent(**given | {name: value})
+    assert str(told.value) == says
+
+
+def test_an_intent_holds_plain_values_that_a_checkpoint_can_keep() -> None:
+    """Given numbers and texts of classes of their own (as numpy has), then equal ones of plain types are kept."""
+
+    class Ratio(float): ...
+
+    class Count(int): ...
+
+    class Label(str): ...
+
+    intent = Intent(Label("A"), Side.BUY, Ratio(0.75), qty=Count(3), limit=Count(7), reason=Label("up"))
+
+    assert intent == Intent("A", Side.BUY, 0.75, qty=Decimal(3), limit=Decimal(7), reason="up")
+    kept = [type(value) for value in (intent.symbol, intent.confidence, intent.qty, intent.limit, intent.reason)]
+    assert kept == [str, float, Decimal, Decimal, str]
+    assert type(Intent("A", Side.BUY, Decimal("0.9")).confidence) is float
+
+
 def test_a_side_is_a_side() -> None:
     with pytest.raises(ContractError, match=r"Side\.BUY or Side\.SELL, got 'BUY'"):
         Intent("A", "BUY", 0.5)  # type: ignore[arg-type]

@@ -115,6 +115,12 @@ def test_an_error_in_the_file_is_told_with_its_line(tmp_path: Path) -> None:
     assert not [name for name in sys.modules if name.startswith("qts_strategy_mine") and str(tmp_path) in name]
 
 
+def test_a_file_that_ends_the_program_is_told_with_its_line(tmp_path: Path) -> None:
+    assert "mine.py:2 raised SystemExit: 0" in told(tmp_path, "import sys\nsys.exit(0)\n")
+    text = GOOD + "\n    def __init__(self):\n        raise SystemExit('bye')"
+    assert f"mine.py:{len(text.splitlines())}: SystemExit: bye" in told(tmp_path, text)
+
+
 def test_a_constructor_that_wants_arguments_is_told_which(tmp_path: Path) -> None:
     text = GOOD + "\n    def __init__(self, fast, *rest, slow, every=1, **more): ..."
     assert "needs the arguments fast, slow" in told(tmp_path, text)

@@ -10,7 +10,8 @@ from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.runtime.seat import OnFault, OnIntent, Seat
 from qts.runtime.worker_seat import WorkerSeat
-from qts.strategy.contracts import FillView, Intent
+from qts.strategy.contracts import FillView, Intent, check_intent
+from qts.strategy.loading import RAISED
 from qts.strategy.snapshot import restore, save
 
 OnOther = Callable[[MarketValue], None]
@@ -64,14 +65,14 @@ class StrategyHost:
                         self._pass_on(seat, intents)
                     if seat.errors:
                         seat.errors = 0
-                except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+                except RAISED as error:
                     self._faulted(seat, error)
         elif kind is Bar:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
                 try:
                     self._pass_on(seat, seat.on_bar(seat, value))
                     seat.errors = 0
-                except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+                except RAISED as error:
                     self._faulted(seat, error)
         elif kind is IndexLevel or kind is VolatilityLevel:
             self._on_other(value)
@@ -109,16 +110,16 @@ class StrategyHost:
         self._listeners[symbol] = seats
         return seats
 
-    def _pass_on(self, seat: Seat, intents: Iterable[Intent]) -> None:
-        for intent in intents:
-            self._on_intent(seat.strategy, intent)
+    def _pass_on(self, seat: Seat, intents: Iterable[Intent] | None) -> None:
+        for intent in intents or ():  # a method without a return says nothing
+            self._on_intent(seat.strategy, check_intent(intent))
 
     def _guarded(self, seat: Seat, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+        except RAISED as error:
             self._faulted(seat, error)
 
-    def _faulted(self, seat: Seat, error: Exception) -> None:
+    def _faulted(self, seat: Seat, error: BaseException) -> None:
         seat.fail(seat.errors + 1)
         self._on_fault(seat.strategy.name, f"{type(error).__name__}: {error}", seat.halted)

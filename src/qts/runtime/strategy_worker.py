@@ -16,15 +16,15 @@ from typing import Any
 import msgspec
 
 from qts.clock import from_ns
-from qts.errors import ContractError, InputError
+from qts.errors import InputError
 from qts.event.contracts import Event
 from qts.event.worker import resolve
 from qts.market.contracts import Quote
 from qts.money import ZERO
 from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started
 from qts.state.contracts import OperatingState
-from qts.strategy.contracts import Intent, Strategy
-from qts.strategy.loading import load_strategy, make_strategy, print_of
+from qts.strategy.contracts import Intent, Strategy, check_intent
+from qts.strategy.loading import RAISED, load_strategy, make_strategy, print_of
 from qts.strategy.snapshot import restore, save
 
 _NOTHING = (ZERO, None)
@@ -77,7 +77,7 @@ class StrategyWorker:
             self._restore(memory)
         try:
             self.strategy.on_start(self.view)
-        except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+        except RAISED as error:
             self._fault = _text(error)
         self._restore(start.memory)
 
@@ -107,17 +107,15 @@ class StrategyWorker:
         self._write_down(show(self.view, value))
         self._errors = 0
 
-    def _write_down(self, intents: Iterable[Intent]) -> None:
+    def _write_down(self, intents: Iterable[Intent] | None) -> None:
         """Encoded one by one: what was said before a failure stands, and what cannot travel is a failure too."""
-        for intent in intents:
-            if not isinstance(intent, Intent):
-                raise ContractError(f"a strategy answers with Intents, got {intent!r}")
-            self._said.append(_encoded(intent))
+        for intent in intents or ():  # a method without a return says nothing
+            self._said.append(_encoded(check_intent(intent)))
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001 - edge: a user's strategy may raise anything
+        except RAISED as error:
             self._errors += 1
             self._said.append(_encoded(Fault(_text(error), self._errors)))
 
@@ -139,10 +137,8 @@ def made_from(origin: Origin) -> Strategy:
 
 
 def _encoded(word: Intent | Fault) -> msgspec.Raw:
-    if isinstance(word, Intent):  # a numpy float or a Decimal is as good a confidence on the loop
-        word = msgspec.structs.replace(word, confidence=float(word.confidence))
     return msgspec.Raw(msgspec.msgpack.encode(word))
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

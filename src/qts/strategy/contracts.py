@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from numbers import Real
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -17,6 +18,10 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
+
+_LEAST: Final = Decimal(10) ** -12
+_TOO_MUCH: Final = Decimal(10) ** 15
+"""Bounds of a quantity or a limit, those of prices and sizes in files: beyond them arithmetic and store fail."""
 
 
 class Side(str, Enum):
@@ -36,7 +41,8 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
 
     ``qty`` None: BUY is sized from the pool's budget, SELL means the strategy's whole holding. ``limit`` None:
     a market order. ``reason`` is kept with the order and shown to people.
-    Raises :class:`~qts.errors.ContractError` for a confidence outside 0..1 or NaN, qty ≤ 0, limit ≤ 0, a float.
+    Raises :class:`~qts.errors.ContractError` for a confidence outside 0..1 or NaN, for a qty or limit that is not
+    above 0, absurdly small or large, or a float, and for a symbol or reason that is no text.
     """
 
     symbol: str
@@ -49,9 +55,16 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
     def __post_init__(self) -> None:
         if not isinstance(self.side, Side):
             raise ContractError(f"Intent.side must be Side.BUY or Side.SELL, got {self.side!r}")
+        if not (isinstance(self.symbol, str) and self.symbol and _is_writable(self.symbol)):
+            raise ContractError(f"Intent.symbol must be a text like '005930', got {self.symbol!r}")
+        said: object = self.confidence
+        if not isinstance(said, Real | Decimal):
+            raise ContractError(f"Intent.confidence must be a number between 0 and 1, got {self.confidence!r}")
         if not 0.0 <= self.confidence <= 1.0:  # NaN fails the comparison
             raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
-        if not (self.reason.isascii() or _is_writable(self.reason)):
+        if not isinstance(self.reason, str):
+            raise ContractError(f"Intent.reason must be a text, got {self.reason!r}")
+        if not _is_writable(self.reason):
             raise ContractError(f"Intent.reason holds half a character that no file can keep: {self.reason!r}")
         for name, value in (("qty", self.qty), ("limit", self.limit)):
             if value is None:
@@ -60,11 +73,32 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
                 raise ContractError(f"Intent.{name} must be a Decimal or an int, got {value!r}")
             if not Decimal(value).is_finite() or value <= 0:
                 raise ContractError(f"Intent.{name} must be finite and above 0, got {value!r}")
+            if not _LEAST <= value < _TOO_MUCH:
+                raise ContractError(f"Intent.{name} must be from {_LEAST} to below {_TOO_MUCH:.0E}, got {value!r}")
+        self._plain()
+
+    def _plain(self) -> None:
+        """Exact types only: a checkpoint keeps no numpy float and no text of an own class."""
+        for name, kind in (("symbol", str), ("confidence", float), ("reason", str)):
+            value = getattr(self, name)
+            if type(value) is not kind:
+                msgspec.structs.force_setattr(self, name, str.__str__(value) if kind is str else float(value))
+        for name in ("qty", "limit"):
+            value = getattr(self, name)
+            if value is not None and type(value) not in (int, Decimal):
+                msgspec.structs.force_setattr(self, name, Decimal(value))
+
+
+def check_intent(said: object) -> Intent:
+    """``said`` itself when it is an Intent. Raises ContractError otherwise: nothing else was checked."""
+    if not isinstance(said, Intent):
+        raise ContractError(f"a strategy answers with Intents, got {said!r}")
+    return said
 
 
 def _is_writable(text: str) -> bool:
     """Whether ``text`` is without lone surrogates."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 class Signal(msgspec.Struct, frozen=True, tag=True):

@@ -26,6 +26,9 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
     "on_fill": ("ctx", "fill"),
 }
 """What the contract calls, and with which positional arguments."""
+RAISED: Final = (Exception, SystemExit)
+"""The edge to the user's program: whatever it raises is its own fault and told as such. sys.exit() too: else it
+would end the command, with 0 for done."""
 
 
 def load_strategy(spec: str) -> Strategy:
@@ -121,7 +124,7 @@ def _run_file(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))  # as `python FILE.py` does, so that a strategy may import its neighbours
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:  # the edge to the user's program: whatever it raises is told with its place
+    except RAISED as error:
         del sys.modules[name]
         raise InputError(f"{_place(error, path)} raised {type(error).__name__}: {error}") from error
     finally:
@@ -133,7 +136,7 @@ def _construct(cls: type, where: str) -> object:
     check_made_without_arguments(cls, where)
     try:
         return cls()
-    except Exception as error:  # the edge to the user's program, as above
+    except RAISED as error:
         file = Path(inspect.getfile(cls)) if cls.__module__ in sys.modules else Path(where)
         raise InputError(
             f"making {where} failed at {_place(error, file)}: {type(error).__name__}: {error}"

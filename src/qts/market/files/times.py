@@ -20,8 +20,8 @@ DECIDING_ROWS: Final = 8
 """A jump is decided when so many of the next readable rows speak for it or against it, so up to eight wrong stamps
 in a row are found. A file in order is never touched by this: all its later rows agree."""
 LATEST_NS: Final = 7_258_118_400 * NS_PER_S
-"""2200-01-01 UTC: from here on a time is in the future whatever follows. The store counts nanoseconds in 64 bits, which
-end in 2262, and a session looks ahead to its next days."""
+"""2200-01-01 UTC: from here on a time is in the future whatever follows. The store counts nanoseconds in 64 bits,
+which end in 2262, and a session looks ahead to its next days."""
 LOOK_AHEAD: Final = 64
 """Rows looked at for one jump at most, unreadable ones included; if they decide nothing, the majority does."""
 
