@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 
 from rich.console import Console
@@ -32,7 +32,8 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         require_report_extra()
         require_place("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
-    with _stop_on_signals(stop), _progress(quiet=args.json) as tell:
+    # Standard output is the result's; what a user's strategy prints goes to standard error.
+    with _stop_on_signals(stop), _progress(quiet=args.json) as tell, redirect_stdout(sys.stderr):
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)

@@ -7,7 +7,9 @@ the place of the account. The process is ended without notice when the session i
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stdout
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -63,11 +65,16 @@ class View:
 class StrategyWorker:
     """One strategy in its process (a :class:`~qts.event.remote.RemoteWork`).
 
+    What it prints goes to standard error: standard output is the session's.
     Raises InputError or ContractError for a strategy that cannot be made, or whose memory cannot be kept.
     """
 
     def __init__(self, arguments: Any) -> None:
         start = msgspec.convert(arguments, Start)
+        with redirect_stdout(sys.stderr):
+            self._begin(start)
+
+    def _begin(self, start: Start) -> None:
         self.strategy = made_from(start.origin)
         self.view = View(start.brief)
         self._said: list[msgspec.Raw] = []
@@ -89,13 +96,14 @@ class StrategyWorker:
         view = self.view.brief = msgspec.convert(brief, Brief)
         self._said, self._errors = [], view.errors
         told = 0
-        for fill in view.fills:
-            if not self._halted:
-                told += 1
-                self._guarded(partial(self.strategy.on_fill, self.view, fill))
-        for event in events:
-            if not self._halted:
-                self._guarded(partial(self._show, event.body))
+        with redirect_stdout(sys.stderr):
+            for fill in view.fills:
+                if not self._halted:
+                    told += 1
+                    self._guarded(partial(self.strategy.on_fill, self.view, fill))
+            for event in events:
+                if not self._halted:
+                    self._guarded(partial(self._show, event.body))
         return {"said": self._said, "told": told, "errors": self._errors, "memory": self._memory()}
 
     @property
