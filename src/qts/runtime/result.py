@@ -191,10 +191,22 @@ def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[st
     return {"p50": seen.p50_us, "p99": seen.p99_us, "p999": seen.p999_us, "max": seen.max_us}
 
 
+def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
+    """A sentence for each priority with events whose handler failed for good: they are in no other number."""
+    notes = []
+    for priority in EventPriority:
+        count = int(dispatcher.queue_stats()[priority.name]["dead_lettered"])
+        if count:
+            errors = [one.error for one in dispatcher.dead_letter_queue if one.event.priority is priority]
+            last = f"; the last: {errors[-1]}" if errors else ""
+            notes.append(f"dead letters: {count} {SHORT[priority]} events could not be handled{last}")
+    return notes
+
+
 def notes_of(kernel: Kernel) -> list[str]:
-    """What a reader must know to judge the result: damage of the input, stand-ins, and rules taken beyond their
-    first dated row."""
-    parts, notes = kernel.parts, []
+    """What a reader must know to judge the result: damage of the input, events that could not be handled, stand-ins,
+    and rules taken beyond their first dated row."""
+    parts, notes = kernel.parts, dead_letters_of(kernel.dispatcher)
     if isinstance(parts.feed, HasInputNotes):
         notes += [f"input: {note}" for note in parts.feed.notes]
     if kernel.tally.stand_in_bases:

@@ -1,0 +1,33 @@
+"""What the result says beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qts.event.contracts import EventPriority, EventType
+from qts.event.handlers import CallbackHandler, TypeFilterHandler
+from qts.market.contracts import Bar
+from qts.runtime.result import dead_letters_of, notes_of
+from tests.risk.questions import D
+from tests.runtime.rig import SYMBOL, Rig, kst
+
+
+def test_events_that_no_handler_could_deal_with_are_told(rig_of: Callable[..., Rig]) -> None:
+    """Given a second P1 handler that fails for every bar: two bars are two dead letters, the quotes are none."""
+    rig = rig_of()
+
+    def fail(event: object) -> None:
+        raise ArithmeticError("beyond me")
+
+    failing = TypeFilterHandler(CallbackHandler(fail, "failing"), (EventType.VOLUME_UPDATE,))
+    rig.kernel.dispatcher.register_handler(EventPriority.P1_HIGH, failing)
+    rig.quotes(kst(10), 3)
+    assert dead_letters_of(rig.kernel.dispatcher) == []
+
+    for minute in (1, 2):
+        rig.show(Bar(SYMBOL, kst(10, minute), D(1), D(1), D(1), D(1), D(1)))
+    rig.quote(kst(10, 3))  # by now the last retry is long due
+
+    told = "dead letters: 2 P1 events could not be handled; the last: ArithmeticError: beyond me"
+    assert dead_letters_of(rig.kernel.dispatcher) == [told]
+    assert told in notes_of(rig.kernel)
