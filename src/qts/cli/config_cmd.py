@@ -82,11 +82,12 @@ def _print_json(config_hash: str, rows: Any) -> None:
 
 
 def _print_table(config_hash: str, rows: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    from qts.cli.console import Screen
+
+    console = Screen()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("setting", "value", "source", "meaning", "allowed"):
         table.add_column(title, overflow="fold")

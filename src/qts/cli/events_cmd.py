@@ -305,10 +305,11 @@ def _letter_row(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: int) -> None:
-    from rich.console import Console
     from rich.markup import escape
 
-    console, summary = Console(highlight=False), _summary(report)
+    from qts.cli.console import Screen
+
+    console, summary = Screen(highlight=False), _summary(report)
     counts = ", ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
     console.print(
         f"run {report.run_id}: {summary['events']} events in {len(report.segments)} files ({counts or 'none'})"
@@ -331,11 +332,11 @@ def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: i
 
 
 def _print_letters(letters: list[DeadLetter]) -> None:
-    from rich.console import Console
+    from qts.cli.console import Screen
 
     columns = ("event_id", "type", "about", "handler", "attempts", "time", "error")
     rows = [_letter_row(letter) for letter in letters]
-    Console(highlight=False).print(_table(f"{len(rows)} dead letters", columns, rows))
+    Screen(highlight=False).print(_table(f"{len(rows)} dead letters", columns, rows))
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Any:

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from qts.cli import config_cmd, docs_cmd, events_cmd, safety_cmd, session_cmd, state_cmd
-from qts.errors import QtsError
+from qts.cli.output import NO_ROOM, drop_output, print_anywhere, reader_may_leave
+from qts.errors import QtsError, StorageError
 
 STOPPED_BY_USER = 130
 
@@ -31,30 +32,36 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    print_anywhere()
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.version:
-        print(_version())
-        return 0
-    if not hasattr(args, "func"):
+    if not (args.version or hasattr(args, "func")):
         parser.print_help()
         return 2
+    code = 0  # of a reader who has left, too
     try:
-        return int(args.func(args))
+        with reader_may_leave():
+            code = _show_version() if args.version else int(args.func(args))
     except QtsError as error:
         print(f"qts: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("qts: stopped", file=sys.stderr)
         return STOPPED_BY_USER
-    except BrokenPipeError:
-        return 0
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        drop_output()
+        print(f"qts: cannot write {error.filename or 'what is to be shown'}: {error.strerror}", file=sys.stderr)
+        return StorageError.exit_code
+    return code
 
 
-def _version() -> str:
+def _show_version() -> int:
     from importlib.metadata import version
 
-    return f"qts {version('qts')}"
+    print(f"qts {version('qts')}")
+    return 0
 
 
 if __name__ == "__main__":

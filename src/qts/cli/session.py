@@ -12,6 +12,8 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from qts.cli.console import Screen
+from qts.cli.output import reader_may_leave
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.errors import InvariantBreach
@@ -33,25 +35,26 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         require_place("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.
-    with _stop_on_signals(stop), _progress(quiet=args.json) as tell, redirect_stdout(sys.stderr):
+    with _stop_on_signals(stop), _progress() as tell, redirect_stdout(sys.stderr):
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)
         result.values["report"] = str(args.report)
-    if args.json:
-        print(result.to_json())
-    else:
-        print_summary(Console(), result)
+    with reader_may_leave():
+        if args.json:
+            print(result.to_json())
+        else:
+            print_summary(Screen(), result)
     if any(row["ok"] is False for row in result.values["invariants"].values()):
         return InvariantBreach.exit_code
     return 0 if result.finished else STOPPED
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Tell]:
+def _progress() -> Iterator[Tell]:
     """A bar on the terminal, on standard error so that standard output stays clean."""
     console = Console(stderr=True)
-    if quiet and not console.is_terminal:
+    if not console.is_terminal:  # nobody watches; the library would still print an empty line
         yield lambda share, moment_ns: None
         return
     columns = (

@@ -151,11 +151,12 @@ def _show_object(manager: OperatingStateManager) -> dict[str, Any]:
 
 
 def _print_state(manager: OperatingStateManager) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from qts.cli.console import Screen
+
+    console = Screen(highlight=False)
     now, stats = manager.get_snapshot(), manager.statistics()
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
@@ -220,12 +221,12 @@ def _forecast_table(manager: OperatingStateManager) -> Any:
 
 
 def _print_backtest(file: str, rows: Any, transitions: Any) -> None:
-    from rich.console import Console
     from rich.markup import escape
 
+    from qts.cli.console import Screen
     from qts.state.backtest import days_in_state
 
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     console.print(
         f"{escape(file)}: {len(rows)} days, {rows[0].day} to {rows[-1].day}, {len(transitions)} transitions"
     )

@@ -204,8 +204,8 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
 
 
 def notes_of(kernel: Kernel) -> list[str]:
-    """What a reader must know to judge the result: damage of the input, events that could not be handled, stand-ins,
-    and rules taken beyond their first dated row."""
+    """What a reader must know to judge the result: damage of the input, events that could not be handled,
+    stand-ins, and rules taken beyond their first dated row."""
     parts, notes = kernel.parts, dead_letters_of(kernel.dispatcher)
     if isinstance(parts.feed, HasInputNotes):
         notes += [f"input: {note}" for note in parts.feed.notes]

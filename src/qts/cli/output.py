@@ -1,0 +1,40 @@
+"""Standard output as it comes: a reader who leaves, a disk that is full, an encoding without our characters."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What the system says when a file cannot take what is written."""
+
+
+def print_anywhere() -> None:
+    """Show what the terminal's encoding does not have as "?": nothing that is printed is worth a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """``| head`` has seen enough: what is still to be printed is dropped, and nothing is wrong."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()  # not first at the end of the interpreter, where nobody answers for it
+    except BrokenPipeError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """Let whatever standard output still holds go nowhere, so that it does not fail once more at the end."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
