@@ -14,7 +14,7 @@ from qts.config.manager import ConfigManager
 from qts.db.contracts import ConfigRow, RunRow
 from qts.db.datadir import DATABASE_NAME, DataDir
 from qts.db.sqlite import SqliteStore
-from qts.errors import DataError, StateError, UnfinishedRunError
+from qts.errors import DataError, InputError, StateError, UnfinishedRunError
 from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
@@ -114,6 +114,7 @@ def run_session(
     options = plan.options
     feed = plan.open_feed()
     config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
+    _check_currency(feed, config)
     strategies = _strategies(plan, config)
     run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
@@ -430,6 +431,18 @@ def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Fe
         started_at=machine.now().isoformat(),
         finished=False,
     )
+
+
+def _check_currency(feed: Feed, config: LoadedConfig) -> None:
+    """One account has one currency: amounts of another would be added up as if they were the same."""
+    account = config.tree.runtime.currency
+    for instrument in feed.instruments.values():
+        if instrument.currency != account:
+            raise InputError(
+                f"{instrument.symbol} is paid in {instrument.currency}, the account is in {account}: set "
+                f"runtime.currency to {instrument.currency} (and runtime.equity_start), or correct the symbol's "
+                "currency in instruments.yaml"
+            )
 
 
 def _account_in(feed: Feed) -> dict[str, str]:

@@ -10,6 +10,8 @@ import pytest
 
 from qts.errors import DataError
 from qts.market.files import FORMATS, open_feed, symbols
+from qts.market.files.symbols import generic_instrument
+from qts.market.krx import krx_instrument
 
 from .samples import observed, quote, trade, write
 
@@ -131,6 +133,33 @@ def test_a_file_without_a_usable_row_shows_what_was_refused(tmp_path: Path) -> N
 )
 def test_a_file_of_times_that_no_store_can_hold_has_no_usable_row(tmp_path: Path, lines: list[bytes]) -> None:
     assert message_of(write(tmp_path / "f", lines)).startswith(": no usable row; refused: future 2; line ")
+
+
+def test_a_named_symbol_has_the_rules_it_was_given_the_others_those_of_the_format(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "f", [CSV[0], b"2026-01-23T00:01:06Z,069500,40005", b"2026-01-23T00:01:06Z,005930,70000"]
+    )
+
+    boards = {
+        symbol: instrument.ticks.board
+        for symbol, instrument in open_feed(
+            path, own={"069500": krx_instrument("069500", "ETF")}
+        ).instruments.items()
+    }
+
+    assert boards == {"069500": "ETF", "005930": "KOSPI"}
+
+
+def test_one_file_has_one_currency_that_of_its_first_symbol(tmp_path: Path) -> None:
+    """Given a symbol named as one in USD after one in won: its rows are refused."""
+    rows = [b"2026-01-23T00:01:06Z,005930,70000", b"2026-01-23T00:01:07Z,ABC,10"]
+    abroad = generic_instrument("ABC", 0, 0, currency="USD")
+
+    feed = open_feed(write(tmp_path / "f", [CSV[0], *rows]), own={"ABC": abroad})
+
+    assert [value.symbol for value in feed.values()] == ["005930"]
+    assert dict(feed.rows_refused) == {"unknown_symbol": 1}
+    assert list(feed.instruments) == ["005930"]
 
 
 def test_a_gzip_file_cut_off_before_its_first_line_is_told(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class SymbolTable:
     """The instruments of a feed; grows as symbols appear, the same way in every run.
 
     ``known``: only these, as given. ``only``: only these symbols, made from the file. ``own``: what takes the place
-    of an instrument that would be made from the file.
+    of an instrument that would be made from the file. One session has one currency, that of its first symbol.
     """
 
     def __init__(
@@ -145,6 +145,8 @@ class SymbolTable:
             made = self._own.get(symbol) or self._make(symbol, price_decimals, size_decimals)
         except ContractError:
             raise RowRefused(UNKNOWN_SYMBOL, symbol) from None
+        if made.currency != next(iter(self.instruments.values()), made).currency:
+            raise RowRefused(UNKNOWN_SYMBOL, symbol)
         self.instruments[symbol] = made
         return made
 
