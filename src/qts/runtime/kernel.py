@@ -280,11 +280,11 @@ class Kernel:
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
 
     async def start(self, first: MarketValue | None) -> None:
-        """Before ``first``, which has left the feed, is taken in a fresh session."""
+        """Before ``first``, which has left the feed, is taken in a fresh session; stores every pool."""
         self.in_hand = first
         self.host.start()
         self._replay_journal()
-        await self.parts.record.checkpoint()
+        await self.parts.record.checkpoint(self.parts.account.pool_rows())
 
     async def finish(self) -> None:
         """After the last value: the appointments of its day, a last full look, everything on disk; once."""
