@@ -137,6 +137,11 @@ class TestPlot:
         assert run("state", "backtest", str(path), "--plot", str(tmp_path / "calm.html")) == 0
         assert "없음" in (tmp_path / "calm.html").read_text()
 
+    def test_a_series_whose_name_is_no_text_can_be_drawn(self, series: str, tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib", reason="the plot needs the extra 'report'")
+        path = Path(series).rename(tmp_path / os.fsdecode(b"\xb0\xa1.csv"))
+        assert run("state", "backtest", str(path), "--json", "--plot", str(tmp_path / "out.svg")) == 0
+
     def test_another_ending_is_refused_before_any_work(self, series: str, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"\.png, \.svg, \.html"):
             run("state", "backtest", series, "--plot", str(tmp_path / "out.gif"))

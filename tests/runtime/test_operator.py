@@ -256,3 +256,14 @@ def test_a_command_that_cannot_be_left_says_why(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"operator: cannot leave the command there \(File exists\); it was not"):
         leave_command(tmp_path, command())
+
+
+@pytest.mark.parametrize("field", ["operator", "reason"])
+def test_words_that_no_file_can_keep_are_refused_before_anything_is_left(field: str, tmp_path: Path) -> None:
+    """Given bytes that are not UTF-8, as a terminal of another encoding sends them (in Python \\udcxx)."""
+    asked = Command(**{"command": "stop", "operator": "kim", "reason": "drill", field: "\udcb0\udca1"})
+
+    with pytest.raises(InputError, match="'\\\\udcb0\\\\udca1' is not UTF-8"):
+        leave_command(tmp_path, asked)
+
+    assert list(tmp_path.iterdir()) == []

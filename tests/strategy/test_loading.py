@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -67,6 +68,11 @@ def test_a_strategy_may_import_its_neighbours(tmp_path: Path) -> None:
     )
     assert made.symbols == ("000660",)
     assert sys.path == before
+
+
+def test_a_file_whose_name_is_no_text_is_loaded(tmp_path: Path) -> None:
+    """Given a name in EUC-KR on a system of UTF-8 names."""
+    assert load_strategy(written(tmp_path, GOOD, os.fsdecode(b"\xb0\xa1.py")) + ":Mine").name == "mine"
 
 
 def test_dataclasses_are_strategies_too(tmp_path: Path) -> None:

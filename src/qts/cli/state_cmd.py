@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,8 @@ def run_backtest(args: argparse.Namespace) -> int:
     if args.plot is not None:
         from qts.report.state_plot import write_state_plot
 
-        write_state_plot(args.plot, rows, transitions, title=Path(args.file).name, skipped=skipped)
+        title = os.fsencode(Path(args.file).name).decode(errors="replace")  # a name need not be text
+        write_state_plot(args.plot, rows, transitions, title=title, skipped=skipped)
         print(f"plot written to {args.plot}", file=sys.stderr)
     if args.json:
         print(json.dumps(transition_rows(transitions), ensure_ascii=False, indent=2))

@@ -65,7 +65,13 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     if not data_dir.is_dir():
         raise InputError(f"{data_dir} is not the data directory of a session")
     try:
-        msgspec.convert(msgspec.to_builtins(command), Command)
+        said = msgspec.json.encode(command)
+        msgspec.json.decode(said, type=Command)
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the command {command.command!r} cannot be given: {error.object!r} is not UTF-8; type it on a "
+            "terminal that is, or in ASCII"
+        ) from None
     except msgspec.ValidationError as error:
         raise InputError(f"the command {command.command!r} cannot be given: {error}") from None
     box = data_dir / DIRECTORY
@@ -73,7 +79,7 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     draft = box / f".{name}"
     try:
         box.mkdir(mode=0o700, exist_ok=True)
-        draft.write_bytes(msgspec.json.encode(command))
+        draft.write_bytes(said)
         os.replace(draft, box / f"{name}{ASKED}")
     except OSError as error:
         raise InputError(f"{box}: cannot leave the command there ({error.strerror}); it was not given") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +116,7 @@ def _parse(spec: str) -> tuple[Path, str]:
 
 
 def _run_file(path: Path) -> ModuleType:
-    name = f"qts_strategy_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"qts_strategy_{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     module_spec = importlib.util.spec_from_file_location(name, path)
     assert module_spec is not None
     assert module_spec.loader is not None
