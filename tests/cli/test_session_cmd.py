@@ -402,6 +402,8 @@ def test_a_strategy_that_cannot_be_had(
         ("replay", "tape.csv", "--speed", "nan"),
         ("replay", "tape.csv", "--format", "xml"),
         ("replay", "tape.csv", "--seed", "seven"),
+        ("replay", "tape.csv", "--data-dir", ""),
+        ("replay", "tape.csv", "--config", ""),
         ("run", "--mode", "live"),
         ("demo", "extra"),
         ("dance",),

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from qts.cli.settings import add_settings, overrides_of
+from qts.cli.settings import add_settings, directory, overrides_of
 
 FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet")
 
@@ -59,7 +59,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="state of the run (default ./qts-data/<run>)")
+    parser.add_argument(
+        "--data-dir", type=directory, metavar="DIR", help="state of the run (default ./qts-data/<run>)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
     add_settings(parser)
 

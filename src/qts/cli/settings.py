@@ -8,7 +8,7 @@ from pathlib import Path
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Give ``parser`` the two options; read the second with :func:`overrides_of`."""
-    parser.add_argument("--config", type=Path, metavar="DIR", help="directory of configuration files")
+    parser.add_argument("--config", type=directory, metavar="DIR", help="directory of configuration files")
     parser.add_argument(
         "--set",
         action="append",
@@ -16,6 +16,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a setting, e.g. risk.symbol_weight_limit=0.3 (repeatable)",
     )
+
+
+def directory(text: str) -> Path:
+    """An empty text is a variable of the shell that was never set, not the present directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; name a directory (the present one is .)")
+    return Path(text)
 
 
 def overrides_of(pairs: list[str]) -> dict[str, str]:
