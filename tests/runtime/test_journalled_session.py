@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qts.cli.main import main
-from qts.errors import StateError
+from qts.errors import InputError, StateError
 from qts.event.codec import pack_event, unpack_event
 from qts.event.contracts import Event, EventType, create_event
 from qts.event.journal import Journal
@@ -125,3 +125,11 @@ def test_a_finished_run_begins_anew_with_an_empty_journal(tmp_path: Path) -> Non
 def test_a_replay_keeps_no_journal(tmp_path: Path) -> None:
     run_a_while(spike_plan(tmp_path), turns=1)
     assert not (tmp_path / "journal").exists()
+
+
+@pytest.mark.parametrize("name", ["lock", "operator", "qts.sqlite", "session.log.jsonl"])
+def test_the_journal_cannot_have_the_name_of_another_file_of_the_run(tmp_path: Path, name: str) -> None:
+    plan = paper(tmp_path, overrides={"event.journal.directory": name}, speed=1e6)
+
+    with pytest.raises(InputError, match=f"event.journal.directory: '{name}' is the name of something else"):
+        run_session(plan, progress=lambda share, moment: None, stop=StopFlag())

@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Final
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
 from qts.db.contracts import ConfigRow, RunRow
-from qts.db.datadir import DATABASE_NAME, DataDir
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, DataDir
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError, InputError, StateError, UnfinishedRunError
 from qts.event.contracts import events_made_by
@@ -27,11 +28,13 @@ from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
 from qts.runtime.kernel import Kernel
+from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator import OperatorInbox
 from qts.runtime.operator_desk import OperatorDesk
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
+from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies, print_of
@@ -48,6 +51,9 @@ DEMO_OVERRIDES = {
 }
 OPENING_BY_CURRENCY = {"USDT": "100000"}
 DEFAULT_ROOT = Path("qts-data")
+
+
+_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME})
 
 
 def demo_plan(options: Options) -> SessionPlan:
@@ -179,7 +185,11 @@ class Session:
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
         log = SessionLog(
-            self._place.path, runtime.log_level, most_bytes=runtime.log_file_mb << 20, older=runtime.log_files_kept
+            self._place.path,
+            runtime.log_level,
+            most_bytes=runtime.log_file_mb << 20,
+            older=runtime.log_files_kept,
+            anew=not resumed,
         )
         try:
             clock = self._clock(start_ns)
@@ -214,6 +224,11 @@ class Session:
         config = self._config.tree.event.journal
         if not self._plan.paced or not config.enabled:
             return None
+        if config.directory in _TAKEN:
+            raise InputError(
+                f"event.journal.directory: {config.directory!r} is the name of something else in a data directory; "
+                f"any other but {', '.join(sorted(_TAKEN))} will do"
+            )
         return Journal(self._place.path / config.directory, self._run.run_id, config, checkpointed=True)
 
     def _rewound(self) -> bytes | None:

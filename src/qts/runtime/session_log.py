@@ -23,14 +23,19 @@ _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 class SessionLog:
     """Appends to ``session.log.jsonl``. After a kill, lines since the last checkpoint may stand there twice.
 
-    A file of ``most_bytes`` becomes ``session.log.1.jsonl``, the one that was so called ``.2`` and so on; ``older``
-    of them are kept.
+    ``anew``: what an earlier run left there goes first. A file of ``most_bytes`` becomes ``session.log.1.jsonl``,
+    the one that was so called ``.2`` and so on; ``older`` of them are kept.
     """
 
-    def __init__(self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4) -> None:
+    def __init__(
+        self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4, anew: bool = False
+    ) -> None:
         self._path = directory / FILE_NAME
         self._most_bytes = most_bytes
         self._older = [directory / FILE_NAME.replace(".jsonl", f".{n}.jsonl") for n in range(1, older + 1)]
+        if anew:
+            for path in directory.glob(FILE_NAME.replace(".jsonl", "*.jsonl")):
+                path.unlink()
         self._open()
         self.set_level(level)
         self._encode = msgspec.json.Encoder().encode

@@ -177,3 +177,12 @@ def test_packed_or_not_in_whatever_pieces_the_lines_are_those_of_the_text(
         patch.setattr(lines_module, "CHUNK", chunk)
         assert rows_of(source_of(path, content)) == expected
         assert rows_of(source_of(path, packed, gzipped=True)) == expected
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+def test_a_byte_order_mark_belongs_to_no_line(tmp_path: Path, gzipped: bool) -> None:
+    content = b"\xef\xbb\xbfa\nb\n"
+    source = source_of(tmp_path / "f", gzip.compress(content) if gzipped else content, gzipped=gzipped)
+    (block,) = source.blocks(0, 1)
+    assert (block.offset, block.rows) == (3, [b"a", b"b"])
+    assert rows_of(source, block.offset, block.first) == [b"a", b"b"], "a resumed session begins behind it"

@@ -147,3 +147,10 @@ def test_the_first_three_of_each_reason_are_shown_with_line_and_value(path: Path
     assert broken.value.startswith("\\x1b[31m\\xff")
     assert len(broken.value) == 120
     assert broken.value.isprintable()
+
+
+def test_a_byte_order_mark_costs_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "marked.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + observed(T1) + b"\n" + observed(LATER) + b"\n")
+    values, counts = read(path)
+    assert (len(values), counts) == (2, {})

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from qts.errors import DataError
 from qts.market.contracts import MarketValue, Quote, Tick
-from qts.market.files.lines import OverlongLine, shown
+from qts.market.files.lines import BOM, OverlongLine, shown
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import (
     BAD_TIME,
@@ -35,7 +35,6 @@ from qts.market.files.times import IsoTimes, TimeOrder
 
 COLUMNS: Final = ("ts", "symbol", "bid", "ask", "bid_size", "ask_size", "last", "size")
 HEADER: Final = "a header with ts, symbol, and bid with ask or last among its columns"
-BOM: Final = b"\xef\xbb\xbf"
 
 Cells: TypeAlias = Sequence[str | None]
 """One row as texts in the order of :data:`COLUMNS`; None or "" is unknown."""

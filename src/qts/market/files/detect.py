@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from qts.errors import DataError
-from qts.market.files.cells import BOM, HEADER, csv_names, missing_columns
+from qts.market.files.cells import HEADER, csv_names, missing_columns
+from qts.market.files.lines import BOM
 from qts.market.files.refusals import shorten
 
 BINANCE_RAW: Final = "binance-raw"

@@ -24,6 +24,8 @@ MAX_LINE: Final = 1 << 20
 CHUNK: Final = 1 << 17
 """Bytes per block; must not exceed MAX_LINE (only the first line of a block can then be overlong)."""
 GZIP_MAGIC: Final = b"\x1f\x8b"
+BOM: Final = b"\xef\xbb\xbf"
+"""Some editors of Windows put it before a text in UTF-8; it belongs to no line."""
 
 _READ: Final = 1 << 16
 _GZIP_WBITS: Final = 31
@@ -71,6 +73,8 @@ class LineSource:
         rest = b""  # begins at ``offset``
         for chunk in chunks:
             data = rest + chunk if rest else chunk
+            if not offset and data.startswith(BOM):
+                data, offset = data[len(BOM) :], len(BOM)
             rows = data.split(b"\n")
             rest = rows.pop()
             if rows:
