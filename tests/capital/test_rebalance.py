@@ -58,8 +58,8 @@ def test_entering_defensive_moves_five_percent_and_says_that_the_rest_waits() ->
     result = plan(pools(40 * M, 35 * M, 25 * M), DEFENSIVE)
     assert amounts(result) == [("SWING", "PORTFOLIO", 5 * M)]
     assert result.moves[0].code == "GR053"
-    assert "reduced from 15000000" in result.moves[0].reason
-    assert "the day's limit leaves 5000000" in result.moves[0].reason
+    assert "reduced from 15,000,000" in result.moves[0].reason
+    assert "the day's limit leaves 5,000,000" in result.moves[0].reason
     assert [(w.source, w.amount, w.code) for w in result.waiting] == [(Pool.SCALP, D(30 * M), "GR054")]
 
 
@@ -81,7 +81,7 @@ def test_a_move_of_exactly_the_smallest_transfer_leaves_and_a_smaller_one_waits(
     below = plan(pools(40 * M + 99_999, 35 * M - 99_999, 25 * M), BALANCED)
     assert amounts(at) == [("SCALP", "SWING", 100_000)]
     assert below.moves == ()
-    assert below.waiting[0].reason == "99999 from SCALP to SWING waits: less than the smallest transfer of 100000"
+    assert below.waiting[0].reason == "99,999 from SCALP to SWING waits: less than the smallest transfer of 100,000"
 
 
 def test_only_available_cash_moves() -> None:
@@ -89,7 +89,7 @@ def test_only_available_cash_moves() -> None:
     result = plan(have, BALANCED)
     assert amounts(result) == [("SCALP", "SWING", 1_500_000)]
     assert result.moves[0].code == "GR053"
-    assert "SCALP has 1500000 available" in result.moves[0].reason
+    assert "SCALP has 1,500,000 available" in result.moves[0].reason
 
 
 def test_an_overdrawn_pool_gives_nothing() -> None:
@@ -103,7 +103,7 @@ def test_a_pool_keeps_its_minimum_share() -> None:
     targets = {Pool.SCALP: D("0.60"), Pool.SWING: D("0.05"), Pool.PORTFOLIO: D("0.35")}
     result = plan(have, targets)
     assert amounts(result) == [("SWING", "PORTFOLIO", 2 * M)]
-    assert "SWING must keep 10000000" in result.moves[0].reason
+    assert "SWING must keep 10,000,000" in result.moves[0].reason
 
 
 def test_a_pool_keeps_its_minimum_amount() -> None:

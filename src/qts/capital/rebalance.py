@@ -104,12 +104,12 @@ def _can_give(pool: CapitalPool, equity: Decimal, config: CapitalConfig) -> tupl
     floor = max(limits.min_amount, equity * limits.min_share)
     above_floor = pool.total - floor
     if above_floor < pool.available:
-        return max(above_floor, ZERO), f"{pool.pool_id.value} must keep {floor}"
-    return max(pool.available, ZERO), f"{pool.pool_id.value} has {pool.available} available"
+        return max(above_floor, ZERO), f"{pool.pool_id.value} must keep {floor:,f}"
+    return max(pool.available, ZERO), f"{pool.pool_id.value} has {pool.available:,f} available"
 
 
 def _why(can_give: Decimal, budget: Decimal, short: str) -> str:
-    return short if can_give <= budget else f"the day's limit leaves {budget}"
+    return short if can_give <= budget else f"the day's limit leaves {budget:,f}"
 
 
 def _move(
@@ -117,10 +117,10 @@ def _move(
 ) -> Move:
     reason = f"{taker.value} toward its target of {targets.get(taker, ZERO):.2%}"
     if why:
-        return Move(giver, taker, amount, REDUCED, f"{reason}; reduced from {asked}: {why}")
+        return Move(giver, taker, amount, REDUCED, f"{reason}; reduced from {asked:,f}: {why}")
     return Move(giver, taker, amount, "", reason)
 
 
 def _waiting(giver: Pool, taker: Pool, asked: Decimal, why: str, config: CapitalConfig) -> Waiting:
-    cause = why or f"less than the smallest transfer of {config.min_transfer}"
-    return Waiting(giver, asked, WAITS, f"{asked} from {giver.value} to {taker.value} waits: {cause}")
+    cause = why or f"less than the smallest transfer of {config.min_transfer:,f}"
+    return Waiting(giver, asked, WAITS, f"{asked:,f} from {giver.value} to {taker.value} waits: {cause}")
