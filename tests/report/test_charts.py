@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -76,6 +77,31 @@ def test_money_is_scaled_from_two_units_on(top: float, expected: tuple[float, st
 @pytest.mark.parametrize(("value", "text"), [(0.1, "0.1"), (1, "1"), (45_000, "45,000"), (2_500_000, "2.5 M")])
 def test_ticks_are_short(value: float, text: str) -> None:
     assert grouped(value, 0) == text
+
+
+@pytest.mark.parametrize(
+    ("top", "ticks"),
+    [
+        (1_950_000_000, ["0", "500", "1,000", "1,500"]),  # counted in millions
+        (1_950, ["0", "500", "1,000", "1,500"]),
+        (2, ["0.00", "0.25", "1.75", "2.00"]),
+    ],
+)
+def test_the_ticks_of_money_are_grouped(top: int, ticks: list[str]) -> None:
+    curve = [sample(START_NS, top), sample(START_NS + DAY_NS, top)]
+    drawn = pools_chart(Digest(facts_of(result(), equity=curve)))
+    assert drawn is not None
+    texts = re.findall(r"<text [^>]*>([\d.,]+)</text>", drawn.wide)
+    assert set(ticks) <= set(texts)
+    assert not [text for text in texts if re.search(r"\d{4}", text) and not text.startswith("20")]
+
+
+def test_a_course_that_hardly_moves_is_told_without_an_offset() -> None:
+    curve = [sample(START_NS + hour * HOUR_NS, 100_000_000 + hour) for hour in range(9)]
+    drawn = equity_chart(Digest(facts_of(result(), equity=curve)))
+    assert drawn is not None
+    assert re.search(r">100\.00000\d<", drawn.wide)
+    assert not re.search(r"<text [^>]*>[^<]*1e", drawn.wide)
 
 
 def test_the_trading_axis_gives_a_night_no_more_room_than_an_hour() -> None:

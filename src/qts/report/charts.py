@@ -6,6 +6,7 @@ so no spike is lost. Markers that would cover each other are drawn once. :class:
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -16,6 +17,7 @@ from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.ledger.contracts import LedgerRow
 from qts.report.digest import Digest, Window
+from qts.report.lettering import Words, amount_in
 from qts.report.markup import Html
 from qts.report.style import (
     FAINT,
@@ -29,6 +31,7 @@ from qts.report.style import (
     inline_svg,
     light,
 )
+from qts.report.texts import Said
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
@@ -45,6 +48,7 @@ CURVE_STEPS: Final = 300
 MARKER_GRID: Final = (260, 80)
 """Cells of a chart, across and up; equal markers in one cell are drawn once."""
 _DAY_S: Final = 86_400
+_THOUSANDS: Final = re.compile(r"(?<=\d)(?=(?:\d{3})+$)")
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -121,7 +125,7 @@ def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
     axis = _time_axis(digest, samples, window)
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"equity{window is not None}{size[0]}"):
+        with drawing(f"equity{window is not None}{size[0]}") as words:
             figure = blank(size)
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.5, 1])
             xs = [axis.at(digest.facts.equity[i].ts_ns) for i in kept]
@@ -136,10 +140,16 @@ def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
             lower.fill_between(xs, falls, 0, color=light("loss"), alpha=0.35, linewidth=0)
             lower.plot(xs, falls, color=light("loss"), linewidth=1.0)
             lower.set_ylim(min(*falls, -0.1) * 1.12, 0)
-            titled(upper, f"equity, {unit}{digest.currency}")
-            titled(lower, "drawdown, %")
+            english, korean = amount_in(unit, digest.currency)
+            titled(upper, words, (f"equity, {english}", f"평가금액({korean})"))
+            money_ticks(upper.yaxis)
+            titled(lower, words, ("drawdown, %", "낙폭(%)"))
             _finish(figure, size, (upper, lower), axis, xs)
-            return inline_svg(figure, "Equity, drawdown and operating state over time")
+            return inline_svg(
+                figure,
+                words,
+                ("Equity, drawdown and operating state over time", "평가금액, 낙폭, 운용 상태 추이"),
+            )
 
     return Drawn(wide=draw(WIDE), narrow=draw(NARROW), shown=len(kept), of=len(samples))
 
@@ -157,7 +167,7 @@ def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
 
     def draw(size: tuple[int, int]) -> Html:
         nonlocal shown
-        with drawing(f"trades{window is not None}{size[0]}"):
+        with drawing(f"trades{window is not None}{size[0]}") as words:
             figure = blank(size)
             chart = figure.subplots()
             xs = [axis.at(row.ts_ns) for row in fills]
@@ -165,11 +175,12 @@ def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
             _bands(digest, axis, samples, (chart,))
             chart.plot(xs, ys, color=FAINT, linewidth=0.9, alpha=0.8)
             shown = _markers(chart, digest, fills, xs, ys, small=size is NARROW)
-            titled(chart, f"{digest.symbol}, {digest.currency}")
+            unit, unit_ko = amount_in("", digest.currency)
+            titled(chart, words, (f"{digest.symbol}, {unit}", f"{digest.symbol} 체결가({unit_ko})"))
             chart.yaxis.set_major_formatter(grouped)
             edges = [axis.at(digest.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
             _finish(figure, size, (chart,), axis, [*edges, *xs])
-            return inline_svg(figure, "Fills by pool and side over time")
+            return inline_svg(figure, words, ("Fills by pool and side over time", "풀·매매 방향별 체결 추이"))
 
     narrow, wide = draw(NARROW), draw(WIDE)
     return Drawn(wide=wide, narrow=narrow, shown=shown, of=len(fills))
@@ -192,14 +203,15 @@ def pools_chart(digest: Digest) -> Drawn | None:
     colours = [POOL_COLOURS[pool] for pool in stacks]
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"pools{size[0]}"):
+        with drawing(f"pools{size[0]}") as words:
             figure = blank(size)
             chart = figure.subplots()
             chart.stackplot(xs, list(stacks.values()), colors=colours, alpha=0.82, linewidth=0)
             chart.set_ylim(bottom=0)
-            titled(chart, f"{unit}{digest.currency}")
+            titled(chart, words, amount_in(unit, digest.currency))
+            money_ticks(chart.yaxis)
             _finish(figure, size, (chart,), axis, xs)
-            return inline_svg(figure, "Pools over time, stacked")
+            return inline_svg(figure, words, ("Pools over time, stacked", "풀별 평가금액 추이(누적)"))
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(kept), of=len(rows))
 
@@ -231,9 +243,9 @@ def blank(size: tuple[int, int]) -> Figure:
     return Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
 
 
-def titled(axis: Any, text: str) -> None:
+def titled(axis: Any, words: Words, said: Said) -> None:
     """What an axis measures, above it on the left."""
-    axis.set_title(text, loc="left", fontsize=10.5, color=light("muted"), pad=6)
+    axis.set_title(words(said), loc="left", fontsize=10.5, color=light("muted"), pad=6)
 
 
 def grouped(value: float, position: object) -> str:
@@ -241,6 +253,18 @@ def grouped(value: float, position: object) -> str:
     if value >= 1_000_000:
         return f"{value / 1_000_000:g} M"
     return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
+def money_ticks(axis: Any) -> None:
+    """Ticks with thousands grouped, and never an offset that has to be added to them."""
+    from matplotlib.ticker import ScalarFormatter
+
+    class Grouped(ScalarFormatter):
+        def __call__(self, value: float, position: int | None = None) -> str:
+            whole, point, rest = super().__call__(value, position).partition(".")
+            return f"{_THOUSANDS.sub(',', whole)}{point}{rest}"
+
+    axis.set_major_formatter(Grouped(useOffset=False))
 
 
 def _time_axis(digest: Digest, samples: Sequence[int], window: Window | None) -> TimeAxis:

@@ -26,6 +26,8 @@ from qts.strategy.contracts import Side
 DAY_NS: Final = 86_400 * NS_PER_S
 INTRADAY_SAMPLES: Final = 6
 """Samples of one local day from which on it counts as traded within the day (hourly samples of a session)."""
+FLAT: Final = "flat"
+"""What a sum of positions says when nothing is held."""
 LONGEST_ZOOM_SHARE: Final = 0.5
 """A window longer than this share of the session is no zoom."""
 
@@ -250,7 +252,11 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
     yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values["taxes"], taxes, ledger)
     whole = sum((Decimal(row["total"]) for row in values["pools"].values()), ZERO)
     yield _compared(
-        "Equity at the end = sum of the pools", "최종 자산 = 풀 합계", values["equity_end"], whole, values["pools"]
+        "Equity at the end = sum of the pools",
+        "최종 평가금액 = 풀 합계",
+        values["equity_end"],
+        whole,
+        values["pools"],
     )
     for pool in Pool:
         rows = [row for row in ledger if row.pool is pool]
@@ -258,7 +264,7 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
         reported = values["pools"].get(pool.value, {}).get("realized_pnl", "0")
         yield _compared(
             f"Realised {pool.value} = sum of its fills' results",
-            f"{pool.value} 실현 손익 = 체결 손익 합계",
+            f"{pool.value} 실현손익 = 체결 손익 합계",
             reported,
             realised,
             rows,
@@ -307,7 +313,7 @@ def rounded(amount: Decimal) -> str:
 
 
 def _listed(quantities: Mapping[str, Decimal]) -> str:
-    return ", ".join(f"{symbol} {number(qty)}" for symbol, qty in quantities.items()) or "flat"
+    return ", ".join(f"{symbol} {number(qty)}" for symbol, qty in quantities.items()) or FLAT
 
 
 def _status(ok: bool | None, checks: int) -> Status:

@@ -7,7 +7,7 @@ from qts.report.digest import Digest
 from qts.report.markup import Html, both, el, join, say
 from qts.report.style import SAFETY_NAMES
 from qts.report.tables import colour
-from qts.report.texts import POOL_HORIZONS
+from qts.report.texts import POOL_HORIZONS, STATES_KOREAN
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 
@@ -19,15 +19,18 @@ def time_in_states(digest: Digest) -> Html | None:
     names = [state.value for state in OperatingState if state.value in shares]
     bar = [el("i", style=f"{colour(name.lower())}; width: {shares[name]:.2%}") for name in names]
     told = [_entry(name.lower(), f"{name} {shares[name]:.1%}") for name in names]
-    label = el("h3", *both("Time in each state", "상태별 시간"))
+    label = el("h3", *both("Time in each state", "상태별 기간 비중"))
     return join((label, el("div", *bar, cls="bar"), el("ul", *told, cls="key")))
 
 
 def state_key(digest: Digest) -> Html:
-    states = [_entry(state.value.lower(), state.value) for state in OperatingState]
+    states = [
+        _entry(state.value.lower(), say(state.value, f"{state.value}({STATES_KOREAN[state.value]})"))
+        for state in OperatingState
+    ]
     alarms = sorted({SafetyState.of(span.name) for span in digest.safety} - {SafetyState.NORMAL}, key=_severity)
     ribbon = [
-        _entry(SAFETY_NAMES[state], say(f"safety {state.value} (ribbon)", f"안전 {state.value} (띠)"))
+        _entry(SAFETY_NAMES[state], say(f"safety {state.value} (ribbon)", f"안전 상태 {state.value}(상단 띠)"))
         for state in alarms
     ]
     return el("ul", *states, *ribbon, cls="key")
@@ -57,8 +60,8 @@ def pool_key() -> Html:
 def result_key() -> Html:
     return el(
         "ul",
-        _entry("ink", say("realised, fees and taxes in", "실현 손익(비용 포함)")),
-        el("li", el("b", cls="pale", style=colour("ink")), say("unrealised", "미실현 손익")),
+        _entry("ink", say("realised, fees and taxes in", "실현손익(수수료·세금 차감 후)")),
+        el("li", el("b", cls="pale", style=colour("ink")), say("unrealised", "평가손익(미실현)")),
         cls="key",
     )
 
@@ -67,7 +70,7 @@ def latency_key() -> Html:
     return el(
         "ul",
         el("li", "● ", say("median", "중앙값")),
-        el("li", "○ ", say("p99", "p99")),
+        el("li", "○ p99"),
         el("li", "| ", say("longest", "최댓값")),
         cls="key",
     )

@@ -32,9 +32,9 @@ def join(children: Iterable[object]) -> Html:
     return Html("".join(_child(child) for child in children))
 
 
-def say(english: object, korean: object) -> Html:
-    """A text in both languages; the reader's choice shows one of them."""
-    return join((el("span", english, cls="en", lang="en"), el("span", korean, cls="ko", lang="ko")))
+def say(english: object, korean: object, *, tag: str = "span") -> Html:
+    """A text in both languages; the reader's choice shows one of them. ``tag`` is "tspan" inside a drawing."""
+    return join((el(tag, english, cls="en", lang="en"), el(tag, korean, cls="ko", lang="ko")))
 
 
 def both(english: str, korean: str) -> tuple[Html, str, Html]:
@@ -43,14 +43,14 @@ def both(english: str, korean: str) -> tuple[Html, str, Html]:
 
 
 def table(
-    headers: Sequence[object],
+    headers: Sequence[Html],
     rows: Iterable[Sequence[object]],
     *,
     numeric: Iterable[int] = (),
     prose: int | None = None,
     empty: object = "–",
 ) -> Html:
-    """A table in a box that scrolls by itself. No rows: ``empty``.
+    """A table in a box that scrolls by itself. No rows: ``empty``. Headings are markup, so :func:`say` makes them.
 
     Columns in ``numeric`` stand to the right; the one of ``prose`` keeps room for sentences also on a phone.
     """

@@ -8,7 +8,9 @@ from typing import Final
 
 from qts.report import bars, charts, keys, tables
 from qts.report.digest import Digest, rounded
+from qts.report.lettering import korean_currency
 from qts.report.markup import Html, both, el, join, say, void
+from qts.report.notes import note_in_korean
 from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
@@ -16,12 +18,12 @@ from qts.report.verdict import verdict_of
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
 _SECTIONS: Final = (
-    ("equity", "Equity", "자산"),
+    ("equity", "Equity", "평가금액"),
     ("trades", "Trades", "거래"),
     ("pools", "Pools", "풀"),
     ("states", "States", "상태"),
-    ("refused", "Refused", "거절"),
-    ("queues", "Queues", "큐"),
+    ("refused", "Refused", "거부"),
+    ("queues", "Queues", "대기열"),
     ("checks", "Checks", "검사"),
     ("run", "This run", "실행 정보"),
 )
@@ -29,7 +31,7 @@ _SECTIONS: Final = (
 
 def page(digest: Digest) -> str:
     """The whole document."""
-    title = f"QTS · {digest.values['command']} · session report"
+    title = f"QTS · {digest.values['command']} · session report · 세션 보고서"
     head = join(
         (
             void("meta", charset="utf-8"),
@@ -53,18 +55,34 @@ def _header(digest: Digest) -> Html:
         parts.append(f"{first:%Y-%m-%d %H:%M} – {last:%Y-%m-%d %H:%M} {first.tzname()}")
     if strategies:
         parts.append(", ".join(strategies))
-    line = " · ".join((*parts, f"{values['rows']:,} rows in {values['wall_s']:.1f} s"))
+    taken = say(
+        f"{values['rows']:,} rows in {values['wall_s']:.1f} s",
+        f"입력 {values['rows']:,}행, 실행 시간 {values['wall_s']:.1f}초",
+    )
+    line = join((*(f"{part} · " for part in parts), taken))
     heading = el("h1", *both(f"qts {values['command']}: session report", "세션 보고서"))
     return el("header", el("div", el("div", heading, el("p", line, cls="muted")), _switches(), cls="top"))
 
 
 def _switches() -> Html:
-    language = (("en", "English", True), ("ko", "한국어", None))
-    theme = (("auto", "Auto", True), ("light", "Light", None), ("dark", "Dark", None))
-    return el("div", _choice("language", "Language", language), _choice("theme", "Theme", theme), cls="switches")
+    language = (
+        ("en", el("span", "English", lang="en"), True),
+        ("ko", el("span", "한국어", lang="ko"), None),
+    )
+    theme = (
+        ("auto", say("Auto", "자동"), True),
+        ("light", say("Light", "밝게"), None),
+        ("dark", say("Dark", "어둡게"), None),
+    )
+    return el(
+        "div",
+        _choice("language", say("Language", "언어"), language),
+        _choice("theme", say("Theme", "화면 테마"), theme),
+        cls="switches",
+    )
 
 
-def _choice(name: str, legend: str, options: Sequence[tuple[str, str, bool | None]]) -> Html:
+def _choice(name: str, legend: Html, options: Sequence[tuple[str, Html, bool | None]]) -> Html:
     members = [
         join((void("input", type="radio", name=name, id=key, checked=checked), el("label", text, for_=key)))
         for key, text, checked in options
@@ -108,16 +126,18 @@ def _cards(digest: Digest) -> Html:
         _card(
             (
                 f"Result on {rounded(digest.start)} {digest.currency}",
-                f"손익 (시작 {rounded(digest.start)} {digest.currency})",
+                f"손익(시작 평가금액 {rounded(digest.start)}{korean_currency(digest.currency)})",
             ),
             tables.signed(digest.gain, rounded),
-            join((f"{share:+.2%} · " if share is not None else "", say(f"{end} at the end", f"종료 {end}"))),
+            join(
+                (f"{share:+.2%} · " if share is not None else "", say(f"{end} at the end", f"종료 평가금액 {end}"))
+            ),
         ),
         _card(("Deepest drawdown", "최대 낙폭"), fell, when),
         _card(
             ("Fills", "체결"),
             f"{values['fills']:,}",
-            say(f"of {values['orders']:,} orders sent", f"주문 {values['orders']:,}건"),
+            say(f"of {values['orders']:,} orders sent", f"전송 주문 {values['orders']:,}건"),
         ),
         _card(
             ("Forced exits", "강제 청산"),
@@ -138,7 +158,7 @@ def _cards(digest: Digest) -> Html:
             ),
         ),
         _card(
-            ("Fees and taxes", "수수료와 세금"),
+            ("Fees and taxes", "수수료·세금"),
             rounded(fees + taxes),
             say(
                 f"fees {rounded(fees)}, taxes {rounded(taxes)}",
@@ -146,11 +166,11 @@ def _cards(digest: Digest) -> Html:
             ),
         ),
         _card(
-            ("Intents refused", "거절된 의도"),
+            ("Intents refused", "거부된 주문 의도"),
             f"{sum(values['refusals'].values()):,}",
             say(
                 f"{kinds} kind{'' if kinds == 1 else 's'}; {duplicates:,} repeated fills ignored",
-                f"{kinds}종; 중복 체결 {duplicates:,}건 무시",
+                f"사유 {kinds}종, 중복 체결 {duplicates:,}건 무시",
             ),
         ),
     )
@@ -163,8 +183,8 @@ def _card(name: tuple[str, str], big: object, sub: object) -> Html:
     )
 
 
-def _moves(digest: Digest) -> int:
-    return sum(row.from_state != row.to_state for row in digest.facts.states)
+def _moves(digest: Digest) -> str:
+    return f"{sum(row.from_state != row.to_state for row in digest.facts.states):,}"
 
 
 def _when_fell(digest: Digest) -> Html:
@@ -188,7 +208,7 @@ def _equity(digest: Digest) -> Html:
             el("h3", *both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
             _drawing(charts.equity_chart(digest, digest.zoom), "zoom", _nights()),
         ]
-    return _section("equity", ("Equity and drawdown", "자산과 낙폭"), parts)
+    return _section("equity", ("Equity and drawdown", "평가금액과 낙폭"), parts)
 
 
 def _trades(digest: Digest) -> Html:
@@ -202,25 +222,27 @@ def _trades(digest: Digest) -> Html:
                 el("h3", *both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
                 _drawing(zoom, "zoom", _nights()),
             ]
-    parts += [el("h3", *both("Last trades", "최근 거래")), tables.last_trades(digest)]
+    parts += [el("h3", *both("Last trades", "최근 체결")), tables.last_trades(digest)]
     return _section("trades", ("Trades", "거래"), parts)
 
 
 def _pools(digest: Digest) -> list[Html]:
     over_time = _section(
-        "pools", ("Pools over time", "풀 추이"), [_drawing(charts.pools_chart(digest), "pools"), keys.pool_key()]
+        "pools",
+        ("Pools over time", "풀별 평가금액 추이"),
+        [_drawing(charts.pools_chart(digest), "pools"), keys.pool_key()],
     )
     results = _section(
         None, ("Result by pool", "풀별 손익"), [_drawing(bars.result_chart(digest), "result"), keys.result_key()]
     )
     book = _section(
         None,
-        ("Pools at the end", "종료 시점의 풀"),
+        ("Pools at the end", "종료 시점의 풀별 현황"),
         [
             tables.pools(digest),
-            el("h3", *both("Still held", "남은 보유")),
+            el("h3", *both("Still held", "보유 잔고")),
             tables.positions(digest),
-            el("h3", *both("Transfers between pools", "풀 간 이동")),
+            el("h3", *both("Transfers between pools", "풀 간 자금 이동")),
             tables.transfers(digest),
         ],
     )
@@ -229,14 +251,14 @@ def _pools(digest: Digest) -> list[Html]:
 
 def _states(digest: Digest) -> list[Html]:
     moved = _section("states", ("Operating state: what moved it", "운용 상태 전환"), [tables.transitions(digest)])
-    safety = _section(None, ("Safety history", "안전 이력"), [tables.safety_history(digest)])
+    safety = _section(None, ("Safety history", "안전 상태 이력"), [tables.safety_history(digest)])
     return [moved, safety]
 
 
 def _refused(digest: Digest) -> Html:
     return _section(
         "refused",
-        ("Refused: intents that came to nothing", "거절된 의도"),
+        ("Refused: intents that came to nothing", "거부 사유: 주문으로 이어지지 않은 의도"),
         [
             tables.refusals(digest),
             el("h3", *both("Rows of the input that could not be used", "사용하지 못한 입력 행")),
@@ -250,28 +272,28 @@ def _queues(digest: Digest) -> Html:
         f"{digest.values['events_per_s']:,} events per second over {digest.values['wall_s']:.1f} s. "
         "Waiting time is real time from acceptance to the start of the handler.",
         f"{digest.values['wall_s']:.1f}초 동안 초당 {digest.values['events_per_s']:,}개 이벤트. "
-        "대기 시간은 수신부터 처리 시작까지의 실제 시간입니다.",
+        "지연시간은 수신부터 처리 시작까지의 실제 시간입니다.",
     )
     latency = join((_drawing(bars.latency_chart(digest), "latency"), keys.latency_key()))
     drawings = el("div", el("div", _drawing(bars.counts_chart(digest), "counts")), el("div", latency), cls="pair")
     return _section(
-        "queues", ("Queues and latency", "큐와 지연"), [el("p", speed, cls="note"), drawings, tables.queues(digest)]
+        "queues",
+        ("Queues and latency", "대기열과 지연시간"),
+        [el("p", speed, cls="note"), drawings, tables.queues(digest)],
     )
 
 
 def _checks(digest: Digest) -> list[Html]:
     explained = say(
         "Not checked is not fine: an invariant without a check is shown as such.",
-        "검사하지 않은 것은 괜찮다는 뜻이 아닙니다. 검사가 없는 불변식은 그렇게 표시합니다.",
+        "미검사는 정상이라는 뜻이 아닙니다. 검사하지 않은 불변식은 미검사로 표시합니다.",
     )
     invariants = _section(
         "checks",
         ("Invariants", "불변식"),
         [el("p", explained, cls="note"), el("div", tables.invariants(digest), cls="tall")],
     )
-    again = say(
-        "Added up again by this report from the stored rows.", "이 보고서가 저장된 행으로부터 다시 계산했습니다."
-    )
+    again = say("Added up again by this report from the stored rows.", "저장된 행을 이 보고서가 다시 합산했습니다.")
     sums = _section(None, ("Sums", "합계 검산"), [el("p", again, cls="note"), tables.own_checks(digest)])
     return [invariants, sums]
 
@@ -283,7 +305,7 @@ def _run(digest: Digest) -> Html:
         (say("Run", "실행"), _mono(values["run_id"])),
         (say("Command", "명령"), _mono(f"qts {values['command']}")),
         (say("Seed", "시드"), _mono(values["seed"])),
-        (say("Configuration", "설정 해시"), _mono(values["config_hash"])),
+        (say("Configuration", "설정(해시)"), _mono(values["config_hash"])),
         (say("Source", "입력"), _mono(values["source"])),
         (say("Started", "시작"), values["started_at"]),
         (say("Finished", "종료"), values["finished_at"]),
@@ -292,10 +314,10 @@ def _run(digest: Digest) -> Html:
             join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
         ),
     )
-    notes = [el("li", note) for note in values.get("notes", ())]
+    notes = [el("li", _note(note)) for note in values.get("notes", ())]
     scaled = say(
         "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
-        "기준 값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
+        "기준값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
     )
     return _section(
         "run",
@@ -314,8 +336,8 @@ def _footer(digest: Digest) -> Html:
     same = say(
         "Same input, seed and configuration give the same report, but for times and latencies. "
         "This file loads nothing and runs nothing.",
-        "같은 입력·시드·설정은 시각과 지연을 제외하고 같은 보고서를 만듭니다. 이 파일은 외부 자원을 읽지 않고 "
-        "스크립트를 실행하지 않습니다.",
+        "입력·시드·설정이 같으면 시각과 지연시간을 제외하고 같은 보고서가 만들어집니다. "
+        "이 파일은 외부 자원을 불러오지 않고 스크립트를 실행하지 않습니다.",
     )
     return el("footer", same)
 
@@ -326,7 +348,7 @@ def _section(key: str | None, title: tuple[str, str], parts: Sequence[Html | Non
 
 def _drawing(drawn: charts.Drawn | None, name: str, remark: Html | None = None) -> Html:
     if drawn is None:
-        return el("p", say("Nothing to draw here.", "그릴 것이 없습니다."), cls="note", id=f"no-{name}")
+        return el("p", say("Nothing to draw here.", "표시할 데이터가 없습니다."), cls="note", id=f"no-{name}")
     sizes = (el("div", drawn.wide, cls="wide"), el("div", drawn.narrow, cls="narrow"))
     caption = join((_thinned(drawn), remark))
     return el("figure", *sizes, el("figcaption", caption) if caption else None, cls="two")
@@ -343,16 +365,21 @@ def _thinned(drawn: charts.Drawn) -> Html | None:
 
 def _joined(digest: Digest) -> Html:
     """What the line is, and what is not drawn."""
-    of = f", the most traded of {digest.symbols} symbols" if digest.symbols > 1 else ""
-    of_ko = f" ({digest.symbols}개 종목 중 최다 체결)" if digest.symbols > 1 else ""
+    of = f", the most traded of {digest.symbols:,} symbols" if digest.symbols > 1 else ""
+    of_ko = f"({digest.symbols:,}개 종목 중 체결 최다)" if digest.symbols > 1 else ""
     return say(
         f"The line joins the prices of the fills of {digest.symbol}{of}.",
-        f"선은 {digest.symbol}{of_ko} 체결 가격을 이은 것입니다.",
+        f"선은 {digest.symbol}{of_ko}의 체결가를 이은 것입니다.",
     )
 
 
 def _nights() -> Html:
     return say("Nights and weekends are left out of the axis.", "야간과 주말은 축에서 생략했습니다.")
+
+
+def _note(note: str) -> object:
+    korean = note_in_korean(note)
+    return note if korean is None else say(note, korean)
 
 
 def _mono(text: object) -> Html:

@@ -22,10 +22,10 @@ from qts.report.style import (
     FAINT,
     INK,
     STATE_COLOURS,
-    STATE_KOREAN,
     rendered,
     require_matplotlib,
 )
+from qts.report.texts import STATES_KOREAN
 from qts.state.backtest import SeriesRow, days_in_state, state_by_day, transition_rows
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState, TransitionRecord
@@ -213,7 +213,8 @@ def _page(
 ) -> str:
     shares = days_in_state(rows, transitions)
     share_rows = "".join(
-        f"<tr><td><i style='background:{STATE_COLOURS[state]}'></i>{state.value} · {STATE_KOREAN[state]}</td>"
+        f"<tr><td><i style='background:{STATE_COLOURS[state]}'></i>"
+        f"{state.value} · {STATES_KOREAN[state.value]}</td>"
         f"<td class=n>{count}</td><td class=n>{count / len(rows):.1%}</td></tr>"
         for state, count in shares.items()
     )

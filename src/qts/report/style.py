@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qts.capital.contracts import Pool
 from qts.errors import MissingExtraError
+from qts.report.lettering import Words, name_of
 from qts.report.markup import Html
+from qts.report.texts import Said
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 
@@ -73,11 +75,6 @@ SAFETY_NAMES: Final = {
 }
 INK: Final = light("ink")
 FAINT: Final = light("faint")
-STATE_KOREAN: Final = {
-    OperatingState.AGGRESSIVE: "공격",
-    OperatingState.BALANCED: "균형",
-    OperatingState.DEFENSIVE: "방어",
-}
 
 
 def require_matplotlib(feature: str) -> None:
@@ -89,9 +86,10 @@ def require_matplotlib(feature: str) -> None:
 
 
 @contextmanager
-def drawing(salt: str) -> Iterator[None]:
+def drawing(salt: str) -> Iterator[Words]:
     """The settings every figure is made and written under, whatever the user's own matplotlib file says.
 
+    Gives the :class:`~qts.report.lettering.Words` that everything written in the figure passes through.
     ``salt`` keeps the ids inside two drawings of one page apart and the same in every run. Text is never read
     as mathematics: a symbol may contain a dollar sign. The reader's fonts draw it, so ours need not know it.
     """
@@ -101,7 +99,7 @@ def drawing(salt: str) -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update({"svg.hashsalt": salt, "svg.fonttype": "none", "text.parse_math": False})
-        yield
+        yield Words()
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
@@ -114,7 +112,7 @@ def rendered(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def inline_svg(figure: Figure, label: str) -> Html:
+def inline_svg(figure: Figure, words: Words, label: Said) -> Html:
     """``figure`` as an element for an HTML page; call inside :func:`drawing`. ``label`` is for screen readers."""
     import matplotlib as mpl
 
@@ -131,11 +129,12 @@ def inline_svg(figure: Figure, label: str) -> Html:
     text = re.sub(r" font-family: [^;\"]*;| transform=\"rotate\(-0 [^\"]*\"", "", text)
     text = _COLOUR.sub(lambda found: _VARIABLE.get(found[0], found[0]), text)
     text = re.sub(r"\n\s*", "\n", text)
+    text = words.in_both(text)
     text = _own_ids(text, str(mpl.rcParams["svg.hashsalt"]))
     size = re.search(r'viewBox="([^"]*)"', text)
     assert size is not None  # matplotlib always writes it
     body = text[text.index(">") + 1 :]
-    return Html(f'<svg class="q" viewBox="{size[1]}" role="img" aria-label="{escape(label)}">{body}')
+    return Html(f'<svg class="q" viewBox="{size[1]}" role="img" aria-label="{escape(name_of(label))}">{body}')
 
 
 def dress(axis: Any, *, size: float = 10.5, grid: str | None = "y") -> None:

@@ -89,7 +89,10 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem;
   margin: .5rem 0 0; font-size: .9rem; }
 dt { color: var(--muted); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 footer { color: var(--muted); font-size: .82rem; padding-bottom: 2.5rem; }
-h1 .ko, h2 .ko, h3 .ko { color: var(--muted); font-weight: 500; font-size: .82em; margin-left: .45em; }
+:root:not(:has(#ko:checked)) :is(h1, h2, h3) > .ko, :root:has(#ko:checked) :is(h1, h2, h3) > .en {
+  color: var(--muted); font-weight: 500; font-size: .82em; }
+:is(h1, h2, h3):has(> .ko) { display: flex; flex-wrap: wrap; align-items: baseline; column-gap: .6em; }
+:root:has(#ko:checked) :is(h1, h2, h3) > .en { order: 1; }
 :root:not(:has(#ko:checked)) .ko:not(:is(h1, h2, h3) > .ko) { display: none; }
 :root:has(#ko:checked) .en:not(:is(h1, h2, h3) > .en) { display: none; }
 @media (max-width: 860px) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
@@ -16,10 +16,18 @@ from qts.db.contracts import StateRow
 from qts.ledger.contracts import LedgerRow
 from qts.market.files.refusals import REASONS
 from qts.money import ZERO
-from qts.report.digest import Digest, Status, number
+from qts.report.digest import FLAT, Digest, Status, number
 from qts.report.markup import Html, el, join, say, table
 from qts.report.style import SAFETY_NAMES
-from qts.report.texts import INVARIANTS, PRIORITIES, REFUSALS, ROWS_KOREAN
+from qts.report.texts import (
+    CODES_KOREAN,
+    INVARIANTS,
+    LIMITS_KOREAN,
+    PRICE_AGE,
+    PRIORITIES,
+    REFUSALS,
+    ROWS_KOREAN,
+)
 from qts.risk.config import RiskConfig
 from qts.runtime.result import QUEUE_COUNTS
 from qts.safety.codes import CATALOGUE
@@ -33,9 +41,9 @@ _SOURCE: Final = re.compile(r" \((?:spec [^)]*|own choice)\)$")
 
 _STATUS_LOOK: Final = {Status.HELD: "good", Status.BROKEN: "bad", Status.NOT_CHECKED: "faint"}
 _STATUS_SAID: Final = {
-    Status.HELD: ("held", "지켜짐"),
+    Status.HELD: ("held", "충족"),
     Status.BROKEN: ("BROKEN", "위반"),
-    Status.NOT_CHECKED: ("not checked", "검사 안 함"),
+    Status.NOT_CHECKED: ("not checked", "미검사"),
 }
 
 
@@ -131,7 +139,7 @@ def safety_history(digest: Digest) -> Html:
 def refusals(digest: Digest) -> Html:
     """Intents that came to nothing, by reason, the most frequent first, each kind explained."""
     explained = {reason: say(*text) for reason, text in REFUSALS.items()}
-    nothing = say("Nothing was refused.", "거절된 것이 없습니다.")
+    nothing = say("Nothing was refused.", "거부된 주문 의도가 없습니다.")
     return _counts(digest.values["refusals"], explained, nothing, "accent")
 
 
@@ -160,7 +168,7 @@ def last_trades(digest: Digest, shown: int = 30) -> Html:
         say("Quantity", "수량"),
         say("Price", "가격"),
         say("Fee + tax", "수수료+세금"),
-        say("Realised", "실현 손익"),
+        say("Realised", "실현손익"),
         say("Pool", "풀"),
         say("Why", "사유"),
     )
@@ -204,10 +212,10 @@ def pools(digest: Digest) -> Html:
         body.append((pool_chip(pool), number(row["total"]), share, *results))
     headers = (
         say("Pool", "풀"),
-        say("Worth", "평가액"),
+        say("Worth", "평가금액"),
         say("Share", "비중"),
-        say("Realised", "실현"),
-        say("Unrealised", "미실현"),
+        say("Realised", "실현손익"),
+        say("Unrealised", "평가손익"),
     )
     return table(headers, body, numeric=(1, 2, 3, 4))
 
@@ -226,13 +234,13 @@ def queues(digest: Digest) -> Html:
         say("Priority", "우선순위"),
         say("Accepted", "수신"),
         say("Handled", "처리"),
-        say("Dropped", "버림"),
+        say("Dropped", "폐기"),
         say("Collapsed", "병합"),
         say("Sampled", "표본화"),
         say("Rejected", "거부"),
-        "p50 µs",
-        "p99 µs",
-        "max µs",
+        say("p50 µs", "p50(µs)"),
+        say("p99 µs", "p99(µs)"),
+        say("max µs", "최대(µs)"),
     )
     return table(headers, body, numeric=range(1, 10))
 
@@ -250,11 +258,11 @@ def invariants(digest: Digest) -> Html:
         for row in digest.invariants
     ]
     headers = (
-        "#",
-        say("What must always hold", "항상 성립해야 하는 것"),
+        say("#", "번호"),
+        say("What must always hold", "항상 성립해야 하는 조건"),
         say("Outcome", "결과"),
-        say("Checks", "검사 수"),
-        say("Last", "마지막"),
+        say("Checks", "검사 횟수"),
+        say("Last", "최종 검사"),
     )
     return table(headers, body, numeric=(3,))
 
@@ -262,28 +270,30 @@ def invariants(digest: Digest) -> Html:
 def own_checks(digest: Digest) -> Html:
     """What this report added up again from the stored rows."""
     body = [
-        (say(check.name, check.name_ko), status_chip(check.status), check.reported, check.recomputed)
+        (say(check.name, check.name_ko), status_chip(check.status), _sum(check.reported), _sum(check.recomputed))
         for check in digest.checks
     ]
     headers = (
         say("Sum", "합계"),
         say("Outcome", "결과"),
-        say("Reported", "보고 값"),
-        say("Added up again", "재계산 값"),
+        say("Reported", "보고값"),
+        say("Added up again", "재계산값"),
     )
     return table(headers, body, numeric=(2, 3))
 
 
 def limits(digest: Digest) -> Html:
     """The gate's base values, each with its meaning."""
-    meaning = limit_meanings()
+    meaning = {name: say(text, LIMITS_KOREAN.get(name, text)) for name, text in limit_meanings().items()}
     values: Mapping[str, str] = digest.values["risk_limits"]
-    body = [(el("span", name, cls="mono"), value, meaning.get(name, "")) for name, value in values.items()]
+    body = [
+        (el("span", name, cls="mono"), _grouped(value), meaning.get(name, "")) for name, value in values.items()
+    ]
     body.append(
         (
             el("span", "max_price_age_s", cls="mono"),
-            f"{digest.values['max_price_age_s']:g}",
-            "seconds; no decision on a feed that has been silent for longer",
+            number(digest.values["max_price_age_s"]),
+            say(*PRICE_AGE),
         )
     )
     headers = (say("Limit", "한도"), say("Value", "값"), say("Meaning", "의미"))
@@ -354,9 +364,21 @@ def _actor(row: StateRow) -> str:
     return str(meta.get("actor", "")) if isinstance(meta, dict) else ""
 
 
-def _meaning(code: str) -> str | None:
+def _meaning(code: str) -> Html | None:
     entry = CATALOGUE.get(code)
-    return entry.meaning if entry is not None else None
+    return say(entry.meaning, CODES_KOREAN.get(code, entry.meaning)) if entry is not None else None
+
+
+def _sum(told: str) -> object:
+    return say(FLAT, "보유 없음") if told == FLAT else told
+
+
+def _grouped(value: str) -> str:
+    """A limit as a person writes it; whatever is no number stays as it is."""
+    try:
+        return number(value)
+    except InvalidOperation:
+        return value
 
 
 def _detail(detail: str) -> Html | None:

@@ -21,7 +21,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     ),
     Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE.value: (
         "DEFENSIVE takes exits only; the entry had to wait.",
-        "방어 상태에서는 청산만 허용되어 신규 진입이 거절되었습니다.",
+        "방어 상태에서는 청산만 허용되어 신규 진입이 거부되었습니다.",
     ),
     Refusal.ENGINE_INACTIVE.value: (
         "The engine of this pool sleeps in the operating state of that moment.",
@@ -42,7 +42,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     Refusal.PRICE_UNUSABLE.value: (
         "No usable price was known: missing, not finite, zero or negative; for an entry also a book that was "
         "crossed, locked or empty on one side.",
-        "쓸 수 있는 가격이 없었습니다(없음, NaN·무한대, 0 또는 음수). "
+        "사용할 수 있는 가격이 없었습니다(없음, NaN·무한대, 0 또는 음수). "
         "진입은 호가가 역전되거나 같거나 한쪽이 비어도 거부됩니다.",
     ),
     Refusal.PRICE_STALE.value: (
@@ -63,7 +63,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     ),
     Refusal.DUPLICATE_INTENT.value: (
         "An order of the same strategy, symbol and side was still working.",
-        "같은 전략·종목·방향의 주문이 아직 살아 있었습니다.",
+        "같은 전략·종목·매매 방향의 주문이 아직 살아 있었습니다.",
     ),
     Refusal.INSUFFICIENT_CAPITAL.value: (
         "The pool had too little free cash, or was locked.",
@@ -71,7 +71,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     ),
     Refusal.EXPOSURE_LIMIT.value: (
         "The account's exposure would have passed its limit.",
-        "계좌 전체 노출이 한도를 넘게 됩니다.",
+        "계좌 전체의 투자 비중(노출)이 한도를 넘게 됩니다.",
     ),
     Refusal.SYMBOL_WEIGHT_LIMIT.value: (
         "The symbol would have weighed more than its share of equity.",
@@ -95,7 +95,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     ),
     Refusal.NOTHING_TO_SELL.value: (
         "Nothing was held that was not already offered; nothing is sold short.",
-        "팔 수 있는 보유 수량이 없었습니다(공매도 없음).",
+        "매도 가능한 보유 수량이 없었습니다(공매도 없음).",
     ),
     Refusal.UNRESOLVED_ORDER.value: (
         "The fate of an earlier order on that key was unknown; the broker has to be asked first.",
@@ -107,7 +107,7 @@ REFUSALS: Final[Mapping[str, Said]] = {
     ),
     Refusal.CRITICAL_ONLY_MODE.value: (
         "The queues were in critical-only mode: only cancels and exits leave.",
-        "큐가 긴급 전용 모드여서 취소와 청산만 나갔습니다.",
+        "대기열이 긴급 전용 모드여서 취소와 청산만 나갔습니다.",
     ),
     Refusal.OPEN_ORDERS_LIMIT.value: (
         "As many orders were open as are allowed.",
@@ -175,11 +175,11 @@ INVARIANTS: Final[Mapping[int, Said]] = {
     ),
     7: (
         "Every order that left had a durable intent and its own unexpired risk approval.",
-        "나간 주문마다 먼저 기록된 의도와 유효한 단독 위험 승인이 있다.",
+        "나간 주문마다 먼저 기록된 주문 의도와 유효한 단독 위험 승인이 있다.",
     ),
     8: (
         "At most one order of unknown fate per symbol and side; it is never sent again.",
-        "결과를 모르는 주문은 종목·방향마다 하나뿐이며 다시 보내지 않는다.",
+        "결과를 모르는 주문은 종목·매매 방향마다 하나뿐이며 다시 보내지 않는다.",
     ),
     9: (
         "Every journalled P0 event was applied or parked exactly once, without gaps.",
@@ -251,6 +251,111 @@ INVARIANTS: Final[Mapping[int, Said]] = {
     ),
 }
 """The invariants of spec 09, each in one sentence."""
+
+LIMITS_KOREAN: Final[Mapping[str, str]] = {
+    "exposure_limit": "평가금액 대비 비율. 보유분과 미체결 진입 주문의 합이 이를 넘으면 GR001",
+    "symbol_weight_limit": "평가금액 대비 한 종목의 비중. 이를 넘으면 GR010",
+    "daily_loss_warning": "당일 시작 평가금액 대비 손실률. 이를 넘으면 GR020",
+    "daily_loss_limit": "당일 시작 평가금액 대비 손실률. 여기부터 신규 진입 중지",
+    "position_size_limit": "수량을 산정한 진입 한 건이 쓰는 풀 가용 예산의 비율",
+    "order_rate_per_second": "1초 동안의 전체 주문 수",
+    "order_rate_kept_for_exits": "진입 주문이 청산용으로 남겨 두는 초당 주문 수",
+    "max_open_orders": "신규 진입이 멈추는 계좌의 미체결 주문 수",
+    "approval_ttl_ms": "승인을 사용할 수 있는 시간(밀리초), PreCheck 단계의 제한 시간",
+    "max_price_deviation": "지정가가 현재가에서 불리한 쪽으로 벗어날 수 있는 비율",
+    "market_order_allowance": "지정가 없는 진입의 소요 금액에 더하는 비율",
+}
+"""What a limit of the gate means; the English is the description in :class:`qts.risk.config.RiskConfig`."""
+
+PRICE_AGE: Final[Said] = (
+    "seconds; no decision on a feed that has been silent for longer",
+    "초 단위. 시세가 이보다 오래 끊기면 의사 결정을 하지 않음",
+)
+"""What ``max_price_age_s`` means, which is a limit of the session and not of the gate."""
+
+CODES_KOREAN: Final[Mapping[str, str]] = {
+    "FS001": "스키마 불일치",
+    "FS010": "필수 원시 필드 누락",
+    "FS020": "계산한 값에 NaN 또는 무한대 발생",
+    "FS030": "위험 계산 오류",
+    "FS040": "브로커 주문 집행 오류",
+    "FS041": "체결 데이터 불완전",
+    "FS042": "브로커 응답 시간 초과",
+    "FS050": "평가금액이 0 이하",
+    "FS051": "노출이 한도의 1.2배 초과",
+    "FS052": "당일 손실이 한도(시작 평가금액의 5 %) 초과",
+    "FS060": "사이클 시간 초과",
+    "FS070": "보유 수량이 원장 또는 브로커와 불일치",
+    "FS080": "총자본이 0 이하",
+    "FS081": "풀 잔액이 음수",
+    "FS082": "풀의 낙폭이 20 % 초과",
+    "FS083": "풀의 비정상적 변동",
+    "FS084": "풀의 합과 계좌 불일치",
+    "FS085": "안전 상태가 LOCKDOWN이므로 풀 잠금 필요",
+    "FS090": "주문 전송이 모두 실패",
+    "FS091": "브로커가 모르는 종목",
+    "FS092": "비상 탈출",
+    "FS093": "체결 시간 초과",
+    "FS094": "슬리피지 한도 초과",
+    "FS095": "P0 대기열 초과(생산자가 1초 넘게 대기)",
+    "FS096": "P0 대기열 장애",
+    "FS097": "P1 대기열 재구성 실패",
+    "FS098": "P0 이벤트가 처리 실패 보관함(dead letter)으로 이동",
+    "FS100": "미시 위험 루프 중단",
+    "FS101": "그림자 포지션이 1초 넘게 지연",
+    "FS102": "미시 위험 루프의 비상 청산",
+    "FS103": "미시 위험 루프가 의사 결정 경로를 중지",
+    "FS104": "킬 스위치",
+    "FS105": "시세 수신 중단",
+    "GR001": "노출이 한도(평가금액의 95 %) 초과",
+    "GR010": "한 종목의 비중이 15 % 초과",
+    "GR020": "당일 손실 경고(−3 %)",
+    "GR030": "상충하는 신호",
+    "GR040": "포지션 불일치 또는 보유 없는 매도",
+    "GR050": "풀 목표 비중의 합이 100 %가 아님",
+    "GR051": "풀이 최소 비중 미달",
+    "GR052": "풀이 최대 비중 초과",
+    "GR053": "풀 간 이동 금액 축소",
+    "GR054": "풀 간 이동 대기",
+    "GR055": "풀 비중이 목표에서 10 %p 넘게 이탈",
+    "GR060": "분할 주문 과다",
+    "GR061": "잔고 부족",
+    "GR062": "일일 거래 횟수 한도",
+    "GR063": "슬리피지 경고",
+    "GR064": "체결 지연",
+    "GR070": "손절가 변경 과다",
+    "GR071": "최대 역행폭(MAE) 근접",
+    "GR072": "거래 보유 시간 한도 근접",
+    "GR073": "변동성 경고",
+    "GR074": "비상 주문 실패",
+    "GR080": "AGGRESSIVE의 일일 거래 횟수 도달",
+    "GR081": "BALANCED에서 풀 불균형",
+    "GR082": "DEFENSIVE에서 진입 시도",
+    "GR090": "긴급 전용 모드",
+    "AN001": "가격 급변",
+    "AN010": "데이터 누락",
+    "AN020": "손익 급변",
+    "AN030": "원장 불일치",
+    "AN040": "사이클 시간 급증(예상의 3배)",
+    "AN050": "브로커 응답 지연 또는 연결 끊김",
+    "AN060": "반복된 오류로 전략 중지",
+}
+"""What a safety code means; the English is :data:`qts.safety.codes.CATALOGUE`."""
+
+UNITS_KOREAN: Final[Mapping[str, str]] = {
+    "": "",
+    "thousand ": "천",
+    "million ": "백만",
+    "billion ": "십억",
+    "trillion ": "조",
+}
+"""The words of :func:`qts.report.charts.money_scale`, as a Korean financial statement writes them."""
+
+CURRENCIES_KOREAN: Final[Mapping[str, str]] = {"KRW": "원"}
+"""Currencies that have a Korean word of their own; any other keeps its code."""
+
+STATES_KOREAN: Final[Mapping[str, str]] = {"AGGRESSIVE": "공격", "BALANCED": "균형", "DEFENSIVE": "방어"}
+"""A gloss for the operating states."""
 
 PRIORITIES: Final[Mapping[str, Said]] = {
     "P0": ("critical: fills, orders", "긴급: 체결·주문"),

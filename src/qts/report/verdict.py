@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from qts.report.digest import Digest, Status
+from qts.report.digest import Check, Digest, Status
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -25,23 +25,23 @@ def verdict_of(digest: Digest) -> Verdict:
     wrong = [check for check in digest.checks if check.status is Status.BROKEN]
     lost = digest.values["lost_p0"]
     if broken or wrong or lost:
-        return _alarm([f"{row.number:02d}" for row in broken], [check.name for check in wrong], lost)
+        return _alarm([f"{row.number:02d}" for row in broken], wrong, lost)
     if not digest.values["finished"]:
         return Verdict(
             "warn",
-            ("Stopped before the end.", "끝나기 전에 멈췄습니다."),
+            ("Stopped before the end.", "종료 전에 중단되었습니다."),
             ("Continue it with --resume. ", "--resume으로 이어서 실행할 수 있습니다. "),
         )
     if not held:
         return Verdict(
             "faint",
-            ("Nothing was checked.", "검사한 것이 없습니다."),
-            ("No statement can be made.", "아무것도 말할 수 없습니다."),
+            ("Nothing was checked.", "검사한 항목이 없습니다."),
+            ("No statement can be made.", "판단할 근거가 없습니다."),
         )
     checks = sum(row.checks for row in held)
     return Verdict(
         "good",
-        ("Everything that was checked held.", "검사한 것은 모두 지켜졌습니다."),
+        ("Everything that was checked held.", "검사한 항목은 모두 충족되었습니다."),
         (
             f"{len(held)} invariants in {checks:,} checks; {unlooked} of {len(digest.invariants)} were not checked "
             "in this session.",
@@ -51,16 +51,16 @@ def verdict_of(digest: Digest) -> Verdict:
     )
 
 
-def _alarm(broken: Sequence[str], wrong: Sequence[str], lost: int) -> Verdict:
+def _alarm(broken: Sequence[str], wrong: Sequence[Check], lost: int) -> Verdict:
     english, korean = [], []
     if broken:
         english.append(f"Invariants broken: {', '.join(broken)}.")
         korean.append(f"위반된 불변식: {', '.join(broken)}.")
     if wrong:
-        english.append(f"Sums that do not agree: {'; '.join(wrong)}.")
-        korean.append(f"일치하지 않는 합계: {'; '.join(wrong)}.")
+        english.append(f"Sums that do not agree: {'; '.join(check.name for check in wrong)}.")
+        korean.append(f"일치하지 않는 합계: {'; '.join(check.name_ko for check in wrong)}.")
     if lost:
         english.append(f"{lost:,} critical {'event was' if lost == 1 else 'events were'} lost.")
         korean.append(f"긴급 이벤트 {lost:,}건이 유실되었습니다.")
-    title = ("Something that must always hold does not.", "항상 성립해야 하는 것이 깨졌습니다.")
+    title = ("Something that must always hold does not.", "항상 성립해야 하는 조건이 깨졌습니다.")
     return Verdict("bad", title, (" ".join(english), " ".join(korean)))

@@ -1,0 +1,82 @@
+"""The notes of a session in Korean.
+
+The core writes them in English, with numbers and dates inside; each shape of them has its Korean here. A note of
+another shape is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_SUBJECTS: Final = {
+    "broker fee": "위탁수수료",
+    "sell tax": "증권거래세",
+    "tick table": "호가 단위",
+    "price limit": "가격제한폭",
+    "session times": "거래 시간",
+}
+_SHAPES: Final = (
+    (
+        re.compile(
+            rf"(?P<what>{'|'.join(_SUBJECTS)})(?: (?P<board>\w+))?: no row before (?P<since>\S+); "
+            r"on (?P<day>\S+) the oldest applies"
+        ),
+        "{what}: {since} 이전의 기준이 없어 {day}에는 가장 오래된 기준을 적용했습니다.",
+    ),
+    (
+        re.compile(
+            r"dead letters: (?P<count>\d+) (?P<priority>P\d) events could not be handled"
+            r"(?:; the last: (?P<last>.*))?",
+            re.DOTALL,
+        ),
+        "처리 실패 보관함(dead letter): {priority} 이벤트 {count}건을 처리하지 못했습니다{last}.",
+    ),
+    (
+        re.compile(r"calendar: no closed days are known for (?P<year>\d+); weekdays count as trading days"),
+        "휴장일: {year}년의 휴장일 자료가 없어 평일을 모두 거래일로 보았습니다.",
+    ),
+    (
+        re.compile(
+            r"price band: no previous close in the data for (?P<count>\d+) symbols; "
+            r"their first price stood in"
+        ),
+        "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
+    ),
+    (
+        re.compile(
+            r"input: the gzip file ends in the middle; its last line is dropped \(after line (?P<count>\d+)\)"
+        ),
+        "입력: gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다({count}행 뒤).",
+    ),
+    (
+        re.compile(
+            r"input: the gzip data is damaged: what follows is lost, and values before this place may be wrong "
+            r"\((?P<error>.*)\) \(after line (?P<count>\d+)\)",
+            re.DOTALL,
+        ),
+        "입력: gzip 데이터가 손상되어 그 뒤는 읽을 수 없고 앞의 값도 틀릴 수 있습니다({count}행 뒤, {error}).",
+    ),
+    (
+        re.compile(
+            r"input: row group (?P<group>\d+) cannot be read: (?P<error>.*) \(after line (?P<count>\d+)\)",
+            re.DOTALL,
+        ),
+        "입력: parquet 행 그룹 {group}을(를) 읽을 수 없습니다({count}행 뒤, {error}).",
+    ),
+)
+
+
+def note_in_korean(note: str) -> str | None:
+    """The Korean of a note; None for a shape that is not known."""
+    for shape, korean in _SHAPES:
+        if (found := shape.fullmatch(note)) is not None:
+            parts = {name: text or "" for name, text in found.groupdict().items()}
+            if "what" in parts:
+                parts["what"] = _SUBJECTS[parts["what"]] + (f"({parts['board']})" if parts["board"] else "")
+            if "count" in parts:
+                parts["count"] = f"{int(parts['count']):,}"
+            if parts.get("last"):
+                parts["last"] = f"(마지막 오류: {parts['last']})"
+            return korean.format(**parts)
+    return None
