@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import journal, latency, memory, peers, throughput
-from bench.figures import QUICK_RUNS, RUNS, machine, median_ratio, micros, rate, table, targets_table
+from bench.figures import QUICK_RUNS, RUNS, about, machine, median_ratio, micros, rate, table, targets_table
 from bench.loads import HOSTILE_NAMES, LOADS, QUICK_LOADS
 from bench.plots import draw, headline
 from bench.producers import SOURCES
@@ -127,11 +127,7 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def show(report: dict[str, Any]) -> str:
     """The report for a terminal."""
-    about = report["machine"]
-    parts = [
-        f"{about['cores']} cores, load {about['load_1m']}, Python {about['python']}, {about['loop']}; "
-        f"medians of {report['runs']} runs. Read ratios; absolute times are of this machine at this minute."
-    ]
+    parts = [f"{about(report)} Loop: {report['machine']['loop']}."]
     parts.append(_show_throughput(report))
     parts.append(_show_latency(report))
     parts.extend(journal.show(report["journal"]))

@@ -27,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from bench.figures import RUNS, machine, median_ratio, table, targets_table
+from bench.figures import RUNS, about, machine, median_ratio, table, targets_table
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S, to_ns
 from qts.ids import seeded
@@ -247,7 +247,9 @@ def show(report: dict[str, Any]) -> str:
         for name, row in report["cases"].items()
     ]
     header = ["replay", "rows/s", f"x {PEER}", "rows", "fills", "peak MB", "breached"]
-    return "\n".join([table(header, rows), *report["notes"], "", targets_table(report["targets"])])
+    return "\n".join(
+        [about(report), "", table(header, rows), *report["notes"], "", targets_table(report["targets"])]
+    )
 
 
 def main(argv: list[str]) -> int:

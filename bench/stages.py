@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from bench.figures import QUICK_RUNS, RUNS, latency_us, machine, micros, table
+from bench.figures import QUICK_RUNS, RUNS, about, latency_us, machine, micros, table
 from bench.replay import OVERRIDES, EveryThousand, PreparedFeed
 from qts.broker.sim.exchange import SimExchange
 from qts.db.sqlite import SqliteStore
@@ -160,6 +160,7 @@ def show(report: dict[str, Any]) -> str:
     total, weight = report["send_to_fill_us"], report["checkpoint_bytes"]
     return "\n\n".join(
         [
+            about(report),
             table(["stage, own time", "n", "p50", "p99", "max"], rows),
             f"send → fill of our own time: {total['own']:.1f} µs a fill, with the store {total['together']:.1f} µs "
             f"(bar {TARGET_US:.0f} µs without waiting for anybody); "
