@@ -53,6 +53,23 @@ def test_a_breach_after_it_had_held_again_is_told_as_a_repeated_one() -> None:
     assert told == [(4, False), (4, True)]
 
 
+def test_a_look_at_one_order_or_symbol_does_not_lift_what_stands_elsewhere() -> None:
+    told: list[tuple[int, bool]] = []
+    invariants = Invariants(lambda number, detail, again: told.append((number, again)))
+    invariants.check(25, True, S)
+    invariants.check(4, False, S, "positions differ")
+
+    invariants.check(4, True, S, part=True)
+    assert invariants.books_agree(S) is False
+    invariants.check(4, False, S, "positions differ")
+    assert told == [(4, False)], "it stood all the while"
+    invariants.check(4, True, S)
+
+    assert invariants.books_agree(S) is True
+    invariants.check(4, False, S, part=True)
+    assert told == [(4, False), (4, True)]
+
+
 @pytest.mark.parametrize(
     ("checks", "since_ns", "agree"),
     [
@@ -150,6 +167,23 @@ def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) ->
 
     assert rig.parts.safety.current_state is SafetyState.NORMAL
     assert rig.invariant(25)["ok"] is False, "the report does not forget it"
+
+
+def test_a_difference_that_stays_is_one_cause_whatever_is_traded_meanwhile(rig_of: MakeRig) -> None:
+    """The broker holds two shares that we do not know of. FAIL sells our ten; the two are still there."""
+    said = Said()
+    rig = rig_of(said)
+    said.wants(Side.BUY, qty=10)
+    now = rig.quotes(kst(10), 3)
+    rig.kernel.exchange._positions[SYMBOL] = D(12)
+
+    for look in (now + 1 * S, now + 10 * S):
+        complete(rig.kernel.auditor.full(rig.clock.time_ns()))
+        rig.quotes(look, 5)
+
+    assert rig.held() == 0
+    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert [change.code for change in rig.parts.safety.history] == ["FS070"]
 
 
 def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:

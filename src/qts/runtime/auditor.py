@@ -73,7 +73,7 @@ class Auditor:
         p, check, now_ns, key = self._p, self._inv.check, request.ts_ns, request.client_order_id
         order = p.orders.get(key)
         holds = order is not None and order.approval_id != ""
-        check(7, holds, now_ns, "" if holds else f"{key} has no approval")
+        check(7, holds, now_ns, "" if holds else f"{key} has no approval", part=True)
         unknown = [o for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request)]
         holds = len(unknown) <= 1
         check(8, holds, now_ns, "" if holds else f"{len(unknown)} unknown orders for {request.symbol}")
@@ -94,15 +94,15 @@ class Auditor:
         self._tally[symbol] = tally
         ours = account.position(symbol)
         holds = ours == tally
-        check(4, holds, now_ns, "" if holds else f"{symbol}: {ours} held, fills add up to {tally}")
+        check(4, holds, now_ns, "" if holds else f"{symbol}: {ours} held, fills add up to {tally}", part=True)
         holds = order.filled <= order.qty
         detail = "" if holds else f"{fill.client_order_id} filled {order.filled} of {order.qty}"
-        check(6, holds, now_ns, detail)
+        check(6, holds, now_ns, detail, part=True)
         pools, cash = ZERO, account.cash
         for pool in _POOLS:
             pools += account.pool_cash(pool)
         holds = pools == cash
-        check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}")
+        check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}", part=True)
 
     def on_safety(self, change: SafetyChange) -> None:
         """13: rises freely, falls by rule; 23: who, why, when."""

@@ -1,7 +1,7 @@
 """The invariants of spec 09 as the run sees them: how often each was checked, when last, and whether it held.
 
 Not checked is not fine: an invariant without a check reports ``ok: null``. A breach is in the report for good; it
-*stands* until the same invariant is checked again and holds.
+*stands* until the same invariant is checked again as a whole and holds.
 """
 
 from __future__ import annotations
@@ -33,12 +33,17 @@ class Invariants:
         self._standing: set[int] = set()
         self._last_ns = dict.fromkeys(NUMBERS, 0)
 
-    def check(self, number: int, holds: bool, now_ns: int, detail: str = "", count: int = 1) -> None:
-        """Record ``count`` checks of invariant ``number`` made at ``now_ns``; ``detail`` explains a breach."""
+    def check(
+        self, number: int, holds: bool, now_ns: int, detail: str = "", count: int = 1, *, part: bool = False
+    ) -> None:
+        """Record ``count`` checks of invariant ``number`` made at ``now_ns``; ``detail`` explains a breach.
+
+        ``part``: of one order or symbol alone; that it holds says nothing of a breach elsewhere.
+        """
         self._checks[number] += count
         self._last_ns[number] = now_ns
         if holds:
-            if self._standing:
+            if self._standing and not part:
                 self._standing.discard(number)
         elif number not in self._standing:
             self._standing.add(number)
