@@ -170,6 +170,21 @@ def test_a_fill_that_does_not_fit_its_order_is_not_booked_and_raises_fs041(
     assert repr(notice) in rig.parts.safety.history[0].reason, "the notice is kept as it came"
 
 
+def test_every_notice_that_is_not_booked_is_kept_as_it_came_not_only_the_first(
+    working: tuple[Rig, Order],
+) -> None:
+    """Safety is in FAIL already when the second one comes: nothing changes there, so its history says nothing."""
+    rig, order = working
+    notices = [fill(order, f"e{number}", side=Side.SELL, price=149_000 + number) for number in (1, 2)]
+    notices += [fill(order, f"e{number}", client_order_id=f"manual-{number}") for number in (3, 4)]
+
+    tell(rig, *notices)
+
+    told = [line.message for line in rig.logged if line.level == "ERROR"]
+    assert [message.partition("not booked: ")[2] for message in told] == [repr(notice) for notice in notices]
+    assert booked(rig) == []
+
+
 def test_a_fill_after_the_cancel_is_booked_and_warned_about(working: tuple[Rig, Order]) -> None:
     rig, order = working
 

@@ -21,12 +21,7 @@ from qts.event.payloads import LogWrite, RiskEvaluate
 from qts.execution.contracts import AckStatus, BrokerDisconnect, EmergencyStop, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
-from qts.market.contracts import (
-    Feed,
-    IndexLevel,
-    MarketValue,
-    VolatilityLevel,
-)
+from qts.market.contracts import Feed, IndexLevel, MarketValue, VolatilityLevel
 from qts.pipeline.contracts import Outcome
 from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
@@ -155,6 +150,7 @@ class Kernel:
             on_code=self.on_code,
             on_applied=self._on_fill_applied,
             on_ended=self._on_order_ended,
+            log=self._log,
         )
         self.trades = Trades(self.parts.metrics, self.tally)
         self.unresolved = UnresolvedOrders(

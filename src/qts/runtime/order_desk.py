@@ -57,6 +57,7 @@ class OrderDesk:
         on_code: OnCode,
         on_applied: Callable[[Fill, Order, FillEffect], None],
         on_ended: Callable[[Order], None],
+        log: Callable[[str, str], None],
     ) -> None:
         self._account = account
         self._orders = orders
@@ -65,6 +66,7 @@ class OrderDesk:
         self._on_code = on_code
         self._on_applied = on_applied
         self._on_ended = on_ended
+        self._log = log
         self.duplicates = 0
 
     async def on_event(self, event: Event) -> None:
@@ -85,8 +87,10 @@ class OrderDesk:
             return
         misfit = self._misfit(fill, order)
         if misfit or order is None:
-            # The whole notice goes into the history of safety: it is not booked, and must not be lost (BR-12).
-            self._on_code("FS041" if order is not None else "FS070", f"{misfit}; not booked: {fill!r}")
+            # It must not be lost (BR-12): safety's history keeps the whole of it only where the state changes.
+            detail = f"{misfit}; not booked: {fill!r}"
+            self._log("ERROR", detail)
+            self._on_code("FS041" if order is not None else "FS070", detail)
             return
         effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
         if effect is None:
