@@ -229,6 +229,23 @@ def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_i
     assert rig.kernel.exits.due_ns > kst(10, day=30), "nothing is left to ask for"
 
 
+def test_a_cancel_is_asked_for_again_when_that_is_due_and_not_first_when_something_else_is(rig_of: MakeRig) -> None:
+    """The next look around is 57 s away; asked again after 10 s, told with the quote after it."""
+    said = Said()
+    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "5000", "pipeline.forced_exit_retry_s": "10"})
+    rig.quote(kst(10))
+    said.wants(Side.BUY, qty=10, limit=149_000)
+    now = rig.quotes(kst(10, 0, 1), 2)
+    rig.kernel.exchange.disconnect(now, "cable")
+
+    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.quotes(now + 1_000_000_000, 8)
+    assert len(rig.parts.orders) == 1
+    rig.quotes(now + 10_000_000_000, 1)
+
+    assert [order.state for order in rig.orders()] == [OrderState.CANCELLED]
+
+
 def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> None:
     said = Said()
     rig = rig_of(said, settings={"broker.sim.disconnect_ms": "90000"})

@@ -227,7 +227,7 @@ class Kernel:
         now_ns = self.parts.clock.time_ns()
         if self.exits.due_ns <= now_ns:
             await self.exits.work(now_ns)
-            self.wake_ns = min(self.wake_ns, self.exits.due_ns)
+        self.wake_ns = min(self.wake_ns, self.exits.due_ns)
         if self.unresolved_due:
             self.unresolved_due = False
             await self.unresolved.work(now_ns)
