@@ -64,6 +64,30 @@ def test_a_large_log_is_put_aside_and_the_oldest_file_goes(tmp_path: Path) -> No
     }
 
 
+def test_a_log_that_cannot_be_put_aside_goes_on_in_the_file_it_has(tmp_path: Path) -> None:
+    """An alarm still finds its log open, and no line is lost."""
+    # Given something else under the name of the file put aside
+    aside = tmp_path / "session.log.1.jsonl"
+    aside.mkdir()
+    log = SessionLog(tmp_path, "INFO", most_bytes=100, older=1)  # a line has some seventy bytes
+    # when more is written than a file should hold
+    for n in range(3):
+        log.record(LogWrite("INFO", f"line {n}", 0))
+    # then the lines stand in the present file, with the reason
+    zero, one, told, two = messages(tmp_path)
+    assert (zero, one, two) == ("line 0", "line 1", "line 2")
+    assert "could not be put aside and goes on" in told
+    assert "session.log.1.jsonl" in told
+    # and once the way is free it is put aside
+    aside.rmdir()
+    log.write(LogWrite("INFO", "line 3", 0))
+    log.write(LogWrite("INFO", "line 4", 0))
+    log.close()
+    assert messages(tmp_path) == ["line 4"]
+    assert aside.read_text("utf-8").count("\n") == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["session.log.1.jsonl", FILE_NAME]
+
+
 def test_a_log_goes_on_where_it_was_when_the_session_is_resumed(tmp_path: Path) -> None:
     for n in range(3):
         log = SessionLog(tmp_path, "INFO", most_bytes=120, older=0)  # a line has some seventy bytes

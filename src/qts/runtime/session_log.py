@@ -31,18 +31,16 @@ class SessionLog:
         self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4, anew: bool = False
     ) -> None:
         self._path = directory / FILE_NAME
+        self._draft = directory / FILE_NAME.replace(".jsonl", ".new.jsonl")
         self._most_bytes = most_bytes
         self._older = [directory / FILE_NAME.replace(".jsonl", f".{n}.jsonl") for n in range(1, older + 1)]
         if anew:
             for path in directory.glob(FILE_NAME.replace(".jsonl", "*.jsonl")):
                 path.unlink()
-        self._open()
-        self.set_level(level)
-        self._encode = msgspec.json.Encoder().encode
-
-    def _open(self) -> None:
         self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115 - closed by close()
         self._bytes = self._file.tell()
+        self.set_level(level)
+        self._encode = msgspec.json.Encoder().encode
 
     def set_level(self, level: str) -> None:
         """Leave out what is below ``level`` (DEBUG, INFO, WARNING or ERROR) from now on."""
@@ -73,34 +71,50 @@ class SessionLog:
 
     def _explanation(self, error: OSError) -> StorageError:
         return StorageError(
-            f"cannot write {self._file.name}: {error.strerror or error}; free space or give this user the right, "
+            f"cannot write {self._path}: {error.strerror or error}; free space or give this user the right, "
             "then --resume"
         )
 
     def _append(self, line: LogWrite) -> None:
+        try:
+            self._bytes += self._file.write(self._row(line))
+            if self._bytes >= self._most_bytes:
+                self._file.flush()
+                self._begin_anew(line.ts_ns)
+        except OSError as error:
+            raise self._explanation(error) from None
+
+    def _row(self, line: LogWrite) -> bytes:
         row = {
             "time": from_ns(line.ts_ns).isoformat(),
             "level": line.level,
             "message": line.message,
             **line.fields,
         }
-        try:
-            self._bytes += self._file.write(self._encode(row) + b"\n")
-            if self._bytes >= self._most_bytes:
-                self._begin_anew()
-        except OSError as error:
-            raise self._explanation(error) from None
+        return self._encode(row) + b"\n"
 
-    def _begin_anew(self) -> None:
-        """The oldest file goes, the others move up; a kill in between leaves a gap in the numbers, nothing else."""
+    def _begin_anew(self, now_ns: int) -> None:
+        """The oldest file goes, the others move up; a kill in between leaves a gap in the numbers, nothing else.
+
+        When that cannot be done, the present file goes on, says so, and it is tried again after as much again.
+        """
+        self._bytes = 0
+        try:
+            fresh = open(self._draft, "wb", buffering=1 << 16)  # noqa: SIM115 - closed by close()
+            try:
+                for newer, older in reversed(list(pairwise([self._path, *self._older]))):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.replace(newer, older)
+                os.replace(self._draft, self._path)
+            except OSError:
+                fresh.close()
+                raise
+        except OSError as error:
+            said = f"this file could not be put aside and goes on: {error}"
+            self._file.write(self._row(LogWrite("WARNING", said, now_ns)))
+            return
         self._file.close()
-        files = [self._path, *self._older]
-        for newer, older in reversed(list(pairwise(files))):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(newer, older)
-        if not self._older:
-            self._path.unlink()
-        self._open()
+        self._file = fresh
 
 
 class Notices:
