@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from qts.market.contracts import Phase, Tick
+from qts.market.contracts import Phase, Quote, Tick
 from qts.pipeline.contracts import Acted
 from qts.risk.contracts import Refusal, Refused
 from qts.safety.contracts import SafetyState
@@ -50,6 +50,21 @@ def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
 
     assert desk.extract(desk.signal(Side.BUY)).price == buyer
     assert desk.extract(desk.signal(Side.SELL)).price == seller
+
+
+@pytest.mark.parametrize(
+    ("sizes", "buyer"), [((1, 1), 50_100), ((None, None), 50_100), ((0, 1), None), ((1, 0), None)]
+)
+def test_a_side_at_whose_price_nobody_stands_is_empty(
+    sizes: tuple[int | None, int | None], buyer: int | None
+) -> None:
+    """At a price limit some sources go on telling the price of the empty side, with the size 0."""
+    desk = Desk()
+    bid_size, ask_size = (None if size is None else D(size) for size in sizes)
+    desk.last.quotes[SYMBOL] = Quote(SYMBOL, NOW, D(50_000), D(50_100), bid_size, ask_size)
+
+    assert desk.extract(desk.signal(Side.BUY)).price == buyer
+    assert desk.extract(desk.signal(Side.SELL)).price == D(50_000)
 
 
 async def test_an_entry_on_a_crossed_book_is_refused_and_an_exit_leaves() -> None:

@@ -64,4 +64,6 @@ class LastValues:
             return self.last_trade(symbol)
         if quote.bid is None or quote.ask is None or quote.bid >= quote.ask:
             return None
+        if quote.bid_size == 0 or quote.ask_size == 0:  # a price at which nobody stands; None is a size not told
+            return None
         return quote.ask
