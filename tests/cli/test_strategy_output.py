@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from qts.cli.main import main
+from qts.runtime.prints import prints_aside
 from tests.sim.tape import walk, write
 
 CHATTY = """
@@ -66,3 +69,67 @@ def test_json_stays_one_object_when_a_strategy_prints_in_a_process_of_its_own(
     assert json.loads(out)["finished"] is True
     assert err.split().count("started") == 1
     assert "shown" in err.split()
+
+
+class Gone:
+    """Standard error of a terminal that was closed."""
+
+    encoding = "utf-8"
+
+    def __init__(self, *, is_terminal: bool = False) -> None:
+        self._is_terminal = is_terminal
+        self.refused: list[str] = []
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+    def write(self, text: str) -> int:
+        self.refused.append(text)
+        raise OSError(5, "Input/output error")
+
+    def flush(self) -> None:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("replay", "tape.csv"),
+        ("run", "--feed", "tape.csv", "--speed", "5000"),
+    ],
+)
+def test_a_strategy_is_not_halted_because_nobody_takes_what_it_prints(
+    command: Sequence[str],
+    is_terminal: bool,
+    given: tuple[str, ...],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was made, started and shown quotes; had its prints failed, it would not even have been made."""
+    gone = Gone(is_terminal=is_terminal)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", gone)
+        assert main([*command, *given]) == 0
+
+    result = json.loads(capfd.readouterr().out)
+    assert result["rows"] == 20
+    for word in ("read", "made", "started", "shown"):
+        assert sum(word in text for text in gone.refused) == 1, (
+            "what could not be told is not tried again and again"
+        )
+    assert "raised" not in Path("run/session.log.jsonl").read_text("utf-8")
+
+
+def test_what_is_printed_aside_never_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Gone())
+
+    with prints_aside():
+        print("to standard output")
+        print("to standard error", file=sys.stderr, flush=True)
+
+    monkeypatch.setattr(sys, "stderr", None)
+    with prints_aside():
+        print("to nowhere")

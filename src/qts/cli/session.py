@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
@@ -22,6 +22,7 @@ from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.drive import StopFlag
 from qts.runtime.launch import DEFAULT_ROOT, run_session, session_facts
 from qts.runtime.plan import SessionPlan
+from qts.runtime.prints import prints_aside, unfailing_stderr
 
 STOPPED = 130
 Tell = Callable[[float | None, int], None]
@@ -35,7 +36,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         require_place("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.
-    with _stop_on_signals(stop), _progress() as tell, redirect_stdout(sys.stderr):
+    with _stop_on_signals(stop), _progress() as tell, prints_aside():
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)
@@ -53,7 +54,8 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
 @contextmanager
 def _progress() -> Iterator[Tell]:
     """A bar on the terminal, on standard error so that standard output stays clean."""
-    console = Console(stderr=True)
+    # The library keeps what it could not write and tries all of it again with every line that follows.
+    console = Console(file=unfailing_stderr(), stderr=True)
     if not console.is_terminal:  # nobody watches; the library would still print an empty line
         yield lambda share, moment_ns: None
         return

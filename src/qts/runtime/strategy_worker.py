@@ -7,9 +7,7 @@ the place of the account. The process is ended without notice when the session i
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -23,6 +21,7 @@ from qts.event.contracts import Event
 from qts.event.worker import resolve
 from qts.market.contracts import Quote
 from qts.money import ZERO
+from qts.runtime.prints import prints_aside
 from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Intent, Strategy, check_intent
@@ -71,7 +70,7 @@ class StrategyWorker:
 
     def __init__(self, arguments: Any) -> None:
         start = msgspec.convert(arguments, Start)
-        with redirect_stdout(sys.stderr):
+        with prints_aside():
             self._begin(start)
 
     def _begin(self, start: Start) -> None:
@@ -96,7 +95,7 @@ class StrategyWorker:
         view = self.view.brief = msgspec.convert(brief, Brief)
         self._said, self._errors = [], view.errors
         told = 0
-        with redirect_stdout(sys.stderr):
+        with prints_aside():
             for fill in view.fills:
                 if not self._halted:
                     told += 1
