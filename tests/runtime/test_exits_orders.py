@@ -224,3 +224,35 @@ def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: 
 
     assert rig.held() == 4
     assert rig.parts.leaving == {}
+
+
+def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_of: MakeRig) -> None:
+    # Given a bid that was cancelled on the way into DEFENSIVE, an exit that is over, and ten shares bought since
+    scalp = Said("scalp")
+    rig = rig_of(scalp)
+    scalp.wants(Side.BUY, qty=10, limit=149_000)
+    now = rig.quotes(kst(10), 2)
+    (order,) = rig.parts.orders
+    override(rig, OperatingState.DEFENSIVE, now)
+    now = rig.quotes(now + 1_000_000_000, 130, 10)
+    assert (len(rig.parts.orders), rig.parts.leaving) == (0, {})
+    override(rig, OperatingState.BALANCED, now)
+    scalp.wants(Side.BUY, qty=10)
+    now = rig.quotes(now + 1_000_000_000, 3)
+    assert rig.held("scalp") == 10
+    # when the broker tells of a fill from before the cancel
+    rig.kernel._on_order_news(late_fill(order, now))
+    rig.kernel.settle()
+    # then it joins what the rules let the strategy hold
+    assert rig.held("scalp") == 14
+    assert rig.parts.leaving == {}
+    assert rig.kernel.tally.forced_exits == 0
+
+
+def override(rig: Rig, state: OperatingState, now: int) -> None:
+    """An operator's word, in force at once."""
+    moment = from_ns(now)
+    rig.parts.state.apply_override(
+        ManualOverride(state, "a test", "alice", moment, moment + timedelta(days=1), OperatingState.BALANCED)
+    )
+    rig.kernel.settle()

@@ -65,6 +65,10 @@ class ForcedExits:
     def wants(self, strategy: str, symbol: str) -> bool:
         return (strategy, symbol) in self._wanted
 
+    def entered(self, strategy: str, symbol: str) -> None:
+        """The rules have let the strategy in again: an exit that ended before is over for good."""
+        self._done.pop((strategy, symbol), None)
+
     async def cancel(self, order: Order, now_ns: int, reason: str) -> None:
         """Take ``order`` out; a cancel that the broker did not take is asked for again while the order is open."""
         if not await self._take_out(order, now_ns, reason):
@@ -75,7 +79,8 @@ class ForcedExits:
         """``order`` was filled or has ended: what it has bought or gives back is sold at once, if it is wanted.
 
         A forced exit that was cancelled (at the close) or rejected waits for its retry, as a refused one does. A
-        buy from before an exit that fills after it, although it had ended, opens the exit again (spec 09, BR-10).
+        buy from before an exit that fills after it, although it had ended, opens the exit again (spec 09, BR-10),
+        unless the rules have let the strategy in again since: then it joins what is held.
         """
         key = order.strategy, order.symbol
         if order.state is OrderState.FILLED_LATE and key in self._done:

@@ -413,6 +413,8 @@ class Kernel:
         self.tally.orders += 1
         self.parts.day.sent(request.ts_ns, is_entry=request.side is Side.BUY)
         self.auditor.on_sent(request)
+        if request.side is Side.BUY:
+            self.exits.entered(request.strategy, request.symbol)
         self._log("INFO", f"{request.side.value} {request.qty} {request.symbol}", order=request.client_order_id)
 
     def _on_fill_applied(self, fill: Fill, order: Order, effect: FillEffect) -> None:
