@@ -203,12 +203,17 @@ class Duties:
             daily_loss=limits.daily_loss_limit,
         )
 
-    def recovery_checks(self) -> dict[str, bool | None]:
-        """What has to be true before safety may fall back to NORMAL, the books compared since it rose."""
+    def recovery_checks(self, compared_ns: int = 0) -> dict[str, bool | None]:
+        """What has to be true before safety may fall back to NORMAL.
+
+        The books count as compared when that was done since safety rose, and not before ``compared_ns``.
+        """
         return {
             "equity above zero": self._p.equity() > 0,
             "every holding has a price": not self._p.account.unmarked(self._p.last.mark),
-            "the books agree with the broker's": self._books_agree(self._p.safety.snapshot().since_ns),
+            "the books agree with the broker's": self._books_agree(
+                max(compared_ns, self._p.safety.snapshot().since_ns)
+            ),
         }
 
 

@@ -254,14 +254,14 @@ class Kernel:
         stop = EmergencyStop(actor=actor, reason=reason, ts_ns=self.parts.clock.time_ns(), liquidate=liquidate)
         self._publish(EventType.EMERGENCY_STOP, stop, actor)
 
-    def command(self, command: Command) -> Answer:
-        """Carry out what an operator wants. Raises QtsError when it cannot be done."""
+    def command(self, command: Command, compared_ns: int = 0) -> Answer:
+        """Carry out what an operator wants; release needs books compared since then. Raises QtsError if refused."""
         self.attention = self._checkpoint_due = True
         self.tally.codes_told += 1  # whatever was asked, both states are stored anew
         if command.command == "stop":
             self.emergency_stop(command.operator, command.reason, liquidate=command.liquidate)
             return Answer(done=True, answer="the emergency stop is on its way")
-        return carry_out(command, self.parts, self.duties.recovery_checks())
+        return carry_out(command, self.parts, self.duties.recovery_checks(compared_ns))
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
         """Take over a reloaded configuration: what may change while running is in force for the next decision."""

@@ -28,7 +28,9 @@ class OperatorDesk:
     async def carry(self, command: Command) -> Answer:
         """Carry out ``command``. Raises QtsError when it cannot be done."""
         if command.command == "release":  # with a clean look at the books of this moment (spec 09, 13)
-            await self._kernel.auditor.full(self._clock.time_ns())
+            now_ns = self._clock.time_ns()
+            await self._kernel.auditor.full(now_ns)
+            return self._kernel.command(command, now_ns)
         if command.command != "reload":
             return self._kernel.command(command)
         result = self._manager.reload(actor=command.operator, reason=command.reason)
