@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+import pytest
 
+from qts.execution.contracts import Fill, OrderCancelled
 from qts.runtime.trades import Trades
 from qts.strategy.contracts import Side
-from tests.runtime.rig import Rig, Said, kst
+from tests.risk.questions import D
+from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -64,6 +67,25 @@ def test_a_sale_that_ends_before_all_is_sold_is_a_trade_too(rig_of: MakeRig) -> 
     rig.quotes(now + 3 * S, 2)
 
     assert rig.held() == 7
+    assert losses(rig) == (1, 0.0)
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_what_fills_after_a_sale_has_ended_is_no_further_trade(before: int, rig_of: MakeRig) -> None:
+    """The notices of three fills come after that of the cancel, which had left them behind."""
+    # Given a sale that is cancelled before or after a part of it was sold
+    rig, now = selling(rig_of, limit=150_000)
+    rig.quote(now + S, bid=150_000 if before else 149_900, size=3)
+    (order,) = rig.parts.orders
+    rig.kernel._on_order_news(OrderCancelled("sim", order.client_order_id, SYMBOL, now + S, "asked"))
+    # when the broker tells of more, at a loss too
+    for number in range(3):
+        values = {"qty": D(1), "price": D(150_000), "fee": D(20), "tax": D(0), "ts_ns": now + 2 * S, "last": False}
+        late = Fill("sim", f"late-{number}", order.client_order_id, SYMBOL, Side.SELL, **values)
+        rig.kernel._on_order_news(late)
+    rig.kernel.settle()
+    # then it is one loss
+    assert rig.held() == 10 - before - 3
     assert losses(rig) == (1, 0.0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from qts.execution.contracts import Order
+from qts.execution.contracts import Order, OrderState
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
 from qts.money import ZERO
@@ -26,7 +26,10 @@ class Trades:
         self._results: dict[str, Decimal] = {}
 
     def on_fill(self, order: Order, effect: FillEffect) -> None:
-        """``order`` as it is after the fill."""
+        """``order`` as it is after the fill. What fills of a sale that was told already is the same trade."""
+        before = order.filled - effect.ledger.qty
+        if before > 0 and (order.state is OrderState.FILLED_LATE or before >= order.qty):
+            return
         if effect.closing:
             key = order.client_order_id
             self._results[key] = self._results.get(key, ZERO) + effect.realized
