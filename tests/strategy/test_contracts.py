@@ -19,7 +19,7 @@ def test_a_sensible_intent_is_kept_as_said(confidence: float, qty: Any) -> None:
     assert (intent.confidence, intent.qty, intent.limit) == (confidence, qty, 75_000)
 
 
-@pytest.mark.parametrize("confidence", [-0.001, 1.001, float("nan"), float("inf")])
+@pytest.mark.parametrize("confidence", [-0.001, 1.001, float("nan"), float("inf"), Decimal("NaN"), Decimal("sNaN")])
 def test_confidence_lies_between_zero_and_one(confidence: float) -> None:
     with pytest.raises(ContractError, match="confidence must be between 0 and 1"):
         Intent("A", Side.BUY, confidence)
@@ -37,6 +37,11 @@ def test_quantities_and_limits_are_exact_finite_and_above_zero(name: str, value:
 def test_quantities_and_limits_beyond_all_sense_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ContractError, match=rf"Intent\.{name} must be from 1E-12 to below 1E\+15"):
         Intent("A", Side.BUY, 0.5, **{name: value})
+
+
+def test_an_integer_too_long_to_be_written_out_is_told_in_short() -> None:
+    with pytest.raises(ContractError, match=r"Intent\.qty must be from 1E-12 to below 1E\+15, got 1\.000E\+5000"):
+        Intent("A", Side.BUY, 0.5, qty=10**5000)
 
 
 @pytest.mark.parametrize("value", [10**15 - 1, Decimal("1e-12"), Decimal("999999999999999.9")])

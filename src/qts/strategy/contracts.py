@@ -60,7 +60,7 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
         said: object = self.confidence
         if not isinstance(said, Real | Decimal):
             raise ContractError(f"Intent.confidence must be a number between 0 and 1, got {self.confidence!r}")
-        if not 0.0 <= self.confidence <= 1.0:  # NaN fails the comparison
+        if (isinstance(said, Decimal) and said.is_nan()) or not 0.0 <= self.confidence <= 1.0:  # NaN is not
             raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
         if not isinstance(self.reason, str):
             raise ContractError(f"Intent.reason must be a text, got {self.reason!r}")
@@ -72,9 +72,11 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
             if isinstance(value, bool) or not isinstance(value, Decimal | int):
                 raise ContractError(f"Intent.{name} must be a Decimal or an int, got {value!r}")
             if not Decimal(value).is_finite() or value <= 0:
-                raise ContractError(f"Intent.{name} must be finite and above 0, got {value!r}")
+                raise ContractError(f"Intent.{name} must be finite and above 0, got {_shown(value)}")
             if not _LEAST <= value < _TOO_MUCH:
-                raise ContractError(f"Intent.{name} must be from {_LEAST} to below {_TOO_MUCH:.0E}, got {value!r}")
+                raise ContractError(
+                    f"Intent.{name} must be from {_LEAST} to below {_TOO_MUCH:.0E}, got {_shown(value)}"
+                )
         self._plain()
 
     def _plain(self) -> None:
@@ -94,6 +96,11 @@ def check_intent(said: object) -> Intent:
     if not isinstance(said, Intent):
         raise ContractError(f"a strategy answers with Intents, got {said!r}")
     return said
+
+
+def _shown(value: Decimal | int) -> str:
+    """Python does not write out integers of thousands of digits."""
+    return repr(value) if isinstance(value, Decimal) or value.bit_length() < 256 else f"{Decimal(value):.3E}"
 
 
 def _is_writable(text: str) -> bool:
