@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from qts.errors import DataError
 from qts.runtime.checkpoint import decode
 from qts.runtime.drive import complete
 
+T = TypeVar("T")
+
 
 def checkpoint_part(directory: Path, part: str) -> Any | None:
     """The share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
@@ -22,16 +25,7 @@ def checkpoint_part(directory: Path, part: str) -> Any | None:
     May be called while the run goes on: it reads, and readers wait for nobody. Raises DataError for what is no
     directory, StorageError for a damaged file.
     """
-    if directory.exists() and not directory.is_dir():
-        raise DataError(f"{directory} is no directory; give the one of a run")
-    path = directory / DATABASE_NAME
-    if not path.exists():
-        return None
-    store = SqliteStore(path, durability="NORMAL")
-    try:
-        data = complete(store.checkpoint())
-    finally:
-        complete(store.close())
+    data = _read(directory, SqliteStore.checkpoint)
     return None if data is None else decode(data)["parts"].get(part)
 
 
@@ -40,13 +34,20 @@ def states_config(directory: Path) -> QtsConfig:
 
     Raises like :func:`checkpoint_part`, and ConfigError for settings that this version does not know.
     """
-    path = directory / DATABASE_NAME
-    if not path.exists():
-        return QtsConfig()
-    store = SqliteStore(path, durability="NORMAL")
-    try:
-        rows = complete(store.configs())
-    finally:
-        complete(store.close())
+    rows = _read(directory, SqliteStore.configs)
     settings = msgspec.json.decode(rows[-1].settings, type=dict[str, str]) if rows else {}
     return tree_of({path: text for path, text in settings.items() if path.startswith(("state.", "safety."))})
+
+
+def _read(directory: Path, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]) -> T | None:
+    """What the store of a run says; None where there is none."""
+    if directory.exists() and not directory.is_dir():
+        raise DataError(f"{directory} is no directory; give the one of a run")
+    path = directory / DATABASE_NAME
+    if not path.exists():
+        return None
+    store = SqliteStore(path, durability="NORMAL")
+    try:
+        return complete(what(store))
+    finally:
+        complete(store.close())
