@@ -16,11 +16,12 @@ from qts.cli.console import Screen
 from qts.cli.output import reader_may_leave
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
+from qts.db.find_run import DEFAULT_ROOT
 from qts.errors import InvariantBreach
 from qts.report.place import require_place
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.drive import StopFlag
-from qts.runtime.launch import DEFAULT_ROOT, run_session, session_facts
+from qts.runtime.launch import run_session, session_facts
 from qts.runtime.plan import SessionPlan
 from qts.runtime.prints import prints_aside, unfailing_stderr
 

@@ -1,4 +1,4 @@
-"""The directory of one run: its files, and the lock that keeps a second instance out (spec 09, PR-19)."""
+"""The directory of one run: its files, and the lock that keeps a second instance out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from types import TracebackType
 from typing import Final
 from weakref import WeakSet
 
+from qts.clock import NS_PER_MS, PacedClock, SystemClock
 from qts.errors import InputError, StateError, StorageError
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
+_MOST_LOOKS: Final = 1_000
+"""How often, a millisecond apart, somebody may be found just looking before that counts as in use."""
 _DISK_FAILS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
@@ -71,15 +74,37 @@ class DataDir:
         self.close()
 
     def _take(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(lock):
             holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise StateError(
                 f"{self.path}: in use by the process with pid {holder}; stop that one or give another --data-dir"
-            ) from None
+            )
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+
+
+def _locked(lock: int) -> bool:
+    """Take the lock for this process alone; False when another holds it so.
+
+    Whoever only looks (:mod:`qts.db.find_run`) shares it for a moment, which keeps no session from beginning.
+    """
+    for _ in range(_MOST_LOOKS):
+        if lock_now(lock, fcntl.LOCK_EX):
+            return True
+        if not lock_now(lock, fcntl.LOCK_SH):
+            return False
+        clock = PacedClock(SystemClock().now())
+        clock.wait_until_ns(clock.time_ns() + NS_PER_MS, lambda: False)
+    return False
+
+
+def lock_now(lock: int, kind: int) -> bool:
+    """Take the lock of an open file (``fcntl.LOCK_EX`` or ``LOCK_SH``) if that needs no waiting; whether it was."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 _held: WeakSet[DataDir] = WeakSet()

@@ -14,6 +14,7 @@ from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
 from qts.db.contracts import ConfigRow, RunRow
 from qts.db.datadir import DATABASE_NAME, LOCK_NAME, DataDir
+from qts.db.find_run import DEFAULT_ROOT
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError, InputError, StateError, UnfinishedRunError
 from qts.event.contracts import events_made_by
@@ -50,7 +51,6 @@ DEMO_OVERRIDES = {
     "risk.symbol_weight_limit": "0.60",
 }
 OPENING_BY_CURRENCY = {"USDT": "100000"}
-DEFAULT_ROOT = Path("qts-data")
 
 
 _TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME})
