@@ -6,6 +6,7 @@ import pickle
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from qts.clock import to_ns
 from qts.errors import ContractError
 from qts.market.contracts import Calendar, FeeRule, Phase, TickRule
 from qts.market.krx import KST, KrxCalendar, KrxCosts, KrxTicks, check_symbol, krx_instrument
+from qts.market.krx_rules import Rate, embedded_rules
 from qts.market.sample import load_sample
 
 OLD_GRID = date(2023, 1, 24)
@@ -131,16 +133,42 @@ class TestPriceLimits:
 
 class TestCosts:
     @pytest.mark.parametrize(
-        ("day", "tax"),
+        ("sold", "paid", "tax"),
         [
-            ("2019-06-02", 3000), ("2019-06-03", 2500), ("2020-12-31", 2500), ("2021-01-01", 2300),
-            ("2022-12-31", 2300), ("2023-01-01", 2000), ("2023-12-31", 2000), ("2024-01-01", 1800),
-            ("2024-12-31", 1800), ("2025-01-01", 1500), ("2025-12-31", 1500), ("2026-01-01", 2000),
+            ("2019-05-29", "2019-05-31", 3000), ("2019-05-30", "2019-06-03", 2500),
+            ("2020-12-28", "2020-12-30", 2500), ("2020-12-29", "2021-01-04", 2300),
+            ("2022-12-27", "2022-12-29", 2300), ("2022-12-28", "2023-01-02", 2000),
+            ("2023-12-26", "2023-12-28", 2000), ("2023-12-27", "2024-01-02", 1800),
+            ("2024-12-26", "2024-12-30", 1800), ("2024-12-27", "2025-01-02", 1500),
+            ("2025-12-26", "2025-12-30", 1500), ("2025-12-29", "2026-01-02", 2000),
+            ("2025-12-30", "2026-01-05", 2000), ("2026-02-13", "2026-02-20", 2000),
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("board", ["KOSPI", "KOSDAQ"])
-    def test_sell_tax_of_a_million_won(self, board: str, day: str, tax: int) -> None:
-        assert KrxCosts(board).tax(D(1_000_000), is_sell=True, day=date.fromisoformat(day)) == tax
+    def test_a_sale_is_taxed_at_the_rate_of_the_day_on_which_it_is_paid(
+        self, board: str, sold: str, paid: str, tax: int
+    ) -> None:
+        """Two trading days later: weekends, the turn of the year and the holidays of February do not count."""
+        costs, day = KrxCosts(board), date.fromisoformat(sold)
+        assert costs.settlement_day(day) == date.fromisoformat(paid)
+        assert costs.tax(D(1_000_000), is_sell=True, day=day) == tax
+
+    def test_the_fee_goes_by_the_trade_date(self) -> None:
+        """A fee that begins on 2 January is not yet asked for a trade of 29 December that is paid on that day."""
+        rules = msgspec.structs.replace(
+            embedded_rules(),
+            broker_fee=[Rate(date(2020, 1, 1), "test", D("0.001")), Rate(date(2026, 1, 2), "test", D("0.002"))],
+        )
+        costs = KrxCosts(rules=rules)
+        assert [costs.fee(D(1_000_000), day) for day in (date(2025, 12, 29), date(2026, 1, 2))] == [1_000, 2_000]
+
+    def test_a_sale_paid_after_the_first_row_is_not_reported_as_before_it(self) -> None:
+        konex = KrxCosts("KONEX")  # its first row: 2019-06-03
+        day_before, day = date(2019, 5, 29), date(2019, 5, 30)
+        assert "sell tax KONEX: no row before 2019-06-03; on 2019-05-31 (settlement) the oldest applies" in (
+            konex.notes(day_before)
+        )
+        assert not any("sell tax" in note for note in konex.notes(day))
 
     def test_etfs_pay_no_tax_and_konex_a_tenth_of_a_percent(self) -> None:
         day = date(2026, 3, 3)
@@ -162,7 +190,7 @@ class TestCosts:
 
     def test_the_day_decides_not_the_order_of_questions(self) -> None:
         costs = KrxCosts()
-        days = (date(2025, 12, 31), date(2026, 1, 1), date(2025, 12, 31))
+        days = (date(2025, 12, 26), date(2025, 12, 29), date(2025, 12, 26))
         assert [costs.tax(D(10_000), is_sell=True, day=day) for day in days] == [15, 20, 15]
 
 
@@ -244,6 +272,14 @@ class TestTradingDays:
             False,
         ]
 
+    @pytest.mark.parametrize(
+        ("day", "trades"),
+        [("2022-12-29", True), ("2022-12-30", False), ("2023-12-28", True), ("2023-12-29", False),
+         ("2024-12-30", True), ("2024-12-31", False), ("2021-12-30", True), ("2021-12-31", False)],
+    )  # fmt: skip
+    def test_the_friday_before_a_new_years_eve_on_a_weekend_is_closed(self, day: str, trades: bool) -> None:
+        assert KrxCalendar().is_trading_day(date.fromisoformat(day)) is trades
+
     def test_days_of_the_data_decide_between_the_first_and_the_last(self) -> None:
         calendar = KrxCalendar([date(2018, 2, 12), date(2018, 2, 14), date(2018, 2, 19)])
         assert not calendar.is_trading_day(date(2018, 2, 13))  # a Tuesday without volume
@@ -309,7 +345,11 @@ class TestNotes:
             "broker fee: no row before 2026-01-01; on 2025-12-31 the oldest applies"
         ]
         assert costs.fee(D(1_000_000), date(2014, 1, 2)) == 150
-        assert len(costs.notes(date(1996, 3, 31))) == 2
+        assert costs.notes(date(1996, 3, 27)) == [
+            "broker fee: no row before 2026-01-01; on 1996-03-27 the oldest applies",
+            "settlement: no row before 1996-04-01; on 1996-03-27 the oldest applies",
+            "sell tax KOSPI: no row before 1996-04-01; on 1996-03-29 (settlement) the oldest applies",
+        ]
 
     def test_calendar(self) -> None:
         assert KrxCalendar().notes(date(2026, 3, 3)) == []

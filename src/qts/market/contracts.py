@@ -166,7 +166,10 @@ class TickRule(Protocol):
 
 
 class FeeRule(Protocol):
-    """What a fill costs, in the instrument's currency, already rounded to its quantum."""
+    """What a fill costs, in the instrument's currency, already rounded to its quantum.
+
+    ``day`` is always the trade date; a rule whose table goes by another date finds that date itself.
+    """
 
     def fee(self, amount: Decimal, day: date) -> Decimal: ...
 

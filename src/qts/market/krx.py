@@ -28,6 +28,10 @@ _DAY_NS: Final = 86_400 * NS_PER_S
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _SYMBOL: Final = re.compile(r"[0-9A-Z]{6}")
 _CACHED_DAYS: Final = 4096
+_ONE_DAY: Final = timedelta(days=1)
+_DECEMBER: Final = 12
+_FRIDAY: Final = 4
+_SATURDAY: Final = 5
 _SEARCH_DAYS: Final = 400
 
 
@@ -104,13 +108,20 @@ class KrxTicks:
 
 
 class KrxCosts:
-    """Broker fee on both sides and tax on sales by date and board, each cut to the won (spec krx)."""
+    """Broker fee on both sides and tax on sales by date and board, each cut to the won (spec krx).
 
-    __slots__ = ("_day", "_fee", "_fees", "_tax", "_taxes", "board")
+    ``day`` is the trade date in every call. The fee goes by it; the tax goes by the settlement date, some trading
+    days later (:meth:`settlement_day`), so a new rate reaches sales made just before it.
+    """
+
+    __slots__ = ("_calendar", "_day", "_fee", "_fees", "_lags", "_tax", "_taxes", "board")
 
     def __init__(self, board: str = "KOSPI", rules: KrxRules | None = None) -> None:
         rules = rules or embedded_rules()
         self.board = _known(board, rules.sell_tax, "a sell tax")
+        # The market's own days: those with data in one recording may leave out days on which money was settled.
+        self._calendar = KrxCalendar(rules=rules)
+        self._lags = rules.settlement
         self._taxes = rules.sell_tax[board]
         self._fees = rules.broker_fee
         self._day = date.min
@@ -118,26 +129,36 @@ class KrxCosts:
         self._tax = row_at(self._taxes, date.min).rate
 
     def fee(self, amount: Decimal, day: date) -> Decimal:
-        """Broker fee in won for a fill of ``amount`` won."""
+        """Broker fee in won for a fill of ``amount`` won on the trade date ``day``."""
         self._at(day)
         return truncate_to(amount * self._fee, WON)
 
     def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal:
-        """Tax in won; 0 for a purchase."""
+        """Tax in won on a sale made on the trade date ``day``; 0 for a purchase."""
         if not is_sell:
             return ZERO
         self._at(day)
         return truncate_to(amount * self._tax, WON)
 
+    def settlement_day(self, day: date) -> date:
+        """The date on which a trade made on ``day`` is paid."""
+        for _ in range(row_at(self._lags, day).days):
+            day += _ONE_DAY
+            while not self._calendar.is_trading_day(day):
+                day += _ONE_DAY
+        return day
+
     def notes(self, day: date) -> list[str]:
-        """What a report must say about rows that are missing for ``day``."""
-        tax_note = note_before_first(self._taxes, day, f"sell tax {self.board}")
-        return [*note_before_first(self._fees, day, "broker fee"), *tax_note]
+        """What a report must say about rows that are missing for the trade date ``day``."""
+        paid = self.settlement_day(day)
+        tax_note = note_before_first(self._taxes, paid, f"sell tax {self.board}", " (settlement)")
+        lag_note = note_before_first(self._lags, day, "settlement")
+        return [*note_before_first(self._fees, day, "broker fee"), *lag_note, *tax_note]
 
     def _at(self, day: date) -> None:
         if day != self._day:
-            self._fee = _rate(self._fees, day)
-            self._tax = _rate(self._taxes, day)
+            self._fee = row_at(self._fees, day).rate
+            self._tax = row_at(self._taxes, self.settlement_day(day)).rate
             self._day = day
 
 
@@ -190,7 +211,9 @@ class KrxCalendar:
     def is_trading_day(self, day: date) -> bool:
         if self._span is not None and self._span[0] <= day <= self._span[1]:
             return day in self._trading_days
-        return day.weekday() < 5 and f"{day:%m-%d}" not in self._closed_md and day not in self._closed_in(day.year)
+        if day.weekday() >= _SATURDAY or day in self._closed_in(day.year):
+            return False
+        return f"{day:%m-%d}" not in self._closed_md and not _stands_for_new_years_eve(day)
 
     def close(self, day: date) -> datetime | None:
         """The regular close of ``day`` (the end of the closing auction); None when there is no session."""
@@ -284,8 +307,9 @@ def _known(board: str, rows: dict[str, list[TickTable]] | dict[str, list[Rate]],
     return board
 
 
-def _rate(rows: list[Rate], day: date) -> Decimal:
-    return row_at(rows, day).rate
+def _stands_for_new_years_eve(day: date) -> bool:
+    """Whether ``day`` is the Friday that is closed because 31 December is a Saturday or Sunday."""
+    return day.month == _DECEMBER and day.day in (29, 30) and day.weekday() == _FRIDAY
 
 
 def _day_number(ns: int) -> int:

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
 import msgspec
 import yaml
@@ -69,6 +69,14 @@ class Rate(_Struct, frozen=True):
     rate: Decimal
 
 
+class Settlement(_Struct, frozen=True):
+    """Trading days from the trade date to the day on which it is paid."""
+
+    since: date
+    source: str
+    days: Annotated[int, msgspec.Meta(ge=0, le=10)]
+
+
 class FirstTradingDay(_Struct, frozen=True):
     source: str
     order_entry: str
@@ -93,7 +101,10 @@ class ClosedYear(_Struct, frozen=True):
 
 
 class KrxRules(_Struct, frozen=True):
-    """The whole file; see the comments in ``data/krx.yaml`` for the meaning and source of each row."""
+    """The whole file; see the comments in ``data/krx.yaml`` for the meaning and source of each row.
+
+    Every table goes by the trade date, but ``sell_tax`` by the settlement date.
+    """
 
     ticks: dict[str, list[TickTable]]
     price_limits: list[PriceLimit]
@@ -102,6 +113,7 @@ class KrxRules(_Struct, frozen=True):
     shifted_days: ShiftedDays
     closed_every_year: ClosedEveryYear
     closed_days: list[ClosedYear]
+    settlement: list[Settlement]
     sell_tax: dict[str, list[Rate]]
     broker_fee: list[Rate]
 
@@ -134,12 +146,15 @@ def row_at(rows: Sequence[Row], day: date) -> Row:
     return rows[max(0, bisect_right(rows, day, key=_since) - 1)]
 
 
-def note_before_first(rows: Sequence[Row], day: date, what: str) -> list[str]:
-    """One sentence for the report when ``day`` lies before every row of ``what``, else nothing."""
+def note_before_first(rows: Sequence[Row], day: date, what: str, dated: str = "") -> list[str]:
+    """One sentence for the report when ``day`` lies before every row of ``what``, else nothing.
+
+    ``dated`` says which date ``day`` is where it is not the trade date.
+    """
     first = rows[0].since
     if day >= first:
         return []
-    return [f"{what}: no row before {first}; on {day} the oldest applies"]
+    return [f"{what}: no row before {first}; on {day}{dated} the oldest applies"]
 
 
 def _since(row: _Dated) -> date:
@@ -150,6 +165,7 @@ def _tables(rules: KrxRules) -> Mapping[str, Sequence[_Dated]]:
     named: dict[str, Sequence[_Dated]] = {
         "price_limits": rules.price_limits,
         "sessions": rules.sessions,
+        "settlement": rules.settlement,
         "broker_fee": rules.broker_fee,
     }
     named.update({f"ticks.{board}": rows for board, rows in rules.ticks.items()})
