@@ -1,14 +1,33 @@
-"""Price, quantity and amount: the door that no binary float passes.
+"""Price, quantity and amount: decimals that no binary float becomes, and the arithmetic that amounts are made with.
 
 All three are :class:`decimal.Decimal`. Amounts of a currency are whole multiples of its quantum
 (1 for KRW, 0.01 for USDT by default); shares of a split are whole quanta and the remainder goes to one
 named part, so that sums never drift.
+
+An operator on a Decimal rounds as the decimal context of the calling thread says, which a strategy or a library may
+have changed. The functions here compute in contexts of their own instead, in every thread. :func:`plus`,
+:func:`minus`, :func:`times`, :func:`negated`, :func:`magnitude` and :func:`sum_of` are exact: what would have to be
+rounded raises :class:`decimal.Inexact`. Only :func:`ratio` and the functions that name a grid round. ``make lint``
+refuses operators on Decimals elsewhere in the package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping
+from decimal import (
+    ROUND_05UP,
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+)
+from functools import reduce
 from typing import Final, TypeVar
 
 from qts.errors import ContractError
@@ -16,6 +35,55 @@ from qts.errors import ContractError
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 K = TypeVar("K")
+
+MAX_WHOLE_DIGITS: Final = 15
+"""Digits before the point that a number of input (price, size, rate) may have."""
+MAX_DECIMALS: Final = 30
+"""Digits behind the point that a number of input may have: every binary float from 1e-12 on has fewer."""
+_SUMMED_DIGITS: Final = 12
+PRECISION: Final = 3 * (MAX_WHOLE_DIGITS + MAX_DECIMALS) + _SUMMED_DIGITS
+"""Digits in which nothing is ever rounded: price × size × size (what the rest of a holding has cost) or price ×
+size × rate (a fee), added up 10¹² times."""
+RATIO_DIGITS: Final = 28
+
+
+def own_context(
+    precision: int, rounding: str = ROUND_HALF_EVEN, *, exact: bool = False, capitals: int = 1
+) -> Context:
+    """A context that takes nothing from :data:`decimal.DefaultContext`, which anybody may change."""
+    traps = [InvalidOperation, DivisionByZero, Overflow, *([Inexact] if exact else [])]
+    return Context(
+        prec=precision,
+        rounding=rounding,
+        Emin=-999_999,
+        Emax=999_999,
+        capitals=capitals,
+        clamp=0,
+        flags=[],
+        traps=traps,
+    )
+
+
+_EXACT: Final = own_context(PRECISION, exact=True)
+# A quotient that is cut the way its multiple will be cut, or so that a later rounding to the nearest still sees on
+# which side of the middle it was (ROUND_05UP), is as good as one with all its digits.
+_CUT: Final = {way: own_context(PRECISION, way) for way in (ROUND_FLOOR, ROUND_DOWN, ROUND_CEILING)}
+_CUT[ROUND_HALF_EVEN] = own_context(PRECISION, ROUND_05UP)
+
+plus: Final = _EXACT.add
+minus: Final = _EXACT.subtract
+times: Final = _EXACT.multiply
+negated: Final = _EXACT.minus
+magnitude: Final = _EXACT.abs
+remainder: Final = _EXACT.remainder
+"""What is left of a Decimal divided by another, with the sign of the first."""
+ratio: Final = own_context(RATIO_DIGITS).divide
+"""A quotient of 28 digits, for shares, averages and what is shown. It is no amount: nothing is booked with it."""
+
+
+def sum_of(amounts: Iterable[Decimal], start: Decimal = ZERO) -> Decimal:
+    """The exact sum."""
+    return reduce(plus, amounts, start)
 
 
 def decimal_of(value: str | int | Decimal, name: str = "value") -> Decimal:
@@ -42,19 +110,38 @@ def positive(value: str | int | Decimal, name: str = "value") -> Decimal:
     return number
 
 
+def is_bounded(number: Decimal) -> bool:
+    """Whether exact arithmetic takes ``number``: finite, below 10¹⁵ in size, at most 30 digits behind the point."""
+    if not number.is_finite():
+        return False
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent >= -MAX_DECIMALS and number.adjusted() < MAX_WHOLE_DIGITS
+
+
+def multiple_of(value: Decimal, step: Decimal, rounding: str) -> Decimal:
+    """``value`` rounded to a multiple of ``step``: ROUND_FLOOR, ROUND_DOWN, ROUND_CEILING or ROUND_HALF_EVEN."""
+    return times(whole_steps(value, step, rounding), step)
+
+
+def whole_steps(value: Decimal, step: Decimal, rounding: str) -> Decimal:
+    """How many times ``step`` goes into ``value``, rounded as :func:`multiple_of` rounds."""
+    return _CUT[rounding].divide(value, step).to_integral_value(rounding, _EXACT)
+
+
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
     """The largest multiple of ``step`` that is not above ``value`` (lots, ticks)."""
-    return (value / step).to_integral_value(rounding=ROUND_FLOOR) * step
+    return multiple_of(value, step, ROUND_FLOOR)
 
 
 def truncate_to(value: Decimal, quantum: Decimal) -> Decimal:
     """``value`` cut toward zero to a multiple of ``quantum`` (fees and taxes: spec krx, won, truncated)."""
-    return (value / quantum).to_integral_value(rounding=ROUND_DOWN) * quantum
+    return multiple_of(value, quantum, ROUND_DOWN)
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:
     """Whether ``value`` lies on the grid of ``step``."""
-    return value % step == 0
+    return remainder(value, step) == 0
 
 
 def split(total: Decimal, weights: Mapping[K, Decimal], quantum: Decimal, remainder_to: K) -> dict[K, Decimal]:
@@ -64,9 +151,11 @@ def split(total: Decimal, weights: Mapping[K, Decimal], quantum: Decimal, remain
     Raises :class:`~qts.errors.ContractError` when the weights are negative or all zero, when
     ``remainder_to`` is not among them or when ``total`` is negative.
     """
-    whole = sum(weights.values(), ZERO)
+    whole = sum_of(weights.values())
     if total < 0 or whole <= 0 or min(weights.values()) < 0 or remainder_to not in weights:
         raise ContractError(f"cannot split {total} by {dict(weights)!r} with the remainder to {remainder_to!r}")
-    parts = {key: floor_to(total * weight / whole, quantum) for key, weight in weights.items()}
-    parts[remainder_to] += total - sum(parts.values(), ZERO)
+    # One rounding only: a quotient that was rounded first could be floored to a quantum too much or too little.
+    one = times(whole, quantum)
+    parts = {key: times(whole_steps(times(total, w), one, ROUND_FLOOR), quantum) for key, w in weights.items()}
+    parts[remainder_to] = plus(parts[remainder_to], minus(total, sum_of(parts.values())))
     return parts

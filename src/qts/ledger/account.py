@@ -26,8 +26,9 @@ from qts.ledger.contracts import (
     TransferOutcome,
     Valuation,
 )
+from qts.ledger.fills import cash_of, check, ledger_row
 from qts.ledger.holding import Holding, fill_key
-from qts.money import ZERO, is_multiple, split
+from qts.money import ZERO, is_multiple, magnitude, minus, negated, plus, ratio, split, sum_of, times, whole_steps
 from qts.strategy.contracts import Side
 
 Mark: TypeAlias = Callable[[str], Decimal | None]
@@ -100,11 +101,11 @@ class Account:
         if buys:
             if cash > self.available(pool):
                 return False
-        elif qty > self.holding(strategy, symbol) - self.reserved_qty(strategy, symbol):
+        elif qty > minus(self.holding(strategy, symbol), self.reserved_qty(strategy, symbol)):
             return False
         self._bind(strategy, pool)
         self._reservations[order_id] = Reservation(order_id, strategy, pool, symbol, side, qty, cost, qty, cash)
-        self._reserved[pool] += cash
+        self._reserved[pool] = plus(self._reserved[pool], cash)
         return True
 
     def release(self, order_id: str) -> bool:
@@ -115,7 +116,7 @@ class Account:
         reservation = self._reservations.pop(order_id, None)
         if reservation is None:
             return False
-        self._reserved[reservation.pool] -= reservation.cash
+        self._reserved[reservation.pool] = minus(self._reserved[reservation.pool], reservation.cash)
         return True
 
     @property
@@ -133,7 +134,7 @@ class Account:
             for r in self._reservations.values()
             if r.side is Side.SELL and r.strategy == strategy and r.symbol == symbol
         )
-        return sum(held, ZERO)
+        return sum_of(held)
 
     def pool_cash(self, pool: Pool) -> Decimal:
         """Cash of the pool, reserved or not."""
@@ -141,7 +142,7 @@ class Account:
 
     def available(self, pool: Pool) -> Decimal:
         """Cash of the pool that is not reserved; below zero only after a fill that cost more than was reserved."""
-        return self._cash[pool] - self._reserved[pool]
+        return minus(self._cash[pool], self._reserved[pool])
 
     # -- facts -------------------------------------------------------------------------------------------------
 
@@ -154,25 +155,25 @@ class Account:
         key = (fill.broker, fill.execution_id)
         if key in self._seen:
             return None
-        _check(fill)
+        check(fill)
         if self._pool_of.get(strategy) is not pool:
             self._bind(strategy, pool)
         self._seen.add(key)
         overfilled = self._consume(fill)
         holding = self._holding(strategy, fill.symbol)
         held, realized_before = holding.qty, holding.realized
-        signed = fill.qty if fill.side is Side.BUY else -fill.qty
+        signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
         late = holding.apply(fill_key(fill.ts_ns, *key), signed, fill.price)
-        gross = holding.realized - realized_before
-        net = gross - fill.fee - fill.tax
-        self._book(pool, -(signed * fill.price) - fill.fee - fill.tax, net, fill)
+        gross = minus(holding.realized, realized_before)
+        net = minus(minus(gross, fill.fee), fill.tax)
+        self._book(pool, cash_of(signed, fill), net, fill)
         return FillEffect(
-            ledger=_ledger_row(fill, strategy, pool, net),
+            ledger=ledger_row(fill, strategy, pool, net),
             position=PositionRow(strategy, pool, fill.symbol, holding.qty, holding.cost, holding.ts_ns),
             pool=self.pool_row(pool),
             realized=net,
             gross=gross,
-            closing=held * signed < 0,
+            closing=bool(held) and (held < 0) is not (signed < 0),
             partial=not fill.last,
             oversold=holding.qty < 0,
             overfilled=overfilled,
@@ -227,7 +228,7 @@ class Account:
         total = ZERO
         for (_, held_symbol), held in self._holdings.items():
             if held_symbol == symbol:
-                total += held.qty
+                total = plus(total, held.qty)
         return total
 
     def positions(self) -> dict[str, Decimal]:
@@ -235,26 +236,26 @@ class Account:
         total: dict[str, Decimal] = {}
         for (_, symbol), held in self._holdings.items():
             if held.qty:
-                total[symbol] = total.get(symbol, ZERO) + held.qty
+                total[symbol] = plus(total.get(symbol, ZERO), held.qty)
         return {symbol: qty for symbol, qty in total.items() if qty}
 
     @property
     def cash(self) -> Decimal:
         """Cash of all pools, reserved or not."""
-        return sum(self._cash.values(), ZERO)
+        return sum_of(self._cash.values())
 
     def equity(self, mark: Mark) -> Decimal:
         """Cash plus holdings valued; a holding without a mark counts at cost (see :meth:`unmarked`)."""
-        return self.cash + sum((h.value(mark(s)) for (_, s), h in self._holdings.items() if h.qty), ZERO)
+        return sum_of((h.value(mark(s)) for (_, s), h in self._holdings.items() if h.qty), self.cash)
 
     def exposure(self, mark: Mark) -> Decimal:
         """Marked value of all holdings, each by its size (a short holding counts like a long one)."""
-        return sum((abs(h.value(mark(s))) for (_, s), h in self._holdings.items() if h.qty), ZERO)
+        return sum_of(magnitude(h.value(mark(s))) for (_, s), h in self._holdings.items() if h.qty)
 
     def symbol_exposure(self, symbol: str, mark: Mark) -> Decimal:
         """Like :meth:`exposure`, of one symbol."""
         price = mark(symbol)
-        return sum((abs(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol), ZERO)
+        return sum_of(magnitude(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol)
 
     def valued(self, mark: Mark, symbol: str) -> Valuation:
         """:meth:`equity`, :meth:`exposure`, :meth:`symbol_exposure` and :meth:`positions` in one pass."""
@@ -263,16 +264,15 @@ class Account:
         for (_, held_symbol), held in self._holdings.items():
             if held.qty:
                 value = held.value(mark(held_symbol))
-                worth += value
-                exposure += abs(value)
-                positions[held_symbol] = positions.get(held_symbol, ZERO) + held.qty
+                worth = plus(worth, value)
+                exposure = plus(exposure, magnitude(value))
+                positions[held_symbol] = plus(positions.get(held_symbol, ZERO), held.qty)
             elif held_symbol == symbol:
                 value = held.value(mark(symbol))
             if held_symbol == symbol:
-                of_symbol += abs(value)
-        return Valuation(
-            self.cash + worth, exposure, of_symbol, {name: qty for name, qty in positions.items() if qty}
-        )
+                of_symbol = plus(of_symbol, magnitude(value))
+        held_now = {name: qty for name, qty in positions.items() if qty}
+        return Valuation(plus(self.cash, worth), exposure, of_symbol, held_now)
 
     def unmarked(self, mark: Mark) -> tuple[str, ...]:
         """Symbols held that have no mark and are therefore valued at cost."""
@@ -379,34 +379,34 @@ class Account:
         reservation = self._reservations.get(fill.client_order_id)
         if reservation is None:
             return False
-        left = reservation.left - fill.qty
+        left = minus(reservation.left, fill.qty)
         if left <= 0:
             self.release(fill.client_order_id)
             return left < 0
         cash = ZERO
         if reservation.side is Side.BUY:
-            share = reservation.cost * left / reservation.qty
-            cash = (share / self.quantum).to_integral_value(rounding=ROUND_CEILING) * self.quantum
-            cash = min(cash, reservation.cash)
+            per_quantum = times(reservation.qty, self.quantum)
+            quanta = whole_steps(times(reservation.cost, left), per_quantum, ROUND_CEILING)
+            cash = min(times(quanta, self.quantum), reservation.cash)
         r = reservation
-        self._reserved[r.pool] -= r.cash - cash
+        self._reserved[r.pool] = minus(self._reserved[r.pool], minus(r.cash, cash))
         self._reservations[r.order_id] = Reservation(
             r.order_id, r.strategy, r.pool, r.symbol, r.side, r.qty, r.cost, left, cash
         )
         return False
 
     def _book(self, pool: Pool, cash: Decimal, realized: Decimal, fill: Fill | LedgerRow) -> None:
-        self._cash[pool] += cash
-        self._realized[pool] += realized
+        self._cash[pool] = plus(self._cash[pool], cash)
+        self._realized[pool] = plus(self._realized[pool], realized)
         if fill.ts_ns > self._pool_ts[pool]:
             self._pool_ts[pool] = fill.ts_ns
-        self.fees_total += fill.fee
-        self.taxes_total += fill.tax
+        self.fees_total = plus(self.fees_total, fill.fee)
+        self.taxes_total = plus(self.taxes_total, fill.tax)
 
     def _move(self, transfer: Transfer) -> None:
         self._transfers.add(transfer.transfer_id)
-        self._cash[transfer.source] -= transfer.amount
-        self._cash[transfer.target] += transfer.amount
+        self._cash[transfer.source] = minus(self._cash[transfer.source], transfer.amount)
+        self._cash[transfer.target] = plus(self._cash[transfer.target], transfer.amount)
         for pool in (transfer.source, transfer.target):
             self._pool_ts[pool] = max(self._pool_ts[pool], transfer.ts_ns)
 
@@ -414,9 +414,9 @@ class Account:
         invested = cost = ZERO
         for (strategy, symbol), held in self._holdings.items():
             if held.qty and self._pool_of[strategy] is pool:
-                invested += held.value(mark(symbol))
-                cost += held.cost
-        total = self._cash[pool] + invested
+                invested = plus(invested, held.value(mark(symbol)))
+                cost = plus(cost, held.cost)
+        total = plus(self._cash[pool], invested)
         return CapitalPool(
             pool_id=pool,
             total=total,
@@ -424,19 +424,19 @@ class Account:
             invested=invested,
             reserved=self._reserved[pool],
             realized_pnl=self._realized[pool],
-            unrealized_pnl=invested - cost,
+            unrealized_pnl=minus(invested, cost),
             accumulated_profit=self._realized[pool],
-            allocation_pct=total / equity if equity > 0 else ZERO,
+            allocation_pct=ratio(total, equity) if equity > 0 else ZERO,
             target_allocation_pct=target,
         )
 
     def _replay(self, row: LedgerRow) -> None:
         self._bind(row.strategy, row.pool)
         self._seen.add((row.broker, row.execution_id))
-        signed = row.qty if row.side is Side.BUY else -row.qty
+        signed = row.qty if row.side is Side.BUY else negated(row.qty)
         key = fill_key(row.ts_ns, row.broker, row.execution_id)
         self._holding(row.strategy, row.symbol).apply(key, signed, row.price)
-        self._book(row.pool, -(signed * row.price) - row.fee - row.tax, row.realized_pnl, row)
+        self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
 
     def _restore(
         self, order_id: str, strategy: str, pool: Pool, symbol: str, side: Side, amounts: list[Decimal]
@@ -444,7 +444,7 @@ class Account:
         self._bind(strategy, pool)
         reservation = Reservation(order_id, strategy, pool, symbol, side, *amounts)
         self._reservations[order_id] = reservation
-        self._reserved[pool] += reservation.cash
+        self._reserved[pool] = plus(self._reserved[pool], reservation.cash)
 
     def _check_against(self, state: Mapping[str, Any]) -> None:
         """The rows must give the totals of the checkpoint, and the holdings the results the rows claim."""
@@ -453,7 +453,7 @@ class Account:
             ("transfers", len(self._transfers), state["transfers"]),
             *((f"cash of {p.value}", self._cash[p], Decimal(state["cash"][p.value])) for p in Pool),
             *((f"result of {p.value}", self._realized[p], Decimal(state["realized"][p.value])) for p in Pool),
-            ("result of all", self._recomputed_result(), sum(self._realized.values(), ZERO)),
+            ("result of all", self._recomputed_result(), sum_of(self._realized.values())),
         ):
             if now != then:
                 raise StorageError(
@@ -462,39 +462,11 @@ class Account:
                 )
 
     def _recomputed_result(self) -> Decimal:
-        gross = sum((h.realized for h in self._holdings.values()), ZERO)
-        return gross - self.fees_total - self.taxes_total
+        gross = sum_of(h.realized for h in self._holdings.values())
+        return minus(minus(gross, self.fees_total), self.taxes_total)
 
 
 def _initial(
     opening: Decimal, weights: Mapping[Pool, Decimal], quantum: Decimal, remainder: Pool
 ) -> dict[Pool, Decimal]:
     return split(opening, {pool: weights.get(pool, ZERO) for pool in Pool}, quantum, remainder)
-
-
-def _check(fill: Fill) -> None:
-    for name, value in (("qty", fill.qty), ("price", fill.price)):
-        if not (value.is_finite() and value > 0):
-            raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")
-    for name, value in (("fee", fill.fee), ("tax", fill.tax)):
-        if not value.is_finite():
-            raise ContractError(f"fill {fill.execution_id}: {name} must be finite, got {value}")
-
-
-def _ledger_row(fill: Fill, strategy: str, pool: Pool, net: Decimal) -> LedgerRow:
-    return LedgerRow(
-        fill.broker,
-        fill.execution_id,
-        fill.ts_ns,
-        fill.symbol,
-        fill.side,
-        fill.qty,
-        fill.price,
-        fill.qty * fill.price,
-        fill.fee,
-        fill.tax,
-        net,
-        strategy,
-        pool,
-        fill.client_order_id,
-    )

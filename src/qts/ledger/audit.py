@@ -1,14 +1,15 @@
 """The account recomputed from stored facts alone, to be held against what the book of record claims.
 
-Shares no code with :mod:`qts.ledger.account` or :mod:`qts.ledger.holding`: sums are made anew, average cost with 50
-digits. Findings are values; what they mean for safety is the kernel's to say. The numbers are those of spec 09.
+Shares no code with :mod:`qts.ledger.account` or :mod:`qts.ledger.holding`: sums are made anew, with
+the exact arithmetic of :mod:`qts.money`, average cost with as many digits. Findings are values; what they mean for
+safety is the kernel's to say. The numbers are those of spec 09.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -16,10 +17,11 @@ import msgspec
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import LedgerRow, PositionRow, Reservation
+from qts.money import PRECISION, minus, own_context, plus, sum_of, times
 from qts.strategy.contracts import Side
 
 _NOTHING: Final = Decimal(0)
-_WIDE: Final = Context(prec=50)
+_WIDE: Final = own_context(PRECISION)
 _OPEN: Final = frozenset({OrderState.INTENT, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL})
 OVERFILL_NOTE: Final = "overfill"
 """An order whose note contains this word was flagged: the broker filled more than was asked for."""
@@ -122,7 +124,7 @@ class _Books:
     def __init__(
         self, initial: Mapping[Pool, Decimal], ledger: Sequence[LedgerRow], transfers: Sequence[Transfer]
     ) -> None:
-        self.opening = sum(initial.values(), _NOTHING)
+        self.opening = sum_of(initial.values())
         self.cash = {pool: initial.get(pool, _NOTHING) for pool in Pool}
         self.moved = dict.fromkeys(Pool, _NOTHING)
         self.realized = dict.fromkeys(Pool, _NOTHING)
@@ -130,25 +132,25 @@ class _Books:
         self.qty: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
         self.pool_of: dict[str, Pool] = {}
         for transfer in transfers:
-            self.moved[transfer.source] -= transfer.amount
-            self.moved[transfer.target] += transfer.amount
+            self.moved[transfer.source] = minus(self.moved[transfer.source], transfer.amount)
+            self.moved[transfer.target] = plus(self.moved[transfer.target], transfer.amount)
         for row in ledger:
             self._add(row)
         for pool in Pool:
-            self.cash[pool] += self.moved[pool]
+            self.cash[pool] = plus(self.cash[pool], self.moved[pool])
         self.cost = _costs(ledger)
 
     def _add(self, row: LedgerRow) -> None:
-        amount = row.qty * row.price
-        charges = row.fee + row.tax
+        amount = times(row.qty, row.price)
+        charges = plus(row.fee, row.tax)
         if row.side is Side.SELL:
-            self.qty[row.strategy, row.symbol] -= row.qty
-            self.cash[row.pool] += amount - charges
+            self.qty[row.strategy, row.symbol] = minus(self.qty[row.strategy, row.symbol], row.qty)
+            self.cash[row.pool] = plus(self.cash[row.pool], minus(amount, charges))
         else:
-            self.qty[row.strategy, row.symbol] += row.qty
-            self.cash[row.pool] -= amount + charges
-        self.charges += charges
-        self.realized[row.pool] += row.realized_pnl
+            self.qty[row.strategy, row.symbol] = plus(self.qty[row.strategy, row.symbol], row.qty)
+            self.cash[row.pool] = minus(self.cash[row.pool], plus(amount, charges))
+        self.charges = plus(self.charges, charges)
+        self.realized[row.pool] = plus(self.realized[row.pool], row.realized_pnl)
         self.pool_of[row.strategy] = row.pool
 
 
@@ -159,12 +161,12 @@ def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
     for row in in_time:
         key = (row.strategy, row.symbol)
         qty, average = held.get(key, (_NOTHING, _NOTHING))
-        change = row.qty * row.side.sign
-        after = qty + change
-        if qty * change >= 0:
+        change = times(row.qty, Decimal(row.side.sign))
+        after = plus(qty, change)
+        if not qty or (qty > 0) is (change > 0):
             paid = _WIDE.add(_WIDE.multiply(qty, average), _WIDE.multiply(change, row.price))
             average = _WIDE.divide(paid, after)
-        elif qty * after < 0:
+        elif after and (after > 0) is not (qty > 0):
             average = row.price
         held[key] = (after, average)
     return {key: _WIDE.multiply(qty, average) for key, (qty, average) in held.items()}
@@ -172,23 +174,25 @@ def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
 
 def _check_pools(protocol: _Protocol, books: _Books, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
     """Invariant 1: Σ pools = equity = opening + realised + unrealised, each from its own sum."""
-    total_cost = sum((row.cost for row in claims.holdings), _NOTHING)
+    total_cost = sum_of(row.cost for row in claims.holdings)
     value = dict.fromkeys(Pool, _NOTHING)
     for row in claims.holdings:
         price = mark(row.symbol)
-        value[row.pool] += row.cost if price is None else row.qty * price
+        worth = row.cost if price is None else times(row.qty, price)
+        value[row.pool] = plus(value[row.pool], worth)
     for pool in Pool:
         claimed = claims.pools[pool]
-        parts = claimed.available + claimed.invested + claimed.reserved
-        protocol.same(1, f"{pool.value} total", claimed.total, books.cash[pool] + value[pool])
+        parts = sum_of((claimed.available, claimed.invested, claimed.reserved))
+        protocol.same(1, f"{pool.value} total", claimed.total, plus(books.cash[pool], value[pool]))
         protocol.same(1, f"{pool.value} parts", parts, claimed.total)
         protocol.same(1, f"{pool.value} realized_pnl", claimed.realized_pnl, books.realized[pool])
-    total = sum(value.values(), _NOTHING)
-    everything = sum((pool.total for pool in claims.pools.values()), _NOTHING)
-    realized = sum(books.realized.values(), _NOTHING)
-    protocol.same(1, "cash", claims.cash, sum(books.cash.values(), _NOTHING))
+    total = sum_of(value.values())
+    everything = sum_of(pool.total for pool in claims.pools.values())
+    realized = sum_of(books.realized.values())
+    protocol.same(1, "cash", claims.cash, sum_of(books.cash.values()))
     protocol.same(1, "equity of pools", everything, claims.equity)
-    protocol.same(1, "equity of origin", claims.equity, books.opening + realized + total - total_cost)
+    unrealized = minus(total, total_cost)
+    protocol.same(1, "equity of origin", claims.equity, sum_of((books.opening, realized, unrealized)))
 
 
 def _check_transfers(protocol: _Protocol, transfers: Sequence[Transfer], claims: Claims) -> None:
@@ -211,7 +215,7 @@ def _check_reservations(
     """Invariants 3 and 6: who may hold money back, how much, and how much an order may take."""
     held = dict.fromkeys(Pool, _NOTHING)
     for reservation in claims.reservations:
-        held[reservation.pool] += reservation.cash
+        held[reservation.pool] = plus(held[reservation.pool], reservation.cash)
         order = orders.get(reservation.order_id)
         state = "unknown" if order is None else order.state.value
         is_open = order is not None and order.state in _OPEN
@@ -220,7 +224,7 @@ def _check_reservations(
         protocol.same(3, f"{pool.value} reserved", claims.pools[pool].reserved, held[pool])
     filled: dict[str, Decimal] = defaultdict(Decimal)
     for row in ledger:
-        filled[row.order_id] += row.qty
+        filled[row.order_id] = plus(filled[row.order_id], row.qty)
     for order_id, qty in filled.items():
         order = orders.get(order_id)
         protocol.true(6, order is not None, f"order {order_id}", f"filled {qty}, but no such order is stored")
@@ -235,7 +239,7 @@ def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum
     """Invariant 4: quantities exactly, costs to the quantum, and the broker's view when it is known."""
     by_symbol: dict[str, Decimal] = defaultdict(Decimal)
     for (_, symbol), qty in books.qty.items():
-        by_symbol[symbol] += qty
+        by_symbol[symbol] = plus(by_symbol[symbol], qty)
     claimed = {(row.strategy, row.symbol): row for row in claims.holdings}
     for symbol in sorted(by_symbol.keys() | claims.positions.keys()):
         qty = by_symbol.get(symbol, _NOTHING)
@@ -246,7 +250,12 @@ def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum
         row, name = claimed.get(key), "/".join(key)
         protocol.same(4, f"holding {name}", row.qty if row else _NOTHING, books.qty.get(key, _NOTHING))
         cost, exact = row.cost if row else _NOTHING, books.cost.get(key, _NOTHING)
-        protocol.true(4, abs(cost - exact) < quantum, f"cost {name}", f"claimed {cost}, recomputed {exact:.6f}")
+        protocol.true(
+            4,
+            _WIDE.subtract(cost, exact).copy_abs() < quantum,
+            f"cost {name}",
+            f"claimed {cost}, recomputed {exact:.6f}",
+        )
 
 
 def _check_keys(protocol: _Protocol, ledger: Sequence[LedgerRow], claims: Claims) -> None:

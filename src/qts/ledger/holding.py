@@ -17,7 +17,7 @@ from bisect import insort
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple, TypeAlias
 
-from qts.money import ZERO
+from qts.money import ZERO, minus, multiple_of, plus, ratio, times, whole_steps
 
 FillKey: TypeAlias = tuple[int, str, int, str]
 """(time ns, broker, length of the execution id, execution id): counted ids sort by their number."""
@@ -49,7 +49,7 @@ class Holding:
 
     def __init__(self, quantum: Decimal) -> None:
         self._quantum = quantum
-        self._grain = quantum * _FINER
+        self._grain = times(quantum, _FINER)
         self._steps: list[Step] = []
         self.qty = ZERO
         self.cost = ZERO
@@ -59,11 +59,11 @@ class Holding:
     @property
     def average_cost(self) -> Decimal | None:
         """Average price paid (or received, when short) for what is held, without fees; None when flat."""
-        return self._steps[-1].basis / self.qty if self.qty else None
+        return ratio(self._steps[-1].basis, self.qty) if self.qty else None
 
     def value(self, mark: Decimal | None) -> Decimal:
         """Worth at ``mark``; at cost when there is no mark."""
-        return self.qty * mark if mark is not None else self.cost
+        return times(self.qty, mark) if mark is not None else self.cost
 
     def apply(self, key: FillKey, signed: Decimal, price: Decimal) -> bool:
         """Put a fill of ``signed`` quantity in its place; True when it was a late one."""
@@ -87,26 +87,24 @@ class Holding:
             before = steps[i] = self._after(before, steps[i].key, steps[i].signed, steps[i].price)
 
     def _after(self, before: Step | None, key: FillKey, signed: Decimal, price: Decimal) -> Step:
-        flow = signed * price
+        flow = times(signed, price)
         if before is None:
             return Step(key, signed, price, signed, flow, flow, ZERO)
         _, _, _, held, held_cost, held_basis, realized = before
-        qty = held + signed
+        qty = plus(held, signed)
         if not held or (held > 0) is (signed > 0):
-            cost, basis = held_cost + flow, held_basis + flow
+            cost, basis = plus(held_cost, flow), plus(held_basis, flow)
         elif not qty:
             cost = basis = ZERO
         elif (qty > 0) is not (held > 0):
-            cost = basis = qty * price
+            cost = basis = times(qty, price)
         else:
-            basis = _rounded(held_basis * qty / held, self._grain)
-            cost = _rounded(basis, self._quantum)
-        return Step(key, signed, price, qty, cost, basis, realized + cost - held_cost - flow)
+            left = whole_steps(times(held_basis, qty), times(held, self._grain), ROUND_HALF_EVEN)
+            basis = times(left, self._grain)
+            cost = multiple_of(basis, self._quantum, ROUND_HALF_EVEN)
+        realized = minus(minus(plus(realized, cost), held_cost), flow)
+        return Step(key, signed, price, qty, cost, basis, realized)
 
 
 def _key_of(step: Step) -> FillKey:
     return step.key
-
-
-def _rounded(value: Decimal, step: Decimal) -> Decimal:
-    return (value / step).to_integral_value(rounding=ROUND_HALF_EVEN) * step

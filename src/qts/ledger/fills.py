@@ -1,0 +1,52 @@
+"""What one execution means for the book: whether it can be booked, the cash it moves, the row it leaves."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from qts.capital.contracts import Pool
+from qts.errors import ContractError
+from qts.execution.contracts import Fill
+from qts.ledger.contracts import LedgerRow
+from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, is_bounded, minus, negated, times
+
+
+def check(fill: Fill) -> None:
+    """Raise ContractError for numbers that cannot be booked exactly; called before anything is."""
+    for name, value in (("qty", fill.qty), ("price", fill.price)):
+        if not (value.is_finite() and value > 0):
+            raise ContractError(f"fill {fill.execution_id}: {name} must be finite and above 0, got {value}")
+    for name, value in (("fee", fill.fee), ("tax", fill.tax)):
+        if not value.is_finite():
+            raise ContractError(f"fill {fill.execution_id}: {name} must be finite, got {value}")
+    for name, value in (("qty", fill.qty), ("price", fill.price), ("fee", fill.fee), ("tax", fill.tax)):
+        if not is_bounded(value):
+            raise ContractError(
+                f"fill {fill.execution_id}: {name} may have {MAX_WHOLE_DIGITS} digits before and {MAX_DECIMALS} "
+                f"behind the point, got {value}"
+            )
+
+
+def cash_of(signed: Decimal, row: Fill | LedgerRow) -> Decimal:
+    """What an execution changes in the pool's cash."""
+    return minus(minus(negated(times(signed, row.price)), row.fee), row.tax)
+
+
+def ledger_row(fill: Fill, strategy: str, pool: Pool, net: Decimal) -> LedgerRow:
+    """The row of an execution; ``net`` is what it changed in the realised result of its pool."""
+    return LedgerRow(
+        fill.broker,
+        fill.execution_id,
+        fill.ts_ns,
+        fill.symbol,
+        fill.side,
+        fill.qty,
+        fill.price,
+        times(fill.qty, fill.price),
+        fill.fee,
+        fill.tax,
+        net,
+        strategy,
+        pool,
+        fill.client_order_id,
+    )
