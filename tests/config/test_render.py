@@ -20,6 +20,7 @@ from qts.config.loader import LoadedConfig, examine, load_config
 from qts.config.render import render_section, write_defaults
 from qts.config.shape import Kind, Shape, key_text, number_of
 from qts.config.tree import QTS, Layout, QtsConfig
+from qts.errors import ConfigError
 from tests.config.sample import SAMPLE, Mood, Sample, Symbol
 
 SHIPPED = Path(__file__).parents[2] / "config"
@@ -80,6 +81,21 @@ def test_the_defaults_can_be_written_to_a_directory(tmp_path: Path) -> None:
 
     assert [path.name for path in paths] == ["alpha.yaml", "beta.yaml"]
     assert load_config(tmp_path, {}, {}, SAMPLE).tree == Sample()
+
+
+def test_settings_that_somebody_has_edited_are_not_written_over(tmp_path: Path) -> None:
+    write_defaults(tmp_path, SAMPLE)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    write_defaults(tmp_path, SAMPLE)  # what was made here may be made again
+    edited = tmp_path / "beta.yaml"
+    edited.write_text("nonsense: 1\n")
+
+    with pytest.raises(ConfigError, match="settings that somebody has edited"):
+        write_defaults(tmp_path, SAMPLE)
+
+    assert edited.read_text() == "nonsense: 1\n"
+    write_defaults(tmp_path, SAMPLE, replace=True)
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == written
 
 
 def test_a_written_secret_is_a_reference_to_a_variable() -> None:

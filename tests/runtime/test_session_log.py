@@ -39,13 +39,36 @@ def test_a_recorded_line_is_out_of_the_process_at_once_and_whatever_the_level(tm
 
 
 def test_a_full_disk_is_a_failure_of_the_store(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).symlink_to("/dev/full")
+    resource = pytest.importorskip("resource")
     log = SessionLog(tmp_path, "INFO")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"session\.log\.jsonl: File too large; free space"):
+            log.record(LogWrite("WARNING", "operator kim: stop", 0))
+        with pytest.raises(StorageError, match="File too large"):
+            log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    with pytest.raises(StorageError, match=r"session\.log\.jsonl: No space left on device; free space"):
-        log.record(LogWrite("WARNING", "operator kim: stop", 0))
-    with pytest.raises(StorageError, match="No space left"):
-        log.close()
+
+@pytest.mark.parametrize("kind", ["directory", "symbolic link", "hard link", "device"])
+def test_a_log_that_is_no_file_of_its_own_is_a_failure_of_the_store(kind: str, tmp_path: Path) -> None:
+    prices, path = tmp_path / "prices.csv", tmp_path / FILE_NAME
+    prices.write_text("prices")
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "symbolic link":
+        path.symlink_to(prices)
+    elif kind == "hard link":
+        path.hardlink_to(prices)
+    else:
+        path.symlink_to("/dev/full")
+
+    with pytest.raises(StorageError, match=r"cannot write .*session\.log\.jsonl"):
+        SessionLog(tmp_path, "INFO")
+
+    assert prices.read_text() == "prices"
 
 
 def test_a_large_log_is_put_aside_and_the_oldest_file_goes(tmp_path: Path) -> None:

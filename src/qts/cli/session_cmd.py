@@ -118,4 +118,5 @@ def _options(args: argparse.Namespace) -> Any:
         config_dir=args.config,
         overrides=overrides_of(args.set),
         speed=args.speed,
+        outputs={} if args.report is None else {"the report": args.report},
     )

@@ -90,8 +90,10 @@ def run_backtest(args: argparse.Namespace) -> int:
         raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
     if args.plot is not None:
         from qts.report.place import require_place
+        from qts.runtime.outputs import Input, require_apart
 
         require_place("the plot", args.plot)  # before the work, not after it
+        require_apart({"the plot": args.plot}, [Input("the history", Path(args.file))])
     rows, skipped = read_series(args.file)
     transitions = backtest(rows)
     if skipped:

@@ -1,11 +1,12 @@
 """A configuration as the YAML files a person edits: every value, with its meaning and what is allowed.
 
 The files in ``config/`` are made here, so they cannot tell another story than the code
-(``python -m qts.config.render DIR`` writes them).
+(``python -m qts.config.render DIR`` writes them; ``--replace`` behind it also over what somebody has edited).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from typing import Any, Final
 
 import msgspec
 
-from qts.config.leaves import table_key, written
+from qts.config.leaves import config_hash, table_key, written
+from qts.config.loader import LoadedConfig, examine
 from qts.config.shape import Field, Kind, Shape
 from qts.config.tree import QTS, Layout
+from qts.errors import ConfigError
+from qts.files import PUBLIC, write_whole
 
 WIDTH: Final = 110
 _HEADER: Final = (
@@ -33,15 +37,25 @@ def render_section(name: str, value: Any, layout: Layout = QTS) -> str:
     return "\n".join([*header, "", *_record(field.shape, value, name, 0, layout)]) + "\n"
 
 
-def write_defaults(directory: Path, layout: Layout = QTS) -> list[Path]:
-    """Write the file of every section into ``directory``; gives the paths."""
+def write_defaults(directory: Path, layout: Layout = QTS, *, replace: bool = False) -> list[Path]:
+    """Write the file of every section into ``directory``; gives the paths.
+
+    Raises ConfigError, and writes nothing, when files there set something else than the defaults, unless
+    ``replace``; OSError when a file cannot be written.
+    """
     root = layout.root()
-    paths = []
-    for name in layout.sections:
-        path = directory / f"{name}.yaml"
-        path.write_text(render_section(name, getattr(root, name), layout), encoding="utf-8")
-        paths.append(path)
-    return paths
+    texts = {
+        directory / f"{name}.yaml": render_section(name, getattr(root, name), layout) for name in layout.sections
+    }
+    if not replace and any(map(os.path.lexists, texts)):
+        found = examine(directory, {}, {}, layout)
+        if not isinstance(found, LoadedConfig) or found.hash != config_hash(layout.shape, root):
+            raise ConfigError(
+                f"{directory} holds settings that somebody has edited; move them away, or give --replace"
+            )
+    for path, text in texts.items():
+        write_whole(path, text.encode(), mode=PUBLIC)
+    return list(texts)
 
 
 def _record(shape: Shape, value: Any, path: str, depth: int, layout: Layout) -> Iterator[str]:
@@ -101,4 +115,4 @@ def _comment(shape: Shape, path: str, pad: str, layout: Layout) -> Iterator[str]
 
 
 if __name__ == "__main__":
-    write_defaults(Path(sys.argv[1]))
+    write_defaults(Path(sys.argv[1]), replace="--replace" in sys.argv[2:])

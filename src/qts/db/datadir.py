@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
-import shutil
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -13,11 +14,13 @@ from weakref import WeakSet
 
 from qts.clock import NS_PER_MS, PacedClock, SystemClock
 from qts.errors import InputError, StateError, StorageError
+from qts.files import own
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
 _MOST_LOOKS: Final = 1_000
 """How often, a millisecond apart, somebody may be found just looking before that counts as in use."""
+_JOURNAL_FILES: Final = re.compile(r"p0-\d+\.journal|lock|dead-letters\.jsonl(\.new)?")
 _DISK_FAILS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
@@ -32,8 +35,8 @@ class DataDir:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock: int | None = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock: int | None = own(str(self.path / LOCK_NAME), os.O_RDWR | os.O_CREAT)
         except OSError as error:
             kind = StorageError if error.errno in _DISK_FAILS else InputError
             raise kind(
@@ -53,11 +56,20 @@ class DataDir:
         return self.path / DATABASE_NAME
 
     def clear(self, *directories: str) -> None:
-        """Remove the embedded store and the named directories, so that the same run can begin anew."""
-        for path in self.path.glob(f"{DATABASE_NAME}*"):
-            path.unlink()
+        """Remove the embedded store and the named journals, so that the same run can begin anew.
+
+        Nothing else that lies there goes with them. Raises StorageError when a file cannot be removed.
+        """
+        store = [self.path / f"{DATABASE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal")]
+        journals = [path for name in directories for path in (self.path / name).glob("*") if _is_of_journal(path)]
+        try:
+            for path in (*store, *journals):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot remove the run before: {error.strerror}: {path}") from error
         for name in directories:
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            with contextlib.suppress(OSError):  # something of somebody else's is in it
+                (self.path / name).rmdir()
 
     def close(self) -> None:
         """Let go of the directory; may be called twice."""
@@ -105,6 +117,10 @@ def lock_now(lock: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_of_journal(path: Path) -> bool:
+    return path.is_file() and _JOURNAL_FILES.fullmatch(path.name) is not None
 
 
 _held: WeakSet[DataDir] = WeakSet()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ from qts.db.contracts import (
 from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
+from qts.files import own
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -204,6 +206,7 @@ class SqliteStore:
         return await loop.run_in_executor(self._writer, lambda: work(*args, **kwargs))
 
     def _open(self, durability: Durability) -> sqlite3.Connection:
+        self._make_private()
         with self._explained("open"):
             # The one writer thread takes over after construction, so the check of threads is ours.
             connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
@@ -214,6 +217,19 @@ class SqliteStore:
             connection.close()
             raise
         return connection
+
+    def _make_private(self) -> None:
+        """Begin a new file for its owner alone; the library gives the files beside it the same mode."""
+        try:
+            os.close(own(str(self._path), os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            # It is not opened to be judged: closing it would take away the locks of others in this process.
+            if self._path.is_symlink() or self._path.stat().st_nlink > 1:
+                raise StorageError(
+                    f"{self._path}: it is a link, symbolic or hard; put the file itself there"
+                ) from None
+        except OSError:
+            pass  # told by the library, with what to do
 
     def _prepare(self, connection: sqlite3.Connection, durability: Durability) -> None:
         connection.execute("PRAGMA journal_mode = WAL")

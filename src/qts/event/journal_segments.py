@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from qts.errors import ContractError, StateError, StorageError
+from qts.files import own
 
 _HEAD: Final = struct.Struct("<II")
 _REST: Final = struct.Struct("<Q16sH")
@@ -301,8 +302,8 @@ class Directory:
 
     def __init__(self, path: Path) -> None:
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = own(str(path / "lock"), os.O_RDWR | os.O_CREAT)
             try:
                 self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:

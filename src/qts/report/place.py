@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import Final
 
-from qts.errors import InputError
+from qts.errors import InputError, StorageError
+from qts.files import PRIVATE, try_beside, write_whole
 
-
-def part_of(path: Path) -> Path:
-    """Where a file is written before it takes its name, so that nobody sees half of it."""
-    return path.with_name(f".{path.name}.part")
+NEVER_REPLACED: Final = frozenset(
+    {
+        *(".py", ".pyi", ".ipynb", ".sh", ".md", ".txt", ".yaml", ".yml", ".toml", ".ini"),
+        *(".csv", ".tsv", ".json", ".jsonl", ".gz", ".zip", ".parquet"),
+        *(".db", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".journal"),
+    }
+)
+"""Endings of programs, settings and data: a file of that kind was not made as a report or a plot."""
 
 
 def require_place(what: str, path: Path, *, made: Path | None = None) -> None:
@@ -25,11 +32,37 @@ def require_place(what: str, path: Path, *, made: Path | None = None) -> None:
         if made is not None and made.absolute().is_relative_to(path.parent.absolute()):
             return
         raise InputError(f"{what} cannot go to {path}: there is no directory {path.parent}; create it first")
-    probe = part_of(path)
+    _refuse_what_is_no_report(what, path)
     try:
-        probe.touch()
-        probe.unlink()
+        try_beside(path)
     except OSError as error:
         raise InputError(
             f"{what} cannot go to {path}: {error.strerror or error}; name a file this user can write"
         ) from None
+
+
+def write_to_place(what: str, path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
+    """Write ``what`` to ``path``, wholly or not at all. Raises :class:`~qts.errors.StorageError`."""
+    try:
+        write_whole(path, content, mode=mode)
+    except OSError as error:
+        raise StorageError(f"cannot write {what} {path}: {error.strerror or error}") from None
+
+
+def _refuse_what_is_no_report(what: str, path: Path) -> None:
+    """Links, devices and files of other kinds stay as they are."""
+    try:
+        found = os.lstat(path)
+    except OSError:  # nothing there yet, or nothing that can be had: told by the attempt
+        return
+    if stat.S_ISLNK(found.st_mode):
+        raise InputError(
+            f"{what} cannot go to {path}: that is a symbolic link to {os.readlink(path)}; name a file itself"
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{what} cannot go to {path}: that is not a regular file; name another one")
+    if path.suffix.lower() in NEVER_REPLACED:
+        raise InputError(
+            f"{what} cannot go to {path}: a file with the ending {path.suffix} is there, which {what} never "
+            "replaces; name another one, or move that one away first"
+        )

@@ -6,13 +6,11 @@ phone, in light and dark, in English and Korean. The same facts give the same by
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from qts.errors import StorageError
 from qts.report.digest import Digest
 from qts.report.page import page
-from qts.report.place import part_of, require_place
+from qts.report.place import require_place, write_to_place
 from qts.report.style import require_matplotlib
 from qts.runtime.result import SessionFacts
 
@@ -31,11 +29,4 @@ def write_report(facts: SessionFacts, path: Path) -> None:
     """
     require_place("the report", path)
     require_report_extra()
-    content = page(Digest(facts)).encode()
-    temporary = part_of(path)
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write the report {path}: {error.strerror or error}") from None
+    write_to_place("the report", path, page(Digest(facts)).encode())

@@ -7,7 +7,6 @@ as inline SVG, the transitions as a table, headings in English and Korean. Same 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from html import escape
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from qts.clock import from_ns
-from qts.errors import DataError, StorageError
-from qts.report.place import part_of, require_place
+from qts.errors import DataError
+from qts.report.place import require_place, write_to_place
 from qts.report.style import (
     BAND_ALPHA,
     FAINT,
@@ -62,13 +61,7 @@ def write_state_plot(
         content = page.encode()
     else:
         content = rendered(figure, ending[1:])
-    temporary = part_of(out)
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write the plot {out}: {error.strerror or error}") from None
+    write_to_place("the plot", out, content)
 
 
 def state_figure(

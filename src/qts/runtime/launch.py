@@ -32,13 +32,14 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator import OperatorInbox
 from qts.runtime.operator_desk import OperatorDesk
+from qts.runtime.outputs import Input, require_apart
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import load_strategies, print_of
+from qts.strategy.loading import files_of, load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -82,6 +83,7 @@ def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan
         open_feed=lambda: open_feed(path, format, own=_own_instruments(options)),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=_account_in,
+        recording=path,
     )
 
 
@@ -100,6 +102,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         default_strategies=lambda: (TwoEma(),),
         overrides_for=_account_in,
         paced=True,
+        recording=None if feed == "synthetic" else Path(feed),
     )
 
 
@@ -121,9 +124,16 @@ def run_session(
     feed = plan.open_feed()
     config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
     _check_currency(feed, config)
-    strategies = _strategies(plan, config)
     run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    require_apart(
+        options.outputs,
+        _inputs(plan, config),
+        data_dir=directory,
+        config_dir=config.directory,
+        journal=config.tree.event.journal.directory,
+    )
+    strategies = _strategies(plan, config)
     with DataDir(directory) as place:
         previous = _previous(
             place,
@@ -432,6 +442,17 @@ def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
 def _specs(plan: SessionPlan, config: LoadedConfig) -> Sequence[str]:
     """FILE.py:Class of every strategy the user has named; none: the command's own choice."""
     return plan.options.strategies or config.tree.runtime.strategies
+
+
+def _inputs(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
+    """Every file that the session reads."""
+    recording = [Input("the recording", plan.recording)] if plan.recording is not None else []
+    folder = config.directory or Path()
+    settings = [Input("a configuration file", folder / f"{name}.yaml") for name in config.documents]
+    programs = [
+        Input(f"part of the strategy {spec}", path) for spec in _specs(plan, config) for path in files_of(spec)
+    ]
+    return [*recording, *settings, *programs]
 
 
 def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:

@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from qts.errors import InputError, QtsError, StateError, StorageError
+from qts.files import own
 from qts.ids import random_prefix
 from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyState
@@ -79,7 +80,8 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     draft = box / f".{name}"
     try:
         box.mkdir(mode=0o700, exist_ok=True)
-        draft.write_bytes(said)
+        with open(draft, "xb", opener=own) as file:
+            file.write(said)
         os.replace(draft, box / f"{name}{ASKED}")
     except OSError as error:
         raise InputError(f"{box}: cannot leave the command there ({error.strerror}); it was not given") from None
@@ -184,6 +186,8 @@ class OperatorInbox:
 
     def _answer(self, path: Path, answer: Answer) -> None:
         draft = path.with_suffix(".draft")
-        draft.write_bytes(msgspec.json.encode(answer))
+        draft.unlink(missing_ok=True)
+        with open(draft, "xb", opener=own) as file:
+            file.write(msgspec.json.encode(answer))
         os.replace(draft, path.with_suffix(ANSWERED))
         path.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ SEEDS: Final = (-(2**63), 2**63 - 1)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>.
 
+    ``outputs`` are the files that will be written beside the data directory, by what they are ("the report").
+
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
 
@@ -29,6 +31,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     config_dir: Path | None = None
     overrides: Mapping[str, str] = {}
     speed: float | None = None
+    outputs: Mapping[str, Path] = {}
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:
@@ -41,6 +44,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``paced`` runs on the event loop in real (or accelerated) time; otherwise the virtual clock decides.
     ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
     account's own course. ``overrides_for`` gives settings the command itself makes, shown in the report.
+    ``recording`` is the file that ``open_feed`` reads, None when there is none.
     """
 
     command: str
@@ -50,3 +54,4 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     overrides_for: Callable[[Feed], Mapping[str, str]] = lambda feed: {}
     judged_by_index: bool = False
     paced: bool = False
+    recording: Path | None = None

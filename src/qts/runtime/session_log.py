@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +16,10 @@ from qts.errors import StorageError
 from qts.event.contracts import EventType
 from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite
+from qts.files import own
 
 FILE_NAME = "session.log.jsonl"
+_OURS = re.compile(r"session\.log(\.(\d+|new))?\.jsonl")
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 
 
@@ -30,17 +33,29 @@ class SessionLog:
     def __init__(
         self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4, anew: bool = False
     ) -> None:
+        """Raises StorageError when the file cannot be written, or is a link to somewhere else."""
         self._path = directory / FILE_NAME
         self._draft = directory / FILE_NAME.replace(".jsonl", ".new.jsonl")
         self._most_bytes = most_bytes
         self._older = [directory / FILE_NAME.replace(".jsonl", f".{n}.jsonl") for n in range(1, older + 1)]
         if anew:
-            for path in directory.glob(FILE_NAME.replace(".jsonl", "*.jsonl")):
-                path.unlink()
-        self._file = open(self._path, "ab", buffering=1 << 16)  # noqa: SIM115 - closed by close()
+            self._forget(directory)
+        try:
+            self._file = open(self._path, "ab", buffering=1 << 16, opener=own)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise self._explanation(error) from None
         self._bytes = self._file.tell()
         self.set_level(level)
         self._encode = msgspec.json.Encoder().encode
+
+    def _forget(self, directory: Path) -> None:
+        """Remove what an earlier run has left, and nothing else that is called alike."""
+        for path in directory.glob(FILE_NAME.replace(".jsonl", "*.jsonl")):
+            if _OURS.fullmatch(path.name):
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise self._explanation(error) from None
 
     def set_level(self, level: str) -> None:
         """Leave out what is below ``level`` (DEBUG, INFO, WARNING or ERROR) from now on."""
@@ -100,7 +115,8 @@ class SessionLog:
         """
         self._bytes = 0
         try:
-            fresh = open(self._draft, "wb", buffering=1 << 16)  # noqa: SIM115 - closed by close()
+            self._draft.unlink(missing_ok=True)
+            fresh = open(self._draft, "wb", buffering=1 << 16, opener=own)  # noqa: SIM115 - closed by close()
             try:
                 for newer, older in reversed(list(pairwise([self._path, *self._older]))):
                     with contextlib.suppress(FileNotFoundError):

@@ -59,6 +59,11 @@ def print_of(spec: str) -> str:
     return f"{class_name}:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
+def files_of(spec: str) -> list[Path]:
+    """Every file the strategy of ``spec`` is made of, its own first."""
+    return [_parse(spec)[0]]
+
+
 def load_strategies(specs: Sequence[str]) -> list[Strategy]:
     """All of them, in order. Raises ContractError when two have the same name."""
     strategies = [load_strategy(spec) for spec in specs]

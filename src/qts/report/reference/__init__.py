@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from qts.errors import InputError
+from qts.files import PUBLIC
+from qts.report.place import write_to_place
 from qts.report.reference.lists import (
     codes_page,
     command_line_page,
@@ -42,13 +46,20 @@ def reference_pages(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str
 
 
 def write_pages(directory: Path, pages: Mapping[str, str]) -> list[Path]:
-    """Write every page, remove what is no page any more; gives the paths that changed."""
+    """Write every page, remove what is no page any more; gives the paths that changed.
+
+    Raises InputError, and writes nothing, when another file has the name of a page; StorageError when the disk
+    fails.
+    """
     changed = [directory / name for name in stale_pages(directory, pages)]
+    for path in changed:
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or not _is_ours(path)):
+            raise InputError(f"{path} is no page that was written from the code; name another directory with --out")
     if changed:
         directory.mkdir(parents=True, exist_ok=True)
     for path in changed:
         if path.name in pages:
-            path.write_text(pages[path.name], encoding="utf-8")
+            write_to_place("the page", path, pages[path.name].encode(), mode=PUBLIC)
         else:
             path.unlink()
     return changed
@@ -67,7 +78,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _text_of(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
 def _index(pages: Mapping[str, str]) -> str:
