@@ -31,6 +31,7 @@ from qts.risk.config import RiskConfig
 from qts.risk.contracts import Approved, OrderRequest
 from qts.risk.gate import RiskGate
 from qts.runtime.day import TradingDay
+from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.state.operating_state import OperatingStateManager
@@ -123,6 +124,7 @@ class Desk:
         self.broker = SaidBroker()
         self.log = KeptLog()
         self.sent: list[OrderRequest] = []
+        self.stops = ScopedStops()
         self.feed = OneSymbolFeed({SYMBOL: instrument()})
         self.extract = Extract(
             clock=self.clock,
@@ -141,6 +143,7 @@ class Desk:
             day=self.day,
             locked_pools={},
             leaving=self.leaving,
+            stops=self.stops,
             order_ids=CounterIds("o"),
             config=PipelineConfig(market_buy_collar=D(collar)),
         )

@@ -20,6 +20,7 @@ from qts.report.lettering import Words, amount_in, korean_currency, tick_in_kore
 from qts.report.markup import both, el, join, say
 from qts.report.notes import note_in_korean
 from qts.runtime.result import SessionFacts, notes_of
+from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")
 
@@ -298,7 +299,8 @@ class TestNotes:
                 feed=SimpleNamespace(
                     notes=["the gzip file ends in the middle; its last line is dropped (after line 1200)"],
                     instruments={"A": SimpleNamespace(calendar=None, ticks=None, costs=None)},
-                )
+                ),
+                stops=[ScopedStop(Scope(ScopeKind.POOL, "SWING"), False, "kim", "calm: please", 0)],
             ),
             tally=SimpleNamespace(stand_in_bases=range(1_200), first_day="2014-01-02"),
         )
@@ -307,6 +309,8 @@ class TestNotes:
             "처리 실패 보관함(dead letter): P2 이벤트 1,500건을 처리하지 못했습니다(마지막 오류: ValueError: no).",
             "입력: gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다(1,200행 뒤).",
             "가격제한폭: 전일 종가 자료가 없는 1,200개 종목은 첫 가격을 기준가로 썼습니다.",
+            "정지 중: 풀 SWING — 1970-01-01 00:00:00 UTC부터, 운용자 kim: calm: please. "
+            "해제할 때까지 신규 진입하지 않습니다.",
         ]
 
     @pytest.mark.parametrize("damage", [DAMAGED_GZIP, TRUNCATED_GZIP])

@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command
 from qts.errors import DataError
+
+if TYPE_CHECKING:
+    from qts.safety.scoped_stops import ScopedStop
 
 SAFETY_FILE = "safety.json"
 
@@ -48,24 +51,36 @@ def load_safety(data_dir: Path) -> dict[str, Any]:
     return stored
 
 
+def load_stops(data_dir: Path) -> list[ScopedStop]:
+    """Read the scoped stops in force at the last checkpoint of the run in ``data_dir``, oldest first."""
+    from qts.runtime.stored import checkpoint_part
+    from qts.safety.scoped_stops import stops_of
+
+    return stops_of(checkpoint_part(data_dir, "stops"))
+
+
 def run_show(args: argparse.Namespace) -> int:
     """``qts safety show``: exit code 0, or 2 when there is no run."""
     import msgspec
 
     from qts.clock import ManualClock, from_ns
     from qts.runtime.stored import states_config
+    from qts.safety.scoped_stops import stop_row
     from qts.safety.state import SafetyStateManager
 
     stored = load_safety(args.data_dir)
     clock = ManualClock(from_ns(int(stored.get("as_of_ns", 0))))
     manager = SafetyStateManager(states_config(args.data_dir).safety, clock=clock)
     manager.restore_state(stored)
-    now = manager.snapshot()
+    now, stops = manager.snapshot(), load_stops(args.data_dir)
     if args.json:
-        print(json.dumps(msgspec.to_builtins({"snapshot": now, "history": manager.history}), indent=2))
+        told = {"snapshot": now, "history": manager.history, "stops": [stop_row(stop) for stop in stops]}
+        print(json.dumps(msgspec.to_builtins(told), ensure_ascii=False, indent=2))
         return 0
     print(f"safety {now.state.value} since {from_ns(now.since_ns):%Y-%m-%d %H:%M:%S} UTC")
     print(f"next   {now.next_step}")
+    for stop in stops:
+        print(f"stop   {stop}; holdings {'sold' if stop.liquidate else 'kept'}")
     for cause in now.causes:
         print(f"cause  {cause.code} seen {cause.count} times, last {from_ns(cause.last_ns):%Y-%m-%d %H:%M:%S} UTC")
     for change in manager.history[-10:]:

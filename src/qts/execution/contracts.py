@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from qts.capital.contracts import Pool
+from qts.safety.scoped_stops import Scope
 from qts.strategy.contracts import Side
 
 
@@ -69,12 +70,13 @@ class OrderRejected(msgspec.Struct, frozen=True, tag=True):
 
 
 class EmergencyStop(msgspec.Struct, frozen=True, tag=True):
-    """Stop everything: no entries, cancel what works, liquidate when ``liquidate``."""
+    """Stop everything, or one part (``scope``): no entries, cancel what works, liquidate when ``liquidate``."""
 
     actor: str
     reason: str
     ts_ns: int
     liquidate: bool = True
+    scope: Scope | None = None
 
 
 class BrokerDisconnect(msgspec.Struct, frozen=True, tag=True):

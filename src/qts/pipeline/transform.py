@@ -19,6 +19,7 @@ from qts.pipeline.contracts import Facts, Proposal
 from qts.risk.contracts import AccountView, OrderRequest, RiskLimits
 from qts.risk.gate import RiskGate
 from qts.risk.sizing import qty_for
+from qts.safety.scoped_stops import ScopedStops
 from qts.strategy.contracts import Side
 
 
@@ -47,6 +48,7 @@ class Transform:
         day: DayCounters,
         locked_pools: Mapping[Pool, str],
         leaving: Container[tuple[str, str]],
+        stops: ScopedStops,
         order_ids: IdSource,
         config: PipelineConfig,
     ) -> None:
@@ -57,6 +59,7 @@ class Transform:
         self._day = day
         self._locked = locked_pools
         self._leaving = leaving
+        self._stops = stops
         self._ids = order_ids
         self._config = config
 
@@ -71,6 +74,7 @@ class Transform:
         symbol, mark = signal.symbol, self._last.mark
         mine = orders.of(signal.strategy, symbol)
         valued = account.valued(mark, symbol)
+        stop = self._stops.over(signal.strategy, symbol, signal.pool.value)
         return AccountView(
             now_ns=facts.now_ns,
             phase=facts.phase,
@@ -99,6 +103,7 @@ class Transform:
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),
             open_orders=len(orders),
             forced_out=(signal.strategy, symbol) in self._leaving,
+            stopped="" if stop is None else str(stop),
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:

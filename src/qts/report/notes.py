@@ -16,6 +16,7 @@ _SUBJECTS: Final = {
     "price limit": "가격제한폭",
     "session times": "거래 시간",
 }
+_SCOPES: Final = {"strategy": "전략", "symbol": "종목", "pool": "풀"}
 _SHAPES: Final = (
     (
         re.compile(
@@ -31,6 +32,14 @@ _SHAPES: Final = (
             re.DOTALL,
         ),
         "처리 실패 보관함(dead letter): {priority} 이벤트 {count}건을 처리하지 못했습니다{last}.",
+    ),
+    (
+        re.compile(
+            r"stopped: (?P<kind>strategy|symbol|pool) (?P<name>.+) is stopped since (?P<since>\S+ \S+) UTC "
+            r"by (?P<operator>.*?): (?P<reason>.*); it takes no entry until it is released",
+            re.DOTALL,
+        ),
+        "정지 중: {kind} {name} — {since} UTC부터, 운용자 {operator}: {reason}. 해제할 때까지 신규 진입하지 않습니다.",
     ),
     (
         re.compile(r"calendar: no closed days are known for (?P<year>\d+); weekdays count as trading days"),
@@ -74,6 +83,8 @@ def note_in_korean(note: str) -> str | None:
             parts = {name: text or "" for name, text in found.groupdict().items()}
             if "what" in parts:
                 parts["what"] = _SUBJECTS[parts["what"]] + (f"({parts['board']})" if parts["board"] else "")
+            if "kind" in parts:
+                parts["kind"] = _SCOPES[parts["kind"]]
             if "count" in parts:
                 parts["count"] = f"{int(parts['count']):,}"
             if parts.get("last"):

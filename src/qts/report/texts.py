@@ -31,6 +31,10 @@ REFUSALS: Final[Mapping[str, Said]] = {
         "Safety was FAIL or LOCKDOWN: only risk-reducing orders leave.",
         "안전 상태가 FAIL 또는 LOCKDOWN이라 위험을 줄이는 주문만 나갔습니다.",
     ),
+    Refusal.STOPPED_BY_OPERATOR.value: (
+        "An operator had stopped this strategy, symbol or pool; it takes no entry until it is released.",
+        "운용자가 이 전략, 종목 또는 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
+    ),
     Refusal.MARKET_CLOSED.value: (
         "The market took no orders at that moment.",
         "그 시각에는 시장이 주문을 받지 않았습니다.",

@@ -45,6 +45,7 @@ class Refusal(str, Enum):
     NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE = "NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE"
     ENGINE_INACTIVE = "ENGINE_INACTIVE"
     SAFETY_BLOCKS_ENTRIES = "SAFETY_BLOCKS_ENTRIES"
+    STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
     MARKET_CLOSED = "MARKET_CLOSED"
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     PRICE_UNUSABLE = "PRICE_UNUSABLE"
@@ -96,6 +97,7 @@ class AccountView(msgspec.Struct, frozen=True):
     is the age of the feed). ``symbol_exposure`` and ``exposure`` are marked values of what is held plus what
     working entries would add. ``holding`` is the asking strategy's own signed quantity; ``open_orders`` counts
     the whole account's orders that can still be filled. ``forced_out``: the rules are selling that whole holding.
+    ``stopped``: the operator's stop that cuts off this strategy, symbol or pool, in words; "" when none does.
     """
 
     now_ns: int
@@ -126,6 +128,7 @@ class AccountView(msgspec.Struct, frozen=True):
     critical_only: bool = False
     open_orders: int = 0
     forced_out: bool = False
+    stopped: str = ""
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

@@ -84,6 +84,13 @@ def safety_blocks_entries(case: Case) -> Refused | None:
     return _refuse(case, Refusal.SAFETY_BLOCKS_ENTRIES, detail)
 
 
+def stopped_by_operator(case: Case) -> Refused | None:
+    """A part that an operator has cut off takes no entry until it is released; exits always go."""
+    if not case.view.stopped:
+        return None
+    return _refuse(case, Refusal.STOPPED_BY_OPERATOR, f"{case.view.stopped}; entries wait for its release")
+
+
 def critical_only_mode(case: Case) -> Refused | None:
     if not case.view.critical_only:
         return None
@@ -355,6 +362,7 @@ def no_room_for_a_lot(case: Case) -> Refused | None:
 ENTRY_RULES: Final[tuple[Rule, ...]] = (
     sell_that_may_grow,
     safety_blocks_entries,
+    stopped_by_operator,
     critical_only_mode,
     state_blocks_entries,
     engine_asleep,

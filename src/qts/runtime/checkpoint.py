@@ -13,7 +13,7 @@ import msgspec
 
 from qts.errors import StorageError
 
-VERSION = 3
+VERSION = 4
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -82,17 +82,17 @@ class Duties:
                 reason = f"the {strategy.pool.value} engine sleeps in {self._p.state.current_state.value}"
                 self.want_out(strategy.name, reason, now_ns)
 
-    def want_out(self, strategy: str, reason: str, now_ns: int) -> None:
-        """Ask for everything a strategy holds or is buying to go."""
+    def want_out(self, strategy: str, reason: str, now_ns: int, *, ordered: bool = False) -> None:
+        """Ask for everything a strategy holds or is buying to go; ``ordered``: an operator wants it, not a rule."""
         held = {row.symbol for row in self._p.account.position_rows() if row.strategy == strategy and row.qty > 0}
         bought = {order.symbol for order in self._p.orders if order.strategy == strategy}
         for symbol in sorted(held | bought):
-            self._exits.want(strategy, symbol, reason, now_ns)
+            self._exits.want(strategy, symbol, reason, now_ns, ordered=ordered)
 
-    def want_all_out(self, reason: str, now_ns: int) -> None:
+    def want_all_out(self, reason: str, now_ns: int, *, ordered: bool = False) -> None:
         """Ask for the whole account to go flat."""
         for seat in self._host.seats:
-            self.want_out(seat.strategy.name, reason, now_ns)
+            self.want_out(seat.strategy.name, reason, now_ns, ordered=ordered)
 
     def guard(self, now_ns: int) -> None:
         """Look at the account's limits; a touched one is told to safety (spec 02)."""

@@ -54,13 +54,29 @@ class ForcedExits:
         self._retry_ns = retry_s * NS_PER_S
         self._wanted = wanted
         self._done: dict[tuple[str, str], tuple[str, int]] = {}  # exits that ended: why, and when
+        self._ordered: set[tuple[str, str]] = set()  # exits that an operator wants, under way or ended
         self._unwanted: dict[str, str] = {}  # orders whose cancel the broker has not taken yet, and why they end
         self.due_ns = _NEVER
 
-    def want(self, strategy: str, symbol: str, reason: str, now_ns: int) -> None:
-        """Ask for the whole holding to be sold; the first reason is kept."""
-        self._wanted.setdefault((strategy, symbol), reason)
+    def want(self, strategy: str, symbol: str, reason: str, now_ns: int, *, ordered: bool = False) -> None:
+        """Ask for the whole holding to be sold; the first reason is kept.
+
+        ``ordered``: an operator wants it and no rule does, so an operator may also call it off.
+        """
+        key = strategy, symbol
+        if not ordered:
+            self._ordered.discard(key)
+        elif key not in self._wanted:
+            self._ordered.add(key)
+        self._wanted.setdefault(key, reason)
         self.due_ns = min(self.due_ns, now_ns)
+
+    def call_off(self, covers: Callable[[str, str], bool]) -> None:
+        """End the exits that an operator has ordered where ``covers(strategy, symbol)``; those of rules go on."""
+        for key in [key for key in self._ordered if covers(*key)]:
+            self._ordered.discard(key)
+            self._wanted.pop(key, None)
+            self._done.pop(key, None)
 
     def wants(self, strategy: str, symbol: str) -> bool:
         return (strategy, symbol) in self._wanted
@@ -68,6 +84,7 @@ class ForcedExits:
     def entered(self, strategy: str, symbol: str) -> None:
         """The rules have let the strategy in again: an exit that ended before is over for good."""
         self._done.pop((strategy, symbol), None)
+        self._ordered.discard((strategy, symbol))
 
     async def cancel(self, order: Order, now_ns: int, reason: str) -> None:
         """Take ``order`` out; a cancel that the broker did not take is asked for again while the order is open."""
@@ -128,11 +145,19 @@ class ForcedExits:
     def export_state(self) -> dict[str, Any]:
         wanted = [[strategy, symbol, reason] for (strategy, symbol), reason in self._wanted.items()]
         done = [[*key, *ended] for key, ended in self._done.items()]
-        return {"wanted": wanted, "done": done, "unwanted": self._unwanted, "due_ns": self.due_ns}
+        ordered = sorted(map(list, self._ordered))
+        return {
+            "wanted": wanted,
+            "ordered": ordered,
+            "done": done,
+            "unwanted": self._unwanted,
+            "due_ns": self.due_ns,
+        }
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._wanted.clear()
         self._wanted.update(((strategy, symbol), reason) for strategy, symbol, reason in saved["wanted"])
+        self._ordered = {(strategy, symbol) for strategy, symbol in saved.get("ordered", ())}
         self._done = {(strategy, symbol): (reason, ns) for strategy, symbol, reason, ns in saved["done"]}
         self._unwanted = dict(saved["unwanted"])
         self.due_ns = saved["due_ns"]

@@ -1,5 +1,4 @@
-"""The composition root: with :mod:`qts.runtime.wiring` the only place that
-names concrete classes; wires them and hands out the doors.
+"""The composition root: with :mod:`qts.runtime.wiring` the only place that names concrete classes; wires them.
 
 Life of a value: :meth:`Kernel.take` puts it into the last-value table, shows it to the exchange where orders
 wait for it, and publishes it as P1. Everything else happens in handlers, one at a time, P0 first.
@@ -9,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from qts.broker.sim.exchange import SimExchange
 from qts.clock import NS_PER_S, Clock, ManualClock, from_ns
@@ -18,7 +18,7 @@ from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import AckStatus, BrokerDisconnect, EmergencyStop, Fill, Order, OrderNews, OrderState
+from qts.execution.contracts import AckStatus, BrokerDisconnect, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import Feed, IndexLevel, MarketValue, VolatilityLevel
@@ -39,6 +39,7 @@ from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
 from qts.runtime.signals import Signals
+from qts.runtime.stops import Stops
 from qts.runtime.tally import Tally
 from qts.runtime.trades import Trades
 from qts.runtime.unresolved import UnresolvedOrders
@@ -175,6 +176,17 @@ class Kernel:
             books_agree=self.invariants.books_agree,
             log=self._log,
         )
+        self.stops = Stops(
+            self.parts,
+            exits=self.exits,
+            pools=self.signals.pools,
+            symbols=feed.instruments,
+            on_code=self.on_code,
+            publish=self._publish,
+            want_all_out=partial(self.duties.want_all_out, ordered=True),
+            on_carried_out=self._on_stop_carried_out,
+        )
+        self.emergency_stop = self.stops.ask
         self.auditor = Auditor(
             self.parts, self.exchange, self.dispatcher, self.invariants, store, lambda: self.duties.targets
         )
@@ -190,7 +202,7 @@ class Kernel:
         register_handlers(
             self.dispatcher,
             news=self.desk.on_event,
-            stop=self._on_emergency_stop,
+            stop=self.stops.on_event,
             market=self.host.on_market_event,
             signal=self._on_signal,
             evaluate=self._on_evaluate,
@@ -249,19 +261,16 @@ class Kernel:
         self._operators.append(request)
         self.attention = True
 
-    def emergency_stop(self, actor: str, reason: str, *, liquidate: bool = True) -> None:
-        """Stop everything: lockdown, cancel what works, sell what is held. Goes in as P0, ahead of all."""
-        stop = EmergencyStop(actor=actor, reason=reason, ts_ns=self.parts.clock.time_ns(), liquidate=liquidate)
-        self._publish(EventType.EMERGENCY_STOP, stop, actor)
-
     def command(self, command: Command, compared_ns: int = 0) -> Answer:
         """Carry out what an operator wants; release needs books compared since then. Raises QtsError if refused."""
         self.attention = self._checkpoint_due = True
         self.tally.codes_told += 1  # whatever was asked, both states are stored anew
         if command.command == "stop":
-            self.emergency_stop(command.operator, command.reason, liquidate=command.liquidate)
-            return Answer(done=True, answer="the emergency stop is on its way")
-        return carry_out(command, self.parts, self.duties.recovery_checks(compared_ns))
+            return self.stops.command(command)[0]
+        if command.command == "release" and command.is_scoped:
+            return self.stops.release(command)
+        answer = carry_out(command, self.parts, self.duties.recovery_checks(compared_ns))
+        return self.stops.mentioned(answer) if command.command == "release" else answer
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
         """Take over a reloaded configuration: what may change while running is in force for the next decision."""
@@ -384,17 +393,6 @@ class Kernel:
         self.tally.evaluations += 1
         self.duties.evaluate_state(self.parts.clock.time_ns())
 
-    async def _on_emergency_stop(self, event: Event) -> None:
-        stop: EmergencyStop = event.payload
-        now_ns = self.parts.clock.time_ns()
-        self.on_code("FS104", f"{stop.actor}: {stop.reason}")
-        for order in self.parts.orders:
-            if order.side is Side.BUY or not stop.liquidate:
-                await self.exits.cancel(order, now_ns, f"emergency stop by {stop.actor}")
-        if stop.liquidate:
-            self.duties.want_all_out(f"emergency stop by {stop.actor}: {stop.reason}", now_ns)
-        self.attention = self._checkpoint_due = True
-
     # -- what happened -----------------------------------------------------------------------------------------
 
     def on_code(self, code: str, detail: str) -> None:
@@ -420,9 +418,13 @@ class Kernel:
     def _on_fill_applied(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         self.tally.fills += 1
         self.trades.on_fill(order, effect)
+        self.stops.on_fill(fill, order)
         self.auditor.on_fill(fill, order)
         self._on_order_moved(order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
+
+    def _on_stop_carried_out(self) -> None:
+        self.attention = self._checkpoint_due = True
 
     def _on_order_ended(self, order: Order) -> None:
         self.trades.on_end(order)

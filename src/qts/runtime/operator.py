@@ -31,12 +31,14 @@ _MAX_AT_ONCE: Final = 32
 _ANSWERS_KEPT: Final = 100
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an operator wants: who, why, and what it needs to know.
 
     ``liquidate`` belongs to stop, ``state`` (an operating state) and ``days`` (at most 7) to override.
+    ``strategy``, ``symbol`` and ``pool`` belong to stop and release; at most one is given, none means everything.
     """
 
     command: Literal["stop", "release", "override", "clear_override", "reload"]
@@ -45,13 +47,35 @@ class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     liquidate: bool = True
     state: str = ""
     days: Annotated[float, msgspec.Meta(gt=0, le=7)] = 1.0
+    strategy: Name = ""
+    symbol: Name = ""
+    pool: Name = ""
+
+    @property
+    def is_scoped(self) -> bool:
+        """Whether it is about one part of the account only."""
+        return bool(self.strategy or self.symbol or self.pool)
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a command: ``done`` False is a refusal; ``answer`` is for people."""
+class StopReport(msgspec.Struct, frozen=True):
+    """How far a stop has come: orders ended by it and still open, quantities sold and still held by symbol.
+
+    ``complete``: no order is open any more, and with a sale nothing is held.
+    """
+
+    cancelled: int
+    working: int
+    sold: dict[str, str]
+    held: dict[str, str]
+    complete: bool
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of a command: ``done`` False is a refusal; ``answer`` is for people; ``stop`` belongs to stop."""
 
     done: bool
     answer: str
+    stop: StopReport | None = None
 
 
 Carry = Callable[[Command], Awaitable[Answer]]

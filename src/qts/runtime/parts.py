@@ -15,6 +15,7 @@ from qts.risk.gate import RiskGate
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.record import RunRecord
+from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.operating_state import OperatingStateManager
 
@@ -42,6 +43,8 @@ class Parts:
     record: RunRecord
     leaving: dict[tuple[str, str], str]
     """What the rules are selling: strategy and symbol, and why."""
+    stops: ScopedStops
+    """Parts of the account that an operator has cut off."""
 
     def equity(self) -> Decimal:
         """Cash and marked holdings, in the account's currency."""

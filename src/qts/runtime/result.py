@@ -19,6 +19,7 @@ from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar, Feed
 from qts.runtime.wiring import max_age_ns
+from qts.safety.scoped_stops import stop_row
 
 if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
@@ -172,6 +173,7 @@ def summarize(
         "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
         "safety_changes": safety_changes_of(safety, parts.calendar),
         "halted_strategies": sorted(seat.strategy.name for seat in kernel.host.seats if seat.halted),
+        "stops": [stop_row(stop) for stop in parts.stops],
         "refusals": dict(sorted(kernel.tally.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
         "rows_refused_examples": refused_examples(parts.feed),
@@ -205,8 +207,9 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
 
 def notes_of(kernel: Kernel) -> list[str]:
     """What a reader must know to judge the result: damage of the input, events that could not be handled,
-    stand-ins, and rules taken beyond their first dated row."""
+    parts an operator has stopped, stand-ins, and rules taken beyond their first dated row."""
     parts, notes = kernel.parts, dead_letters_of(kernel.dispatcher)
+    notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
     if isinstance(parts.feed, HasInputNotes):
         notes += [f"input: {note}" for note in parts.feed.notes]
     if kernel.tally.stand_in_bases:

@@ -26,7 +26,7 @@ class Signals:
         publish: Callable[[EventType, Any, str], object],
     ) -> None:
         self._p = parts
-        self._pools = pools
+        self.pools = pools
         self._ids = decision_ids
         self._tally = tally
         self._publish = publish
@@ -47,7 +47,7 @@ class Signals:
         return Signal(
             decision_id=self._ids.next_id(),
             strategy=strategy,
-            pool=self._pools[strategy],
+            pool=self.pools[strategy],
             intent=intent,
             ts_ns=self._p.clock.time_ns(),
             forced=forced,

@@ -37,6 +37,7 @@ from qts.runtime.record import RunRecord
 from qts.runtime.seat import OnFault, OnIntent, Seat
 from qts.runtime.strategy_host import OnOther, StrategyHost
 from qts.runtime.worker_seat import OnRunning, WorkerSeat
+from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.course import TARGET_CAGR
 from qts.state.operating_state import OperatingStateManager
@@ -104,6 +105,7 @@ def make_parts(
         day=day,
         record=RunRecord(store),
         leaving={},
+        stops=ScopedStops(),
     )
 
 
@@ -130,6 +132,7 @@ def make_pipeline(
             day=parts.day,
             locked_pools={},
             leaving=parts.leaving,
+            stops=parts.stops,
             order_ids=order_ids,
             config=parts.config.pipeline,
         ),
