@@ -295,7 +295,7 @@ class SqliteStore:
         except BaseException as error:
             self._take_back(numbers, imaged)
             if isinstance(error, sqlite3.Error):
-                raise self._explanation("commit", error) from error
+                raise explanation(self._path, "commit", error) from error
             raise
         if checkpoint is not None:
             self._generation += 1
@@ -420,10 +420,12 @@ class SqliteStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise self._explanation(what, error) from error
+            raise explanation(self._path, what, error) from error
 
-    def _explanation(self, what: str, error: sqlite3.Error) -> StorageError:
-        return StorageError(f"{self._path}: cannot {what}: {error}; {_advice(error)}")
+
+def explanation(path: Path, what: str, error: sqlite3.Error) -> StorageError:
+    """Return the error that says what could not be done with the file, why, and what to do."""
+    return StorageError(f"{path}: cannot {what}: {error}; {_advice(error)}")
 
 
 def _table_of(record: Record) -> tables.Table:

@@ -38,6 +38,8 @@ from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
+from qts.runtime.session_view import VIEW_NAME
+from qts.runtime.view_file import ViewFile
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import files_of, load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
@@ -54,7 +56,7 @@ DEMO_OVERRIDES = {
 OPENING_BY_CURRENCY = {"USDT": "100000"}
 
 
-_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME})
+_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME, VIEW_NAME})
 
 
 def demo_plan(options: Options) -> SessionPlan:
@@ -210,8 +212,13 @@ class Session:
                     complete(kernel.start(first))
                 else:
                     complete(kernel.restore(checkpoint, self._store, first))
-                finished = self._drive(kernel, clock, log, values, progress, stop)
+                view = ViewFile(
+                    self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
+                )
+                view.look()
+                finished = self._drive(kernel, clock, log, values, view.along(progress), stop)
                 complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
+                view.end("finished" if finished else "stopped")
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
             log.close()

@@ -1,0 +1,174 @@
+"""``qts status``, ``orders``, ``trades`` and ``positions``: look at a run while it goes on and afterwards.
+
+They read the store and the file in which a session shows itself, write nothing and keep nobody waiting. Everything
+that does work is imported when a command runs, so that ``qts --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qts.errors import InputError
+
+if TYPE_CHECKING:
+    from qts.cli.look_lists import Listing
+    from qts.runtime.looking import Look
+
+LAST = 20
+_EVERY_S = 1
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the four commands."""
+    _command(
+        subparsers, "status", "how a run stands: states, account, positions, orders, queues, errors", run_status
+    )
+    for name, help_text in (
+        ("orders", "the orders of a run and what became of them"),
+        ("trades", "the fills of a run, as they were booked"),
+        ("positions", "what a run holds, at what cost and at what price"),
+    ):
+        command = _command(subparsers, name, help_text, run_list)
+        command.set_defaults(listing=name)
+        if name != "positions":
+            command.add_argument(
+                "--last",
+                type=_count,
+                default=None,
+                metavar="N",
+                help=f"only the newest N (default {LAST} on a screen, all with --csv and --json; 0: all)",
+            )
+
+
+def _command(
+    subparsers: Any, name: str, help_text: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=help_text,
+        description=f"Show {help_text}. Times are UTC. Without --data-dir: the newest run that goes on in "
+        "./qts-data, else the newest.",
+    )
+    command.add_argument("--data-dir", type=Path, metavar="DIR", help="the run's directory")
+    command.add_argument("--watch", action="store_true", help="show it again every second until Ctrl-C")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print comma-separated values with a header")
+    form.add_argument("--json", action="store_true", help="print one JSON object (with --watch one a line)")
+    command.set_defaults(func=run, last=None)
+    return command
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """``qts status``: exit code 0, also at the end of --watch; 2 when there is no such run."""
+    from qts.cli.columns import csv_text
+    from qts.cli.look_status import facts_of, status_lines, status_values
+
+    def shown(look: Look) -> str:
+        if args.json:
+            return json.dumps(status_values(look), ensure_ascii=False)
+        if args.csv:
+            return csv_text(*facts_of(look))
+        return "\n".join(status_lines(look, _width()))
+
+    return _show(args, shown)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """``qts orders``, ``trades``, ``positions``: exit codes like :func:`run_status`."""
+    from qts.cli.look_lists import LISTINGS
+
+    listing = LISTINGS[args.listing]
+    return _show(args, lambda look: _list_text(listing, look, args), **listing.needs)
+
+
+def _list_text(listing: Listing, look: Look, args: argparse.Namespace) -> str:
+    from qts.cli.columns import csv_text, table_lines
+    from qts.cli.look_status import run_values
+    from qts.runtime.looking import which
+
+    records = listing.records(look)
+    plain = args.csv or args.json
+    most = args.last if args.last is not None else 0 if plain or args.listing == "positions" else LAST
+    newest = records[-most:] if most else records
+    if args.csv:
+        return csv_text(listing.columns, [listing.exact(record) for record in newest])
+    if args.json:
+        keys = [column.key for column in listing.columns]
+        rows = [dict(zip(keys, listing.plain(record), strict=True)) for record in newest]
+        return json.dumps({"run": run_values(look), args.listing: rows}, ensure_ascii=False)
+    lines = [f"{which(look)} · {look.found.directory}"]
+    if not newest:
+        lines.append(f"no {args.listing}")
+    else:
+        lines += table_lines(listing.columns, [listing.shown(record) for record in newest], _width())
+        if len(newest) < len(records):
+            lines.append(f"the newest {len(newest)} of {len(records):,}; --last 0 shows all")
+    return "\n".join(lines)
+
+
+def _show(args: argparse.Namespace, text_of: Callable[[Look], str], **needs: bool) -> int:
+    """Print what ``text_of`` makes of the run, once or every second."""
+    from qts.clock import NS_PER_S, PacedClock, SystemClock
+    from qts.db.find_run import find_run
+    from qts.runtime.looking import look_at, which
+
+    if args.watch and args.csv:
+        raise InputError("--watch shows a run again and again, --csv is one table: give one of the two")
+    machine = SystemClock()
+    clock = PacedClock(machine.now())
+    looks = 0
+    try:
+        while True:
+            # Found anew each time: the run that goes on is the one that is meant.
+            look = look_at(find_run(args.data_dir), machine.time_ns(), **needs)
+            _print(text_of(look), args, looks)
+            if args.csv:
+                print(f"{which(look)} · {look.found.directory}", file=sys.stderr)
+            if not args.watch:
+                return 0
+            looks += 1
+            clock.wait_until_ns(clock.time_ns() + _EVERY_S * NS_PER_S, lambda: False)
+    except KeyboardInterrupt:
+        if not args.watch:
+            raise
+        return 0
+
+
+def _print(text: str, args: argparse.Namespace, looks: int) -> None:
+    if args.csv:
+        print(text, end="")
+    elif args.watch and not args.json and sys.stdout.isatty():
+        print(_over_the_last(text, first=looks == 0), end="")
+    else:
+        print(text if args.json or not looks else f"\n{text}")
+    sys.stdout.flush()
+
+
+def _over_the_last(text: str, *, first: bool) -> str:
+    """Terminal codes that put ``text`` where the last one stood: no line flickers, none of the old is left."""
+    lines = text.split("\n")
+    room = shutil.get_terminal_size().lines - 1
+    if len(lines) > room > 1:
+        lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines; a higher window shows them"]
+    start = "\x1b[2J\x1b[H" if first else "\x1b[H"
+    return start + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
+
+
+def _width() -> int:
+    """Cells of the terminal; what goes into a file or a pipe is not squeezed unless COLUMNS says so."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return 200
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)

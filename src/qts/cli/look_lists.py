@@ -1,0 +1,161 @@
+"""The lists of a run: which columns they have, and each record as texts for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from qts.cli.columns import Column
+from qts.clock import NS_PER_S, from_ns
+from qts.execution.contracts import Order
+from qts.ledger.contracts import LedgerRow
+from qts.runtime.looking import Look
+from qts.runtime.result import text_of
+from qts.runtime.session_view import PositionView
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """One list: what of a look it shows, its columns, and a record's values in their order.
+
+    A value is a text, a Decimal, nanoseconds in a column whose key ends in ``_at``, a bool, or None for unknown.
+    """
+
+    columns: tuple[Column, ...]
+    needs: Mapping[str, bool]
+    records: Callable[[Look], Sequence[Any]]
+    values: Callable[[Any], tuple[Any, ...]]
+
+    def shown(self, record: Any) -> list[str]:
+        """Return the record for people."""
+        pairs = zip(self.columns, self.values(record), strict=True)
+        return [_shown(column.key, value) for column, value in pairs]
+
+    def exact(self, record: Any) -> list[str]:
+        """Return the record as texts for programs; "" for unknown."""
+        return [
+            "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            for value in self.plain(record)
+        ]
+
+    def plain(self, record: Any) -> list[Any]:
+        """Return the record for JSON: amounts as texts, times in ISO 8601 to the nanosecond, None for unknown."""
+        pairs = zip(self.columns, self.values(record), strict=True)
+        return [_plain(column.key, value) for column, value in pairs]
+
+
+def iso(ns: int) -> str:
+    """Return a moment in UTC as ISO 8601 writes it, with nine digits of a second."""
+    return f"{from_ns(ns):%Y-%m-%dT%H:%M:%S}.{ns % NS_PER_S:09d}Z"
+
+
+def moment(ns: int) -> str:
+    """Return a moment in UTC for people, to the second."""
+    return f"{from_ns(ns):%Y-%m-%d %H:%M:%S}"
+
+
+def amount(value: Decimal | None) -> str:
+    """Return an amount for people with all its digits; "?" when it is unknown."""
+    if value is None:
+        return "?"
+    whole, point, digits = text_of(value).partition(".")
+    return f"{int(whole):,}{point}{digits}" if whole not in ("-0", "") else f"{whole}{point}{digits}"
+
+
+def _shown(key: str, value: Any) -> str:
+    if value is None:
+        return "market" if key == "limit" else "?"
+    if isinstance(value, Decimal):
+        return amount(value)
+    if isinstance(value, bool):
+        return "forced" if value else ""
+    return moment(value) if key.endswith("_at") else str(value)
+
+
+def _plain(key: str, value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return text_of(value)
+    return iso(value) if key.endswith("_at") and value is not None else value
+
+
+def _order(o: Order) -> tuple[Any, ...]:
+    return (
+        o.ts_intent_ns, o.strategy, o.symbol, o.side.value, o.qty, o.filled, o.limit, o.state.value, o.forced,
+        o.ts_update_ns, o.client_order_id, o.pool.value, o.decision_price, o.broker_order_id, o.reason, o.note,
+    )  # fmt: skip
+
+
+def _fill(f: LedgerRow) -> tuple[Any, ...]:
+    return (
+        f.ts_ns, f.strategy, f.symbol, f.side.value, f.qty, f.price, f.realized_pnl, f.fee, f.tax, f.amount,
+        f.pool.value, f.order_id, f.execution_id, f.broker,
+    )  # fmt: skip
+
+
+def _position(p: PositionView) -> tuple[Any, ...]:
+    return (p.strategy, p.symbol, p.qty, p.average_cost, p.mark, p.value, p.unrealized_pnl, p.pool)
+
+
+LISTINGS: Final = {
+    "orders": Listing(
+        (
+            Column("asked_at", "asked"),
+            Column("strategy", "strategy"),
+            Column("symbol", "symbol"),
+            Column("side", "side"),
+            Column("qty", "qty", right=True),
+            Column("filled", "filled", right=True),
+            Column("limit", "limit", right=True),
+            Column("state", "state"),
+            Column("forced", "by rule", extra=True),
+            Column("changed_at", "changed", extra=True),
+            Column("order_id", "order", extra=True),
+            Column("pool", "pool", extra=True),
+            Column("decision_price", "price then", right=True, extra=True),
+            Column("broker_order_id", "broker's order", extra=True),
+            Column("reason", "reason", extra=True),
+            Column("note", "note", extra=True),
+        ),
+        {"orders": True},
+        lambda look: look.orders,
+        _order,
+    ),
+    "trades": Listing(
+        (
+            Column("filled_at", "filled"),
+            Column("strategy", "strategy"),
+            Column("symbol", "symbol"),
+            Column("side", "side"),
+            Column("qty", "qty", right=True),
+            Column("price", "price", right=True),
+            Column("realized_pnl", "realised", right=True),
+            Column("fee", "fee", right=True, extra=True),
+            Column("tax", "tax", right=True, extra=True),
+            Column("amount", "amount", right=True, extra=True),
+            Column("pool", "pool", extra=True),
+            Column("order_id", "order", extra=True),
+            Column("execution_id", "execution", extra=True),
+            Column("broker", "broker", extra=True),
+        ),
+        {"fills": True},
+        lambda look: look.fills,
+        _fill,
+    ),
+    "positions": Listing(
+        (
+            Column("strategy", "strategy"),
+            Column("symbol", "symbol"),
+            Column("qty", "qty", right=True),
+            Column("average_cost", "average", right=True),
+            Column("mark", "price", right=True),
+            Column("value", "value", right=True),
+            Column("unrealized_pnl", "unrealised", right=True),
+            Column("pool", "pool", extra=True),
+        ),
+        {},
+        lambda look: look.positions,
+        _position,
+    ),
+}

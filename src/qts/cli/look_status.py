@@ -1,0 +1,203 @@
+"""How a run stands, on one screen, as one row and as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from qts.cli.columns import Column, facts_lines, folded, table_lines
+from qts.cli.look_lists import LISTINGS, amount, iso, moment
+from qts.runtime.looking import Look, which
+from qts.runtime.result import text_of
+from qts.runtime.session_view import SessionView, StateView
+
+_QUEUES = (
+    Column("priority", "priority"),
+    Column("depth", "waiting", right=True),
+    Column("capacity", "room", right=True),
+    Column("handled", "handled", right=True),
+    Column("dropped", "dropped", right=True),
+    Column("p50_us", "p50 µs", right=True),
+    Column("p99_us", "p99 µs", right=True),
+    Column("max_us", "max µs", right=True),
+)
+_POOLS = (
+    Column("pool", "pool"),
+    Column("total", "total", right=True),
+    Column("available", "available", right=True),
+    Column("realized_pnl", "realised", right=True),
+    Column("unrealized_pnl", "unrealised", right=True),
+)
+_ORDERS = (
+    Column("since_at", "asked"),
+    Column("strategy", "strategy"),
+    Column("symbol", "symbol"),
+    Column("side", "side"),
+    Column("qty", "qty", right=True),
+    Column("filled", "filled", right=True),
+    Column("limit", "limit", right=True),
+    Column("state", "state"),
+)
+
+
+def run_values(look: Look) -> dict[str, Any]:
+    """Return which run it is and how it stands, for JSON."""
+    found, run = look.found, look.run
+    return {
+        "directory": str(found.directory),
+        "life": look.life,
+        "remark": look.remark,
+        "live": found.live,
+        "pid": found.pid,
+        "run_id": None if run is None else run.run_id,
+        "command": None if run is None else run.command,
+        "started_at": None if run is None else run.started_at,
+    }
+
+
+def status_values(look: Look) -> dict[str, Any]:
+    """Return everything that is known, for JSON: amounts as texts, times as nanoseconds (``_ns``)."""
+    view = None if look.view is None else msgspec.json.decode(msgspec.json.encode(look.view))
+    return {"run": run_values(look), "view": view}
+
+
+def facts_of(look: Look) -> tuple[list[Column], list[list[str]]]:
+    """Return the head and the one row of ``--csv``; what is unknown is empty."""
+    values: dict[str, Any] = run_values(look)
+    view = look.view
+    if view is not None:
+        values |= {
+            "clock": iso(view.clock_ns),
+            "safety": view.safety.state,
+            "operating_state": view.operating.state,
+            "currency": view.currency,
+            "equity": text_of(view.equity),
+            "cash": text_of(view.cash),
+            "orders": view.counts.orders,
+            "working_orders": len(view.orders),
+            "fills": view.counts.fills,
+            "positions": len(view.positions),
+            "strategy_errors": sum(error.count for one in view.strategies for error in one.errors),
+            "halted_strategies": " ".join(one.name for one in view.strategies if one.halted),
+        }
+    else:
+        values |= dict.fromkeys(_OF_THE_VIEW)
+    row = [
+        "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        for value in values.values()
+    ]
+    return [Column(key, key) for key in values], [row]
+
+
+_OF_THE_VIEW = (
+    "clock", "safety", "operating_state", "currency", "equity", "cash", "orders", "working_orders", "fills",
+    "positions", "strategy_errors", "halted_strategies",
+)  # fmt: skip
+
+
+def status_lines(look: Look, width: int) -> list[str]:
+    """Return the screen in a terminal of ``width`` cells."""
+    lines = folded(which(look), width)
+    facts = [("directory", str(look.found.directory))]
+    if look.run is not None:
+        facts.append(("started", look.run.started_at))
+    if look.view is None:
+        return [
+            *lines,
+            *facts_lines([*facts, ("state", "it shows none: see qts orders, trades and positions")], width),
+        ]
+    view = look.view
+    lines += facts_lines([*facts, *_facts(view)], width)
+    for title, part in (
+        ("Pools", _pool_lines(view, width)),
+        ("Positions", _position_lines(view, width)),
+        ("Working orders", _order_lines(view, width)),
+        ("Strategies", _strategy_lines(view, width)),
+        ("Queues, accept to handler start", _queue_lines(view, width)),
+    ):
+        if part:
+            lines += ["", title, *part]
+    return lines
+
+
+def _facts(view: SessionView) -> list[tuple[str, str]]:
+    result = view.equity - view.equity_start
+    counts = view.counts
+    facts = [
+        ("clock", f"{moment(view.clock_ns)} UTC, market in {view.time_zone}"),
+        ("safety", _state(view.safety)),
+        *(
+            ("cause", f"{cause.code}, {cause.count} times, last {moment(cause.last_ns)}: {cause.detail}")
+            for cause in view.safety_causes
+        ),
+        ("next", view.safety_next),
+        ("operating", _state(view.operating)),
+        ("equity", f"{amount(view.equity)} {view.currency}, result {amount(result)}"),
+        ("cash", f"{amount(view.cash)} {view.currency}"),
+        ("orders", f"{counts.orders:,} sent, {len(view.orders):,} working, {counts.forced_exits:,} exits by rule"),
+        ("fills", f"{counts.fills:,}"),
+    ]
+    if counts.refusals:
+        ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
+        facts.append(("refused", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
+    return facts
+
+
+def _state(state: StateView) -> str:
+    since = f" since {moment(state.since_ns)}" if state.since_ns else ""
+    return f"{state.state}{since}{': ' if state.why else ''}{state.why}"
+
+
+def _pool_lines(view: SessionView, width: int) -> list[str]:
+    rows = [
+        [p.pool, amount(p.total), amount(p.available), amount(p.realized_pnl), amount(p.unrealized_pnl)]
+        for p in view.pools
+    ]
+    return table_lines(_POOLS, rows, width)
+
+
+def _position_lines(view: SessionView, width: int) -> list[str]:
+    listing = LISTINGS["positions"]
+    return table_lines(listing.columns, [listing.shown(p) for p in view.positions], width) if view.positions else []
+
+
+def _order_lines(view: SessionView, width: int) -> list[str]:
+    rows = [
+        [
+            moment(o.since_ns),
+            o.strategy,
+            o.symbol,
+            o.side,
+            amount(o.qty),
+            amount(o.filled),
+            "market" if o.limit is None else amount(o.limit),
+            o.state,
+        ]
+        for o in view.orders
+    ]
+    return table_lines(_ORDERS, rows, width) if rows else []
+
+
+def _strategy_lines(view: SessionView, width: int) -> list[str]:
+    lines: list[str] = []
+    for one in view.strategies:
+        if one.halted:
+            lines += folded(f"{one.name} is HALTED: {one.why}", width)
+        for error in one.errors:
+            times = f"{error.count:,} time{'s' if error.count > 1 else ''}"
+            lines += folded(f"{one.name} failed in {error.callback} {times}, first: {error.first}", width)
+    return lines
+
+
+def _queue_lines(view: SessionView, width: int) -> list[str]:
+    rows: Sequence[list[str]] = [
+        [
+            q.priority,
+            *(f"{count:,}" for count in (q.depth, q.capacity, q.handled, q.dropped)),
+            *(f"{us:,.0f}" if q.handled else "-" for us in (q.p50_us, q.p99_us, q.max_us)),
+        ]
+        for q in view.queues
+    ]
+    return table_lines(_QUEUES, rows, width)

@@ -1,0 +1,86 @@
+"""Read a run's store for those who only look: nothing is written, and the session that writes waits for nobody."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from qts.db import tables
+from qts.db.contracts import LedgerRow, PositionRow, RunRow
+from qts.db.sqlite import explanation
+from qts.execution.contracts import Order
+
+_T = TypeVar("_T")
+_BUSY_S = 1.0
+_RUN = "SELECT run_id, command, seed, source_id, config_hash, started_at, finished, result FROM runs"
+
+
+class StoreReader:
+    """Everything read between opening and closing belongs to one moment of the store in the file ``path``.
+
+    Every method raises StorageError with what to do when the file cannot be read or is damaged. To be closed soon:
+    the writer's log cannot be folded into the file as long as somebody reads in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Without a log nobody has it open; then not even the files that readers share are made beside it: they
+        # would belong to whoever looks, not to whoever trades.
+        logged = path.with_name(f"{path.name}-wal").exists()
+        mode = "mode=ro" if logged else "mode=ro&immutable=1"
+        self._connection = self._explained(
+            "open",
+            lambda: sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
+            ),
+        )
+        try:
+            self._explained("read", lambda: self._connection.execute("BEGIN"))
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> StoreReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def run(self) -> RunRow | None:
+        """Return the run of the file; None while it has not begun."""
+        rows = self._rows("the run", _RUN)
+        if not rows:
+            return None
+        run_id, command, seed, source_id, config_hash, started_at, finished, result = rows[0]
+        return RunRow(run_id, command, seed, source_id, config_hash, started_at, bool(finished), result)
+
+    def orders(self) -> list[Order]:
+        """Return every order, in the order of their intents."""
+        orders: list[Order] = self._read(tables.ORDERS)
+        return sorted(orders, key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
+
+    def ledger(self) -> list[LedgerRow]:
+        """Return every booked fill, in the order of booking."""
+        return self._read(tables.LEDGER)
+
+    def positions(self) -> list[PositionRow]:
+        """Return every holding by strategy and symbol, flat ones too."""
+        return self._read(tables.POSITIONS)
+
+    def _read(self, table: tables.Table) -> list[Any]:
+        return [table.decode(row) for row in self._rows(table.name, table.select)]
+
+    def _rows(self, what: str, sql: str) -> Sequence[Sequence[Any]]:
+        return self._explained(f"read {what}", lambda: self._connection.execute(sql).fetchall())
+
+    def _explained(self, what: str, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            raise explanation(self._path, what, error) from error

@@ -1,0 +1,200 @@
+"""What a session shows of itself while it runs, as one frozen value in the file ``view.json`` of its directory.
+
+Screens and commands read it; nothing that decides does. Amounts are Decimals (text in the file) in the account's
+currency, times are nanoseconds since 1970 UTC of the session's own clock unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qts.errors import StorageError
+
+VIEW_NAME: Final = "view.json"
+_MAX_BYTES: Final = 16 << 20
+
+
+class CauseView(msgspec.Struct, frozen=True):
+    """A cause that stands against safety: its code, how often it was told, when last, and what was said."""
+
+    code: str
+    count: int
+    last_ns: int
+    detail: str
+
+
+class ChangeView(msgspec.Struct, frozen=True):
+    """One change of a state; ``code`` is "" for the operating state."""
+
+    ts_ns: int
+    before: str
+    after: str
+    code: str
+    reason: str
+    actor: str
+
+
+class StateView(msgspec.Struct, frozen=True):
+    """A state, since when it holds and what led to it ("" and the start when nothing has)."""
+
+    state: str
+    since_ns: int
+    why: str
+
+
+class PoolView(msgspec.Struct, frozen=True):
+    """One pool's amounts; ``available`` is what a new order may spend."""
+
+    pool: str
+    total: Decimal
+    available: Decimal
+    invested: Decimal
+    reserved: Decimal
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+
+
+class PositionView(msgspec.Struct, frozen=True):
+    """What a strategy holds of a symbol. ``mark`` None: no price was ever seen, so value and result are unknown."""
+
+    strategy: str
+    pool: str
+    symbol: str
+    qty: Decimal
+    average_cost: Decimal | None
+    mark: Decimal | None
+    value: Decimal | None
+    unrealized_pnl: Decimal | None
+
+
+class OrderView(msgspec.Struct, frozen=True):
+    """An order that can still change. ``limit`` None: at the market. ``forced``: an exit that the rules ordered."""
+
+    order_id: str
+    strategy: str
+    symbol: str
+    side: str
+    qty: Decimal
+    filled: Decimal
+    limit: Decimal | None
+    state: str
+    since_ns: int
+    forced: bool
+    reason: str
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """One priority: events unfinished now, room, what became of all so far, accept to start in µs of real time."""
+
+    priority: str
+    depth: int
+    capacity: int
+    high_water: int
+    accepted: int
+    handled: int
+    dropped: int
+    p50_us: float
+    p99_us: float
+    max_us: float
+
+
+class ErrorView(msgspec.Struct, frozen=True):
+    """How often one callback of a strategy has failed, and what the first failure said."""
+
+    callback: str
+    count: int
+    first: str
+
+
+class StrategyView(msgspec.Struct, frozen=True):
+    """One strategy. ``halted``: it is not asked any more, and ``why`` says what it was halted for."""
+
+    name: str
+    pool: str
+    halted: bool
+    why: str
+    errors: tuple[ErrorView, ...]
+
+
+class CountsView(msgspec.Struct, frozen=True):
+    """Numbers of the whole session."""
+
+    rows: int
+    orders: int
+    fills: int
+    forced_exits: int
+    duplicate_fills: int
+    refusals: dict[str, int]
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One session at one moment.
+
+    ``mode``: paper or replay. ``ended``: "" while it goes on, ``finished`` at the end of its input, ``stopped``
+    when it can be resumed. ``written_ns`` and ``started_at`` are the machine's time, ``clock_ns`` is the
+    session's own.
+    """
+
+    version: int = 1
+    run_id: str
+    command: str
+    mode: str
+    pid: int
+    started_at: str
+    written_ns: int
+    ended: str
+    clock_ns: int
+    time_zone: str
+    currency: str
+    equity_start: Decimal
+    equity: Decimal
+    cash: Decimal
+    safety: StateView
+    safety_causes: tuple[CauseView, ...]
+    safety_next: str
+    safety_changes: tuple[ChangeView, ...]
+    operating: StateView
+    operating_changes: tuple[ChangeView, ...]
+    pools: tuple[PoolView, ...]
+    positions: tuple[PositionView, ...]
+    orders: tuple[OrderView, ...]
+    counts: CountsView
+    queues: tuple[QueueView, ...]
+    strategies: tuple[StrategyView, ...]
+
+
+def read_view(directory: Path) -> SessionView | None:
+    """Return the view in a run's directory; None when there is none, or one that another version has written.
+
+    Waits for nobody. Raises StorageError when the file cannot be read.
+    """
+    path = directory / VIEW_NAME
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise StorageError(f"{path} is no regular file; remove it")
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read(_MAX_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(handle)
+    try:
+        return msgspec.json.decode(data, type=SessionView)
+    except msgspec.DecodeError:
+        return None
+
+
+def _unreadable(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"{path} cannot be read ({error.strerror}); ask as the user who runs the session")

@@ -1,0 +1,232 @@
+"""``qts status``, ``orders``, ``trades`` and ``positions``, of a run that goes on, has ended, or was killed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qts.db.datadir import DataDir
+from qts.runtime.drive import StopFlag
+from qts.runtime.launch import run_session
+from tests.cli.prompt import elsewhere, said, tape
+from tests.runtime.paper import files_in, paper
+from tests.sim.sessions import spike_plan
+
+__all__ = ["elsewhere", "tape"]
+LISTS = ("orders", "trades", "positions")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of order, at its end."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    run_session(spike_plan(directory), progress=lambda share, moment: None, stop=StopFlag())
+    return directory
+
+
+def test_a_finished_run_is_told_as_that(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = said(capsys, "status", "--data-dir", str(finished))
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].startswith("qts demo, run ")
+    assert out.splitlines()[0].endswith(", finished")
+    for word in ("directory", "clock", "safety", "operating", "equity", "cash", "Pools", "SCALP", "P0"):
+        assert word in out
+
+
+def test_the_lists_tell_what_the_store_holds(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, "status", "--json", "--data-dir", str(finished))
+    counts = json.loads(out)["view"]["counts"]
+    assert code == 0
+    for command, count in (("orders", counts["orders"]), ("trades", counts["fills"])):
+        code, out, _ = said(capsys, command, "--json", "--data-dir", str(finished))
+        assert code == 0
+        told = json.loads(out)
+        assert told["run"]["life"] == "finished"
+        assert len(told[command]) == count > 20
+        _, out, _ = said(capsys, command, "--data-dir", str(finished))
+        assert out.splitlines()[-1] == f"the newest 20 of {count}; --last 0 shows all"
+        _, out, _ = said(capsys, command, "--last", "0", "--data-dir", str(finished))
+        assert len(out.splitlines()) == count + 2
+
+
+def test_csv_has_a_header_and_the_same_rows(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in LISTS:
+        _, out, _ = said(capsys, command, "--json", "--data-dir", str(finished))
+        rows = json.loads(out)[command]
+        code, out, err = said(capsys, command, "--csv", "--data-dir", str(finished))
+        assert code == 0
+        assert "finished" in err  # which run it was, beside the data
+        assert out.count("\r\n") == len(rows) + 1
+        read = list(csv.DictReader(io.StringIO(out, newline="")))
+        assert [row["strategy"] for row in read] == [row["strategy"] for row in rows]
+        assert all(row["qty"] == str(other["qty"]) for row, other in zip(read, rows, strict=True))
+    _, out, _ = said(capsys, "status", "--csv", "--data-dir", str(finished))
+    (row,) = csv.DictReader(io.StringIO(out, newline=""))
+    assert (row["life"], row["command"]) == ("finished", "demo")
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "80"])
+def test_no_amount_and_no_name_is_cut_in_a_narrow_terminal(
+    columns: str, finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = said(capsys, "status", "--json", "--data-dir", str(finished))
+    view = json.loads(out)["view"]
+    _, out, _ = said(capsys, "status", "--data-dir", str(finished))
+    for pool in view["pools"]:
+        assert f"{int(pool['total']):,}" in out
+        assert pool["pool"] in out
+    assert f"{int(view['equity']):,}" in out
+    assert "…" not in out
+
+
+def test_a_run_that_goes_on_is_found_and_shown_fresh(
+    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a paper session that goes on in ./qts-data, and one that began there and has ended
+    monkeypatch.chdir(tmp_path)
+    DataDir(Path("qts-data/another")).close()
+    stop = StopFlag()
+    told: list[str] = []
+
+    def progress(share: float | None, moment_ns: int) -> None:
+        if told or not Path("qts-data/mine/view.json").exists():
+            return
+        # When somebody asks without a name, in the midst of it
+        for command in ("status", *LISTS):
+            code, out, _ = said(capsys, command, "--json")
+            assert code == 0
+            told.append(out)
+        stop.request()
+
+    run_session(paper(Path("qts-data/mine"), files_in(tmp_path / "config")), progress=progress, stop=stop)
+    # Then it is that one, with what it shows
+    status = json.loads(told[0])
+    assert status["run"]["directory"] == "qts-data/mine"
+    assert (status["run"]["live"], status["run"]["life"], status["run"]["pid"]) == (True, "running", os.getpid())
+    assert (status["view"]["mode"], status["view"]["pid"]) == ("paper", os.getpid())
+    assert [set(json.loads(one)) - {"run"} for one in told[1:]] == [{"orders"}, {"trades"}, {"positions"}]
+    # And afterwards that it was stopped
+    _, out, _ = said(capsys, "status")
+    assert ", stopped: --resume continues it" in out.splitlines()[0]
+
+
+SESSION = """
+import sys
+from pathlib import Path
+from qts.runtime.drive import StopFlag
+from qts.runtime.launch import run_session
+from tests.runtime.paper import files_in, paper
+
+def progress(share, moment_ns):
+    print("running", flush=True)
+
+files = Path(sys.argv[1]) / "config"
+run_session(paper(Path(sys.argv[1]) / "run", files_in(files)), progress=progress, stop=StopFlag())
+"""
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[Path]:
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", SESSION, str(tmp_path)], stdout=subprocess.PIPE, env=environment, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "running\n"
+    child.send_signal(signal.SIGKILL)
+    child.stdout.close()
+    child.wait()
+    return tmp_path / "run"
+
+
+def test_a_killed_run_is_told_to_have_ended_without_finishing(
+    killed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = said(capsys, "status", "--data-dir", str(killed))
+    assert code == 0
+    assert ", ended: ended without finishing; --resume continues it" in out.splitlines()[0]
+    for command in LISTS:
+        assert said(capsys, command, "--data-dir", str(killed))[0] == 0
+
+
+def test_a_process_that_shows_nothing_new_is_told_as_silent(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a live process whose last view is of 2027, long ago
+    with DataDir(tmp_path / "run"):
+        view = json.loads((finished / "view.json").read_text()) | {"ended": "", "written_ns": 1_000_000_000}
+        (tmp_path / "run" / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
+        (tmp_path / "run" / "view.json").write_text(json.dumps(view))
+        _, out, _ = said(capsys, "status", "--data-dir", str(tmp_path / "run"))
+    assert ", silent: its process lives, but it has shown nothing new for " in " ".join(out.splitlines()[:2])
+
+
+def test_a_view_of_another_run_is_not_shown(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "run"
+    DataDir(place).close()
+    (place / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
+    view = json.loads((finished / "view.json").read_text()) | {"run_id": "other"}
+    (place / "view.json").write_text(json.dumps(view))
+    code, out, _ = said(capsys, "status", "--data-dir", str(place))
+    assert code == 0
+    assert "it shows none" in out
+    assert "Pools" not in out
+
+
+@pytest.mark.parametrize("command", ["status", *LISTS])
+def test_a_directory_that_is_no_run_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for place, message in (("missing", "is no directory"), ("empty", "is not the directory of a run")):
+        code, out, err = said(capsys, command, "--data-dir", str(tmp_path / place))
+        assert (code, out) == (2, "")
+        assert message in err
+    code, _, err = said(capsys, command)
+    assert code == 2
+    assert "there is no run in" in err
+
+
+@pytest.mark.parametrize("last", ["-1", "x", "１", "1.5", ""])
+def test_a_count_is_a_whole_number(last: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = said(capsys, "orders", "--last", last)
+    assert code == 2
+    assert "whole number" in err or "expected one argument" in err
+
+
+def test_one_form_at_a_time(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "status", "--csv", "--json", "--data-dir", str(finished))[0] == 2
+    code, _, err = said(capsys, "status", "--csv", "--watch", "--data-dir", str(finished))
+    assert code == 2
+    assert "--watch" in err
+
+
+def test_watching_goes_on_until_ctrl_c_and_ends_well(finished: Path) -> None:
+    root = Path(__file__).parents[2]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "qts.cli.main", "status", "--watch", "--json", "--data-dir", str(finished)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(root / "src")},
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    looks = [json.loads(child.stdout.readline()) for _ in range(2)]
+    assert looks[0] == looks[1]
+    child.send_signal(signal.SIGINT)
+    _out, err = child.communicate()
+    assert (child.returncode, err) == (0, "")
