@@ -28,8 +28,8 @@ test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.dev ## style, types, layers
-	$(BIN)/ruff check src tests bench examples
-	$(BIN)/ruff format --check src tests bench examples
+	$(BIN)/ruff check src tests bench examples lint
+	$(BIN)/ruff format --check src tests bench examples lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

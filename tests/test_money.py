@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import decimal
+import math
 from decimal import Decimal as D
 from enum import Enum
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,7 +14,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.errors import ContractError
-from qts.money import decimal_of, floor_to, is_multiple, positive, split, truncate_to
+from qts.money import (
+    PRECISION,
+    decimal_fraction,
+    decimal_of,
+    exact_quotient,
+    floor_to,
+    is_bounded,
+    is_multiple,
+    magnitude,
+    minus,
+    multiple_of,
+    negated,
+    plus,
+    positive,
+    power_of_ten,
+    ratio,
+    remainder,
+    split,
+    steps_in,
+    sum_of,
+    times,
+    truncate_to,
+    without_zeros,
+)
 
 
 @pytest.mark.parametrize(
@@ -120,3 +146,97 @@ def test_the_parts_of_a_split_always_sum_to_the_whole(total: int, weights: list[
     assert all(part >= 0 and is_multiple(part, quantum) for part in parts.values())
     for name in (Part.A, Part.C):
         assert 0 <= whole * shares[name] / sum(shares.values()) - parts[name] < quantum + D("1e-9")
+
+
+def test_a_float_of_the_configuration_becomes_what_was_written_or_the_nearest_that_adds_exactly() -> None:
+    assert decimal_fraction("0.15") == D("0.15")
+    assert decimal_fraction("1e-300") == 0
+    assert decimal_fraction("1.5e-30") == D("2E-30")
+
+
+@pytest.mark.parametrize(
+    ("number", "bounded"),
+    [
+        (D("999999999999999.999999999999999999999999999999"), True),
+        (D("1E+15"), False),
+        (D("1E-30"), True),
+        (D("1E-31"), False),
+        (D("-0"), True),
+        (D("NaN"), False),
+        (D("-Infinity"), False),
+    ],
+)
+def test_numbers_of_input_have_fifteen_digits_before_and_thirty_behind_the_point(number: D, bounded: bool) -> None:
+    assert is_bounded(number) is bounded
+
+
+def test_a_sum_that_would_have_to_be_rounded_is_an_error() -> None:
+    """Given 10^147, when 1 is added, then 148 digits are needed, one more than there are."""
+    with pytest.raises(decimal.Inexact):
+        plus(D(10) ** (PRECISION), D("0.1"))
+    with pytest.raises(decimal.Inexact):
+        exact_quotient(D(1), D(3))
+
+
+@pytest.mark.parametrize("precision", [1, 3, 28])
+@pytest.mark.parametrize("trapped", [False, True])
+def test_no_function_asks_the_calling_threads_context(precision: int, trapped: bool) -> None:
+    traps = [decimal.Inexact, decimal.Rounded, decimal.Subnormal] if trapped else []
+    hostile = decimal.Context(
+        precision, decimal.ROUND_UP, Emin=-1, Emax=1, capitals=0, clamp=1, flags=[], traps=traps
+    )
+    with decimal.localcontext(hostile) as mine:
+        got = [
+            plus(D("12345.678"), D("0.0001")),
+            minus(D("12345.678"), D("0.0001")),
+            times(D("12345.678"), D("0.01")),
+            negated(D("12345.678")),
+            magnitude(D("-12345.678")),
+            sum_of([D("12345.678"), D("0.0001")]),
+            ratio(D(2), D(3)),
+            floor_to(D("12345.678"), D("0.05")),
+            truncate_to(D("-12345.678"), D("0.05")),
+            remainder(D("12345.678"), D("0.05")),
+            steps_in(D("12345.678"), D("0.05")),
+            without_zeros(D("12345.67800")),
+            power_of_ten(-3),
+            decimal_fraction("0.12345"),
+            *split(D(12345), {"a": D(1), "b": D(2)}, D("0.01"), "b").values(),
+        ]
+        untouched = not any(mine.flags.values())
+    assert untouched
+    assert [str(one) for one in got] == [
+        "12345.6781",
+        "12345.6779",
+        "123.45678",
+        "-12345.678",
+        "12345.678",
+        "12345.6781",
+        "0.6666666666666666666666666667",
+        "12345.65",
+        "-12345.65",
+        "0.028",
+        "246913",
+        "12345.678",
+        "0.001",
+        "0.12345",
+        "4115",
+        "8230",
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(-(10**60), 10**60),
+    st.integers(1, 10**45),
+    st.sampled_from((decimal.ROUND_FLOOR, decimal.ROUND_DOWN, decimal.ROUND_CEILING, decimal.ROUND_HALF_EVEN)),
+)
+def test_a_multiple_is_rounded_once_as_fractions_round(value: int, step: int, rounding: str) -> None:
+    quotient = Fraction(value, step)
+    expected = {
+        decimal.ROUND_FLOOR: math.floor(quotient),
+        decimal.ROUND_DOWN: math.trunc(quotient),
+        decimal.ROUND_CEILING: math.ceil(quotient),
+        decimal.ROUND_HALF_EVEN: round(quotient),
+    }[rounding]
+    assert multiple_of(D(value), D(step), rounding) == expected * step

@@ -34,6 +34,7 @@ from qts.errors import ContractError
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
+TWO: Final = Decimal(2)
 K = TypeVar("K")
 
 MAX_WHOLE_DIGITS: Final = 15
@@ -75,6 +76,11 @@ minus: Final = _EXACT.subtract
 times: Final = _EXACT.multiply
 negated: Final = _EXACT.minus
 magnitude: Final = _EXACT.abs
+exact_quotient: Final = _EXACT.divide
+"""A quotient that has an end, like the half of an amount; raises Inexact for one that has none."""
+steps_in: Final = _EXACT.divide_int
+"""How many whole times a Decimal goes into another, cut toward zero."""
+without_zeros: Final = _EXACT.normalize
 remainder: Final = _EXACT.remainder
 """What is left of a Decimal divided by another, with the sign of the first."""
 ratio: Final = own_context(RATIO_DIGITS).divide
@@ -102,6 +108,15 @@ def decimal_of(value: str | int | Decimal, name: str = "value") -> Decimal:
     return number
 
 
+def decimal_fraction(text: str) -> Decimal:
+    """The ratio that ``text`` writes ("0.15" is what a person meant by that float, not its binary neighbour).
+
+    What exact arithmetic does not take is rounded to what it takes ("1e-300" is 0).
+    """
+    number = Decimal(text)
+    return number if is_bounded(number) else multiple_of(number, power_of_ten(-MAX_DECIMALS), ROUND_HALF_EVEN)
+
+
 def positive(value: str | int | Decimal, name: str = "value") -> Decimal:
     """Like :func:`decimal_of`, and > 0."""
     number = decimal_of(value, name)
@@ -117,6 +132,11 @@ def is_bounded(number: Decimal) -> bool:
     exponent = number.as_tuple().exponent
     assert isinstance(exponent, int)
     return exponent >= -MAX_DECIMALS and number.adjusted() < MAX_WHOLE_DIGITS
+
+
+def power_of_ten(exponent: int) -> Decimal:
+    """A step of a decimal grid: 0.01 for -2."""
+    return Decimal((0, (1,), exponent))
 
 
 def multiple_of(value: Decimal, step: Decimal, rounding: str) -> Decimal:

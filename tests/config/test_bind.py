@@ -29,9 +29,9 @@ HOW = (
         ("share: 0.10", "share", Decimal("0.10")),
         ("share: 1", "share", Decimal(1)),
         (
-            "share: 0.1234567890123456789012345678901234567890",
+            "share: 0.123456789012345678901234567890",
             "share",
-            Decimal("0.1234567890123456789012345678901234567890"),
+            Decimal("0.123456789012345678901234567890"),
         ),
         ("limit: 1_500_000", "limit", Decimal(1_500_000)),
         ("limit: null", "limit", None),
@@ -82,6 +82,9 @@ def test_a_decimal_keeps_the_digits_of_its_text(tmp_path: Path) -> None:
         ("share: 0", "alpha.share: '0' is out of range; allowed: number above 0 to 1"),
         ("share: 1.0000000000000000000000000000000000001",
          "alpha.share: '1.0000000000000000000000000000000000001' is out of range; allowed: number above 0 to 1"),
+        ("share: 0.1234567890123456789012345678901",
+         "alpha.share: '0.1234567890123456789012345678901' may have 30 digits behind the point and be 10^15 at the "
+         "most; allowed: number above 0 to 1"),
         ("share: -0.5", "alpha.share: '-0.5' is out of range; allowed: number above 0 to 1"),
         ("count: 101", "alpha.count: '101' is out of range; allowed: whole number from 0 to 100"),
         ("count: -1", "alpha.count: '-1' is out of range; allowed: whole number from 0 to 100"),

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from qts.capital.contracts import Pool
+from qts.money import sum_of
 
 Share = Annotated[
     Decimal,
@@ -90,8 +91,8 @@ class CapitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             for pool in Pool
             if self.limits(pool).min_share > self.limits(pool).max_share
         ]
-        lowest = sum((self.limits(pool).min_share for pool in Pool), Decimal(0))
-        highest = sum((self.limits(pool).max_share for pool in Pool), Decimal(0))
+        lowest = sum_of(self.limits(pool).min_share for pool in Pool)
+        highest = sum_of(self.limits(pool).max_share for pool in Pool)
         if lowest > 1:
             found.append(("scalp.min_share", f"the three min_share may sum to at most 1, they sum to {lowest}"))
         if highest < 1:

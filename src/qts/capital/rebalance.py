@@ -10,7 +10,7 @@ import msgspec
 
 from qts.capital.config import CapitalConfig
 from qts.capital.contracts import CapitalPool, Pool, PoolState
-from qts.money import ONE, ZERO, floor_to, split
+from qts.money import ONE, ZERO, floor_to, minus, negated, split, times
 
 GIVING_ORDER: Final = (Pool.PORTFOLIO, Pool.SWING, Pool.SCALP)
 """Who gives first, and who is filled first (spec 02)."""
@@ -64,9 +64,9 @@ def moves_to_targets(
     if equity <= 0:
         return Plan((), ())
     wanted = split(equity, {pool: targets.get(pool, ZERO) for pool in Pool}, quantum, config.remainder)
-    excess = {pool: pools[pool].total - wanted[pool] for pool in GIVING_ORDER}
-    room = {pool: _room(pools[pool], -excess[pool], equity, config) for pool in GIVING_ORDER}
-    budget = max(floor_to(equity * config.daily_transfer_limit - moved_today, quantum), ZERO)
+    excess = {pool: minus(pools[pool].total, wanted[pool]) for pool in GIVING_ORDER}
+    room = {pool: _room(pools[pool], negated(excess[pool]), equity, config) for pool in GIVING_ORDER}
+    budget = max(floor_to(minus(times(equity, config.daily_transfer_limit), moved_today), quantum), ZERO)
     moves: list[Move] = []
     waiting: list[Waiting] = []
     for giver in GIVING_ORDER:
@@ -84,8 +84,8 @@ def moves_to_targets(
                 waiting.append(_waiting(giver, taker, asked, why, config))
                 continue
             moves.append(_move(giver, taker, amount, asked, why, targets))
-            left, can_give, budget = left - amount, can_give - amount, budget - amount
-            room[taker] -= amount
+            left, can_give, budget = minus(left, amount), minus(can_give, amount), minus(budget, amount)
+            room[taker] = minus(room[taker], amount)
     return Plan(tuple(moves), tuple(waiting))
 
 
@@ -93,7 +93,7 @@ def _room(pool: CapitalPool, lacking: Decimal, equity: Decimal, config: CapitalC
     """What a pool may receive: up to its target, never past its maximum share."""
     if pool.pool_state is PoolState.LOCKED:
         return ZERO
-    return min(lacking, equity * config.limits(pool.pool_id).max_share - pool.total)
+    return min(lacking, minus(times(equity, config.limits(pool.pool_id).max_share), pool.total))
 
 
 def _can_give(pool: CapitalPool, equity: Decimal, config: CapitalConfig) -> tuple[Decimal, str]:
@@ -101,8 +101,8 @@ def _can_give(pool: CapitalPool, equity: Decimal, config: CapitalConfig) -> tupl
     if pool.pool_state is PoolState.LOCKED:
         return ZERO, f"{pool.pool_id.value} is locked"
     limits = config.limits(pool.pool_id)
-    floor = max(limits.min_amount, equity * limits.min_share)
-    above_floor = pool.total - floor
+    floor = max(limits.min_amount, times(equity, limits.min_share))
+    above_floor = minus(pool.total, floor)
     if above_floor < pool.available:
         return max(above_floor, ZERO), f"{pool.pool_id.value} must keep {floor:,f}"
     return max(pool.available, ZERO), f"{pool.pool_id.value} has {pool.available:,f} available"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from qts.capital.config import CapitalConfig
 from qts.capital.contracts import CapitalPool, Pool
 from qts.errors import ContractError
+from qts.money import TWO, exact_quotient, magnitude, minus, plus, ratio, sum_of
 
 ShareRange: TypeAlias = tuple[Decimal, Decimal]
 """Lowest and highest share of equity."""
@@ -23,11 +24,11 @@ def targets_for_state(scalp: ShareRange, swing: ShareRange, portfolio: ShareRang
     for pool, (low, high) in ranges.items():
         if not 0 <= low <= high:
             raise ContractError(f"allocation range of {pool.value} needs 0 <= low <= high, got {low} and {high}")
-    middle = {pool: (low + high) / 2 for pool, (low, high) in ranges.items()}
-    whole = sum(middle.values(), Decimal(0))
+    middle = {pool: exact_quotient(plus(low, high), TWO) for pool, (low, high) in ranges.items()}
+    whole = sum_of(middle.values())
     if whole <= 0:
         raise ContractError("the three allocation ranges are all 0; at least one pool needs a share")
-    return {pool: share / whole for pool, share in middle.items()}
+    return {pool: ratio(share, whole) for pool, share in middle.items()}
 
 
 def opening_weights(config: CapitalConfig, targets: Mapping[Pool, Decimal]) -> dict[Pool, Decimal]:
@@ -39,4 +40,4 @@ def opening_weights(config: CapitalConfig, targets: Mapping[Pool, Decimal]) -> d
 
 def drift(pools: Mapping[Pool, CapitalPool]) -> Decimal:
     """The largest distance of a pool from its target share; above ``drift_limit`` it is GR055."""
-    return max(abs(pool.allocation_pct - pool.target_allocation_pct) for pool in pools.values())
+    return max(magnitude(minus(pool.allocation_pct, pool.target_allocation_pct)) for pool in pools.values())

@@ -20,6 +20,7 @@ import yaml
 from qts.config.document import Entry, Listing, Node, Place, Problem, Scalar, Section, did_you_mean, shown
 from qts.config.shape import ENV_REFERENCE, Field, Kind, Limits, Shape, key_text, number_of
 from qts.errors import QtsError
+from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, is_bounded, remainder
 
 MAX_DIGITS: Final = 400
 """Longest number read, in characters."""
@@ -247,9 +248,11 @@ def _number(shape: Shape, node: Scalar) -> Any:
     exact = Decimal(text.replace("_", ""))
     if message := _range_problem(exact, shape.limits):
         return _Refusal(f"{shown(text)} {message}")
-    exact = abs(exact) if exact == 0 else exact
+    exact = exact.copy_abs() if exact == 0 else exact
     if shape.kind is Kind.DECIMAL:
-        return exact
+        too_fine = f"may have {MAX_DECIMALS} digits behind the point and be 10^{MAX_WHOLE_DIGITS} at the most"
+        allowed = is_bounded(exact) or exact == 10**MAX_WHOLE_DIGITS
+        return exact if allowed else _Refusal(f"{shown(text)} {too_fine}")
     value = int(exact) if shape.kind is Kind.INT else float(exact)
     return value if value not in (float("inf"), float("-inf")) else _Refusal(f"{shown(text)} is too large")
 
@@ -263,7 +266,7 @@ def _range_problem(value: Decimal, limits: Limits) -> str:
     )
     if outside:
         return "is out of range"
-    off_grid = limits.multiple_of is not None and value % number_of(limits.multiple_of) != 0
+    off_grid = limits.multiple_of is not None and remainder(value, number_of(limits.multiple_of)) != 0
     return "is not a multiple of the step" if off_grid else ""
 
 

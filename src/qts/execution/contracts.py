@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from qts.capital.contracts import Pool
+from qts.money import minus
 from qts.safety.scoped_stops import Scope
 from qts.strategy.contracts import Side
 
@@ -136,7 +137,7 @@ class Order(msgspec.Struct, frozen=True):
 
     @property
     def remaining(self) -> Decimal:
-        return self.qty - self.filled
+        return minus(self.qty, self.filled)
 
 
 OrderNews: TypeAlias = Fill | OrderCancelled | OrderRejected

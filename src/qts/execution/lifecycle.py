@@ -15,6 +15,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderCancelled, OrderRejected, OrderState
+from qts.money import plus
 
 NOTE_LIMIT: Final = 400
 """Characters kept of a note; broker texts can be a megabyte long (spec 09, BR-15)."""
@@ -177,7 +178,7 @@ def apply_fill(order: Order, fill: Fill) -> Order:
         )
     if not (fill.qty.is_finite() and fill.qty > 0):
         raise ContractError(f"fill {fill.execution_id} has quantity {fill.qty}; it must be finite and above 0")
-    filled: Decimal = order.filled + fill.qty
+    filled = plus(order.filled, fill.qty)
     news = News.WHOLLY_FILLED if filled >= order.qty else News.PART_FILLED
     state, note = _step(order, news, f"overfill: {filled} of {order.qty}" if filled > order.qty else "")
     if state is _S.FILLED_LATE and order.state is not _S.FILLED_LATE:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from qts.execution.contracts import Order, OrderState
-from qts.money import ZERO
+from qts.money import ZERO, sum_of, times
 from qts.strategy.contracts import Side
 
 FINAL_STATES = frozenset(
@@ -62,13 +62,10 @@ class WorkingOrders:
         """What the open buys would still add, at their limit or decision price (one symbol, or all)."""
         if not self._open:
             return ZERO
-        return sum(
-            (
-                o.remaining * (o.limit or o.decision_price)
-                for o in self._open.values()
-                if o.side is Side.BUY and (symbol is None or o.symbol == symbol)
-            ),
-            ZERO,
+        return sum_of(
+            times(o.remaining, o.limit or o.decision_price)
+            for o in self._open.values()
+            if o.side is Side.BUY and (symbol is None or o.symbol == symbol)
         )
 
     def entry_symbols(self) -> set[str]:
@@ -78,7 +75,7 @@ class WorkingOrders:
     def working_sells(self, strategy: str, symbol: str) -> Decimal:
         if not self._open:
             return ZERO
-        return sum((o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL), ZERO)
+        return sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL)
 
     def unknown(self, symbol: str, side: Side) -> bool:
         """Whether an order of this key has an unknown fate (at most one may exist: spec 09, decision 3)."""

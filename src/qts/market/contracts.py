@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from qts.money import TWO, exact_quotient, plus
+
 
 class Quote(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The best prices of one symbol, as far as the source gives them; ``None`` is unknown, never zero.
@@ -37,7 +39,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag=True):
     def mid(self) -> Decimal | None:
         """Half-way between the sides when both are known, else the last price, else None."""
         if self.bid is not None and self.ask is not None:
-            return (self.bid + self.ask) / 2
+            return exact_quotient(plus(self.bid, self.ask), TWO)
         return self.last
 
 

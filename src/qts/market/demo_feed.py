@@ -23,7 +23,7 @@ from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Volatility
 from qts.market.generate import GENERATOR_VERSION, MIN_EVENTS, intraday
 from qts.market.krx import KrxCalendar, KrxTicks, krx_instrument
 from qts.market.sample import SAMPLE_SYMBOL, DayBar, SampleRow, load_sample, sample_sha256
-from qts.money import truncate_to
+from qts.money import times, truncate_to
 
 INDEX: Final = "S&P500"
 VOLATILITY: Final = "VIX"
@@ -151,7 +151,7 @@ class DemoFeed:
                 SAMPLE_SYMBOL, known.bar, known.base, self._ticks, known.day, session, self._events, rng
             )
             return
-        opening_volume = truncate_to(known.bar.volume * OPENING_VOLUME_SHARE, Decimal(1))
+        opening_volume = truncate_to(times(known.bar.volume, OPENING_VOLUME_SHARE), Decimal(1))
         yield Quote(SAMPLE_SYMBOL, session.open_ns, last=known.bar.open, volume=opening_volume)
         yield Quote(SAMPLE_SYMBOL, session.close_ns, last=known.bar.close, volume=known.bar.volume)
 

@@ -25,6 +25,7 @@ from qts.errors import ContractError
 from qts.market.contracts import Quote, Tick, TickRule
 from qts.market.krx import Session
 from qts.market.sample import DayBar
+from qts.money import minus, plus, times
 
 GENERATOR_VERSION: Final = 2
 """Part of every source id: raise it when the same seed would give other values."""
@@ -74,8 +75,8 @@ class _Levels:
     def __init__(self, bar: DayBar, previous_close: Decimal | None, ticks: TickRule, day: date) -> None:
         lowest, highest = _checked_band(bar, previous_close, ticks, day)
         inside = _grid(bar, ticks, day)
-        below: Decimal | None = bar.low - ticks.tick(bar.low * _JUST_BELOW, day)
-        above: Decimal | None = bar.high + ticks.tick(bar.high, day)
+        below: Decimal | None = minus(bar.low, ticks.tick(times(bar.low, _JUST_BELOW), day))
+        above: Decimal | None = plus(bar.high, ticks.tick(bar.high, day))
         if below is not None and (below <= 0 or (lowest is not None and below < lowest)):
             below = None
         if above is not None and highest is not None and above > highest:
@@ -273,7 +274,7 @@ def _grid(bar: DayBar, ticks: TickRule, day: date) -> list[Decimal]:
     """Every grid price from low to high, both included."""
     prices = [bar.low]
     while prices[-1] < bar.high:
-        prices.append(prices[-1] + ticks.tick(prices[-1], day))
+        prices.append(plus(prices[-1], ticks.tick(prices[-1], day)))
         if len(prices) > _MAX_LEVELS:
             raise ContractError(f"{day}: {bar.low}..{bar.high} spans more than {_MAX_LEVELS} ticks")
     return prices

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from qts.errors import ContractError
 from qts.market.contracts import Phase
-from qts.money import ZERO, decimal_of, floor_to, positive, truncate_to
+from qts.money import ZERO, decimal_of, floor_to, is_multiple, negated, positive, times, truncate_to
 
 
 class FixedTicks:
@@ -22,13 +22,13 @@ class FixedTicks:
         return self.step
 
     def is_valid(self, price: Decimal, day: date) -> bool:
-        return price.is_finite() and price > 0 and price % self.step == 0
+        return price.is_finite() and price > 0 and is_multiple(price, self.step)
 
     def round_down(self, price: Decimal, day: date) -> Decimal:
         return floor_to(price, self.step)
 
     def round_up(self, price: Decimal, day: date) -> Decimal:
-        return -floor_to(-price, self.step)
+        return negated(floor_to(negated(price), self.step))
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal] | None:
         return None
@@ -48,10 +48,10 @@ class RateCosts:
         self.quantum = positive(quantum, "quantum")
 
     def fee(self, amount: Decimal, day: date) -> Decimal:
-        return truncate_to(amount * self.fee_rate, self.quantum)
+        return truncate_to(times(amount, self.fee_rate), self.quantum)
 
     def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal:
-        return truncate_to(amount * self.tax_rate, self.quantum) if is_sell else ZERO
+        return truncate_to(times(amount, self.tax_rate), self.quantum) if is_sell else ZERO
 
 
 class AlwaysOpen:

@@ -17,7 +17,7 @@ from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.errors import ContractError
 from qts.market.contracts import Instrument, Phase
 from qts.market.krx_rules import KrxRules, Rate, TickTable, embedded_rules, note_before_first, row_at
-from qts.money import ONE, ZERO, truncate_to
+from qts.money import ONE, ZERO, is_multiple, minus, plus, steps_in, times, truncate_to
 
 KST: Final = timezone(timedelta(hours=9), "KST")
 """Korean time; no daylight saving time since 1988."""
@@ -77,23 +77,24 @@ class KrxTicks:
 
     def is_valid(self, price: Decimal, day: date) -> bool:
         """Whether ``price`` lies on the grid; False for NaN, zero and negative prices."""
-        return price.is_finite() and price > 0 and price % self.tick(price, day) == 0
+        return price.is_finite() and price > 0 and is_multiple(price, self.tick(price, day))
 
     def round_down(self, price: Decimal, day: date) -> Decimal:
         """The highest grid price not above ``price`` (0 below the smallest step)."""
         step = self.tick(price, day)
-        return price // step * step
+        return times(steps_in(price, step), step)
 
     def round_up(self, price: Decimal, day: date) -> Decimal:
         """The lowest grid price not below ``price``."""
         step = self.tick(price, day)
-        below = price // step * step
-        return below if below == price else below + step
+        below = times(steps_in(price, step), step)
+        return below if below == price else plus(below, step)
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal]:
         """Lowest and highest price around the base price (previous close), cut inward to the grid."""
         limit = row_at(self._limits, day).limit
-        return self.round_up(base * (ONE - limit), day), self.round_down(base * (ONE + limit), day)
+        lowest, highest = times(base, minus(ONE, limit)), times(base, plus(ONE, limit))
+        return self.round_up(lowest, day), self.round_down(highest, day)
 
     def notes(self, day: date) -> list[str]:
         """What a report must say about rows that are missing for ``day``."""
@@ -131,14 +132,14 @@ class KrxCosts:
     def fee(self, amount: Decimal, day: date) -> Decimal:
         """Broker fee in won for a fill of ``amount`` won on the trade date ``day``."""
         self._at(day)
-        return truncate_to(amount * self._fee, WON)
+        return truncate_to(times(amount, self._fee), WON)
 
     def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal:
         """Tax in won on a sale made on the trade date ``day``; 0 for a purchase."""
         if not is_sell:
             return ZERO
         self._at(day)
-        return truncate_to(amount * self._tax, WON)
+        return truncate_to(times(amount, self._tax), WON)
 
     def settlement_day(self, day: date) -> date:
         """The date on which a trade made on ``day`` is paid."""

@@ -18,6 +18,7 @@ import msgspec
 import yaml
 
 from qts.errors import DataError
+from qts.money import remainder
 
 DATA_FILE: Final = "krx.yaml"
 
@@ -183,5 +184,5 @@ def _check_steps(table: TickTable, place: str) -> None:
     if min(steps) <= 0:
         raise DataError(f"{place}: steps must be above 0, got {steps}")
     for bound, below, above in zip(inner, steps, steps[1:], strict=False):
-        if bound % below or bound % above:
+        if remainder(bound, below) or remainder(bound, above):
             raise DataError(f"{place}: bound {bound} must be a multiple of the steps {below} and {above}")

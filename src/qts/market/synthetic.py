@@ -24,6 +24,7 @@ from qts.market.contracts import Bar, MarketValue
 from qts.market.generate import GENERATOR_VERSION, MIN_EVENTS, intraday
 from qts.market.krx import KrxCalendar, KrxTicks, krx_instrument
 from qts.market.sample import DayBar
+from qts.money import exact_quotient, plus, times
 
 DEFAULT_SYMBOLS: Final = ("005930", "000660", "035420")
 DEFAULT_DAY: Final = date(2026, 3, 3)
@@ -160,7 +161,10 @@ class SyntheticFeed:
         price, path = base, []
         for _ in range(_STEPS):
             step_bp = rng.randint(-_LARGEST_STEP_BP, _LARGEST_STEP_BP)
-            price = min(max(self._ticks.round_up(price + price * step_bp / 10_000, day), lowest), highest)
+            price = min(
+                max(self._ticks.round_up(plus(price, exact_quotient(times(price, step_bp), 10_000)), day), lowest),
+                highest,
+            )
             path.append(price)
         return DayBar(path[0], max(path), min(path), path[-1], Decimal(rng.randrange(*_VOLUMES)))
 

@@ -13,7 +13,7 @@ from qts.ids import IdSource
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
 from qts.market.last_values import LastValues
-from qts.money import ONE, ZERO
+from qts.money import ONE, ZERO, minus, plus, times
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
 from qts.risk.contracts import AccountView, OrderRequest, RiskLimits
@@ -90,8 +90,8 @@ class Transform:
             cash=account.cash,
             pool_available=account.available(signal.pool),
             pool_locked=signal.pool in self._locked,
-            exposure=valued.exposure + orders.entry_value(),
-            symbol_exposure=valued.symbol_exposure + orders.entry_value(symbol),
+            exposure=plus(valued.exposure, orders.entry_value()),
+            symbol_exposure=plus(valued.symbol_exposure, orders.entry_value(symbol)),
             holding=account.holding(signal.strategy, symbol),
             holding_working_sells=orders.working_sells(signal.strategy, symbol),
             open_positions=len(valued.positions.keys() | orders.entry_symbols()),
@@ -131,7 +131,7 @@ class Transform:
         if intent.qty is not None:
             return Decimal(intent.qty)
         if intent.side is Side.SELL:
-            return max(view.holding - view.holding_working_sells, ZERO)
+            return max(minus(view.holding, view.holding_working_sells), ZERO)
         price = limit if limit is not None else facts.price
         if price is None or price <= 0 or facts.instrument is None:
             return ZERO
@@ -151,7 +151,7 @@ class Transform:
 
 def collared(price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date) -> Decimal:
     """The highest grid price not above ``price`` × (1 + ``collar``) and inside the day's band."""
-    limit = instrument.ticks.round_down(price * (ONE + collar), day)
+    limit = instrument.ticks.round_down(times(price, plus(ONE, collar)), day)
     # A grid coarser than the collar would round below the touch and never trade.
     limit = max(limit, instrument.ticks.round_up(price, day))
     band = instrument.ticks.band(base, day) if base is not None else None

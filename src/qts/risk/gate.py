@@ -13,7 +13,7 @@ from decimal import Decimal
 from qts.clock import NS_PER_MS, from_ns
 from qts.errors import ConfigError
 from qts.ids import IdSource
-from qts.money import ONE
+from qts.money import ONE, decimal_fraction, times
 from qts.risk.config import RiskConfig
 from qts.risk.contracts import (
     AccountView,
@@ -53,8 +53,8 @@ class RiskGate:
         self._config_hash = config_hash
         self._ids = ids
         self._ttl_ns = config.approval_ttl_ms * NS_PER_MS
-        self._deviation = decimal_fraction(config.max_price_deviation)
-        self._allowance = decimal_fraction(config.market_order_allowance)
+        self._deviation = decimal_fraction(repr(config.max_price_deviation))
+        self._allowance = decimal_fraction(repr(config.market_order_allowance))
         self._limits = {state: limits_for(config, rules) for state, rules in properties.items()}
 
     @property
@@ -103,10 +103,10 @@ def limits_for(config: RiskConfig, rules: StateProperties) -> RiskLimits:
     multiplier = rules.multiplier
 
     def scaled(value: float) -> Decimal:
-        return min(decimal_fraction(value) * multiplier, ONE)
+        return min(times(decimal_fraction(repr(value)), multiplier), ONE)
 
     return RiskLimits(
-        exposure_limit=decimal_fraction(config.exposure_limit),
+        exposure_limit=decimal_fraction(repr(config.exposure_limit)),
         symbol_weight_limit=scaled(config.symbol_weight_limit),
         daily_loss_warning=scaled(config.daily_loss_warning),
         daily_loss_limit=scaled(config.daily_loss_limit),
@@ -115,8 +115,3 @@ def limits_for(config: RiskConfig, rules: StateProperties) -> RiskLimits:
         multiplier=multiplier,
         position_size_limit=scaled(config.position_size_limit),
     )
-
-
-def decimal_fraction(value: float) -> Decimal:
-    """The Decimal a person meant when writing this float (0.15 is 15/100, not its binary neighbour)."""
-    return Decimal(str(value))

@@ -21,7 +21,7 @@ import msgspec
 
 from qts.capital.contracts import Pool
 from qts.market.contracts import Instrument
-from qts.money import ONE, ZERO, is_multiple
+from qts.money import ONE, ZERO, is_multiple, minus, negated, plus, ratio, times
 from qts.risk.config import RiskConfig
 from qts.risk.contracts import AccountView, OrderRequest, Refusal, Refused, RiskLimits
 from qts.risk.sizing import cost_of
@@ -53,7 +53,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     def worst_price(self) -> Decimal:
         """What one unit of an entry may cost: its limit, else the price and an allowance for slippage."""
         limit = self.request.limit
-        return limit if limit is not None else self.price * (ONE + self.allowance)
+        return limit if limit is not None else times(self.price, plus(ONE, self.allowance))
 
 
 Rule: TypeAlias = Callable[[Case], Refused | None]
@@ -123,11 +123,11 @@ def nothing_to_reduce(case: Case) -> Refused | None:
     if not (view.holding.is_finite() and view.holding_working_sells.is_finite()):
         return _refuse(case, Refusal.NOTHING_TO_SELL, f"the holding is unknown: {view.holding}", "GR040")
     if request.side is Side.SELL:
-        room = view.holding - view.holding_working_sells
+        room = minus(view.holding, view.holding_working_sells)
     elif view.working_same_side:
         room = ZERO  # how much the working cover still buys is not told, so nothing is added to it
     else:
-        room = -view.holding
+        room = negated(view.holding)
     if 0 < room >= request.qty:
         return None
     detail = (
@@ -203,10 +203,10 @@ def limit_too_far(case: Case) -> Refused | None:
     limit, price = case.request.limit, case.price
     if limit is None:
         return None
-    beyond = (limit - price) * case.request.side.sign
-    if beyond <= case.deviation * price:
+    beyond = times(minus(limit, price), case.request.side.sign)
+    if beyond <= times(case.deviation, price):
         return None
-    detail = f"limit {limit} lies {beyond / price:.4f} beyond the price {price}, allowed {case.deviation}"
+    detail = f"limit {limit} lies {ratio(beyond, price):.4f} beyond the price {price}, allowed {case.deviation}"
     return _refuse(case, Refusal.LIMIT_TOO_FAR, detail)
 
 
@@ -279,10 +279,10 @@ def account_unknown(case: Case) -> Refused | None:
 
 def daily_loss(case: Case) -> Refused | None:
     opening, limit = case.view.day_open_equity, case.limits.daily_loss_limit
-    lost = opening - case.view.equity
-    if lost < limit * opening:
+    lost = minus(opening, case.view.equity)
+    if lost < times(limit, opening):
         return None
-    detail = f"lost {lost} today, {lost / opening:.4f} of the opening equity {opening}, limit {limit}"
+    detail = f"lost {lost} today, {ratio(lost, opening):.4f} of the opening equity {opening}, limit {limit}"
     return _refuse(case, Refusal.DAILY_LOSS_LIMIT, detail, "GR020")
 
 
@@ -308,8 +308,8 @@ def pool_locked(case: Case) -> Refused | None:
 
 
 def exposure_over_limit(case: Case) -> Refused | None:
-    after = case.view.exposure + case.request.qty * case.worst_price
-    most = case.limits.exposure_limit * case.view.equity
+    after = plus(case.view.exposure, times(case.request.qty, case.worst_price))
+    most = times(case.limits.exposure_limit, case.view.equity)
     if after <= most:
         return None
     detail = f"exposure would be {after}, limit {most} ({case.limits.exposure_limit} of equity {case.view.equity})"
@@ -317,8 +317,8 @@ def exposure_over_limit(case: Case) -> Refused | None:
 
 
 def symbol_over_weight(case: Case) -> Refused | None:
-    after = case.view.symbol_exposure + case.request.qty * case.worst_price
-    most = case.limits.symbol_weight_limit * case.view.equity
+    after = plus(case.view.symbol_exposure, times(case.request.qty, case.worst_price))
+    most = times(case.limits.symbol_weight_limit, case.view.equity)
     if after <= most:
         return None
     detail = (

@@ -10,7 +10,7 @@ from decimal import ROUND_FLOOR, Decimal
 
 from qts.clock import from_ns
 from qts.market.contracts import Instrument
-from qts.money import ZERO
+from qts.money import ZERO, minus, plus, times, whole_steps
 from qts.risk.contracts import AccountView, RiskLimits
 
 
@@ -27,32 +27,32 @@ def qty_for(
     if not all(amount.is_finite() for amount in amounts) or price <= 0:
         return ZERO
     room = min(
-        limits.symbol_weight_limit * view.equity - view.symbol_exposure,
-        limits.exposure_limit * view.equity - view.exposure,
+        minus(times(limits.symbol_weight_limit, view.equity), view.symbol_exposure),
+        minus(times(limits.exposure_limit, view.equity), view.exposure),
     )
-    money = min(budget * limits.position_size_limit, view.cash, view.pool_available)
-    most = _lots(min(room, money), price * instrument.lot)
+    money = min(times(budget, limits.position_size_limit), view.cash, view.pool_available)
+    most = _lots(min(room, money), times(price, instrument.lot))
     if most <= 0:
         return ZERO
     day = instrument.calendar.local_date(from_ns(view.now_ns))
-    return _lots_with_costs(most, money, price, instrument, day) * instrument.lot
+    return times(instrument.lot, _lots_with_costs(most, money, price, instrument, day))
 
 
 def cost_of(qty: Decimal, price: Decimal, instrument: Instrument, day: date) -> Decimal:
     """The most cash a buy of ``qty`` at ``price`` takes: amount, fee, one quantum for rounding."""
-    amount = qty * price
-    return amount + instrument.costs.fee(amount, day) + instrument.quantum
+    amount = times(qty, price)
+    return plus(plus(amount, instrument.costs.fee(amount, day)), instrument.quantum)
 
 
 def _lots(money: Decimal, lot_price: Decimal) -> int:
-    return int((money / lot_price).to_integral_value(rounding=ROUND_FLOOR))
+    return int(whole_steps(money, lot_price, ROUND_FLOOR))
 
 
 def _lots_with_costs(most: int, money: Decimal, price: Decimal, instrument: Instrument, day: date) -> int:
     """The largest number of lots, at most ``most``, whose cost is within ``money`` (cost grows with quantity)."""
 
     def fits(lots: int) -> bool:
-        return cost_of(lots * instrument.lot, price, instrument, day) <= money
+        return cost_of(times(instrument.lot, lots), price, instrument, day) <= money
 
     if fits(most):
         return most

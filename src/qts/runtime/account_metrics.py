@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.market.contracts import IndexLevel, VolatilityLevel
+from qts.money import ONE, minus, ratio
 from qts.state.contracts import TransitionMetrics
 
 VIX_MAX_AGE_NS = 30 * 3600 * NS_PER_S
@@ -147,10 +148,10 @@ class AccountMetrics:
         self._peak = max(self._peak, equity)
         known = is_fresh(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS) and day_open > 0
         return TransitionMetrics(
-            drawdown_pct=float(1 - equity / self._peak) if known and self._peak > 0 else None,
+            drawdown_pct=float(minus(ONE, ratio(equity, self._peak))) if known and self._peak > 0 else None,
             vix=self._vix.at(now_ns),
             consecutive_scalp_losses=self._scalp_losses,
-            daily_loss_pct=max(0.0, float(1 - equity / day_open)) if known else None,
+            daily_loss_pct=max(0.0, float(minus(ONE, ratio(equity, day_open)))) if known else None,
             market_circuit_breaker=None,
             consecutive_profitable_days=self._profitable_days,
             cagr=self._growth_over(_YEAR_DAYS, equity) if known else None,
@@ -180,7 +181,7 @@ class AccountMetrics:
     def _growth_over(self, days: int, equity: Decimal) -> float | None:
         if len(self._closes) < days or self._closes[-days] <= 0:
             return None
-        return float(equity / self._closes[-days] - 1)
+        return float(minus(ratio(equity, self._closes[-days]), ONE))
 
     def _win_rate(self, now_ns: int) -> float | None:
         self._trades.drop_before(now_ns - _MONTH_NS)

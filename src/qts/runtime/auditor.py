@@ -24,7 +24,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.audit import Claims, audit
 from qts.ledger.contracts import LedgerRow
-from qts.money import ZERO
+from qts.money import ZERO, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.invariants import Invariants
 from qts.runtime.parts import Parts
@@ -90,7 +90,7 @@ class Auditor:
     def on_fill(self, fill: Fill, order: Order) -> None:
         """A fill was booked: 1, 4 and 6 incrementally; the tally for 25."""
         check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._p.account
-        tally = self._tally.get(symbol, ZERO) + fill.qty * fill.side.sign
+        tally = plus(self._tally.get(symbol, ZERO), times(fill.qty, fill.side.sign))
         self._tally[symbol] = tally
         ours = account.position(symbol)
         holds = ours == tally
@@ -100,7 +100,7 @@ class Auditor:
         check(6, holds, now_ns, detail, part=True)
         pools, cash = ZERO, account.cash
         for pool in _POOLS:
-            pools += account.pool_cash(pool)
+            pools = plus(pools, account.pool_cash(pool))
         holds = pools == cash
         check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}", part=True)
 

@@ -16,6 +16,7 @@ from qts.clock import from_ns
 from qts.db.contracts import EquityRow
 from qts.ids import IdSource
 from qts.ledger.contracts import TransferOutcome
+from qts.money import plus
 from qts.risk.rules import engine_active
 from qts.runtime.exits import ForcedExits
 from qts.runtime.parts import Parts
@@ -177,7 +178,7 @@ class Duties:
         )
         if p.account.transfer(transfer) is not TransferOutcome.APPLIED:
             return
-        p.day.moved += amount
+        p.day.moved = plus(p.day.moved, amount)
         p.record.write_later(transfer)
         for row in p.account.pool_rows():
             p.record.write_later(row)

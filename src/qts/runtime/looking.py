@@ -12,6 +12,7 @@ from qts.db.datadir import DATABASE_NAME
 from qts.db.find_run import FoundRun
 from qts.db.reading import StoreReader
 from qts.execution.contracts import Order
+from qts.money import ratio
 from qts.runtime.session_view import PositionView, SessionView, read_view
 
 STALE_NS: Final = 5 * NS_PER_S
@@ -83,7 +84,7 @@ def _life(found: FoundRun, run: RunRow | None, view: SessionView | None, now_ns:
 def _positions_of(store: StoreReader) -> list[PositionView]:
     """Without prices: a store keeps no marks."""
     return [
-        PositionView(row.strategy, row.pool.value, row.symbol, row.qty, row.cost / row.qty, None, None, None)
+        PositionView(row.strategy, row.pool.value, row.symbol, row.qty, ratio(row.cost, row.qty), None, None, None)
         for row in store.positions()
         if row.qty
     ]

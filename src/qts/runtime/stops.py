@@ -17,7 +17,7 @@ from qts.capital.contracts import Pool
 from qts.errors import InputError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import EmergencyStop, Fill, Order, OrderState
-from qts.money import ZERO
+from qts.money import ZERO, plus, without_zeros
 from qts.runtime.exits import ForcedExits
 from qts.runtime.operator import Answer, Command, StopReport
 from qts.runtime.parts import Parts
@@ -48,7 +48,7 @@ class StopProgress:
     def on_fill(self, fill: Fill, order: Order) -> None:
         """Count what a sale of this part has sold."""
         if fill.side is Side.SELL and _belongs(order, self._scope):
-            self._sold[fill.symbol] = self._sold.get(fill.symbol, ZERO) + fill.qty
+            self._sold[fill.symbol] = plus(self._sold.get(fill.symbol, ZERO), fill.qty)
 
     def report(self) -> StopReport:
         """Tell what was cancelled and sold, what still works and what is still held."""
@@ -57,7 +57,7 @@ class StopProgress:
         held: dict[str, Decimal] = {}
         for row in parts.account.position_rows():
             if row.qty and (scope is None or scope.covers(row.strategy, row.symbol, row.pool.value)):
-                held[row.symbol] = held.get(row.symbol, ZERO) + row.qty
+                held[row.symbol] = plus(held.get(row.symbol, ZERO), row.qty)
         working = sum(1 for order in parts.orders if _belongs(order, scope))
         return StopReport(
             cancelled=sum(1 for order in ended if order is not None and order.state in _CANCELLED),
@@ -198,4 +198,4 @@ def _belongs(order: Order, scope: Scope | None) -> bool:
 
 
 def _texts(quantities: Mapping[str, Decimal]) -> dict[str, str]:
-    return {symbol: f"{qty.normalize():f}" for symbol, qty in sorted(quantities.items())}
+    return {symbol: f"{without_zeros(qty):f}" for symbol, qty in sorted(quantities.items())}

@@ -12,7 +12,7 @@ from typing import Any
 from qts.execution.contracts import Order, OrderState
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
-from qts.money import ZERO
+from qts.money import ZERO, minus, plus
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.tally import Tally
 
@@ -27,12 +27,12 @@ class Trades:
 
     def on_fill(self, order: Order, effect: FillEffect) -> None:
         """``order`` as it is after the fill. What fills of a sale that was told already is the same trade."""
-        before = order.filled - effect.ledger.qty
+        before = minus(order.filled, effect.ledger.qty)
         if before > 0 and (order.state is OrderState.FILLED_LATE or before >= order.qty):
             return
         if effect.closing:
             key = order.client_order_id
-            self._results[key] = self._results.get(key, ZERO) + effect.realized
+            self._results[key] = plus(self._results.get(key, ZERO), effect.realized)
         if order.state in FINAL_STATES:
             self.on_end(order)
 

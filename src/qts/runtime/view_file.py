@@ -21,6 +21,7 @@ from qts.execution.contracts import Order
 from qts.files import private
 from qts.ledger.contracts import PositionRow
 from qts.market.contracts import Calendar
+from qts.money import minus, times
 from qts.runtime.session_view import (
     VIEW_NAME,
     CauseView,
@@ -192,7 +193,7 @@ def _state_change(record: TransitionRecord) -> ChangeView:
 
 def _position(row: PositionRow, parts: Parts) -> PositionView:
     mark = parts.last.mark(row.symbol)
-    value = None if mark is None else row.qty * mark
+    value = None if mark is None else times(row.qty, mark)
     return PositionView(
         row.strategy,
         row.pool.value,
@@ -201,7 +202,7 @@ def _position(row: PositionRow, parts: Parts) -> PositionView:
         parts.account.average_cost(row.strategy, row.symbol),
         mark,
         value,
-        None if value is None else value - row.cost,
+        None if value is None else minus(value, row.cost),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from qts.money import decimal_fraction, magnitude, minus, times
 from qts.safety.config import SafetyConfig
 
 Finding: TypeAlias = tuple[str, str]
@@ -84,9 +85,9 @@ def exposure_high(health: AccountHealth, limits: GuardLimits, config: SafetyConf
     equity, exposure = _usable(health.equity), _usable(health.exposure)
     if equity is None or exposure is None or equity <= 0:
         return
-    limit = equity * limits.exposure
-    factor = Decimal(repr(config.exposure_fail_safe_factor))  # the 1.2 that was written, not its binary neighbour
-    if exposure > limit * factor:
+    limit = times(equity, limits.exposure)
+    factor = decimal_fraction(repr(config.exposure_fail_safe_factor))
+    if exposure > times(limit, factor):
         yield "FS051", f"exposure {exposure} > {factor} × limit {limit}"
     elif exposure > limit:
         yield "GR001", f"exposure {exposure} > limit {limit}"
@@ -97,9 +98,9 @@ def symbol_heavy(health: AccountHealth, limits: GuardLimits, config: SafetyConfi
     equity = _usable(health.equity)
     if equity is None or equity <= 0:
         return
-    limit = equity * limits.symbol_weight
+    limit = times(equity, limits.symbol_weight)
     for symbol, value in health.symbol_values:
-        if (held := _usable(value)) is not None and abs(held) > limit:
+        if (held := _usable(value)) is not None and magnitude(held) > limit:
             yield "GR010", f"{symbol} {held} > limit {limit}"
 
 
@@ -108,10 +109,10 @@ def day_lost(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -
     equity, opening = _usable(health.equity), _usable(health.day_open_equity)
     if equity is None or opening is None or opening <= 0:
         return
-    loss = opening - equity
-    if loss > opening * limits.daily_loss:
+    loss = minus(opening, equity)
+    if loss > times(opening, limits.daily_loss):
         yield "FS052", f"loss of the day {loss} > {limits.daily_loss} of {opening}"
-    elif loss >= opening * limits.daily_loss_warning:
+    elif loss >= times(opening, limits.daily_loss_warning):
         yield "GR020", f"loss of the day {loss} ≥ {limits.daily_loss_warning} of {opening}"
 
 

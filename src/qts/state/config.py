@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from qts.money import sum_of
 from qts.state.contracts import (
     AggressiveProperties,
     BalancedProperties,
@@ -193,7 +194,7 @@ def _bad_ranges(table: Mapping[OperatingState, StateProperties]) -> list[tuple[s
             if low > high:
                 found.append((f"{where}.{name}", f"lowest must not be above highest, got {low}–{high}"))
         ranges = allowed.allocation_ranges().values()
-        low_sum, high_sum = sum(low for low, _ in ranges), sum(high for _, high in ranges)
+        low_sum, high_sum = sum_of(low for low, _ in ranges), sum_of(high for _, high in ranges)
         if low_sum > 1 or high_sum < 1:
             found.append((where, f"the three ranges must be able to add up to 1, got {low_sum} to {high_sum}"))
     return found

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Protocol, TypeAlias
 
 import msgspec
 
+from qts.money import decimal_fraction
 from qts.safety.contracts import SafetyState
 
 
@@ -74,13 +75,13 @@ class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     @property
     def multiplier(self) -> Decimal:
         """``risk_tolerance_multiplier`` as the Decimal that was written (1.2, not its binary neighbour)."""
-        return Decimal(repr(self.risk_tolerance_multiplier))
+        return decimal_fraction(repr(self.risk_tolerance_multiplier))
 
     def allocation_ranges(self) -> dict[str, tuple[Decimal, Decimal]]:
         """Lowest and highest share of equity by pool name, as exact Decimals."""
         ranges = (self.scalp_allocation_range, self.swing_allocation_range, self.portfolio_allocation_range)
         return {
-            name: (Decimal(repr(low)), Decimal(repr(high)))
+            name: (decimal_fraction(repr(low)), decimal_fraction(repr(high)))
             for name, (low, high) in zip(("SCALP", "SWING", "PORTFOLIO"), ranges, strict=True)
         }
 

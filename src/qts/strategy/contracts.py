@@ -17,10 +17,11 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
+from qts.money import MAX_DECIMALS, is_bounded
 from qts.state.contracts import OperatingState
 
-_LEAST: Final = Decimal(10) ** -12
-_TOO_MUCH: Final = Decimal(10) ** 15
+_LEAST: Final = Decimal("1E-12")
+_TOO_MUCH: Final = Decimal(10**15)
 """Bounds of a quantity or a limit, those of prices and sizes in files: beyond them arithmetic and store fail."""
 
 
@@ -76,6 +77,10 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
             if not _LEAST <= value < _TOO_MUCH:
                 raise ContractError(
                     f"Intent.{name} must be from {_LEAST} to below {_TOO_MUCH:.0E}, got {_shown(value)}"
+                )
+            if not is_bounded(Decimal(value)):
+                raise ContractError(
+                    f"Intent.{name} may have {MAX_DECIMALS} digits behind the point, got {_shown(value)}"
                 )
         self._plain()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qts.clock import NS_PER_S
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
+from qts.money import plus
 
 
 def mid_of(quote: Quote) -> float | None:
@@ -16,7 +17,7 @@ def mid_of(quote: Quote) -> float | None:
     """
     bid, ask = quote.bid, quote.ask
     if bid is not None and ask is not None:
-        return float(bid + ask) * 0.5 if 0 < bid < ask else None
+        return float(plus(bid, ask)) * 0.5 if 0 < bid < ask else None
     last = quote.last
     return float(last) if last is not None and last > 0 else None
 

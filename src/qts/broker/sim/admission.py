@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from qts.broker.sim.desk import Desk
 from qts.market.contracts import Instrument
-from qts.money import ZERO, is_multiple
+from qts.money import ZERO, is_multiple, minus, plus
 from qts.risk.contracts import OrderRequest
 from qts.strategy.contracts import Side
 
@@ -31,8 +31,8 @@ def uncovered(qty: Decimal, desk: Desk, held: Decimal) -> str:
     offered = ZERO
     for order in desk.orders:
         if not order.is_buy:
-            offered += order.remaining
-    if qty <= held - offered:
+            offered = plus(offered, order.remaining)
+    if qty <= minus(held, offered):
         return ""
     return f"selling {qty} but holding {held}, of which {offered} already offered"
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from qts.market.contracts import BookUpdate
 from qts.market.files.levels import pairs_of
-from qts.money import ZERO
+from qts.money import ZERO, minus
 
 Level: TypeAlias = tuple[Decimal, Decimal]
 
@@ -75,7 +75,7 @@ class _Side:
     def take(self, price: Decimal, qty: Decimal) -> None:
         at = bisect_left(self.prices, price)
         if at < len(self.prices) and self.prices[at] == price:
-            self.change_all(((price, self.sizes[at] - qty),))
+            self.change_all(((price, minus(self.sizes[at], qty)),))
 
     def levels(self) -> Iterator[Level]:
         """(price, size) from the best outward."""

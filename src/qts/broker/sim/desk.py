@@ -16,7 +16,7 @@ from qts.broker.sim.book import Book, Level
 from qts.broker.sim.session_times import SessionTimes
 from qts.clock import NS_PER_MS
 from qts.market.contracts import BookUpdate, Instrument, Quote
-from qts.money import ZERO
+from qts.money import ZERO, minus, negated, plus
 from qts.strategy.contracts import Side
 
 _Seen: TypeAlias = tuple[int, Decimal | None, Decimal | None, Decimal | None, Decimal | None]
@@ -78,7 +78,7 @@ class SimOrder:
         self.cancel_ns: int | None = None
         self.doomed = ""
         # price first, then time: market orders, then the most willing limit, then the earlier one
-        self.rank = (limit is not None, ZERO if limit is None else (-limit if is_buy else limit), seq)
+        self.rank = (limit is not None, ZERO if limit is None else (negated(limit) if is_buy else limit), seq)
 
     @property
     def side(self) -> Side:
@@ -185,12 +185,12 @@ class Desk:
     def offered(self, is_buy: bool, quote: Quote) -> Decimal:
         """What is left of the size at the quote's touch."""
         size = quote.ask_size if is_buy else quote.bid_size
-        return (self.instrument.lot if size is None else size) - self.taken[is_buy]
+        return minus(self.instrument.lot if size is None else size, self.taken[is_buy])
 
     def took(self, is_buy: bool, price: Decimal, qty: Decimal, quote: Quote | None) -> None:
         """Remember what we consumed, so that it is not offered again before the market says so."""
         if quote is not None and price == (quote.ask if is_buy else quote.bid):
-            self.taken[is_buy] += qty
+            self.taken[is_buy] = plus(self.taken[is_buy], qty)
         if self.book is not None:
             self.book.take(is_buy, price, qty)
 
@@ -212,7 +212,7 @@ class Desk:
         before = self.volume if self.volume is not None and self.volume_day == day else ZERO
         self.volume_day = day
         self.volume = max(volume, before)  # a correction downward must not be counted as growth later
-        return self.volume - before
+        return minus(self.volume, before)
 
     def export_state(self) -> list[Any]:
         ts, *prices = self.seen

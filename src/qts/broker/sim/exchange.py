@@ -35,7 +35,7 @@ from qts.execution.contracts import (
 )
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.money import ZERO
+from qts.money import ZERO, minus, plus, times
 from qts.risk.contracts import Approved, OrderRequest
 from qts.strategy.contracts import Side
 
@@ -346,7 +346,7 @@ class SimExchange:
         why = order.doomed
         if not why and not order.is_buy:
             # its own quantity is among what is offered: give it back before comparing
-            held = self._positions.get(order.symbol, ZERO) + order.remaining
+            held = plus(self._positions.get(order.symbol, ZERO), order.remaining)
             why = uncovered(order.remaining, desk, held)
         if why:
             self._leave(order)
@@ -354,10 +354,10 @@ class SimExchange:
         return not why
 
     def _fill(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None:
-        order.remaining -= qty
+        order.remaining = minus(order.remaining, qty)
         self._fill_count += 1
         day = desk.times.day(ts_ns)
-        amount = qty * price
+        amount = times(qty, price)
         costs = desk.instrument.costs
         fill = Fill(
             self.name,
@@ -381,7 +381,8 @@ class SimExchange:
             self._tell(fill)
 
     def _book_position(self, order: SimOrder, qty: Decimal) -> None:
-        held = self._positions.get(order.symbol, ZERO) + (qty if order.is_buy else -qty)
+        change = plus if order.is_buy else minus
+        held = change(self._positions.get(order.symbol, ZERO), qty)
         if held:
             self._positions[order.symbol] = held
         else:

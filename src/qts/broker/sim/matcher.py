@@ -30,7 +30,7 @@ from qts.broker.sim.config import SimConfig
 from qts.broker.sim.desk import Desk, SimOrder
 from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.money import ZERO
+from qts.money import ZERO, decimal_fraction, minus, plus
 
 
 class Fills(Protocol):
@@ -53,8 +53,8 @@ class Matcher:
     def __init__(self, *, last_values: LastValues, config: SimConfig, fill: Fills, admit: Admits) -> None:
         self._last_values = last_values
         self._book_max_age_ms = config.book_max_age_ms
-        self._snapshot_share = Decimal(str(config.snapshot_participation))
-        self._trade_share = Decimal(str(config.trade_participation))
+        self._snapshot_share = decimal_fraction(repr(config.snapshot_participation))
+        self._trade_share = decimal_fraction(repr(config.trade_participation))
         self._fill = fill
         self._admit = admit
 
@@ -148,9 +148,9 @@ class Matcher:
                 if order.ahead is None:
                     continue
                 qty = matching.from_queue(order.ahead, tick.size, given, order.remaining, order.lot)
-                order.ahead = max(ZERO, order.ahead - tick.size)
+                order.ahead = max(ZERO, minus(order.ahead, tick.size))
             if qty > 0:
-                given += qty
+                given = plus(given, qty)
                 self._fill(order, desk, qty, limit, tick.ts_ns)
 
     def _still_taking(self, order: SimOrder, limit: Decimal, desk: Desk, ts_ns: int) -> bool:
@@ -198,7 +198,7 @@ class Matcher:
                 continue
             qty = min(order.remaining, budget)
             if qty > 0:
-                budget -= qty
+                budget = minus(budget, qty)
                 self._fill(order, desk, qty, price, ts_ns)
 
     def _is_live(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:

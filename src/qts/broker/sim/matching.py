@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from qts.broker.sim.book import Level
-from qts.money import ZERO, floor_to
+from qts.money import ZERO, floor_to, minus, times
 
 
 def allows(is_buy: bool, limit: Decimal | None, price: Decimal) -> bool:
@@ -32,13 +32,13 @@ def take(is_buy: bool, limit: Decimal | None, want: Decimal, levels: Iterable[Le
         qty = want if want <= size else floor_to(size, lot)
         if qty > 0:
             taken.append((price, qty))
-            want -= qty
+            want = minus(want, qty)
     return taken
 
 
 def participation(size: Decimal, share: Decimal, lot: Decimal) -> Decimal:
     """Our part of what traded: ``share`` of ``size``, floored to whole lots; zero when nothing traded."""
-    return floor_to(size * share, lot) if size > 0 else ZERO
+    return floor_to(times(size, share), lot) if size > 0 else ZERO
 
 
 def from_queue(ahead: Decimal, traded: Decimal, given: Decimal, remaining: Decimal, lot: Decimal) -> Decimal:
@@ -46,7 +46,7 @@ def from_queue(ahead: Decimal, traded: Decimal, given: Decimal, remaining: Decim
 
     ``ahead`` was displayed before we joined and goes first; ``given`` went to earlier orders of ours.
     """
-    left = traded - ahead - given
+    left = minus(minus(traded, ahead), given)
     if left <= 0:
         return ZERO
     return remaining if remaining <= left else floor_to(left, lot)

@@ -18,11 +18,11 @@ from qts.market.files.refusals import (
     OUT_OF_RANGE,
     RowRefused,
 )
-from qts.money import ZERO
+from qts.money import MAX_WHOLE_DIGITS, ZERO
 
-MAX_NUMBER: Final = Decimal(10) ** 15
+MAX_NUMBER: Final = Decimal(10**MAX_WHOLE_DIGITS)
 """From here on a price or size is a fault of the source (fault catalogue MD-01: 1e308)."""
-MIN_NUMBER: Final = Decimal(10) ** -12
+MIN_NUMBER: Final = Decimal("1E-12")
 MAX_TEXTS: Final = 65_536
 """Texts a table remembers before it starts afresh; bounds its memory to about 10 MB."""
 MAX_DIGITS: Final = 40
@@ -78,6 +78,6 @@ def number_of(text: str) -> Decimal:
             raise RowRefused(NOT_FINITE, text)
         raise RowRefused(OUT_OF_RANGE if _PLAIN.fullmatch(text) else NOT_A_NUMBER, text)
     number = Decimal(text)
-    if number and not MIN_NUMBER <= abs(number) < MAX_NUMBER:
+    if number and not MIN_NUMBER <= number.copy_abs() < MAX_NUMBER:
         raise RowRefused(OUT_OF_RANGE, text)
     return number

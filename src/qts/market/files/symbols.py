@@ -13,6 +13,7 @@ from qts.market.files.numbers import number_of
 from qts.market.files.refusals import TOO_MANY_SYMBOLS, UNKNOWN_SYMBOL, RowRefused
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
+from qts.money import power_of_ten, times, without_zeros
 
 MAX_SYMBOLS: Final = 10_000
 MAX_SYMBOL_LENGTH: Final = 32
@@ -51,7 +52,7 @@ class Decimals:
             return
         self.samples += 1
         self._written = max(self._written, _decimals(number))
-        self._significant = max(self._significant, _decimals(number.normalize()))
+        self._significant = max(self._significant, _decimals(without_zeros(number)))
 
     @property
     def count(self) -> int:
@@ -163,9 +164,9 @@ def generic_instrument(
 
     The quantum is that of the currency, or finer where one lot at one tick is worth less.
     """
-    tick = Decimal(1).scaleb(-price_decimals)
-    lot = Decimal(1).scaleb(-size_decimals)
-    quantum = min(QUANTA.get(currency, DEFAULT_QUANTUM), tick * lot)
+    tick = power_of_ten(-price_decimals)
+    lot = power_of_ten(-size_decimals)
+    quantum = min(QUANTA.get(currency, DEFAULT_QUANTUM), times(tick, lot))
     return Instrument(
         symbol=symbol,
         currency=currency,
