@@ -15,7 +15,7 @@ SRC = Path(__file__).parents[1] / "src" / "qts"
 TESTS = Path(__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
 ALL = [*FILES, *sorted(TESTS.rglob("*.py"))]
-MAX_LINES = 500
+MAX_LINES = 600
 MAX_TEST_LINES = 1_000
 
 MAY_READ_TIME = {"clock.py"}

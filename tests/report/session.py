@@ -104,6 +104,21 @@ def invariants(held: Iterable[int] = (1, 4), broken: Iterable[int] = ()) -> dict
     return rows
 
 
+def state_basis(**changes: Any) -> dict[str, Any]:
+    """What the operating state was judged on in two trading days: no volatility, no long course."""
+    never = dict.fromkeys(("vix", "market_circuit_breaker", "cagr", "capital_growth_pct", "win_rate_30d"))
+    basis: dict[str, Any] = {
+        "enabled": True,
+        "judged_by": "account",
+        "volatility": {"source": "none", "value": 17.5, "measured": False, "measured_since": None},
+        "known_since": {"drawdown_pct": "2018-01-22", "daily_loss_pct": "2018-01-22", **never},
+        "trading_days": 2,
+        "days_without_entry": 0,
+        "waits": "",
+    }
+    return basis | changes
+
+
 def result(**changes: Any) -> dict[str, Any]:
     """The result of a session in which nothing happened."""
     counts = dict.fromkeys(("accepted", "handled", "dropped", "collapsed", "sampled", "rejected"), 0)
@@ -134,6 +149,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "positions": {},
         "operating_state": "BALANCED",
         "safety_state": "NORMAL",
+        "state_basis": state_basis(),
         "transitions": [],
         "refusals": {},
         "rows_refused": {},

@@ -78,6 +78,7 @@ class ScriptFeed:
     name = "script"
     source_id = "script"
     max_age_ns = 5_000_000_000
+    declares_volatility = True
     rows_refused: Mapping[str, int] = {}
 
     def __init__(self) -> None:

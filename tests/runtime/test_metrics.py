@@ -14,6 +14,7 @@ from qts.clock import to_ns
 from qts.market.contracts import IndexLevel, VolatilityLevel
 from qts.runtime.account_metrics import AccountMetrics, ClosedTrades, is_fresh
 from qts.runtime.index_metrics import IndexMetrics
+from qts.runtime.volatility import DeclaredVolatility
 
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
@@ -28,11 +29,17 @@ class Course:
         self.equity = D(100)
         self.open = D(100)
         self.marks_ns = FRIDAY_6
+        self.flat = self.may_enter = False
+        self.volatility = DeclaredVolatility()
         self.metrics = AccountMetrics(
             target_cagr=0.10,
             equity=lambda: self.equity,
             day_open=lambda: self.open,
             marks_ns=lambda: self.marks_ns,
+            volatility=self.volatility,
+            is_flat=lambda: self.flat,
+            may_enter=lambda: self.may_enter,
+            flat_rebase_days=lambda: 10,
         )
 
 
@@ -40,10 +47,11 @@ class Course:
 
 
 def index_metrics(level: float = 100.0, vix: float = 20.0) -> IndexMetrics:
-    metrics = IndexMetrics(target_cagr=0.10)
+    volatility = DeclaredVolatility()
+    metrics = IndexMetrics(target_cagr=0.10, volatility=volatility)
     metrics.on_index(IndexLevel("S&P500", FRIDAY_6 - DAY, 100.0))
     metrics.on_index(IndexLevel("S&P500", FRIDAY_6, level))
-    metrics.on_volatility(VolatilityLevel("VIX", FRIDAY_6, vix))
+    volatility.on_level(VolatilityLevel("VIX", FRIDAY_6, vix))
     return metrics
 
 
@@ -78,7 +86,7 @@ def test_on_monday_morning_nothing_is_known() -> None:
     metrics = index_metrics()
     saturday_6 = FRIDAY_6 + DAY
     metrics.on_index(IndexLevel("S&P500", saturday_6, 101.0))
-    metrics.on_volatility(VolatilityLevel("VIX", saturday_6, 29.0))
+    metrics._volatility.on_level(VolatilityLevel("VIX", saturday_6, 29.0))
 
     seen = metrics.metrics(saturday_6 + 51 * HOUR)
 
@@ -86,7 +94,7 @@ def test_on_monday_morning_nothing_is_known() -> None:
 
 
 def test_before_the_first_close_nothing_is_known() -> None:
-    seen = IndexMetrics(target_cagr=0.10).metrics(FRIDAY_6)
+    seen = IndexMetrics(target_cagr=0.10, volatility=DeclaredVolatility()).metrics(FRIDAY_6)
 
     assert (seen.vix, seen.drawdown_pct) == (None, None)
 
@@ -103,7 +111,7 @@ def test_the_index_does_not_ask_the_account() -> None:
 
 def test_index_metrics_survive_a_restart() -> None:
     metrics = index_metrics(level=94.0)
-    other = IndexMetrics(target_cagr=0.10)
+    other = IndexMetrics(target_cagr=0.10, volatility=metrics._volatility)
 
     other.import_state(metrics.export_state())
     for each in (metrics, other):
@@ -223,12 +231,13 @@ def test_account_metrics_survive_a_restart() -> None:
     course, other = Course(), Course()
     course.equity = D(90)
     course.metrics.on_closed_trade(Pool.SCALP, lost=True, now_ns=FRIDAY_6)
-    course.metrics.on_volatility(VolatilityLevel("VIX", FRIDAY_6, 14.0))
+    course.volatility.on_level(VolatilityLevel("VIX", FRIDAY_6, 14.0))
     for _ in range(130):
         course.metrics.on_day_end(D(95), FRIDAY_6)
     other.equity = D(90)
 
     other.metrics.import_state(course.metrics.export_state())
+    other.volatility.import_state(course.volatility.export_state())
 
     assert other.metrics.metrics(FRIDAY_6) == course.metrics.metrics(FRIDAY_6)
 

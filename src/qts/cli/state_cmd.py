@@ -74,11 +74,12 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
 def run_show(args: argparse.Namespace) -> int:
     """``qts state show``: exit code 0, or 2 when there is no run."""
-    manager = _manager_in(_data_dir(args.data_dir))
+    data_dir = _data_dir(args.data_dir)
+    manager, basis = _manager_in(data_dir), _basis_in(data_dir)
     if args.json:
-        print(json.dumps(_show_object(manager), ensure_ascii=False, indent=2))
+        print(json.dumps(_show_object(manager) | {"basis": basis}, ensure_ascii=False, indent=2))
     else:
-        _print_state(manager)
+        _print_state(manager, basis)
     return 0
 
 
@@ -141,6 +142,13 @@ def _manager_in(data_dir: Path) -> OperatingStateManager:
     return manager
 
 
+def _basis_in(data_dir: Path) -> dict[str, Any] | None:
+    """What the run's operating state was judged on; None where no run is stored."""
+    from qts.runtime.stored import stored_basis
+
+    return stored_basis(data_dir)
+
+
 def _show_object(manager: OperatingStateManager) -> dict[str, Any]:
     import msgspec
 
@@ -154,7 +162,7 @@ def _show_object(manager: OperatingStateManager) -> dict[str, Any]:
     return shown
 
 
-def _print_state(manager: OperatingStateManager) -> None:
+def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -186,6 +194,11 @@ def _print_state(manager: OperatingStateManager) -> None:
     ):
         facts.add_row(name, escape(value))
     console.print(facts)
+    if basis is not None:
+        from qts.report.state_basis import basis_lines
+
+        for english, _ in basis_lines(basis):
+            console.print(escape(english))
     console.print(_forecast_table(manager))
     if stats.last:
         console.print(_transition_table("Last transitions", stats.last))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qts.report.digest import rounded
+from qts.report.state_basis import basis_lines
 from qts.runtime.result import SessionResult
 from qts.runtime.rows import with_code
 
@@ -33,6 +34,8 @@ def print_summary(console: Console, result: SessionResult) -> None:
             f"[dim]longer on the loop than allowed: {name}, {times}, at most {one['longest_us']:,.0f} µs[/dim]",
             highlight=False,
         )
+    for english, _ in basis_lines(values["state_basis"]):
+        console.print(f"[dim]{english}[/dim]", highlight=False)
     if values["transitions"]:
         console.print(_transitions("Operating state", values["transitions"]))
     if values["safety_changes"]:

@@ -214,6 +214,11 @@ class Feed(Protocol):
     def instruments(self) -> Mapping[str, Instrument]: ...
 
     @property
+    def declares_volatility(self) -> bool:
+        """Whether the source sends a volatility index, so that its silence means unknown and not absent."""
+        ...
+
+    @property
     def rows_refused(self) -> Mapping[str, int]:
         """Rows that could not be used, by reason."""
         ...

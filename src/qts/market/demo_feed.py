@@ -90,6 +90,7 @@ class DemoFeed:
         self._before = [0, *accumulate(self._count(known) for known in self._days)]
         self._day_index = self._value_index = 0
         self.max_age_ns = SNAPSHOT_MAX_AGE_NS
+        self.declares_volatility = True
         self._enter(0)
 
     def values(self) -> Iterator[MarketValue]:

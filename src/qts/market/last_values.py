@@ -54,6 +54,11 @@ class LastValues:
             best = bar.close
         return best
 
+    def told_ns(self, symbol: str) -> int:
+        """Return when ``symbol`` last had a value, ns since the epoch; 0 when it never had one."""
+        newest = (self.quotes.get(symbol), self.ticks.get(symbol), self.bars.get(symbol))
+        return max((value.ts_ns for value in newest if value is not None), default=0)
+
     def entry_price(self, symbol: str) -> Decimal | None:
         """The price a buyer has to expect: the ask; without a book what :meth:`last_trade` gives.
 

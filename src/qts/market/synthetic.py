@@ -64,6 +64,7 @@ class SyntheticFeed:
             f"events={events_per_day}"
         )
         self.max_age_ns = MAX_AGE_NS
+        self.declares_volatility = False
         self.instruments = {symbol: krx_instrument(symbol) for symbol in symbols}
         self.rows_refused: dict[str, int] = {}
         self._seed, self._symbols, self._events = seed, tuple(symbols), events_per_day

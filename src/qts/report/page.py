@@ -11,6 +11,7 @@ from qts.report.digest import Digest, rounded
 from qts.report.lettering import korean_currency
 from qts.report.markup import Html, both, el, join, say, void
 from qts.report.notes import note_in_korean
+from qts.report.state_basis import basis_lines
 from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
@@ -250,7 +251,16 @@ def _pools(digest: Digest) -> list[Html]:
 
 
 def _states(digest: Digest) -> list[Html]:
-    moved = _section("states", ("Operating state: what moved it", "운용 상태 전환"), [tables.transitions(digest)])
+    basis = [el("li", say(*line)) for line in basis_lines(digest.values["state_basis"])]
+    moved = _section(
+        "states",
+        ("Operating state: what moved it", "운용 상태 전환"),
+        [
+            tables.transitions(digest),
+            el("h3", *both("What it was judged on", "판단 근거")),
+            el("ul", *basis, cls="notes"),
+        ],
+    )
     safety = _section(None, ("Safety history", "안전 상태 이력"), [tables.safety_history(digest)])
     return [moved, safety]
 

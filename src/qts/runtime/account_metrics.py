@@ -1,6 +1,6 @@
 """What the operating state is judged by: the account's own course, or an index that stands for the market.
 
-Unknown and too old are both ``None`` (spec 02: volatility 30 h, everything else 26 h); a rule never takes None
+Unknown and too old are both ``None`` (volatility after 30 hours, everything else after 26); a rule never takes None
 for good news.
 """
 
@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
-from qts.market.contracts import IndexLevel, VolatilityLevel
+from qts.market.contracts import IndexLevel
 from qts.money import ONE, minus, ratio
+from qts.runtime.volatility import VolatilitySource
 from qts.state.contracts import TransitionMetrics
 
-VIX_MAX_AGE_NS = 30 * 3600 * NS_PER_S
 METRIC_MAX_AGE_NS = 26 * 3600 * NS_PER_S
 _MONTH_NS = 30 * 24 * 3600 * NS_PER_S
 _YEAR_DAYS = 252
@@ -32,8 +32,6 @@ class MetricsSource(Protocol):
 
     def on_index(self, value: IndexLevel) -> None: ...
 
-    def on_volatility(self, value: VolatilityLevel) -> None: ...
-
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None: ...
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None: ...
@@ -43,20 +41,6 @@ class MetricsSource(Protocol):
     def export_state(self) -> dict[str, Any]: ...
 
     def import_state(self, saved: dict[str, Any]) -> None: ...
-
-
-class Volatility:
-    """The newest level of a volatility index and when it became known."""
-
-    def __init__(self) -> None:
-        self.level: float | None = None
-        self.ts_ns = 0
-
-    def take(self, value: VolatilityLevel) -> None:
-        self.level, self.ts_ns = value.level, value.ts_ns
-
-    def at(self, now_ns: int) -> float | None:
-        return self.level if is_fresh(self.ts_ns, now_ns, VIX_MAX_AGE_NS) else None
 
 
 class ClosedTrades:
@@ -107,7 +91,15 @@ class ClosedTrades:
 
 
 class AccountMetrics:
-    """Metrics of the account itself: drawdown of equity, losses of the scalp pool, days in profit."""
+    """Metrics of the account itself: drawdown of equity, losses of the scalp pool, days in profit.
+
+    An account that may not enter and holds nothing can neither make a profit nor a smaller drawdown. After
+    ``flat_rebase_days`` trading days in a row that ended so, its drawdown is counted from its present equity, and
+    from then on days without a loss are profitable ones, until it holds something or may enter again.
+
+    ``is_flat``: nothing is held and no order works; its equity is then known without any price. ``may_enter``: the
+    operating state lets positions be opened.
+    """
 
     def __init__(
         self,
@@ -116,12 +108,20 @@ class AccountMetrics:
         equity: Callable[[], Decimal],
         day_open: Callable[[], Decimal],
         marks_ns: Callable[[], int],
+        volatility: VolatilitySource,
+        is_flat: Callable[[], bool],
+        may_enter: Callable[[], bool],
+        flat_rebase_days: Callable[[], int],
     ) -> None:
         self._target = target_cagr
         self._equity = equity
         self._day_open = day_open
         self._marks_ns = marks_ns
-        self._vix = Volatility()
+        self._volatility = volatility
+        self._is_flat = is_flat
+        self._may_enter = may_enter
+        self._flat_rebase_days = flat_rebase_days
+        self._flat_days = 0
         self._peak = equity()
         self._closes: deque[Decimal] = deque(maxlen=_YEAR_DAYS + 1)
         self._trades = ClosedTrades()
@@ -131,25 +131,28 @@ class AccountMetrics:
     def on_index(self, value: IndexLevel) -> None:
         """The account is judged by itself."""
 
-    def on_volatility(self, value: VolatilityLevel) -> None:
-        self._vix.take(value)
-
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
         if pool is Pool.SCALP:
             self._scalp_losses = self._scalp_losses + 1 if lost else 0
         self._trades.add(now_ns, won=not lost)
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
-        self._profitable_days = self._profitable_days + 1 if equity > self._day_open() else 0
+        self._peak = max(self._peak, equity)
+        self._flat_days = self._flat_days + 1 if self._is_flat() and not self._may_enter() else 0
+        judged_anew = self._flat_days >= self._flat_rebase_days()
+        if judged_anew:
+            self._peak = equity
+        earned = equity > self._day_open() or (judged_anew and equity == self._day_open())
+        self._profitable_days = self._profitable_days + 1 if earned else 0
         self._closes.append(equity)
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
         equity, day_open = self._equity(), self._day_open()
         self._peak = max(self._peak, equity)
-        known = is_fresh(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS) and day_open > 0
+        known = day_open > 0 and (self._is_flat() or is_fresh(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS))
         return TransitionMetrics(
             drawdown_pct=float(minus(ONE, ratio(equity, self._peak))) if known and self._peak > 0 else None,
-            vix=self._vix.at(now_ns),
+            vix=self._volatility.reading(now_ns).value,
             consecutive_scalp_losses=self._scalp_losses,
             daily_loss_pct=max(0.0, float(minus(ONE, ratio(equity, day_open)))) if known else None,
             market_circuit_breaker=None,
@@ -162,21 +165,21 @@ class AccountMetrics:
 
     def export_state(self) -> dict[str, Any]:
         return {
-            "vix": [self._vix.level, self._vix.ts_ns],
             "peak": str(self._peak),
             "closes": [str(close) for close in self._closes],
             "trades": self._trades.export_state(),
             "scalp_losses": self._scalp_losses,
             "profitable_days": self._profitable_days,
+            "flat_days": self._flat_days,
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        self._vix.level, self._vix.ts_ns = saved["vix"]
         self._peak = Decimal(saved["peak"])
         self._closes = deque((Decimal(close) for close in saved["closes"]), maxlen=_YEAR_DAYS + 1)
         self._trades.import_state(saved["trades"])
         self._scalp_losses = saved["scalp_losses"]
         self._profitable_days = saved["profitable_days"]
+        self._flat_days = saved["flat_days"]
 
     def _growth_over(self, days: int, equity: Decimal) -> float | None:
         if len(self._closes) < days or self._closes[-days] <= 0:

@@ -12,7 +12,7 @@ from qts.capital.config import CapitalConfig
 from qts.capital.contracts import Pool, Transfer
 from qts.capital.rebalance import moves_to_targets
 from qts.capital.targets import drift, targets_for_state
-from qts.clock import from_ns
+from qts.clock import from_ns, to_ns
 from qts.db.contracts import EquityRow
 from qts.ids import IdSource
 from qts.ledger.contracts import TransferOutcome
@@ -20,10 +20,11 @@ from qts.money import plus
 from qts.risk.rules import engine_active
 from qts.runtime.exits import ForcedExits
 from qts.runtime.parts import Parts
+from qts.runtime.state_basis import waiting_for_prices
 from qts.runtime.strategy_host import StrategyHost
 from qts.safety.contracts import SafetyState
 from qts.safety.guards import AccountHealth, GuardLimits, account_guards
-from qts.state.contracts import StateProperties
+from qts.state.contracts import OperatingState, StateProperties
 
 Log = Callable[[str, str], None]
 
@@ -52,6 +53,7 @@ class Duties:
         self._calm_since = -1
         self._rebalancing = False
         self._month = ""
+        self._waits = ""
 
     @property
     def rules(self) -> StateProperties:
@@ -71,8 +73,26 @@ class Duties:
 
     def evaluate_state(self, now_ns: int) -> None:
         """The hourly look at the operating state."""
-        self._p.safety.tick()
-        self._p.state.evaluate_transition(self._p.metrics.metrics(now_ns), self._p.safety.current_state)
+        p = self._p
+        p.safety.tick()
+        metrics = p.metrics.metrics(now_ns)
+        if p.config.state.enabled:
+            p.state.evaluate_transition(metrics, p.safety.current_state)
+        day, volatility = p.calendar.local_date(from_ns(now_ns)), p.volatility.reading(now_ns)
+        may_enter = self.rules.new_entry_enabled and p.safety.is_trading_allowed
+        p.basis.on_evaluation(day, metrics, volatility, may_enter=may_enter)
+        waits = self.waits_for()
+        if waits and not self._waits:  # once for as long as it is so
+            self._log("WARNING", f"DEFENSIVE goes on: {waits}")
+        self._waits = waits
+
+    def waits_for(self) -> str:
+        """Return why DEFENSIVE waits for the prices of what is held; "" when it does not."""
+        p = self._p
+        if not p.config.state.enabled or p.state.current_state is not OperatingState.DEFENSIVE:
+            return ""
+        metrics = p.metrics.metrics(p.clock.time_ns())
+        return waiting_for_prices(metrics, p.account.positions(), p.config.state.defensive_to_balanced.drawdown_pct)
 
     def on_state_changed(self, now_ns: int) -> None:
         """Exits first: whoever's engine sleeps now may not keep a position (spec 02, order of work)."""
@@ -135,16 +155,28 @@ class Duties:
 
     def day_close(self, now_ns: int) -> None:
         """Close the day: metrics, capital toward its targets, one sample, garbage in this quiet moment."""
+        self._p.volatility.on_day_close(self._closes(now_ns), now_ns)
         self._p.metrics.on_day_end(self._p.equity(), now_ns)
         self._rebalance(now_ns)
         self.sample(now_ns)
         gc.collect(1)
 
     def export_state(self) -> dict[str, Any]:
-        return {"rebalancing": self._rebalancing, "month": self._month}
+        return {"rebalancing": self._rebalancing, "month": self._month, "waits": self._waits}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        self._rebalancing, self._month = saved["rebalancing"], saved["month"]
+        self._rebalancing, self._month, self._waits = saved["rebalancing"], saved["month"], saved["waits"]
+
+    def _closes(self, now_ns: int) -> dict[str, Decimal]:
+        """The last prices of the symbols that had one on the local day of ``now_ns``."""
+        last, calendar = self._p.last, self._p.calendar
+        day_start_ns = to_ns(calendar.at(calendar.local_date(from_ns(now_ns)), 0))
+        closes = {}
+        for symbol in last.symbols():
+            price = last.last_trade(symbol) or last.mark(symbol)
+            if price is not None and price > 0 and last.told_ns(symbol) >= day_start_ns:
+                closes[symbol] = price
+        return closes
 
     def _rebalance(self, now_ns: int) -> None:
         """Move cash toward the targets: on a changed state, monthly, or on drift; at most 5 % of equity a day."""

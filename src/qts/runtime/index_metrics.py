@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from qts.capital.contracts import Pool
-from qts.market.contracts import IndexLevel, VolatilityLevel
-from qts.runtime.account_metrics import METRIC_MAX_AGE_NS, Volatility, is_fresh
+from qts.market.contracts import IndexLevel
+from qts.runtime.account_metrics import METRIC_MAX_AGE_NS, is_fresh
+from qts.runtime.volatility import VolatilitySource
 from qts.state.contracts import UNKNOWN_METRICS, TransitionMetrics
 from qts.state.course import IndexCourse
 
@@ -21,17 +22,14 @@ class IndexMetrics:
     knowledge moves the state.
     """
 
-    def __init__(self, *, target_cagr: float) -> None:
+    def __init__(self, *, target_cagr: float, volatility: VolatilitySource) -> None:
         self._course = IndexCourse(target_cagr)
         self._closed_ns = 0
-        self._vix = Volatility()
+        self._volatility = volatility
 
     def on_index(self, value: IndexLevel) -> None:
         self._course.add(value.level)
         self._closed_ns = value.ts_ns
-
-    def on_volatility(self, value: VolatilityLevel) -> None:
-        self._vix.take(value)
 
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
         """The index is the judge; trades are not asked."""
@@ -40,7 +38,7 @@ class IndexMetrics:
         """The index is the judge; the account's day is not asked."""
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
-        vix = self._vix.at(now_ns)
+        vix = self._volatility.reading(now_ns).value
         if not is_fresh(self._closed_ns, now_ns, METRIC_MAX_AGE_NS):
             return msgspec.structs.replace(UNKNOWN_METRICS, vix=vix)
         return self._course.metrics(vix)
@@ -49,10 +47,8 @@ class IndexMetrics:
         return {
             "course": self._course.export_state(),
             "closed_ns": self._closed_ns,
-            "vix": [self._vix.level, self._vix.ts_ns],
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._course.import_state(saved["course"])
         self._closed_ns = saved["closed_ns"]
-        self._vix.level, self._vix.ts_ns = saved["vix"]

@@ -366,7 +366,7 @@ class Kernel:
         if isinstance(value, IndexLevel):
             self.parts.metrics.on_index(value)
         elif isinstance(value, VolatilityLevel):
-            self.parts.metrics.on_volatility(value)
+            self.parts.volatility.on_level(value)
 
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
         self._publish(event_type_of(news), news, self.exchange.name)
@@ -446,7 +446,9 @@ class Kernel:
         self.parts.record.write_later(safety_row(change))
         self._log("WARNING", f"safety {safety_text(change)}")
         self.dispatcher.apply_safety_state(change.to_state)
-        if change.from_state is SafetyState.LOCKDOWN:
+        if not self.parts.config.state.enabled:
+            pass  # it rules nothing: what safety says is enough
+        elif change.from_state is SafetyState.LOCKDOWN:
             self.parts.state.on_lockdown_release()
         else:
             self.parts.state.apply_safety_override(change.to_state)

@@ -126,6 +126,10 @@ def carry_out(command: Command, parts: Parts, checks: Mapping[str, bool | None])
             done=change.to_state is SafetyState.NORMAL, answer=f"safety is {change.to_state.value}: {change.reason}"
         )
     if command.command == "override":
+        if not parts.config.state.enabled:
+            return Answer(
+                done=False, answer="the operating state rules nothing in this run (state.enabled is false)"
+            )
         return _moved(parts.state.apply_override(_override(command, parts.clock.now())))
     if command.command == "clear_override":
         return _moved(parts.state.clear_override(command.operator, command.reason))

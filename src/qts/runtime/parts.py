@@ -15,6 +15,8 @@ from qts.risk.gate import RiskGate
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.record import RunRecord
+from qts.runtime.state_basis import StateBasis
+from qts.runtime.volatility import VolatilitySource
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.operating_state import OperatingStateManager
@@ -39,6 +41,8 @@ class Parts:
     state: OperatingStateManager
     gate: RiskGate
     metrics: MetricsSource
+    volatility: VolatilitySource
+    basis: StateBasis
     day: TradingDay
     record: RunRecord
     leaving: dict[tuple[str, str], str]

@@ -170,6 +170,8 @@ def summarize(
         "positions": {symbol: text_of(qty) for symbol, qty in sorted(parts.account.positions().items())},
         "operating_state": parts.state.current_state.value,
         "safety_state": parts.safety.current_state.value,
+        "state_basis": parts.basis.values()
+        | {"enabled": parts.config.state.enabled, "waits": kernel.duties.waits_for()},
         "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
         "safety_changes": safety_changes_of(safety, parts.calendar),
         "halted_strategies": sorted(seat.strategy.name for seat in kernel.host.seats if seat.halted),

@@ -56,6 +56,8 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         ),
         "day": Part(p.day.export_state, p.day.import_state),
         "metrics": Part(p.metrics.export_state, p.metrics.import_state, metrics_mark),
+        "volatility": Part(p.volatility.export_state, p.volatility.import_state, metrics_mark),
+        "state_basis": Part(p.basis.export_state, p.basis.import_state, metrics_mark),
         "trades": Part(kernel.trades.export_state, kernel.trades.import_state),
         "duties": Part(kernel.duties.export_state, kernel.duties.import_state),
         "exits": Part(kernel.exits.export_state, kernel.exits.import_state),

@@ -15,6 +15,7 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import DataError
 from qts.runtime.checkpoint import decode
 from qts.runtime.drive import complete
+from qts.runtime.state_basis import StateBasis
 
 T = TypeVar("T")
 
@@ -27,6 +28,20 @@ def checkpoint_part(directory: Path, part: str) -> Any | None:
     """
     data = _read(directory, SqliteStore.checkpoint)
     return None if data is None else decode(data)["parts"].get(part)
+
+
+def stored_basis(directory: Path) -> dict[str, Any] | None:
+    """What the operating state was judged on, as in the result's ``state_basis``; None without a checkpoint.
+
+    Raises like :func:`checkpoint_part`.
+    """
+    saved = checkpoint_part(directory, "state_basis")
+    if saved is None:
+        return None
+    basis = StateBasis(judged_by=saved["judged_by"])
+    basis.import_state(saved)
+    duties: dict[str, Any] = checkpoint_part(directory, "duties") or {}
+    return basis.values() | {"enabled": states_config(directory).state.enabled, "waits": duties.get("waits", "")}
 
 
 def states_config(directory: Path) -> QtsConfig:

@@ -35,7 +35,9 @@ from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.parts import Parts
 from qts.runtime.record import RunRecord
 from qts.runtime.seat import OnFault, OnIntent, Seat
+from qts.runtime.state_basis import StateBasis
 from qts.runtime.strategy_host import OnOther, StrategyHost
+from qts.runtime.volatility import VolatilitySource, volatility_source
 from qts.runtime.worker_seat import OnRunning, WorkerSeat
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
@@ -89,6 +91,7 @@ def make_parts(
         remainder=config.capital.remainder,
     )
     last, day = LastValues(), TradingDay(config.runtime.equity_start)
+    orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
     return Parts(
         config=config,
         clock=clock,
@@ -97,11 +100,13 @@ def make_parts(
         last=last,
         base_prices={},
         account=account,
-        orders=WorkingOrders(),
+        orders=orders,
         safety=SafetyStateManager(config.safety, clock=clock),
         state=state,
         gate=RiskGate(config.risk, properties, config_hash, approval_ids),
-        metrics=_metrics(account, last, day, judged_by_index=judged_by_index),
+        metrics=_metrics(account, last, day, orders, state, volatility, judged_by_index=judged_by_index),
+        volatility=volatility,
+        basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
         record=RunRecord(store),
         leaving={},
@@ -225,12 +230,25 @@ def max_age_ns(feed: Feed, freshness: FreshnessConfig) -> int:
     return feed.max_age_ns
 
 
-def _metrics(account: Account, last: LastValues, day: TradingDay, *, judged_by_index: bool) -> MetricsSource:
+def _metrics(
+    account: Account,
+    last: LastValues,
+    day: TradingDay,
+    orders: WorkingOrders,
+    state: OperatingStateManager,
+    volatility: VolatilitySource,
+    *,
+    judged_by_index: bool,
+) -> MetricsSource:
     if judged_by_index:
-        return IndexMetrics(target_cagr=TARGET_CAGR)
+        return IndexMetrics(target_cagr=TARGET_CAGR, volatility=volatility)
     return AccountMetrics(
         target_cagr=TARGET_CAGR,
         equity=lambda: account.equity(last.mark),
         day_open=lambda: day.open_equity,
         marks_ns=lambda: last.feed_ts_ns,
+        volatility=volatility,
+        is_flat=lambda: not account.positions() and not any(orders),
+        may_enter=lambda: state.properties.new_entry_enabled,
+        flat_rebase_days=lambda: state.config.flat_rebase_days,
     )

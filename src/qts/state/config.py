@@ -1,4 +1,4 @@
-"""Settings of the operating state: every threshold and property of spec 02 (file ``config/state.yaml``)."""
+"""Settings of the operating state: every threshold and property (file ``config/state.yaml``)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from qts.state.contracts import (
 )
 
 _Struct = msgspec.Struct
+
+UNLIMITED = 1_000_000_000
+"""A count that no account reaches."""
 
 Drawdown = Annotated[float, msgspec.Meta(gt=0, lt=1, description="drawdown from the peak, fraction (spec 02)")]
 Vix = Annotated[float, msgspec.Meta(gt=0, le=200, description="volatility index, points (spec 02)")]
@@ -87,9 +90,25 @@ class MinHoldDays(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the operating state moves and what each state allows. Defaults are those of spec 02."""
 
+    enabled: Annotated[
+        bool,
+        msgspec.Meta(
+            description="whether the operating state rules what may be traded; false: it stays the default state, "
+            "asks no confidence, sets no limits and moves no capital (for plain backtests)"
+        ),
+    ] = True
     default_state: Annotated[
         OperatingState, msgspec.Meta(description="state of the first start: AGGRESSIVE, BALANCED or DEFENSIVE")
     ] = OperatingState.BALANCED
+    flat_rebase_days: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            le=250,
+            description="trading days in a row that end in DEFENSIVE and flat, after which drawdown counts from "
+            "the present equity and days without a loss count as profitable",
+        ),
+    ] = 10
     override_max_duration_days: Annotated[
         float, msgspec.Meta(gt=0, le=7, description="longest manual override in days; a longer one is refused")
     ] = 7.0
@@ -127,7 +146,26 @@ class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def table(self) -> dict[OperatingState, StateProperties]:
-        """The properties by state."""
+        """Return what each state allows: the settings, or no limit at all where ``enabled`` is false."""
+        return self.columns if self.enabled else dict.fromkeys(OperatingState, self._unlimited())
+
+    def _unlimited(self) -> StateProperties:
+        """Return properties that refuse nothing; the pools' ranges are those of the default state."""
+        return msgspec.structs.replace(
+            self.columns[self.default_state],
+            risk_tolerance_multiplier=1.0,
+            entry_signal_threshold=0.0,
+            max_positions=UNLIMITED,
+            max_daily_trades=UNLIMITED,
+            rebalancing_enabled=False,
+            new_entry_enabled=True,
+            scalp_engine_active=True,
+            swing_engine_active=True,
+        )
+
+    @property
+    def columns(self) -> dict[OperatingState, StateProperties]:
+        """Return the properties by state as they are set."""
         return {
             OperatingState.AGGRESSIVE: self.properties.aggressive,
             OperatingState.BALANCED: self.properties.balanced,
@@ -150,8 +188,8 @@ class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
                 self.balanced_to_defensive.drawdown_pct,
                 _DEFENSIVE_PAIR,
             ),
-            *_bad_ranges(self.table),
-            *_bad_order(self.table),
+            *_bad_ranges(self.columns),
+            *_bad_order(self.columns),
         ]
 
 
@@ -161,6 +199,7 @@ _RANGES = ("scalp_allocation_range", "swing_allocation_range", "portfolio_alloca
 
 RELOADABLE: frozenset[str] = frozenset(
     {
+        "flat_rebase_days",
         "override_max_duration_days",
         "cooldown_hours",
         "confirmation_cycles",
@@ -215,7 +254,7 @@ def _bad_order(table: Mapping[OperatingState, StateProperties]) -> list[tuple[st
 
 def property_rows(config: StateConfig | None = None) -> list[tuple[str, ...]]:
     """What each state allows, for the generated reference: property, AGGRESSIVE, BALANCED, DEFENSIVE."""
-    aggressive, balanced, defensive = ((config or StateConfig()).table[state] for state in OperatingState)
+    aggressive, balanced, defensive = ((config or StateConfig()).columns[state] for state in OperatingState)
     return [
         (name, *(_shown(getattr(column, name)) for column in (aggressive, balanced, defensive)))
         for name in StateProperties.__struct_fields__

@@ -28,6 +28,7 @@ class FileFeed(Generic[R]):
         self.name = name
         self.source_id = source_id
         self.max_age_ns = max_age_ns
+        self.declares_volatility = False  # no file format carries a volatility index
         self.instruments: Mapping[str, Instrument] = parser.symbols.instruments
         self.notes: list[str] = []
         self._refusals = Refusals()

@@ -1,0 +1,163 @@
+"""Where the operating state gets its volatility from: a volatility index that the feed declares, or what the
+prices themselves show, or nothing.
+
+A feed that declares an index and falls silent leaves the volatility unknown: no rule takes that for calm. Without
+one the volatility of the symbols' own closes is measured (``realised_20d``). Until enough closes are known the
+rules are given :data:`NOT_MEASURED`, with which DEFENSIVE can end and AGGRESSIVE is not reached.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from decimal import Decimal
+from statistics import fmean, median, stdev
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+
+from qts.clock import NS_PER_S
+from qts.market.contracts import VolatilityLevel
+
+VIX_MAX_AGE_NS: Final = 30 * 3600 * NS_PER_S
+"""A volatility that is older is unknown."""
+NOT_MEASURED: Final = 17.5
+"""Stands in while nothing is measured: under the 20 that DEFENSIVE waits for, over the 15 of AGGRESSIVE."""
+USUAL: Final = 17.0
+"""The scale of ``realised_20d``: this is what it says when the volatility is at its own median."""
+RETURN_DAYS: Final = 20
+MEDIAN_DAYS: Final = 250
+LEAST_MEDIAN_DAYS: Final = 60
+CLOSES_NEEDED: Final = 1 + RETURN_DAYS + LEAST_MEDIAN_DAYS
+"""Closes from which on ``realised_20d`` can be measured: a first price, 20 returns, 60 further days."""
+
+SourceName = Literal["feed", "realised_20d", "none"]
+
+
+class VolatilityReading(msgspec.Struct, frozen=True):
+    """What the rules are given at one moment.
+
+    ``value``: points on the scale of the VIX; None when the source is silent. ``source`` "none": ``value`` is
+    :data:`NOT_MEASURED` and nothing was measured. ``realised_20d`` is scaled to the usual level of the VIX, no VIX.
+    """
+
+    value: float | None
+    source: SourceName
+
+    @property
+    def measured(self) -> bool:
+        return self.source != "none" and self.value is not None
+
+
+class VolatilitySource(Protocol):
+    """Gives the volatility of the moment. Called on the loop, by nobody else."""
+
+    def on_level(self, value: VolatilityLevel) -> None:
+        """Take the newest level of a volatility index."""
+        ...
+
+    def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
+        """Take the closes of the symbols that had a price today, in their currencies, known at ``now_ns``."""
+        ...
+
+    def reading(self, now_ns: int) -> VolatilityReading:
+        """Return what the rules are given at ``now_ns``."""
+        ...
+
+    def export_state(self) -> dict[str, Any]:
+        """Return everything that a resumed session needs, as plain values."""
+        ...
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
+        ...
+
+
+class DeclaredVolatility:
+    """The newest level of the index that the feed declares; None when none came within 30 hours."""
+
+    def __init__(self) -> None:
+        self._level: float | None = None
+        self._ts_ns = 0
+
+    def on_level(self, value: VolatilityLevel) -> None:
+        self._level, self._ts_ns = value.level, value.ts_ns
+
+    def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
+        """The index is asked, not the prices."""
+
+    def reading(self, now_ns: int) -> VolatilityReading:
+        return VolatilityReading(self._level if _is_fresh(self._ts_ns, now_ns) else None, "feed")
+
+    def export_state(self) -> dict[str, Any]:
+        return {"level": self._level, "ts_ns": self._ts_ns}
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        self._level, self._ts_ns = saved["level"], saved["ts_ns"]
+
+
+class RealisedVolatility:
+    """17 × the 20-day volatility of the equal-weight universe ÷ its own median over the 250 days before.
+
+    A day's return is the mean over the symbols with a close on that day and on the one before it. Less than 60 days
+    before, or a median of 0: not measured. Once measured it is unknown when the newest close is over 30 hours old.
+    """
+
+    def __init__(self) -> None:
+        self._closes: dict[str, Decimal] = {}
+        self._returns: deque[float] = deque(maxlen=RETURN_DAYS)
+        self._volatilities: deque[float] = deque(maxlen=MEDIAN_DAYS)
+        self._value: float | None = None
+        self._ts_ns = 0
+
+    def on_level(self, value: VolatilityLevel) -> None:
+        """A level that the feed does not declare to send is not relied on."""
+
+    def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
+        if not closes:
+            return
+        before, self._closes = self._closes, dict(closes)
+        self._ts_ns = now_ns
+        moves = [float(close) / float(before[symbol]) - 1 for symbol, close in closes.items() if symbol in before]
+        if not moves:
+            return
+        self._returns.append(fmean(moves))
+        if len(self._returns) == RETURN_DAYS:
+            self._measure(stdev(self._returns))
+
+    def _measure(self, volatility: float) -> None:
+        usual = median(self._volatilities) if len(self._volatilities) >= LEAST_MEDIAN_DAYS else 0.0
+        value = USUAL * volatility / usual if usual > 0 else math.nan
+        self._value = value if math.isfinite(value) else None
+        self._volatilities.append(volatility)
+
+    def reading(self, now_ns: int) -> VolatilityReading:
+        if self._value is None:
+            return VolatilityReading(NOT_MEASURED, "none")
+        return VolatilityReading(self._value if _is_fresh(self._ts_ns, now_ns) else None, "realised_20d")
+
+    def export_state(self) -> dict[str, Any]:
+        return {
+            "closes": {symbol: str(close) for symbol, close in self._closes.items()},
+            "returns": list(self._returns),
+            "volatilities": list(self._volatilities),
+            "value": self._value,
+            "ts_ns": self._ts_ns,
+        }
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        self._closes = {symbol: Decimal(close) for symbol, close in saved["closes"].items()}
+        self._returns = deque(saved["returns"], maxlen=RETURN_DAYS)
+        self._volatilities = deque(saved["volatilities"], maxlen=MEDIAN_DAYS)
+        self._value, self._ts_ns = saved["value"], saved["ts_ns"]
+
+
+def volatility_source(*, declared: bool) -> VolatilitySource:
+    """Return the source of a session whose feed declares a volatility index, or does not."""
+    return DeclaredVolatility() if declared else RealisedVolatility()
+
+
+def _is_fresh(ts_ns: int, now_ns: int) -> bool:
+    """Known, not from the future, not too old."""
+    return ts_ns > 0 and 0 <= now_ns - ts_ns <= VIX_MAX_AGE_NS
