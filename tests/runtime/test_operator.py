@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from qts.errors import InputError, StateError, StorageError
-from qts.runtime.operator import Answer, Command, OperatorInbox, carry_out, leave_command
+from qts.runtime.operator import Answer, Command, carry_out, leave_command
+from qts.runtime.operator_inbox import OperatorInbox
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from qts.cli import config_cmd, docs_cmd, events_cmd, look_cmd, safety_cmd, session_cmd, state_cmd
-from qts.cli.output import NO_ROOM, drop_output, print_anywhere, reader_may_leave
+from qts.cli.output import NO_ROOM, drop_output, occupy_standard_descriptors, print_anywhere, reader_may_leave
 from qts.errors import QtsError, StorageError
 
 STOPPED_BY_USER = 130
@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    occupy_standard_descriptors()
     print_anywhere()
     parser = build_parser()
     args = parser.parse_args(argv)

@@ -13,12 +13,24 @@ from typing import Final
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What the system says when a file cannot take what is written."""
 
+_STANDARD_ERROR: Final = 2
+
 
 def print_anywhere() -> None:
     """Show what the terminal's encoding does not have as "?": nothing that is printed is worth a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
+
+
+def occupy_standard_descriptors() -> None:
+    """Give the numbers 0 to 2 to nothing where the caller has closed them.
+
+    A file of the session that got such a number would take whatever a library prints.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        os.set_inheritable(handle, True)
+    os.close(handle)
 
 
 @contextlib.contextmanager

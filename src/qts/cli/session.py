@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -23,7 +23,7 @@ from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session, session_facts
 from qts.runtime.plan import SessionPlan
-from qts.runtime.prints import prints_aside, unfailing_stderr
+from qts.runtime.prints import prints_aside, say
 
 STOPPED = 130
 Tell = Callable[[float | None, int], None]
@@ -37,7 +37,9 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         require_place("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.
-    with _stop_on_signals(stop), _progress() as tell, prints_aside():
+    # In real time nobody is waited for; on the virtual clock a reader may take his time.
+    patience = None if plan.paced else lambda: not stop.requested
+    with _stop_on_signals(stop), prints_aside(patience) as aside, _progress(aside) as tell:
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)
@@ -53,10 +55,9 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Tell]:
+def _progress(stream: TextIO | None) -> Iterator[Tell]:
     """A bar on the terminal, on standard error so that standard output stays clean."""
-    # The library keeps what it could not write and tries all of it again with every line that follows.
-    console = Console(file=unfailing_stderr(), stderr=True)
+    console = Console(file=stream, stderr=True)
     if not console.is_terminal:  # nobody watches; the library would still print an empty line
         yield lambda share, moment_ns: None
         return
@@ -79,13 +80,13 @@ def _progress() -> Iterator[Tell]:
 
 @contextmanager
 def _stop_on_signals(stop: StopFlag) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM stops after the value in hand; the second takes the default way (crash path)."""
+    """The first Ctrl-C or SIGTERM stops after the value in hand; the second ends the process (crash path)."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        print("stopping after the event in hand; once more to stop at once", file=sys.stderr)
         stop.request()
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, before[each])
+        for each in before:  # what Python makes of Ctrl-C is an exception, and a strategy may catch it
+            signal.signal(each, signal.SIG_DFL)
+        say("stopping after the event in hand; once more to stop at once")
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:

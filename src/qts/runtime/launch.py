@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -30,10 +30,11 @@ from qts.runtime.configurations import change_text, changes_since, next_row, was
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
-from qts.runtime.operator import OperatorInbox
 from qts.runtime.operator_desk import OperatorDesk
+from qts.runtime.operator_inbox import OperatorInbox
 from qts.runtime.outputs import Input, require_apart
 from qts.runtime.plan import Options, SessionPlan
+from qts.runtime.prints import dropped
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
@@ -191,6 +192,7 @@ class Session:
         *,
         resumed: bool,
     ) -> SessionResult:
+        lost_before = dropped()
         checkpoint = self._rewound() if resumed else None
         if not resumed:
             complete(self._store.open_run(self._run))
@@ -219,6 +221,9 @@ class Session:
                 finished = self._drive(kernel, clock, log, values, view.along(progress), stop)
                 complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
                 view.end("finished" if finished else "stopped")
+                if lost := dropped() - lost_before:
+                    said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
+                    log.record(LogWrite("WARNING", said, clock.time_ns()))
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
         finally:
             log.close()
@@ -306,7 +311,7 @@ class Session:
     ) -> bool:
         if isinstance(clock, PacedClock):
             inbox = self._inbox(kernel, clock, log)
-            with asyncio.Runner(loop_factory=fastest_loop()) as runner:
+            with closing(inbox), asyncio.Runner(loop_factory=fastest_loop()) as runner:
                 return runner.run(run_paced(kernel, values, progress, stop, clock, inbox.poll))
         speed = self._plan.options.speed
         first = kernel.in_hand  # nobody wants to wait for a morning without prices
@@ -324,7 +329,7 @@ class Session:
             loaded=self._config,
         )
         desk = OperatorDesk(kernel, manager, self._store, clock, log)
-        return OperatorInbox(self._place.path, desk.carry, desk.note)
+        return OperatorInbox(self._place.path, desk.carry, desk.note, desk.on_trouble)
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())

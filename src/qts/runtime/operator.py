@@ -1,22 +1,22 @@
-"""The operator's door of a running session: small command files in its data directory.
+"""What operators may want of a running session, and how they say it: small command files in its data directory.
 
 ``qts safety stop`` and ``release``, ``qts state override`` and ``clear-override`` and ``qts config reload`` write
 one file each into ``<data-dir>/operator``; the session carries it out between two handlers, and leaves the answer
-beside it. Who may write into the directory may command: it is made for its owner alone.
+beside it (:mod:`qts.runtime.operator_inbox`). Who may write into the directory may command: it is made for its
+owner alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from qts.errors import InputError, QtsError, StateError, StorageError
+from qts.errors import InputError, StateError
 from qts.files import own
 from qts.ids import random_prefix
 from qts.runtime.parts import Parts
@@ -26,9 +26,6 @@ from qts.state.contracts import ManualOverride, OperatingState, TransitionResult
 DIRECTORY: Final = "operator"
 ASKED: Final = ".asked"
 ANSWERED: Final = ".answered"
-_MAX_BYTES: Final = 16 * 1024
-_MAX_AT_ONCE: Final = 32
-_ANSWERS_KEPT: Final = 100
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
@@ -76,10 +73,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     done: bool
     answer: str
     stop: StopReport | None = None
-
-
-Carry = Callable[[Command], Awaitable[Answer]]
-Note = Callable[[Command | None, Answer], None]
 
 
 def leave_command(data_dir: Path, command: Command) -> Path:
@@ -155,67 +148,3 @@ def _override(command: Command, now: datetime) -> ManualOverride:
         override_time=now,
         expiry_time=now + timedelta(days=command.days),
     )
-
-
-class OperatorInbox:
-    """Looks for command files and has them carried out; every one is answered, none is carried out twice.
-
-    ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
-    """
-
-    def __init__(self, data_dir: Path, carry: Carry, note: Note) -> None:
-        self._box = data_dir / DIRECTORY
-        self._carry = carry
-        self._note = note
-        self._settled: set[str] = set()
-        """Files of commands that were carried out but could not be taken away: never again."""
-
-    async def poll(self) -> int:
-        """Carry out what lies there, oldest first, at most 32 at once; how many were answered.
-
-        Raises StorageError, the answer given, when a command meets a store that cannot keep its promise.
-        """
-        try:
-            asked = sorted(self._box.glob(f"*{ASKED}"), key=lambda path: path.stat().st_mtime_ns)
-        except OSError:
-            return 0  # the box appears with the first command, and a file may go while we look
-        self._settled.intersection_update(path.name for path in asked)
-        todo = [path for path in asked if path.name not in self._settled][:_MAX_AT_ONCE]
-        for path in todo:
-            command, answer, failure = await self._handle(path)
-            self._settled.add(path.name)
-            self._note(command, answer)
-            try:
-                self._answer(path, answer)
-            except OSError as error:  # what was asked is done all the same
-                self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
-            if failure is not None:
-                raise failure
-        if todo:
-            self._forget_old_answers()
-        return len(todo)
-
-    def _forget_old_answers(self) -> None:
-        with contextlib.suppress(OSError):
-            answers = sorted(self._box.glob(f"*{ANSWERED}"), key=lambda path: path.stat().st_mtime_ns)
-            for path in answers[:-_ANSWERS_KEPT]:
-                path.unlink()
-
-    async def _handle(self, path: Path) -> tuple[Command | None, Answer, StorageError | None]:
-        command = None
-        try:
-            with open(path, "rb") as file:
-                command = msgspec.json.decode(file.read(_MAX_BYTES), type=Command)
-            return command, await self._carry(command), None
-        except StorageError as error:
-            return command, Answer(done=False, answer=str(error)), error
-        except (msgspec.DecodeError, OSError, QtsError) as error:
-            return command, Answer(done=False, answer=str(error)), None
-
-    def _answer(self, path: Path, answer: Answer) -> None:
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        with open(draft, "xb", opener=own) as file:
-            file.write(msgspec.json.encode(answer))
-        os.replace(draft, path.with_suffix(ANSWERED))
-        path.unlink(missing_ok=True)

@@ -58,6 +58,13 @@ class OperatorDesk:
         message = f"{what}: {outcome}: {answer.answer}"
         self._log.record(LogWrite("WARNING", message, self._clock.time_ns(), fields))
 
+    def on_trouble(self, trouble: str) -> None:
+        """Raise FS062 when operators may not be heard, and write down when they are again (``trouble`` "")."""
+        if trouble:
+            self._kernel.on_code("FS062", trouble)
+        else:
+            self._log.record(LogWrite("WARNING", "operators are heard again", self._clock.time_ns(), {}))
+
 
 def _answer_of(result: ReloadResult) -> Answer:
     """What a reload did, for people. It is refused when nothing that was wanted is in force."""

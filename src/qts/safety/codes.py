@@ -112,6 +112,17 @@ _ENTRIES: Final = (
     ),
     _fail("FS060", "cycle time exceeded"),
     _fail(
+        "FS061",
+        "the session's loop stood still for a second",
+        "no new orders; after 5 s the process ends with exit code 75; a strategy that hung is halted at --resume",
+        "read hang.txt or the session log for the place, correct it, then recover",
+    ),
+    _fail(
+        "FS062",
+        "an operator may not be heard: no file can be opened, or the directory of commands cannot be read",
+        recovery="free descriptors or repair the directory, wait for the log to say so, then recover",
+    ),
+    _fail(
         "FS070",
         "positions differ from the ledger or the broker",
         recovery="reconcile, book or explain it",

@@ -1,0 +1,178 @@
+"""Reads what operators want of a running session from its data directory, and leaves the answers there.
+
+It is read on the loop's thread. So nothing here may wait: only regular files are opened, and the stop is heard too
+when the program has no descriptor left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from qts.errors import QtsError, StorageError
+from qts.files import own
+from qts.runtime.descriptors import SpareDescriptor
+from qts.runtime.operator import ANSWERED, ASKED, DIRECTORY, Answer, Command
+
+T = TypeVar("T")
+_MAX_BYTES: Final = 16 * 1024
+_MAX_AT_ONCE: Final = 32
+_ANSWERS_KEPT: Final = 100
+_MAX_ENTRIES: Final = 10_000
+_NEVER_WAITS: Final = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS: Final = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISSOCK, "a socket"),
+    (lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
+)
+
+Carry = Callable[[Command], Awaitable[Answer]]
+Note = Callable[[Command | None, Answer], None]
+OnTrouble = Callable[[str], None]
+
+
+def _not_told(trouble: str) -> None:
+    """For an inbox whose owner does not want to hear of it."""
+
+
+class OperatorInbox:
+    """Looks for command files and has them carried out; every one is answered, none is carried out twice.
+
+    ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
+    ``on_trouble`` is told once when commands cannot be heard as they should, and with "" when they can again.
+    """
+
+    def __init__(self, data_dir: Path, carry: Carry, note: Note, on_trouble: OnTrouble = _not_told) -> None:
+        self._directory = data_dir / DIRECTORY
+        self._carry = carry
+        self._note = note
+        self._on_trouble = on_trouble
+        self._trouble = ""
+        self._spare = SpareDescriptor()
+        self._spare_was_needed = self._overfull = False
+        self._settled: set[str] = set()
+        """Files of commands that were carried out but could not be taken away: never again."""
+
+    def close(self) -> None:
+        """Let go of the spare descriptor."""
+        self._spare.close()
+
+    async def poll(self) -> int:
+        """Carry out what lies there, oldest first, at most 32 at once; how many were answered.
+
+        Raises StorageError, the answer given, when a command meets a store that cannot keep its promise.
+        """
+        self._spare.take()
+        self._spare_was_needed = self._overfull = False
+        try:
+            asked = self._with_spare(self._asked)
+        except OSError as error:
+            self._tell(f"{self._directory} cannot be read ({error.strerror or error}): no command is heard")
+            return 0
+        self._settled.intersection_update(path.name for path in asked)
+        todo = [path for path in asked if path.name not in self._settled][:_MAX_AT_ONCE]
+        for path in todo:
+            command, answer, failure = await self._handle(path)
+            self._settled.add(path.name)
+            self._note(command, answer)
+            try:
+                self._with_spare(partial(_leave_answer, path, answer))
+            except OSError as error:  # what was asked is done all the same
+                self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
+            if failure is not None:
+                raise failure
+        if todo:
+            self._forget_old_answers()
+        self._tell(self._found_wrong())
+        return len(todo)
+
+    def _found_wrong(self) -> str:
+        """What the look that just ended has met; "" when all was as it should be."""
+        if self._spare_was_needed or not self._spare.is_held:
+            return "no more files can be opened: something in this process leaks descriptors"
+        if self._overfull:
+            return f"{self._directory} has more than {_MAX_ENTRIES:,} entries: not all of them are looked at"
+        return ""
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._on_trouble(trouble)
+
+    def _with_spare(self, act: Callable[[], T]) -> T:
+        result, needed = self._spare.lend(act)
+        self._spare_was_needed |= needed
+        return result
+
+    def _asked(self) -> list[Path]:
+        """The command files, oldest first; none while there is no directory: it comes with the first command.
+
+        Raises OSError when the directory cannot be read.
+        """
+        found: list[tuple[int, str]] = []
+        try:
+            with os.scandir(self._directory) as entries:
+                for entry in islice(entries, _MAX_ENTRIES):
+                    if entry.name.endswith(ASKED):
+                        with contextlib.suppress(FileNotFoundError):  # it may go while we look
+                            found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                self._overfull = next(entries, None) is not None
+        except FileNotFoundError:
+            return []
+        return [self._directory / name for _, name in sorted(found)]
+
+    def _forget_old_answers(self) -> None:
+        with contextlib.suppress(OSError):
+            answers = sorted(self._directory.glob(f"*{ANSWERED}"), key=lambda path: path.lstat().st_mtime_ns)
+            for path in answers[:-_ANSWERS_KEPT]:
+                path.unlink()
+
+    async def _handle(self, path: Path) -> tuple[Command | None, Answer, StorageError | None]:
+        command = None
+        try:
+            command = msgspec.json.decode(self._with_spare(partial(_content, path)), type=Command)
+            return command, await self._carry(command), None
+        except StorageError as error:
+            return command, Answer(done=False, answer=str(error)), error
+        except (msgspec.DecodeError, OSError, QtsError) as error:
+            return command, Answer(done=False, answer=str(error)), None
+
+
+def _content(path: Path) -> bytes:
+    """What a regular file says, at most 16 KB. Raises OSError for anything else, or when it cannot be read.
+
+    Opening a FIFO waits for a writer, and a device may do anything: neither is opened.
+    """
+    _require_regular(path, path.lstat().st_mode)
+    handle = os.open(path, os.O_RDONLY | _NEVER_WAITS)
+    try:
+        _require_regular(path, os.fstat(handle).st_mode)  # it may have been replaced since
+        return os.read(handle, _MAX_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
+        raise OSError(f"{path.name} is {kind}; a command is a regular file")
+
+
+def _leave_answer(path: Path, answer: Answer) -> None:
+    draft = path.with_suffix(".draft")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()  # whatever has taken the name could make us wait, or write elsewhere
+    with open(draft, "xb", opener=own) as file:
+        file.write(msgspec.json.encode(answer))
+    os.replace(draft, path.with_suffix(ANSWERED))
+    path.unlink(missing_ok=True)

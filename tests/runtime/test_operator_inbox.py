@@ -1,0 +1,182 @@
+"""What lies in the directory of commands holds nobody up, and a stop is heard whatever else fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from qts.runtime.descriptors import SpareDescriptor
+from qts.runtime.operator import Answer, Command, leave_command
+from qts.runtime.operator_inbox import OperatorInbox
+from tests.db.rows import now
+
+
+def command() -> Command:
+    return Command(command="stop", operator="alice", reason="drill")
+
+
+class Desk:
+    """Carries everything out, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.carried: list[Command] = []
+        self.noted: list[str] = []
+        self.troubles: list[str] = []
+
+    async def carry(self, command: Command) -> Answer:
+        self.carried.append(command)
+        return Answer(done=True, answer="done")
+
+    def note(self, command: Command | None, answer: Answer) -> None:
+        self.noted.append(answer.answer)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, desk: Desk) -> Iterator[OperatorInbox]:
+    with closing(OperatorInbox(tmp_path, desk.carry, desk.note, desk.troubles.append)) as inbox:
+        yield inbox
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Every descriptor this process may have is in use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            os.open(os.devnull, os.O_RDONLY)
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def as_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def as_directory(path: Path) -> None:
+    path.mkdir()
+
+
+def as_link(path: Path) -> None:
+    path.symlink_to(leave_command(path.parent.parent, command()).with_suffix(".asked"))
+
+
+def as_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        os.chdir(path.parent)  # the name of a socket may have 107 characters
+        server.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(as_fifo, "a FIFO"), (as_directory, "a directory"), (as_link, "a symbolic link"), (as_socket, "a socket")],
+)
+def test_what_is_no_regular_file_is_refused_by_its_kind_and_waits_for_nobody(
+    make: Callable[[Path], None],
+    kind: str,
+    tmp_path: Path,
+    inbox: OperatorInbox,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    leave_command(tmp_path, command())
+    make(tmp_path / "operator" / "z.asked")
+
+    now(inbox.poll())
+    now(inbox.poll())
+
+    assert f"z.asked is {kind}; a command is a regular file" in desk.noted
+    assert set(desk.carried) == {command()}, "and what is a command is carried out"
+    answer = json.loads((tmp_path / "operator" / "z.answered").read_text("utf-8"))
+    assert answer["done"] is False
+
+
+def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nobody(
+    tmp_path: Path, inbox: OperatorInbox, desk: Desk
+) -> None:
+    answer = leave_command(tmp_path, command())
+    os.mkfifo(answer.with_suffix(".draft"))
+
+    assert now(inbox.poll()) == 1
+    assert json.loads(answer.read_text("utf-8")) == {"done": True, "answer": "done"}
+
+
+def test_a_stop_is_heard_and_answered_with_the_table_of_descriptors_full(
+    tmp_path: Path, inbox: OperatorInbox, desk: Desk
+) -> None:
+    answer = leave_command(tmp_path, command())
+
+    with no_descriptor_left():
+        assert now(inbox.poll()) == 1
+        assert now(inbox.poll()) == 0
+
+    assert desk.carried == [command()]
+    assert json.loads(answer.read_text("utf-8"))["done"] is True
+    assert len(desk.troubles) == 1, "told once, not at every look"
+    assert "no more files can be opened" in desk.troubles[0]
+    now(inbox.poll())
+    assert desk.troubles[1:] == [""], "and that it is over"
+
+
+def test_a_directory_that_cannot_be_read_is_told_once_and_when_it_is_over(
+    tmp_path: Path, inbox: OperatorInbox, desk: Desk
+) -> None:
+    # Given a file in the place of the directory: no command can be heard
+    (tmp_path / "operator").touch()
+    for _ in range(3):
+        assert now(inbox.poll()) == 0
+    assert len(desk.troubles) == 1
+    assert "operator cannot be read (Not a directory): no command is heard" in desk.troubles[0]
+    # when it is repaired
+    (tmp_path / "operator").unlink()
+    leave_command(tmp_path, command())
+    # then commands are carried out again, and that is told
+    assert now(inbox.poll()) == 1
+    assert desk.troubles[1:] == [""]
+
+
+def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_told(
+    tmp_path: Path, inbox: OperatorInbox, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qts.runtime.operator_inbox._MAX_ENTRIES", 3)
+    leave_command(tmp_path, command())
+    now(inbox.poll())
+    assert desk.troubles == []
+    for number in range(3):
+        (tmp_path / "operator" / f"{number}").touch()
+
+    now(inbox.poll())
+
+    assert "more than 3 entries: not all of them are looked at" in desk.troubles[0]
+
+
+def test_the_spare_descriptor_is_lent_only_when_the_table_is_full() -> None:
+    def one_file() -> str:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+        return "opened"
+
+    with closing(SpareDescriptor()) as spare:
+        assert spare.lend(one_file) == ("opened", False)
+        with no_descriptor_left():
+            assert spare.lend(one_file) == ("opened", True)
+            assert spare.is_held, "it is there for the next one"
+            assert spare.lend(one_file) == ("opened", True)
+        with pytest.raises(FileNotFoundError):
+            spare.lend(lambda: os.open("/nowhere/at/all", os.O_RDONLY))
+        assert spare.is_held
