@@ -9,6 +9,7 @@ from qts.errors import (
     ConfigError,
     ContractError,
     DataError,
+    HalfDoneError,
     InputError,
     InvariantBreach,
     MissingExtraError,
@@ -28,6 +29,7 @@ EXIT_CODES = {
     UnfinishedRunError: 2,
     MissingExtraError: 2,
     StorageError: 3,
+    HalfDoneError: 3,
     InvariantBreach: 4,
 }
 

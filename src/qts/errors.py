@@ -9,6 +9,7 @@
     │   └── UnfinishedRunError
     ├── MissingExtraError     install the named extra                             (exit code 2)
     ├── StorageError          the store cannot keep its promise: stop             (exit code 3)
+    │   └── HalfDoneError     an effect was begun and not finished: stop, resume
     └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
 
 Ordinary outcomes (an order refused, a row skipped, a fill seen twice) are values, not exceptions.
@@ -64,6 +65,13 @@ class StorageError(QtsError):
     """The store cannot keep its promise (disk full, damaged file, foreign schema)."""
 
     exit_code = 3
+
+
+class HalfDoneError(StorageError):
+    """An effect was begun and not finished: memory cannot be believed, what is stored stands as it was before.
+
+    Nothing tries it again in the same process: the session ends, and resuming it takes up what was under way.
+    """
 
 
 class InvariantBreach(QtsError):

@@ -13,6 +13,7 @@ from typing import Any
 from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import Record
+from qts.errors import HalfDoneError
 from qts.execution.contracts import AckStatus, Fill, OrderAck
 from qts.execution.working import WorkingOrders
 from qts.ids import CounterIds
@@ -80,6 +81,7 @@ class KeptLog:
         self.durable: list[Record] = []
         self.later: list[Record] = []
         self.held = 0
+        self.given_up: list[str] = []
 
     async def write_now(self, records: Sequence[Record]) -> None:
         self.durable.extend(records)
@@ -92,6 +94,10 @@ class KeptLog:
 
     def let_go(self) -> None:
         self.held -= 1
+
+    def give_up(self, effect: str, error: BaseException) -> HalfDoneError:
+        self.given_up.append(effect)
+        return HalfDoneError(f"{effect}: {error}")
 
 
 class OneSymbolFeed:

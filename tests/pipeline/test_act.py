@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from qts.db.contracts import DecisionRow, Record
+from qts.errors import HalfDoneError
 from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_fill
 from qts.pipeline.act import withdraw
@@ -46,10 +47,10 @@ async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
 
     desk.log.write_now = full  # type: ignore[method-assign]
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(HalfDoneError, match="disk full"):
         await desk.run(qty=1)
     assert desk.broker.placed == []
-    assert (len(desk.orders), desk.account.open_reservations, desk.log.held) == (0, (), 0)
+    assert (desk.log.given_up, desk.log.held) == (["order o-1"], 0)
 
 
 def while_the_intent_is_written(desk: Desk, happens: Callable[[], object]) -> None:

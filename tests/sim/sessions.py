@@ -127,9 +127,9 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def book_of(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
+def book_of(data_dir: Path, name: str = "qts.sqlite") -> dict[str, list[tuple[Any, ...]]]:
     """Every row of the tables that are facts of the session, as SQLite holds them and in its order."""
-    with closing(sqlite3.connect(data_dir / "qts.sqlite")) as connection:
+    with closing(sqlite3.connect(data_dir / name)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {
             name: list(connection.execute(_facts_of(connection, name)))

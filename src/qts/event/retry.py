@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from qts.clock import stopwatch_ns
-from qts.errors import StateError, StorageError
+from qts.errors import HalfDoneError, StateError, StorageError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority, stored_id
 from qts.event.dead_letter import DeadLetter, DeadLetterQueue
@@ -113,7 +113,8 @@ class RetryBook:
     def failed(self, entry: Entry, flight: Flight, error: BaseException, *, fatal: bool = False) -> None:
         """``entry`` failed with the event of ``flight``; a ``fatal`` failure is not tried again.
 
-        One that failed together with an earlier event of its key waits for that one.
+        One that failed together with an earlier event of its key waits for that one. After a HalfDoneError the
+        event is neither tried again nor given up: it stays unfinished, in the journal too, for whoever resumes.
         """
         if self.wait_behind(entry, flight):
             return
@@ -123,7 +124,9 @@ class RetryBook:
             hold = entry.holds[key] = Hold(entry, key, flight)
             entry.refresh()
         hold.attempts += 1
-        if fatal or hold.attempts > self._config.retries:
+        if isinstance(error, HalfDoneError):
+            hold.parked = True
+        elif fatal or hold.attempts > self._config.retries:
             self._bury(hold, error)
         else:
             backoff_ms = self._config.retry_backoff_ms * BACKOFF_GROWTH ** (hold.attempts - 1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -20,6 +21,9 @@ from qts.pipeline.contracts import Acted, Decision
 from qts.risk.contracts import Approved, OrderRequest, Refusal, Refused
 from qts.risk.sizing import cost_of
 from qts.strategy.contracts import Side
+
+CUT_OFF: Final = (CancelledError, GeneratorExit)
+"""A handler that is cut off while it waits, by its lane's limit or because the session stops."""
 
 
 class IntentLog(Protocol):
@@ -39,11 +43,17 @@ class IntentLog(Protocol):
 
     def let_go(self) -> None: ...
 
+    def give_up(self, effect: str, error: BaseException) -> Exception:
+        """Write nothing more, because ``effect`` is not whole; the error to raise."""
+        ...
+
 
 class Act:
     """Sends what was approved, once. A send whose answer is unknown is never repeated here (spec 00, 5).
 
-    ``on_sent`` is told before the intent is written: the order counts against every limit from then on.
+    ``on_sent`` is told before the intent is written: the order counts against every limit from then on. From the
+    reservation on, what is raised ends the session (HalfDoneError): decided again, money would be held back twice,
+    or a second order leave.
     """
 
     def __init__(
@@ -64,52 +74,75 @@ class Act:
         self._on_sent = on_sent
 
     async def __call__(self, decision: Decision) -> Acted | Refused:
+        try:
+            return await self._act(decision)
+        except Exception as error:  # whatever it was: money may be held back, or the order have left
+            raise self._log.give_up(f"order {decision.approved.request.client_order_id}", error) from error
+
+    async def _act(self, decision: Decision) -> Acted | Refused:
         request = decision.approved.request
         facts = decision.proposal.facts
         assert facts.instrument is not None  # the gate refuses unknown symbols
-        if not self._reserve(request, facts.instrument, facts.local_day):
+        order = self._entered(decision, facts.instrument)
+        if order is None:
             return Refused(
                 request=request,
                 reason=Refusal.INSUFFICIENT_CAPITAL,
                 detail=f"{request.pool.value} cannot reserve {request.qty} of {request.symbol}",
                 code="GR061",
             )
-        order = order_of(request, decision.approved.approval_id)
-        self._log.hold()
         try:
             return await self._send(decision, order)
         finally:
             self._log.let_go()
 
-    async def _send(self, decision: Decision, order: Order) -> Acted | Refused:
-        request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
+    def _entered(self, decision: Decision, instrument: Instrument) -> Order | None:
+        """The order with its money held back, among the working ones, counted; None when that much is not there."""
+        request = decision.approved.request
+        if not self._reserve(request, instrument, decision.proposal.facts.local_day):
+            return None
+        order = order_of(request, decision.approved.approval_id)
         self._orders.put(order)
         self._on_sent(request)
+        self._log.hold()
+        return order
+
+    async def _send(self, decision: Decision, order: Order) -> Acted | Refused:
+        request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
         try:
             await self._log.write_now((decision_row(decision), order))
-        except BaseException:  # cut off while it waited for the disk: nothing has left, nothing stays reserved
+        except CUT_OFF:  # while it waited for the disk: nothing has left, nothing stays reserved
             self._withdraw(order, now_ns, "cut off before it was sent")
             raise
-        # An emergency stop may have withdrawn it, an alarm been raised, while it was on its way to the disk.
-        stopped = self._orders.get(order.client_order_id) is not order
-        if stopped or not (request.reduce_only or self._may_enter()):
-            if not stopped:
-                self._withdraw(order, now_ns, "safety stopped it before it was sent")
+        if self._is_stopped(order, now_ns):
             return Refused(
                 request=request,
                 reason=Refusal.SAFETY_BLOCKS_ENTRIES,
                 detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
             )
-        ack = await self._sent(decision.approved)
+        ack = await self._sent(decision.approved, order, now_ns)
         self._book(order, ack, now_ns)
         return Acted(decision=decision, ack=ack)
 
-    async def _sent(self, approved: Approved) -> OrderAck:
+    def _is_stopped(self, order: Order, now_ns: int) -> bool:
+        """Whether an emergency stop has withdrawn it, or an alarm was raised, while it went to the disk."""
+        if self._orders.get(order.client_order_id) is not order:
+            return True
+        if order.reduce_only or self._may_enter():
+            return False
+        self._withdraw(order, now_ns, "safety stopped it before it was sent")
+        return True
+
+    async def _sent(self, approved: Approved, order: Order, now_ns: int) -> OrderAck:
         """The broker's answer; a line that broke after the send leaves the order's fate unknown, not refused."""
+        key = order.client_order_id
         try:
             return await self._broker.place(approved)
         except OSError as error:  # timeouts and connection errors are OSErrors
-            return OrderAck(AckStatus.UNKNOWN, approved.request.client_order_id, reason=f"no answer: {error}")
+            return OrderAck(AckStatus.UNKNOWN, key, reason=f"no answer: {error}")
+        except CUT_OFF:  # it may have left
+            self._book(order, OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent"), now_ns)
+            raise
 
     def _withdraw(self, order: Order, now_ns: int, why: str) -> None:
         if self._orders.get(order.client_order_id) is order:

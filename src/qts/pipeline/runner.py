@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from qts.ids import CounterIds
 from qts.pipeline.act import Act
 from qts.pipeline.contracts import Outcome
 from qts.pipeline.decide import Decide
@@ -13,18 +16,38 @@ from qts.strategy.contracts import Signal
 
 
 class Pipeline:
-    """Extract → Transform → Evaluate → Decide → Act for one signal."""
+    """Extract → Transform → Evaluate → Decide → Act for one signal.
+
+    ``ids`` are the counters that deciding uses up: a signal whose decision raised is decided anew with them.
+    """
 
     def __init__(
-        self, extract: Extract, transform: Transform, evaluate: Evaluate, decide: Decide, act: Act
+        self,
+        extract: Extract,
+        transform: Transform,
+        evaluate: Evaluate,
+        decide: Decide,
+        act: Act,
+        ids: Sequence[CounterIds] = (),
     ) -> None:
         self._extract = extract
         self._transform = transform
         self._evaluate = evaluate
         self._decide = decide
         self._act = act
+        self._ids = ids
 
     async def run(self, signal: Signal) -> Outcome:
+        """The signal's outcome. Raises HalfDoneError when it ended halfway; anything else has changed nothing."""
+        before = [ids.last for ids in self._ids]
+        try:
+            return await self._run(signal)
+        except Exception:
+            for ids, last in zip(self._ids, before, strict=True):
+                ids.continue_after(last)
+            raise
+
+    async def _run(self, signal: Signal) -> Outcome:
         candidate = self._evaluate(self._transform(self._extract(signal)))
         if isinstance(candidate, Refused):
             return candidate

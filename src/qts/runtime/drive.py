@@ -175,6 +175,9 @@ async def run_paced(
             await kernel.attend()
             kernel.close_day()  # orders expire; stopping drains what that publishes
             return True
+        except BaseException as error:  # what was under way may be half done, and stopping writes checkpoints
+            kernel.parts.record.give_up("the session", error)
+            raise
         finally:
             await kernel.dispatcher.stop()
 

@@ -155,10 +155,11 @@ class Duties:
 
     def day_close(self, now_ns: int) -> None:
         """Close the day: metrics, capital toward its targets, one sample, garbage in this quiet moment."""
-        self._p.volatility.on_day_close(self._closes(now_ns), now_ns)
-        self._p.metrics.on_day_end(self._p.equity(), now_ns)
-        self._rebalance(now_ns)
-        self.sample(now_ns)
+        with self._p.record.whole("the day's close"):  # a transfer is whole or not at all
+            self._p.volatility.on_day_close(self._closes(now_ns), now_ns)
+            self._p.metrics.on_day_end(self._p.equity(), now_ns)
+            self._rebalance(now_ns)
+            self.sample(now_ns)
         gc.collect(1)
 
     def export_state(self) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from qts.runtime.wiring import (
     make_pipeline,
     moves_itself,
     register_handlers,
+    reports_to,
 )
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionRecord
@@ -94,13 +95,7 @@ class Kernel:
         self._operators: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = self.done = False
         self.parts = make_parts(
-            config,
-            config_hash,
-            feed,
-            store,
-            clock,
-            judged_by_index=judged_by_index,
-            approval_ids=self.ids["a"],
+            config, config_hash, feed, store, clock, judged_by_index=judged_by_index, approval_ids=self.ids["a"]
         )
         self.tally = Tally(first_session_day(self.parts.calendar, clock).isoformat())
         self.dispatcher = EventDispatcher(
@@ -111,7 +106,7 @@ class Kernel:
             inline=inline,
             on_code=self.on_code,
             on_alert=None if inline else self.notices.alert,  # on the virtual clock nothing may depend on real time
-            on_report=None if inline else self.notices.report,
+            on_report=None if inline else reports_to(self.notices.report, self.parts.record),
             journal=journal,
         )
         self._publish = self.dispatcher.publish
@@ -132,7 +127,7 @@ class Kernel:
             config=config.broker.sim,
         )
         self.intake = Intake(self.parts.last, self.exchange, clock)
-        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
+        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids, self._on_order_sent)
         self.host = make_host(
             self.parts,
             strategies,
@@ -184,7 +179,7 @@ class Kernel:
             on_code=self.on_code,
             publish=self._publish,
             want_all_out=partial(self.duties.want_all_out, ordered=True),
-            on_carried_out=self._on_stop_carried_out,
+            on_carried_out=self._attend_soon,
         )
         self.emergency_stop = self.stops.ask
         self.auditor = Auditor(
@@ -198,7 +193,7 @@ class Kernel:
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
         on_stored = journal.commit if journal is not None else None
-        self.parts.record.connect(self._checkpoint, self._on_storage_failure, on_stored)
+        self.parts.record.connect(self._checkpoint, self._attend_soon, on_stored)
         register_handlers(
             self.dispatcher,
             news=self.desk.on_event,
@@ -280,7 +275,7 @@ class Kernel:
         parts.state.reconfigure(config.state)
         parts.safety.reconfigure(config.safety)
         parts.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
-        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids["o"], self._on_order_sent)
+        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids, self._on_order_sent)
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
 
@@ -378,6 +373,11 @@ class Kernel:
 
     async def _decide(self, signal: Signal) -> Outcome:
         outcome = await self._pipeline.run(signal)
+        with self.parts.record.whole(f"the outcome of decision {signal.decision_id}"):
+            self._on_outcome(outcome)
+        return outcome
+
+    def _on_outcome(self, outcome: Outcome) -> None:
         if isinstance(outcome, Refused):
             self._on_refused(outcome)
         elif outcome.ack.status is AckStatus.UNKNOWN:
@@ -387,7 +387,6 @@ class Kernel:
             self.parts.safety.broker_succeeded()
             self.tally.changes += self._answer_missing  # safety forgot a failure: its cached share is old
             self._answer_missing = False
-        return outcome
 
     async def _on_evaluate(self, event: Event) -> None:
         self.tally.evaluations += 1
@@ -423,7 +422,7 @@ class Kernel:
         self._on_order_moved(order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
 
-    def _on_stop_carried_out(self) -> None:
+    def _attend_soon(self) -> None:  # to a record that writes no more, too: a handler cannot end the session
         self.attention = self._checkpoint_due = True
 
     def _on_order_ended(self, order: Order) -> None:
@@ -464,10 +463,6 @@ class Kernel:
             self.duties.on_state_changed(record.ts_ns)
             self._log("INFO", f"{record.from_state.value} -> {record.to_state.value}: {record.reason}")
         self._checkpoint_due = self.attention = True
-
-    def _on_storage_failure(self) -> None:
-        # Handlers' exceptions end in the dispatcher, but this one ends the session: memory is ahead of the disk.
-        self.attention = True
 
     def _on_breach(self, number: int, detail: str, again: bool) -> None:
         # Money made from nothing, or the same once more, is worse than a single mismatch (spec 09, invariants).

@@ -44,7 +44,8 @@ class OrderDesk:
     """Applies news in this order: book of record, order, strategy; then a transaction with a checkpoint.
 
     The store's unique key is the last word on "exactly once"; the account's memory of keys makes a repeated
-    notice cheap. Nothing is booked blind: a fill of an order nobody knows raises FS070.
+    notice cheap. Nothing is booked blind: a fill of an order nobody knows raises FS070. What is raised while news
+    is applied ends the session: tried again it would find the mark of an effect that is not whole.
     """
 
     def __init__(
@@ -70,7 +71,12 @@ class OrderDesk:
         self.duplicates = 0
 
     async def on_event(self, event: Event) -> None:
+        """Apply one piece of news. Raises HalfDoneError when it could not be applied wholly."""
         news = event.payload
+        with self._record.whole(f"{event.event_type.value} {event.event_id}"):
+            await self._apply(news)
+
+    async def _apply(self, news: object) -> None:
         if isinstance(news, Fill):
             await self._on_fill(news)
         elif isinstance(news, OrderCancelled):

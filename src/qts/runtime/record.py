@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import Record, Store
-from qts.errors import StateError, StorageError
+from qts.errors import HalfDoneError, QtsError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 
 _BOOK: frozenset[type] = frozenset({LedgerRow, Order, Transfer})
 _MAX_PENDING = 1_000
+_UNSAID = HalfDoneError("an effect was begun and not finished; resume the run")
+"""Made beforehand: memory may be what is missing."""
 _PATIENCE_S = 1.0
 """How long a checkpoint waits for orders that are leaving; then those of them that it contains are in doubt."""
 
@@ -59,6 +61,37 @@ class RunRecord:
         """Raise the StorageError after which nothing was written any more, if there was one."""
         if self._failure is not None:
             raise self._failure
+
+    @contextmanager
+    def whole(self, effect: str) -> Iterator[None]:
+        """Run a block whose ``effect`` on the book is whole, or the last: nothing is written after half of it.
+
+        Raises HalfDoneError for whatever the block raises, and without running it when nothing is written any more.
+        What is no Exception (Ctrl-C) passes as it is. The block must not suspend.
+        """
+        try:
+            self.raise_failure()
+            yield
+        except Exception as error:  # whatever it was: half an effect stands in memory
+            raise self.give_up(effect, error) from error
+        except BaseException as error:
+            self.give_up(effect, error)
+            raise
+
+    def give_up(self, effect: str, error: BaseException) -> HalfDoneError:
+        """Write nothing more, because ``effect`` did not come to its end; the error that says so.
+
+        The first failure is the one that is told, also by :meth:`raise_failure`.
+        """
+        if self._failure is None:
+            self._failure = _UNSAID
+            self._on_failure()
+            self._failure = HalfDoneError(
+                f"{effect} did not come to its end ({type(error).__name__}: {error}). Nothing was written after "
+                "it: the run stands as it was before, continue it with --resume"
+            )
+        first = self._failure
+        return first if isinstance(first, HalfDoneError) else HalfDoneError(str(first))
 
     def write_later(self, record: Record) -> None:
         self._pending.append(record)
@@ -134,6 +167,7 @@ class RunRecord:
             self.raise_failure()
             # A handler that is cut off must not take the transaction down that others wait for.
             await asyncio.shield(self._turn)
+        self.raise_failure()  # durable, but whoever waited may not go on: the session ends
 
     def _ask(self, records: Sequence[Record], *, checkpoint: bool) -> int:
         """Let the rows wait for the next transaction, and off the loop see to it that there is one; its number."""
@@ -164,12 +198,12 @@ class RunRecord:
             until = None if checkpoint else until
             try:
                 await self._commit(checkpoint)
-            except StorageError:
-                pass  # remembered: whoever waits raises it
             except Exception as error:  # noqa: BLE001 - edge: a strategy's memory, or the machine, may fail in any way
-                self._fail(StorageError(f"nothing more is written: {type(error).__name__}: {error}"))
+                if self._failure is None:  # else remembered: whoever waits raises it
+                    self._fail(StorageError(f"nothing more is written: {type(error).__name__}: {error}"))
             turn, self._turn = self._turn, loop.create_future()
             turn.set_result(None)
+        self._turn.set_result(None)  # of those who came meanwhile: none, or they are told that nothing is written
         self._writer = None
 
     async def _commit(self, checkpoint: bool) -> None:
@@ -183,6 +217,12 @@ class RunRecord:
         except StorageError as error:
             self._fail(error)
             raise
+        except BaseException as error:  # rows may be neither waiting nor stored
+            failure = StorageError(f"nothing more is written: {type(error).__name__}: {error}")
+            self._fail(failure)
+            if isinstance(error, QtsError) or not isinstance(error, Exception):
+                raise
+            raise failure from error
         self._stored = asked
         if made is not None:
             self._stored_checkpoint = asked
@@ -190,8 +230,9 @@ class RunRecord:
 
     def _fail(self, error: StorageError) -> None:
         """From here on memory is ahead of the disk: nothing more is written, so the last checkpoint stays true."""
-        self._failure = error
-        self._on_failure()
+        if self._failure is None:
+            self._failure = error
+            self._on_failure()
 
 
 def _not_connected() -> bytes:

@@ -32,11 +32,12 @@ class Signals:
         self._publish = publish
 
     def on_intent(self, strategy: Strategy, intent: Intent) -> None:
-        """What a strategy wants becomes a SIGNAL_GENERATED event."""
-        if intent.symbol not in self._p.base_prices:
-            self._stand_in_base(intent.symbol)
-        signal = self._signal(strategy.name, intent, forced=False)
-        self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
+        """What a strategy wants becomes a SIGNAL_GENERATED event; that it does not is no fault of the strategy."""
+        with self._p.record.whole(f"a signal of strategy {strategy.name}"):
+            if intent.symbol not in self._p.base_prices:
+                self._stand_in_base(intent.symbol)
+            signal = self._signal(strategy.name, intent, forced=False)
+            self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
 
     def forced(self, strategy: str, intent: Intent) -> Signal:
         """An exit the rules order; it is decided at once, P2 may be paused."""

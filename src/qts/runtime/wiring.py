@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
 from qts.broker.contracts import Broker
@@ -11,12 +11,13 @@ from qts.clock import NS_PER_MS, Clock
 from qts.config.runtime_config import FreshnessConfig
 from qts.config.tree import QtsConfig
 from qts.db.contracts import Store
-from qts.errors import InputError
+from qts.errors import InputError, StateError
 from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
+from qts.event.monitoring import Report
 from qts.execution.working import WorkingOrders
-from qts.ids import IdSource
+from qts.ids import CounterIds, IdSource
 from qts.ledger.account import Account
 from qts.market.contracts import Bar, BookUpdate, Calendar, Feed, IndexLevel, Quote, Tick, VolatilityLevel
 from qts.market.last_values import LastValues
@@ -115,9 +116,12 @@ def make_parts(
 
 
 def make_pipeline(
-    parts: Parts, broker: Broker, order_ids: IdSource, on_sent: Callable[[OrderRequest], None]
+    parts: Parts, broker: Broker, ids: Mapping[str, CounterIds], on_sent: Callable[[OrderRequest], None]
 ) -> Pipeline:
-    """The decision path over ``parts``, with the configuration and the gate they hold now."""
+    """The decision path over ``parts``, with the configuration and the gate they hold now.
+
+    ``ids``: "o" those of orders, "a" those that the gate gives its approvals.
+    """
     properties = parts.config.state.table
     return Pipeline(
         Extract(
@@ -138,7 +142,7 @@ def make_pipeline(
             locked_pools={},
             leaving=parts.leaving,
             stops=parts.stops,
-            order_ids=order_ids,
+            order_ids=ids["o"],
             config=parts.config.pipeline,
         ),
         Evaluate(properties),
@@ -151,6 +155,7 @@ def make_pipeline(
             may_enter=lambda: parts.safety.is_trading_allowed,
             on_sent=on_sent,
         ),
+        (ids["o"], ids["a"]),
     )
 
 
@@ -207,6 +212,17 @@ def register_handlers(
     register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
     for seat in away:
         register(_P1, TypeFilterHandler(seat, P1_FOR_WORKERS), lane=Lane.PROCESS)
+
+
+def reports_to(told: Callable[[Report], None], record: RunRecord) -> Callable[[Report], None]:
+    """Pass on what the dispatcher reports; a slice that failed may have lost an event, so it is the last."""
+
+    def report(report: Report) -> None:
+        if report.kind == "slice":
+            record.give_up("a slice of the dispatcher", StateError(report.detail))
+        told(report)
+
+    return report
 
 
 def first_session_day(calendar: Calendar, clock: Clock) -> date:
