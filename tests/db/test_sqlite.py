@@ -152,7 +152,7 @@ class TestRulesOfTheSchema:
 
     def test_a_fill_is_stored_once(self, store: SqliteStore) -> None:
         now(store.commit([rows.ledger()]))
-        self.refused(store, rows.ledger(qty=D(99)), match="t_ledger.broker, t_ledger.execution_id")
+        self.refused(store, rows.ledger(qty=D(99)), match="t_ledger.order_id, t_ledger.execution_id")
 
     def test_the_same_execution_id_of_another_broker_is_another_fill(self, store: SqliteStore) -> None:
         now(store.commit([rows.ledger(), rows.ledger(broker="kis")]))

@@ -24,6 +24,7 @@ __all__ = [
     "LedgerRow",
     "PoolRow",
     "PositionRow",
+    "QuarantineRow",
     "Record",
     "RefusalRow",
     "RunRow",
@@ -81,6 +82,15 @@ class RefusalRow(msgspec.Struct, frozen=True):
     detail: str
 
 
+class QuarantineRow(msgspec.Struct, frozen=True):
+    """A notice that was not booked: ``notice`` as it came, in ASCII; ``reason`` why, ``code`` what was raised."""
+
+    ts_ns: int
+    code: str
+    reason: str
+    notice: str
+
+
 class DecisionRow(msgspec.Struct, frozen=True):
     """The approval an order left with: what was known, which limits were in force, when it expired."""
 
@@ -101,6 +111,7 @@ Record: TypeAlias = (
     | SafetyRow
     | EquityRow
     | RefusalRow
+    | QuarantineRow
     | DecisionRow
     | Order
     | Transfer
@@ -181,6 +192,8 @@ class Store(Protocol):
     async def equity_curve(self) -> Sequence[EquityRow]: ...
 
     async def refusals(self) -> Sequence[RefusalRow]: ...
+
+    async def quarantine(self) -> Sequence[QuarantineRow]: ...
 
     async def decisions(self) -> Sequence[DecisionRow]: ...
 

@@ -67,7 +67,10 @@ class StoreReader:
 
     def ledger(self) -> list[LedgerRow]:
         """Return every booked fill, in the order of booking."""
-        return self._read(tables.LEDGER)
+        known = {name for (name,) in self._rows("the ledger", "SELECT name FROM pragma_table_info('t_ledger')")}
+        columns = (column if column in known else "''" for column in tables.LEDGER.columns)  # a store of before
+        sql = f"SELECT {', '.join(columns)} FROM t_ledger ORDER BY id"  # noqa: S608 - our own names
+        return [tables.LEDGER.decode(row) for row in self._rows("the ledger", sql)]
 
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""

@@ -32,6 +32,7 @@ from qts.db.contracts import (
     LedgerRow,
     PoolRow,
     PositionRow,
+    QuarantineRow,
     Record,
     RefusalRow,
     RunRow,
@@ -187,6 +188,10 @@ class SqliteStore:
 
     async def refusals(self) -> Sequence[RefusalRow]:
         return await self._do(self._read, tables.REFUSALS)
+
+    async def quarantine(self) -> Sequence[QuarantineRow]:
+        """In the order of arrival."""
+        return await self._do(self._read, tables.QUARANTINE)
 
     async def decisions(self) -> Sequence[DecisionRow]:
         return await self._do(self._read, tables.DECISIONS)
@@ -438,7 +443,8 @@ def _table_of(record: Record) -> tables.Table:
 def _marks_of(connection: sqlite3.Connection) -> list[int]:
     """Generation, length of the checkpoint and the last row numbers; all 0, generation 1, when there is none."""
     row = connection.execute("SELECT marks FROM checkpoint").fetchone()
-    return [1, 0, *(0 for _ in _NUMBERED)] if row is None else [int(mark) for mark in row[0].split()]
+    marks = [1, 0] if row is None else [int(mark) for mark in row[0].split()]
+    return marks + [0] * (2 + len(_NUMBERED) - len(marks))  # tables that came after it were empty then
 
 
 def _advice(error: sqlite3.Error) -> str:

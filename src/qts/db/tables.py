@@ -17,6 +17,7 @@ from qts.db.contracts import (
     LedgerRow,
     PoolRow,
     PositionRow,
+    QuarantineRow,
     RefusalRow,
     SafetyRow,
     StateRow,
@@ -133,14 +134,15 @@ def _ledger(r: LedgerRow) -> Values:
         r.order_id,
         r.execution_id,
         r.broker,
+        r.account,
+        r.trade_date,
     )
 
 
 def _ledger_row(v: Sequence[Any]) -> LedgerRow:
     qty, price, amount, fee, tax, realized = map(Decimal, v[3:9])
-    return LedgerRow(
-        v[13], v[12], v[0], v[1], Side(v[2]), qty, price, amount, fee, tax, realized, v[9], Pool(v[10]), v[11]
-    )
+    money = qty, price, amount, fee, tax, realized
+    return LedgerRow(v[13], v[12], v[0], v[1], Side(v[2]), *money, v[9], Pool(v[10]), v[11], v[14], v[15])
 
 
 def _position(r: PositionRow) -> Values:
@@ -245,6 +247,7 @@ LEDGER: Final = Table(
     "t_ledger",
     _columns(
         "timestamp symbol side qty price amount fee tax realized_pnl strategy_tag pool order_id execution_id broker"
+        " account trade_date"
     ),
     (),
     _ledger,
@@ -314,7 +317,14 @@ ORDERS: Final = Table(
         " reduce_only forced reason"
     ),
 )
-APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY)
+QUARANTINE: Final = Table(
+    "quarantine",
+    _columns("timestamp code reason notice"),
+    (),
+    lambda r: (r.ts_ns, r.code, r.reason, r.notice),
+    lambda v: QuarantineRow(*v),
+)
+APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY, QUARANTINE)
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)
 
 BY_RECORD: Final[dict[type, Table]] = {
@@ -325,6 +335,7 @@ BY_RECORD: Final[dict[type, Table]] = {
     SafetyRow: SAFETY,
     EquityRow: EQUITY,
     RefusalRow: REFUSALS,
+    QuarantineRow: QUARANTINE,
     DecisionRow: DECISIONS,
     Order: ORDERS,
     Transfer: TRANSFERS,

@@ -32,7 +32,10 @@ class OrderState(str, Enum):
 
 
 class Fill(msgspec.Struct, frozen=True, tag=True):
-    """One execution as the broker reports it; applied exactly once, key ``(broker, execution_id)``.
+    """One execution as the broker reports it; applied exactly once.
+
+    Its identity is account, broker, the market's date of ``ts_ns``, order and execution id: an exchange's number
+    can come back on another order or another day.
 
     ``fee`` and ``tax`` in the instrument's currency. ``last`` says that the order has nothing left to fill.
     """

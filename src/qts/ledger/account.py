@@ -26,7 +26,7 @@ from qts.ledger.contracts import (
     TransferOutcome,
     Valuation,
 )
-from qts.ledger.fills import cash_of, check, ledger_row
+from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
 from qts.ledger.holding import Holding, fill_key
 from qts.money import ZERO, is_multiple, magnitude, minus, negated, plus, ratio, split, sum_of, times, whole_steps
 from qts.strategy.contracts import Side
@@ -44,7 +44,7 @@ class Account:
 
     ``opening`` is divided among the pools by ``split`` (weights; a missing pool has 0) in whole quanta, the rest
     goes to ``remainder`` (spec 09, trap 14). Raises ContractError when it cannot be divided or ``quantum`` is not
-    above 0.
+    above 0. ``name`` and ``trade_date``, the market's date of a moment in ns, are part of a fill's identity.
     """
 
     def __init__(
@@ -54,9 +54,13 @@ class Account:
         quantum: Decimal,
         split: Mapping[Pool, Decimal],
         remainder: Pool = Pool.PORTFOLIO,
+        name: str = "main",
+        trade_date: Callable[[int], str] = utc_date,
     ) -> None:
         if not quantum > 0:
             raise ContractError(f"the quantum of a currency must be above 0, got {quantum}")
+        self.name = name
+        self._trade_date = trade_date
         self.opening = opening
         self.quantum = quantum
         self.initial: Mapping[Pool, Decimal] = _initial(opening, split, quantum, remainder)
@@ -67,7 +71,7 @@ class Account:
         self._pool_of: dict[str, Pool] = {}
         self._holdings: dict[tuple[str, str], Holding] = {}
         self._reservations: dict[str, Reservation] = {}
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[FillId] = set()
         self._transfers: set[str] = set()
         self.fees_total = ZERO
         self.taxes_total = ZERO
@@ -147,12 +151,12 @@ class Account:
     # -- facts -------------------------------------------------------------------------------------------------
 
     def apply_fill(self, fill: Fill, *, strategy: str, pool: Pool) -> FillEffect | None:
-        """Book one execution; None when (broker, execution_id) was booked before, whatever else it says.
+        """Book one execution; None when the same one was booked before, whatever else it says.
 
         Raises ContractError, before anything changes, for a quantity or price that is not finite and above 0, a fee
         or tax that is not finite, or a strategy that belongs to another pool.
         """
-        key = (fill.broker, fill.execution_id)
+        key = self._id_of(fill)
         if key in self._seen:
             return None
         check(fill)
@@ -163,12 +167,14 @@ class Account:
         holding = self._holding(strategy, fill.symbol)
         held, realized_before = holding.qty, holding.realized
         signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
-        late = holding.apply(fill_key(fill.ts_ns, *key), signed, fill.price)
+        late = holding.apply(
+            fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.client_order_id), signed, fill.price
+        )
         gross = minus(holding.realized, realized_before)
         net = minus(minus(gross, fill.fee), fill.tax)
         self._book(pool, cash_of(signed, fill), net, fill)
         return FillEffect(
-            ledger=ledger_row(fill, strategy, pool, net),
+            ledger=ledger_row(fill, key, strategy, pool, net),
             position=PositionRow(strategy, pool, fill.symbol, holding.qty, holding.cost, holding.ts_ns),
             pool=self.pool_row(pool),
             realized=net,
@@ -183,7 +189,11 @@ class Account:
 
     def has_booked(self, fill: Fill) -> bool:
         """Whether this execution, whatever else is said of it, is in the book."""
-        return (fill.broker, fill.execution_id) in self._seen
+        return self._id_of(fill) in self._seen
+
+    def _id_of(self, fill: Fill) -> FillId:
+        day = self._trade_date(fill.ts_ns)
+        return FillId(self.name, fill.broker, day, fill.client_order_id, fill.execution_id)
 
     def transfer(self, transfer: Transfer) -> TransferOutcome:
         """Move cash between pools, wholly or not at all, each id once.
@@ -432,9 +442,9 @@ class Account:
 
     def _replay(self, row: LedgerRow) -> None:
         self._bind(row.strategy, row.pool)
-        self._seen.add((row.broker, row.execution_id))
+        self._seen.add(id_of_row(row))
         signed = row.qty if row.side is Side.BUY else negated(row.qty)
-        key = fill_key(row.ts_ns, row.broker, row.execution_id)
+        key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
         self._holding(row.strategy, row.symbol).apply(key, signed, row.price)
         self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
 

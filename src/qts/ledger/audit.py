@@ -157,7 +157,7 @@ class _Books:
 def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
     """Signed cost of what each strategy holds: quantity × the average price it was entered at."""
     held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
-    in_time = sorted(ledger, key=lambda r: (r.ts_ns, r.broker, len(r.execution_id), r.execution_id))
+    in_time = sorted(ledger, key=lambda r: (r.ts_ns, r.broker, len(r.execution_id), r.execution_id, r.order_id))
     for row in in_time:
         key = (row.strategy, row.symbol)
         qty, average = held.get(key, (_NOTHING, _NOTHING))
@@ -260,9 +260,9 @@ def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum
 
 def _check_keys(protocol: _Protocol, ledger: Sequence[LedgerRow], claims: Claims) -> None:
     """Invariant 5: no key twice, and the book knows as many fills as are stored."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
     for row in ledger:
-        key = (row.broker, row.execution_id)
+        key = (row.account, row.broker, row.trade_date, row.order_id, row.execution_id)
         protocol.true(5, key not in seen, f"fill {row.broker}/{row.execution_id}", "booked more than once")
         seen.add(key)
     protocol.same(5, "fills applied", claims.fills_applied, len(ledger))

@@ -16,7 +16,10 @@ from qts.strategy.contracts import Side
 
 
 class LedgerRow(msgspec.Struct, frozen=True):
-    """One applied fill; append-only, unique by (broker, execution_id). ``amount`` = qty × price.
+    """One applied fill; append-only, unique by account, broker, ``trade_date``, order and execution id.
+
+    ``amount`` = qty × price. ``trade_date`` is the market's own date of the fill (ISO); it and ``account`` are ""
+    in rows of stores from before they were kept.
 
     ``realized_pnl`` is what this fill changed in the realised result of its pool, fee and tax in. The sum over
     all rows of a pool is the pool's realised result.
@@ -36,6 +39,8 @@ class LedgerRow(msgspec.Struct, frozen=True):
     strategy: str
     pool: Pool
     order_id: str
+    account: str = ""
+    trade_date: str = ""
 
 
 class PositionRow(msgspec.Struct, frozen=True):

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple
 
 from qts.capital.contracts import Pool
+from qts.clock import from_ns
 from qts.errors import ContractError
 from qts.execution.contracts import Fill
 from qts.ledger.contracts import LedgerRow
 from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, is_bounded, minus, negated, times
+
+
+class FillId(NamedTuple):
+    """What makes an execution the same one, whatever else is said of it. ``trade_date``: the market's own, ISO."""
+
+    account: str
+    broker: str
+    trade_date: str
+    order_id: str
+    execution_id: str
+
+
+def id_of_row(row: LedgerRow) -> FillId:
+    """Return the identity of a booked fill."""
+    return FillId(row.account, row.broker, row.trade_date, row.order_id, row.execution_id)
+
+
+def utc_date(ts_ns: int) -> str:
+    """Return the date of a market whose days are UTC days."""
+    return from_ns(ts_ns).date().isoformat()
 
 
 def check(fill: Fill) -> None:
@@ -32,7 +54,7 @@ def cash_of(signed: Decimal, row: Fill | LedgerRow) -> Decimal:
     return minus(minus(negated(times(signed, row.price)), row.fee), row.tax)
 
 
-def ledger_row(fill: Fill, strategy: str, pool: Pool, net: Decimal) -> LedgerRow:
+def ledger_row(fill: Fill, identity: FillId, strategy: str, pool: Pool, net: Decimal) -> LedgerRow:
     """The row of an execution; ``net`` is what it changed in the realised result of its pool."""
     return LedgerRow(
         fill.broker,
@@ -49,4 +71,6 @@ def ledger_row(fill: Fill, strategy: str, pool: Pool, net: Decimal) -> LedgerRow
         strategy,
         pool,
         fill.client_order_id,
+        identity.account,
+        identity.trade_date,
     )

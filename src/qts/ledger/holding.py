@@ -1,8 +1,8 @@
 """One strategy's holding in one symbol: quantity, cost and realised result, the same for every order of arrival.
 
 Average cost depends on the order of fills, and fills may arrive late. So the fills are kept in *their* order
-(time, broker, execution id) with the totals after each; a late one is put in its place and the totals behind it are
-made again. What comes out depends on the set of fills alone (spec 09, invariant 5).
+(time, broker, execution id, order) with the totals after each; a late one is put in its place and the totals behind
+it are made again. What comes out depends on the set of fills alone (spec 09, invariant 5).
 
 Cost is signed like the quantity, so one formula serves long and short:
 ``realised = change of cost − signed quantity × price``. The cost of what is sold is whole quanta of the currency,
@@ -19,8 +19,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from qts.money import ZERO, minus, multiple_of, plus, ratio, times, whole_steps
 
-FillKey: TypeAlias = tuple[int, str, int, str]
-"""(time ns, broker, length of the execution id, execution id): counted ids sort by their number."""
+FillKey: TypeAlias = tuple[int, str, int, str, str]
+"""(time ns, broker, length of the execution id, execution id, order): counted ids sort by their number."""
 
 _FINER: Final = Decimal("0.000001")
 
@@ -37,9 +37,9 @@ class Step(NamedTuple):
     realized: Decimal
 
 
-def fill_key(ts_ns: int, broker: str, execution_id: str) -> FillKey:
+def fill_key(ts_ns: int, broker: str, execution_id: str, order_id: str = "") -> FillKey:
     """The place of a fill among the fills of its holding."""
-    return (ts_ns, broker, len(execution_id), execution_id)
+    return (ts_ns, broker, len(execution_id), execution_id, order_id)
 
 
 class Holding:

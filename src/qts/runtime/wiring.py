@@ -7,7 +7,7 @@ from datetime import date
 
 from qts.broker.contracts import Broker
 from qts.capital.targets import opening_weights
-from qts.clock import NS_PER_MS, Clock
+from qts.clock import NS_PER_MS, Clock, from_ns
 from qts.config.runtime_config import FreshnessConfig
 from qts.config.tree import QtsConfig
 from qts.db.contracts import Store
@@ -85,11 +85,13 @@ def make_parts(
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
     properties = config.state.table
+    calendar = instrument.calendar
     account = Account(
         opening=config.runtime.equity_start,
         quantum=instrument.quantum,
         split=opening_weights(config.capital, pool_targets(properties[state.current_state])),
         remainder=config.capital.remainder,
+        trade_date=lambda ns: calendar.local_date(from_ns(ns)).isoformat(),
     )
     last, day = LastValues(), TradingDay(config.runtime.equity_start)
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
