@@ -13,7 +13,8 @@ refuses operators on Decimals elsewhere in the package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import (
     ROUND_05UP,
     ROUND_CEILING,
@@ -26,6 +27,8 @@ from decimal import (
     Inexact,
     InvalidOperation,
     Overflow,
+    localcontext,
+    setcontext,
 )
 from functools import reduce
 from typing import Final, TypeVar
@@ -63,6 +66,18 @@ def own_context(
         flags=[],
         traps=traps,
     )
+
+
+@contextmanager
+def standard_context() -> Iterator[None]:
+    """Let texts and comparisons of Decimals meanwhile be what they are, whatever context the caller has set."""
+    with localcontext(own_context(RATIO_DIGITS)):
+        yield
+
+
+def begin_thread() -> None:
+    """Do the same for the rest of a thread of our own; a new one begins with :data:`decimal.DefaultContext`."""
+    setcontext(own_context(RATIO_DIGITS))
 
 
 _EXACT: Final = own_context(PRECISION, exact=True)

@@ -43,6 +43,7 @@ from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.files import own
+from qts.money import begin_thread
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -108,7 +109,7 @@ class SqliteStore:
     def move_off_loop(self) -> None:
         """From here on statements run on a thread of their own (spec 03): an fsync is not felt on the loop."""
         if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, "qts-store")
+            self._writer = ThreadPoolExecutor(1, "qts-store", begin_thread)
 
     async def move_back(self) -> None:
         """From here on statements run at once again; what was asked for before is done."""

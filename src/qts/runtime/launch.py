@@ -25,6 +25,7 @@ from qts.market.contracts import Feed, Instrument, MarketValue
 from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
+from qts.money import standard_context
 from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
@@ -114,6 +115,7 @@ def _own_instruments(options: Options) -> Mapping[str, Instrument]:
     return load_config(options.config_dir, options.overrides, os.environ).tree.instruments.build()
 
 
+@standard_context()
 def run_session(
     plan: SessionPlan, *, progress: Progress, stop: StopFlag, machine: Clock | None = None
 ) -> SessionResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
 from qts.clock import Clock
 from qts.execution.working import WorkingOrders
@@ -13,6 +14,7 @@ from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import FillView, Intent, Strategy
+from qts.strategy.user_code import runner_for
 
 OnIntent = Callable[[Strategy, Intent], None]
 OnFault = Callable[[str, str, bool], None]
@@ -21,7 +23,18 @@ OnFault = Callable[[str, str, bool], None]
 class Seat:
     """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`)."""
 
-    __slots__ = ("_account", "_clock", "_orders", "_state", "errors", "halted", "on_bar", "on_quote", "strategy")
+    __slots__ = (
+        "_account",
+        "_clock",
+        "_orders",
+        "_state",
+        "errors",
+        "halted",
+        "on_bar",
+        "on_quote",
+        "run",
+        "strategy",
+    )
 
     def __init__(
         self,
@@ -33,6 +46,7 @@ class Seat:
         state: OperatingStateManager,
     ) -> None:
         self.strategy = strategy
+        self.run = runner_for(strategy)
         self.errors = 0
         self.set_halted(False)
         self._clock = clock
@@ -48,8 +62,8 @@ class Seat:
     def set_halted(self, halted: bool) -> None:
         """Stop asking the strategy, or ask it again."""
         self.halted = halted
-        self.on_quote = _nothing if halted else self.strategy.on_quote
-        self.on_bar = _nothing if halted else self.strategy.on_bar
+        self.on_quote = _nothing if halted else partial(self.run, self.strategy.on_quote)
+        self.on_bar = _nothing if halted else partial(self.run, self.strategy.on_bar)
 
     @property
     def now(self) -> datetime:

@@ -13,6 +13,7 @@ from qts.runtime.worker_seat import WorkerSeat
 from qts.strategy.contracts import FillView, Intent, check_intent
 from qts.strategy.loading import RAISED
 from qts.strategy.snapshot import restore, save
+from qts.strategy.user_code import each_of
 
 OnOther = Callable[[MarketValue], None]
 
@@ -43,14 +44,14 @@ class StrategyHost:
 
     def start(self) -> None:
         for seat in self._here.values():
-            self._guarded(seat, partial(seat.strategy.on_start, seat))
+            self._guarded(seat, partial(seat.run, seat.strategy.on_start, seat))
 
     def resume(self) -> None:
         """After a restore: let strategies rebuild what a checkpoint does not carry."""
         for seat in self._here.values():
-            attributes = save(seat.strategy)
-            self._guarded(seat, partial(seat.strategy.on_start, seat))
-            restore(seat.strategy, attributes)
+            attributes = save(seat.strategy, seat.run)
+            self._guarded(seat, partial(seat.run, seat.strategy.on_start, seat))
+            restore(seat.strategy, attributes, seat.run)
 
     def on_market_event(self, event: Event) -> None:
         """The P1 handler. No strategy hears of single trades or of changes deep in the book."""
@@ -82,7 +83,7 @@ class StrategyHost:
         if name in self.away:
             self.away[name].tell(fill)
         elif seat is not None and not seat.halted:
-            self._guarded(seat, partial(seat.strategy.on_fill, seat, fill))
+            self._guarded(seat, partial(seat.run, seat.strategy.on_fill, seat, fill))
 
     def export_state(self) -> dict[str, Any]:
         return {
@@ -99,11 +100,11 @@ class StrategyHost:
             if away is not None:
                 away.import_memory(mine)
             else:
-                restore(seat.strategy, mine["attributes"])
+                restore(seat.strategy, mine["attributes"], seat.run)
 
     def _memory_of(self, seat: Seat) -> dict[str, Any]:
         away = self.away.get(seat.strategy.name)
-        return {"attributes": save(seat.strategy)} if away is None else away.export_memory()
+        return {"attributes": save(seat.strategy, seat.run)} if away is None else away.export_memory()
 
     def _listening(self, symbol: str) -> list[Seat]:
         seats = [s for s in self._here.values() if not s.strategy.symbols or symbol in s.strategy.symbols]
@@ -111,7 +112,7 @@ class StrategyHost:
         return seats
 
     def _pass_on(self, seat: Seat, intents: Iterable[Intent] | None) -> None:
-        for intent in intents or ():  # a method without a return says nothing
+        for intent in each_of(seat.run, intents):
             self._on_intent(seat.strategy, check_intent(intent))
 
     def _guarded(self, seat: Seat, call: Callable[[], None]) -> None:

@@ -27,6 +27,7 @@ from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Intent, Strategy, check_intent
 from qts.strategy.loading import RAISED, load_strategy, make_strategy, print_of
 from qts.strategy.snapshot import restore, save
+from qts.strategy.user_code import each_of, runner_for
 
 _NOTHING = (ZERO, None)
 
@@ -75,6 +76,7 @@ class StrategyWorker:
 
     def _begin(self, start: Start) -> None:
         self.strategy = made_from(start.origin)
+        self._run = runner_for(self.strategy)
         self.view = View(start.brief)
         self._said: list[msgspec.Raw] = []
         self._errors = start.brief.errors
@@ -82,7 +84,7 @@ class StrategyWorker:
         for memory in (start.made, start.memory):
             self._restore(memory)
         try:
-            self.strategy.on_start(self.view)
+            self._run(self.strategy.on_start, self.view)
         except RAISED as error:
             self._fault = _text(error)
         self._restore(start.memory)
@@ -99,7 +101,7 @@ class StrategyWorker:
             for fill in view.fills:
                 if not self._halted:
                     told += 1
-                    self._guarded(partial(self.strategy.on_fill, self.view, fill))
+                    self._guarded(partial(self._run, self.strategy.on_fill, self.view, fill))
             for event in events:
                 if not self._halted:
                     self._guarded(partial(self._show, event.body))
@@ -111,12 +113,12 @@ class StrategyWorker:
 
     def _show(self, value: Any) -> None:
         show = self.strategy.on_quote if value.__class__ is Quote else self.strategy.on_bar
-        self._write_down(show(self.view, value))
+        self._write_down(self._run(show, self.view, value))
         self._errors = 0
 
     def _write_down(self, intents: Iterable[Intent] | None) -> None:
         """Encoded one by one: what was said before a failure stands, and what cannot travel is a failure too."""
-        for intent in intents or ():  # a method without a return says nothing
+        for intent in each_of(self._run, intents):
             self._said.append(_encoded(check_intent(intent)))
 
     def _guarded(self, call: Callable[[], None]) -> None:
@@ -127,11 +129,11 @@ class StrategyWorker:
             self._said.append(_encoded(Fault(_text(error), self._errors)))
 
     def _memory(self) -> bytes:
-        return msgspec.msgpack.encode(save(self.strategy))
+        return msgspec.msgpack.encode(save(self.strategy, self._run))
 
     def _restore(self, memory: bytes | None) -> None:
         if memory is not None:
-            restore(self.strategy, msgspec.msgpack.decode(memory))
+            restore(self.strategy, msgspec.msgpack.decode(memory), self._run)
 
 
 def made_from(origin: Origin) -> Strategy:

@@ -40,7 +40,7 @@ class WorkerSeat(RemoteHandler):
         self.seat = seat
         self.name = f"strategy {seat.strategy.name}"
         self._origin = origin_of(seat.strategy, spec)
-        self._made = None if spec else msgspec.msgpack.encode(save(seat.strategy))
+        self._made = None if spec else msgspec.msgpack.encode(save(seat.strategy, seat.run))
         self._memory: bytes | None = None
         self._symbols: tuple[str, ...] = ()
         self._untold: list[FillView] = []  # few: without a note there are no new orders

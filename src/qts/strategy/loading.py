@@ -18,6 +18,7 @@ from typing import Final
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
+from qts.strategy.user_code import load_apart
 
 EXAMPLE: Final = "examples/my_first_strategy.py:ThreeInARow"
 METHODS: Final[dict[str, tuple[str, ...]]] = {
@@ -38,7 +39,10 @@ def load_strategy(spec: str) -> Strategy:
     Raises :class:`~qts.errors.InputError` when the file, the class or its construction is at fault and
     :class:`~qts.errors.ContractError` when the object does not keep the contract of a strategy.
     """
-    path, class_name = _parse(spec)
+    return load_apart(_load, *_parse(spec))
+
+
+def _load(path: Path, class_name: str) -> Strategy:
     found = getattr(_run_file(path), class_name, None)
     if not isinstance(found, type):
         raise InputError(f"{path} has no class {class_name!r}; {_classes_in(path)}")

@@ -23,6 +23,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.strategy.contracts import Strategy
+from qts.strategy.user_code import Run, plainly
 
 NOT_SAVED: Final = "not_saved"
 """A strategy may name attributes here that it rebuilds in ``on_start``; they are left out."""
@@ -33,13 +34,14 @@ _MAX_DEPTH: Final = 32
 _OWN_PATHS: Final[dict[type, str]] = {}
 
 
-def save(strategy: Strategy) -> dict[str, Any]:
+def save(strategy: Strategy, run: Run = plainly) -> dict[str, Any]:
     """The strategy's attributes (or what its own ``save_state()`` returns) as plain values.
 
-    Raises :class:`~qts.errors.ContractError` naming strategy, attribute and type for a value that cannot be kept.
+    ``run`` calls what is the user's. Raises :class:`~qts.errors.ContractError` naming strategy, attribute and type
+    for a value that cannot be kept.
     """
     own = getattr(strategy, "save_state", None)
-    memory = own() if callable(own) else _attributes(strategy)
+    memory = run(own) if callable(own) else _attributes(strategy)
     if not isinstance(memory, dict):
         raise _misfit(strategy, f"save_state() must return a dict, it returned {type(memory).__name__}")
     module = type(strategy).__module__
@@ -60,7 +62,7 @@ def save(strategy: Strategy) -> dict[str, Any]:
     return {"class": _class_path(type(strategy)), "own": callable(own), "memory": saved}
 
 
-def restore(strategy: Strategy, saved: Mapping[str, Any]) -> None:
+def restore(strategy: Strategy, saved: Mapping[str, Any], run: Run = plainly) -> None:
     """Give ``strategy`` (newly made, after its ``on_start``) the memory that :func:`save` wrote.
 
     Raises :class:`~qts.errors.ContractError` when it was written by another class or holds an unknown value.
@@ -74,10 +76,10 @@ def restore(strategy: Strategy, saved: Mapping[str, Any]) -> None:
         raise _misfit(strategy, "the checkpoint was written by save_state() but there is no load_state(dict)")
     if saved["own"]:
         assert callable(own)
-        own(memory)
+        run(own, memory)
         return
     for name, value in memory.items():
-        setattr(strategy, name, value)
+        run(setattr, strategy, name, value)
 
 
 class _UnsupportedError(Exception):
