@@ -119,7 +119,7 @@ def test_commands_about_the_states_are_refused_and_written_down_likewise(tmp_pat
     assert {line["operator"] for line in lines} == {"kim"}
 
 
-def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[..., Rig]) -> None:
+def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[..., Rig], tmp_path: Path) -> None:
     """Ten minutes without a line: that the books agreed after the stop, and before it dropped, is not enough."""
     # Given a lockdown, books that were compared in it, and a line that has dropped since
     rig = rig_of(settings={"broker.sim.disconnect_ms": "600000"})
@@ -132,7 +132,7 @@ def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[...,
     rig.quote(now + 1_000_000_000)
     release = Command(command="release", operator="kim", reason="drill")
     unused: Any = None
-    desk = OperatorDesk(rig.kernel, unused, rig.store, rig.clock, unused)
+    desk = OperatorDesk(rig.kernel, unused, rig.store, rig.clock, unused, tmp_path)
     # when it is to be released
     refused = complete(desk.carry(release))
     # then it is not, until the broker can be asked

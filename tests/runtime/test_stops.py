@@ -200,3 +200,22 @@ def test_scoped_stops_are_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     assert stored is not None
     (stop,) = decode(stored)["parts"]["stops"]
     assert (stop["scope"], stop["operator"]) == ({"kind": "strategy", "name": "one"}, "kim")
+
+
+def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it_out(rig_of: MakeRig) -> None:
+    # Given two strategies with ten shares each, and a kill switch that was pressed this moment
+    said, other = Said(), Said("other")
+    rig = rig_of(said, other)
+    now = with_ten(rig, said, other)
+    sent = rig.kernel.tally.orders
+    rig.parts.kill.press(liquidate=False, by="signal SIGUSR1")
+    # when one wants to buy and the other to sell
+    said.wants(Side.BUY, qty=1)
+    other.wants(Side.SELL)
+    rig.quotes(now + SECOND, 3)
+    # then nothing was bought and nothing is reserved, although safety has not moved yet; the exit has left
+    assert (rig.held(), rig.held("other")) == (10, 0)
+    assert rig.kernel.tally.orders == sent + 1
+    assert rig.refusals() == {"SAFETY_BLOCKS_ENTRIES": 1}
+    assert rig.parts.account.open_reservations == ()
+    assert rig.parts.safety.current_state is SafetyState.NORMAL

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from qts.cli import config_cmd, docs_cmd, events_cmd, look_cmd, safety_cmd, session_cmd, state_cmd
+from qts.cli import config_cmd, docs_cmd, events_cmd, look_cmd, safety_cmd, session_cmd, state_cmd, stop_cmd
 from qts.cli.output import NO_ROOM, drop_output, occupy_standard_descriptors, print_anywhere, reader_may_leave
 from qts.errors import QtsError, StorageError
 
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (session_cmd, look_cmd, state_cmd, safety_cmd, events_cmd, config_cmd, docs_cmd):
+    for module in (session_cmd, look_cmd, stop_cmd, state_cmd, safety_cmd, events_cmd, config_cmd, docs_cmd):
         module.add_parser(commands)
     return parser
 

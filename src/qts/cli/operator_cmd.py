@@ -1,6 +1,6 @@
 """Commands to a running session: they leave a command file in its data directory and wait for the answer.
 
-``qts safety stop``, ``qts safety release``, ``qts state override``, ``qts state clear-override`` and
+``qts safety release``, ``qts state override``, ``qts state clear-override`` and
 ``qts config reload`` are made of this.
 """
 
@@ -23,8 +23,15 @@ def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse
     )
     parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
-    parser.set_defaults(func=_send, command=command, keep_positions=False, state="", days=1.0)
+    parser.set_defaults(func=_send, command=command, state="", days=1.0, strategy="", symbol="", pool="")
     return parser
+
+
+def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
+    """Let one strategy, symbol or pool be named; none means everything."""
+    scope = parser.add_mutually_exclusive_group()
+    for name, example in (("strategy", "NAME"), ("symbol", "SYMBOL"), ("pool", "POOL")):
+        scope.add_argument(f"--{name}", default="", metavar=example, help=f"{what} this {name} only")
 
 
 def _send(args: argparse.Namespace) -> int:
@@ -37,9 +44,11 @@ def _send(args: argparse.Namespace) -> int:
             command=args.command,
             operator=args.operator,
             reason=args.reason,
-            liquidate=not args.keep_positions,
             state=args.state,
             days=args.days,
+            strategy=args.strategy,
+            symbol=args.symbol,
+            pool=args.pool,
         ),
     )
     now = SystemClock().now()

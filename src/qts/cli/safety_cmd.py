@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qts.cli.operator_cmd import add_command
+from qts.cli.operator_cmd import add_command, add_scope
+from qts.cli.stop_cmd import add_alias
 from qts.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def add_parser(subparsers: Any) -> None:
     codes.add_argument("code", nargs="*", metavar="CODE", help="only these, such as FS050 (default: all)")
     codes.add_argument("--json", action="store_true", help="print a list of objects")
     codes.set_defaults(func=run_codes)
-    stop = add_command(commands, "stop", "stop", "stop a running session: lockdown, cancel, sell what is held")
-    stop.add_argument("--keep-positions", action="store_true", help="lock down and cancel, but sell nothing")
-    add_command(commands, "release", "release", "release a lockdown of a running session, on purpose")
+    add_alias(commands)
+    release = add_command(
+        commands, "release", "release", "release a lockdown of a running session, or one stopped part, on purpose"
+    )
+    add_scope(release, "release")
 
 
 def load_safety(data_dir: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from qts.cli.console import Screen
+from qts.cli.kill_signals import kill_by_signal
 from qts.cli.output import reader_may_leave
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
@@ -39,7 +40,12 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     # Standard output is the result's; what a user's strategy prints goes to standard error.
     # In real time nobody is waited for; on the virtual clock a reader may take his time.
     patience = None if plan.paced else lambda: not stop.requested
-    with _stop_on_signals(stop), prints_aside(patience) as aside, _progress(aside) as tell:
+    with (
+        _stop_on_signals(stop),
+        kill_by_signal(stop.kill, listens=plan.paced),
+        prints_aside(patience) as aside,
+        _progress(aside) as tell,
+    ):
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)

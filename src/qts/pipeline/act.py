@@ -54,6 +54,7 @@ class Act:
     ``on_sent`` is told before the intent is written: the order counts against every limit from then on. From the
     reservation on, what is raised ends the session (HalfDoneError): decided again, money would be held back twice,
     or a second order leave.
+    ``may_enter`` is asked again at the last moment before an entry leaves.
     """
 
     def __init__(
@@ -83,6 +84,9 @@ class Act:
         request = decision.approved.request
         facts = decision.proposal.facts
         assert facts.instrument is not None  # the gate refuses unknown symbols
+        if not (request.reduce_only or self._may_enter()):
+            detail = f"{request.client_order_id} was approved, but a stop came before it was written down"
+            return Refused(request=request, reason=Refusal.SAFETY_BLOCKS_ENTRIES, detail=detail)
         order = self._entered(decision, facts.instrument)
         if order is None:
             return Refused(

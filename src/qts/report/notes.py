@@ -39,7 +39,8 @@ _SHAPES: Final = (
             r"by (?P<operator>.*?): (?P<reason>.*); it takes no entry until it is released",
             re.DOTALL,
         ),
-        "정지 중: {kind} {name} — {since} UTC부터, 운용자 {operator}: {reason}. 해제할 때까지 신규 진입하지 않습니다.",
+        "정지 중: {kind} {name} — {since} UTC부터, 운용자 {operator}: {reason}. "
+        "해제할 때까지 신규 진입하지 않습니다.",
     ),
     (
         re.compile(r"calendar: no closed days are known for (?P<year>\d+); weekdays count as trading days"),

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qts.clock import NS_PER_S, NS_PER_US, PacedClock, stopwatch_ns
-from qts.errors import StateError
+from qts.errors import StateError, StorageError
 from qts.event.contracts import EventPriority
 from qts.event.garbage import quiet_collector
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
+from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.wiring import EVENT_OF_VALUE
 
 if TYPE_CHECKING:
@@ -35,10 +37,14 @@ class Progress(Protocol):
 
 
 class StopFlag:
-    """Asks the driver to stop after the value in hand; set from a signal handler."""
+    """Asks the driver to stop after the value in hand; set from a signal handler.
+
+    ``kill`` stops trading instead: a paper session looks at it before every entry.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.kill = KillSwitch()
 
     def request(self) -> None:
         self.requested = True
@@ -128,8 +134,10 @@ async def run_paced(
 ) -> bool:
     """Give each value at its time on the running event loop. True when the input came to its end.
 
-    ``listen`` is called every turn (0.05 s of real time at the latest): it takes what operators want.
+    ``listen`` is called every turn (0.05 s of real time at the latest), and at once when the kill switch is
+    pressed: it takes what operators want.
     """
+    kill = kernel.parts.kill
     turn_ns = round(_TURN_NS * clock.speed)
     slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
     audit_ns = 0
@@ -164,6 +172,8 @@ async def run_paced(
                     )
                     kernel.checkpoint_if_due()
                     await look_around()
+                elif kill.is_pressed():
+                    await listen()
                 # Rows that are late come as fast as they can be taken: a fill must not wait for all of them.
                 if kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL) or stopwatch_ns() >= until_ns:
                     await asyncio.sleep(0)
@@ -179,6 +189,10 @@ async def run_paced(
             kernel.parts.record.give_up("the session", error)
             raise
         finally:
+            # The disk may have ended the session just then: the orders are cancelled all the same.
+            if kill.is_pressed():
+                with suppress(StorageError):
+                    await listen()
             await kernel.dispatcher.stop()
 
 

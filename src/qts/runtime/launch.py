@@ -32,7 +32,6 @@ from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_pa
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator_desk import OperatorDesk
-from qts.runtime.operator_inbox import OperatorInbox
 from qts.runtime.outputs import Input, require_apart
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped
@@ -312,16 +311,17 @@ class Session:
         stop: StopFlag,
     ) -> bool:
         if isinstance(clock, PacedClock):
-            inbox = self._inbox(kernel, clock, log)
-            with closing(inbox), asyncio.Runner(loop_factory=fastest_loop()) as runner:
-                return runner.run(run_paced(kernel, values, progress, stop, clock, inbox.poll))
+            kernel.parts.kill = stop.kill
+            desk = self._operators(kernel, clock, log)
+            with closing(desk), asyncio.Runner(loop_factory=fastest_loop()) as runner:
+                return runner.run(run_paced(kernel, values, progress, stop, clock, desk.listen))
         speed = self._plan.options.speed
         first = kernel.in_hand  # nobody wants to wait for a morning without prices
         begins = clock.now() if first is None else from_ns(first.ts_ns)
         pace = PacedClock(begins, speed) if speed is not None else None
         return run_virtual(kernel, values, progress, stop, pace)
 
-    def _inbox(self, kernel: Kernel, clock: Clock, log: SessionLog) -> OperatorInbox:
+    def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> OperatorDesk:
         overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}
         manager = ConfigManager(
             self._plan.options.config_dir,
@@ -330,8 +330,7 @@ class Session:
             clock=clock,
             loaded=self._config,
         )
-        desk = OperatorDesk(kernel, manager, self._store, clock, log)
-        return OperatorInbox(self._place.path, desk.carry, desk.note, desk.on_trouble)
+        return OperatorDesk(kernel, manager, self._store, clock, log, self._place.path)
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())

@@ -101,7 +101,7 @@ def leave_command(data_dir: Path, command: Command) -> Path:
             file.write(said)
         os.replace(draft, box / f"{name}{ASKED}")
     except OSError as error:
-        raise InputError(f"{box}: cannot leave the command there ({error.strerror}); it was not given") from None
+        raise InputError(f"{box}: cannot leave the command there ({error.strerror}); it was not given") from error
     return box / f"{name}{ANSWERED}"
 
 

@@ -5,28 +5,91 @@ Most commands are the kernel's; a reload begins with the configuration files.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
 from qts.clock import Clock
 from qts.config.manager import ConfigManager, ReloadResult
 from qts.db.contracts import Store
+from qts.errors import StorageError
 from qts.event.payloads import LogWrite
 from qts.runtime.configurations import change_text, next_row
 from qts.runtime.kernel import Kernel
-from qts.runtime.operator import Answer, Command
+from qts.runtime.kill_switch import STOP_FILES, Press
+from qts.runtime.operator import DIRECTORY, Answer, Command
+from qts.runtime.operator_inbox import OperatorInbox, Report
 from qts.runtime.session_log import SessionLog
+from qts.runtime.stops import StopProgress
 
 
 class OperatorDesk:
     """What stands behind the operator's door."""
 
-    def __init__(self, kernel: Kernel, manager: ConfigManager, store: Store, clock: Clock, log: SessionLog) -> None:
+    def __init__(
+        self, kernel: Kernel, manager: ConfigManager, store: Store, clock: Clock, log: SessionLog, data_dir: Path
+    ) -> None:
         self._kernel = kernel
+        self._kill = kernel.parts.kill
+        self._box = data_dir / DIRECTORY
+        self._inbox = OperatorInbox(data_dir, self.carry, self.note, self.on_trouble, self._follow)
+        self._progress: StopProgress | None = None
+        with suppress(OSError):  # then it appears with the first command
+            self._box.mkdir(mode=0o700, exist_ok=True)
+        self._kill.watch(self._box, self._inbox.has_settled)
         self._manager = manager
         self._store = store
         self._clock = clock
         self._log = log
 
+    async def listen(self) -> None:
+        """Carry out what was asked for by signal and by file. Raises StorageError when the store failed."""
+        for press in self._kill.take():
+            command = Command(
+                command="stop", operator=press.by, reason="sent to the process", liquidate=press.liquidate
+            )
+            answer = await self.carry(command)
+            try:
+                self.note(command, answer)
+                self._kernel.parts.record.raise_failure()
+            except StorageError:
+                self._leave_for_the_resume(press)
+                raise
+        handled = -1
+        try:
+            handled = await self._inbox.poll()
+        finally:
+            if handled:
+                self._kill.look_anew()
+
+    def close(self) -> None:
+        """Let go of what the inbox keeps open."""
+        self._inbox.close()
+
+    def _leave_for_the_resume(self, press: Press) -> None:
+        """A signal leaves nothing behind: an empty file, for which a full disk often has room, does."""
+        name = next(name for name, liquidate in STOP_FILES.items() if liquidate == press.liquidate)
+        with suppress(OSError):
+            self._box.mkdir(mode=0o700, exist_ok=True)
+            (self._box / name).touch(mode=0o600)
+
+    def _follow(self, command: Command) -> Report | None:
+        return self._progress.report if command.command == "stop" and self._progress is not None else None
+
+    async def _stop(self, command: Command) -> Answer:
+        """Shut the gate and send the cancels, then write it down; in force all the same when that fails."""
+        answer, self._progress = self._kernel.stops.command(command)
+        try:
+            await self._kernel.parts.record.checkpoint()
+        except StorageError as error:
+            answer = Answer(done=True, answer=f"{answer.answer}, but it could not be written down: {error}")
+        return msgspec.structs.replace(answer, stop=self._progress.report())
+
     async def carry(self, command: Command) -> Answer:
         """Carry out ``command``. Raises QtsError when it cannot be done."""
+        if command.command == "stop":
+            return await self._stop(command)
         if command.command == "release":  # with a clean look at the books of this moment (spec 09, 13)
             now_ns = self._clock.time_ns()
             await self._kernel.auditor.full(now_ns)

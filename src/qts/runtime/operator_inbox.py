@@ -20,7 +20,8 @@ import msgspec
 from qts.errors import QtsError, StorageError
 from qts.files import own
 from qts.runtime.descriptors import SpareDescriptor
-from qts.runtime.operator import ANSWERED, ASKED, DIRECTORY, Answer, Command
+from qts.runtime.kill_switch import STOP_FILES, dropped_in
+from qts.runtime.operator import ANSWERED, ASKED, DIRECTORY, Answer, Command, StopReport
 
 T = TypeVar("T")
 _MAX_BYTES: Final = 16 * 1024
@@ -38,6 +39,8 @@ _KINDS: Final = (
 
 Carry = Callable[[Command], Awaitable[Answer]]
 Note = Callable[[Command | None, Answer], None]
+Report = Callable[[], StopReport]
+Follow = Callable[[Command], Report | None]
 OnTrouble = Callable[[str], None]
 
 
@@ -45,18 +48,33 @@ def _not_told(trouble: str) -> None:
     """For an inbox whose owner does not want to hear of it."""
 
 
+def _not_followed(command: Command) -> Report | None:
+    """For an inbox whose owner tells nothing after the answer."""
+    return None
+
+
 class OperatorInbox:
     """Looks for command files and has them carried out; every one is answered, none is carried out twice.
 
     ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
     ``on_trouble`` is told once when commands cannot be heard as they should, and with "" when they can again.
+    ``follow`` says how far a stop has come that was just carried out: its answer is given anew when that changes.
     """
 
-    def __init__(self, data_dir: Path, carry: Carry, note: Note, on_trouble: OnTrouble = _not_told) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        carry: Carry,
+        note: Note,
+        on_trouble: OnTrouble = _not_told,
+        follow: Follow = _not_followed,
+    ) -> None:
         self._directory = data_dir / DIRECTORY
         self._carry = carry
         self._note = note
         self._on_trouble = on_trouble
+        self._follow = follow
+        self._followed: dict[Path, tuple[Answer, Report]] = {}
         self._trouble = ""
         self._spare = SpareDescriptor()
         self._spare_was_needed = self._overfull = False
@@ -74,12 +92,15 @@ class OperatorInbox:
         """
         self._spare.take()
         self._spare_was_needed = self._overfull = False
+        self._tell_progress()
+        dropped, trouble = dropped_in(self._directory), ""
         try:
-            asked = self._with_spare(self._asked)
+            asked = dropped + self._with_spare(self._asked)
         except OSError as error:
-            self._tell(f"{self._directory} cannot be read ({error.strerror or error}): no command is heard")
-            return 0
-        self._settled.intersection_update(path.name for path in asked)
+            trouble = f"{self._directory} cannot be read ({error.strerror or error}): no command is heard"
+            asked = dropped
+        else:
+            self._settled.intersection_update(path.name for path in asked)
         todo = [path for path in asked if path.name not in self._settled][:_MAX_AT_ONCE]
         for path in todo:
             command, answer, failure = await self._handle(path)
@@ -89,12 +110,31 @@ class OperatorInbox:
                 self._with_spare(partial(_leave_answer, path, answer))
             except OSError as error:  # what was asked is done all the same
                 self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
+            if command is not None and answer.done and (report := self._follow(command)) is not None:
+                self._followed[path] = answer, report
             if failure is not None:
                 raise failure
         if todo:
             self._forget_old_answers()
-        self._tell(self._found_wrong())
+        self._tell(trouble or self._found_wrong())
         return len(todo)
+
+    def has_settled(self, name: str) -> bool:
+        """Whether the command in this file was carried out, although the file could not be taken away."""
+        return name in self._settled
+
+    def _tell_progress(self) -> None:
+        for path, (answer, report) in list(self._followed.items()):
+            now = report()
+            if now != answer.stop:
+                newer = msgspec.structs.replace(answer, stop=now)
+                try:
+                    self._with_spare(partial(_leave_answer, path, newer))
+                except OSError:
+                    continue  # tried again at the next look
+                self._followed[path] = newer, report
+            if now.complete or len(self._followed) > _MAX_AT_ONCE:
+                del self._followed[path]
 
     def _found_wrong(self) -> str:
         """What the look that just ended has met; "" when all was as it should be."""
@@ -138,14 +178,24 @@ class OperatorInbox:
                 path.unlink()
 
     async def _handle(self, path: Path) -> tuple[Command | None, Answer, StorageError | None]:
-        command = None
+        command = dropped_command(path)
         try:
+            if command is not None:
+                return command, await self._carry(command), None
             command = msgspec.json.decode(self._with_spare(partial(_content, path)), type=Command)
             return command, await self._carry(command), None
         except StorageError as error:
             return command, Answer(done=False, answer=str(error)), error
         except (msgspec.DecodeError, OSError, QtsError) as error:
             return command, Answer(done=False, answer=str(error)), None
+
+
+def dropped_command(path: Path) -> Command | None:
+    """Make the stop that a file is by its name alone, whoever put it there and whatever is in it."""
+    liquidate = STOP_FILES.get(path.name)
+    if liquidate is None:
+        return None
+    return Command(command="stop", operator=f"file {path.name}", reason="put into operator/", liquidate=liquidate)
 
 
 def _content(path: Path) -> bytes:

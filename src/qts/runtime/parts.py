@@ -14,6 +14,7 @@ from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.day import TradingDay
+from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.record import RunRecord
 from qts.runtime.state_basis import StateBasis
 from qts.runtime.volatility import VolatilitySource
@@ -49,6 +50,8 @@ class Parts:
     """What the rules are selling: strategy and symbol, and why."""
     stops: ScopedStops
     """Parts of the account that an operator has cut off."""
+    kill: KillSwitch
+    """A stop that waits to be carried out. The launcher of a paper session puts that of its signals here."""
 
     def equity(self) -> Decimal:
         """Cash and marked holdings, in the account's currency."""

@@ -114,6 +114,7 @@ class Stops:
         """Carry out an operator's ``stop``. Raises like :meth:`ask`, and ContractError for more than one scope."""
         scope = _scope_in(command)
         progress = self.ask(command.operator, command.reason, liquidate=command.liquidate, scope=scope)
+        self._on_carried_out()
         what = "the emergency stop" if scope is None else f"the stop of {scope}"
         return Answer(done=True, answer=f"{what} is on its way"), progress
 

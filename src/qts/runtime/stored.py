@@ -44,6 +44,12 @@ def stored_basis(directory: Path) -> dict[str, Any] | None:
     return basis.values() | {"enabled": states_config(directory).state.enabled, "waits": duties.get("waits", "")}
 
 
+def is_finished(directory: Path) -> bool:
+    """Tell whether the run in a directory came to its end. Raises like :func:`checkpoint_part`."""
+    run = _read(directory, SqliteStore.run)
+    return run is not None and run.finished
+
+
 def states_config(directory: Path) -> QtsConfig:
     """The configuration last in force, as far as the two states go; the defaults where no run is stored.
 

@@ -33,6 +33,7 @@ from qts.runtime.account_metrics import AccountMetrics, MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.duties import pool_targets
 from qts.runtime.index_metrics import IndexMetrics
+from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.parts import Parts
 from qts.runtime.record import RunRecord
 from qts.runtime.seat import OnFault, OnIntent, Seat
@@ -114,6 +115,7 @@ def make_parts(
         record=RunRecord(store),
         leaving={},
         stops=ScopedStops(),
+        kill=KillSwitch(),
     )
 
 
@@ -154,7 +156,7 @@ def make_pipeline(
             orders=parts.orders,
             broker=broker,
             log=parts.record,
-            may_enter=lambda: parts.safety.is_trading_allowed,
+            may_enter=lambda: parts.safety.is_trading_allowed and not parts.kill.is_pressed(),
             on_sent=on_sent,
         ),
         (ids["o"], ids["a"]),

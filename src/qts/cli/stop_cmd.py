@@ -1,0 +1,184 @@
+"""``qts stop``: stop a running session, or one part of it, and wait until that is done.
+
+``qts safety stop`` is its former name and stays for one release.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qts.cli.operator_cmd import add_scope
+
+if TYPE_CHECKING:
+    from qts.db.find_run import FoundRun
+    from qts.runtime.operator import Answer, Command
+
+WAIT_S = 30.0
+NOT_DONE, REFUSED = 1, 2
+_LOOK_EVERY_S = 0.02
+
+
+def add_parser(commands: Any) -> None:
+    text = "stop trading, of everything or of one part: cancel, then sell or keep what is held"
+    stop = commands.add_parser(
+        "stop",
+        help=text,
+        description="Without a scope safety goes to LOCKDOWN. With one only that part is cut off until "
+        "'qts safety release' with the same scope. Exit code 0: done; 1: orders still work, or with --sell "
+        "something is still held; 2: refused.",
+    )
+    what = stop.add_mutually_exclusive_group(required=True)
+    what.add_argument("--keep", action="store_true", help="cancel every order and sell nothing")
+    what.add_argument("--sell", action="store_true", help="cancel every order and sell what is held")
+    _common(stop, required=False)
+    add_scope(stop, "stop")
+    stop.set_defaults(func=_stop)
+
+
+def add_alias(commands: Any) -> None:
+    """Add ``stop`` to the commands of ``qts safety``, as it was called before."""
+    alias = commands.add_parser("stop", help="the former name of 'qts stop --sell'; goes with the next release")
+    alias.add_argument("--keep-positions", action="store_true", help="the former name of --keep")
+    _common(alias, required=True)
+    alias.set_defaults(func=_alias, strategy="", symbol="", pool="")
+
+
+def _common(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="the running session's directory" + ("" if required else " (default: the newest that runs)"),
+    )
+    parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=WAIT_S,
+        metavar="S",
+        help=f"wait so many seconds until it is done (default {WAIT_S:g})",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return value
+
+
+def _alias(args: argparse.Namespace) -> int:
+    new = "qts stop --keep" if args.keep_positions else "qts stop --sell"
+    print(f"qts safety stop is now called {new}; the old name goes with the next release", file=sys.stderr)
+    args.sell = not args.keep_positions
+    return _stop(args)
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from qts.db.find_run import find_run
+    from qts.errors import InputError
+    from qts.runtime.operator import Command, leave_command
+    from qts.runtime.stored import is_finished
+
+    run = find_run(args.data_dir)
+    if not run.live and is_finished(run.directory):
+        print(f"the run in {run.directory} is finished: nothing trades there, and nothing was stopped")
+        return REFUSED
+    command = Command(
+        command="stop",
+        operator=args.operator,
+        reason=args.reason,
+        liquidate=args.sell,
+        strategy=args.strategy,
+        symbol=args.symbol,
+        pool=args.pool,
+    )
+    try:
+        answer = leave_command(run.directory, command)
+    except InputError as error:
+        if command.is_scoped or not run.live or run.pid is None or not isinstance(error.__cause__, OSError):
+            raise
+        return _by_signal(run.pid, command, error)
+    if not run.live:
+        print(f"no session runs in {run.directory}: nothing trades there; --resume carries the stop out")
+        return NOT_DONE
+    return _wait_and_tell(run, answer, command, args.wait)
+
+
+def _by_signal(pid: int, command: Command, error: Exception) -> int:
+    """A disk that takes no file is no reason not to stop."""
+    from qts.cli.kill_signals import signal_for
+
+    number = signal_for(liquidate=command.liquidate)
+    os.kill(pid, number)
+    print(f"{error}; {number.name} was sent to the session instead (pid {pid}). Look whether it is locked down")
+    return NOT_DONE
+
+
+def _wait_and_tell(run: FoundRun, path: Path, command: Command, wait_s: float) -> int:
+    from qts.clock import NS_PER_S, PacedClock, SystemClock
+    from qts.db.find_run import run_in
+
+    clock = PacedClock(SystemClock().now())
+    until_ns = clock.time_ns() + round(wait_s * NS_PER_S)
+    answer = _read(path)
+    looked_ns, live = clock.time_ns(), True
+    while live and not _is_over(answer) and clock.time_ns() < until_ns:
+        clock.wait_until_ns(clock.time_ns() + round(_LOOK_EVERY_S * NS_PER_S), lambda: False)
+        answer = _read(path) or answer
+        if clock.time_ns() - looked_ns >= NS_PER_S:
+            looked_ns, live = clock.time_ns(), run_in(run.directory).live
+    if answer is None:
+        ended = "the session has ended" if not live else f"no session answers in {run.directory}"
+        print(f"{ended}; the command waits there for the next one")
+        return NOT_DONE
+    if not answer.done:
+        print(answer.answer)
+        return REFUSED
+    _tell(answer, command, waited_s=wait_s, live=live)
+    return 0 if answer.stop is not None and answer.stop.complete else NOT_DONE
+
+
+def _is_over(answer: Answer | None) -> bool:
+    return answer is not None and (not answer.done or (answer.stop is not None and answer.stop.complete))
+
+
+def _read(path: Path) -> Answer | None:
+    """The answer as it stands; None while there is none. It is only ever replaced as a whole."""
+    import msgspec
+
+    from qts.runtime.operator import Answer
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Answer)
+    except FileNotFoundError:
+        return None
+
+
+def _tell(answer: Answer, command: Command, *, waited_s: float, live: bool) -> None:
+    print(answer.answer)
+    if answer.stop is None:
+        return
+    report = answer.stop
+    print(f"cancelled   {report.cancelled} order{'' if report.cancelled == 1 else 's'}")
+    print(f"sold        {_quantities(report.sold)}")
+    print(f"still held  {_quantities(report.held)}")
+    if report.complete:
+        return
+    left = f"{report.working} order{'' if report.working == 1 else 's'} still open"
+    goes_on = "the session goes on with it" if live else "the session has ended; --resume goes on with it"
+    print(f"not done after {waited_s:g} s: {left}; {goes_on}")
+
+
+def _quantities(amounts: dict[str, str]) -> str:
+    return ", ".join(f"{symbol} {qty}" for symbol, qty in amounts.items()) or "nothing"
