@@ -28,7 +28,7 @@ MAY_WAIT_ASIDE = {"runtime/prints.py"}
 MONEY = ("money.py", "ledger/", "capital/", "broker/sim/book.py", "execution/")
 
 ENGINES = {f"{name}/" for name in ("safety", "state", "capital", "strategy", "risk", "execution", "ledger")}
-DOORS_TO_FILES = {"strategy/loading.py", "state/backtest.py", "state/store.py"}
+DOORS_TO_FILES = {"strategy/loading.py", "strategy/modules.py", "state/backtest.py", "state/store.py"}
 FILE_CALLS = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "unlink", "mkdir"}
 
 TIME = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,12 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
         )
     assert faults == [("parrot", "odd", False)] * 4
     assert (seat.errors, seat.halted) == (0, False)
+
+
+def test_a_name_that_is_no_text_travels_to_the_worker() -> None:
+    spec = os.fsdecode(b"\xb0\xa1/mine.py:Mine")
+
+    there = msgspec.msgpack.decode(msgspec.msgpack.encode(Origin.of_file(spec, "Mine:ab")), type=Origin)
+
+    assert there.spec == spec
+    assert Origin.of_file("mine.py:Mine", "Mine:ab") == Origin("mine.py:Mine", "Mine:ab")

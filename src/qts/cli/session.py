@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)
-        result.values["report"] = str(args.report)
+        result.values["report"] = os.fsencode(args.report).decode(errors="replace")  # a name need not be text
     with reader_may_leave():
         if args.json:
             print(result.to_json())

@@ -32,17 +32,18 @@ from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_pa
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator_desk import OperatorDesk
-from qts.runtime.outputs import Input, require_apart
+from qts.runtime.outputs import require_apart
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped
 from qts.runtime.result import SessionFacts, SessionResult, summarize
+from qts.runtime.run_inputs import files_read, specs_of
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.runtime.session_view import VIEW_NAME
 from qts.runtime.view_file import ViewFile
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import files_of, load_strategies, print_of
+from qts.strategy.loading import load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -132,12 +133,14 @@ def run_session(
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
     require_apart(
         options.outputs,
-        _inputs(plan, config),
+        files_read(plan, config),
         data_dir=directory,
         config_dir=config.directory,
         journal=config.tree.event.journal.directory,
     )
     strategies = _strategies(plan, config)
+    if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
+        raise InputError("a file of a strategy changed while it was read; start again when it is saved")
     with DataDir(directory) as place:
         previous = _previous(
             place,
@@ -291,7 +294,7 @@ class Session:
             config_hash=self._config.hash,
             feed=self._feed,
             strategies=self._strategies,
-            specs=_specs(self._plan, self._config),
+            specs=specs_of(self._plan, self._config),
             store=self._store,
             clock=clock,
             log=log.write,
@@ -448,29 +451,13 @@ def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config:
 
 
 def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
-    specs = _specs(plan, config)
+    specs = specs_of(plan, config)
     return load_strategies(specs) if specs else plan.default_strategies()
-
-
-def _specs(plan: SessionPlan, config: LoadedConfig) -> Sequence[str]:
-    """FILE.py:Class of every strategy the user has named; none: the command's own choice."""
-    return plan.options.strategies or config.tree.runtime.strategies
-
-
-def _inputs(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
-    """Every file that the session reads."""
-    recording = [Input("the recording", plan.recording)] if plan.recording is not None else []
-    folder = config.directory or Path()
-    settings = [Input("a configuration file", folder / f"{name}.yaml") for name in config.documents]
-    programs = [
-        Input(f"part of the strategy {spec}", path) for spec in _specs(plan, config) for path in files_of(spec)
-    ]
-    return [*recording, *settings, *programs]
 
 
 def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:
     seed = plan.options.seed
-    prints = [print_of(spec) for spec in _specs(plan, config)]
+    prints = [print_of(spec) for spec in specs_of(plan, config)]
     return RunRow(
         run_id=run_id_of(plan.command, str(seed), feed.source_id, config_hash, *prints),
         command=plan.command,

@@ -6,6 +6,7 @@ loop only keeps it and need not spend time on what is inside.
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from typing import Final
 
@@ -21,11 +22,26 @@ ERRORS_BEFORE_HALT: Final = 3
 class Origin(msgspec.Struct, frozen=True):
     """Where a worker finds the class of a strategy.
 
-    ``place`` is FILE.py:Class with the ``print`` of the file as the session has read it, or module:Class with "".
+    ``place`` is FILE.py:Class with the ``print`` of its files as the session has read them, or module:Class
+    with "".
+    ``name`` is FILE.py:Class as the system has it, when that is no text that can travel; else b"".
     """
 
     place: str
     print: str = ""
+    name: bytes = b""
+
+    @classmethod
+    def of_file(cls, spec: str, print: str) -> Origin:
+        """The class that ``spec`` names."""
+        name = os.fsencode(spec)
+        place = name.decode("utf-8", "replace")
+        return cls(place, print, b"" if place == spec else name)
+
+    @property
+    def spec(self) -> str:
+        """FILE.py:Class as it was given."""
+        return os.fsdecode(self.name) if self.name else self.place
 
 
 class Brief(msgspec.Struct, frozen=True):

@@ -140,9 +140,9 @@ def made_from(origin: Origin) -> Strategy:
     """The strategy at ``origin``. Raises InputError for a file that is not what the session has begun with."""
     if not origin.print:
         return make_strategy(resolve(origin.place), origin.place)
-    if print_of(origin.place) != origin.print:
+    if print_of(origin.spec) != origin.print:
         raise InputError(f"{origin.place} is not what it was when the session began; begin a new one to trade it")
-    return load_strategy(origin.place)
+    return load_strategy(origin.spec)
 
 
 def _encoded(word: Intent | Fault) -> msgspec.Raw:

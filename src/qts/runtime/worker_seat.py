@@ -126,7 +126,7 @@ def origin_of(strategy: Strategy, spec: str) -> Origin:
     process can import.
     """
     if spec:
-        return Origin(spec, print_of(spec))
+        return Origin.of_file(spec, print_of(spec))
     place = target_of(type(strategy))
     check_made_without_arguments(type(strategy), place)
     return Origin(place)

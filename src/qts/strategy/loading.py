@@ -5,10 +5,7 @@ The file is the user's own program and runs with the user's rights; nothing is l
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Final
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
+from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
 from qts.strategy.user_code import load_apart
 
 EXAMPLE: Final = "examples/my_first_strategy.py:ThreeInARow"
@@ -39,13 +37,15 @@ def load_strategy(spec: str) -> Strategy:
     Raises :class:`~qts.errors.InputError` when the file, the class or its construction is at fault and
     :class:`~qts.errors.ContractError` when the object does not keep the contract of a strategy.
     """
-    return load_apart(_load, *_parse(spec))
+    return load_apart(_load, manifest_of_spec(spec))
 
 
-def _load(path: Path, class_name: str) -> Strategy:
-    found = getattr(_run_file(path), class_name, None)
+def _load(made_of: Manifest) -> Strategy:
+    path, class_name = made_of.main, made_of.class_name
+    found = getattr(_run_file(made_of), class_name, None)
     if not isinstance(found, type):
         raise InputError(f"{path} has no class {class_name!r}; {_classes_in(path)}")
+    _check_files(found, made_of)
     return make_strategy(found, f"{path}:{class_name}")
 
 
@@ -55,17 +55,16 @@ def make_strategy(cls: type, where: str) -> Strategy:
 
 
 def print_of(spec: str) -> str:
-    """What identifies the strategy of ``spec``: class and content of its file, not where it lies.
+    """What identifies the strategy of ``spec``: class and content of its files, not where they lie.
 
     Raises InputError when there is no such file.
     """
-    path, class_name = _parse(spec)
-    return f"{class_name}:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return manifest_of_spec(spec).fingerprint
 
 
-def files_of(spec: str) -> list[Path]:
-    """Every file the strategy of ``spec`` is made of, its own first."""
-    return [_parse(spec)[0]]
+def manifest_of_spec(spec: str) -> Manifest:
+    """Every file that the strategy of ``spec`` is made of. Raises InputError when one is missing."""
+    return manifest_of(*_parse(spec))
 
 
 def load_strategies(specs: Sequence[str]) -> list[Strategy]:
@@ -124,22 +123,23 @@ def _parse(spec: str) -> tuple[Path, str]:
     return path.resolve(), class_name
 
 
-def _run_file(path: Path) -> ModuleType:
-    name = f"qts_strategy_{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
-    module_spec = importlib.util.spec_from_file_location(name, path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module  # dataclasses and enums look their own module up
-    sys.path.insert(0, str(path.parent))  # as `python FILE.py` does, so that a strategy may import its neighbours
+def _run_file(made_of: Manifest) -> ModuleType:
     try:
-        module_spec.loader.exec_module(module)
+        return load_file(made_of)
     except RAISED as error:
-        del sys.modules[name]
-        raise InputError(f"{_place(error, path)} raised {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+        raise InputError(f"{_place(error, made_of.main)} raised {type(error).__name__}: {error}") from error
+
+
+def _check_files(cls: type, made_of: Manifest) -> None:
+    """``files`` is read from the text of the file, so that nothing has to run for it: it has to stand there."""
+    named = getattr(cls, "files", ())
+    if not isinstance(named, tuple | list) or not all(isinstance(name, str) for name in named):
+        return  # an attribute of the strategy's own
+    if tuple(named) != declared_files(made_of.main, made_of.class_name):
+        raise InputError(
+            f"{made_of.main}: write {made_of.class_name}.files as plain texts in the class itself, for example "
+            'files = ("weights.json",); they are read before anything runs'
+        )
 
 
 def _construct(cls: type, where: str) -> object:
