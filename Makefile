@@ -5,7 +5,7 @@ PEERS  ?= .venv-bench
 BIN    := $(VENV)/bin
 EXTRAS ?= report,parquet,metrics,fast,test,lint
 
-.PHONY: help demo test lint cover bench docs clean
+.PHONY: help demo test lint cover bench soak docs clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(VENV)/.dev ## measure speed as ratios in one run, beside the peers
 	@if $(MAKE) --no-print-directory $(PEERS)/.peers; then exec $(PEERS)/bin/python -m bench; \
 	else echo "the peers (extra bench) cannot be installed here, see above: QTS is measured alone" >&2; \
 	exec $(BIN)/python -m bench; fi
+
+soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times beside slow disks
+	$(BIN)/python -m bench.soak
 
 docs: $(VENV)/.dev ## regenerate the reference pages from the code
 	$(BIN)/qts docs

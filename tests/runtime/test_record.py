@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qts.db.contracts import EquityRow, Record
 from qts.errors import ContractError, StateError, StorageError
+from qts.event.journal import Journal
 from qts.runtime.record import RunRecord
+from tests.event.test_journal import Disk, disk, refuse
 from tests.execution.test_working import order
+
+__all__ = ["disk"]
 
 
 def sample(number: int) -> EquityRow:
@@ -39,7 +46,8 @@ def connected(store: Kept) -> tuple[RunRecord, list[str]]:
     return record, told
 
 
-async def test_what_waits_goes_out_first_with_the_next_transaction() -> None:
+async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint() -> None:
+    """A fill in a row without the checkpoint that knows of it would be another one after a kill."""
     store = Kept()
     record, _ = connected(store)
     record.write_later(sample(1))
@@ -47,8 +55,13 @@ async def test_what_waits_goes_out_first_with_the_next_transaction() -> None:
 
     await record.write_now([sample(3)])
     await record.write_now([])
+    await record.checkpoint([sample(4)])
 
-    assert store.commits == [([sample(1), sample(2), sample(3)], None), ([], None)]
+    assert store.commits == [
+        ([sample(3)], None),
+        ([], None),
+        ([sample(1), sample(2), sample(4)], b"book rows 0"),
+    ]
 
 
 async def test_a_checkpoint_knows_of_the_rows_it_is_written_with() -> None:
@@ -120,7 +133,7 @@ async def test_who_comes_while_a_transaction_runs_shares_the_next_one() -> None:
         await asyncio.gather(*others)
     assert store.commits == [
         ([sample(1)], None),
-        ([sample(2), order("a"), sample(3)], b"book rows 1"),
+        ([sample(2), sample(3), order("a")], b"book rows 1"),
     ]
     assert store.moves == ["off", "back"]
 
@@ -189,13 +202,28 @@ async def test_a_checkpoint_does_not_contain_an_order_that_is_just_leaving() -> 
         await record.book([order("filled")])
         store.turns.release()
         await intent
-        store.turns.release()  # the fill's rows need not wait, and wait for nobody
         await settled()
-        assert store.commits == [([order("intent")], None), ([order("filled")], None)]
+        assert store.commits == [([order("intent")], None)]
         record.write_later(order("sent"))
         record.let_go()
         store.turns.release()
-    assert store.commits[2:] == [([order("sent")], b"book rows 3")]
+    assert store.commits[1:] == [([order("filled"), order("sent")], b"book rows 3")]
+
+
+async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_order() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.off_loop():
+        record.hold()
+        await record.book([order("filled")])
+        await settled()
+        intent = asyncio.create_task(record.write_now([order("intent")]))
+        store.turns.release()
+        await intent
+        assert store.commits == [([order("intent")], None)]
+        record.let_go()
+        store.turns.release()
+    assert store.commits[1:] == [([order("filled")], b"book rows 2")]
 
 
 async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_waiting_for_ever(
@@ -206,10 +234,9 @@ async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_wa
     record, _ = connected(store)
     async with record.off_loop():
         record.hold()
-        for _ in range(3):
-            store.turns.release()
+        store.turns.release()
         await record.checkpoint([order("a")])
-        assert [made for _, made in store.commits] == [None, b"book rows 1"]
+        assert [made for _, made in store.commits] == [b"book rows 1"]
         record.let_go()
 
 
@@ -324,3 +351,53 @@ async def test_after_a_failure_nothing_is_written_any_more() -> None:
 async def test_a_checkpoint_before_the_kernel_stands_is_a_mistake() -> None:
     with pytest.raises(StateError, match="before it was connected"):
         await RunRecord(Kept()).checkpoint()  # type: ignore[arg-type]
+
+
+# -- beside a journal ------------------------------------------------------------------------------------------
+
+
+async def test_a_checkpoint_is_stored_only_when_the_journal_holds_what_it_names(tmp_path: Path, disk: Disk) -> None:
+    """While the journal's disk hangs a fill waits for nobody, an intent for the store, a checkpoint for both."""
+    store = SlowStore()
+    for _ in range(3):
+        store.turns.release()
+    with Journal(tmp_path, "0123456789abcdef", checkpointed=True) as journal:
+        record = RunRecord(store)  # type: ignore[arg-type]
+        named: list[int] = []
+
+        def make() -> bytes:
+            named.append(journal.next_sequence - 1)
+            return b"checkpoint"
+
+        record.connect(make, lambda: None, lambda: None, journal)
+        async with record.off_loop():
+            disk.go.clear()
+            journal.append("fill", b"")
+            await record.book([order("filled")])
+            await record.write_now([order("intent")])
+            assert store.commits == [([order("intent")], None)]
+            disk.go.set()
+            await record.checkpoint()
+            assert journal.synced >= named[0] == 1
+        assert store.commits[1] == ([order("filled")], b"checkpoint")
+
+
+async def test_a_journal_that_fails_meanwhile_is_not_waited_for_and_the_checkpoint_is_made_anew(
+    tmp_path: Path, disk: Disk
+) -> None:
+    store, made = Kept(), list[object]()
+    with Journal(tmp_path, "0123456789abcdef", checkpointed=True) as journal:
+        record = RunRecord(store)  # type: ignore[arg-type]
+
+        def make() -> bytes:
+            made.append(journal.failure)
+            return b"with a failure" if journal.failure else b"without"
+
+        record.connect(make, lambda: None, lambda: None, journal)
+        disk.go.clear()
+        disk.on_sync = refuse(errno.EIO)
+        journal.append("fill", b"")
+        threading.Timer(0.05, disk.go.set).start()
+        await record.checkpoint([order("filled")])
+    assert made[0] is None
+    assert store.commits == [([order("filled")], b"with a failure")]

@@ -169,6 +169,11 @@ class Store(Protocol):
         """Write all of it in one transaction. A ledger row seen before raises StorageError: the book filters."""
         ...
 
+    @property
+    def checkpoint_number(self) -> int:
+        """Number of the newest checkpoint on disk, counted from 1 over all lives of the run; 0 for none."""
+        ...
+
     async def checkpoint(self) -> bytes | None: ...
 
     async def rewind_to_checkpoint(self) -> None:

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from qts.clock import NS_PER_MS, PacedClock, SystemClock
 from qts.errors import InputError, StateError, StorageError
-from qts.files import own
+from qts.files import own, sync_directory
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
@@ -58,18 +58,24 @@ class DataDir:
     def clear(self, *directories: str) -> None:
         """Remove the embedded store and the named journals, so that the same run can begin anew.
 
-        Nothing else that lies there goes with them. Raises StorageError when a file cannot be removed.
+        The store goes last: as long as it is there, the same is done again after a kill in between. Nothing else
+        that lies there goes with them. Raises StorageError when a file cannot be removed.
         """
-        store = [self.path / f"{DATABASE_NAME}{ending}" for ending in ("", "-wal", "-shm", "-journal")]
+        store = [self.path / f"{DATABASE_NAME}{ending}" for ending in ("-wal", "-shm", "-journal", "")]
         journals = [path for name in directories for path in (self.path / name).glob("*") if _is_of_journal(path)]
-        try:
-            for path in (*store, *journals):
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(f"{self.path}: cannot remove the run before: {error.strerror}: {path}") from error
-        for name in directories:
-            with contextlib.suppress(OSError):  # something of somebody else's is in it
-                (self.path / name).rmdir()
+        for paths in (journals, store):
+            path = self.path
+            try:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                for name in directories:
+                    with contextlib.suppress(OSError):  # something of somebody else's is in it
+                        (self.path / name).rmdir()
+                sync_directory(self.path)
+            except OSError as error:
+                raise StorageError(
+                    f"{self.path}: cannot remove the run before: {error.strerror}: {path}"
+                ) from error
 
     def close(self) -> None:
         """Let go of the directory; may be called twice."""

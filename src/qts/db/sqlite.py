@@ -150,6 +150,11 @@ class SqliteStore:
         else:
             await self._do(self._commit, records, checkpoint)
 
+    @property
+    def checkpoint_number(self) -> int:
+        """Number of the newest checkpoint, counted from 1 over all lives of the run; 0 when there is none."""
+        return self._generation - 1
+
     async def checkpoint(self) -> bytes | None:
         """The newest checkpoint; None when there is none."""
         return await self._do(self._checkpoint)

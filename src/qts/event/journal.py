@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import os
 import threading
 from bisect import bisect_right
@@ -20,22 +19,23 @@ from typing import Any, Final
 
 from qts.errors import StateError, StorageError
 from qts.event.config import JournalConfig
+from qts.event.journal_buffer import Buffer
+from qts.event.journal_marks import Marks
 from qts.event.journal_recovery import Place, Recovered, Unsettled, recover
 from qts.event.journal_segments import (
     Directory,
     Mark,
     Run,
     Segment,
-    as_runs,
+    StoreNote,
     check_size,
     count_settled,
     encode_marks,
     pack_record,
     reopen,
     run_bytes,
-    split_marks,
 )
-from qts.event.journal_waiters import Told, Waiter, nobody_listens, tell
+from qts.event.journal_waiters import Told, Waiters, nobody_listens, tell
 
 _LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
@@ -49,16 +49,23 @@ class Journal:
 
     With ``checkpointed`` an event counts as applied only when a checkpoint that contains its effect is on disk:
     :meth:`freeze` belongs to the moment at which the checkpoint is taken, :meth:`commit` to the moment after it
-    was stored. Raises StorageError when the directory cannot be used, StateError when another process has it.
+    was stored. ``check`` looks at what is there before anything is changed, and may raise. Raises StorageError when
+    the directory cannot be used, StateError when another process has it.
     """
 
     def __init__(
-        self, directory: Path, run_id: str, config: JournalConfig | None = None, *, checkpointed: bool = False
+        self,
+        directory: Path,
+        run_id: str,
+        config: JournalConfig | None = None,
+        *,
+        checkpointed: bool = False,
+        check: Callable[[Recovered], None] | None = None,
     ) -> None:
         self.directory = Path(directory)
         self.run_id = run_id
         self.config = config or JournalConfig()
-        self.checkpointed = checkpointed
+        self._checkpointed = checkpointed
         self.lock = threading.RLock()
         self.failure: StorageError | None = None
         self.must_exit = False
@@ -69,6 +76,8 @@ class Journal:
         self._held = Directory(self.directory)
         try:
             found = recover(self.directory, run_id)
+            if check is not None:
+                check(found)
             self._take_over(found)
         except BaseException:
             self._held.close()
@@ -96,17 +105,12 @@ class Journal:
         self._parked = set(found.parked)
         self._next = found.next_sequence
         self.synced = found.next_sequence - 1
-        self._fresh: list[bytes] = []
-        self._fresh_first = self._writing_first = self._next
-        self._fresh_bytes = 0
-        self._writing: list[bytes] = []
-        self._settled: list[tuple[Mark, int]] = []
-        self._uncommitted: list[tuple[Mark, int]] = []
-        self._frozen: list[tuple[Mark, int]] = []
+        self._fresh = Buffer(self._next)
+        self._marks = Marks(found.noted, checkpointed=self._checkpointed)
+        self._skip: Run | None = None
         self._open = len(found.unsettled)
-        self._waiters: list[Waiter] = []
+        self._waiters = Waiters()
         self._flushers: list[threading.Event] = []
-        self._waiter_count = 0
         self._idle = self._dozing = self._nudged = self._closing = False
         self._wake = threading.Lock()
         self._wake.acquire()
@@ -144,10 +148,9 @@ class Journal:
         sequence = self._next
         record = pack_record(sequence, self._run, key, body)
         self._next = sequence + 1
-        self._fresh.append(record)
-        self._fresh_bytes += len(record)
+        self._fresh.add(record)
         self._open += 1
-        if len(self._fresh) == self.config.max_group:
+        if len(self._fresh.records) == self.config.max_group:
             self._full.set()
         if self._idle:
             self._idle = False
@@ -162,14 +165,14 @@ class Journal:
     @property
     def crowded(self) -> bool:
         """Whether more waits to be written than ``buffer_bytes``: producers that can wait should."""
-        return self._fresh_bytes > self.config.buffer_bytes
+        return self._fresh.size > self.config.buffer_bytes
 
     def settle(self, sequence: int, mark: Mark) -> None:
         """Note what has become of an event; it is written with one of the next groups."""
         with self.lock:
             self._open += 1 if mark is Mark.REOPENED else -1
-            (self._uncommitted if self.checkpointed else self._settled).append((mark, sequence))
-            if self.checkpointed:
+            self._marks.add(mark, sequence)
+            if self._checkpointed:
                 return
             if mark is Mark.REOPENED:
                 self._rouse()
@@ -177,19 +180,32 @@ class Journal:
                 self._idle, self._nudged = False, True
                 self._wake.release()
 
+    def belongs_to(self, store: str, checkpoint: int) -> None:
+        """The run's store, by the moment it was begun, and the number of its newest checkpoint (0: none)."""
+        with self.lock:
+            self._marks.note = StoreNote(store, checkpoint)
+
     def freeze(self) -> None:
         """A checkpoint is being taken: it contains the effects of all that is settled so far."""
         with self.lock:
-            self._frozen += self._uncommitted
-            self._uncommitted = []
+            self._marks.freeze()
 
-    def commit(self) -> None:
+    def commit(self, checkpoint: int | None = None) -> None:
         """The checkpoint of the last :meth:`freeze` is on disk: what it contains may be marked as settled."""
         with self.lock:
-            self._settled += self._frozen
-            self._frozen = []
-            if self._settled:
+            self._marks.commit(checkpoint)
+            if self._marks.are_due:
                 self._rouse()
+
+    def go_on_after(self, last: int) -> None:
+        """Numbers up to ``last`` are taken: a checkpoint names them, though the journal does not hold them."""
+        if last < self._next:
+            return
+        self.flush()  # what is under way has the numbers before
+        with self.lock:
+            self._skip = Run(Mark.SKIPPED, self._next, last - self._next + 1)
+            self._next = self._fresh.first = last + 1
+            self.synced = last
 
     # -- waiting -----------------------------------------------------------------------------------------------
 
@@ -215,7 +231,7 @@ class Journal:
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Block until half of what waits to be written is on disk; False after the timeout."""
-        return self.wait(self._fresh_first + len(self._fresh) // 2, timeout_s)
+        return self.wait(self._fresh.first + len(self._fresh.records) // 2, timeout_s)
 
     def flush(self) -> None:
         """Block until every event and every committed mark is on disk. Raises StorageError after a failure."""
@@ -234,8 +250,7 @@ class Journal:
         with self.lock:
             waiting = sequence > self.synced and self.failure is None
             if waiting:
-                self._waiter_count += 1
-                heapq.heappush(self._waiters, (sequence, self._waiter_count, loop, target))
+                self._waiters.add(sequence, loop, target)
         if not waiting:
             tell([(sequence, 0, loop, target)], None if sequence <= self.synced else self.failure)
 
@@ -243,16 +258,12 @@ class Journal:
 
     def note_place(self, sequence: int) -> None:
         """Remember where the group of this event will lie when it is written. The caller holds ``lock``."""
-        if sequence >= self._fresh_first:
+        if sequence >= self._fresh.first:
             self._noted.append(sequence)
 
     def buffered(self, sequence: int) -> bytes | None:
         """The record of an event that is not written yet; None when it is in a file. The caller holds ``lock``."""
-        if sequence >= self._fresh_first:
-            return self._fresh[sequence - self._fresh_first]
-        if sequence >= self._writing_first and self._writing:
-            return self._writing[sequence - self._writing_first]
-        return None
+        return self._fresh.find(sequence)
 
     def locate(self, sequence: int, *, forget: bool = True) -> tuple[Path, Place]:
         """A file and a place in it at or before the event's record. The caller holds ``lock``."""
@@ -309,13 +320,14 @@ class Journal:
         """Write what has gathered; False when that was the last."""
         self._gather()
         with self.lock:
-            group, first = self._take_group()
-            cut = bool(self._fresh)  # more than one group: its rest comes before anything is said of it
-            marks, self._settled = split_marks(self._settled, first + len(group) - 1 if cut else self._next)
+            group, first = self._fresh.take(self.config.max_group)
+            cut = bool(self._fresh.records)  # more than one group: its rest comes before anything is said of it
+            runs = self._marks.take(first + len(group) - 1 if cut else self._next)
+            said, skip, self._skip = self._marks.bodies(runs), self._skip, None
             flushed, last = ([], False) if cut else (list(self._flushers), self._closing)
-        if group or marks:
+        if group or said or skip:
             self._nap_s = self.config.mark_ms / 1_000
-            if not self._commit_group(group, first, marks):
+            if not self._commit_group(group, first, runs, said, skip):
                 return False
         else:
             self._nap_s = min(self._nap_s * 2, _LONGEST_NAP_S)
@@ -337,7 +349,7 @@ class Journal:
             with self.lock:
                 if self._has_work():
                     return
-                soon = self._settled or (self._open and self._nap_s <= mark_s)
+                soon = self._marks.are_due or (self._open and self._nap_s <= mark_s)
                 self._idle, self._dozing, self._nudged = True, not soon, False
             if not self._wake.acquire(timeout=mark_s if soon else -1):
                 with self.lock:
@@ -349,11 +361,11 @@ class Journal:
                 break
         if self.config.group_ms and not self._closing:
             self._full.clear()
-            if not self._flushers and len(self._fresh) < self.config.max_group:
+            if not self._flushers and len(self._fresh.records) < self.config.max_group:
                 self._full.wait(self.config.group_ms / 1_000)
 
     def _has_work(self) -> bool:
-        return bool(self._fresh or self._closing or self._flushers)
+        return bool(self._fresh.records or self._closing or self._flushers)
 
     def _rouse(self) -> None:
         self._full.set()
@@ -362,26 +374,18 @@ class Journal:
             self._idle = False
             self._wake.release()
 
-    def _take_group(self) -> tuple[list[bytes], int]:
-        first, most = self._fresh_first, self.config.max_group
-        group, self._fresh = (
-            (self._fresh, []) if len(self._fresh) <= most else (self._fresh[:most], self._fresh[most:])
-        )
-        self._fresh_first = first + len(group)
-        self._fresh_bytes -= sum(map(len, group))
-        self._writing, self._writing_first = group, first
-        return group, first
-
-    def _commit_group(self, group: list[bytes], first: int, marks: list[tuple[Mark, int]]) -> bool:
+    def _commit_group(
+        self, group: list[bytes], first: int, runs: list[Run], said: list[bytes], skip: Run | None
+    ) -> bool:
         """Write and sync one group and tell about it; False when the journal has failed."""
-        runs = as_runs(marks)
-        records = group
-        if runs:
-            mark = pack_record(first + len(group) - 1, self._run, b"", encode_marks(runs))
-            records = [*group, mark]
+        last = first + len(group) - 1
+        records = [*group, *(pack_record(last, self._run, b"", body) for body in said)]
+        if skip is not None:
+            records.insert(0, pack_record(first - 1, self._run, b"", encode_marks([skip])))
         data = b"".join(records)
         try:
-            segment = self._room(first)
+            # What explains a gap stands before it: in the file that ends there.
+            segment = self._room(first) if skip is None else self._segments[-1]
             self._write(segment, data)
         except OSError as error:
             self._fail(f"{self._segments[-1].path}: {error.strerror or error}")
@@ -395,7 +399,7 @@ class Journal:
         self._account(segment, group, first, runs, len(data))
         self.groups += 1
         if group:
-            self._announce(first + len(group) - 1)
+            self._announce(last)
         if runs:
             self._prune()
         return True
@@ -449,29 +453,24 @@ class Journal:
         with self.lock:
             while self._noted and self._noted[0] < first + len(group):
                 self._places[self._noted.pop(0)] = Place(segment.first, segment.size)
-            self._writing = []
+            self._fresh.written()
             segment.events += len(group)
             segment.size += size
             for run in runs:
                 if run.mark is Mark.PARKED:  # not settled for good: its file stays for the operator
                     self._parked.update(range(run.first, run.first + run.length))
                 elif run.mark is not Mark.REOPENED:
-                    self._count_settled(run, 1)
+                    count_settled(self._segments, run, 1)
                 elif run.first in self._parked:
                     self._parked.discard(run.first)
                 else:
-                    self._count_settled(run, -1)
-
-    def _count_settled(self, run: Run, step: int) -> None:
-        count_settled(self._segments, run, step)
+                    count_settled(self._segments, run, -1)
 
     def _announce(self, synced: int) -> None:
         """Tell everybody whose event is on disk now."""
         with self.lock:
             self.synced = synced
-            ready = []
-            while self._waiters and self._waiters[0][0] <= synced:
-                ready.append(heapq.heappop(self._waiters))
+            ready = self._waiters.take(synced)
         tell(ready, None)
 
     def _prune(self) -> None:
@@ -492,7 +491,7 @@ class Journal:
                 f"the journal failed and is not written any more: {what}. Nothing after event {self.synced} was "
                 "acknowledged; make room or replace the disk, then start again"
             )
-            waiters, self._waiters = self._waiters, []
+            waiters = self._waiters.take()
             flushers, self._flushers = self._flushers, []
         for done in flushers:
             done.set()

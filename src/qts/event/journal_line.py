@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import force_setattr
@@ -99,7 +99,7 @@ class JournalLine:
         journal = self.journal
         if self._waiting is not None:
             self.take_up()
-        key, body = event.event_id.encode("utf-8", "surrogatepass"), pack_event(event)
+        key, body = _key(event), pack_event(event)
         check_size(key, body)
         sequence = 0
         with journal.lock:
@@ -279,22 +279,49 @@ class JournalLine:
 
         ``unfinished`` are the events in memory that no handler, or not every handler, has finished with.
         """
-        self.journal.freeze()
-        known = (self._numbers.get(id(event)) for event in unfinished)
-        numbers = {one[0] for one in known if one is not None}
-        return {
-            "last": self.journal.next_sequence - 1,
-            "open": sorted(numbers.union(self._spill.numbers())),
-        }
+        journal = self.journal
+        with journal.lock:
+            journal.freeze()
+            known = (self._numbers.get(id(event)) for event in unfinished)
+            last, failed = journal.next_sequence - 1, journal.failure is not None
+            # A journal that works holds all of them before this is stored; what a failed one lacks goes along.
+            held = journal.synced if failed else last
+            spilled = self._spill.numbers()
+            numbers = {one[0] for one in known if one is not None}.union(spilled)
+            return {
+                "last": last,
+                "held": held,
+                "open": sorted(number for number in numbers if number <= held),
+                "lacks": [self._spill.body(number) for number in spilled if number > held],
+            }
 
-    def restore(self, share: Mapping[str, Any] | None, restored: Iterable[Event]) -> None:
+    def restore(self, share: Mapping[str, Any] | None, restored: Sequence[Event]) -> None:
         """Agree with a checkpoint: ``restored`` are the events it brought back into memory.
 
         What it knows as done is settled, what it has is not queued again, and the rest is left for
-        :meth:`take_up`. Raises StorageError when the journal lacks an event that the checkpoint knows as open.
+        :meth:`take_up`. Events that it has and the journal lacks are written anew, and numbers go on behind the
+        last of both. Raises StorageError when an event is open that neither of them holds.
         """
         last, open_ = (share["last"], set(share["open"])) if share is not None else (0, set())
-        by_id = {event.event_id: event for event in restored}
+        self.journal.go_on_after(last)
+        with self.journal.lock:
+            left, spilled = self._compared(last, open_, {event.event_id: event for event in restored})
+            for sequence in spilled:
+                self._spill.add(sequence)
+            self._write_anew(restored, share["lacks"] if share is not None else [])
+        if open_:
+            raise StorageError(
+                f"{self.journal.directory}: the checkpoint waits for event {min(open_)}, which the journal does "
+                "not hold: a file of it is missing or older than the store. Put it back, then resume"
+            )
+        self._waiting = left
+        self.journal.freeze()  # what was settled here is what the checkpoint on disk says
+        self.journal.commit()
+
+    def _compared(
+        self, last: int, open_: set[int], by_id: Mapping[str, Event]
+    ) -> tuple[list[Unsettled], list[int]]:
+        """What the checkpoint does not know, and what waits in the files; ``open_`` keeps what is not there."""
         left, spilled = [], []
         for one in self._waiting or []:
             event = by_id.get(one.event_id)
@@ -308,17 +335,17 @@ class JournalLine:
             else:
                 left.append(one)
             open_.discard(one.sequence)
-        if open_:
-            raise StorageError(
-                f"{self.journal.directory}: the checkpoint waits for event {min(open_)}, which the journal "
-                "does not hold; the two are not of one run or the journal lost a file"
-            )
-        with self.journal.lock:
-            for sequence in spilled:
-                self._spill.add(sequence)
-        self._waiting = left
-        self.journal.freeze()  # what was settled here is what the checkpoint on disk says
-        self.journal.commit()
+        return left, spilled
+
+    def _write_anew(self, restored: Iterable[Event], lacking: Sequence[bytes]) -> None:
+        """Journal what only the checkpoint has: of the events it brought back, and the bodies it kept."""
+        for event in restored:
+            known = id(event) in self._numbers or event.event_id in self._parked
+            if not known and self._letters.find(event.event_id) is None:
+                sequence = self.journal.append_locked(_key(event), pack_event(event))
+                self._numbers[id(event)] = (sequence, event)
+        for body in lacking:
+            self._spill.add(self.journal.append_locked(_key(unpack_event(body)), body))
 
     # -- trouble -----------------------------------------------------------------------------------------------
 
@@ -337,6 +364,10 @@ class JournalLine:
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody trades there any more
             loop.call_soon_threadsafe(call)
+
+
+def _key(event: Event) -> bytes:
+    return event.event_id.encode("utf-8", "surrogatepass")
 
 
 def events_in_memory(level: Level, in_lane: Callable[[Entry], Iterable[Flight]]) -> list[Event]:

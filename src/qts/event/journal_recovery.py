@@ -10,7 +10,7 @@ import msgspec
 
 from qts.errors import QtsError, StorageError
 from qts.event.codec import same_content
-from qts.event.journal_segments import JournalWalk, Mark, Record, Run, Torn, decode_marks
+from qts.event.journal_segments import JournalWalk, Mark, Record, Run, StoreNote, Torn, decode_said
 
 
 class Place(NamedTuple):
@@ -42,6 +42,8 @@ class Recovered(NamedTuple):
     last_numbers: dict[str, int]
     """By the prefix of event ids that are prefix and number: the highest number used."""
     torn: Torn | None
+    noted: StoreNote | None
+    """What it knows of the run's store; None when it has never heard of one."""
 
 
 def recover(directory: Path, run_id: str = "") -> Recovered:
@@ -53,6 +55,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     parked: dict[int, Unsettled] = {}
     reopened: set[int] = set()
     numbers: dict[bytes, int] = {}
+    noted: StoreNote | None = None
     for path, record in walk:
         if record.key:
             first = firsts[path]
@@ -62,7 +65,11 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
                 numbers[prefix] = int(number)
             open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
             continue
-        for run in _marks_of(path, record):
+        said = _said_in(path, record)
+        if isinstance(said, StoreNote):
+            noted = said
+            continue
+        for run in said:
             for sequence in range(run.first, run.first + run.length):
                 known = open_.pop(sequence, None)
                 if run.mark is not Mark.REOPENED:
@@ -77,7 +84,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
         open_.update(_find(directory, walk.run_id, reopened))
     unsettled = [open_[sequence] for sequence in sorted(open_)]
     last = {prefix.decode("utf-8", "replace"): number for prefix, number in numbers.items()}
-    return Recovered(walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, walk.torn)
+    return Recovered(walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, walk.torn, noted)
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:
@@ -93,11 +100,13 @@ def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unse
     return found
 
 
-def _marks_of(path: Path, record: Record) -> list[Run]:
+def _said_in(path: Path, record: Record) -> list[Run] | StoreNote:
     try:
-        runs = decode_marks(record.body)
+        runs = decode_said(record.body)
     except msgspec.MsgspecError as error:
         raise StorageError(f"{path}, offset {record.offset}: the marks cannot be read: {error}") from error
+    if isinstance(runs, StoreNote):
+        return runs
     for run in runs:
         if run.length < 1 or run.first + run.length - 1 > record.sequence:
             raise StorageError(
@@ -150,7 +159,8 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
         if record.key:
             report.entries[record.sequence] = JournalEntry(record, path)
         else:
-            for run in _marks_of(path, record):
+            said = _said_in(path, record)
+            for run in () if isinstance(said, StoreNote) else said:
                 _settle(report, run)
     report.run_id, report.torn = walk.run_id, walk.torn
     _check_ids(report)

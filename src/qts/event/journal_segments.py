@@ -2,7 +2,8 @@
 
 One record (spec 09, decision 1), little-endian: u32 length of what follows the CRC, u32 CRC32 (zlib) of it,
 u64 sequence, 16 bytes run id, u16 key length, idempotency key, body. A record with a key is an event; one
-without is a list of marks: what has become of earlier events. Records of events are numbered without a gap.
+without is a list of marks (what has become of earlier events) or a note about the run's store. Records of events
+are numbered without a gap, but for numbers that a mark skips.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ _crc = zlib.crc32
 
 
 class Mark(IntEnum):
-    """What has become of an event: its handlers are done, it was dead-lettered, its source took it back, or it
-    is to be handled once more."""
+    """What has become of an event: its handlers are done, it was dead-lettered, its source took it back, it is to
+    be handled once more, or its number was given by a journal that failed and is not given again."""
 
     APPLIED = 1
     PARKED = 2
     WITHDRAWN = 3
     REOPENED = 4
+    SKIPPED = 5
 
 
 class Run(NamedTuple):
@@ -50,6 +52,13 @@ class Run(NamedTuple):
     mark: Mark
     first: int
     length: int
+
+
+class StoreNote(msgspec.Struct, frozen=True):
+    """What the journal knows of the run's store: when that was begun, and its newest checkpoint on disk, from 1."""
+
+    store: str
+    checkpoint: int
 
 
 class Record(NamedTuple):
@@ -143,8 +152,13 @@ def encode_marks(runs: list[Run]) -> bytes:
     return msgspec.msgpack.encode(runs)
 
 
-def decode_marks(body: bytes) -> list[Run]:
-    return msgspec.msgpack.decode(body, type=list[Run])
+def encode_note(note: StoreNote) -> bytes:
+    return msgspec.msgpack.encode(note)
+
+
+def decode_said(body: bytes) -> list[Run] | StoreNote:
+    """What a record without a key says. Raises msgspec.MsgspecError when it cannot be read."""
+    return msgspec.msgpack.decode(body, type=list[Run] | StoreNote)
 
 
 def split_marks(marks: list[tuple[Mark, int]], upto: int) -> tuple[list[tuple[Mark, int]], list[tuple[Mark, int]]]:
@@ -229,7 +243,9 @@ class JournalWalk:
                 "give that run's own data directory, or move the journal away"
             )
         expected = self.next_sequence if record.key else self.next_sequence - 1
-        if record.sequence != expected:
+        if _is_skip(record, expected):
+            self.next_sequence = record.sequence + 1
+        elif record.sequence != expected:
             raise StorageError(
                 f"{path}, offset {record.offset}: record {record.sequence} stands where {expected} belongs; "
                 "the file was changed. Restore it from a copy"
@@ -244,6 +260,16 @@ class JournalWalk:
                 "restore the file from a copy, or let the broker's records decide and move the journal away"
             )
         self.torn = Torn(path, end, len(data) - end)
+
+
+def _is_skip(record: Record, last: int) -> bool:
+    """Whether it says that the numbers behind ``last`` up to its own are not used."""
+    if record.key or record.sequence <= last:
+        return False
+    try:
+        return decode_said(record.body) == [Run(Mark.SKIPPED, last + 1, record.sequence - last)]
+    except msgspec.MsgspecError:
+        return False
 
 
 def _read(path: Path) -> bytes:

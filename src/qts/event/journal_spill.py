@@ -49,6 +49,13 @@ class Spill:
         """Every number that waits."""
         return [number for first, last in self._ranges for number in range(first, last + 1)]
 
+    def body(self, sequence: int) -> bytes:
+        """Body of an event that is not written yet."""
+        data = self._journal.buffered(sequence)
+        record = record_at(data, 0) if data is not None else None
+        assert record is not None
+        return record.body
+
     def first(self) -> tuple[int, bytes]:
         """Number and body of the next event. Raises StorageError when it cannot be read back."""
         sequence = self._ranges[0][0]

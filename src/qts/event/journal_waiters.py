@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -14,6 +15,27 @@ Told: TypeAlias = Callable[[StorageError | None], None]
 """Called when an event is on disk (None) or will never be (the error)."""
 Waiter: TypeAlias = tuple[int, int, asyncio.AbstractEventLoop | None, Any]
 """Sequence waited for, order of joining, the loop of a future (None: a callback), future or callback."""
+
+
+class Waiters:
+    """Who waits for which event; the caller holds the journal's lock."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[Waiter] = []
+        self._count = 0
+
+    def add(self, sequence: int, loop: asyncio.AbstractEventLoop | None, target: Any) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (sequence, self._count, loop, target))
+
+    def take(self, upto: int | None = None) -> list[Waiter]:
+        """Those who wait for events up to ``upto``, in their order; None: everybody. They wait no more."""
+        taken = []
+        while self._heap and (upto is None or self._heap[0][0] <= upto):
+            taken.append(heapq.heappop(self._heap))
+        return taken
 
 
 def tell(waiters: Iterable[Waiter], error: StorageError | None) -> None:

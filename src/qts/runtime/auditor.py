@@ -131,7 +131,7 @@ class Auditor:
         nor broken.
         """
         p = self._p
-        await p.record.write_now(())  # what waits belongs to this moment
+        await p.record.checkpoint()  # what waits belongs to this moment
         rows = p.record.rows_of_the_book
         if self._is_moving(rows):
             return False

@@ -192,8 +192,8 @@ class Kernel:
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
-        on_stored = journal.commit if journal is not None else None
-        self.parts.record.connect(self._checkpoint, self._attend_soon, on_stored)
+        on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
+        self.parts.record.connect(self._checkpoint, self._attend_soon, on_stored, journal)
         register_handlers(
             self.dispatcher,
             news=self.desk.on_event,
@@ -242,7 +242,7 @@ class Kernel:
             self.audit_due = not await self.auditor.full(now_ns)  # again when something else asks for attention
         if self._checkpoint_due or self.parts.record.is_full:
             self._checkpoint_due = False
-            await self.parts.record.checkpoint()
+            await self.parts.record.book(())  # beside the loop nothing waits for it
 
     def checkpoint_if_due(self) -> None:
         """Called by the drivers now and then: asks for the checkpoint that goes with the interval of rows."""
@@ -494,4 +494,4 @@ class Kernel:
         Not the simulated exchange's own news: it stands where the checkpoint has put it and tells them again.
         """
         if self._journal is not None:
-            self.dispatcher.replay_journal(withdraw=lambda event: event.source == self.exchange.name)
+            self.dispatcher.replay_journal(lambda event: self.exchange.takes_back(event.source, event.payload))

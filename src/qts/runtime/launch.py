@@ -26,6 +26,7 @@ from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
 from qts.money import standard_context
+from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
@@ -182,8 +183,8 @@ class Session:
 
     def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         started = stopwatch_ns()
-        # First of all, before anything is written: it may belong to another run.
-        with self._journal() or nullcontext() as journal:
+        # First of all, before anything is written: it may belong to another run, or to another time.
+        with self._journal(resumed=resumed) or nullcontext() as journal:
             return self._run_with(journal, progress, stop, machine, started, resumed=resumed)
 
     def _run_with(
@@ -218,6 +219,8 @@ class Session:
                     complete(kernel.start(first))
                 else:
                     complete(kernel.restore(checkpoint, self._store, first))
+                if journal is not None:
+                    journal.flush()  # from the second checkpoint on it must know of the store
                 view = ViewFile(
                     self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
                 )
@@ -245,7 +248,7 @@ class Session:
                 LogWrite("WARNING", f"configuration {self._config.hash[:12]} is in force: {changes}", now_ns)
             )
 
-    def _journal(self) -> Journal | None:
+    def _journal(self, *, resumed: bool) -> Journal | None:
         """Paper journals its P0 events; a replay can be had again from its input."""
         config = self._config.tree.event.journal
         if not self._plan.paced or not config.enabled:
@@ -255,7 +258,7 @@ class Session:
                 f"event.journal.directory: {config.directory!r} is the name of something else in a data directory; "
                 f"any other but {', '.join(sorted(_TAKEN))} will do"
             )
-        return Journal(self._place.path / config.directory, self._run.run_id, config, checkpointed=True)
+        return open_journal(self._place.path / config.directory, config, self._run, self._store, resumed=resumed)
 
     def _rewound(self) -> bytes | None:
         complete(self._store.rewind_to_checkpoint())

@@ -249,6 +249,18 @@ class SimExchange:
         self._rng.import_state(state["rng"])
         self._set_due()
 
+    def takes_back(self, source: str, news: object) -> bool:
+        """Whether news of a killed session, unknown to :meth:`import_state`, is ours: it comes about anew.
+
+        A fill may come about otherwise then. So its execution number is never given again.
+        """
+        if source != self.name:
+            return False
+        number = news.execution_id.rpartition("-")[2] if isinstance(news, Fill) else ""
+        if number.isascii() and number.isdigit():
+            self._fill_count = max(self._fill_count, int(number))
+        return True
+
     # -- taking orders in --------------------------------------------------------------------------------
 
     def _decide(self, approved: Approved, now_ns: int) -> OrderAck:
