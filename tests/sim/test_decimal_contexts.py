@@ -186,3 +186,29 @@ def test_a_paper_session_books_exactly_whatever_contexts_its_strategy_sets(
     assert cash == 100_000_000 - spent
     assert [name for name, held in result.values["invariants"].items() if held["ok"] is False] == []
     assert result.values["halted_strategies"] == []
+
+
+@pytest.mark.parametrize("capital", ["1000000000000", "1000000000000000"])
+@pytest.mark.parametrize("noise", ["", "000000001"])
+def test_eight_decimals_and_float_noise_add_up_in_the_largest_account(
+    strategy: str, tmp_path: Path, capital: str, noise: str
+) -> None:
+    """Given prices of 8 decimals, clean or noisy, when 10^12 and 10^15 trade, then nothing breaks."""
+    opened = tape.FIRST_DAY.replace(hour=10)
+    lines = [
+        f"{(opened + timedelta(seconds=n)).isoformat()},ETHKRW,{2310.0 + n % 5}0000001{noise},"
+        f"{2310.1 + n % 5:.1f}0000001{noise},10.0420303051467{n % 10},9.457884745118275"
+        for n in range(60)
+    ]
+    path = tape.write(tmp_path / "eight.csv", lines, "ts,symbol,bid,ask,bid_size,ask_size")
+    options = Options(
+        seed=7,
+        strategies=(strategy,),
+        data_dir=tmp_path / "run",
+        overrides={"runtime.equity_start": capital, "risk.symbol_weight_limit": "0.9"},
+    )
+    values = run(replay_plan(options, path, None)).values
+
+    assert values["fills"] > 3
+    assert {name for name, held in values["invariants"].items() if held["ok"] is False} == set()
+    assert values["safety_state"] == "NORMAL"

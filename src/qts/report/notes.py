@@ -69,6 +69,23 @@ _SHAPES: Final = (
     ),
     (
         re.compile(
+            r"input: (?P<count>\d+) of (?P<all>\d+) prices and sizes in the first (?P<rows>\d+) rows carry "
+            r"binary noise; such numbers are put on the decimal grid, e\.g\. line (?P<line>\d+): (?P<was>\S+) "
+            r"is taken for (?P<now>\S+)"
+        ),
+        "입력: 처음 {rows}행의 가격·수량 {all}개 중 {count}개에 이진 부동소수점 오차가 있어 "
+        "십진 단위에 맞추었습니다(예: {line}행의 {was} → {now}).",
+    ),
+    (
+        re.compile(
+            r"input: sizes of (?P<symbol>\S+) are binary floats without a grid, e\.g\. line (?P<line>\d+): "
+            r"(?P<was>\S+); its lot is taken to be (?P<lot>\S+)"
+        ),
+        "입력: {symbol}의 수량은 단위가 없는 이진 부동소수점 값이어서(예: {line}행의 {was}) "
+        "최소 수량 단위를 {lot}(으)로 보았습니다.",
+    ),
+    (
+        re.compile(
             r"input: row group (?P<group>\d+) cannot be read: (?P<error>.*) \(after line (?P<count>\d+)\)",
             re.DOTALL,
         ),

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 from qts.errors import DataError
 from qts.market.contracts import MarketValue, Quote, Tick
 from qts.market.files.lines import BOM, OverlongLine, shown
+from qts.market.files.noise import CleanPrices, CleanSizes, denoised
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import (
     BAD_TIME,
@@ -52,14 +53,15 @@ def missing_columns(names: Iterable[str]) -> list[str]:
 class CellValues:
     """From cells to quotes and trades, with what must be remembered of earlier rows."""
 
-    def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
+    def __init__(self, symbols: SymbolTable, order: TimeOrder, *, clean: bool) -> None:
         self.order = order
         self.symbols = symbols
+        self._clean = clean
         self._times = IsoTimes()
         self._ahead = IsoTimes()
         self._moment = SameMoment()
-        self._prices = PriceTable()
-        self._sizes = SizeTable()
+        self._prices = CleanPrices() if clean else PriceTable()
+        self._sizes = CleanSizes() if clean else SizeTable()
         self._quoted: set[str] = set()  # symbols that have shown a side
 
     def value(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote | Tick:
@@ -80,7 +82,7 @@ class CellValues:
                 raise RowRefused(NO_PRICE)
         elif bid > ask:
             raise RowRefused(CROSSED_BOOK, f"{bid_text} > {ask_text}")
-        symbol = self.symbols.admit(name, lambda: grids_of([cells])[name])
+        symbol = self.symbols.admit(name, lambda: grids_of([cells], clean=self._clean)[name])
         bids = sizes[bid_size] if bid_size else None
         asks = sizes[ask_size] if ask_size else None
         traded = sizes[size] if size else None
@@ -157,13 +159,13 @@ class CsvLayout:
 
 
 class CsvRows:
-    """Parser of CSV lines."""
+    """Parser of CSV lines; ``clean`` takes binary noise away."""
 
-    def __init__(self, layout: CsvLayout, symbols: SymbolTable, order: TimeOrder) -> None:
+    def __init__(self, layout: CsvLayout, symbols: SymbolTable, order: TimeOrder, *, clean: bool = False) -> None:
         self.order = order
         self.symbols = symbols
         self._layout = layout
-        self._values = CellValues(symbols, order)
+        self._values = CellValues(symbols, order, clean=clean)
         self.state = self._values.state
         self.restore = self._values.restore
 
@@ -181,12 +183,12 @@ class CsvRows:
 
 
 class CellRows:
-    """Parser of rows that come as cells (Parquet)."""
+    """Parser of rows that come as cells (Parquet); ``clean`` takes binary noise away."""
 
-    def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
+    def __init__(self, symbols: SymbolTable, order: TimeOrder, *, clean: bool = False) -> None:
         self.order = order
         self.symbols = symbols
-        self._values = CellValues(symbols, order)
+        self._values = CellValues(symbols, order, clean=clean)
         self.time_of = self._values.time
         self.state = self._values.state
         self.restore = self._values.restore
@@ -207,7 +209,7 @@ def csv_names(header: bytes) -> list[str]:
         return []
 
 
-def grids_of(rows: Iterable[Cells]) -> dict[str, Grid]:
+def grids_of(rows: Iterable[Cells], *, clean: bool = False) -> dict[str, Grid]:
     """The decimals of every symbol in ``rows``, in order of appearance."""
     grids: dict[str, Grid] = {}
     for _, symbol, bid, ask, bid_size, ask_size, last, size in rows:
@@ -221,21 +223,17 @@ def grids_of(rows: Iterable[Cells]) -> dict[str, Grid]:
         ):
             for text in texts:
                 if text:
-                    add(text)
+                    add(denoised(text) if clean else text)
     return grids
 
 
-def csv_grids(layout: CsvLayout, lines: Iterable[bytes]) -> dict[str, Grid]:
-    """The decimals in the head of a CSV file."""
-
-    def rows() -> Iterator[Cells]:
-        for line in lines:
-            try:
-                yield layout.cells(line)
-            except RowRefused:
-                continue
-
-    return grids_of(rows())
+def csv_rows(layout: CsvLayout, lines: Iterable[bytes]) -> Iterator[tuple[int, Cells]]:
+    """The rows in the head of a CSV file, each with its line (from 1)."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield number, layout.cells(line)
+        except RowRefused:
+            continue
 
 
 def _quoted(text: str) -> list[str]:

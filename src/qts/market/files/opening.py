@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -17,10 +17,11 @@ from qts.errors import DataError
 from qts.market.contracts import Instrument
 from qts.market.files.binance import BinanceRows
 from qts.market.files.binance_head import Head
-from qts.market.files.cells import CellRows, Cells, CsvLayout, CsvRows, csv_grids, grids_of
+from qts.market.files.cells import CellRows, Cells, CsvLayout, CsvRows, csv_rows, grids_of
 from qts.market.files.detect import BINANCE_RAW, CSV, FORMATS, OBSERVER_JSONL, PARQUET, detect
 from qts.market.files.feed import FileFeed
 from qts.market.files.lines import GZIP_MAGIC, LineSource
+from qts.market.files.noise import Noise
 from qts.market.files.observer import ObserverRows, symbols_in
 from qts.market.files.parquet import PARQUET_MAGIC, ParquetSource
 from qts.market.files.rows import RowParser
@@ -89,6 +90,7 @@ class _Wanted:
         own: Mapping[str, Instrument] | None,
     ) -> None:
         self.currency = currency
+        self.given = frozenset(known or ()) | frozenset(own or ())
         self._known = known
         self._only = only
         self._own = own
@@ -137,6 +139,7 @@ def _line_feed(
     format = detect(head, wanted_format, str(path))
     table = wanted.table(format)
     parser: RowParser[bytes]
+    notes: list[str] = []
     if format == BINANCE_RAW:
         facts = Head(head)
         table.prepare(facts.grids)
@@ -147,9 +150,13 @@ def _line_feed(
     else:
         number, header = next((number, line) for number, line in enumerate(head, 1) if line.strip())
         layout = CsvLayout(header, f"{path}, line {number}")
-        table.prepare(csv_grids(layout, head))
-        parser = CsvRows(layout, table, order)
-    return _named(path, format, source_hash, max_age_ns, source, parser)
+        rows = list(csv_rows(layout, head))
+        noise = Noise().look(rows)
+        clean = noise.noisy > 0
+        table.prepare(grids_of((cells for _, cells in rows), clean=clean))
+        parser = CsvRows(layout, table, order, clean=clean)
+        notes = noise.notes(wanted.given)
+    return _named(path, format, source_hash, max_age_ns, source, parser, notes)
 
 
 def _parquet_feed(
@@ -166,13 +173,27 @@ def _parquet_feed(
     source = ParquetSource(path)
     table = wanted.table(PARQUET)
     first = next(source.blocks(0, 1), None)
-    table.prepare(grids_of(first.rows[:HEAD_ROWS] if first else []))
-    return _named(path, PARQUET, source_hash, max_age_ns, source, CellRows(table, order))
+    rows = first.rows[:HEAD_ROWS] if first else []
+    noise = Noise().look(enumerate(rows, 1))
+    clean = noise.noisy > 0
+    table.prepare(grids_of(rows, clean=clean))
+    parser = CellRows(table, order, clean=clean)
+    return _named(path, PARQUET, source_hash, max_age_ns, source, parser, noise.notes(wanted.given))
 
 
-def _named(path: Path, format: str, source_hash: str, max_age_ns: int | None, source: Any, parser: Any) -> AnyFeed:
+def _named(
+    path: Path,
+    format: str,
+    source_hash: str,
+    max_age_ns: int | None,
+    source: Any,
+    parser: Any,
+    notes: Sequence[str],
+) -> AnyFeed:
     limit = MAX_AGE_NS[format] if max_age_ns is None else max_age_ns
-    return FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser)
+    feed: AnyFeed = FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser)
+    feed.notes += notes
+    return feed
 
 
 def _head(source: LineSource) -> list[bytes]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from qts.errors import ContractError
 from qts.market.contracts import Instrument
+from qts.market.files.noise import CLEAN_DECIMALS, is_full_float
 from qts.market.files.numbers import number_of
 from qts.market.files.refusals import TOO_MANY_SYMBOLS, UNKNOWN_SYMBOL, RowRefused
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
@@ -36,11 +37,12 @@ _WON: Final = "KRW"
 class Decimals:
     """Counts decimals of the numbers of one kind (prices or sizes) of a symbol."""
 
-    __slots__ = ("_significant", "_written", "samples")
+    __slots__ = ("_floats", "_significant", "_written", "samples")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self.samples = 0
         self._written = 0
+        self._floats = 0
         self._significant = 0
         for text in texts:
             self.add(text)
@@ -52,7 +54,13 @@ class Decimals:
             return
         self.samples += 1
         self._written = max(self._written, _decimals(number))
+        self._floats += is_full_float(number)
         self._significant = max(self._significant, _decimals(without_zeros(number)))
+
+    @property
+    def are_floats(self) -> bool:
+        """Whether most of the numbers are full binary floats, which show no grid."""
+        return self._floats * 2 > self.samples
 
     @property
     def count(self) -> int:
@@ -75,7 +83,7 @@ class Grid:
     def steps(self) -> tuple[int, int]:
         """(decimals of prices, decimals of sizes)."""
         prices = self.prices if self.prices.samples else self.trades
-        return prices.count, self.sizes.count
+        return prices.count, min(self.sizes.count, CLEAN_DECIMALS) if self.sizes.are_floats else self.sizes.count
 
 
 Make = Callable[[str, int, int], Instrument]
