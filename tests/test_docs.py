@@ -9,6 +9,7 @@ import importlib
 import json
 import re
 import shlex
+import signal
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from qts.cli.kill_signals import SIGNALS
 from qts.cli.main import STOPPED_BY_USER, build_parser, main
 from qts.config.loader import LoadedConfig, examine
 from qts.config.tree import QTS
@@ -32,6 +34,8 @@ from qts.report.reference.machines import CAUSES, NEWS
 from qts.report.reference.markdown import NOTICE, diagram, table, type_text
 from qts.risk.contracts import Refusal
 from qts.risk.rules import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES, Rule
+from qts.runtime.kill_switch import STOP_FILES
+from qts.runtime.operator import DIRECTORY
 from qts.runtime.session_log import FILE_NAME
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyCause
@@ -114,6 +118,11 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
         known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras = re.findall(r"\[(\w+)\]", line)
         assert set(extras) <= known["optional-dependencies"].keys(), line
+    elif words[0] == "touch":
+        assert Path(words[1]).parent.name == DIRECTORY
+        assert Path(words[1]).name in STOP_FILES
+    elif words[0] == "kill":
+        assert signal.Signals[f"SIG{words[1][1:]}"] in SIGNALS
     else:
         assert words[:3] == ["python3", "-m", "venv"], f"{page}: nobody checks {line!r}"
 

@@ -23,7 +23,9 @@ def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse
     )
     parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
-    parser.set_defaults(func=_send, command=command, state="", days=1.0, strategy="", symbol="", pool="")
+    parser.set_defaults(
+        func=_send, command=command, state="", days=1.0, only_strategy="", only_symbol="", only_pool=""
+    )
     return parser
 
 
@@ -31,7 +33,9 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
     """Let one strategy, symbol or pool be named; none means everything."""
     scope = parser.add_mutually_exclusive_group()
     for name, example in (("strategy", "NAME"), ("symbol", "SYMBOL"), ("pool", "POOL")):
-        scope.add_argument(f"--{name}", default="", metavar=example, help=f"{what} this {name} only")
+        scope.add_argument(
+            f"--{name}", dest=f"only_{name}", default="", metavar=example, help=f"{what} this {name} only"
+        )
 
 
 def _send(args: argparse.Namespace) -> int:
@@ -46,9 +50,9 @@ def _send(args: argparse.Namespace) -> int:
             reason=args.reason,
             state=args.state,
             days=args.days,
-            strategy=args.strategy,
-            symbol=args.symbol,
-            pool=args.pool,
+            strategy=args.only_strategy,
+            symbol=args.only_symbol,
+            pool=args.only_pool,
         ),
     )
     now = SystemClock().now()

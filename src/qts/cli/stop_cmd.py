@@ -45,7 +45,7 @@ def add_alias(commands: Any) -> None:
     alias = commands.add_parser("stop", help="the former name of 'qts stop --sell'; goes with the next release")
     alias.add_argument("--keep-positions", action="store_true", help="the former name of --keep")
     _common(alias, required=True)
-    alias.set_defaults(func=_alias, strategy="", symbol="", pool="")
+    alias.set_defaults(func=_alias, only_strategy="", only_symbol="", only_pool="")
 
 
 def _common(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -99,9 +99,9 @@ def _stop(args: argparse.Namespace) -> int:
         operator=args.operator,
         reason=args.reason,
         liquidate=args.sell,
-        strategy=args.strategy,
-        symbol=args.symbol,
-        pool=args.pool,
+        strategy=args.only_strategy,
+        symbol=args.only_symbol,
+        pool=args.only_pool,
     )
     try:
         answer = leave_command(run.directory, command)

@@ -1,0 +1,262 @@
+"""Stops a paper session that trades at every quote, again and again, and tells when its last new order left.
+
+    python -m bench.stop --stops 100 [--speed 60] [--exhausted] [--json]
+
+A child runs the session and notes, in a file that both map into memory, when the exchange is given an entry. The
+parent stops it by command, by file and by signal in turn, half of them with a sale, looks when the last entry left
+after the rename of the file or the return of ``kill()``, and releases it. A stop after which none left counts as 0.
+``effect`` is when the stop was carried out: safety locked down, the cancels sent. Times by the machine's monotonic
+clock, which both processes share. ``--exhausted``: the child has no free descriptor, and prints into a pipe that
+nobody reads. The bar is 100 ms for the last order, at the 99th percentile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import mmap
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bench.figures import machine, percentile
+
+WAYS = ("command", "file", "signal")
+STRATEGIES = ("one", "two")
+BAR_MS = 100.0
+ENTRIES, LAST_ENTRY_NS, EFFECTS, LAST_EFFECT_NS = range(4)
+QUOTES_PER_S = 2
+"""Of market time."""
+DAY_S = 6 * 3600
+LIMIT_S = 30.0
+
+
+class Shared:
+    """Four numbers in a file that both processes map."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(64))
+        with open(path, "r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 64)
+
+    def __getitem__(self, which: int) -> int:
+        (value,) = struct.unpack_from("<q", self._map, 8 * which)
+        return int(value)
+
+    def __setitem__(self, which: int, value: int) -> None:
+        struct.pack_into("<q", self._map, 8 * which, value)
+
+
+def write_tape(path: Path) -> None:
+    begin = datetime(2026, 1, 22, 9, 1, tzinfo=ZoneInfo("Asia/Seoul"))
+    step = timedelta(seconds=1 / QUOTES_PER_S)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("ts,symbol,bid,ask,bid_size,ask_size\n")
+        for number in range(DAY_S * QUOTES_PER_S):
+            bid = 150_000 + number % 3 * 100
+            file.write(f"{(begin + number * step).isoformat()},005930,{bid},{bid + 100},500,500\n")
+
+
+def child(directory: Path, speed: float, *, exhausted: bool) -> None:
+    """The session, with two ears: where an entry is handed to the exchange, and where a stop is carried out."""
+    from qts.broker.sim.exchange import SimExchange
+    from qts.capital.contracts import Pool
+    from qts.cli.kill_signals import kill_by_signal
+    from qts.runtime.drive import StopFlag
+    from qts.runtime.launch import Options, paper_plan, run_session
+    from qts.runtime.prints import prints_aside
+    from qts.runtime.stops import Stops
+    from qts.strategy.contracts import Intent, Side
+
+    shared = Shared(directory / "shared")
+    place, carry_out = SimExchange.place, Stops.on_event
+
+    async def placed(self: Any, approved: Any) -> Any:
+        answer = await place(self, approved)
+        if not approved.request.reduce_only:
+            shared[LAST_ENTRY_NS] = time.monotonic_ns()
+            shared[ENTRIES] += 1
+        return answer
+
+    async def carried_out(self: Any, event: Any) -> None:
+        await carry_out(self, event)
+        shared[LAST_EFFECT_NS] = time.monotonic_ns()
+        shared[EFFECTS] += 1
+
+    SimExchange.place, Stops.on_event = placed, carried_out  # type: ignore[method-assign]
+
+    class Busy:
+        symbols: Sequence[str] = ()
+        pool = Pool.SWING
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.seen = 0
+
+        def on_start(self, ctx: Any) -> None:
+            """Nothing to prepare."""
+
+        def on_quote(self, ctx: Any, quote: Any) -> Iterable[Intent]:
+            self.seen += 1
+            if exhausted:
+                print("x" * 5_000)
+                if self.seen == 100:
+                    lowest_free = os.open(os.devnull, os.O_RDONLY)
+                    os.close(lowest_free)
+                    resource.setrlimit(
+                        resource.RLIMIT_NOFILE, (lowest_free, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+                    )
+            if ctx.holding(quote.symbol) >= 20:
+                return (Intent(quote.symbol, Side.SELL, 1.0),)
+            return (Intent(quote.symbol, Side.BUY, 1.0, qty=1),)
+
+        def on_bar(self, ctx: Any, bar: Any) -> Iterable[Intent]:
+            return ()
+
+        def on_fill(self, ctx: Any, fill: Any) -> None:
+            """It looks at its holding."""
+
+    state = "state.properties"
+    settings = {f"{state}.{name}.max_daily_trades": "100000" for name in ("aggressive", "balanced", "defensive")}
+    options = Options(data_dir=directory / "run", speed=speed, overrides=settings)
+    plan = paper_plan(options, str(directory / "tape.csv"), None)
+
+    def strategies() -> list[Any]:
+        return [Busy(name) for name in STRATEGIES]
+
+    import msgspec
+
+    plan = msgspec.structs.replace(plan, default_strategies=strategies)
+    stop = StopFlag()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
+    with kill_by_signal(stop.kill, listens=True), prints_aside():
+        run_session(plan, progress=lambda share, moment: None, stop=stop)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:
+    until = time.monotonic() + LIMIT_S
+    while not condition():
+        if process.poll() is not None:
+            raise SystemExit(f"the session ended with {process.returncode} while the bench waited for {what}")
+        if time.monotonic() > until:
+            raise SystemExit(f"nothing in {LIMIT_S:g} s: {what}")
+        time.sleep(0.002)
+
+
+def stopped_by(way: str, directory: Path, pid: int, *, sell: bool) -> int:
+    """Stop the session; the moment (ns) at which the rename or ``kill()`` had returned."""
+    from qts.runtime.operator import Command, leave_command
+
+    if way == "command":
+        leave_command(directory, Command(command="stop", operator="bench", reason="measure", liquidate=sell))
+    elif way == "file":
+        draft = directory / "draft"
+        draft.touch()
+        os.replace(draft, directory / "operator" / ("stop-sell" if sell else "stop-keep"))
+    else:
+        os.kill(pid, signal.SIGUSR2 if sell else signal.SIGUSR1)
+    return time.monotonic_ns()
+
+
+def release(directory: Path, process: subprocess.Popen[bytes]) -> None:
+    from qts.runtime.operator import Command, leave_command
+
+    while True:
+        answer = leave_command(directory, Command(command="release", operator="bench", reason="next"))
+        wait_for(answer.exists, process, "the answer to the release")
+        if json.loads(answer.read_text("utf-8"))["done"]:
+            return
+
+
+def measure(stops: int, speed: float, *, exhausted: bool) -> dict[str, Any]:
+    times: dict[str, list[tuple[int, int]]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        write_tape(directory / "tape.csv")
+        shared = Shared(directory / "shared")
+        command = [sys.executable, "-m", "bench.stop", "--child", name, "--speed", str(speed)]
+        process = subprocess.Popen(
+            command + ["--exhausted"] * exhausted,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if exhausted else None,
+        )
+        begun, entries = time.monotonic(), 0
+        try:
+            for number in range(stops * len(WAYS)):
+                way = WAYS[number % len(WAYS)]
+                seen, effects = shared[ENTRIES], shared[EFFECTS]
+                wait_for(lambda seen=seen: shared[ENTRIES] >= seen + 5, process, "five entries")  # type: ignore[misc]
+                at_ns = stopped_by(way, directory / "run", process.pid, sell=number % 2 == 0)
+                wait_for(lambda effects=effects: shared[EFFECTS] > effects, process, "the effect")  # type: ignore[misc]
+                time.sleep(0.15)  # whatever is still to come
+                times[way].append((max(shared[LAST_ENTRY_NS] - at_ns, 0), shared[LAST_EFFECT_NS] - at_ns))
+                release(directory / "run", process)
+            entries = shared[ENTRIES]
+        finally:
+            process.terminate()
+            process.wait()
+    took_s = time.monotonic() - begun
+    rows = {way: row_of(times[way]) for way in WAYS}
+    worst = max(row["last_entry_ms"]["p99"] for row in rows.values())
+    return {
+        "machine": machine(),
+        "speed": speed,
+        "exhausted": exhausted,
+        "entries": entries,
+        "took_s": round(took_s, 1),
+        "ways": rows,
+        "p99_of_bar": round(worst / BAR_MS, 3),
+    }
+
+
+def row_of(times: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    entries, effects = sorted(one for one, _ in times), sorted(one for _, one in times)
+    return {
+        "stops": len(times),
+        "with_a_later_entry": sum(one > 0 for one in entries),
+        "last_entry_ms": figures(entries),
+        "effect_ms": figures(effects),
+    }
+
+
+def figures(ordered: Sequence[int]) -> dict[str, float]:
+    shares = {"p50": percentile(ordered, 0.5), "p99": percentile(ordered, 0.99), "max": ordered[-1]}
+    return {name: round(value / 1e6, 3) for name, value in shares.items()}
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.stop", description=__doc__)
+    parser.add_argument("--stops", type=int, default=100, help="of each way (default 100)")
+    parser.add_argument("--speed", type=float, default=60.0, help="times real time (default 60)")
+    parser.add_argument("--exhausted", action="store_true", help="no free descriptor, nobody reads prints")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(argv)
+    if chosen.child is not None:
+        child(chosen.child, chosen.speed, exhausted=chosen.exhausted)
+        return 0
+    report = measure(chosen.stops, chosen.speed, exhausted=chosen.exhausted)
+    if chosen.json:
+        print(json.dumps(report))
+    else:
+        for way, row in report["ways"].items():
+            print(f"{way:8} {row['stops']} stops, {row['with_a_later_entry']} with a later entry")
+            for name in ("last_entry_ms", "effect_ms"):
+                print(f"    {name:14} " + "  ".join(f"{key} {value:8.3f}" for key, value in row[name].items()))
+        print(f"p99 of the last entry is {report['p99_of_bar']} of the bar of {BAR_MS:g} ms")
+    return 0 if report["p99_of_bar"] <= 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

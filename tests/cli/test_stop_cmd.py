@@ -1,0 +1,131 @@
+"""``qts stop``: what it says and with which exit code, of runs that go on, are over or stand still."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.test_session_lives import Process
+from tests.sim.tape import FIRST_DAY, row, write
+
+__all__ = ["elsewhere", "tape"]
+WHO = ("--operator", "kim", "--reason", "drill")
+STRATEGY = """
+from qts.capital.contracts import Pool
+from qts.strategy.contracts import Intent, Side
+
+class Buyer:
+    name, pool, symbols = "buyer", Pool.SCALP, ()
+    def on_start(self, ctx): pass
+    def on_quote(self, ctx, quote):
+        return (Intent(quote.symbol, Side.BUY, 1.0, qty=1),) if ctx.holding(quote.symbol) < 3 else ()
+    def on_bar(self, ctx, bar): return ()
+    def on_fill(self, ctx, fill): open("bought", "a").write("x")
+"""
+
+
+@pytest.fixture
+def session() -> Iterator[Process]:
+    """A paper session in ``run``, a hundred times as fast as time, of a strategy that holds three shares."""
+    Path("buyer.py").write_text(STRATEGY, "utf-8")
+    first = FIRST_DAY.replace(hour=10)
+    write(Path("day.csv"), [row(first + n * timedelta(seconds=1), 150_000 + n % 3 * 100) for n in range(18_000)])
+    process = Process(
+        "run", "--feed", "day.csv", "--strategy", "buyer.py:Buyer", "--speed", "100", "--data-dir", "run", "--json"
+    )
+    process.wait_for(Path("bought"))
+    yield process
+    if process.process.poll() is None:
+        process.process.kill()
+        process.process.communicate()
+
+
+def test_a_running_session_is_stopped_by_part_and_as_a_whole(
+    session: Process, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A part that is not there is refused, with those that are.
+    code, out, _ = said(capsys, "stop", "--keep", "--strategy", "seller", "--data-dir", "run", *WHO)
+    assert code == 2
+    assert "no strategy seller in this run; nothing was stopped. There is: buyer" in out
+
+    # One that is there is kept, shown, and released by its own name.
+    code, out, _ = said(capsys, "stop", "--keep", "--pool", "SCALP", "--data-dir", "run", *WHO)
+    assert code == 0, out
+    assert "sold        nothing\nstill held  005930 " in out
+    code, out, _ = said(capsys, "safety", "show", "--data-dir", "run")
+    assert out.startswith("safety NORMAL")
+    assert "stop   pool SCALP is stopped since 2026-01-22" in out
+    assert "by kim: drill; holdings kept" in out
+    shown = json.loads(said(capsys, "safety", "show", "--json", "--data-dir", "run")[1])
+    assert [(stop["scope"], stop["name"]) for stop in shown["stops"]] == [("pool", "SCALP")]
+    code, out, _ = said(capsys, "safety", "release", "--strategy", "buyer", "--data-dir", "run", *WHO)
+    assert code == 2
+    assert "in force: pool SCALP is stopped" in out
+    assert said(capsys, "safety", "release", "--pool", "SCALP", "--data-dir", "run", *WHO)[0] == 0
+
+    # Everything is sold under the former name, which says how it is called now.
+    code, out, err = said(capsys, "safety", "stop", "--data-dir", "run", *WHO)
+    assert code == 0, out
+    assert "qts safety stop is now called qts stop --sell" in err
+    assert "sold        005930 " in out
+    assert "still held  nothing" in out
+
+    # With a disk that takes no file the command is given by signal.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        code = said(capsys, "stop", "--keep", "--data-dir", "run", *WHO)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert code == 1
+
+    session.process.send_signal(signal.SIGTERM)
+    code, out, err = session.ended()
+    assert code == 130, err
+    result = json.loads(out)
+    assert (result["safety_state"], result["positions"], result["stops"]) == ("LOCKDOWN", {}, [])
+    log = Path("run/session.log.jsonl").read_text("utf-8")
+    assert "operator signal SIGUSR1: stop (sent to the process): done" in log
+
+    # Now nobody runs there: the stop waits for the resume, and the command says so.
+    code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
+    assert code == 1
+    assert "no session runs in run: nothing trades there; --resume carries the stop out" in out
+    assert len(list(Path("run/operator").glob("stop-*.asked"))) == 1
+
+
+def test_a_finished_run_says_so(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "replay", str(tape), "--data-dir", "run")
+    code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
+    assert code == 2
+    assert out == "the run in run is finished: nothing trades there, and nothing was stopped\n"
+    assert not Path("run/operator").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["stop", *WHO], "one of the arguments --keep --sell is required"),
+        (["stop", "--keep", "--sell", *WHO], "not allowed with argument"),
+        (["stop", "--keep", "--pool", "SCALP", "--symbol", "A", *WHO], "not allowed with argument"),
+        (["stop", "--keep", "--wait", "-1", *WHO], "not a number of seconds from 0 to 86400"),
+        (["stop", "--keep", "--reason", "drill"], "--operator"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = said(capsys, *words)
+    assert code == 2
+    assert says in err
+
+
+def test_where_no_run_is_there_is_nothing_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = said(capsys, "stop", "--sell", *WHO)
+    assert code == 2
+    assert "there is no run in" in err
