@@ -79,9 +79,31 @@ def test_missing_and_foreign_parts_are_refused(parts: dict[str, int]) -> None:
     checkpoints = Checkpoints({"box": Part(lambda: 1, lambda value: None)})
 
     with pytest.raises(StorageError, match="another version of QTS"):
-        checkpoints.give(msgspec.msgpack.encode({"version": VERSION, "parts": parts}))
+        checkpoints.give(Checkpoints({name: Part(lambda: 1, lambda value: None) for name in parts}).take())
 
 
 def test_a_damaged_checkpoint_is_said_to_be_one() -> None:
     with pytest.raises(StorageError, match="cannot be read"):
         decode(b"\xc1\xff")
+
+
+def test_a_checkpoint_with_one_wrong_bit_anywhere_is_refused_by_a_sentence() -> None:
+    box = Box({"cash": D("100000.50"), "names": ["005930", "삼성"], "n": 7, "deep": [[[]]]})
+    checkpoints = Checkpoints({"box": Part(box.take, box.give)})
+    data = checkpoints.take()
+    decode(data)
+
+    for place in range(len(data)):
+        for bit in range(8):
+            wrong = bytearray(data)
+            wrong[place] ^= 1 << bit
+            with pytest.raises(StorageError, match=r"^the checkpoint (cannot be read|has version)"):
+                decode(bytes(wrong))
+
+
+def test_a_checkpoint_that_was_cut_anywhere_is_refused_by_a_sentence() -> None:
+    data = Checkpoints({"box": Part(lambda: {"cash": "1"}, lambda value: None)}).take()
+
+    for length in range(len(data)):
+        with pytest.raises(StorageError, match=r"^the checkpoint (cannot be read|has version)"):
+            decode(data[:length])

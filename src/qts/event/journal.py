@@ -35,7 +35,7 @@ from qts.event.journal_segments import (
     reopen,
     run_bytes,
 )
-from qts.event.journal_waiters import Told, Waiters, nobody_listens, tell
+from qts.event.journal_waiters import Told, Waiters, nobody_listens, started, tell
 
 _LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
@@ -79,6 +79,7 @@ class Journal:
             if check is not None:
                 check(found)
             self._take_over(found)
+            self._thread = started(self._live, "qts-journal")
         except BaseException:
             self._held.close()
             raise
@@ -87,8 +88,6 @@ class Journal:
         self.parked: dict[str, int] = {one.event_id: number for number, one in found.parked.items()}
         """Dead-lettered by an earlier process, by event id."""
         self.last_numbers = found.last_numbers
-        self._thread = threading.Thread(target=self._live, name="qts-journal", daemon=True)
-        self._thread.start()
 
     def _take_over(self, found: Recovered) -> None:
         self._segments = [Segment(self.directory, first) for first in sorted(found.events)]

@@ -6,6 +6,8 @@ moment. Parts that seldom change are encoded once and reused until they do.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ import msgspec
 from qts.errors import StorageError
 
 VERSION = 4
+_SEAL = struct.Struct("<I")
+"""The CRC-32 of the rest, behind it: a disk that has changed a digit of an amount would else not be noticed."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -50,7 +54,8 @@ class Checkpoints:
             name: part.take() if part.mark is None else self._share(name, part.take, part.mark)
             for name, part in self._parts.items()
         }
-        return self._encoder.encode({"version": VERSION, "parts": shares})
+        body = self._encoder.encode({"version": VERSION, "parts": shares})
+        return body + _SEAL.pack(zlib.crc32(body))
 
     def give(self, data: bytes) -> None:
         """Restore every part. Raises StorageError for a checkpoint of another version or with parts missing."""
@@ -86,15 +91,22 @@ def _sequence(value: Any) -> list[Any]:
 
 def decode(data: bytes) -> dict[str, Any]:
     """A checkpoint as plain data. Raises StorageError when it cannot be read or has another version."""
+    body, seal = data[: -_SEAL.size], data[-_SEAL.size :]
+    is_whole = len(seal) == _SEAL.size and _SEAL.unpack(seal)[0] == zlib.crc32(body)
     try:
-        saved: dict[str, Any] = msgspec.msgpack.decode(data)
-    except msgspec.DecodeError as error:
+        saved: dict[str, Any] = msgspec.msgpack.decode(body if is_whole else data)  # earlier versions had no seal
+        version = saved["version"]
+        damage = ""
+    except (msgspec.DecodeError, ValueError, TypeError, LookupError, RecursionError) as error:
+        version, damage = VERSION, f": {error}"
+    if not is_whole and version == VERSION:
         raise StorageError(
-            f"the checkpoint cannot be read: {error}; delete the data directory and start anew"
-        ) from None
-    if saved.get("version") != VERSION:
+            f"the checkpoint cannot be read, it is not what was written{damage}; restore the data directory from a "
+            "backup, or delete it and start anew"
+        )
+    if version != VERSION:
         raise StorageError(
-            f"the checkpoint has version {saved.get('version')}, this program writes {VERSION}; "
+            f"the checkpoint has version {version}, this program writes {VERSION}; "
             "finish that run with the version of QTS that began it"
         )
     return saved

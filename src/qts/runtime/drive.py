@@ -6,6 +6,7 @@ Both drive the same kernel; only who moves the clock differs.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from itertools import chain
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROWS_PER_PROGRESS = 256
+_FILES_OF_A_LOOP = 10
+"""What an event loop, its threads and a look at the operator's commands open at most."""
 _TURN_NS = 50_000_000
 _AUDIT_NS = 5 * NS_PER_S
 """Real time between two recomputations of the whole book while a session is paced (spec 00)."""
@@ -197,13 +200,32 @@ async def run_paced(
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is installed (extra ``fast``), else the loop of the standard library."""
+    """uvloop where it is installed (extra ``fast``), else the loop of the standard library.
+
+    Raises StorageError when the process may not open the files that a loop needs: uvloop would end it by a signal.
+    """
+    _require_files()
     try:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
+
+
+def _require_files() -> None:
+    found: list[int] = []
+    try:
+        while len(found) < _FILES_OF_A_LOOP:
+            found.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise StorageError(
+            f"a session in real time needs {_FILES_OF_A_LOOP} more open files and gets {len(found)} "
+            f"({error.strerror}); raise the limit (ulimit -n), then --resume"
+        ) from None
+    finally:
+        for each in found:
+            os.close(each)
 
 
 async def _keep_appointments(kernel: Kernel, now_ns: int) -> None:

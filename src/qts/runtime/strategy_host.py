@@ -11,7 +11,7 @@ from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Volatility
 from qts.runtime.seat import OnFault, OnIntent, Seat
 from qts.runtime.worker_seat import WorkerSeat
 from qts.strategy.contracts import FillView, Intent, check_intent
-from qts.strategy.loading import RAISED
+from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.snapshot import restore, save
 from qts.strategy.user_code import each_of
 
@@ -66,14 +66,14 @@ class StrategyHost:
                         self._pass_on(seat, intents)
                     if seat.errors:
                         seat.errors = 0
-                except RAISED as error:
+                except RAISED_IN_CALL as error:
                     self._faulted(seat, error)
         elif kind is Bar:
             for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
                 try:
                     self._pass_on(seat, seat.on_bar(seat, value))
                     seat.errors = 0
-                except RAISED as error:
+                except RAISED_IN_CALL as error:
                     self._faulted(seat, error)
         elif kind is IndexLevel or kind is VolatilityLevel:
             self._on_other(value)
@@ -118,7 +118,7 @@ class StrategyHost:
     def _guarded(self, seat: Seat, call: Callable[[], None]) -> None:
         try:
             call()
-        except RAISED as error:
+        except RAISED_IN_CALL as error:
             self._faulted(seat, error)
 
     def _faulted(self, seat: Seat, error: BaseException) -> None:

@@ -25,7 +25,7 @@ from qts.runtime.prints import prints_aside
 from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Intent, Strategy, check_intent
-from qts.strategy.loading import RAISED, load_strategy, make_strategy, print_of
+from qts.strategy.loading import RAISED_IN_CALL, load_strategy, make_strategy, print_of
 from qts.strategy.snapshot import restore, save
 from qts.strategy.user_code import each_of, runner_for
 
@@ -85,7 +85,7 @@ class StrategyWorker:
             self._restore(memory)
         try:
             self._run(self.strategy.on_start, self.view)
-        except RAISED as error:
+        except RAISED_IN_CALL as error:
             self._fault = _text(error)
         self._restore(start.memory)
 
@@ -124,7 +124,7 @@ class StrategyWorker:
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except RAISED as error:
+        except RAISED_IN_CALL as error:
             self._errors += 1
             self._said.append(_encoded(Fault(_text(error), self._errors)))
 
