@@ -27,6 +27,7 @@ class Course:
 
     def __init__(self) -> None:
         self.equity = D(100)
+        self.peak = D(100)
         self.open = D(100)
         self.marks_ns = FRIDAY_6
         self.flat = self.may_enter = False
@@ -34,6 +35,7 @@ class Course:
         self.metrics = AccountMetrics(
             target_cagr=0.10,
             equity=lambda: self.equity,
+            highest=lambda: self.peak,
             day_open=lambda: self.open,
             marks_ns=lambda: self.marks_ns,
             volatility=self.volatility,
@@ -125,8 +127,7 @@ def test_index_metrics_survive_a_restart() -> None:
 
 def test_the_account_s_drawdown_counts_from_its_peak_and_its_loss_from_the_morning() -> None:
     course = Course()
-    course.equity = D(120)
-    course.metrics.metrics(FRIDAY_6)
+    course.peak = D(120)
     course.equity, course.open = D(108), D(112)
 
     seen = course.metrics.metrics(FRIDAY_6)

@@ -67,6 +67,11 @@ def _account(values: Mapping[str, Any]) -> Table:
     table.add_row("equity at the start", rounded(start))
     table.add_row("equity at the end", rounded(end))
     table.add_row("result", f"{rounded(end - start)} ({(end / start - 1):+.2%})")
+    if extremes := values.get("extremes"):
+        for label, key in (("deepest drawdown", "deepest_drawdown"), ("worst day, at its low", "worst_day")):
+            fall = extremes[key]
+            table.add_row(label, f"{rounded(0 - Decimal(fall['amount']))} ({0 - Decimal(fall['share']):.2%})")
+        table.add_row("highest exposure", rounded(Decimal(extremes["highest_exposure"]["amount"])))
     table.add_row("fees and taxes", rounded(Decimal(values["fees"]) + Decimal(values["taxes"])))
     table.add_row("orders sent, fills", f"{values['orders']:,}, {values['fills']:,}")
     table.add_row("exits forced by rule", f"{values['forced_exits']:,}")

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.capital.contracts import Pool
-from qts.clock import NS_PER_S, from_ns
+from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.db.contracts import EquityRow
 from qts.ledger.contracts import LedgerRow
 from qts.money import ZERO
@@ -95,7 +95,7 @@ class Digest:
         self.start = Decimal(self.values["equity_start"])
         self.end = Decimal(self.values["equity_end"])
         self.drawdowns = running_drawdowns(facts.equity, self.start)
-        self.deepest = deepest_drawdown(facts.equity, self.start)
+        self.deepest = told_drawdown(self.values.get("extremes")) or deepest_drawdown(facts.equity, self.start)
         self.states = spans([(row.state, row.ts_ns) for row in facts.equity])
         self.safety = spans([(row.safety, row.ts_ns) for row in facts.equity])
         self.forced_orders = frozenset(order.client_order_id for order in facts.orders if order.forced)
@@ -173,6 +173,15 @@ def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal
         peak = max(peak, row.equity)
         found.append(1 - row.equity / peak if peak > 0 else ZERO)
     return found
+
+
+def told_drawdown(extremes: Mapping[str, Any] | None) -> Drawdown | None:
+    """What the session saw at every value and fill; None for a run that was made before this was kept."""
+    if extremes is None:
+        return None
+    deepest = extremes["deepest_drawdown"]
+    moments = (to_ns(datetime.fromisoformat(deepest[key])) for key in ("from", "to"))
+    return Drawdown(Decimal(deepest["share"]), Decimal(deepest["amount"]), *moments)
 
 
 def deepest_drawdown(rows: Sequence[EquityRow], start: Decimal) -> Drawdown | None:

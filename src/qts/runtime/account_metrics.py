@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.market.contracts import IndexLevel
-from qts.money import ONE, minus, ratio
+from qts.money import ONE, ZERO, minus, ratio
 from qts.runtime.volatility import VolatilitySource
 from qts.state.contracts import TransitionMetrics
 
@@ -106,6 +106,7 @@ class AccountMetrics:
         *,
         target_cagr: float,
         equity: Callable[[], Decimal],
+        highest: Callable[[], Decimal],
         day_open: Callable[[], Decimal],
         marks_ns: Callable[[], int],
         volatility: VolatilitySource,
@@ -122,7 +123,8 @@ class AccountMetrics:
         self._may_enter = may_enter
         self._flat_rebase_days = flat_rebase_days
         self._flat_days = 0
-        self._peak = equity()
+        self._highest = highest
+        self._peak, self._left_behind = equity(), ZERO
         self._closes: deque[Decimal] = deque(maxlen=_YEAR_DAYS + 1)
         self._trades = ClosedTrades()
         self._scalp_losses = 0
@@ -137,18 +139,18 @@ class AccountMetrics:
         self._trades.add(now_ns, won=not lost)
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
-        self._peak = max(self._peak, equity)
+        self._see_peak(equity)
         self._flat_days = self._flat_days + 1 if self._is_flat() and not self._may_enter() else 0
         judged_anew = self._flat_days >= self._flat_rebase_days()
         if judged_anew:
-            self._peak = equity
+            self._peak, self._left_behind = equity, self._highest()
         earned = equity > self._day_open() or (judged_anew and equity == self._day_open())
         self._profitable_days = self._profitable_days + 1 if earned else 0
         self._closes.append(equity)
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
         equity, day_open = self._equity(), self._day_open()
-        self._peak = max(self._peak, equity)
+        self._see_peak(equity)
         known = day_open > 0 and (self._is_flat() or is_fresh(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS))
         return TransitionMetrics(
             drawdown_pct=float(minus(ONE, ratio(equity, self._peak))) if known and self._peak > 0 else None,
@@ -166,6 +168,7 @@ class AccountMetrics:
     def export_state(self) -> dict[str, Any]:
         return {
             "peak": str(self._peak),
+            "left_behind": str(self._left_behind),
             "closes": [str(close) for close in self._closes],
             "trades": self._trades.export_state(),
             "scalp_losses": self._scalp_losses,
@@ -174,12 +177,17 @@ class AccountMetrics:
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        self._peak = Decimal(saved["peak"])
+        self._peak, self._left_behind = Decimal(saved["peak"]), Decimal(saved["left_behind"])
         self._closes = deque((Decimal(close) for close in saved["closes"]), maxlen=_YEAR_DAYS + 1)
         self._trades.import_state(saved["trades"])
         self._scalp_losses = saved["scalp_losses"]
         self._profitable_days = saved["profitable_days"]
         self._flat_days = saved["flat_days"]
+
+    def _see_peak(self, equity: Decimal) -> None:
+        """Count the highest equity between two calls too, but none from before the account was judged anew."""
+        highest = self._highest()
+        self._peak = max(self._peak, equity, highest if highest > self._left_behind else equity)
 
     def _growth_over(self, days: int, equity: Decimal) -> float | None:
         if len(self._closes) < days or self._closes[-days] <= 0:

@@ -122,8 +122,12 @@ class Duties:
         if book == self._calm_since and not self._p.account.positions():
             return  # flat, looked at since the last fill: no price can change anything
         self._calm_since = book
-        for code, detail in account_guards(self._health(), self._guard_limits(), self._p.config.safety):
-            self._on_code(code, detail)
+        self._judge()
+
+    def judge_what_moved(self) -> None:
+        """Judge what values and fills did since the last look, before a period closes over it; else do nothing."""
+        if self._p.extremes.moved:
+            self._judge()
 
     def sample(self, now_ns: int) -> None:
         """One point of the curves."""
@@ -150,6 +154,7 @@ class Duties:
             if price is not None:
                 p.base_prices[symbol] = price
         p.day.roll(p.equity())
+        p.extremes.start_day(now_ns)
         if p.safety.current_state is SafetyState.FAIL:
             p.safety.request_recovery(checks=self.recovery_checks())
 
@@ -217,10 +222,17 @@ class Duties:
             p.record.write_later(row)
         self._log("INFO", f"{amount} moved from {source.value} to {target.value}: {reason}")
 
+    def _judge(self) -> None:
+        for code, detail in account_guards(self._health(), self._guard_limits(), self._p.config.safety):
+            self._on_code(code, detail)
+
     def _health(self) -> AccountHealth:
-        p, mark = self._p, self._p.last.mark
+        """The account now, and at its worst since the last look."""
+        p, mark, worst = self._p, self._p.last.mark, self._p.extremes.take_look()
         return AccountHealth(
             equity=p.equity(),
+            lowest_equity=worst.lowest_equity,
+            highest_exposure=(worst.exposure, worst.equity),
             day_open_equity=p.day.open_equity,
             exposure=p.account.exposure(mark),
             symbol_values=tuple(

@@ -126,7 +126,7 @@ class Kernel:
             rng=seeded(seed, "exchange"),
             config=config.broker.sim,
         )
-        self.intake = Intake(self.parts.last, self.exchange, clock)
+        self.intake = Intake(self.parts.last, self.parts.extremes, self.exchange, clock)
         self._pipeline = make_pipeline(self.parts, self.exchange, self.ids, self._on_order_sent)
         self.host = make_host(
             self.parts,
@@ -343,6 +343,7 @@ class Kernel:
         self._set_clock(due_ns)
         if self.exchange.due_ns <= due_ns:
             self.exchange.on_time(due_ns)  # while nothing was quoted a line may have come up again
+        self.duties.judge_what_moved()
         if kind is Appointment.DAY_START:
             self.duties.day_start(due_ns)
         elif kind is Appointment.EVALUATE:
@@ -416,6 +417,7 @@ class Kernel:
 
     def _on_fill_applied(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         self.tally.fills += 1
+        self.parts.extremes.book_changed(self.parts.clock.time_ns())
         self.trades.on_fill(order, effect)
         self.stops.on_fill(fill, order)
         self.auditor.on_fill(fill, order)

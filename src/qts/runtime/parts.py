@@ -14,6 +14,7 @@ from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.day import TradingDay
+from qts.runtime.extremes import Extremes
 from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.record import RunRecord
 from qts.runtime.state_basis import StateBasis
@@ -46,6 +47,7 @@ class Parts:
     basis: StateBasis
     day: TradingDay
     record: RunRecord
+    extremes: Extremes
     leaving: dict[tuple[str, str], str]
     """What the rules are selling: strategy and symbol, and why."""
     stops: ScopedStops

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,11 +18,13 @@ from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar, Feed
+from qts.runtime.extremes import Fall, Noted, Point
 from qts.runtime.wiring import max_age_ns
 from qts.safety.scoped_stops import stop_row
 
 if TYPE_CHECKING:
     from qts.runtime.kernel import Kernel
+    from qts.runtime.parts import Parts
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 SHORT = {priority: f"P{priority.value}" for priority in EventPriority}
@@ -114,6 +116,30 @@ def text_of(amount: Decimal) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
+def extremes_of(noted: Noted, shown: Callable[[int], str]) -> dict[str, Any]:
+    """The extremes as ``--json`` has them: amounts as text, shares as text to six places, moments by ``shown``."""
+
+    def point(one: Point) -> dict[str, str]:
+        return {"amount": text_of(one.amount), "at": shown(one.ts_ns)}
+
+    def fall(one: Fall) -> dict[str, str]:
+        share = f"{one.share:.6f}"
+        return {
+            "share": share,
+            "amount": text_of(one.amount),
+            "from": shown(one.top.ts_ns),
+            "to": shown(one.low.ts_ns),
+        }
+
+    return {
+        "highest_equity": point(noted.highest),
+        "lowest_equity": point(noted.lowest),
+        "deepest_drawdown": fall(noted.deepest),
+        "worst_day": fall(noted.worst_day),
+        "highest_exposure": point(noted.highest_exposure),
+    }
+
+
 class SessionFacts(msgspec.Struct, frozen=True):
     """Everything the report draws: the result, the curves and the book."""
 
@@ -157,6 +183,9 @@ def summarize(
         "time_zone": f"{parts.calendar.local_time(parts.clock.now()):%Z %z}",
         "equity_start": text_of(parts.account.opening),
         "equity_end": text_of(parts.equity()),
+        "extremes": extremes_of(
+            parts.extremes.noted, lambda ns: parts.calendar.local_time(from_ns(ns)).isoformat()
+        ),
         "fees": text_of(parts.account.fees_total),
         "taxes": text_of(parts.account.taxes_total),
         "pools": {
@@ -214,11 +243,18 @@ def notes_of(kernel: Kernel) -> list[str]:
     notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
     if isinstance(parts.feed, HasInputNotes):
         notes += [f"input: {note}" for note in parts.feed.notes]
-    if kernel.tally.stand_in_bases:
-        count = len(kernel.tally.stand_in_bases)
+    if count := sum(_has_band(parts, symbol) for symbol in kernel.tally.stand_in_bases):
         notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
     instrument = next(iter(parts.feed.instruments.values()))
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
             notes += source.notes(date.fromisoformat(kernel.tally.first_day))
     return sorted(set(notes))
+
+
+def _has_band(parts: Parts, symbol: str) -> bool:
+    """Whether the market of ``symbol`` limits the price of a day, so that a missing previous close matters."""
+    instrument, base = parts.feed.instruments.get(symbol), parts.base_prices.get(symbol)
+    if instrument is None or base is None:
+        return False
+    return instrument.ticks.band(base, parts.calendar.local_date(parts.clock.now())) is not None

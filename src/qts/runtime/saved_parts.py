@@ -55,6 +55,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
             state_mark,
         ),
         "day": Part(p.day.export_state, p.day.import_state),
+        "extremes": Part(p.extremes.export_state, p.extremes.import_state),
         "metrics": Part(p.metrics.export_state, p.metrics.import_state, metrics_mark),
         "volatility": Part(p.volatility.export_state, p.volatility.import_state, metrics_mark),
         "state_basis": Part(p.basis.export_state, p.basis.import_state, metrics_mark),

@@ -32,6 +32,7 @@ from qts.risk.gate import RiskGate
 from qts.runtime.account_metrics import AccountMetrics, MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.duties import pool_targets
+from qts.runtime.extremes import Extremes
 from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.parts import Parts
@@ -96,6 +97,7 @@ def make_parts(
     )
     last, day = LastValues(), TradingDay(config.runtime.equity_start)
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
+    extremes = Extremes(account, last, clock.time_ns())
     return Parts(
         config=config,
         clock=clock,
@@ -108,11 +110,12 @@ def make_parts(
         safety=SafetyStateManager(config.safety, clock=clock),
         state=state,
         gate=RiskGate(config.risk, properties, config_hash, approval_ids),
-        metrics=_metrics(account, last, day, orders, state, volatility, judged_by_index=judged_by_index),
+        metrics=_metrics(account, last, day, extremes, orders, state, volatility, judged_by_index=judged_by_index),
         volatility=volatility,
         basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
         record=RunRecord(store),
+        extremes=extremes,
         leaving={},
         stops=ScopedStops(),
         kill=KillSwitch(),
@@ -254,6 +257,7 @@ def _metrics(
     account: Account,
     last: LastValues,
     day: TradingDay,
+    extremes: Extremes,
     orders: WorkingOrders,
     state: OperatingStateManager,
     volatility: VolatilitySource,
@@ -265,6 +269,7 @@ def _metrics(
     return AccountMetrics(
         target_cagr=TARGET_CAGR,
         equity=lambda: account.equity(last.mark),
+        highest=lambda: extremes.noted.highest.amount,
         day_open=lambda: day.open_equity,
         marks_ns=lambda: last.feed_ts_ns,
         volatility=volatility,

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from qts.money import decimal_fraction, magnitude, minus, times
+from qts.money import decimal_fraction, magnitude, minus, ratio, times
 from qts.safety.config import SafetyConfig
 
 Finding: TypeAlias = tuple[str, str]
@@ -34,6 +34,8 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     ``day_open_equity``: equity at the day's opening, corrected by deposits and withdrawals since.
     ``exposure``: marked value of all holdings, absolute. ``symbol_values``: the same by symbol.
+    ``lowest_equity`` and ``highest_exposure`` (with the equity of its moment): the worst since the last look at the
+    account; None where nothing but this moment is known.
     ``position_differences``: (symbol, quantity by the ledger, quantity by the broker) where they differ.
     ``sells_without_position`` and ``conflicting_symbols``: symbols. Cycle times in milliseconds.
     """
@@ -41,6 +43,8 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     equity: Decimal | None
     day_open_equity: Decimal | None
     exposure: Decimal | None
+    lowest_equity: Decimal | None = None
+    highest_exposure: tuple[Decimal, Decimal] | None = None
     symbol_values: tuple[tuple[str, Decimal | None], ...] = ()
     position_differences: tuple[tuple[str, Decimal, Decimal], ...] = ()
     sells_without_position: tuple[str, ...] = ()
@@ -74,17 +78,19 @@ def unusable_numbers(health: AccountHealth, limits: GuardLimits, config: SafetyC
 
 
 def equity_gone(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS050 for equity ≤ 0."""
-    equity = _usable(health.equity)
+    """FS050 for equity ≤ 0, now or since the last look."""
+    equity = _lowest(health)
     if equity is not None and equity <= 0:
         yield "FS050", f"equity {equity} ≤ 0"
 
 
 def exposure_high(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS051 above 1.2 × the limit, GR001 above the limit (of equity)."""
-    equity, exposure = _usable(health.equity), _usable(health.exposure)
-    if equity is None or exposure is None or equity <= 0:
+    """FS051 above 1.2 × the limit, GR001 above the limit (of equity), now or since the last look."""
+    moments = [(health.exposure, health.equity), health.highest_exposure or (None, None)]
+    known = [(e, q) for e, q in ((_usable(e), _usable(q)) for e, q in moments) if e is not None and q and q > 0]
+    if not known:
         return
+    exposure, equity = max(known, key=lambda moment: ratio(*moment))
     limit = times(equity, limits.exposure)
     factor = decimal_fraction(repr(config.exposure_fail_safe_factor))
     if exposure > times(limit, factor):
@@ -105,8 +111,11 @@ def symbol_heavy(health: AccountHealth, limits: GuardLimits, config: SafetyConfi
 
 
 def day_lost(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS052 for a loss beyond its limit (> 5 % of the opening equity), GR020 from the warning on (≥ 3 %)."""
-    equity, opening = _usable(health.equity), _usable(health.day_open_equity)
+    """FS052 for a loss beyond its limit (> 5 % of the opening equity), GR020 from the warning on (≥ 3 %).
+
+    The lowest equity since the last look counts.
+    """
+    equity, opening = _lowest(health), _usable(health.day_open_equity)
     if equity is None or opening is None or opening <= 0:
         return
     loss = minus(opening, equity)
@@ -164,6 +173,12 @@ def _amounts(health: AccountHealth) -> Iterator[tuple[str, Decimal | None]]:
     yield "exposure", health.exposure
     for symbol, value in health.symbol_values:
         yield f"value of {symbol}", value
+
+
+def _lowest(health: AccountHealth) -> Decimal | None:
+    """The lowest equity known since the last look, this moment included."""
+    known = [value for value in map(_usable, (health.equity, health.lowest_equity)) if value is not None]
+    return min(known, default=None)
 
 
 def _usable(value: Decimal | None) -> Decimal | None:
