@@ -54,6 +54,16 @@ class LastValues:
             best = bar.close
         return best
 
+    def shown(self, symbol: str) -> frozenset[Decimal]:
+        """Return every price that the newest values of ``symbol`` name."""
+        quote, tick, bar = self.quotes.get(symbol), self.ticks.get(symbol), self.bars.get(symbol)
+        prices = {
+            *(() if quote is None else (quote.bid, quote.ask, quote.last)),
+            *(() if tick is None else (tick.price,)),
+            *(() if bar is None else (bar.open, bar.high, bar.low, bar.close)),
+        }
+        return frozenset(price for price in prices if price is not None)
+
     def told_ns(self, symbol: str) -> int:
         """Return when ``symbol`` last had a value, ns since the epoch; 0 when it never had one."""
         newest = (self.quotes.get(symbol), self.ticks.get(symbol), self.bars.get(symbol))

@@ -139,11 +139,10 @@ class Kernel:
             on_running=lambda name, pid: self._log("INFO", f"strategy {name} runs in process {pid}"),
         )
         self.desk = OrderDesk(
-            account=self.parts.account,
-            orders=self.parts.orders,
+            self.parts,
             host=self.host,
-            record=self.parts.record,
             on_code=self.on_code,
+            on_kept=lambda: self._attend_soon(compare=True),
             on_applied=self._on_fill_applied,
             on_ended=self._on_order_ended,
             log=self._log,
@@ -365,7 +364,8 @@ class Kernel:
             self.parts.volatility.on_level(value)
 
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
-        self._publish(event_type_of(news), news, self.exchange.name)
+        if not self.desk.turns_away(news, self.ask):
+            self._publish(event_type_of(news), news, self.exchange.name)
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
@@ -424,7 +424,8 @@ class Kernel:
         self._on_order_moved(order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
 
-    def _attend_soon(self) -> None:  # to a record that writes no more, too: a handler cannot end the session
+    def _attend_soon(self, compare: bool = False) -> None:  # to a failed record, too: no handler ends the session
+        self.audit_due |= compare
         self.attention = self._checkpoint_due = True
 
     def _on_order_ended(self, order: Order) -> None:
@@ -479,10 +480,10 @@ class Kernel:
 
     async def restore(self, checkpoint: bytes, store: Store, in_hand: MarketValue | None) -> None:
         """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""
-        account = self.checkpoints.share(checkpoint, "account")
-        self.parts.account.import_state(account, ledger=await store.ledger(), transfers=await store.transfers())
-        share = self.checkpoints.share(checkpoint, "orders")
-        self.parts.orders.import_state(orders_as_they_stood(await store.orders(), share))
+        share, ledger, transfers = self.checkpoints.share, await store.ledger(), await store.transfers()
+        self.parts.account.import_state(share(checkpoint, "account"), ledger=ledger, transfers=transfers)
+        self.parts.orders.import_state(orders_as_they_stood(await store.orders(), share(checkpoint, "orders")))
+        self.desk.quarantine.know(await store.quarantine())
         self.checkpoints.give(checkpoint)
         if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
             self.unresolved_due = self.attention = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 
 from qts.db.contracts import Record
 from qts.event.contracts import Event, EventType
@@ -16,11 +15,12 @@ from qts.execution.contracts import (
     OrderRejected,
     OrderState,
 )
+from qts.execution.fit import misfit, unreadable
 from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
-from qts.execution.working import FINAL_STATES, WorkingOrders
-from qts.ledger.account import Account
+from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
-from qts.runtime.record import RunRecord
+from qts.runtime.parts import Parts
+from qts.runtime.quarantine import Quarantine
 from qts.runtime.strategy_host import StrategyHost
 from qts.strategy.contracts import FillView
 
@@ -44,31 +44,39 @@ class OrderDesk:
     """Applies news in this order: book of record, order, strategy; then a transaction with a checkpoint.
 
     The store's unique key is the last word on "exactly once"; the account's memory of keys makes a repeated
-    notice cheap. Nothing is booked blind: a fill of an order nobody knows raises FS070. What is raised while news
-    is applied ends the session: tried again it would find the mark of an effect that is not whole.
+    notice cheap. Nothing is booked blind: a fill that does not fit its order, its instrument or the session goes
+    into quarantine and raises FS041, one of an order nobody knows FS070; the broker is asked. What is raised while
+    news is applied ends the session: tried again it would find the mark of an effect that is not whole.
     """
 
     def __init__(
         self,
+        parts: Parts,
         *,
-        account: Account,
-        orders: WorkingOrders,
         host: StrategyHost,
-        record: RunRecord,
         on_code: OnCode,
+        on_kept: Callable[[], None],
         on_applied: Callable[[Fill, Order, FillEffect], None],
         on_ended: Callable[[Order], None],
         log: Callable[[str, str], None],
     ) -> None:
-        self._account = account
-        self._orders = orders
+        self._p = parts
+        self._account = parts.account
+        self._orders = parts.orders
         self._host = host
-        self._record = record
+        self._record = parts.record
         self._on_code = on_code
         self._on_applied = on_applied
         self._on_ended = on_ended
-        self._log = log
+        self.quarantine = Quarantine(parts.record, on_code=on_code, on_kept=on_kept, log=log)
         self.duplicates = 0
+
+    def turns_away(self, news: OrderNews | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]) -> bool:
+        """Whether ``news`` is a fill that no journal could hold: ``ask`` has it kept between two handlers; any thread."""
+        why = unreadable(news) if isinstance(news, Fill) else ""
+        if why:
+            ask(lambda: self.keep(news, why))
+        return bool(why)
 
     async def on_event(self, event: Event) -> None:
         """Apply one piece of news. Raises HalfDoneError when it could not be applied wholly."""
@@ -87,21 +95,24 @@ class OrderDesk:
             self._on_code("AN050", f"{news.broker}: {news.reason}")
 
     async def _on_fill(self, fill: Fill) -> None:
-        order = self._orders.get(fill.client_order_id)
-        if order is None and self._account.has_booked(fill):
-            self.duplicates += 1  # of an order that ended too long ago to be remembered
+        why = unreadable(fill)
+        if why:
+            self.keep(fill, why)
             return
-        misfit = self._misfit(fill, order)
-        if misfit or order is None:
-            # It must not be lost (BR-12): safety's history keeps the whole of it only where the state changes.
-            detail = f"{misfit}; not booked: {fill!r}"
-            self._log("ERROR", detail)
-            self._on_code("FS041" if order is not None else "FS070", detail)
+        if self._account.has_booked(fill):
+            self.duplicates += 1  # also of an order that ended too long ago to be remembered
+            return
+        order = self._orders.get(fill.client_order_id)
+        if order is None:
+            why = f"fill {fill.execution_id} names the unknown order {fill.client_order_id}"
+            self.keep(fill, why, "FS070")
+            return
+        why = self._misfit(fill, order)
+        if why:
+            self.keep(fill, f"fill {fill.execution_id}: {why}")
             return
         effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
-        if effect is None:
-            self.duplicates += 1
-            return
+        assert effect is not None  # it was looked for before
         updated = apply_fill(order, fill)
         self._orders.put(updated)
         if updated.state in FINAL_STATES:
@@ -125,16 +136,21 @@ class OrderDesk:
         if updated.state in FINAL_STATES:
             self._on_ended(updated)
 
-    def _misfit(self, fill: Fill, order: Order | None) -> str:
-        """Why a notice cannot be booked as it stands; "" when it can (spec 09, BR-09 and BR-12)."""
-        if order is None:
-            return f"fill {fill.execution_id} names the unknown order {fill.client_order_id}"
-        if order.symbol != fill.symbol or order.side is not fill.side:
-            asked = f"{order.side.value} {order.symbol}"
-            return f"fill {fill.execution_id} is {fill.side.value} {fill.symbol}, its order {asked}"
-        if not (_usable(fill.qty) and _usable(fill.price)):
-            return f"fill {fill.execution_id} has qty {fill.qty} and price {fill.price}"
-        return ""
+    def keep(self, notice: object, why: str, code: str = "FS041") -> None:
+        """Put a notice that cannot be booked into quarantine."""
+        self.quarantine.keep(notice, code, why, self._p.clock.time_ns())
+
+    def _misfit(self, fill: Fill, order: Order) -> str:
+        p, symbol = self._p, order.symbol
+        return misfit(
+            fill,
+            order,
+            p.feed.instruments.get(symbol),
+            base=p.base_prices.get(symbol),
+            shown=p.last.shown(symbol),
+            now_ns=p.clock.time_ns(),
+            market_ns=p.last.feed_ts_ns,
+        )
 
     def _warn_about(self, order: Order, updated: Order, oversold: bool) -> None:
         if updated.filled > updated.qty:
@@ -143,10 +159,6 @@ class OrderDesk:
             self._on_code("AN030", f"order {order.client_order_id} filled after it was {order.state.value}")
         if oversold:
             self._on_code("FS070", f"order {order.client_order_id} sold more than was held")
-
-
-def _usable(number: Decimal) -> bool:
-    return number.is_finite() and number > 0
 
 
 def _view(fill: Fill, order: Order) -> FillView:

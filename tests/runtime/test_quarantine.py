@@ -1,0 +1,112 @@
+"""A notice that cannot be booked is kept raw, raises FAIL and asks the broker; it never ends the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from qts.db.contracts import QuarantineRow
+from qts.execution.contracts import Order
+from qts.runtime.drive import complete
+from qts.runtime.quarantine import MOST_KEPT, REMEMBERED, Quarantine
+from qts.safety.contracts import SafetyState
+from tests.risk.questions import D
+from tests.runtime.rig import Rig, Said
+from tests.runtime.test_order_desk import booked, codes, fill, tell, working
+
+__all__ = ["working"]
+
+
+def kept(rig: Rig) -> list[QuarantineRow]:
+    return list(complete(rig.store.quarantine()))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"price": D(149_950)}, {"price": D(149_100)}, {"qty": D(1_000)}, {"fee": D(10_000_000)}, {"tax": D(-1)}],
+    ids=str,
+)
+def test_a_fill_that_does_not_fit_is_kept_fails_safety_and_has_the_books_compared(
+    wrong: dict[str, Any], working: tuple[Rig, Order]
+) -> None:
+    rig, order = working
+    before = rig.invariant(25)["checks"]
+    notice = fill(order, "e1", **wrong)
+
+    tell(rig, notice)
+
+    (row,) = kept(rig)
+    assert (row.code, row.notice) == ("FS041", ascii(notice))
+    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.invariant(25)["checks"] == before + 1, "the broker was asked for its book"
+    assert (booked(rig), rig.held()) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"execution_id": "e\ud800"}, {"qty": None}, {"price": "cheap"}, {"ts_ns": -1}, {"side": "LONG"}],
+    ids=ascii,
+)
+def test_a_notice_that_no_journal_could_hold_is_kept_and_the_session_goes_on(
+    wrong: dict[str, Any], working: tuple[Rig, Order]
+) -> None:
+    rig, order = working
+
+    tell(rig, msgspec.structs.replace(fill(order, "e1"), **wrong))
+    tell(rig, fill(order, "e2"))
+
+    assert [row.code for row in kept(rig)] == ["FS041"]
+    assert booked(rig) == ["e2"]
+
+
+def test_a_fill_of_an_order_nobody_knows_is_kept_too(working: tuple[Rig, Order]) -> None:
+    rig, order = working
+
+    tell(rig, fill(order, "e1", client_order_id="manual-1"))
+
+    (row,) = kept(rig)
+    assert row.code == "FS070"
+    assert "manual-1" in row.notice
+
+
+def test_the_same_notice_told_again_is_kept_once_and_a_changed_one_beside_it(working: tuple[Rig, Order]) -> None:
+    rig, order = working
+    notice = fill(order, "e1", price=149_950)
+
+    tell(rig, notice, notice, fill(order, "e1", price=149_960))
+
+    assert [row.notice for row in kept(rig)] == [ascii(notice), ascii(fill(order, "e1", price=149_960))]
+    assert codes(rig) == {"FS041": 2}
+
+
+def test_an_overfill_up_to_the_order_once_more_is_booked_and_fails_safety(working: tuple[Rig, Order]) -> None:
+    rig, order = working
+
+    tell(rig, fill(order, "e1", qty=10), fill(order, "e2", qty=10))
+
+    assert rig.held() == 20
+    assert kept(rig) == []
+    assert rig.parts.safety.current_state is not SafetyState.NORMAL
+
+
+def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
+    rig = rig_of(Said())
+    told: list[str] = []
+    quarantine = Quarantine(
+        rig.parts.record,
+        on_code=lambda code, detail: told.append(detail),
+        on_kept=lambda: None,
+        log=lambda *line: None,
+    )
+    quarantine.know([QuarantineRow(1, "FS041", "r", ascii(f"notice {n}")) for n in range(REMEMBERED + 5)])
+
+    quarantine.keep(f"notice {REMEMBERED + 4}", "FS041", "r", 1)
+    assert told == []
+    quarantine.keep("x" * 10_000_000, "FS041", "r", 1)
+
+    assert len(quarantine._known) == REMEMBERED
+    assert len(told[0]) < 3_000
+    assert max(len(text) for text in quarantine._known) <= MOST_KEPT
