@@ -124,3 +124,21 @@ def test_an_exported_book_goes_on_alike(told: list[tuple[bool, int, int]]) -> No
         for each in (book, copy):
             each.apply(update(ts, {price: size} if is_bid else {}, {} if is_bid else {price: size}))
         assert book.export_state() == copy.export_state()
+
+
+def test_after_a_gap_nothing_is_known_until_the_next_snapshot() -> None:
+    """Given a whole book, when an update says that others before it are missing, then no level is offered."""
+    book = Book(5)
+    book.apply(update(1, {99: 1}, {100: 1}, snapshot=True))
+
+    book.apply(BookUpdate("X", 2, ((D(98), D(5)),), (), after_gap=True))
+    book.apply(update(3, {97: 5}, {101: 5}))
+
+    assert book.broken
+    assert list(book.offers(True)) == list(book.offers(False)) == []
+    restored = Book(5)
+    restored.import_state(book.export_state())
+    assert restored.broken
+    restored.apply(update(4, {99: 1}, {100: 2}, snapshot=True))
+    assert not restored.broken
+    assert list(restored.offers(True)) == [(D(100), D(2))]

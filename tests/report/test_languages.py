@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from qts.event.contracts import EventPriority
+from qts.market.files import open_feed
 from qts.market.files.lines import LineSource
 from qts.market.files.refusals import DAMAGED_GZIP, TRUNCATED_GZIP
 from qts.market.krx import KrxCalendar, KrxCosts, KrxTicks
@@ -137,7 +138,10 @@ def alarming_session() -> SessionFacts:
         "lost_p0": 2,
         "fees": "226",
         "invariants": invariants(held=(1,), broken=(4, 12)),
-        "rows_refused_examples": {"crossed_book": [{"line": 5_000, "value": "1"}]},
+        "rows_refused_examples": {
+            "crossed_book": [{"line": 5_000, "value": "1", "column": "bid", "remedy_code": ""}],
+            "bad_time": [{"line": 7, "value": "1", "column": "", "remedy_code": "naive"}],
+        },
         "notes": ["broker fee: no row before 2026-01-01; on 2014-01-02 the oldest applies"],
         "safety_state": "LOCKDOWN",
         "currency": "USD",
@@ -330,6 +334,31 @@ class TestNotes:
     def test_damage_of_a_parquet_file(self) -> None:
         note = "input: row group 2 cannot be read: bad page (x) (after line 1500)"
         assert note_in_korean(note) == "입력: parquet 행 그룹 2을(를) 읽을 수 없습니다(1,500행 뒤, bad page (x))."
+
+    def test_what_was_guessed_of_a_file_and_its_gaps(self, tmp_path: Path) -> None:
+        """Files whose notes are all there are: delimiter, spellings, boards, generic rules, gaps."""
+        spelled, generic, depth = (tmp_path / name for name in ("spelled.csv", "generic.csv", "depth"))
+        rows = [
+            "ts;symbol;last",
+            *(f"2026-01-23T00:01:0{n}Z;{name};7" for n, name in enumerate(("A005930", "000660"))),
+        ]
+        spelled.write_text("\n".join([*rows, ""]), "utf-8")
+        generic.write_text("ts,symbol,last\n2026-01-23T00:01:00Z,ABC,7\n", "utf-8")
+        message = '1770000000{at}00000000 {{"stream":"x@{kind}","data":{{"s":"XY","E":1770000000000,{rest}}}}}'
+        captured = [
+            message.format(at=1, kind="depth", rest='"u":5,"pu":4,"b":[["1","1"]],"a":[]'),
+            message.format(at=2, kind="depth", rest='"u":9,"pu":8,"b":[["1","1"]],"a":[]'),
+            message.format(at=3, kind="trade", rest='"t":1,"p":"1","q":"1"'),
+            message.format(at=4, kind="trade", rest='"t":4,"p":"1","q":"1"'),
+        ]
+        depth.write_text("\n".join([*captured, ""]), "utf-8")
+        notes = []
+        for path, currency in ((spelled, "KRW"), (generic, "USD"), (depth, "KRW")):
+            feed = open_feed(path, currency=currency)
+            assert list(feed.values())
+            notes += [f"input: {note}" for note in feed.notes]
+        assert len(notes) == 7
+        assert all(map(note_in_korean, notes)), notes
 
     def test_a_note_of_no_known_shape_stays_as_it_is(self) -> None:
         assert note_in_korean("no closed days are known for 2014") is None

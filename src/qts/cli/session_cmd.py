@@ -30,6 +30,7 @@ def add_parser(commands: Any) -> None:
     )
     replay.add_argument("file", metavar="FILE", type=Path, help="the recording (plain or .gz)")
     replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: seen from its content)")
+    _reading(replay)
     _common(replay)
     _speed(replay)
     replay.set_defaults(func=_replay)
@@ -43,6 +44,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--mode", choices=("paper",), default="paper", help="paper: a simulated exchange")
     run.add_argument("--feed", default="synthetic", metavar="synthetic|FILE", help="where prices come from")
     run.add_argument("--format", choices=FORMATS, help="format of a feed FILE")
+    _reading(run)
     _common(run)
     run.add_argument("--speed", type=_positive, default=60.0, metavar="N", help="times real time (default 60)")
     run.set_defaults(func=_run)
@@ -64,6 +66,22 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
     add_settings(parser)
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    """What the texts of a csv file do not say of themselves."""
+    parser.add_argument("--encoding", metavar="NAME", help="csv: encoding of FILE, such as cp949 (default utf-8)")
+    parser.add_argument(
+        "--delimiter", metavar="MARK", help="csv: comma, semicolon, tab or pipe (default: seen from its first line)"
+    )
+    parser.add_argument(
+        "--timezone", metavar="ZONE", help="csv: zone of times without an offset, such as Asia/Seoul"
+    )
+    parser.add_argument(
+        "--date-format",
+        metavar="FORM",
+        help="csv: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or a form such as %%d/%%m/%%Y",
+    )
 
 
 def _speed(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +126,15 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> Any:
+    from qts.market.files.reading import read_as
     from qts.runtime.launch import Options
+
+    declared = read_as(
+        encoding=getattr(args, "encoding", None),
+        delimiter=getattr(args, "delimiter", None),
+        timezone=getattr(args, "timezone", None),
+        date_format=getattr(args, "date_format", None),
+    )
 
     return Options(
         seed=args.seed,
@@ -118,5 +144,6 @@ def _options(args: argparse.Namespace) -> Any:
         config_dir=args.config,
         overrides=overrides_of(args.set),
         speed=args.speed,
+        read_as=declared,
         outputs={} if args.report is None else {"the report": args.report},
     )

@@ -44,6 +44,11 @@ def add_parser(subparsers: Any) -> None:
         "file", metavar="FILE.csv", help="columns date, close, vix in any order and case; others are ignored"
     )
     test.add_argument("--json", action="store_true", help="print a list of {date, time, from, to, reason}")
+    test.add_argument("--encoding", metavar="NAME", help="encoding of FILE, such as cp949 (default utf-8)")
+    test.add_argument(
+        "--delimiter", metavar="MARK", help="comma, semicolon, tab or pipe (default: seen from its first line)"
+    )
+    test.add_argument("--date-format", metavar="FORM", help="form of its dates, such as %%m/%%d/%%Y")
     test.add_argument("--plot", metavar="OUT", type=Path, help="draw the timeline: OUT.png, OUT.svg or OUT.html")
     test.set_defaults(func=run_backtest)
     override = add_command(
@@ -85,7 +90,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_backtest(args: argparse.Namespace) -> int:
     """``qts state backtest``: exit code 0, or 2 when the file cannot be used."""
-    from qts.state.backtest import backtest, read_series, transition_rows
+    from qts.market.files.reading import read_as
+    from qts.state.backtest import SkippedRow, backtest, read_series, transition_rows
 
     if args.plot is not None and args.plot.suffix.lower() not in PLOT_FORMATS:
         raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
@@ -95,11 +101,15 @@ def run_backtest(args: argparse.Namespace) -> int:
 
         require_place("the plot", args.plot)  # before the work, not after it
         require_apart({"the plot": args.plot}, [Input("the history", Path(args.file))])
-    rows, skipped = read_series(args.file)
+    declared = read_as(encoding=args.encoding, delimiter=args.delimiter, date_format=args.date_format)
+    examples: list[SkippedRow] = []
+    rows, skipped = read_series(args.file, read_as=declared, examples=examples)
     transitions = backtest(rows)
     if skipped:
         told = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
         print(f"{sum(skipped.values())} rows skipped: {told}", file=sys.stderr)
+        for one in examples:
+            print(f"{args.file}, {one.text()}", file=sys.stderr)
     if args.plot is not None:
         from qts.report.state_plot import write_state_plot
 

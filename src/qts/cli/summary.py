@@ -48,7 +48,7 @@ def print_summary(console: Console, result: SessionResult) -> None:
         console.print(_counts("Rows of the input that could not be used", values["rows_refused"]))
         for reason, examples in values["rows_refused_examples"].items():
             for one in examples:
-                console.print(f"  line {one['line']}: {reason} {one['value']!r}", markup=False, highlight=False)
+                console.print(_refused_row(reason, one), markup=False, highlight=False)
     _invariants(console, values["invariants"])
     limits = ", ".join(f"{name} {value}" for name, value in values["risk_limits"].items())
     console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
@@ -59,6 +59,15 @@ def print_summary(console: Console, result: SessionResult) -> None:
     console.print(f"[dim]state of the run: {result.directory}[/dim]", highlight=False)
     if values["report"]:
         console.print(f"report: {values['report']}", highlight=False)
+
+
+def _refused_row(reason: str, one: Mapping[str, Any]) -> str:
+    """Where a row was refused, what stood there, what is allowed, and what to do where the text shows it."""
+    column = f", column {one['column']}" if one["column"] else ""
+    remedy = f"; {one['remedy']}" if one["remedy"] else ""
+    return (
+        f"  {one['file']}, line {one['line']}{column}: {reason} {one['value']!r}; allowed: {one['allowed']}{remedy}"
+    )
 
 
 def _account(values: Mapping[str, Any]) -> Table:

@@ -56,8 +56,9 @@ class Tick(msgspec.Struct, frozen=True, gc=False, tag=True):
 class BookUpdate(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Changed levels of the order book as (price, size) pairs; size 0 removes a level.
 
-    A ``snapshot`` replaces the whole book. The two sides are sequences and may be read from their source only
-    when first looked at: who does not need the depth does not pay for it.
+    A ``snapshot`` replaces the whole book. ``after_gap``: updates before this one are missing, so the book is
+    unknown until the next snapshot. The two sides are sequences and may be read from their source only when first
+    looked at: who does not need the depth does not pay for it.
     """
 
     symbol: str
@@ -65,6 +66,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, tag=True):
     bids: Sequence[tuple[Decimal, Decimal]]
     asks: Sequence[tuple[Decimal, Decimal]]
     snapshot: bool = False
+    after_gap: bool = False
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -55,6 +55,45 @@ _SHAPES: Final = (
     ),
     (
         re.compile(
+            r"input: cells are separated by (?P<mark>commas|semicolons|tabs|vertical bars), as its first line shows"
+        ),
+        "입력: 첫 줄을 보고 열 구분 기호를 {mark}(으)로 판단했습니다.",
+    ),
+    (
+        re.compile(r"input: symbols: read (?P<named>.*)", re.DOTALL),
+        "입력: 종목 표기를 다음과 같이 읽었습니다: {named}.",
+    ),
+    (
+        re.compile(
+            r"input: rules: taken for shares of KOSPI: (?P<named>.*); for another board write its market "
+            r"\(KRX-KOSDAQ, KRX-ETF\) into instruments\.yaml",
+            re.DOTALL,
+        ),
+        "거래 규칙: {named}은(는) 코스피 종목으로 보았습니다. 다른 시장은 instruments.yaml에 시장(KRX-KOSDAQ, "
+        "KRX-ETF)을 적으세요.",
+    ),
+    (
+        re.compile(
+            r"input: rules: guessed from the numbers of the file: (?P<named>.*); to set them write the symbols "
+            r"into instruments\.yaml",
+            re.DOTALL,
+        ),
+        "거래 규칙: 파일의 숫자로 추정했습니다: {named}. 정하려면 instruments.yaml에 종목을 적으세요.",
+    ),
+    (
+        re.compile(
+            r"input: (?P<symbol>\S+): (?P<count>\d+) gaps in the depth updates; after each the depth counts as "
+            r"unknown until the next snapshot"
+        ),
+        "입력: {symbol}의 호가 갱신에 빠진 곳이 {count}곳 있습니다. 그 뒤로는 다음 스냅숏까지 호가 잔량을 모르는 "
+        "것으로 봅니다.",
+    ),
+    (
+        re.compile(r"input: (?P<symbol>\S+): (?P<count>\d+) trades are missing from the recording"),
+        "입력: 기록에서 {symbol}의 체결 {count}건이 빠져 있습니다.",
+    ),
+    (
+        re.compile(
             r"input: the gzip file ends in the middle; its last line is dropped \(after line (?P<count>\d+)\)"
         ),
         "입력: gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다({count}행 뒤).",

@@ -18,6 +18,7 @@ from qts.market.files.refusals import REASONS
 from qts.money import ZERO
 from qts.report.digest import FLAT, Digest, Status, number
 from qts.report.markup import Html, el, join, say, table
+from qts.report.row_advice import row_advice
 from qts.report.style import SAFETY_NAMES
 from qts.report.texts import (
     CODES_KOREAN,
@@ -149,14 +150,26 @@ def rows_refused(digest: Digest) -> Html:
     nothing = say("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
     counted = _counts(digest.values["rows_refused"], explained, nothing, "warn")
     examples = [
-        (f"{one['line']:,}", el("span", reason, cls="mono"), el("span", one["value"], cls="mono"))
+        (
+            f"{one['line']:,}",
+            el("span", reason, cls="mono"),
+            el("span", one["column"] or "–", cls="mono"),
+            el("span", one["value"], cls="mono"),
+            say(*row_advice(reason, one["remedy_code"])),
+        )
         for reason, shown in digest.values["rows_refused_examples"].items()
         for one in shown
     ]
     if not examples:
         return counted
-    headers = (say("Line", "행"), say("Reason", "사유"), say("Value", "값"))
-    return join((counted, table(headers, examples, numeric=(0,))))
+    headers = (
+        say("Line", "행"),
+        say("Reason", "사유"),
+        say("Column", "열"),
+        say("Value", "값"),
+        say("What is allowed, and what to do", "허용되는 값과 해결 방법"),
+    )
+    return join((counted, table(headers, examples, numeric=(0,), prose=4)))
 
 
 def last_trades(digest: Digest, shown: int = 30) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
-from qts.market.contracts import Feed, Instrument, MarketValue
+from qts.market.contracts import Feed, MarketValue
 from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
@@ -85,7 +85,7 @@ def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan
     return SessionPlan(
         command="replay",
         options=options,
-        open_feed=lambda: open_feed(path, format, own=_own_instruments(options)),
+        open_feed=lambda: _recording(path, format, options),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=_account_in,
         recording=path,
@@ -98,7 +98,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     def open_source() -> Feed:
         if feed == "synthetic":
             return SyntheticFeed(seed=options.seed)
-        return open_feed(Path(feed), format, own=_own_instruments(options))
+        return _recording(Path(feed), format, options)
 
     return SessionPlan(
         command="run",
@@ -111,9 +111,13 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     )
 
 
-def _own_instruments(options: Options) -> Mapping[str, Instrument]:
-    """What the configuration says of symbols; it stands before what a file shows, and does not depend on it."""
-    return load_config(options.config_dir, options.overrides, os.environ).tree.instruments.build()
+def _recording(path: Path, format: str | None, options: Options) -> Feed:
+    """The feed of a file. What the configuration says of symbols and of the account's currency stands before what
+    the file shows, and does not depend on it."""
+    tree = load_config(options.config_dir, options.overrides, os.environ).tree
+    return open_feed(
+        path, format, currency=tree.runtime.currency, own=tree.instruments.build(), read_as=options.read_as
+    )
 
 
 @standard_context()

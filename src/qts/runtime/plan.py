@@ -10,6 +10,8 @@ import msgspec
 
 from qts.errors import InputError
 from qts.market.contracts import Feed
+from qts.market.files.opening import AS_IT_IS
+from qts.market.files.reading import ReadAs
 from qts.strategy.contracts import Strategy
 
 SEEDS: Final = (-(2**63), 2**63 - 1)
@@ -19,7 +21,8 @@ SEEDS: Final = (-(2**63), 2**63 - 1)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>.
 
-    ``outputs`` are the files that will be written beside the data directory, by what they are ("the report").
+    ``read_as`` declares how the texts of a CSV file are to be read. ``outputs`` are the files that will be written
+    beside the data directory, by what they are ("the report").
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -32,6 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     overrides: Mapping[str, str] = {}
     speed: float | None = None
     outputs: Mapping[str, Path] = {}
+    read_as: ReadAs = AS_IT_IS
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

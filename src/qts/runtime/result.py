@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,8 @@ from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar, Feed
+from qts.market.files.refusals import ALLOWED, RefusalExample
+from qts.market.files.remedies import sentence_of
 from qts.runtime.extremes import Fall, Noted, Point
 from qts.runtime.wiring import max_age_ns
 from qts.safety.scoped_stops import stop_row
@@ -102,10 +104,24 @@ def safety_changes_of(history: Sequence[SafetyRow], calendar: Calendar) -> list[
 
 
 def refused_examples(feed: Feed) -> dict[str, list[dict[str, Any]]]:
-    """The first refused rows of each reason, by line and value; empty for a feed that has no lines."""
-    examples = getattr(feed, "refusal_examples", {})
+    """The first refused rows of each reason: where, what, what is allowed there and what to do.
+
+    Empty for a feed that has no lines.
+    """
+    examples: Mapping[str, Sequence[RefusalExample]] = getattr(feed, "refusal_examples", {})
     return {
-        reason: [{"line": one.line, "value": one.value} for one in shown]
+        reason: [
+            {
+                "file": Path(feed.name).name,
+                "line": one.line,
+                "column": one.column,
+                "value": one.value,
+                "allowed": ALLOWED[reason],
+                "remedy": sentence_of(one.remedy),
+                "remedy_code": one.remedy,
+            }
+            for one in shown
+        ]
         for reason, shown in sorted(examples.items())
     }
 

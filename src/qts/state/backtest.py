@@ -16,12 +16,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
 
 from qts.clock import ManualClock, from_ns
 from qts.errors import ContractError, DataError
+from qts.market.files.reading import DELIMITERS, ReadAs
+from qts.market.files.remedies import encoding_remedy, sentence_of, time_remedy
 from qts.safety.contracts import SafetyState
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState, TransitionMetrics, TransitionRecord
@@ -35,6 +37,9 @@ _ABSENT: Final = frozenset({"", ".", "-", "nan", "na", "n/a", "null", "none"})
 _THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 _COMPACT_DATE: Final = re.compile(r"\d{8}")
 _MAX_SHOWN: Final = 60
+_ALLOWED_DATES: Final = "2018-01-31, 2018/01/31 or 20180131"
+AS_IT_IS: Final = ReadAs()
+"""Nothing is declared of the file."""
 
 
 class SeriesRow(msgspec.Struct, frozen=True):
@@ -45,25 +50,56 @@ class SeriesRow(msgspec.Struct, frozen=True):
     vix: float
 
 
-def read_series(path: str | os.PathLike[str]) -> tuple[list[SeriesRow], dict[str, int]]:
+class SkippedRow(msgspec.Struct, frozen=True):
+    """One row that could not be used: its line, the column and value to blame, and what would be allowed there."""
+
+    line: int
+    reason: str
+    column: str
+    value: str
+
+    def text(self) -> str:
+        """Return everything about it, as a message says it."""
+        allowed = _ALLOWED_DATES if self.column == "date" else "a number above 0"
+        remedy = sentence_of(time_remedy(self.value)) if self.reason == "date_unreadable" else ""
+        return f"line {self.line}, column {self.column}: {self.reason} {self.value!r}; allowed: {allowed}" + (
+            f"; {remedy}" if remedy else ""
+        )
+
+
+def read_series(
+    path: str | os.PathLike[str],
+    *,
+    read_as: ReadAs = AS_IT_IS,
+    examples: list[SkippedRow] | None = None,
+) -> tuple[list[SeriesRow], dict[str, int]]:
     """The usable rows of a CSV file with columns date, close, vix (any case, others ignored), oldest first.
+
+    ``read_as`` declares its encoding, its delimiter and the form of its dates. ``examples`` is given the first
+    skipped row of each reason.
 
     Rows that cannot be used are skipped and counted by reason (``vix_missing``, ``close_not_positive``,
     ``date_unreadable``, ``date_out_of_order`` …). A file that is wholly newest-first is turned round. Raises
     :class:`~qts.errors.DataError` for a file that is missing, empty, of another format or without a usable row.
     """
     where = Path(path)
-    skipped: dict[str, int] = {}
+    skipped = _Skipped([] if examples is None else examples)
     rows: list[SeriesRow] = []
-    for row in _newest_last(list(_usable(_table(where), skipped))):
+    for line, row in _newest_last(list(_usable(_table(where, read_as), skipped, read_as.date_format))):
         if rows and row.day <= rows[-1].day:
-            _count(skipped, "date_out_of_order" if row.day < rows[-1].day else "date_repeated")
+            reason = "date_out_of_order" if row.day < rows[-1].day else "date_repeated"
+            skipped.add(SkippedRow(line, reason, "date", row.day.isoformat()))
         else:
             rows.append(row)
     if not rows:
-        told = ", ".join(f"{reason} {n}" for reason, n in sorted(skipped.items())) or "it holds only a header"
-        raise DataError(f"{where}: no usable row ({told}); every row needs a date, a close and a vix above 0")
-    return rows, dict(sorted(skipped.items()))
+        told = (
+            ", ".join(f"{reason} {n}" for reason, n in sorted(skipped.counts.items())) or "it holds only a header"
+        )
+        first = f"; {skipped.examples[0].text()}" if skipped.examples else ""
+        raise DataError(
+            f"{where}: no usable row ({told}); every row needs a date, a close and a vix above 0{first}"
+        )
+    return rows, dict(sorted(skipped.counts.items()))
 
 
 def backtest(rows: Sequence[SeriesRow], config: StateConfig | None = None) -> list[TransitionRecord]:
@@ -130,28 +166,53 @@ def _moment(day: date, hour: int) -> datetime:
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
 
 
-def _newest_last(rows: list[SeriesRow]) -> list[SeriesRow]:
-    descending = len(rows) > 1 and all(later.day < row.day for row, later in itertools.pairwise(rows))
+class _Skipped:
+    """Counts of skipped rows by reason, and the first of each."""
+
+    def __init__(self, examples: list[SkippedRow]) -> None:
+        self.counts: dict[str, int] = {}
+        self.examples = examples
+
+    def add(self, row: SkippedRow) -> None:
+        if row.reason not in self.counts:
+            self.examples.append(row)
+        self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
+
+
+def _newest_last(rows: list[tuple[int, SeriesRow]]) -> list[tuple[int, SeriesRow]]:
+    descending = len(rows) > 1 and all(later.day < row.day for (_, row), (_, later) in itertools.pairwise(rows))
     return rows[::-1] if descending else rows
 
 
-def _table(path: Path) -> Iterator[tuple[str, str, str]]:
-    """The three columns of every data line, as text; raises DataError with the place for what is no such table."""
+def _table(path: Path, read_as: ReadAs) -> Iterator[tuple[int, str, str, str]]:
+    """Line number and the three columns, as text; raises DataError with the place for what is no such table."""
+    encoding = "utf-8-sig" if read_as.encoding in (None, "utf-8") else str(read_as.encoding)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
+        with open(path, encoding=encoding, newline="") as file:
+            lines = csv.reader(file, strict=True, delimiter=read_as.delimiter or _delimiter(file))
             try:
                 columns = _columns(path, next(lines, None))
                 for line in lines:
                     if line:
                         day, close, vix = (line[at] if at < len(line) else "" for at in columns)
-                        yield day, close, vix
+                        yield lines.line_num, day, close, vix
             except csv.Error as error:
                 raise DataError(f"{path}, line {lines.line_num}: not a CSV line: {error}") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file (byte {error.start}); give a CSV with date, close, vix") from None
+        remedy = encoding_remedy(error.object[error.start : error.start + _MAX_SHOWN].splitlines()[0])
+        what = f"; {sentence_of(remedy)}" if remedy else "; give a CSV with date, close, vix in UTF-8"
+        raise DataError(f"{path}: not {encoding.removesuffix('-sig')} (byte {error.start}){what}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _delimiter(file: TextIO) -> str:
+    """The delimiter that the first line shows, which is read again by the caller."""
+    header = file.readline().lower()
+    file.seek(0)
+    return next(
+        (mark for mark in DELIMITERS if {*_COLUMNS} <= {name.strip(' "\r\n') for name in header.split(mark)}), ","
+    )
 
 
 def _columns(path: Path, header: list[str] | None) -> tuple[int, ...]:
@@ -168,22 +229,26 @@ def _columns(path: Path, header: list[str] | None) -> tuple[int, ...]:
     return tuple(names.index(column) for column in _COLUMNS)
 
 
-def _usable(table: Iterable[tuple[str, str, str]], skipped: dict[str, int]) -> Iterator[SeriesRow]:
-    for day_text, close_text, vix_text in table:
-        day = _day(day_text.strip())
+def _usable(
+    table: Iterable[tuple[int, str, str, str]], skipped: _Skipped, date_format: str | None
+) -> Iterator[tuple[int, SeriesRow]]:
+    for line, day_text, close_text, vix_text in table:
+        day = _day(day_text.strip(), date_format)
         close, vix = _level("close", close_text.strip()), _level("vix", vix_text.strip())
         if day is None:
-            _count(skipped, "date_unreadable")
+            skipped.add(SkippedRow(line, "date_unreadable", "date", day_text.strip()[:_MAX_SHOWN]))
         elif isinstance(close, str):
-            _count(skipped, close)
+            skipped.add(SkippedRow(line, close, "close", close_text.strip()[:_MAX_SHOWN]))
         elif isinstance(vix, str):
-            _count(skipped, vix)
+            skipped.add(SkippedRow(line, vix, "vix", vix_text.strip()[:_MAX_SHOWN]))
         else:
-            yield SeriesRow(day, close, vix)
+            yield line, SeriesRow(day, close, vix)
 
 
-def _day(text: str) -> date | None:
+def _day(text: str, date_format: str | None) -> date | None:
     try:
+        if date_format is not None:
+            return datetime.strptime(text, date_format).date()  # noqa: DTZ007 - a day has no zone
         if _COMPACT_DATE.fullmatch(text):
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
         return datetime.fromisoformat(text.replace("/", "-")).date()
@@ -202,7 +267,3 @@ def _level(name: str, text: str) -> float | str:
     if not math.isfinite(value):
         return f"{name}_not_finite"
     return value if value > 0 else f"{name}_not_positive"
-
-
-def _count(skipped: dict[str, int], reason: str) -> None:
-    skipped[reason] = skipped.get(reason, 0) + 1

@@ -86,11 +86,20 @@ def trade(
 
 
 def depth(
-    at_ms: int, bids: Sequence[Any] = (), asks: Sequence[Any] = (), *, u: int = 0, symbol: str = "BTCUSDT"
+    at_ms: int,
+    bids: Sequence[Any] = (),
+    asks: Sequence[Any] = (),
+    *,
+    u: int = 0,
+    before: int | None = None,
+    symbol: str = "BTCUSDT",
 ) -> bytes:
+    """``before`` is the number of the update before this one; None: it does not tell."""
     local = T0 + at_ms * 1_000_000
     event = local // 1_000_000 + OFFSET_MS
-    body = {"e": "depthUpdate", "E": event, "T": event, "s": symbol, "U": 1, "u": u or at_ms + 1, "pu": 1}
+    body = {"e": "depthUpdate", "E": event, "T": event, "s": symbol, "u": u or at_ms + 1}
+    if before is not None:
+        body |= {"U": before + 1, "pu": before}
     return line(local, f"{symbol.lower()}@depth@0ms", {**body, "b": list(bids), "a": list(asks)})
 
 

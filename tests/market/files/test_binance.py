@@ -299,3 +299,24 @@ def test_holes_are_bounded_and_older_ones_count_as_seen() -> None:
     assert len(trades.holes) == MAX_HOLES
     assert trades.has(936)
     assert not trades.has(1_999)
+
+
+# -- gaps ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_hole_in_the_depth_updates_is_counted_and_told_and_the_next_update_says_so(path: Path) -> None:
+    chain = [(1, 101, 100), (2, 102, 101), (3, 152, 151), (4, 153, 152)]
+    rows = [quote(0), *(depth(at, [["61800.2", "1.0"]], u=u, before=before) for at, u, before in chain)]
+    feed = open_feed(write(path, rows))
+
+    updates = [value for value in feed.values() if isinstance(value, BookUpdate)]
+
+    assert [update.after_gap for update in updates] == [False, False, True, False]
+    assert any("1 gaps in the depth updates" in note for note in feed.notes)
+
+
+def test_trades_that_a_recording_lost_are_counted(path: Path) -> None:
+    feed = open_feed(write(path, [trade(0, 10), trade(1, 11), trade(2, 15), trade(3, 13)]))
+    list(feed.values())
+
+    assert any("2 trades are missing" in note for note in feed.notes), "12 and 14; 13 only came late"

@@ -94,26 +94,66 @@ def test_a_header_in_the_middle_of_joined_files_is_no_row(path: Path) -> None:
     assert (len(values), counts) == (2, {})
 
 
-def test_korean_codes_get_korean_rules_and_others_generic_ones(path: Path) -> None:
-    lines = [HEADER, FIRST, b"2026-01-23T00:00:00Z,ACME,10.25,10.30,0.5,1,,"]
-    instruments = open_feed(write(path, lines)).instruments
-    assert list(instruments) == ["005930", "ACME"]
-    assert instruments["005930"].ticks.tick(D(70_000), DAY) == 100
-    assert instruments["005930"].calendar.name == "KRX"
-    acme = instruments["ACME"]
-    assert (acme.currency, acme.lot, acme.ticks.tick(D(10), DAY)) == ("KRW", D("0.1"), D("0.01"))
-    assert acme.quantum == D("0.001")  # one lot at one tick, finer than the won
+ACME = b"2026-01-23T00:00:00Z,ACME,10.25,10.30,0.5,1,,"
+
+
+def test_in_won_korean_codes_get_korean_rules_and_anything_else_needs_an_entry(path: Path) -> None:
+    feed = open_feed(write(path, [HEADER, FIRST, ACME]))
+
+    assert len(list(feed.values())) == 1
+    assert list(feed.instruments) == ["005930"]
+    assert feed.instruments["005930"].ticks.tick(D(70_000), DAY) == 100
+    assert feed.instruments["005930"].calendar.name == "KRX"
+    (example,) = feed.refusal_examples["unknown_symbol"]
+    assert (example.line, example.column, example.value, example.remedy) == (3, "symbol", "ACME", "won")
+
+
+def test_in_another_currency_the_rules_are_those_of_the_numbers_and_are_told(path: Path) -> None:
+    feed = open_feed(write(path, [HEADER, ACME]), currency="JPY")
+    list(feed.values())
+
+    acme = feed.instruments["ACME"]
+    assert (acme.currency, acme.lot, acme.ticks.tick(D(10), DAY)) == ("JPY", D("0.1"), D("0.01"))
+    assert acme.quantum == D("0.001")  # one lot at one tick, finer than the yen
     assert acme.calendar.phase(datetime(2026, 1, 24, 3, tzinfo=UTC)).takes_orders
+    assert feed.notes == [
+        "rules: guessed from the numbers of the file: ACME (tick 0.01, lot 0.1, fee 0.05 %, no tax, never closed); "
+        "to set them write the symbols into instruments.yaml"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spelled", "board"),
+    [("A005930", "KOSPI"), ("KRX:005930", "KOSPI"), ("005930.KS", "KOSPI"), ("005930.KQ", "KOSDAQ")],
+)
+def test_other_spellings_of_a_korean_code_are_understood_and_told(path: Path, spelled: str, board: str) -> None:
+    lines = [HEADER, FIRST.replace(b"005930", spelled.encode()), LAST.replace(b"005930", spelled.encode())]
+    feed = open_feed(write(path, lines))
+
+    assert [value.symbol for value in feed.values()] == ["005930", "005930"]
+    assert list(feed.instruments) == ["005930"]
+    assert feed.instruments["005930"].ticks.board == board  # type: ignore[attr-defined]
+    assert feed.notes == [f"symbols: read {spelled} as 005930"]
+
+
+def test_a_code_taken_for_a_share_of_kospi_is_told_and_an_entry_ends_the_guess(path: Path) -> None:
+    guessed = open_feed(write(path, [HEADER, FIRST]))
+    given = open_feed(path, own={"005930": krx_instrument("005930", "KOSDAQ")})
+    for feed in (guessed, given):
+        list(feed.values())
+
+    assert guessed.notes[0].startswith("rules: taken for shares of KOSPI: 005930; for another board")
+    assert given.notes == []
 
 
 def test_own_rules_stand_before_what_the_file_shows_and_refuse_nobody(path: Path) -> None:
-    acme = b"2026-01-23T00:00:00Z,ACME,10.25,10.30,0.5,1,,"
+    other = FIRST.replace(b"005930", b"035720")
     fund = krx_instrument("005930", "ETF")
 
-    feed = open_feed(write(path, [HEADER, FIRST, acme]), own={"005930": fund, "000660": krx_instrument("000660")})
+    feed = open_feed(write(path, [HEADER, FIRST, other]), own={"005930": fund, "000660": krx_instrument("000660")})
 
     assert feed.instruments["005930"] is fund
-    assert list(feed.instruments) == ["005930", "ACME"], "only what the file has is traded"
+    assert list(feed.instruments) == ["005930", "035720"], "only what the file has is traded"
     assert len(list(feed.values())) == 2
 
 
@@ -130,7 +170,7 @@ def test_another_currency_makes_every_symbol_generic(path: Path, currency: str, 
 def test_a_symbol_first_seen_late_gets_its_steps_from_its_row(path: Path) -> None:
     stamp = b"2026-01-23T09:00:00+09:00"
     lines = [b"%s,005930,69900,70000,%d,20,,1" % (stamp, size) for size in range(2_000)]
-    feed = open_feed(write(path, [HEADER, *lines, stamp + b",ACME,1.5,1.6,3,3,,"]))
+    feed = open_feed(write(path, [HEADER, *lines, stamp + b",ACME,1.5,1.6,3,3,,"]), currency="USD")
     assert list(feed.instruments) == ["005930"]
     assert len(list(feed.values())) == 2_001
     assert feed.instruments["ACME"].ticks.tick(D(1), DAY) == D("0.1")

@@ -118,7 +118,10 @@ def test_an_empty_file_is_told(tmp_path: Path, content: bytes) -> None:
 
 def test_a_file_without_a_usable_row_shows_what_was_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "f", [quote(0, "0"), trade(1, 1, "x\x1b[0m"), trade(2, 2, "0")])
-    assert message_of(path) == ": no usable row; refused: nonpositive_price 2, not_a_number 1; line 1: '0'"
+    assert message_of(path) == (
+        ": no usable row; refused: nonpositive_price 2, not_a_number 1; line 1, column data.b: '0', "
+        "a price is zero or negative; allowed: a price above 0, or an empty cell where there is none"
+    )
     assert message_of(write(path, CSV[:1])) == ": no usable row; nothing but empty lines"
 
 
@@ -228,6 +231,6 @@ def test_the_freshness_limit_may_be_given(tmp_path: Path) -> None:
 def test_more_symbols_than_a_session_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(symbols, "MAX_SYMBOLS", 2)
     lines = [CSV[0], *[b"2026-01-23T00:01:06Z,ABC%d,7" % number for number in range(4)]]
-    feed = open_feed(write(tmp_path / "f", lines))
+    feed = open_feed(write(tmp_path / "f", lines), currency="USD")
     assert len(list(feed.values())) == 2
     assert dict(feed.rows_refused) == {"too_many_symbols": 2}

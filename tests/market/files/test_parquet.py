@@ -43,7 +43,7 @@ def test_texts_decimals_floats_and_whole_numbers_become_exact_decimals(path: Pat
         "last": pa.array([61800.3], pa.float32()),
         "size": pa.array([None], pa.float64()),
     }
-    values, counts = read(save(path, columns))
+    values, counts = read(save(path, columns), currency="USDT")
     assert counts == {}
     assert values == [
         Quote("BTCUSDT", NS, D("61800.3"), D("61800.40"), D("2.5070"), D(3), D("61800.3"), None),
@@ -59,7 +59,7 @@ def test_a_row_of_last_and_size_behind_a_quote_is_a_trade(path: Path) -> None:
         "last": pa.array([None, 61800.4], pa.float64()),
         "size": pa.array([None, 0.5], pa.float64()),
     }
-    values, counts = read(save(path, columns))
+    values, counts = read(save(path, columns), currency="USDT")
     assert counts == {}
     assert values[1:] == [Tick("BTCUSDT", NS, D("61800.4"), D("0.5"))]
 

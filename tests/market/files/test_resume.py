@@ -59,13 +59,13 @@ def table() -> list[bytes]:
     rows = [b"ts,symbol,bid,ask,bid_size,ask_size,last,size"]
     for second in range(150):
         bid = rng.choice((0, 70_000, 70_100, 70_200))
-        row = b"2026-01-23T09:%02d:%02d+09:00,SYM%d,%d,70100,1,1,,"
+        row = b"2026-01-23T09:%02d:%02d+09:00,00000%d,%d,70100,1,1,,"
         rows.append(row % (second // 60, second % 60 - 5 * (second % 60 > 50), second // 40, bid))
         if rng.random() < 0.2:
             rows.append(rows[-1])
         if rng.random() < 0.3:  # a trade: before its symbol's first good quote it is told in another way
             stamp = b"2026-01-23T09:%02d:%02d+09:00" % (second // 60, second % 60)
-            rows.append(b"%s,SYM%d,,,,,70000,%d" % (stamp, min(second // 40 + 1, 3), second))
+            rows.append(b"%s,00000%d,,,,,70000,%d" % (stamp, min(second // 40 + 1, 3), second))
     return rows
 
 

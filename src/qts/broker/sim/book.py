@@ -87,26 +87,30 @@ class _Side:
 class Book:
     """Both sides of a depth book, at most ``limit`` levels each; ``ts_ns`` is the last update's time.
 
-    ``complete`` turns true with the first snapshot: before it an absent level means unknown, not empty.
+    ``complete`` turns true with the first snapshot: before it an absent level means unknown, not empty. ``broken``:
+    updates are missing, so nothing is known until the next snapshot.
     """
 
-    __slots__ = ("asks", "bids", "complete", "ts_ns")
+    __slots__ = ("asks", "bids", "broken", "complete", "ts_ns")
 
     def __init__(self, limit: int) -> None:
         self.bids = _Side(True, limit)
         self.asks = _Side(False, limit)
         self.ts_ns = 0
         self.complete = False
+        self.broken = False
 
     def apply(self, update: BookUpdate) -> None:
         """Take in changed levels; a snapshot replaces everything. An update older than the book is dropped."""
         if update.ts_ns < self.ts_ns:
             return
         self.ts_ns = update.ts_ns
-        if update.snapshot:
+        if update.snapshot or update.after_gap:
             self.bids.clear()
             self.asks.clear()
-            self.complete = True
+            self.complete, self.broken = update.snapshot, not update.snapshot
+        if self.broken:
+            return
         self.bids.change_all(update.bids)
         self.asks.change_all(update.asks)
 
@@ -133,6 +137,7 @@ class Book:
         return [
             self.ts_ns,
             self.complete,
+            self.broken,
             *(
                 [side.cut, " ".join(map(str, side.prices)), " ".join(map(str, side.sizes))]
                 for side in (self.bids, self.asks)
@@ -140,8 +145,8 @@ class Book:
         ]
 
     def import_state(self, state: list[Any]) -> None:
-        self.ts_ns, self.complete = state[0], state[1]
-        for side, (cut, prices, sizes) in ((self.bids, state[2]), (self.asks, state[3])):
+        self.ts_ns, self.complete, self.broken = state[:3]
+        for side, (cut, prices, sizes) in zip((self.bids, self.asks), state[3:], strict=True):
             side.cut = cut
             side.prices = [Decimal(text) for text in prices.split()]
             side.sizes = [Decimal(text) for text in sizes.split()]

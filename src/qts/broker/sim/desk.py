@@ -155,7 +155,9 @@ class Desk:
 
     def fresh_book(self, ts_ns: int, max_age_ms: int) -> Book | None:
         book = self.book
-        return book if book is not None and ts_ns - book.ts_ns <= max_age_ms * NS_PER_MS else None
+        if book is None or book.broken:
+            return None
+        return book if ts_ns - book.ts_ns <= max_age_ms * NS_PER_MS else None
 
     def touch(self, is_buy: bool, quote: Quote | None, book: Book | None) -> Decimal | None:
         """The best price shown to a buyer (or a seller); None when nothing is shown."""

@@ -78,7 +78,9 @@ class _DepthData(msgspec.Struct, gc=False):
     s: str
     b: msgspec.Raw
     a: msgspec.Raw
+    U: int = -1
     u: int = -1
+    pu: int = -1
     E: int = 0
 
 
@@ -178,6 +180,28 @@ class BinanceRows:
     def show(self, row: bytes) -> bytes:
         return shown(row)
 
+    def column_of(self, row: bytes, value: str) -> str:
+        """The member of the message whose text is to blame."""
+        try:
+            message = msgspec.json.decode(row[_STAMP:])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
+        data = message.get("data", message) if isinstance(message, dict) else {}
+        members = data.items() if isinstance(data, dict) else ()
+        return next((f"data.{name}" for name, text in members if text == value), "") if value else ""
+
+    def notes(self) -> list[str]:
+        notes = self.symbols.notes()
+        for symbol, seen in self._seen.items():
+            if seen.depth_chain.gaps:
+                notes.append(
+                    f"{symbol}: {seen.depth_chain.gaps} gaps in the depth updates; after each the depth counts as "
+                    "unknown until the next snapshot"
+                )
+            if seen.trades.missed:
+                notes.append(f"{symbol}: {seen.trades.missed} trades are missing from the recording")
+        return notes
+
     def state(self) -> dict[str, Any]:
         return {
             "last_ns": self.order.last_ns,
@@ -258,7 +282,7 @@ class BinanceRows:
         bids, asks = sides_of(bytes(row.b), bytes(row.a), self._prices, self._sizes)
         newest.key = row.u
         newest.text = text
-        return BookUpdate(seen.symbol, ts_ns, bids, asks)
+        return BookUpdate(seen.symbol, ts_ns, bids, asks, after_gap=seen.depth_chain.take(row.U, row.u, row.pu))
 
     def _snapshot(self, ts_ns: int, text: bytes) -> MarketValue:
         row = self._decode_snapshot(text)

@@ -33,14 +33,41 @@ class Newest:
         self.text = None
 
 
-class TradeIds:
-    """Which trades were seen: all up to ``highest`` but the remembered holes."""
+class DepthChain:
+    """The numbers of the depth updates, each of which names the one before it; ``gaps`` counts missing ones.
 
-    __slots__ = ("highest", "holes")
+    A snapshot is not part of the chain: it is asked for apart and may be older than updates that came before it.
+    """
+
+    __slots__ = ("gaps", "last")
+
+    def __init__(self) -> None:
+        self.gaps = 0
+        self.last = -1
+
+    def take(self, first: int, last: int, before: int) -> bool:
+        """Take the update of the numbers ``first`` to ``last`` behind ``before``; True when one is missing there.
+
+        -1 is a number that the message does not tell. Without ``before`` numbers follow each other without a hole.
+        """
+        known = self.last
+        self.last = last if last >= 0 else known
+        if known < 0 or last < 0:
+            return False
+        missing = before != known if before >= 0 else first > known + 1
+        self.gaps += missing
+        return missing
+
+
+class TradeIds:
+    """Which trades were seen: all up to ``highest`` but the remembered holes; ``missed`` counts the holes made."""
+
+    __slots__ = ("highest", "holes", "missed")
 
     def __init__(self) -> None:
         self.highest = -1
         self.holes: dict[int, None] = {}
+        self.missed = 0
 
     def has(self, trade_id: int) -> bool:
         return trade_id <= self.highest and trade_id not in self.holes
@@ -49,8 +76,10 @@ class TradeIds:
         highest = self.highest
         if trade_id < highest:
             del self.holes[trade_id]
+            self.missed -= 1  # it only came late
             return
         if highest >= 0 and trade_id != highest + 1:
+            self.missed += trade_id - highest - 1
             for missed in range(max(highest + 1, trade_id - MAX_HOLES), trade_id):
                 self.holes[missed] = None
             while len(self.holes) > MAX_HOLES:
@@ -61,19 +90,30 @@ class TradeIds:
 class Seen:
     """What is remembered of one symbol."""
 
-    __slots__ = ("depth", "quote", "symbol", "trades")
+    __slots__ = ("depth", "depth_chain", "quote", "symbol", "trades")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
         self.quote = Newest()
         self.depth = Newest()
+        self.depth_chain = DepthChain()
         self.trades = TradeIds()
 
     def state(self) -> list[Any]:
-        return [self.quote.state(), self.depth.state(), self.trades.highest, list(self.trades.holes)]
+        chain, trades = self.depth_chain, self.trades
+        return [
+            self.quote.state(),
+            self.depth.state(),
+            trades.highest,
+            list(trades.holes),
+            trades.missed,
+            [chain.last, chain.gaps],
+        ]
 
     def restore(self, state: Sequence[Any]) -> None:
         self.quote.restore(state[0])
         self.depth.restore(state[1])
         self.trades.highest = state[2]
         self.trades.holes = dict.fromkeys(state[3])
+        self.trades.missed = state[4]
+        self.depth_chain.last, self.depth_chain.gaps = state[5]

@@ -1,7 +1,8 @@
 """The columns that CSV and Parquet share: one row of texts to one quote or trade.
 
 Columns: ts (ISO time with an offset), symbol, bid, ask, bid_size, ask_size, last, size; in any order, others
-are ignored. An empty cell is unknown, never zero. At least bid and ask, or last, must exist.
+are ignored, but for id or seq, which tells rows apart that are alike in everything else. An empty cell is unknown,
+never zero. At least bid and ask, or last, must exist.
 
 A row with last and size reports a trade. It stays one value, so that a row is one step of the feed: a quote that
 carries its trade, or, where the symbol has shown a side before, a bare trade that leaves the standing quote alone.
@@ -20,6 +21,7 @@ from qts.market.contracts import MarketValue, Quote, Tick
 from qts.market.files.lines import BOM, OverlongLine, shown
 from qts.market.files.noise import CleanPrices, CleanSizes, denoised
 from qts.market.files.numbers import PriceTable, SizeTable
+from qts.market.files.reading import DELIMITERS, ReadAs, times_of
 from qts.market.files.refusals import (
     BAD_TIME,
     CROSSED_BOOK,
@@ -30,12 +32,17 @@ from qts.market.files.refusals import (
     BlankRow,
     RowRefused,
 )
+from qts.market.files.remedies import encoding_remedy
 from qts.market.files.rows import SameMoment
 from qts.market.files.symbols import Grid, SymbolTable
-from qts.market.files.times import IsoTimes, TimeOrder
+from qts.market.files.times import TimeOrder
 
 COLUMNS: Final = ("ts", "symbol", "bid", "ask", "bid_size", "ask_size", "last", "size")
+IDS: Final = ("id", "seq")
+"""Columns of which one may tell rows apart; a line of text is told apart by all its bytes anyway."""
 HEADER: Final = "a header with ts, symbol, and bid with ask or last among its columns"
+
+MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 Cells: TypeAlias = Sequence[str | None]
 """One row as texts in the order of :data:`COLUMNS`; None or "" is unknown."""
@@ -53,12 +60,12 @@ def missing_columns(names: Iterable[str]) -> list[str]:
 class CellValues:
     """From cells to quotes and trades, with what must be remembered of earlier rows."""
 
-    def __init__(self, symbols: SymbolTable, order: TimeOrder, *, clean: bool) -> None:
+    def __init__(self, symbols: SymbolTable, order: TimeOrder, wanted: ReadAs, *, clean: bool) -> None:
         self.order = order
         self.symbols = symbols
         self._clean = clean
-        self._times = IsoTimes()
-        self._ahead = IsoTimes()
+        self._times = times_of(wanted)
+        self._ahead = times_of(wanted)
         self._moment = SameMoment()
         self._prices = CleanPrices() if clean else PriceTable()
         self._sizes = CleanSizes() if clean else SizeTable()
@@ -67,11 +74,11 @@ class CellValues:
     def value(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote | Tick:
         ts, name, bid_text, ask_text, bid_size, ask_size, last_text, size = cells
         if not ts:
-            raise RowRefused(BAD_TIME, "no ts")
+            raise RowRefused(BAD_TIME, "", column="ts", remedy="empty")
         ts_ns = self._times.ns(ts)
         self.order.check(ts_ns, time_of)
         if not name:
-            raise RowRefused(MALFORMED, "no symbol")
+            raise RowRefused(MALFORMED, "", column="symbol", remedy="empty")
         self._moment.check(ts_ns, name, checksum)
         prices, sizes = self._prices, self._sizes
         bid = prices[bid_text] if bid_text else None
@@ -121,11 +128,17 @@ class CellValues:
 
 
 class CsvLayout:
-    """Where the columns are in a CSV file, from its header line. Raises DataError when it has not enough."""
+    """Where the columns are in a CSV file, from its header line and from what was declared of it.
 
-    def __init__(self, header: bytes, place: str) -> None:
+    Raises DataError when it has not enough columns.
+    """
+
+    def __init__(self, header: bytes, place: str, wanted: ReadAs) -> None:
         self.header = header
-        names = csv_names(header)
+        self.encoding = wanted.encoding or "utf-8"
+        self.delimiter = wanted.delimiter or delimiter_of(header, self.encoding)
+        self.is_guessed = wanted.delimiter is None and self.delimiter != ","
+        names = csv_names(header, self.delimiter, self.encoding)
         missing = missing_columns(names)
         if missing:
             raise DataError(f"{place}: a csv file needs {HEADER}; missing here: {'; '.join(missing)}")
@@ -133,6 +146,7 @@ class CsvLayout:
         if doubled:
             raise DataError(f"{place}: the column {doubled[0]!r} appears twice in the header")
         self.width = len(names)
+        self.names = names
         self._at = tuple(names.index(name) if name in names else self.width for name in COLUMNS)
         self._straight = self._at == tuple(range(len(COLUMNS))) == tuple(range(self.width))
 
@@ -143,15 +157,17 @@ class CsvLayout:
         if line == self.header:
             raise BlankRow
         try:
-            text = line.decode("utf-8").rstrip("\r")
+            text = line.decode(self.encoding).rstrip("\r")
         except UnicodeDecodeError:
-            raise RowRefused(INVALID_UTF8) from None
+            raise _undecodable(line, self.encoding) from None
         # A quoted cell never spans lines here, so a stray quote spoils its own line only.
-        cells = _quoted(text) if '"' in text else text.split(",")
+        cells = _quoted(text, self.delimiter) if '"' in text else text.split(self.delimiter)
         if len(cells) != self.width:
             if not text.strip():
                 raise BlankRow
             raise RowRefused(MALFORMED, f"{len(cells)} cells instead of {self.width}: {text[:80]}")
+        if " " in text:  # blanks around a cell are no part of it
+            cells = [cell.strip() for cell in cells]
         if self._straight:
             return cells
         cells.append("")
@@ -161,11 +177,13 @@ class CsvLayout:
 class CsvRows:
     """Parser of CSV lines; ``clean`` takes binary noise away."""
 
-    def __init__(self, layout: CsvLayout, symbols: SymbolTable, order: TimeOrder, *, clean: bool = False) -> None:
+    def __init__(
+        self, layout: CsvLayout, symbols: SymbolTable, order: TimeOrder, wanted: ReadAs, *, clean: bool = False
+    ) -> None:
         self.order = order
         self.symbols = symbols
         self._layout = layout
-        self._values = CellValues(symbols, order, clean=clean)
+        self._values = CellValues(symbols, order, wanted, clean=clean)
         self.state = self._values.state
         self.restore = self._values.restore
 
@@ -181,6 +199,19 @@ class CsvRows:
     def show(self, row: bytes) -> str | bytes:
         return shown(row)
 
+    def column_of(self, row: bytes, value: str) -> str:
+        try:
+            return column_with(self._layout.cells(row), value)
+        except RowRefused:
+            return ""
+
+    def notes(self) -> list[str]:
+        mark = self._layout.delimiter
+        guessed = (
+            [f"cells are separated by {MARKS[mark]}, as its first line shows"] if self._layout.is_guessed else []
+        )
+        return guessed + self.symbols.notes()
+
 
 class CellRows:
     """Parser of rows that come as cells (Parquet); ``clean`` takes binary noise away."""
@@ -188,31 +219,57 @@ class CellRows:
     def __init__(self, symbols: SymbolTable, order: TimeOrder, *, clean: bool = False) -> None:
         self.order = order
         self.symbols = symbols
-        self._values = CellValues(symbols, order, clean=clean)
+        self._values = CellValues(symbols, order, ReadAs(), clean=clean)
         self.time_of = self._values.time
         self.state = self._values.state
         self.restore = self._values.restore
 
     def parse(self, row: Cells) -> MarketValue:
-        return self._values.value(row, zlib.crc32(repr(row).encode("utf-8", "backslashreplace")), self.time_of)
+        checksum = zlib.crc32(repr(row).encode("utf-8", "backslashreplace"))
+        return self._values.value(row[: len(COLUMNS)], checksum, self.time_of)
 
     def show(self, row: Cells) -> str | bytes:
         return ",".join(cell or "" for cell in row)
 
+    def column_of(self, row: Cells, value: str) -> str:
+        return column_with(row, value)
 
-def csv_names(header: bytes) -> list[str]:
+    def notes(self) -> list[str]:
+        return self.symbols.notes()
+
+
+def csv_names(header: bytes, delimiter: str = ",", encoding: str = "utf-8") -> list[str]:
     """Column names of a header line, lower case; nothing when it is no text."""
     try:
-        text = header.removeprefix(BOM).decode("utf-8").rstrip("\r")
-        return [name.strip().lower() for name in (_quoted(text) if '"' in text else text.split(","))]
+        text = header.removeprefix(BOM).decode(encoding).rstrip("\r")
+        return [
+            name.strip().lower() for name in (_quoted(text, delimiter) if '"' in text else text.split(delimiter))
+        ]
     except (UnicodeDecodeError, RowRefused):
         return []
+
+
+def delimiter_of(header: bytes, encoding: str = "utf-8") -> str:
+    """Return the delimiter with which ``header`` has every column it needs; a comma when none gives them."""
+    for mark in DELIMITERS:
+        if not missing_columns(csv_names(header, mark, encoding)):
+            return mark
+    return ","
+
+
+def column_with(cells: Cells, value: str) -> str:
+    """Return the column of ``cells`` that holds ``value``; "" for none, or for no value."""
+    return next((name for name, cell in zip(COLUMNS, cells, strict=False) if cell == value), "") if value else ""
+
+
+def _undecodable(line: bytes, encoding: str) -> RowRefused:
+    return RowRefused(INVALID_UTF8, remedy=encoding_remedy(line) if encoding == "utf-8" else "")
 
 
 def grids_of(rows: Iterable[Cells], *, clean: bool = False) -> dict[str, Grid]:
     """The decimals of every symbol in ``rows``, in order of appearance."""
     grids: dict[str, Grid] = {}
-    for _, symbol, bid, ask, bid_size, ask_size, last, size in rows:
+    for _, symbol, bid, ask, bid_size, ask_size, last, size, *_ in rows:
         if not symbol:
             continue
         grid = grids.setdefault(symbol, Grid())
@@ -236,8 +293,8 @@ def csv_rows(layout: CsvLayout, lines: Iterable[bytes]) -> Iterator[tuple[int, C
             continue
 
 
-def _quoted(text: str) -> list[str]:
+def _quoted(text: str, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader([text], strict=True))
+        return next(csv.reader([text], strict=True, delimiter=delimiter))
     except (csv.Error, StopIteration):
         raise RowRefused(MALFORMED, text[:80]) from None

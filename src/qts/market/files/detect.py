@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from qts.errors import DataError
-from qts.market.files.cells import HEADER, csv_names, missing_columns
+from qts.market.files.cells import HEADER, csv_names, delimiter_of, missing_columns
 from qts.market.files.lines import BOM
+from qts.market.files.reading import ReadAs
 from qts.market.files.refusals import shorten
+from qts.market.files.remedies import seems_encoded_as
 
 BINANCE_RAW: Final = "binance-raw"
 OBSERVER_JSONL: Final = "observer-jsonl"
@@ -35,17 +37,22 @@ _FOREIGN: Final = (
     (b"\x28\xb5\x2f\xfd", "zstandard data"),
     (b"SQLite format 3", "an SQLite database"),
     (b"%PDF", "a PDF document"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
+    (b"\xff\xfe", "UTF-16 text (convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW.csv)"),
+    (b"\xfe\xff", "UTF-16 text (convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW.csv)"),
 )
 
 
-def detect(lines: Sequence[bytes], wanted: str | None, path: str) -> str:
-    """The format of a file of lines; DataError naming file, line and what is there when it is not ``wanted``."""
+def detect(lines: Sequence[bytes], wanted: str | None, path: str, read_as: ReadAs) -> str:
+    """The format of a file of lines; DataError naming file, line and what is there when it is not ``wanted``.
+
+    ``read_as`` declares encoding and delimiter of a CSV file.
+    """
     numbered = [(number, line) for number, line in enumerate(lines[:_JUDGED], 1) if line.strip()]
     if not numbered:
         raise DataError(f"{path}: the file is empty")
-    found = [name for name in (format_of(line, first=not at) for at, (_, line) in enumerate(numbered)) if name]
+    found = [
+        name for name in (format_of(line, read_as, first=not at) for at, (_, line) in enumerate(numbered)) if name
+    ]
     if wanted in found or (wanted is None and found):
         return wanted or found[0]
     number, line = numbered[0]
@@ -58,15 +65,17 @@ def detect(lines: Sequence[bytes], wanted: str | None, path: str) -> str:
     raise DataError(f"{place}: not {wanted} ({SHAPES[wanted]}); the file {looks}: {seen!r}")
 
 
-def format_of(line: bytes, *, first: bool) -> str | None:
+def format_of(line: bytes, read_as: ReadAs, *, first: bool) -> str | None:
     """The format whose line this is; a CSV header counts only as the ``first`` line."""
     if _STAMPED.match(line):
         return BINANCE_RAW
     bare = line.lstrip()
     if bare.startswith(b"{") and all(key in bare for key in (b'"ts"', b'"symbol"', b'"price"')):
         return OBSERVER_JSONL
-    if first and not missing_columns(csv_names(line)):
-        return CSV
+    if first:
+        encoding = read_as.encoding or "utf-8"
+        mark = read_as.delimiter or delimiter_of(line, encoding)
+        return None if missing_columns(csv_names(line, mark, encoding)) else CSV
     return None
 
 
@@ -82,6 +91,12 @@ def describe(line: bytes) -> str:
         return "HTML or XML"
     if bare.startswith((b"{", b"[")):
         return "JSON of another kind"
+    encoding = seems_encoded_as(line)
+    if encoding and not csv_names(line):
+        return (
+            f"{encoding} text (Korean): --encoding {encoding.lower()} reads it, or convert it: "
+            f"iconv -f {encoding} -t UTF-8 FILE > NEW.csv"
+        )
     names = csv_names(line)
     if len(names) > 1:
         lacking = "; ".join(missing_columns(names))

@@ -11,6 +11,7 @@ from qts.errors import DataError
 from qts.market.contracts import Instrument, MarketValue
 from qts.market.files.blocks import Block, Source
 from qts.market.files.refusals import BlankRow, RefusalExample, Refusals, RowRefused
+from qts.market.files.remedies import remedy_for, told
 from qts.market.files.rows import RowParser
 
 R = TypeVar("R")
@@ -24,13 +25,21 @@ class FileFeed(Generic[R]):
     read when the system cannot read on, and at the end when no row at all was usable.
     """
 
-    def __init__(self, name: str, source_id: str, max_age_ns: int, source: Source[R], parser: RowParser[R]) -> None:
+    def __init__(
+        self,
+        name: str,
+        source_id: str,
+        max_age_ns: int,
+        source: Source[R],
+        parser: RowParser[R],
+        notes: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.source_id = source_id
         self.max_age_ns = max_age_ns
         self.declares_volatility = False  # no file format carries a volatility index
         self.instruments: Mapping[str, Instrument] = parser.symbols.instruments
-        self.notes: list[str] = []
+        self._notes = list(notes)
         self._refusals = Refusals()
         self.rows_refused: Mapping[str, int] = self._refusals.counts
         self.refusal_examples: Mapping[str, Sequence[RefusalExample]] = self._refusals.examples
@@ -78,7 +87,7 @@ class FileFeed(Generic[R]):
             "ended": self._ended,
             "parser": self._parser.state(),
             "refused": self._refusals.state(),
-            "notes": list(self.notes),
+            "notes": list(self._notes),
         }
 
     def resume(self, position: Mapping[str, Any]) -> None:
@@ -94,9 +103,14 @@ class FileFeed(Generic[R]):
             self._ended = position["ended"]
             self._parser.restore(position["parser"])
             self._refusals.restore(position["refused"])
-            self.notes[:] = position["notes"]
+            self._notes[:] = position["notes"]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self.name}: the stored position cannot be read: {error!r}") from error
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the result must know of the input: damage, gaps, and what was guessed."""
+        return [*self._notes, *self._parser.notes()]
 
     def progress(self) -> float | None:
         """Share of the file read, by bytes (Parquet: rows); up to one block ahead of the value given."""
@@ -128,15 +142,21 @@ class FileFeed(Generic[R]):
     def _refuse(self, refused: RowRefused, row: R) -> None:
         if isinstance(refused, BlankRow):
             return
+        reason, line = refused.reason, self._block.first + self._used() - 1
         value = refused.value or self._parser.show(row)
-        self._refusals.add(refused.reason, self._block.first + self._used() - 1, value)
+        if not self._refusals.wants(reason):
+            self._refusals.add(reason, line, value)
+            return
+        column = refused.column or self._parser.column_of(row, refused.value)
+        remedy = refused.remedy or remedy_for(reason, refused.value)
+        self._refusals.add(reason, line, value, column=column, remedy=remedy)
 
     def _finish(self) -> None:
         damage = self._source.damage
         if damage is not None:
             line = self._block.first + self._used()
             self._refusals.add(damage.reason, line, damage.note)
-            self.notes.append(f"{damage.note} (after line {line - 1})")
+            self._notes.append(f"{damage.note} (after line {line - 1})")
         self._ended = True
         if not self._parser.order.last_ns:
-            raise DataError(f"{self.name}: no usable row; {self._refusals.summary()}")
+            raise DataError(f"{self.name}: no usable row; {told(self._refusals)}")

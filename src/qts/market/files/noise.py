@@ -35,7 +35,7 @@ class Noise:
 
     def look(self, rows: Iterable[tuple[int, Sequence[str | None]]]) -> Noise:
         """Count the numbers of ``rows``, each with its line."""
-        for line, (_, symbol, bid, ask, bid_size, ask_size, last, size) in rows:
+        for line, (_, symbol, bid, ask, bid_size, ask_size, last, size, *_) in rows:
             self.rows += 1
             for text in (bid, ask, last, bid_size, ask_size, size):
                 if text:

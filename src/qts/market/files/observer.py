@@ -89,6 +89,26 @@ class ObserverRows:
     def show(self, row: bytes) -> bytes:
         return shown(row)
 
+    def column_of(self, row: bytes, value: str) -> str:
+        """The member of the object whose value is to blame; texts are compared, as they stand in the row."""
+        try:
+            snapshot = self._decode(row)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
+        price = _Price() if snapshot.price is None else snapshot.price
+        members = {
+            "ts": snapshot.ts,
+            "symbol": snapshot.symbol,
+            "price.close": _text(price.close),
+            "volume": _text(snapshot.volume),
+            "bid_price": _text(snapshot.bid_price),
+            "ask_price": _text(snapshot.ask_price),
+        }
+        return next((name for name, text in members.items() if text == value), "") if value else ""
+
+    def notes(self) -> list[str]:
+        return self.symbols.notes()
+
     def state(self) -> dict[str, Any]:
         return {"last_ns": self.order.last_ns, "moment": self._moment.state(), "late": self.symbols.state()}
 

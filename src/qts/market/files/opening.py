@@ -24,6 +24,7 @@ from qts.market.files.lines import GZIP_MAGIC, LineSource
 from qts.market.files.noise import Noise
 from qts.market.files.observer import ObserverRows, symbols_in
 from qts.market.files.parquet import PARQUET_MAGIC, ParquetSource
+from qts.market.files.reading import ReadAs
 from qts.market.files.rows import RowParser
 from qts.market.files.symbols import SymbolTable, by_look, korean_instrument, usdt_instrument
 from qts.market.files.times import TimeOrder
@@ -38,6 +39,9 @@ MAX_AGE_NS: Final[Mapping[str, int]] = {
     PARQUET: 15 * 60 * NS_PER_S,
 }
 
+AS_IT_IS: Final = ReadAs()
+"""Nothing is declared: what the file shows without doubt."""
+
 AnyFeed: TypeAlias = FileFeed[bytes] | FileFeed[Cells]
 
 
@@ -51,6 +55,7 @@ def open_feed(
     own: Mapping[str, Instrument] | None = None,
     max_age_ns: int | None = None,
     not_after_ns: int | None = None,
+    read_as: ReadAs = AS_IT_IS,
 ) -> AnyFeed:
     """Open a recorded file as a feed.
 
@@ -58,7 +63,8 @@ def open_feed(
     (binance-raw is USDT, observer-jsonl won). ``instruments`` replaces what would be made from the file, and
     ``symbols`` narrows it: rows of others are refused as ``unknown_symbol``. ``own`` replaces it for its symbols
     and refuses no other. ``max_age_ns`` overrides the freshness limit of the format, ``not_after_ns`` is the
-    present, for files that must not speak of the future.
+    present, for files that must not speak of the future. ``read_as`` declares how the texts of a CSV file are to be
+    read; it becomes part of the name of the input.
 
     Raises :class:`~qts.errors.DataError` (exit code 2) for a file that cannot be read, is empty, has another
     format or no usable row, and :class:`~qts.errors.MissingExtraError` for Parquet without pyarrow.
@@ -72,7 +78,13 @@ def open_feed(
         order = TimeOrder(not_after_ns)
         feed = _parquet_feed if magic == PARQUET_MAGIC else _line_feed
         return feed(
-            path, format, magic, source_hash, max_age_ns, order, _Wanted(currency, instruments, symbols, own)
+            path,
+            format,
+            magic,
+            source_hash,
+            max_age_ns,
+            order,
+            _Wanted(currency, instruments, symbols, own, read_as),
         )
 
     _find_first_value(build())
@@ -88,9 +100,11 @@ class _Wanted:
         known: Mapping[str, Instrument] | None,
         only: Collection[str] | None,
         own: Mapping[str, Instrument] | None,
+        read_as: ReadAs,
     ) -> None:
         self.currency = currency
         self.given = frozenset(known or ()) | frozenset(own or ())
+        self.read_as = read_as
         self._known = known
         self._only = only
         self._own = own
@@ -136,7 +150,9 @@ def _line_feed(
     head = _head(source)
     if not head and source.damage is not None:
         raise DataError(f"{path}: no usable row; {source.damage.note}")
-    format = detect(head, wanted_format, str(path))
+    format = detect(head, wanted_format, str(path), wanted.read_as)
+    if format != CSV:
+        _refuse_declared(path, format, wanted.read_as)
     table = wanted.table(format)
     parser: RowParser[bytes]
     notes: list[str] = []
@@ -149,14 +165,23 @@ def _line_feed(
         parser = ObserverRows(table, order)
     else:
         number, header = next((number, line) for number, line in enumerate(head, 1) if line.strip())
-        layout = CsvLayout(header, f"{path}, line {number}")
+        layout = CsvLayout(header, f"{path}, line {number}", wanted.read_as)
         rows = list(csv_rows(layout, head))
         noise = Noise().look(rows)
         clean = noise.noisy > 0
         table.prepare(grids_of((cells for _, cells in rows), clean=clean))
-        parser = CsvRows(layout, table, order, clean=clean)
+        parser = CsvRows(layout, table, order, wanted.read_as, clean=clean)
         notes = noise.notes(wanted.given)
-    return _named(path, format, source_hash, max_age_ns, source, parser, notes)
+    declared = wanted.read_as.declared
+    name = f"{source_hash}?{declared}" if declared else source_hash
+    return _named(path, format, name, max_age_ns, source, parser, notes)
+
+
+def _refuse_declared(path: Path, format: str, read_as: ReadAs) -> None:
+    """Encoding, delimiter and form of times belong to the format wherever it is not CSV."""
+    for name in read_as.__struct_fields__:
+        if getattr(read_as, name) is not None:
+            raise DataError(f"{path}: --{name.replace('_', '-')} is for csv files; this one is {format}")
 
 
 def _parquet_feed(
@@ -170,6 +195,7 @@ def _parquet_feed(
 ) -> AnyFeed:
     if wanted_format not in (None, PARQUET):
         raise DataError(f"{path}, line 1: not {wanted_format}; the file looks like parquet: {magic.decode()!r}")
+    _refuse_declared(path, PARQUET, wanted.read_as)
     source = ParquetSource(path)
     table = wanted.table(PARQUET)
     first = next(source.blocks(0, 1), None)
@@ -191,9 +217,7 @@ def _named(
     notes: Sequence[str],
 ) -> AnyFeed:
     limit = MAX_AGE_NS[format] if max_age_ns is None else max_age_ns
-    feed: AnyFeed = FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser)
-    feed.notes += notes
-    return feed
+    return FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser, notes)
 
 
 def _head(source: LineSource) -> list[bytes]:

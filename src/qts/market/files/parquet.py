@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from qts.errors import DataError, MissingExtraError
 from qts.market.files.blocks import Block, Damage
-from qts.market.files.cells import COLUMNS, Cells, missing_columns
+from qts.market.files.cells import COLUMNS, IDS, Cells, missing_columns
 from qts.market.files.refusals import DAMAGED_PARQUET, shorten
 
 PARQUET_MAGIC: Final = b"PAR1"
@@ -67,7 +67,8 @@ class ParquetSource:
 
     def _cells(self, batch: Any) -> list[Cells]:
         empty = [None] * batch.num_rows
-        texts = [self._arrow.texts(batch.column(name)) if name in self._columns else empty for name in COLUMNS]
+        names = (*COLUMNS, *(name for name in IDS if name in self._columns))
+        texts = [self._arrow.texts(batch.column(name)) if name in self._columns else empty for name in names]
         return list(zip(*texts, strict=True))
 
     def _open(self) -> Any:
@@ -89,7 +90,7 @@ class ParquetSource:
                 f"{self._path}: column ts has the type {kind}: it needs an offset from UTC "
                 f"(timestamps with a time zone, or ISO texts with an offset)"
             )
-        return frozenset(COLUMNS) & frozenset(schema.names)
+        return frozenset((*COLUMNS, *IDS)) & frozenset(schema.names)
 
 
 class _Arrow:

@@ -63,17 +63,48 @@ REASONS: Final[Mapping[str, str]] = {
 }
 """Every reason with its meaning, for reports."""
 
+ALLOWED: Final[Mapping[str, str]] = {
+    MALFORMED: "one row a line, as many cells as the header has",
+    WRONG_TYPE: "the fields and types of the format",
+    INVALID_UTF8: "UTF-8",
+    OVERLONG: "at most 1 MiB a line",
+    NOT_A_NUMBER: "a plain decimal number, such as 70000 or 0.015",
+    NOT_FINITE: "a finite number, or an empty cell where it is unknown",
+    OUT_OF_RANGE: "a number that a market can show",
+    NO_PRICE: "bid and ask, or a last price, above 0",
+    NONPOSITIVE_PRICE: "a price above 0, or an empty cell where there is none",
+    NONPOSITIVE_SIZE: "a size above 0",
+    NEGATIVE_SIZE: "a size of 0 or above",
+    CROSSED_BOOK: "a bid not above the ask",
+    BAD_TIME: "a time with an offset, such as 2026-01-23T09:01:00+09:00",
+    TIME_BACKWARDS: "rows in the order of their times",
+    FUTURE: "times that the rows after it agree with",
+    DUPLICATE: "each row once",
+    UNKNOWN_SYMBOL: "a symbol that is known",
+    TOO_MANY_SYMBOLS: "at most 10,000 symbols",
+    UNKNOWN_STREAM: "bookTicker, trade, depth",
+    TRUNCATED_GZIP: "a whole file",
+    DAMAGED_GZIP: "a whole file",
+    DAMAGED_PARQUET: "a whole file",
+}
+"""What is allowed in the place of what was refused, by reason."""
+
 MAX_EXAMPLES: Final = 3
 MAX_SHOWN: Final = 120
 
 
 class RowRefused(Exception):
-    """Raised by a parser for a row it cannot use; ``value`` is the part to blame ("" = the whole row)."""
+    """Raised by a parser for a row it cannot use; ``value`` is the part to blame ("" = the whole row).
 
-    def __init__(self, reason: str, value: str = "") -> None:
+    ``column`` names the cell where the parser knows it, ``remedy`` is one of :mod:`~qts.market.files.remedies`.
+    """
+
+    def __init__(self, reason: str, value: str = "", *, column: str = "", remedy: str = "") -> None:
         super().__init__(reason, value)
         self.reason = reason
         self.value = value
+        self.column = column
+        self.remedy = remedy
 
 
 class BlankRow(RowRefused):
@@ -84,10 +115,15 @@ class BlankRow(RowRefused):
 
 
 class RefusalExample(msgspec.Struct, frozen=True):
-    """One refused row: its number in the file (from 1) and the value to blame, shortened and escaped."""
+    """One refused row: its number in the file (from 1) and the value to blame, shortened and escaped.
+
+    ``column`` and ``remedy`` (see :mod:`~qts.market.files.remedies`) are "" where they are not known.
+    """
 
     line: int
     value: str
+    column: str = ""
+    remedy: str = ""
 
 
 class Refusals:
@@ -97,15 +133,19 @@ class Refusals:
         self.counts: dict[str, int] = {}
         self.examples: dict[str, list[RefusalExample]] = {}
 
-    def add(self, reason: str, line: int, value: str | bytes) -> None:
+    def wants(self, reason: str) -> bool:
+        """Whether another example of ``reason`` would be kept."""
+        return len(self.examples.get(reason, ())) < MAX_EXAMPLES
+
+    def add(self, reason: str, line: int, value: str | bytes, *, column: str = "", remedy: str = "") -> None:
         self.counts[reason] = self.counts.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < MAX_EXAMPLES:
-            shown.append(RefusalExample(line, shorten(value)))
+            shown.append(RefusalExample(line, shorten(value), column, remedy))
 
     def state(self) -> dict[str, Any]:
         return {
-            reason: [count, [[example.line, example.value] for example in self.examples[reason]]]
+            reason: [count, [list(msgspec.structs.astuple(example)) for example in self.examples[reason]]]
             for reason, count in self.counts.items()
         }
 
@@ -115,15 +155,12 @@ class Refusals:
         self.examples.clear()
         for reason, (count, examples) in state.items():
             self.counts[reason] = count
-            self.examples[reason] = [RefusalExample(line, value) for line, value in examples]
+            self.examples[reason] = [RefusalExample(*example) for example in examples]
 
-    def summary(self) -> str:
-        """For one line of an error message: reasons by count, and the first example."""
-        if not self.counts:
-            return "nothing but empty lines"
-        parts = ", ".join(f"{reason} {count}" for reason, count in sorted(self.counts.items()))
-        first = min((shown[0] for shown in self.examples.values()), key=lambda example: example.line)
-        return f"refused: {parts}; line {first.line}: {first.value!r}"
+    def first(self) -> tuple[str, RefusalExample] | None:
+        """Return the first refused row and its reason; None when no row was refused."""
+        shown = ((reason, examples[0]) for reason, examples in self.examples.items())
+        return min(shown, key=lambda pair: pair[1].line, default=None)
 
 
 def shorten(value: str | bytes, limit: int = MAX_SHOWN) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qts.errors import ContractError
 from qts.market.contracts import Instrument
@@ -30,8 +30,20 @@ DEFAULT_QUANTUM: Final = Decimal("0.01")
 DEFAULT_FEE_RATE: Final = Decimal("0.0005")
 
 _KRX_CODE: Final = re.compile(r"[0-9][0-9A-Z]{5}", re.ASCII)
+_KRX_SPELLINGS: Final = (
+    (re.compile(r"A([0-9][0-9A-Z]{5})", re.ASCII), "KOSPI"),  # terminals of Korean brokers
+    (re.compile(r"KRX:([0-9][0-9A-Z]{5})", re.ASCII), "KOSPI"),
+    (re.compile(r"([0-9][0-9A-Z]{5})\.KS", re.ASCII), "KOSPI"),
+    (re.compile(r"([0-9][0-9A-Z]{5})\.KQ", re.ASCII), "KOSDAQ"),
+)
+"""Other ways to write a Korean code, with the board that the spelling names or that is taken for want of a name."""
+_WON_PAIR: Final = re.compile(r"[A-Z][A-Z0-9]{1,11}[-/_]?KRW|KRW[-/_][A-Z][A-Z0-9]{1,11}", re.ASCII)
+"""A pair that says itself that it is paid in won, such as ETHKRW or KRW-ETH."""
+_NOTED: Final = 3
+"""Symbols that a note names; the others are counted."""
 _PRINTABLE: Final = re.compile(rf"[!-~]{{1,{MAX_SYMBOL_LENGTH}}}")
 _WON: Final = "KRW"
+HUNDRED: Final = Decimal(100)
 
 
 class Decimals:
@@ -86,7 +98,16 @@ class Grid:
         return prices.count, min(self.sizes.count, CLEAN_DECIMALS) if self.sizes.are_floats else self.sizes.count
 
 
-Make = Callable[[str, int, int], Instrument]
+class Guessed(NamedTuple):
+    """An instrument that a file's symbol led to. ``how``: "given" where nothing was guessed, "board" where a Korean
+    code was taken for a share of KOSPI, "spelling" where it was written in another way, "generic" where the file's
+    own numbers are all that is known."""
+
+    instrument: Instrument
+    how: str
+
+
+Make = Callable[[str, int, int], Guessed]
 """Makes the instrument of a symbol from its price and size decimals; ContractError when it is none."""
 
 
@@ -111,6 +132,8 @@ class SymbolTable:
         self._own = own or {}
         self._make = make
         self._late: list[list[Any]] = []
+        self._spelled: dict[str, str] = {}
+        self._guessed: dict[str, str] = {}
 
     def prepare(self, grids: Mapping[str, Grid]) -> None:
         """Make the instruments of the symbols seen in the head of the file."""
@@ -127,7 +150,7 @@ class SymbolTable:
         Raises :class:`RowRefused` for a symbol outside the known or allowed ones. ``grid`` gives the decimals
         of the present row, for a symbol that the head of the file did not have.
         """
-        instrument = self.instruments.get(symbol)
+        instrument = self.instruments.get(symbol) or self.instruments.get(self._spelled.get(symbol, ""))
         if instrument is None:
             steps = grid().steps()
             instrument = self._add(symbol, *steps)
@@ -151,13 +174,44 @@ class SymbolTable:
         if len(self.instruments) >= MAX_SYMBOLS:
             raise RowRefused(TOO_MANY_SYMBOLS, symbol)
         try:
-            made = self._own.get(symbol) or self._make(symbol, price_decimals, size_decimals)
+            made, how = self._made(symbol, price_decimals, size_decimals)
         except ContractError:
             raise RowRefused(UNKNOWN_SYMBOL, symbol) from None
         if made.currency != next(iter(self.instruments.values()), made).currency:
-            raise RowRefused(UNKNOWN_SYMBOL, symbol)
-        self.instruments[symbol] = made
-        return made
+            raise RowRefused(UNKNOWN_SYMBOL, symbol, remedy=f"currency:{made.currency}")
+        if made.symbol != symbol:
+            self._spelled[symbol] = made.symbol
+        if made.symbol not in self.instruments:
+            self.instruments[made.symbol] = made
+            self._guessed[made.symbol] = how
+        return self.instruments[made.symbol]
+
+    def _made(self, symbol: str, price_decimals: int, size_decimals: int) -> Guessed:
+        if symbol in self._own:
+            return Guessed(self._own[symbol], "given")
+        made = self._make(symbol, price_decimals, size_decimals)
+        own = self._own.get(made.instrument.symbol)
+        return made if own is None else Guessed(own, "given")
+
+    def notes(self) -> list[str]:
+        """Return what was guessed about symbols and what to write to set it, in words."""
+        notes = []
+        if self._spelled:
+            spelled = [f"{name} as {symbol}" for name, symbol in self._spelled.items()]
+            notes.append(f"symbols: read {_some(spelled)}")
+        boards = [symbol for symbol, how in self._guessed.items() if how == "board"]
+        if boards:
+            notes.append(
+                f"rules: taken for shares of KOSPI: {_some(boards)}; for another board write its market "
+                "(KRX-KOSDAQ, KRX-ETF) into instruments.yaml"
+            )
+        generic = [self.instruments[symbol] for symbol, how in self._guessed.items() if how == "generic"]
+        if generic:
+            notes.append(
+                f"rules: guessed from the numbers of the file: {_some([_rules(one) for one in generic])}; to set "
+                "them write the symbols into instruments.yaml"
+            )
+        return notes
 
 
 def generic_instrument(
@@ -186,26 +240,45 @@ def generic_instrument(
     )
 
 
-def usdt_instrument(symbol: str, price_decimals: int, size_decimals: int) -> Instrument:
-    return generic_instrument(symbol, price_decimals, size_decimals, currency="USDT")
+def usdt_instrument(symbol: str, price_decimals: int, size_decimals: int) -> Guessed:
+    return Guessed(generic_instrument(symbol, price_decimals, size_decimals, currency="USDT"), "generic")
 
 
-def korean_instrument(symbol: str, _price_decimals: int, _size_decimals: int) -> Instrument:
-    return krx_instrument(symbol)
+def korean_instrument(symbol: str, _price_decimals: int, _size_decimals: int) -> Guessed:
+    """Return the share of KOSPI that ``symbol`` names, in whatever spelling; ContractError for no Korean code."""
+    for spelling, board in _KRX_SPELLINGS:
+        if (found := spelling.fullmatch(symbol)) is not None:
+            return Guessed(krx_instrument(found[1], board), "spelling")
+    return Guessed(krx_instrument(symbol), "board")
 
 
 def by_look(currency: str) -> Make:
-    """KRX codes (005930, 0004V0) get KRX rules when the currency is won; everything else is generic.
+    """Return what makes instruments in an account of ``currency``: Korean codes in won, generic ones otherwise.
 
-    A code of digits alone that is not six long is refused: it lost its leading zeros (MD-08).
+    In won anything but a Korean code or a pair that names won is refused: without sell tax, price limits and
+    hours a result would be wrong without a word.
     """
 
-    def make(symbol: str, price_decimals: int, size_decimals: int) -> Instrument:
-        if currency == _WON and (_KRX_CODE.fullmatch(symbol) or symbol.isdigit()):
-            return krx_instrument(symbol)
-        return generic_instrument(symbol, price_decimals, size_decimals, currency=currency)
+    def make(symbol: str, price_decimals: int, size_decimals: int) -> Guessed:
+        if currency == _WON and not _WON_PAIR.fullmatch(symbol):
+            return korean_instrument(symbol, price_decimals, size_decimals)
+        return Guessed(generic_instrument(symbol, price_decimals, size_decimals, currency=currency), "generic")
 
     return make
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NOTED])
+    return shown if len(names) <= _NOTED else f"{shown} and {len(names) - _NOTED} more"
+
+
+def _rules(one: Instrument) -> str:
+    costs = one.costs
+    fee = (
+        f"fee {without_zeros(times(costs.fee_rate, HUNDRED)):f} %, no tax, " if isinstance(costs, RateCosts) else ""
+    )
+    tick = one.ticks.step if isinstance(one.ticks, FixedTicks) else "?"
+    return f"{one.symbol} (tick {tick:f}, lot {one.lot:f}, {fee}never closed)"
 
 
 def _decimals(number: Decimal) -> int:

@@ -117,10 +117,7 @@ class IsoTimes:
         if text == self._text and text:
             return self._ns
         try:
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is None:
-                raise RowRefused(BAD_TIME, text)
-            ns = to_ns(moment)
+            ns = self.parse(text)
         except (ValueError, OverflowError):
             raise RowRefused(BAD_TIME, text) from None
         if ns <= 0:
@@ -128,3 +125,10 @@ class IsoTimes:
         self._text = text
         self._ns = ns
         return ns
+
+    def parse(self, text: str) -> int:
+        """Return nanoseconds since 1970. Raises :class:`RowRefused` or ValueError for what is no such time."""
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise RowRefused(BAD_TIME, text)
+        return to_ns(moment)
