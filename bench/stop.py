@@ -41,6 +41,10 @@ DAY_S = 6 * 3600
 LIMIT_S = 30.0
 
 
+class DayIsOver(Exception):
+    """The tape came to its end: what is left is measured in another session."""
+
+
 class Shared:
     """Four numbers in a file that both processes map."""
 
@@ -148,7 +152,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], wh
     until = time.monotonic() + LIMIT_S
     while not condition():
         if process.poll() is not None:
-            raise SystemExit(f"the session ended with {process.returncode} while the bench waited for {what}")
+            raise DayIsOver(f"the session ended with {process.returncode} while the bench waited for {what}")
         if time.monotonic() > until:
             raise SystemExit(f"nothing in {LIMIT_S:g} s: {what}")
         time.sleep(0.002)
@@ -181,6 +185,29 @@ def release(directory: Path, process: subprocess.Popen[bytes]) -> None:
 
 def measure(stops: int, speed: float, *, exhausted: bool) -> dict[str, Any]:
     times: dict[str, list[tuple[int, int]]] = {way: [] for way in WAYS}
+    begun, entries, sessions = time.monotonic(), 0, 0
+    while any(len(measured) < stops for measured in times.values()):
+        sessions += 1
+        before = sum(map(len, times.values()))
+        entries += one_session(times, stops, speed, exhausted=exhausted)
+        if sum(map(len, times.values())) == before:
+            raise SystemExit("a whole session went by without a single stop")
+    rows = {way: row_of(times[way]) for way in WAYS}
+    worst = max(row["last_entry_ms"]["p99"] for row in rows.values())
+    return {
+        "machine": machine(),
+        "speed": speed,
+        "exhausted": exhausted,
+        "sessions": sessions,
+        "entries": entries,
+        "took_s": round(time.monotonic() - begun, 1),
+        "ways": rows,
+        "p99_of_bar": round(worst / BAR_MS, 3),
+    }
+
+
+def one_session(times: dict[str, list[tuple[int, int]]], stops: int, speed: float, *, exhausted: bool) -> int:
+    """Stop one session until there are enough, or its day is over; how many entries it has sent."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         write_tape(directory / "tape.csv")
@@ -191,33 +218,28 @@ def measure(stops: int, speed: float, *, exhausted: bool) -> dict[str, Any]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE if exhausted else None,
         )
-        begun, entries = time.monotonic(), 0
         try:
-            for number in range(stops * len(WAYS)):
-                way = WAYS[number % len(WAYS)]
-                seen, effects = shared[ENTRIES], shared[EFFECTS]
-                wait_for(lambda seen=seen: shared[ENTRIES] >= seen + 5, process, "five entries")  # type: ignore[misc]
-                at_ns = stopped_by(way, directory / "run", process.pid, sell=number % 2 == 0)
-                wait_for(lambda effects=effects: shared[EFFECTS] > effects, process, "the effect")  # type: ignore[misc]
-                time.sleep(0.15)  # whatever is still to come
-                times[way].append((max(shared[LAST_ENTRY_NS] - at_ns, 0), shared[LAST_EFFECT_NS] - at_ns))
-                release(directory / "run", process)
-            entries = shared[ENTRIES]
+            while (done := sum(map(len, times.values()))) < stops * len(WAYS):
+                one_stop(times[WAYS[done % len(WAYS)]], WAYS[done % len(WAYS)], directory, shared, process)
+        except DayIsOver as over:
+            print(over, file=sys.stderr)
         finally:
             process.terminate()
             process.wait()
-    took_s = time.monotonic() - begun
-    rows = {way: row_of(times[way]) for way in WAYS}
-    worst = max(row["last_entry_ms"]["p99"] for row in rows.values())
-    return {
-        "machine": machine(),
-        "speed": speed,
-        "exhausted": exhausted,
-        "entries": entries,
-        "took_s": round(took_s, 1),
-        "ways": rows,
-        "p99_of_bar": round(worst / BAR_MS, 3),
-    }
+        return shared[ENTRIES]
+
+
+def one_stop(
+    times: list[tuple[int, int]], way: str, directory: Path, shared: Shared, process: subprocess.Popen[bytes]
+) -> None:
+    seen, effects = shared[ENTRIES], shared[EFFECTS]
+    wait_for(lambda: shared[ENTRIES] >= seen + 5, process, "five entries")
+    at_ns = stopped_by(way, directory / "run", process.pid, sell=len(times) % 2 == 0)
+    wait_for(lambda: shared[EFFECTS] > effects, process, "the effect")
+    time.sleep(0.15)  # whatever is still to come
+    measured = max(shared[LAST_ENTRY_NS] - at_ns, 0), shared[LAST_EFFECT_NS] - at_ns
+    release(directory / "run", process)
+    times.append(measured)
 
 
 def row_of(times: Sequence[tuple[int, int]]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from qts.capital.contracts import Pool
+from qts.db.contracts import RunRow
 from qts.errors import ContractError, InputError
 from qts.execution.contracts import OrderState
 from qts.runtime.operator import Command, StopReport
+from qts.runtime.view_file import view_of
 from qts.safety.contracts import SafetyState
 from qts.safety.scoped_stops import scope_of
 from qts.strategy.contracts import Side
+from tests.event.support import fill
 from tests.runtime.rig import SYMBOL, Rig, Said, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
@@ -219,3 +222,24 @@ def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it
     assert rig.refusals() == {"SAFETY_BLOCKS_ENTRIES": 1}
     assert rig.parts.account.open_reservations == ()
     assert rig.parts.safety.current_state is SafetyState.NORMAL
+
+
+def test_scoped_stops_in_force_are_in_the_view(rig_of: MakeRig) -> None:
+    rig, *_ = three(rig_of)
+    asked(rig, "stop", pool="SCALP", liquidate=False)
+    run = RunRow("rig", "test", 7, "script", "", "", False)
+    (stop,) = view_of(rig.kernel, run, "paper", "", rig.clock).stops
+    assert (str(stop.scope), stop.operator, stop.liquidate) == ("pool SCALP", "kim", False)
+
+
+def test_what_no_strategy_of_the_session_holds_is_not_sold(rig_of: MakeRig) -> None:
+    # Given a share in the account that none of the strategies has bought
+    rig, *_, now = three(rig_of)
+    rig.parts.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
+    # when everything of its symbol, and of its pool, is to be sold
+    asked(rig, "stop", symbol=SYMBOL)
+    asked(rig, "stop", pool="SCALP")
+    rig.quotes(now + SECOND, 10)
+    # then the strategies' shares are gone and that one is left alone
+    assert [rig.held(name) for name in ("one", "two", "swing", "EXTERNAL")] == [0, 0, 0, 1]
+    assert not rig.kernel.exits.wants("EXTERNAL", SYMBOL)

@@ -133,6 +133,7 @@ def _facts(view: SessionView) -> list[tuple[str, str]]:
             for cause in view.safety_causes
         ),
         ("next", view.safety_next),
+        *(("stopped", f"{stop}; holdings {'sold' if stop.liquidate else 'kept'}") for stop in view.stops),
         ("operating", _state(view.operating)),
         ("equity", f"{amount(view.equity)} {view.currency}, result {amount(result)}"),
         ("cash", f"{amount(view.cash)} {view.currency}"),

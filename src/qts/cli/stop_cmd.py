@@ -139,8 +139,8 @@ def _wait_and_tell(run: FoundRun, path: Path, command: Command, wait_s: float) -
         if clock.time_ns() - looked_ns >= NS_PER_S:
             looked_ns, live = clock.time_ns(), run_in(run.directory).live
     if answer is None:
-        ended = "the session has ended" if not live else f"no session answers in {run.directory}"
-        print(f"{ended}; the command waits there for the next one")
+        why = "the session has not answered yet" if live else "the session has ended before it answered"
+        print(f"{why}; the stop waits in {run.directory}")
         return NOT_DONE
     if not answer.done:
         print(answer.answer)

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from qts.errors import StorageError
+from qts.safety.scoped_stops import ScopedStop
 
 VIEW_NAME: Final = "view.json"
 _MAX_BYTES: Final = 16 << 20
@@ -167,6 +168,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     counts: CountsView
     queues: tuple[QueueView, ...]
     strategies: tuple[StrategyView, ...]
+    stops: tuple[ScopedStop, ...] = ()
 
 
 def read_view(directory: Path) -> SessionView | None:

@@ -134,6 +134,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         safety_causes=tuple(CauseView(c.code, c.count, c.last_ns, c.detail) for c in safety.causes),
         safety_next=safety.next_step,
         safety_changes=tuple(map(_safety_change, parts.safety.history[-_CHANGES_SHOWN:])),
+        stops=tuple(parts.stops),
         operating=_operating(stated, parts),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
         pools=tuple(
