@@ -163,6 +163,7 @@ class _Trial:
     def _fail(self, count: str, what: str) -> None:
         self._counts[count] += 1
         self._failed.append(f"{count}: journal {self._journal_ms} ms, store {self._store_ms} ms: {what}")
+        print(self._failed[-1], file=sys.stderr, flush=True)
 
     def _live(self, commits: int, seconds: float, *, kill: bool) -> bool:
         """One life: until some time after so many transactions, then killed or asked to stop; False: it refused."""
