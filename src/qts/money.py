@@ -49,6 +49,7 @@ PRECISION: Final = 3 * (MAX_WHOLE_DIGITS + MAX_DECIMALS) + _SUMMED_DIGITS
 """Digits in which nothing is ever rounded: price × size × size (what the rest of a holding has cost) or price ×
 size × rate (a fee), added up 10¹² times."""
 RATIO_DIGITS: Final = 28
+_FINEST: Final = Decimal(f"1E-{MAX_DECIMALS}")
 
 
 def own_context(
@@ -144,9 +145,11 @@ def is_bounded(number: Decimal) -> bool:
     """Whether exact arithmetic takes ``number``: finite, below 10¹⁵ in size, at most 30 digits behind the point."""
     if not number.is_finite():
         return False
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return exponent >= -MAX_DECIMALS and number.adjusted() < MAX_WHOLE_DIGITS
+    try:
+        _EXACT.quantize(number, _FINEST)  # several times as fast as as_tuple(), and there are four for each fill
+    except (Inexact, InvalidOperation):
+        return False
+    return number.adjusted() < MAX_WHOLE_DIGITS or not number
 
 
 def power_of_ten(exponent: int) -> Decimal:
