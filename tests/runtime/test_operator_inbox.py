@@ -180,3 +180,14 @@ def test_the_spare_descriptor_is_lent_only_when_the_table_is_full() -> None:
         with pytest.raises(FileNotFoundError):
             spare.lend(lambda: os.open("/nowhere/at/all", os.O_RDONLY))
         assert spare.is_held
+
+
+def test_a_stop_file_is_a_stop_each_time_it_is_put_there(tmp_path: Path, desk: Desk, inbox: OperatorInbox) -> None:
+    box = tmp_path / "operator"
+    box.mkdir()
+    for _ in range(2):
+        (box / "stop-keep").touch()
+        assert now(inbox.poll()) == 1
+        assert not (box / "stop-keep").exists()
+    assert [(one.command, one.liquidate) for one in desk.carried] == [("stop", False)] * 2
+    assert json.loads((box / "stop-keep.answered").read_text("utf-8"))["done"] is True

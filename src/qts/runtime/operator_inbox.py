@@ -110,6 +110,8 @@ class OperatorInbox:
                 self._with_spare(partial(_leave_answer, path, answer))
             except OSError as error:  # what was asked is done all the same
                 self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
+            else:
+                self._settled.discard(path.name)  # the next file of this name is a new stop
             if command is not None and answer.done and (report := self._follow(command)) is not None:
                 self._followed[path] = answer, report
             if failure is not None:
