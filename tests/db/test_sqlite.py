@@ -246,7 +246,7 @@ class TestRulesOfTheSchema:
     def write_legs(self, connection: sqlite3.Connection, legs: list[tuple[int, str, str]]) -> None:
         for number, (leg, pool, amount) in enumerate(legs, 1):
             values = (number, "t-1", leg, 3 - leg, 0, pool, amount, "r", "r")
-            connection.execute("INSERT INTO capital_transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            connection.execute("INSERT INTO capital_transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
         connection.execute("COMMIT")
 
     def test_what_is_no_record_is_refused_and_nothing_is_written(self, store: SqliteStore) -> None:

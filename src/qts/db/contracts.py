@@ -31,6 +31,7 @@ __all__ = [
     "SafetyRow",
     "StateRow",
     "Store",
+    "StrategyFile",
 ]
 
 
@@ -142,6 +143,18 @@ class ConfigRow(msgspec.Struct, frozen=True):
     settings: str
 
 
+class StrategyFile(msgspec.Struct, frozen=True):
+    """A file that the ``strategy``-th strategy of a run is made of. ``name`` is relative to its folder, as bytes.
+
+    ``digest`` is the SHA-256 (hex) of the content. The strategy's own file has the name b"".
+    """
+
+    strategy: int
+    class_name: str
+    name: bytes
+    digest: str
+
+
 class Store(Protocol):
     """The book of record of one run. Every method raises StorageError when its promise cannot be kept."""
 
@@ -153,7 +166,13 @@ class Store(Protocol):
         """Undo :meth:`move_off_loop` once everything under way is done."""
         ...
 
-    async def open_run(self, run: RunRow) -> None: ...
+    async def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None: ...
+
+    async def strategy_files(self) -> Sequence[StrategyFile]: ...
+
+    async def verify_history(self, *, only_new: bool = False) -> str:
+        """Raise StorageError, naming table and row, for history that is not what was written."""
+        ...
 
     async def run(self) -> RunRow | None: ...
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from qts.db import tables
+from qts.db.chain import Chain
 from qts.db.contracts import LedgerRow, PositionRow, RunRow
-from qts.db.sqlite import explanation
+from qts.db.sqlite import explanation, last_numbers
 from qts.execution.contracts import Order
 
 _T = TypeVar("_T")
@@ -75,6 +76,14 @@ class StoreReader:
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""
         return self._read(tables.POSITIONS)
+
+    def verify_history(self) -> None:
+        """Raise StorageError, naming table and row, when a row is not what was written."""
+        if self._rows("the schema", "SELECT 1 FROM sqlite_master WHERE name = 'audit_chain'"):
+            self._explained("read the history", self._verify)
+
+    def _verify(self) -> str:
+        return Chain().verify(self._connection, last_numbers(self._connection), str(self._path))
 
     def _read(self, table: tables.Table) -> list[Any]:
         return [table.decode(row) for row in self._rows(table.name, table.select)]

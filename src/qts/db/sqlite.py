@@ -25,6 +25,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.db import tables
+from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
 from qts.db.contracts import (
     ConfigRow,
     DecisionRow,
@@ -38,6 +39,7 @@ from qts.db.contracts import (
     RunRow,
     SafetyRow,
     StateRow,
+    StrategyFile,
 )
 from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
@@ -61,7 +63,9 @@ _SQL_NEW_RUN: Final = f"INSERT INTO runs ({_RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?,
 _SQL_CONFIGS: Final = (
     "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations ORDER BY version"
 )
-_SQL_NEW_CONFIG: Final = "INSERT INTO configurations VALUES (?, ?, ?, ?, ?, ?)"
+_SQL_NEW_CONFIG: Final = "INSERT INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?)"
+_SQL_FILES: Final = "SELECT strategy, class_name, name, digest FROM strategy_files ORDER BY strategy, name"
+_SQL_NEW_FILE: Final = "INSERT INTO strategy_files VALUES (?, ?, ?, ?)"
 
 _NUMBERED: Final = tuple(table.name for table in tables.APPEND_ONLY)
 _MARKS_TEXT: Final = " ".join(["%015d"] * (2 + len(_NUMBERED)))
@@ -70,7 +74,7 @@ _SQL_CHECKPOINT: Final = (
     "INSERT INTO checkpoint (id, marks, data) VALUES (1, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET marks = excluded.marks, data = excluded.data"
 )
-_INSERT: Final = {table.name: table.insert for table in tables.APPEND_ONLY}
+_INSERT: Final = {t.name: t.insert(*["digest"] if t.name in COLUMNS else []) for t in tables.APPEND_ONLY}
 _REPLACE: Final = {table.name: table.replace(with_image=True) for table in tables.REPLACED}
 _CHANGE: Final = {table.name: table.replace(with_image=False) for table in tables.REPLACED}
 _UPDATE: Final = {table.name: table.update(with_image=True) for table in tables.REPLACED}
@@ -101,6 +105,7 @@ class SqliteStore:
         if durability not in ("FULL", "NORMAL"):
             raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
         self._numbers: dict[str, int] = {}
+        self._chain = Chain()
         self._generation = 0
         self._imaged: dict[tuple[str, ...], None] = {}
         self._connection = self._open(durability)
@@ -119,9 +124,20 @@ class SqliteStore:
 
     # -- the run -----------------------------------------------------------------------------------------------
 
-    async def open_run(self, run: RunRow) -> None:
+    async def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None:
         """Write down the run the file belongs to; the same run again changes nothing, another is a StateError."""
-        await self._do(self._open_run, run)
+        await self._do(self._open_run, run, files)
+
+    async def strategy_files(self) -> Sequence[StrategyFile]:
+        """What the strategies of the run were made of when it began, by strategy and name."""
+        return await self._do(self._read_files)
+
+    async def verify_history(self, *, only_new: bool = False) -> str:
+        """Raise StorageError, naming table and row, when a row is not what was written.
+
+        ``only_new`` looks at those since the last look. Returns what is to be said of rows older than the chain.
+        """
+        return await self._do(self._verify, only_new)
 
     async def run(self) -> RunRow | None:
         return await self._do(self._read_run)
@@ -256,17 +272,19 @@ class SqliteStore:
         for name in _NUMBERED:
             (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608 - ours
             self._numbers[name] = last
+        self._chain.load(connection)
         self._imaged = {
             (table.name, *key): None
             for table in tables.REPLACED
             for _, *key in connection.execute(table.select_changed, (self._generation,))
         }
 
-    def _open_run(self, run: RunRow) -> None:
+    def _open_run(self, run: RunRow, files: Sequence[StrategyFile]) -> None:
         with self._transaction("open the run"):
             row = self._connection.execute(_SQL_RUN).fetchone()
             if row is None:
                 self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
+                self._connection.executemany(_SQL_NEW_FILE, map(msgspec.structs.astuple, files))
             elif row[0] != run.run_id:
                 raise StateError(
                     f"{self._path} belongs to run {row[0]}, not {run.run_id}; give another data directory"
@@ -280,6 +298,15 @@ class SqliteStore:
         run_id, command, seed, source_id, config_hash, started_at, finished, result = row
         return RunRow(run_id, command, seed, source_id, config_hash, started_at, bool(finished), result)
 
+    def _read_files(self) -> list[StrategyFile]:
+        with self._explained("read the files of the strategies"):
+            return [StrategyFile(*row) for row in self._connection.execute(_SQL_FILES)]
+
+    def _verify(self, only_new: bool) -> str:
+        with self._explained("read the history"):
+            marks = last_numbers(self._connection)
+            return self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
+
     def _finish_run(self, result: str) -> None:
         with self._transaction("finish the run"):
             changed = self._connection.execute("UPDATE runs SET finished = 1, result = ?", (result,)).rowcount
@@ -287,8 +314,10 @@ class SqliteStore:
                 raise StateError(f"{self._path} has no run to finish; open one first")
 
     def _accept_config(self, row: ConfigRow) -> None:
-        with self._transaction("write down the configuration"):
-            self._connection.execute(_SQL_NEW_CONFIG, msgspec.structs.astuple(row))
+        with self._chain.undone_if_it_fails(), self._transaction("write down the configuration"):
+            number, *values = msgspec.structs.astuple(row)
+            digest = self._chain.add(CONFIGURATIONS, number, values)
+            self._connection.execute(_SQL_NEW_CONFIG, (number, *values, digest))
 
     def _read_configs(self) -> list[ConfigRow]:
         with self._explained("read the configurations"):
@@ -297,6 +326,7 @@ class SqliteStore:
     def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
         """:meth:`_transaction` written out, because it runs twice for every fill."""
         numbers, imaged, execute = self._numbers.copy(), len(self._imaged), self._connection.execute
+        heads = self._chain.heads.copy()
         try:
             execute("BEGIN IMMEDIATE")
             self._write(records, keep_images=checkpoint is None)
@@ -304,6 +334,7 @@ class SqliteStore:
                 self._mark(checkpoint)
             execute("COMMIT")
         except BaseException as error:
+            self._chain.heads = heads
             self._take_back(numbers, imaged)
             if isinstance(error, sqlite3.Error):
                 raise explanation(self._path, "commit", error) from error
@@ -353,6 +384,8 @@ class SqliteStore:
 
     def _append(self, table: tables.Table, values: tables.Values) -> None:
         number = self._numbers[table.name] = self._numbers[table.name] + 1
+        if table.name in COLUMNS:
+            values = (*values, self._chain.add(table.name, number, values))
         self._connection.execute(_INSERT[table.name], (number, *values))
 
     def _replace(self, table: tables.Table, record: Record, keep_image: bool) -> None:
@@ -444,6 +477,11 @@ def _table_of(record: Record) -> tables.Table:
     if table is None:
         raise ContractError(f"a store cannot write a {type(record).__name__}")
     return table
+
+
+def last_numbers(connection: sqlite3.Connection) -> dict[str, int]:
+    """The numbers that the newest rows had at the newest checkpoint, by table."""
+    return dict(zip(_NUMBERED, _marks_of(connection)[2:], strict=True))
 
 
 def _marks_of(connection: sqlite3.Connection) -> list[int]:

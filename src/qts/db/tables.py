@@ -45,10 +45,9 @@ class Table(NamedTuple):
     decode: Callable[[Any], Any]
     fixed: tuple[str, ...] = ()
 
-    @property
-    def insert(self) -> str:
-        """SQL that appends one row: ``id`` first, then the columns."""
-        columns = ("id", *self.columns)
+    def insert(self, *more: str) -> str:
+        """SQL that appends one row: ``id`` first, then the columns, then ``more`` of them."""
+        columns = ("id", *self.columns, *more)
         return f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
     def replace(self, *, with_image: bool) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from qts.broker.contracts import Broker
 from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S
+from qts.db.chain import HistoryAltered
 from qts.db.contracts import Store
 from qts.errors import StateError
 from qts.event.contracts import EventPriority
@@ -54,6 +55,7 @@ class Auditor:
         invariants: Invariants,
         store: Store,
         targets: Callable[[], Any],
+        on_code: Callable[[str, str], object],
     ) -> None:
         self._p = parts
         self._broker = broker
@@ -61,6 +63,7 @@ class Auditor:
         self._inv = invariants
         self._store = store
         self._targets = targets
+        self._on_code = on_code
         self._tally: dict[str, Decimal] = {}
         self._read_at = self._approved_at = -1
         self._starts_seen = 0
@@ -132,6 +135,7 @@ class Auditor:
         """
         p = self._p
         await p.record.checkpoint()  # what waits belongs to this moment
+        await self._history(only_new=True)
         rows = p.record.rows_of_the_book
         if self._is_moving(rows):
             return False
@@ -174,6 +178,13 @@ class Auditor:
             self._conservation(theirs, now_ns)
         self._priority(now_ns)
         return True
+
+    async def _history(self, *, only_new: bool) -> None:
+        """Look whether the stored history is what was written; a running session goes on closing what it holds."""
+        try:
+            await self._store.verify_history(only_new=only_new)
+        except HistoryAltered as error:
+            self._on_code("FS071", str(error))
 
     def _is_moving(self, rows: int) -> bool:
         """Whether the account changed since it had ``rows``, is not all on disk, or about to change by news."""

@@ -181,9 +181,8 @@ class Kernel:
             on_carried_out=self._attend_soon,
         )
         self.emergency_stop = self.stops.ask
-        self.auditor = Auditor(
-            self.parts, self.exchange, self.dispatcher, self.invariants, store, lambda: self.duties.targets
-        )
+        book = (self.parts, self.exchange, self.dispatcher, self.invariants, store)
+        self.auditor = Auditor(*book, lambda: self.duties.targets, self.on_code)
         self.schedule = Schedule(self.parts.calendar, config.runtime.evaluation_hours, clock.now())
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
         self.next_guard_ns = self.next_sample_ns = clock.time_ns()

@@ -37,7 +37,7 @@ from qts.runtime.outputs import require_apart
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped
 from qts.runtime.result import SessionFacts, SessionResult, summarize
-from qts.runtime.run_inputs import files_read, specs_of
+from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
@@ -133,7 +133,7 @@ def run_session(
     options = plan.options
     feed = plan.open_feed()
     config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
-    _check_currency(feed, config)
+    check_currency(feed, config)
     run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
     require_apart(
@@ -150,6 +150,7 @@ def run_session(
         previous = _previous(
             place,
             run,
+            plan,
             config,
             begun_under=lambda config_hash: _run_row(plan, config_hash, config, feed, machine),
             resume=options.resume,
@@ -184,6 +185,7 @@ class Session:
         self._run = run
         self._place = place
         self._store = store
+        self._told = ""
 
     def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         started = stopwatch_ns()
@@ -204,7 +206,7 @@ class Session:
         lost_before = dropped()
         checkpoint = self._rewound() if resumed else None
         if not resumed:
-            complete(self._store.open_run(self._run))
+            complete(self._store.open_run(self._run, strategy_files(self._plan, self._config)))
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
         log = SessionLog(
@@ -216,6 +218,8 @@ class Session:
         )
         try:
             clock = self._clock(start_ns)
+            if self._told:
+                log.record(LogWrite("WARNING", self._told, start_ns))
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal)
             with events_made_by(kernel.dispatcher.factory):
@@ -265,6 +269,7 @@ class Session:
         return open_journal(self._place.path / config.directory, config, self._run, self._store, resumed=resumed)
 
     def _rewound(self) -> bytes | None:
+        self._told = complete(self._store.verify_history())
         complete(self._store.rewind_to_checkpoint())
         return complete(self._store.checkpoint())
 
@@ -358,6 +363,7 @@ class Session:
         }
         result = SessionResult(values, self._place.path)
         if finished:
+            complete(self._store.verify_history())
             complete(self._store.finish_run(result.to_json()))
         return result
 
@@ -390,6 +396,7 @@ def open_store(place: DataDir, *, paced: bool) -> SqliteStore:
 def _previous(
     place: DataDir,
     run: RunRow,
+    plan: SessionPlan,
     config: LoadedConfig,
     begun_under: Callable[[str], RunRow],
     *,
@@ -405,6 +412,9 @@ def _previous(
     store = SqliteStore(place.database, durability="NORMAL")
     try:
         previous, configs = complete(store.run()), complete(store.configs())
+        files = complete(store.strategy_files())
+        if resume and previous is not None and previous.finished:
+            complete(store.verify_history())
     finally:
         complete(store.close())
     if previous is None:
@@ -415,7 +425,8 @@ def _previous(
     if previous.run_id != run.run_id:
         raise StateError(
             f"{place.path} holds another run ({_describe(previous)}), this is {_describe(run)}: "
-            f"{_difference(previous, run)}. {_advice(previous, run, configs, config)}"
+            f"{_difference(previous, run) or files_that_differ(files, plan, config)}. "
+            f"{_advice(previous, run, configs, config)}"
         )
     if anew:
         place.clear(config.tree.event.journal.directory)  # the same run again gives the same result byte for byte
@@ -438,10 +449,8 @@ def _differing(previous: RunRow, run: RunRow) -> list[str]:
 
 
 def _difference(previous: RunRow, run: RunRow) -> str:
-    texts = [
-        f"{name} was {getattr(previous, name)}, now {getattr(run, name)}" for name in _differing(previous, run)
-    ]
-    return "; ".join(texts) or "the strategies differ"
+    names = _differing(previous, run)
+    return "; ".join(f"{name} was {getattr(previous, name)}, now {getattr(run, name)}" for name in names)
 
 
 def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config: LoadedConfig) -> str:
@@ -474,18 +483,6 @@ def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Fe
         started_at=machine.now().isoformat(),
         finished=False,
     )
-
-
-def _check_currency(feed: Feed, config: LoadedConfig) -> None:
-    """One account has one currency: amounts of another would be added up as if they were the same."""
-    account = config.tree.runtime.currency
-    for instrument in feed.instruments.values():
-        if instrument.currency != account:
-            raise InputError(
-                f"{instrument.symbol} is paid in {instrument.currency}, the account is in {account}: set "
-                f"runtime.currency to {instrument.currency} (and runtime.equity_start), or correct the symbol's "
-                "currency in instruments.yaml"
-            )
 
 
 def _account_in(feed: Feed) -> dict[str, str]:

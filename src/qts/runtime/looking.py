@@ -49,6 +49,8 @@ def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool =
         return Look(found, life, remark, None, None)
     with StoreReader(path) as store:
         run = store.run()
+        if run is not None and run.finished:
+            store.verify_history()
         if view is not None and (run is None or view.run_id != run.run_id):
             view = None  # of the run that was here before
         life, remark = _life(found, run, view, now_ns)

@@ -24,7 +24,7 @@ def checkpoint_part(directory: Path, part: str) -> Any | None:
     """The share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
 
     May be called while the run goes on: it reads, and readers wait for nobody. Raises DataError for what is no
-    directory, StorageError for a damaged file.
+    directory, StorageError for a damaged file, and for a finished run of which somebody has altered the history.
     """
     data = _read(directory, SqliteStore.checkpoint)
     return None if data is None else decode(data)["parts"].get(part)
@@ -69,6 +69,9 @@ def _read(directory: Path, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]
         return None
     store = SqliteStore(path, durability="NORMAL")
     try:
+        run = complete(store.run())
+        if run is not None and run.finished:
+            complete(store.verify_history())
         return complete(what(store))
     finally:
         complete(store.close())

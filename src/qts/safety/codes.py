@@ -127,6 +127,11 @@ _ENTRIES: Final = (
         "positions differ from the ledger or the broker",
         recovery="reconcile, book or explain it",
     ),
+    _fail(
+        "FS071",
+        "stored history was altered while the session ran",
+        recovery="find who writes into the store; the run is not resumed, begin a new one",
+    ),
     # capital (spec 04)
     _lock("FS080", "total capital is zero or negative", "all pools stop; no new orders"),
     _fail("FS081", "a pool is negative", "lock that pool; no new orders"),
