@@ -23,8 +23,8 @@ MAY_RANDOMISE = {"ids.py"}
 MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
 MAY_STORE_ON_A_THREAD = {"db/sqlite.py"}
-MAY_WAIT_ASIDE = {"runtime/prints.py"}
-"""What waits for a reader who may never come must not wait on the loop."""
+MAY_WAIT_ASIDE = {"runtime/prints.py", "runtime/watchdog.py"}
+"""What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "broker/sim/book.py", "execution/")
 
 ENGINES = {f"{name}/" for name in ("safety", "state", "capital", "strategy", "risk", "execution", "ledger")}

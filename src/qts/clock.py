@@ -23,6 +23,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 stopwatch_ns = time.perf_counter_ns
 """Real nanoseconds for measuring durations of our own code; has no relation to any clock."""
 
+cpu_ns = time.process_time_ns
+"""Nanoseconds of processor that all threads of this process have used; tells a busy process from a paused one."""
+
 
 @runtime_checkable
 class Clock(Protocol):

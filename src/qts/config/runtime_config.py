@@ -66,6 +66,15 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
         Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),
     ] = ()
+    intents_per_call: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="intents a strategy may give in one call; one that gives more is halted and none of them "
+            "counts",
+        ),
+    ] = 1_000
     strategy_lane: Annotated[
         Literal["loop", "process"],
         Meta(

@@ -227,8 +227,7 @@ class Kernel:
         self.parts.record.raise_failure()
         if self._journal is not None:
             self._journal.raise_if_fatal()
-        while self._operators:
-            self._operators.popleft()()
+        self._carry_out()
         now_ns = self.parts.clock.time_ns()
         if self.exits.due_ns <= now_ns:
             await self.exits.work(now_ns)
@@ -250,7 +249,7 @@ class Kernel:
             self._checkpoint_due = self.attention = True
 
     def ask(self, request: Callable[[], None]) -> None:
-        """The one door for operators; thread-safe, carried out between two handlers."""
+        """The one door for operators and the watchdog; thread-safe, carried out between two handlers."""
         self._operators.append(request)
         self.attention = True
 
@@ -368,7 +367,12 @@ class Kernel:
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
+    def _carry_out(self) -> None:
+        while self._operators:
+            self._operators.popleft()()
+
     async def _on_signal(self, event: Event) -> None:
+        self._carry_out()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
         await self._decide(event.payload)
 
     async def _decide(self, signal: Signal) -> Outcome:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
@@ -30,6 +30,8 @@ from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
+from qts.runtime.hang_file import FILE_NAME as HANG_NAME
+from qts.runtime.hung import HangReport, after_hang
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator_desk import OperatorDesk
@@ -43,6 +45,7 @@ from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.runtime.session_view import VIEW_NAME
 from qts.runtime.view_file import ViewFile
+from qts.runtime.watchdog import Watchdog
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
@@ -59,7 +62,7 @@ DEMO_OVERRIDES = {
 OPENING_BY_CURRENCY = {"USDT": "100000"}
 
 
-_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME, VIEW_NAME})
+_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME, VIEW_NAME, HANG_NAME})
 
 
 def demo_plan(options: Options) -> SessionPlan:
@@ -129,7 +132,13 @@ def run_session(
     Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data
     directory holds an unfinished run and resuming was not asked for, StateError when it holds another one.
     """
-    machine = machine or SystemClock()
+    with Watchdog(stop) as watchdog:
+        return _run_session(plan, progress, stop, machine or SystemClock(), watchdog)
+
+
+def _run_session(
+    plan: SessionPlan, progress: Progress, stop: StopFlag, machine: Clock, watchdog: Watchdog
+) -> SessionResult:
     options = plan.options
     feed = plan.open_feed()
     config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
@@ -159,7 +168,7 @@ def run_session(
             return SessionResult.stored(previous.result, directory)
         store = open_store(place, paced=plan.paced)
         try:
-            session = Session(plan, config, feed, strategies, previous or run, place, store)
+            session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog)
             return session.run(progress, stop, machine, resumed=previous is not None)
         finally:
             complete(store.close())
@@ -177,8 +186,10 @@ class Session:
         run: RunRow,
         place: DataDir,
         store: SqliteStore,
+        watchdog: Watchdog,
     ) -> None:
         self._plan = plan
+        self._watchdog = watchdog
         self._config = config
         self._feed = feed
         self._strategies = strategies
@@ -223,12 +234,20 @@ class Session:
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal)
             with events_made_by(kernel.dispatcher.factory):
+                hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
+                hang = hangs.read(self._strategies) if hangs is not None and resumed else None
                 if checkpoint is None:
                     complete(kernel.start(first))
                 else:
+                    kernel.host.hung = hang.strategies if hang is not None else ()
                     complete(kernel.restore(checkpoint, self._store, first))
                 if journal is not None:
                     journal.flush()  # from the second checkpoint on it must know of the store
+                if hang is not None:
+                    after_hang(kernel, hang)
+                    complete(kernel.parts.record.checkpoint())
+                if hangs is not None:
+                    hangs.clear()  # what it said is in the checkpoint
                 view = ViewFile(
                     self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
                 )
@@ -329,12 +348,19 @@ class Session:
             kernel.parts.kill = stop.kill
             desk = self._operators(kernel, clock, log)
             with closing(desk), asyncio.Runner(loop_factory=fastest_loop()) as runner:
-                return runner.run(run_paced(kernel, values, progress, stop, clock, desk.listen))
+                session = run_paced(kernel, values, progress, stop, clock, desk.listen)
+                return runner.run(self._watched(kernel, session))
         speed = self._plan.options.speed
         first = kernel.in_hand  # nobody wants to wait for a morning without prices
         begins = clock.now() if first is None else from_ns(first.ts_ns)
         pace = PacedClock(begins, speed) if speed is not None else None
-        return run_virtual(kernel, values, progress, stop, pace)
+        with self._watchdog.values_watched(lambda: kernel.intake.rows):
+            return run_virtual(kernel, values, progress, stop, pace)
+
+    async def _watched(self, kernel: Kernel, session: Coroutine[Any, Any, bool]) -> bool:
+        timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
+        with self._watchdog.loop_watched(HangReport(kernel), timeout_s):
+            return await session
 
     def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> OperatorDesk:
         overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}

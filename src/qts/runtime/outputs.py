@@ -15,11 +15,13 @@ from qts.db.datadir import DATABASE_NAME, LOCK_NAME
 from qts.errors import InputError
 from qts.event.config import JournalConfig
 from qts.files import same_file
+from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 
 VIEW_NAME: Final = "view.json"
 _FILES_OF_A_RUN: Final = re.compile(
-    rf"{re.escape(DATABASE_NAME)}(-wal|-shm|-journal)?|{LOCK_NAME}|session\.log(\.\w+)?\.jsonl|{re.escape(VIEW_NAME)}"
+    rf"{re.escape(DATABASE_NAME)}(-wal|-shm|-journal)?|{LOCK_NAME}|session\.log(\.\w+)?\.jsonl"
+    rf"|{re.escape(VIEW_NAME)}|{re.escape(HANG_NAME)}"
 )
 _SETTINGS: Final = (".yaml", ".yml")
 

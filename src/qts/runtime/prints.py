@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO, cast
 
+from qts.clock import NS_PER_S, stopwatch_ns
+
 MOST_WAITING: Final = 1 << 20
 """Characters that wait to be written; what comes beside them is dropped."""
 _LAST_WAIT_S: Final = 1.0
@@ -61,6 +63,13 @@ class AsideWriter:
             self._moved.clear()
             if self._waiting and not self._moved.wait(patience_s) and self._written == before:
                 self._stuck_at = before
+
+    def wait_written(self, limit_s: float) -> None:
+        """Wait until everything is written, ``limit_s`` at most."""
+        until = stopwatch_ns() + limit_s * NS_PER_S
+        while self._waiting and stopwatch_ns() < until:
+            self._moved.clear()
+            self._moved.wait(_LOOK_S)
 
     def close(self) -> None:
         """Let the thread end when it has written what waits; it is not waited for."""
@@ -180,6 +189,12 @@ def dropped() -> int:
     """Characters for standard error that were lost so far."""
     writer = _writer()
     return 0 if writer is None else writer.dropped
+
+
+def written_out(limit_s: float) -> None:
+    """Wait for what was said, ``limit_s`` at most."""
+    if (writer := _writer()) is not None:
+        writer.wait_written(limit_s)
 
 
 @contextlib.contextmanager

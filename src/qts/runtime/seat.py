@@ -30,6 +30,7 @@ class Seat:
         "_state",
         "errors",
         "halted",
+        "most_intents",
         "on_bar",
         "on_quote",
         "run",
@@ -44,9 +45,11 @@ class Seat:
         account: Account,
         orders: WorkingOrders,
         state: OperatingStateManager,
+        most_intents: int = 1_000,
     ) -> None:
         self.strategy = strategy
         self.run = runner_for(strategy)
+        self.most_intents = most_intents
         self.errors = 0
         self.set_halted(False)
         self._clock = clock

@@ -8,12 +8,12 @@ from typing import Any
 
 from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
+from qts.runtime.intents import in_row_after, intents_of
 from qts.runtime.seat import OnFault, OnIntent, Seat
 from qts.runtime.worker_seat import WorkerSeat
-from qts.strategy.contracts import FillView, Intent, check_intent
+from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.snapshot import restore, save
-from qts.strategy.user_code import each_of
 
 OnOther = Callable[[MarketValue], None]
 
@@ -41,14 +41,16 @@ class StrategyHost:
         self._on_other = on_other
         self._on_fault = on_fault
         self._listeners: dict[str, list[Seat]] = {}
+        self.hung: Sequence[str] = ()
+        """Strategies that stopped the session before: halted by :meth:`import_state`."""
 
     def start(self) -> None:
         for seat in self._here.values():
             self._guarded(seat, partial(seat.run, seat.strategy.on_start, seat))
 
     def resume(self) -> None:
-        """After a restore: let strategies rebuild what a checkpoint does not carry."""
-        for seat in self._here.values():
+        """After a restore: let strategies rebuild what a checkpoint does not carry; not those that are halted."""
+        for seat in (seat for seat in self._here.values() if not seat.halted):
             attributes = save(seat.strategy, seat.run)
             self._guarded(seat, partial(seat.run, seat.strategy.on_start, seat))
             restore(seat.strategy, attributes, seat.run)
@@ -95,7 +97,7 @@ class StrategyHost:
         for seat in self.seats:
             mine = saved[seat.strategy.name]
             seat.errors = mine["errors"]
-            seat.set_halted(mine["halted"])
+            seat.set_halted(mine["halted"] or seat.strategy.name in self.hung)
             away = self.away.get(seat.strategy.name)
             if away is not None:
                 away.import_memory(mine)
@@ -112,8 +114,8 @@ class StrategyHost:
         return seats
 
     def _pass_on(self, seat: Seat, intents: Iterable[Intent] | None) -> None:
-        for intent in each_of(seat.run, intents):
-            self._on_intent(seat.strategy, check_intent(intent))
+        for intent in intents_of(seat.run, intents, seat.most_intents):
+            self._on_intent(seat.strategy, intent)
 
     def _guarded(self, seat: Seat, call: Callable[[], None]) -> None:
         try:
@@ -122,5 +124,5 @@ class StrategyHost:
             self._faulted(seat, error)
 
     def _faulted(self, seat: Seat, error: BaseException) -> None:
-        seat.fail(seat.errors + 1)
+        seat.fail(in_row_after(error, seat.errors))
         self._on_fault(seat.strategy.name, f"{type(error).__name__}: {error}", seat.halted)

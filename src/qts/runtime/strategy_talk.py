@@ -65,12 +65,14 @@ class Start(msgspec.Struct, frozen=True):
 
     ``made``: the attributes the session has given to a strategy that comes from no file. ``memory``: the strategy's
     memory when it has been started before. Both as ``qts.strategy.snapshot.save`` writes them, in msgpack.
+    ``most_intents``: how many it may ask for in one call.
     """
 
     origin: Origin
     brief: Brief
     made: bytes | None = None
     memory: bytes | None = None
+    most_intents: int = 1_000
 
 
 class Started(msgspec.Struct, frozen=True):

@@ -21,13 +21,14 @@ from qts.event.contracts import Event
 from qts.event.worker import resolve
 from qts.market.contracts import Quote
 from qts.money import ZERO
+from qts.runtime.intents import in_row_after, intents_of
 from qts.runtime.prints import prints_aside
 from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started
 from qts.state.contracts import OperatingState
-from qts.strategy.contracts import Intent, Strategy, check_intent
+from qts.strategy.contracts import Intent, Strategy
 from qts.strategy.loading import RAISED_IN_CALL, load_strategy, make_strategy, print_of
 from qts.strategy.snapshot import restore, save
-from qts.strategy.user_code import each_of, runner_for
+from qts.strategy.user_code import runner_for
 
 _NOTHING = (ZERO, None)
 
@@ -80,6 +81,7 @@ class StrategyWorker:
         self.view = View(start.brief)
         self._said: list[msgspec.Raw] = []
         self._errors = start.brief.errors
+        self._most_intents = start.most_intents
         self._fault = ""
         for memory in (start.made, start.memory):
             self._restore(memory)
@@ -118,14 +120,14 @@ class StrategyWorker:
 
     def _write_down(self, intents: Iterable[Intent] | None) -> None:
         """Encoded one by one: what was said before a failure stands, and what cannot travel is a failure too."""
-        for intent in each_of(self._run, intents):
-            self._said.append(_encoded(check_intent(intent)))
+        for intent in intents_of(self._run, intents, self._most_intents):
+            self._said.append(_encoded(intent))
 
     def _guarded(self, call: Callable[[], None]) -> None:
         try:
             call()
         except RAISED_IN_CALL as error:
-            self._errors += 1
+            self._errors = in_row_after(error, self._errors)
             self._said.append(_encoded(Fault(_text(error), self._errors)))
 
     def _memory(self) -> bytes:

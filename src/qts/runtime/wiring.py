@@ -182,7 +182,14 @@ def make_host(
     Raises InputError when there may not be so many processes or when another process cannot make a strategy.
     """
     seats = [
-        Seat(one, clock=parts.clock, account=parts.account, orders=parts.orders, state=parts.state)
+        Seat(
+            one,
+            clock=parts.clock,
+            account=parts.account,
+            orders=parts.orders,
+            state=parts.state,
+            most_intents=parts.config.runtime.intents_per_call,
+        )
         for one in strategies
     ]
     limit = parts.config.event.max_worker_processes

@@ -60,7 +60,7 @@ class WorkerSeat(RemoteHandler):
         return not self.seat.halted
 
     def arguments(self) -> Start:
-        return Start(self._origin, self.seat.brief(()), self._made, self._memory)
+        return Start(self._origin, self.seat.brief(()), self._made, self._memory, self.seat.most_intents)
 
     def wants(self, event: Event) -> bool:
         value = event.body

@@ -1,0 +1,113 @@
+"""What a hang leaves in ``hang.txt``, and whom the next session takes for its cause."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from qts.errors import InputError
+from qts.runtime.hang_file import HangFile, UserCall, stack_of, user_call
+from tests.runtime.rig import Rig, Said, kst
+
+
+class Looked(Said):
+    """Looks at the stack while it is shown a quote."""
+
+    def __init__(self, name: str = "looked") -> None:
+        super().__init__()
+        self.name = name
+        self.stack = ""
+        self.call: UserCall | None = None
+
+    def on_quote(self, ctx: Any, quote: Any) -> Any:
+        self.deeper()
+        return super().on_quote(ctx, quote)
+
+    def deeper(self) -> None:
+        frame: FrameType = sys._getframe()
+        self.stack, self.call = stack_of(frame), user_call(frame)
+
+
+class Other(Looked):
+    def on_quote(self, ctx: Any, quote: Any) -> Any:
+        return ()
+
+
+@pytest.fixture
+def looked(rig_of: Any) -> Looked:
+    strategy = Looked()
+    rig: Rig = rig_of(strategy)
+    rig.quotes(kst(10), 1)
+    return strategy
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[HangFile]:
+    with closing(HangFile(tmp_path)) as file:
+        yield file
+
+
+def test_the_strategy_and_its_callback_are_named(looked: Looked) -> None:
+    assert looked.call == UserCall("looked", "on_quote")
+    assert looked.stack.splitlines()[1].endswith("in deeper")
+    assert user_call(sys._getframe()) is None
+
+
+def test_nothing_is_left_when_nothing_hangs(file: HangFile) -> None:
+    assert file.read([]) is None
+
+    file.write("a stack\n")
+    file.clear()
+    assert file.read([]) is None
+    assert file.size == 0
+
+
+def test_what_the_watchdog_ended_is_named(file: HangFile, looked: Looked) -> None:
+    file.write(looked.stack)
+    file.end(UserCall("looked", "on_fill"))
+
+    hang = file.read([looked])
+
+    assert hang is not None
+    assert hang.strategies == ("looked",)
+    assert hang.text == "the session before stood still in on_fill of strategy looked"
+
+
+def test_a_hang_in_our_own_code_halts_nobody(file: HangFile, looked: Looked) -> None:
+    file.end(UserCall("", ""))
+    hang = file.read([looked])
+
+    assert hang is not None
+    assert hang.strategies == ()
+
+
+def test_whom_the_stack_of_a_killed_session_shows_is_found_by_its_code(file: HangFile, looked: Looked) -> None:
+    """As the fault handler writes it, with other threads before it; two strategies stand in the same file."""
+    file.write(f"Timeout (0:00:00.900000)!\nThread 0x00007f (most recent call first):\n{looked.stack}")
+
+    hang = file.read([Other("other"), looked])
+
+    assert hang is not None
+    assert hang.strategies == ("looked",)
+
+
+def test_a_stack_without_a_strategy_halts_nobody(file: HangFile, looked: Looked) -> None:
+    file.write('  File "/lib/python/threading.py", line 1 in wait\n')
+
+    hang = file.read([looked])
+
+    assert hang is not None
+    assert hang.strategies == ()
+
+
+def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "hang.txt").mkdir()
+
+    with pytest.raises(InputError, match=r"hang\.txt: cannot be used \(Is a directory\); move it away"):
+        HangFile(tmp_path)
