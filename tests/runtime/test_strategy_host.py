@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
@@ -89,6 +91,38 @@ def test_what_a_strategy_said_before_it_failed_stands(rig_of: MakeRig) -> None:
     rig.quote(kst(10))
 
     assert [(order.strategy, order.qty) for order in rig.orders()] == [("said", D(1)), ("healthy", D(2))]
+
+
+def test_a_strategy_that_asks_without_end_is_halted_at_once_and_nothing_of_it_counts(rig_of: MakeRig) -> None:
+    class Endless(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Iterator[Intent]:
+            self.quotes += 1
+            while True:
+                yield Intent(SYMBOL, Side.BUY, 1.0, qty=1)
+
+    endless, healthy = Endless(), Said("healthy")
+    rig = rig_of(endless, healthy)
+    healthy.wants(Side.BUY, qty=2)
+
+    rig.quotes(kst(10), 3)
+
+    assert endless.quotes == 1
+    assert rig.kernel.host.seats[0].halted
+    assert [(order.strategy, order.qty) for order in rig.orders()] == [("healthy", D(2))]
+    assert [line for line in rig.logged if "it asked for more than 1,000 intents in one call" in line.message]
+
+
+@pytest.mark.parametrize(("wanted", "halted"), [(1_000, False), (1_001, True)])
+def test_a_thousand_intents_are_not_without_end(wanted: int, halted: bool, rig_of: MakeRig) -> None:
+    class Many(Said):
+        def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+            return [Intent(SYMBOL, Side.BUY, 1.0, qty=1)] * wanted
+
+    rig = rig_of(Many())
+
+    rig.quote(kst(10))
+
+    assert rig.kernel.host.seats[0].halted is halted
 
 
 def test_a_good_answer_ends_the_row_of_errors(rig_of: MakeRig) -> None:

@@ -55,6 +55,15 @@ class Parrot(Said):
             raise ValueError("partial")
 
 
+class Endless(Said):
+    def __init__(self) -> None:
+        super().__init__("endless")
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        while True:
+            yield Intent(quote.symbol, Side.BUY, 0.9, qty=1)
+
+
 def over_the_wire(value: Any) -> Any:
     """What arrives at the other side."""
     return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
@@ -217,3 +226,13 @@ def test_a_name_that_is_no_text_travels_to_the_worker() -> None:
 
     assert there.spec == spec
     assert Origin.of_file("mine.py:Mine", "Mine:ab") == Origin("mine.py:Mine", "Mine:ab")
+
+
+def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None:
+    origin = Origin("tests.runtime.test_strategy_worker:Endless")
+    one = StrategyWorker(over_the_wire(Start(origin, brief(), most_intents=7)))
+
+    note = msgspec.convert(over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(brief()))), Note)
+
+    assert note.said == [Fault("TooManyIntents: it asked for more than 7 intents in one call", 3)]
+    assert note.errors == 3
