@@ -34,9 +34,11 @@ from qts.report.reference.machines import CAUSES, NEWS
 from qts.report.reference.markdown import NOTICE, diagram, table, type_text
 from qts.risk.contracts import Refusal
 from qts.risk.rules import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES, Rule
+from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.kill_switch import STOP_FILES
 from qts.runtime.operator import DIRECTORY
 from qts.runtime.session_log import FILE_NAME
+from qts.runtime.watchdog import RESTART
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyCause
 
@@ -299,11 +301,11 @@ def listed_files() -> set[str]:
 
 
 def test_the_runbook_names_every_file_of_a_data_directory_and_every_exit_code() -> None:
-    assert {DATABASE_NAME, LOCK_NAME, FILE_NAME} <= listed_files()
+    assert {DATABASE_NAME, LOCK_NAME, FILE_NAME, HANG_NAME} <= listed_files()
 
     text = prose_of(ROOT / "docs/operations/runbook.md")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
-    assert listed == {0, STOPPED_BY_USER, *(error.exit_code for error in all_errors(QtsError))}
+    assert listed == {0, STOPPED_BY_USER, RESTART, *(error.exit_code for error in all_errors(QtsError))}
 
 
 def all_errors(error: type[QtsError]) -> Iterator[type[QtsError]]:
