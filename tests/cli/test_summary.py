@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from qts.cli.console import Screen
 from qts.cli.main import main
 from qts.cli.summary import print_summary
 from qts.runtime.launch import demo_plan
@@ -28,9 +28,9 @@ def values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return result
 
 
-def told(values: dict[str, Any]) -> str:
+def told(values: dict[str, Any], *, width: int = 160, verbose: bool = False) -> str:
     text = StringIO()
-    print_summary(Console(width=160, file=text), SessionResult(values, Path("somewhere")))
+    print_summary(Screen(width=width, file=text), SessionResult(values, Path("somewhere")), verbose=verbose)
     return text.getvalue()
 
 
@@ -52,3 +52,43 @@ def test_a_limit_that_the_command_sets_itself_is_said(values: dict[str, Any]) ->
     values["settings_of_the_command"] = dict(plan.overrides_for(plan.open_feed()))
 
     assert "set by this command: risk.symbol_weight_limit = 0.60" in told(values)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_labels_fold_and_amounts_and_names_are_never_cut(values: dict[str, Any], width: int) -> None:
+    values["equity_end"] = "123456789012345"
+    values["pools"]["SCALP"]["total"] = "123456789012345"
+    values["refusals"] = {"NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE": 1_313}
+
+    text = told(values, width=width)
+
+    assert text.count("123,456,789,012,345") == 2
+    assert "1,313" in text
+    assert "BALANCED, safety NORMAL" in text
+    assert "…" not in text.split("\n", 1)[1], "only the line above the tables may be shortened"
+
+
+def test_in_80_columns_every_line_of_a_usual_summary_fits(values: dict[str, Any]) -> None:
+    values["refusals"] = {"NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE": 1_313}
+
+    assert max(map(len, told(values, width=80).splitlines())) <= 80
+
+
+def test_what_held_and_the_limits_are_told_when_asked_for(values: dict[str, Any]) -> None:
+    assert "Invariants" not in told(values)
+    assert "limits before" not in told(values)
+
+    assert "Invariants: " in told(values, verbose=True)
+    assert "limits before the state's multiplier: exposure_limit" in told(values, verbose=True)
+
+
+def test_an_invariant_that_broke_is_told_unasked(values: dict[str, Any]) -> None:
+    values["invariants"]["inv04"] = {"ok": False, "checks": 3, "last": None, "detail": "off by one"}
+
+    assert "BREACHED inv04: off by one" in told(values)
+
+
+def test_orders_that_ended_without_a_fill_stand_beside_the_refusals(values: dict[str, Any]) -> None:
+    values["orders_unfilled"] = {"CANCELLED: expired at the close": 12}
+
+    assert "CANCELLED: expired at the close" in told(values)

@@ -152,6 +152,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "state_basis": state_basis(),
         "transitions": [],
         "refusals": {},
+        "orders_unfilled": {},
         "rows_refused": {},
         "rows_refused_examples": {},
         "safety_changes": [],

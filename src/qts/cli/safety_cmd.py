@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command, add_scope
 from qts.cli.stop_cmd import add_alias
-from qts.errors import DataError
+from qts.cli.which_run import add_run, run_line, run_meant
+from qts.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from qts.safety.scoped_stops import ScopedStop
@@ -26,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     safety.set_defaults(func=lambda args: _usage(safety))
     commands = safety.add_subparsers(title="commands", metavar="COMMAND")
     show = commands.add_parser("show", help="the stored safety state, its causes and its history")
-    show.add_argument("--data-dir", metavar="DIR", type=Path, required=True, help="the run's directory")
+    add_run(show)
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(func=run_show)
     codes = commands.add_parser("codes", help="every code: what it means, what it does, how to recover")
@@ -71,15 +72,23 @@ def run_show(args: argparse.Namespace) -> int:
     from qts.safety.scoped_stops import stop_row
     from qts.safety.state import SafetyStateManager
 
-    stored = load_safety(args.data_dir)
+    meant = run_meant(args.data_dir)
+    data_dir = meant.directory
+    stored = load_safety(data_dir)
     clock = ManualClock(from_ns(int(stored.get("as_of_ns", 0))))
-    manager = SafetyStateManager(states_config(args.data_dir).safety, clock=clock)
+    manager = SafetyStateManager(states_config(data_dir).safety, clock=clock)
     manager.restore_state(stored)
-    now, stops = manager.snapshot(), load_stops(args.data_dir)
+    now, stops = manager.snapshot(), load_stops(data_dir)
     if args.json:
-        told = {"snapshot": now, "history": manager.history, "stops": [stop_row(stop) for stop in stops]}
+        told = {
+            "run": str(data_dir),
+            "snapshot": now,
+            "history": manager.history,
+            "stops": [stop_row(stop) for stop in stops],
+        }
         print(json.dumps(msgspec.to_builtins(told), ensure_ascii=False, indent=2))
         return 0
+    print(run_line(meant))
     print(f"safety {now.state.value} since {from_ns(now.since_ns):%Y-%m-%d %H:%M:%S} UTC")
     print(f"next   {now.next_step}")
     for stop in stops:
@@ -93,12 +102,18 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_codes(args: argparse.Namespace) -> int:
-    """``qts safety codes``: exit code 0; codes that are not listed are judged by their prefix."""
+    """``qts safety codes``: exit code 0, or 2 for a code that is in no catalogue."""
     import msgspec
 
-    from qts.safety.codes import CATALOGUE, lookup
+    from qts.safety.codes import CATALOGUE
 
-    entries = [lookup(code) for code in args.code] if args.code else list(CATALOGUE.values())
+    unknown = [code for code in args.code if code not in CATALOGUE]
+    if unknown:
+        raise InputError(
+            f"{', '.join(unknown)}: there is no such code; 'qts safety codes' lists all. A session told one "
+            "it does not know judges it by its prefix: FS as FAIL, GR and AN as WARNING"
+        )
+    entries = [CATALOGUE[code] for code in args.code] or list(CATALOGUE.values())
     if args.json:
         print(json.dumps(msgspec.to_builtins(entries), ensure_ascii=False, indent=2))
         return 0

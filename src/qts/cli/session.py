@@ -55,7 +55,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         if args.json:
             print(result.to_json())
         else:
-            print_summary(Screen(), result)
+            print_summary(Screen(), result, verbose=args.verbose)
     if any(row["ok"] is False for row in result.values["invariants"].values()):
         return InvariantBreach.exit_code
     return 0 if result.finished else STOPPED

@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--format", choices=FORMATS, help="format of a feed FILE")
     _reading(run)
     _common(run)
-    run.add_argument("--speed", type=_positive, default=60.0, metavar="N", help="times real time (default 60)")
+    run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
     run.set_defaults(func=_run)
 
 
@@ -60,6 +60,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
+    parser.add_argument("--verbose", action="store_true", help="add the checks that held and the limits in force")
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
     parser.add_argument(
         "--data-dir", type=directory, metavar="DIR", help="state of the run (default ./qts-data/<run>)"
@@ -86,7 +87,11 @@ def _reading(parser: argparse.ArgumentParser) -> None:
 
 def _speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--speed", type=_speed_value, default=None, metavar="max|N", help="max (default) or N times real time"
+        "--speed",
+        type=_speed_value,
+        default=None,
+        metavar="max|N",
+        help="N times real time, from the open on, or as fast as it goes (max, the default)",
     )
 
 
@@ -102,6 +107,14 @@ def _positive(text: str) -> float:
 
 def _speed_value(text: str) -> float | None:
     return None if text == "max" else _positive(text)
+
+
+def _paced_speed(text: str) -> float:
+    if text == "max":
+        raise argparse.ArgumentTypeError(
+            "a paper session passes in real time or a multiple of it; qts replay goes as fast as it can"
+        )
+    return _positive(text)
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command
+from qts.cli.which_run import add_run, run_line, run_meant
 from qts.errors import DataError
 
 if TYPE_CHECKING:
     from qts.state.operating_state import OperatingStateManager
 
-DEFAULT_DATA_DIR = "qts-data"
 STATE_FILE = "state.json"
-RUN_FILE = "qts.sqlite"
+MOST_OVERRIDE_DAYS = 7
 PLOT_FORMATS = (".png", ".svg", ".html")
 
 
@@ -30,9 +30,7 @@ def add_parser(subparsers: Any) -> None:
     state.set_defaults(func=lambda args: _usage(state))
     commands = state.add_subparsers(title="commands", metavar="COMMAND")
     show = commands.add_parser("show", help="the stored state, why it is so, and what would move it next")
-    show.add_argument(
-        "--data-dir", metavar="DIR", help=f"the run's directory (default: the newest in ./{DEFAULT_DATA_DIR})"
-    )
+    add_run(show)
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(func=run_show)
     test = commands.add_parser(
@@ -56,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     )
     override.add_argument("state", choices=("AGGRESSIVE", "BALANCED", "DEFENSIVE"), help="the state to hold")
     override.add_argument(
-        "--days", type=float, default=1.0, metavar="N", help="for how long, at most 7 (default 1)"
+        "--days", type=_days, default=1.0, metavar="N", help="for how long, at most 7 (default 1)"
     )
     add_command(commands, "clear-override", "clear_override", "end the override of a running session")
 
@@ -79,11 +77,17 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
 def run_show(args: argparse.Namespace) -> int:
     """``qts state show``: exit code 0, or 2 when there is no run."""
-    data_dir = _data_dir(args.data_dir)
+    meant = run_meant(args.data_dir)
+    data_dir = meant.directory
     manager, basis = _manager_in(data_dir), _basis_in(data_dir)
     if args.json:
-        print(json.dumps(_show_object(manager) | {"basis": basis}, ensure_ascii=False, indent=2))
+        print(
+            json.dumps(
+                {"run": str(data_dir)} | _show_object(manager) | {"basis": basis}, ensure_ascii=False, indent=2
+            )
+        )
     else:
+        print(run_line(meant))
         _print_state(manager, basis)
     return 0
 
@@ -123,20 +127,20 @@ def run_backtest(args: argparse.Namespace) -> int:
     return 0
 
 
+def _days(text: str) -> float:
+    """An override's length in days: above 0, at most 7."""
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days <= MOST_OVERRIDE_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days above 0 and at most {MOST_OVERRIDE_DAYS}")
+    return days
+
+
 def _usage(parser: argparse.ArgumentParser) -> int:
     parser.print_help()
     return 2
-
-
-def _data_dir(given: str | None) -> Path:
-    if given is not None:
-        return Path(given)
-    root = Path(DEFAULT_DATA_DIR)
-    found = [path for name in (STATE_FILE, RUN_FILE) for path in root.glob(f"*/{name}")]
-    runs = sorted(found, key=lambda path: path.stat().st_mtime)
-    if not runs:
-        raise DataError(f"no run found in ./{DEFAULT_DATA_DIR}; start one with 'qts demo' or give --data-dir")
-    return runs[-1].parent
 
 
 def _manager_in(data_dir: Path) -> OperatingStateManager:

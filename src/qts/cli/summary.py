@@ -18,8 +18,12 @@ from qts.runtime.rows import with_code
 _SHOWN_TRANSITIONS = 12
 
 
-def print_summary(console: Console, result: SessionResult) -> None:
-    """Tables on ``console``; the same numbers as ``--json``."""
+def print_summary(console: Console, result: SessionResult, *, verbose: bool = False) -> None:
+    """Tables on ``console``; the same numbers as ``--json``.
+
+    What held and the limits in force are shown when something broke, or with ``verbose``. Where the terminal is too
+    narrow labels and sentences go on in the next line; amounts and names are never cut.
+    """
     values = result.values
     head = "finished" if result.finished else "stopped, continue with --resume"
     console.rule(f"qts {values['command']} · {head}")
@@ -44,14 +48,17 @@ def print_summary(console: Console, result: SessionResult) -> None:
         console.print(f"HALTED: strategy {name} raised too often and was stopped; see the log", style="bold red")
     if values["refusals"]:
         console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
+    if values["orders_unfilled"]:
+        console.print(_counts("Orders that ended without a fill", values["orders_unfilled"]))
     if values["rows_refused"]:
         console.print(_counts("Rows of the input that could not be used", values["rows_refused"]))
         for reason, examples in values["rows_refused_examples"].items():
             for one in examples:
                 console.print(_refused_row(reason, one), markup=False, highlight=False)
-    _invariants(console, values["invariants"])
-    limits = ", ".join(f"{name} {value}" for name, value in values["risk_limits"].items())
-    console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
+    _invariants(console, values["invariants"], verbose=verbose)
+    if verbose:
+        limits = ", ".join(f"{name} {value}" for name, value in values["risk_limits"].items())
+        console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
     for name, value in values["settings_of_the_command"].items():
         console.print(f"[dim]set by this command: {name} = {value}[/dim]", highlight=False)
     for note in values["notes"]:
@@ -113,8 +120,9 @@ def _with_code(row: dict[str, str]) -> dict[str, str]:
 def _transitions(title: str, rows: list[dict[str, str]]) -> Table:
     shown = rows[-_SHOWN_TRANSITIONS:]
     table = _empty(title if len(shown) == len(rows) else f"{title} (last {len(shown)} of {len(rows)})")
-    for column in ("when", "from", "to", "why"):
-        table.add_column(column)
+    for column in ("when", "from", "to"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why", overflow="fold", min_width=12)
     for row in shown:
         table.add_row(f"{row['date']} {row['time']}", row["from"], row["to"], row["reason"])
     return table
@@ -127,10 +135,12 @@ def _counts(title: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-def _invariants(console: Console, invariants: Mapping[str, Mapping[str, Any]]) -> None:
+def _invariants(console: Console, invariants: Mapping[str, Mapping[str, Any]], *, verbose: bool) -> None:
     held = [name for name, row in invariants.items() if row["ok"] is True]
     broken = {name: row for name, row in invariants.items() if row["ok"] is False}
     unchecked = [name for name, row in invariants.items() if row["ok"] is None]
+    if not broken and not verbose:
+        return
     checks = sum(row["checks"] for row in invariants.values())
     console.print(f"Invariants: {len(held)} held in {checks:,} checks", style="green" if not broken else "")
     for name, row in broken.items():
@@ -153,5 +163,8 @@ def _empty(title: str) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = _empty(title)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        if index == 0:
+            table.add_column(column, overflow="fold", min_width=8)
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     return table

@@ -271,6 +271,8 @@ def _refused(digest: Digest) -> Html:
         ("Refused: intents that came to nothing", "거부 사유: 주문으로 이어지지 않은 의도"),
         [
             tables.refusals(digest),
+            el("h3", *both("Orders that ended without a fill", "체결 없이 끝난 주문")),
+            tables.orders_unfilled(digest),
             el("h3", *both("Rows of the input that could not be used", "사용하지 못한 입력 행")),
             tables.rows_refused(digest),
         ],

@@ -1,4 +1,4 @@
-"""What is allowed where a row was refused, and what to do about it: English and Korean."""
+"""Why rows of the input and orders came to nothing, and what to do about it: English and Korean."""
 
 from __future__ import annotations
 
@@ -57,6 +57,24 @@ REMEDIES_KOREAN: Final[Mapping[str, str]] = {
     "empty": "빈 칸입니다",
 }
 """The Korean of :data:`qts.market.files.remedies.SENTENCES`."""
+
+
+ENDINGS_KOREAN: Final[Mapping[str, str]] = {
+    "CANCELLED": "취소",
+    "REJECTED": "거부",
+    "NOT_SENT": "전송되지 않음",
+    "expired at the close": "장 마감으로 만료",
+    "cancelled on request": "요청에 따라 취소",
+    "other reasons": "그 밖의 사유",
+}
+"""How an order ended, and the reasons that our own parts give; a broker's words stay as they are."""
+
+
+def ending(reason: str) -> tuple[str, str]:
+    """Return how an order ended without a fill, as the result's ``orders_unfilled`` names it: (English, Korean)."""
+    state, _, why = reason.partition(": ")
+    korean = ENDINGS_KOREAN.get(state, state)
+    return reason, f"{korean}: {ENDINGS_KOREAN.get(why, why)}" if why else korean
 
 
 def row_advice(reason: str, remedy: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from qts.market.files.refusals import REASONS
 from qts.money import ZERO
 from qts.report.digest import FLAT, Digest, Status, number
 from qts.report.markup import Html, el, join, say, table
-from qts.report.row_advice import row_advice
+from qts.report.row_advice import ending, row_advice
 from qts.report.style import SAFETY_NAMES
 from qts.report.texts import (
     CODES_KOREAN,
@@ -142,6 +142,16 @@ def refusals(digest: Digest) -> Html:
     explained = {reason: say(*text) for reason, text in REFUSALS.items()}
     nothing = say("Nothing was refused.", "거부된 주문 의도가 없습니다.")
     return _counts(digest.values["refusals"], explained, nothing, "accent")
+
+
+def orders_unfilled(digest: Digest) -> Html:
+    """Orders that were sent and ended without a fill, by how and why."""
+    headers = (say("How it ended", "종료 사유"), say("Orders", "주문 수"))
+    counts: Mapping[str, int] = digest.values["orders_unfilled"]
+    rows = [
+        (say(*ending(reason)), f"{count:,}") for reason, count in sorted(counts.items(), key=lambda row: -row[1])
+    ]
+    return table(headers, rows, numeric=(1,), empty=say("Every order was filled.", "모든 주문이 체결되었습니다."))
 
 
 def rows_refused(digest: Digest) -> Html:

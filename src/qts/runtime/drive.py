@@ -12,13 +12,14 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from qts.clock import NS_PER_S, NS_PER_US, PacedClock, stopwatch_ns
+from qts.clock import NS_PER_S, NS_PER_US, PacedClock, from_ns, stopwatch_ns, to_ns
 from qts.errors import StateError, StorageError
 from qts.event.contracts import EventPriority
 from qts.event.garbage import quiet_collector
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
 from qts.runtime.kill_switch import KillSwitch
+from qts.runtime.schedule import AFTER_CLOSE
 from qts.runtime.wiring import EVENT_OF_VALUE
 
 if TYPE_CHECKING:
@@ -144,10 +145,12 @@ async def run_paced(
     turn_ns = round(_TURN_NS * clock.speed)
     slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
     audit_ns = 0
+    begun_ns = clock.time_ns()
 
     async def look_around() -> None:
         nonlocal audit_ns
-        progress(kernel.parts.feed.progress(), clock.time_ns())
+        now_ns = clock.time_ns()
+        progress(_share_of_day(kernel, begun_ns, now_ns), now_ns)
         await listen()
         if stopwatch_ns() >= audit_ns:
             audit_ns = stopwatch_ns() + _AUDIT_NS
@@ -197,6 +200,20 @@ async def run_paced(
                 with suppress(StorageError):
                     await listen()
             await kernel.dispatcher.stop()
+
+
+def _share_of_day(kernel: Kernel, begun_ns: int, now_ns: int) -> float | None:
+    """How much of the time from ``begun_ns`` to the end of the market's day has passed, 0..1.
+
+    Values come unevenly, so counting them would promise a wrong time left. A market that never closes has no end of
+    the day: then the share of the input.
+    """
+    calendar = kernel.parts.calendar
+    close = calendar.close(calendar.local_date(from_ns(now_ns)))
+    if close is None:
+        return kernel.parts.feed.progress()
+    whole = to_ns(close + AFTER_CLOSE) - begun_ns
+    return min(max((now_ns - begun_ns) / whole, 0.0), 1.0) if whole > 0 else 1.0
 
 
 def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -21,7 +21,7 @@ from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
-from qts.market.contracts import Feed, MarketValue
+from qts.market.contracts import Calendar, Feed, MarketValue
 from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
@@ -38,7 +38,7 @@ from qts.runtime.operator_desk import OperatorDesk
 from qts.runtime.outputs import require_apart
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped
-from qts.runtime.result import SessionFacts, SessionResult, summarize
+from qts.runtime.result import SessionFacts, SessionResult, summarize, unfilled_by_reason
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
@@ -307,7 +307,7 @@ class Session:
         calendar = next(iter(self._feed.instruments.values())).calendar
         start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
         if self._plan.paced:
-            return values, first, first.ts_ns  # nobody wants to wait for a morning without prices
+            return values, first, begins_at(calendar, first.ts_ns)
         return values, first, to_ns(start)
 
     def _clock(self, start_ns: int) -> ManualClock | PacedClock:
@@ -351,8 +351,8 @@ class Session:
                 session = run_paced(kernel, values, progress, stop, clock, desk.listen)
                 return runner.run(self._watched(kernel, session))
         speed = self._plan.options.speed
-        first = kernel.in_hand  # nobody wants to wait for a morning without prices
-        begins = clock.now() if first is None else from_ns(first.ts_ns)
+        first_ns = clock.time_ns() if kernel.in_hand is None else kernel.in_hand.ts_ns
+        begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
         with self._watchdog.values_watched(lambda: kernel.intake.rows):
             return run_virtual(kernel, values, progress, stop, pace)
@@ -376,6 +376,7 @@ class Session:
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())
         values = summarize(kernel, states, complete(self._store.safety_history()), took_ns)
+        values["orders_unfilled"] = unfilled_by_reason(complete(self._store.orders()))
         values |= {
             "run_id": self._run.run_id,
             "command": self._run.command,
@@ -392,6 +393,17 @@ class Session:
             complete(self._store.verify_history())
             complete(self._store.finish_run(result.to_json()))
         return result
+
+
+def begins_at(calendar: Calendar, first_ns: int) -> int:
+    """Return the moment (ns) from which a paced session lets time pass: the open of the first value's day.
+
+    Values from before it are taken at once: nobody wants to wait for a morning without trading.
+    """
+    opening = calendar.next_open(from_ns(first_ns))
+    if opening is None or calendar.local_date(opening) != calendar.local_date(from_ns(first_ns)):
+        return first_ns
+    return max(first_ns, to_ns(opening))
 
 
 def session_facts(result: SessionResult) -> SessionFacts:
@@ -483,8 +495,10 @@ def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config:
     """What to do; a configuration that the run has never accepted is told by its settings."""
     elsewhere = "Choose another --data-dir, or delete that one"
     changes = changes_since(configs, config)
-    if previous.finished or not changes or _differing(previous, run) != ["config_hash"]:
+    if not changes or _differing(previous, run) != ["config_hash"]:
         return elsewhere
+    if previous.finished:
+        return f"It was run under other settings: {'; '.join(map(change_text, changes))}. {elsewhere}"
     later = " and reload the new one when it runs" if previous.command == "run" else ""
     return (
         f"It has never had this configuration in force: {'; '.join(map(change_text, changes))}. To --resume it, "

@@ -27,7 +27,8 @@ DIRECTORY: Final = "operator"
 ASKED: Final = ".asked"
 ANSWERED: Final = ".answered"
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+MOST_CHARACTERS: Final = 500
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
@@ -82,6 +83,10 @@ def leave_command(data_dir: Path, command: Command) -> Path:
     """
     if not data_dir.is_dir():
         raise InputError(f"{data_dir} is not the data directory of a session")
+    for name in ("operator", "reason"):
+        length = len(getattr(command, name))
+        if not 1 <= length <= MOST_CHARACTERS:
+            raise InputError(f"--{name}: {length} characters; allowed are 1 to {MOST_CHARACTERS}")
     try:
         said = msgspec.json.encode(command)
         msgspec.json.decode(said, type=Command)

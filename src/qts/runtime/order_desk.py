@@ -72,7 +72,7 @@ class OrderDesk:
         self.duplicates = 0
 
     def turns_away(self, news: OrderNews | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]) -> bool:
-        """Whether ``news`` is a fill that no journal could hold: ``ask`` has it kept between two handlers; any thread."""
+        """Whether ``news`` is a fill that no journal could hold; ``ask`` keeps it between handlers. Any thread."""
         why = unreadable(news) if isinstance(news, Fill) else ""
         if why:
             ask(lambda: self.keep(news, why))

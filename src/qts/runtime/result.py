@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -16,6 +18,7 @@ from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar, Feed
 from qts.market.files.refusals import ALLOWED, RefusalExample
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from qts.runtime.parts import Parts
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
+MOST_REASONS = 20
+_NUMBER = re.compile(r"\d[\d,.:]*")
 SHORT = {priority: f"P{priority.value}" for priority in EventPriority}
 
 
@@ -124,6 +129,21 @@ def refused_examples(feed: Feed) -> dict[str, list[dict[str, Any]]]:
         ]
         for reason, shown in sorted(examples.items())
     }
+
+
+def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
+    """Count the orders that ended without a fill, by how and why they ended; the most frequent reasons by name.
+
+    Numbers in a reason are left out, so that orders which ended alike are counted together.
+    """
+    counts = Counter(
+        f"{order.state.value}: {_NUMBER.sub('…', order.note)}" if order.note else order.state.value
+        for order in orders
+        if order.state in FINAL_STATES and not order.filled
+    )
+    named = dict(counts.most_common(MOST_REASONS))
+    rest = sum(counts.values()) - sum(named.values())
+    return dict(sorted(named.items())) | ({"other reasons": rest} if rest else {})
 
 
 def text_of(amount: Decimal) -> str:
