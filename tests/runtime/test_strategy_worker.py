@@ -159,8 +159,8 @@ def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
     note = done(worker(), quotes(None, 150_000), brief(1, partial, partial, FILL))
     assert note.told == 2
     assert [word for word in note.said if isinstance(word, Fault)] == [
-        Fault("ValueError: partial", 2),
-        Fault("ValueError: partial", 3),
+        Fault("ValueError: partial", 2, "on_fill"),
+        Fault("ValueError: partial", 3, "on_fill"),
     ]
     assert heard(note.memory)[1:] == ["fill x-1", "fill x-1"]
 
@@ -179,7 +179,7 @@ def test_an_origin_is_the_file_as_it_was_or_an_importable_class(tmp_path: Path) 
 
 def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: MakeRig) -> None:
     seat = rig_of(Parrot()).kernel.host.seats[0]
-    faults: list[tuple[str, str, bool]] = []
+    faults: list[tuple[str, str, str, bool]] = []
 
     def refuse(strategy: object, intent: Intent) -> None:
         raise KeyError(intent.symbol)
@@ -188,7 +188,7 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
     note = done(worker(), quotes(150_000), brief())
     away.tell(FILL)
     away.on_note(over_the_wire(note))
-    assert faults == [("parrot", f"KeyError: {SYMBOL!r}", False)]
+    assert faults == [("parrot", "intent", f"KeyError: {SYMBOL!r}", False)]
     assert seat.errors == 1
     assert away.export_memory()["untold"] == [FILL]  # the note did not say that it was told
 
@@ -206,16 +206,21 @@ def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
 def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_of: MakeRig) -> None:
     """Three in a row halt a strategy; here each batch ends well."""
     seat = rig_of(Parrot()).kernel.host.seats[0]
-    faults: list[tuple[str, str, bool]] = []
+    faults: list[tuple[str, str, str, bool]] = []
     away = WorkerSeat(
         seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
     memory = msgspec.msgpack.encode({})
     for _ in range(4):
         away.on_note(
-            {"said": [{"type": "Fault", "text": "odd", "in_row": 1}], "told": 0, "errors": 0, "memory": memory}
+            {
+                "said": [{"type": "Fault", "text": "odd", "in_row": 1, "callback": "on_quote"}],
+                "told": 0,
+                "errors": 0,
+                "memory": memory,
+            }
         )
-    assert faults == [("parrot", "odd", False)] * 4
+    assert faults == [("parrot", "on_quote", "odd", False)] * 4
     assert (seat.errors, seat.halted) == (0, False)
 
 

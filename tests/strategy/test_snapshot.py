@@ -240,7 +240,7 @@ def test_what_cannot_be_kept_is_named_with_a_way_out(value: Any, kind: str) -> N
     with pytest.raises(ContractError) as caught:
         save(Memory(value))
     message = str(caught.value)
-    assert "strategy 'two-ema' (Memory): attribute 'value'" in message
+    assert "strategy 'two-ema' (Memory): self.value" in message
     assert kind in message
     for way in ("not_saved = ('value',)", "on_start", "save_state()", "load_state(dict)"):
         assert way in message

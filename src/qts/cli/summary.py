@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -44,8 +44,7 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         console.print(_transitions("Operating state", values["transitions"]))
     if values["safety_changes"]:
         console.print(_transitions("Safety", [_with_code(row) for row in values["safety_changes"]]))
-    for name in values["halted_strategies"]:
-        console.print(f"HALTED: strategy {name} raised too often and was stopped; see the log", style="bold red")
+    _strategies(console, values.get("strategies", ()))
     if values["refusals"]:
         console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
     if values["orders_unfilled"]:
@@ -100,6 +99,18 @@ def _pools(values: Mapping[str, Any]) -> Table:
     for name, row in values["pools"].items():
         table.add_row(name, *(rounded(Decimal(row[key])) for key in ("total", "realized_pnl", "unrealized_pnl")))
     return table
+
+
+def _strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> None:
+    """Who was halted and why, and what failed how often."""
+    for one in strategies:
+        if one["halted"]:
+            text = f"HALTED: strategy {one['name']}: {one['why']}"
+            console.print(text, style="bold red", markup=False, highlight=False)
+        for error in one["errors"]:
+            times = f"{error['count']:,} time{'s' if error['count'] > 1 else ''}"
+            text = f"strategy {one['name']} failed in {error['callback']} {times}, first: {error['first']}"
+            console.print(text, style="red", markup=False, highlight=False)
 
 
 def _events(values: Mapping[str, Any]) -> Table:

@@ -12,6 +12,7 @@ from qts.report.lettering import korean_currency
 from qts.report.markup import Html, both, el, join, say, void
 from qts.report.notes import note_in_korean
 from qts.report.state_basis import basis_lines
+from qts.report.strategy_errors import strategy_errors
 from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
@@ -273,6 +274,8 @@ def _refused(digest: Digest) -> Html:
             tables.refusals(digest),
             el("h3", *both("Orders that ended without a fill", "체결 없이 끝난 주문")),
             tables.orders_unfilled(digest),
+            el("h3", *both("Errors of strategies", "전략 오류")),
+            strategy_errors(digest),
             el("h3", *both("Rows of the input that could not be used", "사용하지 못한 입력 행")),
             tables.rows_refused(digest),
         ],

@@ -344,7 +344,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "AN030": "원장 불일치",
     "AN040": "사이클 시간 급증(예상의 3배)",
     "AN050": "브로커 응답 지연 또는 연결 끊김",
-    "AN060": "반복된 오류로 전략 중지",
+    "AN060": "전략 정지(연속 오류, 시작 실패 또는 저장할 수 없는 상태)",
 }
 """What a safety code means; the English is :data:`qts.safety.codes.CATALOGUE`."""
 

@@ -21,7 +21,7 @@ from qts.event.payloads import LogWrite, RiskEvaluate
 from qts.execution.contracts import AckStatus, BrokerDisconnect, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
-from qts.market.contracts import Feed, IndexLevel, MarketValue, VolatilityLevel
+from qts.market.contracts import Feed, MarketValue
 from qts.pipeline.contracts import Outcome
 from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
@@ -356,10 +356,7 @@ class Kernel:
 
     def _on_other_value(self, value: MarketValue) -> None:
         self.tally.metrics_fed += 1
-        if isinstance(value, IndexLevel):
-            self.parts.metrics.on_index(value)
-        elif isinstance(value, VolatilityLevel):
-            self.parts.volatility.on_level(value)
+        self.parts.measure(value)
 
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
         if not self.desk.turns_away(news, self.ask):
@@ -439,10 +436,10 @@ class Kernel:
         if (self.parts.leaving or order.state is OrderState.FILLED_LATE) and self.exits.heard_of(order):
             self.attention = True
 
-    def _on_strategy_fault(self, name: str, fault: str, halted: bool) -> None:
-        self._log("ERROR", f"strategy {name} raised {fault}" + ("; it is halted" if halted else ""))
+    def _on_strategy_fault(self, name: str, callback: str, fault: str, halted: bool) -> None:
+        self._log("ERROR", f"strategy {name} raised {fault} in {callback}" + ("; it is halted" if halted else ""))
         if halted:
-            self.duties.want_out(name, "its strategy was halted after repeated errors", self.parts.clock.time_ns())
+            self.duties.want_out(name, f"its strategy was halted: {fault}", self.parts.clock.time_ns())
             self.attention = True
             self.on_code("AN060", f"strategy {name} halted: {fault}")
 
@@ -478,6 +475,7 @@ class Kernel:
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> bytes:
+        self.host.keep_memories()
         self.notices.flush()  # lines that a resumed session does not write again
         return self.checkpoints.take()
 

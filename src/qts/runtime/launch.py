@@ -52,6 +52,7 @@ from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
 from qts.strategy.two_ema import TwoEma
+from qts.strategy.unmade import named
 
 __all__ = ["Options", "demo_plan", "paper_plan", "replay_plan", "run_session", "session_facts"]
 
@@ -216,6 +217,8 @@ class Session:
     ) -> SessionResult:
         lost_before = dropped()
         checkpoint = self._rewound() if resumed else None
+        share = None if checkpoint is None else decode(checkpoint)["parts"]["strategies"]
+        self._strategies = named(self._strategies, share)
         if not resumed:
             complete(self._store.open_run(self._run, strategy_files(self._plan, self._config)))
         values, first, start_ns = self._values(checkpoint)
@@ -508,7 +511,7 @@ def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config:
 
 def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
     specs = specs_of(plan, config)
-    return load_strategies(specs) if specs else plan.default_strategies()
+    return load_strategies(specs, resumed=plan.options.resume) if specs else plan.default_strategies()
 
 
 def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:

@@ -9,7 +9,7 @@ from qts.clock import Clock
 from qts.config.tree import QtsConfig
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
-from qts.market.contracts import Calendar, Feed
+from qts.market.contracts import Calendar, Feed, IndexLevel, MarketValue, VolatilityLevel
 from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
 from qts.runtime.account_metrics import MetricsSource
@@ -58,3 +58,10 @@ class Parts:
     def equity(self) -> Decimal:
         """Cash and marked holdings, in the account's currency."""
         return self.account.equity(self.last.mark)
+
+    def measure(self, value: MarketValue) -> None:
+        """Show a value to those by which the operating state is judged; most mean nothing to them."""
+        if isinstance(value, IndexLevel):
+            self.metrics.on_index(value)
+        elif isinstance(value, VolatilityLevel):
+            self.volatility.on_level(value)

@@ -24,6 +24,7 @@ from qts.market.contracts import Calendar, Feed
 from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
 from qts.runtime.extremes import Fall, Noted, Point
+from qts.runtime.view_file import strategy_view
 from qts.runtime.wiring import max_age_ns
 from qts.safety.scoped_stops import stop_row
 
@@ -241,6 +242,7 @@ def summarize(
         "safety_changes": safety_changes_of(safety, parts.calendar),
         "halted_strategies": sorted(seat.strategy.name for seat in kernel.host.seats if seat.halted),
         "stops": [stop_row(stop) for stop in parts.stops],
+        "strategies": [msgspec.to_builtins(strategy_view(seat)) for seat in kernel.host.seats],
         "refusals": dict(sorted(kernel.tally.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
         "rows_refused_examples": refused_examples(parts.feed),

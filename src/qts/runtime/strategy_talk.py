@@ -19,6 +19,15 @@ ERRORS_BEFORE_HALT: Final = 3
 """A strategy that fails this often in a row is halted: its exits are then the runtime's."""
 
 
+def fault_text(error: BaseException) -> str:
+    """Return what a strategy has raised, as a text that every file can hold; its own ``__str__`` may fail too."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - edge: the exception is the user's own
+        text = f"{type(error).__name__}, which says nothing"
+    return text.encode("utf-8", "replace").decode()
+
+
 class Origin(msgspec.Struct, frozen=True):
     """Where a worker finds the class of a strategy.
 
@@ -76,25 +85,34 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """A worker is ready. ``fault`` is what ``on_start`` raised, "" when nothing."""
+    """A worker is ready. ``fault`` is what ``on_start`` raised, "" when nothing.
+
+    ``memory`` None: what the strategy remembers cannot be kept, and ``unsaved`` says why.
+    """
 
     pid: int
     symbols: tuple[str, ...]
-    memory: bytes
+    memory: bytes | None
     fault: str = ""
+    unsaved: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
-    """The strategy raised ``text``, the ``in_row``-th time in a row."""
+    """The strategy raised ``text`` in ``callback``, the ``in_row``-th time in a row."""
 
     text: str
     in_row: int
+    callback: str
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A batch is done: what the strategy said, in order, how many of the brief's fills it was told, its memory."""
+    """A batch is done: what the strategy said, in order, how many of the brief's fills it was told, its memory.
+
+    ``memory`` None: it cannot be kept, and ``unsaved`` says why.
+    """
 
     said: list[Intent | Fault]
     told: int
     errors: int
-    memory: bytes
+    memory: bytes | None
+    unsaved: str = ""

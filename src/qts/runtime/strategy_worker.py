@@ -16,18 +16,18 @@ from typing import Any
 import msgspec
 
 from qts.clock import from_ns
-from qts.errors import InputError
+from qts.errors import ContractError, InputError
 from qts.event.contracts import Event
 from qts.event.worker import resolve
 from qts.market.contracts import Quote
 from qts.money import ZERO
 from qts.runtime.intents import in_row_after, intents_of
 from qts.runtime.prints import prints_aside
-from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started
+from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started, fault_text
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Intent, Strategy
 from qts.strategy.loading import RAISED_IN_CALL, load_strategy, make_strategy, print_of
-from qts.strategy.snapshot import restore, save
+from qts.strategy.snapshot import restore, save_bytes
 from qts.strategy.user_code import runner_for
 
 _NOTHING = (ZERO, None)
@@ -67,7 +67,7 @@ class StrategyWorker:
     """One strategy in its process (a :class:`~qts.event.remote.RemoteWork`).
 
     What it prints goes to standard error: standard output is the session's.
-    Raises InputError or ContractError for a strategy that cannot be made, or whose memory cannot be kept.
+    Raises InputError or ContractError for a strategy that cannot be made.
     """
 
     def __init__(self, arguments: Any) -> None:
@@ -88,11 +88,12 @@ class StrategyWorker:
         try:
             self._run(self.strategy.on_start, self.view)
         except RAISED_IN_CALL as error:
-            self._fault = _text(error)
+            self._fault = fault_text(error)
         self._restore(start.memory)
 
     def started(self) -> Started:
-        return Started(os.getpid(), tuple(self.strategy.symbols), self._memory(), self._fault)
+        memory, unsaved = self._memory()
+        return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved)
 
     def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
         """Tell the fills, then show the values; a strategy that is halted on the way hears no more."""
@@ -103,11 +104,20 @@ class StrategyWorker:
             for fill in view.fills:
                 if not self._halted:
                     told += 1
-                    self._guarded(partial(self._run, self.strategy.on_fill, self.view, fill))
+                    self._guarded("on_fill", partial(self._run, self.strategy.on_fill, self.view, fill))
             for event in events:
                 if not self._halted:
-                    self._guarded(partial(self._show, event.body))
-        return {"said": self._said, "told": told, "errors": self._errors, "memory": self._memory()}
+                    self._guarded(
+                        "on_quote" if event.body.__class__ is Quote else "on_bar", partial(self._show, event.body)
+                    )
+            memory, unsaved = self._memory()
+        return {
+            "said": self._said,
+            "told": told,
+            "errors": self._errors,
+            "memory": memory,
+            "unsaved": unsaved,
+        }
 
     @property
     def _halted(self) -> bool:
@@ -123,15 +133,19 @@ class StrategyWorker:
         for intent in intents_of(self._run, intents, self._most_intents):
             self._said.append(_encoded(intent))
 
-    def _guarded(self, call: Callable[[], None]) -> None:
+    def _guarded(self, callback: str, call: Callable[[], None]) -> None:
         try:
             call()
         except RAISED_IN_CALL as error:
             self._errors = in_row_after(error, self._errors)
-            self._said.append(_encoded(Fault(_text(error), self._errors)))
+            self._said.append(_encoded(Fault(fault_text(error), self._errors, callback)))
 
-    def _memory(self) -> bytes:
-        return msgspec.msgpack.encode(save(self.strategy, self._run))
+    def _memory(self) -> tuple[bytes | None, str]:
+        """The strategy's memory, or why it cannot be kept."""
+        try:
+            return save_bytes(self.strategy, self._run), ""
+        except ContractError as error:
+            return None, fault_text(error)
 
     def _restore(self, memory: bytes | None) -> None:
         if memory is not None:
@@ -149,7 +163,3 @@ def made_from(origin: Origin) -> Strategy:
 
 def _encoded(word: Intent | Fault) -> msgspec.Raw:
     return msgspec.Raw(msgspec.msgpack.encode(word))
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -27,6 +27,7 @@ from qts.runtime.session_view import (
     CauseView,
     ChangeView,
     CountsView,
+    ErrorView,
     OrderView,
     PoolView,
     PositionView,
@@ -167,7 +168,8 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
 def strategy_view(seat: Seat) -> StrategyView:
     """Return what is known of the strategy in ``seat``."""
     strategy = seat.strategy
-    return StrategyView(strategy.name, strategy.pool.value, seat.halted, "", ())
+    errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in seat.faults.items())
+    return StrategyView(strategy.name, strategy.pool.value, seat.halted, seat.why, errors)
 
 
 def _zone(calendar: Calendar, now_ns: int) -> str:

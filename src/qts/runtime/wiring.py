@@ -47,6 +47,7 @@ from qts.safety.state import SafetyStateManager
 from qts.state.course import TARGET_CAGR
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import Strategy
+from qts.strategy.unmade import Unmade
 
 _P0, _P1, _P2, _P3 = EventPriority
 EVENT_OF_VALUE: dict[type, EventType] = {
@@ -201,6 +202,7 @@ def make_host(
     away = [
         WorkerSeat(seat, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
         for seat, spec in zip(seats if apart else (), specs or [""] * len(seats), strict=False)
+        if not isinstance(seat.strategy, Unmade)
     ]
     return StrategyHost(seats, away=away, on_intent=on_intent, on_other=on_other, on_fault=on_fault)
 

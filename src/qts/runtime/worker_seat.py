@@ -16,8 +16,8 @@ from qts.event.contracts import Event
 from qts.event.remote import RemoteHandler
 from qts.event.worker import target_of
 from qts.market.contracts import Bar, Quote
-from qts.runtime.seat import OnFault, OnIntent, Seat
-from qts.runtime.strategy_talk import Brief, Note, Origin, Start, Started
+from qts.runtime.seat import ON_START, SAVE, WORKER, OnFault, OnIntent, Seat
+from qts.runtime.strategy_talk import Brief, Note, Origin, Start, Started, fault_text
 from qts.strategy.contracts import FillView, Intent, Strategy
 from qts.strategy.loading import check_made_without_arguments, print_of
 from qts.strategy.snapshot import save
@@ -71,40 +71,50 @@ class WorkerSeat(RemoteHandler):
 
     def on_started(self, note: Any) -> None:
         started = msgspec.convert(note, Started)
-        self._memory, self._symbols = started.memory, started.symbols
+        self._symbols = started.symbols
         self._on_running(self.seat.strategy.name, started.pid)
+        self._keep(started.memory, started.unsaved)
         if started.fault:
-            self._faulted(started.fault, self.seat.errors + 1)
+            self._faulted(ON_START, started.fault, self.seat.errors + 1, final=True)
 
     def on_note(self, note: Any) -> None:
         done = msgspec.convert(note, Note)
-        self._memory = done.memory
         del self._untold[: done.told]
         all_taken = True
         for word in done.said:
             if isinstance(word, Intent):
                 all_taken &= self._pass_on(word)
             else:
-                self._faulted(word.text, word.in_row)
+                self._faulted(word.callback, word.text, word.in_row)
+        self._keep(done.memory, done.unsaved)
         if all_taken and not self.seat.halted:
             self.seat.errors = done.errors  # what came after the last failure has gone well
 
     def on_failure(self, problem: str) -> None:
-        self._faulted(problem, self.seat.errors + 1)
+        self._faulted(WORKER, problem, self.seat.errors + 1)
+
+    def _keep(self, memory: bytes | None, unsaved: str) -> None:
+        """Take over the memory; one that cannot be kept halts the strategy, and the last that could be stays."""
+        if memory is not None:
+            self._memory = memory
+            return
+        self.seat.unsaved = True
+        self._faulted(SAVE, unsaved, self.seat.errors + 1, final=True)
 
     def _pass_on(self, intent: Intent) -> bool:
         try:
             self._on_intent(self.seat.strategy, intent)
             return True
         except Exception as error:  # noqa: BLE001 - edge: what comes of a user's intent is the user's, as on the loop
-            self._faulted(f"{type(error).__name__}: {error}", self.seat.errors + 1)
+            self._faulted("intent", fault_text(error), self.seat.errors + 1)
             return False
 
-    def _faulted(self, text: str, in_row: int) -> None:
-        self.seat.fail(in_row)
+    def _faulted(self, callback: str, text: str, in_row: int, *, final: bool = False) -> None:
+        halted_before = self.seat.halted
+        self.seat.fail(callback, text, in_row, final=final)
         if self.seat.halted:
             self._untold.clear()
-        self._on_fault(self.seat.strategy.name, text, self.seat.halted)
+        self._on_fault(self.seat.strategy.name, callback, text, self.seat.halted and not halted_before)
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 

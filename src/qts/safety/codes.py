@@ -199,7 +199,11 @@ _ENTRIES: Final = (
     _anomaly("AN040", "cycle time jumped (3 times the expected)", "warn"),
     _anomaly("AN050", "slow broker, or the line to it is down", "warn"),
     # strategies (own choice)
-    _anomaly("AN060", "a strategy was halted after repeated errors", "what it holds is sold"),
+    _anomaly(
+        "AN060",
+        "a strategy was halted: errors in a row, a failed start, or a memory that cannot be kept",
+        "what it holds is sold",
+    ),
 )
 
 CATALOGUE: Final[Mapping[str, CodeEntry]] = MappingProxyType({entry.code: entry for entry in _ENTRIES})

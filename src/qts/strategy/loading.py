@@ -16,6 +16,7 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
+from qts.strategy.unmade import Unmade
 from qts.strategy.user_code import load_apart
 
 EXAMPLE: Final = "examples/my_first_strategy.py:ThreeInARow"
@@ -70,10 +71,20 @@ def manifest_of_spec(spec: str) -> Manifest:
     return manifest_of(*_parse(spec))
 
 
-def load_strategies(specs: Sequence[str]) -> list[Strategy]:
-    """All of them, in order. Raises ContractError when two have the same name."""
-    strategies = [load_strategy(spec) for spec in specs]
-    check_names(strategies)
+def load_strategies(specs: Sequence[str], *, resumed: bool = False) -> list[Strategy]:
+    """All of them, in order; when a run is ``resumed`` one that fails is an ``Unmade`` that says why.
+
+    Raises ContractError when two have the same name, and like :func:`load_strategy`.
+    """
+    strategies: list[Strategy] = []
+    for spec in specs:
+        try:
+            strategies.append(load_strategy(spec))
+        except InputError as error:
+            if not resumed:
+                raise
+            strategies.append(Unmade(str(error)))
+    check_names([one for one in strategies if not isinstance(one, Unmade)])
     return strategies
 
 

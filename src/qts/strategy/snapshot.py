@@ -31,17 +31,20 @@ NOT_SAVED: Final = "not_saved"
 _PLAIN: Final = frozenset({type(None), bool, float, str, bytes})
 _MAX_INT: Final = 2**63
 _MAX_DEPTH: Final = 32
+_MAX_PLACE: Final = 200
+"""Characters of the way to a value that cannot be kept."""
 _OWN_PATHS: Final[dict[type, str]] = {}
 
 
 def save(strategy: Strategy, run: Run = plainly) -> dict[str, Any]:
     """The strategy's attributes (or what its own ``save_state()`` returns) as plain values.
 
-    ``run`` calls what is the user's. Raises :class:`~qts.errors.ContractError` naming strategy, attribute and type
-    for a value that cannot be kept.
+    ``run`` calls what is the user's. Raises :class:`~qts.errors.ContractError` naming strategy, attribute, the way
+    to it and type for a value that cannot be kept, and for a ``save_state()`` that raises. MemoryError is the
+    machine's and passes.
     """
     own = getattr(strategy, "save_state", None)
-    memory = run(own) if callable(own) else _attributes(strategy)
+    memory = _own_memory(strategy, own, run) if callable(own) else _attributes(strategy)
     if not isinstance(memory, dict):
         raise _misfit(strategy, f"save_state() must return a dict, it returned {type(memory).__name__}")
     module = type(strategy).__module__
@@ -53,13 +56,35 @@ def save(strategy: Strategy, run: Run = plainly) -> dict[str, Any]:
         try:
             saved[name] = _encode(value, module, 0)
         except _UnsupportedError as unsupported:
+            place = f"self.{name}{_way_to_misfit(value, module, 0)}"
             raise _misfit(
                 strategy,
-                f"attribute {name!r} holds a {unsupported.what}, which a checkpoint cannot keep; make it of "
+                f"{place[:_MAX_PLACE]} holds a {unsupported.what}, which a checkpoint cannot keep; make it of "
                 f"numbers, texts, Decimals, enums and lists, dicts, sets or deques of them, or name it in "
                 f"{NOT_SAVED} = ({name!r},) and rebuild it in on_start, or write save_state() and load_state(dict)",
             ) from None
     return {"class": _class_path(type(strategy)), "own": callable(own), "memory": saved}
+
+
+def save_bytes(strategy: Strategy, run: Run = plainly) -> bytes:
+    """Return what :func:`save` gives in msgpack.
+
+    Raises ContractError like it, and for texts that no file can hold.
+    """
+    saved = save(strategy, run)
+    try:
+        return msgspec.msgpack.encode(saved)
+    except UnicodeEncodeError as error:
+        for name, value in saved["memory"].items():
+            try:
+                msgspec.msgpack.encode({name: value})
+            except UnicodeEncodeError:
+                raise _misfit(
+                    strategy,
+                    f"self.{name} holds the text {error.object!r}, which a checkpoint cannot keep: "
+                    "half a character (a lone surrogate) stands in it; keep whole characters",
+                ) from None
+        raise
 
 
 def restore(strategy: Strategy, saved: Mapping[str, Any], run: Run = plainly) -> None:
@@ -80,6 +105,54 @@ def restore(strategy: Strategy, saved: Mapping[str, Any], run: Run = plainly) ->
         return
     for name, value in memory.items():
         run(setattr, strategy, name, value)
+
+
+def _own_memory(strategy: Strategy, own: Callable[[], Any], run: Run) -> Any:
+    try:
+        return run(own)
+    except MemoryError:
+        raise
+    except Exception as error:  # edge: the user's own method may fail in any way
+        raise _misfit(strategy, f"save_state() raised {type(error).__name__}: {error}") from error
+
+
+def _way_to_misfit(value: Any, module: str, depth: int) -> str:
+    """From a value that cannot be kept to the part of it that is to blame, as Python would write it."""
+    if depth > _MAX_DEPTH:
+        return ""
+    for step, part in _parts_of(value):
+        try:
+            _encode(part, module, depth + 1)
+        except _UnsupportedError:
+            return step + _way_to_misfit(part, module, depth + 1)
+    return ""
+
+
+def _parts_of(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield f" key {_short(key)}", key
+            yield f"[{_short(key)}]", item
+    elif isinstance(value, list | tuple | deque):
+        for index, item in enumerate(value):
+            yield f"[{index}]", item
+    elif isinstance(value, set | frozenset):
+        for item in value:
+            yield f" element {_short(item)}", item
+    elif isinstance(value, msgspec.Struct) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
+        for name in _names_in(value):
+            yield f".{name}", getattr(value, name)
+
+
+def _names_in(value: Any) -> Iterable[str]:
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_fields__
+    return [field.name for field in dataclasses.fields(value)]
+
+
+def _short(value: Any) -> str:
+    """A key as it is written; of what is no plain value only its type, whose text could be anything."""
+    return repr(value)[:40] if type(value) in _PLAIN or type(value) is int else type(value).__name__
 
 
 class _UnsupportedError(Exception):

@@ -1,0 +1,54 @@
+"""What the strategies have failed with, as a table of the report."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qts.report.digest import Digest
+from qts.report.markup import Html, el, join, say, table
+
+_PLACES: Final = {
+    "on_start": ("its start", "시작"),
+    "on_quote": ("a quote", "호가 처리"),
+    "on_bar": ("a bar", "봉 처리"),
+    "on_fill": ("a fill", "체결 처리"),
+    "intent": ("an intent of its", "주문 의도"),
+    "save": ("keeping what it remembers", "상태 저장"),
+    "load_state": ("giving back what it remembered", "상태 복원"),
+    "loading": ("making it again", "전략 불러오기"),
+    "worker": ("its process", "작업 프로세스"),
+}
+
+
+def strategy_errors(digest: Digest) -> Html:
+    """Each strategy's failures by callback, with the first message of each; halted ones with what for."""
+    body = []
+    halted = []
+    for one in digest.values.get("strategies", ()):
+        for error in one["errors"]:
+            where = say(*_PLACES.get(error["callback"], (error["callback"], error["callback"])))
+            first = el("span", error["first"], cls="mono")
+            body.append((el("strong", one["name"]), where, f"{error['count']:,}", first))
+        if one["halted"]:
+            why = el("span", one["why"], cls="mono")
+            halted.append(
+                el(
+                    "p",
+                    el("strong", one["name"]),
+                    " ",
+                    say(
+                        "was halted: it is not asked any more, and the rules sell what it holds. ",
+                        "전략이 정지되었습니다. 더 이상 호출하지 않으며 보유분은 규칙에 따라 매도합니다. ",
+                    ),
+                    why,
+                    cls="note",
+                )
+            )
+    headers = (
+        say("Strategy", "전략"),
+        say("Failed in", "오류 위치"),
+        say("Times", "횟수"),
+        say("First message", "첫 오류"),
+    )
+    nothing = say("No strategy has failed.", "전략 오류가 없습니다.")
+    return join((*halted, table(headers, body, numeric=(2,), prose=3, empty=nothing)))
