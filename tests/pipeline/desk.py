@@ -31,6 +31,7 @@ from qts.pipeline.transform import Transform
 from qts.risk.config import RiskConfig
 from qts.risk.contracts import Approved, OrderRequest
 from qts.risk.gate import RiskGate
+from qts.risk.rejects import Rejects
 from qts.runtime.day import TradingDay
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
@@ -131,6 +132,7 @@ class Desk:
         self.log = KeptLog()
         self.sent: list[OrderRequest] = []
         self.stops = ScopedStops()
+        self.rejects = Rejects()
         self.feed = OneSymbolFeed({SYMBOL: instrument()})
         self.extract = Extract(
             clock=self.clock,
@@ -150,6 +152,7 @@ class Desk:
             locked_pools={},
             leaving=self.leaving,
             stops=self.stops,
+            rejects=self.rejects,
             order_ids=CounterIds("o"),
             config=PipelineConfig(market_buy_collar=D(collar)),
         )

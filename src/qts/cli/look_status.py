@@ -134,6 +134,7 @@ def _facts(view: SessionView) -> list[tuple[str, str]]:
         ),
         ("next", view.safety_next),
         *(("stopped", f"{stop}; holdings {'sold' if stop.liquidate else 'kept'}") for stop in view.stops),
+        *(("no entry", why) for why in view.no_entries),
         ("operating", _state(view.operating)),
         ("equity", f"{amount(view.equity)} {view.currency}, result {amount(result)}"),
         ("cash", f"{amount(view.cash)} {view.currency}"),

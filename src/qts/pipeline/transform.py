@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from qts.capital.contracts import Pool
+from qts.clock import NS_PER_S
 from qts.execution.working import WorkingOrders
 from qts.ids import IdSource
 from qts.ledger.account import Account
@@ -18,6 +19,7 @@ from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
 from qts.risk.contracts import AccountView, OrderRequest, RiskLimits
 from qts.risk.gate import RiskGate
+from qts.risk.rejects import Rejects
 from qts.risk.sizing import qty_for
 from qts.safety.scoped_stops import ScopedStops
 from qts.strategy.contracts import Side
@@ -49,6 +51,7 @@ class Transform:
         locked_pools: Mapping[Pool, str],
         leaving: Container[tuple[str, str]],
         stops: ScopedStops,
+        rejects: Rejects,
         order_ids: IdSource,
         config: PipelineConfig,
     ) -> None:
@@ -60,6 +63,7 @@ class Transform:
         self._locked = locked_pools
         self._leaving = leaving
         self._stops = stops
+        self._rejects = rejects
         self._ids = order_ids
         self._config = config
 
@@ -104,6 +108,12 @@ class Transform:
             open_orders=len(orders),
             forced_out=(signal.strategy, symbol) in self._leaving,
             stopped="" if stop is None else str(stop),
+            reject_stop=self._rejects.stop_of(symbol),
+            reject_wait=self._rejects.wait_of(
+                symbol,
+                facts.now_ns,
+                None if signal.side is Side.BUY else self._config.forced_exit_retry_s * NS_PER_S,
+            ),
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:

@@ -43,6 +43,15 @@ _SHAPES: Final = (
         "해제할 때까지 신규 진입하지 않습니다.",
     ),
     (
+        re.compile(
+            r"stopped: (?P<count>\d+) orders of (?P<name>.+?) in a row were rejected, the last: (?P<reason>.*); "
+            r"it takes no entry until the next day",
+            re.DOTALL,
+        ),
+        "정지 중: 종목 {name} — 주문 {count}건이 연속으로 거부되었습니다(마지막 사유: {reason}). "
+        "다음 거래일까지 신규 진입하지 않습니다.",
+    ),
+    (
         re.compile(r"calendar: no closed days are known for (?P<year>\d+); weekdays count as trading days"),
         "휴장일: {year}년의 휴장일 자료가 없어 평일을 모두 거래일로 보았습니다.",
     ),

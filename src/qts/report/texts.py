@@ -35,6 +35,16 @@ REFUSALS: Final[Mapping[str, Said]] = {
         "An operator had stopped this strategy, symbol or pool; it takes no entry until it is released.",
         "운용자가 이 전략, 종목 또는 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
     ),
+    Refusal.STOPPED_AFTER_REJECTS.value: (
+        "The broker had rejected several orders of this symbol in a row; it takes no entry until the next day, "
+        "an operator's release, or a fill.",
+        "이 종목의 주문이 연속으로 거부되어 다음 거래일, 운용자의 해제 또는 체결이 있을 때까지 "
+        "신규 진입을 멈추었습니다.",
+    ),
+    Refusal.REJECTED_JUST_NOW.value: (
+        "The broker had just rejected an order of this symbol; the next one waits, longer after each reject.",
+        "방금 이 종목의 주문이 거부되어 잠시 기다립니다. 거부가 이어질수록 대기 시간이 길어집니다.",
+    ),
     Refusal.MARKET_CLOSED.value: (
         "The market took no orders at that moment.",
         "그 시각에는 시장이 주문을 받지 않았습니다.",
@@ -285,6 +295,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "FS040": "브로커 주문 집행 오류",
     "FS041": "체결 데이터 불완전",
     "FS042": "브로커 응답 시간 초과",
+    "FS043": "주문 거부 폭주: 브로커가 주문을 잇달아 거부",
     "FS050": "평가금액이 0 이하",
     "FS051": "노출이 한도의 1.2배 초과",
     "FS052": "당일 손실이 한도(시작 평가금액의 5 %) 초과",

@@ -22,6 +22,11 @@ RELOADABLE: Final[frozenset[str]] = frozenset(
         "max_open_orders",
         "max_price_deviation",
         "market_order_allowance",
+        "reject_wait_s",
+        "reject_wait_max_s",
+        "rejects_before_stop",
+        "rejects_before_fail",
+        "reject_storm_window_s",
     }
 )
 
@@ -93,6 +98,32 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             description="fraction added to the cost of an entry without a limit (spec 05: slippage 0.5 %)",
         ),
     ] = 0.005
+    reject_wait_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0.1,
+            le=600,
+            description="seconds an entry waits in a symbol after a rejected order; doubled with each more in a "
+            "row (own choice)",
+        ),
+    ] = 1.0
+    reject_wait_max_s: Annotated[
+        float,
+        msgspec.Meta(ge=0.1, le=3600, description="longest of these waits, in seconds (own choice)"),
+    ] = 60.0
+    rejects_before_stop: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, le=100, description="rejected orders in a row after which a symbol takes no entries that day"
+        ),
+    ] = 5
+    rejects_before_fail: Annotated[
+        int,
+        msgspec.Meta(ge=2, le=1000, description="rejected orders of the account within the window that are FS043"),
+    ] = 20
+    reject_storm_window_s: Annotated[
+        int, msgspec.Meta(ge=1, le=3600, description="seconds within which that many rejects are FS043")
+    ] = 60
 
     def problems(self) -> list[tuple[str, str]]:
         """(field, message) for values that are not finite and for pairs that contradict each other."""
@@ -123,6 +154,14 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     "order_rate_kept_for_exits",
                     f"order_rate_kept_for_exits {self.order_rate_kept_for_exits} must be below "
                     f"order_rate_per_second {self.order_rate_per_second}, or no entry ever leaves",
+                )
+            )
+        if self.reject_wait_s > self.reject_wait_max_s:
+            found.append(
+                (
+                    "reject_wait_s",
+                    f"reject_wait_s {self.reject_wait_s} must not be above reject_wait_max_s "
+                    f"{self.reject_wait_max_s}, its longest",
                 )
             )
         return found

@@ -46,6 +46,8 @@ class Refusal(str, Enum):
     ENGINE_INACTIVE = "ENGINE_INACTIVE"
     SAFETY_BLOCKS_ENTRIES = "SAFETY_BLOCKS_ENTRIES"
     STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
+    STOPPED_AFTER_REJECTS = "STOPPED_AFTER_REJECTS"
+    REJECTED_JUST_NOW = "REJECTED_JUST_NOW"
     MARKET_CLOSED = "MARKET_CLOSED"
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     PRICE_UNUSABLE = "PRICE_UNUSABLE"
@@ -98,6 +100,8 @@ class AccountView(msgspec.Struct, frozen=True):
     working entries would add. ``holding`` is the asking strategy's own signed quantity; ``open_orders`` counts
     the whole account's orders that can still be filled. ``forced_out``: the rules are selling that whole holding.
     ``stopped``: the operator's stop that cuts off this strategy, symbol or pool, in words; "" when none does.
+    ``reject_stop`` and ``reject_wait``: why and until when orders of this symbol wait because the broker has
+    rejected others, in words; "" when they need not.
     """
 
     now_ns: int
@@ -129,6 +133,8 @@ class AccountView(msgspec.Struct, frozen=True):
     open_orders: int = 0
     forced_out: bool = False
     stopped: str = ""
+    reject_stop: str = ""
+    reject_wait: str = ""
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

@@ -91,6 +91,20 @@ def stopped_by_operator(case: Case) -> Refused | None:
     return _refuse(case, Refusal.STOPPED_BY_OPERATOR, f"{case.view.stopped}; entries wait for its release")
 
 
+def stopped_after_rejects(case: Case) -> Refused | None:
+    """The broker takes no orders of this symbol today; exits go on trying."""
+    if not case.view.reject_stop:
+        return None
+    return _refuse(case, Refusal.STOPPED_AFTER_REJECTS, f"{case.view.reject_stop}; entries wait for the next day")
+
+
+def rejected_just_now(case: Case) -> Refused | None:
+    """Sent again at once, an order would be rejected again; what the rules force out has its own pause."""
+    if not case.view.reject_wait:
+        return None
+    return _refuse(case, Refusal.REJECTED_JUST_NOW, case.view.reject_wait)
+
+
 def critical_only_mode(case: Case) -> Refused | None:
     if not case.view.critical_only:
         return None
@@ -363,6 +377,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     sell_that_may_grow,
     safety_blocks_entries,
     stopped_by_operator,
+    stopped_after_rejects,
     critical_only_mode,
     state_blocks_entries,
     engine_asleep,
@@ -376,6 +391,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     duplicate_intent,
     forced_out,
     exit_is_working,
+    rejected_just_now,
     entry_rate,
     too_many_open_orders,
     account_unknown,
@@ -398,6 +414,7 @@ EXIT_RULES: Final[tuple[Rule, ...]] = (
     unresolved_order,
     duplicate_intent,
     forced_out,
+    rejected_just_now,
     order_rate,
 )
 FORCED_EXIT_RULES: Final[tuple[Rule, ...]] = (

@@ -155,6 +155,7 @@ class Duties:
                 p.base_prices[symbol] = price
         p.day.roll(p.equity())
         p.extremes.start_day(now_ns)
+        p.rejects.new_day()
         if p.safety.current_state is SafetyState.FAIL:
             p.safety.request_recovery(checks=self.recovery_checks())
 

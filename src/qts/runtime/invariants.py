@@ -19,6 +19,10 @@ OF_THE_BOOKS: Final = frozenset({1, 2, 3, 4, 5, 6, 12, 25})
 OnBreach = Callable[[int, str, bool], None]
 
 
+MONEY_INVARIANTS = frozenset({1, 2})
+"""A breach of these means that money was made from nothing."""
+
+
 class Invariants:
     """Counts checks and breaches.
 

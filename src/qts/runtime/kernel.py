@@ -31,9 +31,10 @@ from qts.runtime.drive import complete
 from qts.runtime.duties import Duties
 from qts.runtime.exits import ForcedExits
 from qts.runtime.intake import Intake
-from qts.runtime.invariants import Invariants
+from qts.runtime.invariants import MONEY_INVARIANTS, Invariants
 from qts.runtime.operator import Answer, Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
+from qts.runtime.reject_watch import RejectWatch
 from qts.runtime.rows import refusal_row, safety_row, safety_text, state_row
 from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
 from qts.runtime.schedule import Appointment, Schedule
@@ -59,7 +60,6 @@ from qts.strategy.contracts import Side, Signal, Strategy
 
 GUARD_INTERVAL_NS = 60 * NS_PER_S
 """Limits of the account are looked at once a minute of market time, when prices move."""
-MONEY_INVARIANTS = frozenset({1, 2})
 
 
 class Kernel:
@@ -90,8 +90,7 @@ class Kernel:
         self.invariants = Invariants(self._on_breach)
         self.ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
-        self._answer_missing = True
-        self._inline = inline
+        self._answer_missing, self._inline = True, inline
         self._operators: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = self.done = False
         self.parts = make_parts(
@@ -147,6 +146,7 @@ class Kernel:
             on_ended=self._on_order_ended,
             log=self._log,
         )
+        self.rejects = RejectWatch(self.parts, self.on_code, self._log)
         self.trades = Trades(self.parts.metrics, self.tally)
         self.unresolved = UnresolvedOrders(
             account=self.parts.account, orders=self.parts.orders, broker=self.exchange, record=self.parts.record
@@ -352,8 +352,6 @@ class Kernel:
             self.duties.day_close(due_ns)
             self.audit_due = self._checkpoint_due = self.attention = True
 
-    # -- what comes in -----------------------------------------------------------------------------------------
-
     def _on_other_value(self, value: MarketValue) -> None:
         self.tally.metrics_fed += 1
         self.parts.measure(value)
@@ -361,8 +359,6 @@ class Kernel:
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
         if not self.desk.turns_away(news, self.ask):
             self._publish(event_type_of(news), news, self.exchange.name)
-
-    # -- handlers ----------------------------------------------------------------------------------------------
 
     def _carry_out(self) -> None:
         while self._operators:
@@ -384,6 +380,8 @@ class Kernel:
         elif outcome.ack.status is AckStatus.UNKNOWN:
             self.on_code("FS042", f"no answer to order {outcome.ack.client_order_id}")
             self._answer_missing = True
+        elif outcome.ack.status is AckStatus.REJECTED:
+            self.rejects.on_answer(outcome)
         else:
             self.parts.safety.broker_succeeded()
             self.tally.changes += self._answer_missing  # safety forgot a failure: its cached share is old
@@ -420,6 +418,7 @@ class Kernel:
         self.parts.extremes.book_changed(self.parts.clock.time_ns())
         self.trades.on_fill(order, effect)
         self.stops.on_fill(fill, order)
+        self.rejects.on_fill(order)
         self.auditor.on_fill(fill, order)
         self._on_order_moved(order)
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
@@ -430,6 +429,7 @@ class Kernel:
 
     def _on_order_ended(self, order: Order) -> None:
         self.trades.on_end(order)
+        self.rejects.on_end(order)
         self._on_order_moved(order)
 
     def _on_order_moved(self, order: Order) -> None:

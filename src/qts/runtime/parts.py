@@ -12,6 +12,7 @@ from qts.ledger.account import Account
 from qts.market.contracts import Calendar, Feed, IndexLevel, MarketValue, VolatilityLevel
 from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
+from qts.risk.rejects import Rejects
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.extremes import Extremes
@@ -54,6 +55,8 @@ class Parts:
     """Parts of the account that an operator has cut off."""
     kill: KillSwitch
     """A stop that waits to be carried out. The launcher of a paper session puts that of its signals here."""
+    rejects: Rejects
+    """Symbols of which the broker has rejected orders."""
 
     def equity(self) -> Decimal:
         """Cash and marked holdings, in the account's currency."""

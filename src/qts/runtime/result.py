@@ -278,6 +278,10 @@ def notes_of(kernel: Kernel) -> list[str]:
     """What a reader must know to judge the result: damage of the input, events that could not be handled,
     parts an operator has stopped, stand-ins, and rules taken beyond their first dated row."""
     parts, notes = kernel.parts, dead_letters_of(kernel.dispatcher)
+    notes += [
+        f"stopped: {parts.rejects.stop_of(symbol)}; it takes no entry until the next day"
+        for symbol in parts.rejects.stopped
+    ]
     notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
     if isinstance(parts.feed, HasInputNotes):
         notes += [f"input: {note}" for note in parts.feed.notes]

@@ -63,6 +63,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "duties": Part(kernel.duties.export_state, kernel.duties.import_state),
         "exits": Part(kernel.exits.export_state, kernel.exits.import_state),
         "stops": Part(p.stops.export_state, p.stops.import_state),
+        "rejects": Part(p.rejects.export_state, p.rejects.import_state),
         "unresolved": Part(kernel.unresolved.export_state, kernel.unresolved.import_state),
         "strategies": Part(kernel.host.export_state, kernel.host.import_state),
         "invariants": Part(kernel.invariants.export_state, kernel.invariants.import_state),

@@ -160,6 +160,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     safety_causes: tuple[CauseView, ...]
     safety_next: str
     safety_changes: tuple[ChangeView, ...]
+    no_entries: tuple[str, ...]
+    """Why symbols take no entry today: the broker has rejected order after order of them."""
     operating: StateView
     operating_changes: tuple[ChangeView, ...]
     pools: tuple[PoolView, ...]

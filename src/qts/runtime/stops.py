@@ -123,8 +123,9 @@ class Stops:
         scope = _scope_in(command)
         assert scope is not None  # without one it is safety's
         released = self._p.stops.release(scope)
+        after_rejects = scope.kind is ScopeKind.SYMBOL and self._p.rejects.release(scope.name)
         others = "; ".join(map(str, self._p.stops))
-        if released is None:
+        if released is None and not after_rejects:
             return Answer(done=False, answer=f"no stop of {scope} is in force; in force: {others or 'none'}")
         self._on_carried_out()
         still = f"; still in force: {others}" if others else ""

@@ -29,6 +29,7 @@ from qts.pipeline.runner import Pipeline
 from qts.pipeline.transform import Transform
 from qts.risk.contracts import OrderRequest
 from qts.risk.gate import RiskGate
+from qts.risk.rejects import Rejects
 from qts.runtime.account_metrics import AccountMetrics, MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.duties import pool_targets
@@ -120,6 +121,7 @@ def make_parts(
         leaving={},
         stops=ScopedStops(),
         kill=KillSwitch(),
+        rejects=Rejects(),
     )
 
 
@@ -151,6 +153,7 @@ def make_pipeline(
             leaving=parts.leaving,
             stops=parts.stops,
             order_ids=ids["o"],
+            rejects=parts.rejects,
             config=parts.config.pipeline,
         ),
         Evaluate(properties),

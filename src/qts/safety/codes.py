@@ -103,6 +103,11 @@ _ENTRIES: Final = (
     _mild("FS040", "broker execution error", "ask the broker before any new order on that key", _BROKER_CLEARS),
     _fail("FS041", "fill data incomplete", "quarantine the fill, ask the broker, no new orders"),
     _mild("FS042", "broker timeout", "the order is UNKNOWN until the broker's books tell", _BROKER_CLEARS),
+    _fail(
+        "FS043",
+        "reject storm: the broker rejects order after order",
+        recovery="find out from the broker why; recover when it takes orders again",
+    ),
     _fail("FS050", "equity is zero or negative", recovery="check the account at the broker, book what is missing"),
     _fail("FS051", "exposure above 1.2 times its limit", recovery="reduce positions below the limit, then recover"),
     _fail(

@@ -21,6 +21,7 @@ ENTRIES, EXITS, FORCED = "entries", "exits", "forced exits"
 ASKED_OF: Final[Mapping[Refusal, tuple[str, ...]]] = {
     **dict.fromkeys(Refusal, (ENTRIES,)),
     Refusal.DUPLICATE_INTENT: (ENTRIES, EXITS),
+    Refusal.REJECTED_JUST_NOW: (ENTRIES, EXITS),
     Refusal.CONFLICTING_SIGNALS: (ENTRIES, EXITS),
     Refusal.ORDER_RATE_LIMIT: (ENTRIES, EXITS),
     Refusal.LIMIT_TOO_FAR: (ENTRIES, EXITS),

@@ -1,0 +1,51 @@
+"""Tell the account's memory of rejects what the broker answers, and the others what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qts.execution.contracts import Order, OrderState
+from qts.pipeline.contracts import Acted
+from qts.runtime.parts import Parts
+
+
+class RejectWatch:
+    """Hears of every rejected order once, whether the broker says so at once or later, and of every other end."""
+
+    def __init__(self, parts: Parts, on_code: Callable[[str, str], None], log: Callable[[str, str], None]) -> None:
+        self._p = parts
+        self._on_code = on_code
+        self._log = log
+
+    def on_answer(self, acted: Acted) -> None:
+        """Take a rejection that came as the answer to the order."""
+        request = acted.decision.approved.request
+        self._rejected(request.symbol, request.client_order_id, acted.ack.reason, is_exit=request.reduce_only)
+
+    def on_end(self, order: Order) -> None:
+        """Take the end of an order: rejected after all, or one that the broker had taken."""
+        if order.state is OrderState.REJECTED:
+            self._rejected(order.symbol, order.client_order_id, order.note, is_exit=order.reduce_only)
+        elif order.state is OrderState.CANCELLED:
+            self._taken(order.symbol, ends_stop=False)
+
+    def on_fill(self, order: Order) -> None:
+        """Take a fill: the broker takes orders of this symbol."""
+        self._taken(order.symbol, ends_stop=True)
+
+    def _taken(self, symbol: str, *, ends_stop: bool) -> None:
+        rejects = self._p.rejects
+        if not ends_stop and symbol in rejects.stopped:
+            return
+        if rejects.succeeded(symbol):
+            self._log("WARNING", f"{symbol} may enter again: an order of it was filled")
+
+    def _rejected(self, symbol: str, order_id: str, said: str, *, is_exit: bool) -> None:
+        p = self._p
+        outcome = p.rejects.rejected(symbol, order_id, said, p.clock.time_ns(), p.config.risk, is_exit=is_exit)
+        if outcome is None:
+            return
+        if outcome.stopped:
+            self._log("WARNING", f"{p.rejects.stop_of(symbol)}: it takes no entry until the next day")
+        if outcome.storm:
+            self._on_code("FS043", f"{outcome.storm}, the last of {symbol}: {said[:200]}")
