@@ -239,5 +239,5 @@ def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None
 
     note = msgspec.convert(over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(brief()))), Note)
 
-    assert note.said == [Fault("TooManyIntents: it asked for more than 7 intents in one call", 3)]
+    assert note.said == [Fault("TooManyIntents: it asked for more than 7 intents in one call", 3, "on_quote")]
     assert note.errors == 3
