@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ROWS_PER_PROGRESS = 256
-_FILES_OF_A_LOOP = 10
+_FILES_OF_A_LOOP = 9
 """What an event loop, its threads and a look at the operator's commands open at most."""
 _TURN_NS = 50_000_000
 _AUDIT_NS = 5 * NS_PER_S
