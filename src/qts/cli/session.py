@@ -28,11 +28,13 @@ from qts.runtime.plan import SessionPlan
 from qts.runtime.prints import prints_aside, say
 
 STOPPED = 130
+HALTED = 5
 Tell = Callable[[float | None, int], None]
 
 
 def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
-    """The whole command. Exit code 0; 4 when an invariant broke; 130 when it was stopped (it can be resumed)."""
+    """The whole command. Exit code 0; 4 when an invariant broke; 5 when a strategy was halted, or with ``--strict``
+    failed; 130 when it was stopped (it can be resumed)."""
     if args.report is not None:
         # Before the work, not after it.
         require_report_extra()
@@ -58,7 +60,11 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
             print_summary(Screen(), result, verbose=args.verbose)
     if any(row["ok"] is False for row in result.values["invariants"].values()):
         return InvariantBreach.exit_code
-    return 0 if result.finished else STOPPED
+    if args.strict and any(one["errors"] for one in result.values["strategies"]):
+        return HALTED
+    if not result.finished:
+        return STOPPED
+    return HALTED if result.values["halted_strategies"] else 0
 
 
 @contextmanager

@@ -60,6 +60,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
+    parser.add_argument("--strict", action="store_true", help="stop at the first error of a strategy (exit code 5)")
     parser.add_argument("--verbose", action="store_true", help="add the checks that held and the limits in force")
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
     parser.add_argument(
@@ -158,5 +159,6 @@ def _options(args: argparse.Namespace) -> Any:
         overrides=overrides_of(args.set),
         speed=args.speed,
         read_as=declared,
+        strict=args.strict,
         outputs={} if args.report is None else {"the report": args.report},
     )

@@ -82,8 +82,10 @@ class Kernel:
         flush_log: Callable[[], None] = lambda: None,
         journal: Journal | None = None,
         specs: Sequence[str] = (),
+        on_strategy_error: Callable[[str], None] = lambda told: None,
     ) -> None:
         self._journal = journal
+        self._on_strategy_error = on_strategy_error
         self.notices = Notices(log, flush_log, lambda *told: self._publish(*told), clock)
         self._log = self.notices.say
         self.in_hand: MarketValue | None = None
@@ -436,8 +438,10 @@ class Kernel:
         if (self.parts.leaving or order.state is OrderState.FILLED_LATE) and self.exits.heard_of(order):
             self.attention = True
 
-    def _on_strategy_fault(self, name: str, callback: str, fault: str, halted: bool) -> None:
-        self._log("ERROR", f"strategy {name} raised {fault} in {callback}" + ("; it is halted" if halted else ""))
+    def _on_strategy_fault(self, name: str, callback: str, fault: str, halted: bool, trace: str) -> None:
+        what = f"strategy {name} raised {fault} in {callback}" + ("; it is halted" if halted else "")
+        self._log("ERROR", f"{what}\n{trace}" if trace else what)
+        self._on_strategy_error(f"{what}\n{trace}" if trace else "")
         if halted:
             self.duties.want_out(name, f"its strategy was halted: {fault}", self.parts.clock.time_ns())
             self.attention = True

@@ -37,7 +37,7 @@ from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator_desk import OperatorDesk
 from qts.runtime.outputs import require_apart
 from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.prints import dropped
+from qts.runtime.prints import dropped, say
 from qts.runtime.result import SessionFacts, SessionResult, summarize, unfilled_by_reason
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
 from qts.runtime.saved_parts import value_in_hand
@@ -235,7 +235,7 @@ class Session:
             if self._told:
                 log.record(LogWrite("WARNING", self._told, start_ns))
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
-            kernel = self._kernel(clock, log, journal)
+            kernel = self._kernel(clock, log, journal, stop)
             with events_made_by(kernel.dispatcher.factory):
                 hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
                 hang = hangs.read(self._strategies) if hangs is not None and resumed else None
@@ -320,7 +320,15 @@ class Session:
         clock.set_ns(start_ns)  # a datetime ends at the microsecond
         return clock
 
-    def _kernel(self, clock: ManualClock | PacedClock, log: SessionLog, journal: Journal | None) -> Kernel:
+    def _kernel(
+        self, clock: ManualClock | PacedClock, log: SessionLog, journal: Journal | None, stop: StopFlag
+    ) -> Kernel:
+        def on_strategy_error(told: str) -> None:
+            if told:
+                say(told)
+            if self._plan.options.strict:
+                stop.request()
+
         return Kernel(
             run_id=self._run.run_id,
             seed=self._run.seed,
@@ -336,6 +344,7 @@ class Session:
             judged_by_index=self._plan.judged_by_index,
             inline=not self._plan.paced,
             journal=journal,
+            on_strategy_error=on_strategy_error,
         )
 
     def _drive(

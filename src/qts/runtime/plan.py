@@ -21,8 +21,9 @@ SEEDS: Final = (-(2**63), 2**63 - 1)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>.
 
-    ``read_as`` declares how the texts of a CSV file are to be read. ``outputs`` are the files that will be written
-    beside the data directory, by what they are ("the report").
+    ``strict`` stops the session at the first error of a strategy. ``read_as`` declares how the texts of a CSV file
+    are to be read. ``outputs`` are the files that will be written beside the data directory, by what they are ("the
+    report").
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -36,6 +37,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     speed: float | None = None
     outputs: Mapping[str, Path] = {}
     read_as: ReadAs = AS_IT_IS
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

@@ -20,8 +20,10 @@ from qts.strategy.contracts import FillView, Intent, Strategy
 from qts.strategy.user_code import runner_for
 
 OnIntent = Callable[[Strategy, Intent], None]
-OnFault = Callable[[str, str, str, bool], None]
-"""Told the strategy, the callback, what was raised, and whether that has halted it."""
+OnFault = Callable[[str, str, str, bool, str], None]
+"""Told the strategy, the callback, what was raised, whether that has halted it, and the traceback.
+
+The traceback is that of a callback's first failure; "" for later ones, and where there is none."""
 
 ON_START: Final = "on_start"
 SAVE: Final = "save"

@@ -13,7 +13,7 @@ from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.runtime.intents import in_row_after, intents_of
 from qts.runtime.seat import LOADING, ON_START, SAVE, OnFault, OnIntent, Seat
-from qts.runtime.strategy_talk import fault_text
+from qts.runtime.strategy_talk import fault_text, trace_of
 from qts.runtime.worker_seat import WorkerSeat
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import RAISED_IN_CALL
@@ -190,9 +190,10 @@ class StrategyHost:
 
     def _faulted(self, seat: Seat, callback: str, error: BaseException, *, final: bool = False) -> None:
         in_row = in_row_after(error, seat.errors)
-        self._told(seat, callback, fault_text(error), in_row=in_row, final=final)
+        trace = "" if callback in seat.faults else trace_of(error)
+        self._told(seat, callback, fault_text(error), in_row=in_row, final=final, trace=trace)
 
-    def _told(self, seat: Seat, callback: str, text: str, *, in_row: int, final: bool) -> None:
+    def _told(self, seat: Seat, callback: str, text: str, *, in_row: int, final: bool, trace: str = "") -> None:
         halted_before = seat.halted
         seat.fail(callback, text, in_row, final=final)
-        self._on_fault(seat.strategy.name, callback, text, seat.halted and not halted_before)
+        self._on_fault(seat.strategy.name, callback, text, seat.halted and not halted_before, trace)

@@ -7,6 +7,7 @@ loop only keeps it and need not spend time on what is inside.
 from __future__ import annotations
 
 import os
+import traceback
 from decimal import Decimal
 from typing import Final
 
@@ -15,6 +16,7 @@ import msgspec
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
 
+TRACE_LIMIT: Final = 8_000
 ERRORS_BEFORE_HALT: Final = 3
 """A strategy that fails this often in a row is halted: its exits are then the runtime's."""
 
@@ -26,6 +28,15 @@ def fault_text(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - edge: the exception is the user's own
         text = f"{type(error).__name__}, which says nothing"
     return text.encode("utf-8", "replace").decode()
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback of what a strategy has raised, its last :data:`TRACE_LIMIT` characters."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - edge: the exception is the user's own
+        return ""
+    return text[-TRACE_LIMIT:].encode("utf-8", "replace").decode()
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -87,7 +98,8 @@ class Start(msgspec.Struct, frozen=True):
 class Started(msgspec.Struct, frozen=True):
     """A worker is ready. ``fault`` is what ``on_start`` raised, "" when nothing.
 
-    ``memory`` None: what the strategy remembers cannot be kept, and ``unsaved`` says why.
+    ``trace`` is the traceback of that. ``memory`` None: what the strategy remembers cannot be kept, and ``unsaved``
+    says why.
     """
 
     pid: int
@@ -95,14 +107,19 @@ class Started(msgspec.Struct, frozen=True):
     memory: bytes | None
     fault: str = ""
     unsaved: str = ""
+    trace: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
-    """The strategy raised ``text`` in ``callback``, the ``in_row``-th time in a row."""
+    """The strategy raised ``text`` in ``callback``, the ``in_row``-th time in a row.
+
+    ``trace`` is the traceback of a callback's first failure in this process, "" for later ones.
+    """
 
     text: str
     in_row: int
     callback: str
+    trace: str = ""
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from qts.market.contracts import Quote
 from qts.money import ZERO
 from qts.runtime.intents import in_row_after, intents_of
 from qts.runtime.prints import prints_aside
-from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started, fault_text
+from qts.runtime.strategy_talk import ERRORS_BEFORE_HALT, Brief, Fault, Origin, Start, Started, fault_text, trace_of
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Intent, Strategy
 from qts.strategy.loading import RAISED_IN_CALL, load_strategy, make_strategy, print_of
@@ -82,18 +82,19 @@ class StrategyWorker:
         self._said: list[msgspec.Raw] = []
         self._errors = start.brief.errors
         self._most_intents = start.most_intents
-        self._fault = ""
+        self._fault = self._trace = ""
+        self._traced: set[str] = set()
         for memory in (start.made, start.memory):
             self._restore(memory)
         try:
             self._run(self.strategy.on_start, self.view)
         except RAISED_IN_CALL as error:
-            self._fault = fault_text(error)
+            self._fault, self._trace = fault_text(error), trace_of(error)
         self._restore(start.memory)
 
     def started(self) -> Started:
         memory, unsaved = self._memory()
-        return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved)
+        return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved, self._trace)
 
     def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
         """Tell the fills, then show the values; a strategy that is halted on the way hears no more."""
@@ -138,7 +139,9 @@ class StrategyWorker:
             call()
         except RAISED_IN_CALL as error:
             self._errors = in_row_after(error, self._errors)
-            self._said.append(_encoded(Fault(fault_text(error), self._errors, callback)))
+            trace = "" if callback in self._traced else trace_of(error)
+            self._traced.add(callback)
+            self._said.append(_encoded(Fault(fault_text(error), self._errors, callback, trace)))
 
     def _memory(self) -> tuple[bytes | None, str]:
         """The strategy's memory, or why it cannot be kept."""

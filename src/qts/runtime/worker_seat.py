@@ -75,7 +75,7 @@ class WorkerSeat(RemoteHandler):
         self._on_running(self.seat.strategy.name, started.pid)
         self._keep(started.memory, started.unsaved)
         if started.fault:
-            self._faulted(ON_START, started.fault, self.seat.errors + 1, final=True)
+            self._faulted(ON_START, started.fault, self.seat.errors + 1, final=True, trace=started.trace)
 
     def on_note(self, note: Any) -> None:
         done = msgspec.convert(note, Note)
@@ -85,7 +85,7 @@ class WorkerSeat(RemoteHandler):
             if isinstance(word, Intent):
                 all_taken &= self._pass_on(word)
             else:
-                self._faulted(word.callback, word.text, word.in_row)
+                self._faulted(word.callback, word.text, word.in_row, trace=word.trace)
         self._keep(done.memory, done.unsaved)
         if all_taken and not self.seat.halted:
             self.seat.errors = done.errors  # what came after the last failure has gone well
@@ -109,12 +109,12 @@ class WorkerSeat(RemoteHandler):
             self._faulted("intent", fault_text(error), self.seat.errors + 1)
             return False
 
-    def _faulted(self, callback: str, text: str, in_row: int, *, final: bool = False) -> None:
+    def _faulted(self, callback: str, text: str, in_row: int, *, final: bool = False, trace: str = "") -> None:
         halted_before = self.seat.halted
         self.seat.fail(callback, text, in_row, final=final)
         if self.seat.halted:
             self._untold.clear()
-        self._on_fault(self.seat.strategy.name, callback, text, self.seat.halted and not halted_before)
+        self._on_fault(self.seat.strategy.name, callback, text, self.seat.halted and not halted_before, trace)
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 
