@@ -243,3 +243,20 @@ def test_what_no_strategy_of_the_session_holds_is_not_sold(rig_of: MakeRig) -> N
     # then the strategies' shares are gone and that one is left alone
     assert [rig.held(name) for name in ("one", "two", "swing", "EXTERNAL")] == [0, 0, 0, 1]
     assert not rig.kernel.exits.wants("EXTERNAL", SYMBOL)
+
+
+@pytest.mark.parametrize("scope", [{}, {"symbol": SYMBOL}, {"pool": "SCALP"}], ids=["all", "symbol", "pool"])
+def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
+    scope: dict[str, str], rig_of: MakeRig
+) -> None:
+    # Given three strategies with ten shares each, and a share that none of them has bought
+    rig, *_, now = three(rig_of)
+    rig.parts.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
+    # when the part that it lies in is stopped with a sale
+    progress = rig.kernel.stops.ask("kim", "drill", scope=scope_of(**scope))
+    rig.kernel.settle()
+    rig.quotes(now + SECOND, 10)
+    # then the stop is done, and what is not sold is no part of it
+    report = progress.report()
+    assert (report.complete, report.held) == (True, {})
+    assert rig.held("EXTERNAL") == 1

@@ -29,11 +29,15 @@ _CANCELLED = frozenset({OrderState.CANCELLED, OrderState.NOT_SENT})
 
 
 class StopProgress:
-    """How far one stop has come, from the moment at which it was asked for. Quantities are shares or contracts."""
+    """How far one stop has come, from the moment at which it was asked for. Quantities are shares or contracts.
 
-    def __init__(self, parts: Parts, scope: Scope | None, *, liquidate: bool) -> None:
+    ``ours`` are the strategies of the session: what nobody of them holds is not sold, and no stop waits for it.
+    """
+
+    def __init__(self, parts: Parts, scope: Scope | None, ours: Collection[str], *, liquidate: bool) -> None:
         self._parts = parts
         self._scope = scope
+        self._ours = ours
         self._liquidate = liquidate
         self._orders = {order.client_order_id for order in parts.orders if _belongs(order, scope)}
         self._sold: dict[str, Decimal] = {}
@@ -56,6 +60,8 @@ class StopProgress:
         ended = (parts.orders.get(key) for key in self._orders)
         held: dict[str, Decimal] = {}
         for row in parts.account.position_rows():
+            if row.strategy not in self._ours:
+                continue
             if row.qty and (scope is None or scope.covers(row.strategy, row.symbol, row.pool.value)):
                 held[row.symbol] = plus(held.get(row.symbol, ZERO), row.qty)
         working = sum(1 for order in parts.orders if _belongs(order, scope))
@@ -104,7 +110,7 @@ class Stops:
         """
         if scope is not None:
             self._check(scope)
-        progress = StopProgress(self._p, scope, liquidate=liquidate)
+        progress = StopProgress(self._p, scope, self._pools, liquidate=liquidate)
         self._followed.append(progress)
         stop = EmergencyStop(actor, reason, self._p.clock.time_ns(), liquidate=liquidate, scope=scope)
         self._publish(EventType.EMERGENCY_STOP, stop, actor)
