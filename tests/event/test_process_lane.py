@@ -23,7 +23,7 @@ from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
 from qts.event.process_lane import ProcessRunner, launch
-from qts.event.worker import step_back
+from qts.event.worker import PARENTS_SIGNALS, read_frame, step_back, write_frame
 from tests.event import work
 from tests.event.support import P1, P2, P3, Recorder, balanced, is_gone, running, until
 
@@ -224,6 +224,33 @@ def test_a_worker_whose_parent_is_gone_already_ends_at_once() -> None:
     with ours, child:
         command = [sys.executable, "-m", "qts.event.worker", str(child.fileno()), str(os.getppid())]
         assert subprocess.run(command, pass_fds=[child.fileno()], check=False).returncode == 1
+
+
+def test_a_signal_that_comes_while_a_worker_starts_does_not_end_it() -> None:
+    # Given a worker that was just started, when every signal comes that its process group may get
+    ours, child = socket.socketpair()
+    with ours, launch(child) as process:
+        for number in PARENTS_SIGNALS:
+            process.send_signal(number)
+        # then it greets as if nothing had happened, and ends with the connection
+        talk = ours.makefile("rwb")
+        write_frame(talk, [f"{work.__name__}:pid_of_worker", 0])
+        assert read_frame(talk) == [True, []]
+        talk.close()
+        ours.shutdown(socket.SHUT_RDWR)
+        assert process.wait(timeout=60) == 0
+
+
+async def test_what_a_worker_has_started_can_be_ended_by_it() -> None:
+    # Given a handler that starts a program and forks, and ends both by SIGTERM
+    async with running(PATIENT) as dispatcher:
+        seen = Recorder()
+        dispatcher.register_handler(P3, work.ending_what_it_started, lane=Lane.PROCESS)
+        dispatcher.register_handler(P2, seen)
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: seen.seen)
+    # then both have ended by it
+    assert seen.seen[0].payload["ended"] == [-signal.SIGTERM, -signal.SIGTERM]
 
 
 async def test_a_hanging_worker_is_killed_at_its_limit() -> None:

@@ -292,12 +292,13 @@ async def test_what_was_not_done_at_a_stop_is_in_the_state_and_is_done_once_afte
         assert second.total == 10
 
 
-async def test_ctrl_c_is_the_parents_affair() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2])
+async def test_signals_to_the_whole_process_group_are_the_parents_affair(number: signal.Signals) -> None:
     summer = Summer()
     async with running(PATIENT) as dispatcher:
         register(dispatcher, summer)
         await until(lambda: summer.pids)
-        os.kill(summer.pids[0], signal.SIGINT)
+        os.kill(summer.pids[0], number)
         publish(dispatcher, 1)
         await until(lambda: summer.done == [1])
     assert summer.failures == []

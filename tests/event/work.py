@@ -7,6 +7,8 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +65,21 @@ def forking(event: Event) -> Event:
     if event.payload["n"] == 1:
         os.fork()
     return pid_of_worker(event)
+
+
+def ending_what_it_started(event: Event) -> Event:
+    """Ends a program and a fork by SIGTERM, and tells how they have ended."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]) as program:
+        program.terminate()
+    told, tells = os.pipe()
+    fork = os.fork()
+    if fork == 0:
+        os.write(tells, b"here")
+        time.sleep(3600)
+    os.read(told, 4)
+    os.kill(fork, signal.SIGTERM)
+    ended = [program.returncode, os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])]
+    return create_event(EventType.INDICATOR_UPDATE, payload={"n": event.payload["n"], "ended": ended})
 
 
 def keeping_the_interpreter(event: Event) -> None:

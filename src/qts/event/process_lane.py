@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event, EventPriority
 from qts.event.entry import Entry
 from qts.event.lanes import LaneRunner, LaneTools, Outcome
-from qts.event.worker import LENGTH, frame
+from qts.event.worker import LENGTH, PARENTS_SIGNALS, frame
 
 
 class WorkerDied(Exception):
@@ -69,15 +70,22 @@ class Worker:
 
 
 def launch(child: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a worker process that talks over ``child``."""
+    """Start a worker process that talks over ``child``.
+
+    It begins with its parent's signals blocked, until it knows what to do with them.
+    """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with child:
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "qts.event.worker", str(child.fileno()), str(os.getpid())],
-            pass_fds=[child.fileno()],
-            stdin=subprocess.DEVNULL,
-            env=environment,
-        )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)  # of this thread, and of what it starts
+    try:
+        with child:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "qts.event.worker", str(child.fileno()), str(os.getpid())],
+                pass_fds=[child.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=environment,
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Keeper:

@@ -33,6 +33,8 @@ from qts.event.remote import RemoteHandler, RemoteWork
 LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
 _LOOK_FOR_PARENT_S: Final = 1.0
+PARENTS_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Sent to a whole process group they reach the workers too, and ask nothing of them: the parent decides."""
 _PR_SET_PDEATHSIG: Final = 1
 """prctl(2): the signal this process gets when the thread that started it ends."""
 
@@ -165,18 +167,33 @@ def main(arguments: list[str]) -> int:
 
 
 def belong_to_parent(parent: int) -> None:
-    """Leave it to the process ``parent`` when to end: Ctrl-C is meant for it, and nobody outlives it.
+    """Leave it to the process ``parent`` when to end: Ctrl-C and stops are meant for it, and nobody outlives it.
 
     A parent that dies closes the socket, but a worker that hangs in user code does not read it. Linux kills such a
     worker; elsewhere a thread looks, which needs the interpreter: C code that keeps it outlives the parent there.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_signals_to_parent()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # a C library without it: the thread is left
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
     threading.Thread(target=_end_with, args=(parent,), name="qts-parent-watch", daemon=True).start()
+
+
+def _leave_signals_to_parent() -> None:
+    """Nothing happens here at the parent's signals; those that came while this process started are forgotten.
+
+    What user code starts is in the same process group, and inherits what is ignored. But it must end when user code
+    ends it, so SIGTERM is taken by a handler, which no other program inherits.
+    """
+    for each in PARENTS_SIGNALS:
+        if each is not signal.SIGTERM:
+            signal.signal(each, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.siginterrupt(signal.SIGTERM, False)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS_SIGNALS)
 
 
 def _end_with(parent: int) -> None:
