@@ -91,14 +91,14 @@ _SHAPES: Final = (
     ),
     (
         re.compile(
-            r"input: (?P<symbol>\S+): (?P<count>\d+) gaps in the depth updates; after each the depth counts as "
+            r"input: (?P<symbol>\S+): gaps in the depth updates: (?P<count>\d+); after each the depth counts as "
             r"unknown until the next snapshot"
         ),
         "입력: {symbol}의 호가 갱신에 빠진 곳이 {count}곳 있습니다. 그 뒤로는 다음 스냅숏까지 호가 잔량을 모르는 "
         "것으로 봅니다.",
     ),
     (
-        re.compile(r"input: (?P<symbol>\S+): (?P<count>\d+) trades are missing from the recording"),
+        re.compile(r"input: (?P<symbol>\S+): trades missing from the recording: (?P<count>\d+)"),
         "입력: 기록에서 {symbol}의 체결 {count}건이 빠져 있습니다.",
     ),
     (

@@ -312,11 +312,11 @@ def test_a_hole_in_the_depth_updates_is_counted_and_told_and_the_next_update_say
     updates = [value for value in feed.values() if isinstance(value, BookUpdate)]
 
     assert [update.after_gap for update in updates] == [False, False, True, False]
-    assert any("1 gaps in the depth updates" in note for note in feed.notes)
+    assert any("gaps in the depth updates: 1" in note for note in feed.notes)
 
 
 def test_trades_that_a_recording_lost_are_counted(path: Path) -> None:
     feed = open_feed(write(path, [trade(0, 10), trade(1, 11), trade(2, 15), trade(3, 13)]))
     list(feed.values())
 
-    assert any("2 trades are missing" in note for note in feed.notes), "12 and 14; 13 only came late"
+    assert any("trades missing from the recording: 2" in note for note in feed.notes), "12 and 14; 13 only came late"

@@ -195,11 +195,11 @@ class BinanceRows:
         for symbol, seen in self._seen.items():
             if seen.depth_chain.gaps:
                 notes.append(
-                    f"{symbol}: {seen.depth_chain.gaps} gaps in the depth updates; after each the depth counts as "
+                    f"{symbol}: gaps in the depth updates: {seen.depth_chain.gaps}; after each the depth counts as "
                     "unknown until the next snapshot"
                 )
             if seen.trades.missed:
-                notes.append(f"{symbol}: {seen.trades.missed} trades are missing from the recording")
+                notes.append(f"{symbol}: trades missing from the recording: {seen.trades.missed}")
         return notes
 
     def state(self) -> dict[str, Any]:
