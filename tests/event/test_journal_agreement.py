@@ -100,6 +100,27 @@ def test_a_number_that_a_checkpoint_knows_as_done_is_never_given_to_another_even
     assert check_journal(lives.directory) == []
 
 
+def test_what_was_taken_back_is_never_told_as_applied_when_a_kill_was_faster_than_its_mark(lives: Lives) -> None:
+    # Given an event that no checkpoint knows, and a life that takes it back and stores a checkpoint
+    dispatcher = lives.begin(checkpointed=True)
+    handled_by(dispatcher)
+    before = dispatcher.export_state()
+    dispatcher.dispatch_nowait(numbered(1))
+    assert lives.journal is not None
+    lives.journal.flush()
+    dispatcher = lives.begin(checkpointed=True)
+    handled_by(dispatcher, before)
+    assert dispatcher.replay_journal(withdraw=lambda event: True) == 0
+    after = dispatcher.export_state()
+
+    # When it is killed before the journal hears of that, and the next life takes over the checkpoint
+    seen = handled_by(lives.begin(checkpointed=True), after)
+
+    # Then the journal tells what has become of it
+    assert lives.words() == {"n-1": "withdrawn"}
+    assert seen.numbers == []
+
+
 async def test_a_journal_whose_disk_is_full_leaves_nothing_behind_that_a_checkpoint_could_miss(
     tmp_path: Path, disk: Disk
 ) -> None:

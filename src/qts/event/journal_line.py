@@ -63,6 +63,9 @@ class JournalLine:
         """By ``id(event)``: the number of every event in memory that is not settled, and the event itself, so
         that no other one can get its address."""
         self._parked: dict[str, int] = dict(journal.parked)
+        self._withdrawn: set[int] = set()
+        """Numbers of events that this process has taken back; a checkpoint names them, because a kill may be faster
+        than their marks. Bounded by what was left when it started, and by what operators skip."""
         self._to_replay: list[str] = []
         self._tries: dict[str, _Try] = {}
         """By event id: dead-lettered events of which letters are being tried again."""
@@ -179,7 +182,11 @@ class JournalLine:
         sequence = 0 if others else self._parked.pop(event.event_id, 0)
         if sequence:
             self.journal.settle(sequence, Mark.REOPENED)
-            self.journal.settle(sequence, Mark.WITHDRAWN)
+            self._withdraw(sequence)
+
+    def _withdraw(self, sequence: int) -> None:
+        self._withdrawn.add(sequence)
+        self.journal.settle(sequence, Mark.WITHDRAWN)
 
     async def acknowledged(self, sequence: int) -> None:
         """Return once the event is on disk. Raises StorageError when it will never be."""
@@ -233,7 +240,7 @@ class JournalLine:
             self._to_replay += [one.event_id] * letters
             return False  # counted when its letters are given to their handlers
         if not one.reopened and withdraw is not None and withdraw(event):
-            self.journal.settle(one.sequence, Mark.WITHDRAWN)
+            self._withdraw(one.sequence)
             return False
         self._forget_letters(event)
         force_setattr(event, "accepted_ns", stopwatch_ns())  # the stamp belongs to another process
@@ -292,6 +299,7 @@ class JournalLine:
                 "last": last,
                 "held": held,
                 "open": sorted(number for number in numbers if number <= held),
+                "withdrawn": sorted(self._withdrawn),
                 "lacks": [self._spill.body(number) for number in spilled if number > held],
             }
 
@@ -303,6 +311,8 @@ class JournalLine:
         last of both. Raises StorageError when an event is open that neither of them holds.
         """
         last, open_ = (share["last"], set(share["open"])) if share is not None else (0, set())
+        if share is not None:
+            self._withdrawn.update(share["withdrawn"])
         self.journal.go_on_after(last)
         with self.journal.lock:
             left, spilled = self._compared(last, open_, {event.event_id: event for event in restored})
@@ -315,6 +325,7 @@ class JournalLine:
                 "not hold: a file of it is missing or older than the store. Put it back, then resume"
             )
         self._waiting = left
+        self._withdrawn.intersection_update(one.sequence for one in self.journal.unsettled)  # the others are marked
         self.journal.freeze()  # what was settled here is what the checkpoint on disk says
         self.journal.commit()
 
@@ -330,12 +341,17 @@ class JournalLine:
             elif one.sequence <= last and one.sequence in open_:
                 spilled.append(one.sequence)
             elif one.sequence <= last and not one.reopened:
-                parked = self._letters.find(one.event_id) is not None
-                self.journal.settle(one.sequence, Mark.PARKED if parked else Mark.APPLIED)
+                self.journal.settle(one.sequence, self._outcome_of(one))
             else:
                 left.append(one)
             open_.discard(one.sequence)
         return left, spilled
+
+    def _outcome_of(self, one: Unsettled) -> Mark:
+        """What the checkpoint knows to have become of an event whose mark a kill has prevented."""
+        if one.sequence in self._withdrawn:
+            return Mark.WITHDRAWN
+        return Mark.APPLIED if self._letters.find(one.event_id) is None else Mark.PARKED
 
     def _write_anew(self, restored: Iterable[Event], lacking: Sequence[bytes]) -> None:
         """Journal what only the checkpoint has: of the events it brought back, and the bodies it kept."""
