@@ -133,6 +133,7 @@ class Desk:
         self.sent: list[OrderRequest] = []
         self.stops = ScopedStops()
         self.rejects = Rejects()
+        self.doubts: dict[str, str] = {}
         self.feed = OneSymbolFeed({SYMBOL: instrument()})
         self.extract = Extract(
             clock=self.clock,
@@ -153,6 +154,7 @@ class Desk:
             leaving=self.leaving,
             stops=self.stops,
             rejects=self.rejects,
+            in_doubt=lambda symbol: self.doubts.get(symbol, ""),
             order_ids=CounterIds("o"),
             config=PipelineConfig(market_buy_collar=D(collar)),
         )

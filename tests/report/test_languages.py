@@ -20,6 +20,7 @@ from qts.market.krx import KrxCalendar, KrxCosts, KrxTicks
 from qts.report.lettering import Words, amount_in, korean_currency, tick_in_korean
 from qts.report.markup import both, el, join, say
 from qts.report.notes import note_in_korean
+from qts.runtime.price_bands import PriceBands
 from qts.runtime.result import SessionFacts, notes_of
 from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 
@@ -305,6 +306,7 @@ class TestNotes:
                     instruments={"A": SimpleNamespace(calendar=None, ticks=None, costs=None)},
                 ),
                 stops=[ScopedStop(Scope(ScopeKind.POOL, "SWING"), False, "kim", "calm: please", 0)],
+                price_bands=PriceBands({}, {}),
             ),
             tally=SimpleNamespace(stand_in_bases=range(1_200), first_day="2014-01-02"),
         )

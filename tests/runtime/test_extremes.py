@@ -24,6 +24,7 @@ from qts.market.last_values import LastValues
 from qts.runtime.drive import complete
 from qts.runtime.extremes import Extremes, Fall, Noted
 from qts.runtime.intake import Intake
+from qts.runtime.price_bands import PriceBands
 from qts.runtime.result import extremes_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -54,7 +55,8 @@ class Tape:
             config=SimConfig(),
         )
         self.extremes = Extremes(self.account, self.last, 0)
-        self.intake = Intake(self.last, self.extremes, exchange, self.clock)
+        no_bands = PriceBands({}, {})
+        self.intake = Intake(self.last, self.extremes, exchange, self.clock, no_bands, lambda code, why: None)
         self.fills = 0
         self.course = [(OPENING, D(0), 0)]
         self.day_from = [0]

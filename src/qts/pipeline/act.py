@@ -214,8 +214,9 @@ def decision_row(decision: Decision) -> DecisionRow:
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")
-    if not view["stopped"]:
-        del view["stopped"]  # an exit may leave although its part is stopped
+    for why in ("stopped", "in_doubt"):
+        if not view[why]:
+            del view[why]  # an exit may leave all the same
     inputs = {
         "confidence": proposal.facts.signal.intent.confidence,
         "limits": msgspec.structs.asdict(proposal.limits),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Protocol
@@ -52,6 +52,7 @@ class Transform:
         leaving: Container[tuple[str, str]],
         stops: ScopedStops,
         rejects: Rejects,
+        in_doubt: Callable[[str], str],
         order_ids: IdSource,
         config: PipelineConfig,
     ) -> None:
@@ -64,6 +65,7 @@ class Transform:
         self._leaving = leaving
         self._stops = stops
         self._rejects = rejects
+        self._in_doubt = in_doubt
         self._ids = order_ids
         self._config = config
 
@@ -79,6 +81,7 @@ class Transform:
         mine = orders.of(signal.strategy, symbol)
         valued = account.valued(mark, symbol)
         stop = self._stops.over(signal.strategy, symbol, signal.pool.value)
+        in_doubt = self._in_doubt(symbol)
         return AccountView(
             now_ns=facts.now_ns,
             phase=facts.phase,
@@ -87,7 +90,7 @@ class Transform:
             instrument=facts.instrument,
             price=facts.price,
             base_price=facts.base_price,
-            price_ts_ns=facts.price_ts_ns,
+            price_ts_ns=self._last.told_ns(symbol) if in_doubt else facts.price_ts_ns,
             max_age_ns=facts.max_age_ns,
             equity=valued.equity,
             day_open_equity=self._day.open_equity,
@@ -114,6 +117,7 @@ class Transform:
                 facts.now_ns,
                 None if signal.side is Side.BUY else self._config.forced_exit_retry_s * NS_PER_S,
             ),
+            in_doubt=in_doubt,
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:

@@ -17,6 +17,11 @@ _SUBJECTS: Final = {
     "session times": "거래 시간",
 }
 _SCOPES: Final = {"strategy": "전략", "symbol": "종목", "pool": "풀"}
+_STRAY: Final = (
+    r"(?P<symbol>\S+): (?P<price>\S+) at (?P<at>\S+ \S+) is outside the day's band of "
+    r"(?P<low>\S+) to (?P<high>\S+) around (?:the day's first price )?(?P<base>\S+)"
+    r"(?: \(a (?P<split>\S+) split\?\))?"
+)
 _SHAPES: Final = (
     (
         re.compile(
@@ -54,6 +59,20 @@ _SHAPES: Final = (
     (
         re.compile(r"calendar: no closed days are known for (?P<year>\d+); weekdays count as trading days"),
         "휴장일: {year}년의 휴장일 자료가 없어 평일을 모두 거래일로 보았습니다.",
+    ),
+    (
+        re.compile(
+            rf"prices: {_STRAY}; (?P<count>\d+) values were refused, the symbol is in doubt and takes no entry\. "
+            r"Was the share split, or did its rights go ex\? Use adjusted prices, or cut the file at (?P<cut>\S+)"
+        ),
+        "불가능한 가격: {symbol} {at}의 가격 {price}은(는) {base} 기준 당일 가격제한폭 {low}~{high} 밖입니다"
+        "{split}. 값 {count}건을 쓰지 않았고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 않습니다. "
+        "액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 {cut}에서 나누세요.",
+    ),
+    (
+        re.compile(rf"prices: {_STRAY}; (?P<count>\d+) values were refused, later ones were believed again"),
+        "불가능한 가격: {symbol} {at}의 가격 {price}은(는) {base} 기준 당일 가격제한폭 {low}~{high} 밖입니다"
+        "{split}. 값 {count}건을 쓰지 않았고, 그 뒤 가격은 다시 맞았습니다.",
     ),
     (
         re.compile(
@@ -153,6 +172,8 @@ def note_in_korean(note: str) -> str | None:
                 parts["kind"] = _SCOPES[parts["kind"]]
             if "count" in parts:
                 parts["count"] = f"{int(parts['count']):,}"
+            if parts.get("split"):
+                parts["split"] = f"({parts['split']} 분할?)"
             if parts.get("last"):
                 parts["last"] = f"(마지막 오류: {parts['last']})"
             return korean.format(**parts)

@@ -59,6 +59,12 @@ REFUSALS: Final[Mapping[str, Said]] = {
         "사용할 수 있는 가격이 없었습니다(없음, NaN·무한대, 0 또는 음수). "
         "진입은 호가가 역전되거나 같거나 한쪽이 비어도 거부됩니다.",
     ),
+    Refusal.PRICE_IN_DOUBT.value: (
+        "The market showed a price that the day's price band makes impossible, such as an undeclared split; the "
+        "symbol takes no entry until its prices fit again.",
+        "당일 가격제한폭으로는 있을 수 없는 가격(예: 반영되지 않은 액면분할)이 나와, 가격이 다시 맞을 때까지 "
+        "이 종목의 신규 진입이 거부되었습니다.",
+    ),
     Refusal.PRICE_STALE.value: (
         "The feed's last word was older than its limit, or from the future.",
         "시세가 허용 시간보다 오래되었거나 미래의 시각이었습니다.",
@@ -349,7 +355,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "GR081": "BALANCED에서 풀 불균형",
     "GR082": "DEFENSIVE에서 진입 시도",
     "GR090": "긴급 전용 모드",
-    "AN001": "가격 급변",
+    "AN001": "가격제한폭을 벗어난 불가능한 가격",
     "AN010": "데이터 누락",
     "AN020": "손익 급변",
     "AN030": "원장 불일치",

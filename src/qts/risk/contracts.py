@@ -51,6 +51,7 @@ class Refusal(str, Enum):
     MARKET_CLOSED = "MARKET_CLOSED"
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     PRICE_UNUSABLE = "PRICE_UNUSABLE"
+    PRICE_IN_DOUBT = "PRICE_IN_DOUBT"
     PRICE_STALE = "PRICE_STALE"
     PRICE_OUTSIDE_BAND = "PRICE_OUTSIDE_BAND"
     OFF_TICK_GRID = "OFF_TICK_GRID"
@@ -102,6 +103,8 @@ class AccountView(msgspec.Struct, frozen=True):
     ``stopped``: the operator's stop that cuts off this strategy, symbol or pool, in words; "" when none does.
     ``reject_stop`` and ``reject_wait``: why and until when orders of this symbol wait because the broker has
     rejected others, in words; "" when they need not.
+    ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
+    the last that was, and ``price_ts_ns`` its time.
     """
 
     now_ns: int
@@ -135,6 +138,7 @@ class AccountView(msgspec.Struct, frozen=True):
     stopped: str = ""
     reject_stop: str = ""
     reject_wait: str = ""
+    in_doubt: str = ""
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

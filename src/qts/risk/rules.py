@@ -172,6 +172,13 @@ def price_unusable(case: Case) -> Refused | None:
     return _refuse(case, Refusal.PRICE_UNUSABLE, detail)
 
 
+def price_in_doubt(case: Case) -> Refused | None:
+    """What the market shows cannot be, so nobody knows what an entry would cost; exits may be tried."""
+    if not case.view.in_doubt:
+        return None
+    return _refuse(case, Refusal.PRICE_IN_DOUBT, f"{case.view.in_doubt}; entries wait for a price that can be")
+
+
 def price_stale(case: Case) -> Refused | None:
     """Older than its limit, or stamped in the future: then its age is unknown (spec 09 invariant 15)."""
     age, limit = case.view.now_ns - case.view.price_ts_ns, case.view.max_age_ns
@@ -383,6 +390,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     engine_asleep,
     market_closed,
     price_unusable,
+    price_in_doubt,
     price_stale,
     off_tick_grid,
     price_outside_band,

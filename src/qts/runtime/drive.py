@@ -113,8 +113,7 @@ def _drawn(
                 yield None
                 yield from _attended(kernel)
             kernel.in_hand = None
-        absorb(value)
-        yield value
+        yield value if absorb(value) else None
         if kernel.attention:
             yield from _attended(kernel)
         if stop.requested:

@@ -74,7 +74,7 @@ class Duties:
     def evaluate_state(self, now_ns: int) -> None:
         """The hourly look at the operating state."""
         p = self._p
-        p.safety.tick()
+        self._let_warning_end()
         metrics = p.metrics.metrics(now_ns)
         if p.config.state.enabled:
             p.state.evaluate_transition(metrics, p.safety.current_state)
@@ -117,7 +117,7 @@ class Duties:
 
     def guard(self, now_ns: int) -> None:
         """Look at the account's limits; a touched one is told to safety (spec 02)."""
-        self._p.safety.tick()
+        self._let_warning_end()
         book = self._p.record.rows_of_the_book
         if book == self._calm_since and not self._p.account.positions():
             return  # flat, looked at since the last fill: no price can change anything
@@ -153,6 +153,7 @@ class Duties:
             price = p.last.last_trade(symbol) or p.last.mark(symbol)
             if price is not None:
                 p.base_prices[symbol] = price
+        p.price_bands.start_day()
         p.day.roll(p.equity())
         p.extremes.start_day(now_ns)
         p.rejects.new_day()
@@ -222,6 +223,17 @@ class Duties:
         for row in p.account.pool_rows():
             p.record.write_later(row)
         self._log("INFO", f"{amount} moved from {source.value} to {target.value}: {reason}")
+
+    def _let_warning_end(self) -> None:
+        """Let time act on safety; but while what is held has no price that can be, that cause stands."""
+        p = self._p
+        doubts = p.price_bands.doubts
+        if doubts:
+            held = p.account.positions()
+            for symbol, doubt in doubts.items():
+                if doubt.stands and symbol in held and not p.safety.renew("AN001"):
+                    self._on_code("AN001", p.price_bands.in_doubt(symbol))
+        p.safety.tick()
 
     def _judge(self) -> None:
         for code, detail in account_guards(self._health(), self._guard_limits(), self._p.config.safety):

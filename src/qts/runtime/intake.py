@@ -1,12 +1,12 @@
-"""Where a value from the feed enters: clock, last-value table, extremes of the account, exchange, in this order,
-before any queue.
+"""Where a value from the feed enters: clock, the day's price band, last-value table, extremes of the account,
+exchange, in this order, before any queue.
 
 So no pause of a queue can blind the exchange, the valuation or a liquidation (spec 00).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.runtime.extremes import Extremes, Held
+from qts.runtime.price_bands import LOOK_CLOSELY, Band, PriceBands
 
 
 class Intake:
@@ -24,9 +25,30 @@ class Intake:
     kernel's many.
     """
 
-    __slots__ = ("_clock", "_exchange", "_extremes", "_held", "_last", "_quotes", "_ticks", "_waiting", "rows")
+    __slots__ = (
+        "_bands",
+        "_clock",
+        "_exchange",
+        "_extremes",
+        "_held",
+        "_last",
+        "_on_code",
+        "_price_bands",
+        "_quotes",
+        "_ticks",
+        "_waiting",
+        "rows",
+    )
 
-    def __init__(self, last: LastValues, extremes: Extremes, exchange: SimExchange, clock: Clock) -> None:
+    def __init__(
+        self,
+        last: LastValues,
+        extremes: Extremes,
+        exchange: SimExchange,
+        clock: Clock,
+        price_bands: PriceBands,
+        on_code: Callable[[str, str], None],
+    ) -> None:
         self._last = last
         self._quotes: dict[str, Any] = last.quotes
         self._ticks: dict[str, Any] = last.ticks
@@ -36,10 +58,16 @@ class Intake:
         self._waiting: Mapping[str, object] = exchange.active
         self._clock = clock if isinstance(clock, ManualClock) else None
         """None: real time moves itself."""
+        self._price_bands = price_bands
+        self._bands: Mapping[str, Band | None] = price_bands.bands
+        self._on_code = on_code
         self.rows = 0
 
-    def absorb(self, value: MarketValue) -> None:
-        """Everything that has to be true before anybody hears of ``value``."""
+    def absorb(self, value: MarketValue) -> bool:
+        """Everything that has to be true before anybody hears of ``value``; False when nobody may.
+
+        Then the day's price band makes it impossible: the clock has moved, and nothing else has.
+        """
         ts_ns = value.ts_ns
         clock = self._clock
         if clock is not None:
@@ -48,26 +76,76 @@ class Intake:
             clock.ns = ts_ns
         self.rows += 1
         kind, symbol = value.__class__, value.symbol
-        self._last.feed_ts_ns = ts_ns
         if kind is Quote:
+            bid: Decimal | None = value.bid  # type: ignore[union-attr]
+            band = self._bands.get(symbol, LOOK_CLOSELY)
+            if band is not None:
+                ask: Decimal | None = value.ask  # type: ignore[union-attr]
+                price: Decimal | None = value.last  # type: ignore[union-attr]
+                low, high, _, _ = band
+                if bid is not None and ask is not None:
+                    fits = low <= bid <= ask <= high  # a crossed book is looked at closely
+                else:
+                    fits = (bid is None or low <= bid <= high) and (ask is None or low <= ask <= high)
+                if (
+                    not fits or (price is not None and not low <= price <= high) or band is LOOK_CLOSELY
+                ) and self._turns_away(value):
+                    return False
+            self._last.feed_ts_ns = ts_ns
             self._quotes[symbol] = value
             held = self._held.get(symbol)
-            if held is not None:
-                bid: Decimal | None = value.bid  # type: ignore[union-attr]
-                if bid is None or not held.low <= bid <= held.high:
-                    self._extremes.on_mark(symbol, self._last.mark(symbol) if bid is None else bid, ts_ns)
+            if held is not None and (bid is None or not held.low <= bid <= held.high):
+                self._extremes.on_mark(symbol, self._last.mark(symbol) if bid is None else bid, ts_ns)
             if symbol in self._waiting:
                 self._exchange.on_market(value)
         elif kind is Tick:
+            band = self._bands.get(symbol, LOOK_CLOSELY)
+            if (
+                band is not None
+                and not band.low <= value.price <= band.high  # type: ignore[union-attr]
+                and self._turns_away(value)
+            ):
+                return False
+            self._last.feed_ts_ns = ts_ns
             self._ticks[symbol] = value
             if symbol in self._held:
                 self._extremes.on_mark(symbol, self._last.mark(symbol), ts_ns)
             if symbol in self._waiting:
                 self._exchange.on_market(value)
         elif kind is BookUpdate:
+            if self._bands.get(symbol, LOOK_CLOSELY) is not None and self._turns_away(value):
+                return False
+            self._last.feed_ts_ns = ts_ns
             self._exchange.on_market(value)
         elif isinstance(value, Bar):
+            band = self._bands.get(symbol, LOOK_CLOSELY)
+            if (
+                band is not None
+                and not (
+                    band.low <= value.low <= value.open <= value.high <= band.high
+                    and value.low <= value.close <= value.high
+                )
+                and self._turns_away(value)
+            ):
+                return False
+            self._last.feed_ts_ns = ts_ns
             self._last.bars[symbol] = value
             if symbol in self._held:
                 self._extremes.on_mark(symbol, self._last.mark(symbol), ts_ns)
             self._exchange.on_market(value)
+        else:
+            self._last.feed_ts_ns = ts_ns
+        return True
+
+    def _turns_away(self, value: MarketValue) -> bool:
+        """Whether ``value`` is not believed; then its alarm is raised, once a day for each symbol."""
+        if self._price_bands.believes(value):
+            return False
+        exchange, ts_ns = self._exchange, value.ts_ns
+        if isinstance(value, BookUpdate):  # what it would have changed is not known from now on
+            exchange.on_market(BookUpdate(value.symbol, ts_ns, (), (), after_gap=True))
+        elif ts_ns >= exchange.due_ns:
+            exchange.on_time(ts_ns)  # time passes all the same
+        if alarm := self._price_bands.alarm(value.symbol):
+            self._on_code("AN001", alarm)
+        return True

@@ -127,7 +127,8 @@ class Kernel:
             rng=seeded(seed, "exchange"),
             config=config.broker.sim,
         )
-        self.intake = Intake(self.parts.last, self.parts.extremes, self.exchange, clock)
+        p = self.parts
+        self.intake = Intake(p.last, p.extremes, self.exchange, clock, p.price_bands, self.on_code)
         self._pipeline = make_pipeline(self.parts, self.exchange, self.ids, self._on_order_sent)
         self.host = make_host(
             self.parts,
@@ -211,8 +212,8 @@ class Kernel:
 
     def take(self, value: MarketValue) -> None:
         """One value from the feed, its appointments kept before: the table, the exchange, then the news."""
-        self.intake.absorb(value)
-        self._publish(EVENT_OF_VALUE[value.__class__], value, "feed")
+        if self.intake.absorb(value):
+            self._publish(EVENT_OF_VALUE[value.__class__], value, "feed")
 
     def settle(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""

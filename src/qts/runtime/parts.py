@@ -17,6 +17,7 @@ from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.day import TradingDay
 from qts.runtime.extremes import Extremes
 from qts.runtime.kill_switch import KillSwitch
+from qts.runtime.price_bands import PriceBands
 from qts.runtime.record import RunRecord
 from qts.runtime.state_basis import StateBasis
 from qts.runtime.volatility import VolatilitySource
@@ -38,6 +39,7 @@ class Parts:
     calendar: Calendar
     last: LastValues
     base_prices: dict[str, Decimal]
+    price_bands: PriceBands
     account: Account
     orders: WorkingOrders
     safety: SafetyStateManager

@@ -24,6 +24,7 @@ from qts.market.contracts import Calendar, Feed
 from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
 from qts.runtime.extremes import Fall, Noted, Point
+from qts.runtime.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.view_file import strategy_view
 from qts.runtime.wiring import max_age_ns
 from qts.safety.scoped_stops import stop_row
@@ -246,6 +247,7 @@ def summarize(
         "refusals": dict(sorted(kernel.tally.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
         "rows_refused_examples": refused_examples(parts.feed),
+        "doubtful_prices": doubtful_rows(parts.price_bands),
         "notes": notes_of(kernel),
         "risk_limits": dict(parts.gate.values()),
         "max_price_age_s": max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
@@ -276,13 +278,14 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
 
 def notes_of(kernel: Kernel) -> list[str]:
     """What a reader must know to judge the result: damage of the input, events that could not be handled,
-    parts an operator has stopped, stand-ins, and rules taken beyond their first dated row."""
+    parts an operator has stopped, impossible prices, stand-ins, and rules taken beyond their first dated row."""
     parts, notes = kernel.parts, dead_letters_of(kernel.dispatcher)
     notes += [
         f"stopped: {parts.rejects.stop_of(symbol)}; it takes no entry until the next day"
         for symbol in parts.rejects.stopped
     ]
     notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
+    notes += notes_on_doubts(parts.price_bands)
     if isinstance(parts.feed, HasInputNotes):
         notes += [f"input: {note}" for note in parts.feed.notes]
     if count := sum(_has_band(parts, symbol) for symbol in kernel.tally.stand_in_bases):

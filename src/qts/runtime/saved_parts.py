@@ -26,7 +26,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
     p, t = kernel.parts, kernel.tally
 
     def safety_mark() -> object:
-        return (t.codes_told, t.changes, p.safety.current_state)
+        return (t.codes_told, t.changes, p.safety.current_state, p.safety.renewals)
 
     def state_mark() -> object:
         return (t.evaluations, t.codes_told, t.changes, p.state.current_state)
@@ -41,6 +41,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "counts": Part(lambda: _export_counts(kernel), lambda saved: _import_counts(kernel, saved)),
         "last": Part(lambda: _export_last(p.last), lambda saved: _import_last(p.last, saved)),
         "bases": Part(lambda: p.base_prices, lambda saved: _import_bases(p.base_prices, saved)),
+        "price_bands": Part(p.price_bands.export_state, p.price_bands.import_state, lambda: p.price_bands.changes),
         "account": Part(p.account.export_state, _skip),
         "orders": Part(p.orders.export_state, _skip),
         "exchange": Part(kernel.exchange.export_state, kernel.exchange.import_state),

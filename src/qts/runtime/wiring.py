@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 
 from qts.broker.contracts import Broker
 from qts.capital.targets import opening_weights
@@ -37,6 +38,7 @@ from qts.runtime.extremes import Extremes
 from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.parts import Parts
+from qts.runtime.price_bands import PriceBands
 from qts.runtime.record import RunRecord
 from qts.runtime.seat import OnFault, OnIntent, Seat
 from qts.runtime.state_basis import StateBasis
@@ -100,13 +102,15 @@ def make_parts(
     last, day = LastValues(), TradingDay(config.runtime.equity_start)
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
     extremes = Extremes(account, last, clock.time_ns())
+    base_prices: dict[str, Decimal] = {}
     return Parts(
         config=config,
         clock=clock,
         feed=feed,
         calendar=instrument.calendar,
         last=last,
-        base_prices={},
+        base_prices=base_prices,
+        price_bands=PriceBands(feed.instruments, base_prices),
         account=account,
         orders=orders,
         safety=SafetyStateManager(config.safety, clock=clock),
@@ -152,6 +156,7 @@ def make_pipeline(
             locked_pools={},
             leaving=parts.leaving,
             stops=parts.stops,
+            in_doubt=parts.price_bands.in_doubt,
             order_ids=ids["o"],
             rejects=parts.rejects,
             config=parts.config.pipeline,

@@ -88,8 +88,8 @@ def _guard(code: str, meaning: str, action: str, recovery: str = _WAIT) -> CodeE
     return CodeEntry(code, CodeKind.GUARDRAIL, SafetyState.WARNING, meaning, action, _QUIET, recovery)
 
 
-def _anomaly(code: str, meaning: str, action: str) -> CodeEntry:
-    return CodeEntry(code, CodeKind.ANOMALY, SafetyState.WARNING, meaning, action, _QUIET, _WAIT)
+def _anomaly(code: str, meaning: str, action: str, recovery: str = _WAIT) -> CodeEntry:
+    return CodeEntry(code, CodeKind.ANOMALY, SafetyState.WARNING, meaning, action, _QUIET, recovery)
 
 
 _BROKER_CLEARS: Final = "the broker answers again and 10 minutes pass without it; the third failure locks down"
@@ -197,7 +197,12 @@ _ENTRIES: Final = (
     _guard("GR082", "an entry was tried in DEFENSIVE", "the entry is refused"),
     _guard("GR090", "critical-only mode", "only risk-reducing work goes on"),
     # anomalies (spec 02)
-    _anomaly("AN001", "price jump", "the price is held back until a second tick confirms it"),
+    _anomaly(
+        "AN001",
+        "a price that the market's daily band makes impossible",
+        "it values and fills nothing, no strategy sees it; no entry in that symbol until its prices fit again",
+        recovery="after a split use adjusted prices or cut the file at that day; WARNING ends by itself",
+    ),
     _anomaly("AN010", "data missing", "the row is refused and counted"),
     _anomaly("AN020", "jump of profit and loss", "warn"),
     _anomaly("AN030", "ledger inconsistency", "warn; reconciliation is due"),

@@ -319,4 +319,6 @@ def test_trades_that_a_recording_lost_are_counted(path: Path) -> None:
     feed = open_feed(write(path, [trade(0, 10), trade(1, 11), trade(2, 15), trade(3, 13)]))
     list(feed.values())
 
-    assert any("trades missing from the recording: 2" in note for note in feed.notes), "12 and 14; 13 only came late"
+    assert any("trades missing from the recording: 2" in note for note in feed.notes), (
+        "12 and 14; 13 only came late"
+    )
