@@ -266,6 +266,9 @@ class TestDrawings:
         assert (korean_currency("KRW"), korean_currency("USD")) == ("원", " USD")
 
 
+REJECTED = "5 orders of {} in a row were rejected, the last: no"
+
+
 class TestNotes:
     """The shapes are the core's own, so a note that changes there is missed here."""
 
@@ -303,18 +306,29 @@ class TestNotes:
             parts=SimpleNamespace(
                 feed=SimpleNamespace(
                     notes=["the gzip file ends in the middle; its last line is dropped (after line 1200)"],
-                    instruments={"A": SimpleNamespace(calendar=None, ticks=None, costs=None)},
+                    instruments={
+                        symbol: SimpleNamespace(
+                            calendar=None, ticks=SimpleNamespace(band=lambda base, day: (1, 2)), costs=None
+                        )
+                        for symbol in map(str, range(1_200))
+                    },
                 ),
+                calendar=SimpleNamespace(local_date=lambda moment: self.LONG_AGO),
+                clock=SimpleNamespace(now=lambda: None),
+                base_prices=dict.fromkeys(map(str, range(1_200)), 1),
+                rejects=SimpleNamespace(stopped=["005930"], stop_of=lambda symbol: REJECTED.format(symbol)),
                 stops=[ScopedStop(Scope(ScopeKind.POOL, "SWING"), False, "kim", "calm: please", 0)],
                 price_bands=PriceBands({}, {}),
             ),
-            tally=SimpleNamespace(stand_in_bases=range(1_200), first_day="2014-01-02"),
+            tally=SimpleNamespace(stand_in_bases=list(map(str, range(1_200))), first_day="2014-01-02"),
         )
         assert [note_in_korean(note) for note in notes_of(kernel)] == [  # type: ignore[arg-type]
             "처리 실패 보관함(dead letter): P3 이벤트 1건을 처리하지 못했습니다.",
             "처리 실패 보관함(dead letter): P2 이벤트 1,500건을 처리하지 못했습니다(마지막 오류: ValueError: no).",
             "입력: gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다(1,200행 뒤).",
             "가격제한폭: 전일 종가 자료가 없는 1,200개 종목은 첫 가격을 기준가로 썼습니다.",
+            "정지 중: 종목 005930 — 주문 5건이 연속으로 거부되었습니다(마지막 사유: no). "
+            "다음 거래일까지 신규 진입하지 않습니다.",
             "정지 중: 풀 SWING — 1970-01-01 00:00:00 UTC부터, 운용자 kim: calm: please. "
             "해제할 때까지 신규 진입하지 않습니다.",
         ]

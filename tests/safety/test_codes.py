@@ -21,6 +21,8 @@ SPECIFIED = """
     AN001 AN010 AN020 AN030 AN040 AN050
 """.split()  # noqa: SIM905 - reads like the specification
 OURS = [
+    "FS043",  # order after order is rejected
+    "FS071",  # stored history was altered
     "FS061",  # the loop stood still: what the watchdog raises
     "FS062",  # an operator may not be heard
     "FS051",  # exposure above 1.2 × its limit: a fail-safe without a number

@@ -15,6 +15,7 @@ _SUBJECTS: Final = {
     "tick table": "호가 단위",
     "price limit": "가격제한폭",
     "session times": "거래 시간",
+    "settlement": "결제일",
 }
 _SCOPES: Final = {"strategy": "전략", "symbol": "종목", "pool": "풀"}
 _STRAY: Final = (
@@ -26,9 +27,9 @@ _SHAPES: Final = (
     (
         re.compile(
             rf"(?P<what>{'|'.join(_SUBJECTS)})(?: (?P<board>\w+))?: no row before (?P<since>\S+); "
-            r"on (?P<day>\S+) the oldest applies"
+            r"on (?P<day>\S+)(?P<dated> \(settlement\))? the oldest applies"
         ),
-        "{what}: {since} 이전의 기준이 없어 {day}에는 가장 오래된 기준을 적용했습니다.",
+        "{what}: {since} 이전의 기준이 없어 {day}{dated}에는 가장 오래된 기준을 적용했습니다.",
     ),
     (
         re.compile(
@@ -170,6 +171,8 @@ def note_in_korean(note: str) -> str | None:
                 parts["what"] = _SUBJECTS[parts["what"]] + (f"({parts['board']})" if parts["board"] else "")
             if "kind" in parts:
                 parts["kind"] = _SCOPES[parts["kind"]]
+            if parts.get("dated"):
+                parts["dated"] = "(결제일)"
             if "count" in parts:
                 parts["count"] = f"{int(parts['count']):,}"
             if parts.get("split"):

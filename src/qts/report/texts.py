@@ -283,6 +283,11 @@ LIMITS_KOREAN: Final[Mapping[str, str]] = {
     "max_open_orders": "신규 진입이 멈추는 계좌의 미체결 주문 수",
     "approval_ttl_ms": "승인을 사용할 수 있는 시간(밀리초), PreCheck 단계의 제한 시간",
     "max_price_deviation": "지정가가 현재가에서 불리한 쪽으로 벗어날 수 있는 비율",
+    "reject_wait_s": "주문이 거부된 뒤 그 종목의 진입이 기다리는 시간(초). 연속 거부마다 두 배",
+    "reject_wait_max_s": "그 대기 시간의 상한(초)",
+    "rejects_before_stop": "연속으로 이만큼 거부되면 그날 그 종목의 진입 중지",
+    "rejects_before_fail": "아래 시간 안에 계좌 전체에서 이만큼 거부되면 FS043",
+    "reject_storm_window_s": "거부 횟수를 세는 시간(초)",
     "market_order_allowance": "지정가 없는 진입의 소요 금액에 더하는 비율",
 }
 """What a limit of the gate means; the English is the description in :class:`qts.risk.config.RiskConfig`."""
@@ -309,6 +314,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "FS061": "세션 루프가 1초 동안 멈춤",
     "FS062": "운영자의 명령을 받지 못할 수 있음(파일을 열 수 없거나 명령 디렉터리를 읽을 수 없음)",
     "FS070": "보유 수량이 원장 또는 브로커와 불일치",
+    "FS071": "실행 중에 저장된 기록이 변경됨",
     "FS080": "총자본이 0 이하",
     "FS081": "풀 잔액이 음수",
     "FS082": "풀의 낙폭이 20 % 초과",

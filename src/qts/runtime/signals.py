@@ -59,7 +59,4 @@ class Signals:
         price = self._p.last.last_trade(symbol) or self._p.last.mark(symbol)
         if price is not None:
             self._p.base_prices[symbol] = price
-            instrument = self._p.feed.instruments.get(symbol)
-            day = self._p.calendar.local_date(self._p.clock.now())
-            if instrument is not None and instrument.ticks.band(price, day) is not None:
-                self._tally.stand_in_bases.append(symbol)  # where there is no band a base price decides nothing
+            self._tally.stand_in_bases.append(symbol)

@@ -118,7 +118,7 @@ _ENTRIES: Final = (
     _fail("FS060", "cycle time exceeded"),
     _fail(
         "FS061",
-        "the session's loop stood still for a second",
+        "the session's loop stood still for 1 s",
         "no new orders; after 5 s the process ends with exit code 75; a strategy that hung is halted at --resume",
         "read hang.txt or the session log for the place, correct it, then recover",
     ),

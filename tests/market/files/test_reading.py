@@ -134,7 +134,7 @@ def test_a_remark_in_cp949_is_refused_with_its_line_and_its_remedy(tmp_path: Pat
     path = write(tmp_path / "f.csv", [HEADER.encode() + b",note", f"{row},삼성".encode("cp949")])
 
     assert "invalid_utf8 1; line 2" in told(path)
-    assert "it seems to be CP949 (Korean): --encoding CP949" in told(path)
+    assert "it seems to be cp949 (Korean): --encoding cp949" in told(path)
 
 
 def test_what_was_declared_is_part_of_the_name_of_the_input(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def describe(line: bytes) -> str:
     encoding = seems_encoded_as(line)
     if encoding and not csv_names(line):
         return (
-            f"{encoding} text (Korean): --encoding {encoding.lower()} reads it, or convert it: "
+            f"{encoding.upper()} text (Korean): --encoding {encoding} reads it, or convert it: "
             f"iconv -f {encoding} -t UTF-8 FILE > NEW.csv"
         )
     names = csv_names(line)

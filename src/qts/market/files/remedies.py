@@ -38,6 +38,7 @@ _EPOCHS: Final = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
 _SERIAL: Final = re.compile(r"[1-9][0-9]{4}(\.[0-9]+)?", re.ASCII)
 _SLASHED: Final = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})", re.ASCII)
 _CODE_LENGTH: Final = 6
+KOREAN_WINDOWS: Final = "cp949"
 
 
 def sentence_of(remedy: str, sentences: Mapping[str, str] = SENTENCES) -> str:
@@ -86,12 +87,12 @@ def time_remedy(value: str) -> str:
 
 
 def seems_encoded_as(line: bytes) -> str:
-    """Return the encoding that ``line``, which is no UTF-8, seems to have: "CP949", or "" for none we know."""
+    """Return the encoding that ``line``, which is no UTF-8, seems to have: "cp949", or "" for none we know."""
     try:
         text = line.decode("cp949")
     except UnicodeDecodeError:
         return ""
-    return "CP949" if any("가" <= char <= "힣" for char in text) else ""
+    return KOREAN_WINDOWS if any("가" <= char <= "힣" for char in text) else ""
 
 
 def encoding_remedy(line: bytes) -> str:
