@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qts.runtime.descriptors import SpareDescriptor
-from qts.runtime.operator import Answer, Command, leave_command
+from qts.runtime.operator import Answer, Command, StopReport, leave_command
 from qts.runtime.operator_inbox import OperatorInbox
 from tests.db.rows import now
 
@@ -62,6 +62,16 @@ def no_descriptor_left() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def no_file_grows() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def as_fifo(path: Path) -> None:
@@ -191,3 +201,62 @@ def test_a_stop_file_is_a_stop_each_time_it_is_put_there(tmp_path: Path, desk: D
         assert not (box / "stop-keep").exists()
     assert [(one.command, one.liquidate) for one in desk.carried] == [("stop", False)] * 2
     assert json.loads((box / "stop-keep.answered").read_text("utf-8"))["done"] is True
+
+
+def test_telling_how_a_stop_goes_on_takes_no_newer_stop_away(tmp_path: Path, desk: Desk) -> None:
+    # Given a stop by file whose sale goes on, so that its answer is given anew at each look
+    left = iter(range(9, 0, -1))
+
+    def report() -> StopReport:
+        return StopReport(cancelled=0, working=1, sold={}, held={"005930": str(next(left))}, complete=False)
+
+    box = tmp_path / "operator"
+    box.mkdir()
+    with closing(OperatorInbox(tmp_path, desk.carry, desk.note, follow=lambda command: report)) as inbox:
+        (box / "stop-sell").touch()
+        now(inbox.poll())
+        # when the same file is put there again
+        (box / "stop-sell").touch()
+        # then that is a stop like the first
+        assert now(inbox.poll()) == 1
+    assert len(desk.carried) == 2
+
+
+def test_a_stop_file_that_could_not_be_taken_away_is_carried_out_once_and_what_takes_its_place_as_well(
+    tmp_path: Path, desk: Desk, inbox: OperatorInbox
+) -> None:
+    # Given a directory with the name of a stop: it counts, and cannot be removed as a file is
+    box = tmp_path / "operator"
+    (box / "stop-keep").mkdir(parents=True)
+    assert now(inbox.poll()) == 1
+    assert now(inbox.poll()) == 0
+    assert inbox.has_settled("stop-keep")
+    # when a file takes its place before the next look
+    (box / "stop-keep").rmdir()
+    (box / "stop-keep").touch()
+    # then it is a new stop
+    assert not inbox.has_settled("stop-keep")
+    assert now(inbox.poll()) == 1
+    assert len(desk.carried) == 2
+    assert not (box / "stop-keep").exists()
+
+
+def test_a_stop_on_a_full_disk_is_taken_away_and_answered_when_there_is_room(
+    tmp_path: Path, desk: Desk, inbox: OperatorInbox
+) -> None:
+    # Given a disk on which no file can grow
+    box = tmp_path / "operator"
+    box.mkdir()
+    for _ in range(2):
+        (box / "stop-sell").touch()
+        with no_file_grows():
+            # when a stop comes, and another one of the same name
+            assert now(inbox.poll()) == 1
+            assert now(inbox.poll()) == 0
+        # then both are carried out
+        assert not (box / "stop-sell").exists()
+    assert len(desk.carried) == 2
+    # and answered as soon as there is room
+    assert not (box / "stop-sell.answered").exists()
+    now(inbox.poll())
+    assert json.loads((box / "stop-sell.answered").read_text("utf-8"))["done"] is True

@@ -260,3 +260,15 @@ def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
     report = progress.report()
     assert (report.complete, report.held) == (True, {})
     assert rig.held("EXTERNAL") == 1
+
+
+@pytest.mark.parametrize("scope", [{}, {"strategy": "one"}], ids=["all", "one"])
+def test_a_stop_is_over_with_its_own_release(scope: dict[str, str], rig_of: MakeRig) -> None:
+    rig, *_ = three(rig_of)
+    progress = rig.kernel.stops.ask("kim", "drill", liquidate=False, scope=scope_of(**scope))
+    rig.kernel.settle()
+    asked(rig, "stop", pool="SWING", liquidate=False)
+    asked(rig, "release", pool="SWING")
+    assert not progress.is_over
+    asked(rig, "release", **scope)
+    assert progress.is_over

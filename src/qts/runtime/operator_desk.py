@@ -75,7 +75,10 @@ class OperatorDesk:
             (self._box / name).touch(mode=0o600)
 
     def _follow(self, command: Command) -> Report | None:
-        return self._progress.report if command.command == "stop" and self._progress is not None else None
+        progress = self._progress
+        if command.command != "stop" or progress is None:
+            return None
+        return lambda: None if progress.is_over else progress.report()
 
     async def _stop(self, command: Command) -> Answer:
         """Shut the gate and send the cancels, then write it down; in force all the same when that fails."""

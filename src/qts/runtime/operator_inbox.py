@@ -39,9 +39,22 @@ _KINDS: Final = (
 
 Carry = Callable[[Command], Awaitable[Answer]]
 Note = Callable[[Command | None, Answer], None]
-Report = Callable[[], StopReport]
+Report = Callable[[], StopReport | None]
 Follow = Callable[[Command], Report | None]
 OnTrouble = Callable[[str], None]
+_Identity = tuple[int, int]
+"""Of a file as it was put into the directory: its inode, and when that changed last (ns)."""
+
+
+class _Told:
+    """An answer that stays to be given: it could not be left yet, or tells how far a stop has come."""
+
+    __slots__ = ("answer", "is_left", "report")
+
+    def __init__(self, answer: Answer, report: Report | None, *, is_left: bool) -> None:
+        self.answer = answer
+        self.report = report
+        self.is_left = is_left
 
 
 def _not_told(trouble: str) -> None:
@@ -58,7 +71,8 @@ class OperatorInbox:
 
     ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
     ``on_trouble`` is told once when commands cannot be heard as they should, and with "" when they can again.
-    ``follow`` says how far a stop has come that was just carried out: its answer is given anew when that changes.
+    ``follow`` says how far a stop has come that was just carried out: its answer is given anew when that changes,
+    until the report is complete or None.
     """
 
     def __init__(
@@ -74,12 +88,12 @@ class OperatorInbox:
         self._note = note
         self._on_trouble = on_trouble
         self._follow = follow
-        self._followed: dict[Path, tuple[Answer, Report]] = {}
+        self._followed: dict[Path, _Told] = {}
         self._trouble = ""
         self._spare = SpareDescriptor()
         self._spare_was_needed = self._overfull = False
-        self._settled: set[str] = set()
-        """Files of commands that were carried out but could not be taken away: never again."""
+        self._settled: dict[str, _Identity] = {}
+        """Files of commands that were carried out but could not be taken away: never again, as they are."""
 
     def close(self) -> None:
         """Let go of the spare descriptor."""
@@ -99,21 +113,15 @@ class OperatorInbox:
         except OSError as error:
             trouble = f"{self._directory} cannot be read ({error.strerror or error}): no command is heard"
             asked = dropped
-        else:
-            self._settled.intersection_update(path.name for path in asked)
+        for name in [name for name in self._settled if not self.has_settled(name)]:
+            del self._settled[name]
         todo = [path for path in asked if path.name not in self._settled][:_MAX_AT_ONCE]
         for path in todo:
+            was = _identity(path)
             command, answer, failure = await self._handle(path)
-            self._settled.add(path.name)
             self._note(command, answer)
-            try:
-                self._with_spare(partial(_leave_answer, path, answer))
-            except OSError as error:  # what was asked is done all the same
-                self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
-            else:
-                self._settled.discard(path.name)  # the next file of this name is a new stop
-            if command is not None and answer.done and (report := self._follow(command)) is not None:
-                self._followed[path] = answer, report
+            self._tell_and_follow(path, command, answer)
+            self._take_away(path, was)
             if failure is not None:
                 raise failure
         if todo:
@@ -122,20 +130,50 @@ class OperatorInbox:
         return len(todo)
 
     def has_settled(self, name: str) -> bool:
-        """Whether the command in this file was carried out, although the file could not be taken away."""
-        return name in self._settled
+        """Whether the command in this file was carried out, although the file could not be taken away.
+
+        One that was touched or put there anew since is another command. Needs no descriptor.
+        """
+        known = self._settled.get(name)
+        return known is not None and known == _identity(self._directory / name)
+
+    def _take_away(self, path: Path, was: _Identity | None) -> None:
+        """Remove the file of a command that was carried out, unless it has been put there anew since."""
+        if was is None or _identity(path) != was:
+            return
+        try:
+            path.unlink()
+        except OSError:
+            self._settled[path.name] = was
+
+    def _tell_and_follow(self, path: Path, command: Command | None, answer: Answer) -> None:
+        report = self._follow(command) if command is not None and answer.done else None
+        is_left = True
+        try:
+            self._with_spare(partial(_leave_answer, path, answer))
+        except OSError as error:  # what was asked is done all the same
+            is_left = False
+            self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
+        self._followed.pop(path, None)
+        if report is not None or not is_left:
+            self._followed[path] = _Told(answer, report, is_left=is_left)
+            if len(self._followed) > _MAX_AT_ONCE:
+                del self._followed[next(iter(self._followed))]
 
     def _tell_progress(self) -> None:
-        for path, (answer, report) in list(self._followed.items()):
-            now = report()
-            if now != answer.stop:
-                newer = msgspec.structs.replace(answer, stop=now)
+        """Give anew the answers that have changed, and those for which there was no room."""
+        for path, told in list(self._followed.items()):
+            now = None if told.report is None else told.report()
+            if not told.is_left or (now is not None and now != told.answer.stop):
+                if now is not None:
+                    told.answer = msgspec.structs.replace(told.answer, stop=now)
+                told.is_left = False
                 try:
-                    self._with_spare(partial(_leave_answer, path, newer))
+                    self._with_spare(partial(_leave_answer, path, told.answer))
                 except OSError:
                     continue  # tried again at the next look
-                self._followed[path] = newer, report
-            if now.complete or len(self._followed) > _MAX_AT_ONCE:
+                told.is_left = True
+            if now is None or now.complete:
                 del self._followed[path]
 
     def _found_wrong(self) -> str:
@@ -227,4 +265,12 @@ def _leave_answer(path: Path, answer: Answer) -> None:
     with open(draft, "xb", opener=own) as file:
         file.write(msgspec.json.encode(answer))
     os.replace(draft, path.with_suffix(ANSWERED))
-    path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> _Identity | None:
+    """None when there is no such file, or nobody can tell."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns

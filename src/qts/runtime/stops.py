@@ -43,11 +43,17 @@ class StopProgress:
         self._sold: dict[str, Decimal] = {}
         self.carried_out = False
         """Whether the gate is shut and the cancels are sent."""
+        self.is_over = False
+        """Whether it was released: what is bought and held from then on is no news of it."""
 
     def is_of(self, stop: EmergencyStop) -> bool:
         """Tell whether ``stop``, which is carried out now, is the one that was asked for here."""
         asked = (self._scope, self._liquidate)
         return not self.carried_out and asked == (stop.scope, stop.liquidate)
+
+    def on_release(self, scope: Scope | None) -> None:
+        """End with the release of what was stopped."""
+        self.is_over |= scope == self._scope
 
     def on_fill(self, fill: Fill, order: Order) -> None:
         """Count what a sale of this part has sold."""
@@ -134,15 +140,22 @@ class Stops:
         if released is None and not after_rejects:
             return Answer(done=False, answer=f"no stop of {scope} is in force; in force: {others or 'none'}")
         self._on_carried_out()
+        self._over(scope)
         still = f"; still in force: {others}" if others else ""
         return Answer(done=True, answer=f"{scope} may enter again{still}")
 
     def mentioned(self, answer: Answer) -> Answer:
         """Add to the answer to a release of safety which scoped stops are still in force."""
+        if answer.done:
+            self._over(None)
         if not len(self._p.stops):
             return answer
         text = f"{answer.answer}; still in force: {'; '.join(map(str, self._p.stops))}"
         return Answer(done=answer.done, answer=text)
+
+    def _over(self, scope: Scope | None) -> None:
+        for progress in self._followed:
+            progress.on_release(scope)
 
     def on_fill(self, fill: Fill, order: Order) -> None:
         """Let the stops that are under way know of a fill."""
