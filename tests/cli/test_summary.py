@@ -54,6 +54,13 @@ def test_a_limit_that_the_command_sets_itself_is_said(values: dict[str, Any]) ->
     assert "set by this command: risk.symbol_weight_limit = 0.60" in told(values)
 
 
+@pytest.mark.parametrize("in_doubt", [True, False])
+def test_a_symbol_whose_prices_cannot_be_is_named_while_that_is_so(values: dict[str, Any], in_doubt: bool) -> None:
+    values["doubtful_prices"] = {"005930": {"in_doubt": in_doubt}}
+
+    assert ("IN DOUBT: prices of 005930 that cannot be" in told(values)) is in_doubt
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_labels_fold_and_amounts_and_names_are_never_cut(values: dict[str, Any], width: int) -> None:
     values["equity_end"] = "123456789012345"

@@ -212,18 +212,6 @@ class TestWarningClears:
         assert "AN001, GR010" in change.reason
         assert safety.snapshot().causes == ()
 
-    def test_a_cause_that_is_still_there_restarts_it_too(
-        self, safety: SafetyStateManager, clock: ManualClock
-    ) -> None:
-        assert not safety.renew("AN001")  # never told: nothing to renew
-        safety.apply_anomaly("AN001")
-        clock.advance(timedelta(hours=5))
-        assert safety.renew("AN001")
-        assert safety.tick() is None
-        clock.advance(timedelta(minutes=10))
-        assert safety.tick() is not None
-        assert [change.to_state for change in safety.history] == [W, N]
-
     def test_the_time_is_a_setting(self, clock: ManualClock) -> None:
         safety = SafetyStateManager(SafetyConfig(warning_clear_minutes=30), clock=clock)
         safety.apply_anomaly("AN001")

@@ -45,6 +45,9 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     if values["safety_changes"]:
         console.print(_transitions("Safety", [_with_code(row) for row in values["safety_changes"]]))
     _strategies(console, values.get("strategies", ()))
+    for symbol, row in values.get("doubtful_prices", {}).items():
+        if row["in_doubt"]:
+            console.print(f"IN DOUBT: prices of {symbol} that cannot be; see the note", style="bold red")
     if values["refusals"]:
         console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
     if values["orders_unfilled"]:

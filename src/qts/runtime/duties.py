@@ -74,7 +74,7 @@ class Duties:
     def evaluate_state(self, now_ns: int) -> None:
         """The hourly look at the operating state."""
         p = self._p
-        self._let_warning_end()
+        p.safety.tick()
         metrics = p.metrics.metrics(now_ns)
         if p.config.state.enabled:
             p.state.evaluate_transition(metrics, p.safety.current_state)
@@ -117,7 +117,7 @@ class Duties:
 
     def guard(self, now_ns: int) -> None:
         """Look at the account's limits; a touched one is told to safety (spec 02)."""
-        self._let_warning_end()
+        self._p.safety.tick()
         book = self._p.record.rows_of_the_book
         if book == self._calm_since and not self._p.account.positions():
             return  # flat, looked at since the last fill: no price can change anything
@@ -167,6 +167,7 @@ class Duties:
             self._p.metrics.on_day_end(self._p.equity(), now_ns)
             self._rebalance(now_ns)
             self.sample(now_ns)
+        self._remind_of_doubts()
         gc.collect(1)
 
     def export_state(self) -> dict[str, Any]:
@@ -224,16 +225,12 @@ class Duties:
             p.record.write_later(row)
         self._log("INFO", f"{amount} moved from {source.value} to {target.value}: {reason}")
 
-    def _let_warning_end(self) -> None:
-        """Let time act on safety; but while what is held has no price that can be, that cause stands."""
+    def _remind_of_doubts(self) -> None:
+        """No day closes as if what is held were worth what was last believed of it."""
         p = self._p
-        doubts = p.price_bands.doubts
-        if doubts:
-            held = p.account.positions()
-            for symbol, doubt in doubts.items():
-                if doubt.stands and symbol in held and not p.safety.renew("AN001"):
-                    self._on_code("AN001", p.price_bands.in_doubt(symbol))
-        p.safety.tick()
+        for symbol, held in p.account.positions().items():
+            if doubt := p.price_bands.in_doubt(symbol):
+                self._on_code("AN001", f"{doubt}; the day closes with {held} held, valued at {p.last.mark(symbol)}")
 
     def _judge(self) -> None:
         for code, detail in account_guards(self._health(), self._guard_limits(), self._p.config.safety):

@@ -26,7 +26,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
     p, t = kernel.parts, kernel.tally
 
     def safety_mark() -> object:
-        return (t.codes_told, t.changes, p.safety.current_state, p.safety.renewals)
+        return (t.codes_told, t.changes, p.safety.current_state)
 
     def state_mark() -> object:
         return (t.evaluations, t.codes_told, t.changes, p.state.current_state)

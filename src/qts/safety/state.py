@@ -70,8 +70,6 @@ class SafetyStateManager:
         self._seq = 0
         self._saved_ns = 0
         self._counters: dict[str, int] = {}
-        self.renewals = 0
-        """Tells, to whoever keeps what :meth:`export_state` gave, that it has changed; not part of it."""
         self._history: deque[SafetyChange] = deque(maxlen=self._config.history_limit)
         if store is not None and (saved := store.load()) is not None:
             self.restore_state(saved)
@@ -158,15 +156,6 @@ class SafetyStateManager:
             return None
         reason = f"no cause for {self._config.warning_clear_minutes:g} minutes (was: {', '.join(self._causes)})"
         return self._answer(SafetyCause.CLEARED, "", reason)
-
-    def renew(self, code: str) -> bool:
-        """Tell that a cause told before is still there: WARNING's clear time runs from now. False: it is none."""
-        cause = self._causes.get(code)
-        if cause is None:
-            return False
-        self._causes[code] = msgspec.structs.replace(cause, last_ns=self._clock.time_ns())
-        self.renewals += 1
-        return True
 
     def request_recovery(
         self,
