@@ -85,6 +85,9 @@ class Chain:
         self._unsealed = dict(connection.execute("SELECT of_table, unsealed FROM audit_chain").fetchall())
         if missing := COLUMNS.keys() - self._unsealed.keys():
             raise _Broken(f"table audit_chain has no row for {', '.join(sorted(missing))}")
+        for name, number in self._unsealed.items():
+            if type(number) is not int:
+                raise _Broken(f"table audit_chain, row {name}: {number!r} is no number of a row")
         for name in COLUMNS:
             last = self._verify_table(connection, name, only_new)
             if last < marks.get(name, 0):

@@ -12,12 +12,14 @@ from urllib.parse import quote
 from qts.db import tables
 from qts.db.chain import Chain
 from qts.db.contracts import LedgerRow, PositionRow, RunRow
-from qts.db.sqlite import explanation, last_numbers
+from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of
+from qts.db.marks import last_numbers
+from qts.db.sqlite import explanation
 from qts.execution.contracts import Order
 
 _T = TypeVar("_T")
 _BUSY_S = 1.0
-_RUN = "SELECT run_id, command, seed, source_id, config_hash, started_at, finished, result FROM runs"
+_RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 
 
 class StoreReader:
@@ -56,10 +58,7 @@ class StoreReader:
     def run(self) -> RunRow | None:
         """Return the run of the file; None while it has not begun."""
         rows = self._rows("the run", _RUN)
-        if not rows:
-            return None
-        run_id, command, seed, source_id, config_hash, started_at, finished, result = rows[0]
-        return RunRow(run_id, command, seed, source_id, config_hash, started_at, bool(finished), result)
+        return run_of(self._path, rows[0]) if rows else None
 
     def orders(self) -> list[Order]:
         """Return every order, in the order of their intents."""
@@ -71,22 +70,23 @@ class StoreReader:
         known = {name for (name,) in self._rows("the ledger", "SELECT name FROM pragma_table_info('t_ledger')")}
         columns = (column if column in known else "''" for column in tables.LEDGER.columns)  # a store of before
         sql = f"SELECT {', '.join(columns)} FROM t_ledger ORDER BY id"  # noqa: S608 - our own names
-        return [tables.LEDGER.decode(row) for row in self._rows("the ledger", sql)]
+        return records(self._path, tables.LEDGER, self._rows("the ledger", sql))
 
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""
         return self._read(tables.POSITIONS)
 
     def verify_history(self) -> None:
-        """Raise StorageError, naming table and row, when a row is not what was written."""
+        """Raise StorageError, naming table and row, when a row is not what was written, or the file is damaged."""
         if self._rows("the schema", "SELECT 1 FROM sqlite_master WHERE name = 'audit_chain'"):
             self._explained("read the history", self._verify)
+        self._explained("check", lambda: refuse_damage(self._connection, self._path))
 
     def _verify(self) -> str:
-        return Chain().verify(self._connection, last_numbers(self._connection), str(self._path))
+        return Chain().verify(self._connection, last_numbers(self._connection, self._path), str(self._path))
 
     def _read(self, table: tables.Table) -> list[Any]:
-        return [table.decode(row) for row in self._rows(table.name, table.select)]
+        return records(self._path, table, self._rows(table.name, table.select))
 
     def _rows(self, what: str, sql: str) -> Sequence[Sequence[Any]]:
         return self._explained(f"read {what}", lambda: self._connection.execute(sql).fetchall())

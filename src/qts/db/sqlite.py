@@ -41,6 +41,18 @@ from qts.db.contracts import (
     StateRow,
     StrategyFile,
 )
+from qts.db.decoding import (
+    RESTORE,
+    RUN_COLUMNS,
+    configs_of,
+    files_of,
+    of_row,
+    records,
+    refuse_damage,
+    run_of,
+    transfers_of,
+)
+from qts.db.marks import NUMBERED, last_numbers, marks_of, marks_text
 from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
@@ -57,9 +69,8 @@ _WAL_PAGES: Final = 4_000
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
-_SQL_RUN: Final = f"SELECT {_RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
-_SQL_NEW_RUN: Final = f"INSERT INTO runs ({_RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
+_SQL_NEW_RUN: Final = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 _SQL_CONFIGS: Final = (
     "SELECT version, config_hash, timestamp, actor, reason, settings FROM configurations ORDER BY version"
 )
@@ -67,8 +78,6 @@ _SQL_NEW_CONFIG: Final = "INSERT INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?
 _SQL_FILES: Final = "SELECT strategy, class_name, name, digest FROM strategy_files ORDER BY strategy, name"
 _SQL_NEW_FILE: Final = "INSERT INTO strategy_files VALUES (?, ?, ?, ?)"
 
-_NUMBERED: Final = tuple(table.name for table in tables.APPEND_ONLY)
-_MARKS_TEXT: Final = " ".join(["%015d"] * (2 + len(_NUMBERED)))
 _PADDING: Final = 512
 _SQL_CHECKPOINT: Final = (
     "INSERT INTO checkpoint (id, marks, data) VALUES (1, ?, ?) "
@@ -87,7 +96,11 @@ _ADVICE: Final = (
     ("busy", "another process is writing to it; stop that one first"),
     ("readonly", "give this user the right to write to the file and its directory"),
     ("unable to open", "the directory must exist and this user must be able to write to it"),
-    ("malformed", "the file is damaged; restore it from a backup or start with a new data directory"),
+    ("malformed", RESTORE),
+    ("could not decode", RESTORE),
+    ("no such table", RESTORE),
+    ("already exists", RESTORE),
+    ("mismatch", RESTORE),
     ("not a database", "the file is something else; give another data directory or move it away"),
     ("disk i/o", "the disk fails or was removed; check it, then resume the run"),
 )
@@ -268,8 +281,8 @@ class SqliteStore:
 
     def _load(self, connection: sqlite3.Connection) -> None:
         """What the writer keeps in memory: generation, last row numbers, which rows have an image already."""
-        self._generation = _marks_of(connection)[0]
-        for name in _NUMBERED:
+        self._generation = marks_of(connection, self._path)[0]
+        for name in NUMBERED:
             (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608 - ours
             self._numbers[name] = last
         self._chain.load(connection)
@@ -292,20 +305,19 @@ class SqliteStore:
 
     def _read_run(self) -> RunRow | None:
         with self._explained("read the run"):
-            row = self._connection.execute(_SQL_RUN).fetchone()
-        if row is None:
-            return None
-        run_id, command, seed, source_id, config_hash, started_at, finished, result = row
-        return RunRow(run_id, command, seed, source_id, config_hash, started_at, bool(finished), result)
+            return run_of(self._path, self._connection.execute(_SQL_RUN).fetchone())
 
     def _read_files(self) -> list[StrategyFile]:
         with self._explained("read the files of the strategies"):
-            return [StrategyFile(*row) for row in self._connection.execute(_SQL_FILES)]
+            return files_of(self._path, self._connection.execute(_SQL_FILES))
 
     def _verify(self, only_new: bool) -> str:
         with self._explained("read the history"):
-            marks = last_numbers(self._connection)
-            return self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
+            marks = last_numbers(self._connection, self._path)
+            said = self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
+            if not only_new:
+                refuse_damage(self._connection, self._path)
+            return said
 
     def _finish_run(self, result: str) -> None:
         with self._transaction("finish the run"):
@@ -321,7 +333,7 @@ class SqliteStore:
 
     def _read_configs(self) -> list[ConfigRow]:
         with self._explained("read the configurations"):
-            return [ConfigRow(*row) for row in self._connection.execute(_SQL_CONFIGS)]
+            return configs_of(self._path, self._connection.execute(_SQL_CONFIGS))
 
     def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
         """:meth:`_transaction` written out, because it runs twice for every fill."""
@@ -414,37 +426,44 @@ class SqliteStore:
     def _mark(self, checkpoint: bytes) -> None:
         """Padded, so that a checkpoint of about the same size overwrites the last one in place."""
         size = len(checkpoint)
-        marks = _MARKS_TEXT % (self._generation + 1, size, *self._numbers.values())
+        marks = marks_text(self._generation + 1, size, self._numbers.values())
         self._connection.execute(_SQL_CHECKPOINT, (marks, checkpoint.ljust(-(-size // _PADDING) * _PADDING, b"\0")))
 
     def _checkpoint(self) -> bytes | None:
         with self._explained("read the checkpoint"):
             row = self._connection.execute("SELECT data FROM checkpoint").fetchone()
-            return None if row is None else bytes(row[0][: _marks_of(self._connection)[1]])
+            return None if row is None else bytes(row[0][: marks_of(self._connection, self._path)[1]])
 
     def _rewind(self) -> None:
         with self._transaction("rewind"):
-            generation, _, *last = _marks_of(self._connection)
-            for name, mark in zip(_NUMBERED, last, strict=True):
+            generation, _, *last = marks_of(self._connection, self._path)
+            for name, mark in zip(NUMBERED, last, strict=True):
                 self._connection.execute(f"DELETE FROM {name} WHERE id > ?", (mark,))  # noqa: S608 - our own table
             for table in tables.REPLACED:
                 self._put_back(table, generation)
-        self._load(self._connection)
+        with self._explained("rewind"):
+            self._load(self._connection)
 
     def _put_back(self, table: tables.Table, generation: int) -> None:
         changed = self._connection.execute(table.select_changed, (generation,)).fetchall()
         for image, *key in changed:
             self._connection.execute(table.delete_one, key)
-            if image is not None:
-                self._connection.execute(_REPLACE[table.name], (*json.loads(image), 0, None))
+            if image is None:
+                continue
+            with of_row(self._path, table.name, " ".join(map(str, key))):
+                before = json.loads(image)
+                if before[: len(key)] != key:
+                    raise ValueError("how it stood before belongs to another row")
+                records(self._path, table, [before])
+            self._connection.execute(_REPLACE[table.name], (*before, 0, None))
 
     def _read(self, table: tables.Table) -> list[Any]:
         with self._explained(f"read {table.name}"):
-            return [table.decode(row) for row in self._connection.execute(table.select)]
+            return records(self._path, table, self._connection.execute(table.select))
 
     def _read_transfers(self) -> list[Transfer]:
         with self._explained("read capital_transfers"):
-            return tables.transfers_from(self._connection.execute(tables.TRANSFERS.select))
+            return transfers_of(self._path, self._connection.execute(tables.TRANSFERS.select))
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
@@ -477,18 +496,6 @@ def _table_of(record: Record) -> tables.Table:
     if table is None:
         raise ContractError(f"a store cannot write a {type(record).__name__}")
     return table
-
-
-def last_numbers(connection: sqlite3.Connection) -> dict[str, int]:
-    """The numbers that the newest rows had at the newest checkpoint, by table."""
-    return dict(zip(_NUMBERED, _marks_of(connection)[2:], strict=True))
-
-
-def _marks_of(connection: sqlite3.Connection) -> list[int]:
-    """Generation, length of the checkpoint and the last row numbers; all 0, generation 1, when there is none."""
-    row = connection.execute("SELECT marks FROM checkpoint").fetchone()
-    marks = [1, 0] if row is None else [int(mark) for mark in row[0].split()]
-    return marks + [0] * (2 + len(_NUMBERED) - len(marks))  # tables that came after it were empty then
 
 
 def _advice(error: sqlite3.Error) -> str:

@@ -40,7 +40,8 @@ class Look(msgspec.Struct, frozen=True):
 def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool = False) -> Look:
     """Return the run in ``found.directory``; ``now_ns`` is the machine's time. Lists only when asked for.
 
-    Raises StorageError when store or view cannot be read.
+    Raises StorageError when store or view cannot be read, and for damage or
+    altered history of a run that does not go on.
     """
     view = read_view(found.directory)
     path = found.directory / DATABASE_NAME
@@ -49,8 +50,8 @@ def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool =
         return Look(found, life, remark, None, None)
     with StoreReader(path) as store:
         run = store.run()
-        if run is not None and run.finished:
-            store.verify_history()
+        if not found.live:
+            store.verify_history()  # a session that lives looks itself
         if view is not None and (run is None or view.run_id != run.run_id):
             view = None  # of the run that was here before
         life, remark = _life(found, run, view, now_ns)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from qts.errors import StorageError
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
@@ -85,6 +86,12 @@ def orders_as_they_stood(stored: Sequence[Order], share: Any) -> list[Order]:
     Whoever goes through the open orders (cancels, exits) must meet them in the same order as without the restart.
     """
     by_id = {order.client_order_id: order for order in stored}
+    for row in share:
+        if row["client_order_id"] not in by_id:
+            raise StorageError(
+                f"table orders: order {row['client_order_id']}, which the checkpoint knows as open, is gone; the "
+                "store is damaged: restore it from a backup or start with a new data directory"
+            )
     ended = sorted((o for o in stored if o.state in FINAL_STATES), key=lambda order: order.ts_update_ns)
     return [*ended, *(by_id[row["client_order_id"]] for row in share)]
 

@@ -11,6 +11,7 @@ import msgspec
 from qts.config.loader import tree_of
 from qts.config.tree import QtsConfig
 from qts.db.datadir import DATABASE_NAME
+from qts.db.find_run import run_in
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError
 from qts.runtime.checkpoint import decode
@@ -24,7 +25,8 @@ def checkpoint_part(directory: Path, part: str) -> Any | None:
     """The share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
 
     May be called while the run goes on: it reads, and readers wait for nobody. Raises DataError for what is no
-    directory, StorageError for a damaged file, and for a finished run of which somebody has altered the history.
+    directory, StorageError for a damaged file, and for a run that does not go on of which
+    somebody has altered the history.
     """
     data = _read(directory, SqliteStore.checkpoint)
     return None if data is None else decode(data)["parts"].get(part)
@@ -69,9 +71,8 @@ def _read(directory: Path, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]
         return None
     store = SqliteStore(path, durability="NORMAL")
     try:
-        run = complete(store.run())
-        if run is not None and run.finished:
-            complete(store.verify_history())
+        if not run_in(directory).live:
+            complete(store.verify_history())  # a session that lives looks itself
         return complete(what(store))
     finally:
         complete(store.close())

@@ -1,0 +1,112 @@
+"""Turn stored rows into records, and name the row that is none: a disk, or somebody, has changed it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from qts.capital.contracts import Transfer
+from qts.db.contracts import ConfigRow, RunRow, StrategyFile
+from qts.db.tables import TRANSFERS, Table
+from qts.errors import StorageError
+from qts.money import PRECISION
+
+RESTORE: Final = "the file is damaged; restore it from a backup or start with a new data directory"
+RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
+_UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+"""What making a record of values of another kind raises; msgspec's errors are ValueErrors."""
+_R = TypeVar("_R", bound=msgspec.Struct)
+_Row = Sequence[Any]
+
+
+@contextmanager
+def of_row(path: Path, table: str, row: object) -> Iterator[None]:
+    """Raise StorageError naming the store ``path``, ``table`` and ``row`` for what the block cannot understand."""
+    try:
+        yield
+    except _UNFIT as error:
+        raise StorageError(
+            f"{path}: table {table}, row {row}: it cannot be what was written ({type(error).__name__}: {error}); "
+            f"{RESTORE}"
+        ) from error
+
+
+def refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StorageError when the file is not built as SQLite builds it: rows may be lost, or shown twice."""
+    found = [text for (text,) in connection.execute("PRAGMA integrity_check(3)").fetchall()]
+    if found != ["ok"]:
+        raise StorageError(f"{path}: SQLite finds it damaged: {'; '.join(found).strip()[:500]}; {RESTORE}")
+
+
+def records(path: Path, table: Table, rows: Iterable[_Row]) -> list[Any]:
+    """Return the record of each row of ``table``. Raises StorageError as :func:`of_row` says."""
+    return _made(path, table.name, rows, table.decode, len(table.key))
+
+
+def run_of(path: Path, row: _Row | None) -> RunRow | None:
+    """Return the run of its one row, read as :data:`RUN_COLUMNS`; None for none."""
+
+    def made(values: _Row) -> RunRow:
+        *others, finished, result = values
+        return RunRow(*others, {0: False, 1: True}[finished], result)  # type: ignore[call-arg]
+
+    return None if row is None else _made(path, "runs", [row], made, 1)[0]
+
+
+def configs_of(path: Path, rows: Iterable[_Row]) -> list[ConfigRow]:
+    """Return the configurations; what each says of settings is text by name."""
+
+    def made(values: _Row) -> ConfigRow:
+        row = ConfigRow(*values)
+        msgspec.json.decode(row.settings, type=dict[str, str])
+        return row
+
+    return _made(path, "configurations", rows, made, 1)
+
+
+def files_of(path: Path, rows: Iterable[_Row]) -> list[StrategyFile]:
+    """Return the files that the strategies were made of."""
+    return _made(path, "strategy_files", rows, lambda values: StrategyFile(*values), 3)
+
+
+def transfers_of(path: Path, rows: Iterable[_Row]) -> list[Transfer]:
+    """Return the transfers of their legs, which stand one behind the other."""
+    legs, found = list(rows), []
+    for place in range(0, len(legs), 2):
+        with of_row(path, TRANSFERS.name, place + 1):
+            pair = legs[place : place + 2]
+            if [leg[1] for leg in pair] != [1, 2] or pair[0][0] != pair[1][0]:
+                raise ValueError("the two legs of a transfer do not stand together")
+            (transfer,) = TRANSFERS.decode(pair)
+            _check(transfer)
+            found.append(transfer)
+    return found
+
+
+def _made(path: Path, table: str, rows: Iterable[_Row], make: Callable[[_Row], _R], key: int) -> list[_R]:
+    found: list[_R] = []
+    fit: set[tuple[type, ...]] = set()
+    for number, row in enumerate(rows, 1):
+        with of_row(path, table, " ".join(map(str, row[:key])) if key else number):
+            record = make(row)
+            kinds = tuple(map(type, row))
+            _check(record, kinds_fit=kinds in fit)
+            fit.add(kinds)
+        found.append(record)
+    return found
+
+
+def _check(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
+    """Raise ValueError when a value is of another kind than it has to be, or no amount of money."""
+    if not kinds_fit:
+        msgspec.convert(msgspec.structs.asdict(record), type(record))
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
+            raise ValueError(f"{name} is {value}")
