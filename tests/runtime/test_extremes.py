@@ -166,8 +166,11 @@ def test_the_extremes_are_those_of_the_whole_course(played: list[tuple[Any, ...]
     assert noted.highest_exposure.amount == max(exposure for _, exposure, _ in course)
     assert share_of(noted.deepest) == tape.deepest()
     assert share_of(noted.worst_day) == tape.worst_day()
-    for point in (noted.highest, noted.lowest, noted.deepest.low):  # each names its first moment
-        assert point.ts_ns == next(ns for equity, _, ns in course if equity == point.amount)
+    top = noted.deepest.top
+    peak = next(at for at, (equity, _, ns) in enumerate(course) if (equity, ns) == (top.amount, top.ts_ns))
+    for point, begin in ((noted.highest, 0), (noted.lowest, 0), (noted.deepest.low, peak)):
+        # each names its first moment, that of the deepest fall the first after its own top
+        assert point.ts_ns == next(ns for equity, _, ns in course[begin:] if equity == point.amount)
 
 
 @given(steps())

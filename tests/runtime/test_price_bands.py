@@ -20,6 +20,7 @@ from qts.broker.sim.config import SimConfig
 from qts.broker.sim.exchange import SimExchange
 from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns
+from qts.db.contracts import RunRow
 from qts.execution.contracts import OrderState
 from qts.ledger.account import Account
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
@@ -32,6 +33,7 @@ from qts.runtime.drive import complete
 from qts.runtime.extremes import Extremes
 from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
+from qts.runtime.view_file import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 
@@ -147,6 +149,9 @@ def test_no_price_outside_is_ever_in_a_table(tape: list[tuple[bool, D, D, str]])
         (quote(bid=1_500_000, ask=150_100), False),  # crossed: the bid alone is wrong, and it would be the mark
         (quote(bid=150_000, ask=1_000), False),
         (quote(), True),
+        (Quote(SYMBOL, kst(11), bid=D("NaN"), ask=BASE), False),
+        (Tick(SYMBOL, kst(11), D("NaN"), D(1)), False),
+        (Tick(SYMBOL, kst(11), D(0), D(1)), False),
         (bar(110_000, 190_000), True),
         (bar(3_000, 190_000), False),
         (bar(110_000, 1_900_000), False),
@@ -256,6 +261,16 @@ def test_what_the_doubtful_level_could_not_reach_ends_a_doubt_of_yesterday() -> 
 
     assert entrance.trade(148_000)
     assert entrance.bands.in_doubt(SYMBOL) == ""
+
+
+@pytest.mark.parametrize("nothing", ["NaN", "0", "Infinity"])
+def test_what_is_no_price_at_all_at_a_days_end_leaves_no_doubt_for_the_next(nothing: str) -> None:
+    entrance = Entrance()
+    entrance.trade(150_000)
+    assert not entrance.trade(nothing)
+    entrance.next_day(23)
+
+    assert entrance.trade(150_000)
 
 
 def test_a_book_of_which_an_update_was_refused_counts_as_unknown() -> None:
@@ -398,6 +413,14 @@ def test_the_checkpoint_carries_bands_and_doubts(rig: Rig, tmp_path: Path) -> No
 
 def both(bands: PriceBands) -> Iterable[tuple[str, str | None]]:
     return [(note, note_in_korean(note)) for note in notes_on_doubts(bands)]
+
+
+def test_the_view_tells_why_a_symbol_takes_no_entry(rig: Rig) -> None:
+    held_over_a_split(rig)
+    run = RunRow("rig", "test", 7, "script", "", "", False)
+
+    (why,) = view_of(rig.kernel, run, "paper", "", rig.clock).no_entries
+    assert why.startswith("005930: 3000 at 2026-01-23 10:00:00 is outside the day's band of 105000 to 195000")
 
 
 def test_the_notes_in_both_languages() -> None:

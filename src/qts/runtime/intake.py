@@ -7,7 +7,7 @@ So no pause of a queue can blind the exchange, the valuation or a liquidation (s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from qts.broker.sim.exchange import SimExchange
@@ -83,13 +83,15 @@ class Intake:
                 ask: Decimal | None = value.ask  # type: ignore[union-attr]
                 price: Decimal | None = value.last  # type: ignore[union-attr]
                 low, high, _, _ = band
-                if bid is not None and ask is not None:
-                    fits = low <= bid <= ask <= high  # a crossed book is looked at closely
-                else:
-                    fits = (bid is None or low <= bid <= high) and (ask is None or low <= ask <= high)
-                if (
-                    not fits or (price is not None and not low <= price <= high) or band is LOOK_CLOSELY
-                ) and self._turns_away(value):
+                try:
+                    if bid is not None and ask is not None:
+                        fits = low <= bid <= ask <= high  # a crossed book is looked at closely
+                    else:
+                        fits = (bid is None or low <= bid <= high) and (ask is None or low <= ask <= high)
+                    fits = fits and (price is None or low <= price <= high)
+                except InvalidOperation:  # not a number
+                    fits = False
+                if (not fits or band is LOOK_CLOSELY) and self._turns_away(value):
                     return False
             self._last.feed_ts_ns = ts_ns
             self._quotes[symbol] = value
@@ -100,12 +102,13 @@ class Intake:
                 self._exchange.on_market(value)
         elif kind is Tick:
             band = self._bands.get(symbol, LOOK_CLOSELY)
-            if (
-                band is not None
-                and not band.low <= value.price <= band.high  # type: ignore[union-attr]
-                and self._turns_away(value)
-            ):
-                return False
+            if band is not None:
+                try:
+                    fits = band.low <= value.price <= band.high  # type: ignore[union-attr]
+                except InvalidOperation:
+                    fits = False
+                if not fits and self._turns_away(value):
+                    return False
             self._last.feed_ts_ns = ts_ns
             self._ticks[symbol] = value
             if symbol in self._held:
@@ -119,15 +122,16 @@ class Intake:
             self._exchange.on_market(value)
         elif isinstance(value, Bar):
             band = self._bands.get(symbol, LOOK_CLOSELY)
-            if (
-                band is not None
-                and not (
-                    band.low <= value.low <= value.open <= value.high <= band.high
-                    and value.low <= value.close <= value.high
-                )
-                and self._turns_away(value)
-            ):
-                return False
+            if band is not None:
+                try:
+                    fits = (
+                        band.low <= value.low <= value.open <= value.high <= band.high
+                        and value.low <= value.close <= value.high
+                    )
+                except InvalidOperation:
+                    fits = False
+                if not fits and self._turns_away(value):
+                    return False
             self._last.feed_ts_ns = ts_ns
             self._last.bars[symbol] = value
             if symbol in self._held:

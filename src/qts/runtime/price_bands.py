@@ -122,7 +122,7 @@ class PriceBands:
             return True
         doubt = self.doubts.get(symbol)
         prices = tuple(_prices_of(value))
-        stray = next((price for price in prices if not band.low <= price <= band.high), None)
+        stray = next((price for price in prices if not _lies(band.low, price, band.high)), None)
         if stray is None:
             if doubt is None or not doubt.stands:
                 return True
@@ -149,6 +149,10 @@ class PriceBands:
         """Return why no price of ``symbol`` is believed at present; "" when they are."""
         doubt = self.doubts.get(symbol)
         return str(doubt.since) if doubt is not None and doubt.stands else ""
+
+    def standing(self) -> list[str]:
+        """Return why, for every symbol in doubt at present."""
+        return [str(doubt.since) for doubt in self.doubts.values() if doubt.stands]
 
     def start_day(self) -> None:
         """Reckon with today's base prices from now on; whoever is in doubt stays so."""
@@ -200,10 +204,10 @@ class PriceBands:
             self.bands[symbol] = None
             return None
         base = self._bases.get(symbol)
-        if assumed := base is None or not (base.is_finite() and base > 0):
+        if assumed := base is None or not _is_price(base):
             # A book alone assumes nothing: its outermost levels may lie anywhere.
             base = None if isinstance(value, BookUpdate) else next(_prices_of(value), None)
-            if base is None or not (base.is_finite() and base > 0):
+            if base is None or not _is_price(base):
                 return None
         assert base is not None
         band = Band(*_believed(instrument, base, day, assumed=assumed), base, assumed)
@@ -217,7 +221,7 @@ class PriceBands:
         return LOOK_CLOSELY if doubt is not None and doubt.stands else band
 
     def _has_returned(self, doubt: Doubt, prices: tuple[Decimal, ...], value: MarketValue) -> bool:
-        if doubt.closed_at is None:
+        if doubt.closed_at is None or not _is_price(doubt.closed_at):
             return True
         instrument = self._instruments[value.symbol]
         day = instrument.calendar.local_date(from_ns(value.ts_ns))
@@ -232,7 +236,7 @@ def advice(stray: Stray) -> str:
 
 def likely_split(base: Decimal, price: Decimal) -> str:
     """Return the split which makes ``price`` of ``base``, new shares for old; "" when none fits."""
-    if not (base > 0 and price > 0):
+    if not (_is_price(base) and _is_price(price)):
         return ""
     falls = price < base
     factor = ratio(base, price) if falls else ratio(price, base)
@@ -267,6 +271,15 @@ def notes_on_doubts(bands: PriceBands) -> list[str]:
         else f"prices: {doubt.since}; {doubt.refused} values were refused, later ones were believed again"
         for _, doubt in sorted(bands.doubts.items())
     ]
+
+
+def _is_price(amount: Decimal) -> bool:
+    return amount.is_finite() and amount > 0
+
+
+def _lies(low: Decimal, price: Decimal, high: Decimal) -> bool:
+    """Whether ``price`` lies in between; NaN, which cannot be compared, does not."""
+    return price.is_finite() and low <= price <= high
 
 
 def _prices_of(value: MarketValue) -> Iterator[Decimal]:

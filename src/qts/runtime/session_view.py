@@ -161,7 +161,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     safety_next: str
     safety_changes: tuple[ChangeView, ...]
     no_entries: tuple[str, ...]
-    """Why symbols take no entry today: the broker has rejected order after order of them."""
+    """Why symbols take no entry: the broker has rejected order after order today, or their prices cannot be."""
     operating: StateView
     operating_changes: tuple[ChangeView, ...]
     pools: tuple[PoolView, ...]

@@ -136,7 +136,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         safety_next=safety.next_step,
         safety_changes=tuple(map(_safety_change, parts.safety.history[-_CHANGES_SHOWN:])),
         stops=tuple(parts.stops),
-        no_entries=tuple(map(parts.rejects.stop_of, parts.rejects.stopped)),
+        no_entries=(*map(parts.rejects.stop_of, parts.rejects.stopped), *parts.price_bands.standing()),
         operating=_operating(stated, parts),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
         pools=tuple(
