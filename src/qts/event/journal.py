@@ -13,13 +13,14 @@ import contextlib
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from qts.errors import StateError, StorageError
 from qts.event.config import JournalConfig
 from qts.event.journal_buffer import Buffer
+from qts.event.journal_key import tells_of_none
 from qts.event.journal_marks import Marks
 from qts.event.journal_recovery import Place, Recovered, Unsettled, recover
 from qts.event.journal_segments import (
@@ -71,6 +72,8 @@ class Journal:
         self.must_exit = False
         """After a failed sync or unreadable records nobody knows what is on the disk: the process has to end."""
         self.on_failure: Callable[[StorageError], None] = nobody_listens
+        self.identify: Callable[[Any], Sequence[str] | None] = tells_of_none
+        """The identity of the execution that an event's body tells of; None: of none."""
         self.groups = self.synced = 0
         self._run = run_bytes(run_id)
         self._held = Directory(self.directory)

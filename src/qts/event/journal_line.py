@@ -18,6 +18,7 @@ from qts.event.dead_letter import DeadLetterQueue
 from qts.event.engine import Level
 from qts.event.entry import Entry
 from qts.event.journal import Journal
+from qts.event.journal_key import pack_key
 from qts.event.journal_recovery import Unsettled
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
@@ -102,7 +103,7 @@ class JournalLine:
         journal = self.journal
         if self._waiting is not None:
             self.take_up()
-        key, body = _key(event), pack_event(event)
+        key, body = self._key(event), pack_event(event)
         check_size(key, body)
         sequence = 0
         with journal.lock:
@@ -358,10 +359,13 @@ class JournalLine:
         for event in restored:
             known = id(event) in self._numbers or event.event_id in self._parked
             if not known and self._letters.find(event.event_id) is None:
-                sequence = self.journal.append_locked(_key(event), pack_event(event))
+                sequence = self.journal.append_locked(self._key(event), pack_event(event))
                 self._numbers[id(event)] = (sequence, event)
         for body in lacking:
-            self._spill.add(self.journal.append_locked(_key(unpack_event(body)), body))
+            self._spill.add(self.journal.append_locked(self._key(unpack_event(body)), body))
+
+    def _key(self, event: Event) -> bytes:
+        return pack_key(event.event_id, self.journal.identify(event.body))
 
     # -- trouble -----------------------------------------------------------------------------------------------
 
@@ -380,10 +384,6 @@ class JournalLine:
             return
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody trades there any more
             loop.call_soon_threadsafe(call)
-
-
-def _key(event: Event) -> bytes:
-    return event.event_id.encode("utf-8", "surrogatepass")
 
 
 def events_in_memory(level: Level, in_lane: Callable[[Entry], Iterable[Flight]]) -> list[Event]:

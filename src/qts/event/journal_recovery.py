@@ -10,6 +10,7 @@ import msgspec
 
 from qts.errors import QtsError, StorageError
 from qts.event.codec import same_content
+from qts.event.journal_key import id_in, identity_in
 from qts.event.journal_segments import JournalWalk, Mark, Record, Run, StoreNote, Torn, decode_said
 
 
@@ -60,7 +61,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
         if record.key:
             first = firsts[path]
             events[first] += 1
-            prefix, _, number = record.key.rpartition(b"-")
+            prefix, _, number = id_in(record.key).rpartition(b"-")
             if number.isdigit() and int(number) > numbers.get(prefix, 0):
                 numbers[prefix] = int(number)
             open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
@@ -133,7 +134,7 @@ class JournalEntry(msgspec.Struct):
 
 class JournalReport(msgspec.Struct):
     """All that is in a journal. ``applied_order`` lists events in the order in which they were settled,
-    ``told_again`` counts those whose id is there already."""
+    ``told_again`` counts those whose id is there already, and executions that another event has told before."""
 
     run_id: str
     entries: dict[int, JournalEntry]
@@ -193,14 +194,19 @@ def _settle(report: JournalReport, run: Run) -> None:
 
 def _check_ids(report: JournalReport) -> None:
     """One id must not name two events. What a source that never heard that it was safe has told again is one event:
-    it is handled again, and the unique key of its effect makes that nothing (spec 09, decision 2)."""
+    it is handled again, and the unique key of its effect makes that nothing. An execution that another event has
+    told before is counted alike; what its source took back was never told."""
     seen: dict[bytes, Record] = {}
+    executions: dict[bytes, Record] = {}
     for entry in report.entries.values():
         record = entry.record
-        earlier = seen.setdefault(record.key, record)
-        if earlier is record:
+        earlier = seen.setdefault(id_in(record.key), record)
+        if earlier is not record:
+            report.told_again += 1
+            if not same_content(earlier.body, record.body):
+                numbers = f"{earlier.sequence} and {record.sequence}"
+                report.problems.append(f"event id {record.event_id} names two events: {numbers}")
             continue
-        report.told_again += 1
-        if not same_content(earlier.body, record.body):
-            numbers = f"{earlier.sequence} and {record.sequence}"
-            report.problems.append(f"event id {record.event_id} names two events: {numbers}")
+        identity = identity_in(record.key)
+        if identity and entry.status is not Mark.WITHDRAWN:
+            report.told_again += executions.setdefault(identity, record) is not record

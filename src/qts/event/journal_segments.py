@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from qts.errors import ContractError, StateError, StorageError
+from qts.event.journal_key import id_in
 from qts.files import own
 
 _HEAD: Final = struct.Struct("<II")
@@ -73,7 +74,7 @@ class Record(NamedTuple):
 
     @property
     def event_id(self) -> str:
-        return self.key.decode("utf-8", "surrogatepass")
+        return id_in(self.key).decode("utf-8", "surrogatepass")
 
 
 class Torn(NamedTuple):

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Fill
+from qts.execution.fit import unreadable
 from qts.ledger.contracts import (
     FillEffect,
     LedgerRow,
@@ -190,6 +191,10 @@ class Account:
     def has_booked(self, fill: Fill) -> bool:
         """Whether this execution, whatever else is said of it, is in the book."""
         return self._id_of(fill) in self._seen
+
+    def identity_of(self, news: object) -> FillId | None:
+        """Return the identity of the execution that ``news`` tells of; None when that is none. Any thread."""
+        return self._id_of(news) if isinstance(news, Fill) and not unreadable(news) else None
 
     def _id_of(self, fill: Fill) -> FillId:
         day = self._trade_date(fill.ts_ns)

@@ -194,6 +194,8 @@ class Kernel:
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
         on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
+        if journal is not None:
+            journal.identify = self.parts.account.identity_of
         self.parts.record.connect(self._checkpoint, self._attend_soon, on_stored, journal)
         register_handlers(
             self.dispatcher,

@@ -1,0 +1,48 @@
+"""The key of a journalled event: its id, and before it, for an execution, the identity that makes it count once.
+
+An execution that a broker tells twice comes in two events with ids of their own: both are journalled (nothing is
+turned away before it is on disk), and their keys begin alike. A number that an exchange uses again on another order
+or another day begins another key. Everything but executions has its id alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+_MARK: Final = b"execution:"
+_END: Final = b"#"
+_MOST_BYTES: Final = 1_024
+"""Of an identity; what is longer stands as its SHA-256, so that every event finds room for its key."""
+
+
+def pack_key(event_id: str, identity: Sequence[str] | None) -> bytes:
+    """Return the key of an event; ``identity`` names the execution that it tells of, None: it tells of none."""
+    raw = event_id.encode("utf-8", "surrogatepass")
+    if identity is None and not raw.startswith(_MARK):
+        return raw
+    return _MARK + _packed(identity or ()) + _END + raw
+
+
+def id_in(key: bytes) -> bytes:
+    """Return the event's id as bytes; keys of earlier versions are nothing else."""
+    return key.partition(_END)[2] if key.startswith(_MARK) else key
+
+
+def identity_in(key: bytes) -> bytes:
+    """Return what all events of one execution share and no other event has; b"" when it tells of no execution."""
+    return key[len(_MARK) :].partition(_END)[0] if key.startswith(_MARK) else b""
+
+
+def tells_of_none(body: object) -> None:
+    """Return the identity of an execution where nobody has said how to tell one."""
+
+
+def _packed(identity: Sequence[str]) -> bytes:
+    """The parts one behind the other, each with its length, so that no two identities look alike."""
+    text = "".join(f"{len(part)}:{part}" for part in identity)
+    packed = text.encode("utf-8", "surrogatepass")
+    if len(packed) > _MOST_BYTES:
+        return b"sha256:" + hashlib.sha256(packed).hexdigest().encode()
+    return packed.replace(b"%", b"%25").replace(_END, b"%23")
