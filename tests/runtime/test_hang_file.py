@@ -34,14 +34,22 @@ class Looked(Said):
         self.stack, self.call = stack_of(frame), user_call(frame)
 
 
+class LookedWhileYielding(Looked):
+    """Looks between two intents, as most strategies are written: its code runs when the next one is asked for."""
+
+    def on_quote(self, ctx: Any, quote: Any) -> Any:
+        yield from ()
+        self.deeper()
+
+
 class Other(Looked):
     def on_quote(self, ctx: Any, quote: Any) -> Any:
         return ()
 
 
-@pytest.fixture
-def looked(rig_of: Any) -> Looked:
-    strategy = Looked()
+@pytest.fixture(params=[Looked, LookedWhileYielding])
+def looked(request: pytest.FixtureRequest, rig_of: Any) -> Looked:
+    strategy: Looked = request.param()
     rig: Rig = rig_of(strategy)
     rig.quotes(kst(10), 1)
     return strategy

@@ -23,15 +23,17 @@ from qts.strategy.contracts import Strategy
 
 FILE_NAME: Final = "hang.txt"
 _HOST: Final = "qts.runtime.strategy_host"
-_BETWEEN: Final = (_HOST, "qts.strategy.user_code")
-"""Modules whose frames may stand between the call of a strategy and its code."""
+_BETWEEN: Final = (_HOST, "qts.runtime.intents", "qts.strategy.user_code")
+"""Modules whose frames may stand between the call of a strategy and its code, also when it yields."""
 _LOADING: Final = "qts.strategy.loading"
 _ENDED: Final = "ended: "
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FRAMES: Final = 100
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
 _HOST_FRAME: Final = re.compile(r'^  File ".*/strategy_host\.py", line \d+ in ')
-_BETWEEN_FRAME: Final = re.compile(r'^  File ".*/(strategy_host|user_code)\.py", line \d+ in ')
+_BETWEEN_FRAME: Final = re.compile(
+    rf'^  File ".*/({"|".join(name.rpartition(".")[2] for name in _BETWEEN)})\.py", line \d+ in '
+)
 
 
 class UserCall(msgspec.Struct, frozen=True):
