@@ -272,3 +272,13 @@ def test_a_stop_is_over_with_its_own_release(scope: dict[str, str], rig_of: Make
     assert not progress.is_over
     asked(rig, "release", **scope)
     assert progress.is_over
+
+
+def test_from_being_asked_for_until_its_gate_is_shut_a_stop_lets_no_entry_leave(rig_of: MakeRig) -> None:
+    rig, *_ = three(rig_of)
+    rig.kernel.stops.ask("kim", "drill", liquidate=False)
+    rig.kernel.stops.ask("kim", "drill", scope=scope_of(pool="SWING"))
+    assert rig.parts.kill.is_pressed(), "safety has not moved yet"
+    rig.kernel.settle()
+    assert not rig.parts.kill.is_pressed()
+    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN

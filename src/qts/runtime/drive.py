@@ -134,11 +134,13 @@ async def run_paced(
     stop: StopFlag,
     clock: PacedClock,
     listen: Callable[[], Awaitable[object]],
+    hear: Callable[[], object],
 ) -> bool:
     """Give each value at its time on the running event loop. True when the input came to its end.
 
     ``listen`` is called every turn (0.05 s of real time at the latest), and at once when the kill switch is
-    pressed: it takes what operators want.
+    pressed: it takes what operators want. ``hear`` is called as often when the switch is pressed, also while all
+    this waits for a disk: it sends stops on their way.
     """
     kill = kernel.parts.kill
     turn_ns = round(_TURN_NS * clock.speed)
@@ -148,6 +150,8 @@ async def run_paced(
 
     async def look_around() -> None:
         nonlocal audit_ns
+        if hearing.done():
+            hearing.result()  # it ends by an error only
         now_ns = clock.time_ns()
         progress(_share_of_day(kernel, begun_ns, now_ns), now_ns)
         await listen()
@@ -157,6 +161,7 @@ async def run_paced(
 
     async with kernel.parts.record.off_loop():
         await kernel.dispatcher.start()
+        hearing = asyncio.get_running_loop().create_task(_hear_always(kill, hear), name="qts-hear")
         try:
             left, until_ns = 1, 0
             for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
@@ -199,6 +204,14 @@ async def run_paced(
                 with suppress(StorageError):
                     await listen()
             await kernel.dispatcher.stop()
+            hearing.cancel()
+
+
+async def _hear_always(kill: KillSwitch, hear: Callable[[], object]) -> None:
+    while True:
+        await asyncio.sleep(_TURN_NS / NS_PER_S)
+        if kill.is_pressed():
+            hear()
 
 
 def _share_of_day(kernel: Kernel, begun_ns: int, now_ns: int) -> float | None:

@@ -41,6 +41,7 @@ class KillSwitch:
     def __init__(self, stopwatch: Callable[[], int] = stopwatch_ns) -> None:
         self._stopwatch = stopwatch
         self._presses: deque[Press] = deque(maxlen=8)
+        self._on_their_way = 0
         self._directory: str | None = None
         self._is_settled: Callable[[str], bool] = _nothing_is
         self._seen: tuple[int, int] | None = None
@@ -59,6 +60,14 @@ class KillSwitch:
             taken.append(self._presses.popleft())
         return taken
 
+    def hold(self) -> None:
+        """Stay pressed until :meth:`let_go`: a stop is on its way to the handler that shuts the gate."""
+        self._on_their_way += 1
+
+    def let_go(self) -> None:
+        """Note that the gate is shut for one of the stops that are on their way, if any is."""
+        self._on_their_way = max(self._on_their_way - 1, 0)
+
     def watch(self, directory: Path, is_settled: Callable[[str], bool]) -> None:
         """Look into ``directory`` for stops from now on, but for those that are settled (by name)."""
         self._directory, self._is_settled = os.fspath(directory), is_settled
@@ -69,7 +78,7 @@ class KillSwitch:
 
     def is_pressed(self) -> bool:
         """Whether a stop waits to be carried out; the directory is looked at no more often than every 5 ms."""
-        if self._presses:
+        if self._presses or self._on_their_way:
             return True
         if self._directory is None:
             return False

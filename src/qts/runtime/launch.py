@@ -360,7 +360,7 @@ class Session:
             kernel.parts.kill = stop.kill
             desk = self._operators(kernel, clock, log)
             with closing(desk), asyncio.Runner(loop_factory=fastest_loop()) as runner:
-                session = run_paced(kernel, values, progress, stop, clock, desk.listen)
+                session = run_paced(kernel, values, progress, stop, clock, desk.listen, desk.hear)
                 return runner.run(self._watched(kernel, session))
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.in_hand is None else kernel.in_hand.ts_ns

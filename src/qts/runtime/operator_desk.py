@@ -5,6 +5,7 @@ Most commands are the kernel's; a reload begins with the configuration files.
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from qts.runtime.operator_inbox import OperatorInbox, Report
 from qts.runtime.session_log import SessionLog
 from qts.runtime.stops import StopProgress
 
+_STOPPED_MEANWHILE = "a stop came at the same time: nothing is released; look, and release again if you mean it"
+
 
 class OperatorDesk:
     """What stands behind the operator's door."""
@@ -33,8 +36,12 @@ class OperatorDesk:
         self._kernel = kernel
         self._kill = kernel.parts.kill
         self._box = data_dir / DIRECTORY
-        self._inbox = OperatorInbox(data_dir, self.carry, self.note, self.on_trouble, self._follow)
+        self._inbox = OperatorInbox(data_dir, self.carry, self.note, self.on_trouble, self._follow, self._begin)
+        self._pressed: deque[tuple[Press, Command]] = deque()
+        self._begun: dict[int, tuple[Command, Answer, StopProgress]] = {}
+        """Stops that are on their way and not yet written down, by the identity of their command."""
         self._progress: StopProgress | None = None
+        self._stops_seen = kernel.stops.asked
         with suppress(OSError):  # then it appears with the first command
             self._box.mkdir(mode=0o700, exist_ok=True)
         self._kill.watch(self._box, self._inbox.has_settled)
@@ -43,18 +50,31 @@ class OperatorDesk:
         self._clock = clock
         self._log = log
 
-    async def listen(self) -> None:
-        """Carry out what was asked for by signal and by file. Raises StorageError when the store failed."""
+    def hear(self) -> None:
+        """Send every stop on its way that was asked for; waits for nothing, whatever :meth:`listen` waits for."""
+        self._hear_presses()
+        self._inbox.hear()
+
+    def _hear_presses(self) -> None:
         for press in self._kill.take():
             command = Command(
                 command="stop", operator=press.by, reason="sent to the process", liquidate=press.liquidate
             )
+            self._pressed.append((press, command))
+            self._begin(command)
+
+    async def listen(self) -> None:
+        """Carry out what was asked for by signal and by file. Raises StorageError when the store failed."""
+        self._hear_presses()
+        while self._pressed:
+            press, command = self._pressed.popleft()
             answer = await self.carry(command)
             try:
                 self.note(command, answer)
                 self._kernel.parts.record.raise_failure()
             except StorageError:
-                self._leave_for_the_resume(press)
+                for each, _ in ((press, command), *self._pressed):
+                    self._leave_for_the_resume(each)
                 raise
         handled = -1
         try:
@@ -62,6 +82,7 @@ class OperatorDesk:
         finally:
             if handled:
                 self._kill.look_anew()
+        self._stops_seen = self._kernel.stops.asked
 
     def close(self) -> None:
         """Let go of what the inbox keeps open."""
@@ -80,14 +101,21 @@ class OperatorDesk:
             return None
         return lambda: None if progress.is_over else progress.report()
 
+    def _begin(self, command: Command) -> None:
+        """Send a stop on its way. Raises QtsError when it is refused."""
+        self._begun[id(command)] = command, *self._kernel.stops.command(command)
+
     async def _stop(self, command: Command) -> Answer:
-        """Shut the gate and send the cancels, then write it down; in force all the same when that fails."""
-        answer, self._progress = self._kernel.stops.command(command)
+        """Write down a stop that shuts the gate and sends the cancels; in force all the same when that fails."""
+        if id(command) not in self._begun:
+            self._begin(command)
+        _, answer, progress = self._begun.pop(id(command))
         try:
             await self._kernel.parts.record.checkpoint()
         except StorageError as error:
             answer = Answer(done=True, answer=f"{answer.answer}, but it could not be written down: {error}")
-        return msgspec.structs.replace(answer, stop=self._progress.report())
+        self._progress = progress
+        return msgspec.structs.replace(answer, stop=progress.report())
 
     async def carry(self, command: Command) -> Answer:
         """Carry out ``command``. Raises QtsError when it cannot be done."""
@@ -96,6 +124,8 @@ class OperatorDesk:
         if command.command == "release":  # with a clean look at the books of this moment (spec 09, 13)
             now_ns = self._clock.time_ns()
             await self._kernel.auditor.full(now_ns)
+            if self._kernel.stops.asked != self._stops_seen:
+                return Answer(done=False, answer=_STOPPED_MEANWHILE)
             return self._kernel.command(command, now_ns)
         if command.command != "reload":
             return self._kernel.command(command)

@@ -20,7 +20,7 @@ import msgspec
 from qts.errors import QtsError, StorageError
 from qts.files import own
 from qts.runtime.descriptors import SpareDescriptor
-from qts.runtime.kill_switch import STOP_FILES, dropped_in
+from qts.runtime.kill_switch import STOP_FILES, dropped_in, is_stop
 from qts.runtime.operator import ANSWERED, ASKED, DIRECTORY, Answer, Command, StopReport
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ Carry = Callable[[Command], Awaitable[Answer]]
 Note = Callable[[Command | None, Answer], None]
 Report = Callable[[], StopReport | None]
 Follow = Callable[[Command], Report | None]
+Begin = Callable[[Command], object]
 OnTrouble = Callable[[str], None]
 _Identity = tuple[int, int]
 """Of a file as it was put into the directory: its inode, and when that changed last (ns)."""
@@ -66,13 +67,18 @@ def _not_followed(command: Command) -> Report | None:
     return None
 
 
+def _not_begun(command: Command) -> None:
+    """For an inbox whose owner begins a stop when it is carried out."""
+
+
 class OperatorInbox:
     """Looks for command files and has them carried out; every one is answered, none is carried out twice.
 
     ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
     ``on_trouble`` is told once when commands cannot be heard as they should, and with "" when they can again.
     ``follow`` says how far a stop has come that was just carried out: its answer is given anew when that changes,
-    until the report is complete or None.
+    until the report is complete or None. ``begin`` is told of each stop before it is carried out, as soon as
+    anybody looks: it must wait for nothing, and may raise QtsError as ``carry`` does.
     """
 
     def __init__(
@@ -82,12 +88,16 @@ class OperatorInbox:
         note: Note,
         on_trouble: OnTrouble = _not_told,
         follow: Follow = _not_followed,
+        begin: Begin = _not_begun,
     ) -> None:
         self._directory = data_dir / DIRECTORY
         self._carry = carry
         self._note = note
         self._on_trouble = on_trouble
         self._follow = follow
+        self._begin = begin
+        self._heard: dict[str, tuple[_Identity | None, Command]] = {}
+        """Stops that were begun and are to be carried out at the next look, by the name of their file."""
         self._followed: dict[Path, _Told] = {}
         self._trouble = ""
         self._spare = SpareDescriptor()
@@ -99,8 +109,29 @@ class OperatorInbox:
         """Let go of the spare descriptor."""
         self._spare.close()
 
+    def hear(self) -> None:
+        """Begin the stops that lie there, also while a look is under way and waits for something."""
+        there = dropped_in(self._directory)
+        with contextlib.suppress(OSError):  # told by the next look
+            there += self._with_spare(self._asked)
+        self._begin_stops(there)
+
+    def _begin_stops(self, there: list[Path]) -> None:
+        for path in there:
+            name = path.name
+            if not is_stop(name) or name in self._heard or self.has_settled(name):
+                continue
+            if len(self._heard) >= _MAX_AT_ONCE:
+                return
+            was = _identity(path)
+            with contextlib.suppress(msgspec.DecodeError, OSError, QtsError):  # refused when it is carried out
+                command = self._command_in(path)
+                if command.command == "stop":
+                    self._heard[name] = was, command
+                    self._begin(command)
+
     async def poll(self) -> int:
-        """Carry out what lies there, oldest first, at most 32 at once; how many were answered.
+        """Carry out what lies there, stops first, then the oldest, at most 32 at once; how many were answered.
 
         Raises StorageError, the answer given, when a command meets a store that cannot keep its promise.
         """
@@ -115,10 +146,14 @@ class OperatorInbox:
             asked = dropped
         for name in [name for name in self._settled if not self.has_settled(name)]:
             del self._settled[name]
-        todo = [path for path in asked if path.name not in self._settled][:_MAX_AT_ONCE]
+        self._begin_stops(asked)
+        heard = [self._directory / name for name in self._heard]  # one of them may have been taken away since
+        others = (path for path in asked if path.name not in self._settled and path.name not in self._heard)
+        todo = [*heard, *others][:_MAX_AT_ONCE]
         for path in todo:
-            was = _identity(path)
-            command, answer, failure = await self._handle(path)
+            was, known = self._heard.get(path.name, (_identity(path), None))
+            command, answer, failure = await self._handle(path, known)
+            self._heard.pop(path.name, None)
             self._note(command, answer)
             self._tell_and_follow(path, command, answer)
             self._take_away(path, was)
@@ -217,17 +252,24 @@ class OperatorInbox:
             for path in answers[:-_ANSWERS_KEPT]:
                 path.unlink()
 
-    async def _handle(self, path: Path) -> tuple[Command | None, Answer, StorageError | None]:
-        command = dropped_command(path)
+    async def _handle(
+        self, path: Path, command: Command | None
+    ) -> tuple[Command | None, Answer, StorageError | None]:
         try:
-            if command is not None:
-                return command, await self._carry(command), None
-            command = msgspec.json.decode(self._with_spare(partial(_content, path)), type=Command)
+            if command is None:
+                command = self._command_in(path)
             return command, await self._carry(command), None
         except StorageError as error:
             return command, Answer(done=False, answer=str(error)), error
         except (msgspec.DecodeError, OSError, QtsError) as error:
             return command, Answer(done=False, answer=str(error)), None
+
+    def _command_in(self, path: Path) -> Command:
+        """What a file asks for. Raises DecodeError or OSError for one that is no command."""
+        command = dropped_command(path)
+        if command is None:
+            command = msgspec.json.decode(self._with_spare(partial(_content, path)), type=Command)
+        return command
 
 
 def dropped_command(path: Path) -> Command | None:

@@ -108,6 +108,8 @@ class Stops:
         self._want_all_out = want_all_out
         self._on_carried_out = on_carried_out
         self._followed: deque[StopProgress] = deque(maxlen=_FOLLOWED)
+        self.asked = 0
+        """How many stops were sent on their way."""
 
     def ask(self, actor: str, reason: str, *, liquidate: bool = True, scope: Scope | None = None) -> StopProgress:
         """Send a stop on its way as P0, ahead of all; what becomes of it.
@@ -118,6 +120,8 @@ class Stops:
             self._check(scope)
         progress = StopProgress(self._p, scope, self._pools, liquidate=liquidate)
         self._followed.append(progress)
+        self.asked += 1
+        self._p.kill.hold()
         stop = EmergencyStop(actor, reason, self._p.clock.time_ns(), liquidate=liquidate, scope=scope)
         self._publish(EventType.EMERGENCY_STOP, stop, actor)
         return progress
@@ -172,6 +176,7 @@ class Stops:
         else:
             self._p.stops.put(ScopedStop(stop.scope, stop.liquidate, stop.actor, stop.reason, now_ns))
             why = f"stop of {stop.scope} by {stop.actor}"
+        self._p.kill.let_go()
         if not stop.liquidate:
             self._exits.call_off(lambda strategy, symbol: self._covers(stop.scope, strategy, symbol))
         for order in self._p.orders:

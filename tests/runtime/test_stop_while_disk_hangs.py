@@ -1,0 +1,71 @@
+"""A stop acts while the session waits for a disk that does not answer, and no older release undoes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qts.cli.kill_signals import kill_by_signal
+from qts.event import journal as journal_module
+from qts.runtime.drive import StopFlag
+from qts.runtime.launch import run_session
+from qts.runtime.operator import Command, leave_command
+from tests.event.support import until
+from tests.event.test_journal import Disk
+from tests.runtime.test_stop_ways import Busy, Way, by_command, by_file, by_signal, paper
+
+LONG_S = 1.0
+"""The session looks around every 0.05 s: when it has not for so long, it waits for the disk."""
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    stand_in = Disk()
+    monkeypatch.setattr(journal_module, "os", stand_in)
+    yield stand_in
+    stand_in.go.set()
+
+
+@pytest.mark.parametrize("way", [by_command, by_file, by_signal])
+def test_a_stop_acts_while_the_disk_hangs(way: Way, tmp_path: Path, disk: Disk) -> None:
+    busy, stop = Busy(), StopFlag()
+    looked_at, operators = [0.0], list[asyncio.Task[None]]()
+    released = list[Path]()
+
+    async def operator() -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            # Given a session that waits for a disk that hangs, and has not heard of a release yet
+            disk.go.clear()
+            await until(lambda: loop.time() - looked_at[0] > LONG_S)
+            release = Command(command="release", operator="kim", reason="looks well")
+            released.append(leave_command(tmp_path, release))
+            # when it is stopped
+            way(tmp_path, False)
+            # then the gate is shut before the disk answers
+            log = tmp_path / "session.log.jsonl"
+            await until(lambda: "safety NORMAL -> LOCKDOWN" in log.read_text("utf-8"), seconds=10)
+            assert not disk.go.is_set()
+            # and when the disk answers, the release that was given before is refused
+            disk.go.set()
+            await until(released[0].exists)
+        finally:
+            disk.go.set()
+            stop.request()
+
+    def progress(share: float | None, moment_ns: int) -> None:
+        looked_at[0] = asyncio.get_running_loop().time()
+        if busy.held and not operators:
+            operators.append(asyncio.get_running_loop().create_task(operator()))
+
+    with kill_by_signal(stop.kill, listens=True):
+        result = run_session(paper(tmp_path, busy), progress=progress, stop=stop)
+    operators[0].result()
+    assert result.values["safety_state"] == "LOCKDOWN"
+    answer = json.loads(released[0].read_text("utf-8"))
+    assert answer["done"] is False
+    assert "a stop came at the same time: nothing is released" in answer["answer"]
