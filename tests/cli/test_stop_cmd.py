@@ -60,7 +60,7 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     assert code == 0, out
     assert "sold        nothing\nstill held  005930 " in out
     code, out, _ = said(capsys, "safety", "show", "--data-dir", "run")
-    assert out.startswith("safety NORMAL")
+    assert out.startswith("run    run (goes on)\nsafety NORMAL since ")
     assert "stop   pool SCALP is stopped since 2026-01-22" in out
     assert "by kim: drill; holdings kept" in out
     shown = json.loads(said(capsys, "safety", "show", "--json", "--data-dir", "run")[1])
