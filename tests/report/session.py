@@ -134,6 +134,7 @@ def result(**changes: Any) -> dict[str, Any]:
         "fills": 0,
         "ledger_rows": 0,
         "duplicate_fills": 0,
+        "quarantined": {"count": 0, "first": None},
         "forced_exits": 0,
         "currency": "KRW",
         "time_zone": "KST +0900",

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from qts.cli.console import Screen
+from qts.cli.look_status import facts_of, status_lines
+from qts.cli.summary import print_summary
 from qts.db.contracts import QuarantineRow
+from qts.db.find_run import FoundRun
 from qts.execution.contracts import Order
+from qts.report.notes import note_in_korean
 from qts.runtime.drive import complete
-from qts.runtime.quarantine import MOST_KEPT, REMEMBERED, Quarantine
+from qts.runtime.looking import Look
+from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, REMEMBERED, Quarantine
+from qts.runtime.result import SessionResult, notes_of, quarantined
 from qts.safety.contracts import SafetyState
+from tests.report.session import result
 from tests.risk.questions import D
 from tests.runtime.rig import Rig, Said
 from tests.runtime.test_order_desk import booked, codes, fill, tell, working
+from tests.runtime.test_session_view import shown
 
 __all__ = ["working"]
 
@@ -110,3 +121,64 @@ def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Call
     assert len(quarantine._known) == REMEMBERED
     assert len(told[0]) < 3_000
     assert max(len(text) for text in quarantine._known) <= MOST_KEPT
+
+
+# -- where it is shown ---------------------------------------------------------------------------------------------
+
+
+def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(working: tuple[Rig, Order]) -> None:
+    """given two notices that are not booked and one of them once more, then two are told, and which was first"""
+    rig, order = working
+    first, second = fill(order, "e1", price=149_950), fill(order, "e2", client_order_id="manual-1")
+
+    tell(rig, first, second, first)
+
+    told = quarantined(rig.kernel)
+    assert told["count"] == 2
+    assert told["first"]["code"] == "FS041"
+    assert "149950" in told["first"]["reason"]
+    assert told["first"]["notice"] == ascii(first)[:MOST_SHOWN]
+    (note,) = (note for note in notes_of(rig.kernel) if note.startswith("quarantine: "))
+    assert note.startswith("quarantine: 2 notices of fills were not booked; the first at ")
+    assert (note_in_korean(note) or "").startswith("격리된 체결 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
+    view = shown(rig).quarantine
+    assert view is not None
+    assert (view.count, view.code, view.notice) == (2, "FS041", ascii(first)[:MOST_SHOWN])
+
+
+def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order]) -> None:
+    rig, order = working
+
+    tell(rig, fill(order, "e1"))
+
+    assert quarantined(rig.kernel) == {"count": 0, "first": None}
+    assert [note for note in notes_of(rig.kernel) if "quarantine" in note] == []
+    assert shown(rig).quarantine is None
+
+
+def test_a_restart_counts_on_from_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
+    quarantine = rig_of(Said()).kernel.desk.quarantine
+    quarantine.know([QuarantineRow(n, "FS041", "r", f"notice {n}") for n in range(1, 4)])
+
+    quarantine.keep("another", "FS070", "r", 9)
+
+    assert quarantine.count == 4
+    assert quarantine.first == QuarantineRow(1, "FS041", "r", "notice 1")
+
+
+def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -> None:
+    rig, order = working
+    tell(rig, fill(order, "e1", price=149_950))
+    look = Look(FoundRun(tmp_path, False, None, 0), "stopped", "", None, shown(rig))
+
+    (line,) = (line for line in status_lines(look, 500) if line.startswith("not booked"))
+    names, (row,) = facts_of(look)
+
+    assert "1 notices of fills, the first at " in line
+    assert "(FS041)" in line
+    assert row[[column.key for column in names].index("quarantined")] == "1"
+    screen = Screen(file=StringIO(), width=500)
+    print_summary(
+        screen, SessionResult(result(quarantined=quarantined(rig.kernel)) | {"latency_overstays": {}}, tmp_path)
+    )
+    assert "NOT BOOKED: 1 notices of fills, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]

@@ -78,6 +78,7 @@ def facts_of(look: Look) -> tuple[list[Column], list[list[str]]]:
             "orders": view.counts.orders,
             "working_orders": len(view.orders),
             "fills": view.counts.fills,
+            "quarantined": 0 if view.quarantine is None else view.quarantine.count,
             "positions": len(view.positions),
             "strategy_errors": sum(error.count for one in view.strategies for error in one.errors),
             "halted_strategies": " ".join(one.name for one in view.strategies if one.halted),
@@ -93,7 +94,7 @@ def facts_of(look: Look) -> tuple[list[Column], list[list[str]]]:
 
 _OF_THE_VIEW = (
     "clock", "safety", "operating_state", "currency", "equity", "cash", "orders", "working_orders", "fills",
-    "positions", "strategy_errors", "halted_strategies",
+    "quarantined", "positions", "strategy_errors", "halted_strategies",
 )  # fmt: skip
 
 
@@ -141,6 +142,9 @@ def _facts(view: SessionView) -> list[tuple[str, str]]:
         ("orders", f"{counts.orders:,} sent, {len(view.orders):,} working, {counts.forced_exits:,} exits by rule"),
         ("fills", f"{counts.fills:,}"),
     ]
+    if (kept := view.quarantine) is not None:
+        said = f"{kept.count:,} notices of fills, the first at {moment(kept.first_ns)} ({kept.code}): {kept.reason}"
+        facts.append(("not booked", said))
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("refused", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))

@@ -45,6 +45,9 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     if values["safety_changes"]:
         console.print(_transitions("Safety", [_with_code(row) for row in values["safety_changes"]]))
     _strategies(console, values.get("strategies", ()))
+    if (kept := values.get("quarantined")) and kept["count"]:
+        text = f"NOT BOOKED: {kept['count']:,} notices of fills, the first: {kept['first']['notice']}; see the note"
+        console.print(text, style="bold red", markup=False, highlight=False)
     for symbol, row in values.get("doubtful_prices", {}).items():
         if row["in_doubt"]:
             console.print(f"IN DOUBT: prices of {symbol} that cannot be; see the note", style="bold red")

@@ -41,6 +41,14 @@ _SHAPES: Final = (
     ),
     (
         re.compile(
+            r"quarantine: (?P<count>\d+) notices of fills were not booked; the first at (?P<since>\S+) "
+            r"\((?P<code>\w+)\): (?P<reason>.*)",
+            re.DOTALL,
+        ),
+        "격리된 체결 통보: {count}건을 장부에 반영하지 않았습니다. 첫 건은 {since}({code}): {reason}.",
+    ),
+    (
+        re.compile(
             r"stopped: (?P<kind>strategy|symbol|pool) (?P<name>.+) is stopped since (?P<since>\S+ \S+) UTC "
             r"by (?P<operator>.*?): (?P<reason>.*); it takes no entry until it is released",
             re.DOTALL,

@@ -25,6 +25,7 @@ from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
 from qts.runtime.extremes import Fall, Noted, Point
 from qts.runtime.price_bands import doubtful_rows, notes_on_doubts
+from qts.runtime.quarantine import MOST_SHOWN
 from qts.runtime.view_file import strategy_view
 from qts.runtime.wiring import max_age_ns
 from qts.safety.scoped_stops import stop_row
@@ -216,6 +217,7 @@ def summarize(
         "fills": kernel.tally.fills,
         "ledger_rows": parts.account.fills_applied,
         "duplicate_fills": kernel.desk.duplicates,
+        "quarantined": quarantined(kernel),
         "forced_exits": kernel.tally.forced_exits,
         "currency": parts.config.runtime.currency,
         "time_zone": f"{parts.calendar.local_time(parts.clock.now()):%Z %z}",
@@ -276,10 +278,31 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
     return notes
 
 
+def quarantined(kernel: Kernel) -> dict[str, Any]:
+    """How many notices of fills were not booked, and the first of them (None: there was none)."""
+    kept = kernel.desk.quarantine
+    first = kept.first
+    if first is None:
+        return {"count": 0, "first": None}
+    at = kernel.parts.calendar.local_time(from_ns(first.ts_ns)).isoformat()
+    shown = {"at": at, "code": first.code, "reason": first.reason, "notice": first.notice[:MOST_SHOWN]}
+    return {"count": kept.count, "first": shown}
+
+
+def not_booked_of(kernel: Kernel) -> list[str]:
+    """A sentence when notices of fills were not booked: what the account shows may lack them."""
+    kept = quarantined(kernel)
+    if kept["first"] is None:
+        return []
+    first = kept["first"]
+    said = f"the first at {first['at']} ({first['code']}): {first['reason']}"
+    return [f"quarantine: {kept['count']} notices of fills were not booked; {said}"]
+
+
 def notes_of(kernel: Kernel) -> list[str]:
     """What a reader must know to judge the result: damage of the input, events that could not be handled,
     parts an operator has stopped, impossible prices, stand-ins, and rules taken beyond their first dated row."""
-    parts, notes = kernel.parts, dead_letters_of(kernel.dispatcher)
+    parts, notes = kernel.parts, [*dead_letters_of(kernel.dispatcher), *not_booked_of(kernel)]
     notes += [
         f"stopped: {parts.rejects.stop_of(symbol)}; it takes no entry until the next day"
         for symbol in parts.rejects.stopped

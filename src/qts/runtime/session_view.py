@@ -123,6 +123,19 @@ class StrategyView(msgspec.Struct, frozen=True):
     errors: tuple[ErrorView, ...]
 
 
+class QuarantineView(msgspec.Struct, frozen=True):
+    """Notices of fills that were not booked: how many, and of the first when it came, its code and why.
+
+    ``notice``: the beginning of the first as it came, in ASCII.
+    """
+
+    count: int
+    first_ns: int
+    code: str
+    reason: str
+    notice: str
+
+
 class CountsView(msgspec.Struct, frozen=True):
     """Numbers of the whole session."""
 
@@ -171,6 +184,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     queues: tuple[QueueView, ...]
     strategies: tuple[StrategyView, ...]
     stops: tuple[ScopedStop, ...] = ()
+    quarantine: QuarantineView | None = None
+    """None: every fill was booked."""
 
 
 def read_view(directory: Path) -> SessionView | None:

@@ -22,6 +22,7 @@ from qts.files import private
 from qts.ledger.contracts import PositionRow
 from qts.market.contracts import Calendar
 from qts.money import minus, times
+from qts.runtime.quarantine import MOST_SHOWN, Quarantine
 from qts.runtime.session_view import (
     VIEW_NAME,
     CauseView,
@@ -31,6 +32,7 @@ from qts.runtime.session_view import (
     OrderView,
     PoolView,
     PositionView,
+    QuarantineView,
     QueueView,
     SessionView,
     StateView,
@@ -136,6 +138,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         safety_next=safety.next_step,
         safety_changes=tuple(map(_safety_change, parts.safety.history[-_CHANGES_SHOWN:])),
         stops=tuple(parts.stops),
+        quarantine=_quarantine(kernel.desk.quarantine),
         no_entries=(*map(parts.rejects.stop_of, parts.rejects.stopped), *parts.price_bands.standing()),
         operating=_operating(stated, parts),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
@@ -171,6 +174,13 @@ def strategy_view(seat: Seat) -> StrategyView:
     strategy = seat.strategy
     errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in seat.faults.items())
     return StrategyView(strategy.name, strategy.pool.value, seat.halted, seat.why, errors)
+
+
+def _quarantine(kept: Quarantine) -> QuarantineView | None:
+    first = kept.first
+    if first is None:
+        return None
+    return QuarantineView(kept.count, first.ts_ns, first.code, first.reason, first.notice[:MOST_SHOWN])
 
 
 def _zone(calendar: Calendar, now_ns: int) -> str:
