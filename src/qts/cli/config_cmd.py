@@ -75,6 +75,10 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+_WIDE = 140
+"""Columns of a terminal from which on the settings are a table."""
+
+
 def _print_json(config_hash: str, rows: Any) -> None:
     import msgspec
 
@@ -88,6 +92,10 @@ def _print_table(config_hash: str, rows: Any) -> None:
     from qts.cli.console import Screen
 
     console = Screen()
+    if console.width < _WIDE:
+        _print_blocks(console, rows)
+        console.print(foot_of(config_hash, rows), highlight=False)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("setting", "value", "source", "meaning", "allowed"):
         table.add_column(title, overflow="fold")
@@ -97,5 +105,19 @@ def _print_table(config_hash: str, rows: Any) -> None:
         # Text, so that brackets of a value are not taken for markup.
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
-    foot = f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}"
-    console.print(foot, highlight=False)
+    console.print(foot_of(config_hash, rows), highlight=False)
+
+
+def _print_blocks(console: Any, rows: Any) -> None:
+    """A setting and its value in a line, what it means and what is allowed below."""
+    for row in rows:
+        live = ", live" if row.reload else ""
+        console.print(f"{row.path} = {row.value} ({row.source})", markup=False, highlight=False)
+        console.print(
+            f"    {row.description}; allowed: {row.allowed}{live}", markup=False, style="dim", highlight=False
+        )
+
+
+def foot_of(config_hash: str, rows: Any) -> str:
+    """Return the line below the settings."""
+    return f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}"

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command, add_scope
 from qts.cli.stop_cmd import add_alias
-from qts.cli.which_run import add_run, run_line, run_meant
+from qts.cli.which_run import SAFETY_FILE, add_run, run_line, run_meant
 from qts.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from qts.safety.scoped_stops import ScopedStop
-
-SAFETY_FILE = "safety.json"
 
 
 def add_parser(subparsers: Any) -> None:

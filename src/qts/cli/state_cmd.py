@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command
-from qts.cli.which_run import add_run, run_line, run_meant
+from qts.cli.which_run import STATE_FILE, add_run, run_line, run_meant
 from qts.errors import DataError
 
 if TYPE_CHECKING:
     from qts.state.operating_state import OperatingStateManager
 
-STATE_FILE = "state.json"
 MOST_OVERRIDE_DAYS = 7
 PLOT_FORMATS = (".png", ".svg", ".html")
 
@@ -214,6 +213,9 @@ def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None) -
         for english, _ in basis_lines(basis):
             console.print(escape(english))
     console.print(_forecast_table(manager))
+    for rule in manager.forecast():
+        if rule.held_back_by:
+            console.print(f"{rule.rule} is held back by {', '.join(rule.held_back_by)}")
     if stats.last:
         console.print(_transition_table("Last transitions", stats.last))
 
@@ -236,7 +238,7 @@ def _forecast_table(manager: OperatingStateManager) -> Any:
     from rich.table import Table
 
     table = Table(title="What would move us next", title_justify="left")
-    for column in ("rule", "condition", "holds", "away by", "held back by"):
+    for column in ("rule", "condition", "holds", "away by"):
         table.add_column(column, overflow="fold")
     for rule in manager.forecast():
         for index, clause in enumerate(rule.clauses):
@@ -245,7 +247,6 @@ def _forecast_table(manager: OperatingStateManager) -> Any:
                 clause.text,
                 "yes" if clause.holds else "no",
                 "" if clause.gap is None or clause.holds else f"{clause.gap:+.4g}",
-                "\n".join(rule.held_back_by) if index == 0 else "",
             )
         table.add_section()
     return table

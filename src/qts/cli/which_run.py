@@ -1,11 +1,20 @@
-"""Which run the commands show that only look: the named directory, else the newest live run, else the newest."""
+"""Which run the commands show that only look: the named directory, else the newest live run, else the newest.
+
+What does the work is imported when a command runs, so that ``qts --help`` stays quick.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qts.db.find_run import DEFAULT_ROOT, FoundRun, find_run
+if TYPE_CHECKING:
+    from qts.db.find_run import FoundRun
+
+STATE_FILE = "state.json"
+SAFETY_FILE = "safety.json"
+"""Where a program that uses the governor or safety alone keeps them."""
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -14,26 +23,27 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help=f"the run's directory (default: the newest live run in ./{DEFAULT_ROOT}, else the newest)",
+        help="the run's directory (default: the newest live run in ./qts-data, else the newest)",
     )
 
 
 def run_meant(named: Path | None) -> FoundRun:
-    """Return the run that is meant; a named directory may also hold only the state that a program has stored.
+    """Return the run that is meant; a directory may also hold only the state that a program has stored.
 
     Raises InputError, saying what to give, when there is none.
     """
-    if named is None:
-        return find_run()
-    return FoundRun(named, live=False, pid=None, begun_ns=0) if not _is_run(named) else find_run(named)
+    from qts.db.datadir import DATABASE_NAME, LOCK_NAME
+    from qts.db.find_run import DEFAULT_ROOT, FoundRun, find_run, runs_under
+
+    if named is None and not runs_under():
+        stored = [path for name in (STATE_FILE, SAFETY_FILE) for path in DEFAULT_ROOT.glob(f"*/{name}")]
+        if stored:
+            named = max(stored, key=lambda path: path.stat().st_mtime).parent
+    if named is None or (named / DATABASE_NAME).exists() or (named / LOCK_NAME).exists():
+        return find_run(named)
+    return FoundRun(named, live=False, pid=None, begun_ns=0)
 
 
 def run_line(run: FoundRun) -> str:
     """Return the line that says which run is shown."""
     return f"run    {run.directory} ({'goes on' if run.live else 'as it was stored last'})"
-
-
-def _is_run(directory: Path) -> bool:
-    from qts.db.datadir import DATABASE_NAME, LOCK_NAME
-
-    return (directory / DATABASE_NAME).exists() or (directory / LOCK_NAME).exists()
