@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,9 @@ def test_a_look_at_a_finished_run_leaves_nothing_beside_it(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == before == ["qts.sqlite"]
 
 
-def test_names_that_mean_something_in_an_address_are_just_names(tmp_path: Path) -> None:
-    place = tmp_path / "a?mode=rwc#x%20"
+@pytest.mark.parametrize("name", [b"a?mode=rwc#x%20", b"caf\xe9", "가".encode("cp949")])
+def test_names_that_mean_something_in_an_address_or_are_no_utf8_are_just_names(name: bytes, tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(name)
     place.mkdir()
     complete(store(place).close())
     with StoreReader(place / "qts.sqlite") as reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ class StoreReader:
         self._connection = self._explained(
             "open",
             lambda: sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
+                f"file:{quote(os.fsencode(path.absolute()))}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
             ),
         )
         try:
