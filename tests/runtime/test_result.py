@@ -25,7 +25,7 @@ def test_events_that_no_handler_could_deal_with_are_told(rig_of: Callable[..., R
     assert dead_letters_of(rig.kernel.dispatcher) == []
 
     for minute in (1, 2):
-        rig.show(Bar(SYMBOL, kst(10, minute), D(1), D(1), D(1), D(1), D(1)))
+        rig.show(Bar(SYMBOL, kst(10, minute), *[D(150_000)] * 4, D(1)))
     rig.quote(kst(10, 3))  # by now the last retry is long due
 
     told = "dead letters: 2 P1 events could not be handled; the last: ArithmeticError: beyond me"

@@ -158,7 +158,7 @@ def test_a_strategy_whose_start_failed_is_never_asked(rig_of: MakeRig) -> None:
     unready.wants(Side.BUY, qty=3)
     healthy.wants(Side.BUY, qty=2)
     rig.quotes(kst(10), 6)
-    rig.show(Bar(SYMBOL, kst(10, 1), D(1), D(1), D(1), D(1), D(1)))
+    rig.show(Bar(SYMBOL, kst(10, 1), *[D(150_000)] * 4, D(1)))
     assert (unready.quotes, rig.held("unready"), rig.held("healthy")) == (0, 0, 2)
     assert counted(rig, "unready") == {"on_start": (1, "RuntimeError: parameters missing")}
     assert seat_of(rig, "unready").why == "its start failed: RuntimeError: parameters missing"
@@ -182,7 +182,7 @@ def test_errors_are_counted_by_callback_with_the_first_message_of_each(rig_of: M
     for number in range(3):
         clumsy.fail_with = [RuntimeError(f"quote {number}")]
         now = rig.quotes(now + 1_000_000_000, 1)
-    rig.show(Bar(SYMBOL, now + 1, D(1), D(1), D(1), D(1), D(1)))
+    rig.show(Bar(SYMBOL, now + 1, *[D(150_000)] * 4, D(1)))
     assert counted(rig) == {
         "on_fill": (1, "ValueError: fill"),
         "on_quote": (3, "RuntimeError: quote 0"),

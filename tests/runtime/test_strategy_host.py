@@ -40,7 +40,7 @@ def test_no_symbols_means_every_symbol_and_others_see_only_their_own(rig_of: Mak
     rig = rig_of(everything, mine, other)
 
     rig.quote(kst(10))
-    rig.show(Bar(SYMBOL, kst(10, 1), D(1), D(1), D(1), D(1), D(1)))
+    rig.show(Bar(SYMBOL, kst(10, 1), *[D(150_000)] * 4, D(1)))
 
     assert [(w.quotes, w.bars, w.starts) for w in (everything, mine, other)] == [(1, 1, 1), (1, 1, 1), (0, 0, 1)]
 
@@ -186,7 +186,7 @@ def test_a_method_that_returns_nothing_says_nothing(rig_of: MakeRig) -> None:
     rig = rig_of(Silent())
     rig.quotes(kst(10), 4)
     for minute in range(4):
-        rig.show(Bar(SYMBOL, kst(10, 1 + minute), D(1), D(1), D(1), D(1), D(1)))
+        rig.show(Bar(SYMBOL, kst(10, 1 + minute), *[D(150_000)] * 4, D(1)))
 
     assert not rig.logged
     assert rig.kernel.host.seats[0].errors == 0
