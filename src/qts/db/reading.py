@@ -39,7 +39,10 @@ class StoreReader:
         self._connection = self._explained(
             "open",
             lambda: sqlite3.connect(
-                f"file:{quote(os.fsencode(path.absolute()))}?{mode}", uri=True, timeout=_BUSY_S, isolation_level=None
+                f"file:{quote(os.fsencode(path.absolute()))}?{mode}",
+                uri=True,
+                timeout=_BUSY_S,
+                isolation_level=None,
             ),
         )
         try:
