@@ -58,6 +58,7 @@ from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.files import own
 from qts.money import begin_thread
+from qts.threads import beside_loop, one_thread
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -125,15 +126,18 @@ class SqliteStore:
         self._writer: ThreadPoolExecutor | None = None
 
     def move_off_loop(self) -> None:
-        """From here on statements run on a thread of their own (spec 03): an fsync is not felt on the loop."""
+        """From here on statements run on a thread of their own: an fsync is not felt on the loop.
+
+        Raises StorageError when the system has no room for it.
+        """
         if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, "qts-store", begin_thread)
+            self._writer = one_thread("qts-store", begin_thread)
 
     async def move_back(self) -> None:
         """From here on statements run at once again; what was asked for before is done."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            await asyncio.get_running_loop().run_in_executor(None, writer.shutdown)
+            await beside_loop(writer.shutdown)
 
     # -- the run -----------------------------------------------------------------------------------------------
 

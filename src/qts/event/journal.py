@@ -36,7 +36,8 @@ from qts.event.journal_segments import (
     reopen,
     run_bytes,
 )
-from qts.event.journal_waiters import Told, Waiters, nobody_listens, started, tell
+from qts.event.journal_waiters import Told, Waiters, nobody_listens, tell
+from qts.threads import started
 
 _LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE

@@ -25,6 +25,7 @@ from qts.event.journal_spill import Spill, SpillQueue
 from qts.event.journal_waiters import Told
 from qts.event.retry import Flight
 from qts.files import private
+from qts.threads import beside_loop
 
 QUARANTINE: Final = "quarantine"
 """Directory beside the journal's files for stored events that cannot be understood any more."""
@@ -205,7 +206,7 @@ class JournalLine:
     async def flush(self) -> None:
         """Return once everything is on disk; a journal that has failed has told so already."""
         with contextlib.suppress(StorageError):
-            await asyncio.to_thread(self.journal.flush)
+            await beside_loop(self.journal.flush)
 
     # -- after a restart ---------------------------------------------------------------------------------------
 

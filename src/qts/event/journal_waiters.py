@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -62,16 +61,3 @@ def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> 
 
 def nobody_listens(failure: StorageError) -> None:
     """The waiters were told; whoever drives the journal looks at ``failure``."""
-
-
-def started(work: Callable[[], None], name: str) -> threading.Thread:
-    """A thread that does ``work`` and ends with the process. Raises StorageError when the system gives none."""
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise StorageError(
-            f"the thread {name} cannot be started ({error}): the system has no room for another one; end other "
-            "programs or raise the limit (ulimit -u), then --resume"
-        ) from None
-    return thread

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from qts.clock import NS_PER_MS, stopwatch_ns
+from qts.errors import StorageError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority
 from qts.event.engine import Engine
@@ -24,6 +25,7 @@ from qts.event.entry import Entry, Suspended, stepped
 from qts.event.handlers import EventHandler, has_own_batch
 from qts.event.queue import BoundedQueue, create_queue
 from qts.event.retry import Flight
+from qts.threads import started
 
 MAX_ABANDONED_THREADS: Final = 3
 """A thread that hangs cannot be ended; while this many of one handler do, its events are dead-lettered at once."""
@@ -386,7 +388,11 @@ class ThreadRunner(LaneRunner):
             self.tools.loop.call_soon(self._ended, [(None, error)] * len(events))
             return
         if self._jobs is None:
-            self._jobs = self._new_thread()
+            try:
+                self._jobs = self._new_thread()
+            except StorageError as error:  # the handler has failed, and is tried again when there may be room
+                self.tools.loop.call_soon(self._ended, [(None, error)] * len(events))
+                return
         self._jobs.put(events)
 
     def _abandon(self) -> None:
@@ -408,9 +414,7 @@ class ThreadRunner(LaneRunner):
             self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
 
         name = f"qts-lane-{self.entry.name}"
-        arguments = (jobs, self.entry.handler, report)
-        self._thread = threading.Thread(target=work_off, args=arguments, name=name, daemon=True)
-        self._thread.start()
+        self._thread = started(lambda: work_off(jobs, self.entry.handler, report), name)
         return jobs
 
     def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:

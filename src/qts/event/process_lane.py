@@ -9,18 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from qts.errors import ContractError
+from qts.errors import ContractError, StorageError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event, EventPriority
 from qts.event.entry import Entry
 from qts.event.lanes import LaneRunner, LaneTools, Outcome
 from qts.event.worker import LENGTH, PARENTS_SIGNALS, frame
+from qts.threads import started
 
 
 class WorkerDied(Exception):
@@ -101,7 +101,7 @@ class Keeper:
         self.ended: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._ours = ours
-        threading.Thread(target=self._keep, args=(child,), name="qts-worker-keeper", daemon=True).start()
+        started(lambda: self._keep(child), "qts-worker-keeper")
 
     async def end(self) -> None:
         """End a process nobody wants any more, as soon as it is there."""
@@ -240,7 +240,12 @@ class ProcessRunner(LaneRunner):
             parent.close()
             child.close()
             raise
-        keeper = Keeper(self.tools.loop, parent, child)
+        try:
+            keeper = Keeper(self.tools.loop, parent, child)
+        except StorageError:
+            writer.close()
+            child.close()
+            raise
         try:
             return Worker(await asyncio.shield(keeper.started), keeper.ended, reader, writer)
         except BaseException:

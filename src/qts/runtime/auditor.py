@@ -8,7 +8,6 @@ text is made only when there is one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
@@ -32,6 +31,7 @@ from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
+from qts.threads import beside_loop
 
 _POOLS = tuple(Pool)
 
@@ -167,7 +167,7 @@ class Auditor:
             mark=marks.get,
         )
         # It takes some 5 µs a fill: off the loop no fill waits for it.
-        result = await asyncio.to_thread(recompute) if p.record.is_off_loop else recompute()
+        result = await beside_loop(recompute) if p.record.is_off_loop else recompute()
         for number, count in result.checks.items():
             if count:
                 broken = [finding for finding in result.findings if finding.invariant == number]

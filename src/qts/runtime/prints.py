@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO, cast
 
 from qts.clock import NS_PER_S, stopwatch_ns
+from qts.threads import started
 
 MOST_WAITING: Final = 1 << 20
 """Characters that wait to be written; what comes beside them is dropped."""
@@ -40,7 +41,7 @@ class AsideWriter:
         self._waiting = self._untold = self._written = 0
         self._stuck_at = -1
         self._moved = threading.Event()
-        threading.Thread(target=self._write_all, name="qts-prints", daemon=True).start()
+        started(self._write_all, "qts-prints")
 
     def put(self, text: str, wait: Callable[[], bool] | None = None) -> None:
         """Hand ``text`` over. While there is no room: wait as long as ``wait`` says so, then drop it."""

@@ -83,7 +83,8 @@ class ViewFile:
         except RuntimeError:  # on the virtual clock nobody waits for a handler
             self._write(data)
         else:
-            self._writing = loop.run_in_executor(None, self._write, data)
+            with suppress(RuntimeError):  # no room for a thread: the view is older, the session goes on
+                self._writing = loop.run_in_executor(None, self._write, data)
 
     def along(self, progress: Progress) -> Progress:
         """Return a ``progress`` that looks each time it is told."""

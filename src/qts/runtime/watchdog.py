@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from qts.clock import NS_PER_S, cpu_ns, stopwatch_ns
+from qts.errors import StorageError
 from qts.runtime.drive import StopFlag
 from qts.runtime.hang_file import HangFile, UserCall, stack_of, thread_frame, user_call
 from qts.runtime.prints import say, written_out
+from qts.threads import started
 
 RESTART: Final = 75
 """Exit code of a session that was ended because it hung: start it again with --resume."""
@@ -86,11 +88,15 @@ class Watchdog:
         self._stood_s = self._stopping_s = 0.0
         self._told = False
         self._file: HangFile | None = None
-        self._thread = threading.Thread(target=self._watch, name="qts-watchdog", daemon=True)
+        self._thread: threading.Thread
 
     def __enter__(self) -> Watchdog:
         self._delays = [_Delay(threading.get_native_id())]
-        self._thread.start()
+        try:
+            self._thread = started(self._watch, "qts-watchdog")
+        except StorageError:
+            self._delays[0].close()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
