@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TextIO, cast
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What the system says when a file cannot take what is written."""
@@ -42,6 +42,26 @@ def reader_may_leave() -> Iterator[None]:
             sys.stdout.flush()  # not first at the end of the interpreter, where nobody answers for it
     except BrokenPipeError:
         drop_output()
+
+
+@contextlib.contextmanager
+def terminal_may_be_held(*, stopped: bool) -> Iterator[None]:
+    """After a session that was ``stopped`` wait for no terminal that takes nothing (Ctrl-S, a line that hangs).
+
+    Everything is on disk by then. What it does not take within a second is dropped.
+    """
+    if not stopped or sys.stdout is None or not sys.stdout.isatty():
+        yield
+        return
+    from qts.runtime.prints import Aside, AsideWriter
+
+    writer = AsideWriter(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(cast(TextIO, Aside(writer))):
+            yield
+    finally:
+        writer.drain()
+        writer.close()
 
 
 def drop_output() -> None:
