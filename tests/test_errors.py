@@ -9,6 +9,7 @@ from qts.errors import (
     ConfigError,
     ContractError,
     DataError,
+    DefectError,
     HalfDoneError,
     InputError,
     InvariantBreach,
@@ -30,6 +31,7 @@ EXIT_CODES = {
     MissingExtraError: 2,
     StorageError: 3,
     HalfDoneError: 3,
+    DefectError: 3,
     InvariantBreach: 4,
 }
 

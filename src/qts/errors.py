@@ -10,6 +10,7 @@
     ├── MissingExtraError     install the named extra                             (exit code 2)
     ├── StorageError          the store cannot keep its promise: stop             (exit code 3)
     │   └── HalfDoneError     an effect was begun and not finished: stop, resume
+    ├── DefectError           QTS itself is wrong: look into the log, resume        (exit code 3)
     └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
 
 Ordinary outcomes (an order refused, a row skipped, a fill seen twice) are values, not exceptions.
@@ -72,6 +73,12 @@ class HalfDoneError(StorageError):
 
     Nothing tries it again in the same process: the session ends, and resuming it takes up what was under way.
     """
+
+
+class DefectError(QtsError):
+    """Something that nobody expected ended a session; what is stored stands, the traceback is in its log."""
+
+    exit_code = 3
 
 
 class InvariantBreach(QtsError):

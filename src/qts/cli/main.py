@@ -1,6 +1,7 @@
 """``qts``: finds the command, runs it, turns errors into one clear line and an exit code.
 
-Exit codes: 0 done · 1 something unexpected · 2 what was given cannot be used · 3 the store failed ·
+Exit codes: 0 done · 1 something unexpected · 2 what was given cannot be used · 3 the store failed, or a
+session by something unexpected that is in its log ·
 4 an invariant was breached · 75 the session hung and was ended (go on with --resume) · 130 stopped by the user
 (resume with --resume).
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,13 +17,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from qts.cli.console import Screen
 from qts.cli.kill_signals import kill_by_signal
-from qts.cli.output import reader_may_leave, terminal_may_be_held
+from qts.cli.output import NO_ROOM, reader_may_leave, terminal_may_be_held
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.db.find_run import DEFAULT_ROOT
-from qts.errors import InvariantBreach
+from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
 from qts.report.place import require_place
 from qts.report.session_report import require_report_extra, write_report
+from qts.runtime.defect import sentence_of
 from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session, session_facts
 from qts.runtime.plan import SessionPlan
@@ -44,6 +47,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     # In real time nobody is waited for; on the virtual clock a reader may take his time.
     patience = None if plan.paced else lambda: not stop.requested
     with (
+        _unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
         _stop_on_signals(stop),
         kill_by_signal(stop.kill, listens=plan.paced),
         prints_aside(patience) as aside,
@@ -65,6 +69,24 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     if not result.finished:
         return STOPPED
     return HALTED if result.values["halted_strategies"] else 0
+
+
+@contextmanager
+def _unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
+    """Raise DefectError for what nobody expected in a session and its log has kept; ``shown``: print that, too."""
+    try:
+        yield
+    except Exception as error:
+        told = "" if isinstance(error, QtsError) or _is_no_room(error) else sentence_of(error)
+        if shown and (told or isinstance(error, HalfDoneError)):
+            traceback.print_exception(error, file=sys.stderr)
+        if not told:
+            raise
+        raise DefectError(told) from error
+
+
+def _is_no_room(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in NO_ROOM
 
 
 @contextmanager

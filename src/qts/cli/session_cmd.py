@@ -61,7 +61,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
     parser.add_argument("--strict", action="store_true", help="stop at the first error of a strategy (exit code 5)")
-    parser.add_argument("--verbose", action="store_true", help="add the checks that held and the limits in force")
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="add the checks that held and the limits in force; show the traceback of what nobody expected",
+    )
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
     parser.add_argument(
         "--data-dir", type=directory, metavar="DIR", help="state of the run (default ./qts-data/<run>)"

@@ -16,7 +16,7 @@ from qts.db.contracts import ConfigRow, RunRow
 from qts.db.datadir import DATABASE_NAME, LOCK_NAME, DataDir
 from qts.db.find_run import DEFAULT_ROOT
 from qts.db.sqlite import SqliteStore
-from qts.errors import DataError, InputError, StateError, UnfinishedRunError
+from qts.errors import DataError, HalfDoneError, InputError, QtsError, StateError, UnfinishedRunError
 from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
@@ -29,6 +29,7 @@ from qts.money import standard_context
 from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
+from qts.runtime.defect import write_down
 from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
 from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.hung import HangReport, after_hang
@@ -223,6 +224,7 @@ class Session:
             complete(self._store.open_run(self._run, strategy_files(self._plan, self._config)))
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
+        clock = self._clock(start_ns)
         log = SessionLog(
             self._place.path,
             runtime.log_level,
@@ -231,7 +233,6 @@ class Session:
             anew=not resumed,
         )
         try:
-            clock = self._clock(start_ns)
             if self._told:
                 log.record(LogWrite("WARNING", self._told, start_ns))
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
@@ -262,6 +263,10 @@ class Session:
                     said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
                     log.record(LogWrite("WARNING", said, clock.time_ns()))
             return self._result(kernel, machine, finished, stopwatch_ns() - started)
+        except Exception as error:
+            if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
+                write_down(error, log, self._place.path, clock.time_ns())
+            raise
         finally:
             log.close()
 
