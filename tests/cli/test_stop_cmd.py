@@ -58,6 +58,9 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     # One that is there is kept, shown, and released by its own name.
     code, out, _ = said(capsys, "stop", "--keep", "--pool", "SCALP", "--data-dir", "run", *WHO)
     assert code == 0, out
+    first, second, *_ = out.splitlines()
+    assert first == f"session in run, pid {session.process.pid}"
+    assert second == "pool SCALP is stopped: it takes no entry until 'qts safety release --pool SCALP'"
     assert "sold        nothing\nstill held  005930 " in out
     code, out, _ = said(capsys, "safety", "show", "--data-dir", "run")
     assert out.startswith("run    run (goes on)\nsafety NORMAL since ")
@@ -74,6 +77,7 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     code, out, err = said(capsys, "safety", "stop", "--data-dir", "run", *WHO)
     assert code == 0, out
     assert "qts safety stop is now called qts stop --sell" in err
+    assert "everything is stopped (LOCKDOWN): no entry leaves until 'qts safety release'" in out
     assert "sold        005930 " in out
     assert "still held  nothing" in out
 

@@ -145,7 +145,7 @@ def _wait_and_tell(run: FoundRun, path: Path, command: Command, wait_s: float) -
     if not answer.done:
         print(answer.answer)
         return REFUSED
-    _tell(answer, command, waited_s=wait_s, live=live)
+    _tell(answer, run, waited_s=wait_s, live=live)
     return 0 if answer.stop is not None and answer.stop.complete else NOT_DONE
 
 
@@ -165,7 +165,8 @@ def _read(path: Path) -> Answer | None:
         return None
 
 
-def _tell(answer: Answer, command: Command, *, waited_s: float, live: bool) -> None:
+def _tell(answer: Answer, run: FoundRun, *, waited_s: float, live: bool) -> None:
+    print(f"session in {run.directory}, pid {run.pid}" if run.pid is not None else f"session in {run.directory}")
     print(answer.answer)
     if answer.stop is None:
         return

@@ -38,7 +38,7 @@ class OperatorDesk:
         self._box = data_dir / DIRECTORY
         self._inbox = OperatorInbox(data_dir, self.carry, self.note, self.on_trouble, self._follow, self._begin)
         self._pressed: deque[tuple[Press, Command]] = deque()
-        self._begun: dict[int, tuple[Command, Answer, StopProgress]] = {}
+        self._begun: dict[int, tuple[Command, StopProgress]] = {}
         """Stops that are on their way and not yet written down, by the identity of their command."""
         self._progress: StopProgress | None = None
         self._stops_seen = kernel.stops.asked
@@ -103,17 +103,19 @@ class OperatorDesk:
 
     def _begin(self, command: Command) -> None:
         """Send a stop on its way. Raises QtsError when it is refused."""
-        self._begun[id(command)] = command, *self._kernel.stops.command(command)
+        self._begun[id(command)] = command, self._kernel.stops.command(command)[1]
 
     async def _stop(self, command: Command) -> Answer:
         """Write down a stop that shuts the gate and sends the cancels; in force all the same when that fails."""
         if id(command) not in self._begun:
             self._begin(command)
-        _, answer, progress = self._begun.pop(id(command))
+        _, progress = self._begun.pop(id(command))
+        unwritten = ""
         try:
             await self._kernel.parts.record.checkpoint()
         except StorageError as error:
-            answer = Answer(done=True, answer=f"{answer.answer}, but it could not be written down: {error}")
+            unwritten = f", but it could not be written down: {error}"
+        answer = Answer(done=True, answer=f"{progress.text()}{unwritten}")
         self._progress = progress
         return msgspec.structs.replace(answer, stop=progress.report())
 

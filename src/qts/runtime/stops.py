@@ -46,6 +46,16 @@ class StopProgress:
         self.is_over = False
         """Whether it was released: what is bought and held from then on is no news of it."""
 
+    def text(self) -> str:
+        """Say what is in force, and how it is ended."""
+        scope = self._scope
+        what = "the emergency stop" if scope is None else f"the stop of {scope}"
+        if not self.carried_out:
+            return f"{what} is on its way"
+        if scope is None:
+            return "everything is stopped (LOCKDOWN): no entry leaves until 'qts safety release'"
+        return f"{scope} is stopped: it takes no entry until 'qts safety release --{scope.kind.value} {scope.name}'"
+
     def is_of(self, stop: EmergencyStop) -> bool:
         """Tell whether ``stop``, which is carried out now, is the one that was asked for here."""
         asked = (self._scope, self._liquidate)
@@ -131,8 +141,7 @@ class Stops:
         scope = _scope_in(command)
         progress = self.ask(command.operator, command.reason, liquidate=command.liquidate, scope=scope)
         self._on_carried_out()
-        what = "the emergency stop" if scope is None else f"the stop of {scope}"
-        return Answer(done=True, answer=f"{what} is on its way"), progress
+        return Answer(done=True, answer=progress.text()), progress
 
     def release(self, command: Command) -> Answer:
         """End the stop of exactly the scope that is named; a refusal names those in force."""
