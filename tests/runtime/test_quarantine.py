@@ -15,11 +15,11 @@ from qts.cli.look_status import facts_of, status_lines
 from qts.cli.summary import print_summary
 from qts.db.contracts import QuarantineRow
 from qts.db.find_run import FoundRun
-from qts.execution.contracts import Order
+from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, OrderRejected, OrderState
 from qts.report.notes import note_in_korean
 from qts.runtime.drive import complete
 from qts.runtime.looking import Look
-from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, REMEMBERED, Quarantine
+from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
 from qts.runtime.result import SessionResult, notes_of, quarantined
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
@@ -139,8 +139,8 @@ def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(worki
     assert "149950" in told["first"]["reason"]
     assert told["first"]["notice"] == ascii(first)[:MOST_SHOWN]
     (note,) = (note for note in notes_of(rig.kernel) if note.startswith("quarantine: "))
-    assert note.startswith("quarantine: 2 notices of fills were not booked; the first at ")
-    assert (note_in_korean(note) or "").startswith("격리된 체결 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
+    assert note.startswith("quarantine: 2 notices of the broker were not booked; the first at ")
+    assert (note_in_korean(note) or "").startswith("격리된 증권사 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
     view = shown(rig).quarantine
     assert view is not None
     assert (view.count, view.code, view.notice) == (2, "FS041", ascii(first)[:MOST_SHOWN])
@@ -174,11 +174,59 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
     (line,) = (line for line in status_lines(look, 500) if line.startswith("not booked"))
     names, (row,) = facts_of(look)
 
-    assert "1 notices of fills, the first at " in line
+    assert "1 notices of the broker, the first at " in line
     assert "(FS041)" in line
     assert row[[column.key for column in names].index("quarantined")] == "1"
     screen = Screen(file=StringIO(), width=500)
     print_summary(
         screen, SessionResult(result(quarantined=quarantined(rig.kernel)) | {"latency_overstays": {}}, tmp_path)
     )
-    assert "NOT BOOKED: 1 notices of fills, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "NOT BOOKED: 1 notices of the broker, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
+
+
+# -- news that is no fill -------------------------------------------------------------------------------------------
+
+WORDS = ("half \ud800 a pair", "two\nlines\x1b[2J\0", "x" * 1_000_000)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=["surrogate", "control", "long"])
+@pytest.mark.parametrize("kind", [OrderCancelled, OrderRejected])
+def test_an_end_is_applied_whatever_its_reason_says(
+    kind: type[OrderCancelled | OrderRejected], words: str, working: tuple[Rig, Order]
+) -> None:
+    """given an order that works, when its end comes with words no file holds, then it has ended and is stored"""
+    rig, order = working
+
+    tell(rig, kind("sim", order.client_order_id, order.symbol, order.ts_intent_ns + 1, words))
+
+    assert len(rig.parts.orders) == 0
+    assert rig.parts.account.open_reservations == ()
+    complete(rig.parts.record.checkpoint())
+    (stored,) = complete(rig.store.orders())
+    assert stored.state in (OrderState.CANCELLED, OrderState.REJECTED)
+    assert stored.note.encode()
+    assert len(stored.note) < 1_000
+    (raw,) = (line.message for line in rig.logged if "a reason that cannot be kept" in line.message)
+    assert ascii(words)[:20] in raw
+    assert len(raw) < MOST_TOLD + 200
+
+
+@pytest.mark.parametrize("words", WORDS, ids=["surrogate", "control", "long"])
+def test_a_disconnect_is_told_whatever_its_reason_says(words: str, working: tuple[Rig, Order]) -> None:
+    rig, _ = working
+
+    tell(rig, BrokerDisconnect("sim", words, rig.parts.clock.time_ns()))
+
+    assert codes(rig)["AN050"] == 1
+    complete(rig.parts.record.checkpoint())
+
+
+def test_an_end_of_nobody_knows_what_is_kept_raw_and_ends_nothing(working: tuple[Rig, Order]) -> None:
+    rig, order = working
+    news = OrderCancelled("sim", "o\ud800", order.symbol, order.ts_intent_ns + 1, "why")
+
+    tell(rig, news)
+
+    (row,) = kept(rig)
+    assert row.notice == ascii(news)
+    assert [one.client_order_id for one in rig.parts.orders] == [order.client_order_id]

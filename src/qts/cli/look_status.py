@@ -143,8 +143,8 @@ def _facts(view: SessionView) -> list[tuple[str, str]]:
         ("fills", f"{counts.fills:,}"),
     ]
     if (kept := view.quarantine) is not None:
-        said = f"{kept.count:,} notices of fills, the first at {moment(kept.first_ns)} ({kept.code}): {kept.reason}"
-        facts.append(("not booked", said))
+        first = f"{moment(kept.first_ns)} ({kept.code}): {kept.reason}"
+        facts.append(("not booked", f"{kept.count:,} notices of the broker, the first at {first}"))
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("refused", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))

@@ -46,7 +46,8 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         console.print(_transitions("Safety", [_with_code(row) for row in values["safety_changes"]]))
     _strategies(console, values.get("strategies", ()))
     if (kept := values.get("quarantined")) and kept["count"]:
-        text = f"NOT BOOKED: {kept['count']:,} notices of fills, the first: {kept['first']['notice']}; see the note"
+        first = kept["first"]["notice"]
+        text = f"NOT BOOKED: {kept['count']:,} notices of the broker, the first: {first}; see the note"
         console.print(text, style="bold red", markup=False, highlight=False)
     for symbol, row in values.get("doubtful_prices", {}).items():
         if row["in_doubt"]:

@@ -35,13 +35,12 @@ _LATEST_NS: Final = 4_102_444_800 * NS_PER_S
 def unreadable(fill: Fill) -> str:
     """Say what in the notice is no value of its kind: types, texts that cannot be stored, no moment, no number."""
     for name in ("broker", "execution_id", "client_order_id", "symbol"):
-        text = getattr(fill, name)
-        if not isinstance(text, str) or not text or len(text) > MOST_TEXT or not _is_storable(text):
+        if not is_name(getattr(fill, name)):
             return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"
     side: object = fill.side
     if not isinstance(side, Side):
         return "the side is neither BUY nor SELL"
-    if type(fill.ts_ns) is not int or not 0 < fill.ts_ns < _LATEST_NS:
+    if not is_moment(fill.ts_ns):
         return "its time is no moment"
     for name in ("qty", "price", "fee", "tax"):
         value = getattr(fill, name)
@@ -129,6 +128,16 @@ def _of_time(fill: Fill, order: Order, calendar: Calendar, now_ns: int, market_n
         for near in (ts_ns - NEAR_A_SESSION_NS, ts_ns, ts_ns + NEAR_A_SESSION_NS)
     ):
         yield "its time is far from any session"
+
+
+def is_name(text: object) -> bool:
+    """Whether this can be an id or a name: a text that can be stored, neither empty nor endless."""
+    return isinstance(text, str) and 0 < len(text) <= MOST_TEXT and _is_storable(text)
+
+
+def is_moment(ts_ns: object) -> bool:
+    """Whether this is a moment in nanoseconds at which somebody may trade."""
+    return type(ts_ns) is int and 0 < ts_ns < _LATEST_NS
 
 
 def _is_storable(text: str) -> bool:

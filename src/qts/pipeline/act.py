@@ -13,6 +13,7 @@ from qts.broker.contracts import Broker
 from qts.db.contracts import DecisionRow, Record
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_absent, apply_ack
+from qts.execution.texts import kept_ack, kept_text
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
@@ -141,9 +142,9 @@ class Act:
         """The broker's answer; a line that broke after the send leaves the order's fate unknown, not refused."""
         key = order.client_order_id
         try:
-            return await self._broker.place(approved)
+            return kept_ack(await self._broker.place(approved))
         except OSError as error:  # timeouts and connection errors are OSErrors
-            return OrderAck(AckStatus.UNKNOWN, key, reason=f"no answer: {error}")
+            return OrderAck(AckStatus.UNKNOWN, key, reason=kept_text(f"no answer: {error}"))
         except CUT_OFF:  # it may have left
             self._book(order, OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent"), now_ns)
             raise

@@ -41,11 +41,11 @@ _SHAPES: Final = (
     ),
     (
         re.compile(
-            r"quarantine: (?P<count>\d+) notices of fills were not booked; the first at (?P<since>\S+) "
+            r"quarantine: (?P<count>\d+) notices of the broker were not booked; the first at (?P<since>\S+) "
             r"\((?P<code>\w+)\): (?P<reason>.*)",
             re.DOTALL,
         ),
-        "격리된 체결 통보: {count}건을 장부에 반영하지 않았습니다. 첫 건은 {since}({code}): {reason}.",
+        "격리된 증권사 통보: {count}건을 장부에 반영하지 않았습니다. 첫 건은 {since}({code}): {reason}.",
     ),
     (
         re.compile(

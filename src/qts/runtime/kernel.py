@@ -362,8 +362,9 @@ class Kernel:
         self.parts.measure(value)
 
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
-        if not self.desk.turns_away(news, self.ask):
-            self._publish(event_type_of(news), news, self.exchange.name)
+        heard = self.desk.heard(news, self.ask)
+        if heard is not None:
+            self._publish(event_type_of(heard), heard, self.exchange.name)
 
     def _carry_out(self) -> None:
         while self._operators:

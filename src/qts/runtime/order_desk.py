@@ -17,10 +17,11 @@ from qts.execution.contracts import (
 )
 from qts.execution.fit import misfit, unreadable
 from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
+from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
 from qts.runtime.parts import Parts
-from qts.runtime.quarantine import Quarantine
+from qts.runtime.quarantine import MOST_TOLD, Quarantine
 from qts.runtime.strategy_host import StrategyHost
 from qts.strategy.contracts import FillView
 
@@ -68,15 +69,28 @@ class OrderDesk:
         self._on_code = on_code
         self._on_applied = on_applied
         self._on_ended = on_ended
+        self._log = log
         self.quarantine = Quarantine(parts.record, on_code=on_code, on_kept=on_kept, log=log)
         self.duplicates = 0
 
-    def turns_away(self, news: OrderNews | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]) -> bool:
-        """Whether ``news`` is a fill that no journal could hold; ``ask`` keeps it between handlers. Any thread."""
-        why = unreadable(news) if isinstance(news, Fill) else ""
+    def heard(
+        self, news: OrderNews | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]
+    ) -> OrderNews | BrokerDisconnect | None:
+        """Return ``news`` as a journal can hold it; None when nobody can tell what it is about. Any thread.
+
+        ``ask`` lets that be kept, or a reason be logged as it came, between two handlers.
+        """
+        why = unreadable(news) if isinstance(news, Fill) else unreadable_end(news)
         if why:
             ask(lambda: self.keep(news, why))
-        return bool(why)
+            return None
+        if isinstance(news, Fill):
+            return news
+        kept = with_kept_reason(news)
+        if kept is not news:
+            raw = ascii(news.reason[:MOST_TOLD]) if isinstance(news.reason, str) else ascii(news.reason)
+            ask(lambda: self._log("WARNING", f"a reason that cannot be kept as it came: {raw[:MOST_TOLD]}"))
+        return kept
 
     async def on_event(self, event: Event) -> None:
         """Apply one piece of news. Raises HalfDoneError when it could not be applied wholly."""

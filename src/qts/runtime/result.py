@@ -279,7 +279,7 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
 
 
 def quarantined(kernel: Kernel) -> dict[str, Any]:
-    """How many notices of fills were not booked, and the first of them (None: there was none)."""
+    """How many notices of the broker were not booked, and the first of them (None: there was none)."""
     kept = kernel.desk.quarantine
     first = kept.first
     if first is None:
@@ -290,13 +290,13 @@ def quarantined(kernel: Kernel) -> dict[str, Any]:
 
 
 def not_booked_of(kernel: Kernel) -> list[str]:
-    """A sentence when notices of fills were not booked: what the account shows may lack them."""
+    """A sentence when notices of the broker were not booked: what the account shows may lack them."""
     kept = quarantined(kernel)
     if kept["first"] is None:
         return []
     first = kept["first"]
     said = f"the first at {first['at']} ({first['code']}): {first['reason']}"
-    return [f"quarantine: {kept['count']} notices of fills were not booked; {said}"]
+    return [f"quarantine: {kept['count']} notices of the broker were not booked; {said}"]
 
 
 def notes_of(kernel: Kernel) -> list[str]:

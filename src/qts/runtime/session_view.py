@@ -124,7 +124,7 @@ class StrategyView(msgspec.Struct, frozen=True):
 
 
 class QuarantineView(msgspec.Struct, frozen=True):
-    """Notices of fills that were not booked: how many, and of the first when it came, its code and why.
+    """Notices of the broker that were not booked: how many, and of the first when it came, its code and why.
 
     ``notice``: the beginning of the first as it came, in ASCII.
     """

@@ -1,0 +1,49 @@
+"""What a broker says in words, in a form that every file can hold: no word may keep news from being applied."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
+
+from qts.execution.contracts import BrokerDisconnect, OrderAck, OrderCancelled, OrderRejected
+from qts.execution.fit import MOST_TEXT, is_moment, is_name
+
+MOST_REASON: Final = 500
+"""Characters of a reason that are kept."""
+
+_End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect)
+
+
+def unreadable_end(news: OrderCancelled | OrderRejected | BrokerDisconnect) -> str:
+    """Say what in the notice is no name or no moment: nobody can tell what it is about. "" when nothing is."""
+    for name in ("broker",) if isinstance(news, BrokerDisconnect) else ("broker", "client_order_id", "symbol"):
+        if not is_name(getattr(news, name)):
+            return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"
+    return "" if is_moment(news.ts_ns) else "its time is no moment"
+
+
+def with_kept_reason(news: _End) -> _End:
+    """Return ``news`` with its reason as :func:`kept_text` has it; the same object when nothing has to change."""
+    reason = kept_text(news.reason)
+    return news if reason == news.reason else replace(news, reason=reason)
+
+
+def kept_ack(ack: OrderAck) -> OrderAck:
+    """Return an answer whose texts can be kept; the same object when nothing has to change."""
+    reason, number = kept_text(ack.reason), kept_text(ack.broker_order_id, MOST_TEXT)
+    same = (reason, number) == (ack.reason, ack.broker_order_id)
+    return ack if same else replace(ack, reason=reason, broker_order_id=number)
+
+
+def kept_text(text: object, most: int = MOST_REASON) -> str:
+    """Return ``text`` cut to ``most`` characters, control characters and half characters as escapes."""
+    raw = text if isinstance(text, str) else ascii(text)
+    kept = "".join(char if _is_shown(char) else char.encode("unicode_escape").decode() for char in raw[:most])
+    return kept if len(raw) <= most and len(kept) <= most else f"{kept[: most - 1]}…"
+
+
+def _is_shown(char: str) -> bool:
+    kind = unicodedata.category(char)
+    return kind[0] != "C" and kind not in ("Zl", "Zp")
