@@ -184,7 +184,7 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
     assert "NOT BOOKED: 1 notices of the broker, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-# -- news that is no fill -------------------------------------------------------------------------------------------
+# -- news that is no fill ------------------------------------------------------------------------------------------
 
 WORDS = ("half \ud800 a pair", "two\nlines\x1b[2J\0", "x" * 1_000_000)
 
