@@ -196,7 +196,7 @@ class TestShow:
         self, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(DataError, match="no run found"):
+        with pytest.raises(InputError, match="there is no run in"):
             run("state", "show")
         os.rename(data_dir, tmp_path / "moved")
         (tmp_path / "qts-data").mkdir()
