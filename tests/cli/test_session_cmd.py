@@ -73,7 +73,7 @@ def test_the_numbers_are_of_the_promised_kinds(tape: Path, capsys: pytest.Captur
 def test_people_get_a_summary_with_the_same_numbers(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "a")[1])
 
-    code, out, _ = said(capsys, "replay", str(tape), "--data-dir", "b")
+    code, out, _ = said(capsys, "replay", str(tape), "--data-dir", "b", "--verbose")
 
     assert code == 0
     assert f"{values['orders']:,}, {values['fills']:,}" in out

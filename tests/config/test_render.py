@@ -23,6 +23,7 @@ from qts.config.tree import QTS, Layout, QtsConfig
 from qts.errors import ConfigError
 from tests.config.sample import SAMPLE, Mood, Sample, Symbol
 
+MOST = Decimal(10**15)
 SHIPPED = Path(__file__).parents[2] / "config"
 
 
@@ -168,7 +169,8 @@ def _numbers(shape: Shape) -> st.SearchStrategy[Any]:
     if shape.kind is Kind.FLOAT:
         # -0.0 reads back as 0.0, which is the same number
         return st.floats(low, high, allow_nan=False, allow_infinity=False).filter(fits)  # type: ignore[arg-type]
-    bounds = [number_of(bound) if bound is not None else None for bound in (low, high)]
+    # A setting that is an amount is at most 10^15, whatever its own bounds are.
+    bounds = [number_of(bound) if bound is not None else most for bound, most in ((low, -MOST), (high, MOST))]
     return st.decimals(*bounds, allow_nan=False, allow_infinity=False, places=7).filter(fits)
 
 

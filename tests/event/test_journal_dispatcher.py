@@ -804,7 +804,7 @@ def test_a_queue_that_breaks_loses_nothing_that_was_journalled(lives: Lives) -> 
     dispatcher.dispatch_nowait(numbered(6))
     dispatcher.run_inline()
     assert seen.numbers == list(range(7))
-    assert dispatcher.reports.counts == {"queue": 1}
+    assert dispatcher.reports.counts["queue"] == 1
 
 
 def test_a_queue_that_breaks_on_arrival_is_replaced_and_the_event_is_in_the_next(lives: Lives) -> None:
@@ -819,7 +819,7 @@ def test_a_queue_that_breaks_on_arrival_is_replaced_and_the_event_is_in_the_next
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.run_inline()
     assert seen.numbers == [1]
-    assert dispatcher.reports.counts == {"queue": 1}
+    assert dispatcher.reports.counts["queue"] == 1
     assert lives.words() == {"n-1": "applied"}
 
 

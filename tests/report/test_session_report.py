@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from html.parser import HTMLParser
@@ -331,10 +332,10 @@ class TestWriting:
         path = tmp_path / "report.html"
         path.write_text("old")
 
-        def full(self: Path, content: bytes) -> int:
+        def full(handle: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Path, "write_bytes", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match=r"report\.html: No space left on device"):
             write_report(empty_session(), path)
         assert path.read_text() == "old"

@@ -31,7 +31,7 @@ class Account:
 
     def __init__(self, volatility: VolatilitySource, equity: int = 100) -> None:
         self.clock = ManualClock(START)
-        self.equity = self.day_open = D(equity)
+        self.equity = self.day_open = self.highest = D(equity)
         self.flat = True
         self.volatility = volatility
         self.state = OperatingStateManager(StateConfig(), clock=self.clock)
@@ -44,6 +44,7 @@ class Account:
         return AccountMetrics(
             target_cagr=0.10,
             equity=lambda: self.equity,
+            highest=lambda: self.highest,
             day_open=lambda: self.day_open,
             marks_ns=self.clock.time_ns,
             volatility=self.volatility,
@@ -75,6 +76,7 @@ class Account:
                     self.restart()
             elif kind is Appointment.DAY_CLOSE:
                 self.equity = self.equity if equity is None else D(equity)
+                self.highest = max(self.highest, self.equity)
                 self.metrics.on_day_end(self.equity, due_ns)
                 self.days += 1
                 return

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from qts.db.sqlite import SqliteStore
+from qts.errors import StorageError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Bar
 from qts.runtime.checkpoint import decode
@@ -139,7 +140,7 @@ def test_the_machine_s_lack_of_memory_is_not_the_strategy_s_fault(rig_of: MakeRi
     full = Full()
     rig = rig_of(full)
     full.full = True
-    with pytest.raises(MemoryError):
+    with pytest.raises(StorageError, match="MemoryError"):
         complete(rig.parts.record.checkpoint())
     assert counted(rig) == {}
 

@@ -202,7 +202,8 @@ async def test_a_session_that_is_killed_again_and_again_gives_its_strategy_every
 
 async def test_a_halted_or_not_yet_started_strategy_is_resumed_as_it_was(spec: str, tmp_path: Path) -> None:
     async with live(tmp_path, spec) as rig:
-        assert rig.memory("diarist") == {"errors": 0, "halted": False, "attributes": None, "untold": []}
+        untouched = {"errors": 0, "halted": False, "attributes": None, "untold": []}
+        assert rig.memory("diarist").items() >= untouched.items()
         await rig.kernel.parts.record.checkpoint()
     async with live(tmp_path, spec) as rig:
         await rig.show(*market(1))

@@ -94,7 +94,8 @@ class Kernel:
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self._answer_missing, self._inline = True, inline
         self._operators: deque[Callable[[], None]] = deque()
-        self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = self.done = False
+        self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = False
+        self.looked_last = self.done = False
         self.parts = make_parts(
             config, config_hash, feed, store, clock, judged_by_index=judged_by_index, approval_ids=self.ids["a"]
         )
@@ -295,8 +296,10 @@ class Kernel:
         if self._inline:
             self.close_day()
         now_ns = self.parts.clock.time_ns()
-        self.duties.guard(now_ns)
-        self.duties.sample(now_ns)
+        if not self.looked_last:  # the full look may commit; a run that is resumed behind it looks no second time
+            self.duties.guard(now_ns)
+            self.duties.sample(now_ns)
+            self.looked_last = True
         await self.auditor.full(now_ns)
         self.done = True
         await self.parts.record.checkpoint()

@@ -110,6 +110,7 @@ def _export_counts(kernel: Kernel) -> dict[str, Any]:
         "sample_ns": kernel.next_sample_ns,
         "audit_due": kernel.audit_due,
         "unresolved_due": kernel.unresolved_due,
+        "looked_last": kernel.looked_last,
         "done": kernel.done,
         "book_rows": kernel.parts.record.rows_of_the_book,
     }
@@ -123,7 +124,7 @@ def _import_counts(kernel: Kernel, saved: Mapping[str, Any]) -> None:
         kernel.ids[kind].continue_after(last)
     kernel.next_guard_ns, kernel.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
     kernel.audit_due, kernel.unresolved_due = saved["audit_due"], saved["unresolved_due"]
-    kernel.done = saved["done"]
+    kernel.looked_last, kernel.done = saved["looked_last"], saved["done"]
     kernel.parts.record.rows_of_the_book = saved["book_rows"]
     kernel.attention = True
 
