@@ -20,6 +20,7 @@ import pytest
 
 from qts.cli.kill_signals import SIGNALS
 from qts.cli.main import STOPPED_BY_USER, build_parser, main
+from qts.cli.session import HALTED
 from qts.config.loader import LoadedConfig, examine
 from qts.config.tree import QTS
 from qts.db.datadir import DATABASE_NAME, LOCK_NAME
@@ -305,7 +306,7 @@ def test_the_runbook_names_every_file_of_a_data_directory_and_every_exit_code() 
 
     text = prose_of(ROOT / "docs/operations/runbook.md")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
-    assert listed == {0, STOPPED_BY_USER, RESTART, *(error.exit_code for error in all_errors(QtsError))}
+    assert listed == {0, STOPPED_BY_USER, RESTART, HALTED, *(error.exit_code for error in all_errors(QtsError))}
 
 
 def all_errors(error: type[QtsError]) -> Iterator[type[QtsError]]:

@@ -150,8 +150,8 @@ class LiveRig:
         return sorted(stored, key=lambda order: (len(order.client_order_id), order.client_order_id))
 
     def faults(self) -> list[str]:
-        """What was logged about a strategy's mistakes, oldest first."""
-        return [line.message for line in self.logged if line.level == "ERROR"]
+        """What was logged about a strategy's mistakes, oldest first, without the tracebacks."""
+        return [line.message.splitlines()[0] for line in self.logged if line.level == "ERROR"]
 
 
 @asynccontextmanager

@@ -199,11 +199,12 @@ def written_out(limit_s: float) -> None:
 
 
 @contextlib.contextmanager
-def prints_aside(wait: Callable[[], bool] | None = None) -> Iterator[TextIO | None]:
+def prints_aside(wait: Callable[[], bool] | None = None, *, drains: bool = True) -> Iterator[TextIO | None]:
     """Standard output is the session's: whatever is printed meanwhile, on either stream, goes to standard error.
 
     ``wait``: how long a reader who is slow is waited for; None, the way of a session in real time: not at all.
-    Gives the stream that takes it, None where the process has no standard error.
+    ``drains``: at the end a reader who still takes something is waited for; a worker does not, for its next batch
+    waits. Gives the stream that takes it, None where the process has no standard error.
     """
     writer = _writer()
     if writer is None:
@@ -217,7 +218,8 @@ def prints_aside(wait: Callable[[], bool] | None = None) -> Iterator[TextIO | No
             yield aside
     finally:
         _in_use.pop()
-        writer.drain()
+        if drains:
+            writer.drain()
 
 
 def _handle_of(stream: TextIO) -> int | None:

@@ -149,6 +149,11 @@ def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
     return dict(sorted(named.items())) | ({"other reasons": rest} if rest else {})
 
 
+def _plain(view: msgspec.Struct) -> Any:
+    """Return ``view`` as it is read back from the stored result: objects and lists."""
+    return msgspec.json.decode(msgspec.json.encode(view))
+
+
 def text_of(amount: Decimal) -> str:
     """A Decimal without exponent and without trailing zeros behind the point."""
     plain = f"{amount:f}"
@@ -245,7 +250,7 @@ def summarize(
         "safety_changes": safety_changes_of(safety, parts.calendar),
         "halted_strategies": sorted(seat.strategy.name for seat in kernel.host.seats if seat.halted),
         "stops": [stop_row(stop) for stop in parts.stops],
-        "strategies": [msgspec.to_builtins(strategy_view(seat)) for seat in kernel.host.seats],
+        "strategies": [_plain(strategy_view(seat)) for seat in kernel.host.seats],
         "refusals": dict(sorted(kernel.tally.refusals.items())),
         "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
         "rows_refused_examples": refused_examples(parts.feed),

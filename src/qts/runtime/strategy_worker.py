@@ -72,7 +72,7 @@ class StrategyWorker:
 
     def __init__(self, arguments: Any) -> None:
         start = msgspec.convert(arguments, Start)
-        with prints_aside():
+        with prints_aside(drains=False):
             self._begin(start)
 
     def _begin(self, start: Start) -> None:
@@ -101,7 +101,7 @@ class StrategyWorker:
         view = self.view.brief = msgspec.convert(brief, Brief)
         self._said, self._errors = [], view.errors
         told = 0
-        with prints_aside():
+        with prints_aside(drains=False):
             for fill in view.fills:
                 if not self._halted:
                     told += 1
