@@ -13,7 +13,16 @@ import sys
 from collections.abc import Sequence
 
 from qts.cli import config_cmd, docs_cmd, events_cmd, look_cmd, safety_cmd, session_cmd, state_cmd, stop_cmd
-from qts.cli.output import NO_ROOM, drop_output, occupy_standard_descriptors, print_anywhere, reader_may_leave
+from qts.cli.output import (
+    NO_ROOM,
+    OUT_OF_FILES,
+    RAISE_LIMIT,
+    drop_output,
+    occupy_standard_descriptors,
+    print_anywhere,
+    ran_out_of_files,
+    reader_may_leave,
+)
 from qts.errors import QtsError, StorageError
 
 STOPPED_BY_USER = 130
@@ -46,12 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         with reader_may_leave():
             code = _show_version() if args.version else int(args.func(args))
     except QtsError as error:
+        if ran_out_of_files(error):  # whatever the file was wanted for, nobody has given anything wrong
+            print(f"qts: {error}; {RAISE_LIMIT}", file=sys.stderr)
+            return StorageError.exit_code
         print(f"qts: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("qts: stopped", file=sys.stderr)
         return STOPPED_BY_USER
     except OSError as error:
+        if error.errno in OUT_OF_FILES:
+            print(f"qts: cannot open {error.filename or 'a file'}: {RAISE_LIMIT}", file=sys.stderr)
+            return StorageError.exit_code
         if error.errno not in NO_ROOM:
             raise
         drop_output()

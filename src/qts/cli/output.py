@@ -13,7 +13,23 @@ from typing import Final, TextIO, cast
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """What the system says when a file cannot take what is written."""
 
+OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+"""What the system says when no further file may be open."""
+RAISE_LIMIT: Final = "no more files may be open: raise the limit (ulimit -n), then try again"
+
 _STANDARD_ERROR: Final = 2
+
+
+def ran_out_of_files(error: BaseException) -> bool:
+    """Tell whether ``error``, or what it was raised for, is that no further file could be opened."""
+    looked_at: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in looked_at:
+        if isinstance(cause, OSError) and cause.errno in OUT_OF_FILES:
+            return True
+        looked_at.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def print_anywhere() -> None:

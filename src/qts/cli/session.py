@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from qts.cli.console import Screen
 from qts.cli.kill_signals import kill_by_signal
-from qts.cli.output import NO_ROOM, reader_may_leave, terminal_may_be_held
+from qts.cli.output import NO_ROOM, OUT_OF_FILES, reader_may_leave, terminal_may_be_held
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.db.find_run import DEFAULT_ROOT
@@ -86,7 +86,7 @@ def _unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
 
 
 def _is_no_room(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in NO_ROOM
+    return isinstance(error, OSError) and error.errno in NO_ROOM | OUT_OF_FILES
 
 
 @contextmanager

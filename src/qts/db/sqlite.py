@@ -96,7 +96,11 @@ _ADVICE: Final = (
     ("locked", "another process is writing to it; stop that one first"),
     ("busy", "another process is writing to it; stop that one first"),
     ("readonly", "give this user the right to write to the file and its directory"),
-    ("unable to open", "the directory must exist and this user must be able to write to it"),
+    (
+        "unable to open",
+        "the directory must exist, this user must be able to write to it, and the process to open files "
+        "(ulimit -n)",
+    ),
     ("malformed", RESTORE),
     ("could not decode", RESTORE),
     ("no such table", RESTORE),
