@@ -1,6 +1,7 @@
 """Stops a paper session that trades at every quote, again and again, and tells when its last new order left.
 
     python -m bench.stop --stops 100 [--speed 60] [--unread] [--json]
+    python -m bench.stop --stops 5 --exhausted descriptors|disk
 
 A child runs the session and notes, in a file that both map into memory, when the exchange is given an entry. The
 parent stops it by command, by file and by signal in turn, half of them with a sale, looks when the last entry left
@@ -8,6 +9,10 @@ after the rename of the file or the return of ``kill()``, and releases it. A sto
 ``effect`` is when the stop was carried out: safety locked down, the cancels sent. Times by the machine's monotonic
 clock, which both processes share. ``--unread``: the child prints 5 KB a quote into a pipe
 that nobody reads. The bar is 100 ms for the last order, at the 99th percentile.
+
+``--exhausted``: a session for each stop, whose prints nobody reads. Before the stop every descriptor that the child
+may have is in use, or no file of it can grow. Either ends its entries by itself sooner or later (by FS062, or by an
+intent that cannot be stored, which ends the session), so it is counted how many stops were still carried out.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import argparse
 import json
 import mmap
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -23,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +40,8 @@ from bench.figures import machine, percentile
 WAYS = ("command", "file", "signal")
 STRATEGIES = ("one", "two")
 BAR_MS = 100.0
-ENTRIES, LAST_ENTRY_NS, EFFECTS, LAST_EFFECT_NS = range(4)
+ENTRIES, LAST_ENTRY_NS, EFFECTS, LAST_EFFECT_NS, EXHAUSTED = range(5)
+RESOURCES = {"descriptors": resource.RLIMIT_NOFILE, "disk": resource.RLIMIT_FSIZE}
 QUOTES_PER_S = 2
 """Of market time."""
 DAY_S = 6 * 3600
@@ -45,7 +53,7 @@ class DayIsOver(Exception):
 
 
 class Shared:
-    """Four numbers in a file that both processes map."""
+    """Five numbers in a file that both processes map, each written as a whole."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -54,11 +62,11 @@ class Shared:
             self._map = mmap.mmap(file.fileno(), 64)
 
     def __getitem__(self, which: int) -> int:
-        (value,) = struct.unpack_from("<q", self._map, 8 * which)
+        (value,) = struct.unpack_from("q", self._map, 8 * which)
         return int(value)
 
     def __setitem__(self, which: int, value: int) -> None:
-        struct.pack_into("<q", self._map, 8 * which, value)
+        struct.pack_into("q", self._map, 8 * which, value)
 
 
 def write_tape(path: Path) -> None:
@@ -71,7 +79,18 @@ def write_tape(path: Path) -> None:
             file.write(f"{(begin + number * step).isoformat()},005930,{bid},{bid + 100},500,500\n")
 
 
-def child(directory: Path, speed: float, *, unread: bool) -> None:
+def exhaust(what: str) -> None:
+    """Leave this process no free descriptor, or no file that can grow."""
+    room = 0
+    if what == "descriptors":
+        room = max(map(int, os.listdir("/proc/self/fd"))) + 1
+    resource.setrlimit(RESOURCES[what], (room, resource.getrlimit(RESOURCES[what])[1]))
+    with suppress(OSError):
+        while what == "descriptors":
+            os.open(os.devnull, os.O_RDONLY)  # as something that leaks them
+
+
+def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> None:
     """The session, with two ears: where an entry is handed to the exchange, and where a stop is carried out."""
     from qts.broker.sim.exchange import SimExchange
     from qts.capital.contracts import Pool
@@ -134,6 +153,13 @@ def child(directory: Path, speed: float, *, unread: bool) -> None:
 
     plan = msgspec.structs.replace(plan, default_strategies=strategies)
     stop = StopFlag()
+
+    def no_more(number: int, frame: object) -> None:
+        exhaust(exhausted)
+        shared[EXHAUSTED] = 1
+
+    if exhausted:
+        signal.signal(signal.SIGHUP, no_more)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
     with kill_by_signal(stop.kill, listens=True), prints_aside():
         run_session(plan, progress=lambda share, moment: None, stop=stop)
@@ -220,6 +246,45 @@ def one_session(times: dict[str, list[tuple[int, int]]], stops: int, speed: floa
         return shared[ENTRIES]
 
 
+def exhausted_stop(way: str, exhausted: str, speed: float, *, sell: bool) -> tuple[int, bool]:
+    """How long after the stop (ns) an entry left, 0: none did; and whether the stop was carried out."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        write_tape(directory / "tape.csv")
+        shared = Shared(directory / "shared")
+        command = [sys.executable, "-m", "bench.stop", "--child", name, "--speed", str(speed), "--unread"]
+        process = subprocess.Popen(
+            [*command, "--exhausted", exhausted], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            wait_for(lambda: shared[ENTRIES] >= 5, process, "five entries")
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda: shared[EXHAUSTED] > 0, process, "the end of the room")
+            at_ns = stopped_by(way, directory / "run", process.pid, sell=sell)
+            with suppress(DayIsOver):
+                wait_for(lambda: shared[EFFECTS] > 0, process, "the effect")
+            time.sleep(0.15)  # whatever is still to come
+            return max(shared[LAST_ENTRY_NS] - at_ns, 0), shared[EFFECTS] > 0
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def measure_exhausted(stops: int, speed: float, exhausted: str) -> int:
+    worst = 0.0
+    for way in WAYS:
+        measured = [exhausted_stop(way, exhausted, speed, sell=number % 2 == 0) for number in range(stops)]
+        times = sorted(ns for ns, _ in measured)
+        worst = max(worst, times[-1] / 1e6)
+        done, later = sum(carried_out for _, carried_out in measured), sum(ns > 0 for ns in times)
+        print(
+            f"{way:8} {stops} stops, {done} carried out, {later} with a later entry, "
+            f"the last of them after {times[-1] / 1e6:.3f} ms",
+            flush=True,
+        )
+    return 0 if worst <= BAR_MS else 1
+
+
 def one_stop(
     times: list[tuple[int, int]], way: str, directory: Path, shared: Shared, process: subprocess.Popen[bytes]
 ) -> None:
@@ -253,12 +318,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--stops", type=int, default=100, help="of each way (default 100)")
     parser.add_argument("--speed", type=float, default=60.0, help="times real time (default 60)")
     parser.add_argument("--unread", action="store_true", help="nobody reads what the child prints")
+    parser.add_argument("--exhausted", choices=[*RESOURCES], default="", help="leave the child nothing of this")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
     if chosen.child is not None:
-        child(chosen.child, chosen.speed, unread=chosen.unread)
+        child(chosen.child, chosen.speed, unread=chosen.unread, exhausted=chosen.exhausted)
         return 0
+    if chosen.exhausted:
+        return measure_exhausted(chosen.stops, chosen.speed, chosen.exhausted)
     report = measure(chosen.stops, chosen.speed, unread=chosen.unread)
     if chosen.json:
         print(json.dumps(report))
