@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -407,3 +408,11 @@ def test_an_order_cannot_move_to_an_approval_that_does_not_name_it(store: Sqlite
     with pytest.raises(StorageError, match="an order needs the approval that names it"):
         now(store.commit([taken]))
     assert now(store.orders()) == [rows.order("o-1")]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_is_called_so_and_not_a_link_or_a_failing_disk(make: Any, path: Path) -> None:
+    make(path)
+
+    with pytest.raises(StorageError, match=r"qts\.sqlite: it is not a regular file; move it away"):
+        opened(path)

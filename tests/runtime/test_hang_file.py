@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qts.errors import InputError
+from qts.errors import InputError, StorageError
 from qts.runtime.hang_file import HangFile, UserCall, stack_of, user_call
 from tests.runtime.rig import Rig, Said, kst
 
@@ -119,3 +121,20 @@ def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"hang\.txt: cannot be used \(Is a directory\); move it away"):
         HangFile(tmp_path)
+
+
+def test_a_fifo_is_refused_with_one_advice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hang.txt")
+
+    with pytest.raises(InputError, match=r"hang\.txt: cannot be used \(it is not a regular file; move it away\)$"):
+        HangFile(tmp_path)
+
+
+def test_a_full_table_of_open_files_is_no_reason_to_move_it_away(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(StorageError, match=r"\(Too many open files\); raise the limit \(ulimit -n\)"):
+            HangFile(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

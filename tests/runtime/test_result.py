@@ -7,7 +7,8 @@ from collections.abc import Callable
 from qts.event.contracts import EventPriority, EventType
 from qts.event.handlers import CallbackHandler, TypeFilterHandler
 from qts.market.contracts import Bar
-from qts.runtime.result import dead_letters_of, notes_of
+from qts.runtime.result import dead_letters_of, notes_of, unfilled_by_reason
+from tests.db.rows import order
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, kst
 
@@ -31,3 +32,18 @@ def test_events_that_no_handler_could_deal_with_are_told(rig_of: Callable[..., R
     told = "dead letters: 2 P1 events could not be handled; the last: ArithmeticError: beyond me"
     assert dead_letters_of(rig.kernel.dispatcher) == [told]
     assert told in notes_of(rig.kernel)
+
+
+def test_orders_that_ended_alike_are_counted_together() -> None:
+    """Whatever differs between them is a number or an id of the run, whose letters would tell them apart."""
+    notes = [
+        "approval 7f65b68c-a-5 expired 5622.887 ms ago",
+        "approval 7f65b68c-a-12 expired 9.001 ms ago",
+        "approval 7f65b68c-a-12 was already used for order edd1623d-o-2",
+    ]
+    orders = [order(f"o-{count}", "REJECTED", filled=D(0), note=note) for count, note in enumerate(notes)]
+
+    assert unfilled_by_reason(orders) == {
+        "REJECTED: approval … expired … ms ago": 2,
+        "REJECTED: approval … was already used for order …": 1,
+    }

@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -272,7 +273,10 @@ class SqliteStore:
             os.close(own(str(self._path), os.O_RDWR | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             # It is not opened to be judged: closing it would take away the locks of others in this process.
-            if self._path.is_symlink() or self._path.stat().st_nlink > 1:
+            found = self._path.lstat()
+            if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+                raise StorageError(f"{self._path}: it is not a regular file; move it away") from None
+            if stat.S_ISLNK(found.st_mode) or found.st_nlink > 1:
                 raise StorageError(
                     f"{self._path}: it is a link, symbolic or hard; put the file itself there"
                 ) from None

@@ -7,6 +7,7 @@ later session finds there stopped the one before: killed in the middle, or ended
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from qts.errors import InputError
+from qts.errors import InputError, StorageError
 from qts.files import own
 from qts.strategy.contracts import Strategy
 
@@ -27,6 +28,8 @@ _BETWEEN: Final = (_HOST, "qts.runtime.intents", "qts.strategy.user_code")
 """Modules whose frames may stand between the call of a strategy and its code, also when it yields."""
 _LOADING: Final = "qts.strategy.loading"
 _ENDED: Final = "ended: "
+_TABLE_FULL: Final = (errno.EMFILE, errno.ENFILE)
+_NO_OWN_FILE: Final = (errno.EINVAL, errno.ELOOP, errno.EMLINK)
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FRAMES: Final = 100
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
@@ -51,7 +54,10 @@ class Hang(msgspec.Struct, frozen=True):
 
 
 class HangFile:
-    """``hang.txt`` of one data directory, held open. Raises InputError when it cannot be opened."""
+    """``hang.txt`` of one data directory, held open.
+
+    Raises InputError when what is there is no file of this user's own, StorageError when the system gives none.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
@@ -59,7 +65,14 @@ class HangFile:
             with open(self.path, "a+b", opener=own) as file:
                 self.handle = os.dup(file.fileno())
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be used ({error.strerror}); move it away") from None
+            why = f"{self.path}: cannot be used ({error.strerror})"
+            if error.errno in _TABLE_FULL:
+                raise StorageError(f"{why}; raise the limit (ulimit -n), then --resume") from None
+            if error.errno in (errno.EISDIR, errno.EACCES):
+                raise InputError(f"{why}; move it away") from None
+            if error.errno in _NO_OWN_FILE:  # the error says itself what to do
+                raise InputError(why) from None
+            raise StorageError(f"{why}; free space or mend the disk, then --resume") from None
 
     def read(self, strategies: Sequence[Strategy]) -> Hang | None:
         """What the session before has left there; None when it did not hang."""

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 MOST_REASONS = 20
-_NUMBER = re.compile(r"\d[\d,.:]*")
+_NUMBER = re.compile(r"\b[0-9a-f]{8}(?:-\w+)+|\d[\d,.:]*")
+"""A number, or an id of this run."""
 SHORT = {priority: f"P{priority.value}" for priority in EventPriority}
 
 
