@@ -76,7 +76,7 @@ def _unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
     """Raise DefectError for what nobody expected in a session and its log has kept; ``shown``: print that, too."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # the edge of the command: what nobody expected is told in a sentence
         told = "" if isinstance(error, QtsError) or _is_no_room(error) else sentence_of(error)
         if shown and (told or isinstance(error, HalfDoneError)):
             traceback.print_exception(error, file=sys.stderr)
