@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from qts.db.contracts import RunRow
+from qts.db.sqlite import SqliteStore
+from qts.runtime.drive import complete
 from tests.cli.prompt import elsewhere, said, tape
 from tests.cli.test_session_lives import Process
 from tests.sim.tape import FIRST_DAY, row, write
@@ -110,6 +113,22 @@ def test_a_finished_run_says_so(tape: Path, capsys: pytest.CaptureFixture[str]) 
     code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
     assert code == 2
     assert out == "the run in run is finished: nothing trades there, and nothing was stopped\n"
+    assert not Path("run/operator").exists()
+
+
+@pytest.mark.parametrize("command", ["replay", "demo"])
+def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run").mkdir()
+    store = SqliteStore(Path("run/qts.sqlite"), durability="NORMAL")
+    complete(
+        store.open_run(RunRow("r", command, 7, "source", "config", "2026-03-02T00:00:00+00:00", finished=False))
+    )
+    complete(store.close())
+
+    code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
+
+    assert code == 2
+    assert out.startswith(f"the run in run is a qts {command}, which hears no operator: nothing was stopped")
     assert not Path("run/operator").exists()
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WAIT_S = 30.0
 NOT_DONE, REFUSED = 1, 2
 _LOOK_EVERY_S = 0.02
+_REPLAYS = ("replay", "demo")
 
 
 def add_parser(commands: Any) -> None:
@@ -94,6 +95,13 @@ def _stop(args: argparse.Namespace) -> int:
     if not run.live and is_finished(run.directory):
         print(f"the run in {run.directory} is finished: nothing trades there, and nothing was stopped")
         return REFUSED
+    replay = _replay_in(run.directory)
+    if replay:
+        print(
+            f"the run in {run.directory} is a qts {replay}, which hears no operator: nothing was stopped; "
+            "SIGTERM or Ctrl-C ends it, and --resume goes on"
+        )
+        return REFUSED
     command = Command(
         command="stop",
         operator=args.operator,
@@ -113,6 +121,20 @@ def _stop(args: argparse.Namespace) -> int:
         print(f"no session runs in {run.directory}: nothing trades there; --resume carries the stop out")
         return NOT_DONE
     return _wait_and_tell(run, answer, command, args.wait)
+
+
+def _replay_in(directory: Path) -> str:
+    """Return the command of a run that only goes through a recording; "" for a session, and when nothing tells."""
+    from qts.db.datadir import DATABASE_NAME
+    from qts.db.reading import StoreReader
+    from qts.errors import QtsError
+
+    try:
+        with StoreReader(directory / DATABASE_NAME) as store:
+            row = store.run()
+    except QtsError:
+        return ""  # a store that cannot be read must not keep anybody from stopping
+    return row.command if row is not None and row.command in _REPLAYS else ""
 
 
 def _by_signal(pid: int, command: Command, error: Exception) -> int:
