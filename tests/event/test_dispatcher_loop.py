@@ -83,6 +83,24 @@ async def test_a_stopped_dispatcher_can_be_started_again() -> None:
     assert seen.numbers == [0, 10, 1]
 
 
+async def test_where_p0_cannot_finish_stopping_does_not_wait_for_it_for_ever() -> None:
+    """Given a P0 handler that waits for what will not come, when the dispatcher is told so, then it stops."""
+    dispatcher, never = EventDispatcher(FAST), asyncio.Event()
+
+    async def waits(event: Event) -> None:
+        await never.wait()
+
+    dispatcher.register_handler(P0, waits)
+    await dispatcher.start()
+    await dispatcher.dispatch(event_of(P0))
+
+    async with asyncio.timeout(30):
+        left = await dispatcher.stop(10, whole_p0=False)
+
+    assert left["P0_CRITICAL"] == 1
+    assert not dispatcher.is_running
+
+
 async def test_the_thread_switch_interval_is_short_while_running_and_restored_after() -> None:
     before = sys.getswitchinterval()
     async with running(EventConfig(switch_interval_us=200)):

@@ -292,15 +292,17 @@ class EventDispatcher(Readings):
         self._driver = LoopDriver(self, self._engine, self._retries, self.config, self._on_code)
         self._driver.begin(self._entries())
 
-    async def stop(self, timeout_ms: int | None = None) -> dict[str, int]:
+    async def stop(self, timeout_ms: int | None = None, *, whole_p0: bool = True) -> dict[str, int]:
         """Drain P0 fully and the rest until the deadline; what was left, by priority name.
 
-        ``timeout_ms`` None takes the configured one. What was left stays queued: :meth:`start` goes on with it;
-        P0 that is held for an operator is in the journal too.
+        ``timeout_ms`` None takes the configured one. ``whole_p0`` False drains P0 no longer than that either: where
+        what its handlers write to has failed they cannot finish, and waiting would never end. What was left
+        stays queued: :meth:`start` goes on with it; P0 that is held for an operator is in the journal too.
         """
         driver = self._driver
         if driver is not None:
-            await driver.drain(self.config.stop_timeout_ms if timeout_ms is None else timeout_ms)
+            limit_ms = self.config.stop_timeout_ms if timeout_ms is None else timeout_ms
+            await driver.drain(limit_ms, whole_p0=whole_p0)
             self._driver = None
             await driver.end(self._entries())
             self._retries.schedule = self._retry_at_once

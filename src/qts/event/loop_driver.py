@@ -113,11 +113,11 @@ class LoopDriver:
         entry.runner = runner
         entry.refresh()
 
-    async def drain(self, timeout_ms: int) -> None:
-        """Wait until P0 is empty and, at most ``timeout_ms``, the rest too."""
+    async def drain(self, timeout_ms: int, *, whole_p0: bool = True) -> None:
+        """Wait until P0 is empty and, ``timeout_ms`` at most, the rest. Not ``whole_p0``: P0 no longer either."""
         until = self._loop.time() + timeout_ms / 1_000
         levels = self._engine.levels
-        while levels[0].is_busy or (
+        while (whole_p0 and levels[0].is_busy) or (
             self._loop.time() < until and any(level.is_busy for level in levels[: self._engine.floor + 1])
         ):
             await asyncio.sleep(LOOK_S)

@@ -203,7 +203,8 @@ async def run_paced(
             if kill.is_pressed():
                 with suppress(StorageError):
                     await listen()
-            await kernel.dispatcher.stop()
+            # After a failure handlers cannot finish, and what they were given is in the journal for the resume.
+            await kernel.dispatcher.stop(whole_p0=not kernel.parts.record.has_failed)
             hearing.cancel()
 
 

@@ -66,6 +66,11 @@ class RunRecord:
         self._on_stored = on_stored or _nobody_listens
         self._journal = journal
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing more is written."""
+        return self._failure is not None
+
     def raise_failure(self) -> None:
         """Raise the StorageError after which nothing was written any more, if there was one."""
         if self._failure is not None:
