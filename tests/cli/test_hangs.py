@@ -21,6 +21,7 @@ from tests.sim.tape import walk, write
 __all__ = ["elsewhere"]
 DEADLINE_S = 90
 HUNG, STOPPED = 75, 130
+HALTED = 5
 STRATEGIES = """
 import pathlib, re, time
 from qts import Intent, Pool, Side
@@ -162,7 +163,7 @@ def test_a_strategy_that_hangs_ends_the_session_and_is_halted_at_the_resume(name
     assert " in hang" in stack()
     # and the next one goes on without it, in FAIL, and sells what it holds
     resumed = session("run", name, "--resume")
-    assert resumed.ended() == 0, resumed.errors
+    assert resumed.ended() == HALTED, resumed.errors
     assert (resumed.result["finished"], resumed.result["rows"]) == (True, 60)
     assert "FS061" in log()
     assert f"strategy {name.lower()} is halted: it did not return in the session before" in log()
@@ -180,7 +181,7 @@ def test_c_code_that_keeps_the_interpreter_is_found_by_its_stack_and_halted_at_t
     hung.ended()
     # then it is not run into again
     resumed = session("run", "Keeps", "--resume")
-    assert resumed.ended() == 0, resumed.errors
+    assert resumed.ended() == HALTED, resumed.errors
     assert "strategy keeps is halted: it did not return in the session before" in log()
 
 
