@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from itertools import pairwise
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Quote
+from qts.pipeline.contracts import Acted
 from qts.runtime.drive import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
@@ -161,3 +163,19 @@ def test_a_resumed_session_knows_the_rejects_of_before(rig_of: MakeRig) -> None:
     second.quotes(kst(10, 1), 60)
     assert second.refusals()["STOPPED_AFTER_REJECTS"] == first.refusals()["STOPPED_AFTER_REJECTS"] + 61
     assert D(0) == second.held()
+
+
+def test_a_rejection_of_an_approval_that_had_expired_is_our_lateness_and_no_word_of_the_broker(
+    rig_of: MakeRig,
+) -> None:
+    rig = rig_of(Eager(), settings=ALL)
+    watch, answers = rig.kernel.rejects, list[Acted]()
+    take, watch.on_answer = watch.on_answer, answers.append  # type: ignore[method-assign]
+    # Given six rejected orders that are heard of ten seconds after their approvals
+    rig.quotes(kst(10), 5)
+    assert len(answers) == 6
+    rig.clock.advance(timedelta(seconds=10))
+    # When the answers are taken, then no symbol stops
+    for answer in answers:
+        take(answer)
+    assert not rig.parts.rejects.stopped

@@ -18,8 +18,11 @@ class RejectWatch:
         self._log = log
 
     def on_answer(self, acted: Acted) -> None:
-        """Take a rejection that came as the answer to the order."""
-        request = acted.decision.approved.request
+        """Take a rejection that answers an order; where its approval had expired it is our own lateness."""
+        approved = acted.decision.approved
+        if approved.expires_ns < self._p.clock.time_ns():
+            return
+        request = approved.request
         self._rejected(request.symbol, request.client_order_id, acted.ack.reason, is_exit=request.reduce_only)
 
     def on_end(self, order: Order) -> None:
