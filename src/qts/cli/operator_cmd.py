@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 ANSWER_WITHIN = timedelta(seconds=5)
+"""How long an answer is waited for; a session that is just beginning may give it."""
+ANSWER_OF_LIVE_WITHIN = timedelta(seconds=30)
+"""The same for a session that goes on: a busy machine or a slow disk may hold it up for seconds."""
 
 
 def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse.ArgumentParser:
@@ -40,6 +43,7 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _send(args: argparse.Namespace) -> int:
     from qts.clock import PacedClock, SystemClock, to_ns
+    from qts.db.find_run import runs_under
     from qts.runtime.operator import Command, leave_command
 
     answer = leave_command(
@@ -55,8 +59,14 @@ def _send(args: argparse.Namespace) -> int:
             pool=args.only_pool,
         ),
     )
-    now = SystemClock().now()
-    PacedClock(now).wait_until_ns(to_ns(now + ANSWER_WITHIN), answer.exists)
+    begun = SystemClock().now()
+    clock = PacedClock(begun)
+
+    def is_over() -> bool:  # who has ended answers no more: nobody is kept waiting for it
+        return answer.exists() or not any(run.live for run in runs_under(args.data_dir))
+
+    clock.wait_until_ns(to_ns(begun + ANSWER_WITHIN), answer.exists)
+    clock.wait_until_ns(to_ns(begun + ANSWER_OF_LIVE_WITHIN), is_over)
     if not answer.exists():
         print(f"no session answers in {args.data_dir}; the command waits there for the next one")
         return 1
