@@ -27,7 +27,7 @@ def test_what_a_strategy_raises_halts_it_and_ends_nothing_else(
     code, out, _ = said(capsys, "replay", str(tape), *mine(line), "--data-dir", "run", "--json")
 
     values = json.loads(out)
-    assert code == 0
+    assert code == 5  # it was halted
     assert values["finished"] is True
     assert values["halted_strategies"] == ["mine"]
 

@@ -158,10 +158,12 @@ def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
     partial = msgspec.structs.replace(FILL, partial=True)
     note = done(worker(), quotes(None, 150_000), brief(1, partial, partial, FILL))
     assert note.told == 2
-    assert [word for word in note.said if isinstance(word, Fault)] == [
-        Fault("ValueError: partial", 2, "on_fill"),
-        Fault("ValueError: partial", 3, "on_fill"),
+    faults = [word for word in note.said if isinstance(word, Fault)]
+    assert [(word.text, word.in_row, word.callback) for word in faults] == [
+        ("ValueError: partial", 2, "on_fill"),
+        ("ValueError: partial", 3, "on_fill"),
     ]
+    assert ["Traceback" in word.trace for word in faults] == [True, False]
     assert heard(note.memory)[1:] == ["fill x-1", "fill x-1"]
 
 
@@ -188,7 +190,7 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
     note = done(worker(), quotes(150_000), brief())
     away.tell(FILL)
     away.on_note(over_the_wire(note))
-    assert faults == [("parrot", "intent", f"KeyError: {SYMBOL!r}", False)]
+    assert faults == [("parrot", "intent", f"KeyError: {SYMBOL!r}", False, "")]
     assert seat.errors == 1
     assert away.export_memory()["untold"] == [FILL]  # the note did not say that it was told
 
@@ -220,7 +222,7 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
                 "memory": memory,
             }
         )
-    assert faults == [("parrot", "on_quote", "odd", False)] * 4
+    assert faults == [("parrot", "on_quote", "odd", False, "")] * 4
     assert (seat.errors, seat.halted) == (0, False)
 
 
@@ -239,5 +241,8 @@ def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None
 
     note = msgspec.convert(over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(brief()))), Note)
 
-    assert note.said == [Fault("TooManyIntents: it asked for more than 7 intents in one call", 3, "on_quote")]
+    (fault,) = note.said
+    assert isinstance(fault, Fault)
+    told = (fault.text, fault.in_row, fault.callback)
+    assert told == ("TooManyIntents: it asked for more than 7 intents in one call", 3, "on_quote")
     assert note.errors == 3

@@ -94,7 +94,9 @@ def main(directory: str, stories: str) -> None:
     for number, (settings, deaths) in enumerate(json.loads(stories)):
         place = Path(directory) / str(number)
         told = story(place, settings, [(k, side) for k, side in deaths], plan)
-        Path(directory, f"{number}.json").write_text(json.dumps(told | {"memory": memory_of(place)}))
+        Path(directory, f"{number}.json").write_text(
+            json.dumps(told | {"memory": memory_of(place)}, default=bytes.hex)
+        )
 
 
 if __name__ == "__main__":

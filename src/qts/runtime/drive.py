@@ -161,7 +161,7 @@ async def run_paced(
 
     async with kernel.parts.record.off_loop():
         await kernel.dispatcher.start()
-        hearing = asyncio.get_running_loop().create_task(_hear_always(kill, hear, clock), name="qts-hear")
+        hearing = asyncio.get_running_loop().create_task(_hear_always(kill, hear), name="qts-hear")
         try:
             left, until_ns = 1, 0
             for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
@@ -208,9 +208,10 @@ async def run_paced(
             hearing.cancel()
 
 
-async def _hear_always(kill: KillSwitch, hear: Callable[[], object], clock: PacedClock) -> None:
+async def _hear_always(kill: KillSwitch, hear: Callable[[], object]) -> None:
+    real = PacedClock(from_ns(0))  # an operator waits in real time, whatever the session's clock shows
     while True:
-        await clock.sleep_until_ns(clock.time_ns() + round(_TURN_NS * clock.speed))
+        await real.sleep_until_ns(real.time_ns() + _TURN_NS)
         if kill.is_pressed():
             hear()
 
