@@ -238,4 +238,3 @@ def test_a_pause_of_the_whole_process_is_no_hang_and_the_session_goes_on(session
     assert paused.ended() == 0, paused.errors
     assert "the whole process was paused for" in log()
     assert "FS061" not in log()
-    assert stack() == ""
