@@ -28,10 +28,10 @@ from qts.db.sqlite import SqliteStore
 from qts.pipeline.runner import Pipeline
 from qts.risk.gate import RiskGate
 from qts.runtime.checkpoint import Checkpoints
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session
 from qts.runtime.order_desk import OrderDesk
 from qts.runtime.plan import Options, SessionPlan
+from qts.runtime.stop_flag import StopFlag
 
 ROWS = 40_000
 ORDER_EVERY = 200

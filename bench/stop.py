@@ -95,9 +95,9 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
     from qts.broker.sim.exchange import SimExchange
     from qts.capital.contracts import Pool
     from qts.cli.kill_signals import kill_by_signal
-    from qts.runtime.drive import StopFlag
     from qts.runtime.launch import Options, paper_plan, run_session
     from qts.runtime.prints import prints_aside
+    from qts.runtime.stop_flag import StopFlag
     from qts.runtime.stops import Stops
     from qts.strategy.contracts import Intent, Side
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from qts.errors import QtsError
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import Options, replay_plan, run_session
+from qts.runtime.stop_flag import StopFlag
 from tests.cli.prompt import elsewhere, said, tape
 from tests.db.test_chain import altered
 

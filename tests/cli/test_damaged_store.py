@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from qts.market.contracts import Feed, MarketValue
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import replay_plan, run_session
 from qts.runtime.plan import Options
+from qts.runtime.stop_flag import StopFlag
 from tests.cli.prompt import elsewhere, said
 from tests.sim.sessions import comparable
 from tests.sim.tape import walk, write

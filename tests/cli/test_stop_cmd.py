@@ -13,7 +13,7 @@ import pytest
 
 from qts.db.contracts import RunRow
 from qts.db.sqlite import SqliteStore
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from tests.cli.prompt import elsewhere, said, tape
 from tests.cli.test_session_lives import Process
 from tests.sim.tape import FIRST_DAY, row, write

@@ -11,7 +11,7 @@ from qts.db.contracts import RunRow
 from qts.db.reading import StoreReader
 from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from tests.db.rows import decision, ledger, order
 
 RUN = RunRow("run-1", "run", 7, "source", "config", "2026-03-02T00:00:00+00:00", finished=False)

@@ -25,8 +25,8 @@ from qts.event.remote_lane import RemoteRunner
 from qts.execution.contracts import Order
 from qts.market.contracts import MarketValue
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import complete
 from qts.runtime.kernel import Kernel
+from qts.runtime.sync import complete
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from tests.event.support import until

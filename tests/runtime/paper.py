@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session
 from qts.runtime.operator import Command, leave_command
 from qts.runtime.plan import SessionPlan
+from qts.runtime.stop_flag import StopFlag
 from tests.sim.sessions import spike_plan
 
 BEFORE = "symbol_weight_limit: 0.15\n"

@@ -23,8 +23,10 @@ from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.market.krx import krx_instrument
-from qts.runtime.drive import StopFlag, complete, run_virtual
 from qts.runtime.kernel import Kernel
+from qts.runtime.replay_driver import run_virtual
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.sync import complete
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 

@@ -16,9 +16,9 @@ from qts.event.journal import Journal
 from qts.event.journal_recovery import recover
 from qts.event.journal_segments import StoreNote
 from qts.runtime.agreement import check_agreement
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session
 from qts.runtime.operator import Command, leave_command
+from qts.runtime.stop_flag import StopFlag
 from tests.runtime.test_journalled_session import paper, run_a_while
 
 RUN = "0123456789abcdef"

@@ -8,7 +8,7 @@ from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.handlers import CallbackHandler
 from qts.execution.contracts import OrderCancelled
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.rig import Rig, Said, kst

@@ -15,9 +15,9 @@ from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import StateError, UnfinishedRunError
 from qts.runtime import launch
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import paper_plan, run_session
 from qts.runtime.plan import Options
+from qts.runtime.stop_flag import StopFlag
 from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, command, files_in, paper
 from tests.sim.tape import walk, write
 

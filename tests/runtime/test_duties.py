@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from qts.strategy.contracts import Side
 from tests.runtime.rig import Rig, Said, kst
 

@@ -10,7 +10,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.execution.contracts import OrderState
 from qts.pipeline.contracts import Outcome
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side, Signal
 from tests.runtime.rig import SYMBOL, Rig, Said, defensive, kst, with_ten

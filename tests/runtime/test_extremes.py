@@ -21,11 +21,11 @@ from qts.ledger.account import Account
 from qts.market.contracts import Bar, Instrument, MarketValue, Quote, Tick
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.last_values import LastValues
-from qts.runtime.drive import complete
 from qts.runtime.extremes import Extremes, Fall, Noted
 from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands
 from qts.runtime.result import extremes_of
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.rig import SYMBOL, Rig, Said, kst

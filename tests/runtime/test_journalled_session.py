@@ -16,11 +16,11 @@ from qts.event.contracts import Event, EventType, create_event
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.execution.contracts import EmergencyStop
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session
 from qts.runtime.operator import Command, leave_command
 from qts.runtime.plan import SessionPlan
 from qts.runtime.result import SessionResult
+from qts.runtime.stop_flag import StopFlag
 from tests.event.support import fill
 from tests.sim.sessions import spike_plan
 

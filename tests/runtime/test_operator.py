@@ -209,7 +209,7 @@ def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     rig.kernel.settle()
 
     from qts.runtime.checkpoint import decode
-    from qts.runtime.drive import complete
+    from qts.runtime.sync import complete
 
     stored = complete(rig.store.checkpoint())
     assert stored is not None

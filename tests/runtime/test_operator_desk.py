@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from qts.runtime.drive import complete
 from qts.runtime.operator import Command
 from qts.runtime.operator_desk import OperatorDesk
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from tests.runtime.paper import TIGHTER, answers, answers_after, command, files_in, paper
 from tests.runtime.rig import Rig, kst

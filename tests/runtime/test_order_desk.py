@@ -9,8 +9,8 @@ import pytest
 
 from qts.event.contracts import EventType
 from qts.execution.contracts import Fill, Order, OrderCancelled, OrderRejected, OrderState
-from qts.runtime.drive import complete
 from qts.runtime.order_desk import event_type_of
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.questions import D

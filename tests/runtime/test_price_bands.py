@@ -29,10 +29,10 @@ from qts.market.krx import KrxTicks, krx_instrument
 from qts.market.last_values import LastValues
 from qts.report.notes import note_in_korean
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import complete
 from qts.runtime.extremes import Extremes
 from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
+from qts.runtime.sync import complete
 from qts.runtime.view_file import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side

@@ -17,10 +17,10 @@ from qts.db.contracts import QuarantineRow
 from qts.db.find_run import FoundRun
 from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, OrderRejected, OrderState
 from qts.report.notes import note_in_korean
-from qts.runtime.drive import complete
 from qts.runtime.looking import Look
 from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
 from qts.runtime.result import SessionResult, notes_of, quarantined
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
 from tests.risk.questions import D

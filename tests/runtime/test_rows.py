@@ -11,7 +11,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.event.contracts import EventType, create_event, default_factory
 from qts.market.contracts import Quote
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Context, Intent, Side

@@ -22,11 +22,12 @@ from qts.event.contracts import EventType, create_event
 from qts.event.journal import Journal
 from qts.execution.contracts import EmergencyStop
 from qts.market.contracts import Bar, Quote
-from qts.runtime.drive import StopFlag, complete
 from qts.runtime.launch import Options, paper_plan, run_session
 from qts.runtime.operator import Answer, Command, leave_command
 from qts.runtime.plan import SessionPlan
 from qts.runtime.result import SessionResult
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.sync import complete
 from qts.safety.scoped_stops import scope_of
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 from tests.sim.tape import FIRST_DAY, row, write

@@ -11,9 +11,9 @@ import pytest
 
 from qts.cli.kill_signals import kill_by_signal
 from qts.event import journal as journal_module
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session
 from qts.runtime.operator import Command, leave_command
+from qts.runtime.stop_flag import StopFlag
 from tests.event.support import until
 from tests.event.test_journal import Disk
 from tests.runtime.test_stop_ways import Busy, Way, by_command, by_file, by_signal, paper

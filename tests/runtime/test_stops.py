@@ -195,7 +195,7 @@ def test_a_stop_that_keeps_is_complete_when_no_order_works(rig_of: MakeRig) -> N
 
 def test_scoped_stops_are_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     from qts.runtime.checkpoint import decode
-    from qts.runtime.drive import complete
+    from qts.runtime.sync import complete
 
     rig, *_ = three(rig_of)
     asked(rig, "stop", strategy="one")

@@ -16,8 +16,9 @@ from qts.errors import StorageError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Bar
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import StopFlag, complete
 from qts.runtime.session_view import read_view
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.sync import complete
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.unmade import Unmade, named
 from tests.cli.prompt import elsewhere, said, tape

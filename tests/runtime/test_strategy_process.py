@@ -18,7 +18,7 @@ import pytest
 
 from qts.errors import InputError
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 from qts.strategy.loading import load_strategies
 from qts.strategy.scalp import Scalp
 from qts.strategy.two_ema import TwoEma

@@ -16,10 +16,10 @@ from typing import Any
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote
 from qts.market.demo_feed import DemoFeed
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.result import SessionResult
+from qts.runtime.stop_flag import StopFlag
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 from qts.strategy.scalp import Scalp
 

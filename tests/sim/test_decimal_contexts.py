@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import paper_plan, replay_plan, run_session
 from qts.runtime.plan import Options
 from qts.runtime.result import SessionResult
+from qts.runtime.stop_flag import StopFlag
 from tests.sim import tape
 from tests.sim.sessions import book_of, comparable, run
 

@@ -11,10 +11,10 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import replay_plan, run_session
 from qts.runtime.plan import Options
 from qts.runtime.result import SessionResult
+from qts.runtime.stop_flag import StopFlag
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from tests.sim.tape import FIRST_DAY, row, write
 

@@ -20,10 +20,10 @@ from qts.clock import PacedClock, to_ns
 from qts.db.sqlite import SqliteStore
 from qts.runtime import launch
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import complete
 from qts.runtime.kernel import Kernel
 from qts.runtime.launch import paper_plan
 from qts.runtime.plan import Options, SessionPlan
+from qts.runtime.sync import complete
 from tests.runtime import diarist
 from tests.sim.tape import walk, write
 from tests.sim.victim import DoomedStore, story

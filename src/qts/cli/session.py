@@ -25,10 +25,10 @@ from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
 from qts.report.place import require_place
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.defect import sentence_of
-from qts.runtime.drive import StopFlag
 from qts.runtime.launch import run_session, session_facts
 from qts.runtime.plan import SessionPlan
 from qts.runtime.prints import prints_aside, say
+from qts.runtime.stop_flag import StopFlag
 
 STOPPED = 130
 HALTED = 5

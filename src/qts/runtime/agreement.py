@@ -21,7 +21,7 @@ from qts.event.config import JournalConfig
 from qts.event.journal import Journal
 from qts.event.journal_recovery import Recovered
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import complete
+from qts.runtime.sync import complete
 
 _REFUSED: Final = (
     "Nothing was changed and nothing was traded. Put back the {wanted} of this run and resume; if it is gone, what "

@@ -27,7 +27,6 @@ from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
 from qts.runtime.auditor import Auditor
 from qts.runtime.checkpoint import Checkpoints
-from qts.runtime.drive import complete
 from qts.runtime.duties import Duties
 from qts.runtime.exits import ForcedExits
 from qts.runtime.intake import Intake
@@ -41,6 +40,7 @@ from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
 from qts.runtime.signals import Signals
 from qts.runtime.stops import Stops
+from qts.runtime.sync import complete
 from qts.runtime.tally import Tally
 from qts.runtime.trades import Trades
 from qts.runtime.unresolved import UnresolvedOrders

@@ -30,21 +30,26 @@ from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.defect import write_down
-from qts.runtime.drive import Progress, StopFlag, complete, fastest_loop, run_paced, run_virtual
+from qts.runtime.event_loop import fastest_loop
 from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.hung import HangReport, after_hang
 from qts.runtime.kernel import Kernel
 from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 from qts.runtime.operator_desk import OperatorDesk
 from qts.runtime.outputs import require_apart
+from qts.runtime.paced_driver import run_paced
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped, say
+from qts.runtime.progress import Progress
+from qts.runtime.replay_driver import run_virtual
 from qts.runtime.result import SessionFacts, SessionResult, summarize, unfilled_by_reason
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.runtime.session_view import VIEW_NAME
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.sync import complete
 from qts.runtime.view_file import ViewFile
 from qts.runtime.watchdog import Watchdog
 from qts.strategy.contracts import Strategy

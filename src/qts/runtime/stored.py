@@ -15,8 +15,8 @@ from qts.db.find_run import run_in
 from qts.db.sqlite import SqliteStore
 from qts.errors import DataError
 from qts.runtime.checkpoint import decode
-from qts.runtime.drive import complete
 from qts.runtime.state_basis import StateBasis
+from qts.runtime.sync import complete
 
 T = TypeVar("T")
 

@@ -42,9 +42,9 @@ from qts.safety.contracts import SafetyChange
 from qts.state.contracts import TransitionRecord
 
 if TYPE_CHECKING:
-    from qts.runtime.drive import Progress
     from qts.runtime.kernel import Kernel
     from qts.runtime.parts import Parts
+    from qts.runtime.progress import Progress
     from qts.runtime.seat import Seat
 
 EVERY_NS: Final = NS_PER_S

@@ -21,9 +21,9 @@ from typing import Final, Protocol
 
 from qts.clock import NS_PER_S, cpu_ns, stopwatch_ns
 from qts.errors import StorageError
-from qts.runtime.drive import StopFlag
 from qts.runtime.hang_file import HangFile, UserCall, stack_of, thread_frame, user_call
 from qts.runtime.prints import say, written_out
+from qts.runtime.stop_flag import StopFlag
 from qts.threads import started
 
 RESTART: Final = 75

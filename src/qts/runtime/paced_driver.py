@@ -1,130 +1,26 @@
-"""How time passes: the virtual clock runs as fast as rows come, the paced one on the event loop.
-
-Both drive the same kernel; only who moves the clock differs.
-"""
+"""Drives a session on the event loop: each value of a feed at its time, on a real or accelerated clock."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Final
 
 from qts.clock import NS_PER_S, NS_PER_US, PacedClock, from_ns, stopwatch_ns, to_ns
-from qts.errors import StateError, StorageError
+from qts.errors import StorageError
 from qts.event.contracts import EventPriority
-from qts.event.garbage import quiet_collector
-from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
+from qts.runtime.kernel import Kernel
 from qts.runtime.kill_switch import KillSwitch
+from qts.runtime.progress import ROWS_PER_PROGRESS, Progress
 from qts.runtime.schedule import AFTER_CLOSE
-from qts.runtime.wiring import EVENT_OF_VALUE
+from qts.runtime.stop_flag import StopFlag
 
-if TYPE_CHECKING:
-    from qts.runtime.kernel import Kernel
-
-T = TypeVar("T")
-ROWS_PER_PROGRESS = 256
-_FILES_OF_A_LOOP = 9
-"""What an event loop, its threads and a look at the operator's commands open at most."""
-_TURN_NS = 50_000_000
-_AUDIT_NS = 5 * NS_PER_S
-"""Real time between two recomputations of the whole book while a session is paced (spec 00)."""
-
-
-class Progress(Protocol):
-    """Told now and then how far the session is: share of the input 0..1 (None unknown) and its time in ns."""
-
-    def __call__(self, share: float | None, moment_ns: int, /) -> None: ...
-
-
-class StopFlag:
-    """Asks the driver to stop after the value in hand; set from a signal handler.
-
-    ``kill`` stops trading instead: a paper session looks at it before every entry.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.kill = KillSwitch()
-
-    def request(self) -> None:
-        self.requested = True
-
-
-def complete(step: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends to its end; the virtual clock has no loop to wait on.
-
-    Raises StateError when it does suspend.
-    """
-    try:
-        step.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    step.close()
-    raise StateError(f"{step!r} waited for something on the virtual clock")
-
-
-def run_virtual(
-    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
-) -> bool:
-    """Pull every value; the next one only when nothing is queued. True when the input came to its end.
-
-    ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
-    """
-    with quiet_collector() as collector:
-
-        def seen(share: float | None, moment_ns: int) -> None:
-            collector.look(quiet=False)
-            progress(share, moment_ns)
-
-        stream = Stream(_drawn(kernel, values, seen, stop, pace), EVENT_OF_VALUE, "feed")
-        kernel.dispatcher.run_inline(stream=stream)
-    kernel.settle()
-    return not stop.requested
-
-
-def _drawn(
-    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
-) -> Iterator[MarketValue | None]:
-    """The values, each taken in before it is given; None after anything else that the dispatcher must look at.
-
-    The dispatcher asks for the next one only when nothing is queued.
-    """
-    absorb = kernel.intake.absorb
-    left = ROWS_PER_PROGRESS
-    held = () if kernel.in_hand is None else (kernel.in_hand,)
-    yield from _attended(kernel)
-    for value in chain(held, () if stop.requested else values):
-        left -= 1
-        if not left or pace is not None:
-            if left <= 0:
-                left = ROWS_PER_PROGRESS
-                kernel.checkpoint_if_due()
-                progress(kernel.parts.feed.progress(), value.ts_ns)
-            if pace is not None:
-                pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
-        if value.ts_ns >= kernel.wake_ns:
-            kernel.in_hand = value  # a checkpoint among the appointments must not lose it
-            while kernel.keep_appointment(value.ts_ns):
-                yield None
-                yield from _attended(kernel)
-            kernel.in_hand = None
-        yield value if absorb(value) else None
-        if kernel.attention:
-            yield from _attended(kernel)
-        if stop.requested:
-            return
-
-
-def _attended(kernel: Kernel) -> Iterator[None]:
-    """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
-    while kernel.attention:
-        complete(kernel.attend())
-        yield None
+_TURN_NS: Final = 50_000_000
+_AUDIT_NS: Final = 5 * NS_PER_S
+"""Real time between two recomputations of the whole book while a session is paced."""
 
 
 async def run_paced(
@@ -228,35 +124,6 @@ def _share_of_day(kernel: Kernel, begun_ns: int, now_ns: int) -> float | None:
         return kernel.parts.feed.progress()
     whole = to_ns(close + AFTER_CLOSE) - begun_ns
     return min(max((now_ns - begun_ns) / whole, 0.0), 1.0) if whole > 0 else 1.0
-
-
-def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is installed (extra ``fast``), else the loop of the standard library.
-
-    Raises StorageError when the process may not open the files that a loop needs: uvloop would end it by a signal.
-    """
-    _require_files()
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-def _require_files() -> None:
-    found: list[int] = []
-    try:
-        while len(found) < _FILES_OF_A_LOOP:
-            found.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    except OSError as error:
-        raise StorageError(
-            f"a session in real time needs {_FILES_OF_A_LOOP} more open files and gets {len(found)} "
-            f"({error.strerror}); raise the limit (ulimit -n), then --resume"
-        ) from None
-    finally:
-        for each in found:
-            os.close(each)
 
 
 async def _keep_appointments(kernel: Kernel, now_ns: int) -> None:

@@ -10,7 +10,9 @@ import pytest
 from qts.clock import PacedClock, from_ns
 from qts.errors import StateError
 from qts.market.contracts import Quote
-from qts.runtime.drive import StopFlag, complete, run_virtual
+from qts.runtime.replay_driver import run_virtual
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.sync import complete
 from tests.event.support import as_python_starts_collecting
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, kst
