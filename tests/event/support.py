@@ -17,7 +17,7 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.clock import ManualClock
-from qts.event import garbage
+from qts.event import gc_control
 from qts.event.config import EventConfig, QueueConfig, QueueConfigs
 from qts.event.contracts import Event, EventPriority, EventType, OverflowPolicy, create_event
 from qts.event.dispatcher import EventDispatcher
@@ -61,7 +61,7 @@ def event_of(priority: EventPriority, **payload: Any) -> Event:
 
 def as_python_starts_collecting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what a dispatcher of another test, whose loop was closed under it, has left behind."""
-    monkeypatch.setattr(garbage, "_heap", garbage._Heap())
+    monkeypatch.setattr(gc_control, "_heap", gc_control._Heap())
     gc.unfreeze()
     gc.enable()
 

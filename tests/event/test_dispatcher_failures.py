@@ -296,7 +296,7 @@ def break_queue(dispatcher: EventDispatcher, number: int, *, salvage: bool) -> N
                 return events
 
         level.queue.__class__ = Readable
-    dispatcher._engine.rewire()
+    dispatcher._scheduler.rewire()
 
 
 def test_a_broken_p0_queue_is_rebuilt_with_its_events_and_raises_fs096() -> None:

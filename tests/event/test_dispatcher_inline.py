@@ -128,12 +128,12 @@ def test_the_self_check_counts_a_start_while_a_p0_had_been_waiting() -> None:
     dispatcher = inline_dispatcher()
     p0 = event_of(P0)
     dispatcher.dispatch_nowait(p0)
-    dispatcher._engine._audit(1, started_ns=p0.accepted_ns)
+    dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns)
     assert dispatcher.priority_check() == (0, 0)  # it came at the same moment: nobody overtook it
-    dispatcher._engine._audit(1, started_ns=p0.accepted_ns + 1)
+    dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns + 1)
     assert dispatcher.priority_check() == (0, 1)
     dispatcher.run_inline()
-    dispatcher._engine._audit(1, started_ns=p0.accepted_ns + 1)
+    dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns + 1)
     assert dispatcher.priority_check() == (1, 1)  # nothing waits any more
 
 

@@ -478,7 +478,7 @@ async def test_a_retry_that_a_full_lane_loses_lets_later_events_of_its_key_go_on
 
     async with running(EventConfig(queue_configs=queues, retry_backoff_ms=0)) as dispatcher:
         dispatcher.register_handler(P1, handler, lane=Lane.THREAD)
-        entry = dispatcher._levels[P1].entries[0]
+        entry = dispatcher._levels[P1].registrations[0]
 
         def in_lane() -> list[int]:
             assert entry.runner is not None
@@ -512,7 +512,7 @@ async def test_an_event_that_is_sent_again_while_its_lane_is_busy_is_handled_eac
         for event in (again, again, again, create_event(LOG, payload={"n": 2})):
             dispatcher.dispatch_nowait(event)
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["queued"] == 0)
-        runner = dispatcher._levels[P3].entries[0].runner
+        runner = dispatcher._levels[P3].registrations[0].runner
         assert runner is not None
         assert [flight.event.payload["n"] for flight in runner.pending] == [1, 1, 1, 2]
         let_go.set()

@@ -177,14 +177,14 @@ async def test_a_slice_that_fails_is_reported_and_the_next_event_is_still_handle
     async with running() as dispatcher:
         seen = Recorder()
         dispatcher.register_handler(P1, seen)
-        dispatcher._engine.watching = True
-        dispatcher._engine.deadline_ns = 0
+        dispatcher._scheduler.watching = True
+        dispatcher._scheduler.deadline_ns = 0
 
         def broken() -> None:
-            dispatcher._engine.watching = False
+            dispatcher._scheduler.watching = False
             raise RuntimeError("the guardian failed")
 
-        dispatcher._engine.on_deadline = broken
+        dispatcher._scheduler.on_deadline = broken
         dispatcher.publish(TICK, {"n": 1})
         await until(lambda: seen.numbers == [1])
         assert dispatcher.reports.counts == {"slice": 1}
@@ -314,7 +314,7 @@ async def test_depth_alerts_are_told_while_running() -> None:
     config = EventConfig(queue_alerts=QueueAlerts(p2=QueueAlert(2, 3)), monitoring_interval_ms=10)
     async with running(config, on_alert=alerts.append) as dispatcher:
         dispatcher.set_degradation_level(DegradationLevel.NORMAL)
-        dispatcher._engine.floor = 1  # P2 stays queued
+        dispatcher._scheduler.floor = 1  # P2 stays queued
         for n in range(3):
             dispatcher._levels[2].queue.put_nowait(event_of(P2, symbol=str(n)))
         await until(lambda: len(alerts) >= 1)

@@ -184,7 +184,7 @@ def test_thresholds_and_limits_may_change_while_running_and_nothing_else_does() 
     dispatcher.check_pressure()
     assert not dispatcher.is_priority_allowed(P2)
     assert [alert.threshold for alert in dispatcher.monitor.check(dispatcher._levels)] == [5]
-    assert dispatcher._engine.limit_ns == 1_000_000
+    assert dispatcher._scheduler.limit_ns == 1_000_000
     assert dispatcher.config.retries == 3
     assert dispatcher.queue_stats()["P1_HIGH"]["capacity"] == 10
 

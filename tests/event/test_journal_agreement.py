@@ -95,7 +95,7 @@ def test_a_number_that_a_checkpoint_knows_as_done_is_never_given_to_another_even
     stops: list[Event] = []
     dispatcher.register_handler(P0, Recorder())
     dispatcher.import_state(saved)
-    dispatcher._levels[0].entries[0].handler.on_event = stops.append
+    dispatcher._levels[0].registrations[0].handler.on_event = stops.append
     assert dispatcher.replay_journal() == 1
     assert check_journal(lives.directory) == []
 

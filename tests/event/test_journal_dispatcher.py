@@ -21,7 +21,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.event.journal_segments import Mark, segment_paths
-from qts.event.retry import Hold
+from qts.event.work import BlockedKey
 from qts.execution.contracts import EmergencyStop
 from qts.ids import CounterIds
 from tests.event.support import P0, P1, Recorder, event_of, fill, inline_dispatcher, tick
@@ -602,15 +602,15 @@ def test_a_letter_replayed_while_another_handler_still_tries_does_not_settle_the
     dispatcher, first, second = lives.begin(), Recorder(failures=4), Other(failures=1)
     dispatcher.register_handler(P0, first)
     dispatcher.register_handler(P0, second)
-    schedule, later = dispatcher._engine.retries.schedule, list[Hold]()
+    schedule, later = dispatcher._scheduler.retries.schedule, list[BlockedKey]()
 
-    def second_waits(hold: Hold, delay_s: float) -> None:
-        if hold.entry is dispatcher._levels[0].entries[1]:
+    def second_waits(hold: BlockedKey, delay_s: float) -> None:
+        if hold.registration is dispatcher._levels[0].registrations[1]:
             later.append(hold)
         else:
             schedule(hold, delay_s)
 
-    dispatcher._engine.retries.schedule = second_waits
+    dispatcher._scheduler.retries.schedule = second_waits
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.run_inline()
     assert dispatcher.replay_dead_letter("n-1")
@@ -629,7 +629,7 @@ def test_a_kill_between_two_handlers_tries_the_event_again_with_both(lives: Live
     dispatcher.register_handler(P0, first)
     dispatcher.register_handler(P0, Recorder(failures=1))
     dispatcher.dispatch_nowait(numbered(1))
-    dispatcher._engine.retries.schedule = lambda hold, delay_s: None  # killed before the second attempt
+    dispatcher._scheduler.retries.schedule = lambda hold, delay_s: None  # killed before the second attempt
     dispatcher.run_inline()
     assert lives.words() == {"n-1": "accepted"}
     dispatcher, second = lives.begin(), Recorder()
@@ -683,7 +683,7 @@ def test_a_restart_from_a_checkpoint_does_what_neither_it_nor_the_journal_knows_
     saved, effects = with_checkpoint(lives, window)
     dispatcher = lives.begin(config(window), checkpointed=True)
     dispatcher.register_handler(P0, lambda event: effects.append(event.payload["n"]))
-    dispatcher._levels[0].entries[0].name = saved["levels"][0]["handlers"][0]
+    dispatcher._levels[0].registrations[0].name = saved["levels"][0]["handlers"][0]
     dispatcher.import_state(saved)
     assert dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 3
     dispatcher.run_inline()
@@ -701,7 +701,7 @@ def test_the_source_of_an_event_may_take_back_what_the_checkpoint_does_not_know(
     saved, effects = with_checkpoint(lives, 100)
     dispatcher = lives.begin(checkpointed=True)
     dispatcher.register_handler(P0, lambda event: effects.append(event.payload["n"]))
-    dispatcher._levels[0].entries[0].name = saved["levels"][0]["handlers"][0]
+    dispatcher._levels[0].registrations[0].name = saved["levels"][0]["handlers"][0]
     dispatcher.import_state(saved)
     assert dispatcher.replay_journal(withdraw=lambda event: event.payload["n"] == 5) == 0
     dispatcher.run_inline()
@@ -737,7 +737,7 @@ def test_a_checkpoint_that_waits_for_an_event_the_journal_lacks_is_refused(lives
         path.unlink()
     dispatcher = lives.begin(config(1), checkpointed=True)
     dispatcher.register_handler(P0, Recorder())
-    dispatcher._levels[0].entries[0].name = saved["levels"][0]["handlers"][0]
+    dispatcher._levels[0].registrations[0].name = saved["levels"][0]["handlers"][0]
     with pytest.raises(StorageError, match="waits for event 3, which the journal does not hold"):
         dispatcher.import_state(saved)
 
@@ -800,7 +800,7 @@ def test_a_queue_that_breaks_loses_nothing_that_was_journalled(lives: Lives) -> 
     level = dispatcher._levels[0]
     level.queue.items = Broken(level.queue.items)
     level.use(level.queue)
-    dispatcher._engine.rewire()
+    dispatcher._scheduler.rewire()
     dispatcher.dispatch_nowait(numbered(6))
     dispatcher.run_inline()
     assert seen.numbers == list(range(7))

@@ -133,7 +133,7 @@ async def test_a_killed_process_leaves_what_a_slow_lane_had_not_done(tmp_path: P
         journal.flush()
         driver = dispatcher._driver
         assert driver is not None
-        await driver.end(dispatcher._entries())  # nobody finishes anything any more
+        await driver.end(dispatcher._registrations())  # nobody finishes anything any more
     slow.let_go.set()
     again = Slow()
     again.let_go.set()

@@ -14,7 +14,7 @@ from qts.event.config import EventConfig, QueueConfig, QueueConfigs
 from qts.event.contracts import DegradationLevel, Event, EventPriority, EventType, OverflowPolicy, create_event
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
-from qts.event.keys import collapse_key, is_risk_reducing, order_key
+from qts.event.ordering_keys import collapse_key, is_risk_reducing, order_key
 from qts.event.queue import EventQueue, create_queue
 from qts.ids import seeded
 from qts.strategy.contracts import Side

@@ -8,21 +8,10 @@ from hypothesis import strategies as st
 
 from qts.event.config import EventConfig
 from qts.event.contracts import EventType, create_event
-from qts.event.engine import Level
-from qts.event.monitoring import (
-    INDEX_BY_8NS,
-    INDEXED_NS,
-    LARGEST_NS,
-    Alert,
-    Histogram,
-    Monitor,
-    Report,
-    Reports,
-    _index,
-    _middle,
-    stats_of,
-)
+from qts.event.histogram import INDEX_BY_8NS, INDEXED_NS, LARGEST_NS, Histogram, _index, _middle
+from qts.event.monitoring import Alert, Monitor, Report, Reports, stats_of
 from qts.event.queue import create_queue
+from qts.event.work import PriorityLevel
 from tests.event.support import P0, P1, P2, P3, event_of
 
 
@@ -88,13 +77,13 @@ def test_nothing_recorded_gives_zeros_and_odd_values_are_clipped() -> None:
     assert histogram.max_ns == LARGEST_NS
 
 
-def levels_with(priority: int, depth: int) -> tuple[Level, ...]:
-    levels = tuple(Level(p, create_queue(EventConfig().queue_configs[p])) for p in (P0, P1, P2, P3))
+def levels_with(priority: int, depth: int) -> tuple[PriorityLevel, ...]:
+    levels = tuple(PriorityLevel(p, create_queue(EventConfig().queue_configs[p])) for p in (P0, P1, P2, P3))
     fill_to(levels[priority], depth)
     return levels
 
 
-def fill_to(level: Level, depth: int) -> None:
+def fill_to(level: PriorityLevel, depth: int) -> None:
     while level.queue.size() < depth:
         level.queue.put_nowait(create_event(EventType.STRATEGY_EVALUATE, payload={"symbol": str(random.random())}))
     while level.queue.size() > depth:

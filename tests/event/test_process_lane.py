@@ -32,7 +32,7 @@ PATIENT = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=60_000, p
 
 
 def runner_of(dispatcher: EventDispatcher, priority: int = 3) -> ProcessRunner:
-    runner = dispatcher._levels[priority].entries[0].runner
+    runner = dispatcher._levels[priority].registrations[0].runner
     assert isinstance(runner, ProcessRunner)
     return runner
 
@@ -103,7 +103,7 @@ async def test_an_event_that_cannot_be_sent_is_its_own_fault_and_leaves_the_work
 
 
 def runner_of_is_gone(dispatcher: EventDispatcher) -> bool:
-    return all(entry.runner is None for level in dispatcher._levels for entry in level.entries)
+    return all(entry.runner is None for level in dispatcher._levels for entry in level.registrations)
 
 
 async def test_a_handler_class_lives_in_its_process_and_batches_reach_its_batch_method() -> None:
@@ -367,7 +367,7 @@ async def test_a_handler_that_overstays_three_times_is_moved_to_a_process(wrap: 
         for n in range(5):
             dispatcher.publish(LOG, {"n": n})
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 5)
-        entry = dispatcher._levels[3].entries[0]
+        entry = dispatcher._levels[3].registrations[0]
         assert (entry.lane, entry.overruns) == (Lane.PROCESS, 3)
         assert dispatcher.reports.counts == {"overrun": 3, "moved": 1}
         assert runner_of(dispatcher).target == "tests.event.work:slow_on_the_loop"
@@ -384,7 +384,7 @@ async def test_a_handler_that_cannot_move_or_serves_p1_stays_and_is_reported(pri
         for n in range(4):
             dispatcher.publish(kind, {"n": n})
         await until(lambda: not any(row["size"] for row in dispatcher.queue_stats().values()))
-        assert dispatcher._levels[priority].entries[0].lane is Lane.LOOP
+        assert dispatcher._levels[priority].registrations[0].lane is Lane.LOOP
         assert dispatcher.reports.counts["overrun"] >= 4
         assert dispatcher.reports.counts.get("stays", 0) == (1 if priority == 3 else 0)
 
@@ -412,7 +412,7 @@ async def test_no_more_handlers_are_moved_than_there_may_be_processes() -> None:
             dispatcher.register_handler(P3, work.slow_on_the_loop)
         dispatcher.publish(LOG, {"n": 1})
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 1)
-        assert [entry.lane for entry in dispatcher._levels[3].entries] == [Lane.PROCESS, Lane.LOOP, Lane.LOOP]
+        assert [entry.lane for entry in dispatcher._levels[3].registrations] == [Lane.PROCESS, Lane.LOOP, Lane.LOOP]
         stays = [report.detail for report in dispatcher.reports if report.kind == "stays"]
         assert stays == ["there are 2 worker processes already (max_worker_processes)"] * 2
 
@@ -421,7 +421,7 @@ async def test_an_object_with_state_is_never_moved() -> None:
     async with running() as dispatcher:
         dispatcher.register_handler(P3, CallbackHandler(Recorder(), "object"))
         assert dispatcher._driver is not None
-        dispatcher._driver.move_to_process(dispatcher._levels[3].entries[0])
+        dispatcher._driver.move_to_process(dispatcher._levels[3].registrations[0])
         (report,) = dispatcher.reports
         assert "its state lives here" in report.detail
 

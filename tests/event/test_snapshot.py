@@ -132,8 +132,8 @@ def test_an_event_two_handlers_share_is_still_counted_once() -> None:
             fresh.import_state(stored(dispatcher))
             dispatcher = fresh
         else:
-            for entry in dispatcher._levels[1].entries:
-                dispatcher._levels[1].due.extend(entry.holds.values())
+            for entry in dispatcher._levels[1].registrations:
+                dispatcher._levels[1].due.extend(entry.blocked_keys.values())
         dispatcher.run_inline()
         results.append(
             (one.numbers, two.numbers, dispatcher.queue_stats()["P1_HIGH"]["handled"], balanced(dispatcher))

@@ -109,7 +109,7 @@ class LiveRig:
 
     @property
     def _is_busy(self) -> bool:
-        engine = self.kernel.dispatcher._engine
+        engine = self.kernel.dispatcher._scheduler
         return any(level.is_busy for level in engine.levels[: engine.floor + 1])  # what is paused waits
 
     async def until(self, condition: Callable[[], Any]) -> None:
@@ -139,7 +139,7 @@ class LiveRig:
         return len(self._runner(strategy).pending)
 
     def _runner(self, strategy: str) -> RemoteRunner:
-        entries = self.kernel.dispatcher._levels[1].entries
+        entries = self.kernel.dispatcher._levels[1].registrations
         (runner,) = (entry.runner for entry in entries if entry.name == f"strategy {strategy}")
         assert isinstance(runner, RemoteRunner)
         return runner

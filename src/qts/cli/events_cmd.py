@@ -187,7 +187,7 @@ def _event(entry: JournalEntry) -> Event | None:
 def _letters(data_dir: Path) -> list[DeadLetter]:
     """Dead letters from the file beside the journal, else from the run's last checkpoint."""
     from qts.event.dead_letter import DeadLetter, read_letters
-    from qts.event.journal_line import DEAD_LETTERS
+    from qts.event.journal_bridge import DEAD_LETTERS
     from qts.runtime.stored import checkpoint_part
 
     files = [
@@ -268,7 +268,7 @@ def _row(entry: JournalEntry) -> dict[str, Any]:
 
 
 def _about(event: Event | None) -> str:
-    from qts.event.keys import order_key
+    from qts.event.ordering_keys import order_key
 
     return "" if event is None else order_key(event) or ""
 

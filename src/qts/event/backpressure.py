@@ -6,14 +6,12 @@ A filling queue first gets larger batches, then the priorities below it pause un
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from qts.event.config import Backpressure, BackpressureThreshold
 from qts.event.contracts import DegradationLevel, EventPriority
+from qts.event.work import PriorityLevel
 from qts.safety.contracts import SafetyState
-
-if TYPE_CHECKING:
-    from qts.event.engine import Level
 
 BATCH_GROWTH: Final = 4
 """How many times larger batches get from the warning on."""
@@ -48,7 +46,7 @@ class BackpressureGuard:
         self._gauges = {_P1: _Gauge(config.p1), _P2: _Gauge(config.p2)}
         self.floor = int(_P3)
 
-    def read(self, levels: Sequence[Level]) -> bool:
+    def read(self, levels: Sequence[PriorityLevel]) -> bool:
         """Look at the depths; whether ``floor`` changed."""
         before, self.floor = self.floor, int(_P3)
         for priority, gauge in reversed(self._gauges.items()):

@@ -2,7 +2,7 @@
 
 With ``inline=True`` it belongs to a virtual clock: nothing happens until :meth:`EventDispatcher.run_inline`, and
 then everything happens in one thread, in an order that depends on nothing but the events. Otherwise it runs on
-the asyncio loop that :meth:`EventDispatcher.start` was called on. Both use the same engine.
+the asyncio loop that :meth:`EventDispatcher.start` was called on. Both use the same scheduler.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from qts.clock import NS_PER_MS, NS_PER_US, Clock, SystemClock, stopwatch_ns
 from qts.errors import ContractError, StateError
+from qts.event.ack_waiters import Told
 from qts.event.backpressure import SAFETY_TO_DEGRADATION, BackpressureGuard
 from qts.event.config import EventConfig, reloaded
 from qts.event.contracts import (
@@ -32,21 +33,20 @@ from qts.event.contracts import (
 )
 from qts.event.dead_letter import DeadLetterQueue
 from qts.event.doors import Door, outlived, replace_queue
-from qts.event.engine import Engine, Level
-from qts.event.entry import Entry
 from qts.event.handlers import Callback, EventHandler, as_handler
 from qts.event.journal import Journal
-from qts.event.journal_line import DEAD_LETTERS, JournalLine, events_in_memory
-from qts.event.journal_waiters import Told
-from qts.event.keys import is_risk_reducing
+from qts.event.journal_bridge import DEAD_LETTERS, JournaledIngress, events_in_memory
 from qts.event.loop_driver import LoopDriver
 from qts.event.monitoring import Alert, Monitor, Report, Reports
+from qts.event.ordering_keys import is_risk_reducing
 from qts.event.payloads import typed_payload
 from qts.event.queue import BoundedQueue, EventQueue, create_queue
 from qts.event.readings import Readings
-from qts.event.retry import Flight, Hold, RetryBook
-from qts.event.snapshot import export_engine, import_engine
+from qts.event.retry import RetryBook
+from qts.event.scheduler import Scheduler
+from qts.event.snapshot import export_scheduler, import_scheduler
 from qts.event.stream import Stream
+from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, PriorityLevel
 from qts.event.worker import target_of
 from qts.ids import CounterIds, IdSource, random_prefix
 from qts.safety.contracts import SafetyState
@@ -96,7 +96,7 @@ class EventDispatcher(Readings):
             dead_letter_path = journal.directory / DEAD_LETTERS
         self.dead_letter_queue = DeadLetterQueue(self.config.dead_letter_capacity, dead_letter_path)
         self._line = None if journal is None else self._new_line(journal)
-        self._levels = tuple(Level(priority, self._new_queue(priority)) for priority in EventPriority)
+        self._levels = tuple(PriorityLevel(priority, self._new_queue(priority)) for priority in EventPriority)
         self._levels[0].on_done = None if self._line is None else self._line.done
         self._retries = RetryBook(
             self.config,
@@ -105,11 +105,11 @@ class EventDispatcher(Readings):
             on_code=self._on_code,
             schedule=self._retry_at_once,
         )
-        self._engine = Engine(self.config, self._levels, self._retries, self._clock)
-        self._engine.emit = self.dispatch_nowait
-        self._engine.on_queue_failure = self._rebuild
-        self._engine.on_overrun = self._overran
-        self._engine.on_deadline_failure = self._deadline_failed
+        self._scheduler = Scheduler(self.config, self._levels, self._retries, self._clock)
+        self._scheduler.emit = self.dispatch_nowait
+        self._scheduler.on_queue_failure = self._rebuild
+        self._scheduler.on_overrun = self._overran
+        self._scheduler.on_deadline_failure = self._deadline_failed
         self._degradation = DegradationLevel.NORMAL
         self._pressure = BackpressureGuard(self.config.backpressure)
         self.monitor = Monitor(self.config, None if on_alert is None else outlived(on_alert, "on_alert"))
@@ -132,25 +132,28 @@ class EventDispatcher(Readings):
         A PROCESS handler must be a function, or a class made without arguments, at the top of an importable
         module. Raises ContractError for a handler that cannot run on its lane or when the lane is full.
         """
-        entry = Entry(as_handler(handler), EventPriority(priority), Lane(lane))
-        if entry.lane is not Lane.LOOP:
-            self._check_lane(entry, handler)
-        self._levels[entry.priority].add(entry)
+        registration = HandlerRegistration(as_handler(handler), EventPriority(priority), Lane(lane))
+        if registration.lane is not Lane.LOOP:
+            self._check_lane(registration, handler)
+        self._levels[registration.priority].add(registration)
         if self._driver is not None:
-            self._driver.attach(entry)
-        self._engine.rewire()
+            self._driver.attach(registration)
+        self._scheduler.rewire()
 
-    def _check_lane(self, entry: Entry, given: object) -> None:
-        limit = self.config.max_worker_threads if entry.lane is Lane.THREAD else self.config.max_worker_processes
-        if sum(one.lane is entry.lane for one in self._entries()) >= limit:
+    def _check_lane(self, registration: HandlerRegistration, given: object) -> None:
+        limit = (
+            self.config.max_worker_threads if registration.lane is Lane.THREAD else self.config.max_worker_processes
+        )
+        if sum(one.lane is registration.lane for one in self._registrations()) >= limit:
             raise ContractError(
-                f"lane {entry.lane.value} has its {limit} handlers already; {entry.name!r} is one more"
+                f"lane {registration.lane.value} has its {limit} handlers already; "
+                f"{registration.name!r} is one more"
             )
-        if entry.lane is Lane.PROCESS and not self.inline:
-            entry.target = target_of(given if isinstance(given, type) else entry.origin)
+        if registration.lane is Lane.PROCESS and not self.inline:
+            registration.target = target_of(given if isinstance(given, type) else registration.origin)
 
-    def _entries(self) -> list[Entry]:
-        return [entry for level in self._levels for entry in level.entries]
+    def _registrations(self) -> list[HandlerRegistration]:
+        return [registration for level in self._levels for registration in level.registrations]
 
     # -- accepting ---------------------------------------------------------------------------------------------
 
@@ -160,7 +163,7 @@ class EventDispatcher(Readings):
         A typed payload is passed as it is; a mapping must not be changed afterwards.
         """
         door = self._doors[event_type]
-        if door.number > self._engine.floor or self._checks:
+        if door.number > self._scheduler.floor or self._checks:
             return self.dispatch_nowait(self._factory.create(event_type, source, payload))
         time_ns = self._time_ns  # looked up apart: as a method call CPython searches the class first
         number, run = next(self._numbers), self._run
@@ -192,11 +195,11 @@ class EventDispatcher(Readings):
             return False
         if self._line is not None and level.number == 0:
             sequence = self._accept_p0(self._line, event)
-            if event.requires_ack and not (self._engine.serving >= 0 and get_ident() == self._owner):
+            if event.requires_ack and not (self._scheduler.serving >= 0 and get_ident() == self._owner):
                 await self._line.acknowledged(sequence)
             return True
         queue = level.queue
-        may_wait = isinstance(queue, BoundedQueue) and self._driver is not None and self._engine.serving != _P0
+        may_wait = isinstance(queue, BoundedQueue) and self._driver is not None and self._scheduler.serving != _P0
         if not may_wait:
             return self._enqueue(level, event)
         kept = await queue.put(event)
@@ -223,7 +226,7 @@ class EventDispatcher(Readings):
             on_ack(None)
         return kept
 
-    def _accept_p0(self, line: JournalLine, event: Event) -> int:
+    def _accept_p0(self, line: JournaledIngress, event: Event) -> int:
         if line.journal.crowded and get_ident() != self._owner:
             line.wait_for_room(self.config.block_report_ms / 1_000, lambda: self._stalled(event))
         sequence = line.accept(event)
@@ -231,7 +234,7 @@ class EventDispatcher(Readings):
             self._wake()
         return sequence
 
-    def _enqueue(self, level: Level, event: Event) -> bool:
+    def _enqueue(self, level: PriorityLevel, event: Event) -> bool:
         try:
             kept = self._puts[level.number](event)
         except ContractError:  # the event is at fault, not the queue
@@ -243,10 +246,10 @@ class EventDispatcher(Readings):
             self._wake()
         return kept
 
-    def _admit(self, event: Event) -> Level | None:
+    def _admit(self, event: Event) -> PriorityLevel | None:
         """The level that takes ``event``, or None when it is refused and counted."""
         level = self._levels[event.priority]
-        if level.number > self._engine.floor and (
+        if level.number > self._scheduler.floor and (
             level.number > self._degradation.lowest_allowed or not is_risk_reducing(event)
         ):  # pressure, other than degradation, may delay a risk-reducing signal, never refuse it
             level.rejected += 1
@@ -276,9 +279,9 @@ class EventDispatcher(Readings):
             raise StateError("run_inline() is for the virtual clock; this dispatcher runs on an event loop")
         if self._line is not None:
             self.replay_journal()
-        handled = self._engine.run(lowest, stream=stream)
-        if self._engine.serving >= 0:  # called by a handler: the batch it interrupts looks at everything anew
-            self._engine.attention = True
+        handled = self._scheduler.run(lowest, stream=stream)
+        if self._scheduler.serving >= 0:  # called by a handler: the batch it interrupts looks at everything anew
+            self._scheduler.attention = True
         return handled
 
     async def start(self) -> None:
@@ -289,8 +292,8 @@ class EventDispatcher(Readings):
         if self._line is not None:
             self.replay_journal()
             self._line.run_on(asyncio.get_running_loop())
-        self._driver = LoopDriver(self, self._engine, self._retries, self.config, self._on_code)
-        self._driver.begin(self._entries())
+        self._driver = LoopDriver(self, self._scheduler, self._retries, self.config, self._on_code)
+        self._driver.begin(self._registrations())
 
     async def stop(self, timeout_ms: int | None = None, *, whole_p0: bool = True) -> dict[str, int]:
         """Drain P0 fully and the rest until the deadline; what was left, by priority name.
@@ -304,7 +307,7 @@ class EventDispatcher(Readings):
             limit_ms = self.config.stop_timeout_ms if timeout_ms is None else timeout_ms
             await driver.drain(limit_ms, whole_p0=whole_p0)
             self._driver = None
-            await driver.end(self._entries())
+            await driver.end(self._registrations())
             self._retries.schedule = self._retry_at_once
         if self._line is not None:
             await self._line.flush()
@@ -338,7 +341,7 @@ class EventDispatcher(Readings):
         """
         if not interval_ms > 0:
             raise ContractError(f"interval_ms must be above 0, got {interval_ms!r}")
-        self._engine.watch(callback, round(interval_ms * NS_PER_MS))
+        self._scheduler.watch(callback, round(interval_ms * NS_PER_MS))
         if self._driver is not None:
             self._driver.watch_deadline()
 
@@ -350,7 +353,7 @@ class EventDispatcher(Readings):
     def reconfigure(self, config: EventConfig) -> None:
         """Take over what may change while running (``qts.event.config.RELOADABLE``); the rest stays as it is."""
         self.config = reloaded(self.config, config)
-        self._engine.limit_ns = self.config.loop_handler_limit_us * NS_PER_US
+        self._scheduler.limit_ns = self.config.loop_handler_limit_us * NS_PER_US
         self.monitor.reconfigure(self.config)
         self._pressure.reconfigure(self.config.backpressure)
         self._set_floor()
@@ -381,8 +384,8 @@ class EventDispatcher(Readings):
             self._set_floor()
 
     def _set_floor(self) -> None:
-        self._engine.floor = min(int(self._degradation.lowest_allowed), self._pressure.floor)
-        self._engine.attention = True
+        self._scheduler.floor = min(int(self._degradation.lowest_allowed), self._pressure.floor)
+        self._scheduler.attention = True
         if self.asleep:
             self._wake()
 
@@ -417,13 +420,13 @@ class EventDispatcher(Readings):
         """
         driver = self._driver
 
-        def in_lane(entry: Entry) -> Sequence[Flight]:
-            return driver.in_lane(entry) if driver else ()
+        def in_lane(registration: HandlerRegistration) -> Sequence[InFlightEvent]:
+            return driver.in_lane(registration) if driver else ()
 
         return {
             "journal": self._line.export(events_in_memory(self._levels[0], in_lane)) if self._line else None,
             "degradation": self._degradation.value,
-            **export_engine(self._engine, self._factory, self.dead_letter_queue, in_lane),
+            **export_scheduler(self._scheduler, self._factory, self.dead_letter_queue, in_lane),
         }
 
     def import_state(self, state: Mapping[str, Any]) -> None:
@@ -431,29 +434,29 @@ class EventDispatcher(Readings):
 
         Raises StateError when the handlers differ or events were accepted already.
         """
-        import_engine(state, self._engine, self._factory, self.dead_letter_queue)
+        import_scheduler(state, self._scheduler, self._factory, self.dead_letter_queue)
         self.set_degradation_level(DegradationLevel(state["degradation"]))
         if self._line is not None:
-            self._line.restore(state.get("journal"), events_in_memory(self._levels[0], lambda entry: ()))
+            self._line.restore(state.get("journal"), events_in_memory(self._levels[0], lambda registration: ()))
         self._connect()
 
     # -- trouble -----------------------------------------------------------------------------------------------
 
-    def _retry_at_once(self, hold: Hold, delay_s: float) -> None:
-        hold.flight.level.due.append(hold)
-        self._engine.attention = True
+    def _retry_at_once(self, blocked: BlockedKey, delay_s: float) -> None:
+        blocked.flight.level.due.append(blocked)
+        self._scheduler.attention = True
 
     def _deadline_failed(self, error: BaseException) -> None:
         self.reports.add(Report("deadline", "set_deadline", "", 0.0, repr(error)))
         self._on_code("FS100", f"the callback of the deadline failed: {error!r}")
 
-    def _overran(self, entry: Entry, event: Event, took_ns: int) -> None:
-        entry.count_overrun(self._levels[entry.priority].handled)
-        self.reports.overrun(entry.name, event, took_ns)
-        if self._driver is not None and entry.overruns == self.config.overruns_before_move:
-            self._driver.move_to_process(entry)
+    def _overran(self, registration: HandlerRegistration, event: Event, took_ns: int) -> None:
+        registration.count_overrun(self._levels[registration.priority].handled)
+        self.reports.overrun(registration.name, event, took_ns)
+        if self._driver is not None and registration.overruns == self.config.overruns_before_move:
+            self._driver.move_to_process(registration)
 
-    def _rebuild(self, level: Level, error: Exception) -> None:
+    def _rebuild(self, level: PriorityLevel, error: Exception) -> None:
         """The queue of ``level`` broke: a new one takes over what can be saved."""
         priority = level.priority
         problem, saved = replace_queue(level, self._new_queue(priority), error)
@@ -480,15 +483,15 @@ class EventDispatcher(Readings):
             self._factory.continue_after(used)  # ids of events no checkpoint knows must not come again
         self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
         self._checks = self.config.check_payloads
-        self._engine.factory = self._factory
-        self._engine.rewire()
+        self._scheduler.factory = self._factory
+        self._scheduler.rewire()
 
     def _stalled(self, event: Event) -> None:
         waited = f"waited {self.config.block_report_ms} ms for room in P0; kept"
         self._on_code("FS095", f"{event.event_type.value} {event.event_id} {waited}")
 
-    def _new_line(self, journal: Journal) -> JournalLine:
-        return JournalLine(
+    def _new_line(self, journal: Journal) -> JournaledIngress:
+        return JournaledIngress(
             journal,
             self.config,
             self.dead_letter_queue,

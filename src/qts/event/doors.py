@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from qts.event.contracts import Event, EventPriority
-from qts.event.engine import Level
 from qts.event.queue import BoundedQueue, EventQueue, RingBuffer
+from qts.event.work import PriorityLevel
 
 _log: Final = logging.getLogger("qts.event")
 
@@ -18,7 +18,7 @@ class Door:
 
     __slots__ = ("append", "arrivals", "level", "number", "priority", "put")
 
-    def __init__(self, priority: EventPriority, level: Level, put_p0: Callable[[Event], bool]) -> None:
+    def __init__(self, priority: EventPriority, level: PriorityLevel, put_p0: Callable[[Event], bool]) -> None:
         queue = level.queue
         self.level = level
         self.number = level.number
@@ -28,7 +28,7 @@ class Door:
         self.append: Callable[[Event], None] = queue.items.append if self.arrivals is not None else _never
 
 
-def replace_queue(level: Level, queue: EventQueue, error: Exception) -> tuple[str, bool]:
+def replace_queue(level: PriorityLevel, queue: EventQueue, error: Exception) -> tuple[str, bool]:
     """Let ``queue`` take the place of the one that failed with ``error``, with all its events and counts.
 
     Returns what happened, and whether the events could be saved.

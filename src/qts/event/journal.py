@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qts.errors import StateError, StorageError
+from qts.event.ack_waiters import Told, Waiters, nobody_listens, tell
 from qts.event.config import JournalConfig
 from qts.event.journal_buffer import Buffer
 from qts.event.journal_key import tells_of_none
@@ -36,7 +37,6 @@ from qts.event.journal_segments import (
     reopen,
     run_bytes,
 )
-from qts.event.journal_waiters import Told, Waiters, nobody_listens, tell
 from qts.threads import started
 
 _LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain

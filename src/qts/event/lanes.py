@@ -20,11 +20,10 @@ from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.errors import StorageError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventPriority
-from qts.event.engine import Engine
-from qts.event.entry import Entry, Suspended, stepped
 from qts.event.handlers import EventHandler, has_own_batch
 from qts.event.queue import BoundedQueue, create_queue
-from qts.event.retry import Flight
+from qts.event.scheduler import Scheduler
+from qts.event.work import HandlerRegistration, InFlightEvent, Suspended, stepped
 from qts.threads import started
 
 MAX_ABANDONED_THREADS: Final = 3
@@ -43,7 +42,7 @@ class LaneTools:
     def __init__(
         self,
         config: EventConfig,
-        engine: Engine,
+        scheduler: Scheduler,
         loop: asyncio.AbstractEventLoop,
         *,
         wake: Callable[[], None],
@@ -52,7 +51,7 @@ class LaneTools:
         batch_factor: Callable[[EventPriority], int],
     ) -> None:
         self.config = config
-        self.engine = engine
+        self.scheduler = scheduler
         self.loop = loop
         self.wake = wake
         self.on_code = on_code
@@ -63,26 +62,26 @@ class LaneTools:
 class LaneRunner(ABC):
     """The part all lanes share: backlog, one piece of work at a time, the limit."""
 
-    def __init__(self, entry: Entry, tools: LaneTools) -> None:
-        self.entry = entry
+    def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
+        self.registration = registration
         self.tools = tools
         self.restarts = 0
         self._is_over = False
-        self._flights: dict[int, deque[Flight]] = {}
-        self._working: list[Flight] = []
+        self._flights: dict[int, deque[InFlightEvent]] = {}
+        self._working: list[InFlightEvent] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._backlog = create_queue(tools.config.queue_configs[entry.priority])
+        self._backlog = create_queue(tools.config.queue_configs[registration.priority])
         self._backlog.on_lost = self._lost
         self._begun_ns = 0
-        self._limit_ms = tools.config.lane_limits[entry.priority]
+        self._limit_ms = tools.config.lane_limits[registration.priority]
 
     @property
-    def pending(self) -> list[Flight]:
+    def pending(self) -> list[InFlightEvent]:
         """Events this handler has not finished with, in order."""
         queued = {number: iter(flights) for number, flights in self._flights.items()}
         return [*self._working, *(next(queued[id(event)]) for event in self._backlog.pending())]
 
-    def submit(self, flight: Flight) -> None:
+    def submit(self, flight: InFlightEvent) -> None:
         """Take an event on; at once when the handler is free and nothing waits for it."""
         if self._working or self._backlog.size():
             self._enqueue(flight)
@@ -101,7 +100,7 @@ class LaneRunner(ABC):
     async def close(self) -> None:
         """Free what the lane holds."""
 
-    def give_up(self) -> list[Flight]:
+    def give_up(self) -> list[InFlightEvent]:
         """Stop at once; the events that were not finished, in order."""
         left = self.pending
         self._is_over = True
@@ -110,7 +109,7 @@ class LaneRunner(ABC):
         self._release(self._backlog.size())
         return left
 
-    def _enqueue(self, flight: Flight) -> None:
+    def _enqueue(self, flight: InFlightEvent) -> None:
         backlog = self._backlog
         self._flights.setdefault(id(flight.event), deque()).append(flight)
         if not isinstance(backlog, BoundedQueue):
@@ -120,15 +119,16 @@ class LaneRunner(ABC):
         flight.level.queue.held += 1
         if backlog.size() == backlog.capacity + 1:
             self.tools.on_code(
-                "FS095", f"handler {self.entry.name}: more than {backlog.capacity} P0 events wait for it"
+                "FS095", f"handler {self.registration.name}: more than {backlog.capacity} P0 events wait for it"
             )
 
     def _lost(self, event: Event) -> None:
         flight = self._flight_of(event)
         flight.lost = True
-        self.tools.engine.finished(self.entry, flight, None)  # with the hold it may head: others wait behind it
+        # with the key it may block: others wait behind it
+        self.tools.scheduler.finished(self.registration, flight, None)
 
-    def _flight_of(self, event: Event) -> Flight:
+    def _flight_of(self, event: Event) -> InFlightEvent:
         """The flight of an event that has left the backlog; a source may have sent the same one more than once."""
         flights = self._flights[id(event)]
         flight = flights.popleft()
@@ -140,15 +140,15 @@ class LaneRunner(ABC):
     def _release(self, count: int) -> None:
         """So many P0 events wait here no more: others may come for them."""
         if isinstance(self._backlog, BoundedQueue):
-            level = self.tools.engine.levels[self.entry.priority]
+            level = self.tools.scheduler.levels[self.registration.priority]
             if level.queue.release(count):
                 self.tools.wake()
 
-    def _begin(self, flights: list[Flight]) -> None:
+    def _begin(self, flights: list[InFlightEvent]) -> None:
         self._note_begin(flights)
         self._start([flight.event for flight in flights])
 
-    def _note_begin(self, flights: list[Flight]) -> None:
+    def _note_begin(self, flights: list[InFlightEvent]) -> None:
         self._working = flights
         self._begun_ns = stopwatch_ns()
         if self._is_ready:
@@ -175,23 +175,25 @@ class LaneRunner(ABC):
         for flight, (result, error) in zip(flights, outcomes, strict=True):
             self._report_slow(flight, took_ns)
             if error is None:
-                self.tools.engine.finished(self.entry, flight, result)
+                self.tools.scheduler.finished(self.registration, flight, result)
             else:
-                self.tools.engine.retries.failed(self.entry, flight, error, fatal=isinstance(error, LaneTimeout))
+                self.tools.scheduler.retries.failed(
+                    self.registration, flight, error, fatal=isinstance(error, LaneTimeout)
+                )
         self._next()
         self.tools.wake()
 
-    def _report_slow(self, flight: Flight, took_ns: int) -> None:
+    def _report_slow(self, flight: InFlightEvent, took_ns: int) -> None:
         allowed_ms = flight.event.max_process_time_ms
         if allowed_ms and took_ns > allowed_ms * NS_PER_MS:
-            self.tools.on_slow(self.entry.name, flight.event, took_ns)
+            self.tools.on_slow(self.registration.name, flight.event, took_ns)
 
     def _cut_off(self) -> None:
         self._abandon()
         error = LaneTimeout(f"cut off after {self._limit_ms} ms")
         self._ended([(None, error)] * len(self._working))
 
-    def _stop_work(self) -> list[Flight]:
+    def _stop_work(self) -> list[InFlightEvent]:
         flights, self._working = self._working, []
         if self._timer is not None:
             self._timer.cancel()
@@ -201,19 +203,19 @@ class LaneRunner(ABC):
     def _next(self) -> None:
         if self._working:  # finishing has already begun something (a retry)
             return
-        batch: list[Flight] = []
+        batch: list[InFlightEvent] = []
         size = self._batch_size()
         while len(batch) < size and (event := self._backlog.get_nowait()) is not None:
             flight = self._flight_of(event)
-            if not self.tools.engine.retries.wait_behind(self.entry, flight):
+            if not self.tools.scheduler.retries.wait_behind(self.registration, flight):
                 batch.append(flight)
         if batch:
             self._begin(batch)
 
     def _batch_size(self) -> int:
-        if not has_own_batch(self.entry.handler):
+        if not has_own_batch(self.registration.handler):
             return 1
-        return self._backlog.batch_size * self.tools.batch_factor(self.entry.priority)
+        return self._backlog.batch_size * self.tools.batch_factor(self.registration.priority)
 
 
 class StrandRunner(LaneRunner):
@@ -222,14 +224,14 @@ class StrandRunner(LaneRunner):
     Its first step runs on the spot, as part of that task, so most events cost no task switch at all.
     """
 
-    def __init__(self, entry: Entry, tools: LaneTools) -> None:
-        super().__init__(entry, tools)
+    def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
+        super().__init__(registration, tools)
         self.on_rest: Callable[[], None] | None = None
         """Called once, as soon as nothing is in work any more; it may end this strand."""
-        call = self._given = entry.call
-        self._step: Callable[[Event], Any] = call if entry.is_async else lambda event: stepped(call(event))
+        call = self._given = registration.call
+        self._step: Callable[[Event], Any] = call if registration.is_async else lambda event: stepped(call(event))
         self._task = self._new_task()
-        entry.call = self.first_step
+        registration.call = self.first_step
 
     @property
     def is_working(self) -> bool:
@@ -247,12 +249,12 @@ class StrandRunner(LaneRunner):
         finally:
             asyncio.tasks._leave_task(self.tools.loop, self._task)
 
-    def suspended(self, flight: Flight, suspended: Suspended) -> None:
+    def suspended(self, flight: InFlightEvent, suspended: Suspended) -> None:
         """Go on with a handler whose first step did not finish it."""
         self._note_begin([flight])
         self._hand_over(suspended)
-        self.entry.runner = self
-        self.entry.refresh()
+        self.registration.runner = self
+        self.registration.refresh()
 
     def _hand_over(self, suspended: Suspended) -> None:
         self._renew()
@@ -280,8 +282,8 @@ class StrandRunner(LaneRunner):
 
     def _report_overrun(self, event: Event, took_ns: int) -> None:
         """Every step is on the loop, whichever it is: there is one limit for all."""
-        if took_ns > self.tools.engine.limit_ns:
-            self.tools.engine.on_overrun(self.entry, event, took_ns)
+        if took_ns > self.tools.scheduler.limit_ns:
+            self.tools.scheduler.on_overrun(self.registration, event, took_ns)
 
     def _next(self) -> None:
         """Take the next event later: what is above it is looked at before each call."""
@@ -304,7 +306,7 @@ class StrandRunner(LaneRunner):
 
     def retire(self) -> None:
         """Let the handler be called as it was given."""
-        self.entry.call = self._given
+        self.registration.call = self._given
         self._task.cancel()
 
     async def close(self) -> None:
@@ -313,7 +315,7 @@ class StrandRunner(LaneRunner):
 
     def _new_task(self) -> asyncio.Task[None]:
         self._mail: asyncio.Future[Suspended] = self.tools.loop.create_future()
-        return self.tools.loop.create_task(self._live(self._mail), name=f"qts-strand-{self.entry.name}")
+        return self.tools.loop.create_task(self._live(self._mail), name=f"qts-strand-{self.registration.name}")
 
     async def _live(self, mail: asyncio.Future[Suspended]) -> None:
         """Finish what comes by mail, until this task is cancelled: by the lane, which has a new one then, or not.
@@ -375,8 +377,8 @@ class _Rest:
 class ThreadRunner(LaneRunner):
     """Blocking I/O: one daemon thread per handler. A thread past the limit is abandoned and replaced."""
 
-    def __init__(self, entry: Entry, tools: LaneTools) -> None:
-        super().__init__(entry, tools)
+    def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
+        super().__init__(registration, tools)
         self._jobs: queue.SimpleQueue[list[Event] | None] | None = None
         self._thread: threading.Thread | None = None
         self._abandoned: list[threading.Thread] = []
@@ -413,8 +415,8 @@ class ThreadRunner(LaneRunner):
         def report(outcomes: list[Outcome]) -> None:
             self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
 
-        name = f"qts-lane-{self.entry.name}"
-        self._thread = started(lambda: work_off(jobs, self.entry.handler, report), name)
+        name = f"qts-lane-{self.registration.name}"
+        self._thread = started(lambda: work_off(jobs, self.registration.handler, report), name)
         return jobs
 
     def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:

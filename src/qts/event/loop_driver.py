@@ -1,4 +1,4 @@
-"""Drives the engine on an asyncio loop: one short slice after the other, asleep when there is nothing to do."""
+"""Drives the scheduler on an asyncio loop: one short slice after the other, asleep when there is nothing to do."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
 from qts.errors import ContractError
 from qts.event.config import EventConfig
 from qts.event.contracts import EventPriority, Lane
-from qts.event.engine import Engine
-from qts.event.entry import Entry, Suspended
-from qts.event.garbage import QuietCollector
+from qts.event.gc_control import GcController
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
 from qts.event.process_lane import ProcessRunner
 from qts.event.readings import LOOK_S
 from qts.event.remote_lane import process_runner
-from qts.event.retry import Flight, Hold, RetryBook
+from qts.event.retry import RetryBook
+from qts.event.scheduler import Scheduler
+from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, Suspended
 from qts.event.worker import target_of
 
 AUDIT_GRACE_NS: Final = 20 * NS_PER_MS
@@ -50,13 +50,13 @@ class LoopDriver:
     def __init__(
         self,
         host: Host,
-        engine: Engine,
+        scheduler: Scheduler,
         retries: RetryBook,
         config: EventConfig,
         on_code: Callable[[str, str], None],
     ) -> None:
         self._host = host
-        self._engine = engine
+        self._scheduler = scheduler
         self._retries = retries
         self._config = config
         self._loop = asyncio.get_running_loop()
@@ -72,26 +72,26 @@ class LoopDriver:
         self._old_interval = sys.getswitchinterval()
         self._tools = LaneTools(
             config,
-            engine,
+            scheduler,
             self._loop,
             wake=self.wake,
             on_code=on_code,
             on_slow=host.reports.overrun,
             batch_factor=host.batch_factor,
         )
-        self._garbage = QuietCollector() if config.collect_when_quiet else None
+        self._garbage = GcController() if config.collect_when_quiet else None
         self._ended = False
 
     # -- begin and end -----------------------------------------------------------------------------------------
 
-    def begin(self, entries: Iterable[Entry]) -> None:
+    def begin(self, registrations: Iterable[HandlerRegistration]) -> None:
         if self._config.switch_interval_us:
             sys.setswitchinterval(self._config.switch_interval_us / 1_000_000)
-        self._engine.on_suspended = self._suspended
-        self._engine.audit_grace_ns = AUDIT_GRACE_NS
+        self._scheduler.on_suspended = self._suspended
+        self._scheduler.audit_grace_ns = AUDIT_GRACE_NS
         self._retries.schedule = self._retry_later
-        for entry in entries:
-            self.attach(entry)
+        for registration in registrations:
+            self.attach(registration)
         if self._garbage is not None:
             self._garbage.begin()
         self._tick()
@@ -99,30 +99,30 @@ class LoopDriver:
         self._host.asleep = True
         self.wake()
 
-    def attach(self, entry: Entry) -> None:
+    def attach(self, registration: HandlerRegistration) -> None:
         """Give a handler what it needs to run beside the loop."""
-        if entry.lane is Lane.THREAD:
-            self._set_runner(entry, ThreadRunner(entry, self._tools))
-        elif entry.lane is Lane.PROCESS:
-            self._set_runner(entry, process_runner(entry, self._tools))
-        elif entry.is_async:
-            self._strands[id(entry)] = StrandRunner(entry, self._tools)
+        if registration.lane is Lane.THREAD:
+            self._set_runner(registration, ThreadRunner(registration, self._tools))
+        elif registration.lane is Lane.PROCESS:
+            self._set_runner(registration, process_runner(registration, self._tools))
+        elif registration.is_async:
+            self._strands[id(registration)] = StrandRunner(registration, self._tools)
 
-    def _set_runner(self, entry: Entry, runner: LaneRunner) -> None:
-        self._runners[id(entry)] = runner
-        entry.runner = runner
-        entry.refresh()
+    def _set_runner(self, registration: HandlerRegistration, runner: LaneRunner) -> None:
+        self._runners[id(registration)] = runner
+        registration.runner = runner
+        registration.refresh()
 
     async def drain(self, timeout_ms: int, *, whole_p0: bool = True) -> None:
         """Wait until P0 is empty and, ``timeout_ms`` at most, the rest. Not ``whole_p0``: P0 no longer either."""
         until = self._loop.time() + timeout_ms / 1_000
-        levels = self._engine.levels
+        levels = self._scheduler.levels
         while (whole_p0 and levels[0].is_busy) or (
-            self._loop.time() < until and any(level.is_busy for level in levels[: self._engine.floor + 1])
+            self._loop.time() < until and any(level.is_busy for level in levels[: self._scheduler.floor + 1])
         ):
             await asyncio.sleep(LOOK_S)
 
-    async def end(self, entries: Iterable[Entry]) -> None:
+    async def end(self, registrations: Iterable[HandlerRegistration]) -> None:
         """Stop running; what lanes still held goes back to be tried by the next start."""
         self._ended = True
         self._host.asleep = False
@@ -132,27 +132,27 @@ class LoopDriver:
         sys.setswitchinterval(self._old_interval)
         if self._garbage is not None:
             self._garbage.end()
-        runners = [runner for entry in entries for runner in self._detach(entry)]
-        for entry in entries:
-            for hold in entry.holds.values():
-                if not hold.parked:
-                    self._due_later(hold)
+        runners = [runner for registration in registrations for runner in self._detach(registration)]
+        for registration in registrations:
+            for blocked in registration.blocked_keys.values():
+                if not blocked.parked:
+                    self._due_later(blocked)
         for runner in runners:  # last: nothing may go on while one of them is waited for
             await runner.close()
 
-    def _detach(self, entry: Entry) -> list[LaneRunner]:
-        found = (self._strands.pop(id(entry), None), self._runners.pop(id(entry), None))
+    def _detach(self, registration: HandlerRegistration) -> list[LaneRunner]:
+        found = (self._strands.pop(id(registration), None), self._runners.pop(id(registration), None))
         runners = [runner for runner in found if runner is not None]
-        entry.runner = None
+        registration.runner = None
         for runner in runners:
             for flight in runner.give_up():
-                self._retries.hold_for_later(entry, flight)
-        entry.refresh()
+                self._retries.block_for_later(registration, flight)
+        registration.refresh()
         return runners
 
-    def in_lane(self, entry: Entry) -> list[Flight]:
-        """Events a lane holds for ``entry``."""
-        runner = self._runners.get(id(entry)) or self._strands.get(id(entry))
+    def in_lane(self, registration: HandlerRegistration) -> list[InFlightEvent]:
+        """Events a lane holds for ``registration``."""
+        runner = self._runners.get(id(registration)) or self._strands.get(id(registration))
         return runner.pending if runner is not None else []
 
     # -- slices ------------------------------------------------------------------------------------------------
@@ -174,104 +174,109 @@ class LoopDriver:
     def _slice(self) -> None:
         if self._ended:
             return
-        engine = self._engine
+        scheduler = self._scheduler
         try:
-            engine.run(until_ns=stopwatch_ns() + self._slice_ns)
+            scheduler.run(until_ns=stopwatch_ns() + self._slice_ns)
         except Exception as error:  # noqa: BLE001 - the edge of the loop: the next event must still be handled
             _log.exception("the dispatcher's slice failed")
             self._host.reports.add(Report("slice", "dispatcher", "", 0.0, f"{type(error).__name__}: {error}"))
         self._host.check_pressure()
-        if engine.has_work():
+        if scheduler.has_work():
             self._loop.call_soon(self._slice)
             return
         self._host.asleep = True
-        if engine.has_work():  # a thread queued something between the look and the note
+        if scheduler.has_work():  # a thread queued something between the look and the note
             self.wake()
 
     def _tick(self) -> None:
         """Depths and latencies against their thresholds, and the garbage, every monitoring interval."""
         self._monitor_timer = self._loop.call_later(self._host.config.monitoring_interval_ms / 1_000, self._tick)
         self._host.check_pressure()
-        self._host.monitor.check(self._engine.levels)
+        self._host.monitor.check(self._scheduler.levels)
         if self._garbage is not None:
-            self._garbage.look(quiet=self._host.asleep)
+            self._garbage.maybe_collect(quiet=self._host.asleep)
 
     def watch_deadline(self) -> None:
         """Wake up for the deadline when nothing else does."""
-        engine = self._engine
+        scheduler = self._scheduler
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
-        if not engine.watching:
+        if not scheduler.watching:
             return
-        speed = float(getattr(self._engine.clock_owner, "speed", 1.0))
-        left_s = max(engine.deadline_ns - engine.clock_ns(), 0) / NS_PER_S / speed
+        speed = float(getattr(self._scheduler.clock_owner, "speed", 1.0))
+        left_s = max(scheduler.deadline_ns - scheduler.clock_ns(), 0) / NS_PER_S / speed
         self._deadline_timer = self._loop.call_later(left_s, self._deadline_came)
 
     def _deadline_came(self) -> None:
-        engine = self._engine
-        if engine.clock_ns() >= engine.deadline_ns:
-            engine.on_deadline()
+        scheduler = self._scheduler
+        if scheduler.clock_ns() >= scheduler.deadline_ns:
+            scheduler.on_deadline()
         self.watch_deadline()
 
-    # -- what the engine asks for ------------------------------------------------------------------------------
+    # -- what the scheduler asks for ---------------------------------------------------------------------------
 
-    def _retry_later(self, hold: Hold, delay_s: float) -> None:
+    def _retry_later(self, blocked: BlockedKey, delay_s: float) -> None:
         if self._ended:
-            self._due_later(hold)
+            self._due_later(blocked)
             return
         if delay_s <= 0:
-            self._due(hold)
+            self._due(blocked)
             return
 
         def come() -> None:
             self._timers.discard(timer)
-            self._due(hold)
+            self._due(blocked)
 
         timer = self._loop.call_later(delay_s, come)
         self._timers.add(timer)
 
-    def _due(self, hold: Hold) -> None:
-        hold.flight.level.due.append(hold)
-        self._engine.attention = True
+    def _due(self, blocked: BlockedKey) -> None:
+        blocked.flight.level.due.append(blocked)
+        self._scheduler.attention = True
         self.wake()
 
-    def _due_later(self, hold: Hold) -> None:
-        """Leave a hold to the next start; once, whoever asks for it."""
-        if hold not in hold.flight.level.due:
-            hold.flight.level.due.append(hold)
+    def _due_later(self, blocked: BlockedKey) -> None:
+        """Leave a blocked key to the next start; once, whoever asks for it."""
+        if blocked not in blocked.flight.level.due:
+            blocked.flight.level.due.append(blocked)
 
-    def _suspended(self, entry: Entry, flight: Flight, suspended: Suspended) -> None:
-        strand = self._strands.get(id(entry))
+    def _suspended(self, registration: HandlerRegistration, flight: InFlightEvent, suspended: Suspended) -> None:
+        strand = self._strands.get(id(registration))
         if strand is None:  # a plain function that turned out to return a coroutine at this call
-            strand = self._strands[id(entry)] = StrandRunner(entry, self._tools)
+            strand = self._strands[id(registration)] = StrandRunner(registration, self._tools)
         strand.suspended(flight, suspended)
 
-    def move_to_process(self, entry: Entry) -> None:
+    def move_to_process(self, registration: HandlerRegistration) -> None:
         """A P2 or P3 handler that overstays on the loop leaves it, when another process can find it."""
-        if entry.lane is not Lane.LOOP or entry.priority < EventPriority.P2_MEDIUM:
+        if registration.lane is not Lane.LOOP or registration.priority < EventPriority.P2_MEDIUM:
             return
-        strand = self._strands.get(id(entry))
+        strand = self._strands.get(id(registration))
         if strand is not None and strand.is_working:  # it goes with the events that are left, in their order
-            strand.on_rest = partial(self.move_to_process, entry)
+            strand.on_rest = partial(self.move_to_process, registration)
             return
         try:
-            if not inspect.isfunction(entry.origin):
-                raise ContractError(f"{entry.name} is not a plain function: its state lives here")
-            entry.target = target_of(entry.origin)
+            if not inspect.isfunction(registration.origin):
+                raise ContractError(f"{registration.name} is not a plain function: its state lives here")
+            registration.target = target_of(registration.origin)
             limit = self._config.max_worker_processes
-            if sum(one.lane is Lane.PROCESS for level in self._engine.levels for one in level.entries) >= limit:
+            if (
+                sum(one.lane is Lane.PROCESS for level in self._scheduler.levels for one in level.registrations)
+                >= limit
+            ):
                 raise ContractError(f"there are {limit} worker processes already (max_worker_processes)")
         except ContractError as error:
-            self._host.reports.add(Report("stays", entry.name, "", 0.0, str(error)))
+            self._host.reports.add(Report("stays", registration.name, "", 0.0, str(error)))
             return
-        entry.lane = Lane.PROCESS
-        left: list[Flight] = []
+        registration.lane = Lane.PROCESS
+        left: list[InFlightEvent] = []
         if strand is not None:
             left = strand.give_up()
             strand.retire()
-            del self._strands[id(entry)]
-        runner = ProcessRunner(entry, self._tools, entry.target)
-        self._set_runner(entry, runner)
+            del self._strands[id(registration)]
+        runner = ProcessRunner(registration, self._tools, registration.target)
+        self._set_runner(registration, runner)
         for flight in left:
             runner.submit(flight)
-        self._host.reports.add(Report("moved", entry.name, "", 0.0, f"now in a process of its own: {entry.target}"))
+        self._host.reports.add(
+            Report("moved", registration.name, "", 0.0, f"now in a process of its own: {registration.target}")
+        )

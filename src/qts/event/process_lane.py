@@ -17,8 +17,8 @@ import msgspec
 from qts.errors import ContractError, StorageError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event, EventPriority
-from qts.event.entry import Entry
 from qts.event.lanes import LaneRunner, LaneTools, Outcome
+from qts.event.work import HandlerRegistration
 from qts.event.worker import LENGTH, PARENTS_SIGNALS, frame
 from qts.threads import started
 
@@ -146,8 +146,8 @@ class Keeper:
 class ProcessRunner(LaneRunner):
     """One worker process for one handler; it starts with the first event and again after it died."""
 
-    def __init__(self, entry: Entry, tools: LaneTools, target: str) -> None:
-        super().__init__(entry, tools)
+    def __init__(self, registration: HandlerRegistration, tools: LaneTools, target: str) -> None:
+        super().__init__(registration, tools)
         self.target = target
         self._worker: Worker | None = None
         self._task: asyncio.Task[None] | None = None
@@ -165,7 +165,9 @@ class ProcessRunner(LaneRunner):
     def _start(self, events: list[Event]) -> None:
         if self._worker is not None and self._worker.ended.done():  # it died of something else than an event
             self._kill()
-        self._task = self.tools.loop.create_task(self._exchange(events), name=f"qts-process-{self.entry.name}")
+        self._task = self.tools.loop.create_task(
+            self._exchange(events), name=f"qts-process-{self.registration.name}"
+        )
 
     def _abandon(self) -> None:
         if self._task is not None:
@@ -220,7 +222,7 @@ class ProcessRunner(LaneRunner):
 
     async def _greeted(self) -> Worker:
         """A new worker that has its handler. Raises WorkerLate when that takes longer than ``worker_start_ms``."""
-        config, is_background = self.tools.config, self.entry.priority >= EventPriority.P2_MEDIUM
+        config, is_background = self.tools.config, self.registration.priority >= EventPriority.P2_MEDIUM
         try:
             async with asyncio.timeout(config.worker_start_ms / 1_000):
                 worker = self._worker = await self._launch()

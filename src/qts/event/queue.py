@@ -17,7 +17,7 @@ from typing import Final
 from qts.errors import ContractError
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event, EventType, OverflowPolicy
-from qts.event.keys import collapse_key, is_risk_reducing
+from qts.event.ordering_keys import collapse_key, is_risk_reducing
 from qts.event.queue_base import CountingQueue, EventQueue, resolve
 from qts.ids import seeded
 

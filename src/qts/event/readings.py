@@ -8,8 +8,10 @@ from typing import Any, Final
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.backpressure import BackpressureGuard
 from qts.event.contracts import DegradationLevel, EventFactory, EventPriority
-from qts.event.engine import Engine, Level
-from qts.event.monitoring import Histogram, LatencySnapshot, Monitor, Reports, stats_of
+from qts.event.histogram import Histogram, LatencySnapshot
+from qts.event.monitoring import Monitor, Reports, stats_of
+from qts.event.scheduler import Scheduler
+from qts.event.work import PriorityLevel
 
 LOOK_S: Final = 0.001
 
@@ -18,8 +20,8 @@ class Readings:
     """The questions of an :class:`~qts.event.dispatcher.EventDispatcher`; none of them changes anything."""
 
     _factory: EventFactory
-    _levels: tuple[Level, ...]
-    _engine: Engine
+    _levels: tuple[PriorityLevel, ...]
+    _scheduler: Scheduler
     _degradation: DegradationLevel
     _pressure: BackpressureGuard
     monitor: Monitor
@@ -36,12 +38,12 @@ class Readings:
 
     def is_priority_allowed(self, priority: EventPriority) -> bool:
         """Whether events of ``priority`` are accepted and handled at present."""
-        return priority <= self._engine.floor
+        return priority <= self._scheduler.floor
 
     @property
     def is_busy(self) -> bool:
         """Whether an accepted event that may run now is unfinished; what waits for an operator does not count."""
-        return any(level.is_busy for level in self._levels[: self._engine.floor + 1])
+        return any(level.is_busy for level in self._levels[: self._scheduler.floor + 1])
 
     def is_busy_with(self, priority: EventPriority) -> bool:
         """The same of one priority."""
@@ -99,4 +101,4 @@ class Readings:
 
     def priority_check(self) -> tuple[int, int]:
         """Handler starts looked at, and how many of them while something higher had been waiting (must be 0)."""
-        return sum(level.wait.total for level in self._levels), self._engine.starts_violating
+        return sum(level.wait.total for level in self._levels), self._scheduler.starts_violating

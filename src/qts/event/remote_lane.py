@@ -14,43 +14,43 @@ from typing import Any, Final
 
 from qts.clock import NS_PER_MS, stopwatch_ns
 from qts.event.codec import encode_event
-from qts.event.entry import Entry
 from qts.event.lanes import LaneRunner, LaneTimeout, LaneTools
 from qts.event.process_lane import HandlerFailed, ProcessRunner
 from qts.event.remote import RemoteHandler
-from qts.event.retry import BACKOFF_GROWTH, Flight
+from qts.event.retry import BACKOFF_GROWTH
+from qts.event.work import HandlerRegistration, InFlightEvent
 
 SHARE_OF_LIMIT: Final = 4
 """A batch is as large as is done in a quarter of the lane's limit, at the pace of the batch before."""
 
 
-def process_runner(entry: Entry, tools: LaneTools) -> LaneRunner:
+def process_runner(registration: HandlerRegistration, tools: LaneTools) -> LaneRunner:
     """The runner that a handler of the PROCESS lane needs."""
-    if isinstance(entry.origin, RemoteHandler):
-        return RemoteRunner(entry, tools, entry.origin)
-    return ProcessRunner(entry, tools, entry.target)
+    if isinstance(registration.origin, RemoteHandler):
+        return RemoteRunner(registration, tools, registration.origin)
+    return ProcessRunner(registration, tools, registration.target)
 
 
 class RemoteRunner(ProcessRunner):
     """Starts and ends its process like any process lane; what is sent when is the affair of one task, its life."""
 
-    def __init__(self, entry: Entry, tools: LaneTools, handler: RemoteHandler) -> None:
-        super().__init__(entry, tools, entry.target)
+    def __init__(self, registration: HandlerRegistration, tools: LaneTools, handler: RemoteHandler) -> None:
+        super().__init__(registration, tools, registration.target)
         self._handler = handler
         self._came = asyncio.Event()
         self._size = 1
         self._sent = 0
         self._failures = 0
-        self._task = tools.loop.create_task(self._live(), name=f"qts-remote-{entry.name}")
+        self._task = tools.loop.create_task(self._live(), name=f"qts-remote-{registration.name}")
 
-    def submit(self, flight: Flight) -> None:
+    def submit(self, flight: InFlightEvent) -> None:
         if self._handler.is_needed and self._handler.wants(flight.event):
             self._enqueue(flight)
             self._came.set()
         else:
-            self.tools.engine.finished(self.entry, flight, None)
+            self.tools.scheduler.finished(self.registration, flight, None)
 
-    def give_up(self) -> list[Flight]:
+    def give_up(self) -> list[InFlightEvent]:
         left = self.pending
         self._working = []
         self._abandon()
@@ -93,7 +93,7 @@ class RemoteRunner(ProcessRunner):
         self._worker = await self._launch()
         return await self._ask([self.target, self.tools.config.worker_nice, self._handler.arguments()])
 
-    async def _have_done(self, sent: list[Flight]) -> Any:
+    async def _have_done(self, sent: list[InFlightEvent]) -> Any:
         return await self._ask([[encode_event(flight.event) for flight in sent], self._handler.brief()])
 
     async def _ask(self, request: Any) -> Any:
@@ -105,7 +105,7 @@ class RemoteRunner(ProcessRunner):
 
     # -- what became of it -------------------------------------------------------------------------------------
 
-    def _done(self, sent: list[Flight], took_ns: int) -> None:
+    def _done(self, sent: list[InFlightEvent], took_ns: int) -> None:
         """Finish what was done and, when the batch is through, choose the size of the next."""
         del self._working[: len(sent)]
         self._sent = self._failures = 0
@@ -125,7 +125,7 @@ class RemoteRunner(ProcessRunner):
         self._handler.on_failure(_told(error))
         if self._working and (cut_off_alone or self._failures > self.tools.config.retries):
             self._failures = 0
-            self.tools.engine.retries.failed(self.entry, self._working.pop(0), error, fatal=True)
+            self.tools.scheduler.retries.failed(self.registration, self._working.pop(0), error, fatal=True)
             self.tools.wake()
 
     def _backoff_s(self) -> float:
@@ -141,21 +141,21 @@ class RemoteRunner(ProcessRunner):
             else:
                 self._finish([flight])
 
-    def _draw(self) -> list[Flight]:
-        drawn: list[Flight] = []
+    def _draw(self) -> list[InFlightEvent]:
+        drawn: list[InFlightEvent] = []
         while len(drawn) < self._size and (event := self._backlog.get_nowait()) is not None:
             drawn.append(self._flight_of(event))
         if not self._backlog.size():
             self._came.clear()
         return drawn
 
-    def _finish(self, flights: list[Flight]) -> None:
+    def _finish(self, flights: list[InFlightEvent]) -> None:
         for flight in flights:
-            self.tools.engine.finished(self.entry, flight, None)
+            self.tools.scheduler.finished(self.registration, flight, None)
         self.tools.wake()
 
     def _batch_size(self) -> int:
-        return self._backlog.batch_size * self.tools.batch_factor(self.entry.priority)
+        return self._backlog.batch_size * self.tools.batch_factor(self.registration.priority)
 
 
 async def _within(limit_ms: int, work: Coroutine[Any, Any, Any]) -> Any:

@@ -14,21 +14,20 @@ from qts.errors import StateError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import EventFactory, stamp
 from qts.event.dead_letter import DeadLetterQueue
-from qts.event.engine import Engine, Level
-from qts.event.entry import Entry
-from qts.event.retry import Flight, Hold, hold_key
+from qts.event.scheduler import Scheduler
+from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, PriorityLevel, blocking_key
 
-Pending = Callable[[Entry], Iterable[Flight]]
+Pending = Callable[[HandlerRegistration], Iterable[InFlightEvent]]
 
 
-def export_levels(engine: Engine, in_lane: Pending) -> list[dict[str, Any]]:
+def export_levels(scheduler: Scheduler, in_lane: Pending) -> list[dict[str, Any]]:
     """Queues, counters and unfinished events of all four levels."""
-    return [_export_level(level, in_lane) for level in engine.levels]
+    return [_export_level(level, in_lane) for level in scheduler.levels]
 
 
-def import_levels(engine: Engine, stored: list[dict[str, Any]]) -> None:
-    """Undo :func:`export_levels` on a fresh engine with the same handlers. Raises StateError when they differ."""
-    for level, part in zip(engine.levels, stored, strict=True):
+def import_levels(scheduler: Scheduler, stored: list[dict[str, Any]]) -> None:
+    """Undo :func:`export_levels` on a fresh scheduler. Raises StateError when its handlers are others."""
+    for level, part in zip(scheduler.levels, stored, strict=True):
         if part["handlers"] != level.names:
             raise StateError(
                 f"{level.priority.name}: stored for the handlers {part['handlers']}, here are {level.names}"
@@ -36,10 +35,10 @@ def import_levels(engine: Engine, stored: list[dict[str, Any]]) -> None:
         if level.accepted or level.items:
             raise StateError(f"{level.priority.name}: state can only be taken over before the first event")
         _import_level(level, part)
-    engine.attention = True
+    scheduler.attention = True
 
 
-def _export_level(level: Level, in_lane: Pending) -> dict[str, Any]:
+def _export_level(level: PriorityLevel, in_lane: Pending) -> dict[str, Any]:
     counts = level.queue.counts()
     part: dict[str, Any] = {
         "handlers": level.names,
@@ -58,11 +57,11 @@ def _export_level(level: Level, in_lane: Pending) -> dict[str, Any]:
     return part
 
 
-def _export_open(level: Level, part: dict[str, Any], in_lane: Pending) -> None:
-    """Holds and events in lanes: flights once each, holds by handler with the numbers of their flights."""
+def _export_open(level: PriorityLevel, part: dict[str, Any], in_lane: Pending) -> None:
+    """Export blocked keys and events in lanes: each event once, each key with the numbers of its events."""
     numbers: dict[int, int] = {}
 
-    def number(flight: Flight) -> int:
+    def number(flight: InFlightEvent) -> int:
         if id(flight) not in numbers:
             numbers[id(flight)] = len(numbers)
             part["open"].append(
@@ -70,55 +69,61 @@ def _export_open(level: Level, part: dict[str, Any], in_lane: Pending) -> None:
             )
         return numbers[id(flight)]
 
-    for index, entry in enumerate(level.entries):
+    for index, registration in enumerate(level.registrations):
         held: set[int] = set()
-        for hold in entry.holds.values():
-            flights = [hold.flight, *hold.waiting]
+        for blocked in registration.blocked_keys.values():
+            flights = [blocked.flight, *blocked.waiting]
             held.update(map(id, flights))
-            part["holds"].append([index, hold.attempts, hold.parked, [number(flight) for flight in flights]])
-        for flight in in_lane(entry):
+            part["holds"].append([index, blocked.attempts, blocked.parked, [number(flight) for flight in flights]])
+        for flight in in_lane(registration):
             if id(flight) not in held:
                 part["holds"].append([index, 0, False, [number(flight)]])
 
 
-def _import_level(level: Level, part: Mapping[str, Any]) -> None:
+def _import_level(level: PriorityLevel, part: Mapping[str, Any]) -> None:
     now_ns = stopwatch_ns()
     level.queue.restore([_accepted_now(stored, now_ns) for stored in part["pending"]], part["queue"])
     level.passed, level.finished, level.rejected = part["passed"], part["finished"], part["rejected"]
     level.dead_lettered, level.lost = part["dead_lettered"], part["lost"]
     flights = [_import_flight(level, stored, now_ns) for stored in part["open"]]
     for index, attempts, parked, held in part["holds"]:
-        entry = level.entries[index]
+        registration = level.registrations[index]
         first, *later = (flights[number] for number in held)
-        _import_hold(level, entry, first, later, attempts=attempts, parked=parked)
+        _import_hold(level, registration, first, later, attempts=attempts, parked=parked)
 
 
-def _import_flight(level: Level, stored: list[Any], now_ns: int) -> Flight:
+def _import_flight(level: PriorityLevel, stored: list[Any], now_ns: int) -> InFlightEvent:
     event, dead, lost, counted = stored
-    flight = Flight(_accepted_now(event, now_ns), level, now_ns, counted=counted)
+    flight = InFlightEvent(_accepted_now(event, now_ns), level, now_ns, counted=counted)
     flight.dead, flight.lost, flight.open = dead, lost, 0
     return flight
 
 
 def _import_hold(
-    level: Level, entry: Entry, first: Flight, later: list[Flight], *, attempts: int, parked: bool
+    level: PriorityLevel,
+    registration: HandlerRegistration,
+    first: InFlightEvent,
+    later: list[InFlightEvent],
+    *,
+    attempts: int,
+    parked: bool,
 ) -> None:
-    """A hold as it was; one whose event waits for another attempt is due at once."""
-    earlier = entry.holds.get(hold_key(first.event))
+    """Restore a blocked key as it was; one whose event waits for another attempt is due at once."""
+    earlier = registration.blocked_keys.get(blocking_key(first.event))
     for flight in (first, *later):
         flight.open += 1
     if earlier is not None:  # two events of one key were in a lane: the second follows the first
         earlier.waiting.extend((first, *later))
         return
-    hold = Hold(entry, hold_key(first.event), first)
-    hold.attempts, hold.parked = attempts, parked
-    hold.waiting.extend(later)
-    entry.holds[hold.key] = hold
-    entry.refresh()
+    blocked = BlockedKey(registration, blocking_key(first.event), first)
+    blocked.attempts, blocked.parked = attempts, parked
+    blocked.waiting.extend(later)
+    registration.blocked_keys[blocked.key] = blocked
+    registration.refresh()
     if parked:
         first.open -= 1  # it has been dead-lettered already
     else:
-        level.due.append(hold)
+        level.due.append(blocked)
 
 
 def _accepted_now(stored: list[Any], now_ns: int) -> Any:
@@ -127,26 +132,26 @@ def _accepted_now(stored: list[Any], now_ns: int) -> Any:
     return event
 
 
-def export_engine(
-    engine: Engine, factory: EventFactory, dead_letters: DeadLetterQueue, in_lane: Pending
+def export_scheduler(
+    scheduler: Scheduler, factory: EventFactory, dead_letters: DeadLetterQueue, in_lane: Pending
 ) -> dict[str, Any]:
     """Counters, queued and held events, ids given and dead letters as plain values."""
     return {
         "last_number": factory.last_number,
-        "violations": engine.starts_violating,
-        "deadline_in_ns": engine.deadline_ns - engine.clock_ns() if engine.watching else None,
+        "violations": scheduler.starts_violating,
+        "deadline_in_ns": scheduler.deadline_ns - scheduler.clock_ns() if scheduler.watching else None,
         "dead_letters": dead_letters.export(),
-        "levels": export_levels(engine, in_lane),
+        "levels": export_levels(scheduler, in_lane),
     }
 
 
-def import_engine(
-    state: Mapping[str, Any], engine: Engine, factory: EventFactory, dead_letters: DeadLetterQueue
+def import_scheduler(
+    state: Mapping[str, Any], scheduler: Scheduler, factory: EventFactory, dead_letters: DeadLetterQueue
 ) -> None:
-    """Undo :func:`export_engine` on a fresh engine with the same handlers. Raises StateError when they differ."""
-    import_levels(engine, state["levels"])
+    """Undo :func:`export_scheduler` on a fresh scheduler. Raises StateError when its handlers are others."""
+    import_levels(scheduler, state["levels"])
     factory.continue_after(state["last_number"])
     dead_letters.restore(state["dead_letters"])
-    engine.starts_violating = state["violations"]
-    if engine.watching and state["deadline_in_ns"] is not None:
-        engine.deadline_ns = engine.clock_ns() + state["deadline_in_ns"]
+    scheduler.starts_violating = state["violations"]
+    if scheduler.watching and state["deadline_in_ns"] is not None:
+        scheduler.deadline_ns = scheduler.clock_ns() + state["deadline_in_ns"]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from qts.errors import ContractError
 from qts.event.contracts import EventPriority, EventType, priority_for
-
-if TYPE_CHECKING:
-    from qts.event.entry import Entry
+from qts.event.work import HandlerRegistration
 
 _P1: Final = EventPriority.P1_HIGH
-Routes: TypeAlias = "dict[EventType, tuple[Entry, ...]]"
+Routes: TypeAlias = dict[EventType, tuple[HandlerRegistration, ...]]
 
 
 class Stream:
@@ -34,9 +32,9 @@ class Stream:
         self.source = source
         self.ended = False
         self._routes: object = None
-        self._plan: dict[type, tuple[EventType, tuple[Entry, ...]]] = {}
+        self._plan: dict[type, tuple[EventType, tuple[HandlerRegistration, ...]]] = {}
 
-    def plan(self, routes: Routes) -> dict[type, tuple[EventType, tuple[Entry, ...]]]:
+    def plan(self, routes: Routes) -> dict[type, tuple[EventType, tuple[HandlerRegistration, ...]]]:
         """Type and handlers by the class of the payload."""
         if self._routes is not routes:
             self._routes = routes
@@ -47,7 +45,3 @@ class Stream:
         """What to raise for a payload of a class that no type was named for."""
         listed = ", ".join(sorted(one.__name__ for one in self.types))
         return ContractError(f"{self.source} gave a {type(payload).__name__}; listed are {listed}")
-
-
-def no_handler(event: object) -> None:
-    """In the place of the handler when nobody asked for events of this type."""

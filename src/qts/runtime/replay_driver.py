@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from qts.clock import PacedClock
-from qts.event.garbage import quiet_collector
+from qts.event.gc_control import controlled_gc
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
 from qts.runtime.kernel import Kernel
@@ -26,10 +26,10 @@ def run_virtual(
 
     ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
     """
-    with quiet_collector() as collector:
+    with controlled_gc() as collector:
 
         def seen(share: float | None, moment_ns: int) -> None:
-            collector.look(quiet=False)
+            collector.maybe_collect(quiet=False)
             progress(share, moment_ns)
 
         stream = Stream(_drawn(kernel, values, seen, stop, pace), EVENT_OF_VALUE, "feed")

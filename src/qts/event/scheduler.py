@@ -1,103 +1,45 @@
-"""The heart of the dispatcher: takes events in strict priority and calls their handlers.
+"""The scheduler: takes events in strict priority and calls their handlers.
 
 The same code runs on the virtual clock, where it is called until everything is done, and on an event loop,
 where it is called for one time slice after the other. It knows neither threads nor asyncio: what a handler
-cannot finish at once is given to its *runner* (lanes) or its *hold* (retries).
+cannot finish at once is given to its *runner* (lanes), and a key whose event failed is *blocked* (retries).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from qts.clock import NS_PER_US, Clock, stopwatch_ns
 from qts.errors import StateError
 from qts.event.config import EventConfig
 from qts.event.contracts import Event, EventFactory, EventPriority, EventType
-from qts.event.entry import RAISED, Entry, Suspended, step, stepped
 from qts.event.handlers import events_in
-from qts.event.monitoring import INDEX_BY_8NS, INDEXED_NS, Histogram
-from qts.event.queue import EventQueue
-from qts.event.retry import Flight, Hold, RetryBook, hold_key
-from qts.event.stream import Stream, no_handler
+from qts.event.histogram import INDEX_BY_8NS, INDEXED_NS
+from qts.event.retry import RetryBook
+from qts.event.stream import Stream
+from qts.event.work import (
+    RAISED,
+    BlockedKey,
+    HandlerRegistration,
+    InFlightEvent,
+    PriorityLevel,
+    Suspended,
+    blocking_key,
+    step,
+    stepped,
+)
 
 FOREVER_NS: Final = 1 << 62
 _LOWEST: Final = EventPriority.P3_LOW
 _P1: Final = EventPriority.P1_HIGH
+OnOverrun: TypeAlias = Callable[[HandlerRegistration, Event, int], None]
+"""Called with a handler, the event it took too long for, and the nanoseconds that took."""
 _make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
 
 
-class Level:
-    """One priority: its queue, its handlers by type, what is due for another attempt, and its counters."""
-
-    __slots__ = (
-        "dead_lettered", "due", "entries", "finished", "in_flight", "items", "loop", "lost", "number",
-        "on_done", "passed", "priority", "queue", "rejected", "routes", "wait", "work",
-    )  # fmt: skip
-
-    def __init__(self, priority: EventPriority, queue: EventQueue) -> None:
-        self.priority = priority
-        self.number = int(priority)
-        self.entries: list[Entry] = []
-        self.due: deque[Hold] = deque()
-        self.wait = Histogram()
-        self.work = Histogram()
-        self.finished = self.rejected = self.dead_lettered = self.lost = self.in_flight = 0
-        self.passed = 0
-        """Events that went straight from a stream to their handlers: in no counter of the queue, nor in
-        ``finished``."""
-        self.loop: tuple[Any, ...] = ()
-        self.on_done: Callable[[Event, bool], None] | None = None
-        """Told when every handler has finished with an event, and whether one of them never managed."""
-        self.routes: dict[EventType, tuple[Entry, ...]] = dict.fromkeys(EventType, ())
-        self.use(queue)
-
-    def use(self, queue: EventQueue) -> None:
-        self.queue = queue
-        self.items = queue.items
-
-    @property
-    def accepted(self) -> int:
-        """Events that came in, whatever became of them."""
-        return self.queue.accepted + self.passed
-
-    @property
-    def handled(self) -> int:
-        """Events that every handler has finished with; one of a stream counts from when its handler has it."""
-        return self.finished + self.passed
-
-    @property
-    def unfinished(self) -> int:
-        """Events accepted and neither handled nor lost: queued, held, in a lane or (not of a stream) in hand."""
-        return self.queue.size() + self.queue.taken - self.finished - self.dead_lettered - self.lost
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether there is anything left that does not wait for an operator."""
-        return bool(self.due or self.items) or any(entry.is_busy for entry in self.entries)
-
-    @property
-    def names(self) -> list[str]:
-        """Of its handlers, in the order of registration."""
-        return [entry.name for entry in self.entries]
-
-    @property
-    def is_special(self) -> bool:
-        """Whether a handler has a runner or holds something up."""
-        for entry in self.entries:  # noqa: SIM110 - every checkpoint asks, and this costs half of any()
-            if entry.special:
-                return True
-        return False
-
-    def add(self, entry: Entry) -> None:
-        entry.tell_apart(self.names)
-        self.entries.append(entry)
-        self.routes = {kind: tuple(e for e in self.entries if kind in e.types) for kind in EventType}
-
-
-class Engine:
+class Scheduler:
     """Strict priority over four levels.
 
     ``floor`` is the lowest priority that may run now. ``attention`` makes a running batch stop after the present
@@ -112,7 +54,9 @@ class Engine:
         "retries", "serving", "stamp_ns", "starts_violating", "watching",
     )  # fmt: skip
 
-    def __init__(self, config: EventConfig, levels: tuple[Level, ...], retries: RetryBook, clock: Clock) -> None:
+    def __init__(
+        self, config: EventConfig, levels: tuple[PriorityLevel, ...], retries: RetryBook, clock: Clock
+    ) -> None:
         self.levels = levels
         self._served = [levels[: count + 1] for count in range(len(levels))]
         self.attention = False
@@ -133,9 +77,9 @@ class Engine:
         self.on_deadline_failure: Callable[[BaseException], None] = _raise
         self.factory: EventFactory | None = None
         self.emit: Callable[[Event], Any] = lambda event: None
-        self.on_overrun: Callable[[Entry, Event, int], None] = lambda entry, event, took_ns: None
-        self.on_queue_failure: Callable[[Level, Exception], None] = _raise_queue_failure
-        self.on_suspended: Callable[[Entry, Flight, Suspended], None] = _refuse_suspension
+        self.on_overrun: OnOverrun = lambda handler, event, took_ns: None
+        self.on_queue_failure: Callable[[PriorityLevel, Exception], None] = _raise_queue_failure
+        self.on_suspended: Callable[[HandlerRegistration, InFlightEvent, Suspended], None] = _refuse_suspension
 
     def run(self, lowest: int = _LOWEST, until_ns: int = FOREVER_NS, stream: Stream | None = None) -> int:
         """Handle what is queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
@@ -195,26 +139,12 @@ class Engine:
         """Whether :meth:`run` would find something to do."""
         return any(level.due or level.items for level in self.levels[: self.floor + 1])
 
-    def _drain(self, level: Level, until_ns: int) -> int:
+    def _drain(self, level: PriorityLevel, until_ns: int) -> int:
         """Handle the events of one level until it is empty or something above it waits.
 
         This loop runs for every event: counting and both histograms are written out in it.
         """
-        (
-            number,
-            items,
-            routes,
-            queue,
-            direct,
-            first,
-            second,
-            third,
-            wait,
-            waits,
-            work,
-            works,
-            on_done,
-        ) = level.loop
+        number, items, routes, queue, direct, first, second, third, wait, waits, work, works, on_done = level.loop
         limit_ns = self.limit_ns
         outer, self.serving = self.serving, number
         taken = started = 0
@@ -236,9 +166,9 @@ class Engine:
                 if event.accepted_ns > now:
                     now = stopwatch_ns()
                 started = now
-                entries = routes[event.event_type]
+                handlers = routes[event.event_type]
                 spent = now - event.accepted_ns
-                if entries and entries[0].special:
+                if handlers and handlers[0].special:
                     pass  # noted when its lane begins with it, or what holds it up is gone
                 elif spent < INDEXED_NS:
                     waits[INDEX_BY_8NS[spent >> 3]] += 1
@@ -246,25 +176,25 @@ class Engine:
                         wait.max_ns = spent
                 else:
                     wait.record(spent)
-                flight: Flight | None = None
-                for entry in entries:
+                flight: InFlightEvent | None = None
+                for handler in handlers:
                     if first or second or third:
                         self._serve_above(number)
                         now = stopwatch_ns()
-                    if entry.special:
-                        flight = self._divert(entry, event, level, flight, started, first=entry is entries[0])
+                    if handler.special:
+                        flight = self._divert(handler, event, level, flight, started, first=handler is handlers[0])
                         continue
-                    call = entry.call  # apart from calling it: as a method call CPython searches the class first
+                    call = handler.call  # apart from calling it: as a method call CPython searches the class first
                     try:
                         result = call(event)
                     except RAISED as error:  # it is retried and reported
-                        flight = self._failed(entry, event, level, flight, started, error)
+                        flight = self._failed(handler, event, level, flight, started, error)
                         result = None
                     if result is not None:
-                        flight = self._result(entry, event, level, flight, started, result)
+                        flight = self._result(handler, event, level, flight, started, result)
                     ended = stopwatch_ns()
                     if ended - now > limit_ns:
-                        self.on_overrun(entry, event, ended - now)
+                        self.on_overrun(handler, event, ended - now)
                     now = ended
                 if flight is None:
                     level.finished += 1
@@ -289,7 +219,7 @@ class Engine:
             self.stamp_ns = now
         return taken
 
-    def _draw(self, level: Level, stream: Stream) -> int:
+    def _draw(self, level: PriorityLevel, stream: Stream) -> int:
         """Handle what ``stream`` gives until it ends or something is queued; the loop of every replay.
 
         Only the plain case is handled here: whatever has no or one handler that needs no care. Everything else
@@ -306,8 +236,8 @@ class Engine:
         drawn, in_hand, straight = 0, False, False
         kind: type | None = None
         event_type: EventType | None = None
-        call: Callable[[Event], Any] = no_handler
-        entry: Any = None
+        call: Callable[[Event], Any] = _no_handler
+        handler: Any = None
         try:
             for payload in stream.payloads:
                 if payload is None:
@@ -318,10 +248,10 @@ class Engine:
                     planned = plan(kind)
                     if planned is None:
                         raise stream.unlisted(payload)
-                    event_type, entries = planned
-                    entry = entries[0] if entries else None
-                    call = no_handler if entry is None else entry.call
-                    straight = self.floor >= _P1 and len(entries) < 2 and not (entry and entry.special)
+                    event_type, handlers = planned
+                    handler = handlers[0] if handlers else None
+                    call = _no_handler if handler is None else handler.call
+                    straight = self.floor >= _P1 and len(handlers) < 2 and not (handler and handler.special)
                 event = _make(event_type, _P1, source, payload, next(numbers), time_ns(), run, accepted)
                 if watching and clock_ns() >= self.deadline_ns:
                     self.on_deadline()
@@ -331,15 +261,15 @@ class Engine:
                 drawn += 1
                 level.passed += 1
                 in_hand = True
-                flight: Flight | None = None
+                flight: InFlightEvent | None = None
                 started = stopwatch_ns()
                 try:
                     result = call(event)
                 except RAISED as error:  # it is retried and reported
-                    flight = self._failed(entry, event, level, None, started, error)
+                    flight = self._failed(handler, event, level, None, started, error)
                 else:
                     if result is not None:
-                        flight = self._result(entry, event, level, None, started, result)
+                        flight = self._result(handler, event, level, None, started, result)
                 ended = stopwatch_ns()
                 spent = started - accepted
                 if spent < INDEXED_NS:
@@ -353,8 +283,8 @@ class Engine:
                     in_hand = False
                     _came_through_the_queue(level)
                     flight.done()
-                if spent > limit_ns and entry is not None:  # a fault of the machine when there is no handler
-                    self.on_overrun(entry, event, spent)
+                if spent > limit_ns and handler is not None:  # a fault of the machine when there is no handler
+                    self.on_overrun(handler, event, spent)
                 if flight is not None:
                     return drawn
                 in_hand = False
@@ -390,103 +320,128 @@ class Engine:
         self.attention = True
 
     def _divert(
-        self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, *, first: bool
-    ) -> Flight:
+        self,
+        handler: HandlerRegistration,
+        event: Event,
+        level: PriorityLevel,
+        flight: InFlightEvent | None,
+        started: int,
+        *,
+        first: bool,
+    ) -> InFlightEvent:
         """Give the event to the handler's runner, or let it wait behind an earlier one of its key."""
-        flight = flight or Flight(event, level, started)
+        flight = flight or InFlightEvent(event, level, started)
         flight.open += 1
         flight.waits = first
-        if not self.retries.wait_behind(entry, flight):
-            self._call(entry, flight)
+        if not self.retries.wait_behind(handler, flight):
+            self._call(handler, flight)
         return flight
 
     def _failed(
-        self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, error: BaseException
-    ) -> Flight:
-        flight = flight or Flight(event, level, started)
+        self,
+        handler: HandlerRegistration,
+        event: Event,
+        level: PriorityLevel,
+        flight: InFlightEvent | None,
+        started: int,
+        error: BaseException,
+    ) -> InFlightEvent:
+        flight = flight or InFlightEvent(event, level, started)
         flight.open += 1
-        self.retries.failed(entry, flight, error)
+        self.retries.failed(handler, flight, error)
         return flight
 
     def _result(
-        self, entry: Entry, event: Event, level: Level, flight: Flight | None, started: int, result: Any
-    ) -> Flight | None:
+        self,
+        handler: HandlerRegistration,
+        event: Event,
+        level: PriorityLevel,
+        flight: InFlightEvent | None,
+        started: int,
+        result: Any,
+    ) -> InFlightEvent | None:
         """What a handler returned: events are passed on, a coroutine is gone on with."""
         if isinstance(result, CoroutineType):
             try:
                 result = step(result)
             except RAISED as error:  # it is retried and reported
-                return self._failed(entry, event, level, flight, started, error)
+                return self._failed(handler, event, level, flight, started, error)
         if isinstance(result, Suspended):
-            flight = flight or Flight(event, level, started)
+            flight = flight or InFlightEvent(event, level, started)
             flight.open += 1
-            self.on_suspended(entry, flight, result)
+            self.on_suspended(handler, flight, result)
         else:
             try:
                 for out in events_in(result):
                     self.emit(out)
             except RAISED as error:  # what it returned is refused: its failure, not the end of the event in hand
-                return self._failed(entry, event, level, flight, started, error)
+                return self._failed(handler, event, level, flight, started, error)
         return flight
 
-    def _retry(self, hold: Hold) -> None:
-        """Try the event of a hold once more."""
-        before, self.serving = self.serving, hold.flight.level.number
+    def _retry(self, blocked: BlockedKey) -> None:
+        """Try the event of a blocked key once more."""
+        before, self.serving = self.serving, blocked.flight.level.number
         try:
-            self._call(hold.entry, hold.flight, hold)
+            self._call(blocked.registration, blocked.flight, blocked)
         finally:
             self.serving = before
             self.stamp_ns = stopwatch_ns()
 
-    def _call(self, entry: Entry, flight: Flight, hold: Hold | None = None) -> None:
-        """Call a handler that needs care: through its runner, or with its hold to be lifted."""
-        if entry.runner is not None:
-            entry.runner.submit(flight)
+    def _call(self, handler: HandlerRegistration, flight: InFlightEvent, blocked: BlockedKey | None = None) -> None:
+        """Call a handler that needs care: through its runner, or with its blocked key to be unblocked."""
+        if handler.runner is not None:
+            handler.runner.submit(flight)
             return
         began_ns = stopwatch_ns()
-        self._attempt(entry, flight, hold)
+        self._attempt(handler, flight, blocked)
         took_ns = stopwatch_ns() - began_ns
         if took_ns > self.limit_ns:
-            self.on_overrun(entry, flight.event, took_ns)
+            self.on_overrun(handler, flight.event, took_ns)
 
-    def _attempt(self, entry: Entry, flight: Flight, hold: Hold | None) -> None:
+    def _attempt(self, handler: HandlerRegistration, flight: InFlightEvent, blocked: BlockedKey | None) -> None:
         """Call a handler on the spot and see to what came of it."""
         flight.begin()
         try:
-            result = stepped(entry.call(flight.event))
+            result = stepped(handler.call(flight.event))
         except RAISED as error:  # it is retried and reported
-            self.retries.failed(entry, flight, error)
+            self.retries.failed(handler, flight, error)
             return
         if isinstance(result, Suspended):
-            self.on_suspended(entry, flight, result)
+            self.on_suspended(handler, flight, result)
             return
-        self.finished(entry, flight, result, hold)
+        self.finished(handler, flight, result, blocked)
 
-    def finished(self, entry: Entry, flight: Flight, result: Any, hold: Hold | None = None) -> None:
+    def finished(
+        self,
+        handler: HandlerRegistration,
+        flight: InFlightEvent,
+        result: Any,
+        blocked: BlockedKey | None = None,
+    ) -> None:
         """A handler has finished with an event: count it, pass on what it returned, let the next of its key go."""
         try:
             for out in events_in(result):
                 self.emit(out)
         except RAISED as error:  # what it returned is refused
-            self.retries.failed(entry, flight, error)
+            self.retries.failed(handler, flight, error)
             return
-        hold = hold or entry.holds.get(hold_key(flight.event))
-        if hold is not None and hold.flight is flight:
-            self.retries.succeeded(hold)
+        blocked = blocked or handler.blocked_keys.get(blocking_key(flight.event))
+        if blocked is not None and blocked.flight is flight:
+            self.retries.succeeded(blocked)
         else:
             flight.done()
 
 
-def _came_through_the_queue(level: Level) -> None:
+def _came_through_the_queue(level: PriorityLevel) -> None:
     """An event of a stream that is not finished counts like one that had to wait."""
     level.passed -= 1
     level.queue.count_passed()
 
 
-def _refuse_suspension(entry: Entry, flight: Flight, suspended: Suspended) -> None:
+def _refuse_suspension(handler: HandlerRegistration, flight: InFlightEvent, suspended: Suspended) -> None:
     suspended.coroutine.close()
     raise StateError(
-        f"handler {entry.name!r} waited for something while handling {flight.event.event_type.value}: on the "
+        f"handler {handler.name!r} waited for something while handling {flight.event.event_type.value}: on the "
         "virtual clock handlers must finish at once; take the await out or run with the real clock"
     )
 
@@ -495,5 +450,9 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def _raise_queue_failure(level: Level, error: Exception) -> None:
+def _raise_queue_failure(level: PriorityLevel, error: Exception) -> None:
     raise error
+
+
+def _no_handler(event: object) -> None:
+    """Do nothing, in the place of a handler, when there is none for events of this type."""

@@ -11,7 +11,7 @@ import pytest
 
 from qts.event.config import EventConfig
 from qts.event.dispatcher import EventDispatcher
-from qts.event.garbage import MUCH_TOO_OLD, OLD, QUIET_LOOKS, TOO_MANY, YOUNG, QuietCollector, quiet_collector
+from qts.event.gc_control import MUCH_TOO_OLD, OLD, QUIET_LOOKS, TOO_MANY, YOUNG, GcController, controlled_gc
 from tests.event.support import as_python_starts_collecting
 
 
@@ -28,8 +28,8 @@ def as_python_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def collector() -> Iterator[QuietCollector]:
-    with quiet_collector() as begun:
+def collector() -> Iterator[GcController]:
+    with controlled_gc() as begun:
         yield begun
 
 
@@ -39,7 +39,7 @@ def knot() -> weakref.ref[Knot]:
 
 def test_between_begin_and_end_nothing_is_collected_by_itself() -> None:
     assert gc.isenabled()
-    with quiet_collector():
+    with controlled_gc():
         assert not gc.isenabled()
         assert gc.get_freeze_count() > 0
     assert gc.isenabled()
@@ -49,71 +49,71 @@ def test_between_begin_and_end_nothing_is_collected_by_itself() -> None:
 def test_who_found_it_switched_off_leaves_it_off() -> None:
     gc.disable()
     try:
-        with quiet_collector():
+        with controlled_gc():
             pass
         assert not gc.isenabled()
     finally:
         gc.enable()
 
 
-def test_a_few_young_objects_are_left_alone(collector: QuietCollector) -> None:
+def test_a_few_young_objects_are_left_alone(collector: GcController) -> None:
     lost = knot()
-    collector.look(quiet=True)
+    collector.maybe_collect(quiet=True)
     assert lost() is not None
     assert (collector.collections, collector.forced) == (0, 0)
 
 
-def test_many_young_objects_are_collected_in_a_quiet_moment_only(collector: QuietCollector) -> None:
+def test_many_young_objects_are_collected_in_a_quiet_moment_only(collector: GcController) -> None:
     lost = knot()
     kept = [[] for _ in range(YOUNG)]  # type: ignore[var-annotated]
-    collector.look(quiet=False)
+    collector.maybe_collect(quiet=False)
     assert lost() is not None
-    collector.look(quiet=True)
+    collector.maybe_collect(quiet=True)
     assert lost() is None
     assert (collector.collections, collector.forced, len(kept)) == (1, 0, YOUNG)
 
 
-def test_too_many_are_collected_in_a_busy_moment_too(collector: QuietCollector) -> None:
+def test_too_many_are_collected_in_a_busy_moment_too(collector: GcController) -> None:
     lost = knot()
     kept = [[] for _ in range(TOO_MANY)]  # type: ignore[var-annotated]
-    collector.look(quiet=False)
+    collector.maybe_collect(quiet=False)
     assert lost() is None
     assert (collector.collections, collector.forced, len(kept)) == (0, 1, TOO_MANY)
 
 
-def test_after_a_long_quiet_time_old_garbage_goes_too_and_once(collector: QuietCollector) -> None:
+def test_after_a_long_quiet_time_old_garbage_goes_too_and_once(collector: GcController) -> None:
     old = Knot()
     lost = weakref.ref(old)
     gc.collect()  # it has survived collections: no longer young
     del old
     for _ in range(QUIET_LOOKS - 1):
-        collector.look(quiet=True)
+        collector.maybe_collect(quiet=True)
     assert lost() is not None
     for _ in range(QUIET_LOOKS):
-        collector.look(quiet=True)
+        collector.maybe_collect(quiet=True)
     assert lost() is None
     assert collector.collections == 1
     for _ in range(10 * QUIET_LOOKS - 1):
-        collector.look(quiet=True)
+        collector.maybe_collect(quiet=True)
     assert collector.collections == 2, "and again every ten times that long"
 
 
-def test_a_busy_moment_begins_the_quiet_time_anew(collector: QuietCollector) -> None:
+def test_a_busy_moment_begins_the_quiet_time_anew(collector: GcController) -> None:
     for _ in range(2):
         for _ in range(QUIET_LOOKS - 1):
-            collector.look(quiet=True)
-        collector.look(quiet=False)
+            collector.maybe_collect(quiet=True)
+        collector.maybe_collect(quiet=False)
     assert collector.collections == 0
 
 
-def aged(collector: QuietCollector, count: int, *, quiet: bool) -> list[list[None]]:
+def aged(collector: GcController, count: int, *, quiet: bool) -> list[list[None]]:
     """Live objects that have gone through young collections, ``count`` at least, and one look more."""
     step = YOUNG if quiet else TOO_MANY
     kept: list[list[None]] = []
     while len(kept) < count:
         kept += [[] for _ in range(step)]
-        collector.look(quiet=quiet)
-    collector.look(quiet=quiet)
+        collector.maybe_collect(quiet=quiet)
+    collector.maybe_collect(quiet=quiet)
     return kept
 
 
@@ -123,11 +123,11 @@ def survivor() -> tuple[Knot, weakref.ref[Knot]]:
     return old, weakref.ref(old)
 
 
-def test_old_garbage_goes_although_it_is_never_quiet_for_long(collector: QuietCollector) -> None:
+def test_old_garbage_goes_although_it_is_never_quiet_for_long(collector: GcController) -> None:
     old, lost = survivor()
     del old
     kept = aged(collector, OLD // 2, quiet=True)
-    collector.look(quiet=False)
+    collector.maybe_collect(quiet=False)
     assert lost() is not None
     kept += aged(collector, OLD // 2, quiet=True)
     assert lost() is None
@@ -135,7 +135,7 @@ def test_old_garbage_goes_although_it_is_never_quiet_for_long(collector: QuietCo
 
 
 def test_what_became_garbage_after_one_young_collection_goes_with_the_middle_generation(
-    collector: QuietCollector,
+    collector: GcController,
 ) -> None:
     old = Knot()
     lost = weakref.ref(old)
@@ -146,7 +146,7 @@ def test_what_became_garbage_after_one_young_collection_goes_with_the_middle_gen
     assert len(kept) < OLD
 
 
-def test_old_garbage_goes_in_a_busy_moment_when_there_may_be_very_much(collector: QuietCollector) -> None:
+def test_old_garbage_goes_in_a_busy_moment_when_there_may_be_very_much(collector: GcController) -> None:
     old, lost = survivor()
     del old
     kept = aged(collector, MUCH_TOO_OLD - TOO_MANY, quiet=False)
@@ -156,36 +156,36 @@ def test_old_garbage_goes_in_a_busy_moment_when_there_may_be_very_much(collector
     assert collector.collections == 0
 
 
-def test_the_more_lives_the_rarer_everything_is_collected(collector: QuietCollector) -> None:
+def test_the_more_lives_the_rarer_everything_is_collected(collector: GcController) -> None:
     kept = aged(collector, 8 * OLD, quiet=True)
-    collector.look(quiet=False)
+    collector.maybe_collect(quiet=False)
     for _ in range(QUIET_LOOKS):
-        collector.look(quiet=True)  # the old generation is counted anew
+        collector.maybe_collect(quiet=True)  # the old generation is counted anew
     old, lost = survivor()
     del old
     kept += aged(collector, OLD, quiet=True)
-    collector.look(quiet=False)
+    collector.maybe_collect(quiet=False)
     assert lost() is not None, f"less than a quarter of {len(kept)} has come since"
     for _ in range(2):
         kept += aged(collector, OLD, quiet=True)
-        collector.look(quiet=False)
+        collector.maybe_collect(quiet=False)
     assert lost() is None
 
 
-def test_what_is_freed_at_once_makes_nothing_old(collector: QuietCollector) -> None:
+def test_what_is_freed_at_once_makes_nothing_old(collector: GcController) -> None:
     for _ in range(2 * OLD // YOUNG):
         knots = [Knot() for _ in range(YOUNG)]
         del knots
-        collector.look(quiet=True)
-        collector.look(quiet=False)
+        collector.maybe_collect(quiet=True)
+        collector.maybe_collect(quiet=False)
     old, lost = survivor()
     del old
-    collector.look(quiet=True)
+    collector.maybe_collect(quiet=True)
     assert lost() is not None
 
 
 def test_the_last_of_several_users_gives_the_collector_back() -> None:
-    first, second = QuietCollector(), QuietCollector()
+    first, second = GcController(), GcController()
     first.begin()
     second.begin()
     first.end()
@@ -197,10 +197,10 @@ def test_the_last_of_several_users_gives_the_collector_back() -> None:
     assert gc.get_freeze_count() == 0
 
 
-def test_a_user_that_comes_and_goes_freezes_nothing_of_the_others(collector: QuietCollector) -> None:
+def test_a_user_that_comes_and_goes_freezes_nothing_of_the_others(collector: GcController) -> None:
     old = Knot()
     lost = weakref.ref(old)
-    with quiet_collector():
+    with controlled_gc():
         pass
     del old
     gc.collect()

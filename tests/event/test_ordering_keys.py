@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qts.event.contracts import EventType, create_event
-from qts.event.keys import collapse_key, is_risk_reducing, order_key
+from qts.event.ordering_keys import collapse_key, is_risk_reducing, order_key
 from qts.event.payloads import IndicatorUpdate
 from qts.execution.contracts import EmergencyStop, PositionUpdate
 from qts.strategy.contracts import Side

@@ -11,19 +11,17 @@ from msgspec.structs import force_setattr
 
 from qts.clock import stopwatch_ns
 from qts.errors import ContractError, StorageError
+from qts.event.ack_waiters import Told
 from qts.event.codec import pack_event, unpack_event
 from qts.event.config import EventConfig
 from qts.event.contracts import Event
 from qts.event.dead_letter import DeadLetterQueue
-from qts.event.engine import Level
-from qts.event.entry import Entry
 from qts.event.journal import Journal
 from qts.event.journal_key import pack_key
 from qts.event.journal_recovery import Unsettled
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
-from qts.event.journal_waiters import Told
-from qts.event.retry import Flight
+from qts.event.work import HandlerRegistration, InFlightEvent, PriorityLevel
 from qts.files import private
 from qts.threads import beside_loop
 
@@ -43,7 +41,7 @@ class _Try:
         self.open = 0
 
 
-class JournalLine:
+class JournaledIngress:
     """The way of a P0 event: into the journal, into the queue, and a mark when every handler is done with it."""
 
     def __init__(
@@ -387,11 +385,13 @@ class JournalLine:
             loop.call_soon_threadsafe(call)
 
 
-def events_in_memory(level: Level, in_lane: Callable[[Entry], Iterable[Flight]]) -> list[Event]:
+def events_in_memory(
+    level: PriorityLevel, in_lane: Callable[[HandlerRegistration], Iterable[InFlightEvent]]
+) -> list[Event]:
     """Events of ``level`` that are queued, held or in a lane."""
     events = level.queue.pending()
-    for entry in level.entries:
-        for hold in entry.holds.values():
-            events += [hold.flight.event, *(flight.event for flight in hold.waiting)]
-        events += [flight.event for flight in in_lane(entry)]
+    for registration in level.registrations:
+        for blocked in registration.blocked_keys.values():
+            events += [blocked.flight.event, *(flight.event for flight in blocked.waiting)]
+        events += [flight.event for flight in in_lane(registration)]
     return events

@@ -95,7 +95,7 @@ class _Heap:
 _heap = _Heap()
 
 
-class QuietCollector:
+class GcController:
     """Collects deliberately between :meth:`begin` and :meth:`end`.
 
     One for the whole interpreter is enough; several share it: the first to begin freezes what exists and switches
@@ -118,7 +118,7 @@ class QuietCollector:
             self._began = True
             _heap.enter()
 
-    def look(self, *, quiet: bool) -> None:
+    def maybe_collect(self, *, quiet: bool) -> None:
         """Collect the generations for which it is worth it; everything once after a long quiet time."""
         young = gc.get_count()[0]
         due = _heap.due(young, quiet=quiet)
@@ -142,9 +142,9 @@ class QuietCollector:
 
 
 @contextmanager
-def quiet_collector() -> Iterator[QuietCollector]:
-    """A :class:`QuietCollector` that begins and ends with the block."""
-    collector = QuietCollector()
+def controlled_gc() -> Iterator[GcController]:
+    """A :class:`GcController` that begins and ends with the block."""
+    collector = GcController()
     collector.begin()
     try:
         yield collector
