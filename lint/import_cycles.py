@@ -1,9 +1,9 @@
 """Finds import cycles between the modules of the package, also those that exist for types alone.
 
-``python lint/import_cycles.py [ROOT]`` reads every module below ROOT (``src``) and prints each cycle it finds; its
-exit status is 1 when there is one. Counted are imports anywhere in a module: at its top, under ``TYPE_CHECKING`` and
-inside functions, absolute and relative ones, of modules below ROOT. Not counted is that importing ``a.b`` runs the
-package ``a`` first: a package that imports its own modules would else be a cycle with each of them.
+``python lint/import_cycles.py [ROOT]`` reads every module below ROOT (``src``) and names each cycle it finds; its
+exit status is 1 when there is one. Counted are imports anywhere in a module: at its top, under ``TYPE_CHECKING``
+and inside functions, absolute and relative ones, of modules below ROOT. Not counted is that importing ``a.b`` runs
+the package ``a`` first: a package that imports its own modules would else be a cycle with each of them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Graph = Mapping[str, set[str]]
 
 
 def main(arguments: list[str]) -> int:
-    """Print the cycles below the given folder; 1 when there are any."""
+    """Name the cycles below the given folder; 1 when there are any."""
     cycles = cycles_of(import_graph(Path(arguments[0] if arguments else "src")))
     for cycle in cycles:
-        print(f"import cycle: {' -> '.join([*cycle, cycle[0]])}")
+        sys.stdout.write(f"import cycle: {' -> '.join([*cycle, cycle[0]])}\n")
     return 1 if cycles else 0
 
 
