@@ -132,6 +132,10 @@ class Rig:
         self.parts = self.kernel.parts
         self.prices = (150_000, 150_100)
 
+    def settle(self) -> None:
+        """Handle everything that is queued, and what waits for a quiet moment."""
+        complete(self.kernel.settle())
+
     def show(self, *values: MarketValue) -> None:
         """Let the market say these values and the kernel do everything that follows from each."""
         run_virtual(self.kernel, iter(values), lambda share, moment: None, StopFlag(), None)
@@ -184,7 +188,7 @@ def defensive(rig: Rig, at_ns: int) -> None:
     """A FAIL forces DEFENSIVE at once (spec 02)."""
     rig.quote(at_ns)
     rig.kernel.ask(lambda: rig.kernel.on_code("FS020", "a computed value is not a number"))
-    rig.kernel.settle()
+    rig.settle()
     assert rig.parts.state.current_state is OperatingState.DEFENSIVE
 
 

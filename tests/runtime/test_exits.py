@@ -253,7 +253,7 @@ def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> 
     now = rig.quotes(kst(10), 2)
     rig.kernel.exchange.disconnect(now, "cable")
     rig.kernel.emergency_stop("alice", "stop", liquidate=False)
-    rig.kernel.settle()
+    rig.settle()
 
     exits = rig.kernel.exits
     saved = msgspec.msgpack.decode(msgspec.msgpack.encode(exits.export_state()))

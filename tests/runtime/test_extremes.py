@@ -299,7 +299,7 @@ def test_what_was_judged_is_not_judged_again_before_each_appointment(rig_of: Cal
     rig.quote(kst(11, 1, 1))
     before = rig.kernel.tally.codes_told
 
-    rig.kernel.close_day()
+    complete(rig.kernel.close_day())
 
     assert rig.kernel.tally.codes_told == before + 1
     assert SYMBOL in rig.parts.extremes.held

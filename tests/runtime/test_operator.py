@@ -206,7 +206,7 @@ def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     rig = rig_of()
     rig.quote(kst(10))
     rig.kernel.command(command("override", state="BALANCED", days=2.0))
-    rig.kernel.settle()
+    rig.settle()
 
     from qts.runtime.checkpoint import decode
     from qts.runtime.sync import complete

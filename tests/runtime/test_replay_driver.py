@@ -10,7 +10,7 @@ import pytest
 from qts.clock import PacedClock, from_ns
 from qts.errors import StateError
 from qts.market.contracts import Quote
-from qts.runtime.replay_driver import run_virtual
+from qts.runtime.replay_driver import run_replay, run_virtual
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import complete
 from tests.event.support import as_python_starts_collecting
@@ -88,3 +88,34 @@ def test_the_garbage_collector_is_given_back_as_it_was(rig_of, monkeypatch) -> N
         run_virtual(rig.kernel, breaks(), lambda share, moment: None, StopFlag(), None)
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+async def test_whoever_lives_on_the_loop_gets_a_turn(rig_of) -> None:  # type: ignore[no-untyped-def]
+    """given a task beside a replay that would not end by itself, when the task asks it to stop, then it stops"""
+    rig: Rig = rig_of()
+    stop = StopFlag()
+
+    async def asks() -> None:
+        stop.request()
+
+    def many():  # type: ignore[no-untyped-def]
+        for number in range(10_000_000):
+            yield Quote(SYMBOL, kst(10) + number * 1_000, bid=D(150_000), ask=D(150_100))
+
+    task = asyncio.create_task(asks())
+    finished = await run_replay(rig.kernel, many(), lambda share, moment: None, stop, None)
+
+    assert (finished, task.done()) == (False, True)
+
+
+async def test_a_replay_on_the_loop_is_the_one_without(rig_of) -> None:  # type: ignore[no-untyped-def]
+    alone, beside = rig_of(), rig_of()
+    pace = PacedClock(from_ns(kst(10)), 3_600.0)
+
+    run_virtual(alone.kernel, iter(quotes(5)), lambda share, moment: None, StopFlag(), None)
+    assert await run_replay(beside.kernel, iter(quotes(5)), lambda share, moment: None, StopFlag(), pace)
+
+    assert beside.kernel.dispatcher.queue_stats()["P1_HIGH"]["handled"] == 5
+    assert beside.kernel.intake.rows == alone.kernel.intake.rows == 5
+    assert beside.clock.time_ns() == alone.clock.time_ns()
+    assert pace.time_ns() >= kst(10, 0, 4)

@@ -84,7 +84,8 @@ class Scheduler:
     def run(self, lowest: int = _LOWEST, until_ns: int = FOREVER_NS, stream: Stream | None = None) -> int:
         """Handle what is queued at ``lowest`` or higher until nothing is left or the stopwatch shows ``until_ns``.
 
-        ``stream`` is drawn from whenever nothing is left, until it ends. Returns the number of events taken.
+        ``stream`` is drawn from whenever nothing is left, until it ends or is paused. Returns the number of
+        events taken.
         """
         taken = 0
         while True:
@@ -107,7 +108,7 @@ class Scheduler:
                     if self.attention:  # something above came up, or anything else changed
                         break
             else:
-                if stream is None or stream.ended:
+                if stream is None or stream.ended or stream.paused:
                     return taken
                 taken += self._draw(self.levels[_P1], stream)
 

@@ -21,7 +21,7 @@ class Stream:
     handlers: what never had to wait needs no queue. Raises ContractError when a type is not one of P1.
     """
 
-    __slots__ = ("_plan", "_routes", "ended", "payloads", "source", "types")
+    __slots__ = ("_plan", "_routes", "ended", "paused", "payloads", "source", "types")
 
     def __init__(self, payloads: Iterator[Any], types: Mapping[type, EventType], source: str) -> None:
         for kind in types.values():
@@ -31,6 +31,8 @@ class Stream:
         self.types = dict(types)
         self.source = source
         self.ended = False
+        self.paused = False
+        """Set by whoever gives the payloads: the scheduler returns to its caller once nothing is queued."""
         self._routes: object = None
         self._plan: dict[type, tuple[EventType, tuple[HandlerRegistration, ...]]] = {}
 

@@ -1,41 +1,59 @@
-"""Makes the event loop of a session."""
+"""Makes the event loop around a session, and finds out before whether the process may open enough files for it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from qts.errors import StorageError
 
-_FILES_OF_A_LOOP: Final = 9
-"""What an event loop, its threads and a look at the operator's commands open at most."""
+LoopFactory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
+_FILES_OF_THE_PLAIN_LOOP: Final = 3
+_FILES_OF_ANY_LOOP: Final = 5
+_FILES_BESIDE_IT: Final = 4
+"""What the threads of a session in real time and a look at the operator's commands open at most."""
 
 
-def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is installed (extra ``fast``), else the loop of the standard library.
+def plain_loop() -> LoopFactory:
+    """Return the maker of the standard library's loop, for a session that never waits for it.
 
-    Raises StorageError when the process may not open the files that a loop needs: uvloop would end it by a signal.
+    Raises StorageError when the process may not open the files that it needs.
     """
-    _require_files()
+    _require(_FILES_OF_THE_PLAIN_LOOP, "a session", "start again")
+    return asyncio.new_event_loop
+
+
+def fastest_loop() -> LoopFactory:
+    """Return the maker of uvloop's loop where it is installed (extra ``fast``), else of the standard library's.
+
+    Raises StorageError when the process may not open the files that a session in real time needs: uvloop would end
+    the process by a signal.
+    """
+    _require(_FILES_OF_ANY_LOOP + _FILES_BESIDE_IT, "a session in real time", "start again")
     try:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    factory: LoopFactory = uvloop.new_event_loop
     return factory
 
 
-def _require_files() -> None:
+def require_files_beside_the_loop() -> None:
+    """Raise StorageError when a session in real time, with its loop open, would lack files on its way."""
+    _require(_FILES_BESIDE_IT, "a session in real time", "--resume")
+
+
+def _require(count: int, what: str, then: str) -> None:
     found: list[int] = []
     try:
-        while len(found) < _FILES_OF_A_LOOP:
+        while len(found) < count:
             found.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise StorageError(
-            f"a session in real time needs {_FILES_OF_A_LOOP} more open files and gets {len(found)} "
-            f"({error.strerror}); raise the limit (ulimit -n), then --resume"
+            f"{what} needs {count} more open files and gets {len(found)} "
+            f"({error.strerror}); raise the limit (ulimit -n), then {then}"
         ) from None
     finally:
         for each in found:

@@ -40,7 +40,6 @@ from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
 from qts.runtime.signals import Signals
 from qts.runtime.stops import Stops
-from qts.runtime.sync import complete
 from qts.runtime.tally import Tally
 from qts.runtime.trades import Trades
 from qts.runtime.unresolved import UnresolvedOrders
@@ -218,11 +217,11 @@ class Kernel:
         if self.intake.absorb(value):
             self._publish(EVENT_OF_VALUE[value.__class__], value, "feed")
 
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""
         self.dispatcher.run_inline()
         while self.attention:
-            complete(self.attend())
+            await self.attend()
             self.dispatcher.run_inline()  # what attending published belongs to this moment, not to the next value's
 
     async def attend(self) -> None:
@@ -294,7 +293,7 @@ class Kernel:
         if self.done:
             return  # killed between this checkpoint and the stored result
         if self._inline:
-            self.close_day()
+            await self.close_day()
         now_ns = self.parts.clock.time_ns()
         if not self.looked_last:  # the full look may commit; a run that is resumed behind it looks no second time
             self.duties.guard(now_ns)
@@ -304,13 +303,13 @@ class Kernel:
         self.done = True
         await self.parts.record.checkpoint()
 
-    def close_day(self) -> None:
+    async def close_day(self) -> None:
         """Keep what is left of the day's appointments; off the virtual clock while the dispatcher still runs."""
         day = self.parts.calendar.local_date(self.parts.clock.now())
         while self.parts.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
             self._keep(*self.schedule.pop())
             if self._inline:
-                self.settle()
+                await self.settle()
 
     def keep_appointment(self, now_ns: int) -> bool:
         """Keep one appointment that is due by ``now_ns``, at its own time; False when none is left.

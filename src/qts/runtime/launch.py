@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
@@ -30,7 +30,7 @@ from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.defect import write_down
-from qts.runtime.event_loop import fastest_loop
+from qts.runtime.event_loop import fastest_loop, plain_loop, require_files_beside_the_loop
 from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.hung import HangReport, after_hang
 from qts.runtime.kernel import Kernel
@@ -41,7 +41,7 @@ from qts.runtime.paced_driver import run_paced
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped, say
 from qts.runtime.progress import Progress
-from qts.runtime.replay_driver import run_virtual
+from qts.runtime.replay_driver import run_replay
 from qts.runtime.result import SessionFacts, SessionResult, summarize, unfilled_by_reason
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
 from qts.runtime.saved_parts import value_in_hand
@@ -139,11 +139,12 @@ def run_session(
     Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data
     directory holds an unfinished run and resuming was not asked for, StateError when it holds another one.
     """
-    with Watchdog(stop) as watchdog:
-        return _run_session(plan, progress, stop, machine or SystemClock(), watchdog)
+    loop_factory = fastest_loop() if plan.paced else plain_loop()
+    with Watchdog(stop) as watchdog, asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(_run_session(plan, progress, stop, machine or SystemClock(), watchdog))
 
 
-def _run_session(
+async def _run_session(
     plan: SessionPlan, progress: Progress, stop: StopFlag, machine: Clock, watchdog: Watchdog
 ) -> SessionResult:
     options = plan.options
@@ -176,7 +177,7 @@ def _run_session(
         store = open_store(place, paced=plan.paced)
         try:
             session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog)
-            return session.run(progress, stop, machine, resumed=previous is not None)
+            return await session.run(progress, stop, machine, resumed=previous is not None)
         finally:
             complete(store.close())
 
@@ -205,13 +206,13 @@ class Session:
         self._store = store
         self._told = ""
 
-    def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
+    async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         started = stopwatch_ns()
         # First of all, before anything is written: it may belong to another run, or to another time.
         with self._journal(resumed=resumed) or nullcontext() as journal:
-            return self._run_with(journal, progress, stop, machine, started, resumed=resumed)
+            return await self._run_with(journal, progress, stop, machine, started, resumed=resumed)
 
-    def _run_with(
+    async def _run_with(
         self,
         journal: Journal | None,
         progress: Progress,
@@ -246,23 +247,23 @@ class Session:
                 hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
                 hang = hangs.read(self._strategies) if hangs is not None and resumed else None
                 if checkpoint is None:
-                    complete(kernel.start(first))
+                    await kernel.start(first)
                 else:
                     kernel.host.hung = hang.strategies if hang is not None else ()
-                    complete(kernel.restore(checkpoint, self._store, first))
+                    await kernel.restore(checkpoint, self._store, first)
                 if journal is not None:
                     journal.flush()  # from the second checkpoint on it must know of the store
                 if hang is not None:
                     after_hang(kernel, hang)
-                    complete(kernel.parts.record.checkpoint())
+                    await kernel.parts.record.checkpoint()
                 if hangs is not None:
                     hangs.clear()  # what it said is in the checkpoint
                 view = ViewFile(
                     self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
                 )
                 view.look()
-                finished = self._drive(kernel, clock, log, values, view.along(progress), stop)
-                complete(kernel.finish() if finished else kernel.parts.record.checkpoint())
+                finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
+                await (kernel.finish() if finished else kernel.parts.record.checkpoint())
                 view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
                     said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
@@ -357,7 +358,7 @@ class Session:
             on_strategy_error=on_strategy_error,
         )
 
-    def _drive(
+    async def _drive(
         self,
         kernel: Kernel,
         clock: ManualClock | PacedClock,
@@ -369,20 +370,16 @@ class Session:
         if isinstance(clock, PacedClock):
             kernel.parts.kill = stop.kill
             desk = self._operators(kernel, clock, log)
-            with closing(desk), asyncio.Runner(loop_factory=fastest_loop()) as runner:
-                session = run_paced(kernel, values, progress, stop, clock, desk.listen, desk.hear)
-                return runner.run(self._watched(kernel, session))
+            require_files_beside_the_loop()
+            timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
+            with closing(desk), self._watchdog.loop_watched(HangReport(kernel), timeout_s):
+                return await run_paced(kernel, values, progress, stop, clock, desk.listen, desk.hear)
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.in_hand is None else kernel.in_hand.ts_ns
         begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
         with self._watchdog.values_watched(lambda: kernel.intake.rows):
-            return run_virtual(kernel, values, progress, stop, pace)
-
-    async def _watched(self, kernel: Kernel, session: Coroutine[Any, Any, bool]) -> bool:
-        timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
-        with self._watchdog.loop_watched(HangReport(kernel), timeout_s):
-            return await session
+            return await run_replay(kernel, values, progress, stop, pace)
 
     def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> OperatorDesk:
         overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}

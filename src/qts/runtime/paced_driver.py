@@ -89,7 +89,7 @@ async def run_paced(
             # What the last value has caused belongs before the close, as long as it does not take for ever.
             await kernel.dispatcher.at_rest(kernel.parts.config.event.stop_timeout_ms)
             await kernel.attend()
-            kernel.close_day()  # orders expire; stopping drains what that publishes
+            await kernel.close_day()  # orders expire; stopping drains what that publishes
             return True
         except BaseException as error:  # what was under way may be half done, and stopping writes checkpoints
             kernel.parts.record.give_up("the session", error)

@@ -1,14 +1,19 @@
 """Drives a session on the virtual clock: as fast as values come, or at a multiple of real time.
 
-The scheduler draws the values itself; the next one only when nothing is queued.
+The scheduler draws the values itself; the next one only when nothing is queued. Nothing in it waits, so a
+coroutine is run to its end on the spot. Every now and then it stands between two values, and whoever else lives
+on the event loop gets a turn; that changes nothing in the session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import chain
+from typing import Final
 
-from qts.clock import PacedClock
+from qts.clock import PacedClock, stopwatch_ns
 from qts.event.gc_control import controlled_gc
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
@@ -18,61 +23,121 @@ from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import complete
 from qts.runtime.wiring import EVENT_OF_VALUE
 
+_TURN_NS: Final = 50_000_000
+"""Real time after which the event loop gets a turn, looked at every :data:`ROWS_PER_PROGRESS` values."""
+
+
+async def run_replay(
+    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
+) -> bool:
+    """Pull every value on the running event loop, which gets a turn about every 50 ms. True at the input's end.
+
+    ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
+    """
+    with closing(_turns(kernel, values, progress, stop, pace)) as turns:
+        for until_ns in turns:
+            await asyncio.sleep(0)
+            if pace is not None:
+                await pace.sleep_until_ns(until_ns)
+    return not stop.requested
+
 
 def run_virtual(
     kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
 ) -> bool:
-    """Pull every value; the next one only when nothing is queued. True when the input came to its end.
+    """Do the same as :func:`run_replay` where no event loop runs; the thread is blocked until the end."""
+    for until_ns in _turns(kernel, values, progress, stop, pace):
+        if pace is not None:
+            pace.wait_until_ns(until_ns, lambda: stop.requested)
+    return not stop.requested
 
-    ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
-    """
+
+def _turns(
+    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
+) -> Generator[int, None, None]:
+    """Run the session piece by piece; after each the caller waits until ``pace`` shows the yielded moment (ns)."""
     with controlled_gc() as collector:
 
         def seen(share: float | None, moment_ns: int) -> None:
             collector.maybe_collect(quiet=False)
             progress(share, moment_ns)
 
-        stream = Stream(_drawn(kernel, values, seen, stop, pace), EVENT_OF_VALUE, "feed")
-        kernel.dispatcher.run_inline(stream=stream)
-    kernel.settle()
-    return not stop.requested
+        drawn = _Drawn(kernel, values, seen, stop, pace)
+        stream = drawn.stream = Stream(drawn.payloads(), EVENT_OF_VALUE, "feed")
+        while not stream.ended:
+            stream.paused = False
+            kernel.dispatcher.run_inline(stream=stream)
+            yield drawn.until_ns
+    complete(kernel.settle())
 
 
-def _drawn(
-    kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
-) -> Iterator[MarketValue | None]:
-    """The values, each taken in before it is given; None after anything else that the dispatcher must look at.
+class _Drawn:
+    """The values of a replay as the scheduler draws them: each accepted before it is given."""
 
-    The dispatcher asks for the next one only when nothing is queued.
-    """
-    absorb = kernel.intake.absorb
-    left = ROWS_PER_PROGRESS
-    held = () if kernel.in_hand is None else (kernel.in_hand,)
-    yield from _attended(kernel)
-    for value in chain(held, () if stop.requested else values):
-        left -= 1
-        if not left or pace is not None:
-            if left <= 0:
-                left = ROWS_PER_PROGRESS
-                kernel.checkpoint_if_due()
-                progress(kernel.parts.feed.progress(), value.ts_ns)
-            if pace is not None:
-                pace.wait_until_ns(value.ts_ns, lambda: stop.requested)
-        if value.ts_ns >= kernel.wake_ns:
-            kernel.in_hand = value  # a checkpoint among the appointments must not lose it
-            while kernel.keep_appointment(value.ts_ns):
-                yield None
-                yield from _attended(kernel)
-            kernel.in_hand = None
-        yield value if absorb(value) else None
-        if kernel.attention:
-            yield from _attended(kernel)
-        if stop.requested:
-            return
+    stream: Stream
 
+    def __init__(
+        self,
+        kernel: Kernel,
+        values: Iterator[MarketValue],
+        progress: Progress,
+        stop: StopFlag,
+        pace: PacedClock | None,
+    ) -> None:
+        self._kernel = kernel
+        self._values = values
+        self._progress = progress
+        self._stop = stop
+        self._pace = pace
+        self._turn_ends_ns = stopwatch_ns() + _TURN_NS
+        self.until_ns = 0
+        """What the caller waits for after this turn, on the clock of ``pace``."""
 
-def _attended(kernel: Kernel) -> Iterator[None]:
-    """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
-    while kernel.attention:
-        complete(kernel.attend())
+    def payloads(self) -> Iterator[MarketValue | None]:
+        """Give each value after it was accepted; None after anything else that the scheduler must look at."""
+        kernel, stop, pace = self._kernel, self._stop, self._pace
+        absorb = kernel.intake.absorb
+        left = ROWS_PER_PROGRESS
+        held = () if kernel.in_hand is None else (kernel.in_hand,)
+        yield from self._attended()
+        for value in chain(held, () if stop.requested else self._values):
+            left -= 1
+            if not left or pace is not None:
+                kernel.in_hand = value  # whoever has a turn meanwhile must not lose it
+                if left <= 0:
+                    left = ROWS_PER_PROGRESS
+                    self._report(value)
+                    if stopwatch_ns() >= self._turn_ends_ns:
+                        yield from self._turn(0)
+                if pace is not None:
+                    while pace.time_ns() < value.ts_ns and not stop.requested:
+                        yield from self._turn(min(value.ts_ns, pace.time_ns() + round(_TURN_NS * pace.speed)))
+                kernel.in_hand = None
+            if value.ts_ns >= kernel.wake_ns:
+                kernel.in_hand = value  # a checkpoint among the appointments must not lose it
+                while kernel.keep_appointment(value.ts_ns):
+                    yield None
+                    yield from self._attended()
+                kernel.in_hand = None
+            yield value if absorb(value) else None
+            if kernel.attention:
+                yield from self._attended()
+            if stop.requested:
+                return
+
+    def _report(self, value: MarketValue) -> None:
+        self._kernel.checkpoint_if_due()
+        self._progress(self._kernel.parts.feed.progress(), value.ts_ns)
+
+    def _turn(self, until_ns: int) -> Iterator[None]:
+        """Let the scheduler return to its caller, who waits until ``pace`` shows ``until_ns``."""
+        self.until_ns = until_ns
+        self.stream.paused = True
         yield None
+        self._turn_ends_ns = stopwatch_ns() + _TURN_NS
+
+    def _attended(self) -> Iterator[None]:
+        """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
+        while self._kernel.attention:
+            complete(self._kernel.attend())
+            yield None
