@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from qts.runtime.command_files import leave_command
+from qts.runtime.commands import Command
 from qts.runtime.launch import run_session
-from qts.runtime.operator import Command, leave_command
 from qts.runtime.plan import SessionPlan
 from qts.runtime.stop_flag import StopFlag
+from tests.runtime.rig import command
 from tests.sim.sessions import spike_plan
 
 BEFORE = "symbol_weight_limit: 0.15\n"
@@ -30,10 +32,6 @@ def paper(data_dir: Path, files: Path, *, resume: bool = False, **settings: str)
     plan = spike_plan(data_dir, resume=resume)
     options = msgspec.structs.replace(plan.options, speed=1e4, config_dir=files, overrides=settings)
     return msgspec.structs.replace(plan, command="run", options=options, paced=True, overrides_for=lambda feed: {})
-
-
-def command(name: str, **more: Any) -> Command:
-    return Command(command=name, operator="kim", reason="drill", **more)  # type: ignore[arg-type]
 
 
 def answers(plan: SessionPlan, *commands: Command) -> list[Mapping[str, Any]]:

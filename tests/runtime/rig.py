@@ -23,6 +23,8 @@ from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.market.krx import krx_instrument
+from qts.runtime.command_handler import CommandHandler
+from qts.runtime.commands import Answer, ClearOverride, Command, Override, Release, Reload, Stop
 from qts.runtime.kernel import Kernel
 from qts.runtime.replay_driver import run_virtual
 from qts.runtime.stop_flag import StopFlag
@@ -34,6 +36,19 @@ KST = ZoneInfo("Asia/Seoul")
 SYMBOL = "005930"
 THURSDAY = datetime(2026, 1, 22, tzinfo=KST)
 STEADY = {"broker.sim.order_jitter_ms": "0", "broker.sim.cancel_jitter_ms": "0"}
+
+
+def command(name: str, operator: str = "kim", **more: Any) -> Command:
+    """A command by its name in a file, for the reason ``drill``."""
+    kinds = {
+        "stop": Stop,
+        "release": Release,
+        "override": Override,
+        "clear_override": ClearOverride,
+        "reload": Reload,
+    }
+    made: Command = kinds[name](operator=operator, reason="drill", **more)  # type: ignore[operator]
+    return made
 
 
 def kst(hour: int, minute: int = 0, second: float = 0, *, day: int = 22) -> int:
@@ -129,6 +144,7 @@ class Rig:
             inline=True,
         )
         complete(self.kernel.start(None))
+        self.commands = CommandHandler(self.kernel)
         self.parts = self.kernel.parts
         self.prices = (150_000, 150_100)
 
@@ -163,6 +179,14 @@ class Rig:
     def vix(self, at_ns: int, level: float) -> None:
         self.show(VolatilityLevel("VIX", at_ns, level))
 
+    def command(self, command: Command) -> Answer:
+        """Execute an operator's command; what follows from it waits for :meth:`show` or the kernel's ``settle``."""
+        return complete(self.commands.execute(command))
+
+    def stop(self, *, liquidate: bool = True) -> None:
+        """Give an emergency stop of everything."""
+        self.command(command("stop", liquidate=liquidate))
+
     def orders(self) -> list[Order]:
         """What the store knows, oldest first."""
         complete(self.parts.record.checkpoint())
@@ -187,7 +211,7 @@ class Rig:
 def defensive(rig: Rig, at_ns: int) -> None:
     """A FAIL forces DEFENSIVE at once (spec 02)."""
     rig.quote(at_ns)
-    rig.kernel.ask(lambda: rig.kernel.on_code("FS020", "a computed value is not a number"))
+    rig.kernel.on_code("FS020", "a computed value is not a number")
     rig.settle()
     assert rig.parts.state.current_state is OperatingState.DEFENSIVE
 

@@ -16,8 +16,9 @@ from qts.event.journal import Journal
 from qts.event.journal_recovery import recover
 from qts.event.journal_segments import StoreNote
 from qts.runtime.agreement import check_agreement
+from qts.runtime.command_files import leave_command
+from qts.runtime.commands import Stop
 from qts.runtime.launch import run_session
-from qts.runtime.operator import Command, leave_command
 from qts.runtime.stop_flag import StopFlag
 from tests.runtime.test_journalled_session import paper, run_a_while
 
@@ -115,7 +116,7 @@ def stopped_in_lockdown(directory: Path) -> None:
 
     def progress(share: float | None, moment_ns: int) -> None:
         if not asked:
-            asked.append(leave_command(directory, Command(command="stop", operator="kim", reason="drill")))
+            asked.append(leave_command(directory, Stop(operator="kim", reason="drill")))
         elif asked[0].exists() and safety_of(directory) == "LOCKDOWN":
             stop.request()
 

@@ -8,6 +8,7 @@ from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.handlers import CallbackHandler
 from qts.execution.contracts import OrderCancelled
 from qts.ledger.contracts import LedgerRow
+from qts.runtime.commands import Stop
 from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -51,7 +52,7 @@ def test_beside_the_loop_a_fill_that_waits_to_be_handled_puts_it_off(rig_of: Mak
     rows = rig.parts.record.rows_of_the_book
     assert not rig.kernel.auditor._is_moving(rows)
 
-    rig.kernel.emergency_stop("me", "to have a P0 event waiting")
+    rig.kernel.stops.begin(Stop(operator="me", reason="to have a P0 event waiting"))
 
     assert rig.kernel.auditor._is_moving(rows)
 

@@ -18,7 +18,8 @@ from qts.runtime import launch
 from qts.runtime.launch import paper_plan, run_session
 from qts.runtime.plan import Options
 from qts.runtime.stop_flag import StopFlag
-from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, command, files_in, paper
+from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, files_in, paper
+from tests.runtime.rig import command
 from tests.sim.tape import walk, write
 
 LOOSER = "symbol_weight_limit: 0.25\n"

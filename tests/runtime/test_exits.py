@@ -13,7 +13,7 @@ from qts.pipeline.contracts import Outcome
 from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side, Signal
-from tests.runtime.rig import SYMBOL, Rig, Said, defensive, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, Said, command, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 
@@ -160,7 +160,7 @@ def test_an_emergency_stop_ends_flat_and_locked(rig_of: MakeRig) -> None:
     swing.wants(Side.BUY, qty=5, limit=149_000)
     now = rig.quotes(now + 1_000_000_000, 2)
 
-    rig.kernel.emergency_stop("alice", "it smells of smoke")
+    rig.stop()
     for strategy in (scalp, swing, keeper):
         strategy.wants(Side.BUY, qty=1)
     rig.quotes(now + 1_000_000_000, 120, 5)
@@ -170,8 +170,8 @@ def test_an_emergency_stop_ends_flat_and_locked(rig_of: MakeRig) -> None:
     assert rig.parts.account.open_reservations == ()
     assert len(rig.parts.orders) == 0
     last = rig.parts.safety.history[-1]
-    assert "alice" in last.reason
-    assert "it smells of smoke" in last.reason
+    assert "kim" in last.reason
+    assert "drill" in last.reason
 
 
 def test_nothing_but_reduce_only_leaves_after_it(rig_of: MakeRig) -> None:
@@ -179,7 +179,7 @@ def test_nothing_but_reduce_only_leaves_after_it(rig_of: MakeRig) -> None:
     rig = rig_of(said)
     now = with_ten(rig, said)
 
-    rig.kernel.emergency_stop("alice", "stop")
+    rig.stop()
     for second in range(1, 60):
         said.wants(Side.BUY, qty=1)
         rig.quote(now + second * 1_000_000_000)
@@ -198,7 +198,7 @@ def test_a_stop_without_liquidation_cancels_everything_and_sells_nothing(rig_of:
     other.wants(Side.BUY, qty=5, limit=149_000)
     now = rig.quotes(now + 1_000_000_000, 2)
 
-    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.stop(liquidate=False)
     rig.quotes(now + 1_000_000_000, 120, 5)
 
     assert rig.held() == 10
@@ -219,7 +219,7 @@ def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_i
     if not lost:
         rig.kernel.exchange.disconnect(now, "cable")
 
-    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.stop(liquidate=False)
     rig.quotes(now + 1_000_000_000, 180, 5)
     rig.quote(now + 200_000_000_000, bid=148_000)
 
@@ -238,7 +238,7 @@ def test_a_cancel_is_asked_for_again_when_that_is_due_and_not_first_when_somethi
     now = rig.quotes(kst(10, 0, 1), 2)
     rig.kernel.exchange.disconnect(now, "cable")
 
-    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.stop(liquidate=False)
     rig.quotes(now + 1_000_000_000, 8)
     assert len(rig.parts.orders) == 1
     rig.quotes(now + 10_000_000_000, 1)
@@ -252,7 +252,7 @@ def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> 
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     rig.kernel.exchange.disconnect(now, "cable")
-    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.stop(liquidate=False)
     rig.settle()
 
     exits = rig.kernel.exits
@@ -270,7 +270,7 @@ def test_a_stop_after_the_close_sells_at_the_next_opening(rig_of: MakeRig) -> No
     rig = rig_of(said)
     with_ten(rig, said)
 
-    rig.kernel.emergency_stop("alice", "stop")
+    rig.stop()
     rig.quote(kst(16))
     assert rig.held() == 10
     rig.quote(kst(8, 31, day=23))
@@ -283,12 +283,10 @@ def test_a_lockdown_ends_only_by_name(rig_of: MakeRig) -> None:
     said = Said()
     rig = rig_of(said)
     now = with_ten(rig, said)
-    rig.kernel.emergency_stop("alice", "stop")
+    rig.stop()
     now = rig.quotes(now + 1_000_000_000, 60)
 
-    rig.kernel.ask(
-        lambda: rig.parts.safety.request_recovery(operator_approved=True, operator_id="bob", reason="it was toast")
-    )
+    rig.command(command("release", operator="bob"))
     said.wants(Side.BUY, qty=1)
     rig.quote(now + 1_000_000_000)
     said.wants(Side.BUY, qty=1)

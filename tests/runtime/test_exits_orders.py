@@ -150,7 +150,7 @@ def test_an_emergency_stop_does_not_wait_for_a_sell_that_nobody_wants(rig_of: Ma
     rig = rig_of(said)
     now = far_sell(rig, said, with_ten(rig, said))
 
-    rig.kernel.emergency_stop("alice", "stop")
+    rig.stop()
     rig.quotes(now + 1_000_000_000, 3)
 
     assert rig.parts.account.positions() == {}
@@ -196,7 +196,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     (order,) = rig.parts.orders
-    rig.kernel.emergency_stop("alice", "drill")
+    rig.stop()
     now = rig.quotes(now + 1_000_000_000, 130, 10)
     assert (len(rig.parts.orders), rig.parts.leaving) == (0, {})
     if after_restart:
@@ -208,7 +208,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     rig.settle()
     # then the four shares are wanted out, for the same reason
     assert rig.held() == 4
-    assert list(rig.parts.leaving.values()) == ["emergency stop by alice: drill"]
+    assert list(rig.parts.leaving.values()) == ["emergency stop by kim: drill"]
     assert rig.kernel.tally.forced_exits == 1
 
 

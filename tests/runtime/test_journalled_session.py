@@ -16,8 +16,9 @@ from qts.event.contracts import Event, EventType, create_event
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.execution.contracts import EmergencyStop
+from qts.runtime.command_files import leave_command
+from qts.runtime.commands import Stop
 from qts.runtime.launch import run_session
-from qts.runtime.operator import Command, leave_command
 from qts.runtime.plan import SessionPlan
 from qts.runtime.result import SessionResult
 from qts.runtime.stop_flag import StopFlag
@@ -62,7 +63,7 @@ def test_p0_of_a_paper_session_is_in_the_journal_and_marked_when_the_checkpoint_
 
     def stop_once(share: float | None, moment_ns: int) -> None:
         if not asked:
-            asked.append(leave_command(tmp_path, Command(command="stop", operator="me", reason="enough")))
+            asked.append(leave_command(tmp_path, Stop(operator="me", reason="enough")))
 
     run_session(paper(tmp_path, speed=1e6), progress=stop_once, stop=StopFlag())
     report = read_journal(tmp_path / "journal")

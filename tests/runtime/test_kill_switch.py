@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from qts.runtime.command_files import leave_command
 from qts.runtime.kill_switch import KillSwitch, Press, dropped_in, is_stop
-from qts.runtime.operator import Command, leave_command
 from qts.runtime.operator_inbox import dropped_command
+from tests.runtime.rig import command
 
 
 def switch_on(directory: Path, *settled: str) -> KillSwitch:
@@ -71,8 +72,8 @@ def test_other_files_do_not_press_it(name: str, tmp_path: Path) -> None:
 
 
 def test_every_stop_that_is_left_by_command_is_known_by_its_name(tmp_path: Path) -> None:
-    for name in ("stop", "override"):
-        leave_command(tmp_path, Command(command=name, operator="kim", reason="drill"))  # type: ignore[arg-type]
+    for wanted in (command("stop"), command("override", state="DEFENSIVE")):
+        leave_command(tmp_path, wanted)
     names = sorted(os.listdir(tmp_path / "operator"))
     assert [is_stop(name) for name in names] == [False, True]
 
@@ -112,7 +113,7 @@ def test_a_dropped_file_is_found_and_understood_without_a_descriptor(tmp_path: P
         (path,) = dropped_in(tmp_path)
         command = dropped_command(path)
     assert command is not None
-    assert (command.command, command.liquidate, command.is_scoped) == ("stop", True, False)
+    assert (command.liquidate, command.is_scoped) == (True, False)
 
 
 def test_the_directory_is_looked_at_no_more_often_than_every_five_ms(tmp_path: Path) -> None:

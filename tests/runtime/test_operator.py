@@ -8,22 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from qts.errors import InputError, StateError, StorageError
-from qts.runtime.operator import Answer, Command, carry_out, leave_command
+from qts.runtime.command_files import leave_command
+from qts.runtime.command_handler import release_safety
+from qts.runtime.commands import Answer, Command, Override, Release, Stop, command_from
 from qts.runtime.operator_inbox import OperatorInbox
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
 from tests.db.rows import now
 from tests.runtime.rig import Rig, Said, kst
+from tests.runtime.rig import command as given
 
 MakeRig = Callable[..., Rig]
 
 
 def command(name: str = "stop", **more: Any) -> Command:
-    return Command(command=name, operator="alice", reason="drill", **more)  # type: ignore[arg-type]
+    return given(name, operator="alice", **more)
 
 
 def not_noted(command: Command | None, answer: Answer) -> None:
@@ -102,10 +106,11 @@ def test_what_is_no_command_is_answered_and_not_carried_out(text: bytes, tmp_pat
 
 def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
     for number in range(40):
-        leave_command(tmp_path, command(days=1 + number / 10))
+        leave_command(tmp_path, command("override", state="DEFENSIVE", days=1 + number / 10))
     carried: list[float] = []
 
     async def carry(wanted: Command) -> Answer:
+        assert isinstance(wanted, Override)
         carried.append(wanted.days)
         return done()
 
@@ -126,6 +131,48 @@ def test_no_box_is_no_command(tmp_path: Path) -> None:
     assert now(OperatorInbox(tmp_path, nobody, not_noted).poll()) == 0
 
 
+def written(name: str, **given: Any) -> bytes:
+    """A command as every version before the commands had structs of their own has written it: all fields of all."""
+    fields = {"liquidate": True, "state": "", "days": 1.0, "strategy": "", "symbol": "", "pool": ""}
+    return json.dumps({"command": name, "operator": "alice", "reason": "drill", **fields, **given}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("stop", {"liquidate": False}),
+        ("stop", {"strategy": "one"}),
+        ("release", {"pool": "SWING"}),
+        ("release", {}),
+        ("override", {"state": "DEFENSIVE", "days": 2.5}),
+        ("override", {"state": "BALANCED"}),
+        ("clear_override", {}),
+        ("reload", {}),
+    ],
+)
+def test_a_command_that_an_earlier_version_has_left_is_read_as_it_was_meant(
+    name: str, given: dict[str, Any]
+) -> None:
+    assert command_from(written(name, **given)) == command(name, **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("reload", {"strategy": "one"}, "unknown field `strategy`"),
+        ("release", {"liquidate": False}, "unknown field `liquidate`"),
+        ("override", {}, "missing required field `state`"),
+        ("override", {"state": "DEFENSIVE", "days": 8.0}, "<= 7"),
+        ("stop", {"operator": ""}, "length >= 1"),
+    ],
+)
+def test_what_another_command_would_mean_is_refused_and_not_passed_over(
+    name: str, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(msgspec.ValidationError, match=said):
+        command_from(written(name, **given))
+
+
 @pytest.mark.parametrize("wrong", [{"days": 8.0}, {"days": 0.0}])
 def test_values_that_are_not_allowed_never_leave(wrong: dict[str, float], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be given"):
@@ -133,7 +180,7 @@ def test_values_that_are_not_allowed_never_leave(wrong: dict[str, float], tmp_pa
     with pytest.raises(InputError, match="not the data directory"):
         leave_command(tmp_path / "nowhere", command())
     with pytest.raises(InputError, match="--operator: 0 characters; allowed are 1 to 500"):
-        leave_command(tmp_path, Command(command="stop", operator="", reason="x"))
+        leave_command(tmp_path, Stop(operator="", reason="x"))
 
 
 # -- what they do ------------------------------------------------------------------------------------------------
@@ -145,12 +192,12 @@ def test_stop_ends_flat_and_release_needs_the_checks(rig_of: MakeRig) -> None:
     said.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
 
-    assert "on its way" in rig.kernel.command(command("stop")).answer
+    assert "on its way" in rig.command(command("stop")).answer
     now = rig.quotes(now + 1_000_000_000, 60)
     assert rig.held() == 0
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
 
-    assert "NORMAL" in rig.kernel.command(command("release")).answer
+    assert "NORMAL" in rig.command(command("release")).answer
     assert rig.parts.safety.history[-1].actor == "alice"
 
 
@@ -158,9 +205,9 @@ def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
     rig = rig_of()
     rig.quote(kst(10))
 
-    assert "AGGRESSIVE" in rig.kernel.command(command("override", state="AGGRESSIVE", days=2.0)).answer
+    assert "AGGRESSIVE" in rig.command(command("override", state="AGGRESSIVE", days=2.0)).answer
     assert rig.parts.state.has_override
-    rig.kernel.command(command("clear_override"))
+    rig.command(command("clear_override"))
 
     assert not rig.parts.state.has_override
     assert rig.parts.state.current_state is OperatingState.AGGRESSIVE
@@ -170,13 +217,14 @@ def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
 def test_a_release_that_a_check_forbids_is_a_refusal(rig_of: MakeRig) -> None:
     rig = rig_of()
     rig.quote(kst(10))
-    rig.kernel.command(command("stop"))
+    rig.command(command("stop"))
     rig.quote(kst(10, 0, 1))
     checks = {"equity above zero": False}
 
-    assert not carry_out(command("release"), rig.parts, checks).done
+    release = Release(operator="alice", reason="drill")
+    assert not release_safety(rig.parts.safety, release, checks).done
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
-    assert carry_out(command("release"), rig.parts, {"equity above zero": True}).done
+    assert release_safety(rig.parts.safety, release, {"equity above zero": True}).done
 
 
 def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Path) -> None:
@@ -199,13 +247,13 @@ def test_an_override_to_nowhere_names_the_states(rig_of: MakeRig) -> None:
     rig = rig_of()
 
     with pytest.raises(InputError, match=r"BOLD.*AGGRESSIVE, BALANCED, DEFENSIVE"):
-        rig.kernel.command(command("override", state="BOLD"))
+        rig.command(command("override", state="BOLD"))
 
 
 def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     rig = rig_of()
     rig.quote(kst(10))
-    rig.kernel.command(command("override", state="BALANCED", days=2.0))
+    rig.command(command("override", state="BALANCED", days=2.0))
     rig.settle()
 
     from qts.runtime.checkpoint import decode
@@ -262,7 +310,7 @@ def test_a_command_that_cannot_be_left_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["operator", "reason"])
 def test_words_that_no_file_can_keep_are_refused_before_anything_is_left(field: str, tmp_path: Path) -> None:
     """Given bytes that are not UTF-8, as a terminal of another encoding sends them (in Python \\udcxx)."""
-    asked = Command(**{"command": "stop", "operator": "kim", "reason": "drill", field: "\udcb0\udca1"})
+    asked = Stop(**{"operator": "kim", "reason": "drill", field: "\udcb0\udca1"})
 
     with pytest.raises(InputError, match="'\\\\udcb0\\\\udca1' is not UTF-8"):
         leave_command(tmp_path, asked)

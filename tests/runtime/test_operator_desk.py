@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 
-from qts.runtime.operator import Command
-from qts.runtime.operator_desk import OperatorDesk
-from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
-from tests.runtime.paper import TIGHTER, answers, answers_after, command, files_in, paper
-from tests.runtime.rig import Rig, kst
+from tests.runtime.paper import TIGHTER, answers, answers_after, files_in, paper
+from tests.runtime.rig import Rig, command, kst
 
 
 @pytest.fixture
@@ -119,26 +116,23 @@ def test_commands_about_the_states_are_refused_and_written_down_likewise(tmp_pat
     assert {line["operator"] for line in lines} == {"kim"}
 
 
-def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[..., Rig], tmp_path: Path) -> None:
+def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[..., Rig]) -> None:
     """Ten minutes without a line: that the books agreed after the stop, and before it dropped, is not enough."""
     # Given a lockdown, books that were compared in it, and a line that has dropped since
     rig = rig_of(settings={"broker.sim.disconnect_ms": "600000"})
     now = rig.quotes(kst(10), 3)
-    rig.kernel.emergency_stop("kim", "drill")
+    rig.stop()
     rig.settle()
     assert rig.invariant(25)["ok"] is True
     now = rig.quotes(now + 1_000_000_000, 1)
     rig.kernel.exchange.disconnect(now, "cable")
     rig.quote(now + 1_000_000_000)
-    release = Command(command="release", operator="kim", reason="drill")
-    unused: Any = None
-    desk = OperatorDesk(rig.kernel, unused, rig.store, rig.clock, unused, tmp_path)
     # when it is to be released
-    refused = complete(desk.carry(release))
+    refused = rig.command(command("release"))
     # then it is not, until the broker can be asked
     assert not refused.done
     assert "failing or unknown: the books agree with the broker's" in refused.answer
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
     rig.quote(now + 601_000_000_000)
     rig.quote(now + 661_000_000_000)
-    assert complete(desk.carry(release)).done
+    assert rig.command(command("release")).done

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from qts.runtime.command_files import leave_command
+from qts.runtime.commands import Answer, Command, Stop, StopReport
 from qts.runtime.descriptors import SpareDescriptor
-from qts.runtime.operator import Answer, Command, StopReport, leave_command
 from qts.runtime.operator_inbox import OperatorInbox
 from tests.db.rows import now
 
 
 def command() -> Command:
-    return Command(command="stop", operator="alice", reason="drill")
+    return Stop(operator="alice", reason="drill")
 
 
 class Desk:
@@ -199,7 +200,8 @@ def test_a_stop_file_is_a_stop_each_time_it_is_put_there(tmp_path: Path, desk: D
         (box / "stop-keep").touch()
         assert now(inbox.poll()) == 1
         assert not (box / "stop-keep").exists()
-    assert [(one.command, one.liquidate) for one in desk.carried] == [("stop", False)] * 2
+    stop = Stop(operator="file stop-keep", reason="put into operator/", liquidate=False)
+    assert desk.carried == [stop] * 2
     assert json.loads((box / "stop-keep.answered").read_text("utf-8"))["done"] is True
 
 

@@ -16,8 +16,7 @@ from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
 from tests.risk.questions import D
-from tests.runtime.paper import command
-from tests.runtime.rig import SYMBOL, Rig, Said, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, Said, command, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -127,7 +126,7 @@ def test_a_forced_exit_keeps_its_own_schedule(rig_of: MakeRig) -> None:
     rig = rig_of(holder)
     now = with_ten(rig, holder)
     rejecting(rig)
-    rig.kernel.ask(lambda: rig.kernel.duties.want_out("holder", "drill", rig.clock.time_ns()))
+    rig.kernel.call_soon(lambda: rig.kernel.duties.want_out("holder", "drill", rig.clock.time_ns()))
     rig.quotes(now + S, 130, every_s=10)
     forced = [o for o in rig.orders() if o.forced]
     gaps = {(b.ts_intent_ns - a.ts_intent_ns) // S for a, b in pairwise(forced)}
@@ -142,7 +141,7 @@ def test_the_next_day_and_an_operator_end_a_stop(rig_of: MakeRig) -> None:
     rig = rig_of(Eager(), settings=ALL)
     rig.quotes(kst(10), 30)
     assert SYMBOL in rig.parts.rejects.stopped
-    answer = rig.kernel.command(command("release", symbol=SYMBOL))
+    answer = rig.command(command("release", symbol=SYMBOL))
     assert (answer.done, answer.answer) == (True, f"symbol {SYMBOL} may enter again")
     assert not rig.parts.rejects.stopped
     rig.quotes(kst(11), 30)

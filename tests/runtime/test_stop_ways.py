@@ -22,8 +22,9 @@ from qts.event.contracts import EventType, create_event
 from qts.event.journal import Journal
 from qts.execution.contracts import EmergencyStop
 from qts.market.contracts import Bar, Quote
+from qts.runtime.command_files import leave_command
+from qts.runtime.commands import Answer, Stop
 from qts.runtime.launch import Options, paper_plan, run_session
-from qts.runtime.operator import Answer, Command, leave_command
 from qts.runtime.plan import SessionPlan
 from qts.runtime.result import SessionResult
 from qts.runtime.stop_flag import StopFlag
@@ -102,7 +103,7 @@ Way = Callable[[Path, bool], None]
 
 
 def by_command(directory: Path, liquidate: bool) -> None:
-    leave_command(directory, Command(command="stop", operator="kim", reason="drill", liquidate=liquidate))
+    leave_command(directory, Stop(operator="kim", reason="drill", liquidate=liquidate))
 
 
 def by_file(directory: Path, liquidate: bool) -> None:
@@ -217,9 +218,7 @@ def test_a_scoped_stop_is_answered_followed_and_survives_a_resume(tmp_path: Path
     def asked(stop: StopFlag) -> bool:
         if not one.held:
             return False
-        answers.append(
-            leave_command(tmp_path, Command(command="stop", operator="kim", reason="drill", strategy="one"))
-        )
+        answers.append(leave_command(tmp_path, Stop(operator="kim", reason="drill", strategy="one")))
         return True
 
     def told(stop: StopFlag) -> bool:

@@ -11,8 +11,9 @@ import pytest
 
 from qts.cli.kill_signals import kill_by_signal
 from qts.event import journal as journal_module
+from qts.runtime.command_files import leave_command
+from qts.runtime.commands import Release
 from qts.runtime.launch import run_session
-from qts.runtime.operator import Command, leave_command
 from qts.runtime.stop_flag import StopFlag
 from tests.event.support import until
 from tests.event.test_journal import Disk
@@ -42,7 +43,7 @@ def test_a_stop_acts_while_the_disk_hangs(way: Way, tmp_path: Path, disk: Disk) 
             # Given a session that waits for a disk that hangs, and has not heard of a release yet
             disk.go.clear()
             await until(lambda: loop.time() - looked_at[0] > LONG_S)
-            release = Command(command="release", operator="kim", reason="looks well")
+            release = Release(operator="kim", reason="looks well")
             released.append(leave_command(tmp_path, release))
             # when it is stopped
             way(tmp_path, False)

@@ -11,13 +11,12 @@ from qts.capital.contracts import Pool
 from qts.db.contracts import RunRow
 from qts.errors import ContractError, InputError
 from qts.execution.contracts import OrderState
-from qts.runtime.operator import Command, StopReport
+from qts.runtime.commands import Stop, StopReport
 from qts.runtime.view_file import view_of
 from qts.safety.contracts import SafetyState
-from qts.safety.scoped_stops import scope_of
 from qts.strategy.contracts import Side
 from tests.event.support import fill
-from tests.runtime.rig import SYMBOL, Rig, Said, defensive, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, Said, command, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 SECOND = 1_000_000_000
@@ -25,7 +24,7 @@ SECOND = 1_000_000_000
 
 def asked(rig: Rig, name: str, **more: Any) -> str:
     """Give a command and let the kernel do what follows; the answer."""
-    answer = rig.kernel.command(Command(command=name, operator="kim", reason="drill", **more))  # type: ignore[arg-type]
+    answer = rig.command(command(name, **more))
     rig.settle()
     return answer.answer
 
@@ -178,7 +177,7 @@ def test_its_progress_tells_what_was_cancelled_and_sold_and_is_still_held(rig_of
     one.wants(Side.BUY, qty=5, limit=149_000)
     now = rig.quotes(now + SECOND, 2)
     # when it is stopped
-    progress = rig.kernel.emergency_stop("kim", "drill", scope=scope_of(strategy="one"))
+    progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", strategy="one"))
     # then nothing is told as done before it is
     assert progress.report() == StopReport(cancelled=0, working=1, sold={}, held={SYMBOL: "10"}, complete=False)
     rig.quotes(now + SECOND, 3)
@@ -187,7 +186,7 @@ def test_its_progress_tells_what_was_cancelled_and_sold_and_is_still_held(rig_of
 
 def test_a_stop_that_keeps_is_complete_when_no_order_works(rig_of: MakeRig) -> None:
     rig, *_, now = three(rig_of)
-    progress = rig.kernel.emergency_stop("kim", "drill", liquidate=False)
+    progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", liquidate=False))
     assert not progress.report().complete, "the gate is not shut yet"
     rig.quotes(now + SECOND, 1)
     assert progress.report() == StopReport(cancelled=0, working=0, sold={}, held={SYMBOL: "30"}, complete=True)
@@ -253,7 +252,7 @@ def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
     rig, *_, now = three(rig_of)
     rig.parts.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
     # when the part that it lies in is stopped with a sale
-    progress = rig.kernel.stops.ask("kim", "drill", scope=scope_of(**scope))
+    progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", **scope))
     rig.settle()
     rig.quotes(now + SECOND, 10)
     # then the stop is done, and what is not sold is no part of it
@@ -265,7 +264,7 @@ def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
 @pytest.mark.parametrize("scope", [{}, {"strategy": "one"}], ids=["all", "one"])
 def test_a_stop_is_over_with_its_own_release(scope: dict[str, str], rig_of: MakeRig) -> None:
     rig, *_ = three(rig_of)
-    progress = rig.kernel.stops.ask("kim", "drill", liquidate=False, scope=scope_of(**scope))
+    progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", liquidate=False, **scope))
     rig.settle()
     asked(rig, "stop", pool="SWING", liquidate=False)
     asked(rig, "release", pool="SWING")
@@ -276,8 +275,8 @@ def test_a_stop_is_over_with_its_own_release(scope: dict[str, str], rig_of: Make
 
 def test_from_being_asked_for_until_its_gate_is_shut_a_stop_lets_no_entry_leave(rig_of: MakeRig) -> None:
     rig, *_ = three(rig_of)
-    rig.kernel.stops.ask("kim", "drill", liquidate=False)
-    rig.kernel.stops.ask("kim", "drill", scope=scope_of(pool="SWING"))
+    rig.kernel.stops.begin(Stop(operator="kim", reason="drill", liquidate=False))
+    rig.kernel.stops.begin(Stop(operator="kim", reason="drill", pool="SWING"))
     assert rig.parts.kill.is_pressed(), "safety has not moved yet"
     rig.settle()
     assert not rig.parts.kill.is_pressed()

@@ -63,7 +63,7 @@ def test_a_sale_that_ends_before_all_is_sold_is_a_trade_too(rig_of: MakeRig) -> 
     rig.quote(now + S, size=3)
 
     rig.quote(now + 2 * S, bid=149_900)
-    rig.kernel.emergency_stop("alice", "stop", liquidate=False)
+    rig.stop(liquidate=False)
     rig.quotes(now + 3 * S, 2)
 
     assert rig.held() == 7

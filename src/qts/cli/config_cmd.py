@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command
 from qts.cli.settings import add_settings, overrides_of
+
+if TYPE_CHECKING:
+    from qts.runtime.commands import Command
 
 
 def add_parser(commands: Any) -> None:
@@ -30,7 +33,13 @@ def add_parser(commands: Any) -> None:
     )
     show.set_defaults(func=_show)
 
-    add_command(verbs, "reload", "reload", "let a running session read its configuration files again")
+    add_command(verbs, "reload", _reload, "let a running session read its configuration files again")
+
+
+def _reload(args: argparse.Namespace) -> Command:
+    from qts.runtime.commands import Reload
+
+    return Reload(operator=args.operator, reason=args.reason)
 
 
 def _check(args: argparse.Namespace) -> int:

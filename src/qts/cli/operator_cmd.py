@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qts.runtime.commands import Command
 
 ANSWER_WITHIN = timedelta(seconds=5)
 """How long an answer is waited for; a session that is just beginning may give it."""
@@ -18,17 +22,17 @@ ANSWER_OF_LIVE_WITHIN = timedelta(seconds=30)
 """The same for a session that goes on: a busy machine or a slow disk may hold it up for seconds."""
 
 
-def add_command(verbs: Any, name: str, command: str, help_text: str) -> argparse.ArgumentParser:
-    """A verb that sends ``command``; everything that changes a session names who wants it and why."""
+def add_command(
+    verbs: Any, name: str, made_from: Callable[[argparse.Namespace], Command], help_text: str
+) -> argparse.ArgumentParser:
+    """Add a verb that sends the command ``made_from`` its arguments; each names who wants it and why."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text)
     parser.add_argument(
         "--data-dir", type=Path, required=True, metavar="DIR", help="the running session's directory"
     )
     parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
-    parser.set_defaults(
-        func=_send, command=command, state="", days=1.0, only_strategy="", only_symbol="", only_pool=""
-    )
+    parser.set_defaults(func=_send, made_from=made_from)
     return parser
 
 
@@ -44,21 +48,9 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 def _send(args: argparse.Namespace) -> int:
     from qts.clock import PacedClock, SystemClock, to_ns
     from qts.db.find_run import runs_under
-    from qts.runtime.operator import Command, leave_command
+    from qts.runtime.command_files import leave_command
 
-    answer = leave_command(
-        args.data_dir,
-        Command(
-            command=args.command,
-            operator=args.operator,
-            reason=args.reason,
-            state=args.state,
-            days=args.days,
-            strategy=args.only_strategy,
-            symbol=args.only_symbol,
-            pool=args.only_pool,
-        ),
-    )
+    answer = leave_command(args.data_dir, args.made_from(args))
     begun = SystemClock().now()
     clock = PacedClock(begun)
 

@@ -16,6 +16,7 @@ from qts.cli.which_run import SAFETY_FILE, add_run, run_line, run_meant
 from qts.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    from qts.runtime.commands import Command
     from qts.safety.scoped_stops import ScopedStop
 
 
@@ -34,9 +35,21 @@ def add_parser(subparsers: Any) -> None:
     codes.set_defaults(func=run_codes)
     add_alias(commands)
     release = add_command(
-        commands, "release", "release", "release a lockdown of a running session, or one stopped part, on purpose"
+        commands, "release", _release, "release a lockdown of a running session, or one stopped part, on purpose"
     )
     add_scope(release, "release")
+
+
+def _release(args: argparse.Namespace) -> Command:
+    from qts.runtime.commands import Release
+
+    return Release(
+        operator=args.operator,
+        reason=args.reason,
+        strategy=args.only_strategy,
+        symbol=args.only_symbol,
+        pool=args.only_pool,
+    )
 
 
 def load_safety(data_dir: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from qts.cli.which_run import STATE_FILE, add_run, run_line, run_meant
 from qts.errors import DataError
 
 if TYPE_CHECKING:
+    from qts.runtime.commands import Command
     from qts.state.operating_state import OperatingStateManager
 
 MOST_OVERRIDE_DAYS = 7
@@ -49,13 +50,25 @@ def add_parser(subparsers: Any) -> None:
     test.add_argument("--plot", metavar="OUT", type=Path, help="draw the timeline: OUT.png, OUT.svg or OUT.html")
     test.set_defaults(func=run_backtest)
     override = add_command(
-        commands, "override", "override", "decide the operating state of a running session for a while"
+        commands, "override", _override, "decide the operating state of a running session for a while"
     )
     override.add_argument("state", choices=("AGGRESSIVE", "BALANCED", "DEFENSIVE"), help="the state to hold")
     override.add_argument(
         "--days", type=_days, default=1.0, metavar="N", help="for how long, at most 7 (default 1)"
     )
-    add_command(commands, "clear-override", "clear_override", "end the override of a running session")
+    add_command(commands, "clear-override", _clear_override, "end the override of a running session")
+
+
+def _override(args: argparse.Namespace) -> Command:
+    from qts.runtime.commands import Override
+
+    return Override(operator=args.operator, reason=args.reason, state=args.state, days=args.days)
+
+
+def _clear_override(args: argparse.Namespace) -> Command:
+    from qts.runtime.commands import ClearOverride
+
+    return ClearOverride(operator=args.operator, reason=args.reason)
 
 
 def load_state(data_dir: Path) -> dict[str, Any]:

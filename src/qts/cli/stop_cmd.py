@@ -16,7 +16,7 @@ from qts.cli.operator_cmd import add_scope
 
 if TYPE_CHECKING:
     from qts.db.find_run import FoundRun
-    from qts.runtime.operator import Answer, Command
+    from qts.runtime.commands import Answer, Stop
 
 WAIT_S = 30.0
 NOT_DONE, REFUSED = 1, 2
@@ -88,7 +88,8 @@ def _alias(args: argparse.Namespace) -> int:
 def _stop(args: argparse.Namespace) -> int:
     from qts.db.find_run import find_run
     from qts.errors import InputError
-    from qts.runtime.operator import Command, leave_command
+    from qts.runtime.command_files import leave_command
+    from qts.runtime.commands import Stop
     from qts.runtime.stored import is_finished
 
     run = find_run(args.data_dir)
@@ -102,8 +103,7 @@ def _stop(args: argparse.Namespace) -> int:
             "SIGTERM or Ctrl-C ends it, and --resume goes on"
         )
         return REFUSED
-    command = Command(
-        command="stop",
+    command = Stop(
         operator=args.operator,
         reason=args.reason,
         liquidate=args.sell,
@@ -137,7 +137,7 @@ def _replay_in(directory: Path) -> str:
     return row.command if row is not None and row.command in _REPLAYS else ""
 
 
-def _by_signal(pid: int, command: Command, error: Exception) -> int:
+def _by_signal(pid: int, command: Stop, error: Exception) -> int:
     """A disk that takes no file is no reason not to stop."""
     from qts.cli.kill_signals import signal_for
 
@@ -147,7 +147,7 @@ def _by_signal(pid: int, command: Command, error: Exception) -> int:
     return NOT_DONE
 
 
-def _wait_and_tell(run: FoundRun, path: Path, command: Command, wait_s: float) -> int:
+def _wait_and_tell(run: FoundRun, path: Path, command: Stop, wait_s: float) -> int:
     from qts.clock import NS_PER_S, PacedClock, SystemClock
     from qts.db.find_run import run_in
 
@@ -179,7 +179,7 @@ def _read(path: Path) -> Answer | None:
     """The answer as it stands; None while there is none. It is only ever replaced as a whole."""
     import msgspec
 
-    from qts.runtime.operator import Answer
+    from qts.runtime.commands import Answer
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=Answer)

@@ -17,11 +17,11 @@ class HangReport:
             self._kernel.notices.say("ERROR", text, stack=stack)
             self._kernel.on_code("FS061", text)
 
-        self._kernel.ask(fail)
+        self._kernel.call_soon(fail)
 
     def on_pause(self, seconds: float) -> None:
         text = f"the whole process was paused for {seconds:.1f} s; prices are old until they are confirmed"
-        self._kernel.ask(lambda: self._kernel.notices.say("WARNING", text))
+        self._kernel.call_soon(lambda: self._kernel.notices.say("WARNING", text))
 
 
 def after_hang(kernel: Kernel, hang: Hang) -> None:

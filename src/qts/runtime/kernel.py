@@ -31,7 +31,6 @@ from qts.runtime.duties import Duties
 from qts.runtime.exits import ForcedExits
 from qts.runtime.intake import Intake
 from qts.runtime.invariants import MONEY_INVARIANTS, Invariants
-from qts.runtime.operator import Answer, Command, carry_out
 from qts.runtime.order_desk import OrderDesk, event_type_of
 from qts.runtime.reject_watch import RejectWatch
 from qts.runtime.rows import refusal_row, safety_row, safety_text, state_row
@@ -62,7 +61,7 @@ GUARD_INTERVAL_NS = 60 * NS_PER_S
 
 
 class Kernel:
-    """One session's machine. The drivers call :meth:`take` and :meth:`settle`; operators come by :meth:`ask`."""
+    """One session's machine; the drivers call :meth:`take` and :meth:`settle`."""
 
     def __init__(
         self,
@@ -92,7 +91,7 @@ class Kernel:
         self.ids = {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")}
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self._answer_missing, self._inline = True, inline
-        self._operators: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = False
         self.looked_last = self.done = False
         self.parts = make_parts(
@@ -183,7 +182,6 @@ class Kernel:
             want_all_out=partial(self.duties.want_all_out, ordered=True),
             on_carried_out=self._attend_soon,
         )
-        self.emergency_stop = self.stops.ask
         book = (self.parts, self.exchange, self.dispatcher, self.invariants, store)
         self.auditor = Auditor(*book, lambda: self.duties.targets, self.on_code)
         self.schedule = Schedule(self.parts.calendar, config.runtime.evaluation_hours, clock.now())
@@ -232,7 +230,7 @@ class Kernel:
         self.parts.record.raise_failure()
         if self._journal is not None:
             self._journal.raise_if_fatal()
-        self._carry_out()
+        self._make_calls()
         now_ns = self.parts.clock.time_ns()
         if self.exits.due_ns <= now_ns:
             await self.exits.work(now_ns)
@@ -253,21 +251,18 @@ class Kernel:
             self._next_checkpoint_row = rows + self._checkpoint_rows
             self._checkpoint_due = self.attention = True
 
-    def ask(self, request: Callable[[], None]) -> None:
-        """The one door for operators and the watchdog; thread-safe, carried out between two handlers."""
-        self._operators.append(request)
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Have ``call`` made between two handlers, before the next signal is decided; from any thread.
+
+        For those who see something on a thread of their own: the watchdog, a broker's connection.
+        """
+        self._calls.append(call)
         self.attention = True
 
-    def command(self, command: Command, compared_ns: int = 0) -> Answer:
-        """Carry out what an operator wants; release needs books compared since then. Raises QtsError if refused."""
+    def on_command(self) -> None:
+        """Take a checkpoint soon in which both states are stored anew, whatever an operator's command changes."""
         self.attention = self._checkpoint_due = True
-        self.tally.codes_told += 1  # whatever was asked, both states are stored anew
-        if command.command == "stop":
-            return self.stops.command(command)[0]
-        if command.command == "release" and command.is_scoped:
-            return self.stops.release(command)
-        answer = carry_out(command, self.parts, self.duties.recovery_checks(compared_ns))
-        return self.stops.mentioned(answer) if command.command == "release" else answer
+        self.tally.codes_told += 1
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
         """Take over a reloaded configuration: what may change while running is in force for the next decision."""
@@ -364,16 +359,16 @@ class Kernel:
         self.parts.measure(value)
 
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
-        heard = self.desk.heard(news, self.ask)
+        heard = self.desk.heard(news, self.call_soon)
         if heard is not None:
             self._publish(event_type_of(heard), heard, self.exchange.name)
 
-    def _carry_out(self) -> None:
-        while self._operators:
-            self._operators.popleft()()
+    def _make_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
 
     async def _on_signal(self, event: Event) -> None:
-        self._carry_out()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
+        self._make_calls()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
         await self._decide(event.payload)
 
     async def _decide(self, signal: Signal) -> Outcome:

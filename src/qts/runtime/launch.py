@@ -28,14 +28,16 @@ from qts.market.synthetic import SyntheticFeed
 from qts.money import standard_context
 from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
+from qts.runtime.command_files import DIRECTORY as OPERATOR_BOX
+from qts.runtime.command_handler import CommandHandler
+from qts.runtime.config_reload import ConfigReloader
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.defect import write_down
 from qts.runtime.event_loop import fastest_loop, plain_loop, require_files_beside_the_loop
 from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.hung import HangReport, after_hang
 from qts.runtime.kernel import Kernel
-from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
-from qts.runtime.operator_desk import OperatorDesk
+from qts.runtime.operators import Operators
 from qts.runtime.outputs import require_apart
 from qts.runtime.paced_driver import run_paced
 from qts.runtime.plan import Options, SessionPlan
@@ -369,11 +371,11 @@ class Session:
     ) -> bool:
         if isinstance(clock, PacedClock):
             kernel.parts.kill = stop.kill
-            desk = self._operators(kernel, clock, log)
+            operators = self._operators(kernel, clock, log)
             require_files_beside_the_loop()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
-            with closing(desk), self._watchdog.loop_watched(HangReport(kernel), timeout_s):
-                return await run_paced(kernel, values, progress, stop, clock, desk.listen, desk.hear)
+            with closing(operators), self._watchdog.loop_watched(HangReport(kernel), timeout_s):
+                return await run_paced(kernel, values, progress, stop, clock, operators.listen, operators.hear)
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.in_hand is None else kernel.in_hand.ts_ns
         begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
@@ -381,7 +383,7 @@ class Session:
         with self._watchdog.values_watched(lambda: kernel.intake.rows):
             return await run_replay(kernel, values, progress, stop, pace)
 
-    def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> OperatorDesk:
+    def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> Operators:
         overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}
         manager = ConfigManager(
             self._plan.options.config_dir,
@@ -390,7 +392,14 @@ class Session:
             clock=clock,
             loaded=self._config,
         )
-        return OperatorDesk(kernel, manager, self._store, clock, log, self._place.path)
+
+        def put_in_force(config: LoadedConfig) -> None:
+            kernel.reconfigure(config.tree, config.hash)
+            log.set_level(config.tree.runtime.log_level)
+
+        reloader = ConfigReloader(manager, self._store, clock, put_in_force)
+        handler = CommandHandler(kernel, reloader)
+        return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
 
     def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
         states = complete(self._store.state_history())

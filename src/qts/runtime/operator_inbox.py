@@ -19,9 +19,10 @@ import msgspec
 
 from qts.errors import QtsError, StorageError
 from qts.files import own
+from qts.runtime.command_files import ANSWERED, ASKED, DIRECTORY
+from qts.runtime.commands import Answer, Command, Stop, StopReport, command_from
 from qts.runtime.descriptors import SpareDescriptor
 from qts.runtime.kill_switch import STOP_FILES, dropped_in, is_stop
-from qts.runtime.operator import ANSWERED, ASKED, DIRECTORY, Answer, Command, StopReport
 
 T = TypeVar("T")
 _MAX_BYTES: Final = 16 * 1024
@@ -37,11 +38,11 @@ _KINDS: Final = (
     (lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
 )
 
-Carry = Callable[[Command], Awaitable[Answer]]
+Execute = Callable[[Command], Awaitable[Answer]]
 Note = Callable[[Command | None, Answer], None]
 Report = Callable[[], StopReport | None]
 Follow = Callable[[Command], Report | None]
-Begin = Callable[[Command], object]
+Begin = Callable[[Stop], object]
 OnTrouble = Callable[[str], None]
 _Identity = tuple[int, int]
 """Of a file as it was put into the directory: its inode, and when that changed last (ns)."""
@@ -67,36 +68,37 @@ def _not_followed(command: Command) -> Report | None:
     return None
 
 
-def _not_begun(command: Command) -> None:
+def _not_begun(command: Stop) -> None:
     """For an inbox whose owner begins a stop when it is carried out."""
 
 
 class OperatorInbox:
-    """Looks for command files and has them carried out; every one is answered, none is carried out twice.
+    """Looks for command files and has them executed; every one is answered, none is executed twice.
 
-    ``note`` is told of each one and of its answer, before the answer is given. The newest hundred answers stay.
-    ``on_trouble`` is told once when commands cannot be heard as they should, and with "" when they can again.
-    ``follow`` says how far a stop has come that was just carried out: its answer is given anew when that changes,
-    until the report is complete or None. ``begin`` is told of each stop before it is carried out, as soon as
-    anybody looks: it must wait for nothing, and may raise QtsError as ``carry`` does.
+    ``execute`` raises QtsError for a refusal. ``note`` is told of each command and of its answer, before the answer
+    is given. The newest hundred answers stay. ``on_trouble`` is told once when commands cannot be heard as they
+    should, and with "" when they can again. ``follow`` says how far a stop has come that was just executed: its
+    answer is given anew when that changes, until the report is complete or None. ``begin`` is told of each stop
+    before it is executed, as soon as anybody looks: it must wait for nothing, and may raise QtsError as ``execute``
+    does.
     """
 
     def __init__(
         self,
         data_dir: Path,
-        carry: Carry,
+        execute: Execute,
         note: Note,
         on_trouble: OnTrouble = _not_told,
         follow: Follow = _not_followed,
         begin: Begin = _not_begun,
     ) -> None:
         self._directory = data_dir / DIRECTORY
-        self._carry = carry
+        self._execute = execute
         self._note = note
         self._on_trouble = on_trouble
         self._follow = follow
         self._begin = begin
-        self._heard: dict[str, tuple[_Identity | None, Command]] = {}
+        self._heard: dict[str, tuple[_Identity | None, Stop]] = {}
         """Stops that were begun and are to be carried out at the next look, by the name of their file."""
         self._followed: dict[Path, _Told] = {}
         self._trouble = ""
@@ -126,7 +128,7 @@ class OperatorInbox:
             was = _identity(path)
             with contextlib.suppress(msgspec.DecodeError, OSError, QtsError):  # refused when it is carried out
                 command = self._command_in(path)
-                if command.command == "stop":
+                if isinstance(command, Stop):
                     self._heard[name] = was, command
                     self._begin(command)
 
@@ -258,7 +260,7 @@ class OperatorInbox:
         try:
             if command is None:
                 command = self._command_in(path)
-            return command, await self._carry(command), None
+            return command, await self._execute(command), None
         except StorageError as error:
             return command, Answer(done=False, answer=str(error)), error
         except (msgspec.DecodeError, OSError, QtsError) as error:
@@ -268,16 +270,16 @@ class OperatorInbox:
         """What a file asks for. Raises DecodeError or OSError for one that is no command."""
         command = dropped_command(path)
         if command is None:
-            command = msgspec.json.decode(self._with_spare(partial(_content, path)), type=Command)
+            return command_from(self._with_spare(partial(_content, path)))
         return command
 
 
-def dropped_command(path: Path) -> Command | None:
+def dropped_command(path: Path) -> Stop | None:
     """Make the stop that a file is by its name alone, whoever put it there and whatever is in it."""
     liquidate = STOP_FILES.get(path.name)
     if liquidate is None:
         return None
-    return Command(command="stop", operator=f"file {path.name}", reason="put into operator/", liquidate=liquidate)
+    return Stop(operator=f"file {path.name}", reason="put into operator/", liquidate=liquidate)
 
 
 def _content(path: Path) -> bytes:

@@ -15,8 +15,8 @@ from qts.db.datadir import DATABASE_NAME, LOCK_NAME
 from qts.errors import InputError
 from qts.event.config import JournalConfig
 from qts.files import same_file
+from qts.runtime.command_files import DIRECTORY as OPERATOR_BOX
 from qts.runtime.hang_file import FILE_NAME as HANG_NAME
-from qts.runtime.operator import DIRECTORY as OPERATOR_BOX
 
 VIEW_NAME: Final = "view.json"
 _FILES_OF_A_RUN: Final = re.compile(

@@ -18,10 +18,10 @@ from qts.errors import InputError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import EmergencyStop, Fill, Order, OrderState
 from qts.money import ZERO, plus, without_zeros
+from qts.runtime.commands import Answer, Release, Stop, StopReport
 from qts.runtime.exits import ForcedExits
-from qts.runtime.operator import Answer, Command, StopReport
 from qts.runtime.parts import Parts
-from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind, scope_of
+from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 from qts.strategy.contracts import Side
 
 _FOLLOWED: int = 32
@@ -118,34 +118,32 @@ class Stops:
         self._want_all_out = want_all_out
         self._on_carried_out = on_carried_out
         self._followed: deque[StopProgress] = deque(maxlen=_FOLLOWED)
-        self.asked = 0
+        self.begun = 0
         """How many stops were sent on their way."""
 
-    def ask(self, actor: str, reason: str, *, liquidate: bool = True, scope: Scope | None = None) -> StopProgress:
-        """Send a stop on its way as P0, ahead of all; what becomes of it.
+    def begin(self, command: Stop) -> StopProgress:
+        """Send a stop on its way as P0, ahead of all, and return what becomes of it; waits for nothing.
 
-        Raises InputError, naming what there is, for a scope that this session does not have.
+        Raises InputError, naming what there is, for a scope that this session does not have, and ContractError for
+        more than one scope.
         """
+        scope = command.scope
         if scope is not None:
             self._check(scope)
-        progress = StopProgress(self._p, scope, self._pools, liquidate=liquidate)
+        progress = StopProgress(self._p, scope, self._pools, liquidate=command.liquidate)
         self._followed.append(progress)
-        self.asked += 1
+        self.begun += 1
         self._p.kill.hold()
-        stop = EmergencyStop(actor, reason, self._p.clock.time_ns(), liquidate=liquidate, scope=scope)
-        self._publish(EventType.EMERGENCY_STOP, stop, actor)
+        stop = EmergencyStop(
+            command.operator, command.reason, self._p.clock.time_ns(), liquidate=command.liquidate, scope=scope
+        )
+        self._publish(EventType.EMERGENCY_STOP, stop, command.operator)
+        self._on_carried_out()
         return progress
 
-    def command(self, command: Command) -> tuple[Answer, StopProgress]:
-        """Carry out an operator's ``stop``. Raises like :meth:`ask`, and ContractError for more than one scope."""
-        scope = _scope_in(command)
-        progress = self.ask(command.operator, command.reason, liquidate=command.liquidate, scope=scope)
-        self._on_carried_out()
-        return Answer(done=True, answer=progress.text()), progress
-
-    def release(self, command: Command) -> Answer:
+    def release(self, command: Release) -> Answer:
         """End the stop of exactly the scope that is named; a refusal names those in force."""
-        scope = _scope_in(command)
+        scope = command.scope
         assert scope is not None  # without one it is safety's
         released = self._p.stops.release(scope)
         after_rejects = scope.kind is ScopeKind.SYMBOL and self._p.rejects.release(scope.name)
@@ -222,10 +220,6 @@ class Stops:
         }[scope.kind]
         if scope.name not in there:
             raise InputError(f"there is no {scope} in this run; nothing was stopped. There is: {', '.join(there)}")
-
-
-def _scope_in(command: Command) -> Scope | None:
-    return scope_of(strategy=command.strategy, symbol=command.symbol, pool=command.pool)
 
 
 def _belongs(order: Order, scope: Scope | None) -> bool:
