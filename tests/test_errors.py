@@ -6,6 +6,7 @@ import pytest
 
 from qts import errors
 from qts.errors import (
+    BrokerUnavailable,
     ConfigError,
     ContractError,
     DataError,
@@ -31,6 +32,7 @@ EXIT_CODES = {
     MissingExtraError: 2,
     StorageError: 3,
     HalfDoneError: 3,
+    BrokerUnavailable: 3,
     DefectError: 3,
     InvariantBreach: 4,
 }

@@ -10,6 +10,7 @@
     ├── MissingExtraError     install the named extra                             (exit code 2)
     ├── StorageError          the store cannot keep its promise: stop             (exit code 3)
     │   └── HalfDoneError     an effect was begun and not finished: stop, resume
+    ├── BrokerUnavailable     the broker does not answer: ask again later           (exit code 3)
     ├── DefectError           QTS itself is wrong: look into the log, resume        (exit code 3)
     └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
 
@@ -73,6 +74,12 @@ class HalfDoneError(StorageError):
 
     Nothing tries it again in the same process: the session ends, and resuming it takes up what was under way.
     """
+
+
+class BrokerUnavailable(QtsError):
+    """The broker gives no whole answer now (line down, timeout, error of its own): what it holds stays unknown."""
+
+    exit_code = 3
 
 
 class DefectError(QtsError):

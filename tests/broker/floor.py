@@ -190,8 +190,8 @@ class Floor:
         return [(fill.client_order_id, str(fill.qty), str(fill.price)) for fill in self.fills]
 
     @property
-    def open(self) -> list[str]:
-        return list(done(self.exchange.open_orders()))
+    def open(self) -> list[str | None]:
+        return [order.client_order_id for order in done(self.exchange.orders())]
 
     @property
     def positions(self) -> dict[str, Decimal]:

@@ -30,7 +30,7 @@ async def test_its_coroutines_work_under_an_event_loop_too() -> None:
     floor = Floor()
     ack = await asyncio.wait_for(floor.exchange.place(floor.approved("o", BUY, "1")), 1)
     assert ack.status is AckStatus.ACCEPTED
-    assert await floor.exchange.open_orders() == ["o"]
+    assert [order.client_order_id for order in await floor.exchange.orders()] == ["o"]
 
 
 def test_it_takes_only_what_risk_approved() -> None:

@@ -6,7 +6,7 @@ shows 50,000 bid / 50,100 ask, grid 100, base price 50,000, fee 0.1 % truncated,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import Record
 from qts.errors import HalfDoneError
-from qts.execution.contracts import AckStatus, Fill, OrderAck
+from qts.execution.contracts import Fill
 from qts.execution.working import WorkingOrders
 from qts.ids import CounterIds
 from qts.ledger.account import Account
@@ -29,7 +29,7 @@ from qts.pipeline.extract import Extract
 from qts.pipeline.runner import Pipeline
 from qts.pipeline.transform import Transform
 from qts.risk.config import RiskConfig
-from qts.risk.contracts import Approved, OrderRequest
+from qts.risk.contracts import OrderRequest
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.runtime.day import TradingDay
@@ -38,41 +38,11 @@ from qts.safety.state import SafetyStateManager
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import Intent, Side, Signal
+from tests.broker.scripted import ScriptedBroker
 from tests.risk.questions import NOW, D, instrument
 
 SYMBOL = "005930"
 SECOND = 1_000_000_000
-
-
-class SaidBroker:
-    """Answers every order with ``says`` (an AckStatus or an exception) and remembers what it was asked."""
-
-    name = "said"
-
-    def __init__(self) -> None:
-        self.says: AckStatus | Exception = AckStatus.ACCEPTED
-        self.placed: list[Approved] = []
-        self.before_answer: Callable[[Approved], None] = lambda approved: None
-
-    async def place(self, approved: Approved) -> OrderAck:
-        self.placed.append(approved)
-        self.before_answer(approved)
-        if isinstance(self.says, Exception):
-            raise self.says
-        key = approved.request.client_order_id
-        return OrderAck(self.says, key, f"b-{key}", "said so")
-
-    async def cancel(self, client_order_id: str) -> OrderAck:
-        return OrderAck(AckStatus.ACCEPTED, client_order_id)
-
-    async def open_orders(self) -> Sequence[str]:
-        return [approved.request.client_order_id for approved in self.placed]
-
-    async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
-        return ()
-
-    async def positions(self) -> Mapping[str, Decimal]:
-        return {}
 
 
 class KeptLog:
@@ -128,7 +98,7 @@ class Desk:
         self.gate = RiskGate(RiskConfig(**risk), STATE_PROPERTIES, "hash-1", CounterIds("a"))
         self.day = TradingDay(D(99_999_999))
         self.leaving: set[tuple[str, str]] = set()
-        self.broker = SaidBroker()
+        self.broker = ScriptedBroker()
         self.log = KeptLog()
         self.sent: list[OrderRequest] = []
         self.stops = ScopedStops()

@@ -163,14 +163,14 @@ async def test_an_accepted_order_works_and_keeps_its_money() -> None:
     assert isinstance(outcome, Acted)
     (order,) = desk.orders
     assert order.state is OrderState.WORKING
-    assert order.broker_order_id == f"b-{order.client_order_id}"
+    assert order.broker_order_id == "scripted-o1"
     assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]
     assert desk.log.later == [order]
 
 
 async def test_a_rejected_order_gives_its_money_back() -> None:
     desk = Desk()
-    desk.broker.says = AckStatus.REJECTED
+    desk.broker.answer = AckStatus.REJECTED
 
     outcome = await desk.run(qty=100, limit=50_000)
 
@@ -181,15 +181,24 @@ async def test_a_rejected_order_gives_its_money_back() -> None:
     stored = desk.log.later[-1]
     assert isinstance(stored, Order)
     assert stored.state is OrderState.REJECTED
-    assert "said so" in stored.note
+    assert "as scripted" in stored.note
 
 
-@pytest.mark.parametrize("answer", [AckStatus.UNKNOWN, TimeoutError("3 s"), ConnectionResetError("reset")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        AckStatus.UNKNOWN,
+        TimeoutError("3 s"),
+        ConnectionResetError("reset"),
+        ValueError("no JSON"),
+        LookupError("status"),
+    ],
+)
 async def test_an_unknown_answer_keeps_order_and_money_and_nothing_is_sent_again(
     answer: AckStatus | Exception,
 ) -> None:
     desk = Desk()
-    desk.broker.says = answer
+    desk.broker.answer = answer
 
     await desk.run(qty=100, limit=50_000)
 
@@ -202,9 +211,9 @@ async def test_an_unknown_answer_keeps_order_and_money_and_nothing_is_sent_again
 @pytest.mark.parametrize("strategy", ["s", "another"])
 async def test_the_next_order_on_that_key_is_refused_whoever_asks(strategy: str) -> None:
     desk = Desk()
-    desk.broker.says = AckStatus.UNKNOWN
+    desk.broker.answer = AckStatus.UNKNOWN
     await desk.run(qty=100, limit=50_000)
-    desk.broker.says = AckStatus.ACCEPTED
+    desk.broker.answer = AckStatus.ACCEPTED
 
     refused = await desk.run(qty=1, strategy=strategy)
 
@@ -216,9 +225,9 @@ async def test_the_next_order_on_that_key_is_refused_whoever_asks(strategy: str)
 async def test_the_other_side_of_that_key_is_free() -> None:
     desk = Desk()
     desk.hold(10, strategy="holder")
-    desk.broker.says = AckStatus.UNKNOWN
+    desk.broker.answer = AckStatus.UNKNOWN
     await desk.run(qty=100, limit=50_000)
-    desk.broker.says = AckStatus.ACCEPTED
+    desk.broker.answer = AckStatus.ACCEPTED
 
     assert isinstance(await desk.run(Side.SELL, strategy="holder"), Acted)
 
@@ -247,7 +256,7 @@ async def test_a_fill_that_overtakes_the_answer_is_not_forgotten() -> None:
 
 async def test_a_refusal_that_contradicts_a_fill_leaves_the_rest_reserved() -> None:
     desk = Desk()
-    desk.broker.says = AckStatus.REJECTED
+    desk.broker.answer = AckStatus.REJECTED
     desk.broker.before_answer = lambda approved: _filled(desk, approved, 40)
 
     await desk.run(qty=100, limit=50_000)

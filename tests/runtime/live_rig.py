@@ -27,6 +27,7 @@ from qts.market.contracts import MarketValue
 from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
 from qts.runtime.sync import complete
+from qts.runtime.wiring import simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from tests.event.support import until
@@ -50,12 +51,14 @@ class LiveRig:
         if not self.resumed:
             complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
         self.clock = ManualClock(from_ns(self._begins_ns()))
+        feed = ScriptFeed()
         self.kernel = Kernel(
             run_id="rig",
             seed=7,
             config=loaded.tree,
             config_hash=loaded.hash,
-            feed=ScriptFeed(),
+            feed=feed,
+            connection=simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7),
             strategies=strategies or load_strategies(specs),
             specs=specs,
             store=self.store,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from qts.broker.sim.exchange import SimExchange
 from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns, to_ns
 from qts.config.loader import load_config
@@ -29,6 +30,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.replay_driver import run_virtual
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import complete
+from qts.runtime.wiring import simulated_broker
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 
@@ -130,12 +132,18 @@ class Rig:
         self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
         complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
         self.clock = ManualClock(from_ns(start_ns))
+        feed = ScriptFeed()
+        connection = simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7)
+        exchange = connection.broker
+        assert isinstance(exchange, SimExchange)
+        self.exchange = exchange
         self.kernel = Kernel(
             run_id="rig",
             seed=7,
             config=loaded.tree,
             config_hash=loaded.hash,
-            feed=ScriptFeed(),
+            feed=feed,
+            connection=connection,
             strategies=strategies or (Said(),),
             store=self.store,
             clock=self.clock,

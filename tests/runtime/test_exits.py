@@ -217,7 +217,7 @@ def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_i
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     if not lost:
-        rig.kernel.exchange.disconnect(now, "cable")
+        rig.exchange.disconnect(now, "cable")
 
     rig.stop(liquidate=False)
     rig.quotes(now + 1_000_000_000, 180, 5)
@@ -236,7 +236,7 @@ def test_a_cancel_is_asked_for_again_when_that_is_due_and_not_first_when_somethi
     rig.quote(kst(10))
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10, 0, 1), 2)
-    rig.kernel.exchange.disconnect(now, "cable")
+    rig.exchange.disconnect(now, "cable")
 
     rig.stop(liquidate=False)
     rig.quotes(now + 1_000_000_000, 8)
@@ -251,7 +251,7 @@ def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> 
     rig = rig_of(said, settings={"broker.sim.disconnect_ms": "90000"})
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
-    rig.kernel.exchange.disconnect(now, "cable")
+    rig.exchange.disconnect(now, "cable")
     rig.stop(liquidate=False)
     rig.settle()
 

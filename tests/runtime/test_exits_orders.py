@@ -135,7 +135,7 @@ def test_while_the_line_is_down_the_shares_wait_and_are_sold_when_it_is_back(rig
     scalp = Said("scalp")
     rig = rig_of(scalp, settings={"broker.sim.disconnect_ms": "90000"})
     now = far_sell(rig, scalp, with_ten(rig, scalp))
-    rig.kernel.exchange.disconnect(now, "cable")
+    rig.exchange.disconnect(now, "cable")
 
     defensive(rig, now + 1_000_000_000)
     rig.quotes(now + 2_000_000_000, 100)

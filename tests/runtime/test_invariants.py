@@ -142,7 +142,7 @@ def test_a_broker_that_holds_something_else_is_found_at_the_day_s_close(rig_of: 
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
-    rig.kernel.exchange._positions[SYMBOL] = D(9)
+    rig.exchange._positions[SYMBOL] = D(9)
 
     rig.quote(kst(15, 33))
 
@@ -154,14 +154,14 @@ def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) ->
     """Spec 09, 13: FAIL falls with a clean reconcile. Five shares that we do not know of go on the 26th."""
     rig = rig_of()
     rig.quote(kst(10))
-    rig.kernel.exchange._positions[SYMBOL] = D(5)
+    rig.exchange._positions[SYMBOL] = D(5)
     rig.quote(kst(15, 33))
     assert rig.parts.safety.current_state is SafetyState.FAIL
 
     rig.quote(kst(10, day=23))
     assert rig.parts.safety.current_state is SafetyState.FAIL
     rig.quote(kst(10, day=26))
-    del rig.kernel.exchange._positions[SYMBOL]
+    del rig.exchange._positions[SYMBOL]
     assert rig.parts.safety.current_state is SafetyState.FAIL
     rig.quote(kst(10, day=27))
 
@@ -175,7 +175,7 @@ def test_a_difference_that_stays_is_one_cause_whatever_is_traded_meanwhile(rig_o
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
-    rig.kernel.exchange._positions[SYMBOL] = D(12)
+    rig.exchange._positions[SYMBOL] = D(12)
 
     for look in (now + 1 * S, now + 10 * S):
         complete(rig.kernel.auditor.full(rig.clock.time_ns()))
@@ -190,9 +190,9 @@ def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:
     rig = rig_of()
     for day in (22, 23):
         rig.quote(kst(10, day=day))
-        rig.kernel.exchange._positions[SYMBOL] = D(5)
+        rig.exchange._positions[SYMBOL] = D(5)
         rig.quote(kst(15, 33, day=day))
-        del rig.kernel.exchange._positions[SYMBOL]
+        del rig.exchange._positions[SYMBOL]
         complete(rig.kernel.auditor.full(kst(15, 34, day=day)))
 
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
@@ -245,7 +245,7 @@ def test_a_broker_that_cannot_be_asked_is_neither_fine_nor_broken(rig_of: MakeRi
     rig = rig_of(settings={"broker.sim.disconnect_ms": "3600000"})
     rig.quote(kst(15, 10))
 
-    rig.kernel.exchange.disconnect(kst(15, 10), "cable")
+    rig.exchange.disconnect(kst(15, 10), "cable")
     rig.quote(kst(15, 33))
 
     assert rig.invariant(25)["ok"] is None
@@ -262,7 +262,7 @@ def test_a_line_that_is_up_again_is_asked_only_after_it_has_told_its_news(rig_of
     rig.quote(kst(10))
     said.wants(Side.BUY, qty=10)
     rig.quote(kst(10, 0, 1))
-    rig.kernel.exchange.disconnect(kst(10, 0, 1), "cable")
+    rig.exchange.disconnect(kst(10, 0, 1), "cable")
     rig.quote(kst(10, 0, 1.5))
     rig.clock.set_ns(kst(10, 0, 3))
 

@@ -125,7 +125,7 @@ def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[...,
     rig.settle()
     assert rig.invariant(25)["ok"] is True
     now = rig.quotes(now + 1_000_000_000, 1)
-    rig.kernel.exchange.disconnect(now, "cable")
+    rig.exchange.disconnect(now, "cable")
     rig.quote(now + 1_000_000_000)
     # when it is to be released
     refused = rig.command(command("release"))

@@ -280,7 +280,7 @@ def test_a_line_that_drops_is_p0_news_and_a_warning(working: tuple[Rig, Order]) 
     # Given an order that works, when the line drops
     rig, _ = working
     before = rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"]
-    rig.kernel.exchange.disconnect(rig.clock.time_ns(), "drill")
+    rig.exchange.disconnect(rig.clock.time_ns(), "drill")
     rig.settle()
     # then that is a P0 event of its own type, and safety warns with what happened
     assert rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"] == before + 1

@@ -45,7 +45,7 @@ def rejected_at(rig: Rig) -> list[int]:
 
 def rejecting(rig: Rig, share: float = 1.0) -> None:
     """From now on the broker rejects ``share`` of what it is sent."""
-    exchange = rig.kernel.exchange
+    exchange = rig.exchange
     exchange._config = msgspec.structs.replace(exchange._config, reject_probability=share)
 
 

@@ -101,11 +101,11 @@ def test_a_fill_in_the_broker_s_list_is_proof_too(rig_of: MakeRig) -> None:
         "sim", "e1", order.client_order_id, SYMBOL, Side.BUY, D(4), D(150_000), D(0), D(0), kst(10, 0, 2), False
     )
 
-    class Listed(type(rig.kernel.exchange)):  # type: ignore[misc]
+    class Listed(type(rig.exchange)):  # type: ignore[misc]
         async def fills_since(self, ts_ns: int) -> list[Fill]:
             return [fill]
 
-    rig.kernel.exchange.__class__ = Listed
+    rig.exchange.__class__ = Listed
     rig.quote(kst(10, 1))
 
     assert state_of(rig) is OrderState.WORKING
@@ -114,7 +114,7 @@ def test_a_fill_in_the_broker_s_list_is_proof_too(rig_of: MakeRig) -> None:
 def test_a_broker_that_cannot_be_asked_leaves_it_unknown(rig_of: MakeRig) -> None:
     rig, _ = with_unknown_order(rig_of, {**LOST_ORDER, "broker.sim.disconnect_ms": "3600000"})
 
-    rig.kernel.exchange.disconnect(kst(10, 0, 30), "cable")
+    rig.exchange.disconnect(kst(10, 0, 30), "cable")
     for minute in range(1, 10):
         rig.quote(kst(10, minute))
 

@@ -1,35 +1,250 @@
-"""The broker port: small, asynchronous, and it takes only what risk has approved."""
+"""Two ports: :class:`Broker`, orders and queries; :class:`MarketDriven`, what only a simulated venue needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
-from typing import Protocol
+from enum import Enum
+from typing import Any, Final, Protocol
 
-from qts.execution.contracts import Fill, OrderAck
+import msgspec
+
+from qts.execution.contracts import Fill, OrderAck, VenueRef
+from qts.market.contracts import MarketValue
+from qts.money import minus
 from qts.risk.contracts import Approved
+from qts.strategy.contracts import Side
+
+NEVER_NS: Final = 1 << 63
+"""``MarketDriven.due_ns`` when nothing waits for time to pass."""
+
+
+class BrokerOrderState(Enum):
+    """State of an order as the broker's own books show it."""
+
+    OPEN = "OPEN"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+
+
+class BrokerOrder(msgspec.Struct, frozen=True):
+    """One order in the broker's books; quantities in shares or contracts.
+
+    ``client_order_id`` is None when the broker does not say whose order it is: it keeps no ids of its clients, or
+    the order came from elsewhere. ``qty`` is the whole quantity, ``filled`` what has been executed of it.
+    """
+
+    client_order_id: str | None
+    ref: VenueRef
+    symbol: str
+    side: Side
+    qty: Decimal
+    filled: Decimal
+    state: BrokerOrderState
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still fill."""
+        return self.state is BrokerOrderState.OPEN
+
+    @property
+    def remaining(self) -> Decimal:
+        """Return what has not been executed."""
+        return minus(self.qty, self.filled)
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """Money at the broker, in units of ``currency``; None where the broker does not say.
+
+    ``cash`` is what the account holds with all trades settled, ``orderable`` what a new order may use now.
+    """
+
+    currency: str
+    cash: Decimal | None
+    orderable: Decimal | None
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a broker can do; asked once, after it was made, and constant from then on.
+
+    ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
+    without them at most one order of a symbol and side may be on its way. ``replaces``: it changes an open order.
+    ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and
+    ``fills_since``. ``requests_per_s``: requests it takes in a second, None without a limit.
+    """
+
+    client_order_ids: bool
+    replaces: bool
+    visibility_lag_ns: int
+    requests_per_s: int | None
 
 
 class Broker(Protocol):
-    """One account at one broker.
+    """One account at one broker: orders, queries, lifetime.
 
-    ``place`` and ``cancel`` return the broker's answer; fills and later rejections come through the ``publish``
-    callable given at construction, as :class:`~qts.execution.contracts.OrderNews`. No method raises for an
-    ordinary refusal.
+    All coroutines are called on the session's event loop, or run to their end without a loop on the virtual clock;
+    there none may suspend. They may be under way side by side. News (:class:`~qts.execution.contracts.Fill`,
+    ``OrderCancelled``, ``OrderRejected``, ``BrokerDisconnect``) leaves through the ``publish`` callable that the
+    implementation is given when it is made: from any thread, in any order, more than once.
+
+    ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
+    taken or refused (a timeout, a cut line, a server's error, a body that cannot be read) is ``AckStatus.UNKNOWN``.
+    Only being cancelled passes through them, and the caller then counts the order as unknown. Queries raise
+    :class:`~qts.errors.BrokerUnavailable` instead of an answer that is not whole.
     """
 
-    name: str
-
-    async def place(self, approved: Approved) -> OrderAck: ...
-
-    async def cancel(self, client_order_id: str) -> OrderAck: ...
-
-    async def open_orders(self) -> Sequence[str]:
-        """Client order ids that can still be filled."""
+    @property
+    def name(self) -> str:
+        """Name the broker: part of the identity of each of its fills, so it never changes. Any thread."""
         ...
 
-    async def fills_since(self, ts_ns: int) -> Sequence[Fill]: ...
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say what the broker can do, without asking it; never raises. Any thread."""
+        ...
+
+    async def connect(self) -> None:
+        """Open the line. Called once by the session, before its first order or query.
+
+        Raises BrokerUnavailable when the broker cannot be reached or does not let the account in.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the line and whatever else is held; open orders stay as they are. Called once, as the last.
+
+        Never raises; also called after ``connect`` has failed.
+        """
+        ...
+
+    async def place(self, approved: Approved) -> OrderAck:
+        """Send one approved order; its answer. Called by the decision path alone, once for each approval.
+
+        Never raises; see above. An UNKNOWN order is not sent again by anybody before the books were asked.
+        """
+        ...
+
+    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
+        """Put ``approved`` in the place of the open order ``client_order_id``; the answer is about ``approved``.
+
+        Never raises. REJECTED, and the open order stays, where ``capabilities.replaces`` is false.
+        """
+        ...
+
+    async def cancel(self, client_order_id: str) -> OrderAck:
+        """Ask for the rest of an order to be taken out. Called by the decision path and emergency stops.
+
+        ACCEPTED: it is on its way out, ``OrderCancelled`` follows unless a fill is faster. REJECTED: it is not
+        open. Never raises; an UNKNOWN cancel may be asked for again.
+        """
+        ...
+
+    async def orders(self) -> Sequence[BrokerOrder]:
+        """Return every order of the account that can still fill, oldest first; ended ones may be among them.
+
+        Orders that were not sent by this session are included. All pages are read. Called by reconciliation and
+        audits. An order that is absent may have ended, or be younger than ``capabilities.visibility_lag_ns``.
+        Raises BrokerUnavailable.
+        """
+        ...
+
+    async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
+        """Return executions of the present session day at or after ``ts_ns`` (ns since 1970, UTC), oldest first.
+
+        Called by reconciliation. Equal to what was published of them, so that booking them again changes nothing.
+        Raises BrokerUnavailable.
+        """
+        ...
 
     async def positions(self) -> Mapping[str, Decimal]:
-        """Signed quantity by symbol, symbols that are flat left out."""
+        """Return the signed quantity held by symbol, flat symbols left out. Called by audits.
+
+        Raises BrokerUnavailable.
+        """
         ...
+
+    async def balance(self) -> Balance | None:
+        """Return the money of the account; None when the broker keeps no account of money.
+
+        Raises BrokerUnavailable.
+        """
+        ...
+
+
+class MarketDriven(Protocol):
+    """What a simulated venue needs and a real one does not: to be shown the market and told the time.
+
+    All methods are called on the session's thread, between two handlers or before a value reaches any; none may
+    raise but for a defect, and none blocks. What they cause (fills, cancels) is published before they return.
+    A real broker is accompanied by :class:`NotSimulated`.
+    """
+
+    @property
+    def active(self) -> Mapping[str, object]:
+        """Symbols whose quotes and ticks it has to be shown. The same mapping for its whole life; it changes."""
+        ...
+
+    @property
+    def due_ns(self) -> int:
+        """When time alone makes something happen (ns since 1970, UTC); ``NEVER_NS`` when nothing does."""
+        ...
+
+    def on_market(self, value: MarketValue) -> None:
+        """Match waiting orders against ``value``, which is in the last-value table already.
+
+        Called for each BookUpdate and Bar, and for the quotes and ticks of ``active`` symbols.
+        """
+        ...
+
+    def on_time(self, now_ns: int) -> None:
+        """Let time pass until ``now_ns``; called when ``due_ns`` has come, and once a minute."""
+        ...
+
+    def on_session_end(self, day: date, now_ns: int) -> None:
+        """End the orders that live no longer than the session of ``day``."""
+        ...
+
+    def takes_back(self, source: str, news: object) -> bool:
+        """Tell whether news that a killed session has journalled will come about anew, so that it is not applied.
+
+        Called for each journalled event after ``import_state``, with the name of its ``source``. False for news of
+        real brokers: what happened there has happened.
+        """
+        ...
+
+    def export_state(self) -> dict[str, Any]:
+        """Return everything that decides what happens next, as plain values for a checkpoint."""
+        ...
+
+    def import_state(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where :meth:`export_state` was called. Raises ContractError for a foreign state."""
+        ...
+
+
+class NotSimulated:
+    """Stands in the place of :class:`MarketDriven` beside a real broker: the market drives it without us."""
+
+    active: Mapping[str, object] = {}
+    due_ns = NEVER_NS
+
+    def on_market(self, value: MarketValue) -> None:
+        """Do nothing."""
+
+    def on_time(self, now_ns: int) -> None:
+        """Do nothing."""
+
+    def on_session_end(self, day: date, now_ns: int) -> None:
+        """Do nothing."""
+
+    def takes_back(self, source: str, news: object) -> bool:
+        """Answer that everything that was journalled has to be applied."""
+        return False
+
+    def export_state(self) -> dict[str, Any]:
+        """Return nothing: its state is at the broker."""
+        return {}
+
+    def import_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""

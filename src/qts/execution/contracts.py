@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from typing import TypeAlias
@@ -98,6 +99,18 @@ class PositionUpdate(msgspec.Struct, frozen=True, tag=True):
     qty: Decimal
     average_cost: Decimal | None
     ts_ns: int
+
+
+class VenueRef(msgspec.Struct, frozen=True):
+    """How a venue names one order: ``number`` is unique only on its ``day``, at its ``venue``, in its ``branch``.
+
+    ``day`` is the venue's own date. ``branch`` is "" where the venue has none.
+    """
+
+    day: date
+    number: str
+    venue: str
+    branch: str = ""
 
 
 class AckStatus(str, Enum):

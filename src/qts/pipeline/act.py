@@ -139,12 +139,13 @@ class Act:
         return True
 
     async def _sent(self, approved: Approved, order: Order, now_ns: int) -> OrderAck:
-        """The broker's answer; a line that broke after the send leaves the order's fate unknown, not refused."""
+        """Return the broker's answer; what is raised in its place proves nothing, so the fate is unknown."""
         key = order.client_order_id
         try:
             return kept_ack(await self._broker.place(approved))
-        except OSError as error:  # timeouts and connection errors are OSErrors
-            return OrderAck(AckStatus.UNKNOWN, key, reason=kept_text(f"no answer: {error}"))
+        except Exception as error:  # noqa: BLE001 - whatever a client library raises: the order may have left
+            why = kept_text(f"no answer: {type(error).__name__}: {error}")
+            return OrderAck(AckStatus.UNKNOWN, key, reason=why)
         except CUT_OFF:  # it may have left
             self._book(order, OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent"), now_ns)
             raise

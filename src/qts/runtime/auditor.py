@@ -18,7 +18,7 @@ from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S
 from qts.db.chain import HistoryAltered
 from qts.db.contracts import Store
-from qts.errors import StateError
+from qts.errors import BrokerUnavailable
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
@@ -208,7 +208,7 @@ class Auditor:
     async def _broker_book(self) -> dict[str, Decimal] | None:
         try:
             return dict(await self._broker.positions())
-        except StateError:
+        except BrokerUnavailable:
             return None  # the line is down
 
     def _approvals(self, approvals: dict[str, str], now_ns: int) -> None:
@@ -225,7 +225,11 @@ class Auditor:
     async def _terminal(self, now_ns: int) -> None:
         """12: what the broker can still fill is open here too."""
         ours = {order.client_order_id for order in self._p.orders}
-        stray = [key for key in await self._broker.open_orders() if key not in ours]
+        try:
+            theirs = await self._broker.orders()
+        except BrokerUnavailable:
+            return  # the line went down in between
+        stray = [o.client_order_id or o.ref.number for o in theirs if o.is_open and o.client_order_id not in ours]
         self._inv.check(12, not stray, now_ns, f"the broker works orders that are final here: {stray[:3]}")
 
     def _conservation(self, theirs: dict[str, Decimal], now_ns: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from qts.broker.sim.exchange import SimExchange
+from qts.broker.contracts import MarketDriven
 from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
@@ -28,7 +28,6 @@ class Intake:
     __slots__ = (
         "_bands",
         "_clock",
-        "_exchange",
         "_extremes",
         "_held",
         "_last",
@@ -36,6 +35,7 @@ class Intake:
         "_price_bands",
         "_quotes",
         "_ticks",
+        "_venue",
         "_waiting",
         "rows",
     )
@@ -44,7 +44,7 @@ class Intake:
         self,
         last: LastValues,
         extremes: Extremes,
-        exchange: SimExchange,
+        venue: MarketDriven,
         clock: Clock,
         price_bands: PriceBands,
         on_code: Callable[[str, str], None],
@@ -54,8 +54,8 @@ class Intake:
         self._ticks: dict[str, Any] = last.ticks
         self._extremes = extremes
         self._held: Mapping[str, Held] = extremes.held
-        self._exchange = exchange
-        self._waiting: Mapping[str, object] = exchange.active
+        self._venue = venue
+        self._waiting: Mapping[str, object] = venue.active
         self._clock = clock if isinstance(clock, ManualClock) else None
         """None: real time moves itself."""
         self._price_bands = price_bands
@@ -99,7 +99,7 @@ class Intake:
             if held is not None and (bid is None or not held.low <= bid <= held.high):
                 self._extremes.on_mark(symbol, self._last.mark(symbol) if bid is None else bid, ts_ns)
             if symbol in self._waiting:
-                self._exchange.on_market(value)
+                self._venue.on_market(value)
         elif kind is Tick:
             band = self._bands.get(symbol, LOOK_CLOSELY)
             if band is not None:
@@ -114,12 +114,12 @@ class Intake:
             if symbol in self._held:
                 self._extremes.on_mark(symbol, self._last.mark(symbol), ts_ns)
             if symbol in self._waiting:
-                self._exchange.on_market(value)
+                self._venue.on_market(value)
         elif kind is BookUpdate:
             if self._bands.get(symbol, LOOK_CLOSELY) is not None and self._turns_away(value):
                 return False
             self._last.feed_ts_ns = ts_ns
-            self._exchange.on_market(value)
+            self._venue.on_market(value)
         elif isinstance(value, Bar):
             band = self._bands.get(symbol, LOOK_CLOSELY)
             if band is not None:
@@ -136,7 +136,7 @@ class Intake:
             self._last.bars[symbol] = value
             if symbol in self._held:
                 self._extremes.on_mark(symbol, self._last.mark(symbol), ts_ns)
-            self._exchange.on_market(value)
+            self._venue.on_market(value)
         else:
             self._last.feed_ts_ns = ts_ns
         return True
@@ -145,11 +145,11 @@ class Intake:
         """Whether ``value`` is not believed; then its alarm is raised, once a day for each symbol."""
         if self._price_bands.believes(value):
             return False
-        exchange, ts_ns = self._exchange, value.ts_ns
+        venue, ts_ns = self._venue, value.ts_ns
         if isinstance(value, BookUpdate):  # what it would have changed is not known from now on
-            exchange.on_market(BookUpdate(value.symbol, ts_ns, (), (), after_gap=True))
-        elif ts_ns >= exchange.due_ns:
-            exchange.on_time(ts_ns)  # time passes all the same
+            venue.on_market(BookUpdate(value.symbol, ts_ns, (), (), after_gap=True))
+        elif ts_ns >= venue.due_ns:
+            venue.on_time(ts_ns)  # time passes all the same
         if alarm := self._price_bands.alarm(value.symbol):
             self._on_code("AN001", alarm)
         return True

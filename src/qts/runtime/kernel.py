@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from qts.broker.sim.exchange import SimExchange
 from qts.clock import NS_PER_S, Clock, ManualClock, from_ns
 from qts.config.tree import QtsConfig
 from qts.db.contracts import Store
@@ -44,6 +43,7 @@ from qts.runtime.trades import Trades
 from qts.runtime.unresolved import UnresolvedOrders
 from qts.runtime.wiring import (
     EVENT_OF_VALUE,
+    BrokerConnection,
     first_session_day,
     make_host,
     make_parts,
@@ -71,6 +71,7 @@ class Kernel:
         config: QtsConfig,
         config_hash: str,
         feed: Feed,
+        connection: BrokerConnection,
         strategies: Sequence[Strategy],
         store: Store,
         clock: Clock,
@@ -94,8 +95,16 @@ class Kernel:
         self._calls: deque[Callable[[], None]] = deque()
         self.attention = self._checkpoint_due = self.audit_due = self.unresolved_due = False
         self.looked_last = self.done = False
+        self.broker, self.venue, last, news = connection
         self.parts = make_parts(
-            config, config_hash, feed, store, clock, judged_by_index=judged_by_index, approval_ids=self.ids["a"]
+            config,
+            config_hash,
+            feed,
+            store,
+            clock,
+            last,
+            judged_by_index=judged_by_index,
+            approval_ids=self.ids["a"],
         )
         self.tally = Tally(first_session_day(self.parts.calendar, clock).isoformat())
         self.dispatcher = EventDispatcher(
@@ -117,18 +126,10 @@ class Kernel:
             tally=self.tally,
             publish=self._publish,
         )
-        self.exchange = SimExchange(
-            last_values=self.parts.last,
-            instruments=feed.instruments,
-            clock=clock,
-            publish=self._on_order_news,
-            on_disconnect=self._on_order_news,
-            rng=seeded(seed, "exchange"),
-            config=config.broker.sim,
-        )
+        news.connect(self._on_order_news)
         p = self.parts
-        self.intake = Intake(p.last, p.extremes, self.exchange, clock, p.price_bands, self.on_code)
-        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids, self._on_order_sent)
+        self.intake = Intake(p.last, p.extremes, self.venue, clock, p.price_bands, self.on_code)
+        self._pipeline = make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent)
         self.host = make_host(
             self.parts,
             strategies,
@@ -151,12 +152,12 @@ class Kernel:
         self.rejects = RejectWatch(self.parts, self.on_code, self._log)
         self.trades = Trades(self.parts.metrics, self.tally)
         self.unresolved = UnresolvedOrders(
-            account=self.parts.account, orders=self.parts.orders, broker=self.exchange, record=self.parts.record
+            account=self.parts.account, orders=self.parts.orders, broker=self.broker, record=self.parts.record
         )
         self.exits = ForcedExits(
             account=self.parts.account,
             orders=self.parts.orders,
-            broker=self.exchange,
+            broker=self.broker,
             make_signal=self.signals.forced,
             run=self._decide,
             withdraw=self.unresolved.withdraw,
@@ -182,7 +183,7 @@ class Kernel:
             want_all_out=partial(self.duties.want_all_out, ordered=True),
             on_carried_out=self._attend_soon,
         )
-        book = (self.parts, self.exchange, self.dispatcher, self.invariants, store)
+        book = (self.parts, self.broker, self.dispatcher, self.invariants, store)
         self.auditor = Auditor(*book, lambda: self.duties.targets, self.on_code)
         self.schedule = Schedule(self.parts.calendar, config.runtime.evaluation_hours, clock.now())
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
@@ -272,7 +273,7 @@ class Kernel:
         parts.state.reconfigure(config.state)
         parts.safety.reconfigure(config.safety)
         parts.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
-        self._pipeline = make_pipeline(self.parts, self.exchange, self.ids, self._on_order_sent)
+        self._pipeline = make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent)
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
 
@@ -329,7 +330,7 @@ class Kernel:
         self._set_clock(now_ns)
         self.next_guard_ns = now_ns + GUARD_INTERVAL_NS
         self.duties.guard(now_ns)
-        self.exchange.on_time(now_ns)
+        self.venue.on_time(now_ns)
         if self.unresolved.any():
             self.unresolved_due = self.attention = True
         if not self._inline:  # in real time a minute is worth a checkpoint; a replay counts rows
@@ -340,15 +341,15 @@ class Kernel:
 
     def _keep(self, due_ns: int, kind: Appointment) -> None:
         self._set_clock(due_ns)
-        if self.exchange.due_ns <= due_ns:
-            self.exchange.on_time(due_ns)  # while nothing was quoted a line may have come up again
+        if self.venue.due_ns <= due_ns:
+            self.venue.on_time(due_ns)  # while nothing was quoted a line may have come up again
         self.duties.judge_what_moved()
         if kind is Appointment.DAY_START:
             self.duties.day_start(due_ns)
         elif kind is Appointment.EVALUATE:
             self._publish(EventType.RISK_EVALUATE, RiskEvaluate("", due_ns, "hourly"), "schedule")
         elif kind is Appointment.SESSION_END:
-            self.exchange.on_session_end(self.parts.calendar.local_date(from_ns(due_ns)), due_ns)
+            self.venue.on_session_end(self.parts.calendar.local_date(from_ns(due_ns)), due_ns)
         else:
             self.tally.metrics_fed += 1
             self.duties.day_close(due_ns)
@@ -361,7 +362,7 @@ class Kernel:
     def _on_order_news(self, news: OrderNews | BrokerDisconnect) -> None:
         heard = self.desk.heard(news, self.call_soon)
         if heard is not None:
-            self._publish(event_type_of(heard), heard, self.exchange.name)
+            self._publish(event_type_of(heard), heard, self.broker.name)
 
     def _make_calls(self) -> None:
         while self._calls:
@@ -500,7 +501,7 @@ class Kernel:
     def _replay_journal(self) -> None:
         """Take up P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.
 
-        Not the simulated exchange's own news: it stands where the checkpoint has put it and tells them again.
+        Not the news of a simulated venue: it stands where the checkpoint has put it and publishes them again.
         """
         if self._journal is not None:
-            self.dispatcher.replay_journal(lambda event: self.exchange.takes_back(event.source, event.payload))
+            self.dispatcher.replay_journal(lambda event: self.venue.takes_back(event.source, event.payload))

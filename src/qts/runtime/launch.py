@@ -54,6 +54,7 @@ from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import complete
 from qts.runtime.view_file import ViewFile
 from qts.runtime.watchdog import Watchdog
+from qts.runtime.wiring import simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
@@ -246,6 +247,7 @@ class Session:
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal, stop)
             with events_made_by(kernel.dispatcher.factory):
+                complete(kernel.broker.connect())
                 hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
                 hang = hangs.read(self._strategies) if hangs is not None and resumed else None
                 if checkpoint is None:
@@ -348,6 +350,7 @@ class Session:
             config=self._config.tree,
             config_hash=self._config.hash,
             feed=self._feed,
+            connection=simulated_broker(self._config.tree.broker.sim, self._feed, clock, self._run.seed),
             strategies=self._strategies,
             specs=specs_of(self._plan, self._config),
             store=self._store,

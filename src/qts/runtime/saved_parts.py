@@ -45,7 +45,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         "price_bands": Part(p.price_bands.export_state, p.price_bands.import_state, lambda: p.price_bands.changes),
         "account": Part(p.account.export_state, _skip),
         "orders": Part(p.orders.export_state, _skip),
-        "exchange": Part(kernel.exchange.export_state, kernel.exchange.import_state),
+        "exchange": Part(kernel.venue.export_state, kernel.venue.import_state),
         "safety": Part(
             p.safety.export_state,
             p.safety.restore_state,

@@ -10,7 +10,7 @@ from typing import Any
 
 from qts.broker.contracts import Broker
 from qts.clock import NS_PER_S
-from qts.errors import StateError
+from qts.errors import BrokerUnavailable
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_absent, apply_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
@@ -55,10 +55,10 @@ class UnresolvedOrders:
         if not unknown:
             return
         try:
-            present = set(await self._broker.open_orders())
+            present = {order.client_order_id for order in await self._broker.orders()}
             since = min(order.ts_intent_ns for order in unknown)
             present |= {fill.client_order_id for fill in await self._broker.fills_since(since)}
-        except StateError:
+        except BrokerUnavailable:
             return  # the line is down: asked again later
         for order in unknown:
             self._resolve(order, order.client_order_id in present, now_ns)

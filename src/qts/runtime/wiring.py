@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
-from qts.broker.contracts import Broker
+from qts.broker.contracts import Broker, MarketDriven
+from qts.broker.sim.config import SimConfig
+from qts.broker.sim.exchange import SimExchange
 from qts.capital.targets import opening_weights
 from qts.clock import NS_PER_MS, Clock, from_ns
 from qts.config.runtime_config import FreshnessConfig
@@ -17,8 +20,9 @@ from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
 from qts.event.monitoring import Report
+from qts.execution.contracts import BrokerDisconnect, OrderNews
 from qts.execution.working import WorkingOrders
-from qts.ids import CounterIds, IdSource
+from qts.ids import CounterIds, IdSource, seeded
 from qts.ledger.account import Account
 from qts.market.contracts import Bar, BookUpdate, Calendar, Feed, IndexLevel, Quote, Tick, VolatilityLevel
 from qts.market.last_values import LastValues
@@ -77,12 +81,58 @@ P0_NEWS = (
 )
 
 
+class NewsRelay:
+    """Passes on what a broker publishes; made before the broker, connected to who listens after it. Any thread."""
+
+    def __init__(self) -> None:
+        self._listener: Callable[[OrderNews | BrokerDisconnect], None] | None = None
+
+    def connect(self, listener: Callable[[OrderNews | BrokerDisconnect], None]) -> None:
+        """Have ``listener`` called with all news from now on. Called once."""
+        self._listener = listener
+
+    def __call__(self, news: OrderNews | BrokerDisconnect) -> None:
+        """Pass on ``news``. Raises StateError before anybody listens: a lost fill is worse than a loud end."""
+        if self._listener is None:
+            raise StateError(f"the broker published {news} before the session listened")
+        self._listener(news)
+
+
+class BrokerConnection(NamedTuple):
+    """The broker of a session, what drives it if it is simulated, and how both meet the rest.
+
+    A simulated ``venue`` matches against ``last_values``, which the session keeps. ``news`` is what the broker
+    publishes to.
+    """
+
+    broker: Broker
+    venue: MarketDriven
+    last_values: LastValues
+    news: NewsRelay
+
+
+def simulated_broker(config: SimConfig, feed: Feed, clock: Clock, seed: int) -> BrokerConnection:
+    """Make the simulated exchange of what ``feed`` trades. Raises ConfigError for a ``config`` at odds."""
+    last_values, news = LastValues(), NewsRelay()
+    exchange = SimExchange(
+        last_values=last_values,
+        instruments=feed.instruments,
+        clock=clock,
+        publish=news,
+        on_disconnect=news,
+        rng=seeded(seed, "exchange"),
+        config=config,
+    )
+    return BrokerConnection(exchange, exchange, last_values, news)
+
+
 def make_parts(
     config: QtsConfig,
     config_hash: str,
     feed: Feed,
     store: Store,
     clock: Clock,
+    last: LastValues,
     *,
     judged_by_index: bool,
     approval_ids: IdSource,
@@ -99,7 +149,7 @@ def make_parts(
         remainder=config.capital.remainder,
         trade_date=lambda ns: calendar.local_date(from_ns(ns)).isoformat(),
     )
-    last, day = LastValues(), TradingDay(config.runtime.equity_start)
+    day = TradingDay(config.runtime.equity_start)
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
     extremes = Extremes(account, last, clock.time_ns())
     base_prices: dict[str, Decimal] = {}

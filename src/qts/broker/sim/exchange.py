@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
+from qts.broker.contracts import NEVER_NS, Balance, BrokerOrder, BrokerOrderState, Capabilities
 from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import misfit, uncovered
 from qts.broker.sim.base_prices import BasePrices
@@ -23,7 +24,7 @@ from qts.broker.sim.latency import Latency
 from qts.broker.sim.matcher import Matcher, bar_day
 from qts.broker.sim.records import Answers, KeptFills
 from qts.clock import NS_PER_MS, Clock
-from qts.errors import ConfigError, ContractError, StateError
+from qts.errors import BrokerUnavailable, ConfigError, ContractError
 from qts.execution.contracts import (
     AckStatus,
     BrokerDisconnect,
@@ -32,6 +33,7 @@ from qts.execution.contracts import (
     OrderCancelled,
     OrderNews,
     OrderRejected,
+    VenueRef,
 )
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
@@ -40,8 +42,7 @@ from qts.risk.contracts import Approved, OrderRequest
 from qts.strategy.contracts import Side
 
 _BUY, _SELL = Side.BUY, Side.SELL
-NEVER_NS: Final = 1 << 63
-"""``due_ns`` when nothing waits for time to pass."""
+_CAPABILITIES = Capabilities(client_order_ids=True, replaces=False, visibility_lag_ns=0, requests_per_s=None)
 
 Hook: TypeAlias = Callable[[BrokerDisconnect], None]
 
@@ -51,13 +52,13 @@ def unheard(_: BrokerDisconnect) -> None:
 
 
 class SimExchange:
-    """One account at a simulated exchange (port :class:`~qts.broker.contracts.Broker`).
+    """One account at a simulated exchange, both ports: :class:`~qts.broker.contracts.Broker` and ``MarketDriven``.
 
-    The kernel calls :meth:`on_market` for every BookUpdate and Bar, and for Quotes and Ticks of symbols in
-    ``active``, each after writing the last-value table; :meth:`on_time` when the clock reaches ``due_ns``; and
-    :meth:`on_session_end` when a session is over. ``rng`` belongs to the exchange alone: its state is part of
-    :meth:`export_state`. Raises ConfigError when ``config`` contradicts itself.
+    ``rng`` belongs to the exchange alone: its state is part of :meth:`export_state`. Raises ConfigError when
+    ``config`` contradicts itself.
     """
+
+    capabilities = _CAPABILITIES
 
     def __init__(
         self,
@@ -100,6 +101,12 @@ class SimExchange:
 
     # -- the broker port ---------------------------------------------------------------------------------
 
+    async def connect(self) -> None:
+        """Do nothing: the line is up from the beginning."""
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
     async def place(self, approved: Approved) -> OrderAck:
         """Take an order in. The same client order id gets its first answer again and never a second order."""
         if type(approved) is not Approved:
@@ -116,6 +123,10 @@ class SimExchange:
         ack = self._decide(approved, now_ns)
         self._answers.remember(ack, approved.approval_id, approved.expires_ns, now_ns, self._open.__contains__)
         return self._answer(ack, now_ns)
+
+    async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
+        """Refuse: orders are cancelled and placed anew here."""
+        return OrderAck(AckStatus.REJECTED, approved.request.client_order_id, "", "orders cannot be replaced here")
 
     async def cancel(self, client_order_id: str) -> OrderAck:
         """Ask for an order to be taken out; :class:`OrderCancelled` follows when that takes effect."""
@@ -138,22 +149,27 @@ class SimExchange:
             self._set_due()
         return self._answer(OrderAck(AckStatus.ACCEPTED, client_order_id, self._order_id(order)), now_ns)
 
-    async def open_orders(self) -> Sequence[str]:
-        """Client order ids that can still fill, oldest first. Raises StateError while disconnected."""
+    async def orders(self) -> Sequence[BrokerOrder]:
+        """Return the orders that can still fill, oldest first. Raises BrokerUnavailable while disconnected."""
         self._require_line()
-        return list(self._open)
+        return [self._listed(order) for order in self._open.values()]
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
-        """Fills of the present session day at or after ``ts_ns``. Raises StateError while disconnected."""
+        """Return fills of the present session day since ``ts_ns``. Raises BrokerUnavailable while disconnected."""
         self._require_line()
         return self._fills.since(ts_ns)
 
     async def positions(self) -> Mapping[str, Decimal]:
-        """The exchange's own book of holdings. Raises StateError while disconnected."""
+        """Return the exchange's own book of holdings. Raises BrokerUnavailable while disconnected."""
         self._require_line()
         return dict(self._positions)
 
-    # -- what the kernel drives --------------------------------------------------------------------------
+    async def balance(self) -> Balance | None:
+        """Return None: the exchange keeps shares, no money. Raises BrokerUnavailable while disconnected."""
+        self._require_line()
+        return None
+
+    # -- what the session drives -------------------------------------------------------------------------
 
     def on_market(self, value: MarketValue) -> None:
         """Match against one market value that is already in the last-value table."""
@@ -446,7 +462,18 @@ class SimExchange:
 
     def _require_line(self) -> None:
         if self._reconnect_ns is not None:  # also when its time is over: what was held back is not told yet
-            raise StateError(f"broker {self.name} is not connected; ask again after the reconnect")
+            raise BrokerUnavailable(f"broker {self.name} is not connected; ask again after the reconnect")
+
+    def _listed(self, order: SimOrder) -> BrokerOrder:
+        return BrokerOrder(
+            order.client_order_id,
+            VenueRef(order.day, self._order_id(order), self.name),
+            order.symbol,
+            _BUY if order.is_buy else _SELL,
+            order.qty,
+            minus(order.qty, order.remaining),
+            BrokerOrderState.OPEN,
+        )
 
     def _order_id(self, order: SimOrder) -> str:
         return f"{self.name}-o{order.seq}"
