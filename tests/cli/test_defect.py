@@ -31,15 +31,15 @@ def broken() -> Iterator[pytest.MonkeyPatch]:
 
 
 def breaks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    absorb, taken = Intake.absorb, []
+    accept, taken = Intake.accept, []
 
     def break_at_400(self: Intake, value: Any) -> bool:
         taken.append(value)
         if len(taken) == 400:
             raise error
-        return absorb(self, value)
+        return accept(self, value)
 
-    monkeypatch.setattr(Intake, "absorb", break_at_400)
+    monkeypatch.setattr(Intake, "accept", break_at_400)
 
 
 def logged() -> list[dict[str, str]]:

@@ -102,7 +102,7 @@ class LiveRig:
             while self.kernel.keep_appointment(value.ts_ns):
                 await self.kernel.attend()
             await self.kernel.attend()
-            self.kernel.take(value)
+            self.kernel.on_market_value(value)
 
     async def settle(self) -> None:
         """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment."""

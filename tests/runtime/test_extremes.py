@@ -63,7 +63,7 @@ class Tape:
         self.look_from = 0
 
     def show(self, value: MarketValue) -> None:
-        self.intake.absorb(value)
+        self.intake.accept(value)
         self._write_down()
 
     def fill(self, side: Side, symbol: str, strategy: str, qty: int, price: D) -> None:

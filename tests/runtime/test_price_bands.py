@@ -71,7 +71,7 @@ class Entrance:
         self.intake = Intake(self.last, extremes, exchange, self.clock, self.bands, on_code)
 
     def show(self, value: MarketValue) -> bool:
-        return self.intake.absorb(value)
+        return self.intake.accept(value)
 
     def trade(self, price: D | int | str, symbol: str = SYMBOL) -> bool:
         self.now_ns += S

@@ -6,11 +6,11 @@ was known to us. Prices and sizes are Decimal; index levels and volatilities are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -192,28 +192,32 @@ class Instrument(msgspec.Struct, frozen=True):
     calendar: Calendar
 
 
-class Feed(Protocol):
-    """A source of market values in time order, pulled one by one.
+class MarketSource(Protocol):
+    """What a session has to know of any source of market values, pulled or pushed.
 
-    ``position`` is a plain value (dict of text, numbers, lists) from which :meth:`resume` continues with the
-    value after the one most recently yielded, without handling the earlier ones again.
+    Read on the loop's thread, at any time, also before the first value; reading never raises and never waits.
     """
 
     @property
-    def name(self) -> str: ...
-
-    @property
-    def source_id(self) -> str:
-        """Names the input for the run id: format and SHA-256 of the content, or generator and parameters."""
+    def name(self) -> str:
+        """What people call it: a path, or the name of a generator or a connection."""
         ...
 
     @property
     def max_age_ns(self) -> int:
-        """Freshness limit for decisions on this feed (spec 05: live 100 ms, generated 5 s, snapshots 15 min)."""
+        """How old a price may be when something is decided on it, in ns; it may change from value to value.
+
+        100 ms for a live stream, 5 s for a generated one, 15 min for snapshots.
+        """
         ...
 
     @property
-    def instruments(self) -> Mapping[str, Instrument]: ...
+    def instruments(self) -> Mapping[str, Instrument]:
+        """The instruments by symbol, at least one; those of every value given so far are among them.
+
+        The mapping is one and the same object for the life of the source, and may grow.
+        """
+        ...
 
     @property
     def declares_volatility(self) -> bool:
@@ -222,17 +226,94 @@ class Feed(Protocol):
 
     @property
     def rows_refused(self) -> Mapping[str, int]:
-        """Rows that could not be used, by reason."""
+        """How many rows or messages could not be used, by reason; they never became values."""
         ...
 
-    def values(self) -> Iterator[MarketValue]: ...
 
-    def position(self) -> dict[str, Any]: ...
+@runtime_checkable
+class Feed(MarketSource, Protocol):
+    """A source of market values that is pulled one by one and can be had again, such as a file or a generator.
+
+    One session has it for itself; every method is called on that session's thread.
+    """
+
+    @property
+    def source_id(self) -> str:
+        """Name the input for the run id: format and SHA-256 of the content, or generator and parameters.
+
+        The same input has the same name in every process; another input has another one.
+        """
+        ...
+
+    def values(self) -> Iterator[MarketValue]:
+        """Return the values after the present position, their times never falling.
+
+        Pulled by a driver, one at a time, each when nothing of the one before waits. May block for a disk. Raises
+        DataError when the source cannot be read on; nothing comes after that, nor after the end. A second call
+        goes on where the first one was left.
+        """
+        ...
+
+    def position(self) -> dict[str, Any]:
+        """Return the place after the value most recently given, in plain data (texts, numbers, lists, mappings).
+
+        Called between two values, for each checkpoint: it must be cheap. Never raises.
+        """
+        ...
 
     def resume(self, position: Mapping[str, Any]) -> None:
-        """Go to a stored position; call before :meth:`values`. Raises DataError when it does not fit."""
+        """Go to a stored position: :meth:`values` then gives the rest, without handling earlier rows again.
+
+        Called once, before :meth:`values`; the position has been through JSON or MessagePack. Counts of refused
+        rows come with it. Raises DataError when it belongs to another input or is none.
+        """
         ...
 
     def progress(self) -> float | None:
-        """Share of the input already given, 0..1; None when unknown."""
+        """Return the share of the input already given, 0..1, never falling; None when unknown. Never raises."""
+        ...
+
+
+class FeedGap(msgspec.Struct, frozen=True):
+    """Values are missing before those that follow: a line that was down, a message that was lost.
+
+    ``symbols`` empty means all of the feed's. ``ts_ns`` is when it was noticed, ``reason`` one line for people.
+    """
+
+    ts_ns: int
+    reason: str
+    symbols: tuple[str, ...] = ()
+
+
+class LiveFeed(MarketSource, Protocol):
+    """A source that pushes market values as they happen, such as a websocket; what is over cannot be had again.
+
+    It has no position and no hash of its content: a session on it is named by what it trades on and since when
+    (:func:`qts.runtime.run_identity.live_source_id`). Every method is called on the loop's thread.
+    """
+
+    @property
+    def connected(self) -> bool:
+        """Whether values can come at present. False before :meth:`run`, while the line is down, and after it.
+
+        Read for people and for the progress of a session. That prices grow old meanwhile, and nothing is decided on
+        them past :attr:`max_age_ns`, needs no look at it.
+        """
+        ...
+
+    async def run(self, on_value: Callable[[MarketValue], object], on_gap: Callable[[FeedGap], object]) -> None:
+        """Connect, and call ``on_value`` with each value in the order in which it came, until the feed is over.
+
+        Called once, as a task on the session's loop, by the live driver. Both callables are called on the loop's
+        thread only, never wait and never raise; a feed that reads on another thread passes its values over
+        (``loop.call_soon_threadsafe``). ``ts_ns`` of a value is when it was known here, not before that of the
+        value before.
+
+        A line that is lost is connected anew in here, with a bounded growing pause; ``connected`` is False
+        meanwhile. Before the first value after it, and wherever else values are missing, ``on_gap`` says so.
+        Return means that no value will ever come again (the market's day is over, the subscription ended), and the
+        session closes its day. Cancellation means that the session stops: close the line and let it through. Raises
+        QtsError when it cannot go on at all, such as after refused credentials: the session stops as if it were
+        asked to, and the error is passed on.
+        """
         ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from qts.clock import Clock, from_ns
-from qts.market.contracts import Feed, Phase
+from qts.market.contracts import MarketSource, Phase
 from qts.market.last_values import LastValues
 from qts.pipeline.contracts import Facts
 from qts.safety.state import SafetyStateManager
@@ -21,7 +21,7 @@ class Extract:
         self,
         *,
         clock: Clock,
-        feed: Feed,
+        feed: MarketSource,
         last_values: LastValues,
         base_prices: Mapping[str, Decimal],
         safety: SafetyStateManager,

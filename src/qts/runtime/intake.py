@@ -19,7 +19,7 @@ from qts.runtime.price_bands import LOOK_CLOSELY, Band, PriceBands
 
 
 class Intake:
-    """Takes in one value after the other; ``rows`` counts them.
+    """Accepts one value after the other; ``rows`` counts them.
 
     An object of its own, because every row passes through it: its few attributes are read faster than the
     kernel's many.
@@ -63,10 +63,11 @@ class Intake:
         self._on_code = on_code
         self.rows = 0
 
-    def absorb(self, value: MarketValue) -> bool:
-        """Everything that has to be true before anybody hears of ``value``; False when nobody may.
+    def accept(self, value: MarketValue) -> bool:
+        """Make everything true that ``value`` brings, before anybody hears of it; False when nobody may.
 
-        Then the day's price band makes it impossible: the clock has moved, and nothing else has.
+        Then the day's price band makes it impossible: the clock has moved, and nothing else has. Called by
+        :mod:`qts.runtime.market_input` alone. Raises ContractError for a value from before the virtual clock.
         """
         ts_ns = value.ts_ns
         clock = self._clock

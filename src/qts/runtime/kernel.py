@@ -1,7 +1,7 @@
 """The composition root: with :mod:`qts.runtime.wiring` the only place that names concrete classes; wires them.
 
-Life of a value: :meth:`Kernel.take` puts it into the last-value table, shows it to the exchange where orders
-wait for it, and publishes it as P1. Everything else happens in handlers, one at a time, P0 first.
+Life of a value: :attr:`Kernel.on_market_value` puts it into the last-value table, shows it to the exchange where
+orders wait for it, and publishes it as P1. Everything else happens in handlers, one at a time, P0 first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qts.event.payloads import LogWrite, RiskEvaluate
 from qts.execution.contracts import AckStatus, BrokerDisconnect, Fill, Order, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
-from qts.market.contracts import Feed, MarketValue
+from qts.market.contracts import Feed, LiveFeed, MarketValue
 from qts.pipeline.contracts import Outcome
 from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
@@ -30,6 +30,7 @@ from qts.runtime.duties import Duties
 from qts.runtime.exits import ForcedExits
 from qts.runtime.intake import Intake
 from qts.runtime.invariants import MONEY_INVARIANTS, Invariants
+from qts.runtime.market_input import MarketInput
 from qts.runtime.order_desk import OrderDesk, event_type_of
 from qts.runtime.reject_watch import RejectWatch
 from qts.runtime.rows import refusal_row, safety_row, safety_text, state_row
@@ -42,7 +43,6 @@ from qts.runtime.tally import Tally
 from qts.runtime.trades import Trades
 from qts.runtime.unresolved import UnresolvedOrders
 from qts.runtime.wiring import (
-    EVENT_OF_VALUE,
     BrokerConnection,
     first_session_day,
     make_host,
@@ -61,7 +61,7 @@ GUARD_INTERVAL_NS = 60 * NS_PER_S
 
 
 class Kernel:
-    """One session's machine; the drivers call :meth:`take` and :meth:`settle`."""
+    """One session's machine; the drivers call :attr:`on_market_value` and :meth:`settle`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Kernel:
         seed: int,
         config: QtsConfig,
         config_hash: str,
-        feed: Feed,
+        feed: Feed | LiveFeed,
         connection: BrokerConnection,
         strategies: Sequence[Strategy],
         store: Store,
@@ -129,6 +129,8 @@ class Kernel:
         news.connect(self._on_order_news)
         p = self.parts
         self.intake = Intake(p.last, p.extremes, self.venue, clock, p.price_bands, self.on_code)
+        self.market = MarketInput(self.intake, self._publish)
+        self.on_market_value = self.market.publish
         self._pipeline = make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent)
         self.host = make_host(
             self.parts,
@@ -210,11 +212,6 @@ class Kernel:
         self.parts.state.add_listener(self._on_state)
 
     # -- doors -------------------------------------------------------------------------------------------------
-
-    def take(self, value: MarketValue) -> None:
-        """One value from the feed, its appointments kept before: the table, the exchange, then the news."""
-        if self.intake.absorb(value):
-            self._publish(EVENT_OF_VALUE[value.__class__], value, "feed")
 
     async def settle(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""

@@ -9,7 +9,7 @@ from qts.clock import Clock
 from qts.config.tree import QtsConfig
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
-from qts.market.contracts import Calendar, Feed, IndexLevel, MarketValue, VolatilityLevel
+from qts.market.contracts import Calendar, Feed, IndexLevel, LiveFeed, MarketValue, VolatilityLevel
 from qts.market.last_values import LastValues
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
@@ -35,7 +35,7 @@ class Parts:
 
     config: QtsConfig
     clock: Clock
-    feed: Feed
+    feed: Feed | LiveFeed
     calendar: Calendar
     last: LastValues
     base_prices: dict[str, Decimal]

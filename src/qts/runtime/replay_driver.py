@@ -18,10 +18,9 @@ from qts.event.gc_control import controlled_gc
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
 from qts.runtime.kernel import Kernel
-from qts.runtime.progress import ROWS_PER_PROGRESS, Progress
+from qts.runtime.progress import ROWS_PER_PROGRESS, Progress, share_of
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import complete
-from qts.runtime.wiring import EVENT_OF_VALUE
 
 _TURN_NS: Final = 50_000_000
 """Real time after which the event loop gets a turn, looked at every :data:`ROWS_PER_PROGRESS` values."""
@@ -63,7 +62,7 @@ def _turns(
             progress(share, moment_ns)
 
         drawn = _Drawn(kernel, values, seen, stop, pace)
-        stream = drawn.stream = Stream(drawn.payloads(), EVENT_OF_VALUE, "feed")
+        stream = drawn.stream = kernel.market.stream(drawn.payloads())
         while not stream.ended:
             stream.paused = False
             kernel.dispatcher.run_inline(stream=stream)
@@ -89,6 +88,7 @@ class _Drawn:
         self._progress = progress
         self._stop = stop
         self._pace = pace
+        self._share = share_of(kernel.parts.feed)
         self._turn_ends_ns = stopwatch_ns() + _TURN_NS
         self.until_ns = 0
         """What the caller waits for after this turn, on the clock of ``pace``."""
@@ -96,7 +96,7 @@ class _Drawn:
     def payloads(self) -> Iterator[MarketValue | None]:
         """Give each value after it was accepted; None after anything else that the scheduler must look at."""
         kernel, stop, pace = self._kernel, self._stop, self._pace
-        absorb = kernel.intake.absorb
+        accept = kernel.market.accept
         left = ROWS_PER_PROGRESS
         held = () if kernel.in_hand is None else (kernel.in_hand,)
         yield from self._attended()
@@ -119,7 +119,7 @@ class _Drawn:
                     yield None
                     yield from self._attended()
                 kernel.in_hand = None
-            yield value if absorb(value) else None
+            yield value if accept(value) else None
             if kernel.attention:
                 yield from self._attended()
             if stop.requested:
@@ -127,7 +127,7 @@ class _Drawn:
 
     def _report(self, value: MarketValue) -> None:
         self._kernel.checkpoint_if_due()
-        self._progress(self._kernel.parts.feed.progress(), value.ts_ns)
+        self._progress(self._share(), value.ts_ns)
 
     def _turn(self, until_ns: int) -> Iterator[None]:
         """Let the scheduler return to its caller, who waits until ``pace`` shows ``until_ns``."""

@@ -20,7 +20,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import LedgerRow
-from qts.market.contracts import Calendar, Feed
+from qts.market.contracts import Calendar, MarketSource
 from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
 from qts.runtime.extremes import Fall, Noted, Point
@@ -112,7 +112,7 @@ def safety_changes_of(history: Sequence[SafetyRow], calendar: Calendar) -> list[
     return rows
 
 
-def refused_examples(feed: Feed) -> dict[str, list[dict[str, Any]]]:
+def refused_examples(feed: MarketSource) -> dict[str, list[dict[str, Any]]]:
     """The first refused rows of each reason: where, what, what is allowed there and what to do.
 
     Empty for a feed that has no lines.

@@ -11,7 +11,7 @@ import msgspec
 from qts.errors import StorageError
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
-from qts.market.contracts import Bar, MarketValue, Quote, Tick
+from qts.market.contracts import Bar, Feed, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.runtime.checkpoint import Part
 
@@ -36,7 +36,7 @@ def saved_parts(kernel: Kernel) -> Mapping[str, Part]:
         return (t.metrics_fed, t.evaluations)
 
     return {
-        "feed": Part(p.feed.position, _skip),
+        "feed": Part(p.feed.position if isinstance(p.feed, Feed) else _no_position, _skip),
         "in_hand": Part(lambda: kernel.in_hand, _skip),
         "clock": Part(p.clock.time_ns, _skip),
         "counts": Part(lambda: _export_counts(kernel), lambda saved: _import_counts(kernel, saved)),
@@ -94,6 +94,10 @@ def orders_as_they_stood(stored: Sequence[Order], share: Any) -> list[Order]:
             )
     ended = sorted((o for o in stored if o.state in FINAL_STATES), key=lambda order: order.ts_update_ns)
     return [*ended, *(by_id[row["client_order_id"]] for row in share)]
+
+
+def _no_position() -> None:
+    """Give the place in a live feed: what is over cannot be had again."""
 
 
 def _skip(saved: Any) -> None:

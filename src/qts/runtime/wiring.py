@@ -24,7 +24,12 @@ from qts.execution.contracts import BrokerDisconnect, OrderNews
 from qts.execution.working import WorkingOrders
 from qts.ids import CounterIds, IdSource, seeded
 from qts.ledger.account import Account
-from qts.market.contracts import Bar, BookUpdate, Calendar, Feed, IndexLevel, Quote, Tick, VolatilityLevel
+from qts.market.contracts import (
+    Calendar,
+    Feed,
+    LiveFeed,
+    MarketSource,
+)
 from qts.market.last_values import LastValues
 from qts.pipeline.act import Act
 from qts.pipeline.decide import Decide
@@ -57,14 +62,6 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.unmade import Unmade
 
 _P0, _P1, _P2, _P3 = EventPriority
-EVENT_OF_VALUE: dict[type, EventType] = {
-    Quote: EventType.ORDERBOOK_UPDATE,
-    BookUpdate: EventType.ORDERBOOK_UPDATE,
-    Tick: EventType.PRICE_TICK,
-    Bar: EventType.VOLUME_UPDATE,
-    IndexLevel: EventType.INDEX_UPDATE,
-    VolatilityLevel: EventType.VIX_UPDATE,
-}
 P1_FOR_STRATEGIES = (
     EventType.ORDERBOOK_UPDATE,
     EventType.VOLUME_UPDATE,
@@ -129,7 +126,7 @@ def simulated_broker(config: SimConfig, feed: Feed, clock: Clock, seed: int) -> 
 def make_parts(
     config: QtsConfig,
     config_hash: str,
-    feed: Feed,
+    feed: Feed | LiveFeed,
     store: Store,
     clock: Clock,
     last: LastValues,
@@ -312,8 +309,8 @@ def moves_itself(ns: int) -> None:
 _SPEC = FreshnessConfig()
 
 
-def max_age_ns(feed: Feed, freshness: FreshnessConfig) -> int:
-    """The configured age limit of the feed's kind; a feed names its kind by the limit of spec 05."""
+def max_age_ns(feed: MarketSource, freshness: FreshnessConfig) -> int:
+    """The configured age limit of the feed's kind; a feed names its kind by its own limit."""
     for name in FreshnessConfig.__struct_fields__:
         if feed.max_age_ns == getattr(_SPEC, name) * NS_PER_MS:
             return int(getattr(freshness, name)) * NS_PER_MS
