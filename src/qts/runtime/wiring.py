@@ -108,7 +108,7 @@ class BrokerConnection(NamedTuple):
     news: NewsRelay
 
 
-def simulated_broker(config: SimConfig, feed: Feed, clock: Clock, seed: int) -> BrokerConnection:
+def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: int) -> BrokerConnection:
     """Make the simulated exchange of what ``feed`` trades. Raises ConfigError for a ``config`` at odds."""
     last_values, news = LastValues(), NewsRelay()
     exchange = SimExchange(

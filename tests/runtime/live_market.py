@@ -1,0 +1,139 @@
+"""A live feed that plays a script, and a session of the real kernel on it with the simulated exchange."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from qts.clock import PacedClock, from_ns
+from qts.config.loader import load_config
+from qts.db.contracts import RunRow
+from qts.db.sqlite import SqliteStore
+from qts.event.payloads import LogWrite
+from qts.ids import run_id_of
+from qts.market.contracts import FeedGap, Instrument, MarketValue
+from qts.market.krx import krx_instrument
+from qts.runtime.kernel import Kernel
+from qts.runtime.live_driver import run_live
+from qts.runtime.run_identity import live_source_id
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.wiring import simulated_broker
+from qts.strategy.contracts import Strategy
+from tests.runtime.rig import STEADY, SYMBOL
+
+Step: TypeAlias = MarketValue | FeedGap | Exception | Callable[[], Awaitable[object]]
+
+
+class ScriptedLiveFeed:
+    """Does one step after the other: pushes a value or a gap, raises an error, or waits.
+
+    A value without a time (``ts_ns`` 0) is stamped with the clock's. ``connected`` may be set by the script.
+    """
+
+    name = "scripted"
+    max_age_ns = 5_000_000_000
+    declares_volatility = True
+    rows_refused: Mapping[str, int] = {}
+
+    def __init__(self, now_ns: Callable[[], int], steps: Sequence[Step] = ()) -> None:
+        self.instruments: Mapping[str, Instrument] = {SYMBOL: krx_instrument(SYMBOL)}
+        self.connected = False
+        self.steps: list[Step] = list(steps)
+        self.is_closed = False
+        self._now_ns = now_ns
+
+    async def run(self, on_value: Callable[[MarketValue], object], on_gap: Callable[[FeedGap], object]) -> None:
+        self.connected = True
+        try:
+            for step in self.steps:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, FeedGap):
+                    on_gap(step)
+                elif isinstance(step, msgspec.Struct):
+                    on_value(step if step.ts_ns else msgspec.structs.replace(step, ts_ns=self._now_ns()))
+                else:
+                    await step()
+        finally:
+            self.connected = False
+            self.is_closed = True
+
+
+@dataclass
+class LiveSession:
+    """Kernel, clock in real time and scripted feed; give the feed its steps, then :meth:`run`."""
+
+    kernel: Kernel
+    clock: PacedClock
+    feed: ScriptedLiveFeed
+    store: SqliteStore
+    stop: StopFlag
+    logged: deque[LogWrite]
+    listened: int = 0
+
+    async def run(self, *steps: Step, most_waiting: int = 1_000) -> bool:
+        self.feed.steps = list(steps)
+
+        async def listen() -> None:
+            self.listened += 1
+            self.kernel.parts.kill.take()
+
+        async with asyncio.timeout(60):
+            return await run_live(
+                self.kernel,
+                self.feed,
+                lambda share, moment_ns: None,
+                self.stop,
+                self.clock,
+                listen,
+                lambda: None,
+                most_waiting=most_waiting,
+            )
+
+    def said(self, level: str) -> list[str]:
+        return [line.message for line in self.logged if line.level == level]
+
+
+@asynccontextmanager
+async def live_session(
+    directory: Path, *strategies: Strategy, begun_ns: int, speed: float = 1.0
+) -> AsyncIterator[LiveSession]:
+    """A fresh live session that begins at ``begun_ns`` and has driven nothing yet."""
+    loaded = load_config(None, {**STEADY, "state.enabled": "false"}, {})
+    source_id = live_source_id(broker="sim", account="12345678-01", mode="paper", begun_ns=begun_ns)
+    run_id = run_id_of("live", "7", source_id, loaded.hash)
+    store = SqliteStore(directory / "live.sqlite", durability="FULL")
+    clock = PacedClock(from_ns(begun_ns), speed)
+    feed = ScriptedLiveFeed(clock.time_ns)
+    logged: deque[LogWrite] = deque(maxlen=1_000)
+    opened = store.open_run(RunRow(run_id, "live", 7, source_id, loaded.hash, "", False))
+    if opened is not None:
+        await opened
+    kernel = Kernel(
+        run_id=run_id,
+        seed=7,
+        config=loaded.tree,
+        config_hash=loaded.hash,
+        feed=feed,
+        connection=simulated_broker(loaded.tree.broker.sim, feed, clock, 7),
+        strategies=strategies,
+        store=store,
+        clock=clock,
+        log=logged.append,
+        judged_by_index=False,
+        inline=False,
+    )
+    await kernel.start(None)
+    try:
+        yield LiveSession(kernel, clock, feed, store, StopFlag(), logged)
+    finally:
+        closed = store.close()
+        if closed is not None:
+            await closed

@@ -1,0 +1,191 @@
+"""What a live feed pushes reaches the kernel at once; time passes without it, and losses are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from qts.errors import DataError
+from qts.execution.contracts import OrderState
+from qts.market.contracts import BookUpdate, FeedGap, Quote
+from qts.runtime.kernel import Kernel
+from qts.runtime.run_identity import live_source_id
+from qts.safety.contracts import SafetyState
+from qts.strategy.contracts import Side
+from tests.event.support import until
+from tests.risk.questions import D
+from tests.runtime.live_market import live_session
+from tests.runtime.rig import SYMBOL, Said, kst
+
+TEN = kst(10)
+
+
+def quote(bid: int = 150_000, size: int = 10_000) -> Quote:
+    return Quote(SYMBOL, 0, bid=D(bid), ask=D(bid + 100), bid_size=D(size), ask_size=D(size))
+
+
+def pause(seconds: float) -> Callable[[], Awaitable[object]]:
+    return lambda: asyncio.sleep(seconds)
+
+
+def once(condition: Callable[[], object]) -> Callable[[], Awaitable[object]]:
+    return lambda: until(condition, seconds=30)
+
+
+def working(kernel: Kernel) -> int:
+    return sum(order.state is OrderState.WORKING for order in kernel.parts.orders)
+
+
+async def test_pushed_values_trade_in_the_order_of_their_arrival(tmp_path: Path) -> None:
+    """given three quotes, when a strategy buys at the first, then the exchange fills it at a later one"""
+    said = Said()
+    said.wants(Side.BUY, qty=10)
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+        held = session.kernel.parts.account.holding
+
+        finished = await session.run(
+            quote(),
+            pause(0.1),
+            quote(150_100),
+            once(lambda: said.fills),
+            quote(150_200),
+            once(lambda: said.quotes == 3),
+        )
+
+        assert finished
+        assert (said.quotes, held("said", SYMBOL)) == (3, 10)
+        assert session.kernel.parts.last.quotes[SYMBOL].bid == D(150_200)
+        assert session.feed.is_closed
+
+
+async def test_appointments_are_kept_while_no_value_comes(tmp_path: Path) -> None:
+    """given an order that rests before the close, when the feed is silent, then it expires at the session's end"""
+    said = Said()
+    said.wants(Side.BUY, qty=10, limit=149_000)
+    async with live_session(tmp_path, said, begun_ns=kst(15, 29), speed=30.0) as session:
+        kernel = session.kernel
+
+        finished = await session.run(
+            quote(),
+            once(lambda: working(kernel) == 1),
+            once(lambda: working(kernel) == 0),
+        )
+
+        assert finished
+        assert kernel.parts.last.feed_ts_ns < kst(15, 30)
+        assert not said.fills
+
+
+async def test_what_comes_too_fast_is_dropped_counted_and_told(tmp_path: Path) -> None:
+    """given room for 10, when 50 quotes come at once, then the newest 10 are given and the 40 told as missing"""
+    said = Said()
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+        await session.run(
+            *(quote(150_000 + 100 * number) for number in range(50)),
+            once(lambda: said.quotes == 10),
+            most_waiting=10,
+        )
+
+        assert said.quotes == session.kernel.intake.rows == 10
+        assert session.kernel.parts.last.quotes[SYMBOL].bid == D(154_900)
+        (told,) = session.said("WARNING")[:1]
+        lost = "40 values were dropped: the session could not keep up"
+        assert told == f"feed scripted: values of {SYMBOL} are missing: {lost}"
+        assert session.kernel.parts.safety.current_state is SafetyState.WARNING
+
+
+async def test_a_gap_is_told_and_the_depth_of_the_book_is_unknown_after_it(tmp_path: Path) -> None:
+    """given depth, when values are missing, then a code is raised and the book is given in as unknown"""
+    levels = ((D(150_000), D(5)),), ((D(150_100), D(5)),)
+    async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
+        await session.run(
+            BookUpdate(SYMBOL, 0, *levels, snapshot=True),
+            FeedGap(TEN, "the line was down for 3 s"),
+            once(lambda: session.kernel.intake.rows == 2),
+        )
+
+        assert f"feed scripted: values of {SYMBOL} are missing: the line was down for 3 s" in session.said(
+            "WARNING"
+        )
+        assert session.kernel.parts.safety.current_state is SafetyState.WARNING
+
+
+async def test_a_gap_of_a_symbol_without_depth_gives_nothing_in(tmp_path: Path) -> None:
+    said = Said()
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+        await session.run(quote(), FeedGap(TEN, "lost", (SYMBOL,)), quote(), once(lambda: said.quotes == 2))
+
+        assert session.kernel.intake.rows == 2
+
+
+async def test_a_line_that_is_down_is_told_once(tmp_path: Path) -> None:
+    async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
+        warned = "feed scripted: not connected: prices grow old until it is again"
+
+        async def goes_down() -> None:
+            session.feed.connected = False
+
+        await session.run(
+            quote(), pause(0.2), goes_down, once(lambda: warned in session.said("WARNING")), pause(0.2)
+        )
+
+        assert session.said("WARNING").count(warned) == 1
+
+
+async def test_a_stop_ends_the_session_and_the_feed(tmp_path: Path) -> None:
+    """given a feed without an end, when a stop is asked for, then the feed is closed and the dispatcher drained"""
+    said = Said()
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+
+        async def asks() -> None:
+            session.stop.request()
+            await asyncio.sleep(3_600)
+
+        finished = await session.run(quote(), once(lambda: said.quotes), asks)
+
+        assert not finished
+        assert session.feed.is_closed
+        assert not session.kernel.dispatcher.is_running
+
+
+async def test_a_pressed_kill_switch_is_listened_to_while_nothing_comes(tmp_path: Path) -> None:
+    async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
+        kill = session.kernel.parts.kill
+
+        async def presses() -> None:
+            kill.press(liquidate=True, by="test")
+
+        await session.run(quote(), presses, once(lambda: not kill.is_pressed()))
+
+        assert session.listened >= 1
+
+
+async def test_a_feed_that_fails_stops_the_session_in_order(tmp_path: Path) -> None:
+    """given a feed that cannot go on, when it says so, then what came before is handled and its error is raised"""
+    said = Said()
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+        with pytest.raises(DataError, match="the credentials were refused"):
+            await session.run(quote(), DataError("the credentials were refused"))
+
+        assert said.quotes == 1
+        assert not session.kernel.parts.record.has_failed
+        await session.kernel.parts.record.checkpoint()  # its store is whole
+
+
+def test_a_live_session_is_named_by_what_it_trades_on_and_since_when() -> None:
+    """given broker, account, mode and begin, then they alone name the run, and the account's number is not shown"""
+    name = live_source_id(broker="kis", account="12345678-01", mode="real", begun_ns=TEN)
+
+    assert name == live_source_id(broker="kis", account="12345678-01", mode="real", begun_ns=TEN)
+    assert name.endswith("mode=real begun=2026-01-22T01:00:00+00:00")
+    assert "12345678" not in name
+    others = {
+        live_source_id(broker="sim", account="12345678-01", mode="real", begun_ns=TEN),
+        live_source_id(broker="kis", account="12345678-02", mode="real", begun_ns=TEN),
+        live_source_id(broker="kis", account="12345678-01", mode="paper", begun_ns=TEN),
+        live_source_id(broker="kis", account="12345678-01", mode="real", begun_ns=TEN + 1_000),
+    }
+    assert len({name, *others}) == 5
