@@ -75,7 +75,7 @@ async def under(
         await dispatcher.stop()
     stats = dispatcher.queue_stats()["P0_CRITICAL"]
     sent = rounds * count * len(SOURCES)
-    looked, overtaken = dispatcher.priority_check()
+    looked, overtaken = dispatcher.stats.priority_check()
     return samples, {
         "sent": sent,
         "lost": sent - stats["handled"],

@@ -135,7 +135,7 @@ class Hostile(Load):
     def _top_up(self) -> None:
         """Keep a few of each kind under way: enough that no lane is ever idle."""
         self._timer = asyncio.get_running_loop().call_later(TOP_UP_S, self._top_up)
-        waiting = self.dispatcher.unfinished(_P2) + self.dispatcher.unfinished(_P3)
+        waiting = self.dispatcher.stats.unfinished(_P2) + self.dispatcher.stats.unfinished(_P3)
         if waiting < BACKLOG * len(self._kinds):
             for kind in self._kinds:
                 self.dispatcher.publish(kind, self._payload(kind))

@@ -75,7 +75,7 @@ async def qts_made_on_loop(kind: EventType, events: int) -> float:
         for payload in chunk:
             publish(kind, payload)
         await asyncio.sleep(0)
-        while dispatcher.is_waiting(priority):
+        while dispatcher.stats.is_waiting(priority):
             await asyncio.sleep(0)
     rate = _rate(dispatcher, events, begun)
     await dispatcher.stop()
@@ -95,7 +95,7 @@ def _dispatcher(kind: EventType, *, inline: bool = False) -> EventDispatcher:
 def _rate(dispatcher: EventDispatcher, events: int, begun_ns: int) -> float:
     took_ns = perf_counter_ns() - begun_ns
     handled = sum(row["handled"] for row in dispatcher.queue_stats().values())
-    looked, _ = dispatcher.priority_check()
+    looked, _ = dispatcher.stats.priority_check()
     if handled != events or looked != events:
         raise Unaccounted(f"{events} events published, {handled} counted as handled, {looked} latencies recorded")
     return events * 1e9 / took_ns

@@ -102,7 +102,7 @@ def test_p1_goes_before_p2_and_p2_before_p3_whenever_they_come() -> None:
     dispatcher.publish(LOG)
     dispatcher.run_inline()
     assert order == ["P3", "P1", "P2", "P3"]
-    assert dispatcher.priority_check() == (4, 0)
+    assert dispatcher.stats.priority_check() == (4, 0)
 
 
 def test_emergency_stop_goes_first_then_p0_is_first_in_first_out() -> None:
@@ -121,7 +121,7 @@ def test_run_inline_stops_at_the_priority_it_was_asked_for() -> None:
         dispatcher.dispatch_nowait(event_of(priority))
     assert dispatcher.run_inline(P1) == 2
     assert [row["size"] for row in dispatcher.queue_stats().values()] == [0, 0, 1, 1]
-    assert [dispatcher.unfinished(priority) for priority in (P0, P1, P2, P3)] == [0, 0, 1, 1]
+    assert [dispatcher.stats.unfinished(priority) for priority in (P0, P1, P2, P3)] == [0, 0, 1, 1]
 
 
 def test_the_self_check_counts_a_start_while_a_p0_had_been_waiting() -> None:
@@ -129,12 +129,12 @@ def test_the_self_check_counts_a_start_while_a_p0_had_been_waiting() -> None:
     p0 = event_of(P0)
     dispatcher.dispatch_nowait(p0)
     dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns)
-    assert dispatcher.priority_check() == (0, 0)  # it came at the same moment: nobody overtook it
+    assert dispatcher.stats.priority_check() == (0, 0)  # it came at the same moment: nobody overtook it
     dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns + 1)
-    assert dispatcher.priority_check() == (0, 1)
+    assert dispatcher.stats.priority_check() == (0, 1)
     dispatcher.run_inline()
     dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns + 1)
-    assert dispatcher.priority_check() == (1, 1)  # nothing waits any more
+    assert dispatcher.stats.priority_check() == (1, 1)  # nothing waits any more
 
 
 def interrupting() -> tuple[EventDispatcher, list[str]]:

@@ -49,7 +49,7 @@ async def test_what_was_queued_before_start_is_handled_after_it_in_strict_priori
     assert order == [0, 1, 2, 3]
     assert left == {"P0_CRITICAL": 0, "P1_HIGH": 0, "P2_MEDIUM": 0, "P3_LOW": 0}
     assert not dispatcher.is_running
-    assert dispatcher.priority_check() == (4, 0)
+    assert dispatcher.stats.priority_check() == (4, 0)
 
 
 async def test_an_idle_system_handles_an_event_at_once_whatever_its_batch_window() -> None:
@@ -121,12 +121,12 @@ async def test_at_rest_everything_accepted_is_finished_also_what_a_handler_was_w
         dispatcher.register_handler(P2, waits)
         for n in range(3):
             dispatcher.publish(EventType.STRATEGY_EVALUATE, {"symbol": str(n), "n": n})
-        assert dispatcher.is_busy
-        assert not await dispatcher.at_rest(timeout_ms=5)
+        assert dispatcher.stats.is_busy
+        assert not await dispatcher.stats.at_rest(timeout_ms=5)
         let_go.set()
-        assert await dispatcher.at_rest(timeout_ms=20_000)
+        assert await dispatcher.stats.at_rest(timeout_ms=20_000)
         assert finished == [0, 1, 2]
-        assert not dispatcher.is_busy
+        assert not dispatcher.stats.is_busy
 
 
 async def test_an_event_that_waits_in_its_lane_has_not_started_yet() -> None:
@@ -143,10 +143,10 @@ async def test_an_event_that_waits_in_its_lane_has_not_started_yet() -> None:
         for n in range(3):
             dispatcher.publish(EventType.STRATEGY_EVALUATE, {"symbol": str(n), "n": n})
         await until(lambda: started == [0, 1])
-        assert dispatcher.latency(P2).start.count == 2
+        assert dispatcher.stats.latency(P2).start.count == 2
         let_go.set()
-        assert await dispatcher.at_rest(timeout_ms=20_000)
-        assert dispatcher.latency(P2).start.count == 3
+        assert await dispatcher.stats.at_rest(timeout_ms=20_000)
+        assert dispatcher.stats.latency(P2).start.count == 3
 
 
 async def test_the_loop_gets_a_turn_between_two_slices() -> None:
@@ -211,7 +211,7 @@ async def test_eight_threads_lose_nothing_and_keep_their_order() -> None:
             thread.join()
         assert dispatcher.queue_stats()["P0_CRITICAL"]["overflow"] == 0
     assert all([n for base, n in seen if base == which] == list(range(200)) for which in range(8))
-    assert dispatcher.priority_check()[1] == 0
+    assert dispatcher.stats.priority_check()[1] == 0
 
 
 async def test_a_coroutine_waits_for_room_in_p0_and_a_loop_callback_never_does() -> None:
@@ -442,17 +442,25 @@ async def test_an_async_handler_in_the_middle_is_given_up_at_the_deadline_and_tr
     assert balanced(dispatcher)
 
 
-async def test_a_slice_or_a_wake_after_the_end_does_nothing() -> None:
-    dispatcher = EventDispatcher()
+async def test_what_comes_after_the_end_wakes_nobody_and_stays_queued() -> None:
+    """Given a dispatcher that was stopped, when an event comes, then no slice runs, of the old driver neither."""
+    dispatcher, seen = EventDispatcher(), Recorder()
+    dispatcher.register_handler(P3, seen)
     await dispatcher.start()
     driver = dispatcher._driver
     assert isinstance(driver, LoopDriver)
     await dispatcher.stop()
-    driver._slice()
-    dispatcher.asleep = True
+
+    assert dispatcher.publish(LOG, {"n": 1})
     driver.wake()
-    dispatcher._wake()
-    assert dispatcher.asleep is True
+    driver._slice()
+    await asyncio.sleep(0)
+    assert seen.numbers == []
+    assert dispatcher.stats.unfinished(P3) == 1
+
+    await dispatcher.start()
+    await until(lambda: seen.numbers == [1])
+    await dispatcher.stop()
 
 
 async def test_the_clock_may_be_given_with_the_loop() -> None:

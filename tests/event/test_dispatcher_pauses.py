@@ -214,7 +214,7 @@ def test_latency_is_measured_from_accept_to_start_and_from_start_to_end() -> Non
     for _ in range(50):
         dispatcher.publish(TICK, tick())
     dispatcher.run_inline()
-    seen = dispatcher.latency(P1)
+    seen = dispatcher.stats.latency(P1)
     assert seen.start.count == seen.end.count == 50
     assert 0 < seen.start.p50_us <= seen.start.max_us
     assert 0 < seen.end.p50_us <= seen.end.max_us
@@ -229,8 +229,8 @@ def test_long_latencies_are_recorded_too() -> None:
     for _ in range(20):
         sum(range(100_000))
     dispatcher.run_inline()
-    assert dispatcher.latency(P1).end.max_us > 524.288
-    assert dispatcher.latency(P1).start.max_us > 524.288
+    assert dispatcher.stats.latency(P1).end.max_us > 524.288
+    assert dispatcher.stats.latency(P1).start.max_us > 524.288
 
 
 def test_an_inline_dispatcher_cannot_be_started() -> None:

@@ -222,7 +222,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     @invariant()
     def no_event_is_handled_while_a_higher_one_waits(self) -> None:
         assert self.overtaken == []
-        assert self.dispatcher.priority_check()[1] == 0
+        assert self.dispatcher.stats.priority_check()[1] == 0
 
     @invariant()
     def p0_keeps_its_order_inside_each_key(self) -> None:

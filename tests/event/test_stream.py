@@ -64,7 +64,7 @@ def test_what_a_stream_itself_publishes_goes_before_the_event_it_gives() -> None
     dispatcher.register_handler(P1, lambda event: order.append("tick"))
     dispatcher.run_inline(stream=streamed(rows()))
     assert order == ["fill", "tick"]
-    assert dispatcher.priority_check() == (2, 0)
+    assert dispatcher.stats.priority_check() == (2, 0)
 
 
 def test_an_event_of_a_stream_is_one_like_any_other() -> None:
@@ -94,7 +94,7 @@ def test_every_event_of_a_stream_is_accounted_for(handlers: int) -> None:
     assert dispatcher.run_inline(stream=streamed(row(n) for n in range(7))) == 7
     stats = dispatcher.queue_stats()["P1_HIGH"]
     assert [stats[name] for name in ("accepted", "handled", "dropped", "size", "rejected")] == [7, 7, 0, 0, 0]
-    latency = dispatcher.latency(P1)
+    latency = dispatcher.stats.latency(P1)
     assert (latency.start.count, latency.end.count) == (7, 7)
 
 

@@ -112,8 +112,7 @@ class LiveRig:
 
     @property
     def _is_busy(self) -> bool:
-        engine = self.kernel.dispatcher._scheduler
-        return any(level.is_busy for level in engine.levels[: engine.floor + 1])  # what is paused waits
+        return self.kernel.dispatcher.stats.is_busy  # what is paused waits
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait for ``condition``, attending to the kernel as a driver does."""

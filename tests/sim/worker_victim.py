@@ -47,7 +47,7 @@ class PatientClock(PacedClock):
     async def sleep_until_ns(self, ns: int) -> None:
         async with asyncio.timeout(120):
             kernel = self.kernel
-            while kernel.attention or kernel.parts.record.is_writing or kernel.dispatcher.is_busy:
+            while kernel.attention or kernel.parts.record.is_writing or kernel.dispatcher.stats.is_busy:
                 await kernel.attend()
                 await asyncio.sleep(0.0005)
         self._now_ns = max(ns, self._now_ns)

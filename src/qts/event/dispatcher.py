@@ -8,43 +8,36 @@ the asyncio loop that :meth:`EventDispatcher.start` was called on. Both use the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from threading import get_ident
 from typing import Any, Final
 
-from qts.clock import NS_PER_MS, NS_PER_US, Clock, SystemClock, stopwatch_ns
+from qts.clock import NS_PER_MS, NS_PER_US, Clock, SystemClock
 from qts.errors import ContractError, StateError
-from qts.event.ack_waiters import Told
-from qts.event.backpressure import SAFETY_TO_DEGRADATION, BackpressureGuard
+from qts.event.admission import Admission, DispatchNowait, Publish
+from qts.event.backpressure import SAFETY_TO_DEGRADATION, Pauses
 from qts.event.config import EventConfig, reloaded
 from qts.event.contracts import (
     DegradationLevel,
     Event,
     EventFactory,
     EventPriority,
-    EventType,
     Lane,
     default_factory,
-    give_payload,
-    priority_for,
-    stamp,
 )
 from qts.event.dead_letter import DeadLetterQueue
-from qts.event.doors import Door, outlived, replace_queue
 from qts.event.handlers import Callback, EventHandler, as_handler
 from qts.event.journal import Journal
 from qts.event.journal_bridge import DEAD_LETTERS, JournaledIngress, events_in_memory
 from qts.event.loop_driver import LoopDriver
 from qts.event.monitoring import Alert, Monitor, Report, Reports
-from qts.event.ordering_keys import is_risk_reducing
-from qts.event.payloads import typed_payload
-from qts.event.queue import BoundedQueue, EventQueue, create_queue
-from qts.event.readings import Readings
+from qts.event.queue import EventQueue, create_queue
 from qts.event.retry import RetryBook
 from qts.event.scheduler import Scheduler
 from qts.event.snapshot import export_scheduler, import_scheduler
+from qts.event.stats import DispatcherStats
 from qts.event.stream import Stream
 from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, PriorityLevel
 from qts.event.worker import target_of
@@ -53,10 +46,10 @@ from qts.safety.contracts import SafetyState
 
 __all__ = ["SAFETY_TO_DEGRADATION", "EventDispatcher"]
 _P0: Final = EventPriority.P0_CRITICAL
-_make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
+_log: Final = logging.getLogger("qts.event")
 
 
-class EventDispatcher(Readings):
+class EventDispatcher:
     """Accepts, orders, hands out and accounts for events (spec 01).
 
     ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
@@ -69,6 +62,13 @@ class EventDispatcher(Readings):
     first. Dead letters are kept beside it unless ``dead_letter_path`` says otherwise. The journal belongs to
     the caller, who closes it after :meth:`stop`.
     """
+
+    publish: Publish
+    """Make an event and accept it in one step, from any thread: :meth:`qts.event.admission.Admission.publish`."""
+    dispatch: Callable[[Event], Coroutine[Any, Any, bool]]
+    """Accept an event on the loop: :meth:`qts.event.admission.Admission.dispatch`."""
+    dispatch_nowait: DispatchNowait
+    """Accept an event from any thread: :meth:`qts.event.admission.Admission.dispatch_nowait`."""
 
     def __init__(
         self,
@@ -86,18 +86,18 @@ class EventDispatcher(Readings):
     ) -> None:
         self.config = config or EventConfig()
         self.inline = inline
-        self.reports = Reports(on_report=None if on_report is None else outlived(on_report, "on_report"))
+        self.reports = Reports(on_report=None if on_report is None else _logged(on_report, "on_report"))
         self._clock = clock or SystemClock()
         self._rng = rng
-        self._on_code = outlived(on_code or (lambda code, detail: None), "on_code")
+        self._on_code = _logged(on_code or (lambda code, detail: None), "on_code")
         own = clock is not None or ids is not None
         self._factory = EventFactory(self._clock, ids or CounterIds(random_prefix())) if own else default_factory()
         if journal is not None and dead_letter_path is None:
             dead_letter_path = journal.directory / DEAD_LETTERS
         self.dead_letter_queue = DeadLetterQueue(self.config.dead_letter_capacity, dead_letter_path)
-        self._line = None if journal is None else self._new_line(journal)
+        self._ingress = None if journal is None else self._new_ingress(journal)
         self._levels = tuple(PriorityLevel(priority, self._new_queue(priority)) for priority in EventPriority)
-        self._levels[0].on_done = None if self._line is None else self._line.done
+        self._levels[0].on_done = None if self._ingress is None else self._ingress.done
         self._retries = RetryBook(
             self.config,
             self.dead_letter_queue,
@@ -106,17 +106,28 @@ class EventDispatcher(Readings):
             schedule=self._retry_at_once,
         )
         self._scheduler = Scheduler(self.config, self._levels, self._retries, self._clock)
-        self._scheduler.emit = self.dispatch_nowait
-        self._scheduler.on_queue_failure = self._rebuild
+        self._pauses = Pauses(self.config, self._scheduler)
+        self.monitor = Monitor(self.config, None if on_alert is None else _logged(on_alert, "on_alert"))
+        self.stats = DispatcherStats(self._scheduler, self.monitor)
+        self._driver: LoopDriver | None = None
+        self._admission = Admission(
+            self.config,
+            self._scheduler,
+            self._factory,
+            self._pauses,
+            ingress=self._ingress,
+            new_queue=self._new_queue,
+            reports=self.reports,
+            on_code=self._on_code,
+        )
+        self.publish = self._admission.publish
+        self.dispatch = self._admission.dispatch
+        self.dispatch_nowait = self._admission.dispatch_nowait
+        self._pauses.on_change = self._admission.wake_if_asleep
+        self._scheduler.emit = self._admission.dispatch_nowait
+        self._scheduler.on_queue_failure = self._admission.rebuild
         self._scheduler.on_overrun = self._overran
         self._scheduler.on_deadline_failure = self._deadline_failed
-        self._degradation = DegradationLevel.NORMAL
-        self._pressure = BackpressureGuard(self.config.backpressure)
-        self.monitor = Monitor(self.config, None if on_alert is None else outlived(on_alert, "on_alert"))
-        self._owner = get_ident()
-        self.asleep = False
-        self._driver: LoopDriver | None = None
-        self._connect()
 
     # -- handlers ----------------------------------------------------------------------------------------------
 
@@ -155,117 +166,6 @@ class EventDispatcher(Readings):
     def _registrations(self) -> list[HandlerRegistration]:
         return [registration for level in self._levels for registration in level.registrations]
 
-    # -- accepting ---------------------------------------------------------------------------------------------
-
-    def publish(self, event_type: EventType, payload: Any = None, source: str = "") -> bool:
-        """Make an event and accept it in one step; thread-safe, see :meth:`dispatch_nowait`.
-
-        A typed payload is passed as it is; a mapping must not be changed afterwards.
-        """
-        door = self._doors[event_type]
-        if door.number > self._scheduler.floor or self._checks:
-            return self.dispatch_nowait(self._factory.create(event_type, source, payload))
-        time_ns = self._time_ns  # looked up apart: as a method call CPython searches the class first
-        number, run = next(self._numbers), self._run
-        event = _make(event_type, door.priority, source, payload, number, time_ns(), run, stopwatch_ns())
-        arrivals = door.arrivals
-        if arrivals is not None:  # RingBuffer.put_nowait, written out
-            next(arrivals)
-            append = door.append
-            append(event)
-            if self.asleep:
-                self._wake()
-            return True
-        kept = door.put(event)
-        if self.asleep:
-            self._wake()
-        return kept
-
-    async def dispatch(self, event: Event) -> bool:
-        """Accept an event; False when its priority is paused or a full queue did not keep it (both counted).
-
-        Waits only when P0 is full, and never on itself: a P0 handler goes to the overflow lane instead. With a
-        journal it returns once an event that ``requires_ack`` is on disk (handlers start without waiting for
-        that, and a handler that dispatches does not wait either) and raises StorageError when the event, though
-        queued, will never be. Raises ContractError for a mapping that does not fit when payloads are checked
-        and for a P0 event that cannot be stored.
-        """
-        level = self._admit(event)
-        if level is None:
-            return False
-        if self._line is not None and level.number == 0:
-            sequence = self._accept_p0(self._line, event)
-            if event.requires_ack and not (self._scheduler.serving >= 0 and get_ident() == self._owner):
-                await self._line.acknowledged(sequence)
-            return True
-        queue = level.queue
-        may_wait = isinstance(queue, BoundedQueue) and self._driver is not None and self._scheduler.serving != _P0
-        if not may_wait:
-            return self._enqueue(level, event)
-        kept = await queue.put(event)
-        if self.asleep:
-            self._wake()
-        return kept
-
-    def dispatch_nowait(self, event: Event, on_ack: Told | None = None) -> bool:
-        """Accept an event from any thread. A thread other than the loop's waits while P0 is full.
-
-        ``on_ack`` is called, on any thread, once the event is on disk, or with the error when it never will be;
-        without a journal and for lower priorities at once. An event that is refused is not acknowledged.
-        """
-        level = self._admit(event)
-        if level is None:
-            return False
-        if self._line is not None and level.number == 0:
-            sequence = self._accept_p0(self._line, event)
-            if on_ack is not None:
-                self._line.tell(sequence, on_ack)
-            return True
-        kept = self._enqueue(level, event)
-        if kept and on_ack is not None:
-            on_ack(None)
-        return kept
-
-    def _accept_p0(self, line: JournaledIngress, event: Event) -> int:
-        if line.journal.crowded and get_ident() != self._owner:
-            line.wait_for_room(self.config.block_report_ms / 1_000, lambda: self._stalled(event))
-        sequence = line.accept(event)
-        if self.asleep:
-            self._wake()
-        return sequence
-
-    def _enqueue(self, level: PriorityLevel, event: Event) -> bool:
-        try:
-            kept = self._puts[level.number](event)
-        except ContractError:  # the event is at fault, not the queue
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever broke the queue, it is rebuilt and reported
-            self._rebuild(level, error)
-            kept = self._puts[level.number](event)
-        if self.asleep:
-            self._wake()
-        return kept
-
-    def _admit(self, event: Event) -> PriorityLevel | None:
-        """The level that takes ``event``, or None when it is refused and counted."""
-        level = self._levels[event.priority]
-        if level.number > self._scheduler.floor and (
-            level.number > self._degradation.lowest_allowed or not is_risk_reducing(event)
-        ):  # pressure, other than degradation, may delay a risk-reducing signal, never refuse it
-            level.rejected += 1
-            return None
-        if self._checks and isinstance(event.body, Mapping):
-            give_payload(event, typed_payload(event.event_type, event.body))
-        stamp(event, stopwatch_ns())
-        return level
-
-    def _put_p0(self, event: Event) -> bool:
-        if self._line is not None:
-            self._accept_p0(self._line, event)
-            return True
-        queue: BoundedQueue = self._levels[0].queue  # type: ignore[assignment]
-        return queue.put_overflow(event) if get_ident() == self._owner else queue.put_blocking(event)
-
     # -- running -----------------------------------------------------------------------------------------------
 
     def run_inline(self, lowest: EventPriority = EventPriority.P3_LOW, stream: Stream | None = None) -> int:
@@ -277,7 +177,7 @@ class EventDispatcher(Readings):
         """
         if self._driver is not None:
             raise StateError("run_inline() is for the virtual clock; this dispatcher runs on an event loop")
-        if self._line is not None:
+        if self._ingress is not None:
             self.replay_journal()
         handled = self._scheduler.run(lowest, stream=stream)
         if self._scheduler.serving >= 0:  # called by a handler: the batch it interrupts looks at everything anew
@@ -288,11 +188,14 @@ class EventDispatcher(Readings):
         """Run on the present event loop until :meth:`stop`. Raises StateError when inline or running already."""
         if self.inline or self._driver is not None:
             raise StateError("an inline dispatcher is run by run_inline()" if self.inline else "already started")
-        self._owner = get_ident()
-        if self._line is not None:
+        self._admission.use_thread()
+        if self._ingress is not None:
             self.replay_journal()
-            self._line.run_on(asyncio.get_running_loop())
-        self._driver = LoopDriver(self, self._scheduler, self._retries, self.config, self._on_code)
+            self._ingress.run_on(asyncio.get_running_loop())
+        self._driver = LoopDriver(
+            self, self._scheduler, self._retries, self._pauses, self._admission, self._on_code
+        )
+        self._admission.attach(self._driver.wake)
         self._driver.begin(self._registrations())
 
     async def stop(self, timeout_ms: int | None = None, *, whole_p0: bool = True) -> dict[str, int]:
@@ -307,11 +210,12 @@ class EventDispatcher(Readings):
             limit_ms = self.config.stop_timeout_ms if timeout_ms is None else timeout_ms
             await driver.drain(limit_ms, whole_p0=whole_p0)
             self._driver = None
+            self._admission.detach()
             await driver.end(self._registrations())
             self._retries.schedule = self._retry_at_once
-        if self._line is not None:
-            await self._line.flush()
-            self._line.run_on(None)
+        if self._ingress is not None:
+            await self._ingress.flush()
+            self._ingress.run_on(None)
         return {level.priority.name: level.unfinished for level in self._levels}
 
     @property
@@ -324,12 +228,12 @@ class EventDispatcher(Readings):
         :meth:`start` does it when it was not done before; register every P0 handler first. Events that ``withdraw``
         says are withdrawn instead: their source was set back with the checkpoint and tells them again.
         """
-        line = self._line
-        if line is None or not line.has_leftovers:
+        ingress = self._ingress
+        if ingress is None or not ingress.has_leftovers:
             return 0
-        count = line.take_up(withdraw)
+        count = ingress.take_up(withdraw)
         self._retries.park_again(self._levels)
-        for event_id in line.reopened():
+        for event_id in ingress.reopened():
             count += self.replay_dead_letter(event_id)
         return count
 
@@ -345,49 +249,42 @@ class EventDispatcher(Readings):
         if self._driver is not None:
             self._driver.watch_deadline()
 
-    def _wake(self) -> None:
-        driver = self._driver
-        if driver is not None:
-            driver.wake()
-
     def reconfigure(self, config: EventConfig) -> None:
         """Take over what may change while running (``qts.event.config.RELOADABLE``); the rest stays as it is."""
         self.config = reloaded(self.config, config)
         self._scheduler.limit_ns = self.config.loop_handler_limit_us * NS_PER_US
         self.monitor.reconfigure(self.config)
-        self._pressure.reconfigure(self.config.backpressure)
-        self._set_floor()
+        self._pauses.reconfigure(self.config)
 
     # -- pausing -----------------------------------------------------------------------------------------------
 
     def set_degradation_level(self, level: DegradationLevel) -> None:
         """Pause the priorities below ``level``: refused and counted when dispatched, kept when queued already."""
-        self._degradation = DegradationLevel(level)
-        self._set_floor()
+        self._pauses.degrade(level)
 
     def apply_safety_state(self, state: SafetyState) -> DegradationLevel:
         """Set the level that belongs to a safety state.
 
         Anything that is no safety state pauses all but P0 and raises ContractError: unknown is never fine.
         """
-        level = SAFETY_TO_DEGRADATION.get(state) if isinstance(state, SafetyState) else None
-        self.set_degradation_level(level or DegradationLevel.CRITICAL_ONLY)
-        if level is None:
-            raise ContractError(
-                f"{state!r} is no safety state (allowed: {', '.join(SafetyState)}); only P0 runs now"
-            )
-        return level
+        return self._pauses.apply(state)
+
+    @property
+    def degradation_level(self) -> DegradationLevel:
+        """The level in force."""
+        return self._pauses.degradation
+
+    def is_priority_allowed(self, priority: EventPriority) -> bool:
+        """Whether events of ``priority`` are accepted and handled at present."""
+        return priority <= self._scheduler.floor
 
     def check_pressure(self) -> None:
         """Look at the depths and pause or resume lower priorities; the running loop does it every slice."""
-        if self._pressure.read(self._levels):
-            self._set_floor()
+        self._pauses.check_pressure()
 
-    def _set_floor(self) -> None:
-        self._scheduler.floor = min(int(self._degradation.lowest_allowed), self._pressure.floor)
-        self._scheduler.attention = True
-        if self.asleep:
-            self._wake()
+    def batch_factor(self, priority: EventPriority) -> int:
+        """How much larger the batches of ``priority`` are at present (backpressure warning)."""
+        return self._pauses.batch_factor(priority)
 
     # -- dead letters ------------------------------------------------------------------------------------------
 
@@ -396,20 +293,43 @@ class EventDispatcher(Readings):
 
         False when there is no such letter. Raises StateError when its handler is not registered any more.
         """
-        return self._settle_dead_letter(event_id, handler, replay=True)
+        return self._resolve_dead_letter(event_id, handler, replay=True)
 
     def skip_dead_letter(self, event_id: str, handler: str | None = None) -> bool:
         """Forget a dead letter that was dealt with by hand; what is held behind it goes on."""
-        return self._settle_dead_letter(event_id, handler, replay=False)
+        return self._resolve_dead_letter(event_id, handler, replay=False)
 
-    def _settle_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
+    def _resolve_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
         letter = self.dead_letter_queue.find(event_id, handler)
-        if self._line is not None and letter is not None:
-            (self._line.reopen if replay else self._line.skip)(letter.event)
-        found = self._retries.settle(self._levels, event_id, handler, replay=replay)
-        if self.asleep:
-            self._wake()
+        if self._ingress is not None and letter is not None:
+            (self._ingress.reopen if replay else self._ingress.skip)(letter.event)
+        found = self._retries.resolve_dead_letter(self._levels, event_id, handler, replay=replay)
+        self._admission.wake_if_asleep()
         return found
+
+    # -- what there is to know ---------------------------------------------------------------------------------
+
+    @property
+    def factory(self) -> EventFactory:
+        """What makes its events: with its clock and its ids."""
+        return self._factory
+
+    @property
+    def dispatch_count(self) -> int:
+        """Events accepted so far."""
+        return self.stats.accepted
+
+    @property
+    def reject_count(self) -> int:
+        """Events refused because their priority was paused."""
+        return self.stats.rejected
+
+    def queue_stats(self) -> dict[str, dict[str, Any]]:
+        """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
+
+        See :meth:`qts.event.stats.DispatcherStats.queue_stats`; ``stats`` answers everything else.
+        """
+        return self.stats.queue_stats()
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -424,8 +344,8 @@ class EventDispatcher(Readings):
             return driver.in_lane(registration) if driver else ()
 
         return {
-            "journal": self._line.export(events_in_memory(self._levels[0], in_lane)) if self._line else None,
-            "degradation": self._degradation.value,
+            "journal": self._ingress.export(events_in_memory(self._levels[0], in_lane)) if self._ingress else None,
+            "degradation": self._pauses.degradation.value,
             **export_scheduler(self._scheduler, self._factory, self.dead_letter_queue, in_lane),
         }
 
@@ -436,9 +356,9 @@ class EventDispatcher(Readings):
         """
         import_scheduler(state, self._scheduler, self._factory, self.dead_letter_queue)
         self.set_degradation_level(DegradationLevel(state["degradation"]))
-        if self._line is not None:
-            self._line.restore(state.get("journal"), events_in_memory(self._levels[0], lambda registration: ()))
-        self._connect()
+        if self._ingress is not None:
+            self._ingress.restore(state.get("journal"), events_in_memory(self._levels[0], lambda registration: ()))
+        self._admission.connect()
 
     # -- trouble -----------------------------------------------------------------------------------------------
 
@@ -456,50 +376,28 @@ class EventDispatcher(Readings):
         if self._driver is not None and registration.overruns == self.config.overruns_before_move:
             self._driver.move_to_process(registration)
 
-    def _rebuild(self, level: PriorityLevel, error: Exception) -> None:
-        """The queue of ``level`` broke: a new one takes over what can be saved."""
-        priority = level.priority
-        problem, saved = replace_queue(level, self._new_queue(priority), error)
-        self.reports.add(Report("queue", priority.name, "", 0.0, problem))
-        self._connect()
-        if priority is EventPriority.P1_HIGH and not saved:
-            self._on_code("FS097", problem)
-        if priority is _P0:
-            self.set_degradation_level(DegradationLevel.P2_P3_PAUSED)
-            self._on_code("FS096", f"{problem}; trading is suspended")
-
-    def _connect(self) -> None:
-        """Point every short cut at the present queues and the present factory."""
-        for level in self._levels:
-            if isinstance(level.queue, BoundedQueue):
-                level.queue.patience_s = self.config.block_report_ms / 1_000
-                level.queue.on_stall = self._stalled
-        self._doors = {
-            kind: Door(priority_for(kind), self._levels[priority_for(kind)], self._put_p0) for kind in EventType
-        }
-        self._puts = [self._put_p0, *(level.queue.put_nowait for level in self._levels[1:])]
-        used = 0 if self._line is None else self._line.journal.last_numbers.get(self._factory.run, 0)
-        if self._factory.run and used > self._factory.last_number:
-            self._factory.continue_after(used)  # ids of events no checkpoint knows must not come again
-        self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
-        self._checks = self.config.check_payloads
-        self._scheduler.factory = self._factory
-        self._scheduler.rewire()
-
-    def _stalled(self, event: Event) -> None:
-        waited = f"waited {self.config.block_report_ms} ms for room in P0; kept"
-        self._on_code("FS095", f"{event.event_type.value} {event.event_id} {waited}")
-
-    def _new_line(self, journal: Journal) -> JournaledIngress:
+    def _new_ingress(self, journal: Journal) -> JournaledIngress:
         return JournaledIngress(
             journal,
             self.config,
             self.dead_letter_queue,
             on_code=self._on_code,
-            on_broken_queue=lambda error: self._rebuild(self._levels[0], error),
+            on_broken_queue=lambda error: self._admission.rebuild(self._levels[0], error),
         )
 
     def _new_queue(self, priority: EventPriority) -> EventQueue:
-        if priority is _P0 and self._line is not None:
-            return self._line.new_queue()
+        if priority is _P0 and self._ingress is not None:
+            return self._ingress.new_queue()
         return create_queue(self.config.queue_configs[priority], rng=self._rng)
+
+
+def _logged(callback: Callable[..., None], name: str) -> Callable[..., None]:
+    """Wrap a ``callback`` that only listens: when it raises, that is logged and the event goes its way."""
+
+    def told(*what: object) -> None:
+        try:
+            callback(*what)
+        except Exception:  # noqa: BLE001 - edge: somebody else's code, and a P0 event may be in hand
+            _log.exception("%s raised", name)
+
+    return told

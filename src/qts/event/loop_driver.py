@@ -13,16 +13,18 @@ from typing import Final, Protocol
 
 from qts.clock import NS_PER_MS, NS_PER_S, NS_PER_US, stopwatch_ns
 from qts.errors import ContractError
+from qts.event.admission import Admission
+from qts.event.backpressure import Pauses
 from qts.event.config import EventConfig
 from qts.event.contracts import EventPriority, Lane
 from qts.event.gc_control import GcController
 from qts.event.lanes import LaneRunner, LaneTools, StrandRunner, ThreadRunner
 from qts.event.monitoring import Monitor, Report, Reports
 from qts.event.process_lane import ProcessRunner
-from qts.event.readings import LOOK_S
 from qts.event.remote_lane import process_runner
 from qts.event.retry import RetryBook
 from qts.event.scheduler import Scheduler
+from qts.event.stats import LOOK_S
 from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, Suspended
 from qts.event.worker import target_of
 
@@ -35,13 +37,9 @@ class Host(Protocol):
     """What the driver needs of its dispatcher."""
 
     config: EventConfig
+    """In force at present: some of it changes while running."""
     monitor: Monitor
     reports: Reports
-    asleep: bool
-
-    def check_pressure(self) -> None: ...
-
-    def batch_factor(self, priority: EventPriority) -> int: ...
 
 
 class LoopDriver:
@@ -52,13 +50,16 @@ class LoopDriver:
         host: Host,
         scheduler: Scheduler,
         retries: RetryBook,
-        config: EventConfig,
+        pauses: Pauses,
+        admission: Admission,
         on_code: Callable[[str, str], None],
     ) -> None:
         self._host = host
         self._scheduler = scheduler
         self._retries = retries
-        self._config = config
+        self._pauses = pauses
+        self._admission = admission
+        self._config = config = host.config
         self._loop = asyncio.get_running_loop()
         self._owner = threading.get_ident()
         self._slice_ns = config.slice_us * NS_PER_US
@@ -77,9 +78,9 @@ class LoopDriver:
             wake=self.wake,
             on_code=on_code,
             on_slow=host.reports.overrun,
-            batch_factor=host.batch_factor,
+            batch_factor=pauses.batch_factor,
         )
-        self._garbage = GcController() if config.collect_when_quiet else None
+        self._collector = GcController() if config.collect_when_quiet else None
         self._ended = False
 
     # -- begin and end -----------------------------------------------------------------------------------------
@@ -92,11 +93,11 @@ class LoopDriver:
         self._retries.schedule = self._retry_later
         for registration in registrations:
             self.attach(registration)
-        if self._garbage is not None:
-            self._garbage.begin()
+        if self._collector is not None:
+            self._collector.begin()
         self._tick()
         self.watch_deadline()
-        self._host.asleep = True
+        self._admission.asleep = True
         self.wake()
 
     def attach(self, registration: HandlerRegistration) -> None:
@@ -125,13 +126,13 @@ class LoopDriver:
     async def end(self, registrations: Iterable[HandlerRegistration]) -> None:
         """Stop running; what lanes still held goes back to be tried by the next start."""
         self._ended = True
-        self._host.asleep = False
+        self._admission.asleep = False
         for timer in [*self._timers, self._deadline_timer, self._monitor_timer]:
             if timer is not None:
                 timer.cancel()
         sys.setswitchinterval(self._old_interval)
-        if self._garbage is not None:
-            self._garbage.end()
+        if self._collector is not None:
+            self._collector.end()
         runners = [runner for registration in registrations for runner in self._detach(registration)]
         for registration in registrations:
             for blocked in registration.blocked_keys.values():
@@ -160,9 +161,9 @@ class LoopDriver:
     def wake(self) -> None:
         """Let a slice run soon; from any thread, once per burst."""
         with self._wake_lock:
-            if not self._host.asleep or self._ended:
+            if not self._admission.asleep or self._ended:
                 return
-            self._host.asleep = False
+            self._admission.asleep = False
         if threading.get_ident() == self._owner:
             self._loop.call_soon(self._slice)
             return
@@ -180,21 +181,21 @@ class LoopDriver:
         except Exception as error:  # noqa: BLE001 - the edge of the loop: the next event must still be handled
             _log.exception("the dispatcher's slice failed")
             self._host.reports.add(Report("slice", "dispatcher", "", 0.0, f"{type(error).__name__}: {error}"))
-        self._host.check_pressure()
+        self._pauses.check_pressure()
         if scheduler.has_work():
             self._loop.call_soon(self._slice)
             return
-        self._host.asleep = True
+        self._admission.asleep = True
         if scheduler.has_work():  # a thread queued something between the look and the note
             self.wake()
 
     def _tick(self) -> None:
         """Depths and latencies against their thresholds, and the garbage, every monitoring interval."""
         self._monitor_timer = self._loop.call_later(self._host.config.monitoring_interval_ms / 1_000, self._tick)
-        self._host.check_pressure()
+        self._pauses.check_pressure()
         self._host.monitor.check(self._scheduler.levels)
-        if self._garbage is not None:
-            self._garbage.maybe_collect(quiet=self._host.asleep)
+        if self._collector is not None:
+            self._collector.maybe_collect(quiet=self._admission.asleep)
 
     def watch_deadline(self) -> None:
         """Wake up for the deadline when nothing else does."""

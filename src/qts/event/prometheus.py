@@ -67,7 +67,7 @@ class QueueMetrics:
             labels=["priority", "span"],
         )
         for priority in EventPriority:
-            for span, histogram in zip(("start", "end"), self._dispatcher.histograms(priority), strict=True):
+            for span, histogram in zip(("start", "end"), self._dispatcher.stats.histograms(priority), strict=True):
                 counts = histogram.up_to(LATENCY_BOUNDS_NS)
                 bounds = [*(f"{bound / NS_PER_S:g}" for bound in LATENCY_BOUNDS_NS), "+Inf"]
                 buckets = list(zip(bounds, [*counts, histogram.total], strict=True))

@@ -92,7 +92,9 @@ class RetryBook:
         blocked.flight.done()
         self._advance(blocked)
 
-    def settle(self, levels: Sequence[PriorityLevel], event_id: str, handler: str | None, *, replay: bool) -> bool:
+    def resolve_dead_letter(
+        self, levels: Sequence[PriorityLevel], event_id: str, handler: str | None, *, replay: bool
+    ) -> bool:
         """Replay or skip the dead letter of an event; False when there is none.
 
         Raises StateError when its handler is not registered any more.

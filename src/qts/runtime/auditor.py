@@ -191,7 +191,7 @@ class Auditor:
         record = self._p.record
         if not record.is_off_loop:
             return False
-        busy = self._dispatcher.is_busy_with(EventPriority.P0_CRITICAL)
+        busy = self._dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
         return busy or not record.is_settled or record.rows_of_the_book != rows
 
     def export_state(self) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class Auditor:
 
     def _priority(self, now_ns: int) -> None:
         """19: nothing lower started while a P0 waited; P0 lost nothing; in = handled + counted losses."""
-        violations = self._dispatcher.priority_check()[1]
+        violations = self._dispatcher.stats.priority_check()[1]
         stats = self._dispatcher.queue_stats()
         p0 = stats[EventPriority.P0_CRITICAL.name]
         lost = p0["dropped"] + p0["sampled"] + p0["collapsed"]

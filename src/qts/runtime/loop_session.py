@@ -73,7 +73,7 @@ class LoopSession:
 
     async def yield_to_handlers(self) -> None:
         """Let the scheduler have its slice when a fill waits or the present slice is over."""
-        waiting = self._kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL)
+        waiting = self._kernel.dispatcher.stats.is_waiting(EventPriority.P0_CRITICAL)
         if waiting or stopwatch_ns() >= self._slice_ends_ns:
             await asyncio.sleep(0)
             self._slice_ends_ns = stopwatch_ns() + self._slice_ns
@@ -81,7 +81,7 @@ class LoopSession:
     async def close_day(self) -> None:
         """After the last value: what it has caused belongs before the close, as long as that ends in time."""
         kernel = self._kernel
-        await kernel.dispatcher.at_rest(kernel.parts.config.event.stop_timeout_ms)
+        await kernel.dispatcher.stats.at_rest(kernel.parts.config.event.stop_timeout_ms)
         await kernel.attend()
         await kernel.close_day()  # orders expire; stopping drains what that publishes
 

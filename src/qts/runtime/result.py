@@ -268,7 +268,7 @@ def summarize(
 
 def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[str, float]:
     """Accept to handler start in microseconds of real time."""
-    seen = dispatcher.latency(priority).start
+    seen = dispatcher.stats.latency(priority).start
     return {"p50": seen.p50_us, "p99": seen.p99_us, "p999": seen.p999_us, "max": seen.max_us}
 
 

@@ -72,7 +72,7 @@ class ViewFile:
         """Write a new view when the last one is a second old; not while a P0 event waits."""
         if stopwatch_ns() < self._due_ns:
             return
-        if self._kernel.dispatcher.is_waiting(EventPriority.P0_CRITICAL):
+        if self._kernel.dispatcher.stats.is_waiting(EventPriority.P0_CRITICAL):
             return
         if self._writing is not None and not self._writing.done():
             return
@@ -241,7 +241,7 @@ def _queues(kernel: Kernel) -> tuple[QueueView, ...]:
     stats = kernel.dispatcher.queue_stats()
     shown = []
     for priority in EventPriority:
-        row, start = stats[priority.name], kernel.dispatcher.latency(priority).start
+        row, start = stats[priority.name], kernel.dispatcher.stats.latency(priority).start
         shown.append(
             QueueView(
                 f"P{priority.value}",

@@ -1,4 +1,4 @@
-"""What a dispatcher can be asked: counters, latencies, which priorities run."""
+"""Statistics of a dispatcher: its counters, latencies, and whether anything is left to do."""
 
 from __future__ import annotations
 
@@ -6,39 +6,25 @@ import asyncio
 from typing import Any, Final
 
 from qts.clock import NS_PER_MS, stopwatch_ns
-from qts.event.backpressure import BackpressureGuard
-from qts.event.contracts import DegradationLevel, EventFactory, EventPriority
+from qts.event.contracts import EventPriority
 from qts.event.histogram import Histogram, LatencySnapshot
-from qts.event.monitoring import Monitor, Reports, stats_of
+from qts.event.monitoring import Monitor, stats_of
 from qts.event.scheduler import Scheduler
-from qts.event.work import PriorityLevel
 
 LOOK_S: Final = 0.001
+"""Seconds between two looks of somebody who waits until nothing is left to do."""
 
 
-class Readings:
-    """The questions of an :class:`~qts.event.dispatcher.EventDispatcher`; none of them changes anything."""
+class DispatcherStats:
+    """Answers questions about a dispatcher and changes nothing.
 
-    _factory: EventFactory
-    _levels: tuple[PriorityLevel, ...]
-    _scheduler: Scheduler
-    _degradation: DegradationLevel
-    _pressure: BackpressureGuard
-    monitor: Monitor
-    reports: Reports
+    Belongs to the thread on which events are handled; counters may be read on any thread, each for itself.
+    """
 
-    @property
-    def factory(self) -> EventFactory:
-        """What makes its events: with its clock and its ids."""
-        return self._factory
-
-    @property
-    def degradation_level(self) -> DegradationLevel:
-        return self._degradation
-
-    def is_priority_allowed(self, priority: EventPriority) -> bool:
-        """Whether events of ``priority`` are accepted and handled at present."""
-        return priority <= self._scheduler.floor
+    def __init__(self, scheduler: Scheduler, monitor: Monitor) -> None:
+        self._scheduler = scheduler
+        self._levels = scheduler.levels
+        self._monitor = monitor
 
     @property
     def is_busy(self) -> bool:
@@ -46,7 +32,7 @@ class Readings:
         return any(level.is_busy for level in self._levels[: self._scheduler.floor + 1])
 
     def is_busy_with(self, priority: EventPriority) -> bool:
-        """The same of one priority."""
+        """Whether an accepted event of ``priority`` is unfinished; what waits for an operator does not count."""
         return self._levels[priority].is_busy
 
     async def at_rest(self, timeout_ms: int) -> bool:
@@ -66,17 +52,13 @@ class Readings:
         """Events of ``priority`` accepted and not finished: queued, held behind a failure, or being handled."""
         return self._levels[priority].unfinished
 
-    def batch_factor(self, priority: EventPriority) -> int:
-        """How much larger the batches of ``priority`` are at present (backpressure warning)."""
-        return self._pressure.batch_factor(priority)
-
     @property
-    def dispatch_count(self) -> int:
+    def accepted(self) -> int:
         """Events accepted so far."""
         return sum(level.accepted for level in self._levels)
 
     @property
-    def reject_count(self) -> int:
+    def rejected(self) -> int:
         """Events refused because their priority was paused."""
         return sum(level.rejected for level in self._levels)
 
@@ -87,7 +69,7 @@ class Readings:
         accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment. An event of a
         stream that never had to wait counts as handled from when its handler has it.
         """
-        return {level.priority.name: stats_of(level, self.monitor.rates[level.priority]) for level in self._levels}
+        return {level.priority.name: stats_of(level, self._monitor.rates[level.priority]) for level in self._levels}
 
     def latency(self, priority: EventPriority) -> LatencySnapshot:
         """Accept → start and start → end since the process began."""
