@@ -76,7 +76,9 @@ def _paced(count: int) -> list[int]:
                 due_ns = start_ns + number * INTERVAL_NS
                 wait_until(due_ns)
                 sequence = journal.append(f"event-{number}", BODY)
-                journal.tell(sequence, lambda error, due_ns=due_ns: waits.append(perf_counter_ns() - due_ns))
+                journal.when_acknowledged(
+                    sequence, lambda error, due_ns=due_ns: waits.append(perf_counter_ns() - due_ns)
+                )
             journal.flush()
             done.set()
 

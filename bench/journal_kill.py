@@ -114,7 +114,7 @@ async def _live(directory: Path, events: int, burst: int, ready: int, only_finis
     books = Books(directory, events)
     config = EventConfig(journal=JournalConfig(segment_bytes=256 * 1024))
     journal = Journal(directory / "journal", RUN, config.journal)
-    books.set(TAKEN_UP, books.get(TAKEN_UP) + len(journal.unsettled))
+    books.set(TAKEN_UP, books.get(TAKEN_UP) + len(journal.unfinished))
     dispatcher = EventDispatcher(config, journal=journal)
     dispatcher.register_handler(EventPriority.P0_CRITICAL, books.apply)
     await dispatcher.start()

@@ -191,8 +191,8 @@ def test_a_letter_of_an_event_that_counts_as_applied_is_tried_too(
 ) -> None:
     two_handlers(tmp_path, Recorder(failures=4), Other(), fill_event(1, "o-1"))
     with Journal(tmp_path / "journal", RUN_ID) as journal:
-        journal.settle(1, Mark.REOPENED)
-        journal.settle(1, Mark.APPLIED)
+        journal.mark_done(1, Mark.REOPENED)
+        journal.mark_done(1, Mark.APPLIED)
     assert status(capsys, tmp_path) == "applied"
     run(capsys, "dead-letter", "replay", "fill-1", "--data-dir", str(tmp_path))
     first, second = Recorder(), Other()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from qts.errors import ContractError, StateError, StorageError
-from qts.event import journal as journal_module
+from qts.event import journal_writer
 from qts.event.config import JournalConfig
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
@@ -54,7 +54,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     stand_in = Disk()
-    monkeypatch.setattr(journal_module, "os", stand_in)
+    monkeypatch.setattr(journal_writer, "os", stand_in)
     yield stand_in
     stand_in.go.set()
 
@@ -75,13 +75,17 @@ def add(journal: Journal, count: int, *, mark: Mark | None = None) -> list[int]:
     numbers = [journal.append(f"e-{first + n}", b"x" * 50) for n in range(count)]
     for number in numbers:
         if mark is not None:
-            journal.settle(number, mark)
+            journal.mark_done(number, mark)
     return numbers
+
+
+def size_of_newest(directory: Path) -> int:
+    return segment_paths(directory)[-1][1].stat().st_size
 
 
 def left_in(directory: Path) -> list[int]:
     with opened(directory) as journal:
-        return [one.sequence for one in journal.unsettled]
+        return [one.sequence for one in journal.unfinished]
 
 
 # -- acknowledgement -------------------------------------------------------------------------------------------
@@ -92,7 +96,7 @@ def test_an_event_is_acknowledged_only_after_the_sync(tmp_path: Path, disk: Disk
         disk.go.clear()
         told: list[object] = []
         number = journal.append("e-1", b"body")
-        journal.tell(number, told.append)
+        journal.when_acknowledged(number, told.append)
         assert journal.wait(number, timeout_s=0.05) is False
         assert told == []
         disk.go.set()
@@ -181,7 +185,7 @@ def test_a_restart_finds_what_was_accepted_and_not_settled(tmp_path: Path) -> No
     with opened(tmp_path) as journal:
         numbers = add(journal, 6)
         for number, mark in zip(numbers, (Mark.APPLIED, Mark.PARKED, Mark.WITHDRAWN), strict=False):
-            journal.settle(number, mark)
+            journal.mark_done(number, mark)
     assert left_in(tmp_path) == [4, 5, 6]
     with opened(tmp_path) as journal:
         assert journal.append("e-7", b"") == 7
@@ -195,7 +199,7 @@ def test_a_torn_end_is_cut_off_and_writing_goes_on_there(tmp_path: Path) -> None
     with opened(tmp_path) as journal:
         assert journal.torn is not None
         assert journal.torn.path == path
-        assert [one.sequence for one in journal.unsettled] == [1, 2]
+        assert [one.sequence for one in journal.unfinished] == [1, 2]
         assert add(journal, 1) == [3]
     assert check_journal(tmp_path) == []
     assert left_in(tmp_path) == [1, 2, 3]
@@ -253,14 +257,14 @@ def test_a_full_file_is_followed_by_another_and_deleted_when_all_in_it_is_settle
         firsts = [first for first, _ in segment_paths(tmp_path)]
         for number in range(1, firsts[1]):
             if number != 2:
-                journal.settle(number, Mark.APPLIED)
+                journal.mark_done(number, Mark.APPLIED)
         journal.flush()
         assert [first for first, _ in segment_paths(tmp_path)] == firsts  # event 2 is still to be done
-        journal.settle(2, Mark.APPLIED)
+        journal.mark_done(2, Mark.APPLIED)
         journal.flush()
         assert [first for first, _ in segment_paths(tmp_path)] == firsts[1:]
         for number in range(firsts[1], journal.next_sequence):
-            journal.settle(number, Mark.APPLIED)
+            journal.mark_done(number, Mark.APPLIED)
         journal.flush()
         assert [first for first, _ in segment_paths(tmp_path)] == firsts[2:]  # the one being written stays
         last = journal.next_sequence - 1
@@ -271,22 +275,22 @@ def test_a_full_file_is_followed_by_another_and_deleted_when_all_in_it_is_settle
 
 def test_the_file_of_a_parked_event_stays_until_an_operator_has_decided(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        journal.settle(add(journal, 1)[0], Mark.PARKED)
+        journal.mark_done(add(journal, 1)[0], Mark.PARKED)
         while len(segment_paths(tmp_path)) < 2:
             add(journal, 1)
             journal.flush()
         for number in range(2, journal.next_sequence):
-            journal.settle(number, Mark.APPLIED)
+            journal.mark_done(number, Mark.APPLIED)
         journal.flush()
         assert len(segment_paths(tmp_path)) == 2
     with opened(tmp_path) as journal:
         assert journal.parked == {"e-1": 1}
-        journal.settle(1, Mark.REOPENED)
+        journal.mark_done(1, Mark.REOPENED)
         journal.flush()
         assert len(segment_paths(tmp_path)) == 2
     with opened(tmp_path) as journal:
-        assert [(one.sequence, one.reopened) for one in journal.unsettled] == [(1, True)]
-        journal.settle(1, Mark.APPLIED)
+        assert [(one.sequence, one.reopened) for one in journal.unfinished] == [(1, True)]
+        journal.mark_done(1, Mark.APPLIED)
         journal.flush()
         assert len(segment_paths(tmp_path)) == 1
 
@@ -294,7 +298,7 @@ def test_the_file_of_a_parked_event_stays_until_an_operator_has_decided(tmp_path
 def test_an_applied_event_may_be_opened_again_while_its_file_is_there(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         add(journal, 3, mark=Mark.APPLIED)
-        journal.settle(2, Mark.REOPENED)
+        journal.mark_done(2, Mark.REOPENED)
     assert left_in(tmp_path) == [2]
     assert check_journal(tmp_path) == []
 
@@ -306,7 +310,7 @@ def test_a_middle_file_waits_for_the_ones_before_it(tmp_path: Path) -> None:
             journal.flush()
         firsts = [first for first, _ in segment_paths(tmp_path)]
         for number in range(2, firsts[2]):
-            journal.settle(number, Mark.APPLIED)
+            journal.mark_done(number, Mark.APPLIED)
         journal.flush()
         assert [first for first, _ in segment_paths(tmp_path)] == firsts
     assert left_in(tmp_path)[0] == 1
@@ -323,7 +327,7 @@ def test_an_empty_new_file_after_a_kill_during_rotation_is_gone_on_with(tmp_path
 
 def test_a_table_of_files_that_is_full_keeps_the_open_file_going(tmp_path: Path, disk: Disk) -> None:
     with opened(tmp_path) as journal:
-        while journal._segments[-1].size < 4_096:
+        while size_of_newest(tmp_path) < 4_096:
             add(journal, 1)
             journal.flush()
         disk.open = refuse(errno.EMFILE)  # type: ignore[attr-defined]
@@ -356,13 +360,14 @@ class Bell:
 
 def doze(journal: Journal, events: int) -> Bell:
     """Write ``events`` and let the writer look for their marks in vain, until it sleeps without a limit."""
-    bell = Bell(journal._wake)
-    journal._wake = bell  # type: ignore[assignment]
+    signal = journal._buffer.signal
+    bell = Bell(signal.bell)
+    signal.bell = bell  # type: ignore[assignment]
     journal.wait(add(journal, events)[-1])
-    while not (journal._idle and journal._dozing and bell.patience[-1] == -1):
+    while not (signal.idle and signal.dozing and bell.patience[-1] == -1):
         with journal.lock:
-            if not journal._dozing:
-                journal._rouse()
+            if not signal.dozing:
+                signal.rouse()
     bell.rung, bell.patience = 0, []
     return bell
 
@@ -370,7 +375,7 @@ def doze(journal: Journal, events: int) -> Bell:
 def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         doze(journal, 1)
-        journal.settle(1, Mark.APPLIED)
+        journal.mark_done(1, Mark.APPLIED)
         while read_journal(tmp_path).count(Mark.APPLIED) == 0:
             pass
 
@@ -379,7 +384,7 @@ def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:
     with opened(tmp_path, JournalConfig(mark_ms=60_000)) as journal:
         bell = doze(journal, 10)
         for number in range(1, 11):
-            journal.settle(number, Mark.APPLIED)
+            journal.mark_done(number, Mark.APPLIED)
         assert bell.rung == 1
         assert read_journal(tmp_path).count(Mark.APPLIED) == 0, "they wait for an event to travel with"
         journal.wait(journal.append("e-11", b""))
@@ -402,9 +407,9 @@ def test_an_idle_writer_does_not_look_now_and_then_although_an_event_is_open(tmp
 def test_with_checkpoints_an_event_counts_as_applied_only_when_the_checkpoint_is_stored(tmp_path: Path) -> None:
     with opened(tmp_path, checkpointed=True) as journal:
         add(journal, 3)
-        journal.settle(1, Mark.APPLIED)
+        journal.mark_done(1, Mark.APPLIED)
         journal.freeze()
-        journal.settle(2, Mark.APPLIED)  # after the checkpoint was taken: not part of it
+        journal.mark_done(2, Mark.APPLIED)  # after the checkpoint was taken: not part of it
         journal.flush()
         assert read_journal(tmp_path).count(Mark.APPLIED) == 0
         journal.commit()
@@ -437,7 +442,7 @@ def started(tmp_path: Path) -> Journal:
 def test_a_failed_sync_is_fatal_and_never_repeated(tmp_path: Path, disk: Disk) -> None:
     with started(tmp_path) as journal:
         failures: list[StorageError] = []
-        journal.on_failure = failures.append
+        journal.report_failure_to(failures.append)
         disk.on_sync = refuse(errno.EIO)
         number = journal.append("e-2", b"")
         fails_for_good(journal, disk, number)
@@ -480,7 +485,7 @@ def test_a_short_write_that_cannot_be_cut_off_is_a_torn_end_later(tmp_path: Path
 
 def test_a_file_that_cannot_be_begun_fails_the_journal(tmp_path: Path, disk: Disk) -> None:
     with opened(tmp_path) as journal:
-        while journal._segments[-1].size < 4_096:
+        while size_of_newest(tmp_path) < 4_096:
             add(journal, 1)
             journal.flush()
         disk.open = refuse(errno.ENOSPC)  # type: ignore[attr-defined]
@@ -521,7 +526,7 @@ def test_an_old_file_that_cannot_be_deleted_does_no_harm(
             journal.flush()
         monkeypatch.setattr(Path, "unlink", refuse(errno.EACCES))
         for number in range(1, journal.next_sequence):
-            journal.settle(number, Mark.APPLIED)
+            journal.mark_done(number, Mark.APPLIED)
         journal.flush()
         assert len(segment_paths(tmp_path)) == 2
         assert journal.failure is None

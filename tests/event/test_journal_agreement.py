@@ -90,7 +90,7 @@ def test_a_number_that_a_checkpoint_knows_as_done_is_never_given_to_another_even
     assert told == [None]
 
     # Then the stop has the next number, and the life after takes it up
-    assert [one.sequence for one in recover(lives.directory, RUN_ID).unsettled] == [2]
+    assert [one.sequence for one in recover(lives.directory, RUN_ID).unfinished] == [2]
     dispatcher = lives.begin(checkpointed=True)
     stops: list[Event] = []
     dispatcher.register_handler(P0, Recorder())
@@ -154,7 +154,7 @@ def test_the_note_about_the_store_outlives_the_file_it_was_first_written_to(tmp_
         journal.belongs_to("2026-03-02T09:00", 0)
         for checkpoint in range(1, 6):
             for _ in range(20):
-                journal.settle(journal.append(f"e-{journal.next_sequence}", b"x" * 400), Mark.APPLIED)
+                journal.mark_done(journal.append(f"e-{journal.next_sequence}", b"x" * 400), Mark.APPLIED)
             journal.freeze()
             journal.commit(checkpoint)
             journal.flush()

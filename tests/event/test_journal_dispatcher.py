@@ -538,7 +538,7 @@ def test_a_dead_letter_opened_again_between_two_lives_is_tried_by_the_next(lives
     failing_then_restarted(lives)
     lives.end()
     with Journal(lives.directory, RUN_ID, config().journal) as journal:
-        journal.settle(1, Mark.REOPENED)
+        journal.mark_done(1, Mark.REOPENED)
     dispatcher, seen = lives.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     dispatcher.run_inline()
@@ -720,7 +720,7 @@ def test_what_an_operator_opened_again_is_not_taken_back(lives: Lives) -> None:
     dispatcher.run_inline()
     lives.end()
     with Journal(lives.directory, RUN_ID, config().journal) as journal:
-        journal.settle(1, Mark.REOPENED)
+        journal.mark_done(1, Mark.REOPENED)
         journal.append("n-3", pack_event(numbered(3)))
     dispatcher, seen = lives.begin(), Recorder()
     dispatcher.register_handler(P0, seen)

@@ -75,7 +75,7 @@ def test_a_new_file_whose_name_is_not_confirmed_is_fatal_and_the_sync_never_repe
     assert names.syncs == before + 1
     names.fail = False
     with opened(tmp_path) as again:
-        assert [one.sequence for one in again.unsettled] == list(range(1, acknowledged + 1))
+        assert [one.sequence for one in again.unfinished] == list(range(1, acknowledged + 1))
 
 
 def test_a_deletion_that_is_not_confirmed_is_fatal_and_the_sync_never_repeated(
@@ -87,13 +87,13 @@ def test_a_deletion_that_is_not_confirmed_is_fatal_and_the_sync_never_repeated(
     before = names.syncs
     names.fail = True
     for number in range(1, last):
-        journal.settle(number, Mark.APPLIED)
+        journal.mark_done(number, Mark.APPLIED)
     with pytest.raises(StorageError, match="did not confirm its files: Input/output error"):
         journal.flush()
     assert journal.must_exit
     with pytest.raises(StorageError):
         journal.append("e-later", b"")
-    journal.settle(last, Mark.APPLIED)
+    journal.mark_done(last, Mark.APPLIED)
     journal.close()
     assert names.syncs == before + 1
     assert read_journal(tmp_path).count(Mark.APPLIED) == 0, "nothing was written after it"
@@ -106,7 +106,7 @@ def test_names_that_are_not_confirmed_at_the_start_refuse_it(tmp_path: Path, nam
             opened(tmp_path)
     names.fail = False
     with opened(tmp_path) as journal:
-        assert journal.unsettled == []
+        assert journal.unfinished == []
 
 
 def test_a_new_file_is_confirmed_also_when_no_other_can_be_opened(tmp_path: Path, names: Names) -> None:

@@ -227,8 +227,8 @@ def test_marks_that_are_no_marks_are_refused(tmp_path: Path) -> None:
 def test_what_is_not_marked_is_left_to_do_in_order(tmp_path: Path) -> None:
     written(tmp_path, *map(event, (1, 2, 3)), marks(3, Run(Mark.APPLIED, 2, 1)), event(4))
     left = recover(tmp_path, RUN_ID)
-    assert [one.sequence for one in left.unsettled] == [1, 3, 4]
-    assert [one.event_id for one in left.unsettled] == ["id-1", "id-3", "id-4"]
+    assert [one.sequence for one in left.unfinished] == [1, 3, 4]
+    assert [one.event_id for one in left.unfinished] == ["id-1", "id-3", "id-4"]
     assert left.next_sequence == 5
     assert left.last_numbers == {"id": 4}
 
@@ -236,14 +236,14 @@ def test_what_is_not_marked_is_left_to_do_in_order(tmp_path: Path) -> None:
 def test_an_operator_may_open_a_settled_event_again(tmp_path: Path) -> None:
     reopened = marks(2, Run(Mark.PARKED, 1, 1), Run(Mark.APPLIED, 2, 1), Run(Mark.REOPENED, 1, 1))
     written(tmp_path, event(1), event(2), reopened)
-    (left,) = recover(tmp_path, RUN_ID).unsettled
+    (left,) = recover(tmp_path, RUN_ID).unfinished
     assert (left.sequence, left.reopened, left.place.offset) == (1, True, 0)
     assert check_journal(tmp_path) == []
 
 
 def test_marks_of_events_whose_file_is_gone_say_nothing(tmp_path: Path) -> None:
     written(tmp_path, marks(6, Run(Mark.APPLIED, 3, 4)), event(7), first=7)
-    assert [one.sequence for one in recover(tmp_path, RUN_ID).unsettled] == [7]
+    assert [one.sequence for one in recover(tmp_path, RUN_ID).unfinished] == [7]
     assert check_journal(tmp_path) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qts.cli.kill_signals import kill_by_signal
-from qts.event import journal as journal_module
+from qts.event import journal_writer
 from qts.runtime.command_files import leave_command
 from qts.runtime.commands import Release
 from qts.runtime.launch import run_session
@@ -26,7 +26,7 @@ LONG_S = 1.0
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     stand_in = Disk()
-    monkeypatch.setattr(journal_module, "os", stand_in)
+    monkeypatch.setattr(journal_writer, "os", stand_in)
     yield stand_in
     stand_in.go.set()
 

@@ -232,7 +232,7 @@ def _reopen(data_dir: Path, report: JournalReport, chosen: Iterable[JournalEntry
 
     with Journal(journal_directory(data_dir), report.run_id) as journal:
         for entry in chosen:
-            journal.settle(entry.record.sequence, Mark.REOPENED)
+            journal.mark_done(entry.record.sequence, Mark.REOPENED)
 
 
 # -- showing ---------------------------------------------------------------------------------------------------

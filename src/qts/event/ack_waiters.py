@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from qts.errors import StorageError
-from qts.event.queue_base import resolve
+from qts.event.queue_base import resolve_future
 
-Told: TypeAlias = Callable[[StorageError | None], None]
+AckCallback: TypeAlias = Callable[[StorageError | None], None]
 """Called when an event is on disk (None) or will never be (the error)."""
 Waiter: TypeAlias = tuple[int, int, asyncio.AbstractEventLoop | None, Any]
 """Sequence waited for, order of joining, the loop of a future (None: a callback), future or callback."""
@@ -38,7 +38,7 @@ class Waiters:
         return taken
 
 
-def tell(waiters: Iterable[Waiter], error: StorageError | None) -> None:
+def resolve(waiters: Iterable[Waiter], error: StorageError | None) -> None:
     """Answer waiters: threads at once, each event loop with one call for all its futures."""
     by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for _, _, loop, target in waiters:
@@ -54,7 +54,7 @@ def tell(waiters: Iterable[Waiter], error: StorageError | None) -> None:
 def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> None:
     for future in futures:
         if error is None:
-            resolve(future)
+            resolve_future(future)
         elif not future.done():
             future.set_exception(error)
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from qts.clock import stopwatch_ns
 from qts.errors import ContractError
-from qts.event.ack_waiters import Told
+from qts.event.ack_waiters import AckCallback
 from qts.event.backpressure import Pauses
 from qts.event.config import EventConfig
 from qts.event.contracts import (
@@ -44,7 +44,7 @@ class Publish(Protocol):
 class DispatchNowait(Protocol):
     """Has an event accepted, from any thread."""
 
-    def __call__(self, event: Event, on_ack: Told | None = None) -> bool:
+    def __call__(self, event: Event, on_ack: AckCallback | None = None) -> bool:
         """See :meth:`Admission.dispatch_nowait`."""
         ...
 
@@ -161,7 +161,7 @@ class Admission:
         self.wake_if_asleep()
         return kept
 
-    def dispatch_nowait(self, event: Event, on_ack: Told | None = None) -> bool:
+    def dispatch_nowait(self, event: Event, on_ack: AckCallback | None = None) -> bool:
         """Accept an event from any thread. A thread other than the loop's waits while P0 is full.
 
         ``on_ack`` is called, on any thread, once the event is on disk, or with the error when it never will be;
@@ -173,7 +173,7 @@ class Admission:
         if self._ingress is not None and level.number == 0:
             sequence = self._accept_p0(self._ingress, event)
             if on_ack is not None:
-                self._ingress.tell(sequence, on_ack)
+                self._ingress.when_acknowledged(sequence, on_ack)
             return True
         kept = self._enqueue(level, event)
         if kept and on_ack is not None:

@@ -1,4 +1,4 @@
-"""Joins journal and dispatcher: which number an event has, when it is settled, what is taken up after a restart."""
+"""Joins journal and dispatcher: which number an event has, when it is done, what is taken up after a restart."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from msgspec.structs import force_setattr
 
 from qts.clock import stopwatch_ns
 from qts.errors import ContractError, StorageError
-from qts.event.ack_waiters import Told
+from qts.event.ack_waiters import AckCallback
 from qts.event.codec import pack_event, unpack_event
 from qts.event.config import EventConfig
 from qts.event.contracts import Event
 from qts.event.dead_letter import DeadLetterQueue
 from qts.event.journal import Journal
 from qts.event.journal_key import pack_key
-from qts.event.journal_recovery import Unsettled
+from qts.event.journal_recovery import Unfinished
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
 from qts.event.work import HandlerRegistration, InFlightEvent, PriorityLevel
@@ -60,7 +60,7 @@ class JournaledIngress:
         self._on_broken_queue = on_broken_queue
         self._spill = Spill(journal)
         self._numbers: dict[int, tuple[int, Event]] = {}
-        """By ``id(event)``: the number of every event in memory that is not settled, and the event itself, so
+        """By ``id(event)``: the number of every event in memory that is not done, and the event itself, so
         that no other one can get its address."""
         self._parked: dict[str, int] = dict(journal.parked)
         self._withdrawn: set[int] = set()
@@ -70,10 +70,10 @@ class JournaledIngress:
         self._tries: dict[str, _Try] = {}
         """By event id: dead-lettered events of which letters are being tried again."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: list[Unsettled] | None = journal.unsettled
+        self._waiting: list[Unfinished] | None = journal.unfinished
         self.duplicates = self.quarantined = 0
         self.queue = self.new_queue()
-        journal.on_failure = self._failed
+        journal.report_failure_to(self._failed)
 
     def new_queue(self) -> SpillQueue:
         """The P0 queue; a new one takes over what waits in the journal."""
@@ -91,7 +91,7 @@ class JournaledIngress:
         """The loop on which failures are reported; None: where they happen."""
         self._loop = loop
 
-    # -- accepting and settling --------------------------------------------------------------------------------
+    # -- accepting and finishing -------------------------------------------------------------------------------
 
     def accept(self, event: Event) -> int:
         """Journal and queue an event, from any thread; its number, 0 when the journal has failed.
@@ -148,7 +148,7 @@ class JournaledIngress:
             return
         if dead:
             self._parked[event.event_id] = sequence
-        self.journal.settle(sequence, Mark.PARKED if dead else Mark.APPLIED)
+        self.journal.mark_done(sequence, Mark.PARKED if dead else Mark.APPLIED)
 
     def _tried(self, event: Event, tried: _Try, dead: bool) -> tuple[int, bool]:
         """One letter has its outcome; the event's number once all have that are tried, and whether one is left."""
@@ -164,7 +164,7 @@ class JournaledIngress:
         if sequence:
             self._tries[event.event_id] = _Try(sequence)
             if event.event_id not in self._to_replay:  # else the operator's mark is there already
-                self.journal.settle(sequence, Mark.REOPENED)
+                self.journal.mark_done(sequence, Mark.REOPENED)
         known = self._numbers.get(id(event))
         if known is not None and event.event_id not in self._tries:  # another handler still tries it the first time
             first = self._tries[event.event_id] = _Try(known[0])
@@ -181,12 +181,12 @@ class JournaledIngress:
         others = sum(letter.event.event_id == event.event_id for letter in self._letters) > 1
         sequence = 0 if others else self._parked.pop(event.event_id, 0)
         if sequence:
-            self.journal.settle(sequence, Mark.REOPENED)
+            self.journal.mark_done(sequence, Mark.REOPENED)
             self._withdraw(sequence)
 
     def _withdraw(self, sequence: int) -> None:
         self._withdrawn.add(sequence)
-        self.journal.settle(sequence, Mark.WITHDRAWN)
+        self.journal.mark_done(sequence, Mark.WITHDRAWN)
 
     async def acknowledged(self, sequence: int) -> None:
         """Return once the event is on disk. Raises StorageError when it will never be."""
@@ -194,12 +194,12 @@ class JournaledIngress:
             raise self.journal.failure or StorageError("the event is not in the journal")
         await self.journal.acknowledged(sequence)
 
-    def tell(self, sequence: int, told: Told) -> None:
-        """Call ``told`` on the writer's thread once the event is on disk, or with the error when it will not be."""
+    def when_acknowledged(self, sequence: int, callback: AckCallback) -> None:
+        """Call ``callback`` on the writer's thread once the event is on disk, or with the error if it never is."""
         if sequence:
-            self.journal.tell(sequence, told)
+            self.journal.when_acknowledged(sequence, callback)
         else:
-            told(self.journal.failure)
+            callback(self.journal.failure)
 
     async def flush(self) -> None:
         """Return once everything is on disk; a journal that has failed has told so already."""
@@ -218,10 +218,10 @@ class JournaledIngress:
         return list(self._to_replay)
 
     def take_up(self, withdraw: Callable[[Event], bool] | None = None) -> int:
-        """Queue what an earlier process accepted and did not settle, in order; how many events.
+        """Queue what an earlier process accepted and did not finish, in order; how many events.
 
-        Events for which ``withdraw`` says so are settled instead: their source tells them again by itself. Not what
-        an operator has opened again: nobody else asks for it.
+        Events for which ``withdraw`` says so are withdrawn instead: their source tells them again by itself. Not
+        what an operator has opened again: nobody else asks for it.
         """
         with self.journal.lock:
             waiting, self._waiting = self._waiting or [], None
@@ -233,7 +233,7 @@ class JournaledIngress:
                     count += self._take_up(one, event, withdraw)
         return count
 
-    def _take_up(self, one: Unsettled, event: Event, withdraw: Callable[[Event], bool] | None) -> bool:
+    def _take_up(self, one: Unfinished, event: Event, withdraw: Callable[[Event], bool] | None) -> bool:
         letters = sum(letter.event.event_id == one.event_id for letter in self._letters) if one.reopened else 0
         if letters:
             self._parked[one.event_id] = one.sequence
@@ -276,7 +276,7 @@ class JournaledIngress:
                 file.write(body)
         except OSError as failure:
             raise StorageError(f"{path}: cannot keep an event that cannot be understood: {failure}") from failure
-        self.journal.settle(sequence, Mark.PARKED)
+        self.journal.mark_done(sequence, Mark.PARKED)
         self._later(lambda: self._on_code("FS098", f"P0 event {sequence} of the journal: {error}; kept in {path}"))
 
     # -- checkpoints -------------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ class JournaledIngress:
     def restore(self, share: Mapping[str, Any] | None, restored: Sequence[Event]) -> None:
         """Agree with a checkpoint: ``restored`` are the events it brought back into memory.
 
-        What it knows as done is settled, what it has is not queued again, and the rest is left for
+        What it knows as done is marked, what it has is not queued again, and the rest is left for
         :meth:`take_up`. Events that it has and the journal lacks are written anew, and numbers go on behind the
         last of both. Raises StorageError when an event is open that neither of them holds.
         """
@@ -325,13 +325,15 @@ class JournaledIngress:
                 "not hold: a file of it is missing or older than the store. Put it back, then resume"
             )
         self._waiting = left
-        self._withdrawn.intersection_update(one.sequence for one in self.journal.unsettled)  # the others are marked
-        self.journal.freeze()  # what was settled here is what the checkpoint on disk says
+        self._withdrawn.intersection_update(
+            one.sequence for one in self.journal.unfinished
+        )  # the others are marked
+        self.journal.freeze()  # what was marked here is what the checkpoint on disk says
         self.journal.commit()
 
     def _compared(
         self, last: int, open_: set[int], by_id: Mapping[str, Event]
-    ) -> tuple[list[Unsettled], list[int]]:
+    ) -> tuple[list[Unfinished], list[int]]:
         """What the checkpoint does not know, and what waits in the files; ``open_`` keeps what is not there."""
         left, spilled = [], []
         for one in self._waiting or []:
@@ -341,13 +343,13 @@ class JournaledIngress:
             elif one.sequence <= last and one.sequence in open_:
                 spilled.append(one.sequence)
             elif one.sequence <= last and not one.reopened:
-                self.journal.settle(one.sequence, self._outcome_of(one))
+                self.journal.mark_done(one.sequence, self._outcome_of(one))
             else:
                 left.append(one)
             open_.discard(one.sequence)
         return left, spilled
 
-    def _outcome_of(self, one: Unsettled) -> Mark:
+    def _outcome_of(self, one: Unfinished) -> Mark:
         """What the checkpoint knows to have become of an event whose mark a kill has prevented."""
         if one.sequence in self._withdrawn:
             return Mark.WITHDRAWN

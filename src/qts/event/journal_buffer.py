@@ -1,44 +1,116 @@
-"""Records on their way to the disk: those that gather, and the group that is being written."""
+"""What producers have for the journal's writer: records, marks, those who wait, and the signal that wakes it."""
 
 from __future__ import annotations
 
+import threading
 
-class Buffer:
-    """Records of successive events; the caller holds the journal's lock."""
+from qts.errors import StorageError
+from qts.event.ack_waiters import Waiters
+from qts.event.journal_marks import Marks
+from qts.event.journal_segments import Run
 
-    __slots__ = ("_writing", "_writing_first", "first", "records", "size")
+
+class Records:
+    """Keeps records of successive events: those that gather, and the group that is being written."""
+
+    __slots__ = ("_writing", "_writing_first", "first", "gathered", "size")
 
     def __init__(self, first: int) -> None:
-        self.records: list[bytes] = []
-        """Those that gather; the number of the first of them is ``first``, their bytes are ``size``."""
+        self.gathered: list[bytes] = []
+        """The number of the first of them is ``first``, their bytes are ``size``."""
         self.first = self._writing_first = first
         self.size = 0
         self._writing: list[bytes] = []
 
     def add(self, record: bytes) -> None:
-        self.records.append(record)
+        self.gathered.append(record)
         self.size += len(record)
 
     def take(self, most: int) -> tuple[list[bytes], int]:
-        """At most so many to be written now, and the number of the first."""
+        """Return at most so many to be written now, and the number of the first."""
         first = self.first
-        if len(self.records) <= most:
-            group, self.records = self.records, []
+        if len(self.gathered) <= most:
+            group, self.gathered = self.gathered, []
         else:
-            group, self.records = self.records[:most], self.records[most:]
+            group, self.gathered = self.gathered[:most], self.gathered[most:]
         self.first = first + len(group)
         self.size -= sum(map(len, group))
         self._writing, self._writing_first = group, first
         return group, first
 
     def written(self) -> None:
-        """The group is on disk."""
+        """Forget the group that was taken: it is on disk."""
         self._writing = []
 
     def find(self, sequence: int) -> bytes | None:
-        """The record of an event that is not written yet; None when it is in a file."""
+        """Return the record of an event that is not written yet; None when it is in a file."""
         if sequence >= self.first:
-            return self.records[sequence - self.first]
+            return self.gathered[sequence - self.first]
         if sequence >= self._writing_first and self._writing:
             return self._writing[sequence - self._writing_first]
         return None
+
+
+class WriterSignal:
+    """Lets the writer sleep and wakes it once for a burst; the caller holds the journal's lock, but to sleep.
+
+    ``idle``: the writer sleeps, or is about to. ``dozing``: it sleeps without a limit. ``nudged``: it was woken by
+    a mark alone, which may wait a little longer for an event to travel with.
+    """
+
+    __slots__ = ("bell", "dozing", "full", "idle", "nudged")
+
+    def __init__(self) -> None:
+        self.idle = self.dozing = self.nudged = False
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.full = threading.Event()
+
+    def event_came(self) -> None:
+        """Wake a writer that sleeps: there is an event to be written."""
+        if self.idle:
+            self.idle = False
+            self.bell.release()
+
+    def mark_came(self) -> None:
+        """Wake a writer that sleeps without a limit: it sleeps with one from now on."""
+        if self.dozing and self.idle:
+            self.idle, self.nudged = False, True
+            self.bell.release()
+
+    def rouse(self) -> None:
+        """Have everything written at once."""
+        self.full.set()
+        self.nudged = False
+        if self.idle:
+            self.idle = False
+            self.bell.release()
+
+
+class JournalBuffer:
+    """Everything that producers and writer share, under ``lock``.
+
+    ``synced`` is the last event that is on disk. After a ``failure`` nothing is written any more; ``must_exit``
+    says that nobody knows what is on the disk, so that the process has to end. ``open`` counts events without a
+    mark.
+    """
+
+    def __init__(self, next_sequence: int, marks: Marks, open_: int) -> None:
+        self.lock = threading.RLock()
+        self.records = Records(next_sequence)
+        self.marks = marks
+        self.skip: Run | None = None
+        """Numbers that are not used, to be told to the files before the next event."""
+        self.waiters = Waiters()
+        self.flushers: list[threading.Event] = []
+        self.signal = WriterSignal()
+        self.open = open_
+        self.synced = next_sequence - 1
+        self.closing = False
+        self.failure: StorageError | None = None
+        self.must_exit = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something that must not wait."""
+        return bool(self.records.gathered or self.closing or self.flushers)

@@ -17,12 +17,12 @@ class Marks:
         self.checkpointed = checkpointed
         self.note = note
         self._is_note_due = False
-        self._settled: list[tuple[Mark, int]] = []
+        self._due: list[tuple[Mark, int]] = []
         self._uncommitted: list[tuple[Mark, int]] = []
         self._frozen: list[tuple[Mark, int]] = []
 
     def add(self, mark: Mark, sequence: int) -> None:
-        (self._uncommitted if self.checkpointed else self._settled).append((mark, sequence))
+        (self._uncommitted if self.checkpointed else self._due).append((mark, sequence))
 
     def freeze(self) -> None:
         """A checkpoint is being taken: it contains the effects of all that was noted so far."""
@@ -31,7 +31,7 @@ class Marks:
 
     def commit(self, checkpoint: int | None) -> None:
         """The checkpoint of the last :meth:`freeze` is on disk; its number when the store is known."""
-        self._settled += self._frozen
+        self._due += self._frozen
         self._frozen = []
         if self.note is not None and checkpoint is not None:
             self.note = StoreNote(self.note.store, checkpoint)
@@ -40,11 +40,11 @@ class Marks:
     @property
     def are_due(self) -> bool:
         """Whether there is something to write."""
-        return bool(self._settled) or self._is_note_due
+        return bool(self._due) or self._is_note_due
 
     def take(self, upto: int) -> list[Run]:
         """What is to be written of events up to ``upto``; the rest waits for the next call."""
-        marks, self._settled = split_marks(self._settled, upto)
+        marks, self._due = split_marks(self._due, upto)
         return as_runs(marks)
 
     def bodies(self, runs: list[Run]) -> list[bytes]:

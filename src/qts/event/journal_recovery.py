@@ -21,7 +21,7 @@ class Place(NamedTuple):
     offset: int
 
 
-class Unsettled(NamedTuple):
+class Unfinished(NamedTuple):
     """An event that was accepted and of which nothing more is known; ``reopened`` by an operator, or not."""
 
     sequence: int
@@ -35,8 +35,8 @@ class Recovered(NamedTuple):
 
     run_id: str
     next_sequence: int
-    unsettled: list[Unsettled]
-    parked: dict[int, Unsettled]
+    unfinished: list[Unfinished]
+    parked: dict[int, Unfinished]
     """Dead-lettered events: an operator may open them again, so their files stay."""
     events: dict[int, int]
     sizes: dict[int, int]
@@ -51,9 +51,9 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
     """Read the whole journal; nothing is changed. Raises StorageError and StateError as JournalWalk does."""
     walk = JournalWalk(directory, run_id)
     firsts = {path: first for first, path in walk.segments}
-    open_: dict[int, Unsettled] = {}
+    open_: dict[int, Unfinished] = {}
     events = dict.fromkeys(firsts.values(), 0)
-    parked: dict[int, Unsettled] = {}
+    parked: dict[int, Unfinished] = {}
     reopened: set[int] = set()
     numbers: dict[bytes, int] = {}
     noted: StoreNote | None = None
@@ -64,7 +64,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
             prefix, _, number = id_in(record.key).rpartition(b"-")
             if number.isdigit() and int(number) > numbers.get(prefix, 0):
                 numbers[prefix] = int(number)
-            open_[record.sequence] = Unsettled(record.sequence, record.event_id, Place(first, record.offset))
+            open_[record.sequence] = Unfinished(record.sequence, record.event_id, Place(first, record.offset))
             continue
         said = _said_in(path, record)
         if isinstance(said, StoreNote):
@@ -83,13 +83,15 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
                     reopened.add(sequence)
     if reopened:
         open_.update(_find(directory, walk.run_id, reopened))
-    unsettled = [open_[sequence] for sequence in sorted(open_)]
+    unfinished = [open_[sequence] for sequence in sorted(open_)]
     last = {prefix.decode("utf-8", "replace"): number for prefix, number in numbers.items()}
-    return Recovered(walk.run_id, walk.next_sequence, unsettled, parked, events, walk.sizes, last, walk.torn, noted)
+    return Recovered(
+        walk.run_id, walk.next_sequence, unfinished, parked, events, walk.sizes, last, walk.torn, noted
+    )
 
 
-def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unsettled]:
-    """Events that had been settled and are open again; those whose file is gone are not found."""
+def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unfinished]:
+    """Events that were done and are open again; those whose file is gone are not found."""
     missing = set(wanted)
     found = {}
     walk = JournalWalk(directory, run_id)
@@ -97,7 +99,7 @@ def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unse
     for path, record in walk:
         if record.key and record.sequence in missing:
             place = Place(firsts[path], record.offset)
-            found[record.sequence] = Unsettled(record.sequence, record.event_id, place, reopened=True)
+            found[record.sequence] = Unfinished(record.sequence, record.event_id, place, reopened=True)
     return found
 
 
@@ -123,7 +125,7 @@ class JournalEntry(msgspec.Struct):
     record: Record
     path: Path
     status: Mark | None = None
-    settled: int = 0
+    done: int = 0
     reopened: int = 0
 
     @property
@@ -133,7 +135,7 @@ class JournalEntry(msgspec.Struct):
 
 
 class JournalReport(msgspec.Struct):
-    """All that is in a journal. ``applied_order`` lists events in the order in which they were settled,
+    """All that is in a journal. ``applied_order`` lists events in the order in which they were done,
     ``told_again`` counts those whose id is there already, and executions that another event has told before."""
 
     run_id: str
@@ -162,7 +164,7 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
         else:
             said = _said_in(path, record)
             for run in () if isinstance(said, StoreNote) else said:
-                _settle(report, run)
+                _mark(report, run)
     report.run_id, report.torn = walk.run_id, walk.torn
     _check_ids(report)
     return report
@@ -177,18 +179,18 @@ def check_journal(directory: Path, run_id: str = "") -> list[str]:
         return [str(error)]
 
 
-def _settle(report: JournalReport, run: Run) -> None:
+def _mark(report: JournalReport, run: Run) -> None:
     for sequence in range(run.first, run.first + run.length):
         entry = report.entries.get(sequence)
         if entry is None:
-            continue  # its file was deleted: everything in it was settled
+            continue  # its file was deleted: everything in it was done
         entry.status = run.mark
         if run.mark is Mark.REOPENED:
             entry.reopened += 1
         else:
-            entry.settled += 1
+            entry.done += 1
             report.applied_order.append(sequence)
-        if entry.settled - entry.reopened > 1:
+        if entry.done - entry.reopened > 1:
             report.problems.append(f"event {sequence} ({entry.record.event_id}) was settled twice")
 
 

@@ -12,7 +12,6 @@ import fcntl
 import os
 import struct
 import zlib
-from bisect import bisect_right
 from collections.abc import Generator, Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -278,44 +277,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}: cannot read the journal: {error.strerror}") from error
-
-
-class Segment:
-    """One file: how much is in it and how much of that is settled."""
-
-    __slots__ = ("events", "first", "path", "settled", "size")
-
-    def __init__(self, directory: Path, first: int) -> None:
-        self.first = first
-        self.path = segment_path(directory, first)
-        self.events = self.settled = self.size = 0
-
-
-def count_settled(segments: list[Segment], run: Run, step: int) -> None:
-    """Add ``step`` for every event of ``run`` to the file it is in, if that is there."""
-    firsts = [segment.first for segment in segments]
-    sequence, end = max(run.first, firsts[0]), run.first + run.length
-    while sequence < end:
-        index = bisect_right(firsts, sequence)
-        upto = min(end, firsts[index]) if index < len(firsts) else end
-        segments[index - 1].settled += step * (upto - sequence)
-        sequence = upto
-
-
-def reopen(segment: Segment, torn: Torn | None) -> int:
-    """Open the last file for appending, without its torn end.
-
-    What another process wrote and did not sync is synced: it must not be lost after we trust it.
-    """
-    fd = os.open(segment.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    try:
-        if torn is not None:
-            os.ftruncate(fd, torn.offset)
-        os.fdatasync(fd)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
 
 
 class Directory:

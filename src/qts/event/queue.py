@@ -18,7 +18,7 @@ from qts.errors import ContractError
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event, EventType, OverflowPolicy
 from qts.event.ordering_keys import collapse_key, is_risk_reducing
-from qts.event.queue_base import CountingQueue, EventQueue, resolve
+from qts.event.queue_base import CountingQueue, EventQueue, resolve_future
 from qts.ids import seeded
 
 __all__ = ["BoundedQueue", "CollapsingQueue", "EventQueue", "RingBuffer", "SamplingQueue", "create_queue"]
@@ -74,7 +74,7 @@ class BoundedQueue(CountingQueue):
         """Wait for room; the event is always kept unless the waiting task is cancelled."""
         loop = asyncio.get_running_loop()
         room: asyncio.Future[None] = loop.create_future()
-        claim = _Claim(event, lambda: loop.call_soon_threadsafe(resolve, room))
+        claim = _Claim(event, lambda: loop.call_soon_threadsafe(resolve_future, room))
         if self._claimed(claim):
             return True
         try:

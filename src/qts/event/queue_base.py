@@ -147,10 +147,10 @@ class EventQueue(ABC):
             loop, future = self._getters.popleft()
         except IndexError:
             return
-        loop.call_soon_threadsafe(resolve, future)
+        loop.call_soon_threadsafe(resolve_future, future)
 
 
-def resolve(future: asyncio.Future[Any]) -> None:
+def resolve_future(future: asyncio.Future[Any]) -> None:
     if not future.done():
         future.set_result(None)
 

@@ -232,7 +232,7 @@ class RunRecord:
         if journal is None or journal.failure is not None or journal.synced >= journal.next_sequence - 1:
             return True
         loop = asyncio.get_running_loop()
-        journal.tell(journal.next_sequence - 1, lambda error: _call(loop, self._news.set))
+        journal.when_acknowledged(journal.next_sequence - 1, lambda error: _call(loop, self._news.set))
         return False
 
     async def _commit(self, checkpoint: bool) -> None:
