@@ -213,7 +213,7 @@ class MarketSource(Protocol):
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
-        """The instruments by symbol, at least one; those of every value given so far are among them.
+        """The instruments by symbol, at least one; those of every price given so far are among them (not indices).
 
         The mapping is one and the same object for the life of the source, and may grow.
         """
