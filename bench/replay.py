@@ -135,12 +135,12 @@ def measure(make_feed: Any) -> dict[str, Any]:
         )
         values = run_session(plan, progress=lambda share, moment: None, stop=StopFlag()).values
     return {
-        "rows": values["rows"],
-        "rows_per_s": round(values["rows"] / values["wall_s"]),
-        "orders": values["orders"],
-        "fills": values["fills"],
-        "refusals": values["refusals"],
-        "breached": [name for name, row in values["invariants"].items() if row["ok"] is False],
+        "rows": values.rows,
+        "rows_per_s": round(values.rows / values.wall_s),
+        "orders": values.orders,
+        "fills": values.fills,
+        "refusals": values.refusals,
+        "breached": [name for name, row in values.invariants.items() if row["ok"] is False],
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
 

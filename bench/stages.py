@@ -130,12 +130,11 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
     runs = QUICK_RUNS if quick else RUNS
     feed = PreparedFeed(ROWS // 4 if quick else ROWS)
     sessions = [one_session(feed) for _ in range(runs)]
-    fills = [values["fills"] for _, values in sessions]
+    fills = [values.fills for _, values in sessions]
     sizes = [size for watches, _ in sessions for size in watches.sizes]
     own, stored = (
         statistics.median(
-            sum(sum(watches.samples[name]) for name in names) / values["fills"] / 1_000
-            for watches, values in sessions
+            sum(sum(watches.samples[name]) for name in names) / values.fills / 1_000 for watches, values in sessions
         )
         for names in (OWN, STORED)
     )

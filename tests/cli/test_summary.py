@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from qts.cli.console import Screen
@@ -14,7 +15,7 @@ from qts.cli.main import main
 from qts.cli.summary import print_summary
 from qts.runtime.launch import demo_plan
 from qts.runtime.plan import Options
-from qts.runtime.result import SessionResult
+from qts.runtime.result import ResultValues, SessionResult
 from tests.sim.tape import walk, write
 
 
@@ -30,7 +31,11 @@ def values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def told(values: dict[str, Any], *, width: int = 160, verbose: bool = False) -> str:
     text = StringIO()
-    print_summary(Screen(width=width, file=text), SessionResult(values, Path("somewhere")), verbose=verbose)
+    print_summary(
+        Screen(width=width, file=text),
+        SessionResult(msgspec.convert(values, ResultValues), Path("somewhere")),
+        verbose=verbose,
+    )
     return text.getvalue()
 
 

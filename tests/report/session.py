@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S, to_ns
 from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.result import SessionFacts
+from qts.runtime.result import ResultValues, SessionFacts
 from qts.strategy.contracts import Side
 
 HOUR_NS = 3600 * NS_PER_S
@@ -188,7 +190,7 @@ def facts_of(values: dict[str, Any], **parts: Any) -> SessionFacts:
         "transfers": [],
     }
     run = RunRow("0123456789abcdef", "replay", 7, "csv:abc", "c0ffee", "2026-01-01T00:00:00+00:00", True)
-    return SessionFacts(result=values, run=run, **(nothing | parts))
+    return SessionFacts(result=msgspec.convert(values, ResultValues, strict=False), run=run, **(nothing | parts))
 
 
 def empty_session() -> SessionFacts:

@@ -148,14 +148,14 @@ class TestFills:
 
 class TestInvariants:
     def test_held_broken_and_not_checked_are_three_things(self) -> None:
-        rows = invariants_of(result(invariants=invariants(held=(1,), broken=(2,))))
+        rows = invariants_of(invariants(held=(1,), broken=(2,)))
         assert [row.status for row in rows[:3]] == [Status.HELD, Status.BROKEN, Status.NOT_CHECKED]
         assert rows[1].detail == "off by one"
         assert len(rows) == 25
 
     def test_true_without_a_single_check_is_not_checked(self) -> None:
         lie = {"inv01": {"ok": True, "checks": 0, "last": None}}
-        assert invariants_of({"invariants": lie})[0].status is Status.NOT_CHECKED
+        assert invariants_of(lie)[0].status is Status.NOT_CHECKED
 
 
 class TestOwnChecks:
@@ -183,7 +183,7 @@ class TestOwnChecks:
         assert [key for key, status in found.items() if status is Status.BROKEN] == [name]
 
     def test_a_pool_that_earned_nothing_by_its_fills_may_not_claim_a_result(self) -> None:
-        pools = traded_session().result["pools"] | {
+        pools = traded_session().result.pools | {
             "PORTFOLIO": {"total": "25000000", "realized_pnl": "1", "unrealized_pnl": "0"}
         }
         found = self.statuses(pools=pools)

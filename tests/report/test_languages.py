@@ -21,7 +21,8 @@ from qts.report.lettering import Words, amount_in, korean_currency, tick_in_kore
 from qts.report.markup import both, el, join, say
 from qts.report.notes import note_in_korean
 from qts.runtime.price_bands import PriceBands
-from qts.runtime.result import SessionFacts, notes_of
+from qts.runtime.result import SessionFacts
+from qts.runtime.view_builder import notes_of
 from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")
@@ -119,8 +120,8 @@ def recorded_in(facts: SessionFacts) -> set[str]:
     values = facts.result
     found = {row.reason for row in (*facts.states, *facts.safety, *facts.orders, *facts.transfers)}
     found |= {row.strategy for row in (*facts.ledger, *facts.orders)} | {row.symbol for row in facts.ledger}
-    found |= {str(row.get("detail", "")) for row in values["invariants"].values()}
-    found |= {values["started_at"], values["finished_at"], "rule"}
+    found |= {str(row.get("detail", "")) for row in values.invariants.values()}
+    found |= {values.started_at, values.finished_at, "rule"}
     return {text for text in found if text}
 
 
@@ -135,7 +136,7 @@ def alarming_session() -> SessionFacts:
         "rejected": 3,
     }
     values: dict[str, Any] = {
-        "queues": traded_session().result["queues"] | {"P1": queue},
+        "queues": traded_session().result.queues | {"P1": queue},
         "lost_p0": 2,
         "fees": "226",
         "invariants": invariants(held=(1,), broken=(4, 12)),
@@ -187,7 +188,7 @@ SESSIONS = (traded_session, empty_session, alarming_session, stopped_session, zo
 def test_nothing_that_the_report_says_is_only_in_english(session: Any, tmp_path: Path) -> None:
     facts = session()
     # traded_session's note is of no shape that the core writes, so it stands as it is
-    recorded = recorded_in(facts) | {note for note in facts.result["notes"] if note_in_korean(note) is None}
+    recorded = recorded_in(facts) | {note for note in facts.result.notes if note_in_korean(note) is None}
     assert english_only(page_of(facts, tmp_path), recorded) == []
 
 

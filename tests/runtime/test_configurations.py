@@ -78,7 +78,7 @@ def test_the_command_that_began_a_run_resumes_it_after_a_reload(tmp_path: Path, 
     resumed = run_session(paper_plan(again, str(tape), None), progress=lambda share, moment: None, stop=StopFlag())
 
     assert resumed.finished
-    assert resumed.values["risk_limits"]["symbol_weight_limit"] == "0.05"
+    assert resumed.values.risk_limits["symbol_weight_limit"] == "0.05"
     assert accepted(run) == [("start", "first load", "0.15"), ("kim", "drill", "0.05")]
     (tight,) = rows(run, "SELECT config_hash FROM configurations WHERE version = 2")
     decided = rows(run, "SELECT config_hash FROM decisions ORDER BY id")[before:]

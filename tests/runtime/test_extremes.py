@@ -25,6 +25,7 @@ from qts.runtime.extremes import Extremes, Fall, Noted
 from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands
 from qts.runtime.result import extremes_of
+from qts.runtime.session_view import ExtremesView
 from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -206,7 +207,10 @@ def test_falls_are_compared_as_shares() -> None:
     for bid in ("19.01", "41", "39.9"):  # 9,900; 12,099; 11,989
         tape.show(Quote("A", tape.now_ns, bid=D(bid)))
 
-    told = extremes_of(tape.extremes.noted, str)
+    noted = tape.extremes.noted
+    told = extremes_of(
+        ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure), str
+    )
 
     assert told["deepest_drawdown"] == {"share": "0.010000", "amount": "100", "from": "0", "to": "3"}
     assert told["highest_equity"] == {"amount": "12099", "at": "4"}

@@ -48,7 +48,7 @@ def run_a_while(plan: SessionPlan, turns: int) -> SessionResult:
 
 def leave_behind(data_dir: Path, result: SessionResult, *events: Event) -> None:
     """Put events into the journal as a process does that is killed before it can handle them."""
-    run_id = result.values["run_id"]
+    run_id = result.values.run_id
     with Journal(data_dir / "journal", run_id) as journal:
         for event in events:
             journal.append(event.event_id, pack_event(event))
@@ -99,7 +99,7 @@ def test_a_fill_that_an_operator_opens_again_is_handled_by_the_next_start(tmp_pa
     assert main(["events", "journal", "replay", "sim-1", "--data-dir", str(tmp_path)]) == 0
     again = run_a_while(paper(tmp_path, resume=True), turns=2)
     assert words(tmp_path)["sim-1"] == "applied"
-    assert again.values["queues"]["P0"]["handled"] == result.values["queues"]["P0"]["handled"] + 1
+    assert again.values.queues["P0"]["handled"] == result.values.queues["P0"]["handled"] + 1
     assert check_journal(tmp_path / "journal") == []
 
 
@@ -118,7 +118,7 @@ def test_without_a_journal_a_paper_session_runs_as_before(tmp_path: Path) -> Non
 
 def test_a_finished_run_begins_anew_with_an_empty_journal(tmp_path: Path) -> None:
     first = run_session(paper(tmp_path, speed=1e7), progress=lambda share, moment: None, stop=StopFlag())
-    assert first.values["finished"]
+    assert first.values.finished
     run_a_while(paper(tmp_path), turns=1)
     assert check_journal(tmp_path / "journal") == []
 

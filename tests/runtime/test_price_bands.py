@@ -33,7 +33,7 @@ from qts.runtime.extremes import Extremes
 from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
 from qts.runtime.sync import complete
-from qts.runtime.view_file import view_of
+from qts.runtime.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 

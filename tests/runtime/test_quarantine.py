@@ -19,7 +19,7 @@ from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, Ord
 from qts.report.notes import note_in_korean
 from qts.runtime.looking import Look
 from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
-from qts.runtime.result import SessionResult, notes_of, quarantined
+from qts.runtime.result import ResultValues, SessionResult, quarantined
 from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
@@ -133,12 +133,12 @@ def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(worki
 
     tell(rig, first, second, first)
 
-    told = quarantined(rig.kernel)
+    told = quarantined(shown(rig), str)
     assert told["count"] == 2
     assert told["first"]["code"] == "FS041"
     assert "149950" in told["first"]["reason"]
     assert told["first"]["notice"] == ascii(first)[:MOST_SHOWN]
-    (note,) = (note for note in notes_of(rig.kernel) if note.startswith("quarantine: "))
+    (note,) = (note for note in shown(rig).notes if note.startswith("quarantine: "))
     assert note.startswith("quarantine: 2 notices of the broker were not booked; the first at ")
     assert (note_in_korean(note) or "").startswith("격리된 증권사 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
     view = shown(rig).quarantine
@@ -151,8 +151,8 @@ def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order])
 
     tell(rig, fill(order, "e1"))
 
-    assert quarantined(rig.kernel) == {"count": 0, "first": None}
-    assert [note for note in notes_of(rig.kernel) if "quarantine" in note] == []
+    assert quarantined(shown(rig), str) == {"count": 0, "first": None}
+    assert [note for note in shown(rig).notes if "quarantine" in note] == []
     assert shown(rig).quarantine is None
 
 
@@ -179,7 +179,8 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
     assert row[[column.key for column in names].index("quarantined")] == "1"
     screen = Screen(file=StringIO(), width=500)
     print_summary(
-        screen, SessionResult(result(quarantined=quarantined(rig.kernel)) | {"latency_overstays": {}}, tmp_path)
+        screen,
+        SessionResult(msgspec.convert(result(quarantined=quarantined(shown(rig), str)), ResultValues), tmp_path),
     )
     assert "NOT BOOKED: 1 notices of the broker, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
 

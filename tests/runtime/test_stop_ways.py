@@ -139,10 +139,10 @@ def test_after_a_stop_no_entry_leaves(way: Way, liquidate: bool, tmp_path: Path)
     before, after = buys_after_lockdown(tmp_path)
     assert before > 0
     assert after == 0
-    assert result.values["safety_state"] == "LOCKDOWN"
+    assert result.values.safety_state == "LOCKDOWN"
     if liquidate:
-        assert result.values["positions"] == {}
-    assert all(row["ok"] is not False for row in result.values["invariants"].values())
+        assert result.values.positions == {}
+    assert all(row["ok"] is not False for row in result.values.invariants.values())
     assert not any((tmp_path / "operator" / name).exists() for name in ("stop-keep", "stop-sell"))
 
 
@@ -172,7 +172,7 @@ def test_without_a_descriptor_the_file_stops_all_the_same(tmp_path: Path) -> Non
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     # then it is obeyed
-    assert result.values["safety_state"] == "LOCKDOWN"
+    assert result.values.safety_state == "LOCKDOWN"
     assert buys_after_lockdown(tmp_path)[1] == 0
 
 
@@ -202,7 +202,7 @@ def test_with_a_full_disk_the_stop_is_obeyed_and_not_forgotten_by_the_resume(way
     again = Busy()
     result = run_until(paper(tmp_path, again, resume=True), [lambda stop: True] * 20)
     # then it is locked down before anything is bought
-    assert result.values["safety_state"] == "LOCKDOWN"
+    assert result.values.safety_state == "LOCKDOWN"
     assert again.bought <= bought
     assert buys_after_lockdown(tmp_path)[1] == 0
 
@@ -233,17 +233,17 @@ def test_a_scoped_stop_is_answered_followed_and_survives_a_resume(tmp_path: Path
     assert answer.stop is not None
     assert answer.stop.held == {}
     assert int(answer.stop.sold["005930"]) > 0
-    assert first.values["safety_state"] == "NORMAL"
+    assert first.values.safety_state == "NORMAL"
     # when the session is resumed
     anew, other = Busy("one"), Busy("two", Pool.SWING)
     bought = one.bought
     result = run_until(paper(tmp_path, anew, other, resume=True), [lambda stop: other.bought > two.bought])
     # then that part is still cut off, is shown, and the other trades
-    (stop,) = result.values["stops"]
+    (stop,) = result.values.stops
     assert (stop["scope"], stop["name"], stop["operator"], stop["holdings"]) == ("strategy", "one", "kim", "sell")
     assert anew.bought == bought
-    assert result.values["refusals"]["STOPPED_BY_OPERATOR"] > 0
-    assert any(note.startswith("stopped: strategy one is stopped since") for note in result.values["notes"])
+    assert result.values.refusals["STOPPED_BY_OPERATOR"] > 0
+    assert any(note.startswith("stopped: strategy one is stopped since") for note in result.values.notes)
 
 
 def test_a_restart_obeys_a_scoped_stop_that_was_journalled_and_never_carried_out(tmp_path: Path) -> None:
@@ -251,10 +251,10 @@ def test_a_restart_obeys_a_scoped_stop_that_was_journalled_and_never_carried_out
     first = run_until(paper(tmp_path, Busy()), [lambda stop: True])
     stop = EmergencyStop("kim", "drill", 1, liquidate=False, scope=scope_of(pool="SCALP"))
     event = create_event(EventType.EMERGENCY_STOP, "operator", stop, event_id="operator-1")
-    with Journal(tmp_path / "journal", first.values["run_id"]) as journal:
+    with Journal(tmp_path / "journal", first.values.run_id) as journal:
         journal.append(event.event_id, pack_event(event))
     # when it is resumed
     result = run_until(paper(tmp_path, Busy(), resume=True), [lambda stop: True] * 3)
     # then the pool is cut off
-    assert [(row["scope"], row["name"]) for row in result.values["stops"]] == [("pool", "SCALP")]
-    assert result.values["safety_state"] == "NORMAL"
+    assert [(row["scope"], row["name"]) for row in result.values.stops] == [("pool", "SCALP")]
+    assert result.values.safety_state == "NORMAL"

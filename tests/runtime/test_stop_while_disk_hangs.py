@@ -66,7 +66,7 @@ def test_a_stop_acts_while_the_disk_hangs(way: Way, tmp_path: Path, disk: Disk) 
     with kill_by_signal(stop.kill, listens=True):
         result = run_session(paper(tmp_path, busy), progress=progress, stop=stop)
     operators[0].result()
-    assert result.values["safety_state"] == "LOCKDOWN"
+    assert result.values.safety_state == "LOCKDOWN"
     answer = json.loads(released[0].read_text("utf-8"))
     assert answer["done"] is False
     assert "a stop came at the same time: nothing is released" in answer["answer"]

@@ -12,7 +12,7 @@ from qts.db.contracts import RunRow
 from qts.errors import ContractError, InputError
 from qts.execution.contracts import OrderState
 from qts.runtime.commands import Stop, StopReport
-from qts.runtime.view_file import view_of
+from qts.runtime.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import fill

@@ -125,7 +125,7 @@ def _session(directory: Path) -> tuple[int, str]:
         result = run_session(msgspec.structs.replace(plan, options=options), progress=progress, stop=stop)
     except QtsError as error:
         return error.exit_code, str(error)
-    return 0, str(result.values["finished"])
+    return 0, str(result.values.finished)
 
 
 def fills(directory: Path) -> list[list[Any]]:

@@ -13,12 +13,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote
 from qts.market.demo_feed import DemoFeed
 from qts.runtime.launch import run_session
 from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.result import SessionResult
+from qts.runtime.result import ResultValues, SessionResult
 from qts.runtime.stop_flag import StopFlag
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 from qts.strategy.scalp import Scalp
@@ -118,6 +120,8 @@ def run(plan: SessionPlan, stop: StopFlag | None = None) -> SessionResult:
 
 def comparable(value: Any) -> Any:
     """``value`` without what may differ between two equal runs."""
+    if isinstance(value, ResultValues):
+        value = msgspec.to_builtins(value)
     if isinstance(value, dict):
         return {
             key: comparable(inner) for key, inner in value.items() if key not in MAY_DIFFER and "latency" not in key

@@ -124,7 +124,7 @@ def test_a_replay_is_the_same_bytes_whatever_contexts_its_strategy_sets(
     monkeypatch.setenv("CONTEXTS_SET", "1")
     meddled = replayed(strategy, tmp_path / "meddled")
 
-    assert calm.values["fills"] > 20
+    assert calm.values.fills > 20
     assert comparable(meddled.values) == comparable(calm.values)
     assert book_of(tmp_path / "meddled") == book_of(tmp_path / "calm")
     assert decimal.getcontext().prec == 28
@@ -184,8 +184,8 @@ def test_a_paper_session_books_exactly_whatever_contexts_its_strategy_sets(
         assert not any("e" in text for text in texts)
         spent += (amount if side == "BUY" else -amount) + fee + tax
     assert cash == 100_000_000 - spent
-    assert [name for name, held in result.values["invariants"].items() if held["ok"] is False] == []
-    assert result.values["halted_strategies"] == []
+    assert [name for name, held in result.values.invariants.items() if held["ok"] is False] == []
+    assert result.values.halted_strategies == []
 
 
 @pytest.mark.parametrize("capital", ["1000000000000", "1000000000000000"])
@@ -209,6 +209,6 @@ def test_eight_decimals_and_float_noise_add_up_in_the_largest_account(
     )
     values = run(replay_plan(options, path, None)).values
 
-    assert values["fills"] > 3
-    assert {name for name, held in values["invariants"].items() if held["ok"] is False} == set()
-    assert values["safety_state"] == "NORMAL"
+    assert values.fills > 3
+    assert {name for name, held in values.invariants.items() if held["ok"] is False} == set()
+    assert values.safety_state == "NORMAL"

@@ -100,19 +100,19 @@ def trade(data: Path, directory: Path, strategy: str, *, resume: bool = False, *
 def test_a_flat_account_comes_out_of_defensive_and_enters_again(tmp_path: Path, strategy_file: str) -> None:
     values = trade(tape(tmp_path / "tape.csv"), tmp_path / "run", strategy_file).values
 
-    moves = [(move["from"], move["to"]) for move in values["transitions"]]
+    moves = [(move["from"], move["to"]) for move in values.transitions]
     assert moves[:2] == [("BALANCED", "DEFENSIVE"), ("DEFENSIVE", "BALANCED")]
-    basis = values["state_basis"]
+    basis = values.state_basis
     assert basis["volatility"]["source"] == "none"
     assert 0 < basis["days_without_entry"] < basis["trading_days"] == 40
-    assert values["fills"] > 0
-    assert values["positions"], "it entered again after DEFENSIVE had ended"
+    assert values.fills > 0
+    assert values.positions, "it entered again after DEFENSIVE had ended"
 
 
 def test_a_state_that_is_switched_off_moves_nothing(tmp_path: Path, strategy_file: str) -> None:
     values = trade(tape(tmp_path / "tape.csv"), tmp_path / "run", strategy_file, state__enabled="false").values
 
-    assert values["transitions"] == []
-    assert values["state_basis"]["enabled"] is False
-    assert values["state_basis"]["days_without_entry"] == 0
-    assert "BELOW_STATE_THRESHOLD" not in values["refusals"]
+    assert values.transitions == []
+    assert values.state_basis["enabled"] is False
+    assert values.state_basis["days_without_entry"] == 0
+    assert "BELOW_STATE_THRESHOLD" not in values.refusals

@@ -60,14 +60,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> SessionResult:
 def test_no_fill_and_no_value_ever_comes_from_the_other_scale(undisturbed: SessionResult) -> None:
     values = undisturbed.values
 
-    assert values["rows"] == 3 * QUOTES
-    row = values["doubtful_prices"][SYMBOL]
+    assert values.rows == 3 * QUOTES
+    row = values.doubtful_prices[SYMBOL]
     assert (row["refused"], row["in_doubt"], row["ratio"]) == (2 * QUOTES - 1, True, "50:1")
-    assert values["fills"] > 0
-    assert values["positions"]
-    assert abs(Decimal(values["equity_end"]) - Decimal(values["equity_start"])) < 2_000_000
-    assert not [change for change in values["safety_changes"] if change["code"].startswith("FS")]
-    assert all(one["ok"] is not False for one in values["invariants"].values())
+    assert values.fills > 0
+    assert values.positions
+    assert abs(Decimal(values.equity_end) - Decimal(values.equity_start)) < 2_000_000
+    assert not [change for change in values.safety_changes if change["code"].startswith("FS")]
+    assert all(one["ok"] is not False for one in values.invariants.values())
 
 
 @pytest.mark.parametrize("rows", [QUOTES, QUOTES + 1, QUOTES + 30, QUOTES + 31, QUOTES + 32, 2 * QUOTES + 1])

@@ -48,7 +48,7 @@ def test_a_stopped_session_continues_to_the_same_end(rows: int, tmp_path: Path, 
     resumed = run(spike_plan(tmp_path, resume=True))
 
     assert not stopped.finished
-    assert stopped.values["rows"] == rows
+    assert stopped.values.rows == rows
     assert resumed.finished
     assert comparable(resumed.values) == whole.values
     assert book_of(tmp_path) == whole.book
@@ -124,5 +124,5 @@ def test_a_finished_run_runs_again_without_resume(tmp_path: Path) -> None:
     again = run(spike_plan(tmp_path))
 
     assert comparable(again.values) == comparable(first.values)
-    assert again.values["started_at"] != first.values["started_at"]
+    assert again.values.started_at != first.values.started_at
     assert book_of(tmp_path) == book

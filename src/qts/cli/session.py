@@ -56,19 +56,19 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         result = run_session(plan, progress=tell, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)
-        result.values["report"] = os.fsencode(args.report).decode(errors="replace")  # a name need not be text
+        result = result.with_report(os.fsencode(args.report).decode(errors="replace"))  # a name need not be text
     with terminal_may_be_held(stopped=stop.requested), reader_may_leave():
         if args.json:
             print(result.to_json())
         else:
             print_summary(Screen(), result, verbose=args.verbose)
-    if any(row["ok"] is False for row in result.values["invariants"].values()):
+    if any(row["ok"] is False for row in result.values.invariants.values()):
         return InvariantBreach.exit_code
-    if args.strict and any(one["errors"] for one in result.values["strategies"]):
+    if args.strict and any(one["errors"] for one in result.values.strategies):
         return HALTED
     if not result.finished:
         return STOPPED
-    return HALTED if result.values["halted_strategies"] else 0
+    return HALTED if result.values.halted_strategies else 0
 
 
 @contextmanager

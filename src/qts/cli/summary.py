@@ -12,7 +12,7 @@ from rich.table import Table
 
 from qts.report.digest import rounded
 from qts.report.state_basis import basis_lines
-from qts.runtime.result import SessionResult
+from qts.runtime.result import ResultValues, SessionResult
 from qts.runtime.rows import with_code
 
 _SHOWN_TRANSITIONS = 12
@@ -26,52 +26,52 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     """
     values = result.values
     head = "finished" if result.finished else "stopped, continue with --resume"
-    console.rule(f"qts {values['command']} · {head}")
+    console.rule(f"qts {values.command} · {head}")
     console.print(_account(values))
     console.print(_pools(values))
     console.print(_events(values))
     # Where virtual time passes nobody waits for a handler: the figures are in --json, they are no warning.
-    overstays = values["latency_overstays"] if values["command"] == "run" else {}
+    overstays = values.latency_overstays if values.command == "run" else {}
     for name, one in overstays.items():
         times = f"{one['count']:,} time{'s' if one['count'] > 1 else ''}"
         console.print(
             f"[dim]longer on the loop than allowed: {name}, {times}, at most {one['longest_us']:,.0f} µs[/dim]",
             highlight=False,
         )
-    for english, _ in basis_lines(values["state_basis"]):
+    for english, _ in basis_lines(values.state_basis):
         console.print(f"[dim]{english}[/dim]", highlight=False)
-    if values["transitions"]:
-        console.print(_transitions("Operating state", values["transitions"]))
-    if values["safety_changes"]:
-        console.print(_transitions("Safety", [_with_code(row) for row in values["safety_changes"]]))
-    _strategies(console, values.get("strategies", ()))
-    if (kept := values.get("quarantined")) and kept["count"]:
+    if values.transitions:
+        console.print(_transitions("Operating state", values.transitions))
+    if values.safety_changes:
+        console.print(_transitions("Safety", [_with_code(row) for row in values.safety_changes]))
+    _strategies(console, values.strategies)
+    if (kept := values.quarantined) and kept["count"]:
         first = kept["first"]["notice"]
         text = f"NOT BOOKED: {kept['count']:,} notices of the broker, the first: {first}; see the note"
         console.print(text, style="bold red", markup=False, highlight=False)
-    for symbol, row in values.get("doubtful_prices", {}).items():
+    for symbol, row in values.doubtful_prices.items():
         if row["in_doubt"]:
             console.print(f"IN DOUBT: prices of {symbol} that cannot be; see the note", style="bold red")
-    if values["refusals"]:
-        console.print(_counts("Refusals (intents that came to nothing)", values["refusals"]))
-    if values["orders_unfilled"]:
-        console.print(_counts("Orders that ended without a fill", values["orders_unfilled"]))
-    if values["rows_refused"]:
-        console.print(_counts("Rows of the input that could not be used", values["rows_refused"]))
-        for reason, examples in values["rows_refused_examples"].items():
+    if values.refusals:
+        console.print(_counts("Refusals (intents that came to nothing)", values.refusals))
+    if values.orders_unfilled:
+        console.print(_counts("Orders that ended without a fill", values.orders_unfilled))
+    if values.rows_refused:
+        console.print(_counts("Rows of the input that could not be used", values.rows_refused))
+        for reason, examples in values.rows_refused_examples.items():
             for one in examples:
                 console.print(_refused_row(reason, one), markup=False, highlight=False)
-    _invariants(console, values["invariants"], verbose=verbose)
+    _invariants(console, values.invariants, verbose=verbose)
     if verbose:
-        limits = ", ".join(f"{name} {value}" for name, value in values["risk_limits"].items())
+        limits = ", ".join(f"{name} {value}" for name, value in values.risk_limits.items())
         console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
-    for name, value in values["settings_of_the_command"].items():
+    for name, value in values.settings_of_the_command.items():
         console.print(f"[dim]set by this command: {name} = {value}[/dim]", highlight=False)
-    for note in values["notes"]:
+    for note in values.notes:
         console.print(f"[dim]note: {note}[/dim]", highlight=False)
     console.print(f"[dim]state of the run: {result.directory}[/dim]", highlight=False)
-    if values["report"]:
-        console.print(f"report: {values['report']}", highlight=False)
+    if values.report:
+        console.print(f"report: {values.report}", highlight=False)
 
 
 def _refused_row(reason: str, one: Mapping[str, Any]) -> str:
@@ -83,27 +83,27 @@ def _refused_row(reason: str, one: Mapping[str, Any]) -> str:
     )
 
 
-def _account(values: Mapping[str, Any]) -> Table:
-    start, end = Decimal(values["equity_start"]), Decimal(values["equity_end"])
-    table = _table("Account", "", f"{values['currency']}")
+def _account(values: ResultValues) -> Table:
+    start, end = Decimal(values.equity_start), Decimal(values.equity_end)
+    table = _table("Account", "", f"{values.currency}")
     table.add_row("equity at the start", rounded(start))
     table.add_row("equity at the end", rounded(end))
     table.add_row("result", f"{rounded(end - start)} ({(end / start - 1):+.2%})")
-    if extremes := values.get("extremes"):
+    if extremes := values.extremes:
         for label, key in (("deepest drawdown", "deepest_drawdown"), ("worst day, at its low", "worst_day")):
             fall = extremes[key]
             table.add_row(label, f"{rounded(0 - Decimal(fall['amount']))} ({0 - Decimal(fall['share']):.2%})")
         table.add_row("highest exposure", rounded(Decimal(extremes["highest_exposure"]["amount"])))
-    table.add_row("fees and taxes", rounded(Decimal(values["fees"]) + Decimal(values["taxes"])))
-    table.add_row("orders sent, fills", f"{values['orders']:,}, {values['fills']:,}")
-    table.add_row("exits forced by rule", f"{values['forced_exits']:,}")
-    table.add_row("states at the end", f"{values['operating_state']}, safety {values['safety_state']}")
+    table.add_row("fees and taxes", rounded(Decimal(values.fees) + Decimal(values.taxes)))
+    table.add_row("orders sent, fills", f"{values.orders:,}, {values.fills:,}")
+    table.add_row("exits forced by rule", f"{values.forced_exits:,}")
+    table.add_row("states at the end", f"{values.operating_state}, safety {values.safety_state}")
     return table
 
 
-def _pools(values: Mapping[str, Any]) -> Table:
+def _pools(values: ResultValues) -> Table:
     table = _table("Pools", "pool", "total", "realised", "unrealised")
-    for name, row in values["pools"].items():
+    for name, row in values.pools.items():
         table.add_row(name, *(rounded(Decimal(row[key])) for key in ("total", "realized_pnl", "unrealized_pnl")))
     return table
 
@@ -120,11 +120,11 @@ def _strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> No
             console.print(text, style="red", markup=False, highlight=False)
 
 
-def _events(values: Mapping[str, Any]) -> Table:
-    title = f"Events · {values['events_per_s']:,}/s, {values['wall_s']:.1f} s · accept to handler start in µs"
+def _events(values: ResultValues) -> Table:
+    title = f"Events · {values.events_per_s:,}/s, {values.wall_s:.1f} s · accept to handler start in µs"
     table = _table(title, "priority", "handled", "dropped", "collapsed", "rejected", "p50", "p99", "max")
-    for name, counts in values["queues"].items():
-        latency = values["latency_us_by_priority"][name]
+    for name, counts in values.queues.items():
+        latency = values.latency_us_by_priority[name]
         counted = (f"{counts[key]:,}" for key in ("handled", "dropped", "collapsed", "rejected"))
         waited = (f"{latency[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
         table.add_row(name, *counted, *waited)

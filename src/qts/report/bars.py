@@ -22,7 +22,7 @@ _PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
 
 def result_chart(digest: Digest) -> Drawn | None:
     """Realised and unrealised result of each pool; None while there is none."""
-    pools = digest.values["pools"]
+    pools = digest.values.pools
     realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
     paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
     if not any((*realised, *paper)):
@@ -62,8 +62,8 @@ def result_chart(digest: Digest) -> Drawn | None:
 
 def latency_chart(digest: Digest) -> Drawn | None:
     """Waiting time from acceptance to the start of the handler, per priority: median, p99, longest."""
-    latency = digest.values["latency_us_by_priority"]
-    handled = digest.values["events_by_priority"]
+    latency = digest.values.latency_us_by_priority
+    handled = digest.values.events_by_priority
     names = [name for name in PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
     if not names:
         return None
@@ -93,7 +93,7 @@ def latency_chart(digest: Digest) -> Drawn | None:
 
 def counts_chart(digest: Digest) -> Drawn | None:
     """How many events each priority handled, and what was collapsed or lost of it."""
-    queues = digest.values["queues"]
+    queues = digest.values.queues
     if not any(queues[name]["accepted"] for name in PRIORITIES):
         return None
 

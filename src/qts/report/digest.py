@@ -89,20 +89,20 @@ class Digest:
 
     def __init__(self, facts: SessionFacts) -> None:
         self.facts = facts
-        self.values: Mapping[str, Any] = facts.result
-        self.zone = zone_of(str(self.values.get("time_zone", "")))
-        self.currency = str(self.values["currency"])
-        self.start = Decimal(self.values["equity_start"])
-        self.end = Decimal(self.values["equity_end"])
+        self.values = facts.result
+        self.zone = zone_of(str(self.values.time_zone))
+        self.currency = str(self.values.currency)
+        self.start = Decimal(self.values.equity_start)
+        self.end = Decimal(self.values.equity_end)
         self.drawdowns = running_drawdowns(facts.equity, self.start)
-        self.deepest = told_drawdown(self.values.get("extremes")) or deepest_drawdown(facts.equity, self.start)
+        self.deepest = told_drawdown(self.values.extremes) or deepest_drawdown(facts.equity, self.start)
         self.states = spans([(row.state, row.ts_ns) for row in facts.equity])
         self.safety = spans([(row.safety, row.ts_ns) for row in facts.equity])
         self.forced_orders = frozenset(order.client_order_id for order in facts.orders if order.forced)
         self.order_reasons = {order.client_order_id: order.reason for order in facts.orders}
         self.symbol = most_traded(facts.ledger)
         self.zoom = zoom_window(facts.equity, self.local)
-        self.invariants = invariants_of(self.values)
+        self.invariants = invariants_of(self.values.invariants)
         self.checks = own_checks(facts)
 
     def local(self, ts_ns: int) -> datetime:
@@ -232,7 +232,7 @@ def zoom_window(rows: Sequence[EquityRow], local: Any) -> Window | None:
     return window if window.last_ns - window.first_ns <= whole * LONGEST_ZOOM_SHARE else None
 
 
-def invariants_of(values: Mapping[str, Any]) -> list[Invariant]:
+def invariants_of(rows: Mapping[str, Mapping[str, Any]]) -> list[Invariant]:
     """The invariants in their order. Whatever is not clearly true with at least one check has not been checked."""
     return [
         Invariant(
@@ -242,7 +242,7 @@ def invariants_of(values: Mapping[str, Any]) -> list[Invariant]:
             last=row["last"],
             detail=str(row.get("detail", "")),
         )
-        for name, row in sorted(values["invariants"].items())
+        for name, row in sorted(rows.items())
     ]
 
 
@@ -254,23 +254,23 @@ def own_checks(facts: SessionFacts) -> list[Check]:
 def _own_checks(facts: SessionFacts) -> Iterator[Check]:
     values, ledger = facts.result, facts.ledger
     yield _compared(
-        "Fills reported = rows of the ledger", "보고된 체결 수 = 원장 행 수", values["fills"], len(ledger), ledger
+        "Fills reported = rows of the ledger", "보고된 체결 수 = 원장 행 수", values.fills, len(ledger), ledger
     )
     fees, taxes = sum((row.fee for row in ledger), ZERO), sum((row.tax for row in ledger), ZERO)
-    yield _compared("Fees = sum of the fills' fees", "수수료 = 체결 수수료 합계", values["fees"], fees, ledger)
-    yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values["taxes"], taxes, ledger)
-    whole = sum((Decimal(row["total"]) for row in values["pools"].values()), ZERO)
+    yield _compared("Fees = sum of the fills' fees", "수수료 = 체결 수수료 합계", values.fees, fees, ledger)
+    yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values.taxes, taxes, ledger)
+    whole = sum((Decimal(row["total"]) for row in values.pools.values()), ZERO)
     yield _compared(
         "Equity at the end = sum of the pools",
         "최종 평가금액 = 풀 합계",
-        values["equity_end"],
+        values.equity_end,
         whole,
-        values["pools"],
+        values.pools,
     )
     for pool in Pool:
         rows = [row for row in ledger if row.pool is pool]
         realised = sum((row.realized_pnl for row in rows), ZERO)
-        reported = values["pools"].get(pool.value, {}).get("realized_pnl", "0")
+        reported = values.pools.get(pool.value, {}).get("realized_pnl", "0")
         yield _compared(
             f"Realised {pool.value} = sum of its fills' results",
             f"{pool.value} 실현손익 = 체결 손익 합계",
@@ -278,8 +278,8 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
             realised,
             rows,
         )
-    yield _positions(values["positions"], ledger)
-    p0 = values["queues"]["P0"]
+    yield _positions(values.positions, ledger)
+    p0 = values.queues["P0"]
     yield _compared(
         "P0 events accepted = handled", "P0 이벤트 수신 = 처리", p0["accepted"], p0["handled"], p0["accepted"]
     )

@@ -33,7 +33,7 @@ _SECTIONS: Final = (
 
 def page(digest: Digest) -> str:
     """The whole document."""
-    title = f"QTS · {digest.values['command']} · session report · 세션 보고서"
+    title = f"QTS · {digest.values.command} · session report · 세션 보고서"
     head = join(
         (
             void("meta", charset="utf-8"),
@@ -58,11 +58,11 @@ def _header(digest: Digest) -> Html:
     if strategies:
         parts.append(", ".join(strategies))
     taken = say(
-        f"{values['rows']:,} rows in {values['wall_s']:.1f} s",
-        f"입력 {values['rows']:,}행, 실행 시간 {values['wall_s']:.1f}초",
+        f"{values.rows:,} rows in {values.wall_s:.1f} s",
+        f"입력 {values.rows:,}행, 실행 시간 {values.wall_s:.1f}초",
     )
     line = join((*(f"{part} · " for part in parts), taken))
-    heading = el("h1", *both(f"qts {values['command']}: session report", "세션 보고서"))
+    heading = el("h1", *both(f"qts {values.command}: session report", "세션 보고서"))
     return el("header", el("div", el("div", heading, el("p", line, cls="muted")), _switches(), cls="top"))
 
 
@@ -120,10 +120,10 @@ def _cards(digest: Digest) -> Html:
     values, deepest = digest.values, digest.deepest
     share = digest.gain_share
     end = rounded(digest.end)
-    fees, taxes = Decimal(values["fees"]), Decimal(values["taxes"])
+    fees, taxes = Decimal(values.fees), Decimal(values.taxes)
     fell = "–" if deepest is None else f"{-deepest.share:.2%}" if deepest.share else "0.00%"
     when = _when_fell(digest)
-    duplicates, kinds = values["duplicate_fills"], len(values["refusals"])
+    duplicates, kinds = values.duplicate_fills, len(values.refusals)
     cards = (
         _card(
             (
@@ -138,22 +138,22 @@ def _cards(digest: Digest) -> Html:
         _card(("Deepest drawdown", "최대 낙폭"), fell, when),
         _card(
             ("Fills", "체결"),
-            f"{values['fills']:,}",
-            say(f"of {values['orders']:,} orders sent", f"전송 주문 {values['orders']:,}건"),
+            f"{values.fills:,}",
+            say(f"of {values.orders:,} orders sent", f"전송 주문 {values.orders:,}건"),
         ),
         _card(
             ("Forced exits", "강제 청산"),
-            f"{values['forced_exits']:,}",
+            f"{values.forced_exits:,}",
             say("ordered by rule, not by a strategy", "전략이 아닌 규칙에 의한 청산"),
         ),
         _card(
             ("Operating state", "운용 상태"),
-            state_chip(values["operating_state"]),
+            state_chip(values.operating_state),
             say(f"at the end, after {_moves(digest)} moves", f"종료 시점, 전환 {_moves(digest)}회"),
         ),
         _card(
             ("Safety", "안전 상태"),
-            safety_chip(values["safety_state"]),
+            safety_chip(values.safety_state),
             say(
                 f"at the end, {len(digest.facts.safety):,} causes",
                 f"종료 시점, 사유 {len(digest.facts.safety):,}건",
@@ -169,7 +169,7 @@ def _cards(digest: Digest) -> Html:
         ),
         _card(
             ("Intents refused", "거부된 주문 의도"),
-            f"{sum(values['refusals'].values()):,}",
+            f"{sum(values.refusals.values()):,}",
             say(
                 f"{kinds} kind{'' if kinds == 1 else 's'}; {duplicates:,} repeated fills ignored",
                 f"사유 {kinds}종, 중복 체결 {duplicates:,}건 무시",
@@ -252,7 +252,7 @@ def _pools(digest: Digest) -> list[Html]:
 
 
 def _states(digest: Digest) -> list[Html]:
-    basis = [el("li", say(*line)) for line in basis_lines(digest.values["state_basis"])]
+    basis = [el("li", say(*line)) for line in basis_lines(digest.values.state_basis)]
     moved = _section(
         "states",
         ("Operating state: what moved it", "운용 상태 전환"),
@@ -284,9 +284,9 @@ def _refused(digest: Digest) -> Html:
 
 def _queues(digest: Digest) -> Html:
     speed = say(
-        f"{digest.values['events_per_s']:,} events per second over {digest.values['wall_s']:.1f} s. "
+        f"{digest.values.events_per_s:,} events per second over {digest.values.wall_s:.1f} s. "
         "Waiting time is real time from acceptance to the start of the handler.",
-        f"{digest.values['wall_s']:.1f}초 동안 초당 {digest.values['events_per_s']:,}개 이벤트. "
+        f"{digest.values.wall_s:.1f}초 동안 초당 {digest.values.events_per_s:,}개 이벤트. "
         "지연시간은 수신부터 처리 시작까지의 실제 시간입니다.",
     )
     latency = join((_drawing(bars.latency_chart(digest), "latency"), keys.latency_key()))
@@ -315,21 +315,21 @@ def _checks(digest: Digest) -> list[Html]:
 
 def _run(digest: Digest) -> Html:
     values = digest.values
-    made: Mapping[str, str] = values["settings_of_the_command"]
+    made: Mapping[str, str] = values.settings_of_the_command
     rows = (
-        (say("Run", "실행"), _mono(values["run_id"])),
-        (say("Command", "명령"), _mono(f"qts {values['command']}")),
-        (say("Seed", "시드"), _mono(values["seed"])),
-        (say("Configuration", "설정(해시)"), _mono(values["config_hash"])),
-        (say("Source", "입력"), _mono(values["source"])),
-        (say("Started", "시작"), values["started_at"]),
-        (say("Finished", "종료"), values["finished_at"]),
+        (say("Run", "실행"), _mono(values.run_id)),
+        (say("Command", "명령"), _mono(f"qts {values.command}")),
+        (say("Seed", "시드"), _mono(values.seed)),
+        (say("Configuration", "설정(해시)"), _mono(values.config_hash)),
+        (say("Source", "입력"), _mono(values.source)),
+        (say("Started", "시작"), values.started_at),
+        (say("Finished", "종료"), values.finished_at),
         (
             say("Settings the command made", "명령이 정한 설정"),
             join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
         ),
     )
-    notes = [el("li", _note(note)) for note in values.get("notes", ())]
+    notes = [el("li", _note(note)) for note in values.notes]
     scaled = say(
         "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
         "기준값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",

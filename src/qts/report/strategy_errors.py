@@ -24,7 +24,7 @@ def strategy_errors(digest: Digest) -> Html:
     """Each strategy's failures by callback, with the first message of each; halted ones with what for."""
     body = []
     halted = []
-    for one in digest.values.get("strategies", ()):
+    for one in digest.values.strategies:
         for error in one["errors"]:
             where = say(*_PLACES.get(error["callback"], (error["callback"], error["callback"])))
             first = el("span", error["first"], cls="mono")

@@ -141,13 +141,13 @@ def refusals(digest: Digest) -> Html:
     """Intents that came to nothing, by reason, the most frequent first, each kind explained."""
     explained = {reason: say(*text) for reason, text in REFUSALS.items()}
     nothing = say("Nothing was refused.", "거부된 주문 의도가 없습니다.")
-    return _counts(digest.values["refusals"], explained, nothing, "accent")
+    return _counts(digest.values.refusals, explained, nothing, "accent")
 
 
 def orders_unfilled(digest: Digest) -> Html:
     """Orders that were sent and ended without a fill, by how and why."""
     headers = (say("How it ended", "종료 사유"), say("Orders", "주문 수"))
-    counts: Mapping[str, int] = digest.values["orders_unfilled"]
+    counts: Mapping[str, int] = digest.values.orders_unfilled
     rows = [
         (say(*ending(reason)), f"{count:,}") for reason, count in sorted(counts.items(), key=lambda row: -row[1])
     ]
@@ -158,7 +158,7 @@ def rows_refused(digest: Digest) -> Html:
     """Rows of the input that could not be used, by reason."""
     explained = {reason: say(text, ROWS_KOREAN.get(reason, text)) for reason, text in REASONS.items()}
     nothing = say("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
-    counted = _counts(digest.values["rows_refused"], explained, nothing, "warn")
+    counted = _counts(digest.values.rows_refused, explained, nothing, "warn")
     examples = [
         (
             f"{one['line']:,}",
@@ -167,7 +167,7 @@ def rows_refused(digest: Digest) -> Html:
             el("span", one["value"], cls="mono"),
             say(*row_advice(reason, one["remedy_code"])),
         )
-        for reason, shown in digest.values["rows_refused_examples"].items()
+        for reason, shown in digest.values.rows_refused_examples.items()
         for one in shown
     ]
     if not examples:
@@ -226,7 +226,7 @@ def transfers(digest: Digest) -> Html:
 
 def pools(digest: Digest) -> Html:
     """Each pool at the end: worth, share, results."""
-    rows = digest.values["pools"]
+    rows = digest.values.pools
     body = []
     for pool in Pool:
         row = {key: Decimal(value) for key, value in rows[pool.value].items()}
@@ -247,8 +247,8 @@ def queues(digest: Digest) -> Html:
     """What each priority accepted, handled and lost, and how long it waited."""
     values = digest.values
     body = []
-    for name, counts in values["queues"].items():
-        waited = values["latency_us_by_priority"][name]
+    for name, counts in values.queues.items():
+        waited = values.latency_us_by_priority[name]
         label = join((el("strong", name), " ", el("span", say(*PRIORITIES.get(name, ("", ""))), cls="muted")))
         numbers = [f"{counts[key]:,}" for key in QUEUE_COUNTS]
         times = (f"{waited[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
@@ -308,14 +308,14 @@ def own_checks(digest: Digest) -> Html:
 def limits(digest: Digest) -> Html:
     """The gate's base values, each with its meaning."""
     meaning = {name: say(text, LIMITS_KOREAN.get(name, text)) for name, text in limit_meanings().items()}
-    values: Mapping[str, str] = digest.values["risk_limits"]
+    values: Mapping[str, str] = digest.values.risk_limits
     body = [
         (el("span", name, cls="mono"), _grouped(value), meaning.get(name, "")) for name, value in values.items()
     ]
     body.append(
         (
             el("span", "max_price_age_s", cls="mono"),
-            number(digest.values["max_price_age_s"]),
+            number(digest.values.max_price_age_s),
             say(*PRICE_AGE),
         )
     )
@@ -336,7 +336,7 @@ def limit_meanings() -> dict[str, str]:
 
 def positions(digest: Digest) -> Html:
     """What is still held at the end."""
-    held: Mapping[str, Any] = digest.values["positions"]
+    held: Mapping[str, Any] = digest.values.positions
     body = [(symbol, number(qty)) for symbol, qty in held.items() if Decimal(qty)]
     nothing = say("Flat: nothing is held.", "보유 종목이 없습니다.")
     return table((say("Symbol", "종목"), say("Quantity", "수량")), body, numeric=(1,), empty=nothing)

@@ -23,10 +23,10 @@ def verdict_of(digest: Digest) -> Verdict:
     held = [row for row in digest.invariants if row.status is Status.HELD]
     unlooked = len(digest.invariants) - len(held) - len(broken)
     wrong = [check for check in digest.checks if check.status is Status.BROKEN]
-    lost = digest.values["lost_p0"]
+    lost = digest.values.lost_p0
     if broken or wrong or lost:
         return _alarm([f"{row.number:02d}" for row in broken], wrong, lost)
-    if not digest.values["finished"]:
+    if not digest.values.finished:
         return Verdict(
             "warn",
             ("Stopped before the end.", "종료 전에 중단되었습니다."),

@@ -86,6 +86,11 @@ class Duties:
             self._log("WARNING", f"DEFENSIVE goes on: {waits}")
         self._waits = waits
 
+    @property
+    def waited_for(self) -> str:
+        """Return why DEFENSIVE waited for prices at the last evaluation; "" when it did not. Moves nothing."""
+        return self._waits
+
     def waits_for(self) -> str:
         """Return why DEFENSIVE waits for the prices of what is held; "" when it does not."""
         p = self._p

@@ -44,12 +44,12 @@ from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped, say
 from qts.runtime.progress import Progress
 from qts.runtime.replay_driver import run_replay
-from qts.runtime.result import SessionFacts, SessionResult, summarize, unfilled_by_reason
+from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
 from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
-from qts.runtime.session_view import VIEW_NAME
+from qts.runtime.session_view import VIEW_NAME, SessionView
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import complete
 from qts.runtime.view_file import ViewFile
@@ -268,11 +268,11 @@ class Session:
                 view.look()
                 finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
                 await (kernel.finish() if finished else kernel.parts.record.checkpoint())
-                view.end("finished" if finished else "stopped")
+                last = view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
                     said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
                     log.record(LogWrite("WARNING", said, clock.time_ns()))
-            return self._result(kernel, machine, finished, stopwatch_ns() - started)
+            return self._result(last, kernel.parts.calendar, machine, stopwatch_ns() - started)
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
                 write_down(error, log, self._place.path, clock.time_ns())
@@ -404,23 +404,20 @@ class Session:
         handler = CommandHandler(kernel, reloader)
         return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
 
-    def _result(self, kernel: Kernel, machine: Clock, finished: bool, took_ns: int) -> SessionResult:
-        states = complete(self._store.state_history())
-        values = summarize(kernel, states, complete(self._store.safety_history()), took_ns)
-        values["orders_unfilled"] = unfilled_by_reason(complete(self._store.orders()))
-        values |= {
-            "run_id": self._run.run_id,
-            "command": self._run.command,
-            "seed": self._run.seed,
-            "source": self._run.source_id,
-            "config_hash": self._run.config_hash,
-            "started_at": self._run.started_at,
-            "finished_at": machine.now().isoformat(),
-            "finished": finished,
-            "settings_of_the_command": dict(self._plan.overrides_for(self._feed)),
-        }
+    def _result(self, view: SessionView, calendar: Calendar, machine: Clock, took_ns: int) -> SessionResult:
+        values = summarize(
+            view,
+            self._run,
+            calendar,
+            states=complete(self._store.state_history()),
+            safety=complete(self._store.safety_history()),
+            orders=complete(self._store.orders()),
+            settings=self._plan.overrides_for(self._feed),
+            finished_at=machine.now(),
+            took_ns=took_ns,
+        )
         result = SessionResult(values, self._place.path)
-        if finished:
+        if result.finished:
             complete(self._store.verify_history())
             complete(self._store.finish_run(result.to_json()))
         return result

@@ -5,83 +5,117 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
-from qts.capital.contracts import Pool, Transfer
+from qts.capital.contracts import Transfer
 from qts.clock import NS_PER_S, from_ns
 from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
-from qts.event.contracts import EventPriority
-from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import LedgerRow
-from qts.market.contracts import Calendar, MarketSource
-from qts.market.files.refusals import ALLOWED, RefusalExample
-from qts.market.files.remedies import sentence_of
-from qts.runtime.extremes import Fall, Noted, Point
-from qts.runtime.price_bands import doubtful_rows, notes_on_doubts
-from qts.runtime.quarantine import MOST_SHOWN
-from qts.runtime.view_file import strategy_view
-from qts.runtime.wiring import max_age_ns
+from qts.market.contracts import Calendar
+from qts.money import plus
+from qts.runtime.extremes import Fall, Point
+from qts.runtime.session_view import ExtremesView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
-
-if TYPE_CHECKING:
-    from qts.runtime.kernel import Kernel
-    from qts.runtime.parts import Parts
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 MOST_REASONS = 20
 _NUMBER = re.compile(r"\b[0-9a-f]{8}(?:-\w+)+|\d[\d,.:]*")
 """A number, or an id of this run."""
-SHORT = {priority: f"P{priority.value}" for priority in EventPriority}
 
 
-@runtime_checkable
-class HasNotes(Protocol):
-    """Market rules that say when they had to be stretched."""
-
-    def notes(self, day: date) -> list[str]: ...
+Rows = list[dict[str, Any]]
 
 
-@runtime_checkable
-class HasInputNotes(Protocol):
-    """A feed that says what was wrong with its input as a whole, such as a damaged end."""
+class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
+    """The result object of ``--json``, field by field; amounts are texts in the account's currency.
 
-    @property
-    def notes(self) -> Sequence[str]: ...
+    Fields with a default are missing from results that earlier versions have stored.
+    """
+
+    rows: int
+    events_by_priority: dict[str, int]
+    queues: dict[str, dict[str, int]]
+    p0_latency_us: dict[str, float]
+    latency_us_by_priority: dict[str, dict[str, float]]
+    latency_overstays: dict[str, dict[str, Any]] = {}
+    lost_p0: int
+    orders: int
+    fills: int
+    ledger_rows: int
+    duplicate_fills: int
+    quarantined: dict[str, Any] = msgspec.field(default_factory=lambda: {"count": 0, "first": None})
+    forced_exits: int
+    currency: str
+    time_zone: str = ""
+    equity_start: str
+    equity_end: str
+    extremes: dict[str, dict[str, str]] | None = None
+    fees: str
+    taxes: str
+    pools: dict[str, dict[str, str]]
+    positions: dict[str, str]
+    operating_state: str
+    safety_state: str
+    state_basis: dict[str, Any]
+    transitions: list[dict[str, str]]
+    safety_changes: list[dict[str, str]]
+    halted_strategies: list[str]
+    stops: Rows = []
+    strategies: Rows = []
+    refusals: dict[str, int]
+    rows_refused: dict[str, int]
+    rows_refused_examples: dict[str, Rows] = {}
+    doubtful_prices: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    risk_limits: dict[str, str]
+    max_price_age_s: float
+    invariants: dict[str, dict[str, Any]]
+    wall_s: float
+    events_per_s: int
+    report: str | None
+    orders_unfilled: dict[str, int] = {}
+    run_id: str
+    command: str
+    seed: int
+    source: str
+    config_hash: str
+    started_at: str
+    finished_at: str
+    finished: bool
+    settings_of_the_command: dict[str, str] = {}
 
 
 class SessionResult:
-    """The result object of ``--json`` and where its run is stored."""
+    """A session's result and where its run is stored."""
 
-    def __init__(self, values: dict[str, Any], directory: Path) -> None:
+    def __init__(self, values: ResultValues, directory: Path) -> None:
         self.values = values
         self.directory = directory
 
     @classmethod
     def stored(cls, text: str, directory: Path) -> SessionResult:
-        """The result a finished run left in its store."""
-        return cls(msgspec.json.decode(text), directory)
+        """Return the result a finished run left in its store."""
+        return cls(msgspec.json.decode(text, type=ResultValues), directory)
 
     @property
     def finished(self) -> bool:
-        return bool(self.values["finished"])
+        """Whether the input came to its end; otherwise the run can be resumed."""
+        return self.values.finished
+
+    def with_report(self, path: str) -> SessionResult:
+        """Return the result that names the report written of it."""
+        return SessionResult(msgspec.structs.replace(self.values, report=path), self.directory)
 
     def to_json(self) -> str:
+        """Return the result as one JSON object."""
         return msgspec.json.encode(self.values).decode()
-
-
-def queue_counts(stats: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """``queue_stats()`` reduced to the counters of the result, keys P0..P3."""
-    return {
-        SHORT[priority]: {name: int(stats[priority.name][name]) for name in QUEUE_COUNTS}
-        for priority in EventPriority
-    }
 
 
 def transitions_of(history: Sequence[StateRow], calendar: Calendar) -> list[dict[str, str]]:
@@ -112,29 +146,6 @@ def safety_changes_of(history: Sequence[SafetyRow], calendar: Calendar) -> list[
     return rows
 
 
-def refused_examples(feed: MarketSource) -> dict[str, list[dict[str, Any]]]:
-    """The first refused rows of each reason: where, what, what is allowed there and what to do.
-
-    Empty for a feed that has no lines.
-    """
-    examples: Mapping[str, Sequence[RefusalExample]] = getattr(feed, "refusal_examples", {})
-    return {
-        reason: [
-            {
-                "file": Path(feed.name).name,
-                "line": one.line,
-                "column": one.column,
-                "value": one.value,
-                "allowed": ALLOWED[reason],
-                "remedy": sentence_of(one.remedy),
-                "remedy_code": one.remedy,
-            }
-            for one in shown
-        ]
-        for reason, shown in sorted(examples.items())
-    }
-
-
 def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
     """Count the orders that ended without a fill, by how and why they ended; the most frequent reasons by name.
 
@@ -150,18 +161,13 @@ def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
     return dict(sorted(named.items())) | ({"other reasons": rest} if rest else {})
 
 
-def _plain(view: msgspec.Struct) -> Any:
-    """Return ``view`` as it is read back from the stored result: objects and lists."""
-    return msgspec.json.decode(msgspec.json.encode(view))
-
-
 def text_of(amount: Decimal) -> str:
     """A Decimal without exponent and without trailing zeros behind the point."""
     plain = f"{amount:f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
-def extremes_of(noted: Noted, shown: Callable[[int], str]) -> dict[str, Any]:
+def extremes_of(noted: ExtremesView, shown: Callable[[int], str]) -> dict[str, Any]:
     """The extremes as ``--json`` has them: amounts as text, shares as text to six places, moments by ``shown``."""
 
     def point(one: Point) -> dict[str, str]:
@@ -188,7 +194,7 @@ def extremes_of(noted: Noted, shown: Callable[[int], str]) -> dict[str, Any]:
 class SessionFacts(msgspec.Struct, frozen=True):
     """Everything the report draws: the result, the curves and the book."""
 
-    result: dict[str, Any]
+    result: ResultValues
     run: RunRow
     equity: Sequence[EquityRow]
     ledger: Sequence[LedgerRow]
@@ -199,136 +205,110 @@ class SessionFacts(msgspec.Struct, frozen=True):
 
 
 def summarize(
-    kernel: Kernel, states: Sequence[StateRow], safety: Sequence[SafetyRow], took_ns: int
-) -> dict[str, Any]:
-    """The result object of ``--json``; the launcher adds who, when and where."""
-    parts, dispatcher = kernel.parts, kernel.dispatcher
-    queues = queue_counts(dispatcher.queue_stats())
-    events = {name: counts["handled"] for name, counts in queues.items()}
-    pools = parts.account.pools(parts.last.mark, kernel.duties.targets)
-    lost = queues["P0"]["dropped"] + queues["P0"]["collapsed"] + queues["P0"]["sampled"]
+    view: SessionView,
+    run: RunRow,
+    calendar: Calendar,
+    *,
+    states: Sequence[StateRow],
+    safety: Sequence[SafetyRow],
+    orders: Sequence[Order],
+    settings: Mapping[str, str],
+    finished_at: datetime,
+    took_ns: int,
+) -> ResultValues:
+    """Make the result of ``run`` from its last view and what its store holds.
+
+    ``calendar`` gives the market's own date and time; ``settings`` are the command's; ``took_ns`` is real time.
+    """
+    queues = {one.priority: one for one in view.queues}
+    counts, p0 = view.counts, queues["P0"]
     wall_s = took_ns / NS_PER_S
-    return {
-        "rows": kernel.intake.rows,
-        "events_by_priority": events,
-        "queues": queues,
-        "p0_latency_us": latency_row(dispatcher, EventPriority.P0_CRITICAL),
-        "latency_us_by_priority": {SHORT[p]: latency_row(dispatcher, p) for p in EventPriority},
-        "latency_overstays": {
+
+    def local(ns: int) -> str:
+        return calendar.local_time(from_ns(ns)).isoformat()
+
+    return ResultValues(
+        rows=counts.rows,
+        events_by_priority={name: one.handled for name, one in queues.items()},
+        queues={name: {count: getattr(one, count) for count in QUEUE_COUNTS} for name, one in queues.items()},
+        p0_latency_us=latency_row(p0),
+        latency_us_by_priority={name: latency_row(one) for name, one in queues.items()},
+        latency_overstays={
             name: {"count": one.count, "longest_us": round(one.longest_us, 1)}
-            for name, one in sorted(dispatcher.reports.overstays.items())
+            for name, one in view.overstays.items()
         },
-        "lost_p0": lost,
-        "orders": kernel.tally.orders,
-        "fills": kernel.tally.fills,
-        "ledger_rows": parts.account.fills_applied,
-        "duplicate_fills": kernel.desk.duplicates,
-        "quarantined": quarantined(kernel),
-        "forced_exits": kernel.tally.forced_exits,
-        "currency": parts.config.runtime.currency,
-        "time_zone": f"{parts.calendar.local_time(parts.clock.now()):%Z %z}",
-        "equity_start": text_of(parts.account.opening),
-        "equity_end": text_of(parts.equity()),
-        "extremes": extremes_of(
-            parts.extremes.noted, lambda ns: parts.calendar.local_time(from_ns(ns)).isoformat()
-        ),
-        "fees": text_of(parts.account.fees_total),
-        "taxes": text_of(parts.account.taxes_total),
-        "pools": {
-            pool.value: {
-                "total": text_of(pools[pool].total),
-                "realized_pnl": text_of(pools[pool].realized_pnl),
-                "unrealized_pnl": text_of(pools[pool].unrealized_pnl),
+        lost_p0=p0.dropped + p0.collapsed + p0.sampled,
+        orders=counts.orders,
+        fills=counts.fills,
+        ledger_rows=counts.ledger_rows,
+        duplicate_fills=counts.duplicate_fills,
+        quarantined=quarantined(view, local),
+        forced_exits=counts.forced_exits,
+        currency=view.currency,
+        time_zone=view.time_zone,
+        equity_start=text_of(view.equity_start),
+        equity_end=text_of(view.equity),
+        extremes=extremes_of(view.extremes, local),
+        fees=text_of(view.fees),
+        taxes=text_of(view.taxes),
+        pools={
+            one.pool: {
+                "total": text_of(one.total),
+                "realized_pnl": text_of(one.realized_pnl),
+                "unrealized_pnl": text_of(one.unrealized_pnl),
             }
-            for pool in Pool
+            for one in view.pools
         },
-        "positions": {symbol: text_of(qty) for symbol, qty in sorted(parts.account.positions().items())},
-        "operating_state": parts.state.current_state.value,
-        "safety_state": parts.safety.current_state.value,
-        "state_basis": parts.basis.values()
-        | {"enabled": parts.config.state.enabled, "waits": kernel.duties.waits_for()},
-        "transitions": transitions_of([row for row in states if row.from_state != row.to_state], parts.calendar),
-        "safety_changes": safety_changes_of(safety, parts.calendar),
-        "halted_strategies": sorted(seat.strategy.name for seat in kernel.host.seats if seat.halted),
-        "stops": [stop_row(stop) for stop in parts.stops],
-        "strategies": [_plain(strategy_view(seat)) for seat in kernel.host.seats],
-        "refusals": dict(sorted(kernel.tally.refusals.items())),
-        "rows_refused": dict(sorted(parts.feed.rows_refused.items())),
-        "rows_refused_examples": refused_examples(parts.feed),
-        "doubtful_prices": doubtful_rows(parts.price_bands),
-        "notes": notes_of(kernel),
-        "risk_limits": dict(parts.gate.values()),
-        "max_price_age_s": max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
-        "invariants": kernel.invariants.summary(),
-        "wall_s": round(wall_s, 3),
-        "events_per_s": round(sum(events.values()) / wall_s) if wall_s else 0,
-        "report": None,
-    }
+        positions=positions_of(view),
+        operating_state=view.operating.state,
+        safety_state=view.safety.state,
+        state_basis=msgspec.to_builtins(view.state_basis),
+        transitions=transitions_of([row for row in states if row.from_state != row.to_state], calendar),
+        safety_changes=safety_changes_of(safety, calendar),
+        halted_strategies=sorted(one.name for one in view.strategies if one.halted),
+        stops=[dict(stop_row(stop)) for stop in view.stops],
+        strategies=[msgspec.to_builtins(one) for one in view.strategies],
+        refusals=dict(sorted(counts.refusals.items())),
+        rows_refused=dict(sorted(view.rows_refused.items())),
+        rows_refused_examples=msgspec.to_builtins(view.rows_refused_examples),
+        doubtful_prices=msgspec.to_builtins(view.doubtful_prices),
+        notes=list(view.notes),
+        risk_limits=view.risk_limits,
+        max_price_age_s=view.max_price_age_s,
+        invariants=msgspec.to_builtins(view.invariants),
+        wall_s=round(wall_s, 3),
+        events_per_s=round(sum(one.handled for one in view.queues) / wall_s) if wall_s else 0,
+        report=None,
+        orders_unfilled=unfilled_by_reason(orders),
+        run_id=run.run_id,
+        command=run.command,
+        seed=run.seed,
+        source=run.source_id,
+        config_hash=run.config_hash,
+        started_at=run.started_at,
+        finished_at=finished_at.isoformat(),
+        finished=view.ended == "finished",
+        settings_of_the_command=dict(settings),
+    )
 
 
-def latency_row(dispatcher: EventDispatcher, priority: EventPriority) -> dict[str, float]:
-    """Accept to handler start in microseconds of real time."""
-    seen = dispatcher.stats.latency(priority).start
-    return {"p50": seen.p50_us, "p99": seen.p99_us, "p999": seen.p999_us, "max": seen.max_us}
+def latency_row(queue: QueueView) -> dict[str, float]:
+    """Return accept to handler start in microseconds of real time."""
+    return {"p50": queue.p50_us, "p99": queue.p99_us, "p999": queue.p999_us, "max": queue.max_us}
 
 
-def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
-    """A sentence for each priority with events whose handler failed for good: they are in no other number."""
-    notes = []
-    for priority in EventPriority:
-        count = int(dispatcher.queue_stats()[priority.name]["dead_lettered"])
-        if count:
-            errors = [one.error for one in dispatcher.dead_letter_queue if one.event.priority is priority]
-            last = f"; the last: {errors[-1]}" if errors else ""
-            notes.append(f"dead letters: {count} {SHORT[priority]} events could not be handled{last}")
-    return notes
+def positions_of(view: SessionView) -> dict[str, str]:
+    """Return what all strategies hold together, by symbol."""
+    held: dict[str, Decimal] = {}
+    for one in view.positions:
+        held[one.symbol] = plus(held[one.symbol], one.qty) if one.symbol in held else one.qty
+    return {symbol: text_of(qty) for symbol, qty in sorted(held.items())}
 
 
-def quarantined(kernel: Kernel) -> dict[str, Any]:
-    """How many notices of the broker were not booked, and the first of them (None: there was none)."""
-    kept = kernel.desk.quarantine
-    first = kept.first
-    if first is None:
+def quarantined(view: SessionView, local: Callable[[int], str]) -> dict[str, Any]:
+    """Return how many notices of the broker were not booked, and the first of them (None: there was none)."""
+    kept = view.quarantine
+    if kept is None:
         return {"count": 0, "first": None}
-    at = kernel.parts.calendar.local_time(from_ns(first.ts_ns)).isoformat()
-    shown = {"at": at, "code": first.code, "reason": first.reason, "notice": first.notice[:MOST_SHOWN]}
-    return {"count": kept.count, "first": shown}
-
-
-def not_booked_of(kernel: Kernel) -> list[str]:
-    """A sentence when notices of the broker were not booked: what the account shows may lack them."""
-    kept = quarantined(kernel)
-    if kept["first"] is None:
-        return []
-    first = kept["first"]
-    said = f"the first at {first['at']} ({first['code']}): {first['reason']}"
-    return [f"quarantine: {kept['count']} notices of the broker were not booked; {said}"]
-
-
-def notes_of(kernel: Kernel) -> list[str]:
-    """What a reader must know to judge the result: damage of the input, events that could not be handled,
-    parts an operator has stopped, impossible prices, stand-ins, and rules taken beyond their first dated row."""
-    parts, notes = kernel.parts, [*dead_letters_of(kernel.dispatcher), *not_booked_of(kernel)]
-    notes += [
-        f"stopped: {parts.rejects.stop_of(symbol)}; it takes no entry until the next day"
-        for symbol in parts.rejects.stopped
-    ]
-    notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
-    notes += notes_on_doubts(parts.price_bands)
-    if isinstance(parts.feed, HasInputNotes):
-        notes += [f"input: {note}" for note in parts.feed.notes]
-    if count := sum(_has_band(parts, symbol) for symbol in kernel.tally.stand_in_bases):
-        notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
-    instrument = next(iter(parts.feed.instruments.values()))
-    for source in (instrument.calendar, instrument.ticks, instrument.costs):
-        if isinstance(source, HasNotes):
-            notes += source.notes(date.fromisoformat(kernel.tally.first_day))
-    return sorted(set(notes))
-
-
-def _has_band(parts: Parts, symbol: str) -> bool:
-    """Whether the market of ``symbol`` limits the price of a day, so that a missing previous close matters."""
-    instrument, base = parts.feed.instruments.get(symbol), parts.base_prices.get(symbol)
-    if instrument is None or base is None:
-        return False
-    return instrument.ticks.band(base, parts.calendar.local_date(parts.clock.now())) is not None
+    first = {"at": local(kept.first_ns), "code": kept.code, "reason": kept.reason, "notice": kept.notice}
+    return {"count": kept.count, "first": first}

@@ -1,7 +1,8 @@
-"""What a session shows of itself while it runs, as one frozen value in the file ``view.json`` of its directory.
+"""What a session shows of itself while it runs and at its end, as one frozen value.
 
-Screens and commands read it; nothing that decides does. Amounts are Decimals (text in the file) in the account's
-currency, times are nanoseconds since 1970 UTC of the session's own clock unless they say otherwise.
+Result, report, metrics, screens and commands read it, the latter from the file ``view.json`` of its directory;
+nothing that decides does. Amounts are Decimals (text in the file) in the account's currency, times are nanoseconds
+since 1970 UTC of the session's own clock unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 import msgspec
 
 from qts.errors import StorageError
+from qts.runtime.extremes import Fall, Point
 from qts.safety.scoped_stops import ScopedStop
 
 VIEW_NAME: Final = "view.json"
@@ -91,7 +93,10 @@ class OrderView(msgspec.Struct, frozen=True):
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """One priority: events unfinished now, room, what became of all so far, accept to start in µs of real time."""
+    """One priority: events unfinished now, room, what became of all so far, accept to start in µs of real time.
+
+    ``last_dead_letter``: the newest error that remained for good; "" when there was none.
+    """
 
     priority: str
     depth: int
@@ -103,6 +108,19 @@ class QueueView(msgspec.Struct, frozen=True):
     p50_us: float
     p99_us: float
     max_us: float
+    p999_us: float
+    collapsed: int
+    sampled: int
+    rejected: int
+    dead_lettered: int
+    last_dead_letter: str
+
+
+class OverstayView(msgspec.Struct, frozen=True):
+    """How often a handler took longer than its place allows, and the longest of them in microseconds."""
+
+    count: int
+    longest_us: float
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -142,9 +160,79 @@ class CountsView(msgspec.Struct, frozen=True):
     rows: int
     orders: int
     fills: int
+    ledger_rows: int
     forced_exits: int
     duplicate_fills: int
     refusals: dict[str, int]
+
+
+class ExtremesView(msgspec.Struct, frozen=True):
+    """The account's extremes; ``deepest`` is the deepest fall from a peak, ``worst_day`` from a day's opening."""
+
+    highest: Point
+    lowest: Point
+    deepest: Fall
+    worst_day: Fall
+    highest_exposure: Point
+
+
+class VolatilityView(msgspec.Struct, frozen=True):
+    """Where the volatility comes from and what it said last; ``measured_since``: a day, None for never."""
+
+    source: str
+    value: float | None
+    measured: bool
+    measured_since: str | None
+
+
+class StateBasisView(msgspec.Struct, frozen=True):
+    """What the operating state was judged on.
+
+    ``known_since``: the first day of each metric, None for never. ``waits``: why DEFENSIVE waits for prices, ""
+    when it does not.
+    """
+
+    judged_by: str
+    volatility: VolatilityView
+    known_since: dict[str, str | None]
+    trading_days: int
+    days_without_entry: int
+    enabled: bool
+    waits: str
+
+
+class RefusedRowView(msgspec.Struct, frozen=True):
+    """One row of the input that could not be used; ``remedy`` is a sentence, ``remedy_code`` its short name."""
+
+    file: str
+    line: int
+    column: str
+    value: str
+    allowed: str
+    remedy: str
+    remedy_code: str
+
+
+class DoubtView(msgspec.Struct, frozen=True):
+    """A symbol whose prices cannot be: the first of them, and whether it is still in doubt. Amounts as texts."""
+
+    first: str
+    price: str
+    band: tuple[str, str]
+    base: str
+    ratio: str | None
+    refused: int
+    in_doubt: bool
+
+
+class InvariantView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one invariant has shown: ``ok`` None when it was never checked, ``last`` an ISO time."""
+
+    ok: bool | None
+    checks: int
+    last: str | None
+    detail: str | msgspec.UnsetType = msgspec.UNSET
+    """What broke it; absent when nothing has."""
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +274,21 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[ScopedStop, ...] = ()
     quarantine: QuarantineView | None = None
     """None: every fill was booked."""
+    extremes: ExtremesView
+    fees: Decimal
+    taxes: Decimal
+    state_basis: StateBasisView
+    overstays: dict[str, OverstayView]
+    """Handlers that have stayed on the loop for longer than allowed, by name."""
+    rows_refused: dict[str, int]
+    rows_refused_examples: dict[str, tuple[RefusedRowView, ...]]
+    doubtful_prices: dict[str, DoubtView]
+    risk_limits: dict[str, str]
+    """Before the multiplier of the operating state."""
+    max_price_age_s: float
+    invariants: dict[str, InvariantView]
+    notes: tuple[str, ...]
+    """What a reader must know to judge the rest."""
 
 
 def read_view(directory: Path) -> SessionView | None:
