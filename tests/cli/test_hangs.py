@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from qts.clock import NS_PER_MS
 from tests.cli.prompt import elsewhere
 from tests.sim.tape import walk, write
 
@@ -145,6 +146,12 @@ def log() -> str:
     return Path("run/session.log.jsonl").read_text("utf-8")
 
 
+def stored(query: str) -> list[Any]:
+    """The first column."""
+    with closing(sqlite3.connect("run/qts.sqlite")) as store:
+        return [row[0] for row in store.execute(query)]
+
+
 def stack() -> str:
     path = Path("run/hang.txt")
     return path.read_text("utf-8") if path.exists() else ""
@@ -220,13 +227,11 @@ def test_who_comes_back_within_five_seconds_trades_no_more(session: Any) -> None
     assert napped.ended() == 0, napped.errors
     assert "the session moves again" in napped.errors
     assert "FS061" in log()
-    with closing(sqlite3.connect("run/qts.sqlite")) as store:
-        sides = [side for (side,) in store.execute("SELECT side FROM orders")]
-    assert sides.count("BUY") == 1, "the first one alone"
+    assert stored("SELECT side FROM orders").count("BUY") == 1, "the first one alone"
     assert stack() == ""
 
 
-def test_a_pause_of_the_whole_process_is_no_hang_and_the_session_goes_on(session: Any) -> None:
+def test_a_pause_of_the_whole_process_is_no_hang_and_nothing_is_bought_at_prices_from_before(session: Any) -> None:
     # Given a strategy that buys at every quote, and prices that are good for a second (100 s of the market here)
     paused = session("run", "Eager", "--set", "runtime.freshness.snapshot_ms=100000")
     paused.until(Path("shown").exists)
@@ -234,7 +239,13 @@ def test_a_pause_of_the_whole_process_is_no_hang_and_the_session_goes_on(session
     paused.process.send_signal(signal.SIGSTOP)
     time.sleep(6.5)
     paused.process.send_signal(signal.SIGCONT)
-    # then it goes on and says so
+    # then it goes on, says so, and approves nothing at a price that is older: the signals of the rows that it
+    # catches up with are refused, or give way to newer ones while they wait
     assert paused.ended() == 0, paused.errors
     assert "the whole process was paused for" in log()
     assert "FS061" not in log()
+    views = [json.loads(inputs)["view"] for inputs in stored("SELECT inputs FROM decisions")]
+    assert views
+    assert max(view["now_ns"] - view["price_ts_ns"] for view in views) <= 100_000 * NS_PER_MS
+    assert paused.result["refusals"].get("PRICE_STALE", 0) + paused.result["queues"]["P2"]["collapsed"] > 0
+    assert stack() == ""

@@ -152,12 +152,15 @@ class Watchdog:
                 before, used = now, cpu
         finally:
             faulthandler.cancel_dump_traceback_later()
+            if self._file is not None and not self._told:
+                self._file.clear()  # the session came to its end: what the fault handler wrote late was no hang
             for delay in self._delays:
                 delay.close()
 
     def _look(self, gap_s: float, cpu_s: float, waited_s: float, own_waited_s: float) -> None:
         """Take note of one tick: ``gap_s`` since the one before, ``waited_s`` the loop's wait for a processor."""
         listener = self._listener
+        faulthandler.cancel_dump_traceback_later()  # and waits for what it is writing: it is judged, then cleared
         if gap_s - own_waited_s > _GAP_S:
             self._after_gap(listener, gap_s, cpu_s)
         elif self._file is not None and listener is not None and not self._told and self._file.size:
@@ -172,8 +175,6 @@ class Watchdog:
             self._stopping_s += min(gap_s, 2 * TICK_S)
         if listener is not None and self._file is not None:
             faulthandler.dump_traceback_later(HELD_S, file=self._file.handle)
-        else:
-            faulthandler.cancel_dump_traceback_later()
         self._judge(listener)
 
     def _after_gap(self, listener: Listener | None, gap_s: float, cpu_s: float) -> None:
