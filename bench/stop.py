@@ -95,6 +95,7 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
     from qts.broker.sim.exchange import SimExchange
     from qts.capital.contracts import Pool
     from qts.cli.kill_signals import kill_by_signal
+    from qts.errors import QtsError
     from qts.runtime.launch import Options, paper_plan, run_session
     from qts.runtime.prints import prints_aside
     from qts.runtime.stop_flag import StopFlag
@@ -162,7 +163,10 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
         signal.signal(signal.SIGHUP, no_more)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
     with kill_by_signal(stop.kill, listens=True), prints_aside():
-        run_session(plan, progress=lambda share, moment: None, stop=stop)
+        try:
+            run_session(plan, progress=lambda share, moment: None, stop=stop)
+        except QtsError:  # as the command does; the interpreter's own traceback would wait for whoever reads it
+            raise SystemExit(3) from None
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:

@@ -105,9 +105,12 @@ class LiveRig:
             self.kernel.on_market_value(value)
 
     async def settle(self) -> None:
-        """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment."""
+        """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment.
+
+        Raises StorageError when the record has failed.
+        """
         while self.kernel.attention or self._is_busy:
-            await until(lambda: not self._is_busy, seconds=60)
+            await until(lambda: not self._is_busy or self.kernel.parts.record.has_failed, seconds=60)
             await self.kernel.attend()
 
     @property

@@ -112,8 +112,11 @@ def money_of(directory: Path) -> Book:
     return {name: book[name] for name in ("t_ledger", "orders", "positions", "capital_pools")}
 
 
-async def test_on_the_event_loop_a_fill_is_booked_wholly_or_by_the_next_process(tmp_path: Path) -> None:
-    way = WAYS["first fill"]
+@pytest.mark.parametrize("name", ["signal", "decision", "order", "first fill", "last fill"])
+async def test_on_the_event_loop_an_effect_is_whole_or_the_work_of_the_next_process(
+    name: str, tmp_path: Path
+) -> None:
+    way = WAYS[name]
     (tmp_path / "whole").mkdir()
     with FailingPath(way.owner, way.method, going=way.going, error=RuntimeError).laid() as counted:
         await on_the_loop(tmp_path / "whole")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from qts.clock import NS_PER_S, NS_PER_US, PacedClock, from_ns, stopwatch_ns, to_ns
 from qts.errors import StorageError
@@ -110,14 +110,23 @@ async def on_loop(
     """Run the dispatcher and the record on the running loop within the block; drain and stop both at its end.
 
     ``hear`` is called every 0.05 s of real time while the kill switch is pressed, also while all else waits for a
-    disk: it sends stops on their way. Whatever is raised in the block makes the record give up, because what was
-    under way may be half done and stopping writes checkpoints.
+    disk: it sends stops on their way. Whatever is raised in the block or in a callback of the loop makes the record
+    give up, because what was under way may be half done and stopping writes checkpoints.
     """
     kill = kernel.parts.kill
+    loop = asyncio.get_running_loop()
+
+    def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if "handle" in context and error is not None:  # a callback that should have called the next one, perhaps
+            kernel.parts.record.give_up("a callback of the event loop", error)
+        loop.default_exception_handler(context)
+
     session = LoopSession(kernel, clock, progress, listen)
     async with kernel.parts.record.off_loop():
+        loop.set_exception_handler(on_loop_error)
         await kernel.dispatcher.start()
-        hearing = asyncio.get_running_loop().create_task(_hear_always(kill, hear), name="qts-hear")
+        hearing = loop.create_task(_hear_always(kill, hear), name="qts-hear")
         session.hearing = hearing
         try:
             yield session
@@ -132,6 +141,7 @@ async def on_loop(
             # After a failure handlers cannot finish, and what they were given is in the journal for the resume.
             await kernel.dispatcher.stop(whole_p0=not kernel.parts.record.has_failed)
             hearing.cancel()
+            loop.set_exception_handler(None)
 
 
 async def _hear_always(kill: KillSwitch, hear: Callable[[], object]) -> None:
