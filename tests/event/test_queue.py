@@ -1,3 +1,5 @@
+"""The four queues: what each does when it is full, what it counts, and in which order events leave."""
+
 from __future__ import annotations
 
 import asyncio

@@ -23,6 +23,7 @@ from qts.event.contracts import Event, EventPriority
 from qts.event.handlers import EventHandler, has_own_batch
 from qts.event.queue import BoundedQueue, create_queue
 from qts.event.scheduler import Scheduler
+from qts.event.task_step import run_as_step
 from qts.event.work import HandlerRegistration, InFlightEvent, Suspended, stepped
 from qts.threads import started
 
@@ -243,11 +244,7 @@ class StrandRunner(LaneRunner):
         if asyncio.current_task(self.tools.loop) is not None:
             return self._step(event)
         self._renew()
-        asyncio.tasks._enter_task(self.tools.loop, self._task)
-        try:
-            return self._step(event)
-        finally:
-            asyncio.tasks._leave_task(self.tools.loop, self._task)
+        return run_as_step(self._task, self._step, event)
 
     def suspended(self, flight: InFlightEvent, suspended: Suspended) -> None:
         """Go on with a handler whose first step did not finish it."""
