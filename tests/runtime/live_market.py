@@ -48,8 +48,11 @@ class ScriptedLiveFeed:
         self.steps: list[Step] = list(steps)
         self.is_closed = False
         self._now_ns = now_ns
+        self.push: Callable[[MarketValue], object] = lambda value: None
+        """For steps that push values themselves."""
 
     async def run(self, on_value: Callable[[MarketValue], object], on_gap: Callable[[FeedGap], object]) -> None:
+        self.push = lambda value: on_value(self._stamped(value))
         self.connected = True
         try:
             for step in self.steps:
@@ -58,12 +61,15 @@ class ScriptedLiveFeed:
                 if isinstance(step, FeedGap):
                     on_gap(step)
                 elif isinstance(step, msgspec.Struct):
-                    on_value(step if step.ts_ns else msgspec.structs.replace(step, ts_ns=self._now_ns()))
+                    self.push(step)
                 else:
                     await step()
         finally:
             self.connected = False
             self.is_closed = True
+
+    def _stamped(self, value: MarketValue) -> MarketValue:
+        return value if value.ts_ns else msgspec.structs.replace(value, ts_ns=self._now_ns())
 
 
 @dataclass

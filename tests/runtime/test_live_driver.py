@@ -40,23 +40,26 @@ def working(kernel: Kernel) -> int:
 
 
 async def test_pushed_values_trade_in_the_order_of_their_arrival(tmp_path: Path) -> None:
-    """given three quotes, when a strategy buys at the first, then the exchange fills it at a later one"""
+    """given quotes, when a strategy buys at the first, then the exchange fills it at a later one"""
     said = Said()
     said.wants(Side.BUY, qty=10)
+    pushed = 1
     async with live_session(tmp_path, said, begun_ns=TEN) as session:
-        held = session.kernel.parts.account.holding
+
+        async def quotes_until_it_is_filled() -> None:
+            nonlocal pushed
+            while not said.fills:
+                session.feed.push(quote(150_100))
+                pushed += 1
+                await asyncio.sleep(0.05)
 
         finished = await session.run(
-            quote(),
-            pause(0.1),
-            quote(150_100),
-            once(lambda: said.fills),
-            quote(150_200),
-            once(lambda: said.quotes == 3),
+            quote(), quotes_until_it_is_filled, quote(150_200), once(lambda: said.quotes == pushed + 1)
         )
 
         assert finished
-        assert (said.quotes, held("said", SYMBOL)) == (3, 10)
+        assert session.kernel.intake.rows == pushed + 1
+        assert session.kernel.parts.account.holding("said", SYMBOL) == 10
         assert session.kernel.parts.last.quotes[SYMBOL].bid == D(150_200)
         assert session.feed.is_closed
 
@@ -91,9 +94,8 @@ async def test_what_comes_too_fast_is_dropped_counted_and_told(tmp_path: Path) -
 
         assert said.quotes == session.kernel.intake.rows == 10
         assert session.kernel.parts.last.quotes[SYMBOL].bid == D(154_900)
-        (told,) = session.said("WARNING")[:1]
         lost = "40 values were dropped: the session could not keep up"
-        assert told == f"feed scripted: values of {SYMBOL} are missing: {lost}"
+        assert session.said("WARNING").count(f"feed scripted: values of {SYMBOL} are missing: {lost}") == 1
         assert session.kernel.parts.safety.current_state is SafetyState.WARNING
 
 

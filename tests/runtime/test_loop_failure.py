@@ -54,4 +54,4 @@ def test_a_callback_of_the_loop_that_raises_ends_the_session_and_the_next_goes_o
         session(tmp_path / "run", files)
     # and the next process goes on, until it is stopped
     monkeypatch.setattr(Schedules, "callback", None)
-    assert session(tmp_path / "run", files, resume=True).values["rows"] > 0
+    assert session(tmp_path / "run", files, resume=True).values.rows > 0

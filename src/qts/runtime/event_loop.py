@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from qts.errors import StorageError
+from qts.errors import StateError, StorageError
 
 LoopFactory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
 _FILES_OF_THE_PLAIN_LOOP: Final = 3
@@ -38,6 +38,15 @@ def fastest_loop() -> LoopFactory:
         return asyncio.new_event_loop
     factory: LoopFactory = uvloop.new_event_loop
     return factory
+
+
+def require_no_running_loop() -> None:
+    """Raise StateError when an event loop runs in this thread: a session makes its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise StateError("a session makes its own event loop; run it in a thread where none runs (asyncio.to_thread)")
 
 
 def require_files_beside_the_loop() -> None:

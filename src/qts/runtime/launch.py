@@ -33,7 +33,12 @@ from qts.runtime.command_handler import CommandHandler
 from qts.runtime.config_reload import ConfigReloader
 from qts.runtime.configurations import change_text, changes_since, next_row, was_accepted
 from qts.runtime.defect import write_down
-from qts.runtime.event_loop import fastest_loop, plain_loop, require_files_beside_the_loop
+from qts.runtime.event_loop import (
+    fastest_loop,
+    plain_loop,
+    require_files_beside_the_loop,
+    require_no_running_loop,
+)
 from qts.runtime.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.hung import HangReport, after_hang
 from qts.runtime.kernel import Kernel
@@ -140,8 +145,10 @@ def run_session(
     """Run, resume or re-show the session of ``plan``.
 
     Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data
-    directory holds an unfinished run and resuming was not asked for, StateError when it holds another one.
+    directory holds an unfinished run and resuming was not asked for, StateError when it holds another one or an
+    event loop runs in this thread.
     """
+    require_no_running_loop()
     loop_factory = fastest_loop() if plan.paced else plain_loop()
     with Watchdog(stop) as watchdog, asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(_run_session(plan, progress, stop, machine or SystemClock(), watchdog))
