@@ -11,7 +11,7 @@ from qts.ids import CounterIds
 from qts.market.contracts import Phase
 from qts.market.krx import krx_instrument
 from qts.risk.config import RiskConfig
-from qts.risk.contracts import AccountView, Approved, OrderRequest
+from qts.risk.contracts import AccountView, Approved, OrderRequest, OrderType
 from qts.risk.gate import RiskGate
 from qts.risk.sizing import qty_for
 from qts.safety import SafetyState
@@ -34,7 +34,8 @@ VIEW = AccountView(
 def main():
     gate = RiskGate(RiskConfig(), STATE_PROPERTIES, config_hash="example", ids=CounterIds("approval"))
     qty = qty_for(VIEW.pool_available, PRICE, VIEW.instrument, gate.limits(VIEW.state), VIEW)
-    buy = OrderRequest("order-1", "decision-1", "me", Pool.SWING, "005930", Side.BUY, qty, PRICE, PRICE, NOW)
+    what = ("order-1", "decision-1", "me", Pool.SWING, "005930", Side.BUY)
+    buy = OrderRequest(*what, qty, PRICE, PRICE, NOW, type=OrderType.LIMIT)
     print(f"sized: {qty} shares at {PRICE}")
     for what, request, view in (
         ("as sized", buy, VIEW),

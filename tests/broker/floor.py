@@ -17,7 +17,7 @@ from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
 from qts.market.last_values import LastValues
-from qts.risk.contracts import Approved, OrderRequest
+from qts.risk.contracts import Approved, OrderRequest, OrderType
 from qts.strategy.contracts import Side
 
 D = Decimal
@@ -160,7 +160,17 @@ class Floor:
     ) -> Approved:
         now = self.clock.time_ns()
         request = OrderRequest(
-            key, f"d-{key}", "test", Pool.SCALP, symbol or self.symbol, side, D(qty), _d(limit), D(1), now
+            key,
+            f"d-{key}",
+            "test",
+            Pool.SCALP,
+            symbol or self.symbol,
+            side,
+            D(qty),
+            _d(limit),
+            D(1),
+            now,
+            type=OrderType.MARKET if limit is None else OrderType.LIMIT,
         )
         return Approved(approval or f"a-{key}", request, "hash", now + lives_ms * NS_PER_MS)
 

@@ -27,7 +27,7 @@ from qts.execution.contracts import (
     VenueRef,
 )
 from qts.money import ZERO, plus, times
-from qts.risk.contracts import Approved
+from qts.risk.contracts import Approved, OrderType, TimeInForce
 
 DAY = date(2026, 1, 22)
 Answer = AckStatus | Exception
@@ -46,7 +46,12 @@ class ScriptedBroker:
     ) -> None:
         self.name = name
         self.capabilities = Capabilities(
-            client_order_ids=True, replaces=False, visibility_lag_ns=0, requests_per_s=None
+            order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+            times_in_force=frozenset({TimeInForce.DAY}),
+            client_order_ids=True,
+            replaces=False,
+            visibility_lag_ns=0,
+            requests_per_s=None,
         )
         self.publish = publish
         self.answer: Answer = AckStatus.ACCEPTED
@@ -89,8 +94,8 @@ class ScriptedBroker:
         await self._wait(key)
         if isinstance(answer, Exception):
             raise answer
-        number = self.book[key].ref.number if key in self.book else ""
-        self._acks[key] = OrderAck(answer, key, "" if answer is AckStatus.UNKNOWN else number, "as scripted")
+        ref = self.book[key].ref if key in self.book and answer is not AckStatus.UNKNOWN else None
+        self._acks[key] = OrderAck(answer, key, ref, "as scripted")
         return self._acks[key]
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
@@ -104,7 +109,7 @@ class ScriptedBroker:
         order = self.book.get(client_order_id)
         if order is None or not order.is_open:
             return OrderAck(AckStatus.REJECTED, client_order_id, reason="the order is not open")
-        return OrderAck(AckStatus.ACCEPTED, client_order_id, order.ref.number)
+        return OrderAck(AckStatus.ACCEPTED, client_order_id, order.ref)
 
     async def orders(self) -> Sequence[BrokerOrder]:
         self._asked("orders")

@@ -10,7 +10,7 @@ from qts.broker.contracts import NEVER_NS
 from qts.broker.sim.config import RELOADABLE, SimConfig
 from qts.clock import NS_PER_MS
 from qts.errors import BrokerUnavailable, ConfigError, ContractError
-from qts.execution.contracts import AckStatus, Fill, OrderCancelled, OrderRejected
+from qts.execution.contracts import AckStatus, Fill, OrderCancelled, OrderRejected, VenueRef
 from tests.broker.floor import BUY, COIN, INSTANT, SAMSUNG, SELL, SHARE, Floor, done, kst
 
 SLOW = SimConfig(order_latency_ms=20, order_jitter_ms=0, cancel_latency_ms=20, cancel_jitter_ms=0)
@@ -66,7 +66,7 @@ def test_a_cancel_takes_effect_after_its_own_travel() -> None:
     floor.place("o", BUY, "1", "50")
     floor.after(30)
     ack = floor.cancel("o")
-    assert (ack.status, ack.broker_order_id) == (AckStatus.ACCEPTED, "sim-o1")
+    assert (ack.status, ack.ref) == (AckStatus.ACCEPTED, VenueRef(date(2024, 8, 8), "sim-o1", "sim"))
     assert floor.exchange.due_ns == floor.clock.time_ns() + 20 * NS_PER_MS
     floor.exchange.on_time(floor.after(19.999))
     assert floor.news == []
@@ -109,7 +109,7 @@ def test_what_is_not_open_cannot_be_cancelled() -> None:
     floor.place("o", BUY, "1")
     floor.quote("99", "5", "100", "1")
     ack = floor.cancel("o")
-    assert (ack.status, ack.broker_order_id) == (AckStatus.REJECTED, "sim-o1")
+    assert (ack.status, ack.ref) == (AckStatus.REJECTED, VenueRef(date(2024, 8, 8), "sim-o1", "sim"))
     assert "not open any more" in ack.reason
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from datetime import date
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +23,9 @@ from qts.db.contracts import (
     StateRow,
 )
 from qts.db.sqlite import SqliteStore
-from qts.execution.contracts import Order, OrderState
+from qts.execution.contracts import Order, OrderState, VenueRef
 from qts.strategy.contracts import Side
+from tests.execution.orders import changed, order_with
 
 T = TypeVar("T")
 KINDS = (
@@ -81,28 +83,24 @@ def decision(order_id: str = "o-1") -> DecisionRow:
 
 
 def order(order_id: str = "o-1", state: str = "INTENT", **changes: Any) -> Order:
-    row = Order(
-        order_id,
-        f"d-{order_id}",
-        f"a-{order_id}",
-        "ema",
-        Pool.SCALP,
-        "005930",
-        Side.SELL,
-        D("10"),
-        None,
-        D("71200"),
-        OrderState(state),
-        D("0"),
-        1,
-        2,
-        "b-1",
-        True,
-        False,
-        "why",
-        "note",
+    row = order_with(
+        client_order_id=order_id,
+        decision_id=f"d-{order_id}",
+        approval_id=f"a-{order_id}",
+        strategy="ema",
+        symbol="005930",
+        side=Side.SELL,
+        qty=D("10"),
+        decision_price=D("71200"),
+        state=OrderState(state),
+        ts_ns=1,
+        ts_update_ns=2,
+        venue_refs=(VenueRef(date(2026, 1, 22), "b-1", "KRX"), VenueRef(date(2026, 1, 22), "b-2", "NXT", "00950")),
+        reduce_only=True,
+        reason="why",
+        note="note",
     )
-    return msgspec.structs.replace(row, **changes)
+    return changed(row, **changes)
 
 
 def position(symbol: str = "005930", qty: str = "-3", strategy: str = "ema") -> PositionRow:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from qts.db import sqlite as sqlite_module
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import ContractError, StateError, StorageError
-from qts.execution.contracts import OrderState
+from qts.execution.contracts import OrderState, VenueRef
+from qts.risk.contracts import TimeInForce
 from qts.strategy.contracts import Side
+from tests.execution.orders import changed
 
 from . import rows
 from .rows import RUN, now, opened
@@ -375,6 +378,12 @@ VERSIONS = st.lists(
                 "reason": st.sampled_from(["", "trend"]),
                 "forced": st.booleans(),
                 "note": st.text(max_size=3),
+                "time_in_force": st.sampled_from(list(TimeInForce)),
+                "venue": st.sampled_from(["", "NXT"]),
+                "parent_id": st.sampled_from(["", "p-1"]),
+                "expires_ns": st.sampled_from([None, 7]),
+                "tag": st.sampled_from(["", "vwap"]),
+                "venue_refs": st.sampled_from([(), (VenueRef(date(2026, 1, 22), "7", "KRX"),)]),
             },
         ),
         min_size=1,
@@ -394,7 +403,7 @@ def test_the_newest_version_of_an_order_is_stored_to_the_letter(
     newest = rows.order("o-1")
     now(store.commit([rows.decision("o-1"), newest]))
     for batch, with_checkpoint in zip(batches, checkpoints, strict=False):
-        versions = [msgspec.structs.replace(newest, **changes) for changes in batch]
+        versions = [changed(newest, **changes) for changes in batch]
         newest = versions[-1]
         now(store.commit(versions, checkpoint=b"here" if with_checkpoint else None))
         (stored,) = now(store.orders())

@@ -12,21 +12,27 @@ from typing import Any
 import msgspec
 import pytest
 
-from qts.capital.contracts import Pool
-from qts.execution.contracts import Fill, Order, OrderState
+from qts.execution.contracts import Fill, Order
 from qts.execution.fit import MOST_TEXT, misfit, unreadable
 from qts.market.contracts import Instrument
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
 from qts.strategy.contracts import Side
+from tests.execution.orders import changed, order_with
 from tests.runtime.rig import SYMBOL, kst
 
 SECOND = 1_000_000_000
 SENT, NOW = kst(10), kst(10, 0, 5)
-ORDER = Order(
-    "o-1", "d-1", "a-1", "s", Pool.SCALP, SYMBOL, Side.BUY, D(10), D(150_000), D(149_900), OrderState.WORKING, D(0),
-    SENT, SENT,
-)  # fmt: skip
+ORDER = order_with(
+    client_order_id="o-1",
+    symbol=SYMBOL,
+    side=Side.BUY,
+    qty=D(10),
+    limit=D(150_000),
+    decision_price=D(149_900),
+    ts_ns=SENT,
+    ts_update_ns=SENT,
+)
 FILL = Fill("sim", "e1", "o-1", SYMBOL, Side.BUY, D(4), D(149_900), D(89), D(0), NOW, False)
 COIN = Instrument(
     "BTC", "USDT", D("0.01"), D("0.001"), FixedTicks("0.1"), RateCosts("0.001", "0", "0.01"), AlwaysOpen()
@@ -109,7 +115,7 @@ def test_what_order_instrument_and_session_allow_fits_and_the_next_value_does_no
 
 
 def test_a_sale_may_not_be_under_its_limit() -> None:
-    sale = msgspec.structs.replace(ORDER, side=Side.SELL)
+    sale = changed(ORDER, side=Side.SELL)
 
     assert why(order=sale, side=Side.SELL, price=D(150_000)) == ""
     assert "worse than the limit" in why(order=sale, side=Side.SELL, price=D(149_900))
@@ -123,7 +129,7 @@ def test_a_price_that_the_market_shows_is_believed_off_the_grid_and_out_of_the_b
 
 def test_a_fill_is_near_a_session_or_the_market_speaks_at_its_time() -> None:
     """The market takes orders from 08:30 and closes at 15:30; an hour beside that is near."""
-    early = msgspec.structs.replace(ORDER, ts_intent_ns=kst(1))
+    early = changed(ORDER, ts_ns=kst(1))
 
     assert why(order=early, ts_ns=kst(7, 30)) == ""
     assert "far from any session" in why(order=early, ts_ns=kst(7, 29))
@@ -131,7 +137,7 @@ def test_a_fill_is_near_a_session_or_the_market_speaks_at_its_time() -> None:
 
 
 def test_without_a_band_ten_times_and_a_tenth_of_what_is_known_is_the_line() -> None:
-    order = msgspec.structs.replace(ORDER, symbol="BTC", limit=None, decision_price=D(50_000), qty=D(1))
+    order = changed(ORDER, symbol="BTC", limit=None, decision_price=D(50_000), qty=D(1))
     fill = {"symbol": "BTC", "qty": D("0.001"), "fee": D(0), "order": order, "instrument": COIN}
 
     assert why(price=D(5_000), **fill) == why(price=D(500_000), **fill) == ""
@@ -140,7 +146,7 @@ def test_without_a_band_ten_times_and_a_tenth_of_what_is_known_is_the_line() -> 
 
 
 def test_the_rest_of_an_order_fits_although_it_is_no_whole_lot() -> None:
-    odd = msgspec.structs.replace(ORDER, qty=D("10.5"), filled=D(10))
+    odd = changed(ORDER, qty=D("10.5"), filled=D(10))
 
     assert why(order=odd, qty=D("0.5")) == ""
     assert "whole lots" in why(order=odd, qty=D("0.25"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -9,9 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qts.capital.contracts import Pool
 from qts.errors import ContractError
-from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderCancelled, OrderRejected, OrderState
+from qts.execution.contracts import (
+    AckStatus,
+    Fill,
+    Order,
+    OrderAck,
+    OrderCancelled,
+    OrderRejected,
+    OrderState,
+    VenueRef,
+)
 from qts.execution.lifecycle import (
     BROKER_TEXT_LIMIT,
     NOTE_LIMIT,
@@ -28,6 +37,7 @@ from qts.execution.lifecycle import (
 )
 from qts.execution.working import FINAL_STATES
 from qts.strategy.contracts import Side
+from tests.execution.orders import order_with
 
 D = Decimal
 S = OrderState
@@ -35,21 +45,29 @@ X = "declined"
 
 # one row per state: ACCEPTED, REFUSED, NO_ANSWER, PART_FILLED, WHOLLY_FILLED, CANCELLED, REJECTED, ABSENT
 EXPECTED = {
-    "INTENT": "WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED NOT_SENT",
-    "UNKNOWN": "WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED NOT_SENT",
-    "WORKING": f"WORKING {X} WORKING PARTIAL FILLED CANCELLED REJECTED {X}",
-    "PARTIAL": f"PARTIAL {X} PARTIAL PARTIAL FILLED CANCELLED REJECTED {X}",
-    "FILLED": f"FILLED {X} FILLED FILLED FILLED FILLED {X} {X}",
-    "CANCELLED": f"CANCELLED {X} CANCELLED FILLED_LATE FILLED_LATE CANCELLED CANCELLED {X}",
-    "REJECTED": f"{X} REJECTED REJECTED FILLED_LATE FILLED_LATE REJECTED REJECTED REJECTED",
-    "NOT_SENT": f"{X} NOT_SENT NOT_SENT FILLED_LATE FILLED_LATE NOT_SENT NOT_SENT NOT_SENT",
-    "FILLED_LATE": f"FILLED_LATE {X} FILLED_LATE FILLED_LATE FILLED_LATE FILLED_LATE FILLED_LATE {X}",
+    "INTENT": "PENDING_NEW WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED NOT_SENT",
+    "PENDING_NEW": f"{X} WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED {X}",
+    "UNKNOWN": f"{X} WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED NOT_SENT",
+    "WORKING": f"{X} WORKING {X} WORKING PARTIAL FILLED CANCELLED REJECTED {X}",
+    "PARTIAL": f"{X} PARTIAL {X} PARTIAL PARTIAL FILLED CANCELLED REJECTED {X}",
+    "FILLED": f"{X} FILLED {X} FILLED FILLED FILLED FILLED {X} {X}",
+    "CANCELLED": f"{X} CANCELLED {X} CANCELLED FILLED_LATE FILLED_LATE CANCELLED CANCELLED {X}",
+    "REJECTED": f"{X} {X} REJECTED REJECTED FILLED_LATE FILLED_LATE REJECTED REJECTED REJECTED",
+    "NOT_SENT": f"{X} {X} NOT_SENT NOT_SENT FILLED_LATE FILLED_LATE NOT_SENT NOT_SENT NOT_SENT",
+    "FILLED_LATE": f"{X} FILLED_LATE {X} FILLED_LATE FILLED_LATE FILLED_LATE FILLED_LATE FILLED_LATE {X}",
 }
 
 
 def order(state: OrderState = S.INTENT, qty: str = "100", filled: str = "0") -> Order:
-    return Order(
-        "o", "d", "a", "test", Pool.SCALP, "005930", Side.BUY, D(qty), None, D(50_000), state, D(filled), 1, 1
+    return order_with(
+        client_order_id="o",
+        strategy="test",
+        symbol="005930",
+        side=Side.BUY,
+        qty=D(qty),
+        decision_price=D(50_000),
+        state=state,
+        filled=D(filled),
     )
 
 
@@ -58,10 +76,11 @@ def fill(qty: str = "40", **changes: object) -> Fill:
     return msgspec.structs.replace(notice, **changes)
 
 
-def ack(status: AckStatus, reason: str = "", broker_order_id: str = "") -> OrderAck:
-    return OrderAck(status, "o", broker_order_id, reason)
+def ack(status: AckStatus, reason: str = "", ref: VenueRef | None = None) -> OrderAck:
+    return OrderAck(status, "o", ref, reason)
 
 
+B_9 = VenueRef(date(2026, 1, 22), "b-9", "KRX")
 CANCELLED = OrderCancelled("sim", "o", "005930", 7, "cancelled on request")
 REJECTED = OrderRejected("sim", "o", "005930", 7, "short of money")
 
@@ -107,8 +126,8 @@ def test_no_answer_is_never_a_rejection() -> None:
 
 
 def test_an_accepted_order_works_under_the_brokers_id() -> None:
-    after = apply_ack(order(), ack(AckStatus.ACCEPTED, broker_order_id="b-9"), 5)
-    assert (after.state, after.broker_order_id, after.ts_update_ns) == (S.WORKING, "b-9", 5)
+    after = apply_ack(order(), ack(AckStatus.ACCEPTED, ref=B_9), 5)
+    assert (after.state, after.venue_refs, after.ts_update_ns) == (S.WORKING, (B_9,), 5)
 
 
 def test_a_refused_order_keeps_the_reason() -> None:
@@ -126,8 +145,8 @@ def test_an_unknown_order_is_adopted_by_a_late_answer_or_by_a_fill() -> None:
 
 def test_a_fill_may_come_before_the_answer() -> None:
     early = apply_fill(order(), fill("40"))
-    after = apply_ack(early, ack(AckStatus.ACCEPTED, broker_order_id="b-9"), 9)
-    assert (after.state, after.filled, after.broker_order_id) == (S.PARTIAL, D(40), "b-9")
+    after = apply_ack(early, ack(AckStatus.ACCEPTED, ref=B_9), 9)
+    assert (after.state, after.filled, after.venue_refs) == (S.PARTIAL, D(40), (B_9,))
 
 
 def test_a_refusal_of_an_order_that_works_is_declined_and_noted() -> None:

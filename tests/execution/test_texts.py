@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.execution.contracts import AckStatus, BrokerDisconnect, OrderAck, OrderCancelled
+from qts.execution.contracts import AckStatus, BrokerDisconnect, OrderAck, OrderCancelled, VenueRef
 from qts.execution.texts import MOST_REASON, kept_ack, kept_text, unreadable_end, with_kept_reason
+
+DAY = date(2026, 1, 22)
 
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=2_000))
@@ -46,12 +50,16 @@ def test_what_is_kept_instead(text: object, kept: str) -> None:
 
 
 def test_news_that_can_be_kept_is_the_same_object() -> None:
-    news, ack = OrderCancelled("sim", "o-1", "005930", 1, "why"), OrderAck(AckStatus.ACCEPTED, "o-1", "b-1")
+    news, ack = (
+        OrderCancelled("sim", "o-1", "005930", 1, "why"),
+        OrderAck(AckStatus.ACCEPTED, "o-1", VenueRef(DAY, "b-1", "KRX")),
+    )
 
     assert with_kept_reason(news) is news
     assert kept_ack(ack) is ack
-    assert kept_ack(OrderAck(AckStatus.REJECTED, "o-1", "b\ud800", "no\n")) == OrderAck(
-        AckStatus.REJECTED, "o-1", "b\\ud800", "no\\n"
+    ref = VenueRef(DAY, "b\ud800", "K\n", "\0")
+    assert kept_ack(OrderAck(AckStatus.REJECTED, "o-1", ref, "no\n")) == OrderAck(
+        AckStatus.REJECTED, "o-1", VenueRef(DAY, "b\\ud800", "K\\n", "\\x00"), "no\\n"
     )
 
 

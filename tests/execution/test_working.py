@@ -14,6 +14,7 @@ from qts.capital.contracts import Pool
 from qts.execution.contracts import Order, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.strategy.contracts import Side
+from tests.execution.orders import order_with
 
 
 def order(key: str, **changes: Any) -> Order:
@@ -30,10 +31,10 @@ def order(key: str, **changes: Any) -> Order:
         "decision_price": D(99),
         "state": OrderState.WORKING,
         "filled": D(0),
-        "ts_intent_ns": 1,
+        "ts_ns": 1,
         "ts_update_ns": 1,
     }
-    return Order(**{**values, **changes})
+    return order_with(**{**values, **changes})
 
 
 def book(*orders: Order, keep_final: int = 1_000) -> WorkingOrders:
@@ -140,7 +141,7 @@ def test_an_export_brings_the_open_orders_back_in_their_order(news: list[tuple[i
         working.put(order(f"o{number}", state=state))
     other = book(order("stray"))
 
-    other.import_state(working.export_state())
+    other.import_state(working.get(key) for key in working.export_state())
 
     assert list(other) == list(working)
     assert other.get("stray") is None

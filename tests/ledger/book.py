@@ -9,6 +9,7 @@ from qts.capital.contracts import Pool, Transfer
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.account import Account, Mark
 from qts.strategy.contracts import Side
+from tests.execution.orders import order_with
 
 BALANCED = {Pool.SCALP: D("0.40"), Pool.SWING: D("0.35"), Pool.PORTFOLIO: D("0.25")}
 SAMSUNG = "005930"
@@ -41,21 +42,19 @@ def transfer(transfer_id: str, source: Pool, target: Pool, amount: str | int, ts
 
 
 def order(order_id: str, side: str, qty: int, *, state: str, filled: int, note: str = "") -> Order:
-    return Order(
-        order_id,
-        "d-1",
-        f"a-{order_id}",
-        "ema",
-        Pool.SCALP,
-        SAMSUNG,
-        Side(side),
-        D(qty),
-        D(1000),
-        D(1000),
-        OrderState(state),
-        D(filled),
-        0,
-        0,
+    return order_with(
+        client_order_id=order_id,
+        approval_id=f"a-{order_id}",
+        strategy="ema",
+        symbol=SAMSUNG,
+        side=Side(side),
+        qty=D(qty),
+        limit=D(1000),
+        decision_price=D(1000),
+        state=OrderState(state),
+        filled=D(filled),
+        ts_ns=0,
+        ts_update_ns=0,
         note=note,
     )
 

@@ -84,7 +84,12 @@ class Desk:
     """Everything the pipeline needs; ``state`` is where the operating state starts."""
 
     def __init__(
-        self, state: OperatingState = OperatingState.BALANCED, *, collar: str = "0.01", **risk: Any
+        self,
+        state: OperatingState = OperatingState.BALANCED,
+        *,
+        collar: str = "0.01",
+        stores_pending: bool = False,
+        **risk: Any,
     ) -> None:
         self.clock = ManualClock(from_ns(NOW))
         self.account = Account(
@@ -137,6 +142,7 @@ class Desk:
             log=self.log,
             may_enter=lambda: self.safety.is_trading_allowed,
             on_sent=self._on_sent,
+            stores_pending=stores_pending,
         )
         self.pipeline = Pipeline(self.extract, self.transform, self.evaluate, self.decide, self.act)
         self.decisions = CounterIds("d")

@@ -11,12 +11,13 @@ import pytest
 
 from qts.db.contracts import DecisionRow, Record
 from qts.errors import HalfDoneError
-from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderState
+from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderState, VenueRef
 from qts.execution.lifecycle import apply_fill
 from qts.pipeline.act import withdraw
 from qts.pipeline.contracts import Acted, Candidate, Decision
 from qts.risk.contracts import Approved, Refusal, Refused
 from qts.strategy.contracts import Side
+from tests.broker.scripted import DAY
 from tests.pipeline.desk import SYMBOL, Desk
 from tests.risk.questions import NOW, D
 
@@ -163,7 +164,7 @@ async def test_an_accepted_order_works_and_keeps_its_money() -> None:
     assert isinstance(outcome, Acted)
     (order,) = desk.orders
     assert order.state is OrderState.WORKING
-    assert order.broker_order_id == "scripted-o1"
+    assert order.venue_refs == (VenueRef(DAY, "scripted-o1", "scripted"),)
     assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]
     assert desk.log.later == [order]
 
@@ -321,3 +322,39 @@ async def test_the_day_counts_a_send_before_the_answer() -> None:
     await desk.run(qty=1)
 
     assert counted == [1]
+
+
+async def test_an_order_that_waits_for_its_answer_is_pending_and_no_longer_an_intent() -> None:
+    desk = Desk()
+    states: list[OrderState] = []
+    desk.broker.before_answer = lambda approved: states.extend(order.state for order in desk.orders)
+
+    await desk.run(qty=1)
+
+    assert states == [OrderState.PENDING_NEW]
+    assert [row.state for row in desk.log.later if isinstance(row, Order)] == [OrderState.WORKING]
+
+
+async def test_an_order_that_may_wait_for_long_is_seen_as_pending_in_the_store() -> None:
+    desk = Desk(stores_pending=True)
+
+    await desk.run(qty=1)
+
+    rows = [row.state for row in desk.log.later if isinstance(row, Order)]
+    assert rows == [OrderState.PENDING_NEW, OrderState.WORKING]
+
+
+async def test_a_decision_cut_off_while_it_waits_for_the_answer_leaves_an_unknown_order() -> None:
+    desk = Desk()
+    desk.broker.holds_answers = True
+    task = asyncio.create_task(desk.run(qty=100, limit=50_000))
+    while not desk.broker.waiting:
+        await asyncio.sleep(0)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (order,) = desk.orders
+    assert order.state is OrderState.UNKNOWN
+    assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]

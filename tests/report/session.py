@@ -16,6 +16,7 @@ from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import LedgerRow
 from qts.runtime.result import ResultValues, SessionFacts
 from qts.strategy.contracts import Side
+from tests.execution.orders import order_with
 
 HOUR_NS = 3600 * NS_PER_S
 DAY_NS = 24 * HOUR_NS
@@ -61,7 +62,7 @@ def fill(
 
 
 def order_of(row: LedgerRow, *, forced: bool = False, reason: str = "a reason") -> Order:
-    return Order(
+    return order_with(
         client_order_id=row.order_id,
         decision_id="d",
         approval_id="a",
@@ -74,7 +75,7 @@ def order_of(row: LedgerRow, *, forced: bool = False, reason: str = "a reason") 
         decision_price=row.price,
         state=OrderState.FILLED,
         filled=row.qty,
-        ts_intent_ns=row.ts_ns,
+        ts_ns=row.ts_ns,
         ts_update_ns=row.ts_ns,
         forced=forced,
         reason=reason,

@@ -14,7 +14,7 @@ from qts.capital.contracts import Pool
 from qts.ids import CounterIds
 from qts.market.contracts import Instrument, Phase
 from qts.risk.config import RiskConfig
-from qts.risk.contracts import AccountView, OrderRequest
+from qts.risk.contracts import AccountView, OrderRequest, OrderType
 from qts.risk.gate import RiskGate
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
@@ -143,7 +143,9 @@ def entry(**changes: Any) -> OrderRequest:
         "decision_price": D(50_000),
         "ts_ns": NOW,
     }
-    return OrderRequest(**{**values, **changes})
+    asked = {**values, **changes}
+    asked.setdefault("type", OrderType.MARKET if asked["limit"] is None else OrderType.LIMIT)
+    return OrderRequest(**asked)
 
 
 def leave(**changes: Any) -> OrderRequest:

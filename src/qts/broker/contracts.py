@@ -13,7 +13,7 @@ import msgspec
 from qts.execution.contracts import Fill, OrderAck, VenueRef
 from qts.market.contracts import MarketValue
 from qts.money import minus
-from qts.risk.contracts import Approved
+from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
 from qts.strategy.contracts import Side
 
 NEVER_NS: Final = 1 << 63
@@ -69,16 +69,27 @@ class Balance(msgspec.Struct, frozen=True):
 class Capabilities(msgspec.Struct, frozen=True):
     """What a broker can do; asked once, after it was made, and constant from then on.
 
+    ``order_types`` and ``times_in_force``: what it takes; a request of another kind is answered REJECTED.
     ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
     without them at most one order of a symbol and side may be on its way. ``replaces``: it changes an open order.
     ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and
     ``fills_since``. ``requests_per_s``: requests it takes in a second, None without a limit.
     """
 
+    order_types: frozenset[OrderType]
+    times_in_force: frozenset[TimeInForce]
     client_order_ids: bool
     replaces: bool
     visibility_lag_ns: int
     requests_per_s: int | None
+
+    def lacks(self, request: OrderRequest) -> str:
+        """Say what ``request`` asks for that this broker does not do; "" for nothing."""
+        if request.type not in self.order_types:
+            return f"orders of type {request.type.value} are not taken here"
+        if request.time_in_force not in self.times_in_force:
+            return f"orders with the time in force {request.time_in_force.value} are not taken here"
+        return ""
 
 
 class Broker(Protocol):
@@ -182,6 +193,11 @@ class MarketDriven(Protocol):
     """
 
     @property
+    def is_simulated(self) -> bool:
+        """Tell whether there is a simulated venue: it answers at once, and what it did can be rewound. Constant."""
+        ...
+
+    @property
     def active(self) -> Mapping[str, object]:
         """Symbols whose quotes and ticks it has to be shown. The same mapping for its whole life; it changes."""
         ...
@@ -226,6 +242,7 @@ class MarketDriven(Protocol):
 class NotSimulated:
     """Stands in the place of :class:`MarketDriven` beside a real broker: the market drives it without us."""
 
+    is_simulated = False
     active: Mapping[str, object] = {}
     due_ns = NEVER_NS
 

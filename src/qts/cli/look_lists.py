@@ -83,7 +83,7 @@ def _plain(key: str, value: Any) -> Any:
 def _order(o: Order) -> tuple[Any, ...]:
     return (
         o.ts_intent_ns, o.strategy, o.symbol, o.side.value, o.qty, o.filled, o.limit, o.state.value, o.forced,
-        o.ts_update_ns, o.client_order_id, o.pool.value, o.decision_price, o.broker_order_id, o.reason, o.note,
+        o.ts_update_ns, o.client_order_id, o.pool.value, o.decision_price, o.newest_number, o.reason, o.note,
     )  # fmt: skip
 
 

@@ -14,12 +14,12 @@ import msgspec
 from qts.capital.contracts import Transfer
 from qts.db.contracts import ConfigRow, RunRow, StrategyFile
 from qts.db.tables import TRANSFERS, Table
-from qts.errors import StorageError
+from qts.errors import ContractError, StorageError
 from qts.money import PRECISION
 
 RESTORE: Final = "the file is damaged; restore it from a backup or start with a new data directory"
 RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
-_UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+_UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
 """What making a record of values of another kind raises; msgspec's errors are ValueErrors."""
 _R = TypeVar("_R", bound=msgspec.Struct)
 _Row = Sequence[Any]
@@ -105,8 +105,10 @@ def _made(path: Path, table: str, rows: Iterable[_Row], make: Callable[[_Row], _
 def _check(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
     """Raise ValueError when a value is of another kind than it has to be, or no amount of money."""
     if not kinds_fit:
-        msgspec.convert(msgspec.structs.asdict(record), type(record))
+        msgspec.convert(msgspec.structs.asdict(record), type(record))  # what stands in it is looked at by itself
     for name in record.__struct_fields__:
         value = getattr(record, name)
-        if isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
+        if isinstance(value, msgspec.Struct):
+            _check(value, kinds_fit=kinds_fit)
+        elif isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
             raise ValueError(f"{name} is {value}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from qts.db import tables
@@ -20,6 +20,17 @@ from qts.execution.contracts import Order
 
 _T = TypeVar("_T")
 _BUSY_S = 1.0
+_ORDERS_OF_BEFORE: Final = {
+    "venue_refs": (
+        "CASE broker_order_id WHEN '' THEN '[]' ELSE '' || json_array(json_object('day',"
+        " date(created_at / 1000000000, 'unixepoch'), 'number', broker_order_id, 'venue', 'sim', 'branch', '')) END"
+    ),
+    "type": "CASE WHEN price IS NULL THEN 'MARKET' ELSE 'LIMIT' END",
+    "time_in_force": "'DAY'",
+    "expires_at": "NULL",
+    "stop_price": "NULL",
+}
+"""What the migration of orders writes into their newer columns; '' into the others."""
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 
 
@@ -66,15 +77,12 @@ class StoreReader:
 
     def orders(self) -> list[Order]:
         """Return every order, in the order of their intents."""
-        orders: list[Order] = self._read(tables.ORDERS)
+        orders: list[Order] = self._read_as_of_before(tables.ORDERS, _ORDERS_OF_BEFORE)
         return sorted(orders, key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
 
     def ledger(self) -> list[LedgerRow]:
         """Return every booked fill, in the order of booking."""
-        known = {name for (name,) in self._rows("the ledger", "SELECT name FROM pragma_table_info('t_ledger')")}
-        columns = (column if column in known else "''" for column in tables.LEDGER.columns)  # a store of before
-        sql = f"SELECT {', '.join(columns)} FROM t_ledger ORDER BY id"  # noqa: S608 - our own names
-        return records(self._path, tables.LEDGER, self._rows("the ledger", sql))
+        return self._read_as_of_before(tables.LEDGER, {})
 
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""
@@ -88,6 +96,15 @@ class StoreReader:
 
     def _verify(self) -> str:
         return Chain().verify(self._connection, last_numbers(self._connection, self._path), str(self._path))
+
+    def _read_as_of_before(self, table: tables.Table, defaults: Mapping[str, str]) -> list[Any]:
+        """Read ``table`` of a store that may be older than its newest columns: for those, ``defaults`` or ''."""
+        names = self._rows(table.name, f"SELECT name FROM pragma_table_info('{table.name}')")  # noqa: S608 - ours
+        known = {name for (name,) in names}
+        columns = (column if column in known else defaults.get(column, "''") for column in table.columns)
+        order = "" if table.key else " ORDER BY id"
+        sql = f"SELECT {', '.join(columns)} FROM {table.name}{order}"  # noqa: S608 - our own names
+        return records(self._path, table, self._rows(table.name, sql))
 
     def _read(self, table: tables.Table) -> list[Any]:
         return records(self._path, table, self._rows(table.name, table.select))

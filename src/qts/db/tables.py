@@ -10,6 +10,8 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
     DecisionRow,
@@ -22,10 +24,13 @@ from qts.db.contracts import (
     SafetyRow,
     StateRow,
 )
-from qts.execution.contracts import Order, OrderState
+from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.risk.contracts import OrderRequest, OrderType, TimeInForce
 from qts.strategy.contracts import Side
 
 Values: TypeAlias = tuple[Any, ...]
+_encode: Final = msgspec.json.Encoder().encode
+_decode_refs: Final = msgspec.json.Decoder(tuple[VenueRef, ...]).decode
 
 IMAGE: Final = ("generation", "before")
 """Columns of a row that changes: when it was changed, and how it stood at the checkpoint before."""
@@ -206,19 +211,29 @@ def _order(r: Order) -> Values:
         str(r.filled),
         r.ts_intent_ns,
         r.ts_update_ns,
-        r.broker_order_id,
+        _pack_refs(r.venue_refs) if r.venue_refs else "[]",
         int(r.reduce_only),
         int(r.forced),
         r.reason,
         r.note,
+        r.request.type.value,
+        r.request.time_in_force.value,
+        r.request.venue,
+        r.request.parent_id,
+        r.request.expires_ns,
+        None if r.request.stop_price is None else str(r.request.stop_price),
+        r.request.tag,
     )
 
 
+def _pack_refs(refs: Sequence[VenueRef]) -> str:
+    return _encode(refs).decode()
+
+
 def _order_of(v: Sequence[Any]) -> Order:
-    return Order(
+    request = OrderRequest(
         client_order_id=v[0],
         decision_id=v[1],
-        approval_id=v[2],
         strategy=v[3],
         pool=Pool(v[4]),
         symbol=v[5],
@@ -226,14 +241,25 @@ def _order_of(v: Sequence[Any]) -> Order:
         qty=Decimal(v[7]),
         limit=None if v[8] is None else Decimal(v[8]),
         decision_price=Decimal(v[9]),
-        state=OrderState(v[10]),
-        filled=Decimal(v[11]),
-        ts_intent_ns=v[12],
-        ts_update_ns=v[13],
-        broker_order_id=v[14],
+        ts_ns=v[12],
         reduce_only=bool(v[15]),
         forced=bool(v[16]),
         reason=v[17],
+        type=OrderType(v[19]),
+        time_in_force=TimeInForce(v[20]),
+        venue=v[21],
+        parent_id=v[22],
+        expires_ns=v[23],
+        stop_price=None if v[24] is None else Decimal(v[24]),
+        tag=v[25],
+    )
+    return Order(
+        request,
+        approval_id=v[2],
+        state=OrderState(v[10]),
+        filled=Decimal(v[11]),
+        ts_update_ns=v[13],
+        venue_refs=() if v[14] == "[]" else _decode_refs(v[14]),
         note=v[18],
     )
 
@@ -306,14 +332,15 @@ ORDERS: Final = Table(
     "orders",
     _columns(
         "client_order_id decision_id approval_id strategy pool symbol side qty price decision_price state filled"
-        " created_at updated_at broker_order_id reduce_only forced reason note"
+        " created_at updated_at venue_refs reduce_only forced reason note"
+        " type time_in_force venue parent_id expires_at stop_price tag"
     ),
     ("client_order_id",),
     _order,
     _order_of,
     _columns(
         "decision_id approval_id strategy pool symbol side qty price decision_price created_at"
-        " reduce_only forced reason"
+        " reduce_only forced reason type time_in_force venue parent_id expires_at stop_price tag"
     ),
 )
 QUARANTINE: Final = Table(

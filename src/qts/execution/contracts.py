@@ -11,6 +11,7 @@ import msgspec
 
 from qts.capital.contracts import Pool
 from qts.money import minus
+from qts.risk.contracts import OrderRequest
 from qts.safety.scoped_stops import Scope
 from qts.strategy.contracts import Side
 
@@ -18,10 +19,12 @@ from qts.strategy.contracts import Side
 class OrderState(str, Enum):
     """The life of an order; the table of allowed steps is in :mod:`qts.execution.lifecycle`.
 
-    UNKNOWN: sent, and no answer yet known: never sent again before the broker was asked.
+    INTENT: being written down, nothing has left. PENDING_NEW: given to whoever sends it, and not yet answered: it
+    may be at the broker. UNKNOWN: it will not be answered any more: never sent again before the broker was asked.
     """
 
     INTENT = "INTENT"
+    PENDING_NEW = "PENDING_NEW"
     UNKNOWN = "UNKNOWN"
     WORKING = "WORKING"
     PARTIAL = "PARTIAL"
@@ -120,40 +123,93 @@ class AckStatus(str, Enum):
 
 
 class OrderAck(msgspec.Struct, frozen=True):
-    """The answer to ``place``, ``modify`` or ``cancel``. A timeout is UNKNOWN, never REJECTED."""
+    """The answer to ``place``, ``replace`` or ``cancel``. A timeout is UNKNOWN, never REJECTED.
+
+    ``ref``: the number that the venue gave to this message, None when it named none.
+    """
 
     status: AckStatus
     client_order_id: str
-    broker_order_id: str = ""
+    ref: VenueRef | None = None
     reason: str = ""
 
 
 class Order(msgspec.Struct, frozen=True):
-    """The book of record's view of one order; replaced, never changed."""
+    """The book of record's view of one order: what was asked for, and how far it has come; replaced, never changed.
 
-    client_order_id: str
-    decision_id: str
+    ``venue_refs``: every number under which venues know it, oldest first: each replacement or cancel may add one.
+    ``ts_update_ns``: of the newest news. ``note``: what was odd about it, "" for nothing.
+    """
+
+    request: OrderRequest
     approval_id: str
-    strategy: str
-    pool: Pool
-    symbol: str
-    side: Side
-    qty: Decimal
-    limit: Decimal | None
-    decision_price: Decimal
     state: OrderState
     filled: Decimal
-    ts_intent_ns: int
     ts_update_ns: int
-    broker_order_id: str = ""
-    reduce_only: bool = False
-    forced: bool = False
-    reason: str = ""
+    venue_refs: tuple[VenueRef, ...] = ()
     note: str = ""
 
     @property
     def remaining(self) -> Decimal:
-        return minus(self.qty, self.filled)
+        """Return what is not yet filled."""
+        return minus(self.request.qty, self.filled)
+
+    @property
+    def newest_number(self) -> str:
+        """Return the number under which the venue knows it now, "" while it has none."""
+        return self.venue_refs[-1].number if self.venue_refs else ""
+
+    @property
+    def client_order_id(self) -> str:
+        return self.request.client_order_id
+
+    @property
+    def decision_id(self) -> str:
+        return self.request.decision_id
+
+    @property
+    def strategy(self) -> str:
+        return self.request.strategy
+
+    @property
+    def pool(self) -> Pool:
+        return self.request.pool
+
+    @property
+    def symbol(self) -> str:
+        return self.request.symbol
+
+    @property
+    def side(self) -> Side:
+        return self.request.side
+
+    @property
+    def qty(self) -> Decimal:
+        return self.request.qty
+
+    @property
+    def limit(self) -> Decimal | None:
+        return self.request.limit
+
+    @property
+    def decision_price(self) -> Decimal:
+        return self.request.decision_price
+
+    @property
+    def ts_intent_ns(self) -> int:
+        return self.request.ts_ns
+
+    @property
+    def reduce_only(self) -> bool:
+        return self.request.reduce_only
+
+    @property
+    def forced(self) -> bool:
+        return self.request.forced
+
+    @property
+    def reason(self) -> str:
+        return self.request.reason
 
 
 OrderNews: TypeAlias = Fill | OrderCancelled | OrderRejected

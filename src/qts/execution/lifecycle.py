@@ -14,7 +14,16 @@ from typing import Final, TypeAlias
 import msgspec
 
 from qts.errors import ContractError
-from qts.execution.contracts import AckStatus, Fill, Order, OrderAck, OrderCancelled, OrderRejected, OrderState
+from qts.execution.contracts import (
+    AckStatus,
+    Fill,
+    Order,
+    OrderAck,
+    OrderCancelled,
+    OrderRejected,
+    OrderState,
+    VenueRef,
+)
 from qts.money import plus
 
 NOTE_LIMIT: Final = 400
@@ -23,8 +32,12 @@ BROKER_TEXT_LIMIT: Final = 120
 
 
 class News(Enum):
-    """What can be heard of an order. ABSENT: the broker's own books prove that it never arrived."""
+    """What can be heard of an order.
 
+    SENT: it was given to whoever sends it. ABSENT: the broker's own books prove that it never arrived.
+    """
+
+    SENT = "SENT"
     ACCEPTED = "ACCEPTED"
     REFUSED = "REFUSED"
     NO_ANSWER = "NO_ANSWER"
@@ -49,10 +62,13 @@ _KNOWN: Final = Declined("the broker knows this order; it cannot be absent")
 _ENDED: Final = Declined(
     "the order had already ended; an acceptance now means that it may be alive, ask the broker"
 )
+_ONCE: Final = Declined("an order is sent once, from its intent")
+_ON_ITS_WAY: Final = Declined("the order is on its way; only one whose answer is missing can be proved absent")
 _DONE: Final = Declined("the order is filled; a rejection contradicts its fills")
 
 TABLE: Final[dict[OrderState, dict[News, Step]]] = {
     _S.INTENT: {
+        News.SENT: _S.PENDING_NEW,
         News.ACCEPTED: _S.WORKING,
         News.REFUSED: _S.REJECTED,
         News.NO_ANSWER: _S.UNKNOWN,
@@ -62,7 +78,19 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.REJECTED: _S.REJECTED,
         News.ABSENT: _S.NOT_SENT,
     },
+    _S.PENDING_NEW: {
+        News.SENT: _ONCE,
+        News.ACCEPTED: _S.WORKING,
+        News.REFUSED: _S.REJECTED,
+        News.NO_ANSWER: _S.UNKNOWN,
+        News.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
+        News.WHOLLY_FILLED: _S.FILLED,
+        News.CANCELLED: _S.CANCELLED,
+        News.REJECTED: _S.REJECTED,
+        News.ABSENT: _ON_ITS_WAY,
+    },
     _S.UNKNOWN: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _S.WORKING,
         News.REFUSED: _S.REJECTED,
         News.NO_ANSWER: _S.UNKNOWN,
@@ -73,6 +101,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _S.NOT_SENT,
     },
     _S.WORKING: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _S.WORKING,
         News.REFUSED: _ALIVE,
         News.NO_ANSWER: _S.WORKING,  # what is known is not unlearnt
@@ -83,6 +112,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _KNOWN,
     },
     _S.PARTIAL: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _S.PARTIAL,
         News.REFUSED: _ALIVE,
         News.NO_ANSWER: _S.PARTIAL,
@@ -93,6 +123,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _KNOWN,
     },
     _S.FILLED: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _S.FILLED,
         News.REFUSED: _DONE,
         News.NO_ANSWER: _S.FILLED,
@@ -103,6 +134,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _KNOWN,
     },
     _S.CANCELLED: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _S.CANCELLED,  # the first answer came late
         News.REFUSED: _ALIVE,
         News.NO_ANSWER: _S.CANCELLED,
@@ -113,6 +145,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _KNOWN,
     },
     _S.REJECTED: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _ENDED,
         News.REFUSED: _S.REJECTED,
         News.NO_ANSWER: _S.REJECTED,
@@ -123,6 +156,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _S.REJECTED,
     },
     _S.NOT_SENT: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _ENDED,
         News.REFUSED: _S.NOT_SENT,
         News.NO_ANSWER: _S.NOT_SENT,
@@ -133,6 +167,7 @@ TABLE: Final[dict[OrderState, dict[News, Step]]] = {
         News.ABSENT: _S.NOT_SENT,
     },
     _S.FILLED_LATE: {
+        News.SENT: _ONCE,
         News.ACCEPTED: _S.FILLED_LATE,
         News.REFUSED: _DONE,
         News.NO_ANSWER: _S.FILLED_LATE,
@@ -156,11 +191,16 @@ def next_state(state: OrderState, news: News) -> Step:
     return TABLE[state][news]
 
 
+def apply_sent(order: Order, now_ns: int) -> Order:
+    """Return the order as it stands once it was given to whoever sends it."""
+    return _moved(order, News.SENT, now_ns, "")
+
+
 def apply_ack(order: Order, ack: OrderAck, now_ns: int) -> Order:
     """The order after the answer to ``place``. Raises ContractError when the answer is another order's."""
     _same_order(order, ack.client_order_id)
     state, note = _step(order, _NEWS_OF_ACK[ack.status], ack.reason)
-    return _changed(order, state, note, now_ns, order.filled, ack.broker_order_id or order.broker_order_id)
+    return _changed(order, state, note, now_ns, order.filled, _with_ref(order, ack.ref))
 
 
 def apply_fill(order: Order, fill: Fill) -> Order:
@@ -183,7 +223,7 @@ def apply_fill(order: Order, fill: Fill) -> Order:
     state, note = _step(order, news, f"overfill: {filled} of {order.qty}" if filled > order.qty else "")
     if state is _S.FILLED_LATE and order.state is not _S.FILLED_LATE:
         note = _noted(note, f"filled after {order.state.value}")
-    return _changed(order, state, note, fill.ts_ns, filled, order.broker_order_id)
+    return _changed(order, state, note, fill.ts_ns, filled, order.venue_refs)
 
 
 def apply_cancelled(order: Order, news: OrderCancelled) -> Order:
@@ -205,7 +245,7 @@ def apply_absent(order: Order, now_ns: int, evidence: str) -> Order:
 
 def _moved(order: Order, news: News, ts_ns: int, text: str) -> Order:
     state, note = _step(order, news, text)
-    return _changed(order, state, note, ts_ns, order.filled, order.broker_order_id)
+    return _changed(order, state, note, ts_ns, order.filled, order.venue_refs)
 
 
 def _step(order: Order, news: News, text: str) -> tuple[OrderState, str]:
@@ -224,7 +264,7 @@ def _noted(note: str, text: str) -> str:
 
 
 def _changed(
-    order: Order, state: OrderState, note: str, ts_ns: int, filled: Decimal, broker_order_id: str
+    order: Order, state: OrderState, note: str, ts_ns: int, filled: Decimal, refs: tuple[VenueRef, ...]
 ) -> Order:
     """The order with all that news may change, copied once."""
     return msgspec.structs.replace(
@@ -233,8 +273,13 @@ def _changed(
         note=note,
         ts_update_ns=max(order.ts_update_ns, ts_ns),
         filled=filled,
-        broker_order_id=broker_order_id,
+        venue_refs=refs,
     )
+
+
+def _with_ref(order: Order, ref: VenueRef | None) -> tuple[VenueRef, ...]:
+    refs = order.venue_refs
+    return refs if ref is None or ref in refs else (*refs, ref)
 
 
 def clean(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from qts.execution.contracts import BrokerDisconnect, OrderAck, OrderCancelled, OrderRejected
+from qts.execution.contracts import BrokerDisconnect, OrderAck, OrderCancelled, OrderRejected, VenueRef
 from qts.execution.fit import MOST_TEXT, is_moment, is_name
 
 MOST_REASON: Final = 500
@@ -32,9 +32,13 @@ def with_kept_reason(news: _End) -> _End:
 
 def kept_ack(ack: OrderAck) -> OrderAck:
     """Return an answer whose texts can be kept; the same object when nothing has to change."""
-    reason, number = kept_text(ack.reason), kept_text(ack.broker_order_id, MOST_TEXT)
-    same = (reason, number) == (ack.reason, ack.broker_order_id)
-    return ack if same else replace(ack, reason=reason, broker_order_id=number)
+    reason, ref = kept_text(ack.reason), None if ack.ref is None else _kept_ref(ack.ref)
+    return ack if (reason, ref) == (ack.reason, ack.ref) else replace(ack, reason=reason, ref=ref)
+
+
+def _kept_ref(ref: VenueRef) -> VenueRef:
+    number, venue, branch = (kept_text(text, MOST_TEXT) for text in (ref.number, ref.venue, ref.branch))
+    return VenueRef(ref.day, number, venue, branch)
 
 
 def kept_text(text: object, most: int = MOST_REASON) -> str:

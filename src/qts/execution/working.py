@@ -83,9 +83,9 @@ class WorkingOrders:
             o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
         )
 
-    def export_state(self) -> list[Order]:
-        """Open orders, oldest first, for a checkpoint (final ones are read back from the store)."""
-        return list(self._open.values())
+    def export_state(self) -> list[str]:
+        """Return the ids of the open orders in their order, for a checkpoint; the orders are in the store."""
+        return list(self._open)
 
     def import_state(self, orders: Iterable[Order]) -> None:
         """Replace everything by ``orders``, open and final."""

@@ -22,7 +22,9 @@ from qts.strategy.contracts import Side
 
 _NOTHING: Final = Decimal(0)
 _WIDE: Final = own_context(PRECISION)
-_OPEN: Final = frozenset({OrderState.INTENT, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL})
+_OPEN: Final = frozenset(
+    {OrderState.INTENT, OrderState.PENDING_NEW, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL}
+)
 OVERFILL_NOTE: Final = "overfill"
 """An order whose note contains this word was flagged: the broker filled more than was asked for."""
 

@@ -12,7 +12,7 @@ import msgspec
 from qts.broker.contracts import Broker
 from qts.db.contracts import DecisionRow, Record
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
-from qts.execution.lifecycle import apply_absent, apply_ack
+from qts.execution.lifecycle import apply_absent, apply_ack, apply_sent
 from qts.execution.texts import kept_ack, kept_text
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
@@ -55,7 +55,8 @@ class Act:
     ``on_sent`` is told before the intent is written: the order counts against every limit from then on. From the
     reservation on, what is raised ends the session (HalfDoneError): decided again, money would be held back twice,
     or a second order leave.
-    ``may_enter`` is asked again at the last moment before an entry leaves.
+    ``may_enter`` is asked again at the last moment before an entry leaves. ``stores_pending``: an order that waits
+    for its answer is seen as such in the store; an answer that comes at once has nothing to wait for.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Act:
         log: IntentLog,
         may_enter: Callable[[], bool],
         on_sent: Callable[[OrderRequest], None],
+        stores_pending: bool,
     ) -> None:
         self._account = account
         self._orders = orders
@@ -74,6 +76,7 @@ class Act:
         self._log = log
         self._may_enter = may_enter
         self._on_sent = on_sent
+        self._stores_pending = stores_pending
 
     async def __call__(self, decision: Decision) -> Acted | Refused:
         try:
@@ -106,7 +109,7 @@ class Act:
         request = decision.approved.request
         if not self._reserve(request, instrument, decision.proposal.facts.local_day):
             return None
-        order = order_of(request, decision.approved.approval_id)
+        order = Order(request, decision.approved.approval_id, OrderState.INTENT, ZERO, request.ts_ns)
         self._orders.put(order)
         self._on_sent(request)
         self._log.hold()
@@ -125,6 +128,7 @@ class Act:
                 reason=Refusal.SAFETY_BLOCKS_ENTRIES,
                 detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
             )
+        self._leaves(order, now_ns)
         ack = await self._sent(decision.approved, order, now_ns)
         self._book(order, ack, now_ns)
         return Acted(decision=decision, ack=ack)
@@ -137,6 +141,13 @@ class Act:
             return False
         self._withdraw(order, now_ns, "safety stopped it before it was sent")
         return True
+
+    def _leaves(self, order: Order, now_ns: int) -> None:
+        """From here on it may be at the broker: nobody may say that it was never sent."""
+        pending = apply_sent(order, now_ns)
+        self._orders.put(pending)
+        if self._stores_pending:
+            self._log.write_later(pending)
 
     async def _sent(self, approved: Approved, order: Order, now_ns: int) -> OrderAck:
         """Return the broker's answer; what is raised in its place proves nothing, so the fate is unknown."""
@@ -186,29 +197,6 @@ def withdraw(
     orders.put(ended)
     account.release(order.client_order_id)
     log.write_later(ended)
-
-
-def order_of(request: OrderRequest, approval_id: str) -> Order:
-    """The order as it stands before it is sent."""
-    return Order(
-        client_order_id=request.client_order_id,
-        decision_id=request.decision_id,
-        approval_id=approval_id,
-        strategy=request.strategy,
-        pool=request.pool,
-        symbol=request.symbol,
-        side=request.side,
-        qty=request.qty,
-        limit=request.limit,
-        decision_price=request.decision_price,
-        state=OrderState.INTENT,
-        filled=ZERO,
-        ts_intent_ns=request.ts_ns,
-        ts_update_ns=request.ts_ns,
-        reduce_only=request.reduce_only,
-        forced=request.forced,
-        reason=request.reason,
-    )
 
 
 def decision_row(decision: Decision) -> DecisionRow:

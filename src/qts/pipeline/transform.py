@@ -17,7 +17,7 @@ from qts.market.last_values import LastValues
 from qts.money import ONE, ZERO, minus, plus, times
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
-from qts.risk.contracts import AccountView, OrderRequest, RiskLimits
+from qts.risk.contracts import AccountView, OrderRequest, OrderType, RiskLimits
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.risk.sizing import qty_for
@@ -138,6 +138,7 @@ class Transform:
             reduce_only=signal.side is Side.SELL,
             forced=signal.forced,
             reason=intent.reason,
+            type=OrderType.MARKET if limit is None else OrderType.LIMIT,
         )
 
     def _qty(self, facts: Facts, view: AccountView, limits: RiskLimits, limit: Decimal | None) -> Decimal:

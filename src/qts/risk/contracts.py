@@ -5,22 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from qts.capital.contracts import Pool
+from qts.errors import ContractError
 from qts.market.contracts import Instrument, Phase
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
 
 
-class OrderRequest(msgspec.Struct, frozen=True, tag=True):
+class OrderType(str, Enum):
+    """How an order's price is found.
+
+    STOP and STOP_LIMIT wait until the market trades at their stop price, and go on as MARKET and LIMIT. BEST takes
+    the best price of the other side when it arrives, MID stands in the middle of the two sides.
+    """
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+    STOP_LIMIT = "STOP_LIMIT"
+    BEST = "BEST"
+    MID = "MID"
+
+
+class TimeInForce(str, Enum):
+    """How long an order works: the session, at once in part (IOC) or wholly (FOK), until cancelled (GTC), or in the
+    opening or closing auction alone."""
+
+    DAY = "DAY"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTC = "GTC"
+    OPEN = "OPEN"
+    CLOSE = "CLOSE"
+
+
+_NEEDS_LIMIT: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
+_TAKES_LIMIT: Final = _NEEDS_LIMIT | {OrderType.BEST, OrderType.MID}
+_NEEDS_STOP: Final = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
+
+
+class OrderRequest(msgspec.Struct, frozen=True):
     """An order as the pipeline asks for it; ``client_order_id`` is derived from the decision.
 
-    ``limit`` None is a market order. ``reduce_only`` marks exits and liquidations: they may never grow or
-    flip a position. ``decision_price`` is the price the decision was made at (for slippage).
+    ``limit``: the worst price allowed, None where the type has none. ``reduce_only`` marks exits and liquidations:
+    they may never grow or flip a position. ``decision_price`` is the price the decision was made at (for slippage).
+    ``venue``: where it is to be executed, "" leaves that to the broker. ``parent_id``: the order of which it is a
+    part, "" for none. ``expires_ns``: when it ends by itself before its time in force does, None never. ``tag``: a
+    word of whoever asked for it, told to nobody outside. Raises ContractError when prices do not fit the type.
     """
 
     client_order_id: str
@@ -36,6 +72,22 @@ class OrderRequest(msgspec.Struct, frozen=True, tag=True):
     reduce_only: bool = False
     forced: bool = False
     reason: str = ""
+    type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.DAY
+    venue: str = ""
+    parent_id: str = ""
+    expires_ns: int | None = None
+    stop_price: Decimal | None = None
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        kind = self.type
+        if kind in _NEEDS_LIMIT if self.limit is None else kind not in _TAKES_LIMIT:
+            raise ContractError(f"order {self.client_order_id} is {kind.value} with the limit {self.limit}")
+        if (self.stop_price is None) is (kind in _NEEDS_STOP):
+            raise ContractError(
+                f"order {self.client_order_id} is {kind.value} with the stop price {self.stop_price}"
+            )
 
 
 class Refusal(str, Enum):

@@ -15,7 +15,7 @@ import msgspec
 
 from qts.errors import StorageError
 
-VERSION = 4
+VERSION = 5
 _SEAL = struct.Struct("<I")
 """The CRC-32 of the rest, behind it: a disk that has changed a digit of an amount would else not be noticed."""
 

@@ -135,10 +135,15 @@ class ForcedExits:
             self.due_ns = _NEVER
 
     async def _take_out(self, order: Order, now_ns: int, reason: str) -> bool:
-        """Whether it is certain that the order ends: it never left, or the broker has taken the cancel."""
+        """Whether it is certain that the order ends: it never left, or the broker has taken the cancel.
+
+        One that is on its way to the broker can be neither withdrawn nor cancelled before it is answered.
+        """
         if order.state is OrderState.INTENT:  # still on its way to the disk: it does not leave at all
             self._withdraw(order, now_ns, reason)
             return True
+        if order.state is OrderState.PENDING_NEW:
+            return False
         ack = await self._broker.cancel(order.client_order_id)
         return ack.status is AckStatus.ACCEPTED
 

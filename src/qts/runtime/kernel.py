@@ -22,6 +22,7 @@ from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import Feed, LiveFeed, MarketValue
 from qts.pipeline.contracts import Outcome
+from qts.pipeline.runner import Pipeline
 from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
 from qts.runtime.auditor import Auditor
@@ -131,7 +132,7 @@ class Kernel:
         self.intake = Intake(p.last, p.extremes, self.venue, clock, p.price_bands, self.on_code)
         self.market = MarketInput(self.intake, self._publish)
         self.on_market_value = self.market.publish
-        self._pipeline = make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent)
+        self._pipeline = self._make_pipeline()
         self.host = make_host(
             self.parts,
             strategies,
@@ -270,9 +271,13 @@ class Kernel:
         parts.state.reconfigure(config.state)
         parts.safety.reconfigure(config.safety)
         parts.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
-        self._pipeline = make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent)
+        self._pipeline = self._make_pipeline()
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._sample_ns = config.runtime.equity_sample_interval_s * NS_PER_S
+
+    def _make_pipeline(self) -> Pipeline:
+        stores_pending = not self.venue.is_simulated
+        return make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent, stores_pending=stores_pending)
 
     async def start(self, first: MarketValue | None) -> None:
         """Before ``first``, which has left the feed, is taken in a fresh session; stores every pool."""

@@ -86,14 +86,14 @@ def orders_as_they_stood(stored: Sequence[Order], share: Any) -> list[Order]:
     Whoever goes through the open orders (cancels, exits) must meet them in the same order as without the restart.
     """
     by_id = {order.client_order_id: order for order in stored}
-    for row in share:
-        if row["client_order_id"] not in by_id:
+    for key in share:
+        if key not in by_id:
             raise StorageError(
-                f"table orders: order {row['client_order_id']}, which the checkpoint knows as open, is gone; the "
+                f"table orders: order {key}, which the checkpoint knows as open, is gone; the "
                 "store is damaged: restore it from a backup or start with a new data directory"
             )
     ended = sorted((o for o in stored if o.state in FINAL_STATES), key=lambda order: order.ts_update_ns)
-    return [*ended, *(by_id[row["client_order_id"]] for row in share)]
+    return [*ended, *(by_id[key] for key in share)]
 
 
 def _no_position() -> None:

@@ -19,6 +19,7 @@ from qts.pipeline.act import withdraw
 from qts.runtime.record import RunRecord
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
+_ON_ITS_WAY = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 
 
 class UnresolvedOrders:
@@ -32,11 +33,11 @@ class UnresolvedOrders:
         self._absent_since: dict[str, int] = {}
 
     def doubt_intents(self, now_ns: int) -> bool:
-        """After a restart an order whose intent was on its way to the disk may have left: it counts as unknown.
+        """After a restart an order whose intent was written may have left, answered or not: it counts as unknown.
 
         Whether there was one (spec 09, PR-07 and PR-08).
         """
-        intents = [order for order in self._orders if order.state is OrderState.INTENT]
+        intents = [order for order in self._orders if order.state in _ON_ITS_WAY]
         for order in intents:
             ack = OrderAck(AckStatus.UNKNOWN, order.client_order_id, reason="the session ended while it was sent")
             self._put(apply_ack(order, ack, now_ns))

@@ -177,7 +177,12 @@ def make_parts(
 
 
 def make_pipeline(
-    parts: Parts, broker: Broker, ids: Mapping[str, CounterIds], on_sent: Callable[[OrderRequest], None]
+    parts: Parts,
+    broker: Broker,
+    ids: Mapping[str, CounterIds],
+    on_sent: Callable[[OrderRequest], None],
+    *,
+    stores_pending: bool,
 ) -> Pipeline:
     """The decision path over ``parts``, with the configuration and the gate they hold now.
 
@@ -217,6 +222,7 @@ def make_pipeline(
             log=parts.record,
             may_enter=lambda: parts.safety.is_trading_allowed and not parts.kill.is_pressed(),
             on_sent=on_sent,
+            stores_pending=stores_pending,
         ),
         (ids["o"], ids["a"]),
     )

@@ -38,11 +38,18 @@ from qts.execution.contracts import (
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.money import ZERO, minus, plus, times
-from qts.risk.contracts import Approved, OrderRequest
+from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
 from qts.strategy.contracts import Side
 
 _BUY, _SELL = Side.BUY, Side.SELL
-_CAPABILITIES = Capabilities(client_order_ids=True, replaces=False, visibility_lag_ns=0, requests_per_s=None)
+_CAPABILITIES = Capabilities(
+    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
+    times_in_force=frozenset({TimeInForce.DAY}),
+    client_order_ids=True,
+    replaces=False,
+    visibility_lag_ns=0,
+    requests_per_s=None,
+)
 
 Hook: TypeAlias = Callable[[BrokerDisconnect], None]
 
@@ -59,6 +66,7 @@ class SimExchange:
     """
 
     capabilities = _CAPABILITIES
+    is_simulated = True
 
     def __init__(
         self,
@@ -126,7 +134,9 @@ class SimExchange:
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
         """Refuse: orders are cancelled and placed anew here."""
-        return OrderAck(AckStatus.REJECTED, approved.request.client_order_id, "", "orders cannot be replaced here")
+        return OrderAck(
+            AckStatus.REJECTED, approved.request.client_order_id, None, "orders cannot be replaced here"
+        )
 
     async def cancel(self, client_order_id: str) -> OrderAck:
         """Ask for an order to be taken out; :class:`OrderCancelled` follows when that takes effect."""
@@ -139,7 +149,7 @@ class SimExchange:
             return OrderAck(
                 AckStatus.REJECTED,
                 client_order_id,
-                "" if seen is None else seen.broker_order_id,
+                None if seen is None else seen.ref,
                 "no such order" if seen is None else "the order is not open any more",
             )
         if order.cancel_ns is None:
@@ -147,7 +157,7 @@ class SimExchange:
             order.cancel_ns = max(reaches_ns, order.arrival_ns)  # one line: a cancel never overtakes its order
             self._cancelling[client_order_id] = order
             self._set_due()
-        return self._answer(OrderAck(AckStatus.ACCEPTED, client_order_id, self._order_id(order)), now_ns)
+        return self._answer(OrderAck(AckStatus.ACCEPTED, client_order_id, self._ref(order)), now_ns)
 
     async def orders(self) -> Sequence[BrokerOrder]:
         """Return the orders that can still fill, oldest first. Raises BrokerUnavailable while disconnected."""
@@ -283,7 +293,7 @@ class SimExchange:
         request = approved.request
         why = self._refusal(approved, now_ns)
         if why:
-            return OrderAck(AckStatus.REJECTED, request.client_order_id, "", why)
+            return OrderAck(AckStatus.REJECTED, request.client_order_id, None, why)
         self._order_count += 1
         desk = self._desks[request.symbol]
         order = SimOrder(
@@ -301,7 +311,7 @@ class SimExchange:
             order.doomed = "injected late rejection"
         self._last_row_before(desk)
         self._enter(order, desk)
-        return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._order_id(order))
+        return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._ref(order))
 
     def _refusal(self, approved: Approved, now_ns: int) -> str:
         request = approved.request
@@ -312,6 +322,8 @@ class SimExchange:
             return (
                 f"approval {approved.approval_id} expired {(now_ns - approved.expires_ns) / NS_PER_MS:.3f} ms ago"
             )
+        if unfit := _CAPABILITIES.lacks(request):
+            return unfit
         if request.symbol not in self._instruments:
             return f"unknown symbol {request.symbol}"
         if len(self._open) >= self._config.max_open_orders:
@@ -467,7 +479,7 @@ class SimExchange:
     def _listed(self, order: SimOrder) -> BrokerOrder:
         return BrokerOrder(
             order.client_order_id,
-            VenueRef(order.day, self._order_id(order), self.name),
+            self._ref(order),
             order.symbol,
             _BUY if order.is_buy else _SELL,
             order.qty,
@@ -475,9 +487,9 @@ class SimExchange:
             BrokerOrderState.OPEN,
         )
 
-    def _order_id(self, order: SimOrder) -> str:
-        return f"{self.name}-o{order.seq}"
+    def _ref(self, order: SimOrder) -> VenueRef:
+        return VenueRef(order.day, f"{self.name}-o{order.seq}", self.name)
 
 
 def _unknown(client_order_id: str, why: str) -> OrderAck:
-    return OrderAck(AckStatus.UNKNOWN, client_order_id, "", why)
+    return OrderAck(AckStatus.UNKNOWN, client_order_id, None, why)

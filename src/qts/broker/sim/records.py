@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from qts.execution.contracts import AckStatus, Fill, OrderAck
+from qts.execution.contracts import AckStatus, Fill, OrderAck, VenueRef
 from qts.strategy.contracts import Side
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -59,7 +59,7 @@ class Answers:
 
     def _put(self, ack: OrderAck, approval_id: str, expires_ns: int) -> None:
         key = ack.client_order_id
-        self._packed[key] = _pack((ack.status, key, ack.broker_order_id, ack.reason, approval_id, expires_ns))
+        self._packed[key] = _pack((ack.status, key, ack.ref, ack.reason, approval_id, expires_ns))
         self._by_order[key] = Answer(ack, approval_id, expires_ns)
         self._order_of_approval.setdefault(approval_id, key)
 
@@ -79,9 +79,8 @@ class Answers:
         self._packed.clear()
         self._order_of_approval.clear()
         for packed in state:
-            status, client_order_id, broker_order_id, reason, approval_id, expires_ns = _unpack(packed)
-            ack = OrderAck(AckStatus(status), client_order_id, broker_order_id, reason)
-            self._put(ack, approval_id, expires_ns)
+            status, client_order_id, ref, reason, approval_id, expires_ns = _unpack_answer(packed)
+            self._put(OrderAck(status, client_order_id, ref, reason), approval_id, expires_ns)
 
 
 class KeptFills:
@@ -125,7 +124,7 @@ def unpack_fill(packed: bytes) -> tuple[Fill, date]:
     return Fill(*record[:11]), record[11]
 
 
-_unpack = msgspec.msgpack.Decoder().decode
+_unpack_answer = msgspec.msgpack.Decoder(tuple[AckStatus, str, VenueRef | None, str, str, int]).decode
 _unpack_fill = msgspec.msgpack.Decoder(
     tuple[str, str, str, str, Side, Decimal, Decimal, Decimal, Decimal, int, bool, date]
 ).decode

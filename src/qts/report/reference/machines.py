@@ -32,6 +32,7 @@ CAUSES: Final[Mapping[SafetyCause, str]] = {
     SafetyCause.RECOVERY_UNFIT: "recovery was asked for, and a condition fails or is unknown",
 }
 NEWS: Final[Mapping[News, str]] = {
+    News.SENT: "it was given to whoever sends it to the broker",
     News.ACCEPTED: "the broker took the order",
     News.REFUSED: "the broker's first answer was no",
     News.NO_ANSWER: "the answer did not come in time",
