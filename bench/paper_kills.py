@@ -22,8 +22,11 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from decimal import Decimal
+from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,8 @@ from qts.runtime.stop_flag import StopFlag
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 
 KILLS = 500
+JOBS = 4
+FAULTS = ("refused", "lost", "doubled", "changed")
 SHORT_KILLS = 8
 DELAYS_MS = (0, 60, 300)
 SPEED = 5.0
@@ -120,24 +125,39 @@ def _plan(directory: Path) -> SessionPlan:
 
 
 def run(directory: Path, *, short: bool, seed: int) -> dict[str, Any]:
-    """The whole trial; see the module for what is counted."""
-    rng = random.Random(seed)
-    kills = SHORT_KILLS if short else KILLS
+    """The whole trial; see the module for what is counted. A life mostly waits, so several run side by side."""
+    left = SHORT_KILLS if short else KILLS
     pairs = [(journal, store) for journal in DELAYS_MS for store in DELAYS_MS]
     if short:
         pairs = [(0, 0), (60, 0), (300, 0), (0, 300)]
-    counts = {"kills": 0, "fills": 0, "refused": 0, "lost": 0, "doubled": 0, "changed": 0}
+    each = 2 if short else ROUNDS_PER_RUN
+    total = dict.fromkeys(("kills", "fills", *FAULTS), 0)
     failed: list[str] = []
-    number = 0
-    while counts["kills"] < kills and len(failed) < MOST_FAILURES:
-        journal_ms, store_ms = pairs[number % len(pairs)]
-        rounds = min(2 if short else ROUNDS_PER_RUN, kills - counts["kills"])
-        number += 1
-        trial = _Trial(directory / str(number), journal_ms, store_ms, counts, failed)
-        trial.run(rounds, rng)
-        shutil.rmtree(directory / str(number), ignore_errors=True)
-        print(f"{journal_ms} ms, {store_ms} ms: {counts}", file=sys.stderr, flush=True)
-    return {**counts, "failed": failed}
+    with ProcessPoolExecutor(JOBS, mp_context=get_context("fork")) as pool:
+        trials = [
+            pool.submit(_run_trial, directory / str(number), *pair, min(each, left - begun), f"{seed}/{number}")
+            for number, (pair, begun) in enumerate(zip(cycle(pairs), range(0, left, each), strict=False))
+        ]
+        for trial in as_completed(trials):
+            name, counts, sentences = trial.result()
+            total = {key: value + counts[key] for key, value in total.items()}
+            failed += sentences
+            print(f"{name}: {total}", file=sys.stderr, flush=True)
+            if len(failed) >= MOST_FAILURES:
+                pool.shutdown(cancel_futures=True)
+                break
+    return {**total, "failed": failed}
+
+
+def _run_trial(
+    directory: Path, journal_ms: int, store_ms: int, rounds: int, seed: str
+) -> tuple[str, dict[str, int], list[str]]:
+    """One session with its lives, in a process of its own: the delays, the counts, what should not have been."""
+    counts = dict.fromkeys(("kills", "fills", *FAULTS), 0)
+    failed: list[str] = []
+    _Trial(directory, journal_ms, store_ms, counts, failed).run(rounds, random.Random(seed))
+    shutil.rmtree(directory, ignore_errors=True)
+    return f"{journal_ms} ms, {store_ms} ms", counts, failed
 
 
 class _Trial:

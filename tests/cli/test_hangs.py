@@ -171,10 +171,10 @@ def test_a_strategy_that_hangs_ends_the_session_and_is_halted_at_the_resume(name
     # and the next one goes on without it, in FAIL, and sells what it holds
     resumed = session("run", name, "--resume")
     assert resumed.ended() == HALTED, resumed.errors
-    assert (resumed.result.finished, resumed.result.rows) == (True, 60)
+    assert (resumed.result["finished"], resumed.result["rows"]) == (True, 60)
     assert "FS061" in log()
     assert f"strategy {name.lower()} is halted: it did not return in the session before" in log()
-    assert resumed.result.forced_exits > 0
+    assert resumed.result["forced_exits"] > 0
     assert stack() == ""
 
 

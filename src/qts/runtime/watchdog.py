@@ -172,7 +172,7 @@ class Watchdog:
         else:
             self._stood_s += max(min(gap_s, 2 * TICK_S) - waited_s, 0.0)
         if self._stop.requested:
-            self._stopping_s += min(gap_s, 2 * TICK_S)
+            self._stopping_s += max(min(gap_s, 2 * TICK_S) - waited_s, 0.0)
         if listener is not None and self._file is not None:
             faulthandler.dump_traceback_later(HELD_S, file=self._file.handle)
         self._judge(listener)
