@@ -478,11 +478,11 @@ async def test_a_retry_that_a_full_lane_loses_lets_later_events_of_its_key_go_on
 
     async with running(EventConfig(queue_configs=queues, retry_backoff_ms=0)) as dispatcher:
         dispatcher.register_handler(P1, handler, lane=Lane.THREAD)
-        entry = dispatcher._levels[P1].registrations[0]
+        (registered,) = dispatcher.stats.handlers(P1)
 
         def in_lane() -> list[int]:
-            assert entry.runner is not None
-            return [flight.event.payload["n"] for flight in entry.runner.pending]
+            assert registered.runner is not None
+            return [flight.event.payload["n"] for flight in registered.runner.pending]
 
         dispatcher.publish(TICK, {"n": 1, "symbol": "a"})
         await until(lambda: in_lane() == [1])
@@ -512,7 +512,7 @@ async def test_an_event_that_is_sent_again_while_its_lane_is_busy_is_handled_eac
         for event in (again, again, again, create_event(LOG, payload={"n": 2})):
             dispatcher.dispatch_nowait(event)
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["queued"] == 0)
-        runner = dispatcher._levels[P3].registrations[0].runner
+        runner = dispatcher.stats.handlers(P3)[0].runner
         assert runner is not None
         assert [flight.event.payload["n"] for flight in runner.pending] == [1, 1, 1, 2]
         let_go.set()

@@ -313,10 +313,9 @@ async def test_depth_alerts_are_told_while_running() -> None:
     alerts: list[Alert] = []
     config = EventConfig(queue_alerts=QueueAlerts(p2=QueueAlert(2, 3)), monitoring_interval_ms=10)
     async with running(config, on_alert=alerts.append) as dispatcher:
-        dispatcher.set_degradation_level(DegradationLevel.NORMAL)
-        dispatcher._scheduler.floor = 1  # P2 stays queued
         for n in range(3):
-            dispatcher._levels[2].queue.put_nowait(event_of(P2, symbol=str(n)))
+            dispatcher.dispatch_nowait(event_of(P2, symbol=str(n)))
+        dispatcher.set_degradation_level(DegradationLevel.P2_P3_PAUSED)  # before the first slice: they stay queued
         await until(lambda: len(alerts) >= 1)
         assert (alerts[0].priority, alerts[0].severity, alerts[0].threshold) == (P2, "warning", 2)
 

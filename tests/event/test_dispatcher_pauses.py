@@ -120,16 +120,21 @@ def pressed() -> EventDispatcher:
 
 
 def test_critical_backpressure_pauses_the_lower_priorities_until_below_warning() -> None:
-    dispatcher = pressed()
-    allowed = []
-    for step in (8, 1, -1, -1, -1, 0):  # depth 8, 9, 8, 7, 6, 6
-        for _ in range(max(step, 0)):
-            dispatcher.publish(TICK, tick())
-        for _ in range(max(-step, 0)):
-            dispatcher._levels[1].queue.get_nowait()
+    dispatcher, allowed = pressed(), dict[int, bool]()
+
+    def look(event: object = None) -> None:
         dispatcher.check_pressure()
-        allowed.append(dispatcher.is_priority_allowed(P2))
-    assert allowed == [True, False, False, False, True, True]
+        allowed[dispatcher.queue_stats()["P1_HIGH"]["queued"]] = dispatcher.is_priority_allowed(P2)
+
+    dispatcher.register_handler(P1, look)
+    for count in (8, 1):
+        for _ in range(count):
+            dispatcher.publish(TICK, tick())
+        look()
+    assert allowed == {8: True, 9: False}
+
+    dispatcher.run_inline(P1)  # each call looks at what is left behind its event
+    assert [allowed[depth] for depth in (8, 7, 6, 5, 0)] == [False, False, True, True, True]
     assert dispatcher.is_priority_allowed(P1)
 
 
@@ -137,7 +142,7 @@ def test_warning_makes_batches_larger_and_nothing_else() -> None:
     dispatcher = pressed()
     factors = []
     for depth in (6, 7):
-        while dispatcher._levels[1].queue.size() < depth:
+        while dispatcher.queue_stats()["P1_HIGH"]["queued"] < depth:
             dispatcher.publish(TICK, tick())
         dispatcher.check_pressure()
         factors.append(dispatcher.batch_factor(P1))

@@ -18,6 +18,7 @@ from qts.event.codec import pack_event, unpack_event
 from qts.event.config import EventConfig, JournalConfig, QueueConfig, QueueConfigs
 from qts.event.contracts import Event, EventType, Lane, OverflowPolicy, create_event, event_time_ns
 from qts.event.dispatcher import EventDispatcher
+from qts.event.handlers import CallbackHandler
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.event.journal_segments import Mark, segment_paths
@@ -667,7 +668,7 @@ def with_checkpoint(lives: Lives, window: int) -> tuple[dict[str, Any], list[int
             saved.update(dispatcher.export_state())
             raise KeyboardInterrupt  # the process ends here
 
-    dispatcher.register_handler(P0, handle)
+    dispatcher.register_handler(P0, CallbackHandler(handle, "book"))
     for n in range(5):
         dispatcher.dispatch_nowait(numbered(n))
     with pytest.raises(KeyboardInterrupt):
@@ -682,8 +683,7 @@ def test_a_restart_from_a_checkpoint_does_what_neither_it_nor_the_journal_knows_
 ) -> None:
     saved, effects = with_checkpoint(lives, window)
     dispatcher = lives.begin(config(window), checkpointed=True)
-    dispatcher.register_handler(P0, lambda event: effects.append(event.payload["n"]))
-    dispatcher._levels[0].registrations[0].name = saved["levels"][0]["handlers"][0]
+    dispatcher.register_handler(P0, CallbackHandler(lambda event: effects.append(event.payload["n"]), "book"))
     dispatcher.import_state(saved)
     assert dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 3
     dispatcher.run_inline()
@@ -700,8 +700,7 @@ def test_a_restart_from_a_checkpoint_does_what_neither_it_nor_the_journal_knows_
 def test_the_source_of_an_event_may_take_back_what_the_checkpoint_does_not_know(lives: Lives) -> None:
     saved, effects = with_checkpoint(lives, 100)
     dispatcher = lives.begin(checkpointed=True)
-    dispatcher.register_handler(P0, lambda event: effects.append(event.payload["n"]))
-    dispatcher._levels[0].registrations[0].name = saved["levels"][0]["handlers"][0]
+    dispatcher.register_handler(P0, CallbackHandler(lambda event: effects.append(event.payload["n"]), "book"))
     dispatcher.import_state(saved)
     assert dispatcher.replay_journal(withdraw=lambda event: event.payload["n"] == 5) == 0
     dispatcher.run_inline()
@@ -736,8 +735,7 @@ def test_a_checkpoint_that_waits_for_an_event_the_journal_lacks_is_refused(lives
     for _, path in segment_paths(lives.directory):
         path.unlink()
     dispatcher = lives.begin(config(1), checkpointed=True)
-    dispatcher.register_handler(P0, Recorder())
-    dispatcher._levels[0].registrations[0].name = saved["levels"][0]["handlers"][0]
+    dispatcher.register_handler(P0, CallbackHandler(Recorder(), "book"))
     with pytest.raises(StorageError, match="waits for event 3, which the journal does not hold"):
         dispatcher.import_state(saved)
 

@@ -144,9 +144,9 @@ class DispatcherMachine(RuleBasedStateMachine):
         return dispatcher
 
     def _handle(self, event: Event) -> None:
-        for level in self.dispatcher._levels[: event.priority]:
-            if level.items:
-                self.overtaken.append(f"{event} was started while {level.priority.name} waited")
+        for priority in EventPriority:
+            if priority < event.priority and self.dispatcher.stats.is_waiting(priority):
+                self.overtaken.append(f"{event} was started while {priority.name} waited")
         if event.payload.get("emits") and len(self.handled[P0]) < 500:
             self._send(P0, "Z")
         if self.failures_left:

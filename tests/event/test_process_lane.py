@@ -31,8 +31,8 @@ LOG = EventType.LOG_WRITE
 PATIENT = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=60_000, p2_ms=60_000, p3_ms=60_000))
 
 
-def runner_of(dispatcher: EventDispatcher, priority: int = 3) -> ProcessRunner:
-    runner = dispatcher._levels[priority].registrations[0].runner
+def runner_of(dispatcher: EventDispatcher, priority: EventPriority = P3) -> ProcessRunner:
+    runner = dispatcher.stats.handlers(priority)[0].runner
     assert isinstance(runner, ProcessRunner)
     return runner
 
@@ -103,7 +103,7 @@ async def test_an_event_that_cannot_be_sent_is_its_own_fault_and_leaves_the_work
 
 
 def runner_of_is_gone(dispatcher: EventDispatcher) -> bool:
-    return all(entry.runner is None for level in dispatcher._levels for entry in level.registrations)
+    return all(one.runner is None for priority in EventPriority for one in dispatcher.stats.handlers(priority))
 
 
 async def test_a_handler_class_lives_in_its_process_and_batches_reach_its_batch_method() -> None:
@@ -367,26 +367,26 @@ async def test_a_handler_that_overstays_three_times_is_moved_to_a_process(wrap: 
         for n in range(5):
             dispatcher.publish(LOG, {"n": n})
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 5)
-        entry = dispatcher._levels[3].registrations[0]
-        assert (entry.lane, entry.overruns) == (Lane.PROCESS, 3)
+        (moved,) = dispatcher.stats.handlers(P3)
+        assert (moved.lane, moved.overruns) == (Lane.PROCESS, 3)
         assert dispatcher.reports.counts == {"overrun": 3, "moved": 1}
         assert runner_of(dispatcher).target == "tests.event.work:slow_on_the_loop"
 
 
-@pytest.mark.parametrize("priority", [1, 3])
+@pytest.mark.parametrize("priority", [P1, P3])
 async def test_a_handler_that_cannot_move_or_serves_p1_stays_and_is_reported(priority: Any) -> None:
     def slow(event: Any) -> None:
         sum(range(30_000))
 
-    kind = {1: EventType.PRICE_TICK, 3: LOG}[priority]
+    kind = {P1: EventType.PRICE_TICK, P3: LOG}[priority]
     async with running(EventConfig(loop_handler_limit_us=10)) as dispatcher:
         dispatcher.register_handler(priority, slow)
         for n in range(4):
             dispatcher.publish(kind, {"n": n})
         await until(lambda: not any(row["size"] for row in dispatcher.queue_stats().values()))
-        assert dispatcher._levels[priority].registrations[0].lane is Lane.LOOP
+        assert dispatcher.stats.handlers(priority)[0].lane is Lane.LOOP
         assert dispatcher.reports.counts["overrun"] >= 4
-        assert dispatcher.reports.counts.get("stays", 0) == (1 if priority == 3 else 0)
+        assert dispatcher.reports.counts.get("stays", 0) == (1 if priority is P3 else 0)
 
 
 async def test_an_async_handler_is_moved_after_the_event_in_work_and_with_those_behind_it() -> None:
@@ -412,18 +412,23 @@ async def test_no_more_handlers_are_moved_than_there_may_be_processes() -> None:
             dispatcher.register_handler(P3, work.slow_on_the_loop)
         dispatcher.publish(LOG, {"n": 1})
         await until(lambda: dispatcher.queue_stats()["P3_LOW"]["handled"] == 1)
-        assert [entry.lane for entry in dispatcher._levels[3].registrations] == [Lane.PROCESS, Lane.LOOP, Lane.LOOP]
+        assert [one.lane for one in dispatcher.stats.handlers(P3)] == [Lane.PROCESS, Lane.LOOP, Lane.LOOP]
         stays = [report.detail for report in dispatcher.reports if report.kind == "stays"]
         assert stays == ["there are 2 worker processes already (max_worker_processes)"] * 2
 
 
 async def test_an_object_with_state_is_never_moved() -> None:
-    async with running() as dispatcher:
-        dispatcher.register_handler(P3, CallbackHandler(Recorder(), "object"))
-        assert dispatcher._driver is not None
-        dispatcher._driver.move_to_process(dispatcher._levels[3].registrations[0])
-        (report,) = dispatcher.reports
-        assert "its state lives here" in report.detail
+    class SlowObject:
+        def __call__(self, event: Any) -> None:
+            work.slow_on_the_loop(event)
+
+    async with running(EventConfig(loop_handler_limit_us=10, overruns_before_move=1)) as dispatcher:
+        dispatcher.register_handler(P3, CallbackHandler(SlowObject(), "object"))
+        dispatcher.publish(LOG, {"n": 1})
+        await until(lambda: "stays" in dispatcher.reports.counts)
+        (stays,) = (report for report in dispatcher.reports if report.kind == "stays")
+        assert "its state lives here" in stays.detail
+        assert dispatcher.stats.handlers(P3)[0].lane is Lane.LOOP
 
 
 def test_only_what_another_process_can_find_may_be_registered() -> None:

@@ -90,7 +90,7 @@ def publish(dispatcher: EventDispatcher, *numbers: int) -> None:
 
 
 def runner_of(dispatcher: EventDispatcher) -> RemoteRunner:
-    runner = dispatcher._levels[P1].registrations[0].runner
+    runner = dispatcher.stats.handlers(P1)[0].runner
     assert isinstance(runner, RemoteRunner)
     return runner
 

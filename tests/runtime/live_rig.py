@@ -20,6 +20,7 @@ from qts.clock import ManualClock, from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import RunRow
 from qts.db.sqlite import SqliteStore
+from qts.event.contracts import EventPriority
 from qts.event.payloads import LogWrite
 from qts.event.remote_lane import RemoteRunner
 from qts.execution.contracts import Order
@@ -144,8 +145,8 @@ class LiveRig:
         return len(self._runner(strategy).pending)
 
     def _runner(self, strategy: str) -> RemoteRunner:
-        entries = self.kernel.dispatcher._levels[1].registrations
-        (runner,) = (entry.runner for entry in entries if entry.name == f"strategy {strategy}")
+        handlers = self.kernel.dispatcher.stats.handlers(EventPriority.P1_HIGH)
+        (runner,) = (one.runner for one in handlers if one.name == f"strategy {strategy}")
         assert isinstance(runner, RemoteRunner)
         return runner
 

@@ -20,7 +20,7 @@ BATCH_GROWTH: Final = 4
 SAFETY_TO_DEGRADATION: Final[Mapping[SafetyState, DegradationLevel]] = dict(
     zip(SafetyState, DegradationLevel, strict=True)
 )
-"""NORMAL, WARNING, FAIL, LOCKDOWN pause nothing, P3, P2 and P3, all but P0 (spec 01)."""
+"""NORMAL, WARNING, FAIL, LOCKDOWN pause nothing, P3, P2 and P3, all but P0."""
 _P1, _P2, _P3 = EventPriority.P1_HIGH, EventPriority.P2_MEDIUM, EventPriority.P3_LOW
 
 

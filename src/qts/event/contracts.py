@@ -1,4 +1,4 @@
-"""What an event is: an immutable fact or request with a type, a priority and a payload (spec 01).
+"""What an event is: an immutable fact or request with a type, a priority and a payload.
 
 An event is made for every tick, so making one is cheap: a frozen struct whose id text and datetime are
 formed when somebody asks for them. The payload as it was given is reachable at the cost of an attribute, without
@@ -33,7 +33,7 @@ class EventPriority(IntEnum):
 
 
 class EventType(str, Enum):
-    """The whole list of events (spec 01); the value is the name."""
+    """The whole list of events; the value is the name."""
 
     FILL_CONFIRMED = "FILL_CONFIRMED"
     FILL_PARTIAL = "FILL_PARTIAL"
@@ -351,7 +351,7 @@ def set_default_factory(factory: EventFactory) -> EventFactory:
 
 @contextmanager
 def events_made_by(factory: EventFactory) -> Iterator[None]:
-    """Let :func:`create_event` and ``Event(...)`` use ``factory`` meanwhile, as a session does (spec 00)."""
+    """Let :func:`create_event` and ``Event(...)`` use ``factory`` meanwhile, as a session does."""
     previous = set_default_factory(factory)
     try:
         yield

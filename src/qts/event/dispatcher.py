@@ -50,14 +50,14 @@ _log: Final = logging.getLogger("qts.event")
 
 
 class EventDispatcher:
-    """Accepts, orders, hands out and accounts for events (spec 01).
+    """Accepts, orders, hands out and accounts for events.
 
     ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
     FS098 a P0 event was dead-lettered) with a detail text, ``on_alert`` of thresholds crossed, ``on_report`` of
     handlers that overstay and machinery that failed. ``rng`` is the random source of P3 sampling.
     ``EventDispatcher()`` works with nothing given.
 
-    With a ``journal`` (spec 09) every P0 event is on disk before it is acknowledged; a full P0 queue makes
+    With a ``journal`` every P0 event is on disk before it is acknowledged; a full P0 queue makes
     nobody wait, later events are read back from the journal. What an earlier process left there is handled
     first. Dead letters are kept beside it unless ``dead_letter_path`` says otherwise. The journal belongs to
     the caller, who closes it after :meth:`stop`.

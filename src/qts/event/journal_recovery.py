@@ -1,4 +1,4 @@
-"""What a journal says after a restart, and whether it says it without contradiction (spec 09, invariant 9)."""
+"""What a journal says after a restart, and whether it says it without contradiction."""
 
 from __future__ import annotations
 
@@ -151,7 +151,8 @@ class JournalReport(msgspec.Struct):
 
 
 def read_journal(directory: Path, run_id: str = "") -> JournalReport:
-    """Every event in the journal and what has become of it, with everything that contradicts invariant 9.
+    """Every event in the journal and what has become of it, with everything that contradicts the rules of
+    :func:`check_journal`.
 
     May be called while the run goes on: a half-written end is reported as torn. Raises StorageError and
     StateError as JournalWalk does.
@@ -171,8 +172,8 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
 
 
 def check_journal(directory: Path, run_id: str = "") -> list[str]:
-    """What contradicts invariant 9; empty when no number is missing, each is settled at most once (applied, parked
-    or withdrawn), and no id names two events. Damage that stops reading is one of the answers."""
+    """What contradicts the rules: no number is missing, each is done at most once (applied, parked or withdrawn),
+    and no id names two events; empty when nothing does. Damage that stops reading is one of the answers."""
     try:
         return read_journal(directory, run_id).problems
     except QtsError as error:

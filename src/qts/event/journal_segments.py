@@ -1,6 +1,6 @@
 """The journal's files: what a record looks like, in which files records lie, and how they are read.
 
-One record (spec 09, decision 1), little-endian: u32 length of what follows the CRC, u32 CRC32 (zlib) of it,
+One record, little-endian: u32 length of what follows the CRC, u32 CRC32 (zlib) of it,
 u64 sequence, 16 bytes run id, u16 key length, idempotency key, body. A record with a key is an event; one
 without is a list of marks (what has become of earlier events) or a note about the run's store. Records of events
 are numbered without a gap, but for numbers that a mark skips.

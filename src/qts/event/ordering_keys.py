@@ -27,7 +27,7 @@ def field_of(payload: Any, name: str) -> Any:
 
 
 def order_key(event: Event) -> str | None:
-    """The key inside which order is kept (spec 01): order id, else symbol; None when the event has neither.
+    """The key inside which order is kept: order id, else symbol; None when the event has neither.
 
     EMERGENCY_STOP has none: nothing holds it up.
     """

@@ -14,7 +14,7 @@ LATENCY_BOUNDS_NS: Final = tuple(
     us * NS_PER_US
     for us in (1, 5, 10, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000)
 )
-"""Upper bounds of the exported latency buckets; the SLA of spec 01 lies among them."""
+"""Upper bounds of the exported latency buckets; the default limits lie among them."""
 OUTCOMES: Final = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected", "dead_lettered")
 
 

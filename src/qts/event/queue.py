@@ -1,4 +1,4 @@
-"""The four queues, one per priority, each with its own answer to being full (spec 01).
+"""The four queues, one per priority, each with its own answer to being full.
 
 Producers may be any thread; the consumer is one thread at a time. Every operation is O(1). What is lost is
 counted, and at any moment ``accepted == taken + size() + dropped_count + collapsed_count + sampled_out_count``.

@@ -10,6 +10,7 @@ from qts.event.contracts import EventPriority
 from qts.event.histogram import Histogram, LatencySnapshot
 from qts.event.monitoring import Monitor, stats_of
 from qts.event.scheduler import Scheduler
+from qts.event.work import HandlerRegistration
 
 LOOK_S: Final = 0.001
 """Seconds between two looks of somebody who waits until nothing is left to do."""
@@ -51,6 +52,10 @@ class DispatcherStats:
     def unfinished(self, priority: EventPriority) -> int:
         """Events of ``priority`` accepted and not finished: queued, held behind a failure, or being handled."""
         return self._levels[priority].unfinished
+
+    def handlers(self, priority: EventPriority) -> tuple[HandlerRegistration, ...]:
+        """The handlers of ``priority`` in the order of registration; not to be written to."""
+        return tuple(self._levels[priority].registrations)
 
     @property
     def accepted(self) -> int:
