@@ -11,6 +11,7 @@ import pytest
 from qts.errors import DataError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import BookUpdate, FeedGap, Quote
+from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
 from qts.runtime.run_identity import live_source_id
 from qts.safety.contracts import SafetyState
@@ -175,6 +176,14 @@ async def test_a_feed_that_fails_stops_the_session_in_order(tmp_path: Path) -> N
         assert said.quotes == 1
         assert not session.kernel.parts.record.has_failed
         await session.kernel.parts.record.checkpoint()  # its store is whole
+
+
+async def test_a_checkpoint_of_a_live_session_holds_no_place_in_its_feed(tmp_path: Path) -> None:
+    async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
+        await session.run(quote(), quote(150_100))
+
+        parts = decode(session.kernel.checkpoints.take())["parts"]
+        assert (parts["feed"], parts["in_hand"]) == (None, None)
 
 
 def test_a_live_session_is_named_by_what_it_trades_on_and_since_when() -> None:
