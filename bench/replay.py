@@ -71,6 +71,7 @@ class PreparedFeed:
         self.instruments = {
             "BTC": Instrument("BTC", "USDT", Decimal("0.00000001"), Decimal("0.001"), ticks, costs, AlwaysOpen())
         }
+        self.declares_volatility = False
         self.rows_refused: Mapping[str, int] = {}
         self._given = 0
 
