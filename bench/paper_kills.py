@@ -290,19 +290,20 @@ def _child(directory: Path, journal_ms: int, store_ms: int, ready: int) -> None:
 
 def _slow_down(journal_ms: int, store_ms: int, on_commit: Callable[[], object]) -> None:
     """Delay the syncs of this process, half before and half after: a kill finds either."""
-    sync, commit = os.fdatasync, sqlite.SqliteStore._commit
+    sync, commit = os.fdatasync, sqlite.SqliteStore.commit
 
     def slow_sync(fd: int) -> None:
         time.sleep(journal_ms / 2_000)
         sync(fd)
         time.sleep(journal_ms / 2_000)
 
-    def slow_commit(store: sqlite.SqliteStore, *args: Any) -> None:
+    def slow_commit(store: sqlite.SqliteStore, *args: Any) -> int:
         time.sleep(store_ms / 2_000)
-        commit(store, *args)
+        seq = commit(store, *args)
         if any(type(record) is LedgerRow for record in args[0]):
             on_commit()
         time.sleep(store_ms / 2_000)
+        return seq
 
     os.fdatasync = slow_sync
-    sqlite.SqliteStore._commit = slow_commit  # type: ignore[method-assign]
+    sqlite.SqliteStore.commit = slow_commit  # type: ignore[method-assign]

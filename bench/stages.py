@@ -42,7 +42,7 @@ STAGES: dict[str, tuple[type, str]] = {
     "exchange: match": (SimExchange, "on_market"),
     "order desk: book the fill": (OrderDesk, "on_event"),
     "checkpoint: take": (Checkpoints, "take"),
-    "store: one transaction": (SqliteStore, "_commit"),
+    "store: one transaction": (SqliteStore, "commit"),
 }
 OWN = ("exchange: place", "exchange: match", "order desk: book the fill")
 STORED = ("checkpoint: take", "store: one transaction")

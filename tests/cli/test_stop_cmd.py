@@ -13,7 +13,6 @@ import pytest
 
 from qts.db.contracts import RunRow
 from qts.db.sqlite import SqliteStore
-from qts.runtime.sync import complete
 from tests.cli.prompt import elsewhere, said, tape
 from tests.cli.test_session_lives import Process
 from tests.sim.tape import FIRST_DAY, row, write
@@ -120,10 +119,8 @@ def test_a_finished_run_says_so(tape: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("run").mkdir()
     store = SqliteStore(Path("run/qts.sqlite"), durability="NORMAL")
-    complete(
-        store.open_run(RunRow("r", command, 7, "source", "config", "2026-03-02T00:00:00+00:00", finished=False))
-    )
-    complete(store.close())
+    store.open_run(RunRow("r", command, 7, "source", "config", "2026-03-02T00:00:00+00:00", finished=False))
+    store.close()
 
     code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
 

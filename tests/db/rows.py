@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from datetime import date
 from decimal import Decimal as D
 from pathlib import Path
@@ -44,18 +43,8 @@ KINDS = (
 RUN = RunRow("run-1", "replay", 7, "csv:abc", "cfg", "2026-01-02T09:00:00+09:00", False)
 
 
-def now(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in one step; one that suspends fails the test."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value
-    work.close()
-    raise AssertionError("the coroutine suspended")
-
-
 def opened(path: Path) -> SqliteStore:
-    return SqliteStore(path, durability="NORMAL")
+    return SqliteStore(path, durability="NORMAL", rewindable=True)
 
 
 def ledger(execution_id: str = "x-1", **changes: Any) -> LedgerRow:

@@ -20,16 +20,16 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
 
 from . import rows
-from .rows import RUN, now, opened
+from .rows import RUN, opened
 
 
 def history(store: SqliteStore, first: int = 1, last: int = 3) -> None:
     """Rows ``first`` to ``last`` of every table that is sealed, and a checkpoint behind them."""
     for n in range(first, last + 1):
         batch = [rows.decision(str(n)), rows.order(str(n)), rows.ledger(f"x-{n}"), rows.state(n), rows.safety(n)]
-        now(store.commit([*batch, rows.pool(), rows.transfer(str(n))]))
-        now(store.accept_config(ConfigRow(n, f"hash-{n}", n, "kim", "why", "{}")))
-    now(store.commit([], b"checkpoint"))
+        store.commit([*batch, rows.pool(), rows.transfer(str(n))])
+        store.accept_config(ConfigRow(n, f"hash-{n}", n, "kim", "why", "{}"))
+    store.commit([], b"checkpoint")
 
 
 def altered(path: Path, *statements: str) -> None:
@@ -49,8 +49,8 @@ def altered(path: Path, *statements: str) -> None:
 def refusal(path: Path) -> str:
     store = opened(path)
     with pytest.raises(StorageError) as error:
-        now(store.verify_history())
-    now(store.close())
+        store.verify_history()
+    store.close()
     assert error.value.exit_code == 3
     return str(error.value)
 
@@ -59,25 +59,25 @@ def refusal(path: Path) -> str:
 def path(tmp_path: Path) -> Path:
     """A store with a history of three rows each, and a checkpoint."""
     store = opened(tmp_path / "q.sqlite")
-    now(store.open_run(RUN))
+    store.open_run(RUN)
     history(store)
-    assert now(store.verify_history()) == ""
-    now(store.close())
+    assert store.verify_history() == ""
+    store.close()
     return tmp_path / "q.sqlite"
 
 
 def test_a_history_that_nobody_touched_is_whole_after_reopening_and_rewinding(path: Path) -> None:
     store = opened(path)
-    assert now(store.verify_history()) == ""
-    now(store.commit([rows.safety(4), rows.state(4)]))  # no checkpoint follows
-    assert now(store.verify_history()) == ""
+    assert store.verify_history() == ""
+    store.commit([rows.safety(4), rows.state(4)])  # no checkpoint follows
+    assert store.verify_history() == ""
 
-    now(store.rewind_to_checkpoint())
+    store.rewind()
 
-    assert now(store.verify_history()) == ""
-    now(store.commit([rows.safety(4)], b"next"))
-    assert now(store.verify_history()) == ""
-    now(store.close())
+    assert store.verify_history() == ""
+    store.commit([rows.safety(4)], b"next")
+    assert store.verify_history() == ""
+    store.close()
 
 
 @pytest.mark.parametrize("table", sorted(COLUMNS))
@@ -144,13 +144,13 @@ def test_the_schema_itself_refuses_a_plain_update(path: Path) -> None:
 
 def test_a_look_at_the_new_rows_alone_finds_a_change_in_them(path: Path) -> None:
     store = opened(path)
-    now(store.verify_history())
-    now(store.commit([rows.safety(4)], b"next"))
+    store.verify_history()
+    store.commit([rows.safety(4)], b"next")
     altered(path, "UPDATE safety_history SET code = 'FS999' WHERE id = 4")
 
     with pytest.raises(StorageError, match="table safety_history: row 4"):
-        now(store.verify_history(only_new=True))
-    now(store.close())
+        store.verify_history(only_new=True)
+    store.close()
 
 
 def test_rows_of_an_earlier_version_stay_readable_and_are_told(tmp_path: Path) -> None:
@@ -160,12 +160,12 @@ def test_rows_of_an_earlier_version_stay_readable_and_are_told(tmp_path: Path) -
         connection.execute("INSERT INTO safety_history VALUES (1, 1, 1, 'NORMAL', 'FAIL', 'FS070', 'rule', 'why')")
     store = opened(path)
 
-    told = now(store.verify_history())
-    now(store.commit([rows.safety(2), rows.state(1)], b"checkpoint"))
+    told = store.verify_history()
+    store.commit([rows.safety(2), rows.state(1)], b"checkpoint")
 
     assert told == "rows written by an earlier version carry no digest: safety_history up to 1"
-    assert now(store.verify_history()) == told
-    now(store.close())
+    assert store.verify_history() == told
+    store.close()
     altered(path, "UPDATE safety_history SET code = 'FS999' WHERE id = 2")
     assert "table safety_history: row 2 is not what was written" in refusal(path)
 
@@ -180,27 +180,27 @@ def test_whatever_is_written_refused_and_rewound_leaves_a_whole_chain(steps: Seq
         store = opened(path)
         for n, step in enumerate(steps, 1):
             if step == "rows":
-                now(store.commit([rows.safety(n), rows.ledger(f"x-{n}")]))
+                store.commit([rows.safety(n), rows.ledger(f"x-{n}")])
             elif step == "checkpoint":
-                now(store.commit([rows.state(n)], b"checkpoint"))
+                store.commit([rows.state(n)], b"checkpoint")
             elif step == "refused":
                 batch = [rows.safety(n), rows.ledger("twice"), rows.ledger("twice")]
                 with pytest.raises(StorageError):
-                    now(store.commit(batch))
+                    store.commit(batch)
             elif step == "rewind":
-                now(store.rewind_to_checkpoint())
+                store.rewind()
             else:
-                now(store.close())
+                store.close()
                 store = opened(path)
-            assert now(store.verify_history()) == ""
-        now(store.close())
+            assert store.verify_history() == ""
+        store.close()
 
 
 def test_a_run_keeps_what_its_strategies_were_made_of(tmp_path: Path) -> None:
     files = [StrategyFile(0, "Mine", b"", "aa"), StrategyFile(0, "Mine", b"\xb0\xa1.py", "bb")]
     store = opened(tmp_path / "q.sqlite")
-    now(store.open_run(RUN, files))
-    now(store.open_run(RUN, files[:1]))  # the same run again changes nothing
+    store.open_run(RUN, files)
+    store.open_run(RUN, files[:1])  # the same run again changes nothing
 
-    assert list(now(store.strategy_files())) == files
-    now(store.close())
+    assert list(store.strategy_files()) == files
+    store.close()

@@ -21,39 +21,37 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
 
 from . import rows
-from .rows import RUN, now, opened
+from .rows import RUN, opened
 
 
 def content(store: SqliteStore) -> dict[str, list[Any]]:
-    return {name: list(now(getattr(store, name)())) for name in rows.KINDS} | {
-        "checkpoint": [now(store.checkpoint())]
-    }
+    return {name: list(getattr(store, name)()) for name in rows.KINDS} | {"checkpoint": [store.checkpoint()]}
 
 
 def reopened(store: SqliteStore, path: Path) -> SqliteStore:
-    now(store.close())
+    store.close()
     return opened(path)
 
 
 def test_a_configuration_that_was_accepted_stays_accepted_when_all_else_is_put_back(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    now(store.commit([rows.equity(1)], b"first"))
+    store.commit([rows.equity(1)], b"first")
     accepted = ConfigRow(1, "hash", 5, "kim", "tighter", "{}")
 
-    now(store.commit([rows.equity(2)]))
-    now(store.accept_config(accepted))
+    store.commit([rows.equity(2)])
+    store.accept_config(accepted)
     store = reopened(store, tmp_path / "q.sqlite")
-    now(store.rewind_to_checkpoint())
+    store.rewind()
 
-    assert len(now(store.equity_curve())) == 1
-    assert now(store.configs()) == [accepted]
-    now(store.close())
+    assert len(store.equity_curve()) == 1
+    assert store.configs() == [accepted]
+    store.close()
 
 
 def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    assert now(store.checkpoint()) is None
-    now(store.close())
+    assert store.checkpoint() is None
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -62,81 +60,81 @@ def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
 def test_a_checkpoint_comes_back_byte_for_byte(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "q.sqlite"
     store = opened(path)
-    now(store.commit([], checkpoint=b"an older and longer one" * 99))
-    now(store.commit([rows.ledger()], checkpoint=data))
+    store.commit([], checkpoint=b"an older and longer one" * 99)
+    store.commit([rows.ledger()], checkpoint=data)
     store = reopened(store, path)
-    assert now(store.checkpoint()) == data
-    now(store.close())
+    assert store.checkpoint() == data
+    store.close()
 
 
 def test_rows_and_checkpoint_are_one_transaction(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    now(store.commit([rows.ledger()], checkpoint=b"one"))
+    store.commit([rows.ledger()], checkpoint=b"one")
     with pytest.raises(StorageError):
-        now(store.commit([rows.equity(), rows.ledger()], checkpoint=b"two"))
-    assert now(store.checkpoint()) == b"one"
-    assert now(store.equity_curve()) == []
-    now(store.close())
+        store.commit([rows.equity(), rows.ledger()], checkpoint=b"two")
+    assert store.checkpoint() == b"one"
+    assert store.equity_curve() == []
+    store.close()
 
 
 def test_an_intent_written_after_the_checkpoint_is_gone_after_a_rewind(tmp_path: Path) -> None:
     path = tmp_path / "q.sqlite"
     store = opened(path)
-    now(store.commit([rows.decision("o-1"), rows.order("o-1", "WORKING")], checkpoint=b"one"))
-    now(store.commit([rows.decision("o-2"), rows.order("o-2")]))
-    now(store.commit([rows.order("o-1", "PARTIAL")]))
-    now(store.commit([rows.order("o-1", "FILLED"), rows.order("o-2", "UNKNOWN")]))
+    store.commit([rows.decision("o-1"), rows.order("o-1", "WORKING")], checkpoint=b"one")
+    store.commit([rows.decision("o-2"), rows.order("o-2")])
+    store.commit([rows.order("o-1", "PARTIAL")])
+    store.commit([rows.order("o-1", "FILLED"), rows.order("o-2", "UNKNOWN")])
     store = reopened(store, path)
-    assert [o.state.value for o in now(store.orders())] == ["FILLED", "UNKNOWN"]
-    now(store.rewind_to_checkpoint())
-    assert now(store.orders()) == [rows.order("o-1", "WORKING")]
-    assert now(store.decisions()) == [rows.decision("o-1")]
-    now(store.close())
+    assert [o.state.value for o in store.orders()] == ["FILLED", "UNKNOWN"]
+    store.rewind()
+    assert store.orders() == [rows.order("o-1", "WORKING")]
+    assert store.decisions() == [rows.decision("o-1")]
+    store.close()
 
 
 def test_without_a_checkpoint_a_rewind_leaves_nothing_but_the_run(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    now(store.open_run(RUN))
-    now(store.commit([rows.decision(), rows.order(), rows.ledger(), rows.pool(), rows.transfer(), rows.state()]))
-    now(store.rewind_to_checkpoint())
+    store.open_run(RUN)
+    store.commit([rows.decision(), rows.order(), rows.ledger(), rows.pool(), rows.transfer(), rows.state()])
+    store.rewind()
     assert [name for name, found in content(store).items() if found and found != [None]] == []
-    assert now(store.run()) == RUN
-    now(store.close())
+    assert store.run() == RUN
+    store.close()
 
 
 def test_what_was_rewound_can_be_written_again(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    now(store.commit([rows.ledger("x-1")], checkpoint=b"one"))
+    store.commit([rows.ledger("x-1")], checkpoint=b"one")
     for _ in range(3):
-        now(store.commit([rows.ledger("x-2"), rows.decision(), rows.order(), rows.transfer(), rows.state()]))
-        now(store.rewind_to_checkpoint())
-    now(store.commit([rows.ledger("x-2")], checkpoint=b"two"))
-    assert [row.execution_id for row in now(store.ledger())] == ["x-1", "x-2"]
-    now(store.close())
+        store.commit([rows.ledger("x-2"), rows.decision(), rows.order(), rows.transfer(), rows.state()])
+        store.rewind()
+    store.commit([rows.ledger("x-2")], checkpoint=b"two")
+    assert [row.execution_id for row in store.ledger()] == ["x-1", "x-2"]
+    store.close()
 
 
 def test_a_batch_that_failed_leaves_no_trace_in_the_next_rewind(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    now(store.commit([rows.position(qty="1"), rows.ledger()], checkpoint=b"one"))
+    store.commit([rows.position(qty="1"), rows.ledger()], checkpoint=b"one")
     with pytest.raises(StorageError):
-        now(store.commit([rows.position(qty="2"), rows.ledger()]))
-    now(store.commit([rows.position(qty="3")]))
-    now(store.rewind_to_checkpoint())
-    assert [row.qty for row in now(store.positions())] == [1]
-    now(store.close())
+        store.commit([rows.position(qty="2"), rows.ledger()])
+    store.commit([rows.position(qty="3")])
+    store.rewind()
+    assert [row.qty for row in store.positions()] == [1]
+    store.close()
 
 
 def test_a_failed_checkpoint_leaves_the_former_one_in_force(tmp_path: Path) -> None:
     store = opened(tmp_path / "q.sqlite")
-    now(store.commit([rows.position(qty="1"), rows.ledger()], checkpoint=b"one"))
-    now(store.commit([rows.position(qty="2")]))
+    store.commit([rows.position(qty="1"), rows.ledger()], checkpoint=b"one")
+    store.commit([rows.position(qty="2")])
     with pytest.raises(StorageError):
-        now(store.commit([rows.position(qty="3"), rows.ledger()], checkpoint=b"two"))
-    now(store.commit([rows.position(qty="4")]))
-    now(store.rewind_to_checkpoint())
-    assert [row.qty for row in now(store.positions())] == [1]
-    assert now(store.checkpoint()) == b"one"
-    now(store.close())
+        store.commit([rows.position(qty="3"), rows.ledger()], checkpoint=b"two")
+    store.commit([rows.position(qty="4")])
+    store.rewind()
+    assert [row.qty for row in store.positions()] == [1]
+    assert store.checkpoint() == b"one"
+    store.close()
 
 
 NAMES = st.sampled_from("abc")
@@ -198,7 +196,7 @@ def test_a_rewind_restores_the_checkpoint_whatever_was_written_since(
     at_checkpoint, known_then, known = content(store), set[str](), set[str]()
     for number, (step, words) in enumerate(steps):
         if step == "rewind":
-            now(store.rewind_to_checkpoint())
+            store.rewind()
             known = set(known_then)
             assert content(store) == at_checkpoint
         elif step == "reopen":
@@ -207,13 +205,13 @@ def test_a_rewind_restores_the_checkpoint_whatever_was_written_since(
             assert content(store) == before
         else:
             mark = b"%d" % number if step == "checkpoint" else None
-            now(store.commit(writer.records(words, known), checkpoint=mark))
+            store.commit(writer.records(words, known), checkpoint=mark)
             if mark is not None:
                 at_checkpoint, known_then = content(store), set(known)
     store = reopened(store, path)
-    now(store.rewind_to_checkpoint())
+    store.rewind()
     assert content(store) == at_checkpoint
-    now(store.close())
+    store.close()
 
 
 CHILD = """
@@ -222,18 +220,17 @@ from decimal import Decimal as D
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from tests.db import rows
-from tests.db.rows import now
 store = SqliteStore(sys.argv[1], durability=sys.argv[2])
-number = len(now(store.ledger()))
+number = len(store.ledger())
 while True:
     number += 1
     name = f"o-{number}"
-    now(store.commit([rows.decision(name), rows.order(name)]))
+    store.commit([rows.decision(name), rows.order(name)])
     fill = rows.ledger(f"x-{number}", order_id=name)
     qty = rows.position(qty=str(number))
     pool, order = rows.pool(cash=str(number)), rows.order(name, "FILLED")
-    now(store.commit([fill, qty, pool, order], checkpoint=b"%d" % number))
-    now(store.commit([rows.equity(number), rows.position(qty="999999")]))
+    store.commit([fill, qty, pool, order], checkpoint=b"%d" % number)
+    store.commit([rows.equity(number), rows.position(qty="999999")])
     print(number, flush=True)
 """
 
@@ -246,17 +243,17 @@ def test_kill_9_at_any_moment_loses_no_acknowledged_fill_and_leaves_none_half_wr
     for round_number in range(4):
         acknowledged = run_until_killed(path, durability, at_least=acknowledged + 5 + 17 * round_number)
         store = opened(path)
-        now(store.rewind_to_checkpoint())
-        count = int(now(store.checkpoint()) or b"0")
+        store.rewind()
+        count = int(store.checkpoint() or b"0")
         assert count >= acknowledged
-        assert [row.execution_id for row in now(store.ledger())] == [f"x-{i}" for i in range(1, count + 1)]
-        assert {o.client_order_id: o.state.value for o in now(store.orders())} == {
+        assert [row.execution_id for row in store.ledger()] == [f"x-{i}" for i in range(1, count + 1)]
+        assert {o.client_order_id: o.state.value for o in store.orders()} == {
             f"o-{i}": "FILLED" for i in range(1, count + 1)
         }
-        assert [row.qty for row in now(store.positions())] == [count]
-        assert [row.cash for row in now(store.pools())] == [count]
+        assert [row.qty for row in store.positions()] == [count]
+        assert [row.cash for row in store.pools()] == [count]
         assert store._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        now(store.close())
+        store.close()
 
 
 def run_until_killed(path: Path, durability: str, at_least: int) -> int:

@@ -14,7 +14,7 @@ from qts.db.reading import StoreReader
 from qts.errors import StorageError
 
 from . import rows
-from .rows import KINDS, RUN, now, opened
+from .rows import KINDS, RUN, opened
 from .test_chain import altered, history
 
 JUNK = (
@@ -41,11 +41,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A store with rows in every table, some of them changed since its checkpoint."""
     path = tmp_path_factory.mktemp("sound") / "q.sqlite"
     store = opened(path)
-    now(store.open_run(RUN))
+    store.open_run(RUN)
     history(store)
-    now(store.commit([rows.position(), rows.equity(), rows.refusal()], b"checkpoint"))
-    now(store.commit([rows.position(), rows.pool()]))
-    now(store.close())
+    store.commit([rows.position(), rows.equity(), rows.refusal()], b"checkpoint")
+    store.commit([rows.position(), rows.pool()])
+    store.close()
     return path.read_bytes()
 
 
@@ -65,16 +65,16 @@ def read_all(path: Path) -> None:
         reader.verify_history()
     store = opened(path)
     try:
-        now(store.run())
-        now(store.configs())
-        now(store.strategy_files())
-        now(store.verify_history())
-        now(store.rewind_to_checkpoint())
-        now(store.checkpoint())
+        store.run()
+        store.configs()
+        store.strategy_files()
+        store.verify_history()
+        store.rewind()
+        store.checkpoint()
         for kind in (*KINDS, "quarantine"):
-            now(getattr(store, kind)())
+            getattr(store, kind)()
     finally:
-        now(store.close())
+        store.close()
 
 
 def refusal_of(path: Path, read: Callable[[Path], None] = read_all) -> str:

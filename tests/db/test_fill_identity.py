@@ -13,7 +13,7 @@ from qts.db.reading import StoreReader
 from qts.errors import StorageError
 
 from . import rows
-from .rows import now, opened
+from .rows import opened
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def old(tmp_path: Path) -> Path:
 def test_its_fills_are_still_there_and_may_not_be_changed(old: Path) -> None:
     store = opened(old)
 
-    (row,) = now(store.ledger())
+    (row,) = store.ledger()
 
     assert (row.execution_id, row.order_id, row.account, row.trade_date) == ("x-1", "o-1", "", "")
     with pytest.raises(sqlite3.IntegrityError, match="t_ledger is append-only"):
         store._connection.execute("UPDATE t_ledger SET qty = '1'")
-    now(store.close())
+    store.close()
 
 
 def test_who_only_looks_reads_it_without_making_it_new(old: Path) -> None:
@@ -53,23 +53,23 @@ def test_who_only_looks_reads_it_without_making_it_new(old: Path) -> None:
 
 def test_it_can_be_rewound_to_its_checkpoint(old: Path) -> None:
     store = opened(old)
-    now(store.commit([rows.ledger("x-2")]))
+    store.commit([rows.ledger("x-2")])
 
-    now(store.rewind_to_checkpoint())
+    store.rewind()
 
-    assert [row.execution_id for row in now(store.ledger())] == ["x-1"]
-    now(store.close())
+    assert [row.execution_id for row in store.ledger()] == ["x-1"]
+    store.close()
 
 
 def test_one_number_of_an_exchange_is_stored_once_for_each_order_and_day(tmp_path: Path) -> None:
     store = opened(tmp_path / "new.sqlite")
     fill = rows.ledger("7", account="main", trade_date="2026-01-22")
-    now(store.commit([fill]))
+    store.commit([fill])
 
-    now(store.commit([rows.ledger("7", account="main", trade_date="2026-01-23")]))
-    now(store.commit([rows.ledger("7", account="main", trade_date="2026-01-22", order_id="o-2")]))
+    store.commit([rows.ledger("7", account="main", trade_date="2026-01-23")])
+    store.commit([rows.ledger("7", account="main", trade_date="2026-01-22", order_id="o-2")])
 
     with pytest.raises(StorageError, match="UNIQUE constraint failed"):
-        now(store.commit([fill]))
-    assert len(now(store.ledger())) == 3
-    now(store.close())
+        store.commit([fill])
+    assert len(store.ledger()) == 3
+    store.close()

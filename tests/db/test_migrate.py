@@ -11,7 +11,7 @@ import pytest
 from qts.db.migrate import Migration, migrate, migrations, refuse_drift, statements
 from qts.errors import StorageError
 
-from .rows import now, opened
+from .rows import opened
 
 FIRST = Migration(1, "0001_a.sql", "CREATE TABLE a (x INTEGER, y TEXT);\nCREATE INDEX a_y ON a (y);\n")
 SECOND = Migration(2, "0002_b.sql", "ALTER TABLE a ADD COLUMN z TEXT;\nCREATE TABLE b (x INTEGER);\n")
@@ -111,7 +111,7 @@ def test_two_starts_at_once_apply_each_migration_once(tmp_path: Path) -> None:
 )
 def test_a_schema_that_drifted_is_refused_by_name(tmp_path: Path, change: str, words: str) -> None:
     path = tmp_path / "q.sqlite"
-    now(opened(path).close())
+    opened(path).close()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute(change)
     other.close()
@@ -130,12 +130,12 @@ def test_a_rule_that_was_taken_out_is_noticed(database: sqlite3.Connection) -> N
 
 def test_tables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
     path = tmp_path / "q.sqlite"
-    now(opened(path).close())
+    opened(path).close()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("CREATE TABLE notes (text)")
     other.execute("CREATE VIEW fills AS SELECT * FROM t_ledger")
     other.close()
-    now(opened(path).close())
+    opened(path).close()
 
 
 def test_a_trigger_is_one_statement() -> None:

@@ -16,7 +16,7 @@ from qts.execution.contracts import OrderState, VenueRef
 from qts.risk.contracts import OrderType, TimeInForce
 
 from . import rows
-from .rows import now, opened
+from .rows import opened
 
 SENT_NS = 1_769_044_800_000_000_000
 """2026-01-22 01:20 UTC, the same day in Seoul."""
@@ -55,7 +55,7 @@ def old(tmp_path: Path) -> Path:
 def test_its_orders_read_back_with_the_defaults(old: Path) -> None:
     store = opened(old)
 
-    limited, market = now(store.orders())
+    limited, market = store.orders()
 
     assert (limited.request.type, market.request.type) == (OrderType.LIMIT, OrderType.MARKET)
     assert (limited.venue_refs, market.venue_refs) == ((REF,), ())
@@ -64,7 +64,7 @@ def test_its_orders_read_back_with_the_defaults(old: Path) -> None:
         assert request.time_in_force is TimeInForce.DAY
         assert (request.venue, request.parent_id, request.tag) == ("", "", "")
         assert (request.expires_ns, request.stop_price) == (None, None)
-    now(store.close())
+    store.close()
 
 
 def test_who_only_looks_sees_the_same(old: Path) -> None:
@@ -75,27 +75,27 @@ def test_who_only_looks_sees_the_same(old: Path) -> None:
 
     assert old.read_bytes() == before
     store = opened(old)
-    assert now(store.orders()) == looked_at
-    now(store.close())
+    assert store.orders() == looked_at
+    store.close()
 
 
 def test_an_order_can_be_put_back_as_it_stood_at_its_checkpoint(old: Path) -> None:
     store = opened(old)
 
-    now(store.rewind_to_checkpoint())
+    store.rewind()
 
-    (limited, _) = now(store.orders())
+    (limited, _) = store.orders()
     assert (limited.state, limited.venue_refs) == (OrderState.INTENT, ())
     assert limited.request.type is OrderType.LIMIT
-    now(store.close())
+    store.close()
 
 
 def test_an_order_of_now_is_kept_with_the_whole_chain_of_its_numbers(tmp_path: Path) -> None:
     store = opened(tmp_path / "new.sqlite")
     order = rows.order("o-1")
 
-    now(store.commit([rows.decision("o-1"), order]))
+    store.commit([rows.decision("o-1"), order])
 
     assert [ref.number for ref in order.venue_refs] == ["b-1", "b-2"]
-    assert now(store.orders()) == [order]
-    now(store.close())
+    assert store.orders() == [order]
+    store.close()

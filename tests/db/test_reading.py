@@ -11,7 +11,6 @@ from qts.db.contracts import RunRow
 from qts.db.reading import StoreReader
 from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
-from qts.runtime.sync import complete
 from tests.db.rows import decision, ledger, order
 
 RUN = RunRow("run-1", "run", 7, "source", "config", "2026-03-02T00:00:00+00:00", finished=False)
@@ -19,36 +18,36 @@ RUN = RunRow("run-1", "run", 7, "source", "config", "2026-03-02T00:00:00+00:00",
 
 def store(path: Path) -> SqliteStore:
     made = SqliteStore(path / "qts.sqlite", durability="NORMAL")
-    complete(made.open_run(RUN))
+    made.open_run(RUN)
     return made
 
 
 def test_what_is_committed_is_read_while_the_writer_goes_on(tmp_path: Path) -> None:
     writer = store(tmp_path)
-    complete(writer.commit([decision("o-1"), order("o-1")]))
+    writer.commit([decision("o-1"), order("o-1")])
     with StoreReader(tmp_path / "qts.sqlite") as reader:
         before = reader.orders()
         # When the writer commits while somebody reads, neither waits
-        complete(writer.commit([decision("o-2"), order("o-2")]))
+        writer.commit([decision("o-2"), order("o-2")])
         # Then the reader stays in the moment in which it began
         assert reader.orders() == before
         assert reader.run() == RUN
     with StoreReader(tmp_path / "qts.sqlite") as reader:
         assert len(reader.orders()) == len(before) + 1
-    complete(writer.close())
+    writer.close()
 
 
 def test_fills_are_read_in_the_order_of_booking(tmp_path: Path) -> None:
     writer = store(tmp_path)
-    complete(writer.commit([ledger("x-2"), ledger("x-1")]))
+    writer.commit([ledger("x-2"), ledger("x-1")])
     with StoreReader(tmp_path / "qts.sqlite") as reader:
         assert reader.ledger() == [ledger("x-2"), ledger("x-1")]
         assert reader.positions() == []
-    complete(writer.close())
+    writer.close()
 
 
 def test_a_look_at_a_finished_run_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    complete(store(tmp_path).close())
+    store(tmp_path).close()
     before = sorted(path.name for path in tmp_path.iterdir())
     with StoreReader(tmp_path / "qts.sqlite") as reader:
         assert reader.run() == RUN
@@ -60,7 +59,7 @@ def test_a_look_at_a_finished_run_leaves_nothing_beside_it(tmp_path: Path) -> No
 def test_names_that_mean_something_in_an_address_or_are_no_utf8_are_just_names(name: bytes, tmp_path: Path) -> None:
     place = tmp_path / os.fsdecode(name)
     place.mkdir()
-    complete(store(place).close())
+    store(place).close()
     with StoreReader(place / "qts.sqlite") as reader:
         assert reader.run() == RUN
 

@@ -48,9 +48,9 @@ class LiveRig:
         loaded = load_config(None, {**STEADY, **settings}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
         self.store = store
-        self.resumed = complete(self.store.run()) is not None
+        self.resumed = self.store.run() is not None
         if not self.resumed:
-            complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
+            self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False))
         self.clock = ManualClock(from_ns(self._begins_ns()))
         feed = ScriptFeed()
         self.kernel = Kernel(
@@ -72,19 +72,19 @@ class LiveRig:
     def _begins_ns(self) -> int:
         if not self.resumed:
             return kst(0)
-        complete(self.store.rewind_to_checkpoint())
+        self.store.rewind()
         clock: int = self._checkpoint()["clock"]
         return clock
 
     def _checkpoint(self) -> dict[str, Any]:
-        stored = complete(self.store.checkpoint())
+        stored = self.store.checkpoint()
         assert stored is not None
         parts: dict[str, Any] = decode(stored)["parts"]
         return parts
 
     async def begin(self) -> None:
         if self.resumed:
-            checkpoint = await self.store.checkpoint()
+            checkpoint = self.store.checkpoint()
             assert checkpoint is not None
             await self.kernel.restore(checkpoint, self.store, None)
         else:
@@ -152,7 +152,7 @@ class LiveRig:
 
     def orders(self) -> list[Order]:
         complete(self.kernel.parts.record.checkpoint())
-        stored = complete(self.store.orders())
+        stored = self.store.orders()
         return sorted(stored, key=lambda order: (len(order.client_order_id), order.client_order_id))
 
     def faults(self) -> list[str]:
@@ -168,15 +168,15 @@ async def live(
     settings: Mapping[str, str] = CALM,
 ) -> AsyncIterator[LiveRig]:
     """A running rig; whatever its store holds is resumed. At the end nothing more is written, as after a crash."""
-    store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
+    store = SqliteStore(directory / "rig.sqlite", durability="NORMAL", rewindable=True)
     try:
         rig = LiveRig(store, specs, strategies, settings)
     except BaseException:
-        await store.close()
+        store.close()
         raise
     try:
         await rig.begin()
         yield rig
     finally:
         await rig.kernel.dispatcher.stop(timeout_ms=1)
-        await rig.store.close()
+        rig.store.close()

@@ -129,8 +129,8 @@ class Rig:
     ) -> None:
         loaded = load_config(None, {**STEADY, **(settings or {})}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
-        self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL")
-        complete(self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False)))
+        self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL", rewindable=True)
+        self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False))
         self.clock = ManualClock(from_ns(start_ns))
         feed = ScriptFeed()
         connection = simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7)
@@ -198,7 +198,7 @@ class Rig:
     def orders(self) -> list[Order]:
         """What the store knows, oldest first."""
         complete(self.parts.record.checkpoint())
-        stored = complete(self.store.orders())
+        stored = self.store.orders()
         return sorted(
             stored, key=lambda order: (order.ts_intent_ns, len(order.client_order_id), order.client_order_id)
         )
@@ -213,7 +213,7 @@ class Rig:
         return self.kernel.invariants.summary()[f"inv{number:02d}"]
 
     def close(self) -> None:
-        complete(self.store.close())
+        self.store.close()
 
 
 def defensive(rig: Rig, at_ns: int) -> None:

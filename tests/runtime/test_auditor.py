@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal as D
+from pathlib import Path
+
+import pytest
 
 from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.handlers import CallbackHandler
 from qts.execution.contracts import OrderCancelled
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.commands import Stop
+from qts.market.contracts import Quote
 from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.runtime.rig import Rig, Said, kst
+from tests.runtime.live_rig import LiveRig, live
+from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]
 
@@ -45,80 +53,98 @@ def test_at_rest_everything_is_judged(rig_of: MakeRig) -> None:
     assert checks(rig) == before + 1
 
 
-def test_beside_the_loop_a_fill_that_waits_to_be_handled_puts_it_off(rig_of: MakeRig) -> None:
+def quote(second: int) -> Quote:
+    """A deep one, at so many seconds past ten o'clock."""
+    return Quote(SYMBOL, kst(10, 0, second), bid=D(150_000), ask=D(150_100), bid_size=D(10_000), ask_size=D(10_000))
+
+
+@asynccontextmanager
+async def beside_the_loop(directory: Path) -> AsyncIterator[LiveRig]:
+    """Ten shares held, and the store on its own thread."""
+    said = Said()
+    async with live(directory, strategies=(said,), settings={}) as rig:
+        said.wants(Side.BUY, qty=10)
+        await rig.show(*(quote(second) for second in range(3)))
+        assert rig.kernel.parts.account.positions() == {SYMBOL: 10}
+        async with rig.kernel.parts.record.running():
+            yield rig
+
+
+async def full(rig: LiveRig) -> bool:
+    return await rig.kernel.auditor.full(rig.clock.time_ns())
+
+
+async def test_beside_the_loop_a_fill_that_waits_to_be_handled_puts_it_off(tmp_path: Path) -> None:
     """The broker's book has it already, ours has not: that is no breach."""
-    rig = with_holding(rig_of)
-    rig.parts.record.is_off_loop = True
-    rows = rig.parts.record.rows_of_the_book
-    assert not rig.kernel.auditor._is_moving(rows)
+    async with beside_the_loop(tmp_path) as rig:
+        assert await full(rig)
+        handled = asyncio.Event()
+        dispatcher = rig.kernel.dispatcher
+        dispatcher.register_handler(
+            EventPriority.P0_CRITICAL, CallbackHandler(lambda event: handled.wait(), "slow")
+        )
 
-    rig.kernel.stops.begin(Stop(operator="me", reason="to have a P0 event waiting"))
+        rig.kernel.stops.ask("me", "to have a P0 event waiting")
+        assert not await full(rig)
 
-    assert rig.kernel.auditor._is_moving(rows)
-
-
-def test_beside_the_loop_a_book_that_changed_meanwhile_puts_it_off(rig_of: MakeRig) -> None:
-    rig = with_holding(rig_of)
-    rig.parts.record.is_off_loop = True
-    rows = rig.parts.record.rows_of_the_book
-
-    assert not rig.kernel.auditor._is_moving(rows)
-    rig.parts.record.rows_of_the_book += 1
-
-    assert rig.kernel.auditor._is_moving(rows)
+        handled.set()
+        await rig.until(lambda: not dispatcher.is_busy)
+        assert await full(rig)
 
 
-async def beside_the_loop(rig: Rig, meanwhile: Callable[[], object]) -> bool:
-    """A full audit with the store on its own thread; ``meanwhile`` happens while the rows are read."""
-    read = rig.store.ledger
+def meanwhile(rig: LiveRig, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """Let something happen on the loop while the next full audit reads the ledger on the store's thread."""
+    read, loop = rig.store.ledger, asyncio.get_running_loop()
 
-    async def ledger() -> Sequence[LedgerRow]:
-        rows = await read()
-        meanwhile()
-        return rows
+    def ledger(since: int = 0) -> Sequence[LedgerRow]:
+        done = threading.Event()
+        loop.call_soon_threadsafe(lambda: (happens(), done.set()))
+        assert done.wait(60)
+        return read(since)
 
-    rig.store.ledger = ledger  # type: ignore[method-assign]
-    rig.kernel.auditor._read_at = -1
-    async with rig.parts.record.off_loop():
-        return await rig.kernel.auditor.full(rig.clock.time_ns())
+    monkeypatch.setattr(rig.store, "ledger", ledger)
 
 
-async def test_beside_the_loop_a_book_that_stands_still_is_judged(rig_of: MakeRig) -> None:
-    rig = with_holding(rig_of)
-    before = checks(rig)
+async def test_beside_the_loop_a_book_that_stands_still_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with beside_the_loop(tmp_path) as rig:
+        meanwhile(rig, monkeypatch, lambda: None)
 
-    assert await beside_the_loop(rig, lambda: None)
+        assert await full(rig)
 
-    assert checks(rig) == before + 1
-    assert all(row["ok"] is not False for row in rig.kernel.invariants.summary().values())
+        summary = rig.kernel.invariants.summary()
+        assert summary["inv25"]["checks"] == 1
+        assert all(row["ok"] is not False for row in summary.values())
 
 
-async def test_beside_the_loop_a_fill_booked_while_the_rows_are_read_is_no_breach(rig_of: MakeRig) -> None:
+async def test_beside_the_loop_a_fill_booked_while_the_rows_are_read_is_no_breach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Given rows without it and an account with it, nothing is judged until they speak of the same moment."""
-    rig = with_holding(rig_of)
-    before = checks(rig)
+    async with beside_the_loop(tmp_path) as rig:
+        record = rig.kernel.parts.record
+        await record.checkpoint()
+        (order,) = await record.on_store(rig.store.orders)
+        meanwhile(rig, monkeypatch, lambda: record.write_later(order))
 
-    (order,) = rig.orders()
+        assert not await full(rig)
 
-    judged = await beside_the_loop(rig, lambda: rig.parts.record.write_later(order))
-
-    assert not judged
-    assert checks(rig) == before
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+        assert rig.kernel.invariants.summary()["inv25"]["checks"] == 0
+        assert rig.kernel.parts.safety.current_state is SafetyState.NORMAL
 
 
-def test_events_held_for_an_operator_do_not_put_the_audit_off_for_ever(rig_of: MakeRig) -> None:
-    rig = with_holding(rig_of)
-
+async def test_events_held_for_an_operator_do_not_put_the_audit_off_for_ever(tmp_path: Path) -> None:
     def breaks(event: Event) -> None:
         raise RuntimeError("cannot")
 
-    rig.kernel.dispatcher.register_handler(EventPriority.P0_CRITICAL, CallbackHandler(breaks, "broken"))
-    rig.kernel.dispatcher.publish(EventType.ORDER_CANCELLED, OrderCancelled("sim", "o-x", "005930", 1, "gone"))
-    rig.kernel.dispatcher.publish(EventType.ORDER_CANCELLED, OrderCancelled("sim", "o-x", "005930", 2, "gone"))
-    rig.kernel.dispatcher.run_inline()
-    assert rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 1
-    complete(rig.parts.record.checkpoint())
-    rig.parts.record.is_off_loop = True
+    async with beside_the_loop(tmp_path) as rig:
+        dispatcher = rig.kernel.dispatcher
+        dispatcher.register_handler(EventPriority.P0_CRITICAL, CallbackHandler(breaks, "broken"))
+        for _ in range(2):
+            dispatcher.publish(EventType.ORDER_CANCELLED, OrderCancelled("sim", "o-x", "005930", 1, "gone"))
+        await rig.until(lambda: dispatcher.queue_stats()["P0_CRITICAL"]["dead_lettered"] == 1)
+        await rig.kernel.parts.record.checkpoint()
+        assert dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 1
 
-    assert not rig.kernel.auditor._is_moving(rig.parts.record.rows_of_the_book)
+        assert await full(rig)

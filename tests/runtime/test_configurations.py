@@ -147,10 +147,10 @@ def test_a_kill_in_the_middle_of_a_reload(
     the message says which value to put back."""
 
     class Doomed(SqliteStore):
-        async def accept_config(self, row: ConfigRow) -> None:
+        def accept_config(self, row: ConfigRow) -> None:
             if row.version > 1 and not on_disk:
                 raise Killed
-            await super().accept_config(row)
+            super().accept_config(row)
             if row.version > 1:
                 raise Killed
 

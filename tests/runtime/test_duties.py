@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qts.runtime.sync import complete
 from qts.strategy.contracts import Side
 from tests.runtime.rig import Rig, Said, kst
 
@@ -14,7 +13,7 @@ def test_every_pool_stands_in_the_store_also_those_that_never_trade(rig_of: Call
     1,501,000 won and a fee of 225 (0.015 %, cut to the won)."""
     said = Said()
     rig = rig_of(said)
-    assert [(row.pool.value, int(row.cash)) for row in complete(rig.store.pools())] == [
+    assert [(row.pool.value, int(row.cash)) for row in rig.store.pools()] == [
         ("PORTFOLIO", 25_000_000),
         ("SCALP", 40_000_000),
         ("SWING", 35_000_000),
@@ -24,4 +23,4 @@ def test_every_pool_stands_in_the_store_also_those_that_never_trade(rig_of: Call
     rig.quotes(kst(10), 2)
 
     assert rig.held() == 10
-    assert sum(row.cash for row in complete(rig.store.pools())) == 100_000_000 - 1_501_000 - 225
+    assert sum(row.cash for row in rig.store.pools()) == 100_000_000 - 1_501_000 - 225

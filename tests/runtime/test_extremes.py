@@ -234,7 +234,7 @@ def holding_200(rig_of: Callable[..., Rig]) -> Rig:
 
 def told(rig: Rig, day: int) -> list[tuple[str, int]]:
     """Codes in the history of safety with the day of January."""
-    rows = complete(rig.store.safety_history())
+    rows = rig.store.safety_history()
     at = rig.parts.calendar.local_time
     return [
         (row.code, at(from_ns(row.ts_ns)).day) for row in rows if row.code and at(from_ns(row.ts_ns)).day == day

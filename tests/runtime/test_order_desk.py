@@ -10,7 +10,6 @@ import pytest
 from qts.event.contracts import EventType
 from qts.execution.contracts import Fill, Order, OrderCancelled, OrderRejected, OrderState
 from qts.runtime.order_desk import event_type_of
-from qts.runtime.sync import complete
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.questions import D
@@ -60,7 +59,7 @@ def codes(rig: Rig) -> dict[str, int]:
 
 
 def booked(rig: Rig) -> list[str]:
-    return [row.execution_id for row in complete(rig.store.ledger())]
+    return [row.execution_id for row in rig.store.ledger()]
 
 
 # -- fills -------------------------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_a_resumed_session_knows_the_rejects_of_before(rig_of: MakeRig) -> None:
     first, second = rig_of(Eager(), settings=ALL), rig_of(Eager(), settings=ALL)
     first.quotes(kst(10), 30)
     complete(first.parts.record.checkpoint())
-    saved = complete(first.store.checkpoint())
+    saved = first.store.checkpoint()
     assert saved is not None
     assert isinstance(first.store, SqliteStore)
     complete(second.kernel.restore(saved, first.store, None))

@@ -35,7 +35,7 @@ def test_a_refusal_is_stored_with_its_guardrail_and_safety_is_not_told(rig_of: C
     rig.quote(kst(9, 31))
     complete(rig.parts.record.checkpoint())
     # then the row names GR082, and safety stays NORMAL: its way up would be shut as long as somebody asks
-    (row,) = complete(rig.store.refusals())
+    (row,) = rig.store.refusals()
     assert (row.reason, row.detail) == (
         "NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE",
         "GR082 DEFENSIVE takes exits only",

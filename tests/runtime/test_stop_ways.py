@@ -28,7 +28,6 @@ from qts.runtime.launch import Options, paper_plan, run_session
 from qts.runtime.plan import SessionPlan
 from qts.runtime.result import SessionResult
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
 from qts.safety.scoped_stops import scope_of
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 from tests.sim.tape import FIRST_DAY, row, write
@@ -92,10 +91,10 @@ def buys_after_lockdown(directory: Path) -> tuple[int, int]:
     """How many entries were decided before the lockdown, and how many after it."""
     store = SqliteStore(directory / "qts.sqlite", durability="NORMAL")
     try:
-        (locked_ns,) = (row.ts_ns for row in complete(store.safety_history()) if row.to_state == "LOCKDOWN")
-        moments = [order.ts_intent_ns for order in complete(store.orders()) if order.side is Side.BUY]
+        (locked_ns,) = (row.ts_ns for row in store.safety_history() if row.to_state == "LOCKDOWN")
+        moments = [order.ts_intent_ns for order in store.orders() if order.side is Side.BUY]
     finally:
-        complete(store.close())
+        store.close()
     return sum(ns <= locked_ns for ns in moments), sum(ns > locked_ns for ns in moments)
 
 

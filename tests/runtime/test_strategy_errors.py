@@ -96,7 +96,7 @@ def test_the_checkpoint_in_which_it_is_found_knows_already_that_it_is_halted(rig
     with_ten(rig, odd)
     odd.value = object()  # type: ignore[attr-defined]
     complete(rig.parts.record.checkpoint())
-    saved = complete(rig.store.checkpoint())
+    saved = rig.store.checkpoint()
     assert saved is not None
     parts = decode(saved)["parts"]
     assert parts["strategies"]["odd"]["halted"] is True
@@ -327,8 +327,8 @@ def test_a_strategy_that_cannot_be_made_again_does_not_keep_its_run_from_going_o
     assert "FileNotFoundError" in one["errors"][0]["first"]
     assert json.loads(out)["positions"] == {}
     store = SqliteStore(Path("run/qts.sqlite"), durability="NORMAL")
-    orders = complete(store.orders())
-    complete(store.close())
+    orders = store.orders()
+    store.close()
     assert [(o.side, o.forced, o.state) for o in sorted(orders, key=lambda o: o.ts_intent_ns)][:2] == [
         (Side.BUY, False, OrderState.FILLED),
         (Side.SELL, True, OrderState.FILLED),
@@ -363,7 +363,7 @@ def test_a_load_state_that_raises_halts_its_strategy(rig_of: MakeRig) -> None:
     first, second = rig_of(OwnState("odd")), rig_of(OwnState("odd"))
     first.quote(kst(10))
     complete(first.parts.record.checkpoint())
-    saved = complete(first.store.checkpoint())
+    saved = first.store.checkpoint()
     assert saved is not None
     complete(second.kernel.restore(saved, first.store, None))
     assert counted(second, "odd") == {"load_state": (1, "ValueError: not mine")}

@@ -18,7 +18,6 @@ import pytest
 
 from qts.errors import InputError
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
-from qts.runtime.sync import complete
 from qts.strategy.loading import load_strategies
 from qts.strategy.scalp import Scalp
 from qts.strategy.two_ema import TwoEma
@@ -197,7 +196,7 @@ async def test_a_session_that_is_killed_again_and_again_gives_its_strategy_every
         assert told == [str(v.ts_ns) for v in values if isinstance(v, Quote) and v.symbol == SYMBOL]
         fills = [line for line in diary_of(rig)["diary"] if line.startswith("fill")]
         assert len(fills) == len(set(fills)) > 5
-        assert len(fills) + len(rig.share("diarist")["untold"]) == len(await rig.store.ledger())
+        assert len(fills) + len(rig.share("diarist")["untold"]) == len(rig.store.ledger())
 
 
 async def test_a_halted_or_not_yet_started_strategy_is_resumed_as_it_was(spec: str, tmp_path: Path) -> None:
@@ -488,5 +487,5 @@ def test_on_the_virtual_clock_the_setting_changes_nothing(rig_of: MakeRig, spec:
     assert rig.kernel.host.away == {}
     assert rig.orders() == orders
     assert memory_of(rig) == memory
-    assert complete(rig.store.ledger())
-    assert all(isinstance(row.price, Decimal) for row in complete(rig.store.ledger()))
+    assert rig.store.ledger()
+    assert all(isinstance(row.price, Decimal) for row in rig.store.ledger())

@@ -21,8 +21,8 @@ from qts.runtime.duties import Duties
 from qts.runtime.kernel import Kernel
 from qts.runtime.order_desk import OrderDesk
 from qts.runtime.plan import SessionPlan
-from qts.runtime.record import RunRecord
 from qts.runtime.signals import Signals
+from qts.runtime.store_writer import InlineWriter
 from tests.runtime.live_rig import live
 from tests.sim.failing import FailingPath
 from tests.sim.sessions import book_of, run
@@ -49,7 +49,7 @@ WAYS = {
     "first fill": Way(OrderDesk, "on_event", 1),
     "last fill": Way(OrderDesk, "on_event", 4),
     "transfer": Way(Duties, "_rebalance", 1),
-    "checkpoint": Way(RunRecord, "checkpoint", 3),
+    "checkpoint": Way(InlineWriter, "checkpoint", 3),
 }
 
 
@@ -100,7 +100,7 @@ def test_what_is_raised_at_any_call_of_a_way_changes_nothing_in_the_end(
 async def on_the_loop(directory: Path) -> None:
     """The first of the two days as a paper session has it: the store beside the loop, from where it stands on."""
     values = day_of_values(THURSDAY, 1)
-    async with live(directory, strategies=strategies(), settings={}) as rig, rig.kernel.parts.record.off_loop():
+    async with live(directory, strategies=strategies(), settings={}) as rig, rig.kernel.parts.record.running():
         await rig.settle()  # what was on its way belongs before the next value
         await rig.show(*values[rig.kernel.intake.rows :])
         await rig.kernel.parts.record.checkpoint()

@@ -21,11 +21,11 @@ class FailingStore(SqliteStore):
     fails_at = 0
     commits = 0
 
-    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+    def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
         FailingStore.commits += 1
         if FailingStore.commits >= FailingStore.fails_at:
             raise StorageError("disk full")
-        await super().commit(records, checkpoint)
+        return super().commit(records, checkpoint, inbox)
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3, 40, 41, 42, 43, 120, 200, 301, 350])

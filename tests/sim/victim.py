@@ -34,14 +34,15 @@ class DoomedStore(SqliteStore):
     side = "before"
     commits = 0
 
-    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+    def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
         _count_and_die("before")
-        await super().commit(records, checkpoint)
+        seq = super().commit(records, checkpoint, inbox)
         _die_if_due("after")
+        return seq
 
-    async def finish_run(self, result: str) -> None:
+    def finish_run(self, result: str) -> None:
         _count_and_die("before")
-        await super().finish_run(result)
+        super().finish_run(result)
         _die_if_due("after")
 
 

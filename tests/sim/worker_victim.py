@@ -23,7 +23,6 @@ from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
 from qts.runtime.launch import paper_plan
 from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.sync import complete
 from tests.runtime import diarist
 from tests.sim.tape import walk, write
 from tests.sim.victim import DoomedStore, story
@@ -79,7 +78,7 @@ def memory_of(directory: Path) -> Any:
     """What the last checkpoint says of the strategies."""
     store = SqliteStore(directory / "qts.sqlite", durability="NORMAL")
     with closing(store._connection):
-        stored = complete(store.checkpoint())
+        stored = store.checkpoint()
     assert stored is not None
     return decode(stored)["parts"]["strategies"]
 

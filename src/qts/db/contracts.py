@@ -1,14 +1,9 @@
-"""What is stored, and the port every store implements.
-
-A run writes *batches*: a list of records and, when there is one, the checkpoint that belongs to them. A batch
-is one transaction: wholly there or not at all.
-"""
+"""What is stored: one frozen struct for each kind of row. The port that writes them is :mod:`qts.db.session`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,6 +13,7 @@ from qts.ledger.contracts import LedgerRow, PoolRow, PositionRow
 from qts.strategy.contracts import Side
 
 __all__ = [
+    "BatchRow",
     "ConfigRow",
     "DecisionRow",
     "EquityRow",
@@ -30,13 +26,12 @@ __all__ = [
     "RunRow",
     "SafetyRow",
     "StateRow",
-    "Store",
     "StrategyFile",
 ]
 
 
 class StateRow(msgspec.Struct, frozen=True):
-    """One operating-state transition (spec 02). ``seq`` counts from 1 within the run."""
+    """One operating-state transition. ``seq`` counts from 1 within the run."""
 
     seq: int
     ts_ns: int
@@ -72,7 +67,7 @@ class EquityRow(msgspec.Struct, frozen=True):
 
 
 class RefusalRow(msgspec.Struct, frozen=True):
-    """An intent that came to nothing: inputs, rule, numbers, time (spec 00 invariant 9)."""
+    """An intent that came to nothing: why, by which rule, with which numbers, when."""
 
     decision_id: str
     ts_ns: int
@@ -132,6 +127,16 @@ class RunRow(msgspec.Struct, frozen=True):
     result: str = ""
 
 
+class BatchRow(msgspec.Struct, frozen=True):
+    """What was written in one transaction. ``seq`` counts from 1 within the run, without gaps.
+
+    ``inbox``: the ids of the P0 events whose effect is in it.
+    """
+
+    seq: int
+    inbox: tuple[str, ...]
+
+
 class ConfigRow(msgspec.Struct, frozen=True):
     """A configuration the run has had in force. ``version`` counts from 1; ``settings``: JSON, secrets masked."""
 
@@ -153,72 +158,3 @@ class StrategyFile(msgspec.Struct, frozen=True):
     class_name: str
     name: bytes
     digest: str
-
-
-class Store(Protocol):
-    """The book of record of one run. Every method raises StorageError when its promise cannot be kept."""
-
-    def move_off_loop(self) -> None:
-        """From here on work is awaited on the running event loop and done elsewhere; before, at once."""
-        ...
-
-    async def move_back(self) -> None:
-        """Undo :meth:`move_off_loop` once everything under way is done."""
-        ...
-
-    async def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None: ...
-
-    async def strategy_files(self) -> Sequence[StrategyFile]: ...
-
-    async def verify_history(self, *, only_new: bool = False) -> str:
-        """Raise StorageError, naming table and row, for history that is not what was written."""
-        ...
-
-    async def run(self) -> RunRow | None: ...
-
-    async def finish_run(self, result: str) -> None: ...
-
-    async def accept_config(self, row: ConfigRow) -> None:
-        """Durable when it returns, and never rewound. A version seen before raises StorageError."""
-        ...
-
-    async def configs(self) -> Sequence[ConfigRow]: ...
-
-    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
-        """Write all of it in one transaction. A ledger row seen before raises StorageError: the book filters."""
-        ...
-
-    @property
-    def checkpoint_number(self) -> int:
-        """Number of the newest checkpoint on disk, counted from 1 over all lives of the run; 0 for none."""
-        ...
-
-    async def checkpoint(self) -> bytes | None: ...
-
-    async def rewind_to_checkpoint(self) -> None:
-        """Drop what was written after the newest checkpoint (its re-execution writes it again)."""
-        ...
-
-    async def ledger(self) -> Sequence[LedgerRow]: ...
-
-    async def orders(self) -> Sequence[Order]: ...
-
-    async def positions(self) -> Sequence[PositionRow]: ...
-
-    async def pools(self) -> Sequence[PoolRow]: ...
-
-    async def transfers(self) -> Sequence[Transfer]: ...
-
-    async def state_history(self) -> Sequence[StateRow]: ...
-
-    async def safety_history(self) -> Sequence[SafetyRow]: ...
-
-    async def equity_curve(self) -> Sequence[EquityRow]: ...
-
-    async def refusals(self) -> Sequence[RefusalRow]: ...
-
-    async def quarantine(self) -> Sequence[QuarantineRow]: ...
-
-    async def decisions(self) -> Sequence[DecisionRow]: ...
-
-    async def close(self) -> None: ...

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from qts.capital.contracts import Transfer
-from qts.db.contracts import ConfigRow, RunRow, StrategyFile
-from qts.db.tables import TRANSFERS, Table
+from qts.db.contracts import BatchRow, ConfigRow, RunRow, StrategyFile
+from qts.db.tables import BATCHES, TRANSFERS, Table
 from qts.errors import ContractError, StorageError
 from qts.money import PRECISION
 
@@ -44,9 +44,12 @@ def refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path}: SQLite finds it damaged: {'; '.join(found).strip()[:500]}; {RESTORE}")
 
 
-def records(path: Path, table: Table, rows: Iterable[_Row]) -> list[Any]:
-    """Return the record of each row of ``table``. Raises StorageError as :func:`of_row` says."""
-    return _made(path, table.name, rows, table.decode, len(table.key))
+def records(path: Path, table: Table, rows: Iterable[_Row], first: int = 1) -> list[Any]:
+    """Return the record of each row of ``table``, of which the first has the number ``first``.
+
+    Raises StorageError as :func:`of_row` says.
+    """
+    return _made(path, table.name, rows, table.decode, len(table.key), first)
 
 
 def run_of(path: Path, row: _Row | None) -> RunRow | None:
@@ -70,16 +73,26 @@ def configs_of(path: Path, rows: Iterable[_Row]) -> list[ConfigRow]:
     return _made(path, "configurations", rows, made, 1)
 
 
+def batches_of(path: Path, rows: Iterable[_Row]) -> list[BatchRow]:
+    """Return the batches of their rows: number and inbox."""
+
+    def made(values: _Row) -> BatchRow:
+        seq, inbox = values
+        return BatchRow(seq, tuple(msgspec.json.decode(inbox, type=list[str])) if inbox else ())
+
+    return _made(path, BATCHES, rows, made, 1)
+
+
 def files_of(path: Path, rows: Iterable[_Row]) -> list[StrategyFile]:
     """Return the files that the strategies were made of."""
     return _made(path, "strategy_files", rows, lambda values: StrategyFile(*values), 3)
 
 
-def transfers_of(path: Path, rows: Iterable[_Row]) -> list[Transfer]:
-    """Return the transfers of their legs, which stand one behind the other."""
+def transfers_of(path: Path, rows: Iterable[_Row], first: int = 1) -> list[Transfer]:
+    """Return the transfers of their legs, which stand one behind the other; the first has the number ``first``."""
     legs, found = list(rows), []
     for place in range(0, len(legs), 2):
-        with of_row(path, TRANSFERS.name, place + 1):
+        with of_row(path, TRANSFERS.name, place + first):
             pair = legs[place : place + 2]
             if [leg[1] for leg in pair] != [1, 2] or pair[0][0] != pair[1][0]:
                 raise ValueError("the two legs of a transfer do not stand together")
@@ -89,10 +102,12 @@ def transfers_of(path: Path, rows: Iterable[_Row]) -> list[Transfer]:
     return found
 
 
-def _made(path: Path, table: str, rows: Iterable[_Row], make: Callable[[_Row], _R], key: int) -> list[_R]:
+def _made(
+    path: Path, table: str, rows: Iterable[_Row], make: Callable[[_Row], _R], key: int, first: int = 1
+) -> list[_R]:
     found: list[_R] = []
     fit: set[tuple[type, ...]] = set()
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows, first):
         with of_row(path, table, " ".join(map(str, row[:key])) if key else number):
             record = make(row)
             kinds = tuple(map(type, row))

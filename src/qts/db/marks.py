@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from qts.db.decoding import of_row
-from qts.db.tables import APPEND_ONLY
+from qts.db.tables import APPEND_ONLY, BATCHES
 
-NUMBERED: Final = tuple(table.name for table in APPEND_ONLY)
+NUMBERED: Final = (*(table.name for table in APPEND_ONLY), BATCHES)
 _TEXT: Final = " ".join(["%015d"] * (2 + len(NUMBERED)))
 
 

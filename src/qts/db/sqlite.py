@@ -1,9 +1,7 @@
-"""The embedded store: one SQLite file in WAL mode (spec 03).
+"""The embedded store: one SQLite file in WAL mode.
 
 A batch is one transaction. NORMAL survives kill -9 of the process and is for replay; FULL also survives a loss of
-power and is for paper and live. Between ``move_off_loop`` and ``move_back`` every statement runs on one writer
-thread and is awaited, in the order of asking; otherwise they run at once and the coroutines never suspend, so that
-a kernel on the virtual clock can drive them with ``send(None)``.
+power and is for paper and live.
 
 How a checkpoint is remembered: append-only tables by their last row number, rows that change by an image of how
 they stood, taken at the first change after it. Rewinding deletes the former and puts back the latter.
@@ -11,16 +9,14 @@ they stood, taken at the first change after it. Rewinding deletes the former and
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -28,6 +24,7 @@ from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
 from qts.db.contracts import (
+    BatchRow,
     ConfigRow,
     DecisionRow,
     EquityRow,
@@ -45,6 +42,7 @@ from qts.db.contracts import (
 from qts.db.decoding import (
     RESTORE,
     RUN_COLUMNS,
+    batches_of,
     configs_of,
     files_of,
     of_row,
@@ -58,8 +56,6 @@ from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.files import own
-from qts.money import begin_thread
-from qts.threads import beside_loop, one_thread
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -67,9 +63,6 @@ BUSY_S: Final = 1.0
 """How long to wait for another writer; there should be none, the data directory is locked."""
 _WAL_PAGES: Final = 4_000
 """Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 _SQL_RUN: Final = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 _SQL_NEW_RUN: Final = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
@@ -79,6 +72,9 @@ _SQL_CONFIGS: Final = (
 _SQL_NEW_CONFIG: Final = "INSERT INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SQL_FILES: Final = "SELECT strategy, class_name, name, digest FROM strategy_files ORDER BY strategy, name"
 _SQL_NEW_FILE: Final = "INSERT INTO strategy_files VALUES (?, ?, ?, ?)"
+
+_SQL_NEW_BATCH: Final = f"INSERT INTO {tables.BATCHES} VALUES (?, ?)"  # noqa: S608 - a constant
+_SQL_BATCHES: Final = f"SELECT id, inbox FROM {tables.BATCHES} WHERE id > ? ORDER BY id"  # noqa: S608 - a constant
 
 _PADDING: Final = 512
 _SQL_CHECKPOINT: Final = (
@@ -113,14 +109,16 @@ _ADVICE: Final = (
 
 
 class SqliteStore:
-    """The book of record of one run in the file ``path``; one writer at a time.
+    """The :class:`~qts.db.session.SessionStore` in the file ``path``; one writer at a time, from any thread.
 
-    Every method raises StorageError with what to do when the file cannot be written or read, is damaged, has a
-    schema this version did not make, or when a row breaks a rule of the schema.
+    ``rewindable``: the run's broker is simulated, so that :meth:`rewind` may take back what was written. Every
+    method raises StorageError with what to do when the file cannot be written or read, is damaged, has a schema
+    this version did not make, or when a row breaks a rule of the schema.
     """
 
-    def __init__(self, path: Path | str, *, durability: Durability) -> None:
+    def __init__(self, path: Path | str, *, durability: Durability, rewindable: bool = False) -> None:
         self._path = Path(path)
+        self._rewindable = rewindable
         if durability not in ("FULL", "NORMAL"):
             raise ContractError(f"durability must be FULL or NORMAL, got {durability!r}")
         self._numbers: dict[str, int] = {}
@@ -128,136 +126,182 @@ class SqliteStore:
         self._generation = 0
         self._imaged: dict[tuple[str, ...], None] = {}
         self._connection = self._open(durability)
-        self._writer: ThreadPoolExecutor | None = None
-
-    def move_off_loop(self) -> None:
-        """From here on statements run on a thread of their own: an fsync is not felt on the loop.
-
-        Raises StorageError when the system has no room for it.
-        """
-        if self._writer is None:
-            self._writer = one_thread("qts-store", begin_thread)
-
-    async def move_back(self) -> None:
-        """From here on statements run at once again; what was asked for before is done."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await beside_loop(writer.shutdown)
 
     # -- the run -----------------------------------------------------------------------------------------------
 
-    async def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None:
+    def open_run(self, run: RunRow, files: Sequence[StrategyFile] = ()) -> None:
         """Write down the run the file belongs to; the same run again changes nothing, another is a StateError."""
-        await self._do(self._open_run, run, files)
+        with self._transaction("open the run"):
+            row = self._connection.execute(_SQL_RUN).fetchone()
+            if row is None:
+                self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
+                self._connection.executemany(_SQL_NEW_FILE, map(msgspec.structs.astuple, files))
+            elif row[0] != run.run_id:
+                raise StateError(
+                    f"{self._path} belongs to run {row[0]}, not {run.run_id}; give another data directory"
+                )
 
-    async def strategy_files(self) -> Sequence[StrategyFile]:
-        """What the strategies of the run were made of when it began, by strategy and name."""
-        return await self._do(self._read_files)
+    def run(self) -> RunRow | None:
+        """Return the run of the file; None when none was opened."""
+        with self._explained("read the run"):
+            return run_of(self._path, self._connection.execute(_SQL_RUN).fetchone())
 
-    async def verify_history(self, *, only_new: bool = False) -> str:
+    def strategy_files(self) -> Sequence[StrategyFile]:
+        """Return what the strategies of the run were made of when it began, by strategy and name."""
+        with self._explained("read the files of the strategies"):
+            return files_of(self._path, self._connection.execute(_SQL_FILES))
+
+    def finish_run(self, result: str) -> None:
+        """Mark the run finished. Raises StateError when none was opened."""
+        with self._transaction("finish the run"):
+            changed = self._connection.execute("UPDATE runs SET finished = 1, result = ?", (result,)).rowcount
+            if changed != 1:
+                raise StateError(f"{self._path} has no run to finish; open one first")
+
+    def accept_config(self, row: ConfigRow) -> None:
+        """Write down a configuration before it is in force; rewinding leaves it."""
+        with self._chain.undone_if_it_fails(), self._transaction("write down the configuration"):
+            number, *values = msgspec.structs.astuple(row)
+            digest = self._chain.add(CONFIGURATIONS, number, values)
+            self._connection.execute(_SQL_NEW_CONFIG, (number, *values, digest))
+
+    def configs(self) -> Sequence[ConfigRow]:
+        """Return the configurations by version."""
+        with self._explained("read the configurations"):
+            return configs_of(self._path, self._connection.execute(_SQL_CONFIGS))
+
+    def verify_history(self, *, only_new: bool = False) -> str:
         """Raise StorageError, naming table and row, when a row is not what was written.
 
         ``only_new`` looks at those since the last look. Returns what is to be said of rows older than the chain.
         """
-        return await self._do(self._verify, only_new)
-
-    async def run(self) -> RunRow | None:
-        return await self._do(self._read_run)
-
-    async def finish_run(self, result: str) -> None:
-        """Mark the run finished. Raises StateError when none was opened."""
-        await self._do(self._finish_run, result)
-
-    async def accept_config(self, row: ConfigRow) -> None:
-        """Write down a configuration before it is in force; rewinding leaves it."""
-        await self._do(self._accept_config, row)
-
-    async def configs(self) -> Sequence[ConfigRow]:
-        """By version."""
-        return await self._do(self._read_configs)
+        with self._explained("read the history"):
+            marks = last_numbers(self._connection, self._path)
+            said = self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
+            if not only_new:
+                refuse_damage(self._connection, self._path)
+            return said
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
-        """Write all of it in one transaction, and nothing of it when anything is refused.
+    def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
+        """Write all of it in one transaction, and nothing of it when anything is refused; the batch's number.
 
-        A transfer stands before the rows of its two pools: the row of its source says whether it was covered.
+        :meth:`_transaction` written out, because it runs twice for every fill.
         """
-        if self._writer is None:
-            self._commit(records, checkpoint)
-        else:
-            await self._do(self._commit, records, checkpoint)
+        numbers, imaged, execute = self._numbers.copy(), len(self._imaged), self._connection.execute
+        heads = self._chain.heads.copy()
+        try:
+            execute("BEGIN IMMEDIATE")
+            self._write(records, keep_images=checkpoint is None)
+            seq = self._numbers[tables.BATCHES] = self._numbers[tables.BATCHES] + 1
+            execute(_SQL_NEW_BATCH, (seq, json.dumps(inbox) if inbox else ""))
+            if checkpoint is not None:
+                self._mark(checkpoint)
+            execute("COMMIT")
+        except BaseException as error:
+            self._chain.heads = heads
+            self._take_back(numbers, imaged)
+            if isinstance(error, sqlite3.Error):
+                raise explanation(self._path, "commit", error) from error
+            raise
+        if checkpoint is not None:
+            self._generation += 1
+            self._imaged.clear()
+        return seq
 
     @property
     def checkpoint_number(self) -> int:
         """Number of the newest checkpoint, counted from 1 over all lives of the run; 0 when there is none."""
         return self._generation - 1
 
-    async def checkpoint(self) -> bytes | None:
-        """The newest checkpoint; None when there is none."""
-        return await self._do(self._checkpoint)
+    def checkpoint(self) -> bytes | None:
+        """Return the newest checkpoint; None when there is none."""
+        with self._explained("read the checkpoint"):
+            row = self._connection.execute("SELECT data FROM checkpoint").fetchone()
+            return None if row is None else bytes(row[0][: marks_of(self._connection, self._path)[1]])
 
-    async def rewind_to_checkpoint(self) -> None:
-        """Put back exactly what stood at the newest checkpoint; without one, nothing of the run."""
-        await self._do(self._rewind)
+    def rewind(self) -> None:
+        """Put back exactly what stood at the newest checkpoint; without one, nothing of the run.
+
+        Raises StateError when the store is not ``rewindable``.
+        """
+        if not self._rewindable:
+            raise StateError(
+                f"{self._path} is not rewound: its run trades with a real broker, and what that did stays done"
+            )
+        with self._transaction("rewind"):
+            generation, _, *last = marks_of(self._connection, self._path)
+            for name, mark in zip(NUMBERED, last, strict=True):
+                self._connection.execute(f"DELETE FROM {name} WHERE id > ?", (mark,))  # noqa: S608 - our own table
+            for table in tables.REPLACED:
+                self._put_back(table, generation)
+        with self._explained("rewind"):
+            self._load(self._connection)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
-    async def ledger(self) -> Sequence[LedgerRow]:
-        """In the order of booking."""
-        return await self._do(self._read, tables.LEDGER)
+    def batches(self, since: int = 0) -> Sequence[BatchRow]:
+        """Return the batches behind number ``since``, in their order."""
+        with self._explained("read batches"):
+            return batches_of(self._path, self._connection.execute(_SQL_BATCHES, (since,)))
 
-    async def orders(self) -> Sequence[Order]:
-        """By client order id."""
-        return await self._do(self._read, tables.ORDERS)
+    def ledger(self, since: int = 0) -> Sequence[LedgerRow]:
+        """Return the booked fills behind the first ``since``, in the order of booking."""
+        return self._read(tables.LEDGER, since)
 
-    async def positions(self) -> Sequence[PositionRow]:
-        """By strategy and symbol, flat ones too."""
-        return await self._do(self._read, tables.POSITIONS)
+    def orders(self, since_ns: int = 0) -> Sequence[Order]:
+        """Return the orders that changed at ``since_ns`` or later, by client order id."""
+        return self._read(tables.ORDERS, since_ns)
 
-    async def pools(self) -> Sequence[PoolRow]:
-        return await self._do(self._read, tables.POOLS)
+    def positions(self, since_ns: int = 0) -> Sequence[PositionRow]:
+        """Return the holdings that changed at ``since_ns`` or later, by strategy and symbol, flat ones too."""
+        return self._read(tables.POSITIONS, since_ns)
 
-    async def transfers(self) -> Sequence[Transfer]:
-        return await self._do(self._read_transfers)
+    def pools(self, since_ns: int = 0) -> Sequence[PoolRow]:
+        """Return the pools that changed at ``since_ns`` or later, by name."""
+        return self._read(tables.POOLS, since_ns)
 
-    async def state_history(self) -> Sequence[StateRow]:
-        return await self._do(self._read, tables.STATES)
+    def transfers(self, since: int = 0) -> Sequence[Transfer]:
+        """Return the transfers behind the first ``since``, in the order of booking."""
+        with self._explained("read capital_transfers"):
+            rows = self._connection.execute(tables.TRANSFERS.select_since, (2 * since,))  # a row for each leg
+            return transfers_of(self._path, rows, 2 * since + 1)
 
-    async def safety_history(self) -> Sequence[SafetyRow]:
-        return await self._do(self._read, tables.SAFETY)
+    def state_history(self, since: int = 0) -> Sequence[StateRow]:
+        """Return the transitions of the operating state behind the first ``since``."""
+        return self._read(tables.STATES, since)
 
-    async def equity_curve(self) -> Sequence[EquityRow]:
-        return await self._do(self._read, tables.EQUITY)
+    def safety_history(self, since: int = 0) -> Sequence[SafetyRow]:
+        """Return the causes that safety knew behind the first ``since``."""
+        return self._read(tables.SAFETY, since)
 
-    async def refusals(self) -> Sequence[RefusalRow]:
-        return await self._do(self._read, tables.REFUSALS)
+    def equity_curve(self, since: int = 0) -> Sequence[EquityRow]:
+        """Return the samples of the account behind the first ``since``."""
+        return self._read(tables.EQUITY, since)
 
-    async def quarantine(self) -> Sequence[QuarantineRow]:
-        """In the order of arrival."""
-        return await self._do(self._read, tables.QUARANTINE)
+    def refusals(self, since: int = 0) -> Sequence[RefusalRow]:
+        """Return the refused intents behind the first ``since``."""
+        return self._read(tables.REFUSALS, since)
 
-    async def decisions(self) -> Sequence[DecisionRow]:
-        return await self._do(self._read, tables.DECISIONS)
+    def quarantine(self, since: int = 0) -> Sequence[QuarantineRow]:
+        """Return the notices that were not booked behind the first ``since``, in the order of arrival."""
+        return self._read(tables.QUARANTINE, since)
 
-    async def close(self) -> None:
+    def decisions(self, since: int = 0) -> Sequence[DecisionRow]:
+        """Return the approvals behind the first ``since``."""
+        return self._read(tables.DECISIONS, since)
+
+    def close(self) -> None:
         """Close the file; what was committed is safe without it. May be called twice."""
-        await self._do(self._connection.close)
-        if self._writer is not None:
-            await self.move_back()
+        self._connection.close()
 
     # -- inside ------------------------------------------------------------------------------------------------
-
-    async def _do(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if self._writer is None:
-            return work(*args, **kwargs)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, lambda: work(*args, **kwargs))
 
     def _open(self, durability: Durability) -> sqlite3.Connection:
         self._make_private()
         with self._explained("open"):
-            # The one writer thread takes over after construction, so the check of threads is ours.
+            # By one caller at a time, but not always from the same thread: the check of threads is ours.
             connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             with self._explained("open"):
@@ -303,69 +347,6 @@ class SqliteStore:
             for table in tables.REPLACED
             for _, *key in connection.execute(table.select_changed, (self._generation,))
         }
-
-    def _open_run(self, run: RunRow, files: Sequence[StrategyFile]) -> None:
-        with self._transaction("open the run"):
-            row = self._connection.execute(_SQL_RUN).fetchone()
-            if row is None:
-                self._connection.execute(_SQL_NEW_RUN, msgspec.structs.astuple(run))
-                self._connection.executemany(_SQL_NEW_FILE, map(msgspec.structs.astuple, files))
-            elif row[0] != run.run_id:
-                raise StateError(
-                    f"{self._path} belongs to run {row[0]}, not {run.run_id}; give another data directory"
-                )
-
-    def _read_run(self) -> RunRow | None:
-        with self._explained("read the run"):
-            return run_of(self._path, self._connection.execute(_SQL_RUN).fetchone())
-
-    def _read_files(self) -> list[StrategyFile]:
-        with self._explained("read the files of the strategies"):
-            return files_of(self._path, self._connection.execute(_SQL_FILES))
-
-    def _verify(self, only_new: bool) -> str:
-        with self._explained("read the history"):
-            marks = last_numbers(self._connection, self._path)
-            said = self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
-            if not only_new:
-                refuse_damage(self._connection, self._path)
-            return said
-
-    def _finish_run(self, result: str) -> None:
-        with self._transaction("finish the run"):
-            changed = self._connection.execute("UPDATE runs SET finished = 1, result = ?", (result,)).rowcount
-            if changed != 1:
-                raise StateError(f"{self._path} has no run to finish; open one first")
-
-    def _accept_config(self, row: ConfigRow) -> None:
-        with self._chain.undone_if_it_fails(), self._transaction("write down the configuration"):
-            number, *values = msgspec.structs.astuple(row)
-            digest = self._chain.add(CONFIGURATIONS, number, values)
-            self._connection.execute(_SQL_NEW_CONFIG, (number, *values, digest))
-
-    def _read_configs(self) -> list[ConfigRow]:
-        with self._explained("read the configurations"):
-            return configs_of(self._path, self._connection.execute(_SQL_CONFIGS))
-
-    def _commit(self, records: Sequence[Record], checkpoint: bytes | None) -> None:
-        """:meth:`_transaction` written out, because it runs twice for every fill."""
-        numbers, imaged, execute = self._numbers.copy(), len(self._imaged), self._connection.execute
-        heads = self._chain.heads.copy()
-        try:
-            execute("BEGIN IMMEDIATE")
-            self._write(records, keep_images=checkpoint is None)
-            if checkpoint is not None:
-                self._mark(checkpoint)
-            execute("COMMIT")
-        except BaseException as error:
-            self._chain.heads = heads
-            self._take_back(numbers, imaged)
-            if isinstance(error, sqlite3.Error):
-                raise explanation(self._path, "commit", error) from error
-            raise
-        if checkpoint is not None:
-            self._generation += 1
-            self._imaged.clear()
 
     def _take_back(self, numbers: dict[str, int], imaged: int) -> None:
         """After a batch that was refused: file and memory stand as before it."""
@@ -441,21 +422,6 @@ class SqliteStore:
         marks = marks_text(self._generation + 1, size, self._numbers.values())
         self._connection.execute(_SQL_CHECKPOINT, (marks, checkpoint.ljust(-(-size // _PADDING) * _PADDING, b"\0")))
 
-    def _checkpoint(self) -> bytes | None:
-        with self._explained("read the checkpoint"):
-            row = self._connection.execute("SELECT data FROM checkpoint").fetchone()
-            return None if row is None else bytes(row[0][: marks_of(self._connection, self._path)[1]])
-
-    def _rewind(self) -> None:
-        with self._transaction("rewind"):
-            generation, _, *last = marks_of(self._connection, self._path)
-            for name, mark in zip(NUMBERED, last, strict=True):
-                self._connection.execute(f"DELETE FROM {name} WHERE id > ?", (mark,))  # noqa: S608 - our own table
-            for table in tables.REPLACED:
-                self._put_back(table, generation)
-        with self._explained("rewind"):
-            self._load(self._connection)
-
     def _put_back(self, table: tables.Table, generation: int) -> None:
         changed = self._connection.execute(table.select_changed, (generation,)).fetchall()
         for image, *key in changed:
@@ -469,13 +435,10 @@ class SqliteStore:
                 records(self._path, table, [before])
             self._connection.execute(_REPLACE[table.name], (*before, 0, None))
 
-    def _read(self, table: tables.Table) -> list[Any]:
+    def _read(self, table: tables.Table, since: int) -> list[Any]:
         with self._explained(f"read {table.name}"):
-            return records(self._path, table, self._connection.execute(table.select))
-
-    def _read_transfers(self) -> list[Transfer]:
-        with self._explained("read capital_transfers"):
-            return transfers_of(self._path, self._connection.execute(tables.TRANSFERS.select))
+            rows = self._connection.execute(table.select_since, (since,))
+            return records(self._path, table, rows, 1 if table.key else since + 1)
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:

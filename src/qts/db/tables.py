@@ -34,6 +34,8 @@ _decode_refs: Final = msgspec.json.Decoder(tuple[VenueRef, ...]).decode
 
 IMAGE: Final = ("generation", "before")
 """Columns of a row that changes: when it was changed, and how it stood at the checkpoint before."""
+BATCHES: Final = "batches"
+"""The table that numbers the transactions; no record fills it."""
 
 
 class Table(NamedTuple):
@@ -85,6 +87,12 @@ class Table(NamedTuple):
         """SQL that reads every row in a fixed order."""
         order = ", ".join(self.key) if self.key else "id"
         return f"SELECT {', '.join(self.columns)} FROM {self.name} ORDER BY {order}"  # noqa: S608
+
+    @property
+    def select_since(self) -> str:
+        """SQL that reads the rows behind a number, or those last changed at a moment or later."""
+        newer = "updated_at >= ?" if self.key else "id > ?"
+        return self.select.replace(" ORDER BY", f" WHERE {newer} ORDER BY")
 
     @property
     def select_one(self) -> str:

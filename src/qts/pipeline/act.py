@@ -38,11 +38,13 @@ class IntentLog(Protocol):
         """Durable with the next transaction."""
         ...
 
-    def hold(self) -> None:
-        """No checkpoint until :meth:`let_go`: an order that a checkpoint found on its way out would be in doubt."""
+    def begin_send(self) -> None:
+        """Let no checkpoint be taken until :meth:`end_send`: an order found on its way out would be in doubt."""
         ...
 
-    def let_go(self) -> None: ...
+    def end_send(self) -> None:
+        """The order's answer is booked, or the order did not leave."""
+        ...
 
     def give_up(self, effect: str, error: BaseException) -> Exception:
         """Write nothing more, because ``effect`` is not whole; the error to raise."""
@@ -102,7 +104,7 @@ class Act:
         try:
             return await self._send(decision, order)
         finally:
-            self._log.let_go()
+            self._log.end_send()
 
     def _entered(self, decision: Decision, instrument: Instrument) -> Order | None:
         """The order with its money held back, among the working ones, counted; None when that much is not there."""
@@ -112,7 +114,7 @@ class Act:
         order = Order(request, decision.approved.approval_id, OrderState.INTENT, ZERO, request.ts_ns)
         self._orders.put(order)
         self._on_sent(request)
-        self._log.hold()
+        self._log.begin_send()
         return order
 
     async def _send(self, decision: Decision, order: Order) -> Acted | Refused:

@@ -15,13 +15,12 @@ from typing import Any, Final
 
 from qts.db.contracts import RunRow
 from qts.db.datadir import DATABASE_NAME
-from qts.db.sqlite import SqliteStore
+from qts.db.session import SessionStore
 from qts.errors import StateError, StorageError
 from qts.event.config import JournalConfig
 from qts.event.journal import Journal
 from qts.event.journal_recovery import Recovered
 from qts.runtime.checkpoint import decode
-from qts.runtime.sync import complete
 
 _REFUSED: Final = (
     "Nothing was changed and nothing was traded. Put back the {wanted} of this run and resume; if it is gone, what "
@@ -30,10 +29,10 @@ _REFUSED: Final = (
 
 
 def open_journal(
-    directory: Path, config: JournalConfig, run: RunRow, store: SqliteStore, *, resumed: bool
+    directory: Path, config: JournalConfig, run: RunRow, store: SessionStore, *, resumed: bool
 ) -> Journal:
     """The journal of ``run``, which is begun or ``resumed``; refused as :func:`check_agreement` says."""
-    checkpoint, number = complete(store.checkpoint()) if resumed else None, store.checkpoint_number
+    checkpoint, number = store.checkpoint() if resumed else None, store.checkpoint_number
     share = None if checkpoint is None else decode(checkpoint)["parts"]["dispatcher"]["journal"]
 
     def check(found: Recovered) -> None:

@@ -17,7 +17,7 @@ from qts.broker.contracts import Broker
 from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S
 from qts.db.chain import HistoryAltered
-from qts.db.contracts import Store
+from qts.db.session import SessionStore
 from qts.errors import BrokerUnavailable
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
@@ -53,7 +53,7 @@ class Auditor:
         broker: Broker,
         dispatcher: EventDispatcher,
         invariants: Invariants,
-        store: Store,
+        store: SessionStore,
         targets: Callable[[], Any],
         on_code: Callable[[str, str], object],
     ) -> None:
@@ -136,16 +136,16 @@ class Auditor:
         p = self._p
         await p.record.checkpoint()  # what waits belongs to this moment
         await self._history(only_new=True)
-        rows = p.record.rows_of_the_book
+        rows = p.record.book_revision
         if self._is_moving(rows):
             return False
         if self._read_at != rows:
-            stored = Stored(await self._store.ledger(), await self._store.orders(), await self._store.transfers())
+            stored = await p.record.on_store(self._read)
             if self._is_moving(rows):
                 return False
             self._stored, self._read_at = stored, rows
         if self._approved_at != rows:
-            decisions = await self._store.decisions()
+            decisions = await p.record.on_store(self._store.decisions)
             if self._is_moving(rows):
                 return False
             self._approved_at = rows
@@ -167,7 +167,7 @@ class Auditor:
             mark=marks.get,
         )
         # It takes some 5 µs a fill: off the loop no fill waits for it.
-        result = await beside_loop(recompute) if p.record.is_off_loop else recompute()
+        result = await beside_loop(recompute) if p.record.is_concurrent else recompute()
         for number, count in result.checks.items():
             if count:
                 broken = [finding for finding in result.findings if finding.invariant == number]
@@ -182,17 +182,20 @@ class Auditor:
     async def _history(self, *, only_new: bool) -> None:
         """Look whether the stored history is what was written; a running session goes on closing what it holds."""
         try:
-            await self._store.verify_history(only_new=only_new)
+            await self._p.record.on_store(partial(self._store.verify_history, only_new=only_new))
         except HistoryAltered as error:
             self._on_code("FS071", str(error))
+
+    def _read(self) -> Stored:
+        return Stored(self._store.ledger(), self._store.orders(), self._store.transfers())
 
     def _is_moving(self, rows: int) -> bool:
         """Whether the account changed since it had ``rows``, is not all on disk, or about to change by news."""
         record = self._p.record
-        if not record.is_off_loop:
+        if not record.is_concurrent:
             return False
         busy = self._dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
-        return busy or not record.is_settled or record.rows_of_the_book != rows
+        return busy or not record.is_settled or record.book_revision != rows
 
     def export_state(self) -> dict[str, Any]:
         return {

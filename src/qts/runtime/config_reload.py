@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from qts.clock import Clock
 from qts.config.loader import LoadedConfig
 from qts.config.manager import ConfigManager, ReloadResult
-from qts.db.contracts import Store
+from qts.db.session import SessionStore
 from qts.runtime.commands import Answer, Reload
 from qts.runtime.configurations import change_text, next_row
+from qts.runtime.store_writer import StoreWriter
 
 
 class ConfigReloader:
     """Reads the files again when an operator asks for it. ``put_in_force`` gets what may change while running."""
 
     def __init__(
-        self, manager: ConfigManager, store: Store, clock: Clock, put_in_force: Callable[[LoadedConfig], None]
+        self,
+        manager: ConfigManager,
+        store: SessionStore,
+        writer: StoreWriter,
+        clock: Clock,
+        put_in_force: Callable[[LoadedConfig], None],
     ) -> None:
         self._manager = manager
         self._store = store
+        self._writer = writer
         self._clock = clock
         self._put_in_force = put_in_force
 
@@ -33,11 +41,10 @@ class ConfigReloader:
         result = self._manager.reload(actor=command.operator, reason=command.reason)
         if result.changed:
             # On disk before it is in force: a killed session may be resumed under what it has accepted.
-            rows = await self._store.configs()
+            rows = await self._writer.on_store(self._store.configs)
             now_ns = self._clock.time_ns()
-            await self._store.accept_config(
-                next_row(rows, result.current, now_ns, command.operator, command.reason)
-            )
+            row = next_row(rows, result.current, now_ns, command.operator, command.reason)
+            await self._writer.on_store(partial(self._store.accept_config, row))
             self._put_in_force(result.current)
         return _answer_of(result)
 

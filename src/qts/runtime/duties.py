@@ -123,7 +123,7 @@ class Duties:
     def guard(self, now_ns: int) -> None:
         """Look at the account's limits; a touched one is told to safety (spec 02)."""
         self._p.safety.tick()
-        book = self._p.record.rows_of_the_book
+        book = self._p.record.book_revision
         if book == self._calm_since and not self._p.account.positions():
             return  # flat, looked at since the last fill: no price can change anything
         self._calm_since = book

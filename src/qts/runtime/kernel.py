@@ -12,7 +12,7 @@ from functools import partial
 
 from qts.clock import NS_PER_S, Clock, ManualClock, from_ns
 from qts.config.tree import QtsConfig
-from qts.db.contracts import Store
+from qts.db.session import SessionStore
 from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
@@ -74,7 +74,7 @@ class Kernel:
         feed: Feed | LiveFeed,
         connection: BrokerConnection,
         strategies: Sequence[Strategy],
-        store: Store,
+        store: SessionStore,
         clock: Clock,
         log: Callable[[LogWrite], None],
         judged_by_index: bool,
@@ -105,6 +105,7 @@ class Kernel:
             clock,
             last,
             judged_by_index=judged_by_index,
+            inline=inline,
             approval_ids=self.ids["a"],
         )
         self.tally = Tally(first_session_day(self.parts.calendar, clock).isoformat())
@@ -487,12 +488,12 @@ class Kernel:
         self.notices.flush()  # lines that a resumed session does not write again
         return self.checkpoints.take()
 
-    async def restore(self, checkpoint: bytes, store: Store, in_hand: MarketValue | None) -> None:
+    async def restore(self, checkpoint: bytes, store: SessionStore, in_hand: MarketValue | None) -> None:
         """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""
-        share, ledger, transfers = self.checkpoints.share, await store.ledger(), await store.transfers()
+        share, ledger, transfers = self.checkpoints.share, store.ledger(), store.transfers()
         self.parts.account.import_state(share(checkpoint, "account"), ledger=ledger, transfers=transfers)
-        self.parts.orders.import_state(orders_as_they_stood(await store.orders(), share(checkpoint, "orders")))
-        self.desk.quarantine.know(await store.quarantine())
+        self.parts.orders.import_state(orders_as_they_stood(store.orders(), share(checkpoint, "orders")))
+        self.desk.quarantine.know(store.quarantine())
         self.checkpoints.give(checkpoint)
         if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
             self.unresolved_due = self.attention = True

@@ -56,7 +56,6 @@ from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.runtime.session_view import VIEW_NAME, SessionView
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
 from qts.runtime.view_file import ViewFile
 from qts.runtime.watchdog import Watchdog
 from qts.runtime.wiring import simulated_broker
@@ -189,7 +188,7 @@ async def _run_session(
             session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog)
             return await session.run(progress, stop, machine, resumed=previous is not None)
         finally:
-            complete(store.close())
+            store.close()
 
 
 class Session:
@@ -237,7 +236,7 @@ class Session:
         share = None if checkpoint is None else decode(checkpoint)["parts"]["strategies"]
         self._strategies = named(self._strategies, share)
         if not resumed:
-            complete(self._store.open_run(self._run, strategy_files(self._plan, self._config)))
+            self._store.open_run(self._run, strategy_files(self._plan, self._config))
         values, first, start_ns = self._values(checkpoint)
         runtime = self._config.tree.runtime
         clock = self._clock(start_ns)
@@ -254,7 +253,7 @@ class Session:
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal, stop)
             with events_made_by(kernel.dispatcher.factory):
-                complete(kernel.broker.connect())
+                await kernel.broker.connect()
                 hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
                 hang = hangs.read(self._strategies) if hangs is not None and resumed else None
                 if checkpoint is None:
@@ -289,11 +288,11 @@ class Session:
 
     def _write_down_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
         """The configuration given is in force from here on; it is no news when it was so at the end before."""
-        known = complete(self._store.configs())
+        known = self._store.configs()
         if known and known[-1].config_hash == self._config.hash:
             return
         reason = "given with --resume" if known else "first load"
-        complete(self._store.accept_config(next_row(known, self._config, now_ns, actor, reason)))
+        self._store.accept_config(next_row(known, self._config, now_ns, actor, reason))
         if known:
             changes = "; ".join(map(change_text, changes_since(known, self._config)))
             log.record(
@@ -313,9 +312,9 @@ class Session:
         return open_journal(self._place.path / config.directory, config, self._run, self._store, resumed=resumed)
 
     def _rewound(self) -> bytes | None:
-        self._told = complete(self._store.verify_history())
-        complete(self._store.rewind_to_checkpoint())
-        return complete(self._store.checkpoint())
+        self._told = self._store.verify_history()
+        self._store.rewind()
+        return self._store.checkpoint()
 
     def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
         """The values still to come, the one that has left the feed, the moment (ns) at which the session stands."""
@@ -407,7 +406,7 @@ class Session:
             kernel.reconfigure(config.tree, config.hash)
             log.set_level(config.tree.runtime.log_level)
 
-        reloader = ConfigReloader(manager, self._store, clock, put_in_force)
+        reloader = ConfigReloader(manager, self._store, kernel.parts.record, clock, put_in_force)
         handler = CommandHandler(kernel, reloader)
         return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
 
@@ -416,17 +415,17 @@ class Session:
             view,
             self._run,
             calendar,
-            states=complete(self._store.state_history()),
-            safety=complete(self._store.safety_history()),
-            orders=complete(self._store.orders()),
+            states=self._store.state_history(),
+            safety=self._store.safety_history(),
+            orders=self._store.orders(),
             settings=self._plan.overrides_for(self._feed),
             finished_at=machine.now(),
             took_ns=took_ns,
         )
         result = SessionResult(values, self._place.path)
         if result.finished:
-            complete(self._store.verify_history())
-            complete(self._store.finish_run(result.to_json()))
+            self._store.verify_history()
+            self._store.finish_run(result.to_json())
         return result
 
 
@@ -445,25 +444,25 @@ def session_facts(result: SessionResult) -> SessionFacts:
     """Everything the report needs, read from the run's store."""
     store = SqliteStore(result.directory / DATABASE_NAME, durability="NORMAL")
     try:
-        run = complete(store.run())
+        run = store.run()
         assert run is not None  # the result came from there
         return SessionFacts(
             result=result.values,
             run=run,
-            equity=complete(store.equity_curve()),
-            ledger=complete(store.ledger()),
-            states=complete(store.state_history()),
-            safety=complete(store.safety_history()),
-            orders=complete(store.orders()),
-            transfers=complete(store.transfers()),
+            equity=store.equity_curve(),
+            ledger=store.ledger(),
+            states=store.state_history(),
+            safety=store.safety_history(),
+            orders=store.orders(),
+            transfers=store.transfers(),
         )
     finally:
-        complete(store.close())
+        store.close()
 
 
 def open_store(place: DataDir, *, paced: bool) -> SqliteStore:
-    """Replays survive kill -9 of the process, paper survives the machine (spec 03)."""
-    return SqliteStore(place.database, durability="FULL" if paced else "NORMAL")
+    """Open the store: replays survive kill -9 of the process, paper survives the machine; both are rewound."""
+    return SqliteStore(place.database, durability="FULL" if paced else "NORMAL", rewindable=True)
 
 
 def _previous(
@@ -484,12 +483,12 @@ def _previous(
         return None
     store = SqliteStore(place.database, durability="NORMAL")
     try:
-        previous, configs = complete(store.run()), complete(store.configs())
-        files = complete(store.strategy_files())
+        previous, configs = store.run(), store.configs()
+        files = store.strategy_files()
         if resume and previous is not None and previous.finished:
-            complete(store.verify_history())
+            store.verify_history()
     finally:
-        complete(store.close())
+        store.close()
     if previous is None:
         return None
     anew = previous.finished and not resume  # it would begin under this configuration

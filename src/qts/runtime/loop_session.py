@@ -123,7 +123,7 @@ async def on_loop(
         loop.default_exception_handler(context)
 
     session = LoopSession(kernel, clock, progress, listen)
-    async with kernel.parts.record.off_loop():
+    async with kernel.parts.record.running():
         loop.set_exception_handler(on_loop_error)
         await kernel.dispatcher.start()
         hearing = loop.create_task(_hear_always(kill, hear), name="qts-hear")

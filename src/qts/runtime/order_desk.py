@@ -96,6 +96,7 @@ class OrderDesk:
         """Apply one piece of news. Raises HalfDoneError when it could not be applied wholly."""
         news = event.payload
         with self._record.whole(f"{event.event_type.value} {event.event_id}"):
+            self._record.applied(event.event_id)
             await self._apply(news)
 
     async def _apply(self, news: object) -> None:

@@ -18,8 +18,8 @@ from qts.runtime.day import TradingDay
 from qts.runtime.extremes import Extremes
 from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.price_bands import PriceBands
-from qts.runtime.record import RunRecord
 from qts.runtime.state_basis import StateBasis
+from qts.runtime.store_writer import StoreWriter
 from qts.runtime.volatility import VolatilitySource
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
@@ -49,7 +49,7 @@ class Parts:
     volatility: VolatilitySource
     basis: StateBasis
     day: TradingDay
-    record: RunRecord
+    record: StoreWriter
     extremes: Extremes
     leaving: dict[tuple[str, str], str]
     """What the rules are selling: strategy and symbol, and why."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from qts.db.contracts import QuarantineRow
-from qts.runtime.record import RunRecord
+from qts.runtime.store_writer import StoreWriter
 
 MOST_KEPT = 65_536
 """Characters of one notice that are stored."""
@@ -27,7 +27,7 @@ class Quarantine:
 
     def __init__(
         self,
-        record: RunRecord,
+        record: StoreWriter,
         *,
         on_code: Callable[[str, str], None],
         on_kept: Callable[[], None],

@@ -116,7 +116,7 @@ def _export_counts(kernel: Kernel) -> dict[str, Any]:
         "unresolved_due": kernel.unresolved_due,
         "looked_last": kernel.looked_last,
         "done": kernel.done,
-        "book_rows": kernel.parts.record.rows_of_the_book,
+        "book_rows": kernel.parts.record.book_revision,
     }
 
 
@@ -129,7 +129,7 @@ def _import_counts(kernel: Kernel, saved: Mapping[str, Any]) -> None:
     kernel.next_guard_ns, kernel.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
     kernel.audit_due, kernel.unresolved_due = saved["audit_due"], saved["unresolved_due"]
     kernel.looked_last, kernel.done = saved["looked_last"], saved["done"]
-    kernel.parts.record.rows_of_the_book = saved["book_rows"]
+    kernel.parts.record.continue_after(saved["book_rows"])
     kernel.attention = True
 
 

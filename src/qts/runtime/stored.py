@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,6 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import DataError
 from qts.runtime.checkpoint import decode
 from qts.runtime.state_basis import StateBasis
-from qts.runtime.sync import complete
 
 T = TypeVar("T")
 
@@ -62,7 +61,7 @@ def states_config(directory: Path) -> QtsConfig:
     return tree_of({path: text for path, text in settings.items() if path.startswith(("state.", "safety."))})
 
 
-def _read(directory: Path, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]) -> T | None:
+def _read(directory: Path, what: Callable[[SqliteStore], T]) -> T | None:
     """What the store of a run says; None where there is none."""
     if directory.exists() and not directory.is_dir():
         raise DataError(f"{directory} is no directory; give the one of a run")
@@ -72,7 +71,7 @@ def _read(directory: Path, what: Callable[[SqliteStore], Coroutine[Any, Any, T]]
     store = SqliteStore(path, durability="NORMAL")
     try:
         if not run_in(directory).live:
-            complete(store.verify_history())  # a session that lives looks itself
-        return complete(what(store))
+            store.verify_history()  # a session that lives looks itself
+        return what(store)
     finally:
-        complete(store.close())
+        store.close()

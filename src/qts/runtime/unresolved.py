@@ -16,7 +16,7 @@ from qts.execution.lifecycle import apply_absent, apply_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.act import withdraw
-from qts.runtime.record import RunRecord
+from qts.runtime.store_writer import StoreWriter
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
 _ON_ITS_WAY = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
@@ -25,7 +25,7 @@ _ON_ITS_WAY = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 class UnresolvedOrders:
     """Resolves UNKNOWN orders from the broker's own books."""
 
-    def __init__(self, *, account: Account, orders: WorkingOrders, broker: Broker, record: RunRecord) -> None:
+    def __init__(self, *, account: Account, orders: WorkingOrders, broker: Broker, record: StoreWriter) -> None:
         self._account = account
         self._orders = orders
         self._broker = broker

@@ -14,7 +14,7 @@ from qts.capital.targets import opening_weights
 from qts.clock import NS_PER_MS, Clock, from_ns
 from qts.config.runtime_config import FreshnessConfig
 from qts.config.tree import QtsConfig
-from qts.db.contracts import Store
+from qts.db.session import SessionStore
 from qts.errors import InputError, StateError
 from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
@@ -48,9 +48,9 @@ from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.kill_switch import KillSwitch
 from qts.runtime.parts import Parts
 from qts.runtime.price_bands import PriceBands
-from qts.runtime.record import RunRecord
 from qts.runtime.seat import OnFault, OnIntent, Seat
 from qts.runtime.state_basis import StateBasis
+from qts.runtime.store_writer import GroupCommitWriter, InlineWriter, StoreWriter
 from qts.runtime.strategy_host import OnOther, StrategyHost
 from qts.runtime.volatility import VolatilitySource, volatility_source
 from qts.runtime.worker_seat import OnRunning, WorkerSeat
@@ -127,14 +127,15 @@ def make_parts(
     config: QtsConfig,
     config_hash: str,
     feed: Feed | LiveFeed,
-    store: Store,
+    store: SessionStore,
     clock: Clock,
     last: LastValues,
     *,
     judged_by_index: bool,
+    inline: bool,
     approval_ids: IdSource,
 ) -> Parts:
-    """The parts of a fresh session at ``clock``'s moment."""
+    """The parts of a fresh session at ``clock``'s moment; ``inline``: nothing goes on beside the session."""
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
     properties = config.state.table
@@ -167,7 +168,7 @@ def make_parts(
         volatility=volatility,
         basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
-        record=RunRecord(store),
+        record=InlineWriter(store) if inline else GroupCommitWriter(store),
         extremes=extremes,
         leaving={},
         stops=ScopedStops(),
@@ -291,7 +292,7 @@ def register_handlers(
         register(_P1, TypeFilterHandler(seat, P1_FOR_WORKERS), lane=Lane.PROCESS)
 
 
-def reports_to(told: Callable[[Report], None], record: RunRecord) -> Callable[[Report], None]:
+def reports_to(told: Callable[[Report], None], record: StoreWriter) -> Callable[[Report], None]:
     """Pass on what the dispatcher reports; a slice that failed may have lost an event, so it is the last."""
 
     def report(report: Report) -> None:

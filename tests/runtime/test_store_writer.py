@@ -1,4 +1,4 @@
-"""The one writer of the store: what waits goes first, a checkpoint knows its own rows, a failure is the end."""
+"""The one writer of the store, inline and beside the loop: checkpoints know their rows, a failure is the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from qts.db.contracts import EquityRow, Record
 from qts.errors import ContractError, StateError, StorageError
 from qts.event.journal import Journal
-from qts.runtime.record import RunRecord
+from qts.runtime.store_writer import GroupCommitWriter, InlineWriter
+from tests.event.support import until
 from tests.event.test_journal import Disk, disk, refuse
 from tests.execution.test_working import order
 
@@ -32,24 +33,33 @@ class Kept:
 
     def __init__(self) -> None:
         self.commits: list[tuple[list[Any], bytes | None]] = []
+        self.inboxes: list[list[str]] = []
         self.full = False
 
-    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+    def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
         if self.full:
             raise StorageError("disk full")
         self.commits.append((list(records), checkpoint))
+        self.inboxes.append(list(inbox))
+        return len(self.commits)
 
 
-def connected(store: Kept) -> tuple[RunRecord, list[str]]:
-    record, told = RunRecord(store), []  # type: ignore[arg-type]
-    record.connect(lambda: f"book rows {record.rows_of_the_book}".encode(), lambda: told.append("failed"))
+Kind = type[InlineWriter] | type[GroupCommitWriter]
+both = pytest.mark.parametrize("kind", [InlineWriter, GroupCommitWriter])
+"""Before the loop and behind it the two are alike."""
+
+
+def connected(store: Kept, kind: Kind = GroupCommitWriter) -> tuple[InlineWriter | GroupCommitWriter, list[str]]:
+    record, told = kind(store), []  # type: ignore[arg-type]
+    record.connect(lambda: f"book rows {record.book_revision}".encode(), lambda: told.append("failed"))
     return record, told
 
 
-async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint() -> None:
+@both
+async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint(kind: Kind) -> None:
     """A fill in a row without the checkpoint that knows of it would be another one after a kill."""
     store = Kept()
-    record, _ = connected(store)
+    record, _ = connected(store, kind)
     record.write_later(sample(1))
     record.write_later(sample(2))
 
@@ -64,20 +74,22 @@ async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint(
     ]
 
 
-async def test_a_checkpoint_knows_of_the_rows_it_is_written_with() -> None:
+@both
+async def test_a_checkpoint_knows_of_the_rows_it_is_written_with(kind: Kind) -> None:
     store = Kept()
-    record, _ = connected(store)
+    record, _ = connected(store, kind)
     record.write_later(order("a"))
     record.write_later(sample(1))
 
     await record.checkpoint([order("b")])
 
     assert store.commits == [([order("a"), sample(1), order("b")], b"book rows 2")]
-    assert record.rows_of_the_book == 2
+    assert record.book_revision == 2
 
 
-async def test_a_thousand_waiting_rows_are_full() -> None:
-    record, _ = connected(Kept())
+@both
+async def test_a_thousand_waiting_rows_are_full(kind: Kind) -> None:
+    record, _ = connected(Kept(), kind)
     for number in range(999):
         record.write_later(sample(number))
     assert not record.is_full
@@ -90,23 +102,18 @@ async def test_a_thousand_waiting_rows_are_full() -> None:
 
 
 class SlowStore(Kept):
-    """A store that commits when it is let go on."""
+    """A store that commits, on whatever thread it is asked, when it is let go on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.turns = asyncio.Semaphore(0)
-        self.moves: list[str] = []
+        self.turns = threading.Semaphore(0)
+        self.threads: list[str] = []
 
-    def move_off_loop(self) -> None:
-        self.moves.append("off")
-
-    async def move_back(self) -> None:
-        self.moves.append("back")
-
-    async def commit(self, records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+    def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
+        self.threads.append(threading.current_thread().name)
         batch = list(records)
-        await self.turns.acquire()
-        await super().commit(batch, checkpoint)
+        assert self.turns.acquire(timeout=60)
+        return super().commit(batch, checkpoint, inbox)
 
 
 async def settled() -> None:
@@ -114,12 +121,17 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+async def begun(store: SlowStore, transactions: int) -> None:
+    """Wait until so many transactions were begun."""
+    await until(lambda: len(store.threads) == transactions)
+
+
 async def test_who_comes_while_a_transaction_runs_shares_the_next_one() -> None:
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
+    async with record.running():
         first = asyncio.create_task(record.write_now([sample(1)]))
-        await settled()
+        await begun(store, 1)
         others = [
             asyncio.create_task(record.write_now([sample(2)])),
             asyncio.create_task(record.checkpoint([order("a")])),
@@ -135,16 +147,17 @@ async def test_who_comes_while_a_transaction_runs_shares_the_next_one() -> None:
         ([sample(1)], None),
         ([sample(2), sample(3), order("a")], b"book rows 1"),
     ]
-    assert store.moves == ["off", "back"]
+    assert {name.partition("_")[0] for name in store.threads} == {"qts-store"}, "one thread of its own"
+    assert len(set(store.threads)) == 1
 
 
 async def test_a_checkpoint_is_never_one_that_was_begun_before_it_was_asked_for() -> None:
     """Given a checkpoint under way, a fill booked now is not in it and asks for the next."""
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
+    async with record.running():
         first = asyncio.create_task(record.checkpoint([order("a")]))
-        await settled()
+        await begun(store, 1)
         second = asyncio.create_task(record.checkpoint([order("b")]))
         await settled()
         store.turns.release()
@@ -156,16 +169,16 @@ async def test_a_checkpoint_is_never_one_that_was_begun_before_it_was_asked_for(
 
 async def test_one_transaction_runs_at_a_time_so_a_checkpoint_is_told_stored_before_the_next_is_made() -> None:
     store, told = SlowStore(), list[str]()
-    record = RunRecord(store)  # type: ignore[arg-type]
+    record = GroupCommitWriter(store)  # type: ignore[arg-type]
 
     def make() -> bytes:
         told.append("made")
         return b""
 
     record.connect(make, lambda: None, lambda: told.append("stored"))
-    async with record.off_loop():
+    async with record.running():
         tasks = [asyncio.create_task(record.checkpoint()) for _ in range(2)]
-        await settled()
+        await begun(store, 1)
         late = asyncio.create_task(record.checkpoint())
         for _ in range(3):
             store.turns.release()
@@ -175,13 +188,13 @@ async def test_one_transaction_runs_at_a_time_so_a_checkpoint_is_told_stored_bef
 
 async def test_off_the_loop_nobody_waits_for_a_fill_to_be_stored_and_fills_share_a_transaction() -> None:
     store, stored = SlowStore(), list[str]()
-    record = RunRecord(store)  # type: ignore[arg-type]
+    record = GroupCommitWriter(store)  # type: ignore[arg-type]
     record.connect(
-        lambda: f"book rows {record.rows_of_the_book}".encode(), lambda: None, lambda: stored.append("stored")
+        lambda: f"book rows {record.book_revision}".encode(), lambda: None, lambda: stored.append("stored")
     )
-    async with record.off_loop():
+    async with record.running():
         await record.book([order("a")])
-        await settled()  # its transaction is under way
+        await begun(store, 1)
         await record.book([order("b")])
         await record.book([order("c")])
         assert (store.commits, stored) == ([], [])
@@ -195,8 +208,8 @@ async def test_a_checkpoint_does_not_contain_an_order_that_is_just_leaving() -> 
     """Given an order whose intent is being written, the checkpoint of a fill waits until it has been sent."""
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
-        record.hold()
+    async with record.running():
+        record.begin_send()
         intent = asyncio.create_task(record.write_now([order("intent")]))
         await settled()
         await record.book([order("filled")])
@@ -205,7 +218,7 @@ async def test_a_checkpoint_does_not_contain_an_order_that_is_just_leaving() -> 
         await settled()
         assert store.commits == [([order("intent")], None)]
         record.write_later(order("sent"))
-        record.let_go()
+        record.end_send()
         store.turns.release()
     assert store.commits[1:] == [([order("filled"), order("sent")], b"book rows 3")]
 
@@ -213,15 +226,15 @@ async def test_a_checkpoint_does_not_contain_an_order_that_is_just_leaving() -> 
 async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_order() -> None:
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
-        record.hold()
+    async with record.running():
+        record.begin_send()
         await record.book([order("filled")])
         await settled()
         intent = asyncio.create_task(record.write_now([order("intent")]))
         store.turns.release()
         await intent
         assert store.commits == [([order("intent")], None)]
-        record.let_go()
+        record.end_send()
         store.turns.release()
     assert store.commits[1:] == [([order("filled")], b"book rows 2")]
 
@@ -229,15 +242,15 @@ async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_o
 async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_waiting_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qts.runtime.record._PATIENCE_S", 0.01)
+    monkeypatch.setattr("qts.runtime.store_writer._PATIENCE_S", 0.01)
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
-        record.hold()
+    async with record.running():
+        record.begin_send()
         store.turns.release()
         await record.checkpoint([order("a")])
         assert [made for _, made in store.commits] == [b"book rows 1"]
-        record.let_go()
+        record.end_send()
 
 
 async def test_on_the_loop_a_fill_is_stored_when_its_booking_returns() -> None:
@@ -253,29 +266,28 @@ async def test_whatever_breaks_the_writer_is_noticed_and_ends_the_writing(error:
     store = SlowStore()
     record, told = connected(store)
 
-    async def breaks(records: Sequence[Record], checkpoint: bytes | None = None) -> None:
+    def breaks(records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
         raise error
 
     store.commit = breaks  # type: ignore[method-assign]
-    async with record.off_loop():
+    async with record.running():
         await record.book([order("a")])
         with pytest.raises(StorageError, match=type(error).__name__):
             await record.checkpoint()
         with pytest.raises(StorageError, match=type(error).__name__):
             record.raise_failure()
     assert told == ["failed"]
-    assert store.moves == ["off", "back"]
 
 
 async def test_a_checkpoint_that_cannot_be_made_off_the_loop_ends_the_writing_with_a_reason() -> None:
     store, told = SlowStore(), list[str]()
-    record = RunRecord(store)  # type: ignore[arg-type]
+    record = GroupCommitWriter(store)  # type: ignore[arg-type]
 
     def unsaveable() -> bytes:
         raise ContractError("strategy s: attribute 'x' holds a lambda")
 
     record.connect(unsaveable, lambda: told.append("failed"), lambda: None)
-    async with record.off_loop():
+    async with record.running():
         await record.book([order("a")])
         await settled()
         with pytest.raises(
@@ -288,7 +300,7 @@ async def test_a_checkpoint_that_cannot_be_made_off_the_loop_ends_the_writing_wi
 async def test_who_is_cut_off_while_waiting_does_not_take_the_transaction_down() -> None:
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
+    async with record.running():
         hasty = asyncio.create_task(record.checkpoint([order("a")]))
         patient = asyncio.create_task(record.write_now([]))
         await settled()
@@ -305,7 +317,7 @@ async def test_a_failing_transaction_fails_for_everybody_in_it_and_for_all_later
     store = SlowStore()
     record, told = connected(store)
     store.full = True
-    async with record.off_loop():
+    async with record.running():
         tasks = [asyncio.create_task(record.write_now([sample(n)])) for n in range(3)]
         await settled()
         for _ in range(3):
@@ -320,18 +332,18 @@ async def test_a_failing_transaction_fails_for_everybody_in_it_and_for_all_later
 async def test_leaving_the_block_waits_for_the_transaction_under_way() -> None:
     store = SlowStore()
     record, _ = connected(store)
-    async with record.off_loop():
+    async with record.running():
         task = asyncio.create_task(record.write_now([sample(1)]))
-        await settled()
+        await begun(store, 1)
         asyncio.get_running_loop().call_soon(store.turns.release)
     assert store.commits == [([sample(1)], None)]
-    assert store.moves == ["off", "back"]
     await task
 
 
-async def test_after_a_failure_nothing_is_written_any_more() -> None:
+@both
+async def test_after_a_failure_nothing_is_written_any_more(kind: Kind) -> None:
     store = Kept()
-    record, told = connected(store)
+    record, told = connected(store, kind)
     record.raise_failure()  # nothing failed yet
     store.full = True
 
@@ -348,9 +360,54 @@ async def test_after_a_failure_nothing_is_written_any_more() -> None:
     assert told == ["failed"]
 
 
-async def test_a_checkpoint_before_the_kernel_stands_is_a_mistake() -> None:
+@both
+async def test_a_checkpoint_before_the_kernel_stands_is_a_mistake(kind: Kind) -> None:
     with pytest.raises(StateError, match="before it was connected"):
-        await RunRecord(Kept()).checkpoint()  # type: ignore[arg-type]
+        await kind(Kept()).checkpoint()  # type: ignore[arg-type]
+
+
+@both
+async def test_events_are_listed_with_the_batch_that_holds_their_effect(kind: Kind) -> None:
+    """An intent goes before: it takes no event along."""
+    store = Kept()
+    record, _ = connected(store, kind)
+    record.applied("e-1")
+    await record.write_now([order("intent")])
+    await record.book([order("filled")])
+    await record.checkpoint()
+    assert store.inboxes == [[], ["e-1"], []]
+
+
+async def test_the_store_is_read_between_transactions_and_on_their_thread() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+    async with record.running():
+        writing = asyncio.create_task(record.write_now([order("a")]))
+        await begun(store, 1)
+        reading = asyncio.create_task(
+            record.on_store(lambda: (len(store.commits), threading.current_thread().name))
+        )
+        await settled()
+        assert not reading.done()
+        store.turns.release()
+        assert await reading == (1, store.threads[0])
+        await writing
+    assert await record.on_store(threading.current_thread) is threading.main_thread()
+
+
+async def test_what_reading_raises_reaches_who_asked_and_the_writer_goes_on() -> None:
+    store = SlowStore()
+    record, _ = connected(store)
+
+    def breaks() -> None:
+        raise StorageError("damaged")
+
+    async with record.running():
+        with pytest.raises(StorageError, match="damaged"):
+            await record.on_store(breaks)
+        store.turns.release()
+        await record.write_now([order("a")])
+    assert len(store.commits) == 1
 
 
 # -- beside a journal ------------------------------------------------------------------------------------------
@@ -362,7 +419,7 @@ async def test_a_checkpoint_is_stored_only_when_the_journal_holds_what_it_names(
     for _ in range(3):
         store.turns.release()
     with Journal(tmp_path, "0123456789abcdef", checkpointed=True) as journal:
-        record = RunRecord(store)  # type: ignore[arg-type]
+        record = GroupCommitWriter(store)  # type: ignore[arg-type]
         named: list[int] = []
 
         def make() -> bytes:
@@ -370,7 +427,7 @@ async def test_a_checkpoint_is_stored_only_when_the_journal_holds_what_it_names(
             return b"checkpoint"
 
         record.connect(make, lambda: None, lambda: None, journal)
-        async with record.off_loop():
+        async with record.running():
             disk.go.clear()
             journal.append("fill", b"")
             await record.book([order("filled")])
@@ -387,7 +444,7 @@ async def test_a_journal_that_fails_meanwhile_is_not_waited_for_and_the_checkpoi
 ) -> None:
     store, made = Kept(), list[object]()
     with Journal(tmp_path, "0123456789abcdef", checkpointed=True) as journal:
-        record = RunRecord(store)  # type: ignore[arg-type]
+        record = GroupCommitWriter(store)  # type: ignore[arg-type]
 
         def make() -> bytes:
             made.append(journal.failure)
