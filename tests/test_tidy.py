@@ -20,7 +20,7 @@ MAY_READ_TIME = {"clock.py"}
 MAY_RANDOMISE = {"ids.py"}
 MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
-MAY_STORE_ON_A_THREAD = {"db/sqlite.py"}
+MAY_STORE_ON_A_THREAD = {"runtime/store_writer.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_WAIT_ASIDE = {"runtime/prints.py", "runtime/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""

@@ -84,7 +84,7 @@ async def test_beside_the_loop_a_fill_that_waits_to_be_handled_puts_it_off(tmp_p
             EventPriority.P0_CRITICAL, CallbackHandler(lambda event: handled.wait(), "slow")
         )
 
-        rig.kernel.stops.ask("me", "to have a P0 event waiting")
+        dispatcher.publish(EventType.ORDER_CANCELLED, OrderCancelled("sim", "o-x", "005930", 1, "gone"))
         assert not await full(rig)
 
         handled.set()

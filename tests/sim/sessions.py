@@ -142,8 +142,9 @@ def book_of(data_dir: Path, name: str = "qts.sqlite") -> dict[str, list[tuple[An
         }
 
 
-ABOUT_THE_RUN = {"runs", "checkpoint", "configurations", "schema_migrations"}
-"""Tables that say when and under which settings the run began and where it stands."""
+ABOUT_THE_RUN = {"runs", "checkpoint", "configurations", "schema_migrations", "batches"}
+"""Tables that say when and under which settings the run began and where it stands, and what was written together: a
+resumed session counts the rows to its next checkpoint from where it was resumed."""
 BOOKKEEPING = {"generation", "before"}
 """Columns the store keeps for its own rewinding."""
 

@@ -316,7 +316,7 @@ class _Waiting:
         except StorageError as error:
             self._fail(error)
             raise
-        except BaseException as error:
+        except BaseException as error:  # whatever it was: rows may be neither waiting nor stored
             failure = StorageError(f"nothing more is written: {type(error).__name__}: {error}")
             self._fail(failure)
             if isinstance(error, QtsError) or not isinstance(error, Exception):
