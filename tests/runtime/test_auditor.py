@@ -88,7 +88,7 @@ async def test_beside_the_loop_a_fill_that_waits_to_be_handled_puts_it_off(tmp_p
         assert not await full(rig)
 
         handled.set()
-        await rig.until(lambda: not dispatcher.is_busy)
+        await rig.until(lambda: not dispatcher.stats.is_busy)
         assert await full(rig)
 
 
