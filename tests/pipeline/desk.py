@@ -60,10 +60,10 @@ class KeptLog:
     def write_later(self, record: Record) -> None:
         self.later.append(record)
 
-    def hold(self) -> None:
+    def begin_send(self) -> None:
         self.held += 1
 
-    def let_go(self) -> None:
+    def end_send(self) -> None:
         self.held -= 1
 
     def give_up(self, effect: str, error: BaseException) -> HalfDoneError:
