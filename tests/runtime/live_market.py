@@ -119,9 +119,7 @@ async def live_session(
     clock = PacedClock(from_ns(begun_ns), speed)
     feed = ScriptedLiveFeed(clock.time_ns)
     logged: deque[LogWrite] = deque(maxlen=1_000)
-    opened = store.open_run(RunRow(run_id, "live", 7, source_id, loaded.hash, "", False))
-    if opened is not None:
-        await opened
+    store.open_run(RunRow(run_id, "live", 7, source_id, loaded.hash, "", False))
     kernel = Kernel(
         run_id=run_id,
         seed=7,
@@ -140,6 +138,4 @@ async def live_session(
     try:
         yield LiveSession(kernel, clock, feed, store, StopFlag(), logged)
     finally:
-        closed = store.close()
-        if closed is not None:
-            await closed
+        store.close()

@@ -27,7 +27,7 @@ from qts.execution.contracts import Order
 from qts.market.contracts import MarketValue
 from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.runtime.wiring import simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
@@ -151,7 +151,7 @@ class LiveRig:
         return runner
 
     def orders(self) -> list[Order]:
-        complete(self.kernel.parts.record.checkpoint())
+        run_to_completion(self.kernel.parts.record.checkpoint())
         stored = self.store.orders()
         return sorted(stored, key=lambda order: (len(order.client_order_id), order.client_order_id))
 

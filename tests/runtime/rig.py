@@ -29,7 +29,7 @@ from qts.runtime.commands import Answer, ClearOverride, Command, Override, Relea
 from qts.runtime.kernel import Kernel
 from qts.runtime.replay_driver import run_virtual
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.runtime.wiring import simulated_broker
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
@@ -151,14 +151,14 @@ class Rig:
             judged_by_index=judged_by_index,
             inline=True,
         )
-        complete(self.kernel.start(None))
+        run_to_completion(self.kernel.start(None))
         self.commands = CommandHandler(self.kernel)
         self.parts = self.kernel.parts
         self.prices = (150_000, 150_100)
 
     def settle(self) -> None:
         """Handle everything that is queued, and what waits for a quiet moment."""
-        complete(self.kernel.settle())
+        run_to_completion(self.kernel.settle())
 
     def show(self, *values: MarketValue) -> None:
         """Let the market say these values and the kernel do everything that follows from each."""
@@ -189,7 +189,7 @@ class Rig:
 
     def command(self, command: Command) -> Answer:
         """Execute an operator's command; what follows from it waits for :meth:`show` or the kernel's ``settle``."""
-        return complete(self.commands.execute(command))
+        return run_to_completion(self.commands.execute(command))
 
     def stop(self, *, liquidate: bool = True) -> None:
         """Give an emergency stop of everything."""
@@ -197,7 +197,7 @@ class Rig:
 
     def orders(self) -> list[Order]:
         """What the store knows, oldest first."""
-        complete(self.parts.record.checkpoint())
+        run_to_completion(self.parts.record.checkpoint())
         stored = self.store.orders()
         return sorted(
             stored, key=lambda order: (order.ts_intent_ns, len(order.client_order_id), order.client_order_id)

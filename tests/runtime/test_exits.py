@@ -10,7 +10,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.execution.contracts import OrderState
 from qts.pipeline.contracts import Outcome
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side, Signal
 from tests.runtime.rig import SYMBOL, Rig, Said, command, defensive, kst, with_ten
@@ -310,7 +310,7 @@ def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of:
 
     exits._run = meanwhile
     exits.want("one", SYMBOL, "asked for first", now)
-    complete(exits.work(now))
+    run_to_completion(exits.work(now))
 
     assert exits.wants("other", SYMBOL)
     assert exits.due_ns <= now

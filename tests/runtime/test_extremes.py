@@ -26,7 +26,7 @@ from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands
 from qts.runtime.result import extremes_of
 from qts.runtime.session_view import ExtremesView
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
@@ -267,7 +267,7 @@ def test_the_last_value_of_a_replay_is_judged(rig_of: Callable[..., Rig]) -> Non
     rig = holding_200(rig_of)
     rig.quote(kst(15, 19, 58), bid=119_000)
 
-    complete(rig.kernel.finish())
+    run_to_completion(rig.kernel.finish())
 
     assert rig.parts.safety.current_state is SafetyState.FAIL
     assert ("FS052", 22) in told(rig, 22)
@@ -303,7 +303,7 @@ def test_what_was_judged_is_not_judged_again_before_each_appointment(rig_of: Cal
     rig.quote(kst(11, 1, 1))
     before = rig.kernel.tally.codes_told
 
-    complete(rig.kernel.close_day())
+    run_to_completion(rig.kernel.close_day())
 
     assert rig.kernel.tally.codes_told == before + 1
     assert SYMBOL in rig.parts.extremes.held

@@ -9,7 +9,7 @@ from qts.clock import ManualClock, from_ns
 from qts.event.contracts import EventPriority
 from qts.event.monitoring import Alert, Report
 from qts.runtime.session_log import FILE_NAME, Notices, SessionLog
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from tests.runtime.rig import Rig
 
 
@@ -51,7 +51,7 @@ def test_an_alarm_does_not_silence_itself(rig_of: Callable[..., Rig]) -> None:
 def test_a_checkpoint_begins_with_what_the_log_holds_back(rig_of: Callable[..., Rig]) -> None:
     rig, told = rig_of(), list[str]()
     rig.kernel.notices.flush = lambda: told.append("flushed")
-    complete(rig.kernel.parts.record.checkpoint())
+    run_to_completion(rig.kernel.parts.record.checkpoint())
     assert told == ["flushed"]
 
 

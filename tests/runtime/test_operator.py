@@ -16,7 +16,7 @@ from qts.runtime.command_files import leave_command
 from qts.runtime.command_handler import release_safety
 from qts.runtime.commands import Answer, Command, Override, Release, Stop, command_from
 from qts.runtime.operator_inbox import OperatorInbox
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
@@ -57,7 +57,7 @@ def test_a_command_is_carried_out_once_and_answered(tmp_path: Path) -> None:
     answer = leave_command(tmp_path, command())
     inbox = OperatorInbox(tmp_path, carry, not_noted)
 
-    assert (complete(inbox.poll()), complete(inbox.poll())) == (1, 0)
+    assert (run_to_completion(inbox.poll()), run_to_completion(inbox.poll())) == (1, 0)
     assert carried == [command()]
     assert answer_to(answer) == {"done": True, "answer": "done"}
 
@@ -67,7 +67,7 @@ def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
         raise StateError("not now")
 
     answer = leave_command(tmp_path, command())
-    complete(OperatorInbox(tmp_path, carry, not_noted).poll())
+    run_to_completion(OperatorInbox(tmp_path, carry, not_noted).poll())
 
     assert answer_to(answer) == {"done": False, "answer": "not now"}
 
@@ -79,7 +79,7 @@ def test_a_store_that_fails_is_an_answer_and_the_end(tmp_path: Path) -> None:
     answer = leave_command(tmp_path, command("reload"))
 
     with pytest.raises(StorageError, match="disk full"):
-        complete(OperatorInbox(tmp_path, carry, not_noted).poll())
+        run_to_completion(OperatorInbox(tmp_path, carry, not_noted).poll())
     assert answer_to(answer) == {"done": False, "answer": "disk full"}
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_command_is_answered_and_not_carried_out(text: bytes, tmp_pat
         carried.append(wanted)
         return done()
 
-    complete(OperatorInbox(tmp_path, carry, not_noted).poll())
+    run_to_completion(OperatorInbox(tmp_path, carry, not_noted).poll())
 
     assert carried == []
     assert answer_to(box / "x.answered")["done"] is False
@@ -116,9 +116,9 @@ def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
 
     inbox = OperatorInbox(tmp_path, carry, not_noted)
 
-    assert complete(inbox.poll()) == 32
+    assert run_to_completion(inbox.poll()) == 32
     assert carried == sorted(carried)
-    assert complete(inbox.poll()) == 8
+    assert run_to_completion(inbox.poll()) == 8
 
 
 def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
 
 
 def test_no_box_is_no_command(tmp_path: Path) -> None:
-    assert complete(OperatorInbox(tmp_path, nobody, not_noted).poll()) == 0
+    assert run_to_completion(OperatorInbox(tmp_path, nobody, not_noted).poll()) == 0
 
 
 def written(name: str, **given: Any) -> bytes:
@@ -235,9 +235,9 @@ def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Pat
         raise StateError("not now")
 
     inbox = OperatorInbox(tmp_path, carry, lambda wanted, told: noted.append((wanted, told, answer.exists())))
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
     (tmp_path / "operator" / "x.asked").write_bytes(b"stop!")
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
 
     assert noted[0] == (command(), Answer(done=False, answer="not now"), False)
     assert noted[1][0] is None
@@ -277,7 +277,7 @@ def test_a_command_whose_answer_cannot_be_left_is_not_carried_out_again(tmp_path
     (answer / "full").touch()
     inbox = OperatorInbox(tmp_path, carry, lambda wanted, told: noted.append(told.answer))
     # when the session looks twice
-    assert (complete(inbox.poll()), complete(inbox.poll())) == (1, 0)
+    assert (run_to_completion(inbox.poll()), run_to_completion(inbox.poll())) == (1, 0)
     # then it was done once, and the log says that the answer is missing
     assert len(carried) == 1
     assert noted[0] == "done"
@@ -292,7 +292,7 @@ def test_only_the_newest_hundred_answers_stay(tmp_path: Path) -> None:
     for _ in range(4):
         for _ in range(32):
             newest = leave_command(tmp_path, command())
-        complete(inbox.poll())
+        run_to_completion(inbox.poll())
 
     answers = list((tmp_path / "operator").glob("*.answered"))
     assert len(answers) == 100

@@ -16,7 +16,7 @@ from qts.runtime.command_files import leave_command
 from qts.runtime.commands import Answer, Command, Stop, StopReport
 from qts.runtime.descriptors import SpareDescriptor
 from qts.runtime.operator_inbox import OperatorInbox
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 
 
 def command() -> Command:
@@ -109,8 +109,8 @@ def test_what_is_no_regular_file_is_refused_by_its_kind_and_waits_for_nobody(
     leave_command(tmp_path, command())
     make(tmp_path / "operator" / "z.asked")
 
-    complete(inbox.poll())
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
+    run_to_completion(inbox.poll())
 
     assert f"z.asked is {kind}; a command is a regular file" in desk.noted
     assert set(desk.carried) == {command()}, "and what is a command is carried out"
@@ -124,7 +124,7 @@ def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nobody(
     answer = leave_command(tmp_path, command())
     os.mkfifo(answer.with_suffix(".draft"))
 
-    assert complete(inbox.poll()) == 1
+    assert run_to_completion(inbox.poll()) == 1
     assert json.loads(answer.read_text("utf-8")) == {"done": True, "answer": "done"}
 
 
@@ -134,14 +134,14 @@ def test_a_stop_is_heard_and_answered_with_the_table_of_descriptors_full(
     answer = leave_command(tmp_path, command())
 
     with no_descriptor_left():
-        assert complete(inbox.poll()) == 1
-        assert complete(inbox.poll()) == 0
+        assert run_to_completion(inbox.poll()) == 1
+        assert run_to_completion(inbox.poll()) == 0
 
     assert desk.carried == [command()]
     assert json.loads(answer.read_text("utf-8"))["done"] is True
     assert len(desk.troubles) == 1, "told once, not at every look"
     assert "no more files can be opened" in desk.troubles[0]
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
     assert desk.troubles[1:] == [""], "and that it is over"
 
 
@@ -151,14 +151,14 @@ def test_a_directory_that_cannot_be_read_is_told_once_and_when_it_is_over(
     # Given a file in the place of the directory: no command can be heard
     (tmp_path / "operator").touch()
     for _ in range(3):
-        assert complete(inbox.poll()) == 0
+        assert run_to_completion(inbox.poll()) == 0
     assert len(desk.troubles) == 1
     assert "operator cannot be read (Not a directory): no command is heard" in desk.troubles[0]
     # when it is repaired
     (tmp_path / "operator").unlink()
     leave_command(tmp_path, command())
     # then commands are carried out again, and that is told
-    assert complete(inbox.poll()) == 1
+    assert run_to_completion(inbox.poll()) == 1
     assert desk.troubles[1:] == [""]
 
 
@@ -167,12 +167,12 @@ def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_to
 ) -> None:
     monkeypatch.setattr("qts.runtime.operator_inbox._MAX_ENTRIES", 3)
     leave_command(tmp_path, command())
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
     assert desk.troubles == []
     for number in range(3):
         (tmp_path / "operator" / f"{number}").touch()
 
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
 
     assert "more than 3 entries: not all of them are looked at" in desk.troubles[0]
 
@@ -198,7 +198,7 @@ def test_a_stop_file_is_a_stop_each_time_it_is_put_there(tmp_path: Path, desk: D
     box.mkdir()
     for _ in range(2):
         (box / "stop-keep").touch()
-        assert complete(inbox.poll()) == 1
+        assert run_to_completion(inbox.poll()) == 1
         assert not (box / "stop-keep").exists()
     stop = Stop(operator="file stop-keep", reason="put into operator/", liquidate=False)
     assert desk.carried == [stop] * 2
@@ -216,11 +216,11 @@ def test_telling_how_a_stop_goes_on_takes_no_newer_stop_away(tmp_path: Path, des
     box.mkdir()
     with closing(OperatorInbox(tmp_path, desk.carry, desk.note, follow=lambda command: report)) as inbox:
         (box / "stop-sell").touch()
-        complete(inbox.poll())
+        run_to_completion(inbox.poll())
         # when the same file is put there again
         (box / "stop-sell").touch()
         # then that is a stop like the first
-        assert complete(inbox.poll()) == 1
+        assert run_to_completion(inbox.poll()) == 1
     assert len(desk.carried) == 2
 
 
@@ -230,15 +230,15 @@ def test_a_stop_file_that_could_not_be_taken_away_is_carried_out_once_and_what_t
     # Given a directory with the name of a stop: it counts, and cannot be removed as a file is
     box = tmp_path / "operator"
     (box / "stop-keep").mkdir(parents=True)
-    assert complete(inbox.poll()) == 1
-    assert complete(inbox.poll()) == 0
+    assert run_to_completion(inbox.poll()) == 1
+    assert run_to_completion(inbox.poll()) == 0
     assert inbox.has_settled("stop-keep")
     # when a file takes its place before the next look
     (box / "stop-keep").rmdir()
     (box / "stop-keep").touch()
     # then it is a new stop
     assert not inbox.has_settled("stop-keep")
-    assert complete(inbox.poll()) == 1
+    assert run_to_completion(inbox.poll()) == 1
     assert len(desk.carried) == 2
     assert not (box / "stop-keep").exists()
 
@@ -253,12 +253,12 @@ def test_a_stop_on_a_full_disk_is_taken_away_and_answered_when_there_is_room(
         (box / "stop-sell").touch()
         with no_file_grows():
             # when a stop comes, and another one of the same name
-            assert complete(inbox.poll()) == 1
-            assert complete(inbox.poll()) == 0
+            assert run_to_completion(inbox.poll()) == 1
+            assert run_to_completion(inbox.poll()) == 0
         # then both are carried out
         assert not (box / "stop-sell").exists()
     assert len(desk.carried) == 2
     # and answered as soon as there is room
     assert not (box / "stop-sell.answered").exists()
-    complete(inbox.poll())
+    run_to_completion(inbox.poll())
     assert json.loads((box / "stop-sell.answered").read_text("utf-8"))["done"] is True

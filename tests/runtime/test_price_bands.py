@@ -32,7 +32,7 @@ from qts.runtime.checkpoint import decode
 from qts.runtime.extremes import Extremes
 from qts.runtime.intake import Intake
 from qts.runtime.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.runtime.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
@@ -397,7 +397,7 @@ def test_no_day_closes_on_a_doubt_about_what_is_held_without_a_word(rig: Rig) ->
 
 def test_the_checkpoint_carries_bands_and_doubts(rig: Rig, tmp_path: Path) -> None:
     held_over_a_split(rig)
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     saved = decode(rig.kernel.checkpoints.take())["parts"]["price_bands"]
 
     other = PriceBands(rig.parts.feed.instruments, {})

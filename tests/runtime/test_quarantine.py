@@ -20,7 +20,7 @@ from qts.report.notes import note_in_korean
 from qts.runtime.looking import Look
 from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
 from qts.runtime.result import ResultValues, SessionResult, quarantined
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
 from tests.risk.questions import D
@@ -202,7 +202,7 @@ def test_an_end_is_applied_whatever_its_reason_says(
 
     assert len(rig.parts.orders) == 0
     assert rig.parts.account.open_reservations == ()
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     (stored,) = rig.store.orders()
     assert stored.state in (OrderState.CANCELLED, OrderState.REJECTED)
     assert stored.note.encode()
@@ -219,7 +219,7 @@ def test_a_disconnect_is_told_whatever_its_reason_says(words: str, working: tupl
     tell(rig, BrokerDisconnect("sim", words, rig.parts.clock.time_ns()))
 
     assert codes(rig)["AN050"] == 1
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
 
 
 def test_an_end_of_nobody_knows_what_is_kept_raw_and_ends_nothing(working: tuple[Rig, Order]) -> None:

@@ -12,7 +12,7 @@ from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Quote
 from qts.pipeline.contracts import Acted
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
 from tests.risk.questions import D
@@ -154,11 +154,11 @@ def test_the_next_day_and_an_operator_end_a_stop(rig_of: MakeRig) -> None:
 def test_a_resumed_session_knows_the_rejects_of_before(rig_of: MakeRig) -> None:
     first, second = rig_of(Eager(), settings=ALL), rig_of(Eager(), settings=ALL)
     first.quotes(kst(10), 30)
-    complete(first.parts.record.checkpoint())
+    run_to_completion(first.parts.record.checkpoint())
     saved = first.store.checkpoint()
     assert saved is not None
     assert isinstance(first.store, SqliteStore)
-    complete(second.kernel.restore(saved, first.store, None))
+    run_to_completion(second.kernel.restore(saved, first.store, None))
     second.quotes(kst(10, 1), 60)
     assert second.refusals()["STOPPED_AFTER_REJECTS"] == first.refusals()["STOPPED_AFTER_REJECTS"] + 61
     assert D(0) == second.held()

@@ -12,7 +12,7 @@ from qts.errors import StateError
 from qts.market.contracts import Quote
 from qts.runtime.replay_driver import run_replay, run_virtual
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from tests.event.support import as_python_starts_collecting
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, kst
@@ -34,12 +34,12 @@ def quotes(count: int) -> list[Quote]:
 
 
 def test_a_step_that_does_not_wait_is_completed() -> None:
-    assert complete(seven()) == 7
+    assert run_to_completion(seven()) == 7
 
 
 def test_a_step_that_waits_is_a_mistake_on_the_virtual_clock() -> None:
     with pytest.raises(StateError, match="waited for something on the virtual clock"):
-        complete(waits())
+        run_to_completion(waits())
 
 
 def test_the_input_comes_to_its_end(rig_of) -> None:  # type: ignore[no-untyped-def]

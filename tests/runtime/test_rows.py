@@ -11,7 +11,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.event.contracts import EventType, create_event, default_factory
 from qts.market.contracts import Quote
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Context, Intent, Side
@@ -33,7 +33,7 @@ def test_a_refusal_is_stored_with_its_guardrail_and_safety_is_not_told(rig_of: C
     # when a strategy wants to buy
     said.say = [Intent("005930", Side.BUY, 1.0, qty=1, reason="drill")]
     rig.quote(kst(9, 31))
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     # then the row names GR082, and safety stays NORMAL: its way up would be shut as long as somebody asks
     (row,) = rig.store.refusals()
     assert (row.reason, row.detail) == (

@@ -18,7 +18,7 @@ from qts.market.contracts import Bar
 from qts.runtime.checkpoint import decode
 from qts.runtime.session_view import read_view
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.unmade import Unmade, named
 from tests.cli.prompt import elsewhere, said, tape
@@ -72,7 +72,7 @@ def test_what_cannot_be_kept_halts_its_strategy_alone(make: Any, named_as: str, 
     now = with_ten(rig, odd, healthy)
     # When one of them keeps something that no checkpoint can hold
     odd.value = value = make()  # type: ignore[attr-defined]
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     rig.quotes(now + 1_000_000_000, 60)
     # Then it is named, not asked any more, and what it held is sold; the other goes on
     assert seat_of(rig, "odd").halted
@@ -95,7 +95,7 @@ def test_the_checkpoint_in_which_it_is_found_knows_already_that_it_is_halted(rig
     rig = rig_of(odd)
     with_ten(rig, odd)
     odd.value = object()  # type: ignore[attr-defined]
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     saved = rig.store.checkpoint()
     assert saved is not None
     parts = decode(saved)["parts"]
@@ -123,7 +123,7 @@ def test_a_save_state_that_raises_halts_its_strategy_too(rig_of: MakeRig) -> Non
     odd = OwnState("odd")
     rig = rig_of(odd)
     odd.broken = True
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     assert "save_state() raised KeyError: 'gone'" in counted(rig, "odd")["save"][1]
 
 
@@ -142,7 +142,7 @@ def test_the_machine_s_lack_of_memory_is_not_the_strategy_s_fault(rig_of: MakeRi
     rig = rig_of(full)
     full.full = True
     with pytest.raises(StorageError, match="MemoryError"):
-        complete(rig.parts.record.checkpoint())
+        run_to_completion(rig.parts.record.checkpoint())
     assert counted(rig) == {}
 
 
@@ -207,7 +207,7 @@ def test_an_error_that_cannot_be_written_down_ends_nothing(error: Exception, tex
     rig = rig_of(said_)
     said_.fail_with = [error]
     rig.quote(kst(10))
-    complete(rig.parts.record.checkpoint())
+    run_to_completion(rig.parts.record.checkpoint())
     assert counted(rig)["on_quote"] == (1, text)
 
 
@@ -362,10 +362,10 @@ def test_what_could_not_be_kept_is_not_named_again_by_a_resumed_run(
 def test_a_load_state_that_raises_halts_its_strategy(rig_of: MakeRig) -> None:
     first, second = rig_of(OwnState("odd")), rig_of(OwnState("odd"))
     first.quote(kst(10))
-    complete(first.parts.record.checkpoint())
+    run_to_completion(first.parts.record.checkpoint())
     saved = first.store.checkpoint()
     assert saved is not None
-    complete(second.kernel.restore(saved, first.store, None))
+    run_to_completion(second.kernel.restore(saved, first.store, None))
     assert counted(second, "odd") == {"load_state": (1, "ValueError: not mine")}
     assert seat_of(second, "odd").halted
 

@@ -65,12 +65,12 @@ def test_two_absences_a_minute_apart_prove_that_it_was_never_received(rig_of: Ma
 def test_two_answers_too_close_to_each_other_are_one(rig_of: MakeRig) -> None:
     rig, _ = with_unknown_order(rig_of, LOST_ORDER)
     unresolved = rig.kernel.unresolved
-    from qts.runtime.sync import complete
+    from qts.runtime.sync import run_to_completion
 
-    complete(unresolved.work(kst(10, 1)))
-    complete(unresolved.work(kst(10, 1, 1.999)))
+    run_to_completion(unresolved.work(kst(10, 1)))
+    run_to_completion(unresolved.work(kst(10, 1, 1.999)))
     assert state_of(rig) is OrderState.UNKNOWN
-    complete(unresolved.work(kst(10, 1, 2)))
+    run_to_completion(unresolved.work(kst(10, 1, 2)))
     assert state_of(rig) is OrderState.NOT_SENT
 
 

@@ -20,7 +20,7 @@ from qts.market.contracts import MarketValue
 from qts.runtime.kernel import Kernel
 from qts.runtime.progress import ROWS_PER_PROGRESS, Progress, share_of
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 
 _TURN_NS: Final = 50_000_000
 """Real time after which the event loop gets a turn, looked at every :data:`ROWS_PER_PROGRESS` values."""
@@ -67,7 +67,7 @@ def _turns(
             stream.paused = False
             kernel.dispatcher.run_inline(stream=stream)
             yield drawn.until_ns
-    complete(kernel.settle())
+    run_to_completion(kernel.settle())
 
 
 class _Drawn:
@@ -139,5 +139,5 @@ class _Drawn:
     def _attended(self) -> Iterator[None]:
         """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
         while self._kernel.attention:
-            complete(self._kernel.attend())
+            run_to_completion(self._kernel.attend())
             yield None

@@ -10,7 +10,7 @@ from qts.errors import StateError
 T = TypeVar("T")
 
 
-def complete(step: Coroutine[Any, Any, T]) -> T:
+def run_to_completion(step: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends to its end; the virtual clock has no loop to wait on.
 
     Raises StateError when it does suspend.
