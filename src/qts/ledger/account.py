@@ -10,7 +10,7 @@ last word behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, TypeAlias
 
@@ -164,7 +164,7 @@ class Account:
         if self._pool_of.get(strategy) is not pool:
             self._bind(strategy, pool)
         self._seen.add(key)
-        overfilled = self._consume(fill)
+        overfilled = self._consume(fill.client_order_id, fill.qty)
         holding = self._holding(strategy, fill.symbol)
         held, realized_before = holding.qty, holding.realized
         signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
@@ -376,6 +376,41 @@ class Account:
             self._restore(order_id, strategy, Pool(pool), symbol, Side(side), [Decimal(a) for a in amounts])
         self._check_against(state)
 
+    def roll_forward(
+        self, state: Mapping[str, Any], *, ledger: Sequence[LedgerRow], transfers: Sequence[Transfer] = ()
+    ) -> None:
+        """Become what :meth:`export_state` saw and what the rows behind it say has happened since.
+
+        Rows are in the order of booking; those that ``state`` knows come first. Raises like :meth:`import_state`.
+        """
+        fills, moved = state["fills"], state["transfers"]
+        self.import_state(state, ledger=ledger[:fills], transfers=transfers[:moved])
+        for transfer in transfers[moved:]:
+            self._move(transfer)
+        for row in ledger[fills:]:
+            self._replay(row)
+            self._consume(row.order_id, row.qty)
+
+    def hold_back(
+        self,
+        order_id: str,
+        strategy: str,
+        pool: Pool,
+        symbol: str,
+        side: Side,
+        qty: Decimal,
+        cost: Decimal | None,
+    ) -> None:
+        """Hold back what an order that was sent before a restart may still take, whether or not it is there.
+
+        ``qty`` is what it has not filled; ``cost`` the most that a BUY of it can take, None for a SELL. Raises
+        StateError when the order already holds a reservation.
+        """
+        if order_id in self._reservations:
+            raise StateError(f"order {order_id} already holds a reservation; release it first")
+        cash = cost or ZERO
+        self._restore(order_id, strategy, pool, symbol, side, [qty, cash, qty, cash])
+
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _bind(self, strategy: str, pool: Pool) -> None:
@@ -389,14 +424,14 @@ class Account:
             held = self._holdings[strategy, symbol] = Holding(self.quantum)
         return held
 
-    def _consume(self, fill: Fill) -> bool:
+    def _consume(self, order_id: str, qty: Decimal) -> bool:
         """Give back the filled share of the order's reservation; True when it had less left than was filled."""
-        reservation = self._reservations.get(fill.client_order_id)
+        reservation = self._reservations.get(order_id)
         if reservation is None:
             return False
-        left = minus(reservation.left, fill.qty)
+        left = minus(reservation.left, qty)
         if left <= 0:
-            self.release(fill.client_order_id)
+            self.release(order_id)
             return left < 0
         cash = ZERO
         if reservation.side is Side.BUY:

@@ -33,9 +33,10 @@ from qts.runtime.intake import Intake
 from qts.runtime.invariants import MONEY_INVARIANTS, Invariants
 from qts.runtime.market_input import MarketInput
 from qts.runtime.order_desk import OrderDesk, event_type_of
+from qts.runtime.recovery import Recovery, RewindAndReplay, RollForward
 from qts.runtime.reject_watch import RejectWatch
 from qts.runtime.rows import refusal_row, safety_row, safety_text, state_row
-from qts.runtime.saved_parts import orders_as_they_stood, saved_parts
+from qts.runtime.saved_parts import saved_parts
 from qts.runtime.schedule import Appointment, Schedule
 from qts.runtime.session_log import Notices
 from qts.runtime.signals import Signals
@@ -196,6 +197,17 @@ class Kernel:
         self._checkpoint_rows = config.runtime.checkpoint_interval_rows
         self._next_checkpoint_row = self._checkpoint_rows
         self.checkpoints = Checkpoints(saved_parts(self))
+        self.recovery: Recovery = RewindAndReplay(self.parts, self.checkpoints)
+        if not self.venue.is_simulated:
+            self.recovery = RollForward(
+                self.parts,
+                self.checkpoints,
+                self.ids,
+                self.broker,
+                on_news=self._on_order_news,
+                on_code=self.on_code,
+                on_foreign=lambda told: self._log("WARNING", told),
+            )
         on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
         if journal is not None:
             journal.identify = self.parts.account.identity_of
@@ -489,17 +501,15 @@ class Kernel:
         return self.checkpoints.take()
 
     async def restore(self, checkpoint: bytes, store: SessionStore, in_hand: MarketValue | None) -> None:
-        """Continue from ``checkpoint``; the store has been rewound to it. Call instead of :meth:`start`."""
-        share, ledger, transfers = self.checkpoints.share, store.ledger(), store.transfers()
-        self.parts.account.import_state(share(checkpoint, "account"), ledger=ledger, transfers=transfers)
-        self.parts.orders.import_state(orders_as_they_stood(store.orders(), share(checkpoint, "orders")))
+        """Continue from ``checkpoint``, see :func:`qts.runtime.recovery.resume_point`; instead of :meth:`start`."""
         self.desk.quarantine.know(store.quarantine())
-        self.checkpoints.give(checkpoint)
+        self.recovery.restore(store, checkpoint)
         if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
             self.unresolved_due = self.attention = True
         self.in_hand = in_hand
         self.host.resume()
         self._replay_journal()
+        await self.recovery.catch_up(self.parts.clock.time_ns())
 
     def _replay_journal(self) -> None:
         """Take up P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.

@@ -48,6 +48,7 @@ from qts.runtime.paced_driver import run_paced
 from qts.runtime.plan import Options, SessionPlan
 from qts.runtime.prints import dropped, say
 from qts.runtime.progress import Progress
+from qts.runtime.recovery import resume_point
 from qts.runtime.replay_driver import run_replay
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
@@ -313,8 +314,7 @@ class Session:
 
     def _rewound(self) -> bytes | None:
         self._told = self._store.verify_history()
-        self._store.rewind()
-        return self._store.checkpoint()
+        return resume_point(self._store, is_simulated=True)  # the only kind of broker that is made here
 
     def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
         """The values still to come, the one that has left the feed, the moment (ns) at which the session stands."""

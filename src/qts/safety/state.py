@@ -223,6 +223,15 @@ class SafetyStateManager:
         self._counters = dict(saved.counters)
         self._history = deque(saved.history, maxlen=self._config.history_limit)
 
+    @property
+    def seq(self) -> int:
+        """Number of the newest row of the history; 0 for none."""
+        return self._seq
+
+    def continue_after(self, seq: int) -> None:
+        """Number what follows after ``seq`` if that is newer: rows that a checkpoint does not know stay."""
+        self._seq = max(self._seq, seq)
+
     # how it decides
 
     def _apply(self, code: str, told: CodeKind, detail: str) -> SafetyChange:

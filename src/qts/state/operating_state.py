@@ -311,6 +311,10 @@ class OperatingStateManager:
         plain["as_of_ns"] = self._clock.time_ns()
         return plain
 
+    def continue_after(self, seq: int) -> None:
+        """Number what follows after ``seq`` if that is newer: rows that a checkpoint does not know stay."""
+        self._seq = max(self._seq, seq)
+
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`. Raises StorageError when ``state`` is not such a dictionary."""
         try:

@@ -1,0 +1,330 @@
+"""A session with a real broker that was killed: it goes on from what is on disk and from the broker's own books.
+
+Each test kills the session at one step, by dropping everything that is not on disk, and begins it anew. Then our
+book equals the broker's, and no id was given twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal as D
+from pathlib import Path
+
+import pytest
+
+from qts.broker.contracts import NotSimulated
+from qts.clock import ManualClock, from_ns
+from qts.config.loader import load_config
+from qts.db.contracts import LedgerRow, Record, RunRow, SafetyRow
+from qts.db.sqlite import SqliteStore
+from qts.errors import BrokerUnavailable, StateError
+from qts.event.journal import Journal
+from qts.event.payloads import LogWrite
+from qts.execution.contracts import AckStatus, Order, OrderState
+from qts.market.contracts import Quote
+from qts.market.last_values import LastValues
+from qts.runtime.checkpoint import decode
+from qts.runtime.kernel import Kernel
+from qts.runtime.recovery import RewindAndReplay, RollForward, resume_point
+from qts.runtime.replay_driver import run_virtual
+from qts.runtime.stop_flag import StopFlag
+from qts.runtime.sync import complete
+from qts.runtime.wiring import BrokerConnection, NewsRelay
+from qts.safety.contracts import SafetyState
+from qts.strategy.contracts import Side
+from tests.broker.scripted import ScriptedBroker
+from tests.runtime.rig import SYMBOL, Rig, Said, ScriptFeed, kst
+
+RUN = "0123456789abcdef"
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Disk(SqliteStore):
+    """The session's store. ``without_checkpoint``: the batch in which the process dies is cut short.
+
+    A real one is written whole or not at all; here the rows are there and their checkpoint is the older one.
+    """
+
+    without_checkpoint: Callable[[Sequence[Record]], bool] = staticmethod(lambda records: False)
+    before_commit: Callable[[Sequence[Record]], None] = staticmethod(lambda records: None)
+
+    def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
+        self.before_commit(records)
+        if self.without_checkpoint(records):
+            super().commit(records, None, inbox)
+            raise Killed
+        return super().commit(records, checkpoint, inbox)
+
+
+class Life:
+    """One life of the session, on what the lives before it have left."""
+
+    def __init__(self, directory: Path, broker: ScriptedBroker, *, journalled: bool) -> None:
+        loaded = load_config(None, {}, {})
+        self.broker, self.said, news = broker, Said(), NewsRelay()
+        broker.publish = news
+        self.store = Disk(directory / "live.sqlite", durability="NORMAL")
+        resumed = self.store.run() is not None
+        if not resumed:
+            self.store.open_run(RunRow(RUN, "test", 7, "script", loaded.hash, "", False))
+        self.logged: deque[LogWrite] = deque(maxlen=1_000)
+        self.journal = Journal(directory / "journal", RUN, checkpointed=True) if journalled else None
+        checkpoint = resume_point(self.store, is_simulated=False) if resumed else None
+        start_ns = kst(0) if checkpoint is None else decode(checkpoint)["parts"]["clock"]
+        self.clock = ManualClock(from_ns(start_ns))
+        self.kernel = Kernel(
+            run_id=RUN,
+            seed=7,
+            config=loaded.tree,
+            config_hash=loaded.hash,
+            feed=ScriptFeed(),
+            connection=BrokerConnection(broker, NotSimulated(), LastValues(), news),
+            strategies=(self.said,),
+            store=self.store,
+            clock=self.clock,
+            log=self.logged.append,
+            judged_by_index=False,
+            inline=True,
+            journal=self.journal,
+        )
+        self.parts = self.kernel.parts
+        if checkpoint is not None:
+            complete(self.kernel.restore(checkpoint, self.store, None))
+            complete(self.kernel.settle())
+        else:
+            complete(self.kernel.start(None))
+
+    def quote(self, second: float) -> None:
+        bid, ask, size = D(150_000), D(150_100), D(10_000)
+        quote = Quote(SYMBOL, kst(10, 0, second), bid=bid, ask=ask, bid_size=size, ask_size=size)
+        run_virtual(self.kernel, iter([quote]), lambda share, moment: None, StopFlag(), None)
+
+    def buys(self, second: float = 1) -> None:
+        """Ten shares are asked for at a quote; they cost 1,501,000 won at most some more."""
+        self.quote(second - 1)
+        self.said.wants(Side.BUY, qty=10)
+        self.quote(second)
+
+    def order(self) -> Order:
+        complete(self.parts.record.checkpoint())
+        (order,) = self.store.orders()
+        return order
+
+    def ledger(self) -> list[LedgerRow]:
+        return list(self.store.ledger())
+
+    def held(self) -> int:
+        return int(self.parts.account.holding("said", SYMBOL))
+
+    def resolves(self) -> None:
+        """Let a session ask after its unknown orders until the broker's books have spoken twice."""
+        for second in (70, 140, 210):
+            self.quote(second)
+        complete(self.kernel.settle())
+
+    def is_free(self) -> bool:
+        return not self.parts.account.open_reservations
+
+
+class Session:
+    """Lives one after the other; the broker outlives them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.broker = ScriptedBroker()
+        self._lives: list[Life] = []
+
+    def life(self, *, journalled: bool = False) -> Life:
+        """Begin, or kill the life before and begin anew with what is on disk."""
+        self.kill()
+        self._lives.append(Life(self._directory, self.broker, journalled=journalled))
+        return self._lives[-1]
+
+    def kill(self) -> None:
+        if self._lives:
+            self._lives[-1].store.close()
+            journal = self._lives[-1].journal
+            if journal is not None:
+                journal.close()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    made = Session(tmp_path)
+    yield made
+    made.kill()
+
+
+@contextmanager
+def killed() -> Iterator[None]:
+    with pytest.raises(Killed):
+        yield
+
+
+def dies(*_: object) -> None:
+    raise Killed
+
+
+def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session) -> None:
+    """Absent from the broker's books twice: it was never sent, gives back its money and keeps its id."""
+    first = session.life()
+    session.broker.receives = False
+    session.broker.before_answer = dies
+    with killed():
+        first.buys()
+    written = first.store.orders()[0].client_order_id
+
+    session.broker.receives, session.broker.before_answer = True, lambda approved: None
+    again = session.life()
+    assert [order.state for order in again.parts.orders] == [OrderState.UNKNOWN]
+    assert not again.is_free()
+    again.resolves()
+
+    assert again.order().state is OrderState.NOT_SENT
+    assert again.is_free()
+    again.buys(221)
+    assert [approved.request.client_order_id for approved in session.broker.placed].count(written) == 1
+    complete(again.parts.record.checkpoint())
+    assert len({row.approval_id for row in again.store.decisions()}) == len(again.store.decisions()) == 2
+
+
+def test_killed_when_it_was_sent_and_not_answered(session: Session) -> None:
+    first = session.life()
+    session.broker.before_answer = dies
+    with killed():
+        first.buys()
+
+    session.broker.before_answer = lambda approved: None
+    again = session.life()
+    again.resolves()
+
+    assert again.order().state is OrderState.WORKING
+    assert len(session.broker.placed) == 1
+
+
+def test_killed_after_the_answer_was_lost(session: Session) -> None:
+    first = session.life()
+    session.broker.answers.append(AckStatus.UNKNOWN)
+    first.buys()
+
+    again = session.life()
+    again.resolves()
+
+    assert again.order().state is OrderState.WORKING
+    assert len(session.broker.placed) == 1
+
+
+def placed(session: Session, *, journalled: bool = False) -> tuple[Life, str]:
+    life = session.life(journalled=journalled)
+    life.buys()
+    order = life.order()
+    assert order.state is OrderState.WORKING
+    return life, order.client_order_id
+
+
+def test_a_fill_that_was_journalled_and_not_stored_is_applied(session: Session) -> None:
+    """A real broker does not tell it again: here not even when it is asked."""
+    first, key = placed(session, journalled=True)
+    session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
+    session.broker.fills.clear()
+    assert first.journal is not None
+    first.journal.flush()
+
+    again = session.life(journalled=True)
+
+    assert [(row.order_id, row.qty) for row in again.ledger()] == [(key, 10)]
+    assert again.held() == session.broker.held[SYMBOL] == 10
+    assert again.order().state is OrderState.FILLED
+    assert again.is_free()
+
+
+def test_a_fill_that_the_broker_knows_and_the_rows_lack_is_booked_once(session: Session) -> None:
+    _, key = placed(session)
+    session.kill()
+    session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
+
+    again = session.life()
+    once_more = session.life()
+
+    assert [row.qty for row in once_more.ledger()] == [4]
+    assert once_more.held() == again.held() == 4
+    assert once_more.order().state is OrderState.PARTIAL
+
+
+def test_a_fill_journalled_and_told_again_is_booked_once(session: Session) -> None:
+    first, key = placed(session, journalled=True)
+    session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
+    assert first.journal is not None
+    first.journal.flush()
+
+    again = session.life(journalled=True)
+
+    assert len(again.ledger()) == 1
+    assert again.held() == 10
+
+
+def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: Session) -> None:
+    first, key = placed(session)
+    first.store.without_checkpoint = lambda records: any(isinstance(record, LedgerRow) for record in records)
+    session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
+    with killed():
+        complete(first.kernel.settle())
+
+    again = session.life()
+
+    assert [row.qty for row in again.ledger()] == [10]
+    assert again.held() == 10
+    assert again.parts.account.cash == 100_000_000 - sum(row.amount + row.fee + row.tax for row in again.ledger())
+    assert again.order().state is OrderState.FILLED
+    assert again.is_free()
+
+
+def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) -> None:
+    first = session.life()
+    first.quote(0)
+    first.store.without_checkpoint = lambda records: any(isinstance(record, SafetyRow) for record in records)
+    with killed():
+        first.kernel.on_code("FS104", "stopped by hand")
+        complete(first.kernel.settle())
+
+    again = session.life()
+
+    assert again.parts.safety.current_state is SafetyState.LOCKDOWN
+    complete(again.parts.record.checkpoint())
+    numbers = [row.seq for row in again.store.safety_history()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_an_order_at_the_broker_that_is_not_ours_is_named(session: Session) -> None:
+    _, key = placed(session)
+    foreign = session.broker.book[key]
+    session.broker.book["theirs"] = type(foreign)(None, foreign.ref, SYMBOL, Side.SELL, D(3), D(0), foreign.state)
+
+    again = session.life()
+
+    assert f"order {foreign.ref.number} at scripted is not ours: SELL 3 {SYMBOL}" in [
+        line.message for line in again.logged
+    ]
+
+
+def test_a_session_does_not_begin_when_the_broker_cannot_be_asked(session: Session) -> None:
+    placed(session)
+    session.broker.is_up = False
+    with pytest.raises(BrokerUnavailable):
+        session.life()
+
+
+def test_a_store_of_a_real_broker_is_never_rewound(session: Session) -> None:
+    life, _ = placed(session)
+    with pytest.raises(StateError, match="is not rewound"):
+        life.store.rewind()
+
+
+def test_the_broker_says_how_a_session_recovers(session: Session, rig_of: Callable[..., Rig]) -> None:
+    assert isinstance(session.life().kernel.recovery, RollForward)
+    assert isinstance(rig_of().kernel.recovery, RewindAndReplay)
