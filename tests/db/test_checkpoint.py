@@ -16,12 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
-from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
 
 from . import rows
-from .rows import RUN, opened
+from .rows import opened
 
 
 def content(store: SqliteStore) -> dict[str, list[Any]]:
@@ -31,50 +30,6 @@ def content(store: SqliteStore) -> dict[str, list[Any]]:
 def reopened(store: SqliteStore, path: Path) -> SqliteStore:
     store.close()
     return opened(path)
-
-
-def test_a_configuration_that_was_accepted_stays_accepted_when_all_else_is_put_back(tmp_path: Path) -> None:
-    store = opened(tmp_path / "q.sqlite")
-    store.commit([rows.equity(1)], b"first")
-    accepted = ConfigRow(1, "hash", 5, "kim", "tighter", "{}")
-
-    store.commit([rows.equity(2)])
-    store.accept_config(accepted)
-    store = reopened(store, tmp_path / "q.sqlite")
-    store.rewind()
-
-    assert len(store.equity_curve()) == 1
-    assert store.configs() == [accepted]
-    store.close()
-
-
-def test_there_is_no_checkpoint_at_first(tmp_path: Path) -> None:
-    store = opened(tmp_path / "q.sqlite")
-    assert store.checkpoint() is None
-    store.close()
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"\x00", b"state\x00\x00", b"\x00" * 512, bytes(range(256)) * 20, b"x" * 1_000_000]
-)
-def test_a_checkpoint_comes_back_byte_for_byte(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "q.sqlite"
-    store = opened(path)
-    store.commit([], checkpoint=b"an older and longer one" * 99)
-    store.commit([rows.ledger()], checkpoint=data)
-    store = reopened(store, path)
-    assert store.checkpoint() == data
-    store.close()
-
-
-def test_rows_and_checkpoint_are_one_transaction(tmp_path: Path) -> None:
-    store = opened(tmp_path / "q.sqlite")
-    store.commit([rows.ledger()], checkpoint=b"one")
-    with pytest.raises(StorageError):
-        store.commit([rows.equity(), rows.ledger()], checkpoint=b"two")
-    assert store.checkpoint() == b"one"
-    assert store.equity_curve() == []
-    store.close()
 
 
 def test_an_intent_written_after_the_checkpoint_is_gone_after_a_rewind(tmp_path: Path) -> None:
@@ -89,27 +44,6 @@ def test_an_intent_written_after_the_checkpoint_is_gone_after_a_rewind(tmp_path:
     store.rewind()
     assert store.orders() == [rows.order("o-1", "WORKING")]
     assert store.decisions() == [rows.decision("o-1")]
-    store.close()
-
-
-def test_without_a_checkpoint_a_rewind_leaves_nothing_but_the_run(tmp_path: Path) -> None:
-    store = opened(tmp_path / "q.sqlite")
-    store.open_run(RUN)
-    store.commit([rows.decision(), rows.order(), rows.ledger(), rows.pool(), rows.transfer(), rows.state()])
-    store.rewind()
-    assert [name for name, found in content(store).items() if found and found != [None]] == []
-    assert store.run() == RUN
-    store.close()
-
-
-def test_what_was_rewound_can_be_written_again(tmp_path: Path) -> None:
-    store = opened(tmp_path / "q.sqlite")
-    store.commit([rows.ledger("x-1")], checkpoint=b"one")
-    for _ in range(3):
-        store.commit([rows.ledger("x-2"), rows.decision(), rows.order(), rows.transfer(), rows.state()])
-        store.rewind()
-    store.commit([rows.ledger("x-2")], checkpoint=b"two")
-    assert [row.execution_id for row in store.ledger()] == ["x-1", "x-2"]
     store.close()
 
 

@@ -20,14 +20,14 @@ from qts.capital.contracts import Pool
 from qts.db import sqlite as sqlite_module
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
-from qts.errors import ContractError, StateError, StorageError
+from qts.errors import ContractError, StorageError
 from qts.execution.contracts import OrderState, VenueRef
 from qts.risk.contracts import TimeInForce
 from qts.strategy.contracts import Side
 from tests.execution.orders import changed
 
 from . import rows
-from .rows import RUN, opened
+from .rows import opened
 
 
 @pytest.fixture
@@ -55,33 +55,6 @@ def read_all(path: Path) -> None:
 
 
 class TestWhatIsWrittenComesBack:
-    def test_every_kind_of_record(self, store: SqliteStore) -> None:
-        written = {
-            "ledger": [rows.ledger()],
-            "orders": [rows.order()],
-            "positions": [rows.position()],
-            "pools": [rows.pool()],
-            "transfers": [rows.transfer()],
-            "state_history": [rows.state()],
-            "safety_history": [rows.safety()],
-            "equity_curve": [rows.equity()],
-            "refusals": [rows.refusal()],
-            "decisions": [rows.decision()],
-        }
-        store.commit([record for kind in written.values() for record in kind])
-        assert everything(store) == written
-
-    def test_a_limit_and_flags_of_an_order(self, store: SqliteStore) -> None:
-        limited = rows.order(limit=D("71250.0"), reduce_only=False, forced=True, side=Side.BUY, pool=Pool.SWING)
-        store.commit([rows.decision(), limited])
-        assert store.orders() == [limited]
-        assert str(store.orders()[0].limit) == "71250.0"
-
-    @pytest.mark.parametrize("digits", ["0", "0.00000001", "-1E-7", "123456789012345678901234567", "1E+3", "10.00"])
-    def test_decimals_digit_for_digit(self, store: SqliteStore, digits: str) -> None:
-        store.commit([rows.ledger(fee=D(digits))])
-        assert store.ledger()[0].fee.as_tuple() == D(digits).as_tuple()
-
     @pytest.mark.parametrize("text", ["", "'); DROP TABLE orders; --", "한국", "a\x00b", "\N{GRINNING FACE}"])
     def test_any_text_is_only_text(self, store: SqliteStore, text: str) -> None:
         store.commit([rows.position(symbol=text)])
@@ -98,49 +71,6 @@ class TestWhatIsWrittenComesBack:
             (2, "SWING", "100000"),
         ]
         legs.close()
-
-    def test_rows_that_change_keep_their_newest_version(self, store: SqliteStore) -> None:
-        store.commit([rows.decision(), rows.order(), rows.position(qty="1"), rows.pool(cash="1")])
-        store.commit([rows.order(state="FILLED"), rows.position(qty="2"), rows.pool(cash="2")])
-        assert [o.state.value for o in store.orders()] == ["FILLED"]
-        assert [p.qty for p in store.positions()] == [2]
-        assert [p.cash for p in store.pools()] == [2]
-
-    def test_an_empty_batch_writes_nothing(self, store: SqliteStore) -> None:
-        store.commit([])
-        assert not any(everything(store).values())
-
-    def test_a_signed_position_and_an_overdrawn_pool_are_facts(self, store: SqliteStore) -> None:
-        store.commit([rows.position(qty="-3"), rows.pool(cash="-1")])
-        assert store.positions()[0].qty == -3
-        assert store.pools()[0].cash == -1
-
-
-class TestTheRun:
-    def test_there_is_none_at_first(self, store: SqliteStore) -> None:
-        assert store.run() is None
-
-    def test_it_is_kept_and_finished_with_its_result(self, store: SqliteStore, path: Path) -> None:
-        store.open_run(RUN)
-        assert store.run() == RUN
-        store.finish_run('{"fills": 3}')
-        again = opened(path)
-        assert again.run() == msgspec.structs.replace(RUN, finished=True, result='{"fills": 3}')
-        again.close()
-
-    def test_the_same_run_opens_again_and_keeps_its_start(self, store: SqliteStore) -> None:
-        store.open_run(RUN)
-        store.open_run(msgspec.structs.replace(RUN, started_at="later"))
-        assert store.run() == RUN
-
-    def test_another_run_is_refused_by_name(self, store: SqliteStore) -> None:
-        store.open_run(RUN)
-        with pytest.raises(StateError, match="belongs to run run-1, not run-2"):
-            store.open_run(msgspec.structs.replace(RUN, run_id="run-2"))
-
-    def test_nothing_can_be_finished_that_was_not_opened(self, store: SqliteStore) -> None:
-        with pytest.raises(StateError, match="no run to finish"):
-            store.finish_run("{}")
 
 
 class TestRulesOfTheSchema:
@@ -196,18 +126,6 @@ class TestRulesOfTheSchema:
         circle = msgspec.structs.replace(rows.transfer(), target=Pool.SCALP)
         self.refused(store, circle, match="sum to zero and belong to different pools")
 
-    def test_a_configuration_has_its_own_version(self, store: SqliteStore) -> None:
-        first = ConfigRow(1, "hash", 5, "kim", "tighter", "{}")
-        store.accept_config(first)
-        with pytest.raises(StorageError, match=r"configurations\.version"):
-            store.accept_config(msgspec.structs.replace(first, config_hash="other"))
-        assert store.configs() == [first]
-
-    def test_a_transition_has_its_own_number(self, store: SqliteStore) -> None:
-        store.commit([rows.state(1), rows.safety(1)])
-        self.refused(store, rows.state(1), match="state_history.seq")
-        self.refused(store, rows.safety(1), match="safety_history.seq")
-
     @pytest.mark.parametrize(
         "sql",
         [
@@ -252,11 +170,6 @@ class TestRulesOfTheSchema:
             connection.execute("INSERT INTO capital_transfers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
         connection.execute("COMMIT")
 
-    def test_what_is_no_record_is_refused_and_nothing_is_written(self, store: SqliteStore) -> None:
-        with pytest.raises(ContractError, match="cannot write a str"):
-            store.commit([rows.ledger(), "row"])  # type: ignore[list-item]
-        assert store.ledger() == []
-
 
 class TestErrorsSayWhatToDo:
     def test_a_full_disk(self, store: SqliteStore) -> None:
@@ -280,12 +193,6 @@ class TestErrorsSayWhatToDo:
         other.close()
         store.close()
 
-    def test_a_reader_beside_the_writer_sees_what_is_committed(self, store: SqliteStore, path: Path) -> None:
-        reader = opened(path)
-        store.commit([rows.ledger()])
-        assert len(reader.ledger()) == 1
-        reader.close()
-
     def test_a_file_that_is_something_else(self, path: Path) -> None:
         path.write_bytes(b"not a database at all, but long enough to be one" * 50)
         with pytest.raises(StorageError, match="not a database; the file is something else"):
@@ -304,13 +211,6 @@ class TestErrorsSayWhatToDo:
     def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(StorageError, match=r"unable to open.*the directory must exist"):
             opened(tmp_path / "missing" / "qts.sqlite")
-
-    def test_a_closed_store(self, path: Path) -> None:
-        store = opened(path)
-        store.close()
-        store.close()
-        with pytest.raises(StorageError, match="closed"):
-            store.ledger()
 
     def test_a_durability_nobody_knows(self, path: Path) -> None:
         with pytest.raises(ContractError, match="FULL or NORMAL, got 'OFF'"):
