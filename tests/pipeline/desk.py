@@ -33,6 +33,7 @@ from qts.risk.contracts import OrderRequest
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.runtime.day import TradingDay
+from qts.runtime.order_sender import InlineSender
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
@@ -138,7 +139,8 @@ class Desk:
         self.act = Act(
             account=self.account,
             orders=self.orders,
-            broker=self.broker,
+            sender=InlineSender(self.broker),
+            clock=self.clock,
             log=self.log,
             may_enter=lambda: self.safety.is_trading_allowed,
             on_sent=self._on_sent,

@@ -342,19 +342,3 @@ async def test_an_order_that_may_wait_for_long_is_seen_as_pending_in_the_store()
 
     rows = [row.state for row in desk.log.later if isinstance(row, Order)]
     assert rows == [OrderState.PENDING_NEW, OrderState.WORKING]
-
-
-async def test_a_decision_cut_off_while_it_waits_for_the_answer_leaves_an_unknown_order() -> None:
-    desk = Desk()
-    desk.broker.holds_answers = True
-    task = asyncio.create_task(desk.run(qty=100, limit=50_000))
-    while not desk.broker.waiting:
-        await asyncio.sleep(0)
-
-    task.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    (order,) = desk.orders
-    assert order.state is OrderState.UNKNOWN
-    assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from qts.broker.contracts import NotSimulated
 from qts.clock import ManualClock, from_ns
 from qts.config.loader import load_config
 from qts.db.contracts import RunRow
@@ -25,12 +26,14 @@ from qts.event.payloads import LogWrite
 from qts.event.remote_lane import RemoteRunner
 from qts.execution.contracts import Order
 from qts.market.contracts import MarketValue
+from qts.market.last_values import LastValues
 from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
 from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import simulated_broker
+from qts.runtime.wiring import BrokerConnection, NewsRelay, simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
+from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
 from tests.runtime.rig import STEADY, ScriptFeed, kst
 
@@ -43,7 +46,13 @@ class LiveRig:
     """Kernel, store and market; begin and end it with :func:`live`."""
 
     def __init__(
-        self, store: SqliteStore, specs: Sequence[str], strategies: Sequence[Strategy], settings: Mapping[str, str]
+        self,
+        store: SqliteStore,
+        specs: Sequence[str],
+        strategies: Sequence[Strategy],
+        settings: Mapping[str, str],
+        broker: ScriptedBroker | None,
+        feed: ScriptFeed,
     ) -> None:
         loaded = load_config(None, {**STEADY, **settings}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
@@ -52,14 +61,18 @@ class LiveRig:
         if not self.resumed:
             self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False))
         self.clock = ManualClock(from_ns(self._begins_ns()))
-        feed = ScriptFeed()
+        if broker is None:
+            connection = simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7)
+        else:
+            connection = BrokerConnection(broker, NotSimulated(), LastValues(), NewsRelay())
+            broker.publish = connection.news
         self.kernel = Kernel(
             run_id="rig",
             seed=7,
             config=loaded.tree,
             config_hash=loaded.hash,
             feed=feed,
-            connection=simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7),
+            connection=connection,
             strategies=strategies or load_strategies(specs),
             specs=specs,
             store=self.store,
@@ -166,11 +179,16 @@ async def live(
     *specs: str,
     strategies: Sequence[Strategy] = (),
     settings: Mapping[str, str] = CALM,
+    broker: ScriptedBroker | None = None,
+    feed: ScriptFeed | None = None,
 ) -> AsyncIterator[LiveRig]:
-    """A running rig; whatever its store holds is resumed. At the end nothing more is written, as after a crash."""
+    """A running rig, at the simulated exchange unless ``broker`` is given; whatever its store holds is resumed.
+
+    At the end nothing more is written, as after a crash.
+    """
     store = SqliteStore(directory / "rig.sqlite", durability="NORMAL", rewindable=True)
     try:
-        rig = LiveRig(store, specs, strategies, settings)
+        rig = LiveRig(store, specs, strategies, settings, broker, feed or ScriptFeed())
     except BaseException:
         store.close()
         raise
@@ -179,4 +197,5 @@ async def live(
         yield rig
     finally:
         await rig.kernel.dispatcher.stop(timeout_ms=1)
+        await rig.kernel.sender.close(0)
         rig.store.close()

@@ -1,24 +1,26 @@
-"""Act: money reserved, intent durable, then the socket; the answer is booked, an unknown one as unknown."""
+"""Act: money reserved, intent durable, then sent; the answer is booked when it comes, an unknown one as unknown."""
 
 from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 
-from qts.broker.contracts import Broker
+from qts.clock import Clock
 from qts.db.contracts import DecisionRow, Record
-from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
+from qts.errors import HalfDoneError
+from qts.execution.contracts import Order, OrderAck, OrderState
 from qts.execution.lifecycle import apply_absent, apply_ack, apply_sent
-from qts.execution.texts import kept_ack, kept_text
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
 from qts.money import ZERO
 from qts.pipeline.contracts import Acted, Decision
+from qts.pipeline.sending import OrderSender, Ticket
 from qts.risk.contracts import Approved, OrderRequest, Refusal, Refused
 from qts.risk.sizing import cost_of
 from qts.strategy.contracts import Side
@@ -66,7 +68,8 @@ class Act:
         *,
         account: Account,
         orders: WorkingOrders,
-        broker: Broker,
+        sender: OrderSender,
+        clock: Clock,
         log: IntentLog,
         may_enter: Callable[[], bool],
         on_sent: Callable[[OrderRequest], None],
@@ -74,7 +77,8 @@ class Act:
     ) -> None:
         self._account = account
         self._orders = orders
-        self._broker = broker
+        self._sender = sender
+        self._clock = clock
         self._log = log
         self._may_enter = may_enter
         self._on_sent = on_sent
@@ -83,6 +87,8 @@ class Act:
     async def __call__(self, decision: Decision) -> Acted | Refused:
         try:
             return await self._act(decision)
+        except HalfDoneError:
+            raise
         except Exception as error:  # whatever it was: money may be held back, or the order have left
             raise self._log.give_up(f"order {decision.approved.request.client_order_id}", error) from error
 
@@ -102,9 +108,14 @@ class Act:
                 code="GR061",
             )
         try:
-            return await self._send(decision, order)
-        finally:
+            stopped = await self._written(decision, order)
+        except BaseException:
             self._log.end_send()
+            raise
+        if stopped is not None:
+            self._log.end_send()
+            return stopped
+        return Acted(decision=decision, ticket=self._submit(decision.approved, order))
 
     def _entered(self, decision: Decision, instrument: Instrument) -> Order | None:
         """The order with its money held back, among the working ones, counted; None when that much is not there."""
@@ -117,23 +128,21 @@ class Act:
         self._log.begin_send()
         return order
 
-    async def _send(self, decision: Decision, order: Order) -> Acted | Refused:
+    async def _written(self, decision: Decision, order: Order) -> Refused | None:
+        """Make decision and intent durable; why the order may not leave after all, None when it may."""
         request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
         try:
             await self._log.write_now((decision_row(decision), order))
         except CUT_OFF:  # while it waited for the disk: nothing has left, nothing stays reserved
             self._withdraw(order, now_ns, "cut off before it was sent")
             raise
-        if self._is_stopped(order, now_ns):
-            return Refused(
-                request=request,
-                reason=Refusal.SAFETY_BLOCKS_ENTRIES,
-                detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
-            )
-        self._leaves(order, now_ns)
-        ack = await self._sent(decision.approved, order, now_ns)
-        self._book(order, ack, now_ns)
-        return Acted(decision=decision, ack=ack)
+        if not self._is_stopped(order, now_ns):
+            return None
+        return Refused(
+            request=request,
+            reason=Refusal.SAFETY_BLOCKS_ENTRIES,
+            detail=f"{request.client_order_id} was approved, but was stopped before it was sent",
+        )
 
     def _is_stopped(self, order: Order, now_ns: int) -> bool:
         """Whether an emergency stop has withdrawn it, or an alarm was raised, while it went to the disk."""
@@ -144,24 +153,23 @@ class Act:
         self._withdraw(order, now_ns, "safety stopped it before it was sent")
         return True
 
-    def _leaves(self, order: Order, now_ns: int) -> None:
-        """From here on it may be at the broker: nobody may say that it was never sent."""
-        pending = apply_sent(order, now_ns)
+    def _submit(self, approved: Approved, order: Order) -> Ticket:
+        """Send it. From here on it may be at the broker: nobody may say that it was never sent."""
+        pending = apply_sent(order, self._clock.time_ns())
         self._orders.put(pending)
         if self._stores_pending:
             self._log.write_later(pending)
+        ticket = self._sender.submit(approved)
+        ticket.when_answered(partial(self._on_answer, pending))
+        return ticket
 
-    async def _sent(self, approved: Approved, order: Order, now_ns: int) -> OrderAck:
-        """Return the broker's answer; what is raised in its place proves nothing, so the fate is unknown."""
-        key = order.client_order_id
+    def _on_answer(self, order: Order, ack: OrderAck) -> None:
         try:
-            return kept_ack(await self._broker.place(approved))
-        except Exception as error:  # noqa: BLE001 - whatever a client library raises: the order may have left
-            why = kept_text(f"no answer: {type(error).__name__}: {error}")
-            return OrderAck(AckStatus.UNKNOWN, key, reason=why)
-        except CUT_OFF:  # it may have left
-            self._book(order, OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent"), now_ns)
-            raise
+            self._book(order, ack, self._clock.time_ns())
+        except Exception as error:  # whatever it was: half of the answer stands in memory
+            raise self._log.give_up(f"order {order.client_order_id}", error) from error
+        finally:
+            self._log.end_send()
 
     def _withdraw(self, order: Order, now_ns: int, why: str) -> None:
         if self._orders.get(order.client_order_id) is order:

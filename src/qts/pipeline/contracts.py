@@ -10,6 +10,7 @@ import msgspec
 
 from qts.execution.contracts import OrderAck
 from qts.market.contracts import Instrument, Phase
+from qts.pipeline.sending import Ticket
 from qts.risk.contracts import AccountView, Approved, OrderRequest, Refused, RiskLimits
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
@@ -59,10 +60,15 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """Act's answer: the order left, or the broker said no."""
+    """Act's answer: the order was given to whoever sends it; ``ticket`` tells what becomes of that."""
 
     decision: Decision
-    ack: OrderAck
+    ticket: Ticket
+
+    @property
+    def ack(self) -> OrderAck | None:
+        """Return the broker's answer, None as long as there is none."""
+        return self.ticket.ack
 
 
 Outcome: TypeAlias = Acted | Refused

@@ -9,14 +9,15 @@ when the broker has confirmed the cancel, never before, so that nothing is sold 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeGuard
 
-from qts.broker.contracts import Broker
 from qts.clock import NS_PER_S
-from qts.execution.contracts import AckStatus, Order, OrderState
+from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.contracts import Outcome
+from qts.pipeline.sending import OrderSender
 from qts.strategy.contracts import Intent, Side, Signal
 
 MakeSignal = Callable[[str, Intent], Signal]
@@ -38,7 +39,7 @@ class ForcedExits:
         *,
         account: Account,
         orders: WorkingOrders,
-        broker: Broker,
+        sender: OrderSender,
         make_signal: MakeSignal,
         run: RunSignal,
         withdraw: Withdraw,
@@ -47,7 +48,7 @@ class ForcedExits:
     ) -> None:
         self._account = account
         self._orders = orders
-        self._broker = broker
+        self._sender = sender
         self._make_signal = make_signal
         self._run = run
         self._withdraw = withdraw
@@ -86,9 +87,12 @@ class ForcedExits:
         self._done.pop((strategy, symbol), None)
         self._ordered.discard((strategy, symbol))
 
-    async def cancel(self, order: Order, now_ns: int, reason: str) -> None:
-        """Take ``order`` out; a cancel that the broker did not take is asked for again while the order is open."""
-        if not await self._take_out(order, now_ns, reason):
+    def cancel(self, order: Order, now_ns: int, reason: str) -> None:
+        """Take ``order`` out; a cancel that the broker did not take is asked for again while the order is open.
+
+        One of an order that is on its way to the broker is remembered until that is answered.
+        """
+        if not self._take_out(order, now_ns, reason):
             self._unwanted[order.client_order_id] = reason
             self.due_ns = min(self.due_ns, now_ns + self._retry_ns)
 
@@ -111,6 +115,14 @@ class ForcedExits:
         self.due_ns = min(self.due_ns, order.ts_update_ns)
         return True
 
+    def answered(self, order: Order, now_ns: int) -> bool:
+        """Take the answer to ``order``, which can be cancelled from now on; whether it has to be, at once."""
+        in_the_way = (order.strategy, order.symbol) in self._wanted and _is_in_the_way(order)
+        if not _is_open(order) or not (in_the_way or order.client_order_id in self._unwanted):
+            return False
+        self.due_ns = min(self.due_ns, now_ns)
+        return True
+
     async def work(self, now_ns: int) -> None:
         """One attempt at everything: what must end or is in the way is cancelled, what is free is sold."""
         if now_ns < self.due_ns:
@@ -118,12 +130,12 @@ class ForcedExits:
         self.due_ns = now_ns + self._retry_ns  # what is asked for while an order's intent is written is due at once
         for key, reason in list(self._unwanted.items()):
             unwanted = self._orders.get(key)
-            if not _is_open(unwanted) or await self._take_out(unwanted, now_ns, reason):
-                del self._unwanted[key]
+            if not _is_open(unwanted) or self._take_out(unwanted, now_ns, reason):
+                self._unwanted.pop(key, None)
         for (strategy, symbol), reason in list(self._wanted.items()):
             for order in self._orders.of(strategy, symbol):
-                if order.side is Side.BUY or order.limit is not None:
-                    await self._take_out(order, now_ns, reason)
+                if _is_in_the_way(order):
+                    self._take_out(order, now_ns, reason)
             holding = self._account.holding(strategy, symbol)
             if holding > self._orders.working_sells(strategy, symbol):
                 intent = Intent(symbol=symbol, side=Side.SELL, confidence=1.0, reason=reason)
@@ -134,8 +146,8 @@ class ForcedExits:
         if not self._wanted and not self._unwanted:
             self.due_ns = _NEVER
 
-    async def _take_out(self, order: Order, now_ns: int, reason: str) -> bool:
-        """Whether it is certain that the order ends: it never left, or the broker has taken the cancel.
+    def _take_out(self, order: Order, now_ns: int, reason: str) -> bool:
+        """Whether it is certain by now that the order ends: it never left, or the broker has taken the cancel.
 
         One that is on its way to the broker can be neither withdrawn nor cancelled before it is answered.
         """
@@ -144,8 +156,15 @@ class ForcedExits:
             return True
         if order.state is OrderState.PENDING_NEW:
             return False
-        ack = await self._broker.cancel(order.client_order_id)
-        return ack.status is AckStatus.ACCEPTED
+        ticket = self._sender.cancel(order.client_order_id)
+        if ticket.ack is None:
+            ticket.when_answered(partial(self._on_cancel_answered, order.client_order_id))
+            return False
+        return ticket.ack.status is AckStatus.ACCEPTED
+
+    def _on_cancel_answered(self, client_order_id: str, ack: OrderAck) -> None:
+        if ack.status is AckStatus.ACCEPTED:
+            self._unwanted.pop(client_order_id, None)
 
     def export_state(self) -> dict[str, Any]:
         wanted = [[strategy, symbol, reason] for (strategy, symbol), reason in self._wanted.items()]
@@ -166,6 +185,10 @@ class ForcedExits:
         self._done = {(strategy, symbol): (reason, ns) for strategy, symbol, reason, ns in saved["done"]}
         self._unwanted = dict(saved["unwanted"])
         self.due_ns = saved["due_ns"]
+
+
+def _is_in_the_way(order: Order) -> bool:
+    return order.side is Side.BUY or order.limit is not None
 
 
 def _is_open(order: Order | None) -> TypeGuard[Order]:

@@ -17,11 +17,11 @@ from qts.event.contracts import Event, EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite, RiskEvaluate
-from qts.execution.contracts import AckStatus, BrokerDisconnect, Fill, Order, OrderNews, OrderState
+from qts.execution.contracts import AckStatus, BrokerDisconnect, Fill, Order, OrderAck, OrderNews, OrderState
 from qts.ids import CounterIds, seeded
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import Feed, LiveFeed, MarketValue
-from qts.pipeline.contracts import Outcome
+from qts.pipeline.contracts import Acted, Outcome
 from qts.pipeline.runner import Pipeline
 from qts.risk.contracts import OrderRequest, Refused
 from qts.risk.gate import RiskGate
@@ -50,6 +50,7 @@ from qts.runtime.wiring import (
     make_host,
     make_parts,
     make_pipeline,
+    make_sender,
     moves_itself,
     register_handlers,
     reports_to,
@@ -134,6 +135,7 @@ class Kernel:
         self.intake = Intake(p.last, p.extremes, self.venue, clock, p.price_bands, self.on_code)
         self.market = MarketInput(self.intake, self._publish)
         self.on_market_value = self.market.publish
+        self.sender = make_sender(connection, self.parts.record, inline=inline)
         self._pipeline = self._make_pipeline()
         self.host = make_host(
             self.parts,
@@ -162,7 +164,7 @@ class Kernel:
         self.exits = ForcedExits(
             account=self.parts.account,
             orders=self.parts.orders,
-            broker=self.broker,
+            sender=self.sender,
             make_signal=self.signals.forced,
             run=self._decide,
             withdraw=self.unresolved.withdraw,
@@ -290,7 +292,7 @@ class Kernel:
 
     def _make_pipeline(self) -> Pipeline:
         stores_pending = not self.venue.is_simulated
-        return make_pipeline(self.parts, self.broker, self.ids, self._on_order_sent, stores_pending=stores_pending)
+        return make_pipeline(self.parts, self.sender, self.ids, self._on_order_sent, stores_pending=stores_pending)
 
     async def start(self, first: MarketValue | None) -> None:
         """Before ``first``, which has left the feed, is taken in a fresh session; stores every pool."""
@@ -389,18 +391,26 @@ class Kernel:
 
     async def _decide(self, signal: Signal) -> Outcome:
         outcome = await self._pipeline.run(signal)
-        with self.parts.record.whole(f"the outcome of decision {signal.decision_id}"):
-            self._on_outcome(outcome)
+        if isinstance(outcome, Refused):
+            with self.parts.record.whole(f"the outcome of decision {signal.decision_id}"):
+                self._on_refused(outcome)
+        else:
+            outcome.ticket.when_answered(partial(self._on_answer, outcome))
         return outcome
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Refused):
-            self._on_refused(outcome)
-        elif outcome.ack.status is AckStatus.UNKNOWN:
-            self.on_code("FS042", f"no answer to order {outcome.ack.client_order_id}")
+    def _on_answer(self, acted: Acted, ack: OrderAck) -> None:
+        with self.parts.record.whole(f"the answer to order {ack.client_order_id}"):
+            self._judge_answer(acted, ack)
+            order = self.parts.orders.get(ack.client_order_id)
+            if order is not None and self.exits.answered(order, self.parts.clock.time_ns()):
+                self.attention = True
+
+    def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:
+        if ack.status is AckStatus.UNKNOWN:
+            self.on_code("FS042", f"no answer to order {ack.client_order_id}")
             self._answer_missing = True
-        elif outcome.ack.status is AckStatus.REJECTED:
-            self.rejects.on_answer(outcome)
+        elif ack.status is AckStatus.REJECTED:
+            self.rejects.on_answer(acted, ack)
         else:
             self.parts.safety.broker_succeeded()
             self.tally.changes += self._answer_missing  # safety forgot a failure: its cached share is old

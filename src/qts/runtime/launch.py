@@ -9,6 +9,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Final
 
+from qts.broker.contracts import Broker
 from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
 from qts.config.loader import LoadedConfig, load_config
 from qts.config.manager import ConfigManager
@@ -215,6 +216,7 @@ class Session:
         self._place = place
         self._store = store
         self._told = ""
+        self._broker: Broker | None = None
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
         started = stopwatch_ns()
@@ -254,6 +256,7 @@ class Session:
             self._write_down_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal, stop)
             with events_made_by(kernel.dispatcher.factory):
+                self._broker = kernel.broker
                 await kernel.broker.connect()
                 hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
                 hang = hangs.read(self._strategies) if hangs is not None and resumed else None
@@ -285,6 +288,8 @@ class Session:
                 write_down(error, log, self._place.path, clock.time_ns())
             raise
         finally:
+            if self._broker is not None:
+                await self._broker.close()
             log.close()
 
     def _write_down_config(self, log: SessionLog, now_ns: int, actor: str) -> None:

@@ -140,6 +140,8 @@ async def on_loop(
                     await listen()
             # After a failure handlers cannot finish, and what they were given is in the journal for the resume.
             await kernel.dispatcher.stop(whole_p0=not kernel.parts.record.has_failed)
+            grace_s = kernel.parts.config.event.stop_timeout_ms / 1_000
+            await kernel.sender.close(0 if kernel.parts.record.has_failed else grace_s)
             hearing.cancel()
             loop.set_exception_handler(None)
 

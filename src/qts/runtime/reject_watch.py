@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qts.execution.contracts import Order, OrderState
+from qts.execution.contracts import Order, OrderAck, OrderState
 from qts.pipeline.contracts import Acted
 from qts.runtime.parts import Parts
 
@@ -17,13 +17,13 @@ class RejectWatch:
         self._on_code = on_code
         self._log = log
 
-    def on_answer(self, acted: Acted) -> None:
+    def on_answer(self, acted: Acted, ack: OrderAck) -> None:
         """Take a rejection that answers an order; where its approval had expired it is our own lateness."""
         approved = acted.decision.approved
         if approved.expires_ns < self._p.clock.time_ns():
             return
         request = approved.request
-        self._rejected(request.symbol, request.client_order_id, acted.ack.reason, is_exit=request.reduce_only)
+        self._rejected(request.symbol, request.client_order_id, ack.reason, is_exit=request.reduce_only)
 
     def on_end(self, order: Order) -> None:
         """Take the end of an order: rejected after all, or one that the broker had taken."""

@@ -188,7 +188,7 @@ class Stops:
             self._exits.call_off(lambda strategy, symbol: self._covers(stop.scope, strategy, symbol))
         for order in self._p.orders:
             if _belongs(order, stop.scope) and (order.side is Side.BUY or not stop.liquidate):
-                await self._exits.cancel(order, now_ns, why)
+                self._exits.cancel(order, now_ns, why)
         if stop.liquidate:
             self._want_out(stop.scope, f"{why}: {stop.reason}", now_ns)
         for progress in self._followed:

@@ -36,6 +36,7 @@ from qts.pipeline.decide import Decide
 from qts.pipeline.evaluate import Evaluate
 from qts.pipeline.extract import Extract
 from qts.pipeline.runner import Pipeline
+from qts.pipeline.sending import OrderSender
 from qts.pipeline.transform import Transform
 from qts.risk.contracts import OrderRequest
 from qts.risk.gate import RiskGate
@@ -46,6 +47,7 @@ from qts.runtime.duties import pool_targets
 from qts.runtime.extremes import Extremes
 from qts.runtime.index_metrics import IndexMetrics
 from qts.runtime.kill_switch import KillSwitch
+from qts.runtime.order_sender import InlineSender, TaskSender
 from qts.runtime.parts import Parts
 from qts.runtime.price_bands import PriceBands
 from qts.runtime.seat import OnFault, OnIntent, Seat
@@ -179,7 +181,7 @@ def make_parts(
 
 def make_pipeline(
     parts: Parts,
-    broker: Broker,
+    sender: OrderSender,
     ids: Mapping[str, CounterIds],
     on_sent: Callable[[OrderRequest], None],
     *,
@@ -219,7 +221,8 @@ def make_pipeline(
         Act(
             account=parts.account,
             orders=parts.orders,
-            broker=broker,
+            sender=sender,
+            clock=parts.clock,
             log=parts.record,
             may_enter=lambda: parts.safety.is_trading_allowed and not parts.kill.is_pressed(),
             on_sent=on_sent,
@@ -227,6 +230,13 @@ def make_pipeline(
         ),
         (ids["o"], ids["a"]),
     )
+
+
+def make_sender(connection: BrokerConnection, record: StoreWriter, *, inline: bool) -> InlineSender | TaskSender:
+    """Make what sends to the broker: ``inline``, or where a simulated venue answers at once, without tasks."""
+    if inline or connection.venue.is_simulated:
+        return InlineSender(connection.broker)
+    return TaskSender(connection.broker, record.give_up)
 
 
 def make_host(

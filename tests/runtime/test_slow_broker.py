@@ -1,0 +1,174 @@
+"""A session at a broker that takes its time: nothing else waits for its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qts.event.contracts import EventType
+from qts.execution.contracts import AckStatus, EmergencyStop, Order, OrderState
+from qts.market.contracts import Quote
+from qts.market.krx import krx_instrument
+from qts.safety.contracts import SafetyState
+from qts.strategy.contracts import Intent, Side
+from tests.broker.scripted import ScriptedBroker
+from tests.runtime.live_rig import LiveRig, live
+from tests.runtime.rig import SYMBOL, Said, ScriptFeed, kst
+
+OTHER = "000660"
+
+
+class TwoSymbols(ScriptFeed):
+    def __init__(self) -> None:
+        super().__init__()
+        self.instruments = {symbol: krx_instrument(symbol) for symbol in (SYMBOL, OTHER)}
+
+
+def quote(at_ns: int, symbol: str = SYMBOL) -> Quote:
+    return Quote(symbol, at_ns, bid=D(150_000), ask=D(150_100), bid_size=D(10_000), ask_size=D(10_000))
+
+
+def the_order(rig: LiveRig, symbol: str = SYMBOL) -> Order:
+    (order,) = [order for order in rig.kernel.parts.orders if order.symbol == symbol]
+    return order
+
+
+async def in_session(
+    directory: Path, body: Callable[[LiveRig, ScriptedBroker, Said], Coroutine[Any, Any, None]]
+) -> None:
+    broker, said = ScriptedBroker(), Said()
+    broker.holds_answers = True
+    async with live(
+        directory, strategies=[said], settings={"event.retry_backoff_ms": "1"}, broker=broker, feed=TwoSymbols()
+    ) as rig:
+        await body(rig, broker, said)
+
+
+async def sent(rig: LiveRig, broker: ScriptedBroker, said: Said) -> str:
+    """Have one share bought; the order is on its way and not answered."""
+    said.wants(Side.BUY, qty=1)
+    await rig.push(quote(kst(10)))
+    await rig.until(lambda: broker.waiting)
+    return broker.waiting[0]
+
+
+async def test_the_next_signal_of_another_key_leaves_before_the_answer_comes(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        first = await sent(rig, broker, said)
+
+        said.say.append(Intent(OTHER, Side.BUY, 1.0, qty=1))
+        await rig.push(quote(kst(10, 0, 1), OTHER))
+        await rig.until(lambda: len(broker.waiting) == 2)
+
+        assert [order.state for order in rig.kernel.parts.orders] == [OrderState.PENDING_NEW] * 2
+        broker.let_answer(*[key for key in broker.waiting if key != first])  # the second is answered first
+        await rig.until(lambda: the_order(rig, OTHER).state is OrderState.WORKING)
+        assert the_order(rig).state is OrderState.PENDING_NEW
+
+    await in_session(tmp_path, body)
+
+
+async def test_prices_appointments_and_operators_come_while_an_answer_is_missing(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        await sent(rig, broker, said)
+        seen, evaluated = said.quotes, rig.kernel.tally.evaluations
+
+        await rig.push(quote(kst(10, 0, 1)), quote(kst(11, 0, 1)))
+        await rig.until(lambda: said.quotes == seen + 2 and rig.kernel.tally.evaluations > evaluated)
+
+        asked: list[str] = []
+        rig.kernel.call_soon(lambda: asked.append("an operator"))
+        await rig.until(lambda: asked)
+        assert broker.waiting == [the_order(rig).client_order_id]
+
+    await in_session(tmp_path, body)
+
+
+@pytest.mark.parametrize("answer", [AckStatus.ACCEPTED, AckStatus.UNKNOWN])
+async def test_an_answer_is_judged_when_it_comes(tmp_path: Path, answer: AckStatus) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        broker.answer = answer
+        await sent(rig, broker, said)
+        assert not any("FS042" in line.message for line in rig.logged)
+
+        broker.let_answer()
+        await rig.until(lambda: the_order(rig).state is not OrderState.PENDING_NEW)
+
+        missing = answer is AckStatus.UNKNOWN
+        assert the_order(rig).state is (OrderState.UNKNOWN if missing else OrderState.WORKING)
+        assert any("FS042" in line.message for line in rig.logged) is missing
+
+    await in_session(tmp_path, body)
+
+
+async def test_a_stop_remembers_the_cancel_of_an_order_that_is_on_its_way(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        key = await sent(rig, broker, said)
+        now = rig.clock.time_ns()
+
+        rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, EmergencyStop("alice", "enough", now), "alice")
+        await rig.until(lambda: rig.kernel.parts.safety.current_state is SafetyState.LOCKDOWN)
+        await rig.settle()
+
+        # it may be at the broker: neither withdrawn, nor cancelled before it is known there
+        assert (the_order(rig).state, broker.cancels) == (OrderState.PENDING_NEW, [])
+        assert len(rig.kernel.parts.account.open_reservations) == 1
+
+        broker.let_answer(key)
+        await rig.until(lambda: broker.cancels == [key])
+        assert the_order(rig).state is OrderState.WORKING
+        broker.let_answer(key)
+        broker.end(key, now)
+        await rig.until(lambda: not len(rig.kernel.parts.orders))
+        assert rig.kernel.parts.account.open_reservations == ()
+
+    await in_session(tmp_path, body)
+
+
+async def test_prices_come_while_an_exit_waits_for_its_answer(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        bought = await sent(rig, broker, said)
+        broker.let_answer(bought)
+        broker.fill(bought, 1, 150_100, rig.clock.time_ns())
+        await rig.until(lambda: rig.kernel.parts.account.holding("said", SYMBOL) == 1)
+        stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
+
+        rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
+        await rig.until(lambda: broker.waiting)
+        sale = the_order(rig)
+        await rig.push(quote(kst(10, 0, 2)), quote(kst(10, 0, 3)))
+
+        assert rig.kernel.parts.last.quotes[SYMBOL].ts_ns == kst(10, 0, 3)  # strategies hear nothing in LOCKDOWN
+        assert (sale.side, sale.forced, the_order(rig).state) == (Side.SELL, True, OrderState.PENDING_NEW)
+        assert [one.request.client_order_id for one in broker.placed] == [bought, sale.client_order_id]
+
+    await in_session(tmp_path, body)
+
+
+async def test_a_fill_that_overtakes_its_answer_is_booked_at_once(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        key = await sent(rig, broker, said)
+
+        broker.fill(key, 1, 150_100, rig.clock.time_ns())
+        await rig.until(lambda: rig.kernel.tally.fills == 1)
+
+        assert rig.kernel.parts.account.holding("said", SYMBOL) == 1
+        broker.let_answer(key)
+        await rig.until(lambda: not broker.waiting)
+        await rig.settle()
+        assert rig.kernel.parts.orders.get(key).state is OrderState.FILLED  # type: ignore[union-attr]
+
+    await in_session(tmp_path, body)
+
+
+async def test_an_order_that_waits_for_its_answer_is_seen_in_the_store(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        await sent(rig, broker, said)
+
+        assert [order.state for order in rig.orders()] == [OrderState.PENDING_NEW]
+
+    await in_session(tmp_path, body)
