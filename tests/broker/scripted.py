@@ -88,6 +88,8 @@ class ScriptedBroker:
         if key in self._acks:
             return self._acks[key]
         answer = self.answers.popleft() if self.answers else self.answer
+        if self.capabilities.lacks(approved.request):
+            answer = AckStatus.REJECTED
         if self.receives and answer is not AckStatus.REJECTED:
             self._enter(approved)
         self.before_answer(approved)
