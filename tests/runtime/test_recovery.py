@@ -30,7 +30,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.recovery import RewindAndReplay, RollForward, resume_point
 from qts.runtime.replay_driver import run_virtual
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import complete
+from qts.runtime.sync import run_to_completion
 from qts.runtime.wiring import BrokerConnection, NewsRelay
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
@@ -94,10 +94,10 @@ class Life:
         )
         self.parts = self.kernel.parts
         if checkpoint is not None:
-            complete(self.kernel.restore(checkpoint, self.store, None))
-            complete(self.kernel.settle())
+            run_to_completion(self.kernel.restore(checkpoint, self.store, None))
+            run_to_completion(self.kernel.settle())
         else:
-            complete(self.kernel.start(None))
+            run_to_completion(self.kernel.start(None))
 
     def quote(self, second: float) -> None:
         bid, ask, size = D(150_000), D(150_100), D(10_000)
@@ -111,7 +111,7 @@ class Life:
         self.quote(second)
 
     def order(self) -> Order:
-        complete(self.parts.record.checkpoint())
+        run_to_completion(self.parts.record.checkpoint())
         (order,) = self.store.orders()
         return order
 
@@ -125,7 +125,7 @@ class Life:
         """Let a session ask after its unknown orders until the broker's books have spoken twice."""
         for second in (70, 140, 210):
             self.quote(second)
-        complete(self.kernel.settle())
+        run_to_completion(self.kernel.settle())
 
     def is_free(self) -> bool:
         return not self.parts.account.open_reservations
@@ -189,7 +189,7 @@ def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session
     assert again.is_free()
     again.buys(221)
     assert [approved.request.client_order_id for approved in session.broker.placed].count(written) == 1
-    complete(again.parts.record.checkpoint())
+    run_to_completion(again.parts.record.checkpoint())
     assert len({row.approval_id for row in again.store.decisions()}) == len(again.store.decisions()) == 2
 
 
@@ -256,6 +256,21 @@ def test_a_fill_that_the_broker_knows_and_the_rows_lack_is_booked_once(session: 
     assert once_more.order().state is OrderState.PARTIAL
 
 
+def test_a_fill_that_came_before_the_checkpoint_and_was_never_told_is_booked(session: Session) -> None:
+    """The order has ended here, and its fill is older than what the checkpoint knows."""
+    first, key = placed(session)
+    session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
+    session.broker.end(key, kst(10, 0, 3))
+    run_to_completion(first.kernel.settle())
+    first.quote(30)
+    assert first.order().state is OrderState.CANCELLED
+
+    again = session.life()
+
+    assert again.held() == 4
+    assert again.order().state is OrderState.FILLED_LATE
+
+
 def test_a_fill_journalled_and_told_again_is_booked_once(session: Session) -> None:
     first, key = placed(session, journalled=True)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
@@ -273,7 +288,7 @@ def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: S
     first.store.without_checkpoint = lambda records: any(isinstance(record, LedgerRow) for record in records)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
     with killed():
-        complete(first.kernel.settle())
+        run_to_completion(first.kernel.settle())
 
     again = session.life()
 
@@ -290,12 +305,12 @@ def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) ->
     first.store.without_checkpoint = lambda records: any(isinstance(record, SafetyRow) for record in records)
     with killed():
         first.kernel.on_code("FS104", "stopped by hand")
-        complete(first.kernel.settle())
+        run_to_completion(first.kernel.settle())
 
     again = session.life()
 
     assert again.parts.safety.current_state is SafetyState.LOCKDOWN
-    complete(again.parts.record.checkpoint())
+    run_to_completion(again.parts.record.checkpoint())
     numbers = [row.seq for row in again.store.safety_history()]
     assert numbers == list(range(1, len(numbers) + 1))
 

@@ -97,7 +97,6 @@ class RollForward:
         self._on_code = on_code
         self._on_foreign = on_foreign
         self._stricter: tuple[SafetyState, str, str] | None = None
-        self._asks_since_ns = 0
 
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
         """Rows that are newer than ``checkpoint`` count."""
@@ -108,8 +107,6 @@ class RollForward:
         newer = sorted(orders.values(), key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
         p.orders.import_state([*first, *(order for order in newer if order not in first)])
         self._checkpoints.give(checkpoint)
-        self._asks_since_ns = min((order.ts_intent_ns for order in p.orders), default=p.clock.time_ns())
-        self._asks_since_ns = min(self._asks_since_ns, p.clock.time_ns())
         for order in orders.values():
             self._hold_back(order)
         self._continue_ids(store)
@@ -169,13 +166,13 @@ class RollForward:
             safety.continue_after(causes[-1].seq)
 
     async def catch_up(self, now_ns: int) -> None:
-        """Ask the broker what it has done since the oldest order that is open."""
+        """Ask the broker for all fills of its day: one of an order that has ended here may be missing, too."""
         if self._stricter is not None:
             state, code, reason = self._stricter
             self._on_code(code, f"stored before the restart: {reason}")
             if self._p.safety.current_state.severity < state.severity:  # its code alone does not lead there
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
-        for fill in await self._broker.fills_since(self._asks_since_ns):
+        for fill in await self._broker.fills_since(0):
             if not self._p.account.has_booked(fill):
                 self._on_news(fill)
         for theirs in await self._broker.orders():
