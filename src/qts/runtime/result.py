@@ -267,7 +267,7 @@ def summarize(
         safety_changes=safety_changes_of(safety, calendar),
         halted_strategies=sorted(one.name for one in view.strategies if one.halted),
         stops=[dict(stop_row(stop)) for stop in view.stops],
-        strategies=[msgspec.to_builtins(one) for one in view.strategies],
+        strategies=[msgspec.json.decode(msgspec.json.encode(one)) for one in view.strategies],  # as it is read back
         refusals=dict(sorted(counts.refusals.items())),
         rows_refused=dict(sorted(view.rows_refused.items())),
         rows_refused_examples=msgspec.to_builtins(view.rows_refused_examples),
