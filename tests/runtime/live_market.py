@@ -24,7 +24,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.live_driver import run_live
 from qts.runtime.run_identity import live_source_id
 from qts.runtime.stop_flag import StopFlag
-from qts.runtime.wiring import simulated_broker
+from qts.runtime.wiring import make_components, simulated_broker
 from qts.strategy.contracts import Strategy
 from tests.runtime.rig import STEADY, SYMBOL
 
@@ -121,18 +121,20 @@ async def live_session(
     logged: deque[LogWrite] = deque(maxlen=1_000)
     store.open_run(RunRow(run_id, "live", 7, source_id, loaded.hash, "", False))
     kernel = Kernel(
-        run_id=run_id,
-        seed=7,
-        config=loaded.tree,
-        config_hash=loaded.hash,
-        feed=feed,
-        connection=simulated_broker(loaded.tree.broker.sim, feed, clock, 7),
-        strategies=strategies,
-        store=store,
-        clock=clock,
-        log=logged.append,
-        judged_by_index=False,
-        inline=False,
+        make_components(
+            run_id=run_id,
+            seed=7,
+            config=loaded.tree,
+            config_hash=loaded.hash,
+            feed=feed,
+            connection=simulated_broker(loaded.tree.broker.sim, feed, clock, 7),
+            strategies=strategies,
+            store=store,
+            clock=clock,
+            log=logged.append,
+            judged_by_index=False,
+            inline=False,
+        )
     )
     await kernel.start(None)
     try:

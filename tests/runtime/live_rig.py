@@ -29,8 +29,9 @@ from qts.market.contracts import MarketValue
 from qts.market.last_values import LastValues
 from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
+from qts.runtime.news_relay import NewsRelay
 from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import BrokerConnection, NewsRelay, simulated_broker
+from qts.runtime.wiring import BrokerConnection, make_components, simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from tests.broker.scripted import ScriptedBroker
@@ -67,19 +68,21 @@ class LiveRig:
             connection = BrokerConnection(broker, NotSimulated(), LastValues(), NewsRelay())
             broker.publish = connection.news
         self.kernel = Kernel(
-            run_id="rig",
-            seed=7,
-            config=loaded.tree,
-            config_hash=loaded.hash,
-            feed=feed,
-            connection=connection,
-            strategies=strategies or load_strategies(specs),
-            specs=specs,
-            store=self.store,
-            clock=self.clock,
-            log=self.logged.append,
-            judged_by_index=False,
-            inline=False,
+            make_components(
+                run_id="rig",
+                seed=7,
+                config=loaded.tree,
+                config_hash=loaded.hash,
+                feed=feed,
+                connection=connection,
+                strategies=strategies or load_strategies(specs),
+                specs=specs,
+                store=self.store,
+                clock=self.clock,
+                log=self.logged.append,
+                judged_by_index=False,
+                inline=False,
+            )
         )
 
     def _begins_ns(self) -> int:
@@ -114,8 +117,8 @@ class LiveRig:
         """Let the market say these values, whoever is still busy."""
         for value in values:
             while self.kernel.keep_appointment(value.ts_ns):
-                await self.kernel.attend()
-            await self.kernel.attend()
+                await self.kernel.run_due_work()
+            await self.kernel.run_due_work()
             self.kernel.on_market_value(value)
 
     async def settle(self) -> None:
@@ -123,9 +126,9 @@ class LiveRig:
 
         Raises StorageError when the record has failed.
         """
-        while self.kernel.attention or self._is_busy:
+        while self.kernel.due.attention or self._is_busy:
             await until(lambda: not self._is_busy or self.kernel.parts.record.has_failed, seconds=60)
-            await self.kernel.attend()
+            await self.kernel.run_due_work()
 
     @property
     def _is_busy(self) -> bool:
@@ -135,7 +138,7 @@ class LiveRig:
         """Wait for ``condition``, attending to the kernel as a driver does."""
         async with asyncio.timeout(60):
             while not condition():
-                await self.kernel.attend()
+                await self.kernel.run_due_work()
                 await asyncio.sleep(0.001)
 
     def memory(self, strategy: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.replay_driver import run_virtual
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import simulated_broker
+from qts.runtime.wiring import make_components, simulated_broker
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 
@@ -138,18 +138,20 @@ class Rig:
         assert isinstance(exchange, SimExchange)
         self.exchange = exchange
         self.kernel = Kernel(
-            run_id="rig",
-            seed=7,
-            config=loaded.tree,
-            config_hash=loaded.hash,
-            feed=feed,
-            connection=connection,
-            strategies=strategies or (Said(),),
-            store=self.store,
-            clock=self.clock,
-            log=self.logged.append,
-            judged_by_index=judged_by_index,
-            inline=True,
+            make_components(
+                run_id="rig",
+                seed=7,
+                config=loaded.tree,
+                config_hash=loaded.hash,
+                feed=feed,
+                connection=connection,
+                strategies=strategies or (Said(),),
+                store=self.store,
+                clock=self.clock,
+                log=self.logged.append,
+                judged_by_index=judged_by_index,
+                inline=True,
+            )
         )
         run_to_completion(self.kernel.start(None))
         self.commands = CommandHandler(self.kernel)

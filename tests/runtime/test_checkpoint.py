@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from qts.errors import StorageError
-from qts.runtime.checkpoint import VERSION, Checkpoints, Part, decode
+from qts.errors import ContractError, StorageError
+from qts.runtime.checkpoint import VERSION, Checkpoints, Share, decode
 
 
 class Box:
@@ -17,17 +17,25 @@ class Box:
         self.value = value
         self.taken = 0
 
-    def take(self) -> Any:
+    def export_state(self) -> Any:
         self.taken += 1
         return self.value
 
-    def give(self, value: Any) -> None:
-        self.value = value
+    def import_state(self, saved: Any) -> None:
+        self.value = saved
+
+
+def made_of(**components: Any) -> Checkpoints:
+    """Checkpoints of these components, in this order."""
+    checkpoints = Checkpoints()
+    for name, component in components.items():
+        checkpoints.register(name, component)
+    return checkpoints
 
 
 def test_what_is_taken_is_given_back() -> None:
     first, second = Box({"a": [1, "two", None]}), Box(D("1.50"))
-    checkpoints = Checkpoints({"first": Part(first.take, first.give), "second": Part(second.take, second.give)})
+    checkpoints = made_of(first=first, second=second)
     data = checkpoints.take()
     first.value = second.value = None
 
@@ -41,13 +49,14 @@ def test_what_is_taken_is_given_back() -> None:
 def test_a_text_that_no_file_can_hold_is_shown() -> None:
     odd = Box({"note": "half \ud83d"})
     with pytest.raises(StorageError, match=r"cannot hold the text 'half \\ud83d'"):
-        Checkpoints({"strategies": Part(odd.take, odd.give)}).take()
+        made_of(strategies=odd).take()
 
 
 def test_parts_are_given_back_in_their_order() -> None:
     given: list[str] = []
-    parts = {name: Part(lambda: 1, lambda value, name=name: given.append(name)) for name in ("c", "a", "b")}
-    checkpoints = Checkpoints(parts)
+    checkpoints = Checkpoints()
+    for name in ("c", "a", "b"):
+        checkpoints.register(name, Share(lambda: 1, lambda saved, name=name: given.append(name)))
 
     checkpoints.give(checkpoints.take())
 
@@ -56,7 +65,8 @@ def test_parts_are_given_back_in_their_order() -> None:
 
 def test_a_part_with_an_unchanged_mark_is_not_taken_again() -> None:
     box, mark = Box("old"), [0]
-    checkpoints = Checkpoints({"box": Part(box.take, box.give, mark=lambda: mark[0])})
+    checkpoints = Checkpoints()
+    checkpoints.register("box", box, changed=lambda: mark[0])
     checkpoints.take()
     box.value = "new"
 
@@ -66,8 +76,15 @@ def test_a_part_with_an_unchanged_mark_is_not_taken_again() -> None:
     assert box.taken == 2
 
 
+def test_a_name_is_registered_once() -> None:
+    checkpoints = made_of(box=Box(1))
+
+    with pytest.raises(ContractError, match="two components would be 'box' in a checkpoint"):
+        checkpoints.register("box", Box(2))
+
+
 def test_a_checkpoint_of_another_version_says_who_can_finish_the_run() -> None:
-    checkpoints = Checkpoints({"box": Part(lambda: 1, lambda value: None)})
+    checkpoints = made_of(box=Box(1))
     other = msgspec.msgpack.encode({"version": VERSION + 1, "parts": {"box": 1}})
 
     with pytest.raises(StorageError, match=rf"version {VERSION + 1}, this program writes {VERSION}"):
@@ -76,10 +93,10 @@ def test_a_checkpoint_of_another_version_says_who_can_finish_the_run() -> None:
 
 @pytest.mark.parametrize("parts", [{}, {"box": 1, "more": 2}, {"bag": 1}])
 def test_missing_and_foreign_parts_are_refused(parts: dict[str, int]) -> None:
-    checkpoints = Checkpoints({"box": Part(lambda: 1, lambda value: None)})
+    checkpoints = made_of(box=Box(1))
 
     with pytest.raises(StorageError, match="another version of QTS"):
-        checkpoints.give(Checkpoints({name: Part(lambda: 1, lambda value: None) for name in parts}).take())
+        checkpoints.give(made_of(**{name: Box(1) for name in parts}).take())
 
 
 def test_a_damaged_checkpoint_is_said_to_be_one() -> None:
@@ -89,7 +106,7 @@ def test_a_damaged_checkpoint_is_said_to_be_one() -> None:
 
 def test_a_checkpoint_with_one_wrong_bit_anywhere_is_refused_by_a_sentence() -> None:
     box = Box({"cash": D("100000.50"), "names": ["005930", "삼성"], "n": 7, "deep": [[[]]]})
-    checkpoints = Checkpoints({"box": Part(box.take, box.give)})
+    checkpoints = made_of(box=box)
     data = checkpoints.take()
     decode(data)
 
@@ -102,7 +119,7 @@ def test_a_checkpoint_with_one_wrong_bit_anywhere_is_refused_by_a_sentence() -> 
 
 
 def test_a_checkpoint_that_was_cut_anywhere_is_refused_by_a_sentence() -> None:
-    data = Checkpoints({"box": Part(lambda: {"cash": "1"}, lambda value: None)}).take()
+    data = made_of(box=Box({"cash": "1"})).take()
 
     for length in range(len(data)):
         with pytest.raises(StorageError, match=r"^the checkpoint (cannot be read|has version)"):

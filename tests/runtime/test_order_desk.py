@@ -50,7 +50,7 @@ def fill(order: Order, execution: str, qty: Any = 4, price: Any = 149_000, **cha
 
 def tell(rig: Rig, *news: Any) -> None:
     for one in news:
-        rig.kernel._on_order_news(one)
+        rig.kernel.components.news(one)
     rig.settle()
 
 

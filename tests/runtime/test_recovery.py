@@ -27,11 +27,12 @@ from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
 from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
+from qts.runtime.news_relay import NewsRelay
 from qts.runtime.recovery import RewindAndReplay, RollForward, resume_point
 from qts.runtime.replay_driver import run_virtual
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import BrokerConnection, NewsRelay
+from qts.runtime.wiring import BrokerConnection, make_components
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
@@ -78,19 +79,21 @@ class Life:
         start_ns = kst(0) if checkpoint is None else decode(checkpoint)["parts"]["clock"]
         self.clock = ManualClock(from_ns(start_ns))
         self.kernel = Kernel(
-            run_id=RUN,
-            seed=7,
-            config=loaded.tree,
-            config_hash=loaded.hash,
-            feed=ScriptFeed(),
-            connection=BrokerConnection(broker, NotSimulated(), LastValues(), news),
-            strategies=(self.said,),
-            store=self.store,
-            clock=self.clock,
-            log=self.logged.append,
-            judged_by_index=False,
-            inline=True,
-            journal=self.journal,
+            make_components(
+                run_id=RUN,
+                seed=7,
+                config=loaded.tree,
+                config_hash=loaded.hash,
+                feed=ScriptFeed(),
+                connection=BrokerConnection(broker, NotSimulated(), LastValues(), news),
+                strategies=(self.said,),
+                store=self.store,
+                clock=self.clock,
+                log=self.logged.append,
+                judged_by_index=False,
+                inline=True,
+                journal=self.journal,
+            )
         )
         self.parts = self.kernel.parts
         if checkpoint is not None:
@@ -341,5 +344,5 @@ def test_a_store_of_a_real_broker_is_never_rewound(session: Session) -> None:
 
 
 def test_the_broker_says_how_a_session_recovers(session: Session, rig_of: Callable[..., Rig]) -> None:
-    assert isinstance(session.life().kernel.recovery, RollForward)
-    assert isinstance(rig_of().kernel.recovery, RewindAndReplay)
+    assert isinstance(session.life().kernel.components.recovery, RollForward)
+    assert isinstance(rig_of().kernel.components.recovery, RewindAndReplay)

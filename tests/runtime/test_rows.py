@@ -49,7 +49,7 @@ def test_a_move_of_capital_that_is_reduced_or_waits_says_so(rig_of: Callable[...
     rig.quote(kst(9, 30))
     moved_by_hand(rig, OperatingState.DEFENSIVE)
     # when the day closes
-    rig.kernel.duties.day_close(kst(15, 30))
+    rig.kernel.days.day_close(kst(15, 30))
     rig.settle()
     # then SWING's move is cut to five million, and SCALP's waits
     said = [line.message for line in rig.logged if "GR05" in line.message]

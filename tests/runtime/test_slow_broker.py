@@ -81,7 +81,7 @@ async def test_prices_appointments_and_operators_come_while_an_answer_is_missing
         await rig.until(lambda: said.quotes == seen + 2 and rig.kernel.tally.evaluations > evaluated)
 
         asked: list[str] = []
-        rig.kernel.call_soon(lambda: asked.append("an operator"))
+        rig.kernel.due.call_soon(lambda: asked.append("an operator"))
         await rig.until(lambda: asked)
         assert broker.waiting == [the_order(rig).client_order_id]
 

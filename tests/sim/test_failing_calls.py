@@ -17,8 +17,8 @@ import pytest
 
 from qts.errors import StorageError
 from qts.pipeline.act import Act
-from qts.runtime.duties import Duties
-from qts.runtime.kernel import Kernel
+from qts.runtime.capital_transfers import CapitalTransfers
+from qts.runtime.decision_path import DecisionPath
 from qts.runtime.order_desk import OrderDesk
 from qts.runtime.plan import SessionPlan
 from qts.runtime.signals import Signals
@@ -44,11 +44,11 @@ WAYS = {
     "signal": Way(
         Signals, "on_intent", 2, first=3
     ),  # what fails before it has begun is told as the strategy's fault
-    "decision": Way(Kernel, "_decide", 12),
+    "decision": Way(DecisionPath, "decide", 12),
     "order": Way(Act, "__call__", 2),
     "first fill": Way(OrderDesk, "on_event", 1),
     "last fill": Way(OrderDesk, "on_event", 4),
-    "transfer": Way(Duties, "_rebalance", 1),
+    "transfer": Way(CapitalTransfers, "rebalance", 1),
     "checkpoint": Way(InlineWriter, "checkpoint", 3),
 }
 

@@ -20,6 +20,7 @@ from qts.clock import PacedClock, to_ns
 from qts.db.sqlite import SqliteStore
 from qts.runtime import launch
 from qts.runtime.checkpoint import decode
+from qts.runtime.components import Components
 from qts.runtime.kernel import Kernel
 from qts.runtime.launch import paper_plan
 from qts.runtime.plan import Options, SessionPlan
@@ -46,15 +47,15 @@ class PatientClock(PacedClock):
     async def sleep_until_ns(self, ns: int) -> None:
         async with asyncio.timeout(120):
             kernel = self.kernel
-            while kernel.attention or kernel.parts.record.is_writing or kernel.dispatcher.stats.is_busy:
-                await kernel.attend()
+            while kernel.due.attention or kernel.parts.record.is_writing or kernel.dispatcher.stats.is_busy:
+                await kernel.run_due_work()
                 await asyncio.sleep(0.0005)
         self._now_ns = max(ns, self._now_ns)
 
 
 class PatientKernel(Kernel):
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts)
+    def __init__(self, components: Components) -> None:
+        super().__init__(components)
         PatientClock.kernel = self
 
 

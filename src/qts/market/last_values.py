@@ -6,7 +6,11 @@ pauses can blind them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
+
+import msgspec
 
 from qts.market.contracts import Bar, Quote, Tick
 
@@ -24,6 +28,22 @@ class LastValues:
         self.ticks: dict[str, Tick] = {}
         self.bars: dict[str, Bar] = {}
         self.feed_ts_ns = 0
+
+    def export_state(self) -> dict[str, Any]:
+        """Return the table for a checkpoint."""
+        return {
+            "feed_ts_ns": self.feed_ts_ns,
+            "quotes": list(self.quotes.values()),
+            "ticks": list(self.ticks.values()),
+            "bars": list(self.bars.values()),
+        }
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Take a table back, into the dictionaries that exist: those who read them every row hold on to them."""
+        self.feed_ts_ns = saved["feed_ts_ns"]
+        self.quotes.update((v.symbol, v) for v in msgspec.convert(saved["quotes"], list[Quote], strict=False))
+        self.ticks.update((v.symbol, v) for v in msgspec.convert(saved["ticks"], list[Tick], strict=False))
+        self.bars.update((v.symbol, v) for v in msgspec.convert(saved["bars"], list[Bar], strict=False))
 
     def symbols(self) -> list[str]:
         """Every symbol that ever had a value, sorted."""

@@ -23,7 +23,7 @@ from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.audit import Claims, audit
-from qts.ledger.contracts import LedgerRow
+from qts.ledger.contracts import FillEffect, LedgerRow
 from qts.money import ZERO, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.invariants import Invariants
@@ -90,7 +90,10 @@ class Auditor:
         holds = rate <= allowed or request.forced
         check(16, holds, now_ns, "" if holds else f"{rate} orders in a second, {allowed} allowed")
 
-    def on_fill(self, fill: Fill, order: Order) -> None:
+    def on_ended(self, order: Order) -> None:
+        """Check nothing: what ended is compared with the broker's books by :meth:`full`."""
+
+    def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """A fill was booked: 1, 4 and 6 incrementally; the tally for 25."""
         check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._p.account
         tally = plus(self._tally.get(symbol, ZERO), times(fill.qty, fill.side.sign))

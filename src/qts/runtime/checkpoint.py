@@ -8,36 +8,66 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from qts.errors import StorageError
+from qts.errors import ContractError, StorageError
 
-VERSION = 5
+VERSION = 6
 _SEAL = struct.Struct("<I")
 """The CRC-32 of the rest, behind it: a disk that has changed a digit of an amount would else not be noticed."""
 
 
-class Part(msgspec.Struct, frozen=True):
-    """One component's share: how to take it, how to give it back, and what tells that it changed.
+class Checkpointed(Protocol):
+    """A component whose state is part of every checkpoint."""
 
-    ``mark`` None: taken every time. Otherwise the encoded share is reused while ``mark()`` stays the same.
-    """
+    def export_state(self) -> Any:
+        """Return the state as plain data: texts, numbers, Decimals, lists, dictionaries and structs of these.
 
-    take: Callable[[], Any]
-    give: Callable[[Any], None]
-    mark: Callable[[], object] | None = None
+        Called on the session's thread between two handlers or at the end of one; must move nothing. What is
+        returned is encoded at once, so it may be the component's own.
+        """
+
+    def import_state(self, saved: Any) -> None:
+        """Take over what :meth:`export_state` returned, as it comes back from its encoding: Decimals as texts,
+        tuples as lists, structs as dictionaries.
+
+        Called once, on a fresh component, before the first event. Raises whatever a damaged state leads to.
+        """
+
+
+class Share(NamedTuple):
+    """Makes a :class:`Checkpointed` of two functions, for what has other names or more than one share."""
+
+    export_state: Callable[[], Any]
+    import_state: Callable[[Any], None]
+
+
+class Registered(NamedTuple):
+    """A component in the checkpoint; ``changed`` None: encoded every time."""
+
+    component: Checkpointed
+    changed: Callable[[], object] | None
 
 
 class Checkpoints:
-    """Gathers the parts into bytes and hands them back, in the order in which they were registered."""
+    """Gathers the registered components' states into bytes and hands them back, in the order of registration."""
 
-    def __init__(self, parts: Mapping[str, Part]) -> None:
-        self._parts = dict(parts)
+    def __init__(self) -> None:
+        self._parts: dict[str, Registered] = {}
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_sequence)
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
+
+    def register(self, name: str, component: Checkpointed, changed: Callable[[], object] | None = None) -> None:
+        """Make ``component`` part of every checkpoint under ``name``, which no other has.
+
+        With ``changed`` its encoded state is used again for as long as ``changed()`` returns an equal value.
+        """
+        if name in self._parts:
+            raise ContractError(f"two components would be {name!r} in a checkpoint")
+        self._parts[name] = Registered(component, changed)
 
     def take(self) -> bytes:
         """The bytes. Raises StorageError, showing the text, for one that no file can hold."""
@@ -51,7 +81,7 @@ class Checkpoints:
 
     def _take(self) -> bytes:
         shares = {
-            name: part.take() if part.mark is None else self._share(name, part.take, part.mark)
+            name: part.component.export_state() if part.changed is None else self._share(name, part)
             for name, part in self._parts.items()
         }
         body = self._encoder.encode({"version": VERSION, "parts": shares})
@@ -61,7 +91,7 @@ class Checkpoints:
         """Restore every part. Raises StorageError for a checkpoint of another version or with parts missing."""
         shares = self._decode(data)
         for name, part in self._parts.items():
-            part.give(shares[name])
+            part.component.import_state(shares[name])
 
     def share(self, data: bytes, name: str) -> Any:
         """One part's share of a checkpoint."""
@@ -74,11 +104,11 @@ class Checkpoints:
             raise StorageError("the checkpoint was written by another version of QTS; finish that run with it")
         return shares
 
-    def _share(self, name: str, take: Callable[[], Any], mark: Callable[[], object]) -> msgspec.Raw:
-        now = mark()
-        cached = self._cached.get(name)
+    def _share(self, name: str, part: Registered) -> msgspec.Raw:
+        assert part.changed is not None
+        now, cached = part.changed(), self._cached.get(name)
         if cached is None or cached[0] != now:
-            cached = self._cached[name] = (now, msgspec.Raw(self._encoder.encode(take())))
+            cached = self._cached[name] = (now, msgspec.Raw(self._encoder.encode(part.component.export_state())))
         return cached[1]
 
 

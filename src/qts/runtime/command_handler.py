@@ -91,7 +91,7 @@ class CommandHandler:
         kernel.on_command()
         if command.is_scoped:
             return kernel.stops.release(command)
-        answer = release_safety(kernel.parts.safety, command, kernel.duties.recovery_checks(now_ns))
+        answer = release_safety(kernel.parts.safety, command, kernel.monitor.recovery_checks(now_ns))
         return kernel.stops.mentioned(answer)
 
     def _override(self, command: Override) -> Answer:

@@ -17,11 +17,11 @@ class HangReport:
             self._kernel.notices.say("ERROR", text, stack=stack)
             self._kernel.on_code("FS061", text)
 
-        self._kernel.call_soon(fail)
+        self._kernel.due.call_soon(fail)
 
     def on_pause(self, seconds: float) -> None:
         text = f"the whole process was paused for {seconds:.1f} s; prices are old until they are confirmed"
-        self._kernel.call_soon(lambda: self._kernel.notices.say("WARNING", text))
+        self._kernel.due.call_soon(lambda: self._kernel.notices.say("WARNING", text))
 
 
 def after_hang(kernel: Kernel, hang: Hang) -> None:
@@ -29,6 +29,6 @@ def after_hang(kernel: Kernel, hang: Hang) -> None:
     kernel.on_code("FS061", hang.text)
     for name in hang.strategies:
         kernel.notices.say("ERROR", f"strategy {name} is halted: it did not return in the session before")
-        kernel.duties.want_out(name, "its strategy was halted because it hung", kernel.parts.clock.time_ns())
+        kernel.exit_requests.want_out(name, "its strategy was halted because it hung", kernel.parts.clock.time_ns())
         kernel.on_code("AN060", f"strategy {name} halted: it hung")
-    kernel.attention = True
+    kernel.due.attention = True

@@ -29,6 +29,7 @@ from qts.market.synthetic import SyntheticFeed
 from qts.money import standard_context
 from qts.runtime.agreement import open_journal
 from qts.runtime.checkpoint import decode
+from qts.runtime.checkpoint_registry import value_in_hand
 from qts.runtime.command_files import DIRECTORY as OPERATOR_BOX
 from qts.runtime.command_handler import CommandHandler
 from qts.runtime.config_reload import ConfigReloader
@@ -53,14 +54,13 @@ from qts.runtime.recovery import resume_point
 from qts.runtime.replay_driver import run_replay
 from qts.runtime.result import SessionFacts, SessionResult, summarize
 from qts.runtime.run_inputs import check_currency, files_read, files_that_differ, specs_of, strategy_files
-from qts.runtime.saved_parts import value_in_hand
 from qts.runtime.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.session_log import SessionLog
 from qts.runtime.session_view import VIEW_NAME, SessionView
 from qts.runtime.stop_flag import StopFlag
 from qts.runtime.view_file import ViewFile
 from qts.runtime.watchdog import Watchdog
-from qts.runtime.wiring import simulated_broker
+from qts.runtime.wiring import make_components, simulated_broker
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies, print_of
 from qts.strategy.portfolio import Portfolio
@@ -355,7 +355,7 @@ class Session:
             if self._plan.options.strict:
                 stop.request()
 
-        return Kernel(
+        components = make_components(
             run_id=self._run.run_id,
             seed=self._run.seed,
             config=self._config.tree,
@@ -373,6 +373,7 @@ class Session:
             journal=journal,
             on_strategy_error=on_strategy_error,
         )
+        return Kernel(components)
 
     async def _drive(
         self,

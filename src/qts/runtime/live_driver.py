@@ -92,7 +92,7 @@ class _LiveInput:
             if stopwatch_ns() >= next_look_ns:
                 next_look_ns = stopwatch_ns() + TURN_NS
                 self._note_connection()
-                self._kernel.checkpoint_if_due()
+                self._kernel.due.on_rows(self._kernel.intake.rows)
                 await self._session.look_around()
             elif kill.is_pressed():
                 await listen()

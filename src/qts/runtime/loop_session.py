@@ -53,15 +53,15 @@ class LoopSession:
         await self._listen()
         if stopwatch_ns() >= self._audit_ns:
             self._audit_ns = stopwatch_ns() + _AUDIT_NS
-            self._kernel.audit_due = self._kernel.attention = True
+            self._kernel.due.audit = self._kernel.due.attention = True
 
     async def keep_appointments(self, now_ns: int) -> None:
         """Keep what is due by ``now_ns`` (ns of the session's clock), one after the other, and the due work."""
         kernel = self._kernel
-        if now_ns >= kernel.wake_ns:
+        if now_ns >= kernel.due.wake_ns:
             while kernel.keep_appointment(now_ns):
-                await kernel.attend()
-        await kernel.attend()
+                await kernel.run_due_work()
+        await kernel.run_due_work()
 
     async def give(self, value: MarketValue, now_ns: int) -> None:
         """Give one value to the kernel, what is due by ``now_ns`` kept before; a checkpoint meanwhile holds it."""
@@ -82,7 +82,7 @@ class LoopSession:
         """After the last value: what it has caused belongs before the close, as long as that ends in time."""
         kernel = self._kernel
         await kernel.dispatcher.stats.at_rest(kernel.parts.config.event.stop_timeout_ms)
-        await kernel.attend()
+        await kernel.run_due_work()
         await kernel.close_day()  # orders expire; stopping drains what that publishes
 
     def _share_of_day(self, now_ns: int) -> float | None:

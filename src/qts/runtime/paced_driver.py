@@ -44,7 +44,7 @@ async def run_paced(
             left -= 1
             if not left:
                 left = ROWS_PER_PROGRESS  # a session that is behind its clock never waits, but is seen and heard
-                kernel.checkpoint_if_due()
+                kernel.due.on_rows(kernel.intake.rows)
                 await session.look_around()
             elif kill.is_pressed():
                 await listen()

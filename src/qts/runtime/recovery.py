@@ -15,7 +15,7 @@ from qts.ids import CounterIds
 from qts.risk.sizing import cost_of
 from qts.runtime.checkpoint import Checkpoints
 from qts.runtime.parts import Parts
-from qts.runtime.saved_parts import orders_as_they_stood
+from qts.runtime.stored_orders import orders_as_they_stood
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 

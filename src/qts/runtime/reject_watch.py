@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qts.execution.contracts import Order, OrderAck, OrderState
+from qts.execution.contracts import Fill, Order, OrderAck, OrderState
+from qts.ledger.contracts import FillEffect
 from qts.pipeline.contracts import Acted
+from qts.risk.contracts import OrderRequest
 from qts.runtime.parts import Parts
 
 
@@ -25,14 +27,17 @@ class RejectWatch:
         request = approved.request
         self._rejected(request.symbol, request.client_order_id, ack.reason, is_exit=request.reduce_only)
 
-    def on_end(self, order: Order) -> None:
+    def on_sent(self, request: OrderRequest) -> None:
+        """Do nothing: the broker has not answered yet."""
+
+    def on_ended(self, order: Order) -> None:
         """Take the end of an order: rejected after all, or one that the broker had taken."""
         if order.state is OrderState.REJECTED:
             self._rejected(order.symbol, order.client_order_id, order.note, is_exit=order.reduce_only)
         elif order.state is OrderState.CANCELLED:
             self._taken(order.symbol, ends_stop=False)
 
-    def on_fill(self, order: Order) -> None:
+    def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Take a fill: the broker takes orders of this symbol."""
         self._taken(order.symbol, ends_stop=True)
 

@@ -96,7 +96,7 @@ class _Drawn:
     def payloads(self) -> Iterator[MarketValue | None]:
         """Give each value after it was accepted; None after anything else that the scheduler must look at."""
         kernel, stop, pace = self._kernel, self._stop, self._pace
-        accept = kernel.market.accept
+        accept, due = kernel.market.accept, kernel.due
         left = ROWS_PER_PROGRESS
         held = () if kernel.in_hand is None else (kernel.in_hand,)
         yield from self._attended()
@@ -113,20 +113,20 @@ class _Drawn:
                     while pace.time_ns() < value.ts_ns and not stop.requested:
                         yield from self._turn(min(value.ts_ns, pace.time_ns() + round(_TURN_NS * pace.speed)))
                 kernel.in_hand = None
-            if value.ts_ns >= kernel.wake_ns:
+            if value.ts_ns >= due.wake_ns:
                 kernel.in_hand = value  # a checkpoint among the appointments must not lose it
                 while kernel.keep_appointment(value.ts_ns):
                     yield None
                     yield from self._attended()
                 kernel.in_hand = None
             yield value if accept(value) else None
-            if kernel.attention:
+            if due.attention:
                 yield from self._attended()
             if stop.requested:
                 return
 
     def _report(self, value: MarketValue) -> None:
-        self._kernel.checkpoint_if_due()
+        self._kernel.due.on_rows(self._kernel.intake.rows)
         self._progress(self._share(), value.ts_ns)
 
     def _turn(self, until_ns: int) -> Iterator[None]:
@@ -138,6 +138,6 @@ class _Drawn:
 
     def _attended(self) -> Iterator[None]:
         """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
-        while self._kernel.attention:
-            run_to_completion(self._kernel.attend())
+        while self._kernel.due.attention:
+            run_to_completion(self._kernel.run_due_work())
             yield None

@@ -17,6 +17,7 @@ from qts.capital.contracts import Pool
 from qts.errors import InputError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import EmergencyStop, Fill, Order, OrderState
+from qts.ledger.contracts import FillEffect
 from qts.money import ZERO, plus, without_zeros
 from qts.runtime.commands import Answer, Release, Stop, StopReport
 from qts.runtime.exits import ForcedExits
@@ -168,7 +169,7 @@ class Stops:
         for progress in self._followed:
             progress.on_release(scope)
 
-    def on_fill(self, fill: Fill, order: Order) -> None:
+    def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Let the stops that are under way know of a fill."""
         for progress in self._followed:
             progress.on_fill(fill, order)

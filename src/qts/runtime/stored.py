@@ -41,8 +41,11 @@ def stored_basis(directory: Path) -> dict[str, Any] | None:
         return None
     basis = StateBasis(judged_by=saved["judged_by"])
     basis.import_state(saved)
-    duties: dict[str, Any] = checkpoint_part(directory, "duties") or {}
-    return basis.values() | {"enabled": states_config(directory).state.enabled, "waits": duties.get("waits", "")}
+    evaluation: dict[str, Any] = checkpoint_part(directory, "state_evaluation") or {}
+    return basis.values() | {
+        "enabled": states_config(directory).state.enabled,
+        "waits": evaluation.get("waits", ""),
+    }
 
 
 def is_finished(directory: Path) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from qts.execution.contracts import Order, OrderState
+from qts.execution.contracts import Fill, Order, OrderState
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
 from qts.money import ZERO, minus, plus
+from qts.risk.contracts import OrderRequest
 from qts.runtime.account_metrics import MetricsSource
 from qts.runtime.tally import Tally
 
@@ -25,8 +26,14 @@ class Trades:
         self._tally = tally
         self._results: dict[str, Decimal] = {}
 
-    def on_fill(self, order: Order, effect: FillEffect) -> None:
-        """``order`` as it is after the fill. What fills of a sale that was told already is the same trade."""
+    def on_sent(self, request: OrderRequest) -> None:
+        """Do nothing: an order that leaves has closed nothing yet."""
+
+    def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
+        """Add what the fill realised; ``order`` is as the fill has left it.
+
+        What fills of a sale that was told already is the same trade.
+        """
         before = minus(order.filled, effect.ledger.qty)
         if before > 0 and (order.state is OrderState.FILLED_LATE or before >= order.qty):
             return
@@ -34,10 +41,10 @@ class Trades:
             key = order.client_order_id
             self._results[key] = plus(self._results.get(key, ZERO), effect.realized)
         if order.state in FINAL_STATES:
-            self.on_end(order)
+            self.on_ended(order)
 
-    def on_end(self, order: Order) -> None:
-        """Nothing more of ``order`` will be filled."""
+    def on_ended(self, order: Order) -> None:
+        """Tell the metrics of the trade: nothing more of ``order`` will be filled."""
         result = self._results.pop(order.client_order_id, None)
         if result is not None:
             self._tally.metrics_fed += 1

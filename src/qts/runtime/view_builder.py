@@ -152,9 +152,10 @@ def _extremes(parts: Parts) -> ExtremesView:
 
 
 def _basis(kernel: Kernel, ended: str) -> StateBasisView:
+    evaluation = kernel.components.evaluation
     values = kernel.parts.basis.values() | {
         "enabled": kernel.parts.config.state.enabled,
-        "waits": kernel.duties.waits_for() if ended else kernel.duties.waited_for,
+        "waits": evaluation.waits_for() if ended else evaluation.waited_for,
     }
     return msgspec.convert(values, StateBasisView)
 

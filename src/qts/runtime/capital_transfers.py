@@ -1,0 +1,100 @@
+"""Moves cash between the pools toward their targets, once a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from qts.capital.config import CapitalConfig
+from qts.capital.contracts import Pool, Transfer
+from qts.capital.rebalance import moves_to_targets
+from qts.capital.targets import drift, targets_for_state
+from qts.clock import from_ns
+from qts.ids import IdSource
+from qts.ledger.contracts import TransferOutcome
+from qts.money import plus
+from qts.runtime.parts import Parts
+from qts.state.contracts import StateProperties
+
+
+class CapitalTransfers:
+    """Knows the pools' targets and whether cash has to move. Amounts in the account's currency."""
+
+    def __init__(self, parts: Parts, *, transfer_ids: IdSource, log: Callable[[str, str], None]) -> None:
+        self._p = parts
+        self._transfer_ids = transfer_ids
+        self._log = log
+        self._rebalancing = False
+        self._month = ""
+
+    @property
+    def targets(self) -> dict[Pool, Decimal]:
+        """The pools' target shares in the present operating state."""
+        return pool_targets(self._rules)
+
+    def on_state_changed(self) -> None:
+        """Move toward the targets of the new state from the next close on."""
+        self._rebalancing = True
+
+    def rebalance(self, now_ns: int) -> None:
+        """Move cash toward the targets: on a changed state, monthly, or on drift; at most 5 % of equity a day."""
+        p = self._p
+        pools = p.account.pools(p.last.mark, self.targets)
+        month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
+        self._rebalancing |= month != self._month or drift(pools) > self._capital.drift_limit
+        self._month = month
+        if not self._rebalancing or not self._rules.rebalancing_enabled or not p.safety.is_trading_allowed:
+            return
+        plan = moves_to_targets(
+            pools, self.targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum
+        )
+        for move in plan.moves:
+            reason = f"{move.code} {move.reason}" if move.code else move.reason
+            self._transfer(move.source, move.target, move.amount, reason, now_ns)
+        for waiting in plan.waiting:
+            self._log("INFO", f"{waiting.code} {waiting.reason}")
+        self._rebalancing = bool(plan.moves)  # goes on tomorrow until nothing is left to move
+
+    def export_state(self) -> dict[str, Any]:
+        """Return whether cash still has to move, and the month of the last look."""
+        return {"rebalancing": self._rebalancing, "month": self._month}
+
+    def import_state(self, saved: dict[str, Any]) -> None:
+        """Go on with what :meth:`export_state` gave."""
+        self._rebalancing, self._month = saved["rebalancing"], saved["month"]
+
+    @property
+    def _rules(self) -> StateProperties:
+        return self._p.config.state.table[self._p.state.current_state]
+
+    @property
+    def _capital(self) -> CapitalConfig:
+        """Minimum amounts of the pools are won; an account in another currency goes by shares alone."""
+        config = self._p.config
+        return config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
+
+    def _transfer(self, source: Pool, target: Pool, amount: Decimal, reason: str, now_ns: int) -> None:
+        p = self._p
+        transfer = Transfer(
+            transfer_id=self._transfer_ids.next_id(),
+            ts_ns=now_ns,
+            source=source,
+            target=target,
+            amount=amount,
+            rule="to_targets",
+            reason=reason,
+        )
+        if p.account.transfer(transfer) is not TransferOutcome.APPLIED:
+            return
+        p.day.moved = plus(p.day.moved, amount)
+        p.record.write_later(transfer)
+        for row in p.account.pool_rows():
+            p.record.write_later(row)
+        self._log("INFO", f"{amount} moved from {source.value} to {target.value}: {reason}")
+
+
+def pool_targets(rules: StateProperties) -> dict[Pool, Decimal]:
+    """Return the midpoints of the state's ranges, normalised to 1."""
+    ranges = rules.allocation_ranges()
+    return targets_for_state(*(ranges[pool.value] for pool in (Pool.SCALP, Pool.SWING, Pool.PORTFOLIO)))
