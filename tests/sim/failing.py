@@ -101,7 +101,7 @@ class FailingPath:
     def _trace(self, frame: FrameType, event: str, arg: object) -> None:
         if event != "call" or not frame.f_code.co_filename.startswith(PACKAGE):
             return
-        if any(outer.f_code is Act._sent.__code__ for outer in _outward(frame.f_back)):
+        if any(outer.f_code is Act._submit.__code__ for outer in _outward(frame.f_back)):
             return
         self.calls += 1
         if self.calls == self.k:
