@@ -119,8 +119,8 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
             if p999 is not None:
                 add(f"{load}: P0 from {source}, p99.9 µs", figures["p999"], p999, floor=floor["p999"])
     tallies = [row["p0"] for row in report["latency"].values()]
-    add("P0 lost", sum(tally["lost"] for tally in tallies), 0)
-    add("P0 handled twice", sum(tally["twice"] for tally in tallies), 0)
+    add("P0 lost", sum(counters["lost"] for counters in tallies), 0)
+    add("P0 handled twice", sum(counters["twice"] for counters in tallies), 0)
     add("memory with all queues full, MB", report["memory"]["mb"], 64)
     return rows + journal.judge(report["journal"])
 

@@ -136,8 +136,8 @@ def measure(
     found: dict[str, Any] = {}
     for name in names:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            samples, tally = runner.run(under(LOADS[name](), rounds, count, make))
-        found[name] = figures_of(samples) | {"p0": tally}
+            samples, counters = runner.run(under(LOADS[name](), rounds, count, make))
+        found[name] = figures_of(samples) | {"p0": counters}
     return found
 
 

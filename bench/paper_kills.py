@@ -41,9 +41,9 @@ from qts.execution.contracts import Fill
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Bar, MarketValue, Quote
 from qts.market.synthetic import SyntheticFeed
-from qts.runtime.launch import run_session
-from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 
 KILLS = 500

@@ -34,9 +34,9 @@ from qts.ids import seeded
 from qts.market.contracts import Instrument, MarketValue, Quote
 from qts.market.files import open_feed
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
-from qts.runtime.launch import run_session
-from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.strategy.contracts import Intent, Side
 
 ROWS = 1_050_000

@@ -27,11 +27,11 @@ from qts.broker.sim.exchange import SimExchange
 from qts.db.sqlite import SqliteStore
 from qts.pipeline.runner import Pipeline
 from qts.risk.gate import RiskGate
-from qts.runtime.checkpoint import Checkpoints
-from qts.runtime.launch import run_session
-from qts.runtime.order_desk import OrderDesk
-from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.orders.execution_reports import ExecutionReportHandler
+from qts.runtime.persistence.checkpoint import Checkpoints
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options, SessionPlan
 
 ROWS = 40_000
 ORDER_EVERY = 200
@@ -40,11 +40,11 @@ STAGES: dict[str, tuple[type, str]] = {
     "risk gate": (RiskGate, "evaluate"),
     "exchange: place": (SimExchange, "place"),
     "exchange: match": (SimExchange, "on_market"),
-    "order desk: book the fill": (OrderDesk, "on_event"),
+    "execution reports: book the fill": (ExecutionReportHandler, "on_event"),
     "checkpoint: take": (Checkpoints, "take"),
     "store: one transaction": (SqliteStore, "commit"),
 }
-OWN = ("exchange: place", "exchange: match", "order desk: book the fill")
+OWN = ("exchange: place", "exchange: match", "execution reports: book the fill")
 STORED = ("checkpoint: take", "store: one transaction")
 TARGET_US = 50.0
 

@@ -96,10 +96,12 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
     from qts.capital.contracts import Pool
     from qts.cli.kill_signals import kill_by_signal
     from qts.errors import QtsError
-    from qts.runtime.launch import Options, paper_plan, run_session
-    from qts.runtime.prints import prints_aside
-    from qts.runtime.stop_flag import StopFlag
-    from qts.runtime.stops import Stops
+    from qts.runtime.control.stop_flag import StopFlag
+    from qts.runtime.control.stops import Stops
+    from qts.runtime.drivers.standard_output import prints_aside
+    from qts.runtime.session.session import run_session
+    from qts.runtime.session.session_plan import Options
+    from qts.runtime.wiring.plans import paper_plan
     from qts.strategy.contracts import Intent, Side
 
     shared = Shared(directory / "shared")
@@ -181,8 +183,8 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], wh
 
 def stopped_by(way: str, directory: Path, pid: int, *, sell: bool) -> int:
     """Stop the session; the moment (ns) at which the rename or ``kill()`` had returned."""
-    from qts.runtime.command_files import leave_command
-    from qts.runtime.commands import Stop
+    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.commands import Stop
 
     if way == "command":
         leave_command(directory, Stop(operator="bench", reason="measure", liquidate=sell))
@@ -196,8 +198,8 @@ def stopped_by(way: str, directory: Path, pid: int, *, sell: bool) -> int:
 
 
 def release(directory: Path, process: subprocess.Popen[bytes]) -> None:
-    from qts.runtime.command_files import leave_command
-    from qts.runtime.commands import Release
+    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.commands import Release
 
     while True:
         answer = leave_command(directory, Release(operator="bench", reason="next"))

@@ -35,11 +35,11 @@ from qts.report.reference.machines import CAUSES, NEWS
 from qts.report.reference.markdown import NOTICE, diagram, table, type_text
 from qts.risk.contracts import Refusal
 from qts.risk.rules import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES, Rule
-from qts.runtime.command_files import DIRECTORY
-from qts.runtime.hang_file import FILE_NAME as HANG_NAME
-from qts.runtime.kill_switch import STOP_FILES
-from qts.runtime.session_log import FILE_NAME
-from qts.runtime.watchdog import RESTART
+from qts.runtime.control.command_files import DIRECTORY
+from qts.runtime.control.kill_switch import STOP_FILES
+from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
+from qts.runtime.drivers.watchdog import RESTART
+from qts.runtime.persistence.session_log import FILE_NAME
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyCause
 

@@ -18,11 +18,17 @@ LONG_FILE = 400
 
 MAY_READ_TIME = {"clock.py"}
 MAY_RANDOMISE = {"ids.py"}
+MAY_CHOOSE = {"runtime/kernel.py", "runtime/wiring/"}
+IMPLEMENTATIONS = {
+    "AccountMetrics", "DemoFeed", "GroupCommitWriter", "IndexMetrics", "InlineSender", "InlineWriter",
+    "NotSimulated", "Portfolio", "RewindAndReplay", "RollForward", "Scalp", "SimExchange", "SqliteStore", "Swing",
+    "SyntheticFeed", "TaskSender", "TwoEma", "open_feed",
+}  # fmt: skip
 MAY_THREAD = {"clock.py", "event/"}
 """Threads, processes and sleeps belong to the machine of events; time and randomness have one seam each."""
-MAY_STORE_ON_A_THREAD = {"runtime/store_writer.py"}
+MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
-MAY_WAIT_ASIDE = {"runtime/prints.py", "runtime/watchdog.py"}
+MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
 MONEY = ("money.py", "ledger/", "capital/", "broker/sim/book.py", "execution/")
 
@@ -90,6 +96,13 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.module
 
 
+def imported_names(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield node.lineno, alias.name
+
+
 def comments(path: Path) -> Iterator[tuple[int, str]]:
     with tokenize.open(path) as file:
         for token in tokenize.generate_tokens(file.readline):
@@ -121,6 +134,17 @@ def test_randomness_enters_in_one_place() -> None:
         if name in RANDOM or (name.startswith("random.") and name.removeprefix("random.") in RANDOM_FUNCTIONS)
     ]
     assert offences == [], "take a random.Random from qts.ids.seeded"
+
+
+def test_only_kernel_and_wiring_say_which_implementation_stands_behind_a_port() -> None:
+    offences = [
+        f"{where(path)}:{line}: {name}"
+        for path in FILES
+        if where(path).startswith(("runtime/", "cli/", "report/")) and not allowed(path, MAY_CHOOSE)
+        for line, name in imported_names(path)
+        if name in IMPLEMENTATIONS
+    ]
+    assert offences == []
 
 
 def test_nothing_sleeps_but_the_clock_and_the_machine_of_events() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from qts.errors import QtsError
-from qts.runtime.launch import Options, replay_plan, run_session
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options
+from qts.runtime.wiring.plans import replay_plan
 from tests.cli.prompt import elsewhere, said, tape
 from tests.db.test_chain import altered
 

@@ -14,9 +14,10 @@ import msgspec
 import pytest
 
 from qts.market.contracts import Feed, MarketValue
-from qts.runtime.launch import replay_plan, run_session
-from qts.runtime.plan import Options
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options
+from qts.runtime.wiring.plans import replay_plan
 from tests.cli.prompt import elsewhere, said
 from tests.sim.sessions import comparable
 from tests.sim.tape import walk, write

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from qts.db.datadir import DataDir
-from qts.runtime.launch import run_session
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
 from tests.cli.prompt import elsewhere, said, tape
 from tests.runtime.paper import files_in, paper
 from tests.sim.sessions import spike_plan
@@ -123,8 +123,8 @@ def test_a_run_that_goes_on_is_found_and_shown_fresh(
 SESSION = """
 import sys
 from pathlib import Path
-from qts.runtime.stop_flag import StopFlag
-from qts.runtime.launch import run_session
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
 from tests.runtime.paper import files_in, paper
 
 def progress(share, moment_ns):

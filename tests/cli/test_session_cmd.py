@@ -296,7 +296,7 @@ def test_a_paper_session_recomputes_its_whole_book_from_the_start_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every 5 s of real time (spec 00); here more often, because nobody wants to wait for it."""
-    monkeypatch.setattr("qts.runtime.loop_session._AUDIT_NS", 50_000_000)
+    monkeypatch.setattr("qts.runtime.drivers.loop_session._AUDIT_NS", 50_000_000)
     write(Path("tape.csv"), walk(300))
 
     out = said(capsys, "run", "--feed", "tape.csv", "--speed", "300", "--json", "--data-dir", "run")[1]

@@ -16,7 +16,7 @@ from qts.cli import safety_cmd, state_cmd
 from qts.cli.main import main
 from qts.clock import ManualClock
 from qts.errors import DataError, InputError, MissingExtraError
-from qts.runtime.stored import states_config
+from qts.runtime.persistence.run_reader import states_config
 from qts.safety import SafetyState, SafetyStateManager
 from qts.state import ManualOverride, OperatingState, OperatingStateManager, TransitionMetrics
 from qts.state.store import FileStateStore

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qts.cli.main import main
-from qts.runtime.prints import prints_aside
+from qts.runtime.drivers.standard_output import prints_aside
 from tests.sim.tape import walk, write
 
 CHATTY = """

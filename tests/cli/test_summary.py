@@ -13,9 +13,9 @@ import pytest
 from qts.cli.console import Screen
 from qts.cli.main import main
 from qts.cli.summary import print_summary
-from qts.runtime.launch import demo_plan
-from qts.runtime.plan import Options
-from qts.runtime.result import ResultValues, SessionResult
+from qts.runtime.session.result import ResultValues, SessionResult
+from qts.runtime.session.session_plan import Options
+from qts.runtime.wiring.plans import demo_plan
 from tests.sim.tape import walk, write
 
 
@@ -45,9 +45,9 @@ def test_only_where_time_is_real_a_handler_that_overstays_is_worth_a_warning(
 ) -> None:
     # Given a handler that was on the loop longer than allowed, twice
     values["command"] = command
-    values["latency_overstays"] = {"order desk": {"count": 2, "longest_us": 1234.5}}
+    values["latency_overstays"] = {"execution reports": {"count": 2, "longest_us": 1234.5}}
     # then a paper session warns of it; where virtual time passes nobody waited
-    warning = "longer on the loop than allowed: order desk, 2 times, at most 1,234 µs"
+    warning = "longer on the loop than allowed: execution reports, 2 times, at most 1,234 µs"
     assert (warning in told(values)) is is_told
 
 

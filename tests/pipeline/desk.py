@@ -32,8 +32,8 @@ from qts.risk.config import RiskConfig
 from qts.risk.contracts import OrderRequest
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
-from qts.runtime.day import TradingDay
-from qts.runtime.order_sender import InlineSender
+from qts.runtime.orders.order_sender import InlineSender
+from qts.runtime.session.trading_day import TradingDay
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import STATE_PROPERTIES, OperatingState

@@ -14,7 +14,7 @@ from qts.clock import NS_PER_S, to_ns
 from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.result import ResultValues, SessionFacts
+from qts.runtime.session.result import ResultValues, SessionFacts
 from qts.strategy.contracts import Side
 from tests.execution.orders import order_with
 

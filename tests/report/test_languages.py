@@ -20,9 +20,9 @@ from qts.market.krx import KrxCalendar, KrxCosts, KrxTicks
 from qts.report.lettering import Words, amount_in, korean_currency, tick_in_korean
 from qts.report.markup import both, el, join, say
 from qts.report.notes import note_in_korean
-from qts.runtime.price_bands import PriceBands
-from qts.runtime.result import SessionFacts
-from qts.runtime.view_builder import notes_of
+from qts.runtime.checks.price_bands import PriceBands
+from qts.runtime.session.result import SessionFacts
+from qts.runtime.session.view_builder import notes_of
 from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")
@@ -322,7 +322,7 @@ class TestNotes:
                 stops=[ScopedStop(Scope(ScopeKind.POOL, "SWING"), False, "kim", "calm: please", 0)],
                 price_bands=PriceBands({}, {}),
             ),
-            tally=SimpleNamespace(stand_in_bases=list(map(str, range(1_200))), first_day="2014-01-02"),
+            counters=SimpleNamespace(stand_in_bases=list(map(str, range(1_200))), first_day="2014-01-02"),
         )
         assert [note_in_korean(note) for note in notes_of(kernel)] == [  # type: ignore[arg-type]
             "처리 실패 보관함(dead letter): P3 이벤트 1건을 처리하지 못했습니다.",

@@ -13,7 +13,7 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.errors import InputError, MissingExtraError, StorageError
-from qts.runtime.result import SessionFacts
+from qts.runtime.session.result import SessionFacts
 from qts.strategy.contracts import Side
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")

@@ -22,7 +22,7 @@ from qts.report.texts import (
 )
 from qts.risk.config import RiskConfig
 from qts.risk.contracts import Refusal
-from qts.runtime.invariants import NUMBERS
+from qts.runtime.checks.invariants import NUMBERS
 from qts.safety.codes import CATALOGUE
 from qts.state.contracts import OperatingState
 

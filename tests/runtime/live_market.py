@@ -20,11 +20,12 @@ from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
 from qts.market.contracts import FeedGap, Instrument, MarketValue
 from qts.market.krx import krx_instrument
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.live_driver import run_live
 from qts.runtime.kernel import Kernel
-from qts.runtime.live_driver import run_live
-from qts.runtime.run_identity import live_source_id
-from qts.runtime.stop_flag import StopFlag
-from qts.runtime.wiring import make_components, simulated_broker
+from qts.runtime.session.run_identity import live_source_id
+from qts.runtime.wiring.brokers import simulated_broker
+from qts.runtime.wiring.components import make_components
 from qts.strategy.contracts import Strategy
 from tests.runtime.rig import STEADY, SYMBOL
 

@@ -27,11 +27,12 @@ from qts.event.remote_lane import RemoteRunner
 from qts.execution.contracts import Order
 from qts.market.contracts import MarketValue
 from qts.market.last_values import LastValues
-from qts.runtime.checkpoint import decode
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
-from qts.runtime.news_relay import NewsRelay
-from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import BrokerConnection, make_components, simulated_broker
+from qts.runtime.orders.news_relay import NewsRelay
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
+from qts.runtime.wiring.components import make_components
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from tests.broker.scripted import ScriptedBroker

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from qts.runtime.command_files import leave_command
-from qts.runtime.commands import Command
-from qts.runtime.launch import run_session
-from qts.runtime.plan import SessionPlan
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.commands import Command
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import SessionPlan
 from tests.runtime.rig import command
 from tests.sim.sessions import spike_plan
 

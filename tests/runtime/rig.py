@@ -24,13 +24,14 @@ from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.market.krx import krx_instrument
-from qts.runtime.command_handler import CommandHandler
-from qts.runtime.commands import Answer, ClearOverride, Command, Override, Release, Reload, Stop
+from qts.runtime.control.command_handler import CommandHandler
+from qts.runtime.control.commands import Answer, ClearOverride, Command, Override, Release, Reload, Stop
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.replay_driver import run_virtual
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
-from qts.runtime.replay_driver import run_virtual
-from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import make_components, simulated_broker
+from qts.runtime.wiring.brokers import simulated_broker
+from qts.runtime.wiring.components import make_components
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 
@@ -209,7 +210,7 @@ class Rig:
         return int(self.parts.account.holding(strategy, SYMBOL))
 
     def refusals(self) -> dict[str, int]:
-        return self.kernel.tally.refusals
+        return self.kernel.counters.refusals
 
     def invariant(self, number: int) -> dict[str, Any]:
         return self.kernel.invariants.summary()[f"inv{number:02d}"]

@@ -15,11 +15,11 @@ from qts.errors import QtsError, StateError, StorageError
 from qts.event.journal import Journal
 from qts.event.journal_recovery import recover
 from qts.event.journal_segments import StoreNote
-from qts.runtime.agreement import check_agreement
-from qts.runtime.command_files import leave_command
-from qts.runtime.commands import Stop
-from qts.runtime.launch import run_session
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.commands import Stop
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.persistence.agreement import check_agreement
+from qts.runtime.session.session import run_session
 from tests.runtime.test_journalled_session import paper, run_a_while
 
 RUN = "0123456789abcdef"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.market.contracts import FeedGap, Quote
-from qts.runtime.arrivals import Arrivals
+from qts.runtime.drivers.arrivals import Arrivals
 
 STEPS = st.lists(st.sampled_from(["value", "value", "value", "gap", "take"]), max_size=60)
 

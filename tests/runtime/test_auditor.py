@@ -16,7 +16,7 @@ from qts.event.handlers import CallbackHandler
 from qts.execution.contracts import OrderCancelled
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Quote
-from qts.runtime.sync import run_to_completion
+from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.live_rig import LiveRig, live

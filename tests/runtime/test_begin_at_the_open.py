@@ -9,7 +9,7 @@ import pytest
 from qts.clock import to_ns
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
-from qts.runtime.launch import begins_at
+from qts.runtime.session.session import begins_at
 
 
 def at(text: str) -> int:

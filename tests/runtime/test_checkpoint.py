@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from qts.errors import ContractError, StorageError
-from qts.runtime.checkpoint import VERSION, Checkpoints, Share, decode
+from qts.runtime.persistence.checkpoint import VERSION, Checkpoints, Share, decode
 
 
 class Box:

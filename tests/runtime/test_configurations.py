@@ -14,10 +14,11 @@ import pytest
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import StateError, UnfinishedRunError
-from qts.runtime import launch
-from qts.runtime.launch import paper_plan, run_session
-from qts.runtime.plan import Options
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options
+from qts.runtime.wiring import stores
+from qts.runtime.wiring.plans import paper_plan
 from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, files_in, paper
 from tests.runtime.rig import command
 from tests.sim.tape import walk, write
@@ -156,7 +157,7 @@ def test_a_kill_in_the_middle_of_a_reload(
 
     run = tmp_path / "run"
     with monkeypatch.context() as patched:
-        patched.setattr(launch, "SqliteStore", Doomed)
+        patched.setattr(stores, "SqliteStore", Doomed)
         with pytest.raises(Killed):
             answers_after(paper(run, files), files, TIGHTER)
     assert not list((run / "operator").glob("*.answered"))

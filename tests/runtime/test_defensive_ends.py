@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from qts.clock import ManualClock, to_ns
 from qts.market.contracts import VolatilityLevel
 from qts.market.krx import krx_instrument
-from qts.runtime.account_metrics import AccountMetrics
-from qts.runtime.schedule import Appointment, Schedule
-from qts.runtime.volatility import DeclaredVolatility, RealisedVolatility, VolatilitySource
+from qts.runtime.metrics.account_metrics import AccountMetrics
+from qts.runtime.metrics.volatility import DeclaredVolatility, RealisedVolatility, VolatilitySource
+from qts.runtime.session.schedule import Appointment, Schedule
 from qts.safety.contracts import SafetyState
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from qts.errors import StateError
-from qts.runtime.launch import run_session
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
 from tests.sim.sessions import spike_plan
 
 

@@ -49,7 +49,7 @@ def test_a_working_sell_far_away_is_cancelled_and_its_shares_are_sold_once_it_is
 
     assert sells(rig) == [(False, OrderState.CANCELLED, 0), (True, OrderState.FILLED, 10)]
     assert rig.held("scalp") == 0
-    assert rig.kernel.tally.forced_exits == 1
+    assert rig.kernel.counters.forced_exits == 1
     assert rig.parts.account.open_reservations == ()
     assert not rig.kernel.exits.wants("scalp", SYMBOL), "and the key is free again at once"
 
@@ -209,7 +209,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     # then the four shares are wanted out, for the same reason
     assert rig.held() == 4
     assert list(rig.parts.leaving.values()) == ["emergency stop by kim: drill"]
-    assert rig.kernel.tally.forced_exits == 1
+    assert rig.kernel.counters.forced_exits == 1
 
 
 def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: MakeRig) -> None:
@@ -246,7 +246,7 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     # then it joins what the rules let the strategy hold
     assert rig.held("scalp") == 14
     assert rig.parts.leaving == {}
-    assert rig.kernel.tally.forced_exits == 0
+    assert rig.kernel.counters.forced_exits == 0
 
 
 def override(rig: Rig, state: OperatingState, now: int) -> None:

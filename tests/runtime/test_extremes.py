@@ -21,12 +21,12 @@ from qts.ledger.account import Account
 from qts.market.contracts import Bar, Instrument, MarketValue, Quote, Tick
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.last_values import LastValues
-from qts.runtime.extremes import Extremes, Fall, Noted
+from qts.runtime.checks.price_bands import PriceBands
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.intake import Intake
-from qts.runtime.price_bands import PriceBands
-from qts.runtime.result import extremes_of
-from qts.runtime.session_view import ExtremesView
-from qts.runtime.sync import run_to_completion
+from qts.runtime.metrics.extremes import Extremes, Fall, Noted
+from qts.runtime.session.result import extremes_of
+from qts.runtime.session.session_view import ExtremesView
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
@@ -301,11 +301,11 @@ def test_what_was_judged_is_not_judged_again_before_each_appointment(rig_of: Cal
     rig = holding_200(rig_of)
     rig.quote(kst(11), bid=134_000)
     rig.quote(kst(11, 1, 1))
-    before = rig.kernel.tally.codes_told
+    before = rig.kernel.counters.codes_told
 
     run_to_completion(rig.kernel.close_day())
 
-    assert rig.kernel.tally.codes_told == before + 1
+    assert rig.kernel.counters.codes_told == before + 1
     assert SYMBOL in rig.parts.extremes.held
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from qts.errors import InputError, StorageError
-from qts.runtime.hang_file import HangFile, UserCall, stack_of, user_call
+from qts.runtime.drivers.hang_file import HangFile, UserCall, stack_of, user_call
 from tests.runtime.rig import Rig, Said, kst
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from qts.execution.contracts import Fill
-from qts.runtime.invariants import NUMBERS, Invariants
-from qts.runtime.sync import run_to_completion
+from qts.runtime.checks.invariants import NUMBERS, Invariants
+from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.questions import D

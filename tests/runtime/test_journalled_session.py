@@ -16,12 +16,12 @@ from qts.event.contracts import Event, EventType, create_event
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.execution.contracts import EmergencyStop
-from qts.runtime.command_files import leave_command
-from qts.runtime.commands import Stop
-from qts.runtime.launch import run_session
-from qts.runtime.plan import SessionPlan
-from qts.runtime.result import SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.commands import Stop
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import SessionPlan
 from tests.event.support import fill
 from tests.sim.sessions import spike_plan
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from qts.clock import ManualClock, from_ns
 from qts.event.contracts import EventPriority
 from qts.event.monitoring import Alert, Report
-from qts.runtime.session_log import FILE_NAME, Notices, SessionLog
-from qts.runtime.sync import run_to_completion
+from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.persistence.session_log import FILE_NAME, Notices, SessionLog
 from tests.runtime.rig import Rig
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from qts.runtime.command_files import leave_command
-from qts.runtime.kill_switch import KillSwitch, Press, dropped_in, is_stop
-from qts.runtime.operator_inbox import dropped_command
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.kill_switch import KillSwitch, Press, dropped_in, is_stop
+from qts.runtime.control.operator_inbox import dropped_command
 from tests.runtime.rig import command
 
 

@@ -11,9 +11,9 @@ import pytest
 from qts.errors import DataError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import BookUpdate, FeedGap, Quote
-from qts.runtime.checkpoint import decode
 from qts.runtime.kernel import Kernel
-from qts.runtime.run_identity import live_source_id
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.session.run_identity import live_source_id
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import until

@@ -13,9 +13,9 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import HalfDoneError
 from qts.market.contracts import Quote
-from qts.runtime.launch import run_session
-from qts.runtime.result import SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import run_session
 from qts.strategy.contracts import Context, Intent
 from tests.runtime.paper import files_in, paper
 from tests.sim.sessions import Restless

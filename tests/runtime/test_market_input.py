@@ -114,8 +114,8 @@ def outcome(kernel: Kernel, strategy: EveryThird) -> dict[str, Any]:
         "in doubt": parts.price_bands.export_state(),
         "safety": parts.safety.current_state,
         "state": parts.state.current_state,
-        "refusals": dict(kernel.tally.refusals),
-        "metrics": kernel.tally.metrics_fed,
+        "refusals": dict(kernel.counters.refusals),
+        "metrics": kernel.counters.metrics_fed,
     }
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.market.contracts import IndexLevel, VolatilityLevel
-from qts.runtime.account_metrics import AccountMetrics, ClosedTrades, is_fresh
-from qts.runtime.index_metrics import IndexMetrics
-from qts.runtime.volatility import DeclaredVolatility
+from qts.runtime.metrics.account_metrics import AccountMetrics, ClosedTrades, is_fresh
+from qts.runtime.metrics.index_metrics import IndexMetrics
+from qts.runtime.metrics.volatility import DeclaredVolatility
 
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from qts.errors import InputError, StateError, StorageError
-from qts.runtime.command_files import leave_command
-from qts.runtime.command_handler import release_safety
-from qts.runtime.commands import Answer, Command, Override, Release, Stop, command_from
-from qts.runtime.operator_inbox import OperatorInbox
-from qts.runtime.sync import run_to_completion
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_handler import release_safety
+from qts.runtime.control.commands import Answer, Command, Override, Release, Stop, command_from
+from qts.runtime.control.operator_inbox import OperatorInbox
+from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
@@ -256,7 +256,7 @@ def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     rig.command(command("override", state="BALANCED", days=2.0))
     rig.settle()
 
-    from qts.runtime.checkpoint import decode
+    from qts.runtime.persistence.checkpoint import decode
 
     stored = rig.store.checkpoint()
     assert stored is not None

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from qts.runtime.command_files import leave_command
-from qts.runtime.commands import Answer, Command, Stop, StopReport
-from qts.runtime.descriptors import SpareDescriptor
-from qts.runtime.operator_inbox import OperatorInbox
-from qts.runtime.sync import run_to_completion
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.commands import Answer, Command, Stop, StopReport
+from qts.runtime.control.operator_inbox import OperatorInbox
+from qts.runtime.drivers.descriptors import SpareDescriptor
+from qts.runtime.drivers.sync import run_to_completion
 
 
 def command() -> Command:
@@ -165,7 +165,7 @@ def test_a_directory_that_cannot_be_read_is_told_once_and_when_it_is_over(
 def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_told(
     tmp_path: Path, inbox: OperatorInbox, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qts.runtime.operator_inbox._MAX_ENTRIES", 3)
+    monkeypatch.setattr("qts.runtime.control.operator_inbox._MAX_ENTRIES", 3)
     leave_command(tmp_path, command())
     run_to_completion(inbox.poll())
     assert desk.troubles == []

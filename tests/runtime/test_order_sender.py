@@ -10,7 +10,7 @@ import pytest
 from qts.execution.contracts import AckStatus, OrderAck
 from qts.pipeline.sending import OrderSender, Ticket
 from qts.risk.contracts import Approved
-from qts.runtime.order_sender import InlineSender, TaskSender
+from qts.runtime.orders.order_sender import InlineSender, TaskSender
 from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
 from tests.risk.questions import NOW, entry

@@ -28,12 +28,12 @@ from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import KrxTicks, krx_instrument
 from qts.market.last_values import LastValues
 from qts.report.notes import note_in_korean
-from qts.runtime.checkpoint import decode
-from qts.runtime.extremes import Extremes
+from qts.runtime.checks.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.intake import Intake
-from qts.runtime.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
-from qts.runtime.sync import run_to_completion
-from qts.runtime.view_builder import view_of
+from qts.runtime.metrics.extremes import Extremes
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.session.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 

@@ -17,10 +17,10 @@ from qts.db.contracts import QuarantineRow
 from qts.db.find_run import FoundRun
 from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, OrderRejected, OrderState
 from qts.report.notes import note_in_korean
-from qts.runtime.looking import Look
-from qts.runtime.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
-from qts.runtime.result import ResultValues, SessionResult, quarantined
-from qts.runtime.sync import run_to_completion
+from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.orders.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
+from qts.runtime.persistence.run_lookup import Look
+from qts.runtime.session.result import ResultValues, SessionResult, quarantined
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
 from tests.risk.questions import D
@@ -157,7 +157,7 @@ def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order])
 
 
 def test_a_restart_counts_on_from_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
-    quarantine = rig_of(Said()).kernel.desk.quarantine
+    quarantine = rig_of(Said()).kernel.execution_reports.quarantine
     quarantine.know([QuarantineRow(n, "FS041", "r", f"notice {n}") for n in range(1, 4)])
 
     quarantine.keep("another", "FS070", "r", 9)

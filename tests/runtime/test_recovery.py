@@ -25,14 +25,15 @@ from qts.event.payloads import LogWrite
 from qts.execution.contracts import AckStatus, Order, OrderState
 from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
-from qts.runtime.checkpoint import decode
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.replay_driver import run_virtual
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
-from qts.runtime.news_relay import NewsRelay
-from qts.runtime.recovery import RewindAndReplay, RollForward, resume_point
-from qts.runtime.replay_driver import run_virtual
-from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import run_to_completion
-from qts.runtime.wiring import BrokerConnection, make_components
+from qts.runtime.orders.news_relay import NewsRelay
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.persistence.recovery import RewindAndReplay, RollForward, resume_point
+from qts.runtime.wiring.brokers import BrokerConnection
+from qts.runtime.wiring.components import make_components
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker

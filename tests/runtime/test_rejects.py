@@ -12,7 +12,7 @@ from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Quote
 from qts.pipeline.contracts import Acted
-from qts.runtime.sync import run_to_completion
+from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
 from tests.risk.questions import D

@@ -10,9 +10,9 @@ import pytest
 from qts.clock import PacedClock, from_ns
 from qts.errors import StateError
 from qts.market.contracts import Quote
-from qts.runtime.replay_driver import run_replay, run_virtual
-from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import run_to_completion
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.replay_driver import run_replay, run_virtual
+from qts.runtime.drivers.sync import run_to_completion
 from tests.event.support import as_python_starts_collecting
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, kst

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from qts.event.contracts import EventPriority, EventType
 from qts.event.handlers import CallbackHandler, TypeFilterHandler
 from qts.market.contracts import Bar
-from qts.runtime.result import unfilled_by_reason
-from qts.runtime.view_builder import dead_letters_of, notes_of
+from qts.runtime.session.result import unfilled_by_reason
+from qts.runtime.session.view_builder import dead_letters_of, notes_of
 from tests.db.rows import order
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, kst

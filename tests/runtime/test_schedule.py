@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from qts.clock import from_ns
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
-from qts.runtime.schedule import Appointment, Schedule
+from qts.runtime.session.schedule import Appointment, Schedule
 
 KST = ZoneInfo("Asia/Seoul")
 HOURS = tuple(range(9, 16))

@@ -9,7 +9,7 @@ import pytest
 
 from qts.errors import StorageError
 from qts.event.payloads import LogWrite
-from qts.runtime.session_log import FILE_NAME, SessionLog
+from qts.runtime.persistence.session_log import FILE_NAME, SessionLog
 
 
 def messages(directory: Path) -> list[str]:

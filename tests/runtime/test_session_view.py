@@ -15,10 +15,10 @@ import pytest
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.errors import StorageError
-from qts.runtime import view_file
-from qts.runtime.session_view import SessionView, read_view
-from qts.runtime.view_builder import view_of
-from qts.runtime.view_file import ViewFile
+from qts.runtime.persistence import view_file
+from qts.runtime.persistence.view_file import ViewFile
+from qts.runtime.session.session_view import SessionView, read_view
+from qts.runtime.session.view_builder import view_of
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
 from tests.risk.questions import D

@@ -75,10 +75,10 @@ async def test_the_next_signal_of_another_key_leaves_before_the_answer_comes(tmp
 async def test_prices_appointments_and_operators_come_while_an_answer_is_missing(tmp_path: Path) -> None:
     async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
         await sent(rig, broker, said)
-        seen, evaluated = said.quotes, rig.kernel.tally.evaluations
+        seen, evaluated = said.quotes, rig.kernel.counters.evaluations
 
         await rig.push(quote(kst(10, 0, 1)), quote(kst(11, 0, 1)))
-        await rig.until(lambda: said.quotes == seen + 2 and rig.kernel.tally.evaluations > evaluated)
+        await rig.until(lambda: said.quotes == seen + 2 and rig.kernel.counters.evaluations > evaluated)
 
         asked: list[str] = []
         rig.kernel.due.call_soon(lambda: asked.append("an operator"))
@@ -154,7 +154,7 @@ async def test_a_fill_that_overtakes_its_answer_is_booked_at_once(tmp_path: Path
         key = await sent(rig, broker, said)
 
         broker.fill(key, 1, 150_100, rig.clock.time_ns())
-        await rig.until(lambda: rig.kernel.tally.fills == 1)
+        await rig.until(lambda: rig.kernel.counters.fills == 1)
 
         assert rig.kernel.parts.account.holding("said", SYMBOL) == 1
         broker.let_answer(key)

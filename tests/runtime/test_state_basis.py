@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from qts.report.state_basis import basis_lines
-from qts.runtime.state_basis import StateBasis, waiting_for_prices
-from qts.runtime.volatility import VolatilityReading
+from qts.runtime.metrics.state_basis import StateBasis, waiting_for_prices
+from qts.runtime.metrics.volatility import VolatilityReading
 from qts.state.contracts import UNKNOWN_METRICS, TransitionMetrics
 
 MONDAY, TUESDAY = date(2026, 1, 19), date(2026, 1, 20)

@@ -22,12 +22,13 @@ from qts.event.contracts import EventType, create_event
 from qts.event.journal import Journal
 from qts.execution.contracts import EmergencyStop
 from qts.market.contracts import Bar, Quote
-from qts.runtime.command_files import leave_command
-from qts.runtime.commands import Answer, Stop
-from qts.runtime.launch import Options, paper_plan, run_session
-from qts.runtime.plan import SessionPlan
-from qts.runtime.result import SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.commands import Answer, Stop
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options, SessionPlan
+from qts.runtime.wiring.plans import paper_plan
 from qts.safety.scoped_stops import scope_of
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 from tests.sim.tape import FIRST_DAY, row, write

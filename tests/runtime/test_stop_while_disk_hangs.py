@@ -11,10 +11,10 @@ import pytest
 
 from qts.cli.kill_signals import kill_by_signal
 from qts.event import journal_writer
-from qts.runtime.command_files import leave_command
-from qts.runtime.commands import Release
-from qts.runtime.launch import run_session
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.commands import Release
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
 from tests.event.support import until
 from tests.event.test_journal import Disk
 from tests.runtime.test_stop_ways import Busy, Way, by_command, by_file, by_signal, paper

@@ -11,8 +11,8 @@ from qts.capital.contracts import Pool
 from qts.db.contracts import RunRow
 from qts.errors import ContractError, InputError
 from qts.execution.contracts import OrderState
-from qts.runtime.commands import Stop, StopReport
-from qts.runtime.view_builder import view_of
+from qts.runtime.control.commands import Stop, StopReport
+from qts.runtime.session.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import fill
@@ -193,7 +193,7 @@ def test_a_stop_that_keeps_is_complete_when_no_order_works(rig_of: MakeRig) -> N
 
 
 def test_scoped_stops_are_in_the_next_checkpoint(rig_of: MakeRig) -> None:
-    from qts.runtime.checkpoint import decode
+    from qts.runtime.persistence.checkpoint import decode
 
     rig, *_ = three(rig_of)
     asked(rig, "stop", strategy="one")
@@ -208,7 +208,7 @@ def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it
     said, other = Said(), Said("other")
     rig = rig_of(said, other)
     now = with_ten(rig, said, other)
-    sent = rig.kernel.tally.orders
+    sent = rig.kernel.counters.orders
     rig.parts.kill.press(liquidate=False, by="signal SIGUSR1")
     # when one wants to buy and the other to sell
     said.wants(Side.BUY, qty=1)
@@ -216,7 +216,7 @@ def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it
     rig.quotes(now + SECOND, 3)
     # then nothing was bought and nothing is reserved, although safety has not moved yet; the exit has left
     assert (rig.held(), rig.held("other")) == (10, 0)
-    assert rig.kernel.tally.orders == sent + 1
+    assert rig.kernel.counters.orders == sent + 1
     assert rig.refusals() == {"SAFETY_BLOCKS_ENTRIES": 1}
     assert rig.parts.account.open_reservations == ()
     assert rig.parts.safety.current_state is SafetyState.NORMAL

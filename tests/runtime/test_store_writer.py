@@ -14,7 +14,7 @@ import pytest
 from qts.db.contracts import EquityRow, Record
 from qts.errors import ContractError, StateError, StorageError
 from qts.event.journal import Journal
-from qts.runtime.store_writer import GroupCommitWriter, InlineWriter
+from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
 from tests.event.support import until
 from tests.event.test_journal import Disk, disk, refuse
 from tests.execution.test_working import order
@@ -242,7 +242,7 @@ async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_o
 async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_waiting_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qts.runtime.store_writer._PATIENCE_S", 0.01)
+    monkeypatch.setattr("qts.runtime.persistence.store_writer._PATIENCE_S", 0.01)
     store = SlowStore()
     record, _ = connected(store)
     async with record.running():

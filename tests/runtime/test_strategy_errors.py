@@ -15,10 +15,10 @@ from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
 from qts.execution.contracts import OrderState
 from qts.market.contracts import Bar
-from qts.runtime.checkpoint import decode
-from qts.runtime.session_view import read_view
-from qts.runtime.stop_flag import StopFlag
-from qts.runtime.sync import run_to_completion
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.session.session_view import read_view
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.unmade import Unmade, named
 from tests.cli.prompt import elsewhere, said, tape
@@ -296,7 +296,9 @@ def test_the_result_the_summary_and_the_view_tell_it(tape: Path, capsys: pytest.
 
 def stopped_after(rows: int, spec: str, tape: Path, *, resume: bool = False) -> None:
     """A session that is stopped in the middle, and can be resumed."""
-    from qts.runtime.launch import Options, replay_plan, run_session
+    from qts.runtime.session.session import run_session
+    from qts.runtime.session.session_plan import Options
+    from qts.runtime.wiring.plans import replay_plan
 
     stop, seen = StopFlag(), [0]
 

@@ -346,7 +346,7 @@ async def test_a_strategy_that_burns_cpu_is_cut_off_and_halted_and_no_fill_waits
         seat = rig.kernel.host.seats[0]
         await rig.show(first)
         await rig.push(second)  # it hangs in this one, and the order of the first is filled against it
-        await rig.until(lambda: rig.kernel.tally.fills)
+        await rig.until(lambda: rig.kernel.counters.fills)
         assert (seat.errors, rig.faults()) == (0, [])
         await rig.push(*others)
         await rig.until(lambda: seat.halted)
@@ -356,7 +356,7 @@ async def test_a_strategy_that_burns_cpu_is_cut_off_and_halted_and_no_fill_waits
         assert rig.faults()
         assert all("cut off after 300 ms" in fault for fault in rig.faults())
         assert rig.pid("Hanging") is None
-        assert rig.kernel.tally.forced_exits > 0
+        assert rig.kernel.counters.forced_exits > 0
 
 
 @pytest.mark.parametrize(

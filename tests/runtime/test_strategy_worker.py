@@ -14,10 +14,10 @@ from qts.clock import from_ns
 from qts.errors import ContractError, InputError
 from qts.event.contracts import EventType, create_event
 from qts.market.contracts import Bar, Quote
-from qts.runtime.seat import Seat
-from qts.runtime.strategy_talk import Brief, Fault, Note, Origin, Start, Started
-from qts.runtime.strategy_worker import StrategyWorker, View
-from qts.runtime.worker_seat import WorkerSeat, origin_of
+from qts.runtime.strategies.context import StrategyContext
+from qts.runtime.strategies.process_handler import StrategyProcessHandler, origin_of
+from qts.runtime.strategies.process_protocol import Brief, Fault, Note, Origin, Start, Started
+from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.loading import print_of
@@ -104,7 +104,7 @@ def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
     now = rig.quotes(kst(10), 3)
     said.wants(Side.BUY, qty=1, limit=149_000)
     rig.quotes(now + 1_000_000_000, 1)
-    seat: Seat = rig.kernel.host.seats[0]
+    seat: StrategyContext = rig.kernel.host.seats[0]
 
     view = View(msgspec.convert(over_the_wire(seat.brief((FILL,))), Brief))
 
@@ -186,7 +186,9 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
     def refuse(strategy: object, intent: Intent) -> None:
         raise KeyError(intent.symbol)
 
-    away = WorkerSeat(seat, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print)
+    away = StrategyProcessHandler(
+        seat, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
+    )
     note = done(worker(), quotes(150_000), brief())
     away.tell(FILL)
     away.on_note(over_the_wire(note))
@@ -197,7 +199,9 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
 
 def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
     seat = rig_of(Parrot()).kernel.host.seats[0]
-    away = WorkerSeat(seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: None, on_running=print)
+    away = StrategyProcessHandler(
+        seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: None, on_running=print
+    )
     before = away.export_memory()
     with pytest.raises(msgspec.ValidationError):
         away.on_note({"said": [], "told": 0, "errors": "many", "memory": b""})
@@ -209,7 +213,7 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
     """Three in a row halt a strategy; here each batch ends well."""
     seat = rig_of(Parrot()).kernel.host.seats[0]
     faults: list[tuple[str, str, str, bool]] = []
-    away = WorkerSeat(
+    away = StrategyProcessHandler(
         seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
     memory = msgspec.msgpack.encode({})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.market.contracts import VolatilityLevel
-from qts.runtime.volatility import (
+from qts.runtime.metrics.volatility import (
     NOT_MEASURED,
     DeclaredVolatility,
     RealisedVolatility,

@@ -27,8 +27,8 @@ from qts.errors import QtsError
 from qts.event.journal_recovery import check_journal
 from qts.execution.contracts import OrderAck
 from qts.risk.contracts import Approved
-from qts.runtime.launch import run_session
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
 
 AFTER = 12
 """Calls that go well before the one that does not: by then there are fills."""

@@ -18,10 +18,10 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote
 from qts.market.demo_feed import DemoFeed
-from qts.runtime.launch import run_session
-from qts.runtime.plan import Options, SessionPlan
-from qts.runtime.result import ResultValues, SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import ResultValues, SessionResult
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
 from qts.strategy.scalp import Scalp
 

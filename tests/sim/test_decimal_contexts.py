@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from qts.runtime.launch import paper_plan, replay_plan, run_session
-from qts.runtime.plan import Options
-from qts.runtime.result import SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options
+from qts.runtime.wiring.plans import paper_plan, replay_plan
 from tests.sim import tape
 from tests.sim.sessions import book_of, comparable, run
 

@@ -11,10 +11,11 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote
-from qts.runtime.launch import replay_plan, run_session
-from qts.runtime.plan import Options
-from qts.runtime.result import SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import Options
+from qts.runtime.wiring.plans import replay_plan
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from tests.sim.tape import FIRST_DAY, row, write
 

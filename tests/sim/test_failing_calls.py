@@ -17,12 +17,12 @@ import pytest
 
 from qts.errors import StorageError
 from qts.pipeline.act import Act
-from qts.runtime.capital_transfers import CapitalTransfers
-from qts.runtime.decision_path import DecisionPath
-from qts.runtime.order_desk import OrderDesk
-from qts.runtime.plan import SessionPlan
-from qts.runtime.signals import Signals
-from qts.runtime.store_writer import InlineWriter
+from qts.runtime.orders.decision_path import DecisionPath
+from qts.runtime.orders.execution_reports import ExecutionReportHandler
+from qts.runtime.orders.signals import Signals
+from qts.runtime.persistence.store_writer import InlineWriter
+from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.session_plan import SessionPlan
 from tests.runtime.live_rig import live
 from tests.sim.failing import FailingPath
 from tests.sim.sessions import book_of, run
@@ -46,8 +46,8 @@ WAYS = {
     ),  # what fails before it has begun is told as the strategy's fault
     "decision": Way(DecisionPath, "decide", 12),
     "order": Way(Act, "__call__", 2),
-    "first fill": Way(OrderDesk, "on_event", 1),
-    "last fill": Way(OrderDesk, "on_event", 4),
+    "first fill": Way(ExecutionReportHandler, "on_event", 1),
+    "last fill": Way(ExecutionReportHandler, "on_event", 4),
     "transfer": Way(CapitalTransfers, "rebalance", 1),
     "checkpoint": Way(InlineWriter, "checkpoint", 3),
 }

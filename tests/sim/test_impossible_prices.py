@@ -11,8 +11,8 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.market.contracts import MarketValue, Quote
-from qts.runtime.plan import SessionPlan
-from qts.runtime.result import SessionResult
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session_plan import SessionPlan
 from tests.sim.sessions import SYMBOL, Restless, book_of, comparable, run
 from tests.sim.test_resume import StopAfter
 from tests.sim.tiny import QUOTES, THURSDAY, TinyFeed, day_of_values, tiny_plan

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from qts.errors import StateError, UnfinishedRunError
-from qts.runtime.launch import run_session
-from qts.runtime.plan import SessionPlan
-from qts.runtime.result import SessionResult
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import run_session
+from qts.runtime.session.session_plan import SessionPlan
 from tests.sim.conftest import Whole
 from tests.sim.sessions import book_of, comparable, run, spike_feed, spike_plan
 

@@ -10,7 +10,7 @@ import pytest
 from qts.db.contracts import Record
 from qts.db.sqlite import SqliteStore
 from qts.errors import StorageError
-from qts.runtime import launch
+from qts.runtime.wiring import stores
 from tests.sim.conftest import Whole
 from tests.sim.sessions import book_of, comparable, run, spike_plan
 
@@ -35,7 +35,7 @@ def test_a_full_disk_ends_the_session_and_loses_nothing(
     FailingStore.commits, FailingStore.fails_at = 0, fails_at
 
     with monkeypatch.context() as patch:
-        patch.setattr(launch, "SqliteStore", FailingStore)
+        patch.setattr(stores, "SqliteStore", FailingStore)
         with pytest.raises(StorageError, match="disk full") as error:
             run(spike_plan(tmp_path))
     resumed = run(spike_plan(tmp_path, resume=True))

@@ -17,7 +17,7 @@ from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.market.contracts import IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.market.krx import krx_instrument
-from qts.runtime.plan import Options, SessionPlan
+from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.strategy.contracts import Strategy
 from tests.sim.sessions import SYMBOL, Restless
 

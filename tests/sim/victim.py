@@ -19,8 +19,8 @@ from pathlib import Path
 
 from qts.db.contracts import Record
 from qts.db.sqlite import SqliteStore
-from qts.runtime import launch
-from qts.runtime.plan import SessionPlan
+from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.wiring import stores
 from tests.sim.sessions import book_of, comparable, run, spike_plan
 
 NEVER = 1 << 30
@@ -96,7 +96,7 @@ def story(
 
 def main(directory: str, stories: str) -> None:
     """Every story in a directory of its own, one JSON line each."""
-    launch.SqliteStore = DoomedStore  # type: ignore[misc]
+    stores.SqliteStore = DoomedStore  # type: ignore[misc]
     for number, (settings, deaths) in enumerate(json.loads(stories)):
         told = story(Path(directory) / str(number), settings, [(k, side) for k, side in deaths])
         print(json.dumps(told), flush=True)

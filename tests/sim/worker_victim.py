@@ -18,12 +18,13 @@ from typing import Any, ClassVar
 
 from qts.clock import PacedClock, to_ns
 from qts.db.sqlite import SqliteStore
-from qts.runtime import launch
-from qts.runtime.checkpoint import decode
 from qts.runtime.components import Components
 from qts.runtime.kernel import Kernel
-from qts.runtime.launch import paper_plan
-from qts.runtime.plan import Options, SessionPlan
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.session import session as launch
+from qts.runtime.session.session_plan import Options, SessionPlan
+from qts.runtime.wiring import stores
+from qts.runtime.wiring.plans import paper_plan
 from tests.runtime import diarist
 from tests.sim.tape import walk, write
 from tests.sim.victim import DoomedStore, story
@@ -89,7 +90,7 @@ def main(directory: str, stories: str) -> None:
 
     Not on standard output: unbuffered, it loses the rest of a long line when a signal comes in between.
     """
-    launch.SqliteStore, launch.Kernel = DoomedStore, PatientKernel  # type: ignore[misc]
+    stores.SqliteStore, launch.Kernel = DoomedStore, PatientKernel  # type: ignore[misc]
     launch.PacedClock = PatientClock  # type: ignore[misc]
     for number, (settings, deaths) in enumerate(json.loads(stories)):
         place = Path(directory) / str(number)

@@ -9,7 +9,7 @@ from qts.cli.operator_cmd import add_command
 from qts.cli.settings import add_settings, overrides_of
 
 if TYPE_CHECKING:
-    from qts.runtime.commands import Command
+    from qts.runtime.control.commands import Command
 
 
 def add_parser(commands: Any) -> None:
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _reload(args: argparse.Namespace) -> Command:
-    from qts.runtime.commands import Reload
+    from qts.runtime.control.commands import Reload
 
     return Reload(operator=args.operator, reason=args.reason)
 

@@ -188,7 +188,7 @@ def _letters(data_dir: Path) -> list[DeadLetter]:
     """Dead letters from the file beside the journal, else from the run's last checkpoint."""
     from qts.event.dead_letter import DeadLetter, read_letters
     from qts.event.journal_bridge import DEAD_LETTERS
-    from qts.runtime.stored import checkpoint_part
+    from qts.runtime.persistence.run_reader import checkpoint_part
 
     files = [
         data_dir / JOURNAL / DEAD_LETTERS,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from qts.runtime.kill_switch import KillSwitch
+from qts.runtime.control.kill_switch import KillSwitch
 
 SIGNALS: Final = {signal.SIGUSR1: False, signal.SIGUSR2: True}
 """Whether what is held is sold."""

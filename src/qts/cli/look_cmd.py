@@ -19,7 +19,7 @@ from qts.errors import InputError
 
 if TYPE_CHECKING:
     from qts.cli.look_lists import Listing
-    from qts.runtime.looking import Look
+    from qts.runtime.persistence.run_lookup import Look
 
 LAST = 20
 _EVERY_S = 1
@@ -91,7 +91,7 @@ def run_list(args: argparse.Namespace) -> int:
 def _list_text(listing: Listing, look: Look, args: argparse.Namespace) -> str:
     from qts.cli.columns import csv_text, table_lines
     from qts.cli.look_status import run_values
-    from qts.runtime.looking import which
+    from qts.runtime.persistence.run_lookup import which
 
     records = listing.records(look)
     plain = args.csv or args.json
@@ -117,7 +117,7 @@ def _show(args: argparse.Namespace, text_of: Callable[[Look], str], **needs: boo
     """Print what ``text_of`` makes of the run, once or every second."""
     from qts.clock import NS_PER_S, PacedClock, SystemClock
     from qts.db.find_run import find_run
-    from qts.runtime.looking import look_at, which
+    from qts.runtime.persistence.run_lookup import look_at, which
 
     if args.watch and args.csv:
         raise InputError("--watch shows a run again and again, --csv is one table: give one of the two")

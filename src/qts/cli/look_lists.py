@@ -12,9 +12,9 @@ from qts.cli.columns import Column
 from qts.clock import NS_PER_S, from_ns
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.looking import Look
-from qts.runtime.result import text_of
-from qts.runtime.session_view import PositionView
+from qts.runtime.persistence.run_lookup import Look
+from qts.runtime.session.result import text_of
+from qts.runtime.session.session_view import PositionView
 
 
 class Listing(msgspec.Struct, frozen=True):

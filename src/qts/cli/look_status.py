@@ -9,9 +9,9 @@ import msgspec
 
 from qts.cli.columns import Column, facts_lines, folded, table_lines
 from qts.cli.look_lists import LISTINGS, amount, iso, moment
-from qts.runtime.looking import Look, which
-from qts.runtime.result import text_of
-from qts.runtime.session_view import SessionView, StateView
+from qts.runtime.persistence.run_lookup import Look, which
+from qts.runtime.session.result import text_of
+from qts.runtime.session.session_view import SessionView, StateView
 
 _QUEUES = (
     Column("priority", "priority"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qts.runtime.commands import Command
+    from qts.runtime.control.commands import Command
 
 ANSWER_WITHIN = timedelta(seconds=5)
 """How long an answer is waited for; a session that is just beginning may give it."""
@@ -48,7 +48,7 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 def _send(args: argparse.Namespace) -> int:
     from qts.clock import PacedClock, SystemClock, to_ns
     from qts.db.find_run import runs_under
-    from qts.runtime.command_files import leave_command
+    from qts.runtime.control.command_files import leave_command
 
     answer = leave_command(args.data_dir, args.made_from(args))
     begun = SystemClock().now()

@@ -69,7 +69,7 @@ def terminal_may_be_held(*, stopped: bool) -> Iterator[None]:
     if not stopped or sys.stdout is None or not sys.stdout.isatty():
         yield
         return
-    from qts.runtime.prints import Aside, AsideWriter
+    from qts.runtime.drivers.standard_output import Aside, AsideWriter
 
     writer = AsideWriter(sys.stdout)
     try:

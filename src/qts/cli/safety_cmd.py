@@ -16,7 +16,7 @@ from qts.cli.which_run import SAFETY_FILE, add_run, run_line, run_meant
 from qts.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from qts.runtime.commands import Command
+    from qts.runtime.control.commands import Command
     from qts.safety.scoped_stops import ScopedStop
 
 
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _release(args: argparse.Namespace) -> Command:
-    from qts.runtime.commands import Release
+    from qts.runtime.control.commands import Release
 
     return Release(
         operator=args.operator,
@@ -57,7 +57,7 @@ def load_safety(data_dir: Path) -> dict[str, Any]:
 
     Raises :class:`~qts.errors.DataError` when there is none.
     """
-    from qts.runtime.stored import checkpoint_part
+    from qts.runtime.persistence.run_reader import checkpoint_part
     from qts.state.store import FileStateStore
 
     stored = checkpoint_part(data_dir, "safety") or FileStateStore(data_dir / SAFETY_FILE).load()
@@ -68,7 +68,7 @@ def load_safety(data_dir: Path) -> dict[str, Any]:
 
 def load_stops(data_dir: Path) -> list[ScopedStop]:
     """Read the scoped stops in force at the last checkpoint of the run in ``data_dir``, oldest first."""
-    from qts.runtime.stored import checkpoint_part
+    from qts.runtime.persistence.run_reader import checkpoint_part
     from qts.safety.scoped_stops import stops_of
 
     return stops_of(checkpoint_part(data_dir, "stops"))
@@ -79,7 +79,7 @@ def run_show(args: argparse.Namespace) -> int:
     import msgspec
 
     from qts.clock import ManualClock, from_ns
-    from qts.runtime.stored import states_config
+    from qts.runtime.persistence.run_reader import states_config
     from qts.safety.scoped_stops import stop_row
     from qts.safety.state import SafetyStateManager
 

@@ -24,11 +24,11 @@ from qts.db.find_run import DEFAULT_ROOT
 from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
 from qts.report.place import require_place
 from qts.report.session_report import require_report_extra, write_report
-from qts.runtime.defect import sentence_of
-from qts.runtime.launch import run_session, session_facts
-from qts.runtime.plan import SessionPlan
-from qts.runtime.prints import prints_aside, say
-from qts.runtime.stop_flag import StopFlag
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.standard_output import prints_aside, say
+from qts.runtime.session.defect import sentence_of
+from qts.runtime.session.session import run_session, session_facts
+from qts.runtime.session.session_plan import SessionPlan
 
 STOPPED = 130
 HALTED = 5

@@ -124,28 +124,28 @@ def _paced_speed(text: str) -> float:
 
 def _demo(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
-    from qts.runtime.launch import demo_plan
+    from qts.runtime.wiring.plans import demo_plan
 
     return run_and_show(demo_plan(_options(args)), args)
 
 
 def _replay(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
-    from qts.runtime.launch import replay_plan
+    from qts.runtime.wiring.plans import replay_plan
 
     return run_and_show(replay_plan(_options(args), args.file, args.format), args)
 
 
 def _run(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
-    from qts.runtime.launch import paper_plan
+    from qts.runtime.wiring.plans import paper_plan
 
     return run_and_show(paper_plan(_options(args), args.feed, args.format), args)
 
 
 def _options(args: argparse.Namespace) -> Any:
     from qts.market.files.reading import read_as
-    from qts.runtime.launch import Options
+    from qts.runtime.session.session_plan import Options
 
     declared = read_as(
         encoding=getattr(args, "encoding", None),

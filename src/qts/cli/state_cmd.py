@@ -17,7 +17,7 @@ from qts.cli.which_run import STATE_FILE, add_run, run_line, run_meant
 from qts.errors import DataError
 
 if TYPE_CHECKING:
-    from qts.runtime.commands import Command
+    from qts.runtime.control.commands import Command
     from qts.state.operating_state import OperatingStateManager
 
 MOST_OVERRIDE_DAYS = 7
@@ -60,13 +60,13 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _override(args: argparse.Namespace) -> Command:
-    from qts.runtime.commands import Override
+    from qts.runtime.control.commands import Override
 
     return Override(operator=args.operator, reason=args.reason, state=args.state, days=args.days)
 
 
 def _clear_override(args: argparse.Namespace) -> Command:
-    from qts.runtime.commands import ClearOverride
+    from qts.runtime.control.commands import ClearOverride
 
     return ClearOverride(operator=args.operator, reason=args.reason)
 
@@ -76,7 +76,7 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
     Raises :class:`~qts.errors.DataError` when there is none.
     """
-    from qts.runtime.stored import checkpoint_part
+    from qts.runtime.persistence.run_reader import checkpoint_part
     from qts.state.store import FileStateStore
 
     stored = checkpoint_part(data_dir, "state") or FileStateStore(data_dir / STATE_FILE).load()
@@ -113,7 +113,7 @@ def run_backtest(args: argparse.Namespace) -> int:
         raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
     if args.plot is not None:
         from qts.report.place import require_place
-        from qts.runtime.outputs import Input, require_apart
+        from qts.runtime.session.outputs import Input, require_apart
 
         require_place("the plot", args.plot)  # before the work, not after it
         require_apart({"the plot": args.plot}, [Input("the history", Path(args.file))])
@@ -158,7 +158,7 @@ def _usage(parser: argparse.ArgumentParser) -> int:
 def _manager_in(data_dir: Path) -> OperatingStateManager:
     """The stored governor, under its run's own thresholds, at the moment it was stored: looking moves nothing."""
     from qts.clock import ManualClock, from_ns
-    from qts.runtime.stored import states_config
+    from qts.runtime.persistence.run_reader import states_config
     from qts.state.operating_state import OperatingStateManager
 
     stored = load_state(data_dir)
@@ -170,7 +170,7 @@ def _manager_in(data_dir: Path) -> OperatingStateManager:
 
 def _basis_in(data_dir: Path) -> dict[str, Any] | None:
     """What the run's operating state was judged on; None where no run is stored."""
-    from qts.runtime.stored import stored_basis
+    from qts.runtime.persistence.run_reader import stored_basis
 
     return stored_basis(data_dir)
 

@@ -16,7 +16,7 @@ from qts.cli.operator_cmd import add_scope
 
 if TYPE_CHECKING:
     from qts.db.find_run import FoundRun
-    from qts.runtime.commands import Answer, Stop
+    from qts.runtime.control.commands import Answer, Stop
 
 WAIT_S = 30.0
 NOT_DONE, REFUSED = 1, 2
@@ -88,9 +88,9 @@ def _alias(args: argparse.Namespace) -> int:
 def _stop(args: argparse.Namespace) -> int:
     from qts.db.find_run import find_run
     from qts.errors import InputError
-    from qts.runtime.command_files import leave_command
-    from qts.runtime.commands import Stop
-    from qts.runtime.stored import is_finished
+    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.commands import Stop
+    from qts.runtime.persistence.run_reader import is_finished
 
     run = find_run(args.data_dir)
     if not run.live and is_finished(run.directory):
@@ -179,7 +179,7 @@ def _read(path: Path) -> Answer | None:
     """The answer as it stands; None while there is none. It is only ever replaced as a whole."""
     import msgspec
 
-    from qts.runtime.commands import Answer
+    from qts.runtime.control.commands import Answer
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=Answer)

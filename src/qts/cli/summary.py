@@ -12,8 +12,8 @@ from rich.table import Table
 
 from qts.report.digest import rounded
 from qts.report.state_basis import basis_lines
-from qts.runtime.result import ResultValues, SessionResult
-from qts.runtime.rows import with_code
+from qts.runtime.persistence.history_rows import with_code
+from qts.runtime.session.result import ResultValues, SessionResult
 
 _SHOWN_TRANSITIONS = 12
 

@@ -4,9 +4,9 @@ A run writes *batches*: records and, when there is one, the checkpoint that belo
 transaction: wholly there or not at all. Its number counts from 1 within the run, without gaps, over all lives of
 the run.
 
-Who calls: the session's one :class:`~qts.runtime.store_writer.StoreWriter`, and before it begins and after it ends
-the code that opens, resumes and closes the run. Which thread is the caller's affair: a store starts none and may be
-used from any, by one at a time. A call may last as long as the disk does; none needs an event loop.
+Who calls: the session's one :class:`~qts.runtime.persistence.store_writer.StoreWriter`, and before it begins and
+after it ends the code that opens, resumes and closes the run. Which thread is the caller's affair: a store starts
+none and may be used from any, by one at a time. A call may last as long as the disk does; none needs an event loop.
 
 Every method raises StorageError, with what to do, when its promise cannot be kept: the disk is full or fails, the
 file is damaged, a row breaks a rule of the schema. What it was asked to write is then not written, and the store

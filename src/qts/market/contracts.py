@@ -289,7 +289,7 @@ class LiveFeed(MarketSource, Protocol):
     """A source that pushes market values as they happen, such as a websocket; what is over cannot be had again.
 
     It has no position and no hash of its content: a session on it is named by what it trades on and since when
-    (:func:`qts.runtime.run_identity.live_source_id`). Every method is called on the loop's thread.
+    (:func:`qts.runtime.session.run_identity.live_source_id`). Every method is called on the loop's thread.
     """
 
     @property

@@ -55,3 +55,10 @@ class OrderSender(Protocol):
     def cancel(self, client_order_id: str) -> Ticket:
         """Ask for an order to be taken out; while such a request is under way, that one's ticket."""
         ...
+
+    async def close(self, grace_s: float) -> None:
+        """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN.
+
+        Called once, by the driver that ends the session; nothing is submitted after it. Never raises.
+        """
+        ...

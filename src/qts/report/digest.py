@@ -20,7 +20,7 @@ from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.db.contracts import EquityRow
 from qts.ledger.contracts import LedgerRow
 from qts.money import ZERO
-from qts.runtime.result import SessionFacts
+from qts.runtime.session.result import SessionFacts
 from qts.strategy.contracts import Side
 
 DAY_NS: Final = 86_400 * NS_PER_S

@@ -12,7 +12,7 @@ from qts.report.digest import Digest
 from qts.report.page import page
 from qts.report.place import require_place, write_to_place
 from qts.report.style import require_matplotlib
-from qts.runtime.result import SessionFacts
+from qts.runtime.session.result import SessionFacts
 
 
 def require_report_extra() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from qts.runtime.volatility import CLOSES_NEEDED, NOT_MEASURED
+from qts.runtime.metrics.volatility import CLOSES_NEEDED, NOT_MEASURED
 
 Said = tuple[str, str]
 """(English, Korean)"""

@@ -30,7 +30,7 @@ from qts.report.texts import (
     ROWS_KOREAN,
 )
 from qts.risk.config import RiskConfig
-from qts.runtime.result import QUEUE_COUNTS
+from qts.runtime.session.result import QUEUE_COUNTS
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState

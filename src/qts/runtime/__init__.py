@@ -1,1 +1,1 @@
-"""The machine: the kernel wires the parts, the drivers let time pass, the record keeps what happened."""
+"""The session at work: the kernel, made by wiring of components that each have a room, and what drives it."""

@@ -10,36 +10,36 @@ from qts.db.session import SessionStore
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.ids import CounterIds
-from qts.runtime.auditor import Auditor
-from qts.runtime.capital_transfers import CapitalTransfers
-from qts.runtime.checkpoint import Checkpoints
-from qts.runtime.day_cycle import DayCycle
-from qts.runtime.decision_path import DecisionPath
+from qts.pipeline.sending import OrderSender
+from qts.runtime.checks.auditor import Auditor
+from qts.runtime.checks.invariants import Invariants
+from qts.runtime.checks.risk_monitor import RiskMonitor
+from qts.runtime.control.stops import Stops
 from qts.runtime.due_work import DueWork
-from qts.runtime.equity_curve import EquityCurve
-from qts.runtime.exit_requests import ExitRequests
-from qts.runtime.exits import ForcedExits
 from qts.runtime.intake import Intake
-from qts.runtime.invariants import Invariants
 from qts.runtime.listeners import Listeners
 from qts.runtime.market_input import MarketInput
-from qts.runtime.news_relay import NewsRelay
-from qts.runtime.order_desk import OrderDesk
-from qts.runtime.order_sender import InlineSender, TaskSender
+from qts.runtime.orders.closed_trades import ClosedTrades
+from qts.runtime.orders.decision_path import DecisionPath
+from qts.runtime.orders.execution_reports import ExecutionReportHandler
+from qts.runtime.orders.exit_requests import ExitRequests
+from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.news_relay import NewsRelay
+from qts.runtime.orders.reconciliation import OrderReconciler
+from qts.runtime.orders.reject_watch import RejectWatch
+from qts.runtime.orders.signals import Signals
 from qts.runtime.parts import Parts
-from qts.runtime.recovery import Recovery
-from qts.runtime.reject_watch import RejectWatch
-from qts.runtime.risk_monitor import RiskMonitor
-from qts.runtime.schedule import Schedule
+from qts.runtime.persistence.checkpoint import Checkpoints
+from qts.runtime.persistence.recovery import Recovery
+from qts.runtime.persistence.session_log import Notices
+from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.day_cycle import DayCycle
+from qts.runtime.session.equity_curve import EquityCurve
+from qts.runtime.session.schedule import Schedule
+from qts.runtime.session.session_counters import SessionCounters
+from qts.runtime.session.state_evaluation import StateEvaluation
 from qts.runtime.session_events import Codes
-from qts.runtime.session_log import Notices
-from qts.runtime.signals import Signals
-from qts.runtime.state_evaluation import StateEvaluation
-from qts.runtime.stops import Stops
-from qts.runtime.strategy_host import StrategyHost
-from qts.runtime.tally import Tally
-from qts.runtime.trades import Trades
-from qts.runtime.unresolved import UnresolvedOrders
+from qts.runtime.strategies.strategy_host import StrategyHost
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,7 +56,7 @@ class Components:
     ids: Mapping[str, CounterIds]
     """By kind: "o" orders, "d" decisions, "a" approvals, "t" transfers, "e" events."""
     notices: Notices
-    tally: Tally
+    counters: SessionCounters
     due: DueWork
     codes: Codes
     invariants: Invariants
@@ -65,16 +65,16 @@ class Components:
     broker: Broker
     venue: MarketDriven
     news: NewsRelay
-    sender: InlineSender | TaskSender
+    sender: OrderSender
     intake: Intake
     market: MarketInput
     signals: Signals
     rejects: RejectWatch
     decisions: DecisionPath
     host: StrategyHost
-    desk: OrderDesk
-    trades: Trades
-    unresolved: UnresolvedOrders
+    execution_reports: ExecutionReportHandler
+    trades: ClosedTrades
+    unresolved: OrderReconciler
     exits: ForcedExits
     exit_requests: ExitRequests
     monitor: RiskMonitor

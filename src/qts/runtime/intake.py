@@ -14,8 +14,8 @@ from qts.broker.contracts import MarketDriven
 from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.runtime.extremes import Extremes, Held
-from qts.runtime.price_bands import LOOK_CLOSELY, Band, PriceBands
+from qts.runtime.checks.price_bands import LOOK_CLOSELY, Band, PriceBands
+from qts.runtime.metrics.extremes import Extremes, Held
 
 
 class Intake:

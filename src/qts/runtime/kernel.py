@@ -14,10 +14,10 @@ from qts.event.contracts import EventType
 from qts.event.payloads import RiskEvaluate
 from qts.market.contracts import MarketValue
 from qts.risk.gate import RiskGate
-from qts.runtime.checkpoint import Share
 from qts.runtime.components import Components
-from qts.runtime.schedule import Appointment
-from qts.runtime.wiring import moves_itself
+from qts.runtime.persistence.checkpoint import Share
+from qts.runtime.session.schedule import Appointment
+from qts.runtime.wiring.parts import moves_itself
 
 
 class Kernel:
@@ -27,9 +27,14 @@ class Kernel:
         c = self.components = components
         self.parts, self.dispatcher, self.due = c.parts, c.dispatcher, c.due
         self.broker, self.venue, self.sender = c.broker, c.venue, c.sender
-        self.tally, self.notices, self.invariants, self.auditor = c.tally, c.notices, c.invariants, c.auditor
+        self.counters, self.notices, self.invariants, self.auditor = c.counters, c.notices, c.invariants, c.auditor
         self.intake, self.market, self.host, self.signals = c.intake, c.market, c.host, c.signals
-        self.desk, self.trades, self.exits, self.stops = c.desk, c.trades, c.exits, c.stops
+        self.execution_reports, self.trades, self.exits, self.stops = (
+            c.execution_reports,
+            c.trades,
+            c.exits,
+            c.stops,
+        )
         self.rejects, self.unresolved, self.exit_requests = c.rejects, c.unresolved, c.exit_requests
         self.monitor, self.days, self.capital = c.monitor, c.days, c.capital
         self.schedule, self.checkpoints, self.ids = c.schedule, c.checkpoints, c.ids
@@ -84,7 +89,7 @@ class Kernel:
     def on_command(self) -> None:
         """Take a checkpoint soon in which both states are stored anew, whatever an operator's command changes."""
         self.due.checkpoint_soon()
-        self.tally.codes_told += 1
+        self.counters.codes_told += 1
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
         """Take over a reloaded configuration: what may change while running is in force for the next decision."""
@@ -172,7 +177,7 @@ class Kernel:
         elif kind is Appointment.SESSION_END:
             self.venue.on_session_end(self.parts.calendar.local_date(from_ns(due_ns)), due_ns)
         else:
-            self.tally.metrics_fed += 1
+            self.counters.metrics_fed += 1
             self.days.day_close(due_ns)
             self.due.audit_soon()
 
@@ -184,9 +189,9 @@ class Kernel:
         return self.checkpoints.take()
 
     async def restore(self, checkpoint: bytes, store: SessionStore, in_hand: MarketValue | None) -> None:
-        """Continue from ``checkpoint``, see :func:`qts.runtime.recovery.resume_point`; instead of :meth:`start`."""
+        """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`); instead of :meth:`start`."""
         recovery = self.components.recovery
-        self.desk.quarantine.know(store.quarantine())
+        self.execution_reports.quarantine.know(store.quarantine())
         recovery.restore(store, checkpoint)
         if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
             self.due.resolve_soon()

@@ -14,16 +14,16 @@ from qts.execution.contracts import BrokerDisconnect, Fill, Order, OrderNews, Or
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import MarketValue
 from qts.risk.contracts import OrderRequest
-from qts.runtime.capital_transfers import CapitalTransfers
-from qts.runtime.day import TradingDay
 from qts.runtime.due_work import DueWork
-from qts.runtime.exit_requests import ExitRequests
-from qts.runtime.exits import ForcedExits
-from qts.runtime.extremes import Extremes
-from qts.runtime.order_desk import OrderDesk, event_type_of
+from qts.runtime.metrics.extremes import Extremes
+from qts.runtime.orders.execution_reports import ExecutionReportHandler, event_type_of
+from qts.runtime.orders.exit_requests import ExitRequests
+from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.parts import Parts
-from qts.runtime.rows import safety_row, safety_text, state_row
-from qts.runtime.tally import Tally
+from qts.runtime.persistence.history_rows import safety_row, safety_text, state_row
+from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.session_counters import SessionCounters
+from qts.runtime.session.trading_day import TradingDay
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import TransitionRecord
@@ -41,15 +41,17 @@ class Log(Protocol):
 class Codes:
     """Brings a code raised by any component to safety, whatever its family."""
 
-    def __init__(self, safety: SafetyStateManager, tally: Tally, due: DueWork, journal: Journal | None) -> None:
+    def __init__(
+        self, safety: SafetyStateManager, counters: SessionCounters, due: DueWork, journal: Journal | None
+    ) -> None:
         self._safety = safety
-        self._tally = tally
+        self._counters = counters
         self._due = due
         self._journal = journal
 
     def report(self, code: str, detail: str) -> None:
         """Have safety judge ``code``. On the session's thread."""
-        self._tally.codes_told += 1
+        self._counters.codes_told += 1
         if self._journal is not None and self._journal.must_exit:
             self._due.attention = (
                 True  # nobody knows what is on its disk: the session ends at the next quiet moment
@@ -60,20 +62,20 @@ class Codes:
 class OrderCounts:
     """Counts orders and fills, of the session and of the day, and shows the extremes that the book has changed."""
 
-    def __init__(self, tally: Tally, day: TradingDay, extremes: Extremes, clock: Clock) -> None:
-        self._tally = tally
+    def __init__(self, counters: SessionCounters, day: TradingDay, extremes: Extremes, clock: Clock) -> None:
+        self._counters = counters
         self._day = day
         self._extremes = extremes
         self._clock = clock
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Count a fill."""
-        self._tally.fills += 1
+        self._counters.fills += 1
         self._extremes.book_changed(self._clock.time_ns())
 
     def on_sent(self, request: OrderRequest) -> None:
         """Count an order."""
-        self._tally.orders += 1
+        self._counters.orders += 1
         self._day.sent(request.ts_ns, is_entry=request.side is Side.BUY)
 
     def on_ended(self, order: Order) -> None:
@@ -127,20 +129,20 @@ class OrderLog:
 class StateHistory:
     """Stores every change of both states, and has a checkpoint taken behind it."""
 
-    def __init__(self, parts: Parts, tally: Tally, log: Log) -> None:
+    def __init__(self, parts: Parts, counters: SessionCounters, log: Log) -> None:
         self._record = parts.record
-        self._tally = tally
+        self._counters = counters
         self._log = log
 
     def on_safety(self, change: SafetyChange) -> None:
         """Store and say a change of the safety state."""
-        self._tally.changes += 1
+        self._counters.changes += 1
         self._record.write_later(safety_row(change))
         self._log("WARNING", f"safety {safety_text(change)}")
 
     def on_state(self, record: TransitionRecord) -> None:
         """Store a record of the operating state."""
-        self._tally.changes += 1
+        self._counters.changes += 1
         self._record.write_later(state_row(record))
 
 
@@ -229,16 +231,20 @@ class OrderNewsInput:
     """Publishes a broker's news as P0 events; what a journal cannot hold is kept raw between two handlers."""
 
     def __init__(
-        self, desk: OrderDesk, due: DueWork, publish: Callable[[EventType, Any, str], object], broker: str
+        self,
+        execution_reports: ExecutionReportHandler,
+        due: DueWork,
+        publish: Callable[[EventType, Any, str], object],
+        broker: str,
     ) -> None:
-        self._desk = desk
+        self._execution_reports = execution_reports
         self._due = due
         self._publish = publish
         self._broker = broker
 
     def on_news(self, news: OrderNews | BrokerDisconnect) -> None:
         """Take one piece of news from the broker. Any thread."""
-        heard = self._desk.heard(news, self._due.call_soon)
+        heard = self._execution_reports.heard(news, self._due.call_soon)
         if heard is not None:
             self._publish(event_type_of(heard), heard, self._broker)
 
@@ -246,11 +252,11 @@ class OrderNewsInput:
 class OtherValues:
     """Shows values that are no prices to those by which the operating state is judged."""
 
-    def __init__(self, parts: Parts, tally: Tally) -> None:
+    def __init__(self, parts: Parts, counters: SessionCounters) -> None:
         self._parts = parts
-        self._tally = tally
+        self._counters = counters
 
     def on_value(self, value: MarketValue) -> None:
         """Take an index or volatility level."""
-        self._tally.metrics_fed += 1
+        self._counters.metrics_fed += 1
         self._parts.measure(value)

@@ -1,7 +1,7 @@
 """Which part of the account an operator has cut off: a strategy, a symbol or a pool, each until its own release.
 
 A scoped stop refuses entries and leaves exits alone; safety itself does not move. It says nothing of orders and
-holdings: what becomes of them is done when it is given (:mod:`qts.runtime.stops`).
+holdings: what becomes of them is done when it is given (:mod:`qts.runtime.control.stops`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,173 @@
+"""Keeps the place where a session's loop stands still in ``hang.txt``, for the session that goes on after it.
+
+The file is open from the beginning, so that it can be written when nothing else can: by the watchdog, and by the
+interpreter's own fault handler while C code keeps the interpreter. It is empty as long as all goes well. What a
+later session finds there stopped the one before: killed in the middle, or ended by the watchdog.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Final
+
+import msgspec
+
+from qts.errors import InputError, StorageError
+from qts.files import own
+from qts.strategy.contracts import Strategy
+
+FILE_NAME: Final = "hang.txt"
+_HOST: Final = "qts.runtime.strategies.strategy_host"
+_BETWEEN: Final = (_HOST, "qts.runtime.strategies.intents", "qts.strategy.user_code")
+"""Modules whose frames may stand between the call of a strategy and its code, also when it yields."""
+_LOADING: Final = "qts.strategy.loading"
+_ENDED: Final = "ended: "
+_TABLE_FULL: Final = (errno.EMFILE, errno.ENFILE)
+_NO_OWN_FILE: Final = (errno.EINVAL, errno.ELOOP, errno.EMLINK)
+_MOST_BYTES: Final = 256 * 1024
+_MOST_FRAMES: Final = 100
+_FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
+_HOST_FRAME: Final = re.compile(r'^  File ".*/strategy_host\.py", line \d+ in ')
+_BETWEEN_FRAME: Final = re.compile(
+    rf'^  File ".*/({"|".join(name.rpartition(".")[2] for name in _BETWEEN)})\.py", line \d+ in '
+)
+
+
+class UserCall(msgspec.Struct, frozen=True):
+    """A call of user code. ``strategy`` "" while its file is being read."""
+
+    strategy: str
+    callback: str
+
+
+class Hang(msgspec.Struct, frozen=True):
+    """What stopped the session before: the strategies (by name) that did not return, and a sentence for people."""
+
+    strategies: tuple[str, ...]
+    text: str
+
+
+class HangFile:
+    """``hang.txt`` of one data directory, held open.
+
+    Raises InputError when what is there is no file of this user's own, StorageError when the system gives none.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        try:
+            with open(self.path, "a+b", opener=own) as file:
+                self.handle = os.dup(file.fileno())
+        except OSError as error:
+            why = f"{self.path}: cannot be used ({error.strerror})"
+            if error.errno in _TABLE_FULL:
+                raise StorageError(f"{why}; raise the limit (ulimit -n), then --resume") from None
+            if error.errno in (errno.EISDIR, errno.EACCES):
+                raise InputError(f"{why}; move it away") from None
+            if error.errno in _NO_OWN_FILE:  # the error says itself what to do
+                raise InputError(why) from None
+            raise StorageError(f"{why}; free space or mend the disk, then --resume") from None
+
+    def read(self, strategies: Sequence[Strategy]) -> Hang | None:
+        """What the session before has left there; None when it did not hang."""
+        text = os.pread(self.handle, _MOST_BYTES, 0).decode("utf-8", "replace")
+        if not text:
+            return None
+        for line in text.splitlines():
+            if line.startswith(_ENDED):
+                call = msgspec.json.decode(line.removeprefix(_ENDED), type=UserCall)
+                where = f" in {call.callback} of strategy {call.strategy}" if call.strategy else ""
+                return Hang((call.strategy,) if call.strategy else (), f"the session before stood still{where}")
+        names = tuple(_strategies_in(text.splitlines(), strategies))
+        where = f" in strategy {', '.join(names)}" if names else ""
+        return Hang(names, f"the session before was ended while it stood still{where}")
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.handle).st_size
+
+    def write(self, stack: str) -> None:
+        """Add the place where the loop stands."""
+        os.write(self.handle, stack.encode("utf-8", "backslashreplace"))
+
+    def end(self, call: UserCall) -> None:
+        """Add whose call it was that ended the session; on disk when it returns."""
+        os.write(self.handle, _ENDED.encode() + msgspec.json.encode(call) + b"\n")
+        os.fsync(self.handle)
+
+    def clear(self) -> None:
+        """It goes on: nothing is left for a later session."""
+        os.ftruncate(self.handle, 0)
+
+    def close(self) -> None:
+        os.close(self.handle)
+
+
+def stack_of(frame: FrameType) -> str:
+    """Write down the stack, innermost call first, as the interpreter's fault handler does; opens no file for it."""
+    lines = [
+        f'  File "{one.f_code.co_filename}", line {one.f_lineno} in {one.f_code.co_name}'
+        for one, _ in zip(_outward(frame), range(_MOST_FRAMES), strict=False)
+    ]
+    return "\n".join(["Most recent call first:", *lines, ""])
+
+
+def user_call(frame: FrameType) -> UserCall | None:
+    """Whose user code ``frame`` is in; None when it is in our own."""
+    inner: FrameType | None = None
+    for one in _outward(frame):
+        module = one.f_globals.get("__name__")
+        if module == _HOST and "seat" in one.f_locals:
+            if inner is not None and _is_ours(inner):
+                return None
+            return UserCall(one.f_locals["seat"].strategy.name, inner.f_code.co_name if inner else "")
+        if module == _LOADING and inner is not None and not _is_ours(inner):
+            return UserCall("", "import")
+        if module not in _BETWEEN:
+            inner = one
+    return None
+
+
+def thread_frame(ident: int) -> FrameType | None:
+    """Where a thread is at present; None when it has ended."""
+    return sys._current_frames().get(ident)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    module = str(frame.f_globals.get("__name__", ""))
+    return module.startswith("qts.") and not module.startswith("qts.strategy.")
+
+
+def _outward(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _strategies_in(lines: Sequence[str], strategies: Sequence[Strategy]) -> Iterator[str]:
+    """The names of the strategies whose method is called by the host in a stack of the fault handler."""
+    inner = ""
+    for line in lines:
+        if not _BETWEEN_FRAME.match(line):
+            inner = line
+            continue
+        found = _FRAME.match(inner)
+        if found is None or not _HOST_FRAME.match(line):
+            continue
+        inner = ""
+        for strategy in strategies:
+            method: Any = getattr(strategy, found["function"], None)
+            code = getattr(method, "__code__", None)
+            if isinstance(code, CodeType) and _holds(code, found["file"], int(found["line"])):
+                yield strategy.name
+
+
+def _holds(code: CodeType, file: str, line: int) -> bool:
+    numbers = [number for _, _, number in code.co_lines() if number is not None]
+    return code.co_filename == file and min(numbers) <= line <= max(numbers)

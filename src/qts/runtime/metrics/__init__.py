@@ -1,0 +1,1 @@
+"""What the states are judged on: the course of an account or an index, volatility, extremes."""

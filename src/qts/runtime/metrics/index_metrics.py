@@ -1,0 +1,54 @@
+"""The operating state judged by an index and a volatility index instead of the account's own course."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from qts.capital.contracts import Pool
+from qts.market.contracts import IndexLevel
+from qts.runtime.metrics.account_metrics import METRIC_MAX_AGE_NS, is_fresh
+from qts.runtime.metrics.volatility import VolatilitySource
+from qts.state.contracts import UNKNOWN_METRICS, TransitionMetrics
+from qts.state.course import IndexCourse
+
+
+class IndexMetrics:
+    """Metrics by the convention of ``qts state backtest``, each from the moment its close is known.
+
+    A close older than 26 h (VIX 30 h) is unknown: on a Monday morning nothing is known, and no rule that needs
+    knowledge moves the state.
+    """
+
+    def __init__(self, *, target_cagr: float, volatility: VolatilitySource) -> None:
+        self._course = IndexCourse(target_cagr)
+        self._closed_ns = 0
+        self._volatility = volatility
+
+    def on_index(self, value: IndexLevel) -> None:
+        self._course.add(value.level)
+        self._closed_ns = value.ts_ns
+
+    def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
+        """The index is the judge; trades are not asked."""
+
+    def on_day_end(self, equity: Decimal, now_ns: int) -> None:
+        """The index is the judge; the account's day is not asked."""
+
+    def metrics(self, now_ns: int) -> TransitionMetrics:
+        vix = self._volatility.reading(now_ns).value
+        if not is_fresh(self._closed_ns, now_ns, METRIC_MAX_AGE_NS):
+            return msgspec.structs.replace(UNKNOWN_METRICS, vix=vix)
+        return self._course.metrics(vix)
+
+    def export_state(self) -> dict[str, Any]:
+        return {
+            "course": self._course.export_state(),
+            "closed_ns": self._closed_ns,
+        }
+
+    def import_state(self, saved: dict[str, Any]) -> None:
+        self._course.import_state(saved["course"])
+        self._closed_ns = saved["closed_ns"]

@@ -1,0 +1,90 @@
+"""Takes signals through the decision path, and tells those concerned what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from qts.event.contracts import Event
+from qts.execution.contracts import AckStatus, Order, OrderAck
+from qts.pipeline.contracts import Acted, Outcome
+from qts.pipeline.runner import Pipeline
+from qts.risk.contracts import Refused
+from qts.runtime.due_work import DueWork
+from qts.runtime.orders.reject_watch import RejectWatch
+from qts.runtime.parts import Parts
+from qts.runtime.persistence.history_rows import refusal_row
+from qts.runtime.session.session_counters import SessionCounters
+from qts.runtime.session_events import Codes
+from qts.strategy.contracts import Signal
+
+
+class DecisionPath:
+    """Runs one signal after the other. ``make`` gives the stages for the configuration in force.
+
+    ``answered`` is told of an order when its answer is known, with the moment (ns); True: an exit can go on.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Pipeline],
+        parts: Parts,
+        *,
+        rejects: RejectWatch,
+        codes: Codes,
+        counters: SessionCounters,
+        due: DueWork,
+        answered: Callable[[Order, int], bool],
+    ) -> None:
+        self._make = make
+        self._pipeline = make()
+        self._parts = parts
+        self._rejects = rejects
+        self._codes = codes
+        self._counters = counters
+        self._due = due
+        self._answered = answered
+        self._answer_missing = True
+
+    def reconfigure(self) -> None:
+        """Decide by the configuration that is in force now."""
+        self._pipeline = self._make()
+
+    async def on_signal(self, event: Event) -> None:
+        """Decide a strategy's signal. The P2 handler."""
+        self._due.make_calls()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
+        await self.decide(event.payload)
+
+    async def decide(self, signal: Signal) -> Outcome:
+        """Take ``signal`` through all stages. Raises HalfDoneError when what came of it is half told."""
+        outcome = await self._pipeline.run(signal)
+        if isinstance(outcome, Refused):
+            with self._parts.record.whole(f"the outcome of decision {signal.decision_id}"):
+                self._on_refused(outcome)
+        else:
+            outcome.ticket.when_answered(partial(self._on_answer, outcome))
+        return outcome
+
+    def _on_answer(self, acted: Acted, ack: OrderAck) -> None:
+        with self._parts.record.whole(f"the answer to order {ack.client_order_id}"):
+            self._judge_answer(acted, ack)
+            order = self._parts.orders.get(ack.client_order_id)
+            if order is not None and self._answered(order, self._parts.clock.time_ns()):
+                self._due.attention = True
+
+    def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:
+        if ack.status is AckStatus.UNKNOWN:
+            self._codes.report("FS042", f"no answer to order {ack.client_order_id}")
+            self._answer_missing = True
+        elif ack.status is AckStatus.REJECTED:
+            self._rejects.on_answer(acted, ack)
+        else:
+            self._parts.safety.broker_succeeded()
+            self._counters.changes += self._answer_missing  # safety forgot a failure: its cached share is old
+            self._answer_missing = False
+
+    def _on_refused(self, refused: Refused) -> None:
+        self._counters.refused(refused.reason.value)
+        self._parts.record.write_later(refusal_row(refused))
+        if self._parts.record.is_full:
+            self._due.attention = True

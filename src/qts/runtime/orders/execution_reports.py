@@ -1,0 +1,191 @@
+"""What comes back from the broker: the P0 handler that books fills, cancels and rejections exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qts.db.contracts import Record
+from qts.event.contracts import Event, EventType
+from qts.execution.contracts import (
+    BrokerDisconnect,
+    Fill,
+    Order,
+    OrderCancelled,
+    OrderNews,
+    OrderRejected,
+    OrderState,
+)
+from qts.execution.fit import misfit, unreadable
+from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
+from qts.execution.texts import unreadable_end, with_kept_reason
+from qts.execution.working import FINAL_STATES
+from qts.ledger.contracts import FillEffect
+from qts.runtime.orders.quarantine import MOST_TOLD, Quarantine
+from qts.runtime.parts import Parts
+from qts.runtime.strategies.strategy_host import StrategyHost
+from qts.strategy.contracts import FillView
+
+OnCode = Callable[[str, str], None]
+
+EVENT_OF_NEWS = {
+    OrderCancelled: EventType.ORDER_CANCELLED,
+    OrderRejected: EventType.ORDER_REJECTED,
+    BrokerDisconnect: EventType.BROKER_DISCONNECT,
+}
+
+
+def event_type_of(news: OrderNews | BrokerDisconnect) -> EventType:
+    """FILL_CONFIRMED for the fill that completes an order, FILL_PARTIAL for the others."""
+    if isinstance(news, Fill):
+        return EventType.FILL_CONFIRMED if news.last else EventType.FILL_PARTIAL
+    return EVENT_OF_NEWS[type(news)]
+
+
+class ExecutionReportHandler:
+    """Applies news in this order: book of record, order, strategy; then a transaction with a checkpoint.
+
+    The store's unique key is the last word on "exactly once"; the account's memory of keys makes a repeated
+    notice cheap. Nothing is booked blind: a fill that does not fit its order, its instrument or the session goes
+    into quarantine and raises FS041, one of an order nobody knows FS070; the broker is asked. What is raised while
+    news is applied ends the session: tried again it would find the mark of an effect that is not whole.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        host: StrategyHost,
+        on_code: OnCode,
+        on_kept: Callable[[], None],
+        on_applied: Callable[[Fill, Order, FillEffect], None],
+        on_ended: Callable[[Order], None],
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._p = parts
+        self._account = parts.account
+        self._orders = parts.orders
+        self._host = host
+        self._record = parts.record
+        self._on_code = on_code
+        self._on_applied = on_applied
+        self._on_ended = on_ended
+        self._log = log
+        self.quarantine = Quarantine(parts.record, on_code=on_code, on_kept=on_kept, log=log)
+        self.duplicates = 0
+
+    def heard(
+        self, news: OrderNews | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]
+    ) -> OrderNews | BrokerDisconnect | None:
+        """Return ``news`` as a journal can hold it; None when nobody can tell what it is about. Any thread.
+
+        ``ask`` lets that be kept, or a reason be logged as it came, between two handlers.
+        """
+        why = unreadable(news) if isinstance(news, Fill) else unreadable_end(news)
+        if why:
+            ask(lambda: self.keep(news, why))
+            return None
+        if isinstance(news, Fill):
+            return news
+        kept = with_kept_reason(news)
+        if kept is not news:
+            raw = ascii(news.reason[:MOST_TOLD]) if isinstance(news.reason, str) else ascii(news.reason)
+            ask(lambda: self._log("WARNING", f"a reason that cannot be kept as it came: {raw[:MOST_TOLD]}"))
+        return kept
+
+    async def on_event(self, event: Event) -> None:
+        """Apply one piece of news. Raises HalfDoneError when it could not be applied wholly."""
+        news = event.payload
+        with self._record.whole(f"{event.event_type.value} {event.event_id}"):
+            self._record.applied(event.event_id)
+            await self._apply(news)
+
+    async def _apply(self, news: object) -> None:
+        if isinstance(news, Fill):
+            await self._on_fill(news)
+        elif isinstance(news, OrderCancelled):
+            await self._on_end(news, "cancelled")
+        elif isinstance(news, OrderRejected):
+            await self._on_end(news, "rejected")
+        elif isinstance(news, BrokerDisconnect):
+            self._on_code("AN050", f"{news.broker}: {news.reason}")
+
+    async def _on_fill(self, fill: Fill) -> None:
+        why = unreadable(fill)
+        if why:
+            self.keep(fill, why)
+            return
+        if self._account.has_booked(fill):
+            self.duplicates += 1  # also of an order that ended too long ago to be remembered
+            return
+        order = self._orders.get(fill.client_order_id)
+        if order is None:
+            why = f"fill {fill.execution_id} names the unknown order {fill.client_order_id}"
+            self.keep(fill, why, "FS070")
+            return
+        why = self._misfit(fill, order)
+        if why:
+            self.keep(fill, f"fill {fill.execution_id}: {why}")
+            return
+        effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
+        assert effect is not None  # it was looked for before
+        updated = apply_fill(order, fill)
+        self._orders.put(updated)
+        if updated.state in FINAL_STATES:
+            self._account.release(fill.client_order_id)
+        self._warn_about(order, updated, effect.oversold)
+        self._host.on_fill(order.strategy, _view(fill, updated))
+        self._on_applied(fill, updated, effect)
+        records: tuple[Record, ...] = (*effect.records, updated)
+        await self._record.book(records)
+
+    async def _on_end(self, news: OrderCancelled | OrderRejected, word: str) -> None:
+        order = self._orders.get(news.client_order_id)
+        if order is None:
+            self._on_code("FS070", f"{word}: nobody here knows order {news.client_order_id}")
+            return
+        updated = apply_cancelled(order, news) if isinstance(news, OrderCancelled) else apply_rejected(order, news)
+        self._orders.put(updated)
+        if updated.state in FINAL_STATES:
+            self._account.release(order.client_order_id)
+        self._record.write_later(updated)
+        if updated.state in FINAL_STATES:
+            self._on_ended(updated)
+
+    def keep(self, notice: object, why: str, code: str = "FS041") -> None:
+        """Put a notice that cannot be booked into quarantine."""
+        self.quarantine.keep(notice, code, why, self._p.clock.time_ns())
+
+    def _misfit(self, fill: Fill, order: Order) -> str:
+        p, symbol = self._p, order.symbol
+        return misfit(
+            fill,
+            order,
+            p.feed.instruments.get(symbol),
+            base=p.base_prices.get(symbol),
+            shown=p.last.shown(symbol),
+            now_ns=p.clock.time_ns(),
+            market_ns=p.last.feed_ts_ns,
+        )
+
+    def _warn_about(self, order: Order, updated: Order, oversold: bool) -> None:
+        if updated.filled > updated.qty:
+            self._on_code("FS070", f"order {order.client_order_id} filled {updated.filled} of {updated.qty}")
+        elif order.state in FINAL_STATES and updated.state is OrderState.FILLED_LATE:
+            self._on_code("AN030", f"order {order.client_order_id} filled after it was {order.state.value}")
+        if oversold:
+            self._on_code("FS070", f"order {order.client_order_id} sold more than was held")
+
+
+def _view(fill: Fill, order: Order) -> FillView:
+    return FillView(
+        symbol=fill.symbol,
+        side=fill.side,
+        qty=fill.qty,
+        price=fill.price,
+        fee=fill.fee,
+        tax=fill.tax,
+        ts_ns=fill.ts_ns,
+        order_id=fill.client_order_id,
+        execution_id=fill.execution_id,
+        partial=order.remaining > 0,
+    )

@@ -1,0 +1,62 @@
+"""Turns intents into signals: gives each its decision id and sends it on its way as P2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from qts.capital.contracts import Pool
+from qts.event.contracts import EventType
+from qts.ids import IdSource
+from qts.runtime.parts import Parts
+from qts.runtime.session.session_counters import SessionCounters
+from qts.strategy.contracts import Intent, Signal, Strategy
+
+
+class Signals:
+    """The one place where signals are made; ``publish`` is the dispatcher's."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        pools: Mapping[str, Pool],
+        decision_ids: IdSource,
+        counters: SessionCounters,
+        publish: Callable[[EventType, Any, str], object],
+    ) -> None:
+        self._p = parts
+        self.pools = pools
+        self._ids = decision_ids
+        self._counters = counters
+        self._publish = publish
+
+    def on_intent(self, strategy: Strategy, intent: Intent) -> None:
+        """What a strategy wants becomes a SIGNAL_GENERATED event; that it does not is no fault of the strategy."""
+        with self._p.record.whole(f"a signal of strategy {strategy.name}"):
+            if intent.symbol not in self._p.base_prices:
+                self._stand_in_base(intent.symbol)
+            signal = self._signal(strategy.name, intent, forced=False)
+            self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
+
+    def forced(self, strategy: str, intent: Intent) -> Signal:
+        """An exit the rules order; it is decided at once, P2 may be paused."""
+        self._counters.forced_exits += 1
+        return self._signal(strategy, intent, forced=True)
+
+    def _signal(self, strategy: str, intent: Intent, *, forced: bool) -> Signal:
+        return Signal(
+            decision_id=self._ids.next_id(),
+            strategy=strategy,
+            pool=self.pools[strategy],
+            intent=intent,
+            ts_ns=self._p.clock.time_ns(),
+            forced=forced,
+        )
+
+    def _stand_in_base(self, symbol: str) -> None:
+        """A recording that begins mid-market has no previous close: its first price stands in, and is reported."""
+        price = self._p.last.last_trade(symbol) or self._p.last.mark(symbol)
+        if price is not None:
+            self._p.base_prices[symbol] = price
+            self._counters.stand_in_bases.append(symbol)

@@ -1,0 +1,103 @@
+"""Registers the components of a session with its checkpoints, and reads shares that are needed before it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from qts.market.contracts import Feed, MarketValue
+from qts.runtime.components import Components
+from qts.runtime.persistence.checkpoint import Share
+
+
+def register_components(c: Components) -> None:
+    """Make all components part of the checkpoints, in the order in which they are restored.
+
+    Account and orders restore themselves from the store's rows, see :meth:`qts.runtime.kernel.Kernel.restore`. What
+    seldom changes is encoded again only when one of the counts moved that tell of its changes.
+    """
+    p, t, register = c.parts, c.counters, c.checkpoints.register
+
+    def metrics_mark() -> object:
+        return (t.metrics_fed, t.evaluations)
+
+    register("feed", Share(p.feed.position if isinstance(p.feed, Feed) else _no_position, _skip))
+    register("clock", Share(p.clock.time_ns, _skip))
+    register("due", c.due)
+    register("counters", t)
+    register("counts", _counts(c))
+    register("last", p.last)
+    register("bases", Share(lambda: p.base_prices, lambda saved: _import_bases(p.base_prices, saved)))
+    register("price_bands", p.price_bands, lambda: p.price_bands.changes)
+    register("account", Share(p.account.export_state, _skip))
+    register("orders", Share(p.orders.export_state, _skip))
+    register("exchange", c.venue)
+    register(
+        "safety",
+        Share(p.safety.export_state, p.safety.restore_state),
+        lambda: (t.codes_told, t.changes, p.safety.current_state),
+    )
+    register(
+        "state",
+        Share(p.state.export_state, p.state.restore_state),
+        lambda: (t.evaluations, t.codes_told, t.changes, p.state.current_state),
+    )
+    register("day", p.day)
+    register("extremes", p.extremes)
+    register("metrics", p.metrics, metrics_mark)
+    register("volatility", p.volatility, metrics_mark)
+    register("state_basis", p.basis, metrics_mark)
+    register("trades", c.trades)
+    register("capital", c.capital)
+    register("state_evaluation", c.evaluation)
+    register("exits", c.exits)
+    register("stops", p.stops)
+    register("rejects", p.rejects)
+    register("unresolved", c.unresolved)
+    register("strategies", c.host)
+    register("invariants", c.invariants)
+    register("auditor", c.auditor)
+    register("schedule", c.schedule)
+    register("dispatcher", c.dispatcher)
+
+
+def value_in_hand(share: Any) -> MarketValue | None:
+    """Return the value that had left the feed and was not yet taken in; None when there was none."""
+    return None if share is None else msgspec.convert(share, MarketValue, strict=False)
+
+
+def _no_position() -> None:
+    """Give the place in a live feed: what is over cannot be had again."""
+
+
+def _skip(saved: Any) -> None:
+    """Restored before the kernel exists, or from the store's rows."""
+
+
+def _counts(c: Components) -> Share:
+    """Numbers of components that keep one of their own and nothing else."""
+
+    def export_state() -> dict[str, Any]:
+        return {
+            "rows": c.intake.rows,
+            "duplicates": c.execution_reports.duplicates,
+            "ids": {kind: ids.last for kind, ids in c.ids.items() if kind != "e"},  # events: the dispatcher's
+            "book_rows": c.parts.record.book_revision,
+        }
+
+    def import_state(saved: Mapping[str, Any]) -> None:
+        c.intake.rows = saved["rows"]
+        c.execution_reports.duplicates = saved["duplicates"]
+        for kind, last in saved["ids"].items():
+            c.ids[kind].continue_after(last)
+        c.parts.record.continue_after(saved["book_rows"])
+
+    return Share(export_state, import_state)
+
+
+def _import_bases(bases: dict[str, Any], saved: Mapping[str, Any]) -> None:
+    bases.clear()
+    bases.update((symbol, Decimal(price)) for symbol, price in saved.items())

@@ -1,0 +1,190 @@
+"""How a killed session goes on: rewound and executed again, or, with a real broker, rolled forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from qts.broker.contracts import Broker
+from qts.clock import from_ns
+from qts.db.session import SessionStore
+from qts.errors import StorageError
+from qts.execution.contracts import Fill, Order
+from qts.execution.working import FINAL_STATES
+from qts.ids import CounterIds
+from qts.risk.sizing import cost_of
+from qts.runtime.parts import Parts
+from qts.runtime.persistence.checkpoint import Checkpoints
+from qts.runtime.persistence.stored_orders import orders_as_they_stood
+from qts.safety.contracts import SafetyState
+from qts.strategy.contracts import Side
+
+
+class Recovery(Protocol):
+    """How a session takes up what its last life has left. Called on the session's thread, in this order."""
+
+    def restore(self, store: SessionStore, checkpoint: bytes) -> None:
+        """Make the fresh components stand where the session goes on from; asks nobody but ``store``.
+
+        Raises StorageError when rows and ``checkpoint`` do not belong together.
+        """
+        ...
+
+    async def catch_up(self, now_ns: int) -> None:
+        """Take up what happened since, before the first value; after the journal was taken up.
+
+        ``now_ns`` is the session's time. Raises BrokerUnavailable when the broker cannot be asked: a session that
+        does not know its fills does not begin.
+        """
+        ...
+
+
+def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
+    """Return the checkpoint that a session goes on from; a store of a simulated broker is rewound to it.
+
+    None: there is none yet. Raises StorageError.
+    """
+    if is_simulated:
+        store.rewind()
+    return store.checkpoint()
+
+
+class RewindAndReplay:
+    """For a simulated broker: everything stands as at the checkpoint, and what came after it happens again."""
+
+    def __init__(self, parts: Parts, checkpoints: Checkpoints) -> None:
+        self._p = parts
+        self._checkpoints = checkpoints
+
+    def restore(self, store: SessionStore, checkpoint: bytes) -> None:
+        """The store was rewound to ``checkpoint`` (:func:`resume_point`)."""
+        share = self._checkpoints.share
+        self._p.account.import_state(
+            share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers()
+        )
+        self._p.orders.import_state(orders_as_they_stood(store.orders(), share(checkpoint, "orders")))
+        self._checkpoints.give(checkpoint)
+
+    async def catch_up(self, now_ns: int) -> None:
+        """Nothing has happened since: the venue was set back, too."""
+
+
+class RollForward:
+    """For a real broker: facts are never rewound.
+
+    Rows say what is: fills, orders, transfers, which numbers were given, how strict safety was. The checkpoint says
+    the rest: the memory of the components. Of safety the stricter of the two holds. Fills that the broker knows and
+    the rows lack are given to ``on_news`` as if they came now: their key books each once. Orders at the broker that
+    are not ours are named by ``on_foreign``.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        checkpoints: Checkpoints,
+        ids: Mapping[str, CounterIds],
+        broker: Broker,
+        *,
+        on_news: Callable[[Fill], None],
+        on_code: Callable[[str, str], None],
+        on_foreign: Callable[[str], None],
+    ) -> None:
+        self._p = parts
+        self._checkpoints = checkpoints
+        self._ids = ids
+        self._broker = broker
+        self._on_news = on_news
+        self._on_code = on_code
+        self._on_foreign = on_foreign
+        self._stricter: tuple[SafetyState, str, str] | None = None
+
+    def restore(self, store: SessionStore, checkpoint: bytes) -> None:
+        """Rows that are newer than ``checkpoint`` count."""
+        p, share = self._p, self._checkpoints.share
+        p.account.roll_forward(share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers())
+        orders = {order.client_order_id: order for order in store.orders()}
+        first = self._known(orders, share(checkpoint, "orders"))
+        newer = sorted(orders.values(), key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
+        p.orders.import_state([*first, *(order for order in newer if order not in first)])
+        self._checkpoints.give(checkpoint)
+        for order in orders.values():
+            self._hold_back(order)
+        self._continue_ids(store)
+        self._continue_histories(store)
+
+    def _known(self, orders: Mapping[str, Order], share: Iterable[str]) -> list[Order]:
+        """The orders that were open at the checkpoint, in its order."""
+        known = list(share)
+        for key in known:
+            if key not in orders:
+                raise StorageError(
+                    f"table orders: order {key}, which the checkpoint knows as open, is gone; the store is "
+                    "damaged: restore it from a backup"
+                )
+        return [orders[key] for key in known]
+
+    def _hold_back(self, order: Order) -> None:
+        """Hold back what an open order may take, whether it was sent before or after the checkpoint."""
+        account, key = self._p.account, order.client_order_id
+        account.release(key)
+        if order.state in FINAL_STATES or order.remaining <= 0:
+            return
+        instrument = self._p.feed.instruments.get(order.symbol)
+        if instrument is None:
+            raise StorageError(f"order {key} is open, and the feed does not know its symbol {order.symbol}")
+        price = order.limit if order.limit is not None else order.decision_price
+        day = instrument.calendar.local_date(from_ns(order.ts_intent_ns))
+        cost = cost_of(order.remaining, price, instrument, day) if order.side is Side.BUY else None
+        account.hold_back(key, order.strategy, order.pool, order.symbol, order.side, order.remaining, cost)
+
+    def _continue_ids(self, store: SessionStore) -> None:
+        """No number that a row holds is given again."""
+        decisions = store.decisions()
+        given = {
+            "o": [row.client_order_id for row in decisions],
+            "a": [row.approval_id for row in decisions],
+            "d": [row.decision_id for row in decisions] + [row.decision_id for row in store.refusals()],
+            "t": [transfer.transfer_id for transfer in store.transfers()],
+        }
+        for kind, texts in given.items():
+            ids = self._ids[kind]
+            ids.continue_after(max([ids.last, *(_number(text, ids.prefix) for text in texts)]))
+
+    def _continue_histories(self, store: SessionStore) -> None:
+        states, causes = store.state_history(), store.safety_history()
+        if states:
+            self._p.state.continue_after(states[-1].seq)
+        safety = self._p.safety
+        newer = [row for row in causes if row.seq > safety.seq]
+        for row in newer:
+            state = SafetyState(row.to_state)
+            if state.severity > safety.current_state.severity and (
+                self._stricter is None or state.severity >= self._stricter[0].severity
+            ):
+                self._stricter = state, row.code, row.reason
+        if causes:
+            safety.continue_after(causes[-1].seq)
+
+    async def catch_up(self, now_ns: int) -> None:
+        """Ask the broker for all fills of its day: one of an order that has ended here may be missing, too."""
+        if self._stricter is not None:
+            state, code, reason = self._stricter
+            self._on_code(code, f"stored before the restart: {reason}")
+            if self._p.safety.current_state.severity < state.severity:  # its code alone does not lead there
+                self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
+        for fill in await self._broker.fills_since(0):
+            if not self._p.account.has_booked(fill):
+                self._on_news(fill)
+        for theirs in await self._broker.orders():
+            key = theirs.client_order_id
+            if theirs.is_open and (key is None or self._p.orders.get(key) is None):
+                self._on_foreign(
+                    f"order {theirs.ref.number} at {self._broker.name} is not ours: {theirs.side.value} "
+                    f"{theirs.remaining} {theirs.symbol}"
+                )
+
+
+def _number(text: str, prefix: str) -> int:
+    """The number of an id that ``prefix`` begins; 0 for one from elsewhere."""
+    begin, _, number = text.rpartition("-")
+    return int(number) if begin == prefix and number.isdecimal() else 0

@@ -1,0 +1,101 @@
+"""Gather what a run's directory tells about the run, while it goes on and afterwards."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from qts.clock import NS_PER_S
+from qts.db.contracts import LedgerRow, RunRow
+from qts.db.datadir import DATABASE_NAME
+from qts.db.find_run import FoundRun
+from qts.db.reading import StoreReader
+from qts.execution.contracts import Order
+from qts.money import ratio
+from qts.runtime.session.session_view import PositionView, SessionView, read_view
+
+STALE_NS: Final = 5 * NS_PER_S
+"""Real time without a new view after which a session that holds its directory is said to show nothing."""
+
+Life = Literal["beginning", "running", "silent", "finished", "stopped", "ended"]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A run as its directory tells it. ``run`` None: nothing is stored yet; ``view`` None: there is none of it.
+
+    ``silent``: the process lives and has shown nothing for a while. ``ended``: it is gone and did not finish.
+    """
+
+    found: FoundRun
+    life: Life
+    remark: str
+    run: RunRow | None
+    view: SessionView | None
+    orders: list[Order] = []
+    fills: list[LedgerRow] = []
+    positions: list[PositionView] = []
+
+
+def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool = False) -> Look:
+    """Return the run in ``found.directory``; ``now_ns`` is the machine's time. Lists only when asked for.
+
+    Raises StorageError when store or view cannot be read, and for damage or
+    altered history of a run that does not go on.
+    """
+    view = read_view(found.directory)
+    path = found.directory / DATABASE_NAME
+    if not path.exists():
+        life, remark = _life(found, None, None, now_ns)
+        return Look(found, life, remark, None, None)
+    with StoreReader(path) as store:
+        run = store.run()
+        if not found.live:
+            store.verify_history()  # a session that lives looks itself
+        if view is not None and (run is None or view.run_id != run.run_id):
+            view = None  # of the run that was here before
+        life, remark = _life(found, run, view, now_ns)
+        return Look(
+            found,
+            life,
+            remark,
+            run,
+            view,
+            store.orders() if orders else [],
+            store.ledger() if fills else [],
+            _positions_of(store) if view is None else list(view.positions),
+        )
+
+
+def _life(found: FoundRun, run: RunRow | None, view: SessionView | None, now_ns: int) -> tuple[Life, str]:
+    if found.live:
+        if view is None or view.ended or view.pid != found.pid:
+            return "beginning", "it has begun and shown nothing yet"
+        age_ns = now_ns - view.written_ns
+        if age_ns > STALE_NS:
+            return "silent", f"its process lives, but it has shown nothing new for {age_ns // NS_PER_S} s"
+        return "running", ""
+    if run is None:
+        return "ended", "nothing was stored"
+    if run.finished:
+        return "finished", ""
+    if view is not None and view.ended:
+        return "stopped", "--resume continues it"
+    return "ended", "ended without finishing; --resume continues it"
+
+
+def _positions_of(store: StoreReader) -> list[PositionView]:
+    """Without prices: a store keeps no marks."""
+    return [
+        PositionView(row.strategy, row.pool.value, row.symbol, row.qty, ratio(row.cost, row.qty), None, None, None)
+        for row in store.positions()
+        if row.qty
+    ]
+
+
+def which(look: Look) -> str:
+    """Return a line that says which run is shown, and how it stands."""
+    name = "a run" if look.run is None else f"qts {look.run.command}, run {look.run.run_id}"
+    pid = f", pid {look.found.pid}" if look.found.live and look.found.pid is not None else ""
+    remark = f": {look.remark}" if look.remark else ""
+    return f"{name}{pid}, {look.life}{remark}"

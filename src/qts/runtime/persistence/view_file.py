@@ -1,0 +1,88 @@
+"""Write down, at most once a second, what a session shows of itself.
+
+A look only reads (:mod:`qts.runtime.session.view_builder`). Off the virtual clock the file is
+written on another thread, one at a time; a slow disk costs newer views, never an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qts.clock import NS_PER_S, Clock, stopwatch_ns
+from qts.db.contracts import RunRow
+from qts.event.contracts import EventPriority
+from qts.files import private
+from qts.runtime.kernel import Kernel
+from qts.runtime.session.progress import Progress
+from qts.runtime.session.session_view import VIEW_NAME, SessionView
+from qts.runtime.session.view_builder import view_of
+
+EVERY_NS: Final = NS_PER_S
+"""Real time between two views."""
+
+
+class ViewFile:
+    """The view of ``kernel``'s session in ``directory``, replaced as a whole and readable by its owner alone.
+
+    ``machine`` stamps it. A file that cannot be written is tried again with the next view: nothing depends on it.
+    """
+
+    def __init__(self, directory: Path, kernel: Kernel, run: RunRow, mode: str, machine: Clock) -> None:
+        self._path = directory / VIEW_NAME
+        self._kernel = kernel
+        self._run = run
+        self._mode = mode
+        self._machine = machine
+        self._encode = msgspec.json.Encoder().encode
+        self._due_ns = 0
+        self._writing: asyncio.Future[None] | None = None
+
+    def look(self) -> None:
+        """Write a new view when the last one is a second old; not while a P0 event waits."""
+        if stopwatch_ns() < self._due_ns:
+            return
+        if self._kernel.dispatcher.stats.is_waiting(EventPriority.P0_CRITICAL):
+            return
+        if self._writing is not None and not self._writing.done():
+            return
+        self._due_ns = stopwatch_ns() + EVERY_NS
+        data = self._encode(self._view(""))
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # on the virtual clock nobody waits for a handler
+            self._write(data)
+        else:
+            with suppress(RuntimeError):  # no room for a thread: the view is older, the session goes on
+                self._writing = loop.run_in_executor(None, self._write, data)
+
+    def along(self, progress: Progress) -> Progress:
+        """Return a ``progress`` that looks each time it is told."""
+
+        def told(share: float | None, moment_ns: int, /) -> None:
+            self.look()
+            progress(share, moment_ns)
+
+        return told
+
+    def end(self, ended: str) -> SessionView:
+        """Write the last view and return it: the session has ``finished`` or was ``stopped``."""
+        view = self._view(ended)
+        self._write(self._encode(view))
+        return view
+
+    def _view(self, ended: str) -> SessionView:
+        return view_of(self._kernel, self._run, self._mode, ended, self._machine)
+
+    def _write(self, data: bytes) -> None:
+        """Not synced: whoever reads it after a loss of power is told by the store that the session is gone."""
+        draft = f"{self._path}.new"
+        with suppress(OSError):
+            with open(draft, "wb", opener=private) as file:
+                file.write(data)
+            os.replace(draft, self._path)

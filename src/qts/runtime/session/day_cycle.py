@@ -1,0 +1,70 @@
+"""Begins and closes the market's day: base prices, counts, metrics, capital."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from qts.clock import from_ns, to_ns
+from qts.runtime.checks.risk_monitor import RiskMonitor
+from qts.runtime.parts import Parts
+from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.equity_curve import EquityCurve
+from qts.safety.contracts import SafetyState
+
+
+class DayCycle:
+    """Called by the kernel at the day's appointments; each call sees one moment.
+
+    ``collect`` is called behind the close, the quiet moment in which garbage may be collected.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        monitor: RiskMonitor,
+        capital: CapitalTransfers,
+        curve: EquityCurve,
+        collect: Callable[[], object],
+    ) -> None:
+        self._p = parts
+        self._monitor = monitor
+        self._capital = capital
+        self._curve = curve
+        self._collect = collect
+
+    def day_start(self, now_ns: int) -> None:
+        """Make yesterday's last prices the base of today's bands; counts begin again."""
+        p = self._p
+        for symbol in p.last.symbols():
+            price = p.last.last_trade(symbol) or p.last.mark(symbol)
+            if price is not None:
+                p.base_prices[symbol] = price
+        p.price_bands.start_day()
+        p.day.roll(p.equity())
+        p.extremes.start_day(now_ns)
+        p.rejects.new_day()
+        if p.safety.current_state is SafetyState.FAIL:
+            p.safety.request_recovery(checks=self._monitor.recovery_checks())
+
+    def day_close(self, now_ns: int) -> None:
+        """Close the day: metrics, capital toward its targets, one sample. Raises HalfDoneError after half of it."""
+        with self._p.record.whole("the day's close"):  # a transfer is whole or not at all
+            self._p.volatility.on_day_close(self._closes(now_ns), now_ns)
+            self._p.metrics.on_day_end(self._p.equity(), now_ns)
+            self._capital.rebalance(now_ns)
+            self._curve.sample(now_ns)
+        self._monitor.remind_of_doubts()
+        self._collect()
+
+    def _closes(self, now_ns: int) -> dict[str, Decimal]:
+        """Return the last prices of the symbols that had one on the local day of ``now_ns``."""
+        last, calendar = self._p.last, self._p.calendar
+        day_start_ns = to_ns(calendar.at(calendar.local_date(from_ns(now_ns)), 0))
+        closes = {}
+        for symbol in last.symbols():
+            price = last.last_trade(symbol) or last.mark(symbol)
+            if price is not None and price > 0 and last.told_ns(symbol) >= day_start_ns:
+                closes[symbol] = price
+        return closes

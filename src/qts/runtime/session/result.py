@@ -1,0 +1,314 @@
+"""What a session came to: one JSON object for programs, the same facts for summary and report."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from qts.capital.contracts import Transfer
+from qts.clock import NS_PER_S, from_ns
+from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
+from qts.execution.contracts import Order
+from qts.execution.working import FINAL_STATES
+from qts.ledger.contracts import LedgerRow
+from qts.market.contracts import Calendar
+from qts.money import plus
+from qts.runtime.metrics.extremes import Fall, Point
+from qts.runtime.session.session_view import ExtremesView, QueueView, SessionView
+from qts.safety.scoped_stops import stop_row
+
+QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
+MOST_REASONS = 20
+_NUMBER = re.compile(r"\b[0-9a-f]{8}(?:-\w+)+|\d[\d,.:]*")
+"""A number, or an id of this run."""
+
+
+Rows = list[dict[str, Any]]
+
+
+class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
+    """The result object of ``--json``, field by field; amounts are texts in the account's currency.
+
+    Fields with a default are missing from results that earlier versions have stored.
+    """
+
+    rows: int
+    events_by_priority: dict[str, int]
+    queues: dict[str, dict[str, int]]
+    p0_latency_us: dict[str, float]
+    latency_us_by_priority: dict[str, dict[str, float]]
+    latency_overstays: dict[str, dict[str, Any]] = {}
+    lost_p0: int
+    orders: int
+    fills: int
+    ledger_rows: int
+    duplicate_fills: int
+    quarantined: dict[str, Any] = msgspec.field(default_factory=lambda: {"count": 0, "first": None})
+    forced_exits: int
+    currency: str
+    time_zone: str = ""
+    equity_start: str
+    equity_end: str
+    extremes: dict[str, dict[str, str]] | None = None
+    fees: str
+    taxes: str
+    pools: dict[str, dict[str, str]]
+    positions: dict[str, str]
+    operating_state: str
+    safety_state: str
+    state_basis: dict[str, Any]
+    transitions: list[dict[str, str]]
+    safety_changes: list[dict[str, str]]
+    halted_strategies: list[str]
+    stops: Rows = []
+    strategies: Rows = []
+    refusals: dict[str, int]
+    rows_refused: dict[str, int]
+    rows_refused_examples: dict[str, Rows] = {}
+    doubtful_prices: dict[str, dict[str, Any]] = {}
+    notes: list[str] = []
+    risk_limits: dict[str, str]
+    max_price_age_s: float
+    invariants: dict[str, dict[str, Any]]
+    wall_s: float
+    events_per_s: int
+    report: str | None
+    orders_unfilled: dict[str, int] = {}
+    run_id: str
+    command: str
+    seed: int
+    source: str
+    config_hash: str
+    started_at: str
+    finished_at: str
+    finished: bool
+    settings_of_the_command: dict[str, str] = {}
+
+
+class SessionResult:
+    """A session's result and where its run is stored."""
+
+    def __init__(self, values: ResultValues, directory: Path) -> None:
+        self.values = values
+        self.directory = directory
+
+    @classmethod
+    def stored(cls, text: str, directory: Path) -> SessionResult:
+        """Return the result a finished run left in its store."""
+        return cls(msgspec.json.decode(text, type=ResultValues), directory)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the input came to its end; otherwise the run can be resumed."""
+        return self.values.finished
+
+    def with_report(self, path: str) -> SessionResult:
+        """Return the result that names the report written of it."""
+        return SessionResult(msgspec.structs.replace(self.values, report=path), self.directory)
+
+    def to_json(self) -> str:
+        """Return the result as one JSON object."""
+        return msgspec.json.encode(self.values).decode()
+
+
+def transitions_of(history: Sequence[StateRow], calendar: Calendar) -> list[dict[str, str]]:
+    """The operating state's moves with the market's own date and time."""
+    rows = []
+    for row in history:
+        moment = calendar.local_time(from_ns(row.ts_ns))
+        rows.append(
+            {
+                "date": moment.date().isoformat(),
+                "time": moment.strftime("%H:%M"),
+                "from": row.from_state,
+                "to": row.to_state,
+                "reason": row.reason,
+            }
+        )
+    return rows
+
+
+def safety_changes_of(history: Sequence[SafetyRow], calendar: Calendar) -> list[dict[str, str]]:
+    """Every safety cause with the market's own date and time; it need not have moved the state."""
+    rows = []
+    for row in history:
+        moment = calendar.local_time(from_ns(row.ts_ns))
+        moved = {"date": moment.date().isoformat(), "time": moment.strftime("%H:%M:%S")}
+        moved |= {"from": row.from_state, "to": row.to_state, "code": row.code}
+        rows.append(moved | {"reason": row.reason, "actor": row.actor})
+    return rows
+
+
+def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
+    """Count the orders that ended without a fill, by how and why they ended; the most frequent reasons by name.
+
+    Numbers in a reason are left out, so that orders which ended alike are counted together.
+    """
+    counts = Counter(
+        f"{order.state.value}: {_NUMBER.sub('…', order.note)}" if order.note else order.state.value
+        for order in orders
+        if order.state in FINAL_STATES and not order.filled
+    )
+    named = dict(counts.most_common(MOST_REASONS))
+    rest = sum(counts.values()) - sum(named.values())
+    return dict(sorted(named.items())) | ({"other reasons": rest} if rest else {})
+
+
+def text_of(amount: Decimal) -> str:
+    """A Decimal without exponent and without trailing zeros behind the point."""
+    plain = f"{amount:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def extremes_of(noted: ExtremesView, shown: Callable[[int], str]) -> dict[str, Any]:
+    """The extremes as ``--json`` has them: amounts as text, shares as text to six places, moments by ``shown``."""
+
+    def point(one: Point) -> dict[str, str]:
+        return {"amount": text_of(one.amount), "at": shown(one.ts_ns)}
+
+    def fall(one: Fall) -> dict[str, str]:
+        share = f"{one.share:.6f}"
+        return {
+            "share": share,
+            "amount": text_of(one.amount),
+            "from": shown(one.top.ts_ns),
+            "to": shown(one.low.ts_ns),
+        }
+
+    return {
+        "highest_equity": point(noted.highest),
+        "lowest_equity": point(noted.lowest),
+        "deepest_drawdown": fall(noted.deepest),
+        "worst_day": fall(noted.worst_day),
+        "highest_exposure": point(noted.highest_exposure),
+    }
+
+
+class SessionFacts(msgspec.Struct, frozen=True):
+    """Everything the report draws: the result, the curves and the book."""
+
+    result: ResultValues
+    run: RunRow
+    equity: Sequence[EquityRow]
+    ledger: Sequence[LedgerRow]
+    states: Sequence[StateRow]
+    safety: Sequence[SafetyRow]
+    orders: Sequence[Order]
+    transfers: Sequence[Transfer]
+
+
+def summarize(
+    view: SessionView,
+    run: RunRow,
+    calendar: Calendar,
+    *,
+    states: Sequence[StateRow],
+    safety: Sequence[SafetyRow],
+    orders: Sequence[Order],
+    settings: Mapping[str, str],
+    finished_at: datetime,
+    took_ns: int,
+) -> ResultValues:
+    """Make the result of ``run`` from its last view and what its store holds.
+
+    ``calendar`` gives the market's own date and time; ``settings`` are the command's; ``took_ns`` is real time.
+    """
+    queues = {one.priority: one for one in view.queues}
+    counts, p0 = view.counts, queues["P0"]
+    wall_s = took_ns / NS_PER_S
+
+    def local(ns: int) -> str:
+        return calendar.local_time(from_ns(ns)).isoformat()
+
+    return ResultValues(
+        rows=counts.rows,
+        events_by_priority={name: one.handled for name, one in queues.items()},
+        queues={name: {count: getattr(one, count) for count in QUEUE_COUNTS} for name, one in queues.items()},
+        p0_latency_us=latency_row(p0),
+        latency_us_by_priority={name: latency_row(one) for name, one in queues.items()},
+        latency_overstays={
+            name: {"count": one.count, "longest_us": round(one.longest_us, 1)}
+            for name, one in view.overstays.items()
+        },
+        lost_p0=p0.dropped + p0.collapsed + p0.sampled,
+        orders=counts.orders,
+        fills=counts.fills,
+        ledger_rows=counts.ledger_rows,
+        duplicate_fills=counts.duplicate_fills,
+        quarantined=quarantined(view, local),
+        forced_exits=counts.forced_exits,
+        currency=view.currency,
+        time_zone=view.time_zone,
+        equity_start=text_of(view.equity_start),
+        equity_end=text_of(view.equity),
+        extremes=extremes_of(view.extremes, local),
+        fees=text_of(view.fees),
+        taxes=text_of(view.taxes),
+        pools={
+            one.pool: {
+                "total": text_of(one.total),
+                "realized_pnl": text_of(one.realized_pnl),
+                "unrealized_pnl": text_of(one.unrealized_pnl),
+            }
+            for one in view.pools
+        },
+        positions=positions_of(view),
+        operating_state=view.operating.state,
+        safety_state=view.safety.state,
+        state_basis=msgspec.to_builtins(view.state_basis),
+        transitions=transitions_of([row for row in states if row.from_state != row.to_state], calendar),
+        safety_changes=safety_changes_of(safety, calendar),
+        halted_strategies=sorted(one.name for one in view.strategies if one.halted),
+        stops=[dict(stop_row(stop)) for stop in view.stops],
+        strategies=[msgspec.json.decode(msgspec.json.encode(one)) for one in view.strategies],  # as it is read back
+        refusals=dict(sorted(counts.refusals.items())),
+        rows_refused=dict(sorted(view.rows_refused.items())),
+        rows_refused_examples=msgspec.to_builtins(view.rows_refused_examples),
+        doubtful_prices=msgspec.to_builtins(view.doubtful_prices),
+        notes=list(view.notes),
+        risk_limits=view.risk_limits,
+        max_price_age_s=view.max_price_age_s,
+        invariants=msgspec.to_builtins(view.invariants),
+        wall_s=round(wall_s, 3),
+        events_per_s=round(sum(one.handled for one in view.queues) / wall_s) if wall_s else 0,
+        report=None,
+        orders_unfilled=unfilled_by_reason(orders),
+        run_id=run.run_id,
+        command=run.command,
+        seed=run.seed,
+        source=run.source_id,
+        config_hash=run.config_hash,
+        started_at=run.started_at,
+        finished_at=finished_at.isoformat(),
+        finished=view.ended == "finished",
+        settings_of_the_command=dict(settings),
+    )
+
+
+def latency_row(queue: QueueView) -> dict[str, float]:
+    """Return accept to handler start in microseconds of real time."""
+    return {"p50": queue.p50_us, "p99": queue.p99_us, "p999": queue.p999_us, "max": queue.max_us}
+
+
+def positions_of(view: SessionView) -> dict[str, str]:
+    """Return what all strategies hold together, by symbol."""
+    held: dict[str, Decimal] = {}
+    for one in view.positions:
+        held[one.symbol] = plus(held[one.symbol], one.qty) if one.symbol in held else one.qty
+    return {symbol: text_of(qty) for symbol, qty in sorted(held.items())}
+
+
+def quarantined(view: SessionView, local: Callable[[int], str]) -> dict[str, Any]:
+    """Return how many notices of the broker were not booked, and the first of them (None: there was none)."""
+    kept = view.quarantine
+    if kept is None:
+        return {"count": 0, "first": None}
+    first = {"at": local(kept.first_ns), "code": kept.code, "reason": kept.reason, "notice": kept.notice}
+    return {"count": kept.count, "first": first}

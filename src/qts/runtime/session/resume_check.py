@@ -1,0 +1,89 @@
+"""Finds out whether a data directory may be resumed, shown again or begun anew, and what to do when it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from qts.config.loader import LoadedConfig
+from qts.db.contracts import ConfigRow, RunRow
+from qts.db.datadir import DataDir
+from qts.errors import StateError, UnfinishedRunError
+from qts.runtime.persistence.config_history import change_text, changes_since, was_accepted
+from qts.runtime.session.run_inputs import files_that_differ
+from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.wiring.stores import stored_run
+
+
+def previous_run(
+    place: DataDir,
+    run: RunRow,
+    plan: SessionPlan,
+    config: LoadedConfig,
+    begun_under: Callable[[str], RunRow],
+    *,
+    resume: bool,
+) -> RunRow | None:
+    """Return the unfinished run to continue or the finished one to show again; None for a fresh start.
+
+    ``run`` is what this would begin as. A run that has accepted ``config`` while it ran is the same run: it is
+    compared with ``begun_under`` the configuration it began with.
+
+    Raises StateError when the directory holds another run, UnfinishedRunError when it holds an unfinished one and
+    resuming was not asked for.
+    """
+    if not place.database.exists():
+        return None
+    with stored_run(place.database) as store:
+        previous, configs = store.run(), store.configs()
+        files = store.strategy_files()
+        if resume and previous is not None and previous.finished:
+            store.verify_history()
+    if previous is None:
+        return None
+    anew = previous.finished and not resume  # it would begin under this configuration
+    if not anew and was_accepted(previous, configs, config.hash):
+        run = begun_under(previous.config_hash)
+    if previous.run_id != run.run_id:
+        raise StateError(
+            f"{place.path} holds another run ({_describe(previous)}), this is {_describe(run)}: "
+            f"{_difference(previous, run) or files_that_differ(files, plan, config)}. "
+            f"{_advice(previous, run, configs, config)}"
+        )
+    if anew:
+        place.clear(config.tree.event.journal.directory)  # the same run again gives the same result byte for byte
+        return None
+    if not previous.finished and not resume:
+        raise UnfinishedRunError(
+            f"{place.path} holds an unfinished run ({_describe(previous)}): continue it with --resume, "
+            "or choose another --data-dir"
+        )
+    return previous
+
+
+def _describe(run: RunRow) -> str:
+    return f"qts {run.command}, run {run.run_id}, {'finished' if run.finished else 'unfinished'}"
+
+
+def _differing(previous: RunRow, run: RunRow) -> list[str]:
+    names = ("command", "seed", "source_id", "config_hash")
+    return [name for name in names if getattr(previous, name) != getattr(run, name)]
+
+
+def _difference(previous: RunRow, run: RunRow) -> str:
+    names = _differing(previous, run)
+    return "; ".join(f"{name} was {getattr(previous, name)}, now {getattr(run, name)}" for name in names)
+
+
+def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config: LoadedConfig) -> str:
+    """What to do; a configuration that the run has never accepted is told by its settings."""
+    elsewhere = "Choose another --data-dir, or delete that one"
+    changes = changes_since(configs, config)
+    if not changes or _differing(previous, run) != ["config_hash"]:
+        return elsewhere
+    if previous.finished:
+        return f"It was run under other settings: {'; '.join(map(change_text, changes))}. {elsewhere}"
+    later = " and reload the new one when it runs" if previous.command == "run" else ""
+    return (
+        f"It has never had this configuration in force: {'; '.join(map(change_text, changes))}. To --resume it, "
+        f"put the old value back{later}. Or c{elsewhere[1:]}"
+    )

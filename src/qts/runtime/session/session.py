@@ -1,0 +1,410 @@
+"""Runs one session from its plan to its stored result: configuration, input, data directory, kernel, driver."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
+from typing import Final
+
+from qts.broker.contracts import Broker
+from qts.clock import Clock, ManualClock, PacedClock, SystemClock, from_ns, stopwatch_ns, to_ns
+from qts.config.loader import LoadedConfig, load_config
+from qts.config.manager import ConfigManager
+from qts.db.contracts import RunRow
+from qts.db.datadir import DATABASE_NAME, LOCK_NAME, DataDir
+from qts.db.find_run import DEFAULT_ROOT
+from qts.db.session import SessionStore
+from qts.errors import DataError, HalfDoneError, InputError, QtsError
+from qts.event.contracts import events_made_by
+from qts.event.journal import Journal
+from qts.event.payloads import LogWrite
+from qts.ids import run_id_of
+from qts.market.contracts import Calendar, Feed, MarketValue
+from qts.money import standard_context
+from qts.runtime.control.command_files import DIRECTORY as OPERATOR_BOX
+from qts.runtime.control.command_handler import CommandHandler
+from qts.runtime.control.config_reload import ConfigReloader
+from qts.runtime.control.operators import Operators
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.event_loop import (
+    fastest_loop,
+    plain_loop,
+    require_files_beside_the_loop,
+    require_no_running_loop,
+)
+from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
+from qts.runtime.drivers.hung import HangReport, after_hang
+from qts.runtime.drivers.paced_driver import run_paced
+from qts.runtime.drivers.replay_driver import run_replay
+from qts.runtime.drivers.standard_output import dropped, say
+from qts.runtime.drivers.watchdog import Watchdog
+from qts.runtime.kernel import Kernel
+from qts.runtime.persistence.agreement import open_journal
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.persistence.checkpoint_registry import value_in_hand
+from qts.runtime.persistence.config_history import change_text, changes_since, next_row
+from qts.runtime.persistence.recovery import resume_point
+from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
+from qts.runtime.persistence.session_log import SessionLog
+from qts.runtime.persistence.view_file import ViewFile
+from qts.runtime.session.defect import write_down
+from qts.runtime.session.outputs import require_apart
+from qts.runtime.session.progress import Progress
+from qts.runtime.session.result import SessionFacts, SessionResult, summarize
+from qts.runtime.session.resume_check import previous_run
+from qts.runtime.session.run_inputs import check_currency, files_read, specs_of, strategy_files
+from qts.runtime.session.session_plan import SessionPlan
+from qts.runtime.session.session_view import VIEW_NAME, SessionView
+from qts.runtime.wiring.brokers import simulated_broker
+from qts.runtime.wiring.components import make_components
+from qts.runtime.wiring.stores import open_store, stored_run
+from qts.strategy.contracts import Strategy
+from qts.strategy.loading import load_strategies, print_of
+from qts.strategy.unmade import named
+
+_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME, VIEW_NAME, HANG_NAME})
+
+
+@standard_context()
+def run_session(
+    plan: SessionPlan, *, progress: Progress, stop: StopFlag, machine: Clock | None = None
+) -> SessionResult:
+    """Run, resume or re-show the session of ``plan``.
+
+    Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data
+    directory holds an unfinished run and resuming was not asked for, StateError when it holds another one or an
+    event loop runs in this thread.
+    """
+    require_no_running_loop()
+    loop_factory = fastest_loop() if plan.paced else plain_loop()
+    with Watchdog(stop) as watchdog, asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(_run_session(plan, progress, stop, machine or SystemClock(), watchdog))
+
+
+async def _run_session(
+    plan: SessionPlan, progress: Progress, stop: StopFlag, machine: Clock, watchdog: Watchdog
+) -> SessionResult:
+    options = plan.options
+    feed = plan.open_feed()
+    config = load_config(options.config_dir, {**plan.overrides_for(feed), **options.overrides}, os.environ)
+    check_currency(feed, config)
+    run = _run_row(plan, config.hash, config, feed, machine)
+    directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    require_apart(
+        options.outputs,
+        files_read(plan, config),
+        data_dir=directory,
+        config_dir=config.directory,
+        journal=config.tree.event.journal.directory,
+    )
+    strategies = _strategies(plan, config)
+    if _run_row(plan, config.hash, config, feed, machine).run_id != run.run_id:
+        raise InputError("a file of a strategy changed while it was read; start again when it is saved")
+    with DataDir(directory) as place:
+        previous = previous_run(
+            place,
+            run,
+            plan,
+            config,
+            begun_under=lambda config_hash: _run_row(plan, config_hash, config, feed, machine),
+            resume=options.resume,
+        )
+        if previous is not None and previous.finished:
+            return SessionResult.stored(previous.result, directory)
+        store = open_store(place.database, paced=plan.paced)
+        try:
+            session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog)
+            return await session.run(progress, stop, machine, resumed=previous is not None)
+        finally:
+            store.close()
+
+
+class Session:
+    """One kernel with its feed, clock and store, from the first value to the stored result."""
+
+    def __init__(
+        self,
+        plan: SessionPlan,
+        config: LoadedConfig,
+        feed: Feed,
+        strategies: Sequence[Strategy],
+        run: RunRow,
+        place: DataDir,
+        store: SessionStore,
+        watchdog: Watchdog,
+    ) -> None:
+        self._plan = plan
+        self._watchdog = watchdog
+        self._config = config
+        self._feed = feed
+        self._strategies = strategies
+        self._run = run
+        self._place = place
+        self._store = store
+        self._told = ""
+        self._broker: Broker | None = None
+
+    async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
+        started = stopwatch_ns()
+        # First of all, before anything is written: it may belong to another run, or to another time.
+        with self._journal(resumed=resumed) or nullcontext() as journal:
+            return await self._run_with(journal, progress, stop, machine, started, resumed=resumed)
+
+    async def _run_with(
+        self,
+        journal: Journal | None,
+        progress: Progress,
+        stop: StopFlag,
+        machine: Clock,
+        started: int,
+        *,
+        resumed: bool,
+    ) -> SessionResult:
+        lost_before = dropped()
+        checkpoint = self._rewound() if resumed else None
+        share = None if checkpoint is None else decode(checkpoint)["parts"]["strategies"]
+        self._strategies = named(self._strategies, share)
+        if not resumed:
+            self._store.open_run(self._run, strategy_files(self._plan, self._config))
+        values, first, start_ns = self._values(checkpoint)
+        runtime = self._config.tree.runtime
+        clock = self._clock(start_ns)
+        log = SessionLog(
+            self._place.path,
+            runtime.log_level,
+            most_bytes=runtime.log_file_mb << 20,
+            older=runtime.log_files_kept,
+            anew=not resumed,
+        )
+        try:
+            if self._told:
+                log.record(LogWrite("WARNING", self._told, start_ns))
+            self._write_down_config(log, start_ns, "resume" if resumed else "start")
+            kernel = self._kernel(clock, log, journal, stop)
+            with events_made_by(kernel.dispatcher.factory):
+                self._broker = kernel.broker
+                await kernel.broker.connect()
+                hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
+                hang = hangs.read(self._strategies) if hangs is not None and resumed else None
+                if checkpoint is None:
+                    await kernel.start(first)
+                else:
+                    kernel.host.hung = hang.strategies if hang is not None else ()
+                    await kernel.restore(checkpoint, self._store, first)
+                if journal is not None:
+                    journal.flush()  # from the second checkpoint on it must know of the store
+                if hang is not None:
+                    after_hang(kernel, hang)
+                    await kernel.parts.record.checkpoint()
+                if hangs is not None:
+                    hangs.clear()  # what it said is in the checkpoint
+                view = ViewFile(
+                    self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
+                )
+                view.look()
+                finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
+                await (kernel.finish() if finished else kernel.parts.record.checkpoint())
+                last = view.end("finished" if finished else "stopped")
+                if lost := dropped() - lost_before:
+                    said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
+                    log.record(LogWrite("WARNING", said, clock.time_ns()))
+            return self._result(last, kernel.parts.calendar, machine, stopwatch_ns() - started)
+        except Exception as error:
+            if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
+                write_down(error, log, self._place.path, clock.time_ns())
+            raise
+        finally:
+            if self._broker is not None:
+                await self._broker.close()
+            log.close()
+
+    def _write_down_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
+        """The configuration given is in force from here on; it is no news when it was so at the end before."""
+        known = self._store.configs()
+        if known and known[-1].config_hash == self._config.hash:
+            return
+        reason = "given with --resume" if known else "first load"
+        self._store.accept_config(next_row(known, self._config, now_ns, actor, reason))
+        if known:
+            changes = "; ".join(map(change_text, changes_since(known, self._config)))
+            log.record(
+                LogWrite("WARNING", f"configuration {self._config.hash[:12]} is in force: {changes}", now_ns)
+            )
+
+    def _journal(self, *, resumed: bool) -> Journal | None:
+        """Paper journals its P0 events; a replay can be had again from its input."""
+        config = self._config.tree.event.journal
+        if not self._plan.paced or not config.enabled:
+            return None
+        if config.directory in _TAKEN:
+            raise InputError(
+                f"event.journal.directory: {config.directory!r} is the name of something else in a data directory; "
+                f"any other but {', '.join(sorted(_TAKEN))} will do"
+            )
+        return open_journal(self._place.path / config.directory, config, self._run, self._store, resumed=resumed)
+
+    def _rewound(self) -> bytes | None:
+        self._told = self._store.verify_history()
+        return resume_point(self._store, is_simulated=True)  # the only kind of broker that is made here
+
+    def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
+        """The values still to come, the one that has left the feed, the moment (ns) at which the session stands."""
+        if checkpoint is not None:
+            shares = decode(checkpoint)["parts"]
+            self._feed.resume(shares["feed"])
+            return self._feed.values(), value_in_hand(shares["in_hand"]), shares["clock"]
+        values: Iterator[MarketValue] = self._feed.values()
+        first = next(values, None)
+        if first is None:
+            raise DataError(
+                f"{self._feed.name}: not a single usable value; refused rows: {dict(self._feed.rows_refused)}"
+            )
+        calendar = next(iter(self._feed.instruments.values())).calendar
+        start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
+        if self._plan.paced:
+            return values, first, begins_at(calendar, first.ts_ns)
+        return values, first, to_ns(start)
+
+    def _clock(self, start_ns: int) -> ManualClock | PacedClock:
+        if self._plan.paced:
+            return PacedClock(from_ns(start_ns), self._plan.options.speed or 1.0)
+        clock = ManualClock(from_ns(start_ns))
+        clock.set_ns(start_ns)  # a datetime ends at the microsecond
+        return clock
+
+    def _kernel(
+        self, clock: ManualClock | PacedClock, log: SessionLog, journal: Journal | None, stop: StopFlag
+    ) -> Kernel:
+        def on_strategy_error(told: str) -> None:
+            if told:
+                say(told)
+            if self._plan.options.strict:
+                stop.request()
+
+        components = make_components(
+            run_id=self._run.run_id,
+            seed=self._run.seed,
+            config=self._config.tree,
+            config_hash=self._config.hash,
+            feed=self._feed,
+            connection=simulated_broker(self._config.tree.broker.sim, self._feed, clock, self._run.seed),
+            strategies=self._strategies,
+            specs=specs_of(self._plan, self._config),
+            store=self._store,
+            clock=clock,
+            log=log.write,
+            flush_log=log.flush,
+            judged_by_index=self._plan.judged_by_index,
+            inline=not self._plan.paced,
+            journal=journal,
+            on_strategy_error=on_strategy_error,
+        )
+        return Kernel(components)
+
+    async def _drive(
+        self,
+        kernel: Kernel,
+        clock: ManualClock | PacedClock,
+        log: SessionLog,
+        values: Iterator[MarketValue],
+        progress: Progress,
+        stop: StopFlag,
+    ) -> bool:
+        if isinstance(clock, PacedClock):
+            kernel.parts.kill = stop.kill
+            operators = self._operators(kernel, clock, log)
+            require_files_beside_the_loop()
+            timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
+            with closing(operators), self._watchdog.loop_watched(HangReport(kernel), timeout_s):
+                return await run_paced(kernel, values, progress, stop, clock, operators.listen, operators.hear)
+        speed = self._plan.options.speed
+        first_ns = clock.time_ns() if kernel.in_hand is None else kernel.in_hand.ts_ns
+        begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
+        pace = PacedClock(begins, speed) if speed is not None else None
+        with self._watchdog.values_watched(lambda: kernel.intake.rows):
+            return await run_replay(kernel, values, progress, stop, pace)
+
+    def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> Operators:
+        overrides = {**self._plan.overrides_for(self._feed), **self._plan.options.overrides}
+        manager = ConfigManager(
+            self._plan.options.config_dir,
+            overrides=overrides,
+            env=os.environ,
+            clock=clock,
+            loaded=self._config,
+        )
+
+        def put_in_force(config: LoadedConfig) -> None:
+            kernel.reconfigure(config.tree, config.hash)
+            log.set_level(config.tree.runtime.log_level)
+
+        reloader = ConfigReloader(manager, self._store, kernel.parts.record, clock, put_in_force)
+        handler = CommandHandler(kernel, reloader)
+        return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
+
+    def _result(self, view: SessionView, calendar: Calendar, machine: Clock, took_ns: int) -> SessionResult:
+        values = summarize(
+            view,
+            self._run,
+            calendar,
+            states=self._store.state_history(),
+            safety=self._store.safety_history(),
+            orders=self._store.orders(),
+            settings=self._plan.overrides_for(self._feed),
+            finished_at=machine.now(),
+            took_ns=took_ns,
+        )
+        result = SessionResult(values, self._place.path)
+        if result.finished:
+            self._store.verify_history()
+            self._store.finish_run(result.to_json())
+        return result
+
+
+def begins_at(calendar: Calendar, first_ns: int) -> int:
+    """Return the moment (ns) from which a paced session lets time pass: the open of the first value's day.
+
+    Values from before it are taken at once: nobody wants to wait for a morning without trading.
+    """
+    opening = calendar.next_open(from_ns(first_ns))
+    if opening is None or calendar.local_date(opening) != calendar.local_date(from_ns(first_ns)):
+        return first_ns
+    return max(first_ns, to_ns(opening))
+
+
+def session_facts(result: SessionResult) -> SessionFacts:
+    """Everything the report needs, read from the run's store."""
+    with stored_run(result.directory / DATABASE_NAME) as store:
+        run = store.run()
+        assert run is not None  # the result came from there
+        return SessionFacts(
+            result=result.values,
+            run=run,
+            equity=store.equity_curve(),
+            ledger=store.ledger(),
+            states=store.state_history(),
+            safety=store.safety_history(),
+            orders=store.orders(),
+            transfers=store.transfers(),
+        )
+
+
+def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
+    specs = specs_of(plan, config)
+    return load_strategies(specs, resumed=plan.options.resume) if specs else plan.default_strategies()
+
+
+def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:
+    seed = plan.options.seed
+    prints = [print_of(spec) for spec in specs_of(plan, config)]
+    return RunRow(
+        run_id=run_id_of(plan.command, str(seed), feed.source_id, config_hash, *prints),
+        command=plan.command,
+        seed=seed,
+        source_id=feed.source_id,
+        config_hash=config_hash,
+        started_at=machine.now().isoformat(),
+        finished=False,
+    )

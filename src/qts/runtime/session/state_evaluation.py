@@ -1,0 +1,65 @@
+"""Has the operating state judged once an hour, and says what keeps it in DEFENSIVE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qts.clock import from_ns
+from qts.event.contracts import Event
+from qts.runtime.metrics.state_basis import waiting_for_prices
+from qts.runtime.parts import Parts
+from qts.runtime.session.session_counters import SessionCounters
+from qts.state.contracts import OperatingState
+
+
+class StateEvaluation:
+    """Judges by the metrics of the moment. Its handler call sees one moment."""
+
+    def __init__(self, parts: Parts, counters: SessionCounters, log: Callable[[str, str], None]) -> None:
+        self._p = parts
+        self._counters = counters
+        self._log = log
+        self._waits = ""
+
+    async def on_event(self, event: Event) -> None:
+        """Judge the state now. The P2 handler of RISK_EVALUATE."""
+        self._counters.evaluations += 1
+        self.evaluate(self._p.clock.time_ns())
+
+    def evaluate(self, now_ns: int) -> None:
+        """Take the hourly look at the operating state."""
+        p = self._p
+        p.safety.tick()
+        metrics = p.metrics.metrics(now_ns)
+        if p.config.state.enabled:
+            p.state.evaluate_transition(metrics, p.safety.current_state)
+        day, volatility = p.calendar.local_date(from_ns(now_ns)), p.volatility.reading(now_ns)
+        rules = p.config.state.table[p.state.current_state]
+        may_enter = rules.new_entry_enabled and p.safety.is_trading_allowed
+        p.basis.on_evaluation(day, metrics, volatility, may_enter=may_enter)
+        waits = self.waits_for()
+        if waits and not self._waits:  # once for as long as it is so
+            self._log("WARNING", f"DEFENSIVE goes on: {waits}")
+        self._waits = waits
+
+    @property
+    def waited_for(self) -> str:
+        """Return why DEFENSIVE waited for prices at the last evaluation; "" when it did not. Moves nothing."""
+        return self._waits
+
+    def waits_for(self) -> str:
+        """Return why DEFENSIVE waits for the prices of what is held; "" when it does not."""
+        p = self._p
+        if not p.config.state.enabled or p.state.current_state is not OperatingState.DEFENSIVE:
+            return ""
+        metrics = p.metrics.metrics(p.clock.time_ns())
+        return waiting_for_prices(metrics, p.account.positions(), p.config.state.defensive_to_balanced.drawdown_pct)
+
+    def export_state(self) -> dict[str, Any]:
+        """Return what DEFENSIVE waited for."""
+        return {"waits": self._waits}
+
+    def import_state(self, saved: dict[str, Any]) -> None:
+        """Go on with what :meth:`export_state` gave."""
+        self._waits = saved["waits"]

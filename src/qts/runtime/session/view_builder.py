@@ -1,0 +1,331 @@
+"""Makes the view of a session: reads every component once, and asks none a question whose answer moves it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import msgspec
+
+from qts.clock import NS_PER_S, Clock, from_ns
+from qts.db.contracts import RunRow
+from qts.event.contracts import EventPriority
+from qts.event.dispatcher import EventDispatcher
+from qts.execution.contracts import Order
+from qts.ledger.contracts import PositionRow
+from qts.market.contracts import Calendar, MarketSource
+from qts.market.files.refusals import ALLOWED, RefusalExample
+from qts.market.files.remedies import sentence_of
+from qts.money import minus, times
+from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
+from qts.runtime.kernel import Kernel
+from qts.runtime.orders.quarantine import MOST_SHOWN, Quarantine
+from qts.runtime.parts import Parts
+from qts.runtime.session.session_view import (
+    CauseView,
+    ChangeView,
+    CountsView,
+    DoubtView,
+    ErrorView,
+    ExtremesView,
+    InvariantView,
+    OrderView,
+    OverstayView,
+    PoolView,
+    PositionView,
+    QuarantineView,
+    QueueView,
+    RefusedRowView,
+    SessionView,
+    StateBasisView,
+    StateView,
+    StrategyView,
+)
+from qts.runtime.strategies.context import StrategyContext
+from qts.runtime.wiring.parts import max_age_ns
+from qts.safety.contracts import SafetyChange
+from qts.state.contracts import TransitionRecord
+
+_CHANGES_SHOWN: Final = 10
+_SHORT: Final = {priority: f"P{priority.value}" for priority in EventPriority}
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """Market rules that say when they had to be stretched."""
+
+    def notes(self, day: date) -> list[str]: ...
+
+
+@runtime_checkable
+class HasInputNotes(Protocol):
+    """A feed that says what was wrong with its input as a whole, such as a damaged end."""
+
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) -> SessionView:
+    """Return what ``kernel``'s session shows at this moment; ``machine`` is the machine's clock.
+
+    ``ended`` is "" while it goes on; at the end it may also be asked what moves it.
+    """
+    parts = kernel.parts
+    now_ns = parts.clock.time_ns()
+    pools = parts.account.pools(parts.last.mark, {})
+    safety = parts.safety.snapshot()
+    stated = parts.state.history
+    return SessionView(
+        run_id=run.run_id,
+        command=run.command,
+        mode=mode,
+        pid=os.getpid(),
+        started_at=run.started_at,
+        written_ns=machine.time_ns(),
+        ended=ended,
+        clock_ns=now_ns,
+        time_zone=_zone(parts.calendar, now_ns),
+        currency=parts.config.runtime.currency,
+        equity_start=parts.account.opening,
+        equity=parts.equity(),
+        cash=parts.account.cash,
+        safety=StateView(
+            safety.state.value, safety.since_ns, "" if safety.last_change is None else safety.last_change.reason
+        ),
+        safety_causes=tuple(CauseView(c.code, c.count, c.last_ns, c.detail) for c in safety.causes),
+        safety_next=safety.next_step,
+        safety_changes=tuple(map(_safety_change, parts.safety.history[-_CHANGES_SHOWN:])),
+        stops=tuple(parts.stops),
+        quarantine=_quarantine(kernel.execution_reports.quarantine),
+        no_entries=(*map(parts.rejects.stop_of, parts.rejects.stopped), *parts.price_bands.standing()),
+        operating=_operating(stated, parts),
+        operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
+        pools=tuple(
+            PoolView(
+                pool.value,
+                one.total,
+                one.available,
+                one.invested,
+                one.reserved,
+                one.realized_pnl,
+                one.unrealized_pnl,
+            )
+            for pool, one in pools.items()
+        ),
+        positions=tuple(_position(row, parts) for row in parts.account.position_rows() if row.qty),
+        orders=tuple(map(_order, parts.orders)),
+        counts=CountsView(
+            rows=kernel.intake.rows,
+            orders=kernel.counters.orders,
+            fills=kernel.counters.fills,
+            ledger_rows=parts.account.fills_applied,
+            forced_exits=kernel.counters.forced_exits,
+            duplicate_fills=kernel.execution_reports.duplicates,
+            refusals=dict(kernel.counters.refusals),
+        ),
+        queues=_queues(kernel.dispatcher),
+        strategies=tuple(map(_strategy, kernel.host.seats)),
+        extremes=_extremes(parts),
+        fees=parts.account.fees_total,
+        taxes=parts.account.taxes_total,
+        state_basis=_basis(kernel, ended),
+        overstays={
+            name: OverstayView(one.count, one.longest_us)
+            for name, one in sorted(kernel.dispatcher.reports.overstays.items())
+        },
+        rows_refused=dict(parts.feed.rows_refused),
+        rows_refused_examples=_refused_rows(parts.feed),
+        doubtful_prices=msgspec.convert(doubtful_rows(parts.price_bands), dict[str, DoubtView]),
+        risk_limits=dict(parts.gate.values()),
+        max_price_age_s=max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
+        invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
+        notes=notes_of(kernel),
+    )
+
+
+def _extremes(parts: Parts) -> ExtremesView:
+    noted = parts.extremes.noted
+    return ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure)
+
+
+def _basis(kernel: Kernel, ended: str) -> StateBasisView:
+    evaluation = kernel.components.evaluation
+    values = kernel.parts.basis.values() | {
+        "enabled": kernel.parts.config.state.enabled,
+        "waits": evaluation.waits_for() if ended else evaluation.waited_for,
+    }
+    return msgspec.convert(values, StateBasisView)
+
+
+def _strategy(seat: StrategyContext) -> StrategyView:
+    """Return what is known of the strategy in ``seat``."""
+    strategy = seat.strategy
+    errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in seat.faults.items())
+    return StrategyView(strategy.name, strategy.pool.value, seat.halted, seat.why, errors)
+
+
+def _quarantine(kept: Quarantine) -> QuarantineView | None:
+    first = kept.first
+    if first is None:
+        return None
+    return QuarantineView(kept.count, first.ts_ns, first.code, first.reason, first.notice[:MOST_SHOWN])
+
+
+def _zone(calendar: Calendar, now_ns: int) -> str:
+    return f"{calendar.local_time(from_ns(now_ns)):%Z %z}"
+
+
+def _operating(history: tuple[TransitionRecord, ...], parts: Parts) -> StateView:
+    """From the records: asking the state itself would end an override that is over."""
+    if not history:
+        return StateView(parts.config.state.default_state.value, 0, "")
+    moved = next((record for record in reversed(history) if record.is_transition), history[0])
+    return StateView(history[-1].to_state.value, moved.ts_ns, moved.reason)
+
+
+def _safety_change(change: SafetyChange) -> ChangeView:
+    return ChangeView(
+        change.ts_ns, change.from_state.value, change.to_state.value, change.code, change.reason, change.actor
+    )
+
+
+def _state_change(record: TransitionRecord) -> ChangeView:
+    return ChangeView(record.ts_ns, record.from_state.value, record.to_state.value, "", record.reason, record.actor)
+
+
+def _position(row: PositionRow, parts: Parts) -> PositionView:
+    mark = parts.last.mark(row.symbol)
+    value = None if mark is None else times(row.qty, mark)
+    return PositionView(
+        row.strategy,
+        row.pool.value,
+        row.symbol,
+        row.qty,
+        parts.account.average_cost(row.strategy, row.symbol),
+        mark,
+        value,
+        None if value is None else minus(value, row.cost),
+    )
+
+
+def _order(order: Order) -> OrderView:
+    return OrderView(
+        order.client_order_id,
+        order.strategy,
+        order.symbol,
+        order.side.value,
+        order.qty,
+        order.filled,
+        order.limit,
+        order.state.value,
+        order.ts_intent_ns,
+        order.forced,
+        order.reason,
+    )
+
+
+def _queues(dispatcher: EventDispatcher) -> tuple[QueueView, ...]:
+    stats = dispatcher.queue_stats()
+    shown = []
+    for priority in EventPriority:
+        row, start = stats[priority.name], dispatcher.stats.latency(priority).start
+        errors = [one.error for one in dispatcher.dead_letter_queue if one.event.priority is priority]
+        shown.append(
+            QueueView(
+                _SHORT[priority],
+                row["size"],
+                row["capacity"],
+                row["high_water"],
+                row["accepted"],
+                row["handled"],
+                row["dropped"],
+                start.p50_us,
+                start.p99_us,
+                start.max_us,
+                start.p999_us,
+                row["collapsed"],
+                row["sampled"],
+                row["rejected"],
+                row["dead_lettered"],
+                errors[-1] if errors else "",
+            )
+        )
+    return tuple(shown)
+
+
+def _refused_rows(feed: MarketSource) -> dict[str, tuple[RefusedRowView, ...]]:
+    """Return the first refused rows of each reason: where, what, what is allowed there and what to do.
+
+    Empty for a feed that has no lines.
+    """
+    examples: Mapping[str, Sequence[RefusalExample]] = getattr(feed, "refusal_examples", {})
+    return {
+        reason: tuple(
+            RefusedRowView(
+                Path(feed.name).name,
+                one.line,
+                one.column,
+                one.value,
+                ALLOWED[reason],
+                sentence_of(one.remedy),
+                one.remedy,
+            )
+            for one in shown
+        )
+        for reason, shown in sorted(examples.items())
+    }
+
+
+def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
+    """Return a sentence for each priority with events that failed for good: they are in no other number."""
+    notes = []
+    for priority in EventPriority:
+        count = int(dispatcher.queue_stats()[priority.name]["dead_lettered"])
+        if count:
+            errors = [one.error for one in dispatcher.dead_letter_queue if one.event.priority is priority]
+            last = f"; the last: {errors[-1]}" if errors else ""
+            notes.append(f"dead letters: {count} {_SHORT[priority]} events could not be handled{last}")
+    return notes
+
+
+def _not_booked(kept: Quarantine, calendar: Calendar) -> list[str]:
+    """Return a sentence when notices of the broker were not booked: what the account shows may lack them."""
+    first = kept.first
+    if first is None:
+        return []
+    at = calendar.local_time(from_ns(first.ts_ns)).isoformat()
+    said = f"the first at {at} ({first.code}): {first.reason}"
+    return [f"quarantine: {kept.count} notices of the broker were not booked; {said}"]
+
+
+def notes_of(kernel: Kernel) -> tuple[str, ...]:
+    """Return what a reader must know to judge the result: damage of the input, events that could not be handled,
+    parts an operator has stopped, impossible prices, stand-ins, and rules taken beyond their first dated row."""
+    parts = kernel.parts
+    notes = [*dead_letters_of(kernel.dispatcher), *_not_booked(kernel.execution_reports.quarantine, parts.calendar)]
+    notes += [
+        f"stopped: {parts.rejects.stop_of(symbol)}; it takes no entry until the next day"
+        for symbol in parts.rejects.stopped
+    ]
+    notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
+    notes += notes_on_doubts(parts.price_bands)
+    if isinstance(parts.feed, HasInputNotes):
+        notes += [f"input: {note}" for note in parts.feed.notes]
+    if count := sum(_has_band(parts, symbol) for symbol in kernel.counters.stand_in_bases):
+        notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
+    instrument = next(iter(parts.feed.instruments.values()))
+    for source in (instrument.calendar, instrument.ticks, instrument.costs):
+        if isinstance(source, HasNotes):
+            notes += source.notes(date.fromisoformat(kernel.counters.first_day))
+    return tuple(sorted(set(notes)))
+
+
+def _has_band(parts: Parts, symbol: str) -> bool:
+    """Whether the market of ``symbol`` limits the price of a day, so that a missing previous close matters."""
+    instrument, base = parts.feed.instruments.get(symbol), parts.base_prices.get(symbol)
+    if instrument is None or base is None:
+        return False
+    return instrument.ticks.band(base, parts.calendar.local_date(parts.clock.now())) is not None

@@ -1,0 +1,171 @@
+"""What belongs to one strategy: what it may ask, what it has failed with, whether it is still asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from qts.clock import Clock
+from qts.execution.working import WorkingOrders
+from qts.ledger.account import Account
+from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, Brief
+from qts.state.contracts import OperatingState
+from qts.state.operating_state import OperatingStateManager
+from qts.strategy.contracts import FillView, Intent, Strategy
+from qts.strategy.user_code import runner_for
+
+OnIntent = Callable[[Strategy, Intent], None]
+OnFault = Callable[[str, str, str, bool, str], None]
+"""Told the strategy, the callback, what was raised, whether that has halted it, and the traceback.
+
+The traceback is that of a callback's first failure; "" for later ones, and where there is none."""
+
+ON_START: Final = "on_start"
+SAVE: Final = "save"
+"""Not a callback: what it remembers could not be kept."""
+WORKER: Final = "worker"
+"""Not a callback: its process died, was cut off or could not be begun."""
+LOADING: Final = "loading"
+"""Not a callback: its file or its constructor raised when a run was resumed."""
+
+
+class ErrorCount(msgspec.Struct):
+    """How often something of a strategy has failed, and what the first failure said (its first 300 characters)."""
+
+    count: int
+    first: str
+
+
+class StrategyContext:
+    """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`)."""
+
+    __slots__ = (
+        "_account",
+        "_clock",
+        "_orders",
+        "_state",
+        "errors",
+        "faults",
+        "halted",
+        "most_intents",
+        "on_bar",
+        "on_quote",
+        "run",
+        "strategy",
+        "unsaved",
+        "why",
+    )
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        clock: Clock,
+        account: Account,
+        orders: WorkingOrders,
+        state: OperatingStateManager,
+        most_intents: int = 1_000,
+    ) -> None:
+        self.strategy = strategy
+        self.run = runner_for(strategy)
+        self.most_intents = most_intents
+        self.errors = 0
+        self.faults: dict[str, ErrorCount] = {}
+        self.unsaved = False
+        """Halted because its memory cannot be kept: nobody tries to keep it again."""
+        self.why = ""
+        self.set_halted(False)
+        self._clock = clock
+        self._account = account
+        self._orders = orders
+        self._state = state
+
+    def fail(self, callback: str, text: str, in_row: int, *, final: bool = False) -> None:
+        """Note the ``in_row``-th failure in a row; the third halts the strategy, a ``final`` one does at once."""
+        self.errors = in_row
+        count = self.faults.get(callback)
+        if count is None:
+            self.faults[callback] = ErrorCount(1, text[:_MAX_TEXT])
+        else:
+            count.count += 1
+        halts = final or in_row >= ERRORS_BEFORE_HALT
+        if halts and not self.halted:
+            self.why = f"{_WHY.get(callback, 'repeated errors, the last')}: {text}"[:_MAX_TEXT]
+        self.set_halted(halts or self.halted)
+
+    def export_faults(self) -> dict[str, Any]:
+        """Return what it has failed with, for a checkpoint."""
+        return {
+            "errors": self.errors,
+            "halted": self.halted,
+            "why": self.why,
+            "unsaved": self.unsaved,
+            "faults": {callback: [one.count, one.first] for callback, one in self.faults.items()},
+        }
+
+    def import_faults(self, saved: dict[str, Any]) -> None:
+        self.errors = saved["errors"]
+        self.why = saved["why"]
+        self.unsaved = saved["unsaved"]
+        self.faults = {callback: ErrorCount(*one) for callback, one in saved["faults"].items()}
+        self.set_halted(saved["halted"])
+
+    def set_halted(self, halted: bool) -> None:
+        """Stop asking the strategy, or ask it again."""
+        self.halted = halted
+        self.on_quote = _nothing if halted else partial(self.run, self.strategy.on_quote)
+        self.on_bar = _nothing if halted else partial(self.run, self.strategy.on_bar)
+
+    @property
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    @property
+    def state(self) -> OperatingState:
+        return self._state.current_state
+
+    @property
+    def budget(self) -> Decimal:
+        return self._account.available(self.strategy.pool)
+
+    def holding(self, symbol: str) -> Decimal:
+        return self._account.holding(self.strategy.name, symbol)
+
+    def average_cost(self, symbol: str) -> Decimal | None:
+        return self._account.average_cost(self.strategy.name, symbol)
+
+    def working(self, symbol: str) -> bool:
+        return bool(self._orders.of(self.strategy.name, symbol))
+
+    def brief(self, fills: Sequence[FillView]) -> Brief:
+        """All of it at this moment, for a strategy elsewhere."""
+        name = self.strategy.name
+        return Brief(
+            now_ns=self._clock.time_ns(),
+            state=self.state,
+            budget=self.budget,
+            holdings={
+                symbol: (self.holding(symbol), self.average_cost(symbol)) for symbol in self._account.held_by(name)
+            },
+            working=tuple({order.symbol: None for order in self._orders if order.strategy == name}),
+            errors=self.errors,
+            fills=tuple(fills),
+        )
+
+
+_MAX_TEXT: Final = 300
+_WHY: Final = {
+    ON_START: "its start failed",
+    SAVE: "what it remembers cannot be kept",
+    LOADING: "it could not be made again when the run was resumed",
+}
+
+
+def _nothing(seat: object, value: object) -> tuple[Intent, ...]:
+    """What a halted strategy says."""
+    return ()

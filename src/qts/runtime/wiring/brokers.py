@@ -1,0 +1,53 @@
+"""The broker of a session, and what drives it when it is simulated."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from qts.broker.contracts import Broker, MarketDriven
+from qts.broker.sim.config import SimConfig
+from qts.broker.sim.exchange import SimExchange
+from qts.clock import Clock
+from qts.ids import seeded
+from qts.market.contracts import (
+    MarketSource,
+)
+from qts.market.last_values import LastValues
+from qts.runtime.orders.news_relay import NewsRelay
+from qts.runtime.orders.order_sender import InlineSender, TaskSender
+from qts.runtime.persistence.store_writer import StoreWriter
+
+
+class BrokerConnection(NamedTuple):
+    """The broker of a session, what drives it if it is simulated, and how both meet the rest.
+
+    A simulated ``venue`` matches against ``last_values``, which the session keeps. ``news`` is what the broker
+    publishes to.
+    """
+
+    broker: Broker
+    venue: MarketDriven
+    last_values: LastValues
+    news: NewsRelay
+
+
+def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: int) -> BrokerConnection:
+    """Make the simulated exchange of what ``feed`` trades. Raises ConfigError for a ``config`` at odds."""
+    last_values, news = LastValues(), NewsRelay()
+    exchange = SimExchange(
+        last_values=last_values,
+        instruments=feed.instruments,
+        clock=clock,
+        publish=news,
+        on_disconnect=news,
+        rng=seeded(seed, "exchange"),
+        config=config,
+    )
+    return BrokerConnection(exchange, exchange, last_values, news)
+
+
+def make_sender(connection: BrokerConnection, record: StoreWriter, *, inline: bool) -> InlineSender | TaskSender:
+    """Make what sends to the broker: ``inline``, or where a simulated venue answers at once, without tasks."""
+    if inline or connection.venue.is_simulated:
+        return InlineSender(connection.broker)
+    return TaskSender(connection.broker, record.give_up)

@@ -1,0 +1,345 @@
+"""Makes and connects everything of one session."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from qts.capital.contracts import Pool
+from qts.clock import Clock
+from qts.config.tree import QtsConfig
+from qts.db.session import SessionStore
+from qts.event.contracts import EventType
+from qts.event.dispatcher import EventDispatcher
+from qts.event.journal import Journal
+from qts.event.payloads import LogWrite
+from qts.ids import CounterIds, seeded
+from qts.market.contracts import (
+    Feed,
+    LiveFeed,
+)
+from qts.market.last_values import LastValues
+from qts.runtime.checks.auditor import Auditor
+from qts.runtime.checks.invariants import Invariants
+from qts.runtime.checks.risk_monitor import RiskMonitor
+from qts.runtime.components import Components
+from qts.runtime.control.stops import Stops
+from qts.runtime.due_work import DueWork
+from qts.runtime.intake import Intake
+from qts.runtime.listeners import Listeners
+from qts.runtime.market_input import MarketInput
+from qts.runtime.orders.closed_trades import ClosedTrades
+from qts.runtime.orders.decision_path import DecisionPath
+from qts.runtime.orders.execution_reports import ExecutionReportHandler
+from qts.runtime.orders.exit_requests import ExitRequests
+from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.reconciliation import OrderReconciler
+from qts.runtime.orders.reject_watch import RejectWatch
+from qts.runtime.orders.signals import Signals
+from qts.runtime.parts import Parts
+from qts.runtime.persistence.checkpoint import Checkpoints
+from qts.runtime.persistence.checkpoint_registry import register_components
+from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
+from qts.runtime.persistence.session_log import Notices
+from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.day_cycle import DayCycle
+from qts.runtime.session.equity_curve import EquityCurve
+from qts.runtime.session.schedule import Schedule
+from qts.runtime.session.session_counters import SessionCounters
+from qts.runtime.session.state_evaluation import StateEvaluation
+from qts.runtime.session_events import (
+    Codes,
+    ExitWakeUp,
+    OrderCounts,
+    OrderLog,
+    OrderNewsInput,
+    OtherValues,
+    SafetyConsequences,
+    StateHistory,
+    StateWakeUp,
+    StrategyFaults,
+)
+from qts.runtime.strategies.strategy_host import StrategyHost
+from qts.runtime.wiring.brokers import BrokerConnection, make_sender
+from qts.runtime.wiring.decisions import make_pipeline
+from qts.runtime.wiring.handlers import breach_reporter, register_handlers, reports_to
+from qts.runtime.wiring.hosts import make_host
+from qts.runtime.wiring.parts import first_session_day, make_parts
+from qts.strategy.contracts import Strategy
+
+Publish = Callable[[EventType, LogWrite, str], object]
+
+
+def make_components(
+    *,
+    run_id: str,
+    seed: int,
+    config: QtsConfig,
+    config_hash: str,
+    feed: Feed | LiveFeed,
+    connection: BrokerConnection,
+    strategies: Sequence[Strategy],
+    store: SessionStore,
+    clock: Clock,
+    log: Callable[[LogWrite], None],
+    judged_by_index: bool,
+    inline: bool,
+    flush_log: Callable[[], None] = lambda: None,
+    journal: Journal | None = None,
+    specs: Sequence[str] = (),
+    on_strategy_error: Callable[[str], None] = lambda told: None,
+) -> Components:
+    """Make and connect everything of one session.
+
+    ``inline``: on the virtual clock. ``journal`` None: P0 events are not kept. ``specs``: where each strategy comes
+    from, so that a process can make it anew. ``on_strategy_error`` gets what a strategy has raised, "" when that is
+    on the record already. Raises InputError when there may not be so many processes.
+    """
+    base = _make_base(
+        {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")},
+        config,
+        config_hash,
+        feed,
+        store,
+        clock,
+        connection.last_values,
+        seed=seed,
+        judged_by_index=judged_by_index,
+        inline=inline,
+        journal=journal,
+        notices=lambda publish: Notices(log, flush_log, publish, clock),
+    )
+    components = _make_components(
+        base,
+        connection,
+        strategies,
+        specs,
+        apart=config.runtime.strategy_lane == "process" and not inline,
+        on_strategy_error=on_strategy_error,
+    )
+    return _connected(components, log)
+
+
+@dataclass(slots=True, frozen=True)
+class _Base:
+    """What everything else is made with."""
+
+    parts: Parts
+    inline: bool
+    journal: Journal | None
+    store: SessionStore
+    ids: Mapping[str, CounterIds]
+    counters: SessionCounters
+    due: DueWork
+    codes: Codes
+    invariants: Invariants
+    notices: Notices
+    dispatcher: EventDispatcher
+
+
+def _make_base(
+    ids: Mapping[str, CounterIds],
+    config: QtsConfig,
+    config_hash: str,
+    feed: Feed | LiveFeed,
+    store: SessionStore,
+    clock: Clock,
+    last: LastValues,
+    *,
+    seed: int,
+    judged_by_index: bool,
+    inline: bool,
+    journal: Journal | None,
+    notices: Callable[[Publish], Notices],
+) -> _Base:
+    parts = make_parts(
+        config,
+        config_hash,
+        feed,
+        store,
+        clock,
+        last,
+        judged_by_index=judged_by_index,
+        inline=inline,
+        approval_ids=ids["a"],
+    )
+    counters = SessionCounters(first_session_day(parts.calendar, clock).isoformat())
+    due = DueWork(config.runtime, clock.time_ns())
+    codes = Codes(parts.safety, counters, due, journal)
+    said = notices(lambda *told: dispatcher.publish(*told))
+    dispatcher = EventDispatcher(
+        config.event,
+        clock=clock,
+        ids=ids["e"],
+        rng=seeded(seed, "dispatcher"),
+        inline=inline,
+        on_code=codes.report,
+        on_alert=None if inline else said.alert,  # on the virtual clock nothing may depend on real time
+        on_report=None if inline else reports_to(said.report, parts.record),
+        journal=journal,
+    )
+    invariants = Invariants(breach_reporter(codes.report))
+    return _Base(parts, inline, journal, store, ids, counters, due, codes, invariants, said, dispatcher)
+
+
+def _make_components(
+    base: _Base,
+    connection: BrokerConnection,
+    strategies: Sequence[Strategy],
+    specs: Sequence[str],
+    *,
+    apart: bool,
+    on_strategy_error: Callable[[str], None],
+) -> Components:
+    p, due, ids = base.parts, base.due, base.ids
+    report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
+    broker, venue, _, news = connection
+    listeners, checkpoints = Listeners(), Checkpoints()
+    pools = {strategy.name: strategy.pool for strategy in strategies}
+    signals = Signals(p, pools=pools, decision_ids=ids["d"], counters=base.counters, publish=publish)
+    rejects = RejectWatch(p, report, say)
+    sender = make_sender(connection, p.record, inline=base.inline)
+    stages = partial(make_pipeline, p, sender, ids, listeners.on_sent, stores_pending=not venue.is_simulated)
+    decisions = DecisionPath(
+        stages,
+        p,
+        rejects=rejects,
+        codes=base.codes,
+        counters=base.counters,
+        due=due,
+        answered=lambda order, now_ns: exits.answered(order, now_ns),
+    )
+    unresolved = OrderReconciler(account=p.account, orders=p.orders, broker=broker, record=p.record)
+    exits = ForcedExits(
+        account=p.account,
+        orders=p.orders,
+        sender=sender,
+        make_signal=signals.forced,
+        run=decisions.decide,
+        withdraw=unresolved.withdraw,
+        wanted=p.leaving,
+        retry_s=p.config.pipeline.forced_exit_retry_s,
+    )
+    exit_requests = ExitRequests(p, exits, strategies)
+    faults = StrategyFaults(
+        clock=p.clock,
+        due=due,
+        codes=base.codes,
+        want_out=exit_requests.want_out,
+        on_error=on_strategy_error,
+        log=say,
+    )
+    host = make_host(
+        p,
+        strategies,
+        specs,
+        apart=apart,
+        on_intent=signals.on_intent,
+        on_other=OtherValues(p, base.counters).on_value,
+        on_fault=faults.on_fault,
+        on_running=lambda name, pid: say("INFO", f"strategy {name} runs in process {pid}"),
+    )
+    intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report)
+    monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
+    capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
+    return Components(
+        **{name: getattr(base, name) for name in _Base.__slots__},
+        listeners=listeners,
+        broker=broker,
+        venue=venue,
+        news=news,
+        sender=sender,
+        intake=intake,
+        market=MarketInput(intake, publish),
+        signals=signals,
+        rejects=rejects,
+        decisions=decisions,
+        host=host,
+        execution_reports=_make_execution_reports(base, host, listeners),
+        trades=ClosedTrades(p.metrics, base.counters),
+        unresolved=unresolved,
+        exits=exits,
+        exit_requests=exit_requests,
+        monitor=monitor,
+        capital=capital,
+        curve=curve,
+        days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=partial(gc.collect, 1)),
+        evaluation=StateEvaluation(p, base.counters, say),
+        stops=_make_stops(base, exits, exit_requests, pools),
+        auditor=Auditor(p, broker, base.dispatcher, base.invariants, base.store, lambda: capital.targets, report),
+        schedule=Schedule(p.calendar, p.config.runtime.evaluation_hours, p.clock.now()),
+        checkpoints=checkpoints,
+        recovery=_make_recovery(base, connection, checkpoints),
+    )
+
+
+def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Checkpoints) -> Recovery:
+    """Make the way in which a session goes on: a simulated venue is rewound, a real one is asked what it did."""
+    if connection.venue.is_simulated:
+        return RewindAndReplay(base.parts, checkpoints)
+    return RollForward(
+        base.parts,
+        checkpoints,
+        base.ids,
+        connection.broker,
+        on_news=connection.news,
+        on_code=base.codes.report,
+        on_foreign=lambda told: base.notices.say("WARNING", told),
+    )
+
+
+def _make_execution_reports(base: _Base, host: StrategyHost, listeners: Listeners) -> ExecutionReportHandler:
+    return ExecutionReportHandler(
+        base.parts,
+        host=host,
+        on_code=base.codes.report,
+        on_kept=base.due.audit_soon,
+        on_applied=listeners.on_fill,
+        on_ended=listeners.on_ended,
+        log=base.notices.say,
+    )
+
+
+def _make_stops(base: _Base, exits: ForcedExits, requests: ExitRequests, pools: Mapping[str, Pool]) -> Stops:
+    return Stops(
+        base.parts,
+        exits=exits,
+        pools=pools,
+        symbols=base.parts.feed.instruments,
+        on_code=base.codes.report,
+        publish=base.dispatcher.publish,
+        want_all_out=partial(requests.want_all_out, ordered=True),
+        on_carried_out=base.due.checkpoint_soon,
+    )
+
+
+def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
+    """Register who listens to whom. The order of listeners is the order in which they are told."""
+    p, say = c.parts, c.notices.say
+    counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
+    wake_up, order_log = ExitWakeUp(c.exits, p.leaving, c.due), OrderLog(say)
+    c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, wake_up, order_log)
+    c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, wake_up, order_log)
+    c.listeners.states = (
+        StateHistory(p, c.counters, say),
+        SafetyConsequences(c.dispatcher, p.state, lambda: p.config),
+        c.auditor,
+        StateWakeUp(c.capital, c.exit_requests, c.due, say),
+    )
+    p.safety.add_listener(c.listeners.on_safety)
+    p.state.add_listener(c.listeners.on_state)
+    c.news.connect(OrderNewsInput(c.execution_reports, c.due, c.dispatcher.publish, c.broker.name).on_news)
+    register_components(c)
+    register_handlers(
+        c.dispatcher,
+        news=c.execution_reports.on_event,
+        stop=c.stops.on_event,
+        market=c.host.on_market_event,
+        signal=c.decisions.on_signal,
+        evaluate=c.evaluation.on_event,
+        log=lambda event: log(event.payload),
+        away=c.host.away.values(),
+    )
+    return c

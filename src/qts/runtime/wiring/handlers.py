@@ -1,0 +1,80 @@
+"""Which handler hears which events, and who is told of what the dispatcher reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from qts.errors import StateError
+from qts.event.contracts import EventPriority, EventType, Lane
+from qts.event.dispatcher import EventDispatcher
+from qts.event.handlers import Callback, CallbackHandler, TypeFilterHandler
+from qts.event.monitoring import Report
+from qts.runtime.checks.invariants import MONEY_INVARIANTS
+from qts.runtime.persistence.store_writer import StoreWriter
+from qts.runtime.strategies.process_handler import StrategyProcessHandler
+
+_P0, _P1, _P2, _P3 = EventPriority
+
+
+P1_FOR_STRATEGIES = (
+    EventType.ORDERBOOK_UPDATE,
+    EventType.VOLUME_UPDATE,
+    EventType.INDEX_UPDATE,
+    EventType.VIX_UPDATE,
+)  # no strategy hears of single trades
+
+
+P1_FOR_WORKERS = (EventType.ORDERBOOK_UPDATE, EventType.VOLUME_UPDATE)
+
+
+P0_NEWS = (
+    EventType.FILL_CONFIRMED,
+    EventType.FILL_PARTIAL,
+    EventType.ORDER_CANCELLED,
+    EventType.ORDER_REJECTED,
+    EventType.BROKER_DISCONNECT,
+)
+
+
+def breach_reporter(report: Callable[[str, str], None]) -> Callable[[int, str, bool], None]:
+    """Return what makes a code of a broken invariant: money made from nothing, or one broken again, locks down."""
+
+    def on_breach(number: int, detail: str, again: bool) -> None:
+        code = "FS104" if again or number in MONEY_INVARIANTS else "FS070"
+        report(code, f"invariant {number}: {detail}")
+
+    return on_breach
+
+
+def register_handlers(
+    dispatcher: EventDispatcher,
+    *,
+    news: Callback,
+    stop: Callback,
+    market: Callback,
+    signal: Callback,
+    evaluate: Callback,
+    log: Callback,
+    away: Iterable[StrategyProcessHandler],
+) -> None:
+    """Who hears what. All but strategies ``away`` are short and run on the loop; the log only fills a buffer."""
+    register = dispatcher.register_handler
+    register(_P0, TypeFilterHandler(CallbackHandler(news, "execution reports"), P0_NEWS))
+    register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
+    register(_P1, TypeFilterHandler(CallbackHandler(market, "strategies"), P1_FOR_STRATEGIES))
+    register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
+    register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
+    register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
+    for seat in away:
+        register(_P1, TypeFilterHandler(seat, P1_FOR_WORKERS), lane=Lane.PROCESS)
+
+
+def reports_to(told: Callable[[Report], None], record: StoreWriter) -> Callable[[Report], None]:
+    """Pass on what the dispatcher reports; a slice that failed may have lost an event, so it is the last."""
+
+    def report(report: Report) -> None:
+        if report.kind == "slice":
+            record.give_up("a slice of the dispatcher", StateError(report.detail))
+        told(report)
+
+    return report

@@ -1,0 +1,53 @@
+"""Where strategies run: on the loop, or each in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qts.errors import InputError
+from qts.runtime.parts import Parts
+from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
+from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
+from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
+from qts.strategy.contracts import Strategy
+from qts.strategy.unmade import Unmade
+
+
+def make_host(
+    parts: Parts,
+    strategies: Sequence[Strategy],
+    specs: Sequence[str],
+    *,
+    apart: bool,
+    on_intent: OnIntent,
+    on_other: OnOther,
+    on_fault: OnFault,
+    on_running: OnRunning,
+) -> StrategyHost:
+    """Every strategy on its seat; ``apart``: each in a process of its own, made there from its spec if it has one.
+
+    Raises InputError when there may not be so many processes or when another process cannot make a strategy.
+    """
+    seats = [
+        StrategyContext(
+            one,
+            clock=parts.clock,
+            account=parts.account,
+            orders=parts.orders,
+            state=parts.state,
+            most_intents=parts.config.runtime.intents_per_call,
+        )
+        for one in strategies
+    ]
+    limit = parts.config.event.max_worker_processes
+    if apart and len(seats) > limit:
+        raise InputError(
+            f"runtime.strategy_lane is process and there are {len(seats)} strategies, but "
+            f"event.max_worker_processes is {limit}: raise it, or let them run on the loop"
+        )
+    away = [
+        StrategyProcessHandler(seat, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
+        for seat, spec in zip(seats if apart else (), specs or [""] * len(seats), strict=False)
+        if not isinstance(seat.strategy, Unmade)
+    ]
+    return StrategyHost(seats, away=away, on_intent=on_intent, on_other=on_other, on_fault=on_fault)

@@ -1,0 +1,140 @@
+"""What most components of a session share: account, orders, both states, gate, metrics."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from qts.capital.targets import opening_weights
+from qts.clock import NS_PER_MS, Clock, from_ns
+from qts.config.runtime_config import FreshnessConfig
+from qts.config.tree import QtsConfig
+from qts.db.session import SessionStore
+from qts.execution.working import WorkingOrders
+from qts.ids import IdSource
+from qts.ledger.account import Account
+from qts.market.contracts import (
+    Calendar,
+    Feed,
+    LiveFeed,
+    MarketSource,
+)
+from qts.market.last_values import LastValues
+from qts.risk.gate import RiskGate
+from qts.risk.rejects import Rejects
+from qts.runtime.checks.price_bands import PriceBands
+from qts.runtime.control.kill_switch import KillSwitch
+from qts.runtime.metrics.account_metrics import AccountMetrics, MetricsSource
+from qts.runtime.metrics.extremes import Extremes
+from qts.runtime.metrics.index_metrics import IndexMetrics
+from qts.runtime.metrics.state_basis import StateBasis
+from qts.runtime.metrics.volatility import VolatilitySource, volatility_source
+from qts.runtime.parts import Parts
+from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
+from qts.runtime.session.capital_transfers import pool_targets
+from qts.runtime.session.trading_day import TradingDay
+from qts.safety.scoped_stops import ScopedStops
+from qts.safety.state import SafetyStateManager
+from qts.state.course import TARGET_CAGR
+from qts.state.operating_state import OperatingStateManager
+
+
+def make_parts(
+    config: QtsConfig,
+    config_hash: str,
+    feed: Feed | LiveFeed,
+    store: SessionStore,
+    clock: Clock,
+    last: LastValues,
+    *,
+    judged_by_index: bool,
+    inline: bool,
+    approval_ids: IdSource,
+) -> Parts:
+    """The parts of a fresh session at ``clock``'s moment; ``inline``: nothing goes on beside the session."""
+    instrument = next(iter(feed.instruments.values()))
+    state = OperatingStateManager(config.state, clock=clock)
+    properties = config.state.table
+    calendar = instrument.calendar
+    account = Account(
+        opening=config.runtime.equity_start,
+        quantum=instrument.quantum,
+        split=opening_weights(config.capital, pool_targets(properties[state.current_state])),
+        remainder=config.capital.remainder,
+        trade_date=lambda ns: calendar.local_date(from_ns(ns)).isoformat(),
+    )
+    day = TradingDay(config.runtime.equity_start)
+    orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
+    extremes = Extremes(account, last, clock.time_ns())
+    base_prices: dict[str, Decimal] = {}
+    return Parts(
+        config=config,
+        clock=clock,
+        feed=feed,
+        calendar=instrument.calendar,
+        last=last,
+        base_prices=base_prices,
+        price_bands=PriceBands(feed.instruments, base_prices),
+        account=account,
+        orders=orders,
+        safety=SafetyStateManager(config.safety, clock=clock),
+        state=state,
+        gate=RiskGate(config.risk, properties, config_hash, approval_ids),
+        metrics=_metrics(account, last, day, extremes, orders, state, volatility, judged_by_index=judged_by_index),
+        volatility=volatility,
+        basis=StateBasis(judged_by="index" if judged_by_index else "account"),
+        day=day,
+        record=InlineWriter(store) if inline else GroupCommitWriter(store),
+        extremes=extremes,
+        leaving={},
+        stops=ScopedStops(),
+        kill=KillSwitch(),
+        rejects=Rejects(),
+    )
+
+
+def first_session_day(calendar: Calendar, clock: Clock) -> date:
+    """The day of the first session at or after the clock's moment."""
+    opening = calendar.next_open(clock.now())
+    return calendar.local_date(clock.now() if opening is None else opening)
+
+
+def moves_itself(ns: int) -> None:
+    """In the place of setting the clock, where real time does."""
+
+
+_SPEC = FreshnessConfig()
+
+
+def max_age_ns(feed: MarketSource, freshness: FreshnessConfig) -> int:
+    """The configured age limit of the feed's kind; a feed names its kind by its own limit."""
+    for name in FreshnessConfig.__struct_fields__:
+        if feed.max_age_ns == getattr(_SPEC, name) * NS_PER_MS:
+            return int(getattr(freshness, name)) * NS_PER_MS
+    return feed.max_age_ns
+
+
+def _metrics(
+    account: Account,
+    last: LastValues,
+    day: TradingDay,
+    extremes: Extremes,
+    orders: WorkingOrders,
+    state: OperatingStateManager,
+    volatility: VolatilitySource,
+    *,
+    judged_by_index: bool,
+) -> MetricsSource:
+    if judged_by_index:
+        return IndexMetrics(target_cagr=TARGET_CAGR, volatility=volatility)
+    return AccountMetrics(
+        target_cagr=TARGET_CAGR,
+        equity=lambda: account.equity(last.mark),
+        highest=lambda: extremes.noted.highest.amount,
+        day_open=lambda: day.open_equity,
+        marks_ns=lambda: last.feed_ts_ns,
+        volatility=volatility,
+        is_flat=lambda: not account.positions() and not any(orders),
+        may_enter=lambda: state.properties.new_entry_enabled,
+        flat_rebase_days=lambda: state.config.flat_rebase_days,
+    )

@@ -1,0 +1,91 @@
+"""Plans of the commands: which feed gives the values, who trades by default, which settings a command makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from qts.config.loader import load_config
+from qts.market.contracts import Feed
+from qts.market.demo_feed import DemoFeed
+from qts.market.files import open_feed
+from qts.market.synthetic import SyntheticFeed
+from qts.runtime.session.session_plan import Options, SessionPlan
+from qts.strategy.contracts import Strategy
+from qts.strategy.portfolio import Portfolio
+from qts.strategy.scalp import Scalp
+from qts.strategy.swing import Swing
+from qts.strategy.two_ema import TwoEma
+
+DEMO_OVERRIDES: Final = {
+    # The demo has one symbol for three pools, so the 15 % of one symbol would leave two thirds of them idle.
+    "risk.symbol_weight_limit": "0.60",
+}
+OPENING_BY_CURRENCY: Final = {"USDT": "100000"}
+
+
+def demo_plan(options: Options) -> SessionPlan:
+    """Five real years of 005930 on the embedded sample."""
+    return SessionPlan(
+        command="demo",
+        options=options,
+        open_feed=lambda: DemoFeed(seed=options.seed),
+        default_strategies=_demo_strategies,
+        overrides_for=lambda feed: DEMO_OVERRIDES,
+        judged_by_index=True,
+    )
+
+
+def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan:
+    """A recorded file on the virtual clock."""
+    return SessionPlan(
+        command="replay",
+        options=options,
+        open_feed=lambda: _recording(path, format, options),
+        default_strategies=lambda: (TwoEma(),),
+        overrides_for=_account_in,
+        recording=path,
+    )
+
+
+def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
+    """The simulated exchange in real or accelerated time."""
+
+    def open_source() -> Feed:
+        if feed == "synthetic":
+            return SyntheticFeed(seed=options.seed)
+        return _recording(Path(feed), format, options)
+
+    return SessionPlan(
+        command="run",
+        options=options,
+        open_feed=open_source,
+        default_strategies=lambda: (TwoEma(),),
+        overrides_for=_account_in,
+        paced=True,
+        recording=None if feed == "synthetic" else Path(feed),
+    )
+
+
+def _demo_strategies() -> Sequence[Strategy]:
+    # A round trip in 2018 costs 0.33 % (fees and sell tax), so the scalper aims at several times that.
+    scalp = Scalp(samples=60, entry_deviation=2.0, take_profit=0.015, stop_loss=0.02, time_limit_s=7_200.0)
+    return scalp, Swing(), Portfolio()
+
+
+def _recording(path: Path, format: str | None, options: Options) -> Feed:
+    """The feed of a file. What the configuration says of symbols and of the account's currency stands before what
+    the file shows, and does not depend on it."""
+    tree = load_config(options.config_dir, options.overrides, os.environ).tree
+    return open_feed(
+        path, format, currency=tree.runtime.currency, own=tree.instruments.build(), read_as=options.read_as
+    )
+
+
+def _account_in(feed: Feed) -> dict[str, str]:
+    """A market of another currency trades an account in that currency (spec: 100,000 USDT)."""
+    currency = next(iter(feed.instruments.values())).currency
+    opening = OPENING_BY_CURRENCY.get(currency)
+    return {} if opening is None else {"runtime.currency": currency, "runtime.equity_start": opening}
