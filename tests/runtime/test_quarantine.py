@@ -25,7 +25,7 @@ from qts.safety.contracts import SafetyState
 from tests.report.session import result
 from tests.risk.questions import D
 from tests.runtime.rig import Rig, Said
-from tests.runtime.test_order_desk import booked, codes, fill, tell, working
+from tests.runtime.test_execution_reports import booked, codes, fill, tell, working
 from tests.runtime.test_session_view import shown
 
 __all__ = ["working"]
