@@ -108,7 +108,8 @@ def test_a_fill_in_the_broker_s_list_is_proof_too(rig_of: MakeRig) -> None:
     rig.exchange.__class__ = Listed
     rig.quote(kst(10, 1))
 
-    assert state_of(rig) is OrderState.WORKING
+    assert state_of(rig) is OrderState.PARTIAL
+    assert rig.held() == 4, "a fill that was never told is booked"
 
 
 def test_a_broker_that_cannot_be_asked_leaves_it_unknown(rig_of: MakeRig) -> None:

@@ -13,11 +13,12 @@ from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from qts.broker.contracts import NotSimulated
 from qts.clock import ManualClock, from_ns
 from qts.config.loader import load_config
-from qts.db.contracts import LedgerRow, Record, RunRow, SafetyRow
+from qts.db.contracts import DecisionRow, LedgerRow, Record, RunRow, SafetyRow
 from qts.db.sqlite import SqliteStore
 from qts.errors import BrokerUnavailable, StateError
 from qts.event.journal import Journal
@@ -322,13 +323,13 @@ def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) ->
 def test_an_order_at_the_broker_that_is_not_ours_is_named(session: Session) -> None:
     _, key = placed(session)
     foreign = session.broker.book[key]
-    session.broker.book["theirs"] = type(foreign)(None, foreign.ref, SYMBOL, Side.SELL, D(3), D(0), foreign.state)
+    session.broker.book["theirs"] = replace(
+        foreign, client_order_id=None, ref=replace(foreign.ref, number="app-1"), side=Side.SELL, qty=D(3)
+    )
 
     again = session.life()
 
-    assert f"order {foreign.ref.number} at scripted is not ours: SELL 3 {SYMBOL}" in [
-        line.message for line in again.logged
-    ]
+    assert f"order app-1 at scripted is not ours: SELL 3 {SYMBOL}" in [line.message for line in again.logged]
 
 
 def test_a_session_does_not_begin_when_the_broker_cannot_be_asked(session: Session) -> None:
@@ -347,3 +348,107 @@ def test_a_store_of_a_real_broker_is_never_rewound(session: Session) -> None:
 def test_the_broker_says_how_a_session_recovers(session: Session, rig_of: Callable[..., Rig]) -> None:
     assert isinstance(session.life().kernel.components.recovery, RollForward)
     assert isinstance(rig_of().kernel.components.recovery, RewindAndReplay)
+
+
+@pytest.mark.parametrize(("rejected", "state"), [(False, OrderState.CANCELLED), (True, OrderState.REJECTED)])
+def test_an_order_that_ended_at_the_broker_in_between_ends_here(
+    session: Session, rejected: bool, state: OrderState
+) -> None:
+    """The broker has told it to nobody and does not tell it again; what it held is free."""
+    _, key = placed(session)
+    session.kill()
+    session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
+    session.broker.end(key, kst(10, 0, 3), rejected=rejected, told=False)
+
+    again = session.life()
+
+    assert (again.order().state, again.order().filled) == (state, 4)
+    assert again.held() == 4
+    assert again.is_free()
+
+
+def test_an_unknown_order_that_ended_at_the_broker_is_not_adopted_as_one_that_works(session: Session) -> None:
+    first = session.life()
+    session.broker.answers.append(AckStatus.UNKNOWN)
+    first.buys()
+    (key,) = session.broker.book
+    session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
+    session.broker.end(key, kst(10, 0, 3), told=False)
+
+    first.resolves()
+
+    assert (first.order().state, first.order().filled) == (OrderState.CANCELLED, 4)
+    assert first.held() == 4
+    assert first.order().venue_refs == (session.broker.book[key].ref,)
+    assert first.is_free()
+
+
+def without_ids(session: Session) -> None:
+    """From now on the broker keeps no ids of its clients."""
+    broker = session.broker
+    broker.capabilities = replace(broker.capabilities, client_order_ids=False)
+    broker.book = {key: replace(order, client_order_id=None) for key, order in broker.book.items()}
+
+
+def test_an_unknown_order_that_may_be_a_nameless_one_at_the_broker_stays_unknown(session: Session) -> None:
+    first = session.life()
+    session.broker.answers.append(AckStatus.UNKNOWN)
+    first.buys()
+    without_ids(session)
+
+    first.resolves()
+
+    assert first.order().state is OrderState.UNKNOWN
+    assert not first.is_free()
+
+
+def test_an_order_is_known_by_its_number_where_the_broker_keeps_no_ids(session: Session) -> None:
+    _, key = placed(session)
+    without_ids(session)
+
+    again = session.life()
+    again.quote(30)
+    run_to_completion(again.kernel.auditor.full(kst(10, 1)))
+
+    assert not [line.message for line in again.logged if "is not ours" in line.message]
+    assert again.kernel.invariants.summary()["inv12"]["ok"]
+    session.broker.end(key, kst(10, 0, 3), told=False)
+    assert session.life().order().state is OrderState.CANCELLED
+
+
+def test_absence_counts_only_when_the_broker_would_show_the_order(session: Session) -> None:
+    session.broker.capabilities = replace(session.broker.capabilities, visibility_lag_ns=100 * 1_000_000_000)
+    first = session.life()
+    session.broker.receives = False
+    session.broker.answers.append(AckStatus.UNKNOWN)
+    first.buys()
+
+    first.quote(70)
+    first.quote(130)
+    assert first.order().state is OrderState.UNKNOWN
+    first.quote(190)
+    assert first.order().state is OrderState.NOT_SENT
+
+
+def test_of_orders_that_have_ended_the_last_are_remembered(session: Session) -> None:
+    """One that was open at the checkpoint has ended last, and may hear of a late fill."""
+    first, key = placed(session)
+    first.store.without_checkpoint = lambda records: any(isinstance(record, LedgerRow) for record in records)
+    session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
+    with killed():
+        run_to_completion(first.kernel.settle())
+    (order,) = first.store.orders()
+    for number in range(1_000):
+        ended_before = replace(
+            order,
+            request=replace(order.request, client_order_id=f"x-{number}", ts_ns=order.ts_intent_ns + 1),
+            approval_id=f"y-{number}",
+            state=OrderState.NOT_SENT,
+            ts_update_ns=order.ts_intent_ns + 2,
+        )
+        decision = DecisionRow(f"y-{number}", f"z-{number}", f"x-{number}", kst(10), kst(11), "", "{}")
+        SqliteStore.commit(first.store, [decision, ended_before])
+
+    again = session.life()
+
+    assert again.parts.orders.get(key) == order

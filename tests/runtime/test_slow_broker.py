@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from decimal import Decimal as D
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qts.broker.contracts import BrokerOrder
 from qts.event.contracts import EventType
 from qts.execution.contracts import AckStatus, EmergencyStop, Order, OrderState
 from qts.market.contracts import Quote
@@ -16,6 +17,7 @@ from qts.market.krx import krx_instrument
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 from tests.broker.scripted import ScriptedBroker
+from tests.event.support import until
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, Said, ScriptFeed, kst
 
@@ -172,3 +174,35 @@ async def test_an_order_that_waits_for_its_answer_is_seen_in_the_store(tmp_path:
         assert [order.state for order in rig.orders()] == [OrderState.PENDING_NEW]
 
     await in_session(tmp_path, body)
+
+
+async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_path: Path) -> None:
+    """The broker is asked about an unknown order, which is filled before the answer is there."""
+
+    class Slow(ScriptedBroker):
+        async def orders(self) -> Sequence[BrokerOrder]:
+            seen = await super().orders()
+            if not self.fills:
+                key = next(iter(self.book))
+                self.fill(key, 1, 150_100, kst(10, 0, 1))
+                await until(lambda: the_rig.kernel.counters.fills == 1)
+            return seen
+
+    broker, said = Slow(), Said()
+    broker.answer = AckStatus.UNKNOWN
+    async with live(
+        tmp_path, strategies=[said], settings={"event.retry_backoff_ms": "1"}, broker=broker, feed=TwoSymbols()
+    ) as the_rig:
+        said.wants(Side.BUY, qty=1)
+        await the_rig.push(quote(kst(10)))
+        await the_rig.until(lambda: any("FS042" in line.message for line in the_rig.logged))
+        key = the_order(the_rig).client_order_id
+
+        await the_rig.push(quote(kst(10, 1, 1)), quote(kst(10, 1, 2)))
+        await the_rig.until(lambda: the_rig.kernel.counters.fills == 1)
+        await the_rig.settle()
+
+        order = the_rig.kernel.parts.orders.get(key)
+        assert order is not None
+        assert (order.state, order.filled) == (OrderState.FILLED, 1)
+        assert the_rig.kernel.parts.account.holding("said", SYMBOL) == 1

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from qts.execution.contracts import Order, OrderState
+from qts.execution.contracts import Order, OrderState, VenueRef
 from qts.money import ZERO, sum_of, times
 from qts.strategy.contracts import Side
 
@@ -82,6 +82,11 @@ class WorkingOrders:
         return bool(self._open) and any(
             o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
         )
+
+    def refs(self) -> set[VenueRef]:
+        """Return every number under which venues know an order that is remembered."""
+        orders = (*self._open.values(), *self._final.values())
+        return {ref for order in orders for ref in order.venue_refs}
 
     def export_state(self) -> list[str]:
         """Return the ids of the open orders in their order, for a checkpoint; the orders are in the store."""

@@ -27,6 +27,7 @@ from qts.ledger.contracts import FillEffect, LedgerRow
 from qts.money import ZERO, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
+from qts.runtime.orders.reconciliation import is_same
 from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
@@ -230,12 +231,16 @@ class Auditor:
 
     async def _terminal(self, now_ns: int) -> None:
         """12: what the broker can still fill is open here too."""
-        ours = {order.client_order_id for order in self._p.orders}
+        ours = tuple(self._p.orders)
         try:
             theirs = await self._broker.orders()
         except BrokerUnavailable:
             return  # the line went down in between
-        stray = [o.client_order_id or o.ref.number for o in theirs if o.is_open and o.client_order_id not in ours]
+        stray = [
+            o.client_order_id or o.ref.number
+            for o in theirs
+            if o.is_open and not any(is_same(o, order) for order in ours)
+        ]
         self._inv.check(12, not stray, now_ns, f"the broker works orders that are final here: {stray[:3]}")
 
     def _conservation(self, theirs: dict[str, Decimal], now_ns: int) -> None:

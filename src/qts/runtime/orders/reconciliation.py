@@ -1,35 +1,64 @@
 """Orders whose fate is unknown: the broker is asked until it is known, and nothing is sent again before.
 
-Present at the broker: adopted. Absent in two answers at least two seconds apart, and without a fill: it was never
-sent (spec 09, decision 3 and BR-02). Anything else stays unknown, and its key stays closed for new orders.
+Present at the broker: adopted. Absent in two answers at least two seconds apart, both asked for when the broker had
+to show it (``visibility_lag_ns``), without a fill and without an order there that might be it: it was never sent.
+Anything else stays unknown, and its key stays closed for new orders.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from qts.broker.contracts import Broker
+from qts.broker.contracts import Broker, BrokerOrder, BrokerOrderState
 from qts.clock import NS_PER_S
 from qts.errors import BrokerUnavailable
-from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
+from qts.execution.contracts import (
+    AckStatus,
+    Fill,
+    Order,
+    OrderAck,
+    OrderCancelled,
+    OrderNews,
+    OrderRejected,
+    OrderState,
+)
+from qts.execution.fit import unreadable
 from qts.execution.lifecycle import apply_absent, apply_ack
+from qts.execution.texts import kept_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.act import withdraw
 from qts.runtime.persistence.store_writer import StoreWriter
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
+_ENDS: Final[Mapping[BrokerOrderState, type[OrderCancelled | OrderRejected]]] = {
+    BrokerOrderState.CANCELLED: OrderCancelled,
+    BrokerOrderState.REJECTED: OrderRejected,
+}
 _ON_ITS_WAY = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 
 
 class OrderReconciler:
-    """Resolves UNKNOWN orders from the broker's own books."""
+    """Resolves UNKNOWN orders from the broker's own books.
 
-    def __init__(self, *, account: Account, orders: WorkingOrders, broker: Broker, record: StoreWriter) -> None:
+    What the books tell of an order that was found, fills and an end, is given to ``on_news`` as if it came now.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        orders: WorkingOrders,
+        broker: Broker,
+        record: StoreWriter,
+        on_news: Callable[[OrderNews], None],
+    ) -> None:
         self._account = account
         self._orders = orders
         self._broker = broker
         self._record = record
+        self._on_news = on_news
         self._absent_since: dict[str, int] = {}
 
     def doubt_intents(self, now_ns: int) -> bool:
@@ -52,27 +81,51 @@ class OrderReconciler:
 
     async def work(self, now_ns: int) -> None:
         """Ask the broker about every unknown order; a broker that does not answer leaves them unknown."""
-        unknown = [order for order in self._orders if order.state is OrderState.UNKNOWN]
+        unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
+        self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in unknown}
         if not unknown:
             return
         try:
-            present = {order.client_order_id for order in await self._broker.orders()}
-            since = min(order.ts_intent_ns for order in unknown)
-            present |= {fill.client_order_id for fill in await self._broker.fills_since(since)}
+            theirs = await self._broker.orders()
+            fills = await self._broker.fills_since(0)  # by the broker's clock, which may be behind ours
         except BrokerUnavailable:
             return  # the line is down: asked again later
-        for order in unknown:
-            self._resolve(order, order.client_order_id in present, now_ns)
+        for key in unknown:
+            order = self._orders.get(key)
+            if order is not None and order.state is OrderState.UNKNOWN:  # else there was news while we asked
+                self._resolve(order, theirs, [fill for fill in fills if fill.client_order_id == key], now_ns)
 
-    def _resolve(self, order: Order, is_present: bool, now_ns: int) -> None:
+    def _resolve(self, order: Order, theirs: Sequence[BrokerOrder], fills: Sequence[Fill], now_ns: int) -> None:
         key = order.client_order_id
-        if is_present:
+        found = next((one for one in theirs if is_same(one, order)), None)
+        if found is not None or fills:
             self._absent_since.pop(key, None)
-            self._put(apply_ack(order, OrderAck(AckStatus.ACCEPTED, key, reason="found at the broker"), now_ns))
-            return
-        first = self._absent_since.setdefault(key, now_ns)
+            ref = None if found is None else found.ref
+            ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
+            self._put(apply_ack(order, ack, now_ns))
+            for fill in fills:
+                if is_news(fill, self._account):
+                    self._on_news(fill)
+            if found is not None and (end := end_of(found, order, self._broker.name, now_ns)) is not None:
+                self._on_news(end)
+        elif self._may_be_one_of(order, theirs):
+            self._absent_since.pop(key, None)
+        elif now_ns - order.ts_update_ns >= self._broker.capabilities.visibility_lag_ns:
+            self._count_absence(order, now_ns)
+
+    def _may_be_one_of(self, order: Order, theirs: Sequence[BrokerOrder]) -> bool:
+        """Whether the broker shows an order like it of which nobody can tell whose it is."""
+        nameless = {
+            one.ref
+            for one in theirs
+            if one.client_order_id is None and (one.symbol, one.side) == (order.symbol, order.side)
+        }
+        return bool(nameless) and bool(nameless - self._orders.refs())
+
+    def _count_absence(self, order: Order, now_ns: int) -> None:
+        first = self._absent_since.setdefault(order.client_order_id, now_ns)
         if now_ns - first >= BETWEEN_ANSWERS_NS:
-            del self._absent_since[key]
+            del self._absent_since[order.client_order_id]
             evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
             self._put(apply_absent(order, now_ns, evidence))
 
@@ -87,3 +140,22 @@ class OrderReconciler:
 
     def import_state(self, saved: dict[str, Any]) -> None:
         self._absent_since = dict(saved["absent_since"])
+
+
+def is_same(theirs: BrokerOrder, ours: Order) -> bool:
+    """Tell whether the broker means ``ours``: by its id, or by a number where it says no id."""
+    if theirs.client_order_id is None:
+        return theirs.ref in ours.venue_refs
+    return theirs.client_order_id == ours.client_order_id
+
+
+def is_news(fill: Fill, account: Account) -> bool:
+    """Tell whether ``fill`` has to be applied; one that cannot be read is for whoever applies it to keep."""
+    return bool(unreadable(fill)) or not account.has_booked(fill)
+
+
+def end_of(theirs: BrokerOrder, ours: Order, broker: str, now_ns: int) -> OrderCancelled | OrderRejected | None:
+    """Return the news of an end that the broker's books give; None while the order can fill, or has filled."""
+    kind = _ENDS.get(theirs.state)
+    key = ours.client_order_id
+    return None if kind is None else kind(broker, key, ours.symbol, now_ns, "so the broker's books say")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from qts.broker.contracts import Broker
+from qts.broker.contracts import Broker, BrokerOrder
 from qts.clock import from_ns
 from qts.db.session import SessionStore
 from qts.errors import StorageError
-from qts.execution.contracts import Fill, Order
+from qts.execution.contracts import Order, OrderNews
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds
 from qts.risk.sizing import cost_of
+from qts.runtime.orders.reconciliation import end_of, is_news, is_same
 from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.stored_orders import orders_as_they_stood
@@ -74,8 +75,8 @@ class RollForward:
 
     Rows say what is: fills, orders, transfers, which numbers were given, how strict safety was. The checkpoint says
     the rest: the memory of the components. Of safety the stricter of the two holds. Fills that the broker knows and
-    the rows lack are given to ``on_news`` as if they came now: their key books each once. Orders at the broker that
-    are not ours are named by ``on_foreign``.
+    the rows lack are given to ``on_news`` as if they came now: their key books each once. So are the ends of orders
+    that are open here. Orders at the broker that are not ours are named by ``on_foreign``.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class RollForward:
         ids: Mapping[str, CounterIds],
         broker: Broker,
         *,
-        on_news: Callable[[Fill], None],
+        on_news: Callable[[OrderNews], None],
         on_code: Callable[[str, str], None],
         on_foreign: Callable[[str], None],
     ) -> None:
@@ -103,25 +104,26 @@ class RollForward:
         p, share = self._p, self._checkpoints.share
         p.account.roll_forward(share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers())
         orders = {order.client_order_id: order for order in store.orders()}
-        first = self._known(orders, share(checkpoint, "orders"))
-        newer = sorted(orders.values(), key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
-        p.orders.import_state([*first, *(order for order in newer if order not in first)])
+        p.orders.import_state(self._as_they_stand(orders, share(checkpoint, "orders")))
         self._checkpoints.give(checkpoint)
         for order in orders.values():
             self._hold_back(order)
         self._continue_ids(store)
         self._continue_histories(store)
 
-    def _known(self, orders: Mapping[str, Order], share: Iterable[str]) -> list[Order]:
-        """The orders that were open at the checkpoint, in its order."""
-        known = list(share)
+    def _as_they_stand(self, orders: Mapping[str, Order], share: Iterable[str]) -> list[Order]:
+        """Ended orders by time (the last are remembered); open ones in the checkpoint's order, then newer ones."""
+        known = dict.fromkeys(share)
         for key in known:
             if key not in orders:
                 raise StorageError(
                     f"table orders: order {key}, which the checkpoint knows as open, is gone; the store is "
                     "damaged: restore it from a backup"
                 )
-        return [orders[key] for key in known]
+        ended = sorted((o for o in orders.values() if o.state in FINAL_STATES), key=lambda o: o.ts_update_ns)
+        newer = sorted(orders.values(), key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
+        stood = (*(orders[key] for key in known), *(order for order in newer if order.client_order_id not in known))
+        return [*ended, *(order for order in stood if order.state not in FINAL_STATES)]
 
     def _hold_back(self, order: Order) -> None:
         """Hold back what an open order may take, whether it was sent before or after the checkpoint."""
@@ -173,15 +175,23 @@ class RollForward:
             if self._p.safety.current_state.severity < state.severity:  # its code alone does not lead there
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
         for fill in await self._broker.fills_since(0):
-            if not self._p.account.has_booked(fill):
+            if is_news(fill, self._p.account):
                 self._on_news(fill)
         for theirs in await self._broker.orders():
-            key = theirs.client_order_id
-            if theirs.is_open and (key is None or self._p.orders.get(key) is None):
+            order = next((order for order in self._p.orders if is_same(theirs, order)), None)
+            if order is not None:
+                end = end_of(theirs, order, self._broker.name, now_ns)
+                if end is not None:
+                    self._on_news(end)  # nobody tells it again
+            elif theirs.is_open and not self._has_ended_here(theirs):
                 self._on_foreign(
                     f"order {theirs.ref.number} at {self._broker.name} is not ours: {theirs.side.value} "
                     f"{theirs.remaining} {theirs.symbol}"
                 )
+
+    def _has_ended_here(self, theirs: BrokerOrder) -> bool:
+        key = theirs.client_order_id
+        return theirs.ref in self._p.orders.refs() if key is None else self._p.orders.get(key) is not None
 
 
 def _number(text: str, prefix: str) -> int:

@@ -211,7 +211,7 @@ def _make_components(
         due=due,
         answered=lambda order, now_ns: exits.answered(order, now_ns),
     )
-    unresolved = OrderReconciler(account=p.account, orders=p.orders, broker=broker, record=p.record)
+    unresolved = OrderReconciler(account=p.account, orders=p.orders, broker=broker, record=p.record, on_news=news)
     exits = ForcedExits(
         account=p.account,
         orders=p.orders,
