@@ -362,7 +362,7 @@ def test_an_order_that_ended_at_the_broker_in_between_ends_here(
 
     again = session.life()
 
-    assert (again.order().state, again.order().filled) == (state, 4)
+    assert (again.order().state, again.order().filled) == (state, D(4))
     assert again.held() == 4
     assert again.is_free()
 
@@ -377,7 +377,7 @@ def test_an_unknown_order_that_ended_at_the_broker_is_not_adopted_as_one_that_wo
 
     first.resolves()
 
-    assert (first.order().state, first.order().filled) == (OrderState.CANCELLED, 4)
+    assert (first.order().state, first.order().filled) == (OrderState.CANCELLED, D(4))
     assert first.held() == 4
     assert first.order().venue_refs == (session.broker.book[key].ref,)
     assert first.is_free()

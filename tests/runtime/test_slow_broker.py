@@ -204,5 +204,5 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
 
         order = the_rig.kernel.parts.orders.get(key)
         assert order is not None
-        assert (order.state, order.filled) == (OrderState.FILLED, 1)
+        assert (order.state, order.filled) == (OrderState.FILLED, D(1))
         assert the_rig.kernel.parts.account.holding("said", SYMBOL) == 1

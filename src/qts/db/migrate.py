@@ -53,6 +53,11 @@ def migrate(connection: sqlite3.Connection, known: list[Migration], where: str) 
     refuse_drift(connection, known, where)
 
 
+def is_behind(connection: sqlite3.Connection, known: list[Migration]) -> bool:
+    """Tell whether :func:`migrate` would change the schema; writes nothing."""
+    return bool({step.version for step in known} - _applied(connection).keys())
+
+
 def refuse_drift(connection: sqlite3.Connection, known: list[Migration], where: str) -> None:
     """Raise StorageError naming every table, column, index or trigger that is not as the migrations make it."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as pure:

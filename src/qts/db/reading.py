@@ -14,7 +14,8 @@ from qts.db import tables
 from qts.db.chain import Chain
 from qts.db.contracts import LedgerRow, PositionRow, RunRow
 from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of
-from qts.db.marks import last_numbers
+from qts.db.marks import last_numbers, marks_of
+from qts.db.migrate import is_behind, migrations
 from qts.db.sqlite import explanation
 from qts.execution.contracts import Order
 
@@ -74,6 +75,16 @@ class StoreReader:
         """Return the run of the file; None while it has not begun."""
         rows = self._rows("the run", _RUN)
         return run_of(self._path, rows[0]) if rows else None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an earlier version wrote the store, so that opening it for writing changes its schema."""
+        return self._explained("read the schema", lambda: is_behind(self._connection, migrations()))
+
+    def checkpoint(self) -> bytes | None:
+        """Return the newest checkpoint; None for none."""
+        rows = self._rows("the checkpoint", "SELECT data FROM checkpoint")
+        return bytes(rows[0][0][: marks_of(self._connection, self._path)[1]]) if rows else None
 
     def orders(self) -> list[Order]:
         """Return every order, in the order of their intents."""

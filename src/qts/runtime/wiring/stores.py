@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qts.db.reading import StoreReader
 from qts.db.session import SessionStore
 from qts.db.sqlite import SqliteStore
+from qts.errors import StorageError
+from qts.runtime.persistence.checkpoint import decode
 
 
 def open_store(path: Path, *, paced: bool) -> SessionStore:
@@ -21,9 +24,26 @@ def open_store(path: Path, *, paced: bool) -> SessionStore:
 
 @contextmanager
 def stored_run(path: Path) -> Iterator[SessionStore]:
-    """Open the store at ``path`` for somebody who only reads. Raises StorageError."""
+    """Open the store at ``path`` for somebody who only reads. Raises StorageError.
+
+    Nothing is changed in one of an unfinished run that only an earlier version can finish.
+    """
+    _leave_to_its_version(path)
     store = SqliteStore(path, durability="NORMAL")
     try:
         yield store
     finally:
         store.close()
+
+
+def _leave_to_its_version(path: Path) -> None:
+    """Raise StorageError when opening the store would keep the version that began its run from finishing it."""
+    try:
+        with StoreReader(path) as reader:
+            run = reader.run()
+            left = run is not None and not run.finished and reader.is_behind
+            checkpoint = reader.checkpoint() if left else None
+    except StorageError:
+        return  # whatever it is, opening the store tells it with what to do
+    if checkpoint is not None:
+        decode(checkpoint)
