@@ -38,7 +38,8 @@ class ScriptedBroker:
 
     ``receives``: whether an order reaches the books; one that is answered REJECTED never does. While
     ``holds_answers``, an answer to an order or a cancel waits until :meth:`let_answer`; orders reach the books at
-    once. While ``is_up`` is false nothing is received, orders and cancels are UNKNOWN and queries raise.
+    once. While ``holds_queries``, a query waits until :meth:`let_tell`. While ``is_up`` is false nothing arrives,
+    orders and cancels are UNKNOWN and queries raise.
     """
 
     def __init__(
@@ -58,7 +59,11 @@ class ScriptedBroker:
         self.answers: deque[Answer] = deque()
         self.receives = True
         self.is_up = True
-        self.holds_answers = False
+        self.holds_answers = self.holds_queries = False
+        self.asked = 0
+        """Queries that wait for :meth:`let_tell`."""
+        self._told = asyncio.Event()
+        self.before_query: Callable[[], None] = lambda: None
         self.before_answer: Callable[[Approved], None] = lambda approved: None
         self.placed: list[Approved] = []
         """Every approval that ``place`` was called with."""
@@ -115,15 +120,21 @@ class ScriptedBroker:
 
     async def orders(self) -> Sequence[BrokerOrder]:
         self._asked("orders")
-        return list(self.book.values())
+        shown = list(self.book.values())  # of the moment at which it was asked
+        await self._tell()
+        return shown
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
         self._asked("fills_since")
-        return [fill for fill in self.fills if fill.ts_ns >= ts_ns]
+        shown = [fill for fill in self.fills if fill.ts_ns >= ts_ns]
+        await self._tell()
+        return shown
 
     async def positions(self) -> Mapping[str, Decimal]:
         self._asked("positions")
-        return {symbol: qty for symbol, qty in self.held.items() if qty}
+        shown = {symbol: qty for symbol, qty in self.held.items() if qty}
+        await self._tell()
+        return shown
 
     async def balance(self) -> Balance | None:
         self._asked("balance")
@@ -140,6 +151,18 @@ class ScriptedBroker:
         """Let the answers held back for these orders go, for all when none is named."""
         for key in client_order_ids or tuple(self._waiting):
             self._waiting.pop(key).set()
+
+    def let_tell(self) -> None:
+        """Let the queries that wait be answered, with what was true when they were asked."""
+        self._told.set()
+        self._told = asyncio.Event()
+
+    async def _tell(self) -> None:
+        self.before_query()
+        if self.holds_queries:
+            self.asked += 1
+            await self._told.wait()
+            self.asked -= 1
 
     def fill(
         self, client_order_id: str, qty: int | str, price: int | str, ts_ns: int, *, told: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -111,16 +111,23 @@ class LiveRig:
     async def show(self, *values: MarketValue) -> None:
         """Let the market say these values, each when everything that follows from the one before is done."""
         for value in values:
-            await self.push(value)
+            await self._push(value, self._do_due_work)
             await self.settle()
 
     async def push(self, *values: MarketValue) -> None:
         """Let the market say these values, whoever is still busy."""
         for value in values:
-            while self.kernel.keep_appointment(value.ts_ns):
-                await self.kernel.run_due_work()
-            await self.kernel.run_due_work()
-            self.kernel.on_market_value(value)
+            await self._push(value, self.kernel.run_due_work)
+
+    async def _push(self, value: MarketValue, do_due_work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while self.kernel.keep_appointment(value.ts_ns):
+            await do_due_work()
+        await do_due_work()
+        self.kernel.on_market_value(value)
+
+    async def _do_due_work(self) -> None:
+        await self.kernel.run_due_work()
+        await self.kernel.background.finished(60)
 
     async def settle(self) -> None:
         """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment.
@@ -129,7 +136,7 @@ class LiveRig:
         """
         while self.kernel.due.attention or self._is_busy:
             await until(lambda: not self._is_busy or self.kernel.parts.record.has_failed, seconds=60)
-            await self.kernel.run_due_work()
+            await self._do_due_work()
 
     @property
     def _is_busy(self) -> bool:
@@ -200,6 +207,7 @@ async def live(
         await rig.begin()
         yield rig
     finally:
+        await rig.kernel.background.end()
         await rig.kernel.dispatcher.stop(timeout_ms=1)
         await rig.kernel.sender.close(0)
         rig.store.close()

@@ -206,3 +206,34 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
         assert order is not None
         assert (order.state, order.filled) == (OrderState.FILLED, D(1))
         assert the_rig.kernel.parts.account.holding("said", SYMBOL) == 1
+
+
+async def test_prices_and_signals_come_while_the_broker_is_asked_for_its_books(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        # Given an audit whose question to the broker is not answered
+        broker.holds_queries = True
+        rig.kernel.due.audit_soon()
+        await rig.until(lambda: broker.asked)
+        # when prices come, then a strategy sees them, and what it wants leaves
+        await sent(rig, broker, said)
+        await rig.push(quote(kst(10, 0, 1)))
+        await rig.until(lambda: said.quotes == 2)
+        assert broker.asked == 1
+        broker.holds_queries = False
+        broker.let_tell()
+        await rig.until(lambda: not rig.kernel.background.is_busy)
+
+    await in_session(tmp_path, body)
+
+
+async def test_what_work_beside_the_prices_raises_ends_the_session(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        def fail() -> None:
+            raise MemoryError("none left")
+
+        broker.before_query = fail
+        rig.kernel.due.audit_soon()
+        with pytest.raises(MemoryError):
+            await rig.until(lambda: False)
+
+    await in_session(tmp_path, body)

@@ -48,7 +48,14 @@ class PatientClock(PacedClock):
     async def sleep_until_ns(self, ns: int) -> None:
         async with asyncio.timeout(120):
             kernel = self.kernel
-            while kernel.due.attention or kernel.parts.record.is_writing or kernel.dispatcher.stats.is_busy:
+            while any(
+                (
+                    kernel.due.attention,
+                    kernel.background.is_busy,
+                    kernel.parts.record.is_writing,
+                    kernel.dispatcher.stats.is_busy,
+                )
+            ):
                 await kernel.run_due_work()
                 await asyncio.sleep(0.0005)
         self._now_ns = max(ns, self._now_ns)

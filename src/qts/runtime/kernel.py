@@ -7,6 +7,10 @@ happens in handlers, one at a time, P0 first.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
 from qts.clock import ManualClock, from_ns
 from qts.config.tree import QtsConfig
 from qts.db.session import SessionStore
@@ -14,6 +18,7 @@ from qts.event.contracts import EventType
 from qts.event.payloads import RiskEvaluate
 from qts.market.contracts import MarketValue
 from qts.risk.gate import RiskGate
+from qts.runtime.background_work import BackgroundWork
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 from qts.runtime.session.schedule import Appointment
@@ -43,6 +48,7 @@ class Kernel:
         self.in_hand: MarketValue | None = None
         """The value that has left the feed and is not yet taken in; a checkpoint keeps it."""
         self._inline, self._journal = c.inline, c.journal
+        self.background = BackgroundWork(self._on_work_ended)
         clock = c.parts.clock
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
         self.checkpoints.register("in_hand", Share(lambda: self.in_hand, _skip))
@@ -63,28 +69,49 @@ class Kernel:
         """Do what is due between two handlers, never inside one: calls of other threads, forced exits, unknown
         orders, the comparison of all books, the checkpoint.
 
-        Raises StorageError when the store or the journal has failed.
+        On the event loop what waits for a broker or a disk goes on beside the prices, one of a kind at a time.
+        Raises StorageError when the store or the journal has failed, and what the work beside the prices raised.
         """
         due = self.due
         if not due.attention:
             return
         due.attention = False
+        self.background.raise_failure()
         self.parts.record.raise_failure()
         if self._journal is not None:
             self._journal.raise_if_fatal()
         due.make_calls()
         now_ns = self.parts.clock.time_ns()
         if self.exits.due_ns <= now_ns:
-            await self.exits.work(now_ns)
+            await self._do("forced-exits", partial(self.exits.work, now_ns))
         due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         if due.unresolved:
-            due.unresolved = False
-            await self.unresolved.work(now_ns)
+            await self._do("unknown-orders", partial(self._resolve, now_ns))
         if due.audit:
-            due.audit = not await self.auditor.full(now_ns)  # again when something else asks for attention
+            await self._do("audit", partial(self._audit, now_ns))
         if due.checkpoint or self.parts.record.is_full:
             due.checkpoint = False
             await self.parts.record.book(())  # beside the loop nothing waits for it
+
+    async def _do(self, kind: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if self._inline:
+            await work()
+        elif not self.background.is_running(kind):
+            self.background.start(kind, work())
+
+    async def _resolve(self, now_ns: int) -> None:
+        self.due.unresolved = False
+        await self.unresolved.work(now_ns)
+
+    async def _audit(self, now_ns: int) -> None:
+        self.due.audit = not await self.auditor.full(now_ns)  # again when something else asks for attention
+
+    def _on_work_ended(self) -> None:
+        """Have a failure raised, and go on with what came due meanwhile; an audit waits to be asked for again."""
+        due, exits_due_ns = self.due, self.exits.due_ns
+        due.wake_ns = min(due.wake_ns, exits_due_ns)
+        if self.background.has_failed or due.unresolved or exits_due_ns <= self.parts.clock.time_ns():
+            due.attention = True
 
     def on_command(self) -> None:
         """Take a checkpoint soon in which both states are stored anew, whatever an operator's command changes."""
@@ -116,9 +143,7 @@ class Kernel:
         if self._inline:
             await self.close_day()
         now_ns = self.parts.clock.time_ns()
-        if (
-            not self.due.looked_last
-        ):  # the full look may commit; a run that is resumed behind it looks no second time
+        if not self.due.looked_last:  # it may commit; a run that is resumed behind it looks no second time
             self.monitor.guard(now_ns)
             self.components.curve.sample(now_ns)
             self.due.looked_last = True

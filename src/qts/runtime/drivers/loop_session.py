@@ -81,9 +81,10 @@ class LoopSession:
 
     async def close_day(self) -> None:
         """After the last value: what it has caused belongs before the close, as long as that ends in time."""
-        kernel = self._kernel
-        await kernel.dispatcher.stats.at_rest(kernel.parts.config.event.stop_timeout_ms)
+        kernel, limit_ms = self._kernel, self._kernel.parts.config.event.stop_timeout_ms
+        await kernel.dispatcher.stats.at_rest(limit_ms)
         await kernel.run_due_work()
+        await kernel.background.finished(limit_ms / 1_000)
         await kernel.close_day()  # orders expire; stopping drains what that publishes
 
     def _share_of_day(self, now_ns: int) -> float | None:
@@ -140,11 +141,22 @@ async def on_loop(
                 with suppress(StorageError):
                     await listen()
             # After a failure handlers cannot finish, and what they were given is in the journal for the resume.
-            await kernel.dispatcher.stop(whole_p0=not kernel.parts.record.has_failed)
-            grace_s = kernel.parts.config.event.stop_timeout_ms / 1_000
-            await kernel.sender.close(0 if kernel.parts.record.has_failed else grace_s)
+            failed = kernel.parts.record.has_failed
+            grace_s = 0 if failed else kernel.parts.config.event.stop_timeout_ms / 1_000
+            await _end_background(kernel, grace_s)
+            await kernel.dispatcher.stop(whole_p0=not failed)
+            await kernel.sender.close(grace_s)
             hearing.cancel()
             loop.set_exception_handler(None)
+
+
+async def _end_background(kernel: Kernel, grace_s: float) -> None:
+    """Let what goes on beside the prices come to its end; what is too slow is cut off, and its failure told."""
+    try:
+        await kernel.background.finished(grace_s)
+    except Exception as error:  # noqa: BLE001 - the edge of the session: everything after it has to be ended, too
+        kernel.parts.record.give_up("work beside the prices", error)
+    await kernel.background.end()
 
 
 async def _hear_always(kill: KillSwitch, hear: Callable[[], object]) -> None:

@@ -1,0 +1,106 @@
+"""A session for Prometheus: its view, read when it is scraped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any
+
+from qts.exposition import prometheus_core
+from qts.runtime.session.session_view import SessionView
+from qts.safety.contracts import SafetyState
+
+
+class SessionMetrics:
+    """Collects a session: ``prometheus_client.REGISTRY.register(SessionMetrics(view))``.
+
+    ``view`` gives the newest view, None while there is none; it is called at each scrape, on the thread of the
+    scrape, so it must be safe there, as reading ``view.json`` is. Amounts become binary floats here and nowhere
+    else: nothing is decided on them. Raises :class:`~qts.errors.MissingExtraError` without the extra ``metrics``.
+    """
+
+    def __init__(self, view: Callable[[], SessionView | None]) -> None:
+        self._view = view
+        self._core = prometheus_core()
+
+    def collect(self) -> Iterator[Any]:
+        """The metric families, as ``prometheus_client`` asks for them; none while there is no view."""
+        view = self._view()
+        if view is None:
+            return
+        yield self._gauge("qts_session_time_seconds", "The session's own clock.", view.clock_ns / 1e9)
+        yield self._gauge("qts_equity", "Equity, in the account's currency.", view.equity)
+        yield self._gauge("qts_cash", "Cash, in the account's currency.", view.cash)
+        yield from self._pools(view)
+        yield from self._positions(view)
+        yield self._one_of("qts_safety_state", "1 for the safety state in force.", view.safety.state)
+        yield self._by("qts_open_orders", "Orders that can still change.", "state", _counted(view.orders))
+        counts = view.counts
+        for name, text, value in (
+            ("qts_rows", "Values taken from the feed.", counts.rows),
+            ("qts_orders", "Orders sent.", counts.orders),
+            ("qts_fills", "Fills booked.", counts.fills),
+            ("qts_forced_exits", "Exits that the rules ordered.", counts.forced_exits),
+            ("qts_duplicate_fills", "Fills told again and not booked again.", counts.duplicate_fills),
+        ):
+            yield self._core.CounterMetricFamily(name, text, value=value)
+        yield self._counts("qts_refusals", "Signals that became no order.", "reason", counts.refusals.items())
+        errors = ((one.name, sum(error.count for error in one.errors)) for one in view.strategies)
+        yield self._counts("qts_strategy_errors", "Failed calls of a strategy.", "strategy", errors)
+        halted = ((one.name, float(one.halted)) for one in view.strategies)
+        yield self._by("qts_strategy_halted", "1 for a strategy that is not asked any more.", "strategy", halted)
+        yield self._gauge(
+            "qts_quarantined_notices",
+            "Notices not booked.",
+            0 if view.quarantine is None else view.quarantine.count,
+        )
+        known = ((number, float(one.ok)) for number, one in view.invariants.items() if one.ok is not None)
+        yield self._by("qts_invariant_holds", "0 for an invariant that was broken.", "invariant", known)
+
+    def _pools(self, view: SessionView) -> Iterator[Any]:
+        for name, text, field in (
+            ("qts_pool_total", "Worth of a pool.", "total"),
+            ("qts_pool_available", "What a new order of the pool may spend.", "available"),
+            ("qts_pool_reserved", "Held back for orders of the pool.", "reserved"),
+            ("qts_pool_realized_pnl", "Realised result of the pool.", "realized_pnl"),
+        ):
+            yield self._by(name, text, "pool", ((pool.pool, getattr(pool, field)) for pool in view.pools))
+
+    def _positions(self, view: SessionView) -> Iterator[Any]:
+        labels = ["strategy", "pool", "symbol"]
+        held = self._core.GaugeMetricFamily("qts_position", "Quantity held, signed.", labels=labels)
+        value = self._core.GaugeMetricFamily(
+            "qts_position_value", "Its value; absent while unknown.", labels=labels
+        )
+        for one in view.positions:
+            key = [one.strategy, one.pool, one.symbol]
+            held.add_metric(key, float(one.qty))
+            if one.value is not None:
+                value.add_metric(key, float(one.value))
+        yield held
+        yield value
+
+    def _one_of(self, name: str, text: str, present: str) -> Any:
+        return self._by(name, text, "state", ((state.value, state.value == present) for state in SafetyState))
+
+    def _gauge(self, name: str, text: str, value: Decimal | float) -> Any:
+        return self._core.GaugeMetricFamily(name, text, value=float(value))
+
+    def _by(self, name: str, text: str, label: str, rows: Iterable[tuple[str, Decimal | float]]) -> Any:
+        family = self._core.GaugeMetricFamily(name, text, labels=[label])
+        for key, value in rows:
+            family.add_metric([key], float(value))
+        return family
+
+    def _counts(self, name: str, text: str, label: str, rows: Iterable[tuple[str, int]]) -> Any:
+        family = self._core.CounterMetricFamily(name, text, labels=[label])
+        for key, value in rows:
+            family.add_metric([key], value)
+        return family
+
+
+def _counted(orders: Iterable[Any]) -> Iterable[tuple[str, float]]:
+    counts: dict[str, float] = {}
+    for order in orders:
+        counts[order.state] = counts.get(order.state, 0) + 1
+    return counts.items()
