@@ -147,6 +147,18 @@ def test_only_kernel_and_wiring_say_which_implementation_stands_behind_a_port() 
     assert offences == []
 
 
+def test_every_method_of_a_port_says_what_it_does() -> None:
+    silent = [
+        f"{where(path)}:{method.lineno}: {port.name}.{method.name}"
+        for path in FILES
+        for port in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(port, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in port.bases)
+        for method in port.body
+        if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and not ast.get_docstring(method)
+    ]
+    assert silent == []
+
+
 def test_nothing_sleeps_but_the_clock_and_the_machine_of_events() -> None:
     offences = [
         f"{where(path)}:{line}: {name}"

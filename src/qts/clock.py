@@ -31,7 +31,9 @@ cpu_ns = time.process_time_ns
 class Clock(Protocol):
     """A source of time. ``now`` is an aware UTC datetime; the other two are integer nanoseconds."""
 
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """Return the present moment as an aware UTC datetime; it has microseconds, the other two nanoseconds."""
+        ...
 
     def time_ns(self) -> int:
         """Nanoseconds since 1970-01-01 UTC."""

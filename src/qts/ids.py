@@ -14,7 +14,9 @@ from typing import Protocol
 class IdSource(Protocol):
     """Gives texts that never repeat within a run."""
 
-    def next_id(self) -> str: ...
+    def next_id(self) -> str:
+        """Return the next text. Called on the thread that owns the source; never raises."""
+        ...
 
 
 class CounterIds:

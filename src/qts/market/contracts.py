@@ -122,7 +122,9 @@ class Calendar(Protocol):
 
     name: str
 
-    def phase(self, moment: datetime) -> Phase: ...
+    def phase(self, moment: datetime) -> Phase:
+        """Return what the market does at ``moment``."""
+        ...
 
     def phase_ns(self, ns: int) -> Phase:
         """The same for nanoseconds since the epoch: asked while orders wait, without a datetime each time."""
@@ -136,7 +138,9 @@ class Calendar(Protocol):
         """``moment`` on the market's own clock."""
         ...
 
-    def is_trading_day(self, day: date) -> bool: ...
+    def is_trading_day(self, day: date) -> bool:
+        """Tell whether the market opens on ``day``."""
+        ...
 
     def close(self, day: date) -> datetime | None:
         """The regular close of a trading day; None when the market never closes."""
@@ -158,11 +162,17 @@ class TickRule(Protocol):
         """The grid step that applies at ``price``."""
         ...
 
-    def is_valid(self, price: Decimal, day: date) -> bool: ...
+    def is_valid(self, price: Decimal, day: date) -> bool:
+        """Tell whether an order may carry ``price`` on ``day``."""
+        ...
 
-    def round_down(self, price: Decimal, day: date) -> Decimal: ...
+    def round_down(self, price: Decimal, day: date) -> Decimal:
+        """Return the highest valid price that is not above ``price``."""
+        ...
 
-    def round_up(self, price: Decimal, day: date) -> Decimal: ...
+    def round_up(self, price: Decimal, day: date) -> Decimal:
+        """Return the lowest valid price that is not below ``price``."""
+        ...
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal] | None:
         """Lowest and highest price of the day around the base price; None where there is no limit."""
@@ -175,9 +185,13 @@ class FeeRule(Protocol):
     ``day`` is always the trade date; a rule whose table goes by another date finds that date itself.
     """
 
-    def fee(self, amount: Decimal, day: date) -> Decimal: ...
+    def fee(self, amount: Decimal, day: date) -> Decimal:
+        """Return the commission on an ``amount`` of quantity × price."""
+        ...
 
-    def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal: ...
+    def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal:
+        """Return the tax on an ``amount`` of quantity × price; many markets tax sales alone."""
+        ...
 
 
 class Instrument(msgspec.Struct, frozen=True):

@@ -25,7 +25,9 @@ DATA_FILE: Final = "krx.yaml"
 
 class _Dated(Protocol):
     @property
-    def since(self) -> date: ...
+    def since(self) -> date:
+        """Return the first day on which the row applies."""
+        ...
 
 
 Row = TypeVar("Row", bound=_Dated)

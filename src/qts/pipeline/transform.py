@@ -29,12 +29,18 @@ class DayCounters(Protocol):
     """Counts of the trading day that limits are measured against; they survive a restart."""
 
     @property
-    def entries(self) -> int: ...
+    def entries(self) -> int:
+        """Return how many entries were sent today."""
+        ...
 
     @property
-    def open_equity(self) -> Decimal: ...
+    def open_equity(self) -> Decimal:
+        """Return the equity at the day's opening, in the account's currency."""
+        ...
 
-    def orders_within(self, window_ns: int, now_ns: int) -> int: ...
+    def orders_within(self, window_ns: int, now_ns: int) -> int:
+        """Return how many orders were sent in the ``window_ns`` before ``now_ns``."""
+        ...
 
 
 class Transform:

@@ -63,9 +63,13 @@ class Drawn(msgspec.Struct, frozen=True):
 class TimeAxis(Protocol):
     """Where a moment lies from left to right, and what stands under the axis."""
 
-    def at(self, ts_ns: int) -> float: ...
+    def at(self, ts_ns: int) -> float:
+        """Return where ``ts_ns`` (ns since 1970 UTC) lies, in units of the axis."""
+        ...
 
-    def mark(self, axis: Any, ticks: int) -> None: ...
+    def mark(self, axis: Any, ticks: int) -> None:
+        """Write about ``ticks`` labels under ``axis`` (matplotlib)."""
+        ...
 
 
 class CalendarAxis:

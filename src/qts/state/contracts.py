@@ -309,9 +309,13 @@ class StateStore(Protocol):
     first save. ``save`` returns when the data is on disk. Both raise StorageError when that cannot be had.
     """
 
-    def load(self) -> dict[str, Any] | None: ...
+    def load(self) -> dict[str, Any] | None:
+        """Return what was saved last. Called once, before anything is judged."""
+        ...
 
-    def save(self, snapshot: Mapping[str, Any], record: Mapping[str, Any] | None = None) -> None: ...
+    def save(self, snapshot: Mapping[str, Any], record: Mapping[str, Any] | None = None) -> None:
+        """Save ``snapshot``, and ``record`` as the newest of the history; None: nothing new happened."""
+        ...
 
 
 StateListener: TypeAlias = Callable[[TransitionRecord], None]

@@ -154,10 +154,14 @@ class Context(Protocol):
     """What a strategy may ask. Everything is a value of the present moment; nothing can be changed here."""
 
     @property
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """Return the session's present moment, aware, in UTC."""
+        ...
 
     @property
-    def state(self) -> OperatingState: ...
+    def state(self) -> OperatingState:
+        """Return the operating state, which scales what the strategy wants."""
+        ...
 
     @property
     def budget(self) -> Decimal:
@@ -186,18 +190,40 @@ class Strategy(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name the strategy in orders, ledger and report: unique in a session, and the same at every start."""
+        ...
 
     @property
-    def pool(self) -> Pool: ...
+    def pool(self) -> Pool:
+        """Say which pool pays for its orders; the same for the whole session."""
+        ...
 
     @property
-    def symbols(self) -> Sequence[str]: ...
+    def symbols(self) -> Sequence[str]:
+        """Say whose values it is given; empty: those of every symbol. Read at each value."""
+        ...
 
-    def on_start(self, ctx: Context) -> None: ...
+    def on_start(self, ctx: Context) -> None:
+        """Prepare before the first value, also when a session is resumed: saved attributes are there by then.
 
-    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]: ...
+        A strategy whose start raises does not trade.
+        """
+        ...
 
-    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]: ...
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        """Return what the strategy wants after ``quote``, in the order of decision; empty: nothing.
 
-    def on_fill(self, ctx: Context, fill: FillView) -> None: ...
+        Called on the loop, or in its process with ``runtime.strategy_lane: process``, one value at a time. It must
+        return soon: prices wait for it, and a session in real time ends after five seconds. What it raises is
+        counted and shown; the third error in a row halts the strategy and sells what it holds.
+        """
+        ...
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        """Return what the strategy wants after the finished ``bar``; as :meth:`on_quote`."""
+        ...
+
+    def on_fill(self, ctx: Context, fill: FillView) -> None:
+        """Take an execution of its own orders; the context shows the holding with it. As :meth:`on_quote`."""
+        ...

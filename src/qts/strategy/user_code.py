@@ -21,7 +21,9 @@ T = TypeVar("T")
 class Run(Protocol):
     """Calls a function of the user's with its arguments."""
 
-    def __call__(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> T: ...
+    def __call__(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> T:
+        """Call ``function`` in the decimal context of its strategy. What it raises passes through."""
+        ...
 
 
 _LOADED_IN: Final[WeakKeyDictionary[type, Context]] = WeakKeyDictionary()

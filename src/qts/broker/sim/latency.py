@@ -10,7 +10,9 @@ from qts.clock import NS_PER_MS
 class Draws(Protocol):
     """A seeded stream of numbers, 0 <= x < 1."""
 
-    def random(self) -> float: ...
+    def random(self) -> float:
+        """Return the next number."""
+        ...
 
 
 class Latency:

@@ -36,13 +36,17 @@ from qts.money import ZERO, decimal_fraction, minus, plus
 class Fills(Protocol):
     """Books one execution: order, desk, quantity, price, time."""
 
-    def __call__(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None: ...
+    def __call__(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None:
+        """Book it and reduce ``order`` before returning; ``ts_ns`` is when the exchange executed it."""
+        ...
 
 
 class Admits(Protocol):
     """Looks at an order that reaches the market; False when it was refused and is gone."""
 
-    def __call__(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool: ...
+    def __call__(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+        """Tell whether ``order``, which arrives at ``ts_ns``, may stay."""
+        ...
 
 
 class Matcher:

@@ -33,6 +33,12 @@ class Source(Protocol[R]):
     damage: Damage | None
     """Set when the blocks ended early."""
 
-    def blocks(self, offset: int, first: int) -> Iterator[Block[R]]: ...
+    def blocks(self, offset: int, first: int) -> Iterator[Block[R]]:
+        """Yield the blocks from ``offset`` on (bytes or rows, as in :class:`Block`), whose first row has the number
+        ``first``. Sets ``damage`` when the file ends before its end.
+        """
+        ...
 
-    def share_read(self) -> float: ...
+    def share_read(self) -> float:
+        """Return how much of the file was read, 0..1."""
+        ...

@@ -42,9 +42,13 @@ _LAST_WORDS_S: Final = 0.5
 class Listener(Protocol):
     """Told on the watchdog's thread: must only pass it on."""
 
-    def on_still(self, text: str, stack: str) -> None: ...
+    def on_still(self, text: str, stack: str) -> None:
+        """Take that the loop stands still: a sentence, and the stack of its thread, innermost call first."""
+        ...
 
-    def on_pause(self, seconds: float) -> None: ...
+    def on_pause(self, seconds: float) -> None:
+        """Take that the whole process did not run for that many seconds."""
+        ...
 
 
 class _Delay:

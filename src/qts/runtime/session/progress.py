@@ -14,7 +14,9 @@ ROWS_PER_PROGRESS: Final = 256
 class Progress(Protocol):
     """Told now and then how far the session is: share of the input 0..1 (None unknown) and its time in ns."""
 
-    def __call__(self, share: float | None, moment_ns: int, /) -> None: ...
+    def __call__(self, share: float | None, moment_ns: int, /) -> None:
+        """Take how far the session is. Called on its thread; must not wait, and what it raises ends the session."""
+        ...
 
 
 def share_of(feed: Feed | LiveFeed) -> Callable[[], float | None]:

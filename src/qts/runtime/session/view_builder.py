@@ -57,7 +57,9 @@ _SHORT: Final = {priority: f"P{priority.value}" for priority in EventPriority}
 class HasNotes(Protocol):
     """Market rules that say when they had to be stretched."""
 
-    def notes(self, day: date) -> list[str]: ...
+    def notes(self, day: date) -> list[str]:
+        """Return sentences on what had to be assumed on ``day``; none when nothing had to."""
+        ...
 
 
 @runtime_checkable
@@ -65,7 +67,9 @@ class HasInputNotes(Protocol):
     """A feed that says what was wrong with its input as a whole, such as a damaged end."""
 
     @property
-    def notes(self) -> Sequence[str]: ...
+    def notes(self) -> Sequence[str]:
+        """Return sentences for people, oldest first; they may grow while the feed is read."""
+        ...
 
 
 def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) -> SessionView:
