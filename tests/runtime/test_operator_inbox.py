@@ -93,6 +93,22 @@ def as_socket(path: Path) -> None:
         server.bind(path.name)
 
 
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("name", ["a", "stop-a"])
+def test_a_file_that_is_nested_without_end_is_refused_and_the_next_is_heard(
+    opening: str, name: str, tmp_path: Path, inbox: OperatorInbox, desk: Desk
+) -> None:
+    # Given a file deeper than anything can be read
+    box = tmp_path / "operator"
+    box.mkdir()
+    (box / f"{name}.asked").write_text(opening * 3_000, "utf-8")
+    leave_command(tmp_path, command())
+    # when they are looked at, then the one is answered with why not, and the other carried out
+    assert run_to_completion(inbox.poll()) == 2
+    assert "JSON is nested too deeply for a command" in desk.noted
+    assert desk.carried == [command()]
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [(as_fifo, "a FIFO"), (as_directory, "a directory"), (as_link, "a symbolic link"), (as_socket, "a socket")],

@@ -91,7 +91,10 @@ def command_from(data: bytes) -> Command:
     A field at its default says nothing, whichever command it belongs to, and is dropped: commands that an earlier
     version has left are read as they were meant.
     """
-    fields = msgspec.json.decode(data)
+    try:
+        fields = msgspec.json.decode(data)
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is nested too deeply for a command") from None
     if isinstance(fields, dict):
         fields = {key: value for key, value in fields.items() if not _is_default(key, value)}
     command: Command = msgspec.convert(fields, Command)
