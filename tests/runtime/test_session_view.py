@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -15,6 +16,7 @@ import pytest
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import RunRow
 from qts.errors import StorageError
+from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.persistence import view_file
 from qts.runtime.persistence.view_file import ViewFile
 from qts.runtime.session.session_view import SessionView, read_view
@@ -129,7 +131,7 @@ def test_the_file_is_its_owners_alone_and_replaced_as_a_whole(
     view = read_view(tmp_path)
     assert view is not None
     assert view.clock_ns == kst(10)
-    file.end("finished")
+    run_to_completion(file.end("finished"))
     assert json.loads((tmp_path / "view.json").read_text())["ended"] == "finished"
     assert [path.name for path in tmp_path.glob("view*")] == ["view.json"]
 
@@ -153,7 +155,26 @@ def test_a_directory_that_takes_no_file_does_not_end_the_session(rig_of: MakeRig
     rig = rig_of(Said())
     file = ViewFile(tmp_path / "missing", rig.kernel, RUN, "paper", MACHINE)
     file.look()
-    file.end("stopped")
+    run_to_completion(file.end("stopped"))
+
+
+async def test_the_last_view_stands_whatever_was_still_being_written(rig_of: MakeRig, tmp_path: Path) -> None:
+    # Given a disk that does not take the view before the last: a FIFO that nobody reads
+    rig = rig_of(Said())
+    file = ViewFile(tmp_path, rig.kernel, RUN, "paper", MACHINE)
+    os.mkfifo(tmp_path / "view.json.new")
+    file.look()
+    # when the session ends and the disk goes on
+    ending = asyncio.create_task(file.end("finished"))
+    await asyncio.sleep(0)
+    assert not ending.done()
+    reader = os.open(tmp_path / "view.json.new", os.O_RDONLY | os.O_NONBLOCK)
+    await ending
+    os.close(reader)
+    # then the last view is the one that is kept
+    view = read_view(tmp_path)
+    assert view is not None
+    assert view.ended == "finished"
 
 
 def test_a_session_that_is_looked_at_all_the_time_does_the_same(

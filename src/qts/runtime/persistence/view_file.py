@@ -70,8 +70,13 @@ class ViewFile:
 
         return told
 
-    def end(self, ended: str) -> SessionView:
-        """Write the last view and return it: the session has ``finished`` or was ``stopped``."""
+    async def end(self, ended: str) -> SessionView:
+        """Write the last view, behind one that is still being written, and return it.
+
+        ``ended``: the session has ``finished`` or was ``stopped``.
+        """
+        if self._writing is not None:
+            await asyncio.wait((self._writing,))
         view = self._view(ended)
         self._write(self._encode(view))
         return view

@@ -206,7 +206,7 @@ class Session:
                 view.look()
                 finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
                 await (kernel.finish() if finished else kernel.parts.record.checkpoint())
-                last = view.end("finished" if finished else "stopped")
+                last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
                     said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
                     log.record(LogWrite("WARNING", said, clock.time_ns()))
@@ -216,9 +216,11 @@ class Session:
                 write_down(error, log, self._place.path, clock.time_ns())
             raise
         finally:
-            if self._broker is not None:
-                await self._broker.close()
-            log.close()
+            try:
+                if self._broker is not None:
+                    await self._broker.close()
+            finally:
+                log.close()
 
     def _write_down_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
         """The configuration given is in force from here on; it is no news when it was so at the end before."""
