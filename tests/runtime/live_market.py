@@ -84,12 +84,16 @@ class LiveSession:
     stop: StopFlag
     logged: deque[LogWrite]
     listened: int = 0
+    fail_with: Exception | None = None
+    """Raised when operators are listened to."""
 
     async def run(self, *steps: Step, most_waiting: int = 1_000) -> bool:
         self.feed.steps = list(steps)
 
         async def listen() -> None:
             self.listened += 1
+            if self.fail_with is not None and self.kernel.parts.kill.is_pressed():
+                raise self.fail_with
             self.kernel.parts.kill.take()
 
         async with asyncio.timeout(60):

@@ -178,6 +178,21 @@ async def test_a_feed_that_fails_stops_the_session_in_order(tmp_path: Path) -> N
         await session.kernel.parts.record.checkpoint()  # its store is whole
 
 
+async def test_whatever_operators_cause_at_the_end_the_dispatcher_is_stopped(tmp_path: Path) -> None:
+    """given a feed that fails and a stop that is pressed, when hearing it fails too, then all is stopped"""
+    async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
+        session.fail_with = RuntimeError("a defect in a command")
+
+        async def presses() -> None:
+            session.kernel.parts.kill.press(liquidate=True, by="test")
+
+        with pytest.raises(RuntimeError, match="a defect in a command"):
+            await session.run(quote(), presses, DataError("the credentials were refused"))
+
+        assert not session.kernel.dispatcher.is_running
+        assert session.feed.is_closed
+
+
 async def test_a_checkpoint_of_a_live_session_holds_no_place_in_its_feed(tmp_path: Path) -> None:
     async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
         await session.run(quote(), quote(150_100))

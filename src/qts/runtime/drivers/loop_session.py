@@ -136,18 +136,31 @@ async def on_loop(
             kernel.parts.record.give_up("the session", error)
             raise
         finally:
-            # The disk may have ended the session just then: the orders are cancelled all the same.
-            if kill.is_pressed():
-                with suppress(StorageError):
-                    await listen()
-            # After a failure handlers cannot finish, and what they were given is in the journal for the resume.
-            failed = kernel.parts.record.has_failed
-            grace_s = 0 if failed else kernel.parts.config.event.stop_timeout_ms / 1_000
-            await _end_background(kernel, grace_s)
-            await kernel.dispatcher.stop(whole_p0=not failed)
-            await kernel.sender.close(grace_s)
-            hearing.cancel()
-            loop.set_exception_handler(None)
+            try:
+                # The disk may have ended the session just then: the orders are cancelled all the same.
+                if kill.is_pressed():
+                    with suppress(StorageError):
+                        await listen()
+            except BaseException as error:
+                kernel.parts.record.give_up("the session", error)
+                raise
+            finally:
+                await _end(kernel)
+                hearing.cancel()
+                loop.set_exception_handler(None)
+
+
+async def _end(kernel: Kernel) -> None:
+    """Stop what goes on beside the prices, the dispatcher, the sender; after a failure of the record wait for none.
+
+    Handlers cannot finish then, and what they were given is in the journal for the resume.
+    """
+    record, timeout_s = kernel.parts.record, kernel.parts.config.event.stop_timeout_ms / 1_000
+    await _end_background(kernel, 0 if record.has_failed else timeout_s)
+    try:
+        await kernel.dispatcher.stop(whole_p0=not record.has_failed)
+    finally:
+        await kernel.sender.close(0 if record.has_failed else timeout_s)
 
 
 async def _end_background(kernel: Kernel, grace_s: float) -> None:
