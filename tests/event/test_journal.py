@@ -105,6 +105,27 @@ def test_an_event_is_acknowledged_only_after_the_sync(tmp_path: Path, disk: Disk
         assert journal.synced == number
 
 
+def test_a_callback_that_raises_keeps_nobody_from_hearing_and_the_journal_goes_on(
+    tmp_path: Path, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(error: StorageError | None) -> None:
+        raise AttributeError("nobody home")
+
+    with opened(tmp_path) as journal:
+        # Given two who wait for one event, the first of whom fails when it is told
+        disk.go.clear()
+        told: list[StorageError | None] = []
+        number = journal.append("e-1", b"")
+        journal.when_acknowledged(number, fails)
+        journal.when_acknowledged(number, told.append)
+        disk.go.set()
+        # when the event is on disk, then the other hears of it, and the next event is written
+        assert journal.wait(journal.append("e-2", b""), timeout_s=30)
+        assert told == [None]
+        assert journal.failure is None
+    assert "AttributeError: nobody home" in caplog.text
+
+
 def test_what_gathers_during_a_sync_is_written_with_one_call(tmp_path: Path, disk: Disk) -> None:
     with opened(tmp_path) as journal:
         journal.wait(journal.append("e-1", b""))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import logging
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from qts.errors import StorageError
 from qts.event.queue_base import resolve_future
 
 AckCallback: TypeAlias = Callable[[StorageError | None], None]
-"""Called when an event is on disk (None) or will never be (the error)."""
+"""Called when an event is on disk (None) or will never be (the error); what it raises is logged, no more."""
 Waiter: TypeAlias = tuple[int, int, asyncio.AbstractEventLoop | None, Any]
 """Sequence waited for, order of joining, the loop of a future (None: a callback), future or callback."""
+
+_log: Final = logging.getLogger("qts.event")
 
 
 class Waiters:
@@ -43,7 +46,10 @@ def resolve(waiters: Iterable[Waiter], error: StorageError | None) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for _, _, loop, target in waiters:
         if loop is None:
-            target(error)
+            try:
+                target(error)
+            except Exception:  # noqa: BLE001 - edge: somebody else's code, and others wait for the same group
+                _log.exception("a callback that waited for the journal raised")
         else:
             by_loop.setdefault(loop, []).append(target)
     for loop, futures in by_loop.items():
