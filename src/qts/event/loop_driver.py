@@ -63,7 +63,6 @@ class LoopDriver:
         self._loop = asyncio.get_running_loop()
         self._owner = threading.get_ident()
         self._slice_ns = config.slice_us * NS_PER_US
-        self._monitor_ns = 0
         self._wake_lock = threading.Lock()
         self._timers: set[asyncio.TimerHandle] = set()
         self._deadline_timer: asyncio.TimerHandle | None = None

@@ -266,7 +266,7 @@ INVARIANTS: Final[Mapping[int, Said]] = {
         "어떤 출력에도 비밀 정보가 없다.",
     ),
     25: (
-        "The broker's book, our ledger and an independent counters agree on every quantity.",
+        "The broker's book, our ledger and independent counters agree on every quantity.",
         "브로커 장부, 우리 원장, 독립 집계의 수량이 모두 일치한다.",
     ),
 }

@@ -1,8 +1,7 @@
 """Runs one session: begins and ends it, keeps its appointments, and does between handlers what no handler may.
 
-Its components are made by :mod:`qts.runtime.wiring`. Life of a value: :attr:`Kernel.on_market_value` puts it into
-the last-value table, shows it to the exchange where orders wait for it, and publishes it as P1. Everything else
-happens in handlers, one at a time, P0 first.
+Its components are made by :mod:`qts.runtime.wiring`. A value comes in by :mod:`qts.runtime.market_input`.
+Everything else happens in handlers, one at a time, P0 first.
 """
 
 from __future__ import annotations
@@ -26,7 +25,11 @@ from qts.runtime.wiring.parts import moves_itself
 
 
 class Kernel:
-    """One session's machine; the drivers call :attr:`on_market_value`, :meth:`run_due_work` and :meth:`settle`."""
+    """One session's machine; its drivers give values to ``market``, and have what is due done between them.
+
+    On an event loop they call :attr:`on_market_value`, :meth:`keep_appointment` and :meth:`run_due_work`; on the
+    virtual clock the scheduler draws from ``market``, and :meth:`settle` handles what is left.
+    """
 
     def __init__(self, components: Components) -> None:
         c = self.components = components

@@ -1,4 +1,4 @@
-"""The components one session shares. Built by the kernel, read by everybody in this package."""
+"""The components one session shares. Made by :mod:`qts.runtime.wiring.parts`, read by everybody in this package."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from qts.state.operating_state import OperatingStateManager
 class Parts:
     """Who keeps what: prices, money, orders, states, counts of the day, the record.
 
-    Only the kernel assigns, and only ``config`` and ``gate``, when the configuration is reloaded.
+    Only the kernel assigns ``config`` and ``gate``, when the configuration is reloaded, and the session ``kill``.
     """
 
     config: QtsConfig
@@ -56,7 +56,7 @@ class Parts:
     stops: ScopedStops
     """Parts of the account that an operator has cut off."""
     kill: KillSwitch
-    """A stop that waits to be carried out. The launcher of a paper session puts that of its signals here."""
+    """A stop that waits to be carried out. A session in real time puts that of its signals here."""
     rejects: Rejects
     """Symbols of which the broker has rejected orders."""
 

@@ -1,9 +1,9 @@
 """Checks the invariants of spec 09 while the session runs.
 
 After each event only what that event touched; at every day's close, at the end, and every five seconds of a paper
-session the whole book, recomputed from the store's rows by code that shares nothing with the account. An
-independent counters of quantities stands between our ledger and the exchange's own book (invariant 25). A breach's
-text is made only when there is one.
+session the whole book, recomputed from the store's rows by code that shares nothing with the account. Independent
+counters of quantities stand between our ledger and the broker's own book (invariant 25). A breach's text is made
+only when there is one.
 """
 
 from __future__ import annotations

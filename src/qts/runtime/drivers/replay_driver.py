@@ -99,7 +99,7 @@ class _Drawn:
         accept, due = kernel.market.accept, kernel.due
         left = ROWS_PER_PROGRESS
         held = () if kernel.in_hand is None else (kernel.in_hand,)
-        yield from self._attended()
+        yield from self._due_work()
         for value in chain(held, () if stop.requested else self._values):
             left -= 1
             if not left or pace is not None:
@@ -117,11 +117,11 @@ class _Drawn:
                 kernel.in_hand = value  # a checkpoint among the appointments must not lose it
                 while kernel.keep_appointment(value.ts_ns):
                     yield None
-                    yield from self._attended()
+                    yield from self._due_work()
                 kernel.in_hand = None
             yield value if accept(value) else None
             if due.attention:
-                yield from self._attended()
+                yield from self._due_work()
             if stop.requested:
                 return
 
@@ -136,7 +136,7 @@ class _Drawn:
         yield None
         self._turn_ends_ns = stopwatch_ns() + _TURN_NS
 
-    def _attended(self) -> Iterator[None]:
+    def _due_work(self) -> Iterator[None]:
         """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
         while self._kernel.due.attention:
             run_to_completion(self._kernel.run_due_work())

@@ -1,4 +1,4 @@
-"""The seat of a strategy that works in a process of its own: what stays of it on the loop.
+"""What stays on the loop of a strategy that works in a process of its own.
 
 Everything the session has to keep is here: the strategy's memory after the last note, the fills it was not told
 yet, its failures in a row. So a worker may die at any moment: the next one begins with that memory, and every fill

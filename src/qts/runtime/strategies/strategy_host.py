@@ -1,4 +1,4 @@
-"""Seats the strategies: shows them market values, takes their intents, keeps their mistakes to themselves."""
+"""Calls the strategies: shows them market values, takes their intents, keeps their mistakes to themselves."""
 
 from __future__ import annotations
 

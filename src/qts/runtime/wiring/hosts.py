@@ -24,7 +24,7 @@ def make_host(
     on_fault: OnFault,
     on_running: OnRunning,
 ) -> StrategyHost:
-    """Every strategy on its seat; ``apart``: each in a process of its own, made there from its spec if it has one.
+    """The host of all strategies; ``apart``: each in a process of its own, made there from its spec if it has one.
 
     Raises InputError when there may not be so many processes or when another process cannot make a strategy.
     """
