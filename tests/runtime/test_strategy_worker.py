@@ -1,4 +1,4 @@
-"""The half of a strategy's seat that is in the worker process, looked at without a process."""
+"""The part of a strategy that is in the worker process, looked at without a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the runtime keeps for the account besides its fills."""
+"""Every pool has a row in the store, whether it trades or not."""
 
 from __future__ import annotations
 

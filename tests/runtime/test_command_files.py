@@ -1,4 +1,4 @@
-"""The operator's door: a command file goes in, an answer comes out, none is carried out twice."""
+"""A command file goes in, an answer comes out, none is carried out twice."""
 
 from __future__ import annotations
 
