@@ -116,6 +116,20 @@ async def test_a_gap_is_told_and_the_depth_of_the_book_is_unknown_after_it(tmp_p
         assert session.kernel.parts.safety.current_state is SafetyState.WARNING
 
 
+async def test_a_gap_is_told_in_words_that_every_file_can_hold(tmp_path: Path) -> None:
+    """given a reason with half a character and no end, when it is told, then the session goes on"""
+    said = Said()
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+        gap = FeedGap(TEN, "lost \udc80" + "x" * 100_000)
+
+        assert await session.run(quote(), gap, quote(), once(lambda: said.quotes == 2))
+
+        told = f"feed scripted: values of {SYMBOL} are missing: lost \\udc80xxx"
+        (warning,) = (one for one in session.said("WARNING") if one.startswith(told))
+        assert len(warning) < 1_000
+        await session.kernel.parts.record.checkpoint()  # its store is whole
+
+
 async def test_a_gap_of_a_symbol_without_depth_gives_nothing_in(tmp_path: Path) -> None:
     said = Said()
     async with live_session(tmp_path, said, begun_ns=TEN) as session:

@@ -291,7 +291,8 @@ class Feed(MarketSource, Protocol):
 class FeedGap(msgspec.Struct, frozen=True):
     """Values are missing before those that follow: a line that was down, a message that was lost.
 
-    ``symbols`` empty means all of the feed's. ``ts_ns`` is when it was noticed, ``reason`` one line for people.
+    ``symbols`` empty means all of the feed's. ``ts_ns`` is when it was noticed, ``reason`` one line for people, in
+    whatever words the source has; what no file can hold of it is kept as escapes.
     """
 
     ts_ns: int

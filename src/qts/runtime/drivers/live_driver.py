@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from qts.clock import NS_PER_S, PacedClock, stopwatch_ns
+from qts.execution.texts import kept_text
 from qts.market.contracts import BookUpdate, FeedGap, LiveFeed, MarketValue
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.arrivals import MOST_WAITING, Arrivals
@@ -111,7 +112,7 @@ class _LiveInput:
         """Raise AN010, and make unknown what was known of the books concerned."""
         symbols = gap.symbols or tuple(self._feed.instruments)
         named = ", ".join(symbols[:5]) + (f" and {len(symbols) - 5} more" if len(symbols) > 5 else "")
-        self._tell(f"values of {named} are missing: {gap.reason}")
+        self._tell(f"values of {named} are missing: {kept_text(gap.reason)}")
         now_ns = self._clock.time_ns()
         for symbol in symbols:
             if symbol in self._with_depth:
