@@ -240,12 +240,13 @@ def test_every_setting_named_in_the_text_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", BY_HAND, ids=name_of)
-def test_every_code_refusal_and_event_named_in_the_text_exists(path: Path) -> None:
+def test_every_code_refusal_event_and_order_state_named_in_the_text_exists(path: Path) -> None:
     text = prose_of(path)
     assert set(re.findall(r"\b(?:FS|GR|AN)\d{3}\b", text)) <= CATALOGUE.keys()
     shouted = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) - {"QTS_CONFIG"}
     rules = {"ENTRY_RULES", "EXIT_RULES", "FORCED_EXIT_RULES"}
-    assert shouted <= {*Refusal.__members__, *EventType.__members__, *rules}, name_of(path)
+    known = {*Refusal.__members__, *EventType.__members__, *OrderState.__members__, *rules}
+    assert shouted <= known, name_of(path)
 
 
 # Examples
