@@ -314,3 +314,22 @@ def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of:
 
     assert exits.wants("other", SYMBOL)
     assert exits.due_ns <= now
+
+
+def test_what_is_called_off_while_an_exit_is_being_written_is_not_sold(rig_of: MakeRig) -> None:
+    """An operator has ordered both; while the first goes to the disk, the stop is changed to one that keeps."""
+    one, other = Said("one"), Said("other", Pool.SWING)
+    rig = rig_of(one, other)
+    now = with_ten(rig, one, other)
+    exits, decide = rig.kernel.exits, rig.kernel.exits._run
+
+    async def meanwhile(signal: Signal) -> Outcome:
+        exits.call_off(lambda strategy, symbol: True)
+        return await decide(signal)
+
+    exits._run = meanwhile
+    for strategy in ("one", "other", "flat"):
+        exits.want(strategy, SYMBOL, "an operator's stop", now, ordered=True)
+    run_to_completion(exits.work(now))
+
+    assert {order.strategy for order in rig.orders() if order.side is Side.SELL} == {"one"}

@@ -194,3 +194,20 @@ async def test_only_the_first_answer_counts_and_whoever_asks_late_is_told_at_onc
 
     assert (ticket.ack, told) == (first, [first])
     await asyncio.sleep(0)
+
+
+async def test_a_cancel_that_an_answer_makes_necessary_is_sent_before_the_end() -> None:
+    broker = ScriptedBroker()
+    broker.holds_answers = True
+    sender, _ = in_tasks(broker)
+    cancels: list[Ticket] = []
+    sender.submit(approved("o")).when_answered(lambda ack: cancels.append(sender.cancel("o")))
+    await until(lambda: broker.waiting)
+
+    closing = asyncio.create_task(sender.close(60))
+    broker.let_answer("o")
+    await until(lambda: broker.cancels == ["o"])
+    broker.let_answer("o")
+    await closing
+
+    assert [ticket.ack.status for ticket in cancels if ticket.ack] == [ACCEPTED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from decimal import Decimal as D
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 import pytest
 
 from qts.broker.contracts import BrokerOrder
+from qts.clock import PacedClock, from_ns
+from qts.db.sqlite import SqliteStore
 from qts.event.contracts import EventType
-from qts.execution.contracts import AckStatus, EmergencyStop, Order, OrderState
+from qts.execution.contracts import AckStatus, EmergencyStop, Order, OrderAck, OrderState
 from qts.market.contracts import Quote
 from qts.market.krx import krx_instrument
+from qts.runtime.drivers.loop_session import on_loop
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 from tests.broker.scripted import ScriptedBroker
@@ -237,3 +241,57 @@ async def test_what_work_beside_the_prices_raises_ends_the_session(tmp_path: Pat
             await rig.until(lambda: False)
 
     await in_session(tmp_path, body)
+
+
+async def test_a_stop_takes_out_what_was_on_its_way_although_the_session_ends(tmp_path: Path) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+        key = await sent(rig, broker, said)
+        stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
+        rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
+        await rig.kernel.dispatcher.stop()
+
+        closing = asyncio.create_task(rig.kernel.sender.close(60))
+        broker.holds_answers = False
+        broker.let_answer(key)
+        await closing
+
+        assert broker.cancels == [key]
+
+    await in_session(tmp_path, body)
+
+
+async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path) -> None:
+    taken: list[str] = []
+
+    class Slow(ScriptedBroker):
+        async def cancel(self, client_order_id: str) -> OrderAck:
+            ack = await super().cancel(client_order_id)
+            taken.append(client_order_id)
+            return ack
+
+    async def listen() -> None:
+        """No operator is heard here."""
+
+    broker, said = Slow(), Said()
+    store = SqliteStore(tmp_path / "rig.sqlite", durability="NORMAL")
+    rig = LiveRig(store, (), [said], {"event.retry_backoff_ms": "1"}, broker, TwoSymbols())
+    kernel = rig.kernel
+    await kernel.start(None)
+
+    async def session() -> None:
+        clock = PacedClock(from_ns(kst(10)))
+        async with on_loop(kernel, clock, lambda share, moment: None, listen, lambda: None):
+            said.wants(Side.BUY, qty=1)
+            await rig.push(quote(kst(10)))
+            await rig.until(lambda: broker.book and the_order(rig).state is OrderState.WORKING)
+            broker.holds_answers = True
+            kernel.dispatcher.publish(EventType.EMERGENCY_STOP, EmergencyStop("alice", "enough", kst(10)), "alice")
+            await rig.until(lambda: broker.waiting)
+            asyncio.get_running_loop().call_later(0.01, broker.let_answer)
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await session()
+    store.close()
+
+    assert taken == list(broker.book)

@@ -59,6 +59,7 @@ class OrderSender(Protocol):
     async def close(self, grace_s: float) -> None:
         """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN.
 
-        Called once, by the driver that ends the session; nothing is submitted after it. Never raises.
+        Called once, by the driver that ends the session; nothing is submitted after it has begun, but cancels that
+        answers make necessary. Never raises.
         """
         ...

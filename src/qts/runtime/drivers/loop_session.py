@@ -151,16 +151,17 @@ async def on_loop(
 
 
 async def _end(kernel: Kernel) -> None:
-    """Stop what goes on beside the prices, the dispatcher, the sender; after a failure of the record wait for none.
+    """Stop what goes on beside the prices, the dispatcher, the sender; after a failure wait for the sender alone.
 
-    Handlers cannot finish then, and what they were given is in the journal for the resume.
+    Handlers cannot finish then, and what they were given is in the journal for the resume. But a stop may just have
+    asked for cancels, and they are no less wanted.
     """
     record, timeout_s = kernel.parts.record, kernel.parts.config.event.stop_timeout_ms / 1_000
     await _end_background(kernel, 0 if record.has_failed else timeout_s)
     try:
         await kernel.dispatcher.stop(whole_p0=not record.has_failed)
     finally:
-        await kernel.sender.close(0 if record.has_failed else timeout_s)
+        await kernel.sender.close(timeout_s)
 
 
 async def _end_background(kernel: Kernel, grace_s: float) -> None:

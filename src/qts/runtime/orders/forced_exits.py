@@ -116,9 +116,16 @@ class ForcedExits:
         return True
 
     def answered(self, order: Order, now_ns: int) -> bool:
-        """Take the answer to ``order``, which can be cancelled from now on; whether it has to be, at once."""
-        in_the_way = (order.strategy, order.symbol) in self._wanted and _is_in_the_way(order)
-        if not _is_open(order) or not (in_the_way or order.client_order_id in self._unwanted):
+        """Take the answer to ``order``, which can be cancelled from now on; whether :meth:`work` is due at once.
+
+        What has to end is asked for here: the session may be about to end, and nobody works any more.
+        """
+        reason = self._unwanted.get(order.client_order_id)
+        if not _is_open(order):
+            return False
+        if reason is not None and self._take_out(order, now_ns, reason):
+            self._unwanted.pop(order.client_order_id, None)
+        if reason is None and not ((order.strategy, order.symbol) in self._wanted and _is_in_the_way(order)):
             return False
         self.due_ns = min(self.due_ns, now_ns)
         return True
@@ -133,6 +140,8 @@ class ForcedExits:
             if not _is_open(unwanted) or self._take_out(unwanted, now_ns, reason):
                 self._unwanted.pop(key, None)
         for (strategy, symbol), reason in list(self._wanted.items()):
+            if (strategy, symbol) not in self._wanted:
+                continue  # called off while an order before it was written down
             for order in self._orders.of(strategy, symbol):
                 if _is_in_the_way(order):
                     self._take_out(order, now_ns, reason)

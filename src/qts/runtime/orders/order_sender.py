@@ -86,14 +86,22 @@ class TaskSender:
         return ticket
 
     async def close(self, grace_s: float) -> None:
-        """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
+        """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN.
+
+        What an answer causes meanwhile, such as the cancel of an order that nobody wants any more, is sent, too.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=max(until - loop.time(), 0))
+            await asyncio.sleep(0)  # the answers are given in callbacks of the tasks
+            if loop.time() >= until:
+                break
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(tuple(self._tasks))
-            await asyncio.sleep(0)  # the answers are given in callbacks of the tasks
+            await asyncio.sleep(0)
 
     def _on_cancel_answered(self, ack: OrderAck) -> None:
         self._cancels.pop(ack.client_order_id, None)
