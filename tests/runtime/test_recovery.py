@@ -198,6 +198,19 @@ def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session
     assert len({row.approval_id for row in again.store.decisions()}) == len(again.store.decisions()) == 2
 
 
+def test_an_order_that_no_checkpoint_knows_counts_against_the_limits_of_the_day(session: Session) -> None:
+    first = session.life()
+    session.broker.before_answer = dies
+    with killed():
+        first.buys()
+
+    day = session.life().parts.day
+
+    assert day.entries == 1
+    assert day.orders_within(1_000_000_000, kst(10, 0, 1)) == 1
+    assert session.life().parts.day.entries == 1
+
+
 def test_killed_when_it_was_sent_and_not_answered(session: Session) -> None:
     first = session.life()
     session.broker.before_answer = dies

@@ -102,8 +102,9 @@ class Broker(Protocol):
 
     ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
     taken or refused (a timeout, a cut line, a server's error, a body that cannot be read) is ``AckStatus.UNKNOWN``.
-    Only being cancelled passes through them, and the caller then counts the order as unknown. Queries raise
-    :class:`~qts.errors.BrokerUnavailable` instead of an answer that is not whole.
+    Only being cancelled passes through them, and the caller then counts the order as unknown; it does so to those
+    that take too long. Queries raise :class:`~qts.errors.BrokerUnavailable` instead of an answer that is not whole
+    or not there within seconds: nobody else limits their time, and prices wait meanwhile.
     """
 
     @property

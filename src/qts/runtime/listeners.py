@@ -27,12 +27,13 @@ class FillListener(Protocol):
 
 
 class OrderListener(Protocol):
-    """Is told of an order when it is about to leave and when nothing more of it can happen but a late fill."""
+    """Is told of an order when it is decided and when nothing more of it can happen but a late fill."""
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Take an approved order whose intent is stored and that goes to the broker next.
+        """Take an approved order whose money is held back; its intent is stored next, and then it leaves.
 
-        Must not wait. What it raises keeps the order from leaving and fails the handler.
+        A stop may still keep it from leaving. Must not wait. Whatever it raises keeps it from leaving and ends the
+        session.
         """
 
     def on_ended(self, order: Order) -> None:
@@ -72,7 +73,7 @@ class Listeners:
             one.on_fill(fill, order, effect)
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Tell of an order that goes to the broker next."""
+        """Tell of an order that is stored next and then goes to the broker."""
         for one in self.orders:
             one.on_sent(request)
 

@@ -108,6 +108,7 @@ class RollForward:
         self._checkpoints.give(checkpoint)
         for order in orders.values():
             self._hold_back(order)
+        self._count(orders.values())
         self._continue_ids(store)
         self._continue_histories(store)
 
@@ -138,6 +139,13 @@ class RollForward:
         day = instrument.calendar.local_date(from_ns(order.ts_intent_ns))
         cost = cost_of(order.remaining, price, instrument, day) if order.side is Side.BUY else None
         account.hold_back(key, order.strategy, order.pool, order.symbol, order.side, order.remaining, cost)
+
+    def _count(self, orders: Iterable[Order]) -> None:
+        """Count the orders that the checkpoint does not know: a session that dies often keeps to its limits."""
+        ids = self._ids["o"]
+        newer = [order for order in orders if _number(order.client_order_id, ids.prefix) > ids.last]
+        for order in sorted(newer, key=lambda order: order.ts_intent_ns):
+            self._p.day.sent(order.ts_intent_ns, is_entry=order.side is Side.BUY)
 
     def _continue_ids(self, store: SessionStore) -> None:
         """No number that a row holds is given again."""
