@@ -140,7 +140,7 @@ async def test_the_end_waits_for_answers_that_come_in_time() -> None:
     assert ticket.ack.status is ACCEPTED
 
 
-async def test_beyond_its_bound_an_order_is_not_sent_and_a_cancel_stays_open() -> None:
+async def test_beyond_its_bound_an_order_is_not_sent_and_a_cancel_waits_for_its_turn() -> None:
     broker = ScriptedBroker()
     broker.holds_answers = True
     sender, _ = in_tasks(broker, most=2)
@@ -148,12 +148,28 @@ async def test_beyond_its_bound_an_order_is_not_sent_and_a_cancel_stays_open() -
     sender.cancel("b")
 
     order, cancel = sender.submit(approved("c")), sender.cancel("d")
+    await until(lambda: broker.waiting == ["a", "b"])
 
     assert order.ack == OrderAck(REJECTED, "c", reason="not sent: 2 requests are under way")
-    assert cancel.ack == OrderAck(UNKNOWN, "d", reason="not sent: 2 requests are under way")
+    assert cancel.ack is None
+    broker.let_answer("b")
+    await until(lambda: broker.cancels == ["b", "d"])
+    assert sender.under_way == 2
     await sender.close(0)
     assert [one.request.client_order_id for one in broker.placed] == ["a"]
-    assert broker.cancels == ["b"]
+
+
+async def test_a_cancel_whose_turn_never_comes_is_answered_at_the_end() -> None:
+    broker = ScriptedBroker()
+    broker.holds_answers = True
+    sender, _ = in_tasks(broker, most=1)
+    sender.submit(approved("a"))
+    cancel = sender.cancel("b")
+
+    await sender.close(0)
+
+    assert cancel.ack == OrderAck(UNKNOWN, "b", reason="cut off before it was sent")
+    assert broker.cancels == []
 
 
 async def test_a_cancel_that_is_under_way_is_not_sent_again() -> None:

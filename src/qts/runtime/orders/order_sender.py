@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -46,8 +47,9 @@ class InlineSender:
 class TaskSender:
     """Runs each request in a task of its own on the running event loop.
 
-    At most ``most`` are under way: an order beyond that is answered REJECTED without having been sent, a cancel
-    UNKNOWN. ``on_failed`` is called with what a listener of an answer has raised: half an effect stands in memory.
+    At most ``most`` are under way: an order beyond that is answered REJECTED without having been sent; a cancel, of
+    which there is one for each order, waits for its turn. ``on_failed`` is called with what a listener of an answer
+    has raised: half an effect stands in memory.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class TaskSender:
         self._most = most
         self._tasks: set[asyncio.Task[OrderAck]] = set()
         self._cancels: dict[str, Ticket] = {}
+        self._waiting: deque[Ticket] = deque()
+        """Cancels that are not sent yet."""
 
     @property
     def under_way(self) -> int:
@@ -73,7 +77,11 @@ class TaskSender:
     def submit(self, approved: Approved) -> Ticket:
         """Send one approved order in a task. Raises RuntimeError where no event loop runs."""
         ticket = Ticket(approved.request.client_order_id)
-        self._begin(ticket, partial(self._broker.place, approved), AckStatus.REJECTED)
+        if self._is_full:
+            said = f"not sent: {self._most} requests are under way"
+            ticket.answer(OrderAck(AckStatus.REJECTED, ticket.client_order_id, reason=said))
+        else:
+            self._begin(ticket, partial(self._broker.place, approved))
         return ticket
 
     def cancel(self, client_order_id: str) -> Ticket:
@@ -82,7 +90,8 @@ class TaskSender:
         if ticket is None:
             ticket = self._cancels[client_order_id] = Ticket(client_order_id)
             ticket.when_answered(self._on_cancel_answered)
-            self._begin(ticket, partial(self._broker.cancel, client_order_id), AckStatus.UNKNOWN)
+            self._waiting.append(ticket)
+            self._begin_waiting()
         return ticket
 
     async def close(self, grace_s: float) -> None:
@@ -97,6 +106,9 @@ class TaskSender:
             await asyncio.sleep(0)  # the answers are given in callbacks of the tasks
             if loop.time() >= until:
                 break
+        while self._waiting:
+            key = self._waiting[0].client_order_id
+            self._waiting.popleft().answer(OrderAck(AckStatus.UNKNOWN, key, reason="cut off before it was sent"))
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
@@ -106,11 +118,17 @@ class TaskSender:
     def _on_cancel_answered(self, ack: OrderAck) -> None:
         self._cancels.pop(ack.client_order_id, None)
 
-    def _begin(self, ticket: Ticket, request: _Request, unsent: AckStatus) -> None:
+    @property
+    def _is_full(self) -> bool:
+        return len(self._tasks) >= self._most
+
+    def _begin_waiting(self) -> None:
+        while self._waiting and not self._is_full:
+            ticket = self._waiting.popleft()
+            self._begin(ticket, partial(self._broker.cancel, ticket.client_order_id))
+
+    def _begin(self, ticket: Ticket, request: _Request) -> None:
         key = ticket.client_order_id
-        if len(self._tasks) >= self._most:
-            ticket.answer(OrderAck(unsent, key, reason=f"not sent: {self._most} requests are under way"))
-            return
         task = asyncio.get_running_loop().create_task(self._run(key, request), name=f"qts-send-{key}")
         self._tasks.add(task)
         task.add_done_callback(partial(self._done, ticket))
@@ -124,6 +142,7 @@ class TaskSender:
 
     def _done(self, ticket: Ticket, task: asyncio.Task[OrderAck]) -> None:
         self._tasks.discard(task)
+        self._begin_waiting()
         key = ticket.client_order_id
         cut_off = OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent")
         ack = cut_off if task.cancelled() else task.result()
