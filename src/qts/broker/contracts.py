@@ -104,7 +104,7 @@ class Broker(Protocol):
     taken or refused (a timeout, a cut line, a server's error, a body that cannot be read) is ``AckStatus.UNKNOWN``.
     Only being cancelled passes through them, and the caller then counts the order as unknown; it does so to those
     that take too long. Queries raise :class:`~qts.errors.BrokerUnavailable` instead of an answer that is not whole
-    or not there within seconds: nobody else limits their time, and prices wait meanwhile.
+    or not there within seconds: nobody else limits their time, and one that hangs holds back all of its kind.
     """
 
     @property
