@@ -27,6 +27,7 @@ from qts.ledger.contracts import FillEffect, LedgerRow
 from qts.money import ZERO, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
+from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import is_same
 from qts.runtime.parts import Parts
 from qts.safety.contracts import SafetyChange, SafetyState
@@ -214,7 +215,7 @@ class Auditor:
 
     async def _broker_book(self) -> dict[str, Decimal] | None:
         try:
-            return dict(await self._broker.positions())
+            return dict(await answered(self._broker.positions()))
         except BrokerUnavailable:
             return None  # the line is down
 
@@ -233,7 +234,7 @@ class Auditor:
         """12: what the broker can still fill is open here too."""
         ours = tuple(self._p.orders)
         try:
-            theirs = await self._broker.orders()
+            theirs = await answered(self._broker.orders())
         except BrokerUnavailable:
             return  # the line went down in between
         stray = [

@@ -29,6 +29,7 @@ from qts.execution.texts import kept_ack
 from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.act import withdraw
+from qts.runtime.orders.broker_queries import answered
 from qts.runtime.persistence.store_writer import StoreWriter
 
 BETWEEN_ANSWERS_NS = 2 * NS_PER_S
@@ -86,8 +87,8 @@ class OrderReconciler:
         if not unknown:
             return
         try:
-            theirs = await self._broker.orders()
-            fills = await self._broker.fills_since(0)  # by the broker's clock, which may be behind ours
+            theirs = await answered(self._broker.orders())
+            fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
         except BrokerUnavailable:
             return  # the line is down: asked again later
         for key in unknown:

@@ -13,6 +13,7 @@ from qts.execution.contracts import Order, OrderNews
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds
 from qts.risk.sizing import cost_of
+from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import end_of, is_news, is_same
 from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
@@ -182,10 +183,10 @@ class RollForward:
             self._on_code(code, f"stored before the restart: {reason}")
             if self._p.safety.current_state.severity < state.severity:  # its code alone does not lead there
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
-        for fill in await self._broker.fills_since(0):
+        for fill in await answered(self._broker.fills_since(0)):
             if is_news(fill, self._p.account):
                 self._on_news(fill)
-        for theirs in await self._broker.orders():
+        for theirs in await answered(self._broker.orders()):
             order = next((order for order in self._p.orders if is_same(theirs, order)), None)
             if order is not None:
                 end = end_of(theirs, order, self._broker.name, now_ns)
