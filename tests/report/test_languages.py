@@ -304,7 +304,7 @@ class TestNotes:
         counts |= {"P2_MEDIUM": {"dead_lettered": 1_500}, "P3_LOW": {"dead_lettered": 1}}
         kernel = SimpleNamespace(
             dispatcher=SimpleNamespace(queue_stats=lambda: counts, dead_letter_queue=[failed]),
-            desk=SimpleNamespace(quarantine=SimpleNamespace(count=0, first=None)),
+            execution_reports=SimpleNamespace(quarantine=SimpleNamespace(count=0, first=None)),
             parts=SimpleNamespace(
                 feed=SimpleNamespace(
                     notes=["the gzip file ends in the middle; its last line is dropped (after line 1200)"],

@@ -275,7 +275,7 @@ def test_what_is_no_price_at_all_at_a_days_end_leaves_no_doubt_for_the_next(noth
 
 def test_a_book_of_which_an_update_was_refused_counts_as_unknown() -> None:
     entrance = Entrance()
-    exchange = entrance.intake._exchange
+    exchange = entrance.intake._venue
     book = BookUpdate(SYMBOL, kst(11), [(D(150_000), D(9))], [(D(150_100), D(9))], snapshot=True)
     entrance.show(book)
     desk = exchange._desks[SYMBOL]
