@@ -168,6 +168,25 @@ async def test_a_stop_ends_the_session_and_the_feed(tmp_path: Path) -> None:
         assert not session.kernel.dispatcher.is_running
 
 
+async def test_a_stop_is_a_stop_also_when_the_line_cannot_be_closed(tmp_path: Path) -> None:
+    """given a feed that fails while it is closed, when a stop is asked for, then the session stops in order and tells of it"""
+    said = Said()
+    async with live_session(tmp_path, said, begun_ns=TEN) as session:
+
+        async def asks_and_fails() -> None:
+            session.stop.request()
+            try:
+                await asyncio.sleep(3_600)
+            finally:
+                raise OSError("no route to host")
+
+        assert not await session.run(quote(), once(lambda: said.quotes), asks_and_fails)
+
+        told = "feed scripted: its line could not be closed in order: OSError: no route to host"
+        assert told in session.said("WARNING")
+        assert not session.kernel.parts.record.has_failed
+
+
 async def test_a_pressed_kill_switch_is_listened_to_while_nothing_comes(tmp_path: Path) -> None:
     async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
         kill = session.kernel.parts.kill

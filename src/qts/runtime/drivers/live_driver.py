@@ -36,7 +36,8 @@ async def run_live(
     ``clock`` passes in real time (speed 1). ``listen`` and ``hear`` are called as by
     :func:`~qts.runtime.drivers.paced_driver.run_paced`; ``listen`` at once when the kill switch is pressed. Of
     values that come faster than they can be taken ``most_waiting`` wait. What waits when a stop is asked for is not
-    given any more. When the feed fails the session stops in order, and the feed's error is raised.
+    given any more. When the feed fails the session stops in order, and the feed's error is raised; one that comes
+    while the feed is closed is only told.
     """
     arrivals = Arrivals(most_waiting)
     async with on_loop(kernel, clock, progress, listen, hear) as session:
@@ -48,10 +49,14 @@ async def run_live(
             if is_over:
                 await session.close_day()
         finally:
+            ended_itself = source.done()
             source.cancel()
             await asyncio.wait((source,), timeout=kernel.parts.config.event.stop_timeout_ms / 1_000)
     if source.done() and not source.cancelled() and (error := source.exception()) is not None:
-        raise error
+        if ended_itself:
+            raise error
+        why = kept_text(f"{type(error).__name__}: {error}")  # a stop is a stop, however the line took its end
+        kernel.notices.say("WARNING", f"feed {feed.name}: its line could not be closed in order: {why}")
     return is_over
 
 
