@@ -169,7 +169,7 @@ async def test_a_stop_ends_the_session_and_the_feed(tmp_path: Path) -> None:
 
 
 async def test_a_stop_is_a_stop_also_when_the_line_cannot_be_closed(tmp_path: Path) -> None:
-    """given a feed that fails while it is closed, when a stop is asked for, then the session stops and tells of it"""
+    """given a feed that fails while it is closed, when a stop is asked for, then the session stops and says so"""
     said = Said()
     async with live_session(tmp_path, said, begun_ns=TEN) as session:
 
