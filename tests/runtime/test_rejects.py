@@ -9,7 +9,7 @@ from itertools import pairwise
 import msgspec
 
 from qts.db.sqlite import SqliteStore
-from qts.execution.contracts import OrderState
+from qts.execution.contracts import OrderAck, OrderState
 from qts.market.contracts import Quote
 from qts.pipeline.contracts import Acted
 from qts.runtime.drivers.sync import run_to_completion
@@ -168,13 +168,14 @@ def test_a_rejection_of_an_approval_that_had_expired_is_our_lateness_and_no_word
     rig_of: MakeRig,
 ) -> None:
     rig = rig_of(Eager(), settings=ALL)
-    watch, answers = rig.kernel.rejects, list[Acted]()
-    take, watch.on_answer = watch.on_answer, answers.append  # type: ignore[method-assign]
+    watch, answers = rig.kernel.rejects, list[tuple[Acted, OrderAck]]()
+    take = watch.on_answer
+    watch.on_answer = lambda *answer: answers.append(answer)  # type: ignore[method-assign]
     # Given six rejected orders that are heard of ten seconds after their approvals
     rig.quotes(kst(10), 5)
     assert len(answers) == 6
     rig.clock.advance(timedelta(seconds=10))
     # When the answers are taken, then no symbol stops
     for answer in answers:
-        take(answer)
+        take(*answer)
     assert not rig.parts.rejects.stopped
