@@ -43,14 +43,16 @@ def migrate(connection: sqlite3.Connection, known: list[Migration], where: str) 
     """Bring a database to the newest schema and check it; ``where`` names it in messages.
 
     Two starts at once do not race: each step takes the write lock first and looks again. Raises StorageError for a
-    changed or unknown migration and for drift.
+    changed or unknown migration and for drift; an empty database cannot have drifted.
     """
+    is_empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
     applied = _applied(connection)
     _check_history(applied, known, where)
     for step in known:
         if step.version not in applied:
             _apply(connection, step)
-    refuse_drift(connection, known, where)
+    if not is_empty:
+        refuse_drift(connection, known, where)
 
 
 def is_behind(connection: sqlite3.Connection, known: list[Migration]) -> bool:
