@@ -159,7 +159,13 @@ def test_a_paper_session_books_exactly_whatever_contexts_its_strategy_sets(
         strategies=(strategy,),
         data_dir=tmp_path / "run",
         speed=200.0,
-        overrides={"risk.symbol_weight_limit": "0.9", "runtime.strategy_lane": lane},
+        overrides={
+            "risk.symbol_weight_limit": "0.9",
+            "runtime.strategy_lane": lane,
+            "runtime.freshness.generated_ms": "600000",  # at this speed a busy machine is late by market minutes
+            "runtime.freshness.live_ms": "60000",
+            "runtime.freshness.snapshot_ms": "86400000",
+        },
     )
     opened = tape.FIRST_DAY.replace(hour=10)
     rows_of = (tape.row(opened + timedelta(seconds=2 * n), 150_000 + 100 * (n % 7 - n % 3)) for n in range(6_000))
