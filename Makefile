@@ -27,12 +27,13 @@ demo: $(VENV)/.demo ## trade five real years on the embedded default and write t
 test: $(VENV)/.dev ## run the whole test suite
 	$(BIN)/python -m pytest -n auto
 
-lint: $(VENV)/.dev ## style, types, layers, import cycles
+lint: $(VENV)/.dev ## style, types, layers, import cycles, docstrings
 	$(BIN)/ruff check src tests bench examples lint
 	$(BIN)/ruff format --check src tests bench examples lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python lint/import_cycles.py
+	$(BIN)/python lint/docstrings.py
 
 cover: $(VENV)/.dev ## tests with branch coverage
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term

@@ -52,6 +52,81 @@ TIME = {
 }
 RANDOM = {"uuid.uuid1", "uuid.uuid4", "uuid4", "os.urandom", "random.SystemRandom"}
 RANDOM_FUNCTIONS = {name for name in dir(random) if name.islower() and callable(getattr(random, name))}
+TURNS = {
+    "anew": "again",
+    "anybody": "anyone, or name who",
+    "for ever": "without end, permanently",
+    "in the same breath": "in the same step",
+    "in vain": "without success",
+    "nobody": "no one, or say it actively and name who",
+    "nothing but": "only",
+    "of its own accord": "by itself",
+    "once more": "again",
+    "reckon": "compute, count",
+    "somebody": "someone, or name who",
+    "to and fro": "both ways",
+    "whoever": "the caller, the operator, …: name who",
+}
+"""Colloquial and old-fashioned turns, each with what to write in its place: in prose, names and messages alike."""
+TURN = re.compile(
+    r"(?<![a-z])(" + "|".join(turn.replace(" ", r"[\s_]+") for turn in TURNS) + r")(?:s|ed|ing)?(?![a-z])", re.I
+)
+WRITTEN = ("src", "tests", "docs", "bench", "examples", "lint", "config")
+MAY_USE_TURNS: tuple[str, ...] = (
+    "ARCHITECTURE.md",
+    "README.md",
+    "bench/loads.py",
+    "bench/stages.py",
+    "bench/stop.py",
+    "config/event.yaml",
+    "config/runtime.yaml",
+    "docs/concepts/",
+    "docs/guides/",
+    "docs/operations/",
+    "docs/reference/",
+    "lint/decimal_context.py",
+    "src/qts/broker/",
+    "src/qts/cli/",
+    "src/qts/clock.py",
+    "src/qts/config/",
+    "src/qts/db/",
+    "src/qts/errors.py",
+    "src/qts/event/",
+    "src/qts/execution/",
+    "src/qts/files.py",
+    "src/qts/ledger/",
+    "src/qts/market/",
+    "src/qts/money.py",
+    "src/qts/pipeline/",
+    "src/qts/report/",
+    "src/qts/risk/",
+    "src/qts/runtime/",
+    "src/qts/safety/",
+    "src/qts/state/",
+    "src/qts/strategy/",
+    "tests/broker/",
+    "tests/cli/",
+    "tests/config/",
+    "tests/conformance/",
+    "tests/db/",
+    "tests/event/",
+    "tests/execution/",
+    "tests/ledger/",
+    "tests/market/",
+    "tests/pipeline/",
+    "tests/report/",
+    "tests/risk/",
+    "tests/runtime/",
+    "tests/safety/",
+    "tests/sim/",
+    "tests/state/",
+    "tests/strategy/",
+    "tests/test_clock.py",
+    "tests/test_docs.py",
+    "tests/test_public_api.py",
+)
+"""Files and folders whose words are not checked yet."""
+
 SLEEPS = {"time.sleep", "asyncio.sleep"}
 THREADS = {"threading", "multiprocessing", "concurrent", "_thread", "subprocess"}
 
@@ -244,6 +319,32 @@ def test_nothing_is_left_for_later() -> None:
         if left.search(text)
     ]
     assert offences == []
+
+
+def test_words_are_those_of_the_field_and_of_today() -> None:
+    root = TESTS.parent
+    written = [
+        *root.glob("*.md"),
+        *(
+            path
+            for folder in WRITTEN
+            for kind in ("*.py", "*.md", "*.yaml")
+            for path in (root / folder).rglob(kind)
+        ),
+    ]
+    offences = [
+        f"{name}:{text.count(chr(10), 0, found.start()) + 1}: {found[0]!r}: {TURNS[_plain(found[1])]}"
+        for path in sorted(written)
+        if (name := path.relative_to(root).as_posix()) not in {"CHANGELOG.md", "tests/test_tidy.py"}
+        and not name.startswith(MAY_USE_TURNS)
+        for text in [path.read_text("utf-8")]
+        for found in TURN.finditer(text)
+    ]
+    assert offences == []
+
+
+def _plain(turn: str) -> str:
+    return re.sub(r"[\s_]+", " ", turn).lower()
 
 
 def test_a_broad_except_gives_its_reason() -> None:
