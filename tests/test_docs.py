@@ -130,6 +130,11 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
         assert words[:3] == ["python3", "-m", "venv"], f"{page}: nobody checks {line!r}"
 
 
+@pytest.mark.parametrize("path", [*WRITTEN, *sorted((ROOT / "src").rglob("*.py"))], ids=name_of)
+def test_nothing_tells_anyone_to_install_the_package_of_other_authors(path: Path) -> None:
+    assert not re.search(r"pip install[^\n`]*\bqts(?!-runtime)\b", path.read_text(encoding="utf-8"))
+
+
 def test_the_page_about_the_report_names_every_key_of_the_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

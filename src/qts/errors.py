@@ -60,7 +60,7 @@ class MissingExtraError(QtsError):
     exit_code = 2
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs the optional extra {extra!r}: pip install 'qts[{extra}]'")
+        super().__init__(f"{feature} needs the optional extra {extra!r}: pip install 'qts-runtime[{extra}]'")
 
 
 class StorageError(QtsError):

@@ -139,7 +139,7 @@ def test_a_report_without_its_extra_is_refused_before_the_work(
     code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", "--report", "out.html")
 
     assert (code, out) == (2, "")
-    assert "pip install 'qts[report]'" in err
+    assert "pip install 'qts-runtime[report]'" in err
     assert not Path("run").exists()
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from qts.cli import config_cmd, docs_cmd, events_cmd, look_cmd, safety_cmd, session_cmd, state_cmd, stop_cmd
+from qts.cli.distribution import foreign_distribution, version, warning_about
 from qts.cli.output import (
     NO_ROOM,
     OUT_OF_FILES,
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (args.version or hasattr(args, "func")):
         parser.print_help()
         return 2
+    _warn_of_foreign_distribution()
     code = 0  # of a reader who has left, too
     try:
         with reader_may_leave():
@@ -76,10 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_version() -> int:
-    from importlib.metadata import version
-
-    print(f"qts {version('qts')}")
+    print(f"qts {version()}")
     return 0
+
+
+def _warn_of_foreign_distribution() -> None:
+    foreign = foreign_distribution(sys.path)
+    if foreign is not None:
+        print(f"qts: {warning_about(foreign)}", file=sys.stderr)
 
 
 if __name__ == "__main__":
