@@ -112,7 +112,7 @@ class LiveRig:
         """Let the market say these values, each when everything that follows from the one before is done."""
         for value in values:
             await self._push(value, self._do_due_work)
-            await self.settle()
+            await self.drain()
 
     async def push(self, *values: MarketValue) -> None:
         """Let the market say these values, whoever is still busy."""
@@ -120,7 +120,7 @@ class LiveRig:
             await self._push(value, self.kernel.run_due_work)
 
     async def _push(self, value: MarketValue, do_due_work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        while self.kernel.keep_appointment(value.ts_ns):
+        while self.kernel.run_scheduled_task(value.ts_ns):
             await do_due_work()
         await do_due_work()
         self.kernel.on_market_value(value)
@@ -129,12 +129,12 @@ class LiveRig:
         await self.kernel.run_due_work()
         await self.kernel.background.finished(60)
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment.
 
         Raises StorageError when the record has failed.
         """
-        while self.kernel.due.attention or self._is_busy:
+        while self.kernel.due.pending or self._is_busy:
             await until(lambda: not self._is_busy or self.kernel.parts.record.has_failed, seconds=60)
             await self._do_due_work()
 

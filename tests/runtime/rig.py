@@ -159,9 +159,9 @@ class Rig:
         self.parts = self.kernel.parts
         self.prices = (150_000, 150_100)
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Handle everything that is queued, and what waits for a quiet moment."""
-        run_to_completion(self.kernel.settle())
+        run_to_completion(self.kernel.drain())
 
     def show(self, *values: MarketValue) -> None:
         """Let the market say these values and the kernel do everything that follows from each."""
@@ -223,7 +223,7 @@ def defensive(rig: Rig, at_ns: int) -> None:
     """A FAIL forces DEFENSIVE at once (spec 02)."""
     rig.quote(at_ns)
     rig.kernel.on_code("FS020", "a computed value is not a number")
-    rig.settle()
+    rig.drain()
     assert rig.parts.state.current_state is OperatingState.DEFENSIVE
 
 

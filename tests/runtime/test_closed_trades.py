@@ -83,7 +83,7 @@ def test_what_fills_after_a_sale_has_ended_is_no_further_trade(before: int, rig_
         values = {"qty": D(1), "price": D(150_000), "fee": D(20), "tax": D(0), "ts_ns": now + 2 * S, "last": False}
         late = Fill("sim", f"late-{number}", order.client_order_id, SYMBOL, Side.SELL, **values)
         rig.kernel.components.news(late)
-    rig.settle()
+    rig.drain()
     # then it is one loss
     assert rig.held() == 10 - before - 3
     assert losses(rig) == (1, 0.0)

@@ -254,7 +254,7 @@ def test_an_override_is_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     rig = rig_of()
     rig.quote(kst(10))
     rig.command(command("override", state="BALANCED", days=2.0))
-    rig.settle()
+    rig.drain()
 
     from qts.runtime.persistence.checkpoint import decode
 

@@ -14,7 +14,7 @@ from qts.market.contracts import VolatilityLevel
 from qts.market.krx import krx_instrument
 from qts.runtime.metrics.account_metrics import AccountMetrics
 from qts.runtime.metrics.volatility import DeclaredVolatility, RealisedVolatility, VolatilitySource
-from qts.runtime.session.schedule import Appointment, Schedule
+from qts.runtime.session.schedule import Schedule, ScheduledTask
 from qts.safety.contracts import SafetyState
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState
@@ -66,15 +66,15 @@ class Account:
         for step in range(20):
             due_ns, kind = self.schedule.pop()
             self.clock.set_ns(due_ns)
-            if kind is Appointment.DAY_START:
+            if kind is ScheduledTask.DAY_START:
                 self.day_open = self.equity
-            elif kind is Appointment.EVALUATE:
+            elif kind is ScheduledTask.EVALUATE:
                 if vix is not None:
                     self.volatility.on_level(VolatilityLevel("VIX", due_ns, vix))
                 self.state.evaluate_transition(self.metrics.metrics(due_ns), self.safety)
                 if step == restart_at:
                     self.restart()
-            elif kind is Appointment.DAY_CLOSE:
+            elif kind is ScheduledTask.DAY_CLOSE:
                 self.equity = self.equity if equity is None else D(equity)
                 self.highest = max(self.highest, self.equity)
                 self.metrics.on_day_end(self.equity, due_ns)

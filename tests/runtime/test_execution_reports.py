@@ -51,7 +51,7 @@ def fill(order: Order, execution: str, qty: Any = 4, price: Any = 149_000, **cha
 def tell(rig: Rig, *news: Any) -> None:
     for one in news:
         rig.kernel.components.news(one)
-    rig.settle()
+    rig.drain()
 
 
 def codes(rig: Rig) -> dict[str, int]:
@@ -280,7 +280,7 @@ def test_a_line_that_drops_is_p0_news_and_a_warning(working: tuple[Rig, Order]) 
     rig, _ = working
     before = rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"]
     rig.exchange.disconnect(rig.clock.time_ns(), "drill")
-    rig.settle()
+    rig.drain()
     # then that is a P0 event of its own type, and safety warns with what happened
     assert rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"] == before + 1
     assert rig.parts.safety.current_state is SafetyState.WARNING

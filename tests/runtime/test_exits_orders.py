@@ -205,7 +205,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
         )
     # when the broker tells of a fill from before the cancel
     rig.kernel.components.news(late_fill(order, now))
-    rig.settle()
+    rig.drain()
     # then the four shares are wanted out, for the same reason
     assert rig.held() == 4
     assert list(rig.parts.leaving.values()) == ["emergency stop by kim: drill"]
@@ -220,7 +220,7 @@ def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: 
     (order,) = rig.parts.orders
     rig.kernel.components.news(OrderCancelled("sim", order.client_order_id, SYMBOL, now, "asked"))
     rig.kernel.components.news(late_fill(order, now + 1))
-    rig.settle()
+    rig.drain()
 
     assert rig.held() == 4
     assert rig.parts.leaving == {}
@@ -242,7 +242,7 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     assert rig.held("scalp") == 10
     # when the broker tells of a fill from before the cancel
     rig.kernel.components.news(late_fill(order, now))
-    rig.settle()
+    rig.drain()
     # then it joins what the rules let the strategy hold
     assert rig.held("scalp") == 14
     assert rig.parts.leaving == {}
@@ -255,4 +255,4 @@ def override(rig: Rig, state: OperatingState, now: int) -> None:
     rig.parts.state.apply_override(
         ManualOverride(state, "a test", "alice", moment, moment + timedelta(days=1), OperatingState.BALANCED)
     )
-    rig.settle()
+    rig.drain()

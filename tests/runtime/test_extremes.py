@@ -296,7 +296,7 @@ def test_a_low_of_yesterday_is_no_loss_of_today(rig_of: Callable[..., Rig]) -> N
     assert rig.parts.safety.current_state is SafetyState.NORMAL
 
 
-def test_what_was_judged_is_not_judged_again_before_each_appointment(rig_of: Callable[..., Rig]) -> None:
+def test_what_was_judged_is_not_judged_again_before_each_scheduled_task(rig_of: Callable[..., Rig]) -> None:
     """The value of 11:01:01 came after that minute's look: it is judged at noon, and nothing repeats it."""
     rig = holding_200(rig_of)
     rig.quote(kst(11), bid=134_000)

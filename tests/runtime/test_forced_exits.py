@@ -253,7 +253,7 @@ def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> 
     now = rig.quotes(kst(10), 2)
     rig.exchange.disconnect(now, "cable")
     rig.stop(liquidate=False)
-    rig.settle()
+    rig.drain()
 
     exits = rig.kernel.exits
     saved = msgspec.msgpack.decode(msgspec.msgpack.encode(exits.export_state()))

@@ -50,7 +50,7 @@ def test_a_move_of_capital_that_is_reduced_or_waits_says_so(rig_of: Callable[...
     moved_by_hand(rig, OperatingState.DEFENSIVE)
     # when the day closes
     rig.kernel.days.day_close(kst(15, 30))
-    rig.settle()
+    rig.drain()
     # then SWING's move is cut to five million, and SCALP's waits
     said = [line.message for line in rig.logged if "GR05" in line.message]
     assert any(line.startswith("5000000 moved from SWING to PORTFOLIO: GR053") for line in said)

@@ -117,7 +117,7 @@ def test_a_breach_raises_safety_and_money_from_nothing_locks_down(
     rig = rig_of()
 
     rig.kernel.invariants.check(number, False, kst(10), "one won too many")
-    rig.settle()
+    rig.drain()
 
     assert rig.parts.safety.current_state is state
     assert f"invariant {number}: one won too many" in rig.parts.safety.history[0].reason
@@ -236,7 +236,7 @@ def test_money_is_looked_at_after_every_fill(rig_of: MakeRig) -> None:
         "sim", "e1", order.client_order_id, SYMBOL, Side.BUY, D(4), D(149_000), D(0), D(0), kst(10, 1), False
     )
     rig.kernel.components.news(fill)
-    rig.settle()
+    rig.drain()
 
     assert rig.invariant(1)["checks"] == before + 1
 

@@ -14,7 +14,7 @@ from tests.runtime.rig import Rig
 
 
 def warnings(rig: Rig) -> list[str]:
-    rig.settle()
+    rig.drain()
     return [line.message for line in rig.logged if line.level == "WARNING"]
 
 

@@ -65,7 +65,7 @@ async def test_pushed_values_trade_in_the_order_of_their_arrival(tmp_path: Path)
         assert session.feed.is_closed
 
 
-async def test_appointments_are_kept_while_no_value_comes(tmp_path: Path) -> None:
+async def test_scheduled_tasks_run_while_no_value_comes(tmp_path: Path) -> None:
     """given an order that rests before the close, when the feed is silent, then it expires at the session's end"""
     said = Said()
     said.wants(Side.BUY, qty=10, limit=149_000)

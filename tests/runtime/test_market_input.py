@@ -149,6 +149,6 @@ def test_a_price_that_cannot_be_is_in_nobodys_hands_on_either_way(rig_of) -> Non
     impossible = msgspec.structs.replace(quote(kst(10, day=23)), bid=D(100_000))
 
     assert not rig.kernel.on_market_value(impossible)
-    rig.settle()
+    rig.drain()
     assert (rig.kernel.intake.rows, len(strategy.heard)) == (3, 2)
     assert rig.parts.last.quotes[SYMBOL].ts_ns == kst(9, 30, day=23)

@@ -122,7 +122,7 @@ def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[...,
     rig = rig_of(settings={"broker.sim.disconnect_ms": "600000"})
     now = rig.quotes(kst(10), 3)
     rig.stop()
-    rig.settle()
+    rig.drain()
     assert rig.invariant(25)["ok"] is True
     now = rig.quotes(now + 1_000_000_000, 1)
     rig.exchange.disconnect(now, "cable")

@@ -312,7 +312,7 @@ def held_over_a_split(rig: Rig) -> None:
 
 def asks(rig: Rig, side: Side, **more: Any) -> None:
     rig.kernel.signals.on_intent(the_strategy(rig), Intent(SYMBOL, side, 1.0, **more))
-    rig.settle()
+    rig.drain()
 
 
 def codes(rig: Rig) -> list[str]:

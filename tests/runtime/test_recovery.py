@@ -100,7 +100,7 @@ class Life:
         self.parts = self.kernel.parts
         if checkpoint is not None:
             run_to_completion(self.kernel.restore(checkpoint, self.store, None))
-            run_to_completion(self.kernel.settle())
+            run_to_completion(self.kernel.drain())
         else:
             run_to_completion(self.kernel.start(None))
 
@@ -130,7 +130,7 @@ class Life:
         """Let a session ask after its unknown orders until the broker's books have spoken twice."""
         for second in (70, 140, 210):
             self.quote(second)
-        run_to_completion(self.kernel.settle())
+        run_to_completion(self.kernel.drain())
 
     def is_free(self) -> bool:
         return not self.parts.account.open_reservations
@@ -279,7 +279,7 @@ def test_a_fill_that_came_before_the_checkpoint_and_was_never_told_is_booked(ses
     first, key = placed(session)
     session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
     session.broker.end(key, kst(10, 0, 3))
-    run_to_completion(first.kernel.settle())
+    run_to_completion(first.kernel.drain())
     first.quote(30)
     assert first.order().state is OrderState.CANCELLED
 
@@ -306,7 +306,7 @@ def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: S
     first.store.without_checkpoint = lambda records: any(isinstance(record, LedgerRow) for record in records)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
     with killed():
-        run_to_completion(first.kernel.settle())
+        run_to_completion(first.kernel.drain())
 
     again = session.life()
 
@@ -323,7 +323,7 @@ def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) ->
     first.store.without_checkpoint = lambda records: any(isinstance(record, SafetyRow) for record in records)
     with killed():
         first.kernel.on_code("FS104", "stopped by hand")
-        run_to_completion(first.kernel.settle())
+        run_to_completion(first.kernel.drain())
 
     again = session.life()
 
@@ -449,7 +449,7 @@ def test_of_orders_that_have_ended_the_last_are_remembered(session: Session) -> 
     first.store.without_checkpoint = lambda records: any(isinstance(record, LedgerRow) for record in records)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
     with killed():
-        run_to_completion(first.kernel.settle())
+        run_to_completion(first.kernel.drain())
     (order,) = first.store.orders()
     for number in range(1_000):
         ended_before = replace(

@@ -50,7 +50,7 @@ def test_the_input_comes_to_its_end(rig_of) -> None:  # type: ignore[no-untyped-
     assert rig.kernel.intake.rows == 5
 
 
-def test_a_stop_ends_after_the_value_in_hand(rig_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_stop_ends_after_the_pending_value(rig_of) -> None:  # type: ignore[no-untyped-def]
     rig: Rig = rig_of()
     stop = StopFlag()
 

@@ -1,4 +1,4 @@
-"""The day's appointments on the market's own clock."""
+"""The day's scheduled tasks on the market's own clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from qts.clock import from_ns
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
-from qts.runtime.session.schedule import Appointment, Schedule
+from qts.runtime.session.schedule import Schedule, ScheduledTask
 
 KST = ZoneInfo("Asia/Seoul")
 HOURS = tuple(range(9, 16))
@@ -56,9 +56,9 @@ def test_a_market_that_never_closes_is_judged_every_hour_of_every_day() -> None:
 
     day = [schedule.pop() for _ in range(26)]
 
-    assert day[0][1] is Appointment.DAY_START
-    assert [kind for _, kind in day[1:25]] == [Appointment.EVALUATE] * 24
-    assert day[25] == (day[0][0] + (24 * 3600 - 60) * 1_000_000_000, Appointment.DAY_CLOSE)
+    assert day[0][1] is ScheduledTask.DAY_START
+    assert [kind for _, kind in day[1:25]] == [ScheduledTask.EVALUATE] * 24
+    assert day[25] == (day[0][0] + (24 * 3600 - 60) * 1_000_000_000, ScheduledTask.DAY_CLOSE)
     assert from_ns(schedule.next_ns) == datetime(2024, 8, 11, tzinfo=UTC)
 
 
@@ -66,7 +66,7 @@ def test_what_falls_together_keeps_its_order() -> None:
     """At midnight the day begins before it is judged."""
     schedule = Schedule(AlwaysOpen(), HOURS, datetime(2024, 8, 10, tzinfo=UTC))
 
-    assert [schedule.pop()[1], schedule.pop()[1]] == [Appointment.DAY_START, Appointment.EVALUATE]
+    assert [schedule.pop()[1], schedule.pop()[1]] == [ScheduledTask.DAY_START, ScheduledTask.EVALUATE]
 
 
 def test_times_never_go_back() -> None:
@@ -98,7 +98,7 @@ class OneDay(KrxCalendar):
         return day == date(2018, 2, 8)
 
 
-def test_a_calendar_without_further_sessions_has_no_further_appointments() -> None:
+def test_a_calendar_without_further_sessions_has_no_further_scheduled_tasks() -> None:
     start = datetime(2018, 2, 8, tzinfo=KST)
     schedule = Schedule(OneDay(), (9,), start)
     for _ in range(4):

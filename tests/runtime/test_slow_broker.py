@@ -78,7 +78,7 @@ async def test_the_next_signal_of_another_key_leaves_before_the_answer_comes(tmp
     await in_session(tmp_path, body)
 
 
-async def test_prices_appointments_and_operators_come_while_an_answer_is_missing(tmp_path: Path) -> None:
+async def test_prices_scheduled_tasks_and_operators_come_while_an_answer_is_missing(tmp_path: Path) -> None:
     async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
         await sent(rig, broker, said)
         seen, evaluated = said.quotes, rig.kernel.counters.evaluations
@@ -118,7 +118,7 @@ async def test_a_stop_remembers_the_cancel_of_an_order_that_is_on_its_way(tmp_pa
 
         rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, EmergencyStop("alice", "enough", now), "alice")
         await rig.until(lambda: rig.kernel.parts.safety.current_state is SafetyState.LOCKDOWN)
-        await rig.settle()
+        await rig.drain()
 
         # it may be at the broker: neither withdrawn, nor cancelled before it is known there
         assert (the_order(rig).state, broker.cancels) == (OrderState.PENDING_NEW, [])
@@ -165,7 +165,7 @@ async def test_a_fill_that_overtakes_its_answer_is_booked_at_once(tmp_path: Path
         assert rig.kernel.parts.account.holding("said", SYMBOL) == 1
         broker.let_answer(key)
         await rig.until(lambda: not broker.waiting)
-        await rig.settle()
+        await rig.drain()
         assert rig.kernel.parts.orders.get(key).state is OrderState.FILLED  # type: ignore[union-attr]
 
     await in_session(tmp_path, body)
@@ -204,7 +204,7 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
 
         await the_rig.push(quote(kst(10, 1, 1)), quote(kst(10, 1, 2)))
         await the_rig.until(lambda: the_rig.kernel.counters.fills == 1)
-        await the_rig.settle()
+        await the_rig.drain()
 
         order = the_rig.kernel.parts.orders.get(key)
         assert order is not None

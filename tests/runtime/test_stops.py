@@ -25,7 +25,7 @@ SECOND = 1_000_000_000
 def asked(rig: Rig, name: str, **more: Any) -> str:
     """Give a command and let the kernel do what follows; the answer."""
     answer = rig.command(command(name, **more))
-    rig.settle()
+    rig.drain()
     return answer.answer
 
 
@@ -252,7 +252,7 @@ def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
     rig.parts.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
     # when the part that it lies in is stopped with a sale
     progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", **scope))
-    rig.settle()
+    rig.drain()
     rig.quotes(now + SECOND, 10)
     # then the stop is done, and what is not sold is no part of it
     report = progress.report()
@@ -264,7 +264,7 @@ def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
 def test_a_stop_is_over_with_its_own_release(scope: dict[str, str], rig_of: MakeRig) -> None:
     rig, *_ = three(rig_of)
     progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", liquidate=False, **scope))
-    rig.settle()
+    rig.drain()
     asked(rig, "stop", pool="SWING", liquidate=False)
     asked(rig, "release", pool="SWING")
     assert not progress.is_over
@@ -277,6 +277,6 @@ def test_from_being_asked_for_until_its_gate_is_shut_a_stop_lets_no_entry_leave(
     rig.kernel.stops.begin(Stop(operator="kim", reason="drill", liquidate=False))
     rig.kernel.stops.begin(Stop(operator="kim", reason="drill", pool="SWING"))
     assert rig.parts.kill.is_pressed(), "safety has not moved yet"
-    rig.settle()
+    rig.drain()
     assert not rig.parts.kill.is_pressed()
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN

@@ -191,7 +191,7 @@ async def test_a_session_that_is_killed_again_and_again_gives_its_strategy_every
     assert in_the_midst > 3
 
     async with live(tmp_path, spec) as rig:
-        await rig.settle()
+        await rig.drain()
         told = [line.split()[1] for line in diary_of(rig)["diary"] if line.startswith("quote")]
         assert told == [str(v.ts_ns) for v in values if isinstance(v, Quote) and v.symbol == SYMBOL]
         fills = [line for line in diary_of(rig)["diary"] if line.startswith("fill")]
@@ -281,7 +281,7 @@ async def test_values_that_wait_in_a_batch_are_not_shown_after_the_third_fault(t
     values = [value for value in market(30) if isinstance(value, Quote) and value.symbol == SYMBOL]
     async with live(tmp_path, written(tmp_path, "Failing", FAILING)) as rig:
         await rig.push(*values)
-        await rig.settle()
+        await rig.drain()
         assert rig.memory("Failing")["attributes"]["memory"]["quotes"] == 6
         assert rig.kernel.dispatcher.queue_stats()["P1_HIGH"]["handled"] == 30
 
@@ -350,7 +350,7 @@ async def test_a_strategy_that_burns_cpu_is_cut_off_and_halted_and_no_fill_waits
         assert (seat.errors, rig.faults()) == (0, [])
         await rig.push(*others)
         await rig.until(lambda: seat.halted)
-        await rig.settle()
+        await rig.drain()
 
         assert seat.errors == 3
         assert rig.faults()

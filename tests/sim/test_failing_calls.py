@@ -101,7 +101,7 @@ async def on_the_loop(directory: Path) -> None:
     """The first of the two days as a paper session has it: the store beside the loop, from where it stands on."""
     values = day_of_values(THURSDAY, 1)
     async with live(directory, strategies=strategies(), settings={}) as rig, rig.kernel.parts.record.running():
-        await rig.settle()  # what was on its way belongs before the next value
+        await rig.drain()  # what was on its way belongs before the next value
         await rig.show(*values[rig.kernel.intake.rows :])
         await rig.kernel.parts.record.checkpoint()
 

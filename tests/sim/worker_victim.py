@@ -50,7 +50,7 @@ class PatientClock(PacedClock):
             kernel = self.kernel
             while any(
                 (
-                    kernel.due.attention,
+                    kernel.due.pending,
                     kernel.background.is_busy,
                     kernel.parts.record.is_writing,
                     kernel.dispatcher.stats.is_busy,

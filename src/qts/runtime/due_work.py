@@ -25,25 +25,25 @@ class DueWork:
         "_checkpoint_rows",
         "_next_checkpoint_row",
         "_sample_ns",
-        "attention",
         "audit",
         "checkpoint",
         "done",
-        "looked_last",
+        "final_check_done",
         "next_guard_ns",
         "next_sample_ns",
+        "pending",
         "unresolved",
         "wake_ns",
     )
 
     def __init__(self, config: RuntimeConfig, now_ns: int) -> None:
-        self.attention = False
+        self.pending = False
         """Whether anything is to be done at the next moment between two handlers."""
         self.checkpoint = self.audit = self.unresolved = False
         self.next_guard_ns = self.next_sample_ns = now_ns
         self.wake_ns = 0
         """The earliest appointment; a value from then on has it kept first."""
-        self.looked_last = False
+        self.final_check_done = False
         """Whether the last full look of the session was taken."""
         self.done = False
         """Whether the session came to its end; what is left is the stored result."""
@@ -62,7 +62,7 @@ class DueWork:
         For those who see something on a thread of their own: the watchdog, a broker's connection.
         """
         self._calls.append(call)
-        self.attention = True
+        self.pending = True
 
     def make_calls(self) -> None:
         """Make what :meth:`call_soon` was given, oldest first."""
@@ -71,15 +71,15 @@ class DueWork:
 
     def checkpoint_soon(self) -> None:
         """Ask for a checkpoint."""
-        self.attention = self.checkpoint = True
+        self.pending = self.checkpoint = True
 
     def audit_soon(self) -> None:
         """Ask for a comparison of all books, and a checkpoint behind it."""
-        self.attention = self.checkpoint = self.audit = True
+        self.pending = self.checkpoint = self.audit = True
 
     def resolve_soon(self) -> None:
         """Ask for the fate of unknown orders at the broker."""
-        self.attention = self.unresolved = True
+        self.pending = self.unresolved = True
 
     def on_rows(self, rows: int) -> None:
         """Ask for the checkpoint that goes with the interval of rows; called now and then with the rows so far."""
@@ -108,7 +108,7 @@ class DueWork:
             "sample_ns": self.next_sample_ns,
             "audit": self.audit,
             "unresolved": self.unresolved,
-            "looked_last": self.looked_last,
+            "looked_last": self.final_check_done,
             "done": self.done,
         }
 
@@ -116,5 +116,5 @@ class DueWork:
         """Go on with what :meth:`export_state` gave."""
         self.next_guard_ns, self.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self.audit, self.unresolved = saved["audit"], saved["unresolved"]
-        self.looked_last, self.done = saved["looked_last"], saved["done"]
-        self.attention = True
+        self.final_check_done, self.done = saved["looked_last"], saved["done"]
+        self.pending = True

@@ -20,15 +20,14 @@ from qts.risk.gate import RiskGate
 from qts.runtime.background_work import BackgroundWork
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
-from qts.runtime.session.schedule import Appointment
-from qts.runtime.wiring.parts import moves_itself
+from qts.runtime.session.schedule import ScheduledTask
 
 
 class Kernel:
     """One session's machine; its drivers give values to ``market``, and have what is due done between them.
 
-    On an event loop they call :attr:`on_market_value`, :meth:`keep_appointment` and :meth:`run_due_work`; on the
-    virtual clock the scheduler draws from ``market``, and :meth:`settle` handles what is left.
+    On an event loop they call :attr:`on_market_value`, :meth:`run_scheduled_task` and :meth:`run_due_work`; on the
+    virtual clock the scheduler draws from ``market``, and :meth:`drain` handles what is left.
     """
 
     def __init__(self, components: Components) -> None:
@@ -48,23 +47,23 @@ class Kernel:
         self.schedule, self.checkpoints, self.ids = c.schedule, c.checkpoints, c.ids
         self.on_code = c.codes.report
         self.on_market_value = c.market.publish
-        self.in_hand: MarketValue | None = None
+        self.pending_value: MarketValue | None = None
         """The value that has left the feed and is not yet taken in; a checkpoint keeps it."""
         self._inline, self._journal = c.inline, c.journal
         self.background = BackgroundWork(self._on_work_ended)
         clock = c.parts.clock
-        self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else moves_itself
-        self.checkpoints.register("in_hand", Share(lambda: self.in_hand, _skip))
+        self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else _set_nothing
+        self.checkpoints.register("in_hand", Share(lambda: self.pending_value, _skip))
         journal, store = c.journal, c.store
         if journal is not None:
             journal.identify = c.parts.account.identity_of
         on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
         c.parts.record.connect(self._checkpoint, c.due.checkpoint_soon, on_stored, journal)
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""
         self.dispatcher.run_inline()
-        while self.due.attention:
+        while self.due.pending:
             await self.run_due_work()
             self.dispatcher.run_inline()  # what that published belongs to this moment, not to the next value's
 
@@ -76,9 +75,9 @@ class Kernel:
         Raises StorageError when the store or the journal has failed, and what the work beside the prices raised.
         """
         due = self.due
-        if not due.attention:
+        if not due.pending:
             return
-        due.attention = False
+        due.pending = False
         self.background.raise_failure()
         self.parts.record.raise_failure()
         if self._journal is not None:
@@ -114,7 +113,7 @@ class Kernel:
         due, exits_due_ns = self.due, self.exits.due_ns
         due.wake_ns = min(due.wake_ns, exits_due_ns)
         if self.background.has_failed or due.unresolved or exits_due_ns <= self.parts.clock.time_ns():
-            due.attention = True
+            due.pending = True
 
     def on_command(self) -> None:
         """Take a checkpoint soon in which both states are stored anew, whatever an operator's command changes."""
@@ -134,7 +133,7 @@ class Kernel:
 
     async def start(self, first: MarketValue | None) -> None:
         """Before ``first``, which has left the feed, is taken in a fresh session; stores every pool."""
-        self.in_hand = first
+        self.pending_value = first
         self.host.start()
         self._replay_journal()
         await self.parts.record.checkpoint(self.parts.account.pool_rows())
@@ -146,10 +145,10 @@ class Kernel:
         if self._inline:
             await self.close_day()
         now_ns = self.parts.clock.time_ns()
-        if not self.due.looked_last:  # it may commit; a run that is resumed behind it looks no second time
+        if not self.due.final_check_done:  # it may commit; a run that is resumed behind it looks no second time
             self.monitor.guard(now_ns)
             self.components.curve.sample(now_ns)
-            self.due.looked_last = True
+            self.due.final_check_done = True
         await self.auditor.full(now_ns)
         self.due.done = True
         await self.parts.record.checkpoint()
@@ -158,30 +157,30 @@ class Kernel:
         """Keep what is left of the day's appointments; off the virtual clock while the dispatcher still runs."""
         day = self.parts.calendar.local_date(self.parts.clock.now())
         while self.parts.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
-            self._keep(*self.schedule.pop())
+            self._run_task(*self.schedule.pop())
             if self._inline:
-                await self.settle()
+                await self.drain()
 
-    def keep_appointment(self, now_ns: int) -> bool:
+    def run_scheduled_task(self, now_ns: int) -> bool:
         """Keep one appointment that is due by ``now_ns``, at its own time; False when none is left.
 
         One at a time, because the events it causes come before the next.
         """
         if self.schedule.next_ns <= now_ns:
-            self._keep(*self.schedule.pop())
+            self._run_task(*self.schedule.pop())
             return True
         due = self.due
         if due.is_guard_due(now_ns):
-            self._look_around(now_ns)
+            self._check_once_a_minute(now_ns)
             return True
         due.wake_ns = min(self.schedule.next_ns, due.next_guard_ns)
         if self.exits.due_ns > now_ns:
             due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         else:
-            due.attention = True  # at the first value after it is due, whatever else asks for attention
+            due.pending = True  # at the first value after it is due, whatever else asks for attention
         return False
 
-    def _look_around(self, now_ns: int) -> None:
+    def _check_once_a_minute(self, now_ns: int) -> None:
         """Once a minute of market time: limits of the account, now and then a point of the curves."""
         self._set_clock(now_ns)
         self.monitor.guard(now_ns)
@@ -193,16 +192,16 @@ class Kernel:
         if self.due.is_sample_due(now_ns):
             self.components.curve.sample(now_ns)
 
-    def _keep(self, due_ns: int, kind: Appointment) -> None:
+    def _run_task(self, due_ns: int, kind: ScheduledTask) -> None:
         self._set_clock(due_ns)
         if self.venue.due_ns <= due_ns:
             self.venue.on_time(due_ns)  # while nothing was quoted a line may have come up again
         self.monitor.judge_what_moved()
-        if kind is Appointment.DAY_START:
+        if kind is ScheduledTask.DAY_START:
             self.days.day_start(due_ns)
-        elif kind is Appointment.EVALUATE:
+        elif kind is ScheduledTask.EVALUATE:
             self.dispatcher.publish(EventType.RISK_EVALUATE, RiskEvaluate("", due_ns, "hourly"), "schedule")
-        elif kind is Appointment.SESSION_END:
+        elif kind is ScheduledTask.SESSION_END:
             self.venue.on_session_end(self.parts.calendar.local_date(from_ns(due_ns)), due_ns)
         else:
             self.counters.metrics_fed += 1
@@ -216,14 +215,14 @@ class Kernel:
         self.notices.flush()  # lines that a resumed session does not write again
         return self.checkpoints.take()
 
-    async def restore(self, checkpoint: bytes, store: SessionStore, in_hand: MarketValue | None) -> None:
+    async def restore(self, checkpoint: bytes, store: SessionStore, pending_value: MarketValue | None) -> None:
         """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`); instead of :meth:`start`."""
         recovery = self.components.recovery
         self.execution_reports.quarantine.know(store.quarantine())
         recovery.restore(store, checkpoint)
         if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
             self.due.resolve_soon()
-        self.in_hand = in_hand
+        self.pending_value = pending_value
         self.host.resume()
         self._replay_journal()
         await recovery.catch_up(self.parts.clock.time_ns())
@@ -239,3 +238,7 @@ class Kernel:
 
 def _skip(saved: object) -> None:
     """Take nothing back: the value in hand is given to :meth:`Kernel.restore`."""
+
+
+def _set_nothing(ns: int) -> None:
+    """Do nothing in place of setting the clock: a clock in real time cannot be set."""

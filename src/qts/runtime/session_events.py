@@ -53,9 +53,7 @@ class Codes:
         """Have safety judge ``code``. On the session's thread."""
         self._counters.codes_told += 1
         if self._journal is not None and self._journal.must_exit:
-            self._due.attention = (
-                True  # nobody knows what is on its disk: the session ends at the next quiet moment
-            )
+            self._due.pending = True  # nobody knows what is on its disk: the session ends at the next quiet moment
         self._safety.apply_code(code, detail)
 
 
@@ -105,7 +103,7 @@ class ExitWakeUp:
 
     def _moved(self, order: Order) -> None:
         if (self._leaving or order.state is OrderState.FILLED_LATE) and self._exits.heard_of(order):
-            self._due.attention = True
+            self._due.pending = True
 
 
 class OrderLog:
@@ -223,7 +221,7 @@ class StrategyFaults:
         self._on_error(f"{what}\n{trace}" if trace else "")
         if halted:
             self._want_out(name, f"its strategy was halted: {fault}", self._clock.time_ns())
-            self._due.attention = True
+            self._due.pending = True
             self._codes.report("AN060", f"strategy {name} halted: {fault}")
 
 

@@ -31,4 +31,4 @@ def after_hang(kernel: Kernel, hang: Hang) -> None:
         kernel.notices.say("ERROR", f"strategy {name} is halted: it did not return in the session before")
         kernel.exit_requests.want_out(name, "its strategy was halted because it hung", kernel.parts.clock.time_ns())
         kernel.on_code("AN060", f"strategy {name} halted: it hung")
-    kernel.due.attention = True
+    kernel.due.pending = True

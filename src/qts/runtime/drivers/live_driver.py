@@ -41,7 +41,7 @@ async def run_live(
     """
     arrivals = Arrivals(most_waiting)
     async with on_loop(kernel, clock, progress, listen, hear) as session:
-        kernel.in_hand = None  # of a resumed session: it is long over
+        kernel.pending_value = None  # of a resumed session: it is long over
         source = asyncio.get_running_loop().create_task(feed.run(arrivals.put, arrivals.put_gap), name="qts-feed")
         source.add_done_callback(lambda done: arrivals.wake())
         try:
@@ -93,7 +93,7 @@ class _LiveInput:
             elif self._source.done():
                 return not self._source.cancelled() and self._source.exception() is None
             else:
-                await self._session.keep_appointments(self._clock.time_ns())
+                await self._session.run_scheduled_tasks(self._clock.time_ns())
                 await self._arrivals.wait(TURN_NS / NS_PER_S)
             if stopwatch_ns() >= next_look_ns:
                 next_look_ns = stopwatch_ns() + TURN_NS

@@ -54,22 +54,22 @@ class LoopSession:
         await self._listen()
         if stopwatch_ns() >= self._audit_ns:
             self._audit_ns = stopwatch_ns() + _AUDIT_NS
-            self._kernel.due.audit = self._kernel.due.attention = True
+            self._kernel.due.audit = self._kernel.due.pending = True
 
-    async def keep_appointments(self, now_ns: int) -> None:
+    async def run_scheduled_tasks(self, now_ns: int) -> None:
         """Keep what is due by ``now_ns`` (ns of the session's clock), one after the other, and the due work."""
         kernel = self._kernel
         if now_ns >= kernel.due.wake_ns:
-            while kernel.keep_appointment(now_ns):
+            while kernel.run_scheduled_task(now_ns):
                 await kernel.run_due_work()
         await kernel.run_due_work()
 
     async def give(self, value: MarketValue, now_ns: int) -> None:
         """Give one value to the kernel, what is due by ``now_ns`` kept before; a checkpoint meanwhile holds it."""
         kernel = self._kernel
-        kernel.in_hand = value
-        await self.keep_appointments(now_ns)
-        kernel.in_hand = None
+        kernel.pending_value = value
+        await self.run_scheduled_tasks(now_ns)
+        kernel.pending_value = None
         kernel.on_market_value(value)
 
     async def yield_to_handlers(self) -> None:

@@ -32,12 +32,12 @@ async def run_paced(
     turn_ns = round(TURN_NS * clock.speed)
     async with on_loop(kernel, clock, progress, listen, hear) as session:
         left = 1
-        for value in chain((kernel.in_hand,) if kernel.in_hand is not None else (), values):
-            kernel.in_hand = value
+        for value in chain((kernel.pending_value,) if kernel.pending_value is not None else (), values):
+            kernel.pending_value = value
             while clock.time_ns() < value.ts_ns:
                 if stop.requested:
                     return False
-                await session.keep_appointments(clock.time_ns())
+                await session.run_scheduled_tasks(clock.time_ns())
                 await session.look_around()
                 await clock.sleep_until_ns(min(value.ts_ns, clock.time_ns() + turn_ns))
             await session.give(value, value.ts_ns)

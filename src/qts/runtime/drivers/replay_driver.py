@@ -67,7 +67,7 @@ def _turns(
             stream.paused = False
             kernel.dispatcher.run_inline(stream=stream)
             yield drawn.until_ns
-    run_to_completion(kernel.settle())
+    run_to_completion(kernel.drain())
 
 
 class _Drawn:
@@ -98,12 +98,12 @@ class _Drawn:
         kernel, stop, pace = self._kernel, self._stop, self._pace
         accept, due = kernel.market.accept, kernel.due
         left = ROWS_PER_PROGRESS
-        held = () if kernel.in_hand is None else (kernel.in_hand,)
+        held = () if kernel.pending_value is None else (kernel.pending_value,)
         yield from self._due_work()
         for value in chain(held, () if stop.requested else self._values):
             left -= 1
             if not left or pace is not None:
-                kernel.in_hand = value  # whoever has a turn meanwhile must not lose it
+                kernel.pending_value = value  # whoever has a turn meanwhile must not lose it
                 if left <= 0:
                     left = ROWS_PER_PROGRESS
                     self._report(value)
@@ -112,15 +112,15 @@ class _Drawn:
                 if pace is not None:
                     while pace.time_ns() < value.ts_ns and not stop.requested:
                         yield from self._turn(min(value.ts_ns, pace.time_ns() + round(_TURN_NS * pace.speed)))
-                kernel.in_hand = None
+                kernel.pending_value = None
             if value.ts_ns >= due.wake_ns:
-                kernel.in_hand = value  # a checkpoint among the appointments must not lose it
-                while kernel.keep_appointment(value.ts_ns):
+                kernel.pending_value = value  # a checkpoint among the appointments must not lose it
+                while kernel.run_scheduled_task(value.ts_ns):
                     yield None
                     yield from self._due_work()
-                kernel.in_hand = None
+                kernel.pending_value = None
             yield value if accept(value) else None
-            if due.attention:
+            if due.pending:
                 yield from self._due_work()
             if stop.requested:
                 return
@@ -138,6 +138,6 @@ class _Drawn:
 
     def _due_work(self) -> Iterator[None]:
         """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
-        while self._kernel.due.attention:
+        while self._kernel.due.pending:
             run_to_completion(self._kernel.run_due_work())
             yield None

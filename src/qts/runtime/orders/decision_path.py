@@ -70,7 +70,7 @@ class DecisionPath:
             self._judge_answer(acted, ack)
             order = self._parts.orders.get(ack.client_order_id)
             if order is not None and self._answered(order, self._parts.clock.time_ns()):
-                self._due.attention = True
+                self._due.pending = True
 
     def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:
         if ack.status is AckStatus.UNKNOWN:
@@ -87,4 +87,4 @@ class DecisionPath:
         self._counters.refused(refused.reason.value)
         self._parts.record.write_later(refusal_row(refused))
         if self._parts.record.is_full:
-            self._due.attention = True
+            self._due.pending = True

@@ -64,7 +64,7 @@ def register_components(c: Components) -> None:
     register("dispatcher", c.dispatcher)
 
 
-def value_in_hand(share: Any) -> MarketValue | None:
+def decode_pending_value(share: Any) -> MarketValue | None:
     """Return the value that had left the feed and was not yet taken in; None when there was none."""
     return None if share is None else msgspec.convert(share, MarketValue, strict=False)
 

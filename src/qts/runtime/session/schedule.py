@@ -17,7 +17,7 @@ AFTER_CLOSE = timedelta(minutes=1)
 _MAX_DAYS_WITHOUT_SESSION = 400
 
 
-class Appointment(Enum):
+class ScheduledTask(Enum):
     """Kinds of appointments, in the order in which they are kept when they fall together."""
 
     DAY_START = 0
@@ -42,7 +42,7 @@ class Schedule:
         self._items = self._all(start)
         self.next_ns, self.next_kind = next(self._items)
 
-    def pop(self) -> tuple[int, Appointment]:
+    def pop(self) -> tuple[int, ScheduledTask]:
         """The appointment that is due, moving on to the one after it."""
         due = (self.next_ns, self.next_kind)
         self.next_ns, self.next_kind = next(self._items)
@@ -52,12 +52,12 @@ class Schedule:
         return {"next_ns": self.next_ns, "kind": self.next_kind.name}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        target = (saved["next_ns"], Appointment[saved["kind"]])
+        target = (saved["next_ns"], ScheduledTask[saved["kind"]])
         self._begin(from_ns(target[0]) - timedelta(days=1))
         while (self.next_ns, self.next_kind) != target:
             self.pop()
 
-    def _all(self, start: datetime) -> Iterator[tuple[int, Appointment]]:
+    def _all(self, start: datetime) -> Iterator[tuple[int, ScheduledTask]]:
         day = self._calendar.local_date(start)
         idle = 0
         while idle < _MAX_DAYS_WITHOUT_SESSION:
@@ -68,17 +68,17 @@ class Schedule:
                 idle += 1
             day += timedelta(days=1)
         while True:  # a calendar without further sessions has no further appointments
-            yield (1 << 63) - 1, Appointment.SESSION_END
+            yield (1 << 63) - 1, ScheduledTask.SESSION_END
 
-    def _of_day(self, day: Any) -> list[tuple[int, Appointment]]:
+    def _of_day(self, day: Any) -> list[tuple[int, ScheduledTask]]:
         at = self._calendar.at
         close = self._calendar.close(day)
         hours = self._hours if close is not None else tuple(range(24))
-        items = [(to_ns(at(day, 0)), Appointment.DAY_START)]
-        items += [(to_ns(at(day, hour)), Appointment.EVALUATE) for hour in hours]
+        items = [(to_ns(at(day, 0)), ScheduledTask.DAY_START)]
+        items += [(to_ns(at(day, hour)), ScheduledTask.EVALUATE) for hour in hours]
         if close is not None:
-            items.append((to_ns(close + AFTER_CLOSE), Appointment.SESSION_END))
-            items.append((to_ns(close + 2 * AFTER_CLOSE), Appointment.DAY_CLOSE))
+            items.append((to_ns(close + AFTER_CLOSE), ScheduledTask.SESSION_END))
+            items.append((to_ns(close + 2 * AFTER_CLOSE), ScheduledTask.DAY_CLOSE))
         else:
-            items.append((to_ns(at(day, 23, 59)), Appointment.DAY_CLOSE))
+            items.append((to_ns(at(day, 23, 59)), ScheduledTask.DAY_CLOSE))
         return sorted(items, key=lambda item: (item[0], item[1].value))

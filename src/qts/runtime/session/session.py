@@ -43,7 +43,7 @@ from qts.runtime.drivers.watchdog import Watchdog
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.agreement import open_journal
 from qts.runtime.persistence.checkpoint import decode
-from qts.runtime.persistence.checkpoint_registry import value_in_hand
+from qts.runtime.persistence.checkpoint_registry import decode_pending_value
 from qts.runtime.persistence.config_history import change_text, changes_since, next_row
 from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
@@ -256,7 +256,7 @@ class Session:
         if checkpoint is not None:
             shares = decode(checkpoint)["parts"]
             self._feed.resume(shares["feed"])
-            return self._feed.values(), value_in_hand(shares["in_hand"]), shares["clock"]
+            return self._feed.values(), decode_pending_value(shares["in_hand"]), shares["clock"]
         values: Iterator[MarketValue] = self._feed.values()
         first = next(values, None)
         if first is None:
@@ -322,7 +322,7 @@ class Session:
             with closing(operators), self._watchdog.loop_watched(HangReport(kernel), timeout_s):
                 return await run_paced(kernel, values, progress, stop, clock, operators.listen, operators.hear)
         speed = self._plan.options.speed
-        first_ns = clock.time_ns() if kernel.in_hand is None else kernel.in_hand.ts_ns
+        first_ns = clock.time_ns() if kernel.pending_value is None else kernel.pending_value.ts_ns
         begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
         with self._watchdog.values_watched(lambda: kernel.intake.rows):

@@ -99,10 +99,6 @@ def first_session_day(calendar: Calendar, clock: Clock) -> date:
     return calendar.local_date(clock.now() if opening is None else opening)
 
 
-def moves_itself(ns: int) -> None:
-    """In the place of setting the clock, where real time does."""
-
-
 _SPEC = FreshnessConfig()
 
 
