@@ -229,13 +229,13 @@ def test_an_exchange_imported_at_every_step_behaves_like_one_that_ran_through(
 
 
 class AttentiveFloor(Floor):
-    """Its desk looks at every quote, also while all orders are still travelling."""
+    """Its book looks at every quote, also while all orders are still travelling."""
 
     def tell(self, value: MarketValue) -> None:
-        desk = self.exchange.active.get(value.symbol)
+        book = self.exchange.active.get(value.symbol)
         two_sided = isinstance(value, Quote) and value.bid is not None and value.ask is not None
-        if desk is not None and two_sided and not 0 < value.ask < value.bid:  # type: ignore[union-attr,operator]
-            desk.see(value)  # type: ignore[arg-type]
+        if book is not None and two_sided and not 0 < value.ask < value.bid:  # type: ignore[union-attr,operator]
+            book.see(value)  # type: ignore[arg-type]
         super().tell(value)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from qts.event.contracts import EventPriority
 from qts.market.files import open_feed
-from qts.market.files.lines import LineSource
+from qts.market.files.line_source import LineSource
 from qts.market.files.refusals import DAMAGED_GZIP, TRUNCATED_GZIP
 from qts.market.krx import KrxCalendar, KrxCosts, KrxTicks
 from qts.report.lettering import Words, amount_in, korean_currency, tick_in_korean

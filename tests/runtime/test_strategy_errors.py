@@ -20,7 +20,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.session.session_view import read_view
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.unmade import Unmade, named
+from qts.strategy.unavailable import UnavailableStrategy, restore_names
 from tests.cli.prompt import elsewhere, said, tape
 from tests.risk.questions import D
 from tests.runtime.live_rig import live
@@ -373,8 +373,8 @@ def test_a_load_state_that_raises_halts_its_strategy(rig_of: MakeRig) -> None:
 
 
 def test_a_stand_in_has_the_name_and_the_pool_of_the_checkpoint() -> None:
-    one, two = Said("one"), Unmade("why")
-    (same, stand_in) = named([one, two], {"one": {"pool": "SCALP"}, "two": {"pool": "PORTFOLIO"}})
+    one, two = Said("one"), UnavailableStrategy("why")
+    (same, stand_in) = restore_names([one, two], {"one": {"pool": "SCALP"}, "two": {"pool": "PORTFOLIO"}})
     assert same is one
     assert (stand_in.name, stand_in.pool.value) == ("two", "PORTFOLIO")
     assert not stand_in.on_quote(None, None)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from qts.runtime.strategies.process_protocol import Brief, Fault, Note, Origin, 
 from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.loading import print_of
+from qts.strategy.loading import fingerprint_of
 from tests.risk.questions import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
@@ -172,7 +172,7 @@ def test_an_origin_is_the_file_as_it_was_or_an_importable_class(tmp_path: Path) 
     path = tmp_path / "mine.py"
     path.write_text("x = 1\n")
     spec = f"{path}:Mine"
-    assert origin_of(Parrot(), spec) == Origin(spec, print_of(spec))
+    assert origin_of(Parrot(), spec) == Origin(spec, fingerprint_of(spec))
     with pytest.raises(InputError, match="there is no strategy file"):
         origin_of(Parrot(), f"{tmp_path / 'gone.py'}:Mine")
     with pytest.raises(ContractError, match="no handler at"):

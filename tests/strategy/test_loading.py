@@ -12,7 +12,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import EXAMPLE, check_strategy, load_strategies, load_strategy, print_of
+from qts.strategy.loading import EXAMPLE, check_strategy, fingerprint_of, load_strategies, load_strategy
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -183,9 +183,9 @@ def test_two_strategies_need_two_names(tmp_path: Path) -> None:
 
 def test_a_print_tells_class_and_content_apart_and_not_the_place(tmp_path: Path) -> None:
     here, there = written(tmp_path, GOOD), written(tmp_path, GOOD, "copy.py")
-    assert print_of(f"{here}:Mine") == print_of(f"{there}:Mine")
-    assert print_of(f"{here}:Mine").startswith("Mine:")
-    assert print_of(f"{here}:Other") != print_of(f"{here}:Mine")
-    assert print_of(written(tmp_path, GOOD + "#", "copy.py") + ":Mine") != print_of(f"{here}:Mine")
+    assert fingerprint_of(f"{here}:Mine") == fingerprint_of(f"{there}:Mine")
+    assert fingerprint_of(f"{here}:Mine").startswith("Mine:")
+    assert fingerprint_of(f"{here}:Other") != fingerprint_of(f"{here}:Mine")
+    assert fingerprint_of(written(tmp_path, GOOD + "#", "copy.py") + ":Mine") != fingerprint_of(f"{here}:Mine")
     with pytest.raises(InputError, match="there is no strategy file"):
-        print_of(f"{tmp_path / 'gone.py'}:Mine")
+        fingerprint_of(f"{tmp_path / 'gone.py'}:Mine")

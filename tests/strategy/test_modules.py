@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from qts.errors import InputError
-from qts.strategy.loading import RAISED, load_strategy, print_of
+from qts.strategy.loading import RAISED, fingerprint_of, load_strategy
 from qts.strategy.modules import load_file, manifest_of
 from tests.strategy.test_loading import GOOD
 
@@ -104,7 +104,7 @@ def test_a_strategy_of_one_file_is_known_by_its_file_alone(tmp_path: Path) -> No
 
     put(tmp_path, mine=GOOD)
 
-    assert print_of(f"{tmp_path}/mine.py:Mine") == f"Mine:{hashlib.sha256(GOOD.encode()).hexdigest()}"
+    assert fingerprint_of(f"{tmp_path}/mine.py:Mine") == f"Mine:{hashlib.sha256(GOOD.encode()).hexdigest()}"
 
 
 def test_the_place_of_the_folder_does_not_matter_and_the_names_in_it_do(tmp_path: Path) -> None:
@@ -124,21 +124,21 @@ def test_a_data_file_that_it_declares_belongs_to_it(tmp_path: Path) -> None:
     (tmp_path / "weights.json").write_text("[1]")
     (tmp_path / "more/table.csv").write_text("1")
     spec = f"{tmp_path}/mine.py:Mine"
-    before = print_of(spec)
+    before = fingerprint_of(spec)
     assert load_strategy(spec).name == "mine"
 
     (tmp_path / "more/table.csv").write_text("2")
 
     assert names(tmp_path) == ["mine.py", "more/table.csv", "weights.json"]
     assert names(tmp_path, "Other") == ["mine.py"]
-    assert print_of(spec) != before
+    assert fingerprint_of(spec) != before
 
 
 def test_a_declared_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     put(tmp_path, mine=GOOD.replace("    name =", '    files = ["weights.json"]\n    name ='))
 
     with pytest.raises(InputError, match=r"Mine\.files names 'weights\.json', and there is no such file"):
-        print_of(f"{tmp_path}/mine.py:Mine")
+        fingerprint_of(f"{tmp_path}/mine.py:Mine")
 
 
 def test_declared_files_have_to_be_written_in_the_class(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_names_need_not_be_text(tmp_path: Path) -> None:
     put(folder, helper="x = 1")
     file.write_text("import helper\n" + text)
 
-    before = print_of(f"{file}:Mine")
+    before = fingerprint_of(f"{file}:Mine")
     assert load_strategy(f"{file}:Mine").name == "mine"
     (folder / weights).write_text("2")
-    assert print_of(f"{file}:Mine") != before
+    assert fingerprint_of(f"{file}:Mine") != before

@@ -16,7 +16,7 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
-from qts.strategy.unmade import Unmade
+from qts.strategy.unavailable import UnavailableStrategy
 from qts.strategy.user_code import load_apart
 
 EXAMPLE: Final = "examples/my_first_strategy.py:ThreeInARow"
@@ -58,7 +58,7 @@ def make_strategy(cls: type, where: str) -> Strategy:
     return check_strategy(_construct(cls, where), where)
 
 
-def print_of(spec: str) -> str:
+def fingerprint_of(spec: str) -> str:
     """What identifies the strategy of ``spec``: class and content of its files, not where they lie.
 
     Raises InputError when there is no such file.
@@ -72,7 +72,7 @@ def manifest_of_spec(spec: str) -> Manifest:
 
 
 def load_strategies(specs: Sequence[str], *, resumed: bool = False) -> list[Strategy]:
-    """All of them, in order; when a run is ``resumed`` one that fails is an ``Unmade`` that says why.
+    """All of them, in order; when a run is ``resumed`` one that fails is an ``UnavailableStrategy`` that says why.
 
     Raises ContractError when two have the same name, and like :func:`load_strategy`.
     """
@@ -83,8 +83,8 @@ def load_strategies(specs: Sequence[str], *, resumed: bool = False) -> list[Stra
         except InputError as error:
             if not resumed:
                 raise
-            strategies.append(Unmade(str(error)))
-    check_names([one for one in strategies if not isinstance(one, Unmade)])
+            strategies.append(UnavailableStrategy(str(error)))
+    check_names([one for one in strategies if not isinstance(one, UnavailableStrategy)])
     return strategies
 
 

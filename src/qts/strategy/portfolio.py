@@ -10,7 +10,7 @@ from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.readings import check_above, symbols_of
+from qts.strategy.indicators import check_above, symbols_of
 
 NOTHING: tuple[Intent, ...] = ()
 

@@ -10,7 +10,7 @@ from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.readings import check_above, confidence_of, ema_weight, symbols_of, true_range
+from qts.strategy.indicators import check_above, confidence_of, ema_weight, symbols_of, true_range
 
 NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 1.3

@@ -12,7 +12,7 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.readings import check_above, confidence_of, ema_weight, mid_of, nanoseconds, symbols_of
+from qts.strategy.indicators import check_above, confidence_of, ema_weight, mid_of, nanoseconds, symbols_of
 
 NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 0.3

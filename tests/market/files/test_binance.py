@@ -10,7 +10,7 @@ import pytest
 
 from qts.market.contracts import BookUpdate, Quote, Tick
 from qts.market.files import open_feed
-from qts.market.files.binance_seen import MAX_HOLES, TradeIds
+from qts.market.files.binance_duplicates import MAX_HOLES, TradeIds
 
 from .samples import T0, depth, line, quote, read, snapshot, trade, write
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.market.contracts import Quote
+from qts.market.files.feed_opener import open_feed
 from qts.market.files.noise import denoised
-from qts.market.files.opening import open_feed
 from qts.report.notes import note_in_korean
 
 HEADER = "ts,symbol,bid,ask,bid_size,ask_size"

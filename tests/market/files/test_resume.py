@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from qts.errors import DataError
 from qts.market.contracts import Feed
-from qts.market.files import lines as lines_module
-from qts.market.files import open_feed, opening
+from qts.market.files import feed_opener, open_feed
+from qts.market.files import line_source as line_source_module
 
 from .samples import depth, observed, quote, snapshot, trade, write
 
@@ -94,8 +94,8 @@ def test_however_often_it_is_interrupted_the_run_is_that_of_an_uninterrupted_one
         packed = path.read_bytes()
         path.write_bytes(packed[: len(packed) * 3 // 4])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines_module, "CHUNK", chunk)
-        patch.setattr(opening, "HEAD_ROWS", 40)  # so that symbols appear behind the head, too
+        patch.setattr(line_source_module, "CHUNK", chunk)
+        patch.setattr(feed_opener, "HEAD_ROWS", 40)  # so that symbols appear behind the head, too
         whole = open_feed(path)
         in_head = len(whole.instruments)
         expected = list(whole.values())
@@ -149,7 +149,7 @@ def test_a_second_call_of_values_goes_on_where_the_first_was_left(tmp_path: Path
 
 def test_reading_on_does_not_parse_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a plain file of many blocks, a resume near its end reads only the block it is in."""
-    monkeypatch.setattr(lines_module, "CHUNK", 2_000)
+    monkeypatch.setattr(line_source_module, "CHUNK", 2_000)
     path = write(tmp_path / "f", [quote(at) for at in range(1_000)])
     feed = open_feed(path)
     values = feed.values()
@@ -187,7 +187,7 @@ def test_a_position_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 def test_progress_goes_from_nothing_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "CHUNK", 2_000)
+    monkeypatch.setattr(line_source_module, "CHUNK", 2_000)
     feed = open_feed(write(tmp_path / "f", [quote(at) for at in range(500)]))
     shares = [feed.progress() for _ in feed.values()]
     assert shares == sorted(shares, key=lambda share: share or 0.0)

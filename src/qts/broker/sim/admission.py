@@ -8,28 +8,28 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from qts.broker.sim.desk import Desk
+from qts.broker.sim.instrument_book import InstrumentBook
 from qts.market.contracts import Instrument
 from qts.money import ZERO, is_multiple, minus, plus
 from qts.risk.contracts import OrderRequest
 from qts.strategy.contracts import Side
 
 
-def misfit(request: OrderRequest, desk: Desk, now_ns: int, held: Decimal, base: Decimal | None) -> str:
+def misfit(request: OrderRequest, book: InstrumentBook, now_ns: int, held: Decimal, base: Decimal | None) -> str:
     """Quantity, price, session and holding, in this order. ``base`` None: the daily band is not known."""
-    instrument = desk.instrument
+    instrument = book.instrument
     return (
         _quantity(request.qty, instrument.lot)
-        or _price(request.limit, instrument, desk.times.day(now_ns), base)
-        or _session(desk, now_ns)
-        or (uncovered(request.qty, desk, held) if request.side is Side.SELL else "")
+        or _price(request.limit, instrument, book.times.day(now_ns), base)
+        or _session(book, now_ns)
+        or (uncovered(request.qty, book, held) if request.side is Side.SELL else "")
     )
 
 
-def uncovered(qty: Decimal, desk: Desk, held: Decimal) -> str:
+def uncovered(qty: Decimal, book: InstrumentBook, held: Decimal) -> str:
     """Long only: what is sold must be held and not already offered by another working sell."""
     offered = ZERO
-    for order in desk.orders:
+    for order in book.orders:
         if not order.is_buy:
             offered = plus(offered, order.remaining)
     if qty <= minus(held, offered):
@@ -56,6 +56,6 @@ def _price(limit: Decimal | None, instrument: Instrument, day: date, base: Decim
     return ""
 
 
-def _session(desk: Desk, now_ns: int) -> str:
-    phase = desk.times.phase(now_ns)
+def _session(book: InstrumentBook, now_ns: int) -> str:
+    phase = book.times.phase(now_ns)
     return "" if phase.takes_orders else f"the market is {phase.value}"

@@ -19,7 +19,7 @@ from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import misfit, uncovered
 from qts.broker.sim.base_prices import BasePrices
 from qts.broker.sim.config import SimConfig
-from qts.broker.sim.desk import Desk, SimOrder
+from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.broker.sim.latency import Latency
 from qts.broker.sim.matcher import Matcher, bar_day
 from qts.broker.sim.records import Answers, KeptFills
@@ -83,7 +83,7 @@ class SimExchange:
         for field, message in config.problems():
             raise ConfigError(f"simulated exchange, {field}: {message}")
         self.name = name
-        self.active: dict[str, Desk] = {}
+        self.active: dict[str, InstrumentBook] = {}
         self.due_ns = NEVER_NS
         self._last_values = last_values
         self._instruments = instruments
@@ -94,7 +94,7 @@ class SimExchange:
         self._order_latency = Latency(config.order_latency_ms, config.order_jitter_ms)
         self._cancel_latency = Latency(config.cancel_latency_ms, config.cancel_jitter_ms)
         self._matcher = Matcher(last_values=last_values, config=config, fill=self._fill, admit=self._admit)
-        self._desks: dict[str, Desk] = {}
+        self._books: dict[str, InstrumentBook] = {}
         self._open: dict[str, SimOrder] = {}
         self._cancelling: dict[str, SimOrder] = {}
         self._positions: dict[str, Decimal] = {}
@@ -191,18 +191,18 @@ class SimExchange:
         ts_ns = value.ts_ns
         if ts_ns >= self.due_ns:
             self.on_time(ts_ns)
-        desk = self.active.get(value.symbol)
-        if desk is None or ts_ns < desk.last_ts:  # time never goes back (spec 09 MD-05)
+        book = self.active.get(value.symbol)
+        if book is None or ts_ns < book.last_ts:  # time never goes back (spec 09 MD-05)
             return
-        desk.last_ts = ts_ns
+        book.last_ts = ts_ns
         if kind is Quote:
-            self._matcher.on_quote(desk, value)  # type: ignore[arg-type]
+            self._matcher.on_quote(book, value)  # type: ignore[arg-type]
         elif kind is Tick:
-            self._matcher.on_tick(desk, value)  # type: ignore[arg-type]
+            self._matcher.on_tick(book, value)  # type: ignore[arg-type]
         elif kind is BookUpdate:
-            self._matcher.on_book(desk, ts_ns)
+            self._matcher.on_book(book, ts_ns)
         elif kind is Bar:
-            self._matcher.on_bar(desk, value)  # type: ignore[arg-type]
+            self._matcher.on_bar(book, value)  # type: ignore[arg-type]
         if self._outbox:
             self._deliver()
 
@@ -222,7 +222,7 @@ class SimExchange:
         Markets that never close have no day orders.
         """
         for order in [order for order in self._open.values() if order.day <= day]:
-            if not self._desks[order.symbol].times.never_closes(now_ns):
+            if not self._books[order.symbol].times.never_closes(now_ns):
                 self._cancelled(order, now_ns, "expired at the close")
         self._fills.drop_before(day)
         for symbol in self._instruments:
@@ -242,7 +242,7 @@ class SimExchange:
         """Everything that decides what happens next, as plain values (Decimals as text)."""
         return {
             "counts": [self._order_count, self._fill_count],
-            "desks": [desk.export_state() for desk in self._desks.values()],
+            "desks": [book.export_state() for book in self._books.values()],
             "orders": [order.export_state() for order in self._open.values()],
             "positions": [[symbol, str(qty)] for symbol, qty in self._positions.items()],
             "bases": self._bases.export_state(),
@@ -256,15 +256,15 @@ class SimExchange:
     def import_state(self, state: Mapping[str, Any]) -> None:
         """Continue exactly where :meth:`export_state` was called. Raises ContractError for an unknown symbol."""
         self._order_count, self._fill_count = state["counts"]
-        self._desks.clear()
+        self._books.clear()
         self.active.clear()
         self._open.clear()
         self._cancelling.clear()
         for exported in state["desks"]:
-            self._desk(exported[0]).import_state(exported, self._config.book_levels)
+            self._book_of(exported[0]).import_state(exported, self._config.book_levels)
         for exported in state["orders"]:
-            desk = self._desk(exported[2])
-            self._enter(SimOrder.from_state(exported, desk.instrument.lot), desk)
+            book = self._book_of(exported[2])
+            self._enter(SimOrder.from_state(exported, book.instrument.lot), book)
         self._cancelling.update((key, order) for key, order in self._open.items() if order.cancel_ns is not None)
         self._positions = {symbol: Decimal(qty) for symbol, qty in state["positions"]}
         self._bases.import_state(state["bases"])
@@ -295,7 +295,7 @@ class SimExchange:
         if why:
             return OrderAck(AckStatus.REJECTED, request.client_order_id, None, why)
         self._order_count += 1
-        desk = self._desks[request.symbol]
+        book = self._books[request.symbol]
         order = SimOrder(
             self._order_count,
             request.client_order_id,
@@ -304,13 +304,13 @@ class SimExchange:
             request.qty,
             request.limit,
             now_ns + self._order_latency.draw_ns(self._rng),
-            desk.times.day(now_ns),
-            desk.instrument.lot,
+            book.times.day(now_ns),
+            book.instrument.lot,
         )
         if self._happens(self._config.late_reject_probability):
             order.doomed = "injected late rejection"
-        self._last_row_before(desk)
-        self._enter(order, desk)
+        self._last_row_before(book)
+        self._enter(order, book)
         return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._ref(order))
 
     def _refusal(self, approved: Approved, now_ns: int) -> str:
@@ -333,42 +333,42 @@ class SimExchange:
         return self._misfit(request, now_ns)
 
     def _misfit(self, request: OrderRequest, now_ns: int) -> str:
-        desk = self._desk(request.symbol)
+        book = self._book_of(request.symbol)
         base = None
         if request.limit is not None:
-            day = desk.times.day(now_ns)
+            day = book.times.day(now_ns)
             self._note_last_price(request.symbol, day, before=True)
             base = self._bases.base(request.symbol, day)
-        return misfit(request, desk, now_ns, self._positions.get(request.symbol, ZERO), base)
+        return misfit(request, book, now_ns, self._positions.get(request.symbol, ZERO), base)
 
-    def _desk(self, symbol: str) -> Desk:
-        desk = self._desks.get(symbol)
-        if desk is None:
+    def _book_of(self, symbol: str) -> InstrumentBook:
+        book = self._books.get(symbol)
+        if book is None:
             instrument = self._instruments.get(symbol)
             if instrument is None:
                 raise ContractError(f"the exchange knows no instrument {symbol!r}")
-            desk = self._desks[symbol] = Desk(instrument)
-        return desk
+            book = self._books[symbol] = InstrumentBook(instrument)
+        return book
 
-    def _enter(self, order: SimOrder, desk: Desk) -> None:
-        desk.add(order)
+    def _enter(self, order: SimOrder, book: InstrumentBook) -> None:
+        book.add(order)
         self._open[order.client_order_id] = order
-        self.active[order.symbol] = desk
+        self.active[order.symbol] = book
 
     def _leave(self, order: SimOrder) -> None:
-        desk = self._desks[order.symbol]
-        desk.orders.remove(order)
+        book = self._books[order.symbol]
+        book.orders.remove(order)
         del self._open[order.client_order_id]
         if self._cancelling.pop(order.client_order_id, None) is not None:
             self._set_due()
-        if not desk.orders:
+        if not book.orders:
             del self.active[order.symbol]
 
-    def _last_row_before(self, desk: Desk) -> None:
+    def _last_row_before(self, book: InstrumentBook) -> None:
         """While no order was here rows went by unseen: volume rises are counted from the newest of them."""
-        quote = self._last_values.quotes.get(desk.instrument.symbol)
-        if not desk.orders and quote is not None and quote.volume is not None:
-            desk.rise(quote.volume, desk.times.day(quote.ts_ns))
+        quote = self._last_values.quotes.get(book.instrument.symbol)
+        if not book.orders and quote is not None and quote.volume is not None:
+            book.rise(quote.volume, book.times.day(quote.ts_ns))
 
     def _answer(self, ack: OrderAck, now_ns: int) -> OrderAck:
         """The answer as it reaches us: it may get lost on the way, or the line with it."""
@@ -381,24 +381,24 @@ class SimExchange:
 
     # -- what matching reports ---------------------------------------------------------------------------
 
-    def _admit(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+    def _admit(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
         """The last look at an order on its arrival; a misfit is refused now."""
         why = order.doomed
         if not why and not order.is_buy:
             # its own quantity is among what is offered: give it back before comparing
             held = plus(self._positions.get(order.symbol, ZERO), order.remaining)
-            why = uncovered(order.remaining, desk, held)
+            why = uncovered(order.remaining, book, held)
         if why:
             self._leave(order)
             self._tell(OrderRejected(self.name, order.client_order_id, order.symbol, ts_ns, why))
         return not why
 
-    def _fill(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None:
+    def _fill(self, order: SimOrder, book: InstrumentBook, qty: Decimal, price: Decimal, ts_ns: int) -> None:
         order.remaining = minus(order.remaining, qty)
         self._fill_count += 1
-        day = desk.times.day(ts_ns)
+        day = book.times.day(ts_ns)
         amount = times(qty, price)
-        costs = desk.instrument.costs
+        costs = book.instrument.costs
         fill = Fill(
             self.name,
             f"{self.name}-{self._fill_count}",
@@ -436,14 +436,14 @@ class SimExchange:
 
     def _on_book(self, update: BookUpdate) -> None:
         if update.symbol in self._instruments:
-            self._desk(update.symbol).book_update(update, self._config.book_levels)
+            self._book_of(update.symbol).book_update(update, self._config.book_levels)
 
     def _note_bar(self, bar: Bar) -> None:
         if bar.symbol in self._instruments and bar.close > 0:
-            self._bases.note(bar.symbol, bar_day(bar, self._desk(bar.symbol)), bar.close)
+            self._bases.note(bar.symbol, bar_day(bar, self._book_of(bar.symbol)), bar.close)
 
     def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:
-        self._bases.note_last(symbol, self._last_values, self._desk(symbol).times, day, before)
+        self._bases.note_last(symbol, self._last_values, self._book_of(symbol).times, day, before)
 
     # -- telling -----------------------------------------------------------------------------------------
 

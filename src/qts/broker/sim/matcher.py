@@ -6,7 +6,7 @@ What the source gives decides:
   offered again until the market states it anew. A limit that cannot trade rests behind the size displayed at
   its price; trades at its price eat that queue, then fill it; a trade or quote beyond its price fills it at its
   limit.
-- depth updates only: the same, the book's best level being the touch.
+- depth updates only: the same, the depth book's best level being the touch.
 - snapshots (last price and cumulative volume): at the row's last price, at most a share of the volume's rise.
 - trades only: at the trade's price, at most a share of its size.
 - quotes that carry a trade (``last`` with ``last_size``): the trade first, then the sides. The table already shows
@@ -25,32 +25,32 @@ from decimal import Decimal
 from typing import Protocol
 
 from qts.broker.sim import matching
-from qts.broker.sim.book import Book, Level
 from qts.broker.sim.config import SimConfig
-from qts.broker.sim.desk import Desk, SimOrder
+from qts.broker.sim.depth_book import DepthBook, Level
+from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.money import ZERO, decimal_fraction, minus, plus
 
 
 class Fills(Protocol):
-    """Books one execution: order, desk, quantity, price, time."""
+    """Books one execution: order, book, quantity, price, time."""
 
-    def __call__(self, order: SimOrder, desk: Desk, qty: Decimal, price: Decimal, ts_ns: int) -> None:
-        """Book it and reduce ``order`` before returning; ``ts_ns`` is when the exchange executed it."""
+    def __call__(self, order: SimOrder, book: InstrumentBook, qty: Decimal, price: Decimal, ts_ns: int) -> None:
+        """DepthBook it and reduce ``order`` before returning; ``ts_ns`` is when the exchange executed it."""
         ...
 
 
 class Admits(Protocol):
     """Looks at an order that reaches the market; False when it was refused and is gone."""
 
-    def __call__(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+    def __call__(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
         """Tell whether ``order``, which arrives at ``ts_ns``, may stay."""
         ...
 
 
 class Matcher:
-    """Executes a desk's orders against one value. ``fill`` must reduce the order before it returns."""
+    """Executes a book's orders against one value. ``fill`` must reduce the order before it returns."""
 
     __slots__ = ("_admit", "_book_max_age_ms", "_fill", "_last_values", "_snapshot_share", "_trade_share")
 
@@ -62,87 +62,87 @@ class Matcher:
         self._fill = fill
         self._admit = admit
 
-    def on_quote(self, desk: Desk, quote: Quote) -> None:
+    def on_quote(self, book: InstrumentBook, quote: Quote) -> None:
         ts_ns = quote.ts_ns
         if quote.bid is None and quote.ask is None:
-            phase = desk.times.phase(ts_ns)
+            phase = book.times.phase(ts_ns)
             if quote.volume is not None:
-                self._match_snapshot(desk, quote, phase)
+                self._match_snapshot(book, quote, phase)
             elif (trade := trade_of(quote)) is not None:
-                self._match_trade(desk, trade, phase, trades_only=desk.book is None)
+                self._match_trade(book, trade, phase, trades_only=book.depth is None)
             return
-        for order in desk.orders:
+        for order in book.orders:
             if order.live or ts_ns >= order.arrival_ns:
                 break
         else:
             return  # all of them are still travelling: nothing is taken, so nothing has to be remembered
         if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
-            return  # a crossed book offers nothing that could be trusted (spec 09 MD-03), nor does its trade
-        phase = desk.times.phase(ts_ns)
+            return  # crossed sides offer nothing that could be trusted (spec 09 MD-03), nor does its trade
+        phase = book.times.phase(ts_ns)
         if (trade := trade_of(quote)) is not None:
-            self._match_trade(desk, trade, phase, trades_only=False, resting_only=True)
+            self._match_trade(book, trade, phase, trades_only=False, resting_only=True)
         if phase is not Phase.CONTINUOUS:
             return
-        desk.see(quote)
-        self._match_offers(desk, ts_ns, quote, desk.fresh_book(ts_ns, self._book_max_age_ms))
+        book.see(quote)
+        self._match_offers(book, ts_ns, quote, book.fresh_depth(ts_ns, self._book_max_age_ms))
 
-    def on_book(self, desk: Desk, ts_ns: int) -> None:
-        if not self._quoted(desk) and desk.times.phase(ts_ns) is Phase.CONTINUOUS:
-            self._match_offers(desk, ts_ns, None, desk.book)
+    def on_book(self, book: InstrumentBook, ts_ns: int) -> None:
+        if not self._quoted(book) and book.times.phase(ts_ns) is Phase.CONTINUOUS:
+            self._match_offers(book, ts_ns, None, book.depth)
 
-    def _match_offers(self, desk: Desk, ts_ns: int, quote: Quote | None, book: Book | None) -> None:
-        for order in tuple(desk.orders):
-            if not self._is_live(order, desk, ts_ns):
+    def _match_offers(self, book: InstrumentBook, ts_ns: int, quote: Quote | None, depth: DepthBook | None) -> None:
+        for order in tuple(book.orders):
+            if not self._is_live(order, book, ts_ns):
                 continue
             limit, is_buy = order.limit, order.is_buy
-            touch = desk.touch(is_buy, quote, book)
+            touch = book.touch(is_buy, quote, depth)
             if touch is None or not matching.allows(is_buy, limit, touch):
                 if limit is not None:
-                    self._queue_up(order, limit, desk, quote, book)
+                    self._queue_up(order, limit, book, quote, depth)
                 continue
             offers: Iterable[Level]
-            if book is None and quote is not None:
-                offers = ((touch, desk.offered(is_buy, quote)),)  # what desk.offers gives without a book
+            if depth is None and quote is not None:
+                offers = ((touch, book.offered(is_buy, quote)),)  # what book.offers yields without a depth book
             else:
-                offers = desk.offers(is_buy, quote, book)
+                offers = book.offers(is_buy, quote, depth)
             for price, qty in matching.take(is_buy, limit, order.remaining, offers, order.lot):
-                desk.took(is_buy, price, qty, quote)
-                self._fill(order, desk, qty, price if order.taking or limit is None else limit, ts_ns)
+                book.took(is_buy, price, qty, quote)
+                self._fill(order, book, qty, price if order.taking or limit is None else limit, ts_ns)
 
     def _queue_up(
-        self, order: SimOrder, limit: Decimal, desk: Desk, quote: Quote | None, book: Book | None
+        self, order: SimOrder, limit: Decimal, book: InstrumentBook, quote: Quote | None, depth: DepthBook | None
     ) -> None:
         """A limit that no displayed price allows rests, or looks at its queue again."""
         order.taking = False
-        order.ahead = matching.shorter_queue(order.ahead, desk.displayed(order.is_buy, limit, quote, book))
+        order.ahead = matching.shorter_queue(order.ahead, book.displayed(order.is_buy, limit, quote, depth))
 
-    def on_tick(self, desk: Desk, tick: Tick) -> None:
-        self._match_trade(desk, tick, desk.times.phase(tick.ts_ns), trades_only=self._trades_only(desk))
+    def on_tick(self, book: InstrumentBook, tick: Tick) -> None:
+        self._match_trade(book, tick, book.times.phase(tick.ts_ns), trades_only=self._trades_only(book))
 
     def _match_trade(
-        self, desk: Desk, tick: Tick, phase: Phase, *, trades_only: bool, resting_only: bool = False
+        self, book: InstrumentBook, tick: Tick, phase: Phase, *, trades_only: bool, resting_only: bool = False
     ) -> None:
         if phase is Phase.CLOSING_AUCTION or (phase is Phase.CONTINUOUS and trades_only):
-            lot = desk.instrument.lot
+            lot = book.instrument.lot
             self._match_print(
-                desk, tick.price, matching.participation(tick.size, self._trade_share, lot), tick.ts_ns
+                book, tick.price, matching.participation(tick.size, self._trade_share, lot), tick.ts_ns
             )
         elif phase is Phase.CONTINUOUS:
-            self._match_queues(desk, tick, resting_only=resting_only)
+            self._match_queues(book, tick, resting_only=resting_only)
 
-    def _match_queues(self, desk: Desk, tick: Tick, *, resting_only: bool) -> None:
+    def _match_queues(self, book: InstrumentBook, tick: Tick, *, resting_only: bool) -> None:
         """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price.
 
         ``resting_only``: orders that have no place in the queue yet are left alone.
         """
         given = ZERO
-        for order in tuple(desk.orders):
+        for order in tuple(book.orders):
             if resting_only and (order.taking or not order.live):
                 continue
-            if not self._is_live(order, desk, tick.ts_ns):
+            if not self._is_live(order, book, tick.ts_ns):
                 continue
             limit = order.limit
-            if limit is None or self._still_taking(order, limit, desk, tick.ts_ns):
+            if limit is None or self._still_taking(order, limit, book, tick.ts_ns):
                 continue
             qty = ZERO
             if matching.through(order.is_buy, limit, tick.price):
@@ -155,9 +155,9 @@ class Matcher:
                 order.ahead = max(ZERO, minus(order.ahead, tick.size))
             if qty > 0:
                 given = plus(given, qty)
-                self._fill(order, desk, qty, limit, tick.ts_ns)
+                self._fill(order, book, qty, limit, tick.ts_ns)
 
-    def _still_taking(self, order: SimOrder, limit: Decimal, desk: Desk, ts_ns: int) -> bool:
+    def _still_taking(self, order: SimOrder, limit: Decimal, book: InstrumentBook, ts_ns: int) -> bool:
         """An order that went live at a trade joins by the standing quote, or waits for the next one to take.
 
         A quote of an earlier day says nothing about today: the order waits for today's first.
@@ -166,63 +166,63 @@ class Matcher:
             quote = self._last_values.quotes.get(order.symbol)
             if quote is not None and quote.bid is None and quote.ask is None:
                 quote = None
-            if quote is not None and desk.times.day(quote.ts_ns) != desk.times.day(ts_ns):
+            if quote is not None and book.times.day(quote.ts_ns) != book.times.day(ts_ns):
                 return True
-            book = desk.fresh_book(ts_ns, self._book_max_age_ms)
-            touch = desk.touch(order.is_buy, quote, book)
+            depth = book.fresh_depth(ts_ns, self._book_max_age_ms)
+            touch = book.touch(order.is_buy, quote, depth)
             if touch is None or not matching.allows(order.is_buy, limit, touch):
-                self._queue_up(order, limit, desk, quote, book)
+                self._queue_up(order, limit, book, quote, depth)
         return order.taking
 
-    def _match_snapshot(self, desk: Desk, row: Quote, phase: Phase) -> None:
-        if row.volume is None or row.last is None or desk.book is not None:
+    def _match_snapshot(self, book: InstrumentBook, row: Quote, phase: Phase) -> None:
+        if row.volume is None or row.last is None or book.depth is not None:
             return
-        rise = desk.rise(row.volume, desk.times.day(row.ts_ns))
+        rise = book.rise(row.volume, book.times.day(row.ts_ns))
         if phase is Phase.CONTINUOUS or phase is Phase.CLOSING_AUCTION:
-            budget = matching.participation(rise, self._snapshot_share, desk.instrument.lot)
-            self._match_print(desk, row.last, budget, row.ts_ns)
+            budget = matching.participation(rise, self._snapshot_share, book.instrument.lot)
+            self._match_print(book, row.last, budget, row.ts_ns)
 
-    def on_bar(self, desk: Desk, bar: Bar) -> None:
-        day = bar_day(bar, desk)
-        if self._seen_on(desk, day):
+    def on_bar(self, book: InstrumentBook, bar: Bar) -> None:
+        day = bar_day(bar, book)
+        if self._seen_on(book, day):
             return
-        budget = matching.participation(bar.volume, self._snapshot_share, desk.instrument.lot)
-        self._match_print(desk, bar.close, budget, bar.ts_ns, day)
+        budget = matching.participation(bar.volume, self._snapshot_share, book.instrument.lot)
+        self._match_print(book, bar.close, budget, bar.ts_ns, day)
 
     def _match_print(
-        self, desk: Desk, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
+        self, book: InstrumentBook, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
     ) -> None:
         """Fill at one printed price within ``budget``; ``day``: only orders of that session day."""
         if price <= 0:
             return
-        for order in tuple(desk.orders):
+        for order in tuple(book.orders):
             if day is not None and order.day != day:
                 continue
-            if not self._is_live(order, desk, ts_ns) or not matching.allows(order.is_buy, order.limit, price):
+            if not self._is_live(order, book, ts_ns) or not matching.allows(order.is_buy, order.limit, price):
                 continue
             qty = min(order.remaining, budget)
             if qty > 0:
                 budget = minus(budget, qty)
-                self._fill(order, desk, qty, price, ts_ns)
+                self._fill(order, book, qty, price, ts_ns)
 
-    def _is_live(self, order: SimOrder, desk: Desk, ts_ns: int) -> bool:
+    def _is_live(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
         """Whether the order has reached the market; on its first value the exchange looks at it once more."""
         if not order.live and ts_ns >= order.arrival_ns:
-            order.live = self._admit(order, desk, ts_ns)
+            order.live = self._admit(order, book, ts_ns)
         return order.live
 
-    def _quoted(self, desk: Desk) -> bool:
-        quote = self._last_values.quotes.get(desk.instrument.symbol)
+    def _quoted(self, book: InstrumentBook) -> bool:
+        quote = self._last_values.quotes.get(book.instrument.symbol)
         return quote is not None and (quote.bid is not None or quote.ask is not None)
 
-    def _trades_only(self, desk: Desk) -> bool:
-        return desk.book is None and self._last_values.quotes.get(desk.instrument.symbol) is None
+    def _trades_only(self, book: InstrumentBook) -> bool:
+        return book.depth is None and self._last_values.quotes.get(book.instrument.symbol) is None
 
-    def _seen_on(self, desk: Desk, day: date) -> bool:
+    def _seen_on(self, book: InstrumentBook, day: date) -> bool:
         """Whether finer values than bars were seen for the symbol on ``day``."""
-        symbol = desk.instrument.symbol
+        symbol = book.instrument.symbol
         finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
-        return desk.book is not None or any(value and desk.times.day(value.ts_ns) == day for value in finer)
+        return book.depth is not None or any(value and book.times.day(value.ts_ns) == day for value in finer)
 
 
 def trade_of(quote: Quote) -> Tick | None:
@@ -232,6 +232,6 @@ def trade_of(quote: Quote) -> Tick | None:
     return Tick(quote.symbol, quote.ts_ns, quote.last, quote.last_size)
 
 
-def bar_day(bar: Bar, desk: Desk) -> date:
+def bar_day(bar: Bar, book: InstrumentBook) -> date:
     """The session day a bar tells about: its own word, else the local date of its time."""
-    return date.fromisoformat(bar.day) if bar.day else desk.times.day(bar.ts_ns)
+    return date.fromisoformat(bar.day) if bar.day else book.times.day(bar.ts_ns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from qts.broker.sim.book import Level
+from qts.broker.sim.depth_book import Level
 from qts.money import ZERO, floor_to, minus, times
 
 

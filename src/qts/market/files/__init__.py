@@ -2,7 +2,7 @@
 
 from qts.market.files.detect import FORMATS
 from qts.market.files.feed import FileFeed
-from qts.market.files.opening import open_feed
+from qts.market.files.feed_opener import open_feed
 from qts.market.files.refusals import REASONS, RefusalExample
 
 __all__ = ["FORMATS", "REASONS", "FileFeed", "RefusalExample", "open_feed"]

@@ -14,10 +14,10 @@ import msgspec
 
 from qts.clock import NS_PER_MS, NS_PER_S
 from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
-from qts.market.files.binance_head import STAMP_DIGITS, Head, add_all
-from qts.market.files.binance_seen import Seen
-from qts.market.files.levels import read_levels, sides_of
-from qts.market.files.lines import OverlongLine, shown
+from qts.market.depth import read_levels, sides_of
+from qts.market.files.binance_duplicates import SymbolHistory
+from qts.market.files.binance_probe import STAMP_DIGITS, CaptureProbe, add_all
+from qts.market.files.line_source import OverlongLine, shown
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import (
     CROSSED_BOOK,
@@ -126,12 +126,12 @@ class BinanceRows:
     Duplicates: a trade id seen before, or the same message again (also with a new local stamp).
     """
 
-    def __init__(self, head: Head, symbols: SymbolTable, order: TimeOrder) -> None:
+    def __init__(self, probe: CaptureProbe, symbols: SymbolTable, order: TimeOrder) -> None:
         self.order = order
         self.symbols = symbols
-        self._exchange = _ExchangeClock(head.offset_ns, order)
-        self._snapshot_symbol = head.only_symbol
-        self._seen: dict[str, Seen] = {}
+        self._exchange = _ExchangeClock(probe.offset_ns, order)
+        self._snapshot_symbol = probe.only_symbol
+        self._histories: dict[str, SymbolHistory] = {}
         self._prices = PriceTable()
         self._sizes = SizeTable()
         self._handlers: dict[bytes, _Handler] = {}  # by the text up to the first comma
@@ -192,35 +192,35 @@ class BinanceRows:
 
     def notes(self) -> list[str]:
         notes = self.symbols.notes()
-        for symbol, seen in self._seen.items():
-            if seen.depth_chain.gaps:
+        for symbol, history in self._histories.items():
+            if history.depth_chain.gaps:
                 notes.append(
-                    f"{symbol}: gaps in the depth updates: {seen.depth_chain.gaps}; after each the depth counts as "
-                    "unknown until the next snapshot"
+                    f"{symbol}: gaps in the depth updates: {history.depth_chain.gaps}; after each the depth counts "
+                    "as unknown until the next snapshot"
                 )
-            if seen.trades.missed:
-                notes.append(f"{symbol}: trades missing from the recording: {seen.trades.missed}")
+            if history.trades.missed:
+                notes.append(f"{symbol}: trades missing from the recording: {history.trades.missed}")
         return notes
 
     def state(self) -> dict[str, Any]:
         return {
             "last_ns": self.order.last_ns,
-            "seen": {symbol: seen.state() for symbol, seen in self._seen.items()},
+            "seen": {symbol: history.state() for symbol, history in self._histories.items()},
             "late": self.symbols.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.symbols.restore(state["late"])
         for symbol, stored in state["seen"].items():
-            self._seen[symbol] = seen = Seen(symbol)
-            seen.restore(stored)
+            self._histories[symbol] = history = SymbolHistory(symbol)
+            history.restore(stored)
         if state["last_ns"]:
             self.order.accept(state["last_ns"])
 
     def _quote_handler(self) -> _Handler:
         decode = msgspec.json.Decoder(_QuoteRow).decode
         exchange = self._exchange
-        seen_of = self._seen.get
+        history_of = self._histories.get
         prices = self._prices
         sizes = self._sizes
 
@@ -228,15 +228,15 @@ class BinanceRows:
             row = decode(text).data
             if exchange.soon_ms < row.E:
                 exchange.check(row.E, ts_ns)
-            seen = seen_of(row.s) or self._first_of(row.s, (row.b, row.a), (row.B, row.A))
-            newest = seen.quote
+            history = history_of(row.s) or self._first_of(row.s, (row.b, row.a), (row.B, row.A))
+            newest = history.quote
             if row.u == newest.key and newest.is_repeated_by(text):
                 raise RowRefused(DUPLICATE)
             bid = prices[row.b]
             ask = prices[row.a]
             if bid > ask:
                 raise RowRefused(CROSSED_BOOK, f"{row.b} > {row.a}")
-            value = Quote(seen.symbol, ts_ns, bid, ask, sizes[row.B], sizes[row.A])
+            value = Quote(history.symbol, ts_ns, bid, ask, sizes[row.B], sizes[row.A])
             newest.key = row.u
             newest.text = text
             return value
@@ -246,7 +246,7 @@ class BinanceRows:
     def _trade_handler(self) -> _Handler:
         decode = msgspec.json.Decoder(_TradeRow).decode
         exchange = self._exchange
-        seen_of = self._seen.get
+        history_of = self._histories.get
         prices = self._prices
         sizes = self._sizes
 
@@ -254,8 +254,8 @@ class BinanceRows:
             row = decode(text).data
             if exchange.soon_ms < row.E:
                 exchange.check(row.E, ts_ns)
-            seen = seen_of(row.s) or self._first_of(row.s, (row.p,), (row.q,))
-            trades = seen.trades
+            history = history_of(row.s) or self._first_of(row.s, (row.p,), (row.q,))
+            trades = history.trades
             trade_id = row.t
             is_next = trade_id == trades.highest + 1
             if not is_next and trades.has(trade_id):
@@ -268,21 +268,23 @@ class BinanceRows:
                 trades.highest = trade_id
             else:
                 trades.add(trade_id)
-            return Tick(seen.symbol, ts_ns, price, size, row.m)
+            return Tick(history.symbol, ts_ns, price, size, row.m)
 
         return handle
 
     def _depth(self, ts_ns: int, text: bytes) -> MarketValue:
         row = self._decode_depth(text).data
         self._exchange.check(row.E, ts_ns)
-        seen = self._seen.get(row.s) or self._first_of(row.s, (), ())
-        newest = seen.depth
+        history = self._histories.get(row.s) or self._first_of(row.s, (), ())
+        newest = history.depth
         if row.u == newest.key and newest.is_repeated_by(text):
             raise RowRefused(DUPLICATE)
         bids, asks = sides_of(bytes(row.b), bytes(row.a), self._prices, self._sizes)
         newest.key = row.u
         newest.text = text
-        return BookUpdate(seen.symbol, ts_ns, bids, asks, after_gap=seen.depth_chain.take(row.U, row.u, row.pu))
+        return BookUpdate(
+            history.symbol, ts_ns, bids, asks, after_gap=history.depth_chain.take(row.U, row.u, row.pu)
+        )
 
     def _snapshot(self, ts_ns: int, text: bytes) -> MarketValue:
         row = self._decode_snapshot(text)
@@ -290,8 +292,8 @@ class BinanceRows:
         symbol = row.symbol or self._snapshot_symbol
         if symbol is None:
             raise RowRefused(UNKNOWN_SYMBOL, "a depth snapshot that does not say of which symbol")
-        seen = self._seen.get(symbol) or self._first_of(symbol, (), ())
-        newest = seen.depth
+        history = self._histories.get(symbol) or self._first_of(symbol, (), ())
+        newest = history.depth
         if row.lastUpdateId == newest.key and newest.is_repeated_by(text):
             raise RowRefused(DUPLICATE)
         bids = read_levels(bytes(row.bids), self._prices, self._sizes)
@@ -300,23 +302,23 @@ class BinanceRows:
             raise RowRefused(CROSSED_BOOK, f"{max(bids)[0]} > {min(asks)[0]}")
         newest.key = row.lastUpdateId
         newest.text = text
-        return BookUpdate(seen.symbol, ts_ns, bids, asks, snapshot=True)
+        return BookUpdate(history.symbol, ts_ns, bids, asks, snapshot=True)
 
-    def _first_of(self, symbol: str, prices: Sequence[str], sizes: Sequence[str]) -> Seen:
-        """Meet a symbol; its instrument is made now unless the head of the file had it."""
+    def _first_of(self, symbol: str, prices: Sequence[str], sizes: Sequence[str]) -> SymbolHistory:
+        """Meet a symbol; its instrument is made now unless the probe of the file had it."""
 
         def grid() -> Grid:
             for text in prices:
                 self._prices[text]
             for text in sizes:
                 self._sizes[text]
-            seen = Grid()
-            add_all(seen.prices.add, prices)
-            add_all(seen.sizes.add, sizes)
-            return seen
+            first = Grid()
+            add_all(first.prices.add, prices)
+            add_all(first.sizes.add, sizes)
+            return first
 
-        seen = self._seen[symbol] = Seen(self.symbols.admit(symbol, grid))
-        return seen
+        history = self._histories[symbol] = SymbolHistory(self.symbols.admit(symbol, grid))
+        return history
 
     def _find_handler(self, row: bytes) -> _Handler:
         text = row[_STAMP:]

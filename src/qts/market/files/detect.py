@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from qts.errors import DataError
-from qts.market.files.cells import HEADER, csv_names, delimiter_of, missing_columns
-from qts.market.files.lines import BOM
+from qts.market.files.line_source import BOM
 from qts.market.files.reading import ReadAs
 from qts.market.files.refusals import shorten
 from qts.market.files.remedies import seems_encoded_as
+from qts.market.files.table_rows import HEADER, csv_names, delimiter_of, missing_columns
 
 BINANCE_RAW: Final = "binance-raw"
 OBSERVER_JSONL: Final = "observer-jsonl"

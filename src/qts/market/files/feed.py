@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from qts.errors import DataError
 from qts.market.contracts import Instrument, MarketValue
-from qts.market.files.blocks import Block, Source
 from qts.market.files.refusals import BlankRow, RefusalExample, Refusals, RowRefused
 from qts.market.files.remedies import remedy_for, told
-from qts.market.files.rows import RowParser
+from qts.market.files.row_blocks import Block, Source
+from qts.market.files.row_parser import RowParser
 
 R = TypeVar("R")
 

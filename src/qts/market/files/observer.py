@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from qts.market.contracts import MarketValue, Quote
-from qts.market.files.lines import OverlongLine, shown
+from qts.market.files.line_source import OverlongLine, shown
 from qts.market.files.numbers import NumberTable, PriceTable, SizeTable, number_of
 from qts.market.files.refusals import (
     CROSSED_BOOK,
@@ -27,7 +27,7 @@ from qts.market.files.refusals import (
     BlankRow,
     RowRefused,
 )
-from qts.market.files.rows import SameMoment
+from qts.market.files.row_parser import SameMoment
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import IsoTimes, TimeOrder
 

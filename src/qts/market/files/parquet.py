@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from qts.errors import DataError, MissingExtraError
-from qts.market.files.blocks import Block, Damage
-from qts.market.files.cells import COLUMNS, IDS, Cells, missing_columns
 from qts.market.files.refusals import DAMAGED_PARQUET, shorten
+from qts.market.files.row_blocks import Block, Damage
+from qts.market.files.table_rows import COLUMNS, IDS, Cells, missing_columns
 
 PARQUET_MAGIC: Final = b"PAR1"
 BATCH_ROWS: Final = 4_096

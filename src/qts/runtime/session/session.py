@@ -61,8 +61,8 @@ from qts.runtime.wiring.brokers import simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.runtime.wiring.stores import open_store, stored_run
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import load_strategies, print_of
-from qts.strategy.unmade import named
+from qts.strategy.loading import fingerprint_of, load_strategies
+from qts.strategy.unavailable import restore_names
 
 _TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME, VIEW_NAME, HANG_NAME})
 
@@ -165,7 +165,7 @@ class Session:
         lost_before = dropped()
         checkpoint = self._rewound() if resumed else None
         share = None if checkpoint is None else decode(checkpoint)["parts"]["strategies"]
-        self._strategies = named(self._strategies, share)
+        self._strategies = restore_names(self._strategies, share)
         if not resumed:
             self._store.open_run(self._run, strategy_files(self._plan, self._config))
         values, first, start_ns = self._values(checkpoint)
@@ -400,7 +400,7 @@ def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
 
 def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:
     seed = plan.options.seed
-    prints = [print_of(spec) for spec in specs_of(plan, config)]
+    prints = [fingerprint_of(spec) for spec in specs_of(plan, config)]
     return RunRow(
         run_id=run_id_of(plan.command, str(seed), feed.source_id, config_hash, *prints),
         command=plan.command,

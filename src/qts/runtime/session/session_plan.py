@@ -10,7 +10,7 @@ import msgspec
 
 from qts.errors import InputError
 from qts.market.contracts import Feed
-from qts.market.files.opening import AS_IT_IS
+from qts.market.files.feed_opener import AS_IT_IS
 from qts.market.files.reading import ReadAs
 from qts.strategy.contracts import Strategy
 

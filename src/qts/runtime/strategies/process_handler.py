@@ -19,7 +19,7 @@ from qts.market.contracts import Bar, Quote
 from qts.runtime.strategies.context import ON_START, SAVE, WORKER, OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.process_protocol import Brief, Note, Origin, Start, Started, fault_text
 from qts.strategy.contracts import FillView, Intent, Strategy
-from qts.strategy.loading import check_made_without_arguments, print_of
+from qts.strategy.loading import check_made_without_arguments, fingerprint_of
 from qts.strategy.snapshot import save
 
 OnRunning = Callable[[str, int], None]
@@ -136,7 +136,7 @@ def origin_of(strategy: Strategy, spec: str) -> Origin:
     process can import.
     """
     if spec:
-        return Origin.of_file(spec, print_of(spec))
+        return Origin.of_file(spec, fingerprint_of(spec))
     place = target_of(type(strategy))
     check_made_without_arguments(type(strategy), place)
     return Origin(place)

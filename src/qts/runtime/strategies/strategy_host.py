@@ -18,7 +18,7 @@ from qts.runtime.strategies.process_protocol import fault_text, trace_of
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.snapshot import restore, save, save_bytes
-from qts.strategy.unmade import Unmade
+from qts.strategy.unavailable import UnavailableStrategy
 
 OnOther = Callable[[MarketValue], None]
 
@@ -150,13 +150,13 @@ class StrategyHost:
             elif mine["attributes"] is not None:
                 self._memories[name] = msgspec.msgpack.encode(mine["attributes"])
                 self._give_back(seat, mine["attributes"])
-            if isinstance(seat.strategy, Unmade):
+            if isinstance(seat.strategy, UnavailableStrategy):
                 seat.unsaved = True
                 self._lost.append((seat, LOADING, seat.strategy.why))
 
     def _give_back(self, seat: StrategyContext, attributes: dict[str, Any]) -> None:
         """Let a strategy have its memory again; one that is halted has no use for it."""
-        if seat.halted or isinstance(seat.strategy, Unmade):
+        if seat.halted or isinstance(seat.strategy, UnavailableStrategy):
             seat.unsaved = True
             return
         try:

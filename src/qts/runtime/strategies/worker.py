@@ -35,7 +35,7 @@ from qts.runtime.strategies.process_protocol import (
 )
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Intent, Strategy
-from qts.strategy.loading import RAISED_IN_CALL, load_strategy, make_strategy, print_of
+from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
 from qts.strategy.snapshot import restore, save_bytes
 from qts.strategy.user_code import runner_for
 
@@ -168,7 +168,7 @@ def made_from(origin: Origin) -> Strategy:
     """The strategy at ``origin``. Raises InputError for a file that is not what the session has begun with."""
     if not origin.print:
         return make_strategy(resolve(origin.place), origin.place)
-    if print_of(origin.spec) != origin.print:
+    if fingerprint_of(origin.spec) != origin.print:
         raise InputError(f"{origin.place} is not what it was when the session began; begin a new one to trade it")
     return load_strategy(origin.spec)
 

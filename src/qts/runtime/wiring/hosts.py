@@ -10,7 +10,7 @@ from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
 from qts.strategy.contracts import Strategy
-from qts.strategy.unmade import Unmade
+from qts.strategy.unavailable import UnavailableStrategy
 
 
 def make_host(
@@ -48,6 +48,6 @@ def make_host(
     away = [
         StrategyProcessHandler(seat, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
         for seat, spec in zip(seats if apart else (), specs or [""] * len(seats), strict=False)
-        if not isinstance(seat.strategy, Unmade)
+        if not isinstance(seat.strategy, UnavailableStrategy)
     ]
     return StrategyHost(seats, away=away, on_intent=on_intent, on_other=on_other, on_fault=on_fault)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.market.files.levels import LazyLevels, is_plain, levels_of, pairs_of, sides_of
+from qts.market.depth import LazyLevels, is_plain, levels_of, pairs_of, sides_of
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.refusals import RowRefused
 

@@ -14,10 +14,10 @@ from qts.errors import InputError
 from qts.strategy.contracts import Context, FillView, Intent, Strategy
 
 
-class Unmade:
+class UnavailableStrategy:
     """Says nothing. ``why`` is the error with which the strategy could not be made.
 
-    ``name`` and ``pool`` are what the checkpoint says (:func:`named`), since nobody else knows them.
+    ``name`` and ``pool`` are what the checkpoint says (:func:`restore_names`), since nobody else knows them.
     """
 
     symbols: Sequence[str] = ()
@@ -38,7 +38,7 @@ class Unmade:
     def on_fill(self, ctx: Context, fill: FillView) -> None: ...
 
 
-def named(strategies: Sequence[Strategy], saved: Mapping[str, Any] | None) -> list[Strategy]:
+def restore_names(strategies: Sequence[Strategy], saved: Mapping[str, Any] | None) -> list[Strategy]:
     """Return the strategies, those that could not be made with the names and pools of a checkpoint's share.
 
     The share names them in the same order. Raises InputError, as making them has, when there is no checkpoint: then
@@ -47,11 +47,11 @@ def named(strategies: Sequence[Strategy], saved: Mapping[str, Any] | None) -> li
     names = list(saved or ())
     found: list[Strategy] = []
     for place, strategy in enumerate(strategies):
-        if not isinstance(strategy, Unmade):
+        if not isinstance(strategy, UnavailableStrategy):
             found.append(strategy)
         elif saved is None:
             raise InputError(strategy.why)
         else:
             name = names[place]
-            found.append(Unmade(strategy.why, name, Pool(saved[name]["pool"])))
+            found.append(UnavailableStrategy(strategy.why, name, Pool(saved[name]["pool"])))
     return found

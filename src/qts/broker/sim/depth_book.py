@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from qts.market.contracts import BookUpdate
-from qts.market.files.levels import pairs_of
+from qts.market.depth import pairs_of
 from qts.money import ZERO, minus
 
 Level: TypeAlias = tuple[Decimal, Decimal]
@@ -84,7 +84,7 @@ class _Side:
         return zip(self.prices, self.sizes, strict=True)
 
 
-class Book:
+class DepthBook:
     """Both sides of a depth book, at most ``limit`` levels each; ``ts_ns`` is the last update's time.
 
     ``complete`` turns true with the first snapshot: before it an absent level means unknown, not empty. ``broken``:

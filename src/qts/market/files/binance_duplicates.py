@@ -10,7 +10,7 @@ MAX_HOLES: Final = 64
 """Trade ids skipped so far that may still arrive late, per symbol; older ones count as seen."""
 
 
-class Newest:
+class LastMessage:
     """The newest row of one kind: its update id and its text, or after a resume the text's checksum."""
 
     __slots__ = ("checksum", "key", "text")
@@ -87,15 +87,15 @@ class TradeIds:
         self.highest = trade_id
 
 
-class Seen:
+class SymbolHistory:
     """What is remembered of one symbol."""
 
     __slots__ = ("depth", "depth_chain", "quote", "symbol", "trades")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self.quote = Newest()
-        self.depth = Newest()
+        self.quote = LastMessage()
+        self.depth = LastMessage()
         self.depth_chain = DepthChain()
         self.trades = TradeIds()
 

@@ -8,7 +8,7 @@ import pytest
 
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
-from qts.strategy.readings import (
+from qts.strategy.indicators import (
     check_above,
     confidence_of,
     ema_weight,

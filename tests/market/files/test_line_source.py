@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.errors import DataError
-from qts.market.files import lines as lines_module
-from qts.market.files.lines import MAX_LINE, LineSource, OverlongLine, shown
+from qts.market.files import line_source as line_source_module
+from qts.market.files.line_source import MAX_LINE, LineSource, OverlongLine, shown
 
 
 def rows_of(source: LineSource, offset: int = 0, first: int = 1) -> list[bytes]:
@@ -28,7 +28,7 @@ def test_lines_come_without_their_ends_and_the_last_needs_none(tmp_path: Path) -
 
 
 def test_blocks_know_their_offset_and_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "CHUNK", 8)
+    monkeypatch.setattr(line_source_module, "CHUNK", 8)
     content = b"aaa\nbbb\nccccc\ndd\n"
     blocks = list(source_of(tmp_path / "f", content).blocks(0, 1))
     assert len(blocks) > 1
@@ -41,7 +41,7 @@ def test_blocks_know_their_offset_and_first_line(tmp_path: Path, monkeypatch: py
 def test_reading_on_from_any_block_gives_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gzipped: bool
 ) -> None:
-    monkeypatch.setattr(lines_module, "CHUNK", 64)
+    monkeypatch.setattr(line_source_module, "CHUNK", 64)
     content = b"".join(b"line %d\n" % number for number in range(100))
     source = source_of(tmp_path / "f", gzip.compress(content) if gzipped else content, gzipped=gzipped)
     whole = rows_of(source)
@@ -145,7 +145,7 @@ def test_blocks_after_an_overlong_line_still_know_their_offset(tmp_path: Path) -
 
 
 def test_progress_is_the_share_of_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "CHUNK", 50)
+    monkeypatch.setattr(line_source_module, "CHUNK", 50)
     source = source_of(tmp_path / "f", b"123456789\n" * 20)
     assert source.share_read() == 0
     assert [source.share_read() for _ in source.blocks(0, 1)] == [0.25, 0.5, 0.75, 1.0]
@@ -174,7 +174,7 @@ def test_packed_or_not_in_whatever_pieces_the_lines_are_those_of_the_text(
     packer = zlib.compressobj(level, zlib.DEFLATED, 31)
     packed = packer.compress(content) + packer.flush()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines_module, "CHUNK", chunk)
+        patch.setattr(line_source_module, "CHUNK", chunk)
         assert rows_of(source_of(path, content)) == expected
         assert rows_of(source_of(path, packed, gzipped=True)) == expected
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.broker.sim.book import Book
+from qts.broker.sim.depth_book import DepthBook
 from qts.market.contracts import BookUpdate
-from qts.market.files.levels import sides_of
+from qts.market.depth import sides_of
 from qts.market.files.numbers import PriceTable, SizeTable
 
 D = Decimal
@@ -26,14 +26,14 @@ def update(
 
 
 def test_the_best_level_is_the_best_price_not_the_biggest() -> None:
-    book = Book(5)
+    book = DepthBook(5)
     book.apply(update(1, {98: 900, 99: 1}, {101: 900, 100: 1}, snapshot=True))
     assert [int(price) for price, _ in book.offers(True)] == [100, 101]
     assert [int(price) for price, _ in book.offers(False)] == [99, 98]
 
 
 def test_size_zero_removes_and_a_snapshot_replaces() -> None:
-    book = Book(5)
+    book = DepthBook(5)
     book.apply(update(1, {99: 1}, {100: 1, 101: 2}, snapshot=True))
     book.apply(update(2, {}, {100: 0, 105: 0}))
     assert list(book.offers(True)) == [(D(101), D(2))]
@@ -43,14 +43,14 @@ def test_size_zero_removes_and_a_snapshot_replaces() -> None:
 
 
 def test_an_older_update_is_dropped() -> None:
-    book = Book(5)
+    book = DepthBook(5)
     book.apply(update(2, {}, {100: 1}, snapshot=True))
     book.apply(update(1, {}, {100: 9}))
     assert list(book.offers(True)) == [(D(100), D(1))]
 
 
 def test_only_the_best_levels_are_kept_and_beyond_them_nothing_is_known() -> None:
-    book = Book(2)
+    book = DepthBook(2)
     book.apply(update(1, {97: 1, 98: 2, 99: 3}, {100: 1, 101: 2, 102: 3}, snapshot=True))
     assert [int(price) for price, _ in book.offers(True)] == [100, 101]
     assert [int(price) for price, _ in book.offers(False)] == [99, 98]
@@ -60,7 +60,7 @@ def test_only_the_best_levels_are_kept_and_beyond_them_nothing_is_known() -> Non
 
 
 def test_an_absent_level_is_empty_only_in_a_book_that_began_with_a_snapshot() -> None:
-    whole, piece = Book(5), Book(5)
+    whole, piece = DepthBook(5), DepthBook(5)
     whole.apply(update(1, {99: 1, 97: 1}, {}, snapshot=True))
     piece.apply(update(1, {99: 1, 97: 1}, {}))
     assert whole.displayed(True, D(98)) == 0
@@ -69,7 +69,7 @@ def test_an_absent_level_is_empty_only_in_a_book_that_began_with_a_snapshot() ->
 
 
 def test_what_we_take_is_gone_until_told_anew() -> None:
-    book = Book(5)
+    book = DepthBook(5)
     book.apply(update(1, {}, {100: 5, 101: 2}, snapshot=True))
     book.take(True, D(100), D(3))
     book.take(True, D(101), D(2))
@@ -86,7 +86,7 @@ changes = st.lists(st.tuples(st.booleans(), st.integers(1, 30), st.integers(0, 5
 def test_the_book_agrees_with_a_plain_dictionary_as_far_as_it_reaches(
     told: list[tuple[bool, int, int]], levels: int
 ) -> None:
-    book = Book(levels)
+    book = DepthBook(levels)
     model: dict[bool, dict[int, int]] = {True: {}, False: {}}
     for ts, (is_bid, price, size) in enumerate(told):
         book.apply(update(ts, {price: size} if is_bid else {}, {} if is_bid else {price: size}))
@@ -104,7 +104,7 @@ def test_the_book_agrees_with_a_plain_dictionary_as_far_as_it_reaches(
 def test_levels_that_are_still_text_change_the_book_like_any_others(
     updates: list[list[tuple[bool, int, int]]], limit: int
 ) -> None:
-    read, unread = Book(limit), Book(limit)
+    read, unread = DepthBook(limit), DepthBook(limit)
     prices, sizes = PriceTable(), SizeTable()
     for ts_ns, told in enumerate(updates, 1):
         sides = [
@@ -118,7 +118,7 @@ def test_levels_that_are_still_text_change_the_book_like_any_others(
 
 @given(changes)
 def test_an_exported_book_goes_on_alike(told: list[tuple[bool, int, int]]) -> None:
-    book, copy = Book(3), Book(3)
+    book, copy = DepthBook(3), DepthBook(3)
     for ts, (is_bid, price, size) in enumerate(told):
         copy.import_state(book.export_state())
         for each in (book, copy):
@@ -128,7 +128,7 @@ def test_an_exported_book_goes_on_alike(told: list[tuple[bool, int, int]]) -> No
 
 def test_after_a_gap_nothing_is_known_until_the_next_snapshot() -> None:
     """Given a whole book, when an update says that others before it are missing, then no level is offered."""
-    book = Book(5)
+    book = DepthBook(5)
     book.apply(update(1, {99: 1}, {100: 1}, snapshot=True))
 
     book.apply(BookUpdate("X", 2, ((D(98), D(5)),), (), after_gap=True))
@@ -136,7 +136,7 @@ def test_after_a_gap_nothing_is_known_until_the_next_snapshot() -> None:
 
     assert book.broken
     assert list(book.offers(True)) == list(book.offers(False)) == []
-    restored = Book(5)
+    restored = DepthBook(5)
     restored.import_state(book.export_state())
     assert restored.broken
     restored.apply(update(4, {99: 1}, {100: 2}, snapshot=True))

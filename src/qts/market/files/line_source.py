@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from qts.errors import DataError
-from qts.market.files.blocks import Block, Damage
 from qts.market.files.refusals import DAMAGED_GZIP, TRUNCATED_GZIP
+from qts.market.files.row_blocks import Block, Damage
 
 MAX_LINE: Final = 1 << 20
 """Bytes; the longest real row is a depth snapshot of 1,000 levels a side, about 45 kB."""

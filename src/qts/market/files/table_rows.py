@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from qts.errors import DataError
 from qts.market.contracts import MarketValue, Quote, Tick
-from qts.market.files.lines import BOM, OverlongLine, shown
+from qts.market.files.line_source import BOM, OverlongLine, shown
 from qts.market.files.noise import CleanPrices, CleanSizes, denoised
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.files.reading import DELIMITERS, ReadAs, times_of
@@ -33,7 +33,7 @@ from qts.market.files.refusals import (
     RowRefused,
 )
 from qts.market.files.remedies import encoding_remedy
-from qts.market.files.rows import SameMoment
+from qts.market.files.row_parser import SameMoment
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import TimeOrder
 

@@ -16,17 +16,17 @@ from qts.clock import NS_PER_MS, NS_PER_S
 from qts.errors import DataError
 from qts.market.contracts import Instrument
 from qts.market.files.binance import BinanceRows
-from qts.market.files.binance_head import Head
-from qts.market.files.cells import CellRows, Cells, CsvLayout, CsvRows, csv_rows, grids_of
+from qts.market.files.binance_probe import CaptureProbe
 from qts.market.files.detect import BINANCE_RAW, CSV, FORMATS, OBSERVER_JSONL, PARQUET, detect
 from qts.market.files.feed import FileFeed
-from qts.market.files.lines import GZIP_MAGIC, LineSource
+from qts.market.files.line_source import GZIP_MAGIC, LineSource
 from qts.market.files.noise import Noise
 from qts.market.files.observer import ObserverRows, symbols_in
 from qts.market.files.parquet import PARQUET_MAGIC, ParquetSource
 from qts.market.files.reading import ReadAs
-from qts.market.files.rows import RowParser
+from qts.market.files.row_parser import RowParser
 from qts.market.files.symbols import SymbolTable, by_look, korean_instrument, usdt_instrument
+from qts.market.files.table_rows import CellRows, Cells, CsvLayout, CsvRows, csv_rows, grids_of
 from qts.market.files.times import TimeOrder
 
 HEAD_ROWS: Final = 2_000
@@ -157,9 +157,9 @@ def _line_feed(
     parser: RowParser[bytes]
     notes: list[str] = []
     if format == BINANCE_RAW:
-        facts = Head(head)
-        table.prepare(facts.grids)
-        parser = BinanceRows(facts, table, order)
+        probe = CaptureProbe(head)
+        table.prepare(probe.grids)
+        parser = BinanceRows(probe, table, order)
     elif format == OBSERVER_JSONL:
         table.prepare(symbols_in(head))
         parser = ObserverRows(table, order)

@@ -17,7 +17,7 @@ STAMP_DIGITS: Final = 19
 """Digits of a nanosecond stamp from 2001 to 2286."""
 
 
-class Head:
+class CaptureProbe:
     """What the first rows of a capture tell: the clock offset, the symbols and their grids."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:

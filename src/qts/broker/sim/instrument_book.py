@@ -1,4 +1,4 @@
-"""The place of one symbol at the exchange: our orders, its depth book, and what we already took.
+"""One symbol at the exchange: our orders, its depth book, and what we already took.
 
 :class:`SimOrder` is the exchange's own record of an order, independent of the runtime's book on purpose: the
 two are compared (spec 09, invariant 25).
@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from qts.broker.sim.book import Book, Level
+from qts.broker.sim.depth_book import DepthBook, Level
 from qts.broker.sim.session_times import SessionTimes
 from qts.clock import NS_PER_MS
 from qts.market.contracts import BookUpdate, Instrument, Quote
@@ -122,16 +122,16 @@ class SimOrder:
         return order
 
 
-class Desk:
+class InstrumentBook:
     """Orders and market memory of one symbol. ``orders`` are sorted by price, then time of entry."""
 
-    __slots__ = ("book", "instrument", "last_ts", "orders", "seen", "taken", "times", "volume", "volume_day")
+    __slots__ = ("depth", "instrument", "last_ts", "orders", "seen", "taken", "times", "volume", "volume_day")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.times = SessionTimes(instrument.calendar)
         self.orders: list[SimOrder] = []
-        self.book: Book | None = None
+        self.depth: DepthBook | None = None
         self.last_ts = 0
         self.seen: _Seen = (-1, None, None, None, None)
         self.taken = {True: ZERO, False: ZERO}  # from the touch of ``seen``: asks by buyers, bids by sellers
@@ -142,9 +142,9 @@ class Desk:
         insort(self.orders, order, key=_rank)
 
     def book_update(self, update: BookUpdate, levels: int) -> None:
-        if self.book is None:
-            self.book = Book(levels)
-        self.book.apply(update)
+        if self.depth is None:
+            self.depth = DepthBook(levels)
+        self.depth.apply(update)
 
     def see(self, quote: Quote) -> None:
         """A new statement of the touch offers its size anew; the same one told again does not."""
@@ -153,34 +153,35 @@ class Desk:
             self.seen = seen
             self.taken = {True: ZERO, False: ZERO}
 
-    def fresh_book(self, ts_ns: int, max_age_ms: int) -> Book | None:
-        book = self.book
-        if book is None or book.broken:
+    def fresh_depth(self, ts_ns: int, max_age_ms: int) -> DepthBook | None:
+        depth = self.depth
+        if depth is None or depth.broken:
             return None
-        return book if ts_ns - book.ts_ns <= max_age_ms * NS_PER_MS else None
+        return depth if ts_ns - depth.ts_ns <= max_age_ms * NS_PER_MS else None
 
-    def touch(self, is_buy: bool, quote: Quote | None, book: Book | None) -> Decimal | None:
+    def touch(self, is_buy: bool, quote: Quote | None, depth: DepthBook | None) -> Decimal | None:
         """The best price shown to a buyer (or a seller); None when nothing is shown."""
         if quote is None:
-            return None if book is None else book.best(is_buy)
+            return None if depth is None else depth.best(is_buy)
         price = quote.ask if is_buy else quote.bid
         return price if price is not None and price > 0 else None
 
-    def offers(self, is_buy: bool, quote: Quote | None, book: Book | None) -> Iterator[Level]:
-        """What can be taken now, best first: the quote's touch, then deeper levels of a book that is fresh.
+    def offers(self, is_buy: bool, quote: Quote | None, depth: DepthBook | None) -> Iterator[Level]:
+        """What can be taken now, best first: the quote's touch, then deeper levels of a fresh depth book.
 
-        A touch without a size stands for one lot, the least that can be shown. Without a quote the book alone.
+        A touch without a size stands for one lot, the least that can be shown. Without a quote only the depth book
+        counts.
         """
         if quote is None:
-            if book is not None:
-                yield from book.offers(is_buy)
+            if depth is not None:
+                yield from depth.offers(is_buy)
             return
-        price = self.touch(is_buy, quote, book)
+        price = self.touch(is_buy, quote, depth)
         if price is None:
             return
         yield price, self.offered(is_buy, quote)
-        if book is not None:
-            for level in book.offers(is_buy):
+        if depth is not None:
+            for level in depth.offers(is_buy):
                 if level[0] > price if is_buy else level[0] < price:
                     yield level
 
@@ -193,13 +194,15 @@ class Desk:
         """Remember what we consumed, so that it is not offered again before the market says so."""
         if quote is not None and price == (quote.ask if is_buy else quote.bid):
             self.taken[is_buy] = plus(self.taken[is_buy], qty)
-        if self.book is not None:
-            self.book.take(is_buy, price, qty)
+        if self.depth is not None:
+            self.depth.take(is_buy, price, qty)
 
-    def displayed(self, is_buy: bool, price: Decimal, quote: Quote | None, book: Book | None) -> Decimal | None:
+    def displayed(
+        self, is_buy: bool, price: Decimal, quote: Quote | None, depth: DepthBook | None
+    ) -> Decimal | None:
         """Size shown at ``price`` on an order's own side; zero inside the spread, None when it is not known."""
         if quote is None:
-            return None if book is None else book.displayed(is_buy, price)
+            return None if depth is None else depth.displayed(is_buy, price)
         touch, size = (quote.bid, quote.bid_size) if is_buy else (quote.ask, quote.ask_size)
         if touch is None:
             return None
@@ -207,7 +210,7 @@ class Desk:
             return size
         if price > touch if is_buy else price < touch:
             return ZERO
-        return None if book is None else book.displayed(is_buy, price)
+        return None if depth is None else depth.displayed(is_buy, price)
 
     def rise(self, volume: Decimal, day: date) -> Decimal:
         """Growth of the cumulative volume since the last row; on a day's first row all of it."""
@@ -227,19 +230,19 @@ class Desk:
             str(self.taken[False]),
             None if self.volume is None else str(self.volume),
             self.volume_day.isoformat(),
-            None if self.book is None else self.book.export_state(),
+            None if self.depth is None else self.depth.export_state(),
         ]
 
     def import_state(self, state: list[Any], levels: int) -> None:
-        _, self.last_ts, ts, prices, bought, sold, volume, volume_day, book = state
+        _, self.last_ts, ts, prices, bought, sold, volume, volume_day, depth = state
         bid, bid_size, ask, ask_size = (_decimal(price) for price in prices)
         self.seen = (ts, bid, bid_size, ask, ask_size)
         self.taken = {True: Decimal(bought), False: Decimal(sold)}
         self.volume = _decimal(volume)
         self.volume_day = date.fromisoformat(volume_day)
-        if book is not None:
-            self.book = Book(levels)
-            self.book.import_state(book)
+        if depth is not None:
+            self.depth = DepthBook(levels)
+            self.depth.import_state(depth)
 
 
 def _rank(order: SimOrder) -> tuple[bool, Decimal, int]:

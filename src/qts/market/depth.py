@@ -14,9 +14,9 @@ from typing import Any, Final, SupportsIndex, TypeAlias, overload
 
 import msgspec
 
-from qts.market.files.numbers import NumberTable
-
 Level: TypeAlias = tuple[Decimal, Decimal]
+Numbers: TypeAlias = Mapping[str, Decimal]
+"""Numbers by their text; a text that is refused raises when it is looked up."""
 Pairs: TypeAlias = tuple[Iterable[tuple[Any, Any]], Mapping[Any, Decimal], Mapping[Any, Decimal]]
 
 _DIGITS: Final = b"0123456789"
@@ -40,7 +40,7 @@ class LazyLevels(Sequence[Level]):
 
     __slots__ = ("_levels", "_prices", "_sizes", "_text")
 
-    def __init__(self, text: bytes, prices: NumberTable, sizes: NumberTable) -> None:
+    def __init__(self, text: bytes, prices: Numbers, sizes: Numbers) -> None:
         self._text = text
         self._prices = prices
         self._sizes = sizes
@@ -106,7 +106,7 @@ def pairs_of(levels: Sequence[Level]) -> Pairs:
     return levels.pairs() if isinstance(levels, LazyLevels) else (levels, _AS_IT_IS, _AS_IT_IS)
 
 
-def levels_of(text: bytes, prices: NumberTable, sizes: NumberTable) -> Sequence[Level]:
+def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[Level]:
     """The levels in the JSON array ``text``; raises RowRefused or msgspec.DecodeError when they are none.
 
     Plain ones (nearly all) stay lazy; whatever looks unusual is read, and judged, at once.
@@ -116,16 +116,14 @@ def levels_of(text: bytes, prices: NumberTable, sizes: NumberTable) -> Sequence[
     return LazyLevels(text, prices, sizes) if is_plain(text) else read_levels(text, prices, sizes)
 
 
-def sides_of(
-    bids: bytes, asks: bytes, prices: NumberTable, sizes: NumberTable
-) -> tuple[Sequence[Level], Sequence[Level]]:
+def sides_of(bids: bytes, asks: bytes, prices: Numbers, sizes: Numbers) -> tuple[Sequence[Level], Sequence[Level]]:
     """:func:`levels_of` for both sides of a row: plain ones, as one list, are looked through in one go."""
     if bids != b"[]" and asks != b"[]" and is_plain(bids[:-1] + b"," + asks[1:]):
         return LazyLevels(bids, prices, sizes), LazyLevels(asks, prices, sizes)
     return levels_of(bids, prices, sizes), levels_of(asks, prices, sizes)
 
 
-def read_levels(text: bytes, prices: NumberTable, sizes: NumberTable) -> tuple[Level, ...]:
+def read_levels(text: bytes, prices: Numbers, sizes: Numbers) -> tuple[Level, ...]:
     return tuple([(prices[price], sizes[size]) for price, size in _decode_text(text)])
 
 
