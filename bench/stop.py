@@ -98,7 +98,7 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
     from qts.errors import QtsError
     from qts.runtime.control.stop_flag import StopFlag
     from qts.runtime.control.stops import Stops
-    from qts.runtime.drivers.standard_output import prints_aside
+    from qts.runtime.drivers.standard_output import redirected_output
     from qts.runtime.session.session import run_session
     from qts.runtime.session.session_plan import Options
     from qts.runtime.wiring.plans import paper_plan
@@ -164,7 +164,7 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
     if exhausted:
         signal.signal(signal.SIGHUP, no_more)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.request())
-    with kill_by_signal(stop.kill, listens=True), prints_aside():
+    with kill_by_signal(stop.kill, listens=True), redirected_output():
         try:
             run_session(plan, progress=lambda share, moment: None, stop=stop)
         except QtsError:  # as the command does; the interpreter's own traceback would wait for whoever reads it

@@ -17,5 +17,5 @@ def _a_busy_machine_is_no_hung_session(monkeypatch: pytest.MonkeyPatch) -> None:
     a session may stand still, which raises FAIL. What the watchdog does at its own limits is tested on sessions in
     processes of their own, ``tests/cli/test_hangs.py``.
     """
-    for limit in ("STILL_S", "HELD_S", "HUNG_S", "_GAP_S"):
+    for limit in ("STALL_S", "FAULT_HANDLER_S", "HUNG_S", "_GAP_S"):
         monkeypatch.setattr(watchdog, limit, PATIENT_S)

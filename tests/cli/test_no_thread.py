@@ -49,7 +49,7 @@ def paper() -> tuple[str, ...]:
     return ("run", "--feed", "five.csv", "--speed", "100", "--json", "--data-dir", "run")
 
 
-@pytest.mark.parametrize("name", ["qts-watchdog", "qts-prints", "qts-store", "qts-journal"])
+@pytest.mark.parametrize("name", ["qts-watchdog", "qts-stderr", "qts-store", "qts-journal"])
 def test_a_session_whose_thread_cannot_be_started_says_so_and_can_be_begun_later(
     name: str, paper: tuple[str, ...]
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_session_whose_thread_cannot_be_started_says_so_and_can_be_begun_later
     assert (code, json.loads(out)["rows"]) == (0, 30), err
 
 
-@pytest.mark.parametrize("name", ["qts-watchdog", "qts-prints"])
+@pytest.mark.parametrize("name", ["qts-watchdog", "qts-stderr"])
 def test_a_replay_needs_two_of_them_and_says_so(name: str) -> None:
     write(Path("tape.csv"), walk(60))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qts.cli.main import main
-from qts.runtime.drivers.standard_output import prints_aside
+from qts.runtime.drivers.standard_output import redirected_output
 from tests.sim.tape import walk, write
 
 CHATTY = """
@@ -126,10 +126,10 @@ def test_what_is_printed_aside_never_fails(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", Gone())
 
-    with prints_aside():
+    with redirected_output():
         print("to standard output")
         print("to standard error", file=sys.stderr, flush=True)
 
     monkeypatch.setattr(sys, "stderr", None)
-    with prints_aside():
+    with redirected_output():
         print("to nowhere")

@@ -87,10 +87,10 @@ class LiveSession:
     fail_with: Exception | None = None
     """Raised when operators are listened to."""
 
-    async def run(self, *steps: Step, most_waiting: int = 1_000) -> bool:
+    async def run(self, *steps: Step, max_waiting: int = 1_000) -> bool:
         self.feed.steps = list(steps)
 
-        async def listen() -> None:
+        async def run_commands() -> None:
             self.listened += 1
             if self.fail_with is not None and self.kernel.parts.kill.is_pressed():
                 raise self.fail_with
@@ -103,9 +103,9 @@ class LiveSession:
                 lambda share, moment_ns: None,
                 self.stop,
                 self.clock,
-                listen,
+                run_commands,
                 lambda: None,
-                most_waiting=most_waiting,
+                max_waiting=max_waiting,
             )
 
     def said(self, level: str) -> list[str]:

@@ -139,7 +139,7 @@ def play(tape: Tape, step: tuple[Any, ...]) -> None:
         if side is Side.BUY or tape.account.holding(strategy, symbol) >= qty:
             tape.fill(side, symbol, strategy, qty, at)
     elif kind == "look":
-        tape.extremes.take_look()
+        tape.extremes.take_worst()
         tape.look_from = len(tape.course) - 1
     elif kind == "day":
         tape.new_day()
@@ -148,7 +148,7 @@ def play(tape: Tape, step: tuple[Any, ...]) -> None:
             msgspec.msgpack.Encoder(decimal_format="string").encode(tape.extremes.export_state())
         )
         tape.extremes.start_day(0)
-        tape.extremes.take_look()
+        tape.extremes.take_worst()
         tape.extremes.import_state(kept)
 
 
@@ -159,7 +159,7 @@ def test_the_extremes_are_those_of_the_whole_course(played: list[tuple[Any, ...]
         play(tape, step)
 
     noted, course = tape.extremes.noted, tape.course
-    tape.extremes.take_look()
+    tape.extremes.take_worst()
     assert (noted.look.equity, noted.look.exposure) == course[-1][:2]
     equities = [equity for equity, _, _ in course]
     assert noted.highest.amount == max(equities)
@@ -181,7 +181,7 @@ def test_a_look_hears_of_the_worst_since_the_last_one(played: list[tuple[Any, ..
         play(tape, step)
 
     since = tape.course[tape.look_from :]
-    seen = tape.extremes.take_look()
+    seen = tape.extremes.take_worst()
     assert seen.lowest_equity == min(equity for equity, _, _ in since)
     assert Fraction(seen.exposure) / Fraction(seen.equity) == max(
         Fraction(exposure) / Fraction(equity) for equity, exposure, _ in since

@@ -90,7 +90,7 @@ async def test_what_comes_too_fast_is_dropped_counted_and_told(tmp_path: Path) -
         await session.run(
             *(quote(150_000 + 100 * number) for number in range(50)),
             once(lambda: said.quotes == 10),
-            most_waiting=10,
+            max_waiting=10,
         )
 
         assert said.quotes == session.kernel.intake.rows == 10
@@ -212,7 +212,7 @@ async def test_a_feed_that_fails_stops_the_session_in_order(tmp_path: Path) -> N
 
 
 async def test_whatever_operators_cause_at_the_end_the_dispatcher_is_stopped(tmp_path: Path) -> None:
-    """given a feed that fails and a stop that is pressed, when hearing it fails too, then all is stopped"""
+    """given a feed that fails and a stop that is pressed, when stop_task it fails too, then all is stopped"""
     async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
         session.fail_with = RuntimeError("a defect in a command")
 

@@ -199,13 +199,13 @@ def test_the_spare_descriptor_is_lent_only_when_the_table_is_full() -> None:
         return "opened"
 
     with closing(SpareDescriptor()) as spare:
-        assert spare.lend(one_file) == ("opened", False)
+        assert spare.run(one_file) == ("opened", False)
         with no_descriptor_left():
-            assert spare.lend(one_file) == ("opened", True)
+            assert spare.run(one_file) == ("opened", True)
             assert spare.is_held, "it is there for the next one"
-            assert spare.lend(one_file) == ("opened", True)
+            assert spare.run(one_file) == ("opened", True)
         with pytest.raises(FileNotFoundError):
-            spare.lend(lambda: os.open("/nowhere/at/all", os.O_RDONLY))
+            spare.run(lambda: os.open("/nowhere/at/all", os.O_RDONLY))
         assert spare.is_held
 
 

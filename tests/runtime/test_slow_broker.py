@@ -269,7 +269,7 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
             taken.append(client_order_id)
             return ack
 
-    async def listen() -> None:
+    async def run_commands() -> None:
         """No operator is heard here."""
 
     broker, said = Slow(), Said()
@@ -280,7 +280,7 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
 
     async def session() -> None:
         clock = PacedClock(from_ns(kst(10)))
-        async with on_loop(kernel, clock, lambda share, moment: None, listen, lambda: None):
+        async with on_loop(kernel, clock, lambda share, moment: None, run_commands, lambda: None):
             said.wants(Side.BUY, qty=1)
             await rig.push(quote(kst(10)))
             await rig.until(lambda: broker.book and the_order(rig).state is OrderState.WORKING)

@@ -11,9 +11,9 @@ from typing import TextIO
 
 import pytest
 
-from qts.runtime.drivers.standard_output import Aside, AsideWriter, dropped, prints_aside, say
+from qts.runtime.drivers.standard_output import BackgroundStream, BackgroundWriter, dropped, redirected_output, say
 
-NOTE = re.compile(r"\n\[qts: ([\d,]+) characters printed here were dropped, nobody read them\]\n")
+NOTE = re.compile(r"\n\[qts: ([\d,]+) characters? dropped here: standard error was not read\]\n")
 
 
 class Pipe:
@@ -40,8 +40,8 @@ def pipe() -> Iterator[Pipe]:
 
 def test_what_finds_no_room_is_dropped_counted_and_told_to_the_reader(pipe: Pipe) -> None:
     # Given a reader who reads nothing: the pipe takes at most a MB, and as much may wait
-    writer = AsideWriter(pipe.stream, most_waiting=1_000_000)
-    aside = Aside(writer)
+    writer = BackgroundWriter(pipe.stream, max_waiting=1_000_000)
+    aside = BackgroundStream(writer)
     # when 4 MB are printed
     for _ in range(4_000):
         print("x" * 999, file=aside, flush=True)
@@ -64,21 +64,21 @@ def test_what_finds_no_room_is_dropped_counted_and_told_to_the_reader(pipe: Pipe
 
 
 def test_a_reader_who_may_take_his_time_gets_everything(pipe: Pipe) -> None:
-    writer = AsideWriter(pipe.stream, most_waiting=10)
+    writer = BackgroundWriter(pipe.stream, max_waiting=10)
     asked: list[int] = []
 
     def wait() -> bool:
         asked.append(0)
         return len(asked) < 4
 
-    aside = Aside(writer, wait)
+    aside = BackgroundStream(writer, wait)
     aside.write("x" * 2_000_000)  # more than a pipe takes, and more than may wait: alone it may
     assert asked == []
     aside.write("lost\n")
 
     assert len(asked) == 4
     assert writer.dropped == 5
-    assert pipe.read_until("dropped, nobody read them]\n").startswith("xxx")
+    assert pipe.read_until("standard error was not read]\n").startswith("xxx")
     writer.drain()
     aside.write("found\n")
     assert pipe.read_until("found\n") == "found\n"
@@ -86,7 +86,7 @@ def test_a_reader_who_may_take_his_time_gets_everything(pipe: Pipe) -> None:
 
 
 def test_the_end_waits_for_a_reader_who_reads_and_not_twice_for_one_who_does_not(pipe: Pipe) -> None:
-    writer = AsideWriter(pipe.stream, most_waiting=1 << 22)
+    writer = BackgroundWriter(pipe.stream, max_waiting=1 << 22)
     writer.put("x" * (1 << 21))
 
     writer.drain(patience_s=0.01)
@@ -103,9 +103,9 @@ def test_both_streams_go_aside_and_are_given_back(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stderr", error)
     monkeypatch.setattr(sys, "stdout", output)
 
-    with prints_aside():
+    with redirected_output():
         print("one")
-        with prints_aside():
+        with redirected_output():
             print("two", file=sys.stderr)
         say("three")
 
@@ -118,19 +118,19 @@ def test_what_cannot_be_written_is_counted(monkeypatch: pytest.MonkeyPatch) -> N
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
 
-    with prints_aside():
+    with redirected_output():
         print("lost")
     assert dropped() == 5
 
     monkeypatch.setattr(sys, "stderr", None)
-    with prints_aside():
+    with redirected_output():
         print("to nowhere")
     say("to nowhere")
     assert dropped() == 0
 
 
 def test_only_text_can_be_printed() -> None:
-    aside = Aside(AsideWriter(io.StringIO()))
+    aside = BackgroundStream(BackgroundWriter(io.StringIO()))
 
     with pytest.raises(TypeError, match="must be str, not bytes"):
         aside.write(b"no text")  # type: ignore[arg-type]

@@ -69,11 +69,11 @@ def terminal_may_be_held(*, stopped: bool) -> Iterator[None]:
     if not stopped or sys.stdout is None or not sys.stdout.isatty():
         yield
         return
-    from qts.runtime.drivers.standard_output import Aside, AsideWriter
+    from qts.runtime.drivers.standard_output import BackgroundStream, BackgroundWriter
 
-    writer = AsideWriter(sys.stdout)
+    writer = BackgroundWriter(sys.stdout)
     try:
-        with contextlib.redirect_stdout(cast(TextIO, Aside(writer))):
+        with contextlib.redirect_stdout(cast(TextIO, BackgroundStream(writer))):
             yield
     finally:
         writer.drain()

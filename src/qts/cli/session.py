@@ -25,7 +25,7 @@ from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
 from qts.report.place import require_place
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.control.stop_flag import StopFlag
-from qts.runtime.drivers.standard_output import prints_aside, say
+from qts.runtime.drivers.standard_output import redirected_output, say
 from qts.runtime.session.defect import sentence_of
 from qts.runtime.session.session import run_session, session_facts
 from qts.runtime.session.session_plan import SessionPlan
@@ -50,7 +50,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
         _unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
         _stop_on_signals(stop),
         kill_by_signal(stop.kill, listens=plan.paced),
-        prints_aside(patience) as aside,
+        redirected_output(patience) as aside,
         _progress(aside) as tell,
     ):
         result = run_session(plan, progress=tell, stop=stop)

@@ -63,7 +63,7 @@ class RiskMonitor:
 
     def _health(self) -> AccountHealth:
         """Return the account now, and at its worst since the last look."""
-        p, mark, worst = self._p, self._p.last.mark, self._p.extremes.take_look()
+        p, mark, worst = self._p, self._p.last.mark, self._p.extremes.take_worst()
         return AccountHealth(
             equity=p.equity(),
             lowest_equity=worst.lowest_equity,

@@ -98,7 +98,7 @@ class OperatorInbox:
         self._on_trouble = on_trouble
         self._follow = follow
         self._begin = begin
-        self._heard: dict[str, tuple[_Identity | None, Stop]] = {}
+        self._begun: dict[str, tuple[_Identity | None, Stop]] = {}
         """Stops that were begun and are to be carried out at the next look, by the name of their file."""
         self._followed: dict[Path, _Told] = {}
         self._trouble = ""
@@ -111,7 +111,7 @@ class OperatorInbox:
         """Let go of the spare descriptor."""
         self._spare.close()
 
-    def hear(self) -> None:
+    def begin_stops(self) -> None:
         """Begin the stops that lie there, also while a look is under way and waits for something."""
         there = dropped_in(self._directory)
         with contextlib.suppress(OSError):  # told by the next look
@@ -121,15 +121,15 @@ class OperatorInbox:
     def _begin_stops(self, there: list[Path]) -> None:
         for path in there:
             name = path.name
-            if not is_stop(name) or name in self._heard or self.has_settled(name):
+            if not is_stop(name) or name in self._begun or self.has_settled(name):
                 continue
-            if len(self._heard) >= _MAX_AT_ONCE:
+            if len(self._begun) >= _MAX_AT_ONCE:
                 return
             was = _identity(path)
             with contextlib.suppress(msgspec.DecodeError, OSError, QtsError):  # refused when it is carried out
                 command = self._command_in(path)
                 if isinstance(command, Stop):
-                    self._heard[name] = was, command
+                    self._begun[name] = was, command
                     self._begin(command)
 
     async def poll(self) -> int:
@@ -137,7 +137,7 @@ class OperatorInbox:
 
         Raises StorageError, the answer given, when a command meets a store that cannot keep its promise.
         """
-        self._spare.take()
+        self._spare.acquire()
         self._spare_was_needed = self._overfull = False
         self._tell_progress()
         dropped, trouble = dropped_in(self._directory), ""
@@ -149,13 +149,13 @@ class OperatorInbox:
         for name in [name for name in self._settled if not self.has_settled(name)]:
             del self._settled[name]
         self._begin_stops(asked)
-        heard = [self._directory / name for name in self._heard]  # one of them may have been taken away since
-        others = (path for path in asked if path.name not in self._settled and path.name not in self._heard)
+        heard = [self._directory / name for name in self._begun]  # one of them may have been taken away since
+        others = (path for path in asked if path.name not in self._settled and path.name not in self._begun)
         todo = [*heard, *others][:_MAX_AT_ONCE]
         for path in todo:
-            was, known = self._heard.get(path.name, (_identity(path), None))
+            was, known = self._begun.get(path.name, (_identity(path), None))
             command, answer, failure = await self._handle(path, known)
-            self._heard.pop(path.name, None)
+            self._begun.pop(path.name, None)
             self._note(command, answer)
             self._tell_and_follow(path, command, answer)
             self._take_away(path, was)
@@ -227,7 +227,7 @@ class OperatorInbox:
             self._on_trouble(trouble)
 
     def _with_spare(self, act: Callable[[], T]) -> T:
-        result, needed = self._spare.lend(act)
+        result, needed = self._spare.run(act)
         self._spare_was_needed |= needed
         return result
 

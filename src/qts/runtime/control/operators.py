@@ -48,14 +48,14 @@ class Operators:
             self._box.mkdir(mode=0o700, exist_ok=True)
         self._kill.watch(self._box, self._inbox.has_settled)
 
-    def hear(self) -> None:
+    def begin_stops(self) -> None:
         """Send every stop on its way that was asked for; waits for nothing, whatever :meth:`listen` waits for."""
-        self._hear_presses()
-        self._inbox.hear()
+        self._begin_pressed()
+        self._inbox.begin_stops()
 
-    async def listen(self) -> None:
+    async def run_commands(self) -> None:
         """Execute what was asked for by signal and by file. Raises StorageError when the store failed."""
-        self._hear_presses()
+        self._begin_pressed()
         while self._pressed:
             press, command = self._pressed.popleft()
             answer = await self._handler.execute(command)
@@ -99,7 +99,7 @@ class Operators:
         else:
             self._log.record(LogWrite("WARNING", "operators are heard again", self._clock.time_ns(), {}))
 
-    def _hear_presses(self) -> None:
+    def _begin_pressed(self) -> None:
         for press in self._kill.take():
             command = Stop(operator=press.by, reason="sent to the process", liquidate=press.liquidate)
             self._pressed.append((press, command))

@@ -1,1 +1,1 @@
-"""Who moves the clock and gives values to the kernel, on which loop, watched by whom."""
+"""Drivers: what advances the clock and gives market values to the kernel, on which loop, under which watchdog."""

@@ -1,4 +1,4 @@
-"""Keeps one file descriptor back, so that an operator is heard when a program has used up all the others."""
+"""Reserves one file descriptor, so that operators' commands can be read when the process has used up all others."""
 
 from __future__ import annotations
 
@@ -13,43 +13,45 @@ _TABLE_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class SpareDescriptor:
-    """Holds a descriptor of nothing, and lets it go for the length of one call that finds the table full.
+    """A descriptor of ``/dev/null`` that is closed for the length of one call that finds the table full.
 
     For one thread. Close it with :meth:`close`.
     """
 
     def __init__(self) -> None:
         self._held: int | None = None
-        self.take()
+        self.acquire()
 
     @property
     def is_held(self) -> bool:
+        """Return whether the descriptor is in reserve now."""
         return self._held is not None
 
-    def take(self) -> None:
-        """Hold a descriptor again if none is held; without a free one it stays so until the next call."""
+    def acquire(self) -> None:
+        """Open the descriptor if it is not open; without a free one nothing happens until the next call."""
         if self._held is None:
             with contextlib.suppress(OSError):
                 self._held = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def lend(self, act: Callable[[], T]) -> tuple[T, bool]:
-        """Do ``act``; True when the table was full and it took the spare one. Raises what ``act`` raises.
+    def run(self, call: Callable[[], T]) -> tuple[T, bool]:
+        """Run ``call`` and return its result, and True when it needed the reserved descriptor.
 
-        ``act`` is begun again when the table is full: it may have one descriptor open at a time.
+        ``call`` is run a second time when the table is full: it may have one descriptor open at a time. Raises what
+        ``call`` raises.
         """
         try:
-            return act(), False
+            return call(), False
         except OSError as error:
             if error.errno not in _TABLE_FULL or self._held is None:
                 raise
         self.close()
         try:
-            return act(), True
+            return call(), True
         finally:
-            self.take()
+            self.acquire()
 
     def close(self) -> None:
-        """Let go of it; may be called twice."""
+        """Close the descriptor; may be called twice."""
         held, self._held = self._held, None
         if held is not None:
             os.close(held)

@@ -1,4 +1,4 @@
-"""Makes the event loop around a session, and finds out before whether the process may open enough files for it."""
+"""Makes the event loop of a session, and checks beforehand that the process may open enough files for it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Final, TypeAlias
 from qts.errors import StateError, StorageError
 
 LoopFactory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
-_FILES_OF_THE_PLAIN_LOOP: Final = 3
-_FILES_OF_ANY_LOOP: Final = 5
-_FILES_BESIDE_IT: Final = 4
-"""What the threads of a session in real time and a look at the operator's commands open at most."""
+_PLAIN_LOOP_FILES: Final = 3
+_ANY_LOOP_FILES: Final = 5
+_SESSION_FILES: Final = 4
+"""Files that the threads of a session in real time and one read of the operator's commands open at most."""
 
 
 def plain_loop() -> LoopFactory:
-    """Return the maker of the standard library's loop, for a session that never waits for it.
+    """Return the factory of the standard library's event loop, for a session on the virtual clock.
 
     Raises StorageError when the process may not open the files that it needs.
     """
-    _require(_FILES_OF_THE_PLAIN_LOOP, "a session", "start again")
+    _require(_PLAIN_LOOP_FILES, "a session", "start again")
     return asyncio.new_event_loop
 
 
 def fastest_loop() -> LoopFactory:
-    """Return the maker of uvloop's loop where it is installed (extra ``fast``), else of the standard library's.
+    """Return the factory of uvloop's loop where it is installed (extra ``fast``), else of the standard library's.
 
-    Raises StorageError when the process may not open the files that a session in real time needs: uvloop would end
-    the process by a signal.
+    Raises StorageError when the process may not open the files that a session in real time needs: without them
+    uvloop would end the process by a signal.
     """
-    _require(_FILES_OF_ANY_LOOP + _FILES_BESIDE_IT, "a session in real time", "start again")
+    _require(_ANY_LOOP_FILES + _SESSION_FILES, "a session in real time", "start again")
     try:
         import uvloop
     except ImportError:
@@ -41,7 +41,7 @@ def fastest_loop() -> LoopFactory:
 
 
 def require_no_running_loop() -> None:
-    """Raise StateError when an event loop runs in this thread: a session makes its own."""
+    """Raise StateError when an event loop already runs in this thread: a session makes its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -49,12 +49,13 @@ def require_no_running_loop() -> None:
     raise StateError("a session makes its own event loop; run it in a thread where none runs (asyncio.to_thread)")
 
 
-def require_files_beside_the_loop() -> None:
-    """Raise StorageError when a session in real time, with its loop open, would lack files on its way."""
-    _require(_FILES_BESIDE_IT, "a session in real time", "--resume")
+def require_session_files() -> None:
+    """Raise StorageError when a session in real time, whose loop is open already, would lack file descriptors."""
+    _require(_SESSION_FILES, "a session in real time", "--resume")
 
 
 def _require(count: int, what: str, then: str) -> None:
+    """Open ``count`` descriptors for a moment; raise StorageError when that many are not free."""
     found: list[int] = []
     try:
         while len(found) < count:

@@ -1,8 +1,9 @@
-"""Keeps the place where a session's loop stands still in ``hang.txt``, for the session that goes on after it.
+"""Records in ``hang.txt`` where the event loop of a session hangs, for the session that resumes the run.
 
-The file is open from the beginning, so that it can be written when nothing else can: by the watchdog, and by the
-interpreter's own fault handler while C code keeps the interpreter. It is empty as long as all goes well. What a
-later session finds there stopped the one before: killed in the middle, or ended by the watchdog.
+The file is open from the start, so that it can be written when nothing else can: by the watchdog, and by the
+interpreter's own fault handler while C code holds the interpreter lock. It is empty while the loop runs. A
+text that a resumed session finds there describes what stopped the session before: the watchdog ended it, or it was
+killed while it hung.
 """
 
 from __future__ import annotations
@@ -24,39 +25,40 @@ from qts.strategy.contracts import Strategy
 
 FILE_NAME: Final = "hang.txt"
 _HOST: Final = "qts.runtime.strategies.strategy_host"
-_BETWEEN: Final = (_HOST, "qts.runtime.strategies.intents", "qts.strategy.user_code")
-"""Modules whose frames may stand between the call of a strategy and its code, also when it yields."""
+_HOST_MODULES: Final = (_HOST, "qts.runtime.strategies.intents", "qts.strategy.user_code")
+"""Modules whose frames may lie between the call of a strategy and its code, also when it yields."""
 _LOADING: Final = "qts.strategy.loading"
 _ENDED: Final = "ended: "
 _TABLE_FULL: Final = (errno.EMFILE, errno.ENFILE)
 _NO_OWN_FILE: Final = (errno.EINVAL, errno.ELOOP, errno.EMLINK)
-_MOST_BYTES: Final = 256 * 1024
-_MOST_FRAMES: Final = 100
+_MAX_BYTES: Final = 256 * 1024
+_MAX_FRAMES: Final = 100
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
 _HOST_FRAME: Final = re.compile(r'^  File ".*/strategy_host\.py", line \d+ in ')
-_BETWEEN_FRAME: Final = re.compile(
-    rf'^  File ".*/({"|".join(name.rpartition(".")[2] for name in _BETWEEN)})\.py", line \d+ in '
+_HOST_MODULE_FRAME: Final = re.compile(
+    rf'^  File ".*/({"|".join(name.rpartition(".")[2] for name in _HOST_MODULES)})\.py", line \d+ in '
 )
 
 
 class UserCall(msgspec.Struct, frozen=True):
-    """A call of user code. ``strategy`` "" while its file is being read."""
+    """A call of user code: the strategy's name and its callback; ``strategy`` is "" while a file is imported."""
 
     strategy: str
     callback: str
 
 
 class Hang(msgspec.Struct, frozen=True):
-    """What stopped the session before: the strategies (by name) that did not return, and a sentence for people."""
+    """A hang that stopped the session before: the names of the strategies that did not return, and a sentence."""
 
     strategies: tuple[str, ...]
     text: str
 
 
 class HangFile:
-    """``hang.txt`` of one data directory, held open.
+    """The open file ``hang.txt`` of one data directory.
 
-    Raises InputError when what is there is no file of this user's own, StorageError when the system gives none.
+    Raises InputError when the path is not a regular file owned by this user, StorageError when the system cannot
+    open or create it. The watchdog writes it on its own thread.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -75,8 +77,11 @@ class HangFile:
             raise StorageError(f"{why}; free space or mend the disk, then --resume") from None
 
     def read(self, strategies: Sequence[Strategy]) -> Hang | None:
-        """What the session before has left there; None when it did not hang."""
-        text = os.pread(self.handle, _MOST_BYTES, 0).decode("utf-8", "replace")
+        """Return the hang that the session before has left there; None when it did not hang.
+
+        ``strategies`` are those of this session: a stack names only functions, so they are matched by their code.
+        """
+        text = os.pread(self.handle, _MAX_BYTES, 0).decode("utf-8", "replace")
         if not text:
             return None
         for line in text.splitlines():
@@ -90,71 +95,73 @@ class HangFile:
 
     @property
     def size(self) -> int:
+        """Return the number of bytes in the file."""
         return os.fstat(self.handle).st_size
 
     def write(self, stack: str) -> None:
-        """Add the place where the loop stands."""
+        """Append the stack of the thread that hangs."""
         os.write(self.handle, stack.encode("utf-8", "backslashreplace"))
 
     def end(self, call: UserCall) -> None:
-        """Add whose call it was that ended the session; on disk when it returns."""
+        """Append the call that ended the session; it is on disk when this returns."""
         os.write(self.handle, _ENDED.encode() + msgspec.json.encode(call) + b"\n")
         os.fsync(self.handle)
 
     def clear(self) -> None:
-        """It goes on: nothing is left for a later session."""
+        """Clear the file: the loop runs again, so a later session has nothing to read."""
         os.ftruncate(self.handle, 0)
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self.handle)
 
 
 def stack_of(frame: FrameType) -> str:
-    """Write down the stack, innermost call first, as the interpreter's fault handler does; opens no file for it."""
+    """Format the stack, innermost call first, as the interpreter's fault handler does; opens no source file."""
     lines = [
         f'  File "{one.f_code.co_filename}", line {one.f_lineno} in {one.f_code.co_name}'
-        for one, _ in zip(_outward(frame), range(_MOST_FRAMES), strict=False)
+        for one, _ in zip(_callers(frame), range(_MAX_FRAMES), strict=False)
     ]
     return "\n".join(["Most recent call first:", *lines, ""])
 
 
 def user_call(frame: FrameType) -> UserCall | None:
-    """Whose user code ``frame`` is in; None when it is in our own."""
+    """Return the call of user code that ``frame`` is in; None when it is in code of QTS."""
     inner: FrameType | None = None
-    for one in _outward(frame):
+    for one in _callers(frame):
         module = one.f_globals.get("__name__")
         if module == _HOST and "seat" in one.f_locals:
-            if inner is not None and _is_ours(inner):
+            if inner is not None and _is_qts_code(inner):
                 return None
             return UserCall(one.f_locals["seat"].strategy.name, inner.f_code.co_name if inner else "")
-        if module == _LOADING and inner is not None and not _is_ours(inner):
+        if module == _LOADING and inner is not None and not _is_qts_code(inner):
             return UserCall("", "import")
-        if module not in _BETWEEN:
+        if module not in _HOST_MODULES:
             inner = one
     return None
 
 
 def thread_frame(ident: int) -> FrameType | None:
-    """Where a thread is at present; None when it has ended."""
+    """Return the frame that a thread executes now; None when it has ended."""
     return sys._current_frames().get(ident)
 
 
-def _is_ours(frame: FrameType) -> bool:
+def _is_qts_code(frame: FrameType) -> bool:
     module = str(frame.f_globals.get("__name__", ""))
     return module.startswith("qts.") and not module.startswith("qts.strategy.")
 
 
-def _outward(frame: FrameType | None) -> Iterator[FrameType]:
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
 def _strategies_in(lines: Sequence[str], strategies: Sequence[Strategy]) -> Iterator[str]:
-    """The names of the strategies whose method is called by the host in a stack of the fault handler."""
+    """Yield the names of the strategies whose method the host was calling, from a stack of the fault handler."""
     inner = ""
     for line in lines:
-        if not _BETWEEN_FRAME.match(line):
+        if not _HOST_MODULE_FRAME.match(line):
             inner = line
             continue
         found = _FRAME.match(inner)
@@ -164,10 +171,10 @@ def _strategies_in(lines: Sequence[str], strategies: Sequence[Strategy]) -> Iter
         for strategy in strategies:
             method: Any = getattr(strategy, found["function"], None)
             code = getattr(method, "__code__", None)
-            if isinstance(code, CodeType) and _holds(code, found["file"], int(found["line"])):
+            if isinstance(code, CodeType) and _contains_line(code, found["file"], int(found["line"])):
                 yield strategy.name
 
 
-def _holds(code: CodeType, file: str, line: int) -> bool:
+def _contains_line(code: CodeType, file: str, line: int) -> bool:
     numbers = [number for _, _, number in code.co_lines() if number is not None]
     return code.co_filename == file and min(numbers) <= line <= max(numbers)

@@ -1,7 +1,7 @@
-"""A session on the event loop, as far as its drivers share it: begin, turns between values, end.
+"""The part of a session on the event loop that its drivers share: start, work between values, end.
 
-:mod:`qts.runtime.drivers.paced_driver` and :mod:`qts.runtime.drivers.live_driver` differ in where values come from
-alone.
+:mod:`qts.runtime.drivers.paced_driver` and :mod:`qts.runtime.drivers.live_driver` differ only in where values come
+from.
 """
 
 from __future__ import annotations
@@ -20,52 +20,56 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import Progress, share_of
 from qts.runtime.session.schedule import AFTER_CLOSE
 
-TURN_NS: Final = 50_000_000
-"""Real time after which a driver looks around while no value comes."""
+POLL_INTERVAL_NS: Final = 50_000_000
+"""Real time after which a driver does its periodic work while no value comes."""
 _AUDIT_NS: Final = 5 * NS_PER_S
 """Real time between two recomputations of the whole book."""
 
 
 class LoopSession:
-    """What a driver on the event loop does between values; on the loop's thread alone.
+    """The work of a driver on the event loop between values. For the loop's thread alone.
 
-    ``listen`` takes what operators want. Make it with :func:`on_loop`.
+    ``run_commands`` executes operators' commands. Create it with :func:`on_loop`.
     """
 
     def __init__(
-        self, kernel: Kernel, clock: PacedClock, progress: Progress, listen: Callable[[], Awaitable[object]]
+        self, kernel: Kernel, clock: PacedClock, progress: Progress, run_commands: Callable[[], Awaitable[object]]
     ) -> None:
         self._kernel = kernel
         self._clock = clock
         self._progress = progress
-        self._listen = listen
+        self._run_commands = run_commands
         self._share = share_of(kernel.parts.feed)
         self._begun_ns = clock.time_ns()
         self._slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
         self._slice_ends_ns = self._audit_ns = 0
-        self.hearing: asyncio.Task[None] | None = None
+        self.stop_task: asyncio.Task[None] | None = None
+        """The task that begins stops while the kill switch is pressed; it ends only by an error."""
 
-    async def look_around(self) -> None:
-        """Tell the progress, take what operators want, now and then have the whole book recomputed."""
-        if self.hearing is not None and self.hearing.done():
-            self.hearing.result()  # it ends by an error only
+    async def run_periodic_work(self) -> None:
+        """Report the progress, execute operators' commands, and every 5 s ask for an audit of the whole book.
+
+        Raises what stopped the task that begins stops, and StorageError when the store has failed.
+        """
+        if self.stop_task is not None and self.stop_task.done():
+            self.stop_task.result()  # raises the error that ended it
         now_ns = self._clock.time_ns()
         self._progress(self._share_of_day(now_ns), now_ns)
-        await self._listen()
+        await self._run_commands()
         if stopwatch_ns() >= self._audit_ns:
             self._audit_ns = stopwatch_ns() + _AUDIT_NS
             self._kernel.due.audit = self._kernel.due.pending = True
 
     async def run_scheduled_tasks(self, now_ns: int) -> None:
-        """Keep what is due by ``now_ns`` (ns of the session's clock), one after the other, and the due work."""
+        """Run the tasks due by ``now_ns`` (ns of the session's clock) one after the other, and due work."""
         kernel = self._kernel
         if now_ns >= kernel.due.wake_ns:
             while kernel.run_scheduled_task(now_ns):
                 await kernel.run_due_work()
         await kernel.run_due_work()
 
-    async def give(self, value: MarketValue, now_ns: int) -> None:
-        """Give one value to the kernel, what is due by ``now_ns`` kept before; a checkpoint meanwhile holds it."""
+    async def deliver(self, value: MarketValue, now_ns: int) -> None:
+        """Deliver a value to the kernel after the tasks due by ``now_ns``; a checkpoint in between keeps it."""
         kernel = self._kernel
         kernel.pending_value = value
         await self.run_scheduled_tasks(now_ns)
@@ -73,14 +77,14 @@ class LoopSession:
         kernel.on_market_value(value)
 
     async def yield_to_handlers(self) -> None:
-        """Let the scheduler have its slice when a fill waits or the present slice is over."""
+        """Yield to the scheduler when a P0 event waits or the driver's time slice is over."""
         waiting = self._kernel.dispatcher.stats.is_waiting(EventPriority.P0_CRITICAL)
         if waiting or stopwatch_ns() >= self._slice_ends_ns:
             await asyncio.sleep(0)
             self._slice_ends_ns = stopwatch_ns() + self._slice_ns
 
     async def close_day(self) -> None:
-        """After the last value: what it has caused belongs before the close, as long as that ends in time."""
+        """Close the market's day after the last value, when the events of that value are handled or time is up."""
         kernel, limit_ms = self._kernel, self._kernel.parts.config.event.stop_timeout_ms
         await kernel.dispatcher.stats.at_rest(limit_ms)
         await kernel.run_due_work()
@@ -88,10 +92,10 @@ class LoopSession:
         await kernel.close_day()  # orders expire; stopping drains what that publishes
 
     def _share_of_day(self, now_ns: int) -> float | None:
-        """Return how much of the time to the end of the market's day has passed, 0..1.
+        """Return the share of the time to the end of the market's day that has passed, 0..1.
 
-        Values come unevenly, so counting them would promise a wrong time left. A market that never closes has no
-        end of the day: then the share of the input.
+        Values come unevenly, so counting them would give a wrong time left. A market that never closes has no end
+        of the day: there it is the share of the input, None while unknown.
         """
         calendar = self._kernel.parts.calendar
         close = calendar.close(calendar.local_date(from_ns(now_ns)))
@@ -106,30 +110,30 @@ async def on_loop(
     kernel: Kernel,
     clock: PacedClock,
     progress: Progress,
-    listen: Callable[[], Awaitable[object]],
-    hear: Callable[[], object],
+    run_commands: Callable[[], Awaitable[object]],
+    begin_stops: Callable[[], object],
 ) -> AsyncIterator[LoopSession]:
-    """Run the dispatcher and the record on the running loop within the block; drain and stop both at its end.
+    """Run the dispatcher and the store writer on the running loop within the block; drain and stop both at its end.
 
-    ``hear`` is called every 0.05 s of real time while the kill switch is pressed, also while all else waits for a
-    disk: it sends stops on their way. Whatever is raised in the block or in a callback of the loop makes the record
-    give up, because what was under way may be half done and stopping writes checkpoints.
+    ``begin_stops`` is called every 0.05 s of real time while the kill switch is pressed, also while everything else
+    waits for a disk. Any exception in the block or in a callback of the loop makes the store writer give up,
+    because the work under way may be half done and stopping would write a checkpoint of it.
     """
     kill = kernel.parts.kill
     loop = asyncio.get_running_loop()
 
     def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if "handle" in context and error is not None:  # a callback that should have called the next one, perhaps
+        if "handle" in context and error is not None:  # the callback may have been the one that schedules the next
             kernel.parts.record.give_up("a callback of the event loop", error)
         loop.default_exception_handler(context)
 
-    session = LoopSession(kernel, clock, progress, listen)
+    session = LoopSession(kernel, clock, progress, run_commands)
     async with kernel.parts.record.running():
         loop.set_exception_handler(on_loop_error)
         await kernel.dispatcher.start()
-        hearing = loop.create_task(_hear_always(kill, hear), name="qts-hear")
-        session.hearing = hearing
+        stop_task = loop.create_task(_begin_stops_while_pressed(kill, begin_stops), name="qts-stops")
+        session.stop_task = stop_task
         try:
             yield session
         except BaseException as error:
@@ -137,24 +141,24 @@ async def on_loop(
             raise
         finally:
             try:
-                # The disk may have ended the session just then: the orders are cancelled all the same.
+                # A failed disk may have ended the session just before: the orders are cancelled all the same.
                 if kill.is_pressed():
                     with suppress(StorageError):
-                        await listen()
+                        await run_commands()
             except BaseException as error:
                 kernel.parts.record.give_up("the session", error)
                 raise
             finally:
                 await _end(kernel)
-                hearing.cancel()
+                stop_task.cancel()
                 loop.set_exception_handler(None)
 
 
 async def _end(kernel: Kernel) -> None:
-    """Stop what goes on beside the prices, the dispatcher, the sender; after a failure wait for the sender alone.
+    """Stop the background work, the dispatcher and the sender; after a failure wait for the sender alone.
 
-    Handlers cannot finish then, and what they were given is in the journal for the resume. But a stop may just have
-    asked for cancels, and they are no less wanted.
+    Handlers cannot finish then, and their events are in the journal for the resumed session. But a stop may just
+    have requested cancels, and those still have to be sent.
     """
     record, timeout_s = kernel.parts.record, kernel.parts.config.event.stop_timeout_ms / 1_000
     await _end_background(kernel, 0 if record.has_failed else timeout_s)
@@ -165,17 +169,18 @@ async def _end(kernel: Kernel) -> None:
 
 
 async def _end_background(kernel: Kernel, grace_s: float) -> None:
-    """Let what goes on beside the prices come to its end; what is too slow is cut off, and its failure told."""
+    """Wait ``grace_s`` for the background work, then cancel it; a failure makes the store writer give up."""
     try:
         await kernel.background.finished(grace_s)
-    except Exception as error:  # noqa: BLE001 - the edge of the session: everything after it has to be ended, too
-        kernel.parts.record.give_up("work beside the prices", error)
+    except Exception as error:  # noqa: BLE001 - the edge of the session: what comes after it must be stopped, too
+        kernel.parts.record.give_up("background work", error)
     await kernel.background.end()
 
 
-async def _hear_always(kill: KillSwitch, hear: Callable[[], object]) -> None:
+async def _begin_stops_while_pressed(kill: KillSwitch, begin_stops: Callable[[], object]) -> None:
+    """Call ``begin_stops`` every 0.05 s of real time while the kill switch is pressed; never returns."""
     real = PacedClock(from_ns(0))  # an operator waits in real time, whatever the session's clock shows
     while True:
-        await real.sleep_until_ns(real.time_ns() + TURN_NS)
+        await real.sleep_until_ns(real.time_ns() + POLL_INTERVAL_NS)
         if kill.is_pressed():
-            hear()
+            begin_stops()

@@ -1,8 +1,8 @@
 """Drives a session on the virtual clock: as fast as values come, or at a multiple of real time.
 
-The scheduler draws the values itself; the next one only when nothing is queued. Nothing in it waits, so a
-coroutine is run to its end on the spot. Every now and then it stands between two values, and whoever else lives
-on the event loop gets a turn; that changes nothing in the session.
+The scheduler draws the values itself, the next one only when nothing is queued. Nothing in it waits, so a coroutine
+is run to completion at once. About every 50 ms it pauses between two values so that other tasks of the event loop
+can run; that changes nothing in the session.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import ROWS_PER_PROGRESS, Progress, share_of
 
-_TURN_NS: Final = 50_000_000
-"""Real time after which the event loop gets a turn, looked at every :data:`ROWS_PER_PROGRESS` values."""
+_YIELD_INTERVAL_NS: Final = 50_000_000
+"""Real time after which the session yields to the event loop, checked every :data:`ROWS_PER_PROGRESS` values."""
 
 
 async def run_replay(
     kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
 ) -> bool:
-    """Pull every value on the running event loop, which gets a turn about every 50 ms. True at the input's end.
+    """Deliver every value on the running event loop, yielding to it about every 50 ms. Return False after a stop.
 
-    ``pace`` slows the session down to a multiple of real time; decisions are the same with and without it.
+    ``pace`` slows the session down to a multiple of real time, None runs it as fast as possible; decisions are the
+    same either way.
     """
-    with closing(_turns(kernel, values, progress, stop, pace)) as turns:
-        for until_ns in turns:
+    with closing(_slices(kernel, values, progress, stop, pace)) as slices:
+        for until_ns in slices:
             await asyncio.sleep(0)
             if pace is not None:
                 await pace.sleep_until_ns(until_ns)
@@ -44,34 +45,34 @@ async def run_replay(
 def run_virtual(
     kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
 ) -> bool:
-    """Do the same as :func:`run_replay` where no event loop runs; the thread is blocked until the end."""
-    for until_ns in _turns(kernel, values, progress, stop, pace):
+    """Run like :func:`run_replay` where no event loop runs; the thread is blocked until the end."""
+    for until_ns in _slices(kernel, values, progress, stop, pace):
         if pace is not None:
             pace.wait_until_ns(until_ns, lambda: stop.requested)
     return not stop.requested
 
 
-def _turns(
+def _slices(
     kernel: Kernel, values: Iterator[MarketValue], progress: Progress, stop: StopFlag, pace: PacedClock | None
 ) -> Generator[int, None, None]:
-    """Run the session piece by piece; after each the caller waits until ``pace`` shows the yielded moment (ns)."""
+    """Run the session in slices; after each the caller waits until ``pace`` shows the yielded moment (ns)."""
     with controlled_gc() as collector:
 
-        def seen(share: float | None, moment_ns: int) -> None:
+        def report(share: float | None, moment_ns: int) -> None:
             collector.maybe_collect(quiet=False)
             progress(share, moment_ns)
 
-        drawn = _Drawn(kernel, values, seen, stop, pace)
-        stream = drawn.stream = kernel.market.stream(drawn.payloads())
+        replay_input = _ReplayInput(kernel, values, report, stop, pace)
+        stream = replay_input.stream = kernel.market.stream(replay_input.payloads())
         while not stream.ended:
             stream.paused = False
             kernel.dispatcher.run_inline(stream=stream)
-            yield drawn.until_ns
+            yield replay_input.until_ns
     run_to_completion(kernel.drain())
 
 
-class _Drawn:
-    """The values of a replay as the scheduler draws them: each accepted before it is given."""
+class _ReplayInput:
+    """The values of a replay as the scheduler draws them, each accepted before it is given."""
 
     stream: Stream
 
@@ -89,32 +90,34 @@ class _Drawn:
         self._stop = stop
         self._pace = pace
         self._share = share_of(kernel.parts.feed)
-        self._turn_ends_ns = stopwatch_ns() + _TURN_NS
+        self._yield_at_ns = stopwatch_ns() + _YIELD_INTERVAL_NS
         self.until_ns = 0
-        """What the caller waits for after this turn, on the clock of ``pace``."""
+        """The moment (ns on the clock of ``pace``) until which the caller waits after this slice; 0: not at all."""
 
     def payloads(self) -> Iterator[MarketValue | None]:
-        """Give each value after it was accepted; None after anything else that the scheduler must look at."""
+        """Yield each accepted value, and None after any other step that may have queued events."""
         kernel, stop, pace = self._kernel, self._stop, self._pace
         accept, due = kernel.market.accept, kernel.due
         left = ROWS_PER_PROGRESS
-        held = () if kernel.pending_value is None else (kernel.pending_value,)
+        first = () if kernel.pending_value is None else (kernel.pending_value,)
         yield from self._due_work()
-        for value in chain(held, () if stop.requested else self._values):
+        for value in chain(first, () if stop.requested else self._values):
             left -= 1
             if not left or pace is not None:
-                kernel.pending_value = value  # whoever has a turn meanwhile must not lose it
+                kernel.pending_value = value  # a checkpoint taken while other tasks run must keep it
                 if left <= 0:
                     left = ROWS_PER_PROGRESS
                     self._report(value)
-                    if stopwatch_ns() >= self._turn_ends_ns:
-                        yield from self._turn(0)
+                    if stopwatch_ns() >= self._yield_at_ns:
+                        yield from self._yield_to_loop(0)
                 if pace is not None:
                     while pace.time_ns() < value.ts_ns and not stop.requested:
-                        yield from self._turn(min(value.ts_ns, pace.time_ns() + round(_TURN_NS * pace.speed)))
+                        yield from self._yield_to_loop(
+                            min(value.ts_ns, pace.time_ns() + round(_YIELD_INTERVAL_NS * pace.speed))
+                        )
                 kernel.pending_value = None
             if value.ts_ns >= due.wake_ns:
-                kernel.pending_value = value  # a checkpoint among the appointments must not lose it
+                kernel.pending_value = value  # a checkpoint among the scheduled tasks must keep it
                 while kernel.run_scheduled_task(value.ts_ns):
                     yield None
                     yield from self._due_work()
@@ -129,15 +132,15 @@ class _Drawn:
         self._kernel.due.on_rows(self._kernel.intake.rows)
         self._progress(self._share(), value.ts_ns)
 
-    def _turn(self, until_ns: int) -> Iterator[None]:
-        """Let the scheduler return to its caller, who waits until ``pace`` shows ``until_ns``."""
+    def _yield_to_loop(self, until_ns: int) -> Iterator[None]:
+        """Pause the stream, so that the scheduler returns to the caller, who waits until ``until_ns`` of ``pace``."""
         self.until_ns = until_ns
         self.stream.paused = True
         yield None
-        self._turn_ends_ns = stopwatch_ns() + _TURN_NS
+        self._yield_at_ns = stopwatch_ns() + _YIELD_INTERVAL_NS
 
     def _due_work(self) -> Iterator[None]:
-        """What waits for a quiet moment, piece by piece, each followed by a look at the queues."""
+        """Run the kernel's due work step by step, each step followed by a run of the queues."""
         while self._kernel.due.pending:
             run_to_completion(self._kernel.run_due_work())
             yield None

@@ -1,9 +1,9 @@
-"""Where what a user's strategy prints goes: to standard error, as far as anybody takes it, and without waiting.
+"""Writes what a user's strategy prints to standard error, without ever waiting for its reader.
 
-A terminal that was closed, a reader who has left and a full disk must not become failures of the strategy: it would
-be halted and its holdings sold over a line of text. A terminal that is held (Ctrl-S), a pager that shows its first
-page and a pipe that nobody reads must not stop trading: so one thread writes, and what it has no room for is
-dropped, counted and told.
+A closed terminal, a reader that has exited and a full disk must not become failures of the strategy: it would be
+halted and its holdings sold because of a line of text. A paused terminal (Ctrl-S), a pager that shows its first
+page and a pipe without a reader must not stop trading. So one thread writes, and text for which it has no room is
+dropped, counted and reported.
 """
 
 from __future__ import annotations
@@ -20,63 +20,66 @@ from typing import Any, Final, TextIO, cast
 from qts.clock import NS_PER_S, stopwatch_ns
 from qts.threads import started
 
-MOST_WAITING: Final = 1 << 20
-"""Characters that wait to be written; what comes beside them is dropped."""
+MAX_WAITING: Final = 1 << 20
+"""Characters that may wait to be written; text for which there is no room is dropped."""
 _LAST_WAIT_S: Final = 1.0
-"""How long the end of a session waits for a reader who takes nothing."""
-_LOOK_S: Final = 0.05
+"""Seconds that the end of a session waits for a reader that takes nothing."""
+_POLL_S: Final = 0.05
 
 
-class AsideWriter:
-    """Writes to ``stream`` from a thread of its own; from any thread, also from a signal handler."""
+class BackgroundWriter:
+    """A writer to ``stream`` on a thread of its own; called from any thread, also from a signal handler.
 
-    def __init__(self, stream: TextIO, most_waiting: int = MOST_WAITING) -> None:
+    At most ``max_waiting`` characters wait. Raises StorageError when the system cannot start another thread.
+    """
+
+    def __init__(self, stream: TextIO, max_waiting: int = MAX_WAITING) -> None:
         self.stream = stream
         self.dropped = 0
-        """Characters for which there was no room, or which could not be written."""
-        self._most = most_waiting
+        """Number of characters for which there was no room, or which could not be written."""
+        self._most = max_waiting
         self._handle = _handle_of(stream)
-        self._lock = threading.RLock()  # a signal handler may come while its thread holds it
+        self._lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._waiting = self._untold = self._written = 0
+        self._waiting = self._unreported = self._written = 0
         self._stuck_at = -1
-        self._moved = threading.Event()
-        started(self._write_all, "qts-prints")
+        self._has_written = threading.Event()
+        started(self._write_all, "qts-stderr")
 
     def put(self, text: str, wait: Callable[[], bool] | None = None) -> None:
-        """Hand ``text`` over. While there is no room: wait as long as ``wait`` says so, then drop it."""
-        while not self._took(text):
+        """Queue ``text``. Without room, wait as long as ``wait`` returns True, then drop it; None: do not wait."""
+        while not self._queued(text):
             if wait is None or not wait():
                 with self._lock:
                     self.dropped += len(text)
-                    self._untold += len(text)
+                    self._unreported += len(text)
                 return
-            self._moved.clear()
-            self._moved.wait(_LOOK_S)
+            self._has_written.clear()
+            self._has_written.wait(_POLL_S)
 
     def drain(self, patience_s: float = _LAST_WAIT_S) -> None:
         """Wait until everything is written, as long as the reader takes something every ``patience_s``.
 
-        A reader who took nothing the last time is not waited for again before he does.
+        A reader that took nothing during the last wait is not waited for again until it takes something.
         """
         while self._waiting and self._written != self._stuck_at:
             before = self._written
-            self._moved.clear()
-            if self._waiting and not self._moved.wait(patience_s) and self._written == before:
+            self._has_written.clear()
+            if self._waiting and not self._has_written.wait(patience_s) and self._written == before:
                 self._stuck_at = before
 
     def wait_written(self, limit_s: float) -> None:
-        """Wait until everything is written, ``limit_s`` at most."""
+        """Wait until everything is written, at most ``limit_s`` seconds of real time."""
         until = stopwatch_ns() + limit_s * NS_PER_S
         while self._waiting and stopwatch_ns() < until:
-            self._moved.clear()
-            self._moved.wait(_LOOK_S)
+            self._has_written.clear()
+            self._has_written.wait(_POLL_S)
 
     def close(self) -> None:
-        """Let the thread end when it has written what waits; it is not waited for."""
+        """End the thread as soon as it has written what waits; does not wait for it."""
         self._queue.put(None)
 
-    def _took(self, text: str) -> bool:
+    def _queued(self, text: str) -> bool:
         with self._lock:
             if self._waiting and self._waiting + len(text) > self._most:
                 return False
@@ -91,10 +94,10 @@ class AsideWriter:
                 self._waiting -= len(text)
                 self._written += len(text)
                 self.dropped += lost
-                untold, self._untold = self._untold, 0
-            if untold:
-                self._write(f"\n[qts: {untold:,} characters printed here were dropped, nobody read them]\n")
-            self._moved.set()
+                unreported, self._unreported = self._unreported, 0
+            if unreported:
+                self._write(f"\n[qts: {_characters(unreported)} dropped here: standard error was not read]\n")
+            self._has_written.set()
 
     def _write(self, text: str) -> bool:
         with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed
@@ -108,21 +111,22 @@ class AsideWriter:
         return False
 
 
-class Aside:
-    """A text stream that takes everything at once; the rest of it is ``stream`` as it is.
+class BackgroundStream:
+    """A text stream whose writes go to ``writer``; all other attributes are those of the writer's ``stream``.
 
-    ``wait`` says how long a full writer is waited for, None: not at all.
+    ``wait``: a full writer is waited for as long as it returns True; None: not at all.
     """
 
-    def __init__(self, writer: AsideWriter, wait: Callable[[], bool] | None = None) -> None:
+    def __init__(self, writer: BackgroundWriter, wait: Callable[[], bool] | None = None) -> None:
         self._writer = writer
         self._wait = wait
-        self.buffer = _AsideBytes(self)
+        self.buffer = _BackgroundBytes(self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer.stream, name)
 
     def write(self, text: str) -> int:
+        """Queue ``text`` and return its length. Raises TypeError for anything but a str, as a text stream does."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text:
@@ -130,44 +134,47 @@ class Aside:
         return len(text)
 
     def writelines(self, lines: Any) -> None:
+        """Queue all ``lines``."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Nothing is kept here."""
+        """Ignore the call: the stream keeps nothing back."""
 
 
-class _AsideBytes:
-    """The same for whoever writes bytes."""
+class _BackgroundBytes:
+    """The binary layer of a :class:`BackgroundStream`: decodes what is written as UTF-8."""
 
-    def __init__(self, text: Aside) -> None:
+    def __init__(self, text: BackgroundStream) -> None:
         self._text = text
 
     def write(self, data: bytes) -> int:
+        """Queue ``data`` and return its length."""
         self._text.write(bytes(data).decode("utf-8", "replace"))
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is kept here."""
+        """Ignore the call: the stream keeps nothing back."""
 
 
-_writers: list[AsideWriter] = []
-"""The writer of the standard error seen last, at most one: a thread for each block would be too many."""
-_in_use: list[AsideWriter] = []
-"""The writers of the blocks that are open, innermost last."""
+_writers: list[BackgroundWriter] = []
+"""The writer of the standard error seen last, at most one, because each writer has a thread."""
+_in_use: list[BackgroundWriter] = []
+"""The writers of the open :func:`redirected_output` blocks, innermost last."""
 
 
 def _forget() -> None:
-    _writers.clear()  # their threads stay with the parent
+    """Drop the writers in a forked child: their threads exist only in the parent."""
+    _writers.clear()
     _in_use.clear()
 
 
 os.register_at_fork(after_in_child=_forget)
 
 
-def _writer() -> AsideWriter | None:
-    """The writer to standard error; None where the process has none."""
-    if _in_use:  # standard error is ours, or belongs to somebody who writes there in the end
+def _writer() -> BackgroundWriter | None:
+    """Return the writer to standard error; None where the process has none."""
+    if _in_use:  # sys.stderr is redirected to it, or to a stream that ends there
         return _in_use[-1]
     stream = sys.stderr
     if stream is None:
@@ -175,47 +182,48 @@ def _writer() -> AsideWriter | None:
     if _writers and _writers[0].stream is not stream:
         _writers.pop().close()
     if not _writers:
-        _writers.append(AsideWriter(stream))
+        _writers.append(BackgroundWriter(stream))
     return _writers[0]
 
 
 def say(text: str) -> None:
-    """Tell whoever reads standard error; never waits, also in a signal handler."""
+    """Write a line to standard error; never waits. Called from any thread, also from a signal handler."""
     writer = _writer()
     if writer is not None:
         writer.put(f"{text}\n")
 
 
 def dropped() -> int:
-    """Characters for standard error that were lost so far."""
+    """Return how many characters for standard error were dropped so far in this process."""
     writer = _writer()
     return 0 if writer is None else writer.dropped
 
 
-def written_out(limit_s: float) -> None:
-    """Wait for what was said, ``limit_s`` at most."""
+def wait_written(limit_s: float) -> None:
+    """Wait until standard error has taken everything, at most ``limit_s`` seconds of real time."""
     if (writer := _writer()) is not None:
         writer.wait_written(limit_s)
 
 
 @contextlib.contextmanager
-def prints_aside(wait: Callable[[], bool] | None = None, *, drains: bool = True) -> Iterator[TextIO | None]:
-    """Standard output is the session's: whatever is printed meanwhile, on either stream, goes to standard error.
+def redirected_output(wait: Callable[[], bool] | None = None, *, drains: bool = True) -> Iterator[TextIO | None]:
+    """Send standard output and standard error within the block to a background writer of standard error.
 
-    ``wait``: how long a reader who is slow is waited for; None, the way of a session in real time: not at all.
-    ``drains``: at the end a reader who still takes something is waited for; a worker does not, for its next batch
-    waits. Gives the stream that takes it, None where the process has no standard error.
+    Standard output is reserved for the session's own result. ``wait``: a slow reader is waited for as long as it
+    returns True; None: not at all, as a session in real time needs it. ``drains``: wait at the end of the block for
+    a reader that still takes something; a worker process does not, because its next batch waits. Yields the stream,
+    None where the process has no standard error.
     """
     writer = _writer()
     if writer is None:
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
             yield None
         return
-    aside = cast(TextIO, Aside(writer, wait))
+    stream = cast(TextIO, BackgroundStream(writer, wait))
     _in_use.append(writer)
     try:
-        with contextlib.redirect_stdout(aside), contextlib.redirect_stderr(aside):
-            yield aside
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            yield stream
     finally:
         _in_use.pop()
         if drains:
@@ -223,7 +231,10 @@ def prints_aside(wait: Callable[[], bool] | None = None, *, drains: bool = True)
 
 
 def _handle_of(stream: TextIO) -> int | None:
-    """The descriptor behind ``stream``: writing to it holds none of the locks that the interpreter's end needs."""
+    """Return the descriptor of ``stream``, None without one.
+
+    Writing to it takes none of the locks that the interpreter needs when it exits.
+    """
     try:
         return stream.fileno()
     except (AttributeError, OSError, ValueError):
@@ -234,5 +245,9 @@ def _write_whole(handle: int, data: bytes) -> None:
     while data:
         try:
             data = data[os.write(handle, data) :]
-        except BlockingIOError:  # somebody has made the descriptor non-blocking
+        except BlockingIOError:  # another process has made the shared descriptor non-blocking
             select.select([], [handle], [], None)
+
+
+def _characters(count: int) -> str:
+    return "1 character" if count == 1 else f"{count:,} characters"

@@ -1,4 +1,4 @@
-"""Runs a coroutine to its end where no event loop runs: on the virtual clock nothing waits."""
+"""Runs a coroutine to completion where no event loop runs: on the virtual clock nothing waits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def run_to_completion(step: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends to its end; the virtual clock has no loop to wait on.
+    """Run a coroutine that never suspends, and return its result; the virtual clock has no loop to wait on.
 
-    Raises StateError when it does suspend.
+    Raises StateError when it suspends, and what it raises itself.
     """
     try:
         step.send(None)

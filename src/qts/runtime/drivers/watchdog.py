@@ -1,11 +1,12 @@
-"""Watches from a thread of its own that a session moves, says where it does not, and ends it when it hangs.
+"""Watches from a thread of its own that a session makes progress, reports where it hangs, and ends it.
 
-In real time nothing may stand still: after 0.8 s the place is in ``hang.txt`` and on standard error, after 5 s the
-process ends with exit code 75, and ``--resume`` goes on without the strategy that hung. On the virtual clock only
-the place is told, so that runs repeat. After the first signal no strategy is waited for, on either clock.
+In real time the event loop must not stall: after 0.8 s its stack is in ``hang.txt`` and on standard error, after 5
+s the process ends with exit code 75, and ``--resume`` continues without the strategy that hung. On the virtual
+clock the stack is only reported, so that runs repeat. After the first stop signal the process ends when a strategy
+does not return in time, on either clock.
 
-Only time counts in which this thread ran and the loop's did not wait for a processor: neither a process that was
-paused nor a machine that is busy hangs.
+Only time counts in which this thread ran and the loop's thread did not wait for a processor: neither a paused
+process nor a busy machine is a hang.
 """
 
 from __future__ import annotations
@@ -23,36 +24,46 @@ from qts.clock import NS_PER_S, cpu_ns, stopwatch_ns
 from qts.errors import StorageError
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.hang_file import HangFile, UserCall, stack_of, thread_frame, user_call
-from qts.runtime.drivers.standard_output import say, written_out
+from qts.runtime.drivers.standard_output import say, wait_written
 from qts.threads import started
 
 RESTART: Final = 75
 """Exit code of a session that was ended because it hung: start it again with --resume."""
 TICK_S: Final = 0.2
-STILL_S: Final = 0.75
-"""Four ticks: seen within a second."""
-HELD_S: Final = 0.9
-"""After this long without this thread the fault handler writes the stacks: C code keeps the interpreter."""
+"""Seconds between two checks."""
+STALL_S: Final = 0.75
+"""Seconds without progress after which a stall is reported; four ticks, so it is seen within a second."""
+FAULT_HANDLER_S: Final = 0.9
+"""Seconds without a tick after which the fault handler writes the stacks: C code holds the interpreter lock."""
 HUNG_S: Final = 5.0
+"""Seconds without progress after which the process is ended."""
 _GAP_S: Final = 1.0
 _BUSY_SHARE: Final = 0.5
-_LAST_WORDS_S: Final = 0.5
+_LAST_MESSAGE_S: Final = 0.5
 
 
-class Listener(Protocol):
-    """Told on the watchdog's thread: must only pass it on."""
+class HangListener(Protocol):
+    """A receiver of the watchdog's reports. Called on the watchdog's thread: it must only pass them on."""
 
-    def on_still(self, text: str, stack: str) -> None:
-        """Take that the loop stands still: a sentence, and the stack of its thread, innermost call first."""
+    def on_stall(self, text: str, stack: str) -> None:
+        """Accept a report that the loop makes no progress.
+
+        ``text`` is a sentence for people, ``stack`` the stack of the loop's thread, innermost call first. Called by
+        the watchdog on its thread, once for each stall; must not wait, and must not raise: an exception ends the
+        watchdog.
+        """
         ...
 
     def on_pause(self, seconds: float) -> None:
-        """Take that the whole process did not run for that many seconds."""
+        """Accept a report that the whole process did not run for ``seconds``.
+
+        Called by the watchdog on its thread; must not wait, and must not raise: an exception ends the watchdog.
+        """
         ...
 
 
-class _Delay:
-    """How long a thread has waited for a processor, ns; 0 where the system does not tell."""
+class _RunQueueDelay:
+    """The time that a thread has waited for a processor, ns; 0 where the system does not report it."""
 
     def __init__(self, native_id: int) -> None:
         self._handle: int | None = None
@@ -60,11 +71,13 @@ class _Delay:
             self._handle = os.open(f"/proc/self/task/{native_id}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         self._before = self._read()
 
-    def since(self) -> int:
+    def since_last(self) -> int:
+        """Return how long the thread has waited since the last call, ns."""
         before, self._before = self._before, self._read()
         return self._before - before
 
     def close(self) -> None:
+        """Close the file that is read."""
         if self._handle is not None:
             os.close(self._handle)
 
@@ -78,7 +91,10 @@ class _Delay:
 
 
 class Watchdog:
-    """Watches the thread that makes it, from ``with`` to its end."""
+    """A watch over the thread that creates it, for the length of a ``with`` block.
+
+    Raises StorageError on entry when the system cannot start another thread.
+    """
 
     def __init__(self, stop: StopFlag) -> None:
         self._stop = stop
@@ -87,15 +103,15 @@ class Watchdog:
         self._mark: Callable[[], object] = lambda: None
         self._seen: object = None
         self._beats = 0
-        self._listener: Listener | None = None
+        self._listener: HangListener | None = None
         self._stop_limit_s = HUNG_S
-        self._stood_s = self._stopping_s = 0.0
-        self._told = False
+        self._stalled_s = self._stopping_s = 0.0
+        self._is_reported = False
         self._file: HangFile | None = None
         self._thread: threading.Thread
 
     def __enter__(self) -> Watchdog:
-        self._delays = [_Delay(threading.get_native_id())]
+        self._delays = [_RunQueueDelay(threading.get_native_id())]
         try:
             self._thread = started(self._watch, "qts-watchdog")
         except StorageError:
@@ -109,14 +125,14 @@ class Watchdog:
         if self._file is not None:
             self._file.close()
 
-    def keep_in(self, directory: Path) -> HangFile:
-        """Open the file of a session in real time."""
+    def open_hang_file(self, directory: Path) -> HangFile:
+        """Open ``hang.txt`` of a session in real time; it is closed when the watch ends. Raises like :class:`HangFile`."""
         self._file = HangFile(directory)
         return self._file
 
     @contextlib.contextmanager
-    def values_watched(self, rows: Callable[[], int]) -> Iterator[None]:
-        """On the virtual clock: ``rows`` counts the values taken."""
+    def watching_values(self, rows: Callable[[], int]) -> Iterator[None]:
+        """Watch, on the virtual clock, that ``rows``, the number of values taken, increases within the block."""
         self._mark = rows
         try:
             yield
@@ -124,8 +140,11 @@ class Watchdog:
             self._mark = lambda: None
 
     @contextlib.contextmanager
-    def loop_watched(self, listener: Listener, stop_timeout_s: float) -> Iterator[None]:
-        """In real time: the running loop has to turn, and to end within ``stop_timeout_s`` and 5 s of a stop."""
+    def watching_loop(self, listener: HangListener, stop_timeout_s: float) -> Iterator[None]:
+        """Watch, in real time, that the running loop iterates within the block, and that a stop ends in time.
+
+        The process is ended when the block lasts ``stop_timeout_s`` and 5 s longer than a requested stop.
+        """
         loop = asyncio.get_running_loop()
         handle: asyncio.TimerHandle
 
@@ -146,43 +165,47 @@ class Watchdog:
     # -- on the watchdog's thread ------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        self._delays.append(_Delay(threading.get_native_id()))
+        self._delays.append(_RunQueueDelay(threading.get_native_id()))
         before, used = stopwatch_ns(), cpu_ns()
         try:
             while not self._ended.wait(TICK_S):
                 now, cpu = stopwatch_ns(), cpu_ns()
-                waited, own_waited = (delay.since() / NS_PER_S for delay in self._delays)
-                self._look((now - before) / NS_PER_S, (cpu - used) / NS_PER_S, waited, own_waited)
+                waited, own_waited = (delay.since_last() / NS_PER_S for delay in self._delays)
+                self._on_tick((now - before) / NS_PER_S, (cpu - used) / NS_PER_S, waited, own_waited)
                 before, used = now, cpu
         finally:
             faulthandler.cancel_dump_traceback_later()
-            if self._file is not None and not self._told:
-                self._file.clear()  # the session came to its end: what the fault handler wrote late was no hang
+            if self._file is not None and not self._is_reported:
+                self._file.clear()  # the session has ended: what the fault handler wrote late was no hang
             for delay in self._delays:
                 delay.close()
 
-    def _look(self, gap_s: float, cpu_s: float, waited_s: float, own_waited_s: float) -> None:
-        """Take note of one tick: ``gap_s`` since the one before, ``waited_s`` the loop's wait for a processor."""
+    def _on_tick(self, gap_s: float, cpu_s: float, waited_s: float, own_waited_s: float) -> None:
+        """Evaluate one tick. All in seconds since the tick before.
+
+        ``gap_s``: real time; ``cpu_s``: processor time of the process; ``waited_s`` and ``own_waited_s``: time that
+        the loop's thread and this thread waited for a processor.
+        """
         listener = self._listener
-        faulthandler.cancel_dump_traceback_later()  # and waits for what it is writing: it is judged, then cleared
+        faulthandler.cancel_dump_traceback_later()  # waits for a dump under way; it is cleared below
         if gap_s - own_waited_s > _GAP_S:
             self._after_gap(listener, gap_s, cpu_s)
-        elif self._file is not None and listener is not None and not self._told and self._file.size:
-            self._file.clear()  # the fault handler was early: this thread had to wait for a processor
+        elif self._file is not None and listener is not None and not self._is_reported and self._file.size:
+            self._file.clear()  # the fault handler was early: this thread waited for a processor
         mark = self._mark()
         if mark != self._seen:
-            self._moved()
+            self._on_progress()
             self._seen = mark
         else:
-            self._stood_s += max(min(gap_s, 2 * TICK_S) - waited_s, 0.0)
+            self._stalled_s += max(min(gap_s, 2 * TICK_S) - waited_s, 0.0)
         if self._stop.requested:
             self._stopping_s += max(min(gap_s, 2 * TICK_S) - waited_s, 0.0)
         if listener is not None and self._file is not None:
-            faulthandler.dump_traceback_later(HELD_S, file=self._file.handle)
-        self._judge(listener)
+            faulthandler.dump_traceback_later(FAULT_HANDLER_S, file=self._file.handle)
+        self._act_on_stall(listener)
 
-    def _after_gap(self, listener: Listener | None, gap_s: float, cpu_s: float) -> None:
-        """This thread could not run: the whole process was paused, or C code has kept the interpreter."""
+    def _after_gap(self, listener: HangListener | None, gap_s: float, cpu_s: float) -> None:
+        """Report that this thread could not run: the process was paused, or C code held the interpreter lock."""
         if cpu_s >= _BUSY_SHARE * gap_s:
             stack = ""
             if self._file is not None:
@@ -190,55 +213,61 @@ class Watchdog:
             if listener is not None:
                 text = f"C code kept the interpreter for {gap_s:.1f} s: nothing moved"
                 say(f"qts: {text}\n{stack}")
-                listener.on_still(text, stack)
+                listener.on_stall(text, stack)
         elif listener is not None:
             listener.on_pause(gap_s)
         if self._file is not None and listener is not None:
             self._file.clear()
 
-    def _moved(self) -> None:
-        if self._told:
-            self._told = False
+    def _on_progress(self) -> None:
+        """End a stall that was reported."""
+        if self._is_reported:
+            self._is_reported = False
             if self._file is not None:
                 self._file.clear()
-            say(f"qts: the session moves again after {self._stood_s:.1f} s")
-        self._stood_s = 0.0
+            say(f"qts: the session moves again after {self._stalled_s:.1f} s")
+        self._stalled_s = 0.0
 
-    def _judge(self, listener: Listener | None) -> None:
+    def _act_on_stall(self, listener: HangListener | None) -> None:
+        """Report a stall, and end the process when it lasts too long or a stop does."""
         frame = thread_frame(self._watched)
         if frame is None:
             return
         if listener is not None:
-            if self._stood_s >= STILL_S and not self._told:
-                self._tell(listener, user_call(frame), stack_of(frame))
-            if self._stood_s >= HUNG_S:
+            if self._stalled_s >= STALL_S and not self._is_reported:
+                self._report(listener, user_call(frame), stack_of(frame))
+            if self._stalled_s >= HUNG_S:
                 self._end(user_call(frame) or UserCall("", ""))
             if self._stopping_s >= self._stop_limit_s:
                 self._end(None)
-        elif self._stood_s >= HUNG_S and (call := user_call(frame)) is not None:
-            if not self._told:
-                self._tell(None, call, stack_of(frame))
+        elif self._stalled_s >= HUNG_S and (call := user_call(frame)) is not None:
+            if not self._is_reported:
+                self._report(None, call, stack_of(frame))
             if self._stopping_s >= HUNG_S:
                 self._end(None)
 
-    def _tell(self, listener: Listener | None, call: UserCall | None, stack: str) -> None:
-        self._told = True
+    def _report(self, listener: HangListener | None, call: UserCall | None, stack: str) -> None:
+        """Write the stall to standard error and ``hang.txt`` and pass it to the listener."""
+        self._is_reported = True
         where = "" if call is None else f" in {call.callback} of strategy {call.strategy}"
         if call is not None and not call.strategy:
             where = " while the strategies are read"
-        text = f"nothing has moved for {self._stood_s:.1f} s{where}"
+        text = f"nothing has moved for {self._stalled_s:.1f} s{where}"
         say(f"qts: {text}\n{stack}")
         if listener is not None:
             if self._file is not None:
                 self._file.write(stack)
-            listener.on_still(text, stack)
+            listener.on_stall(text, stack)
 
     def _end(self, call: UserCall | None) -> None:
-        """End the process without running anything more of it; ``call`` is kept for the next one, None: nothing."""
+        """End the process without running any more of it.
+
+        ``call`` is written to ``hang.txt`` for the resumed session; None writes nothing, so no strategy is blamed.
+        """
         if call is not None and self._file is not None:
             self._file.end(call)
         say(
             "qts: the session hangs and is ended; everything up to its last checkpoint is on disk: --resume goes on"
         )
-        written_out(_LAST_WORDS_S)
+        wait_written(_LAST_MESSAGE_S)
         os._exit(RESTART)

@@ -143,7 +143,7 @@ class Extremes:
         self.noted.day_open = self.noted.day_low = Point(self._equity, now_ns)
         self._bound()
 
-    def take_look(self) -> SinceLook:
+    def take_worst(self) -> SinceLook:
         """What happened since the last call, this moment included; what follows belongs to the next one."""
         noted = self.noted
         seen = noted.look

@@ -31,11 +31,11 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.event_loop import (
     fastest_loop,
     plain_loop,
-    require_files_beside_the_loop,
     require_no_running_loop,
+    require_session_files,
 )
 from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
-from qts.runtime.drivers.hung import HangReport, after_hang
+from qts.runtime.drivers.hang_report import HangReport, report_previous_hang
 from qts.runtime.drivers.paced_driver import run_paced
 from qts.runtime.drivers.replay_driver import run_replay
 from qts.runtime.drivers.standard_output import dropped, say
@@ -186,7 +186,7 @@ class Session:
             with events_made_by(kernel.dispatcher.factory):
                 self._broker = kernel.broker
                 await kernel.broker.connect()
-                hangs = self._watchdog.keep_in(self._place.path) if self._plan.paced else None
+                hangs = self._watchdog.open_hang_file(self._place.path) if self._plan.paced else None
                 hang = hangs.read(self._strategies) if hangs is not None and resumed else None
                 if checkpoint is None:
                     await kernel.start(first)
@@ -196,7 +196,7 @@ class Session:
                 if journal is not None:
                     journal.flush()  # from the second checkpoint on it must know of the store
                 if hang is not None:
-                    after_hang(kernel, hang)
+                    report_previous_hang(kernel, hang)
                     await kernel.parts.record.checkpoint()
                 if hangs is not None:
                     hangs.clear()  # what it said is in the checkpoint
@@ -317,15 +317,17 @@ class Session:
         if isinstance(clock, PacedClock):
             kernel.parts.kill = stop.kill
             operators = self._operators(kernel, clock, log)
-            require_files_beside_the_loop()
+            require_session_files()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
-            with closing(operators), self._watchdog.loop_watched(HangReport(kernel), timeout_s):
-                return await run_paced(kernel, values, progress, stop, clock, operators.listen, operators.hear)
+            with closing(operators), self._watchdog.watching_loop(HangReport(kernel), timeout_s):
+                return await run_paced(
+                    kernel, values, progress, stop, clock, operators.run_commands, operators.begin_stops
+                )
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.pending_value is None else kernel.pending_value.ts_ns
         begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
-        with self._watchdog.values_watched(lambda: kernel.intake.rows):
+        with self._watchdog.watching_values(lambda: kernel.intake.rows):
             return await run_replay(kernel, values, progress, stop, pace)
 
     def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> Operators:

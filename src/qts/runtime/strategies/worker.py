@@ -21,7 +21,7 @@ from qts.event.contracts import Event
 from qts.event.worker import resolve
 from qts.market.contracts import Quote
 from qts.money import ZERO
-from qts.runtime.drivers.standard_output import prints_aside
+from qts.runtime.drivers.standard_output import redirected_output
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.process_protocol import (
     ERRORS_BEFORE_HALT,
@@ -81,7 +81,7 @@ class StrategyWorker:
 
     def __init__(self, arguments: Any) -> None:
         start = msgspec.convert(arguments, Start)
-        with prints_aside(drains=False):
+        with redirected_output(drains=False):
             self._begin(start)
 
     def _begin(self, start: Start) -> None:
@@ -110,7 +110,7 @@ class StrategyWorker:
         view = self.view.brief = msgspec.convert(brief, Brief)
         self._said, self._errors = [], view.errors
         told = 0
-        with prints_aside(drains=False):
+        with redirected_output(drains=False):
             for fill in view.fills:
                 if not self._halted:
                     told += 1

@@ -1,4 +1,4 @@
-"""Keeps what a live feed has pushed until the session takes it: in order of arrival, bounded, losses counted."""
+"""Buffers what a live feed has pushed until the session takes it: in order of arrival, bounded, losses counted."""
 
 from __future__ import annotations
 
@@ -9,59 +9,60 @@ from typing import Final
 
 from qts.market.contracts import FeedGap, MarketValue
 
-MOST_WAITING: Final = 10_000
-"""Values that wait for the session at most; some seconds of a busy market."""
+MAX_WAITING: Final = 10_000
+"""How many values wait for the session at most: some seconds of a busy market."""
 
 
-class Arrivals:
-    """Values and gaps between a live feed and its session, on the loop's thread alone.
+class FeedBuffer:
+    """A bounded buffer of values and gaps between a live feed and its session. For the loop's thread alone.
 
-    With ``limit`` waiting, the oldest is dropped for the newest: prices that are over matter least. What was
-    dropped is counted in ``dropped`` and told as a gap before the next value, so that nobody takes what is left for
-    everything. Only market values pass through here; news of orders has its own way and is never dropped.
+    When ``limit`` entries wait, the oldest is dropped in favour of the newest: the oldest price matters least.
+    Dropped values are counted in ``dropped`` and reported as a gap before the next value, so that the reader knows
+    that the rest is incomplete. Only market values pass through here: order updates take another path and are never
+    dropped.
     """
 
-    def __init__(self, limit: int = MOST_WAITING) -> None:
+    def __init__(self, limit: int = MAX_WAITING) -> None:
         self.dropped = 0
-        """Values dropped since the beginning."""
+        """Number of values dropped since the session began; gaps are not counted."""
         self._limit = limit
         self._waiting: deque[MarketValue | FeedGap] = deque()
         self._lost: dict[str, int] = {}
         self._lost_gap: FeedGap | None = None
-        self._came = asyncio.Event()
+        self._has_arrived = asyncio.Event()
 
     def put(self, value: MarketValue) -> None:
-        """Take a value from the feed; never waits, never raises."""
+        """Add a value from the feed. Never waits, never raises."""
         self._add(value)
 
     def put_gap(self, gap: FeedGap) -> None:
-        """Take note of a gap; it keeps its place among the values."""
+        """Add a gap, at its place among the values. Never waits, never raises."""
         self._add(gap)
 
     def take(self) -> MarketValue | FeedGap | None:
-        """Return the oldest, a gap made of what was dropped before it first; None when nothing waits."""
+        """Remove and return the oldest entry, a gap for dropped values first; None when nothing waits."""
         if self._lost or self._lost_gap is not None:
-            return self._told()
+            return self._take_dropped_gap()
         if not self._waiting:
-            self._came.clear()
+            self._has_arrived.clear()
             return None
         return self._waiting.popleft()
 
     def wake(self) -> None:
-        """End the present :meth:`wait`."""
-        self._came.set()
+        """End a :meth:`wait` that is under way."""
+        self._has_arrived.set()
 
     async def wait(self, seconds: float) -> None:
-        """Wait until something comes, at most ``seconds`` of real time."""
+        """Wait until something arrives, at most ``seconds`` of real time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._came.wait()
+                await self._has_arrived.wait()
 
     def _add(self, item: MarketValue | FeedGap) -> None:
         if len(self._waiting) >= self._limit:
             self._drop(self._waiting.popleft())
         self._waiting.append(item)
-        self._came.set()
+        self._has_arrived.set()
 
     def _drop(self, item: MarketValue | FeedGap) -> None:
         if not isinstance(item, FeedGap):
@@ -73,15 +74,16 @@ class Arrivals:
             symbols = dict.fromkeys((*self._lost_gap.symbols, *item.symbols))
             self._lost_gap = FeedGap(item.ts_ns, item.reason, tuple(symbols))
 
-    def _told(self) -> FeedGap:
-        """Return one gap for everything dropped since the last one."""
+    def _take_dropped_gap(self) -> FeedGap:
+        """Return one gap for everything that was dropped since the previous one."""
         gap, lost = self._lost_gap, self._lost
         self._lost_gap, self._lost = None, {}
         if not lost:
             assert gap is not None  # asked for only when something was dropped
             return gap
         ts_ns = self._waiting[0].ts_ns if self._waiting else 0
-        reason = f"{sum(lost.values()):,} values were dropped: the session could not keep up"
+        count = sum(lost.values())
+        reason = f"{count:,} {'value was' if count == 1 else 'values were'} dropped: the session could not keep up"
         if gap is None:
             return FeedGap(ts_ns, reason, tuple(lost))
         symbols = tuple(dict.fromkeys((*gap.symbols, *lost))) if gap.symbols else ()

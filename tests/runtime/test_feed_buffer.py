@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.market.contracts import FeedGap, Quote
-from qts.runtime.drivers.arrivals import Arrivals
+from qts.runtime.drivers.feed_buffer import FeedBuffer
 
 STEPS = st.lists(st.sampled_from(["value", "value", "value", "gap", "take"]), max_size=60)
 
@@ -18,17 +18,17 @@ def test_values_keep_their_order_and_every_loss_is_told_before_the_next(steps: l
     """given any pushes and takes, then values are taken in order, or counted and a gap stands for them"""
 
     async def scenario() -> None:
-        arrivals, pushed, taken = Arrivals(limit), 0, []
+        buffer, pushed, taken = FeedBuffer(limit), 0, []
         for step in [*steps, *["take"] * (limit + 1)]:
             if step == "value":
-                arrivals.put(Quote("A", pushed := pushed + 1))
+                buffer.put(Quote("A", pushed := pushed + 1))
             elif step == "gap":
-                arrivals.put_gap(FeedGap(pushed, "lost", ("B",)))
+                buffer.put_gap(FeedGap(pushed, "lost", ("B",)))
             else:
-                taken.append(arrivals.take())
+                taken.append(buffer.take())
         values = [one.ts_ns for one in taken if isinstance(one, Quote)]
         assert values == sorted(values)
-        assert len(values) + arrivals.dropped == pushed
+        assert len(values) + buffer.dropped == pushed
         before = 0
         for index, one in enumerate(taken):
             if isinstance(one, Quote):
@@ -41,28 +41,28 @@ def test_values_keep_their_order_and_every_loss_is_told_before_the_next(steps: l
 
 
 async def test_a_wait_ends_when_something_comes() -> None:
-    arrivals = Arrivals()
-    assert arrivals.take() is None
-    asyncio.get_running_loop().call_soon(arrivals.put, Quote("A", 1))
+    buffer = FeedBuffer()
+    assert buffer.take() is None
+    asyncio.get_running_loop().call_soon(buffer.put, Quote("A", 1))
 
-    await asyncio.wait_for(arrivals.wait(3_600), 60)
+    await asyncio.wait_for(buffer.wait(3_600), 60)
 
-    assert arrivals.take() == Quote("A", 1)
+    assert buffer.take() == Quote("A", 1)
 
 
 def test_a_dropped_gap_is_not_forgotten() -> None:
     """given room for one, when a gap of one symbol and a value of another are dropped, then one gap names both"""
-    arrivals = Arrivals(1)
-    arrivals.put_gap(FeedGap(1, "lost", ("B",)))
-    arrivals.put(Quote("A", 2))
-    arrivals.put(Quote("A", 3))
+    buffer = FeedBuffer(1)
+    buffer.put_gap(FeedGap(1, "lost", ("B",)))
+    buffer.put(Quote("A", 2))
+    buffer.put(Quote("A", 3))
 
-    gap = arrivals.take()
+    gap = buffer.take()
 
     assert isinstance(gap, FeedGap)
     assert (gap.symbols, gap.reason) == (
         ("B", "A"),
-        "lost; 1 values were dropped: the session could not keep up",
+        "lost; 1 value was dropped: the session could not keep up",
     )
-    assert arrivals.take() == Quote("A", 3)
-    assert arrivals.take() is None
+    assert buffer.take() == Quote("A", 3)
+    assert buffer.take() is None

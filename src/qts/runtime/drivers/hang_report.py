@@ -1,4 +1,4 @@
-"""What becomes of a session's hang: FAIL at once, and after a restart the strategy that hung is halted."""
+"""Reports that a session hangs: FAIL at once, and after a restart the strategy that hung is halted."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from qts.runtime.kernel import Kernel
 
 
 class HangReport:
-    """Passes on to the kernel what the watchdog has seen; carried out between two handlers, before any signal."""
+    """A listener of the watchdog that has the kernel report a hang between two handlers, before any signal."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
 
-    def on_still(self, text: str, stack: str) -> None:
+    def on_stall(self, text: str, stack: str) -> None:
+        """Log the stack and raise FS061 as soon as the loop runs again."""
+
         def fail() -> None:
             self._kernel.notices.say("ERROR", text, stack=stack)
             self._kernel.on_code("FS061", text)
@@ -20,12 +22,16 @@ class HangReport:
         self._kernel.due.call_soon(fail)
 
     def on_pause(self, seconds: float) -> None:
+        """Log that the process did not run for ``seconds``, as soon as the loop runs again."""
         text = f"the whole process was paused for {seconds:.1f} s; prices are old until they are confirmed"
         self._kernel.due.call_soon(lambda: self._kernel.notices.say("WARNING", text))
 
 
-def after_hang(kernel: Kernel, hang: Hang) -> None:
-    """Say what stopped the session before, and have sold what its hung strategies hold: they are halted already."""
+def report_previous_hang(kernel: Kernel, hang: Hang) -> None:
+    """Raise FS061 for the hang of the session before, and request the exit of what its hung strategies hold.
+
+    Those strategies are halted already, by :attr:`StrategyHost.hung`.
+    """
     kernel.on_code("FS061", hang.text)
     for name in hang.strategies:
         kernel.notices.say("ERROR", f"strategy {name} is halted: it did not return in the session before")
