@@ -133,7 +133,7 @@ class _ReplayInput:
         self._progress(self._share(), value.ts_ns)
 
     def _yield_to_loop(self, until_ns: int) -> Iterator[None]:
-        """Pause the stream, so that the scheduler returns to the caller, who waits until ``until_ns`` of ``pace``."""
+        """Pause the stream: the scheduler returns to the caller, who waits until ``until_ns`` of ``pace``."""
         self.until_ns = until_ns
         self.stream.paused = True
         yield None

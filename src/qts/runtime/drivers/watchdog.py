@@ -126,7 +126,7 @@ class Watchdog:
             self._file.close()
 
     def open_hang_file(self, directory: Path) -> HangFile:
-        """Open ``hang.txt`` of a session in real time; it is closed when the watch ends. Raises like :class:`HangFile`."""
+        """Open ``hang.txt`` of a session in real time, until the watch ends. Raises like :class:`HangFile`."""
         self._file = HangFile(directory)
         return self._file
 
