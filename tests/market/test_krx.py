@@ -17,6 +17,7 @@ from qts.market.contracts import Calendar, FeeRule, Phase, TickRule
 from qts.market.krx import KST, KrxCalendar, KrxCosts, KrxTicks, check_symbol, krx_instrument
 from qts.market.krx_rules import Rate, embedded_rules
 from qts.market.sample import load_sample
+from qts.notes import Note, in_english
 
 OLD_GRID = date(2023, 1, 24)
 NEW_GRID = date(2023, 1, 25)
@@ -165,10 +166,11 @@ class TestCosts:
     def test_a_sale_paid_after_the_first_row_is_not_reported_as_before_it(self) -> None:
         konex = KrxCosts("KONEX")  # its first row: 2019-06-03
         day_before, day = date(2019, 5, 29), date(2019, 5, 30)
-        assert "sell tax KONEX: no row before 2019-06-03; on 2019-05-31 (settlement) the oldest applies" in (
-            konex.notes(day_before)
+        assert (
+            "sell tax KONEX: no table before 2019-06-03; its first row was used for settlement on 2019-05-31"
+            in (said(konex.notes(day_before)))
         )
-        assert not any("sell tax" in note for note in konex.notes(day))
+        assert not any("sell tax" in text for text in said(konex.notes(day)))
 
     def test_etfs_pay_no_tax_and_konex_a_tenth_of_a_percent(self) -> None:
         day = date(2026, 3, 3)
@@ -323,17 +325,21 @@ class TestTradingDays:
         assert calendar.at(date(2018, 2, 5), 6) == datetime(2018, 2, 4, 21, 0, tzinfo=UTC)
 
 
+def said(notes: list[Note]) -> list[str]:
+    return [in_english(note) for note in notes]
+
+
 class TestNotes:
     """Before the first dated row the oldest applies, and the report says so."""
 
     def test_grid_and_limit(self) -> None:
         ticks = KrxTicks()
         assert ticks.notes(date(2010, 10, 4)) == []
-        assert ticks.notes(date(2010, 10, 3)) == [
-            "tick table KOSPI: no row before 2010-10-04; on 2010-10-03 the oldest applies"
+        assert said(ticks.notes(date(2010, 10, 3))) == [
+            "tick table KOSPI: no table before 2010-10-04; its first row was used for 2010-10-03"
         ]
         assert ticks.tick(D(50_000), date(1990, 1, 1)) == 100
-        assert [note.split(":")[0] for note in ticks.notes(date(1998, 12, 6))] == [
+        assert [text.split(":")[0] for text in said(ticks.notes(date(1998, 12, 6)))] == [
             "tick table KOSPI",
             "price limit",
         ]
@@ -341,21 +347,21 @@ class TestNotes:
     def test_costs(self) -> None:
         costs = KrxCosts()
         assert costs.notes(date(2026, 1, 1)) == []
-        assert costs.notes(date(2025, 12, 31)) == [
-            "broker fee: no row before 2026-01-01; on 2025-12-31 the oldest applies"
+        assert said(costs.notes(date(2025, 12, 31))) == [
+            "broker fee: no table before 2026-01-01; its first row was used for 2025-12-31"
         ]
         assert costs.fee(D(1_000_000), date(2014, 1, 2)) == 150
-        assert costs.notes(date(1996, 3, 27)) == [
-            "broker fee: no row before 2026-01-01; on 1996-03-27 the oldest applies",
-            "settlement: no row before 1996-04-01; on 1996-03-27 the oldest applies",
-            "sell tax KOSPI: no row before 1996-04-01; on 1996-03-29 (settlement) the oldest applies",
+        assert said(costs.notes(date(1996, 3, 27))) == [
+            "broker fee: no table before 2026-01-01; its first row was used for 1996-03-27",
+            "settlement: no table before 1996-04-01; its first row was used for 1996-03-27",
+            "sell tax KOSPI: no table before 1996-04-01; its first row was used for settlement on 1996-03-29",
         ]
 
     def test_calendar(self) -> None:
         assert KrxCalendar().notes(date(2026, 3, 3)) == []
-        assert "no closed days are known for 2025" in KrxCalendar().notes(date(2025, 3, 3))[0]
+        assert KrxCalendar().notes(date(2025, 3, 3)) == [Note.of("no-closed-days", year="2025")]
         assert KrxCalendar([date(2025, 3, 3), date(2025, 3, 5)]).notes(date(2025, 3, 4)) == []
-        assert "session times" in KrxCalendar().notes(date(2000, 5, 19))[0]
+        assert "session times" in said(KrxCalendar().notes(date(2000, 5, 19)))[0]
 
 
 class TestInstrument:

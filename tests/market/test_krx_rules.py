@@ -11,6 +11,7 @@ import pytest
 from qts.errors import DataError
 from qts.market.krx import KrxCalendar, KrxTicks
 from qts.market.krx_rules import embedded_rules, note_before_first, parse_rules, row_at
+from qts.notes import Note
 
 
 def text() -> str:
@@ -39,8 +40,8 @@ def test_the_row_in_force_starts_on_its_own_day() -> None:
 
 def test_the_note_starts_the_day_before_the_first_row() -> None:
     rows = embedded_rules().price_limits
-    assert note_before_first(rows, date(1998, 12, 7), "price limit") == []
-    assert len(note_before_first(rows, date(1998, 12, 6), "price limit")) == 1
+    assert note_before_first(rows, date(1998, 12, 7), Note.of("price-limit")) == []
+    assert len(note_before_first(rows, date(1998, 12, 6), Note.of("price-limit"))) == 1
 
 
 def test_corrected_rows_take_effect_without_code() -> None:

@@ -27,7 +27,7 @@ from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import KrxTicks, krx_instrument
 from qts.market.last_values import LastValues
-from qts.report.notes import note_in_korean
+from qts.notes import in_english, in_korean
 from qts.runtime.checks.price_bands import PriceBands, doubtful_rows, likely_split, notes_on_doubts
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.intake import Intake
@@ -411,8 +411,8 @@ def test_the_checkpoint_carries_bands_and_doubts(rig: Rig, tmp_path: Path) -> No
 # What people read.
 
 
-def both(bands: PriceBands) -> Iterable[tuple[str, str | None]]:
-    return [(note, note_in_korean(note)) for note in notes_on_doubts(bands)]
+def both(bands: PriceBands) -> Iterable[tuple[str, str]]:
+    return [(in_english(note), in_korean(note)) for note in notes_on_doubts(bands, "KST")]
 
 
 def test_the_view_tells_why_a_symbol_takes_no_entry(rig: Rig) -> None:
@@ -430,10 +430,10 @@ def test_the_notes_in_both_languages() -> None:
     entrance.trade(3_005)
     assert both(entrance.bands) == [
         (
-            "prices: 005930: 3000 at 2026-01-22 10:00:02 is outside the day's band of 105000 to 195000 around "
+            "prices: 005930: 3000 at 2026-01-22 10:00:02 KST is outside the day's band of 105000 to 195000 around "
             "150000 (a 50:1 split?); 2 values were refused, the symbol is in doubt and takes no entry. Was the "
             "share split, or did its rights go ex? Use adjusted prices, or cut the file at 2026-01-22",
-            "불가능한 가격: 005930 2026-01-22 10:00:02의 가격 3000은(는) 150000 기준 당일 가격제한폭 "
+            "불가능한 가격: 005930의 2026-01-22 10:00:02 KST 가격 3000은 150000 기준 당일 가격제한폭 "
             "105000~195000 밖입니다(50:1 분할?). 값 2건을 쓰지 않았고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
             "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 2026-01-22에서 나누세요.",
         )
@@ -442,9 +442,9 @@ def test_the_notes_in_both_languages() -> None:
     entrance.trade(150_000)
     assert both(entrance.bands) == [
         (
-            "prices: 005930: 3000 at 2026-01-22 10:00:02 is outside the day's band of 105000 to 195000 around "
-            "150000 (a 50:1 split?); 2 values were refused, later ones were believed again",
-            "불가능한 가격: 005930 2026-01-22 10:00:02의 가격 3000은(는) 150000 기준 당일 가격제한폭 "
+            "prices: 005930: 3000 at 2026-01-22 10:00:02 KST is outside the day's band of 105000 to 195000 around "
+            "150000 (a 50:1 split?); 2 values were refused, later prices were believed again",
+            "불가능한 가격: 005930의 2026-01-22 10:00:02 KST 가격 3000은 150000 기준 당일 가격제한폭 "
             "105000~195000 밖입니다(50:1 분할?). 값 2건을 쓰지 않았고, 그 뒤 가격은 다시 맞았습니다.",
         )
     ]

@@ -16,7 +16,7 @@ from qts.cli.summary import print_summary
 from qts.db.contracts import QuarantineRow
 from qts.db.find_run import FoundRun
 from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, OrderRejected, OrderState
-from qts.report.notes import note_in_korean
+from qts.notes import in_korean
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
 from qts.runtime.persistence.run_lookup import Look
@@ -138,12 +138,14 @@ def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(worki
     assert told["first"]["code"] == "FS041"
     assert "149950" in told["first"]["reason"]
     assert told["first"]["notice"] == ascii(first)[:MOST_SHOWN]
-    (note,) = (note for note in shown(rig).notes if note.startswith("quarantine: "))
-    assert note.startswith("quarantine: 2 notices of the broker were not booked; the first at ")
-    assert (note_in_korean(note) or "").startswith("격리된 증권사 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
-    view = shown(rig).quarantine
-    assert view is not None
-    assert (view.count, view.code, view.notice) == (2, "FS041", ascii(first)[:MOST_SHOWN])
+    view = shown(rig)
+    (text,) = (text for text in view.notes if text.startswith("quarantine: "))
+    assert text.startswith("quarantine: 2 notices of the broker were not booked; the first at ")
+    (note,) = (note for note in view.note_values if note.code == "quarantine")
+    assert in_korean(note).startswith("격리된 증권사 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
+    kept = view.quarantine
+    assert kept is not None
+    assert (kept.count, kept.code, kept.notice) == (2, "FS041", ascii(first)[:MOST_SHOWN])
 
 
 def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order]) -> None:

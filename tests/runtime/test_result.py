@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qts.event.contracts import EventPriority, EventType
 from qts.event.handlers import CallbackHandler, TypeFilterHandler
 from qts.market.contracts import Bar
+from qts.notes import in_english
 from qts.runtime.session.result import unfilled_by_reason
 from qts.runtime.session.view_builder import dead_letters_of, notes_of
 from tests.db.rows import order
@@ -30,9 +31,9 @@ def test_events_that_no_handler_could_deal_with_are_told(rig_of: Callable[..., R
         rig.show(Bar(SYMBOL, kst(10, minute), *[D(150_000)] * 4, D(1)))
     rig.quote(kst(10, 3))  # by now the last retry is long due
 
-    told = "dead letters: 2 P1 events could not be handled; the last: ArithmeticError: beyond me"
-    assert dead_letters_of(rig.kernel.dispatcher) == [told]
-    assert told in notes_of(rig.kernel)
+    told = "dead letters: 2 events of P1 could not be handled; the last: ArithmeticError: beyond me"
+    assert [in_english(note) for note in dead_letters_of(rig.kernel.dispatcher)] == [told]
+    assert told in map(in_english, notes_of(rig.kernel))
 
 
 def test_orders_that_ended_alike_are_counted_together() -> None:

@@ -18,6 +18,7 @@ from qts.errors import ContractError
 from qts.market.contracts import Instrument, Phase
 from qts.market.krx_rules import KrxRules, Rate, TickTable, embedded_rules, note_before_first, row_at
 from qts.money import ONE, ZERO, is_multiple, minus, plus, steps_in, times, truncate_to
+from qts.notes import Note
 
 KST: Final = timezone(timedelta(hours=9), "KST")
 """Korean time; no daylight saving time since 1988."""
@@ -96,11 +97,11 @@ class KrxTicks:
         lowest, highest = times(base, minus(ONE, limit)), times(base, plus(ONE, limit))
         return self.round_up(lowest, day), self.round_down(highest, day)
 
-    def notes(self, day: date) -> list[str]:
+    def notes(self, day: date) -> list[Note]:
         """What a report must say about rows that are missing for ``day``."""
         return [
-            *note_before_first(self._tables, day, f"tick table {self.board}"),
-            *note_before_first(self._limits, day, "price limit"),
+            *note_before_first(self._tables, day, Note.of("tick-table", board=self.board)),
+            *note_before_first(self._limits, day, Note.of("price-limit")),
         ]
 
     def _use(self, table: TickTable) -> None:
@@ -149,12 +150,12 @@ class KrxCosts:
                 day += _ONE_DAY
         return day
 
-    def notes(self, day: date) -> list[str]:
+    def notes(self, day: date) -> list[Note]:
         """What a report must say about rows that are missing for the trade date ``day``."""
         paid = self.settlement_day(day)
-        tax_note = note_before_first(self._taxes, paid, f"sell tax {self.board}", " (settlement)")
-        lag_note = note_before_first(self._lags, day, "settlement")
-        return [*note_before_first(self._fees, day, "broker fee"), *lag_note, *tax_note]
+        tax_note = note_before_first(self._taxes, paid, Note.of("sell-tax", board=self.board), settled=True)
+        lag_note = note_before_first(self._lags, day, Note.of("settlement"))
+        return [*note_before_first(self._fees, day, Note.of("broker-fee")), *lag_note, *tax_note]
 
     def _at(self, day: date) -> None:
         if day != self._day:
@@ -234,12 +235,12 @@ class KrxCalendar:
     def at(self, day: date, hour: int, minute: int = 0) -> datetime:
         return datetime(day.year, day.month, day.day, hour, minute, tzinfo=KST)
 
-    def notes(self, day: date) -> list[str]:
+    def notes(self, day: date) -> list[Note]:
         """What a report must say about how ``day`` was judged: missing rows, weekdays taken as trading days."""
-        notes = note_before_first(self._rules.sessions, day, "session times")
+        notes = note_before_first(self._rules.sessions, day, Note.of("session-times"))
         known = day.year in self._closed or (self._span and self._span[0] <= day <= self._span[1])
         if not known:
-            notes.append(f"calendar: no closed days are known for {day.year}; weekdays count as trading days")
+            notes.append(Note.of("no-closed-days", year=f"{day.year}"))
         return notes
 
     def _closed_in(self, year: int) -> frozenset[date]:

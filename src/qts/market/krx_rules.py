@@ -19,6 +19,7 @@ import yaml
 
 from qts.errors import DataError
 from qts.money import remainder
+from qts.notes import Note
 
 DATA_FILE: Final = "krx.yaml"
 
@@ -149,15 +150,17 @@ def row_at(rows: Sequence[Row], day: date) -> Row:
     return rows[max(0, bisect_right(rows, day, key=_since) - 1)]
 
 
-def note_before_first(rows: Sequence[Row], day: date, what: str, dated: str = "") -> list[str]:
-    """One sentence for the report when ``day`` lies before every row of ``what``, else nothing.
+def note_before_first(rows: Sequence[Row], day: date, subject: Note, *, settled: bool = False) -> list[Note]:
+    """Return a note when ``day`` lies before every row of ``subject``, else none.
 
-    ``dated`` says which date ``day`` is where it is not the trade date.
+    ``settled``: ``day`` is the date of settlement, not of the trade.
     """
     first = rows[0].since
     if day >= first:
         return []
-    return [f"{what}: no row before {first}; on {day}{dated} the oldest applies"]
+    if settled:
+        return [Note.of("rule-before-first-row-settled", subject=subject, since=f"{first}", day=f"{day}")]
+    return [Note.of("rule-before-first-row", subject=subject, since=f"{first}", day=f"{day}")]
 
 
 def _since(row: _Dated) -> date:

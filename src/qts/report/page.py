@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from qts.notes import in_korean
 from qts.report import bars, charts, keys, tables
 from qts.report.digest import Digest, rounded
 from qts.report.lettering import korean_currency
 from qts.report.markup import Html, both, el, join, say, void
-from qts.report.notes import note_in_korean
 from qts.report.state_basis import basis_lines
 from qts.report.strategy_errors import strategy_errors
 from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
+from qts.runtime.session.result import ResultValues
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
@@ -329,7 +330,7 @@ def _run(digest: Digest) -> Html:
             join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
         ),
     )
-    notes = [el("li", _note(note)) for note in values.notes]
+    notes = [el("li", note) for note in notes_said(values)]
     scaled = say(
         "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
         "기준값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
@@ -392,9 +393,11 @@ def _nights() -> Html:
     return say("Nights and weekends are left out of the axis.", "야간과 주말은 축에서 생략했습니다.")
 
 
-def _note(note: str) -> object:
-    korean = note_in_korean(note)
-    return note if korean is None else say(note, korean)
+def notes_said(values: ResultValues) -> list[object]:
+    """Return the notes in both languages; as they stand in a result of a version that stored texts alone."""
+    if len(values.note_values) != len(values.notes):
+        return list(values.notes)
+    return [say(english, in_korean(note)) for english, note in zip(values.notes, values.note_values, strict=True)]
 
 
 def _mono(text: object) -> Html:

@@ -109,6 +109,11 @@ class Rejects:
             return ""
         return f"{one.row} orders of {symbol} in a row were rejected, the last: {one.said}"
 
+    def in_a_row(self, symbol: str) -> int:
+        """Return how many orders of ``symbol`` were rejected one after the other today."""
+        one = self._symbols.get(symbol)
+        return 0 if one is None else one.row
+
     def wait_of(self, symbol: str, now_ns: int, pause_ns: int | None) -> str:
         """Return in words until when an order waits; "" when it need not.
 

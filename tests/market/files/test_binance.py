@@ -11,6 +11,7 @@ import pytest
 from qts.market.contracts import BookUpdate, Quote, Tick
 from qts.market.files import open_feed
 from qts.market.files.binance_duplicates import MAX_HOLES, TradeIds
+from qts.notes import Note
 
 from .samples import T0, depth, line, quote, read, snapshot, trade, write
 
@@ -312,13 +313,11 @@ def test_a_hole_in_the_depth_updates_is_counted_and_told_and_the_next_update_say
     updates = [value for value in feed.values() if isinstance(value, BookUpdate)]
 
     assert [update.after_gap for update in updates] == [False, False, True, False]
-    assert any("gaps in the depth updates: 1" in note for note in feed.notes)
+    assert Note.of("input-depth-gaps", symbol="BTCUSDT", count=1) in feed.notes
 
 
 def test_trades_that_a_recording_lost_are_counted(path: Path) -> None:
     feed = open_feed(write(path, [trade(0, 10), trade(1, 11), trade(2, 15), trade(3, 13)]))
     list(feed.values())
 
-    assert any("trades missing from the recording: 2" in note for note in feed.notes), (
-        "12 and 14; 13 only came late"
-    )
+    assert Note.of("input-trades-missing", symbol="BTCUSDT", count=2) in feed.notes, "12 and 14; 13 only came late"

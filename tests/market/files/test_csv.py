@@ -10,6 +10,7 @@ from qts.errors import DataError
 from qts.market.contracts import Quote, Tick
 from qts.market.files import open_feed
 from qts.market.krx import krx_instrument
+from qts.notes import Note, in_english
 
 from .samples import read, write
 
@@ -116,9 +117,9 @@ def test_in_another_currency_the_rules_are_those_of_the_numbers_and_are_told(pat
     assert (acme.currency, acme.lot, acme.ticks.tick(D(10), DAY)) == ("JPY", D("0.1"), D("0.01"))
     assert acme.quantum == D("0.001")  # one lot at one tick, finer than the yen
     assert acme.calendar.phase(datetime(2026, 1, 24, 3, tzinfo=UTC)).takes_orders
-    assert feed.notes == [
-        "rules: guessed from the numbers of the file: ACME (tick 0.01, lot 0.1, fee 0.05 %, no tax, never closed); "
-        "to set them write the symbols into instruments.yaml"
+    assert [in_english(note) for note in feed.notes] == [
+        "input: rules: guessed from the numbers of the file: ACME (tick 0.01, lot 0.1, fee 0.05%, no tax, "
+        "never closed); to set them write the symbols into instruments.yaml"
     ]
 
 
@@ -133,7 +134,7 @@ def test_other_spellings_of_a_korean_code_are_understood_and_told(path: Path, sp
     assert [value.symbol for value in feed.values()] == ["005930", "005930"]
     assert list(feed.instruments) == ["005930"]
     assert feed.instruments["005930"].ticks.board == board  # type: ignore[attr-defined]
-    assert feed.notes == [f"symbols: read {spelled} as 005930"]
+    assert [in_english(note) for note in feed.notes] == [f"input: symbols: read {spelled} as 005930"]
 
 
 def test_a_code_taken_for_a_share_of_kospi_is_told_and_an_entry_ends_the_guess(path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_code_taken_for_a_share_of_kospi_is_told_and_an_entry_ends_the_guess(p
     for feed in (guessed, given):
         list(feed.values())
 
-    assert guessed.notes[0].startswith("rules: taken for shares of KOSPI: 005930; for another board")
+    assert guessed.notes == [Note.of("input-rules-kospi", named=["005930"])]
     assert given.notes == []
 
 

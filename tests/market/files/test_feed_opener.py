@@ -12,6 +12,7 @@ from qts.errors import DataError
 from qts.market.files import FORMATS, open_feed, symbols
 from qts.market.files.symbols import generic_instrument
 from qts.market.krx import krx_instrument
+from qts.notes import Note
 
 from .samples import observed, quote, trade, write
 
@@ -180,8 +181,7 @@ def test_a_gzip_file_cut_off_gives_its_rows_and_runs_to_its_end(tmp_path: Path) 
     values = list(feed.values())
     assert 1_000 < len(values) < 3_000
     assert dict(feed.rows_refused) == {"truncated_gzip": 1}
-    assert "ends in the middle" in feed.notes[0]
-    assert f"after line {len(values)}" in feed.notes[0]
+    assert feed.notes[0] == Note.of("input-ended-early", damage=Note.of("gzip-truncated"), line=len(values))
     assert feed.refusal_examples["truncated_gzip"][0].line == len(values) + 1
 
 

@@ -11,6 +11,7 @@ from qts.errors import DataError
 from qts.market.contracts import Quote
 from qts.market.files import open_feed
 from qts.market.files.reading import ReadAs, read_as
+from qts.notes import in_english
 
 from .samples import write
 
@@ -102,7 +103,7 @@ def test_another_delimiter_is_seen_and_told(tmp_path: Path, mark: str, name: str
     feed = open_feed(table(tmp_path / "f.csv", "2026-01-23T09:01:00+09:00", mark=mark))
 
     assert list(feed.values()) == [VALUE]
-    assert feed.notes[0] == f"cells are separated by {name}, as its first line shows"
+    assert in_english(feed.notes[0]) == f"input: cells are separated by {name}, as its first line shows"
 
 
 def test_a_declared_delimiter_is_no_guess(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_declared_delimiter_is_no_guess(tmp_path: Path) -> None:
     feed = open_feed(path, read_as=read_as(delimiter="semicolon"))
 
     assert list(feed.values()) == [VALUE]
-    assert not any("separated" in note for note in feed.notes)
+    assert not any(note.code == "input-delimiter" for note in feed.notes)
 
 
 def test_blanks_around_cells_are_no_part_of_them(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from qts.market.files.refusals import (
 )
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import TimeOrder
+from qts.notes import Note
 
 FUTURE_NS: Final = NS_PER_S
 MAX_PREFIXES: Final = 1_024
@@ -190,16 +191,13 @@ class BinanceRows:
         members = data.items() if isinstance(data, dict) else ()
         return next((f"data.{name}" for name, text in members if text == value), "") if value else ""
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         notes = self.symbols.notes()
         for symbol, history in self._histories.items():
             if history.depth_chain.gaps:
-                notes.append(
-                    f"{symbol}: gaps in the depth updates: {history.depth_chain.gaps}; after each the depth counts "
-                    "as unknown until the next snapshot"
-                )
+                notes.append(Note.of("input-depth-gaps", symbol=symbol, count=history.depth_chain.gaps))
             if history.trades.missed:
-                notes.append(f"{symbol}: trades missing from the recording: {history.trades.missed}")
+                notes.append(Note.of("input-trades-missing", symbol=symbol, count=history.trades.missed))
         return notes
 
     def state(self) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import length_hint
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from qts.errors import DataError
 from qts.market.contracts import Instrument, MarketValue
 from qts.market.files.refusals import BlankRow, RefusalExample, Refusals, RowRefused
 from qts.market.files.remedies import remedy_for, told
 from qts.market.files.row_blocks import Block, Source
 from qts.market.files.row_parser import RowParser
+from qts.notes import Note, in_english
 
 R = TypeVar("R")
 
@@ -21,7 +24,7 @@ class FileFeed(Generic[R]):
     """A :class:`~qts.market.contracts.Feed` over one file.
 
     Unusable rows are counted in ``rows_refused``; ``refusal_examples`` keeps the first three of each reason
-    and ``notes`` says in words when the file ended early. Raises :class:`~qts.errors.DataError` while it is
+    and ``notes`` says when the file ended early. Raises :class:`~qts.errors.DataError` while it is
     read when the system cannot read on, and at the end when no row at all was usable.
     """
 
@@ -32,7 +35,7 @@ class FileFeed(Generic[R]):
         max_age_ns: int,
         source: Source[R],
         parser: RowParser[R],
-        notes: Sequence[str] = (),
+        notes: Sequence[Note] = (),
     ) -> None:
         self.name = name
         self.source_id = source_id
@@ -87,7 +90,7 @@ class FileFeed(Generic[R]):
             "ended": self._ended,
             "parser": self._parser.state(),
             "refused": self._refusals.state(),
-            "notes": list(self._notes),
+            "notes": msgspec.to_builtins(self._notes),
         }
 
     def resume(self, position: Mapping[str, Any]) -> None:
@@ -103,12 +106,12 @@ class FileFeed(Generic[R]):
             self._ended = position["ended"]
             self._parser.restore(position["parser"])
             self._refusals.restore(position["refused"])
-            self._notes[:] = position["notes"]
+            self._notes[:] = map(_restored, position["notes"])
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self.name}: the stored position cannot be read: {error!r}") from error
 
     @property
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         """What a reader of the result must know of the input: damage, gaps, and what was guessed."""
         return [*self._notes, *self._parser.notes()]
 
@@ -155,8 +158,13 @@ class FileFeed(Generic[R]):
         damage = self._source.damage
         if damage is not None:
             line = self._block.first + self._used()
-            self._refusals.add(damage.reason, line, damage.note)
-            self._notes.append(f"{damage.note} (after line {line - 1})")
+            self._refusals.add(damage.reason, line, in_english(damage.note))
+            self._notes.append(Note.of("input-ended-early", damage=damage.note, line=line - 1))
         self._ended = True
         if not self._parser.order.last_ns:
             raise DataError(f"{self.name}: no usable row; {told(self._refusals)}")
+
+
+def _restored(stored: Any) -> Note:
+    """Read a note of a stored position; an earlier version stored the text."""
+    return Note.of("text", text=stored) if isinstance(stored, str) else msgspec.convert(stored, Note)

@@ -28,6 +28,7 @@ from qts.market.files.row_parser import RowParser
 from qts.market.files.symbols import SymbolTable, by_look, korean_instrument, usdt_instrument
 from qts.market.files.table_rows import CellRows, Cells, CsvLayout, CsvRows, csv_rows, grids_of
 from qts.market.files.times import TimeOrder
+from qts.notes import Note, in_english
 
 HEAD_ROWS: Final = 2_000
 HEAD_BYTES: Final = 8 << 20
@@ -149,13 +150,13 @@ def _line_feed(
     source = LineSource(path, gzipped=magic.startswith(GZIP_MAGIC))
     head = _head(source)
     if not head and source.damage is not None:
-        raise DataError(f"{path}: no usable row; {source.damage.note}")
+        raise DataError(f"{path}: no usable row; {in_english(source.damage.note)}")
     format = detect(head, wanted_format, str(path), wanted.read_as)
     if format != CSV:
         _refuse_declared(path, format, wanted.read_as)
     table = wanted.table(format)
     parser: RowParser[bytes]
-    notes: list[str] = []
+    notes: list[Note] = []
     if format == BINANCE_RAW:
         probe = CaptureProbe(head)
         table.prepare(probe.grids)
@@ -214,7 +215,7 @@ def _named(
     max_age_ns: int | None,
     source: Any,
     parser: Any,
-    notes: Sequence[str],
+    notes: Sequence[Note],
 ) -> AnyFeed:
     limit = MAX_AGE_NS[format] if max_age_ns is None else max_age_ns
     return FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser, notes)

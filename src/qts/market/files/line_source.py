@@ -18,6 +18,7 @@ from typing import BinaryIO, Final
 from qts.errors import DataError
 from qts.market.files.refusals import DAMAGED_GZIP, TRUNCATED_GZIP
 from qts.market.files.row_blocks import Block, Damage
+from qts.notes import Note
 
 MAX_LINE: Final = 1 << 20
 """Bytes; the longest real row is a depth snapshot of 1,000 levels a side, about 45 kB."""
@@ -127,11 +128,7 @@ class LineSource:
                     data = engine.decompress(raw, CHUNK)
                 except zlib.error as error:
                     yield from _until_damage(before, raw)
-                    self.damage = Damage(
-                        DAMAGED_GZIP,
-                        "the gzip data is damaged: what follows is lost, and values before this place may be wrong "
-                        f"({error})",
-                    )
+                    self.damage = Damage(DAMAGED_GZIP, Note.of("gzip-damaged", error=f"{error}"))
                     return
                 if data:
                     yield data
@@ -144,7 +141,7 @@ class LineSource:
         if begun:
             yield from filter(None, [engine.flush()])
             if not engine.eof:
-                self.damage = Damage(TRUNCATED_GZIP, "the gzip file ends in the middle; its last line is dropped")
+                self.damage = Damage(TRUNCATED_GZIP, Note.of("gzip-truncated"))
 
 
 def _until_damage(engine: zlib._Decompress, raw: bytes) -> Iterator[bytes]:

@@ -13,9 +13,11 @@ from typing import Final
 from qts.market.files.numbers import PriceTable, SizeTable, number_of
 from qts.market.files.refusals import RowRefused
 from qts.money import magnitude, minus, own_context, times, without_zeros
+from qts.notes import Note
 
 CLEAN_DECIMALS: Final = 8
 """Exchanges write no more; a lot of full binary floats is taken to have as many."""
+_FLOAT_LOT: Final = "0.00000001"
 FLOAT_DIGITS: Final = range(15, 18)
 """Significant digits of a float that is no short decimal."""
 _NOISY_LENGTH: Final = 17
@@ -29,9 +31,9 @@ class Noise:
 
     def __init__(self) -> None:
         self.rows = self.numbers = self.noisy = 0
-        self._example = ""
+        self._example: tuple[int, str, str] | None = None
         self._float_sizes: dict[str, list[int]] = {}
-        self._size_example: dict[str, str] = {}
+        self._size_example: dict[str, tuple[int, str]] = {}
 
     def look(self, rows: Iterable[tuple[int, Sequence[str | None]]]) -> Noise:
         """Count the numbers of ``rows``, each with its line."""
@@ -50,7 +52,7 @@ class Noise:
         clean = denoised(text)
         if clean != text:
             self.noisy += 1
-            self._example = self._example or f"line {line}: {text} is taken for {clean}"
+            self._example = self._example or (line, text, clean)
 
     def _count_size(self, line: int, symbol: str, text: str) -> None:
         counts = self._float_sizes.setdefault(symbol, [0, 0])
@@ -61,23 +63,29 @@ class Noise:
             return
         if is_full_float(number):
             counts[0] += 1
-            self._size_example.setdefault(symbol, f"line {line}: {text}")
+            self._size_example.setdefault(symbol, (line, text))
 
-    def notes(self, own: Iterable[str] = ()) -> list[str]:
-        """What a report must say; symbols in ``own`` have a lot that the user has given."""
+    def notes(self, own: Iterable[str] = ()) -> list[Note]:
+        """Return what a report must say; symbols in ``own`` have a lot that the user has given."""
         found = []
-        if self.noisy:
+        if self._example is not None:
+            line, was, now = self._example
             found.append(
-                f"{self.noisy} of {self.numbers} prices and sizes in the first {self.rows} rows carry binary "
-                f"noise; such numbers are put on the decimal grid, e.g. {self._example}"
+                Note.of(
+                    "input-binary-noise",
+                    noisy=self.noisy,
+                    numbers=self.numbers,
+                    rows=self.rows,
+                    line=line,
+                    was=was,
+                    now=now,
+                )
             )
         given = set(own)
-        found += [
-            f"sizes of {symbol} are binary floats without a grid, e.g. {self._size_example[symbol]}; "
-            f"its lot is taken to be 0.00000001"
-            for symbol, (floats, all_of_them) in self._float_sizes.items()
-            if floats * 2 > all_of_them and symbol not in given
-        ]
+        for symbol, (floats, all_of_them) in self._float_sizes.items():
+            if floats * 2 > all_of_them and symbol not in given:
+                line, was = self._size_example[symbol]
+                found.append(Note.of("input-float-sizes", symbol=symbol, line=line, was=was, lot=_FLOAT_LOT))
         return found
 
 

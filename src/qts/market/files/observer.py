@@ -30,6 +30,7 @@ from qts.market.files.refusals import (
 from qts.market.files.row_parser import SameMoment
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import IsoTimes, TimeOrder
+from qts.notes import Note
 
 _NULL = msgspec.Raw(b"null")
 
@@ -106,7 +107,7 @@ class ObserverRows:
         }
         return next((name for name, text in members.items() if text == value), "") if value else ""
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         return self.symbols.notes()
 
     def state(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from qts.errors import DataError, MissingExtraError
 from qts.market.files.refusals import DAMAGED_PARQUET, shorten
 from qts.market.files.row_blocks import Block, Damage
 from qts.market.files.table_rows import COLUMNS, IDS, Cells, missing_columns
+from qts.notes import Note
 
 PARQUET_MAGIC: Final = b"PAR1"
 BATCH_ROWS: Final = 4_096
@@ -53,7 +54,8 @@ class ParquetSource:
                             self._read = block.offset + len(block.rows)
                             yield block
                     except (OSError, ValueError) as error:  # pyarrow's errors derive from these
-                        self.damage = Damage(DAMAGED_PARQUET, f"row group {group + 1} cannot be read: {error}")
+                        note = Note.of("parquet-damaged", group=group + 1, error=f"{error}")
+                        self.damage = Damage(DAMAGED_PARQUET, note)
                         return
                 start += count
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from qts.notes import Note
+
 R = TypeVar("R")
 
 
@@ -21,10 +23,10 @@ class Block(NamedTuple, Generic[R]):
 
 
 class Damage(NamedTuple):
-    """The input ended before its end: a refusal reason and a sentence for people."""
+    """The input ended before its end: a refusal reason, and the phrase for people."""
 
     reason: str
-    note: str
+    note: Note
 
 
 class Source(Protocol[R]):

@@ -9,6 +9,7 @@ from qts.market.contracts import MarketValue
 from qts.market.files.refusals import DUPLICATE, RowRefused
 from qts.market.files.symbols import SymbolTable
 from qts.market.files.times import TimeOrder
+from qts.notes import Note
 
 R = TypeVar("R", contravariant=True)
 
@@ -40,8 +41,8 @@ class RowParser(Protocol[R]):
         """Return the name of the cell of ``row`` that holds ``value``; "" when none does."""
         ...
 
-    def notes(self) -> list[str]:
-        """Return what was guessed and which gaps the input has, in words."""
+    def notes(self) -> list[Note]:
+        """Return what was guessed and which gaps the input has."""
         ...
 
     def state(self) -> dict[str, Any]:

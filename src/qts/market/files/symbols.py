@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from qts.market.files.refusals import TOO_MANY_SYMBOLS, UNKNOWN_SYMBOL, RowRefus
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
 from qts.money import power_of_ten, times, without_zeros
+from qts.notes import Note
 
 MAX_SYMBOLS: Final = 10_000
 MAX_SYMBOL_LENGTH: Final = 32
@@ -193,24 +194,22 @@ class SymbolTable:
         own = self._own.get(made.instrument.symbol)
         return made if own is None else Guessed(own, "given")
 
-    def notes(self) -> list[str]:
-        """Return what was guessed about symbols and what to write to set it, in words."""
-        notes = []
+    def notes(self) -> list[Note]:
+        """Return what was guessed about symbols and what to write to set it."""
+        notes: list[Note] = []
         if self._spelled:
-            spelled = [f"{name} as {symbol}" for name, symbol in self._spelled.items()]
-            notes.append(f"symbols: read {_some(spelled)}")
-        boards = [symbol for symbol, how in self._guessed.items() if how == "board"]
+            read: list[str | Note] = [
+                Note.of("symbol-read-as", spelled=name, symbol=symbol) for name, symbol in self._spelled.items()
+            ]
+            notes.append(Note.of("input-symbols-read", named=_some(read)))
+        boards: list[str | Note] = [symbol for symbol, how in self._guessed.items() if how == "board"]
         if boards:
-            notes.append(
-                f"rules: taken for shares of KOSPI: {_some(boards)}; for another board write its market "
-                "(KRX-KOSDAQ, KRX-ETF) into instruments.yaml"
-            )
-        generic = [self.instruments[symbol] for symbol, how in self._guessed.items() if how == "generic"]
+            notes.append(Note.of("input-rules-kospi", named=_some(boards)))
+        generic: list[str | Note] = [
+            _rules(self.instruments[symbol]) for symbol, how in self._guessed.items() if how == "generic"
+        ]
         if generic:
-            notes.append(
-                f"rules: guessed from the numbers of the file: {_some([_rules(one) for one in generic])}; to set "
-                "them write the symbols into instruments.yaml"
-            )
+            notes.append(Note.of("input-rules-guessed", named=_some(generic)))
         return notes
 
 
@@ -267,18 +266,18 @@ def by_look(currency: str) -> Make:
     return make
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NOTED])
-    return shown if len(names) <= _NOTED else f"{shown} and {len(names) - _NOTED} more"
+def _some(named: list[str | Note]) -> list[str | Note] | Note:
+    if len(named) <= _NOTED:
+        return named
+    return Note.of("some-of", named=named[:_NOTED], count=len(named) - _NOTED)
 
 
-def _rules(one: Instrument) -> str:
-    costs = one.costs
-    fee = (
-        f"fee {without_zeros(times(costs.fee_rate, HUNDRED)):f} %, no tax, " if isinstance(costs, RateCosts) else ""
-    )
-    tick = one.ticks.step if isinstance(one.ticks, FixedTicks) else "?"
-    return f"{one.symbol} (tick {tick:f}, lot {one.lot:f}, {fee}never closed)"
+def _rules(one: Instrument) -> Note:
+    tick, lot = f"{one.ticks.step:f}" if isinstance(one.ticks, FixedTicks) else "?", f"{one.lot:f}"
+    if not isinstance(one.costs, RateCosts):
+        return Note.of("rules-of-numbers", symbol=one.symbol, tick=tick, lot=lot)
+    fee = f"{without_zeros(times(one.costs.fee_rate, HUNDRED)):f}"
+    return Note.of("rules-of-numbers-with-fee", symbol=one.symbol, tick=tick, lot=lot, fee=fee)
 
 
 def _decimals(number: Decimal) -> int:

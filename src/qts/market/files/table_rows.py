@@ -36,13 +36,20 @@ from qts.market.files.remedies import encoding_remedy
 from qts.market.files.row_parser import SameMoment
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import TimeOrder
+from qts.notes import Note
 
 COLUMNS: Final = ("ts", "symbol", "bid", "ask", "bid_size", "ask_size", "last", "size")
 IDS: Final = ("id", "seq")
 """Columns of which one may tell rows apart; a line of text is told apart by all its bytes anyway."""
 HEADER: Final = "a header with ts, symbol, and bid with ask or last among its columns"
 
-MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+MARKS: Final = {
+    ",": Note.of("mark-comma"),
+    ";": Note.of("mark-semicolon"),
+    "\t": Note.of("mark-tab"),
+    "|": Note.of("mark-bar"),
+}
+"""Characters that separate cells."""
 
 Cells: TypeAlias = Sequence[str | None]
 """One row as texts in the order of :data:`COLUMNS`; None or "" is unknown."""
@@ -205,11 +212,9 @@ class CsvRows:
         except RowRefused:
             return ""
 
-    def notes(self) -> list[str]:
-        mark = self._layout.delimiter
-        guessed = (
-            [f"cells are separated by {MARKS[mark]}, as its first line shows"] if self._layout.is_guessed else []
-        )
+    def notes(self) -> list[Note]:
+        layout = self._layout
+        guessed = [Note.of("input-delimiter", mark=MARKS[layout.delimiter])] if layout.is_guessed else []
         return guessed + self.symbols.notes()
 
 
@@ -234,7 +239,7 @@ class CellRows:
     def column_of(self, row: Cells, value: str) -> str:
         return column_with(row, value)
 
-    def notes(self) -> list[str]:
+    def notes(self) -> list[Note]:
         return self.symbols.notes()
 
 

@@ -17,6 +17,7 @@ import msgspec
 from qts.clock import from_ns
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.money import ONE, TWO, ZERO, minus, plus, ratio, times
+from qts.notes import Note
 
 _SPLITS: Final = {
     times(many, ratio(ONE, few)): (f"{many}:{few}", f"{few}:{many}")
@@ -262,15 +263,27 @@ def doubtful_rows(bands: PriceBands) -> dict[str, dict[str, Any]]:
     }
 
 
-def notes_on_doubts(bands: PriceBands) -> list[str]:
-    """Return a sentence for every symbol that had prices which cannot be."""
-    return [
-        f"prices: {doubt.since}; {doubt.refused} values were refused, the symbol is in doubt and takes no entry. "
-        f"{advice(doubt.since)}"
-        if doubt.stands
-        else f"prices: {doubt.since}; {doubt.refused} values were refused, later ones were believed again"
-        for _, doubt in sorted(bands.doubts.items())
-    ]
+def notes_on_doubts(bands: PriceBands, zone: str) -> list[Note]:
+    """Return a note for every symbol that had prices which cannot be; ``zone`` names the market's time zone."""
+    return [_note_on(doubt, zone) for _, doubt in sorted(bands.doubts.items())]
+
+
+def _note_on(doubt: Doubt, zone: str) -> Note:
+    stray = doubt.since
+    base = f"{stray.base}"
+    price = Note.of(
+        "impossible-price",
+        symbol=stray.symbol,
+        price=f"{stray.price}",
+        at=f"{stray.at} {zone}",
+        low=f"{stray.low}",
+        high=f"{stray.high}",
+        base=Note.of("base-first-price", price=base) if stray.assumed else Note.of("base-previous", price=base),
+        split=Note.of("split-likely", ratio=stray.split) if stray.split else "",
+    )
+    if doubt.stands:
+        return Note.of("price-in-doubt", price=price, refused=doubt.refused, cut=stray.day)
+    return Note.of("price-was-doubted", price=price, refused=doubt.refused)
 
 
 def _is_price(amount: Decimal) -> bool:

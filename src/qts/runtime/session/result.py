@@ -20,6 +20,7 @@ from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus
+from qts.notes import Note
 from qts.runtime.metrics.extremes import Fall, Point
 from qts.runtime.session.session_view import ExtremesView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
@@ -74,6 +75,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     rows_refused_examples: dict[str, Rows] = {}
     doubtful_prices: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
+    note_values: list[Note] = []
     risk_limits: dict[str, str]
     max_price_age_s: float
     invariants: dict[str, dict[str, Any]]
@@ -273,6 +275,7 @@ def summarize(
         rows_refused_examples=msgspec.to_builtins(view.rows_refused_examples),
         doubtful_prices=msgspec.to_builtins(view.doubtful_prices),
         notes=list(view.notes),
+        note_values=list(view.note_values),
         risk_limits=view.risk_limits,
         max_price_age_s=view.max_price_age_s,
         invariants=msgspec.to_builtins(view.invariants),

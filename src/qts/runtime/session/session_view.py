@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from qts.errors import StorageError
+from qts.notes import Note
 from qts.runtime.metrics.extremes import Fall, Point
 from qts.safety.scoped_stops import ScopedStop
 
@@ -288,7 +289,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     max_price_age_s: float
     invariants: dict[str, InvariantView]
     notes: tuple[str, ...]
-    """What a reader must know to judge the rest."""
+    """The English texts of what a reader must know to judge the rest."""
+    note_values: tuple[Note, ...] = ()
+    """The same notes as codes and parameters, in the same order."""
 
 
 def read_view(directory: Path) -> SessionView | None:

@@ -20,6 +20,7 @@ from qts.market.contracts import Calendar, MarketSource
 from qts.market.files.refusals import ALLOWED, RefusalExample
 from qts.market.files.remedies import sentence_of
 from qts.money import minus, times
+from qts.notes import Note, in_english
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MOST_SHOWN, Quarantine
@@ -47,6 +48,7 @@ from qts.runtime.session.session_view import (
 from qts.runtime.strategies.context import StrategyContext
 from qts.runtime.wiring.parts import max_age_ns
 from qts.safety.contracts import SafetyChange
+from qts.safety.scoped_stops import ScopedStop, ScopeKind
 from qts.state.contracts import TransitionRecord
 
 _CHANGES_SHOWN: Final = 10
@@ -57,8 +59,8 @@ _SHORT: Final = {priority: f"P{priority.value}" for priority in EventPriority}
 class HasNotes(Protocol):
     """Market rules that say when they had to be stretched."""
 
-    def notes(self, day: date) -> list[str]:
-        """Return sentences on what had to be assumed on ``day``; none when nothing had to."""
+    def notes(self, day: date) -> list[Note]:
+        """Return what had to be assumed on ``day``; none when nothing had to."""
         ...
 
 
@@ -67,8 +69,8 @@ class HasInputNotes(Protocol):
     """A feed that says what was wrong with its input as a whole, such as a damaged end."""
 
     @property
-    def notes(self) -> Sequence[str]:
-        """Return sentences for people, oldest first; they may grow while the feed is read."""
+    def notes(self) -> Sequence[Note]:
+        """Return what a reader must know of the input, oldest first; they may grow while the feed is read."""
         ...
 
 
@@ -82,6 +84,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
     pools = parts.account.pools(parts.last.mark, {})
     safety = parts.safety.snapshot()
     stated = parts.state.history
+    notes = notes_of(kernel)
     return SessionView(
         run_id=run.run_id,
         command=run.command,
@@ -146,7 +149,8 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         risk_limits=dict(parts.gate.values()),
         max_price_age_s=max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
-        notes=notes_of(kernel),
+        notes=tuple(map(in_english, notes)),
+        note_values=notes,
     )
 
 
@@ -283,48 +287,68 @@ def _refused_rows(feed: MarketSource) -> dict[str, tuple[RefusedRowView, ...]]:
     }
 
 
-def dead_letters_of(dispatcher: EventDispatcher) -> list[str]:
-    """Return a sentence for each priority with events that failed for good: they are in no other number."""
+def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
+    """Return a note for each priority with events that failed for good: they are in no other number."""
     notes = []
     for priority in EventPriority:
         count = int(dispatcher.queue_stats()[priority.name]["dead_lettered"])
         if count:
             errors = [one.error for one in dispatcher.dead_letter_queue if one.event.priority is priority]
-            last = f"; the last: {errors[-1]}" if errors else ""
-            notes.append(f"dead letters: {count} {_SHORT[priority]} events could not be handled{last}")
+            last = Note.of("last-error", error=errors[-1]) if errors else ""
+            notes.append(Note.of("dead-letters", count=count, priority=_SHORT[priority], last=last))
     return notes
 
 
-def _not_booked(kept: Quarantine, calendar: Calendar) -> list[str]:
-    """Return a sentence when notices of the broker were not booked: what the account shows may lack them."""
-    first = kept.first
-    if first is None:
-        return []
-    at = calendar.local_time(from_ns(first.ts_ns)).isoformat()
-    said = f"the first at {at} ({first.code}): {first.reason}"
-    return [f"quarantine: {kept.count} notices of the broker were not booked; {said}"]
+def notes_of(kernel: Kernel) -> tuple[Note, ...]:
+    """Return what a reader must know to judge the result, in the order of the English texts, each once.
 
-
-def notes_of(kernel: Kernel) -> tuple[str, ...]:
-    """Return what a reader must know to judge the result: damage of the input, events that could not be handled,
-    parts an operator has stopped, impossible prices, stand-ins, and rules taken beyond their first dated row."""
+    Damage of the input, events that could not be handled, parts an operator has stopped, impossible prices,
+    stand-ins, and rules taken beyond their first dated row.
+    """
     parts = kernel.parts
-    notes = [*dead_letters_of(kernel.dispatcher), *_not_booked(kernel.execution_reports.quarantine, parts.calendar)]
+    calendar = parts.calendar
+    notes = [*dead_letters_of(kernel.dispatcher), *_not_booked(kernel.execution_reports.quarantine, calendar)]
     notes += [
-        f"stopped: {parts.rejects.stop_of(symbol)}; it takes no entry until the next day"
-        for symbol in parts.rejects.stopped
+        Note.of("stopped-after-rejects", count=parts.rejects.in_a_row(symbol), symbol=symbol, reason=said)
+        for symbol, said in parts.rejects.stopped.items()
     ]
-    notes += [f"stopped: {stop}; it takes no entry until it is released" for stop in parts.stops]
-    notes += notes_on_doubts(parts.price_bands)
+    notes += [_stopped(stop, calendar) for stop in parts.stops]
+    notes += notes_on_doubts(parts.price_bands, f"{calendar.local_time(parts.clock.now()):%Z}")
     if isinstance(parts.feed, HasInputNotes):
-        notes += [f"input: {note}" for note in parts.feed.notes]
+        notes += parts.feed.notes
     if count := sum(_has_band(parts, symbol) for symbol in kernel.counters.stand_in_bases):
-        notes.append(f"price band: no previous close in the data for {count} symbols; their first price stood in")
+        notes.append(Note.of("no-previous-close", count=count))
     instrument = next(iter(parts.feed.instruments.values()))
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
             notes += source.notes(date.fromisoformat(kernel.counters.first_day))
-    return tuple(sorted(set(notes)))
+    texts = {in_english(note): note for note in notes}
+    return tuple(texts[text] for text in sorted(texts))
+
+
+def _not_booked(kept: Quarantine, calendar: Calendar) -> list[Note]:
+    """Return a note when notices of the broker were not booked: what the account shows may lack them."""
+    first = kept.first
+    if first is None:
+        return []
+    at = _written(first.ts_ns, calendar)
+    return [Note.of("quarantine", count=kept.count, at=at, code=first.code, reason=first.reason)]
+
+
+def _stopped(stop: ScopedStop, calendar: Calendar) -> Note:
+    name = stop.scope.name
+    scope = {
+        ScopeKind.STRATEGY: Note.of("scope-strategy", name=name),
+        ScopeKind.SYMBOL: Note.of("scope-symbol", name=name),
+        ScopeKind.POOL: Note.of("scope-pool", name=name),
+    }[stop.scope.kind]
+    since = _written(stop.ts_ns, calendar)
+    return Note.of("stopped-by-operator", scope=scope, since=since, operator=stop.operator, reason=stop.reason)
+
+
+def _written(ts_ns: int, calendar: Calendar) -> str:
+    """Return the market's own date and time with the name of its zone."""
+    return f"{calendar.local_time(from_ns(ts_ns)):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _has_band(parts: Parts, symbol: str) -> bool:

@@ -1,0 +1,96 @@
+"""The English text of every note; :mod:`qts.notes.rendering` says how placeholders are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+TEXTS: Final[Mapping[str, str]] = {
+    # what another program has written as text
+    "text": "{text}",
+    # rules of the market
+    "rule-before-first-row": "{subject}: no table before {since}; its first row was used for {day}",
+    "rule-before-first-row-settled": (
+        "{subject}: no table before {since}; its first row was used for settlement on {day}"
+    ),
+    "broker-fee": "broker fee",
+    "sell-tax": "sell tax {board}",
+    "tick-table": "tick table {board}",
+    "price-limit": "price limit",
+    "session-times": "session times",
+    "settlement": "settlement",
+    "no-closed-days": "calendar: no closed days are known for {year}; weekdays count as trading days",
+    # the input as a whole
+    "input-delimiter": "input: cells are separated by {mark}, as its first line shows",
+    "mark-comma": "commas",
+    "mark-semicolon": "semicolons",
+    "mark-tab": "tabs",
+    "mark-bar": "vertical bars",
+    "input-symbols-read": "input: symbols: read {named}",
+    "symbol-read-as": "{spelled} as {symbol}",
+    "some-of": "{named} and {count} more",
+    "input-rules-kospi": (
+        "input: rules: taken for shares of KOSPI: {named}; for another board write its market (KRX-KOSDAQ, "
+        "KRX-ETF) into instruments.yaml"
+    ),
+    "input-rules-guessed": (
+        "input: rules: guessed from the numbers of the file: {named}; to set them write the symbols into "
+        "instruments.yaml"
+    ),
+    "rules-of-numbers": "{symbol} (tick {tick}, lot {lot}, never closed)",
+    "rules-of-numbers-with-fee": "{symbol} (tick {tick}, lot {lot}, fee {fee}%, no tax, never closed)",
+    "input-depth-gaps": (
+        "input: {symbol}: {count:gap|gaps} in the depth updates; after each the depth counts as unknown until the "
+        "next snapshot"
+    ),
+    "input-trades-missing": "input: {symbol}: {count:trade is|trades are} missing from the recording",
+    "input-ended-early": "input: {damage} (after line {line})",
+    "gzip-truncated": "the gzip file ends in the middle; its last line is dropped",
+    "gzip-damaged": (
+        "the gzip data is damaged: what follows is lost, and values before this place may be wrong ({error})"
+    ),
+    "parquet-damaged": "row group {group} cannot be read: {error}",
+    "input-binary-noise": (
+        "input: {noisy} of {numbers} prices and sizes in the first {rows:row|rows} carry binary noise; such "
+        "numbers are put on the decimal grid, e.g. line {line}: {was} is taken for {now}"
+    ),
+    "input-float-sizes": (
+        "input: sizes of {symbol} are binary floats without a grid, e.g. line {line}: {was}; its lot is taken to "
+        "be {lot}"
+    ),
+    # the session
+    "dead-letters": "dead letters: {count:event|events} of {priority} could not be handled{last}",
+    "last-error": "; the last: {error}",
+    "quarantine": (
+        "quarantine: {count:notice of the broker was|notices of the broker were} not booked; the first at {at} "
+        "({code}): {reason}"
+    ),
+    "stopped-by-operator": (
+        "stopped: {scope} is stopped since {since} by {operator}: {reason}; it takes no entry until it is released"
+    ),
+    "scope-strategy": "strategy {name}",
+    "scope-symbol": "symbol {name}",
+    "scope-pool": "pool {name}",
+    "stopped-after-rejects": (
+        "stopped: {count:order|orders} of {symbol} in a row rejected, the last: {reason}; it takes no entry until "
+        "the next day"
+    ),
+    "price-in-doubt": (
+        "prices: {price}; {refused:value was|values were} refused, the symbol is in doubt and takes no entry. Was "
+        "the share split, or did its rights go ex? Use adjusted prices, or cut the file at {cut}"
+    ),
+    "price-was-doubted": (
+        "prices: {price}; {refused:value was|values were} refused, later prices were believed again"
+    ),
+    "impossible-price": (
+        "{symbol}: {price} at {at} is outside the day's band of {low} to {high} around {base}{split}"
+    ),
+    "base-previous": "{price}",
+    "base-first-price": "the day's first price {price}",
+    "split-likely": " (a {ratio} split?)",
+    "no-previous-close": (
+        "price band: no previous close in the data for {count:symbol; its first price was|symbols; their first "
+        "price was} used as previous close"
+    ),
+}
+"""Code to text."""

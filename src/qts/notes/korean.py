@@ -1,0 +1,87 @@
+"""The Korean text of every note; :mod:`qts.notes.rendering` says how placeholders are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+TEXTS: Final[Mapping[str, str]] = {
+    # what another program has written as text
+    "text": "{text}",
+    # rules of the market
+    "rule-before-first-row": "{subject}: {since} 이전의 기준이 없어 {day}에는 첫 기준을 적용했습니다.",
+    "rule-before-first-row-settled": (
+        "{subject}: {since} 이전의 기준이 없어 {day} 결제분에는 첫 기준을 적용했습니다."
+    ),
+    "broker-fee": "위탁수수료",
+    "sell-tax": "증권거래세({board})",
+    "tick-table": "호가 단위({board})",
+    "price-limit": "가격제한폭",
+    "session-times": "거래 시간",
+    "settlement": "결제일",
+    "no-closed-days": "휴장일: {year}년의 휴장일 자료가 없어 평일을 모두 거래일로 보았습니다.",
+    # the input as a whole
+    "input-delimiter": "입력: 첫 줄을 보고 열 구분 기호를 {mark:으로/로} 판단했습니다.",
+    "mark-comma": "쉼표",
+    "mark-semicolon": "세미콜론",
+    "mark-tab": "탭",
+    "mark-bar": "세로줄",
+    "input-symbols-read": "입력: 종목 표기를 다음과 같이 읽었습니다: {named}.",
+    "symbol-read-as": "{spelled} → {symbol}",
+    "some-of": "{named} 외 {count}개",
+    "input-rules-kospi": (
+        "거래 규칙: {named:은/는} 코스피 종목으로 보았습니다. 다른 시장은 instruments.yaml에 시장(KRX-KOSDAQ, "
+        "KRX-ETF)을 적으세요."
+    ),
+    "input-rules-guessed": (
+        "거래 규칙: 파일의 숫자로 추정했습니다: {named}. 정하려면 instruments.yaml에 종목을 적으세요."
+    ),
+    "rules-of-numbers": "{symbol}(호가 단위 {tick}, 최소 수량 {lot}, 24시간 거래)",
+    "rules-of-numbers-with-fee": (
+        "{symbol}(호가 단위 {tick}, 최소 수량 {lot}, 수수료 {fee}%, 세금 없음, 24시간 거래)"
+    ),
+    "input-depth-gaps": (
+        "입력: {symbol}의 호가 갱신에 빠진 곳이 {count}곳 있습니다. 그 뒤로는 다음 스냅숏까지 호가 잔량을 모르는 "
+        "것으로 봅니다."
+    ),
+    "input-trades-missing": "입력: 기록에서 {symbol}의 체결 {count}건이 빠져 있습니다.",
+    "input-ended-early": "입력: {damage}({line}행 뒤).",
+    "gzip-truncated": "gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다",
+    "gzip-damaged": "gzip 데이터가 손상되어({error}) 그 뒤는 읽을 수 없고 앞의 값도 틀릴 수 있습니다",
+    "parquet-damaged": "parquet 행 그룹 {group:을/를} 읽을 수 없습니다: {error}",
+    "input-binary-noise": (
+        "입력: 처음 {rows}행의 가격·수량 {numbers}개 중 {noisy}개에 이진 부동소수점 오차가 있어 십진 단위에 "
+        "맞추었습니다(예: {line}행의 {was} → {now})."
+    ),
+    "input-float-sizes": (
+        "입력: {symbol}의 수량은 단위가 없는 이진 부동소수점 값이어서(예: {line}행의 {was}) 최소 수량 단위를 "
+        "{lot:으로/로} 보았습니다."
+    ),
+    # the session
+    "dead-letters": "처리 실패 보관함(dead letter): {priority} 이벤트 {count}건을 처리하지 못했습니다{last}.",
+    "last-error": "(마지막 오류: {error})",
+    "quarantine": ("격리된 증권사 통보: {count}건을 장부에 반영하지 않았습니다. 첫 건은 {at}({code}): {reason}."),
+    "stopped-by-operator": (
+        "정지 중: {scope} — {since}부터, 운용자 {operator}: {reason}. 해제할 때까지 신규 진입하지 않습니다."
+    ),
+    "scope-strategy": "전략 {name}",
+    "scope-symbol": "종목 {name}",
+    "scope-pool": "자금 풀 {name}",
+    "stopped-after-rejects": (
+        "정지 중: 종목 {symbol} — 주문 {count}건이 연속으로 거부되었습니다(마지막 사유: {reason}). 다음 거래일까지 "
+        "신규 진입하지 않습니다."
+    ),
+    "price-in-doubt": (
+        "불가능한 가격: {price}. 값 {refused}건을 쓰지 않았고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
+        "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 {cut}에서 나누세요."
+    ),
+    "price-was-doubted": "불가능한 가격: {price}. 값 {refused}건을 쓰지 않았고, 그 뒤 가격은 다시 맞았습니다.",
+    "impossible-price": (
+        "{symbol}의 {at} 가격 {price:은/는} {base} 기준 당일 가격제한폭 {low}~{high} 밖입니다{split}"
+    ),
+    "base-previous": "{price}",
+    "base-first-price": "당일 첫 가격 {price}",
+    "split-likely": "({ratio} 분할?)",
+    "no-previous-close": "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
+}
+"""Code to text."""
