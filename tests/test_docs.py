@@ -28,10 +28,10 @@ from qts.errors import QtsError
 from qts.event.contracts import EventType
 from qts.event.payloads import PAYLOAD_TYPES
 from qts.execution.contracts import OrderState
-from qts.execution.lifecycle import News
+from qts.execution.lifecycle import OrderUpdate
 from qts.report.reference import reference_pages, stale_pages, write_pages
 from qts.report.reference.lists import ASKED_OF, ENTRIES, EXITS, FORCED, TYPES
-from qts.report.reference.machines import CAUSES, NEWS
+from qts.report.reference.machines import CAUSES, UPDATES
 from qts.report.reference.markdown import NOTICE, diagram, table, type_text
 from qts.risk.contracts import Refusal
 from qts.risk.rules import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES, Rule
@@ -413,7 +413,7 @@ def test_every_event_payload_code_setting_and_refusal_has_its_line() -> None:
 
 def test_the_tables_of_words_are_total() -> None:
     assert CAUSES.keys() == set(SafetyCause)
-    assert NEWS.keys() == set(News)
+    assert UPDATES.keys() == set(OrderUpdate)
     assert ASKED_OF.keys() == set(Refusal)
     assert {QTS.shape.kind} <= TYPES.keys()
 

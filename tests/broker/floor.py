@@ -12,7 +12,7 @@ from qts.broker.sim.config import SimConfig
 from qts.broker.sim.exchange import SimExchange
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_MS, ManualClock, from_ns, to_ns
-from qts.execution.contracts import BrokerDisconnect, Fill, OrderAck, OrderNews
+from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, OrderAck
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
@@ -62,13 +62,13 @@ class Floor:
         self.symbol = next(iter(self.instruments))
         self.clock = ManualClock(at)
         self.last_values = LastValues()
-        self.news: list[OrderNews] = []
+        self.reports: list[ExecutionReport] = []
         self.disconnects: list[BrokerDisconnect] = []
         self.exchange = SimExchange(
             last_values=self.last_values,
             instruments=self.instruments,
             clock=self.clock,
-            publish=self.news.append,
+            publish=self.reports.append,
             rng=random.Random(seed),
             config=config,
             on_disconnect=self.disconnects.append,
@@ -181,18 +181,18 @@ class Floor:
         return done(self.exchange.cancel(key))
 
     def hold(self, qty: str, price: str = "100") -> None:
-        """Buy a holding at one price, so that there is something to sell; its news is forgotten."""
+        """Buy a holding at one price, so that there is something to sell; its reports are forgotten."""
         self.place(f"hold-{self.clock.time_ns()}", BUY, qty)
         self.quote(ask=price, ask_size=qty)
-        assert self.news, "the holding was not bought"
-        assert self.news[-1].last  # type: ignore[union-attr]
-        self.news.clear()
+        assert self.reports, "the holding was not bought"
+        assert self.reports[-1].last  # type: ignore[union-attr]
+        self.reports.clear()
 
     # -- what came of it
 
     @property
     def fills(self) -> list[Fill]:
-        return [news for news in self.news if isinstance(news, Fill)]
+        return [report for report in self.reports if isinstance(report, Fill)]
 
     @property
     def filled(self) -> list[tuple[str, str, str]]:

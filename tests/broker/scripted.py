@@ -19,10 +19,10 @@ from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
     BrokerDisconnect,
+    ExecutionReport,
     Fill,
     OrderAck,
     OrderCancelled,
-    OrderNews,
     OrderRejected,
     VenueRef,
 )
@@ -43,7 +43,9 @@ class ScriptedBroker:
     """
 
     def __init__(
-        self, publish: Callable[[OrderNews | BrokerDisconnect], None] = lambda news: None, name: str = "scripted"
+        self,
+        publish: Callable[[ExecutionReport | BrokerDisconnect], None] = lambda report: None,
+        name: str = "scripted",
     ) -> None:
         self.name = name
         self.capabilities = Capabilities(

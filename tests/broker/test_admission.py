@@ -246,6 +246,6 @@ def test_a_sell_whose_holding_vanished_before_it_arrived_is_rejected_on_arrival(
     state["positions"] = [["SHARE", "9"]]
     floor.exchange.import_state(state)
     floor.quote("99", "50", "100", "50")
-    assert [type(news) for news in floor.news] == [OrderRejected]
-    assert "holding" in floor.news[0].reason  # type: ignore[union-attr]
+    assert [type(report) for report in floor.reports] == [OrderRejected]
+    assert "holding" in floor.reports[0].reason  # type: ignore[union-attr]
     assert floor.open == []

@@ -69,10 +69,10 @@ def test_a_cancel_takes_effect_after_its_own_travel() -> None:
     assert (ack.status, ack.ref) == (AckStatus.ACCEPTED, VenueRef(date(2024, 8, 8), "sim-o1", "sim"))
     assert floor.exchange.due_ns == floor.clock.time_ns() + 20 * NS_PER_MS
     floor.exchange.on_time(floor.after(19.999))
-    assert floor.news == []
+    assert floor.reports == []
     due = floor.exchange.due_ns
     floor.exchange.on_time(floor.after(0.001))
-    assert floor.news == [OrderCancelled("sim", "o", "SHARE", due, "cancelled on request")]
+    assert floor.reports == [OrderCancelled("sim", "o", "SHARE", due, "cancelled on request")]
     assert floor.open == []
     assert floor.exchange.due_ns == NEVER_NS
 
@@ -84,7 +84,7 @@ def test_a_fill_may_win_the_race_against_a_cancel() -> None:
     floor.cancel("o")
     floor.quote("99", "5", "100", "1", ms=19)
     floor.quote("99", "5", "100", "1", ms=1)  # the cancel is effective at this very moment: it goes first
-    assert [type(news) for news in floor.news] == [Fill, OrderCancelled]
+    assert [type(report) for report in floor.reports] == [Fill, OrderCancelled]
 
 
 def test_a_cancel_never_overtakes_its_order() -> None:
@@ -100,7 +100,7 @@ def test_cancelling_twice_is_one_cancel() -> None:
     floor.place("o", BUY, "2")
     assert floor.cancel("o") == floor.cancel("o")
     floor.exchange.on_time(floor.after(100))
-    assert len(floor.news) == 1
+    assert len(floor.reports) == 1
 
 
 def test_what_is_not_open_cannot_be_cancelled() -> None:
@@ -119,7 +119,7 @@ def test_a_value_of_another_symbol_lets_a_due_cancel_happen() -> None:
     floor.place("c", BUY, "1", "50", symbol="COIN")
     floor.cancel("c")
     floor.quote("99", "5", "100", "1")
-    assert [news.client_order_id for news in floor.news] == ["c"]
+    assert [report.client_order_id for report in floor.reports] == ["c"]
 
 
 # -- the close ----------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_day_orders_expire_at_the_close() -> None:
     floor.at(kst("2018-01-22 15:30:00"))
     now = floor.clock.time_ns()
     floor.exchange.on_session_end(date(2018, 1, 22), now)
-    assert floor.news == [OrderCancelled("sim", "o", "005930", now, "expired at the close")]
+    assert floor.reports == [OrderCancelled("sim", "o", "005930", now, "expired at the close")]
 
 
 def test_orders_entered_for_the_next_opening_survive_a_close_told_late() -> None:
@@ -193,7 +193,7 @@ def test_an_injected_late_rejection_comes_on_arrival() -> None:
     floor = Floor(config=faulty(late_reject_probability=1))
     assert floor.place("o", BUY, "1").status is AckStatus.ACCEPTED
     floor.quote("99", "5", "100", "5")
-    assert [type(news) for news in floor.news] == [OrderRejected]
+    assert [type(report) for report in floor.reports] == [OrderRejected]
     assert floor.positions == {}
 
 
@@ -232,9 +232,9 @@ def test_while_the_line_is_down_nothing_is_answered_or_told_and_nothing_is_lost(
         with pytest.raises(BrokerUnavailable, match="not connected"):
             done(query)
     floor.quote("99", "5", "100", "5")
-    assert floor.news == []
+    assert floor.reports == []
     floor.exchange.on_time(floor.after(98.999))
-    assert floor.news == []
+    assert floor.reports == []
     floor.exchange.on_time(floor.after(0.001))
     assert floor.filled == [("o", "1", "100")]
     assert floor.open == []
@@ -249,21 +249,21 @@ def test_an_injected_disconnect_leaves_the_order_in_doubt_and_alive() -> None:
     assert floor.open == ["o"]
 
 
-def test_news_is_told_after_the_books_are_consistent() -> None:
+def test_reports_are_published_after_the_books_are_consistent() -> None:
     floor = Floor()
     seen: list[tuple[list[str], object]] = []
-    floor.exchange._publish = lambda news: seen.append((floor.open, floor.positions.get("SHARE")))  # type: ignore[assignment]
+    floor.exchange._publish = lambda report: seen.append((floor.open, floor.positions.get("SHARE")))  # type: ignore[assignment]
     floor.place("o", BUY, "1")
     floor.quote("99", "5", "100", "5")
     assert seen == [([], 1)]
 
 
-def test_an_order_placed_from_within_the_news_waits_for_the_next_value() -> None:
+def test_an_order_placed_from_within_a_report_waits_for_the_next_value() -> None:
     floor = Floor()
 
-    def sell_again(news: object) -> None:
-        floor.news.append(news)  # type: ignore[arg-type]
-        if isinstance(news, Fill) and news.side is BUY:
+    def sell_again(report: object) -> None:
+        floor.reports.append(report)  # type: ignore[arg-type]
+        if isinstance(report, Fill) and report.side is BUY:
             floor.place("exit", SELL, "1")
 
     floor.exchange._publish = sell_again  # type: ignore[assignment]
@@ -306,4 +306,4 @@ def test_values_of_unknown_symbols_and_levels_are_passed_over() -> None:
     floor.symbol = "NOPE"
     floor.book({"1": "1"}, {"2": "1"}, snapshot=True)
     floor.bar("1", "1", "2024-08-08")
-    assert floor.news == []
+    assert floor.reports == []

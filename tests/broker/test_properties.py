@@ -98,20 +98,20 @@ class Witness:
             self.ended.add(key)
 
     def listen(self) -> list[Fill]:
-        fresh = self.floor.news[self.heard :]
-        self.heard = len(self.floor.news)
-        fills = [news for news in fresh if isinstance(news, Fill)]
-        for news in fresh:
-            key = news.client_order_id
-            assert key not in self.ended, "news of an order that had ended"
-            if isinstance(news, Fill):
-                self.filled[key] += news.qty  # type: ignore[assignment]
-                self.held += news.qty * self.side[key].sign
+        fresh = self.floor.reports[self.heard :]
+        self.heard = len(self.floor.reports)
+        fills = [report for report in fresh if isinstance(report, Fill)]
+        for report in fresh:
+            key = report.client_order_id
+            assert key not in self.ended, "a report of an order that had ended"
+            if isinstance(report, Fill):
+                self.filled[key] += report.qty  # type: ignore[assignment]
+                self.held += report.qty * self.side[key].sign
                 assert self.filled[key] <= self.qty[key]
-                assert news.last is (self.filled[key] == self.qty[key])
-                assert news.ts_ns >= self.sent_ns[key] + 2_000_000, "a fill before the order had arrived"
-                self._within_limit(news)
-            if not isinstance(news, Fill) or news.last:
+                assert report.last is (self.filled[key] == self.qty[key])
+                assert report.ts_ns >= self.sent_ns[key] + 2_000_000, "a fill before the order had arrived"
+                self._within_limit(report)
+            if not isinstance(report, Fill) or report.last:
                 self.ended.add(key)
         assert self.held >= 0, "long only"
         return fills
@@ -174,7 +174,7 @@ def test_no_fill_exceeds_its_order_its_limit_or_what_the_market_offered(course: 
                 book[is_bid] = {price: size for price, size in book[is_bid].items() if size}
         for fill in witness.listen():
             assert offered(floor, value, book, fill, witness.limit[fill.client_order_id]), (fill, value)
-        # three ways: the exchange's book, the news, and the exchange's own list of fills
+        # three ways: the exchange's book, the report, and the exchange's own list of fills
         assert floor.positions == ({"SHARE": witness.held} if witness.held else {})
         assert set(floor.open) == set(witness.qty) - witness.ended
 
@@ -212,16 +212,16 @@ def test_an_exchange_imported_at_every_step_behaves_like_one_that_ran_through(
     resumed = Floor(config=NOISY, seed=seed)
     for number, step in enumerate(course):
         packed = msgspec.msgpack.encode(resumed.exchange.export_state())
-        news, told, held = resumed.news, resumed.last_values, resumed.disconnects
+        report, told, held = resumed.reports, resumed.last_values, resumed.disconnects
         fresh = Floor(config=NOISY, seed=seed + 1)  # another random stream: the state must bring its own
         fresh.clock = resumed.clock
         fresh = _rewired(fresh, told)
         fresh.exchange.import_state(msgspec.msgpack.decode(packed))
-        fresh.news.extend(news)
+        fresh.reports.extend(report)
         fresh.disconnects.extend(held)
         resumed = fresh
         assert run(through, step, number) == run(resumed, step, number)
-        assert through.news == resumed.news
+        assert through.reports == resumed.reports
         assert through.disconnects == resumed.disconnects
         assert through.exchange.due_ns == resumed.exchange.due_ns
         assert list(through.exchange.active) == list(resumed.exchange.active)
@@ -251,12 +251,12 @@ def test_quotes_that_no_order_has_arrived_for_change_nothing(
                 run(floor, step, number)
             elif "SHARE" in floor.last_values.quotes:
                 floor.tell(msgspec.structs.replace(floor.last_values.quotes["SHARE"], ts_ns=floor.clock.time_ns()))
-        assert floors[0].news == floors[1].news
+        assert floors[0].reports == floors[1].reports
 
 
 @settings(max_examples=100, deadline=None)
 @given(courses, st.integers(0, 1000))
-def test_with_every_fault_on_the_news_still_adds_up(course: list[tuple[Any, ...]], seed: int) -> None:
+def test_with_every_fault_on_the_reports_still_add_up(course: list[tuple[Any, ...]], seed: int) -> None:
     floor = Floor(config=NOISY, seed=seed)
     for number, step in enumerate(course):
         run(floor, step, number)
@@ -266,7 +266,7 @@ def test_with_every_fault_on_the_news_still_adds_up(course: list[tuple[Any, ...]
     assert floor.positions == ({"SHARE": held} if held else {})
     kept = {fill.execution_id: fill for fill in done_fills(floor)}
     assert all(once[key] == fill for key, fill in kept.items())
-    ends = Counter(n.client_order_id for n in floor.news if isinstance(n, OrderCancelled | OrderRejected))
+    ends = Counter(n.client_order_id for n in floor.reports if isinstance(n, OrderCancelled | OrderRejected))
     assert all(count == 1 for count in ends.values())
     assert not set(ends) & set(floor.open)
 

@@ -12,7 +12,7 @@ import pytest
 
 from qts.broker.contracts import Broker
 from qts.errors import BrokerUnavailable
-from qts.execution.contracts import AckStatus, Fill, OrderCancelled, OrderNews
+from qts.execution.contracts import AckStatus, ExecutionReport, Fill, OrderCancelled
 from qts.risk.contracts import Approved, OrderType
 from qts.strategy.contracts import Side
 
@@ -20,10 +20,10 @@ BUY, SELL = Side.BUY, Side.SELL
 
 
 class BrokerBench(ABC):
-    """One broker and what stands behind it: its market, and its line. ``news`` is what it has published."""
+    """One broker and what stands behind it: its market, and its line. ``reports`` is what it has published."""
 
     broker: Broker
-    news: list[OrderNews]
+    reports: list[ExecutionReport]
 
     @abstractmethod
     def approved(self, key: str, side: Side, qty: int, *, kind: str = "") -> Approved:
@@ -31,7 +31,7 @@ class BrokerBench(ABC):
 
     @abstractmethod
     def fills(self, key: str, qty: int) -> None:
-        """Let ``qty`` of an open order be executed, and its news be published."""
+        """Let ``qty`` of an open order be executed, and be reported."""
 
     @abstractmethod
     def lets_time_pass(self) -> None:
@@ -95,7 +95,7 @@ class BrokerTests:
 
         bench.fills("o", 4)
 
-        (fill,) = bench.news
+        (fill,) = bench.reports
         assert isinstance(fill, Fill)
         assert (fill.broker, fill.client_order_id, fill.side, fill.qty) == (bench.broker.name, "o", BUY, D(4))
         assert not fill.last
@@ -108,14 +108,14 @@ class BrokerTests:
     async def test_positions_are_the_sum_of_the_fills_and_flat_ones_are_left_out(self, bench: BrokerBench) -> None:
         await bench.broker.place(bench.approved("o", BUY, 10))
         bench.fills("o", 10)
-        symbol = bench.news[0].symbol
+        symbol = bench.reports[0].symbol
         assert dict(await bench.broker.positions()) == {symbol: D(10)}
 
         await bench.broker.place(bench.approved("p", SELL, 10))
         bench.fills("p", 10)
 
         assert dict(await bench.broker.positions()) == {}
-        numbers = [news.execution_id for news in bench.news if isinstance(news, Fill)]
+        numbers = [report.execution_id for report in bench.reports if isinstance(report, Fill)]
         assert len(set(numbers)) == 2
         assert not [order for order in await bench.broker.orders() if order.is_open]
 
@@ -127,7 +127,7 @@ class BrokerTests:
         bench.lets_time_pass()
 
         assert (ack.status, ack.client_order_id) == (AckStatus.ACCEPTED, "o")
-        ended = bench.news[-1]
+        ended = bench.reports[-1]
         assert isinstance(ended, OrderCancelled)
         assert ended.client_order_id == "o"
         assert not [order for order in await bench.broker.orders() if order.is_open]
@@ -166,6 +166,6 @@ class BrokerTests:
 
         await bench.broker.close()
 
-        assert not [news for news in bench.news if isinstance(news, OrderCancelled)]
+        assert not [report for report in bench.reports if isinstance(report, OrderCancelled)]
         bench.cuts_the_line()
         await bench.broker.close()

@@ -28,7 +28,7 @@ class SimulatedBench(BrokerBench):
     def __init__(self) -> None:
         self.floor = Floor()
         self.broker = self.floor.exchange
-        self.news = self.floor.news
+        self.reports = self.floor.reports
 
     def approved(self, key: str, side: Side, qty: int, *, kind: str = "") -> Approved:
         return of_kind(self.floor.approved(key, side, str(qty)), kind)
@@ -53,8 +53,8 @@ class ScriptedBench(BrokerBench):
     """The broker of the tests, which has no market."""
 
     def __init__(self) -> None:
-        self.news = []
-        self.broker = self.scripted = ScriptedBroker(self.news.append)  # type: ignore[arg-type]
+        self.reports = []
+        self.broker = self.scripted = ScriptedBroker(self.reports.append)  # type: ignore[arg-type]
         self.floor = Floor()
 
     def approved(self, key: str, side: Side, qty: int, *, kind: str = "") -> Approved:

@@ -79,7 +79,7 @@ BATCH = st.lists(
         st.tuples(st.just("order"), NAMES, st.sampled_from(["INTENT", "WORKING", "FILLED"])),
         st.tuples(st.just("pool"), st.sampled_from([p.value for p in Pool]), QTY),
         st.tuples(st.just("move"), NAMES, QTY),
-        st.tuples(st.just("news"), NAMES, QTY),
+        st.tuples(st.just("report"), NAMES, QTY),
     ),
     max_size=4,
 )

@@ -269,7 +269,7 @@ VERSIONS = st.lists(
 def test_the_newest_version_of_an_order_is_stored_to_the_letter(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[dict[str, Any]]], checkpoints: list[bool]
 ) -> None:
-    """Whatever changed, in one transaction or several: also what no piece of news ever changes."""
+    """Whatever changed, in one transaction or several: also what no report ever changes."""
     store = opened(tmp_path_factory.mktemp("store") / "q.sqlite")
     newest = rows.order("o-1")
     store.commit([rows.decision("o-1"), newest])

@@ -1,4 +1,4 @@
-"""The life of an order: the total table, worked races, and a machine that throws any news in any order."""
+"""The life of an order: the total table, worked races, and a machine that applies any updates in any order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from qts.execution.lifecycle import (
     NOTE_LIMIT,
     TABLE,
     Declined,
-    News,
+    OrderUpdate,
     apply_absent,
     apply_ack,
     apply_cancelled,
@@ -88,15 +88,15 @@ REJECTED = OrderRejected("sim", "o", "005930", 7, "short of money")
 # -- the table ----------------------------------------------------------------------------------------------
 
 
-def test_every_state_has_an_answer_to_every_news() -> None:
-    assert {(state, news) for state in S for news in News} == {
-        (state, news) for state, row in TABLE.items() for news in row
+def test_every_state_has_an_answer_to_every_update() -> None:
+    assert {(state, update) for state in S for update in OrderUpdate} == {
+        (state, update) for state, row in TABLE.items() for update in row
     }
 
 
 @pytest.mark.parametrize("state", list(S))
 def test_the_table_says_what_is_written_here(state: OrderState) -> None:
-    answers = [next_state(state, news) for news in News]
+    answers = [next_state(state, update) for update in OrderUpdate]
     told = [X if isinstance(answer, Declined) else answer.value for answer in answers]
     assert told == EXPECTED[state.value].split()
 
@@ -109,17 +109,17 @@ def test_an_order_that_ended_never_works_again_but_late_fills_are_booked() -> No
     for state in FINAL_STATES:
         following = {answer for answer in TABLE[state].values() if isinstance(answer, OrderState)}
         assert following <= FINAL_STATES
-        assert TABLE[state][News.PART_FILLED] in (S.FILLED, S.FILLED_LATE)
+        assert TABLE[state][OrderUpdate.PART_FILLED] in (S.FILLED, S.FILLED_LATE)
 
 
 def test_fills_are_never_declined() -> None:
     for row in TABLE.values():
-        assert not isinstance(row[News.PART_FILLED], Declined)
-        assert not isinstance(row[News.WHOLLY_FILLED], Declined)
+        assert not isinstance(row[OrderUpdate.PART_FILLED], Declined)
+        assert not isinstance(row[OrderUpdate.WHOLLY_FILLED], Declined)
 
 
 def test_no_answer_is_never_a_rejection() -> None:
-    assert S.REJECTED not in {row[News.NO_ANSWER] for state, row in TABLE.items() if state is not S.REJECTED}
+    assert S.REJECTED not in {row[OrderUpdate.NO_ANSWER] for state, row in TABLE.items() if state is not S.REJECTED}
 
 
 # -- answers ------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_a_fill_may_come_before_the_answer() -> None:
 def test_a_refusal_of_an_order_that_works_is_declined_and_noted() -> None:
     after = apply_ack(order(S.WORKING), ack(AckStatus.REJECTED, "x"), 9)
     assert after.state is S.WORKING
-    assert "REFUSED declined" in after.note
+    assert "REJECTED_ON_ENTRY declined" in after.note
     assert "ask it" in after.note
 
 
@@ -222,9 +222,9 @@ def test_absence_is_believed_only_of_an_order_the_broker_never_showed() -> None:
     assert "ABSENT declined" in after.note
 
 
-def test_news_of_another_order_is_an_error() -> None:
+def test_a_report_of_another_order_is_an_error() -> None:
     other = msgspec.structs.replace(CANCELLED, client_order_id="p")
-    with pytest.raises(ContractError, match="news of order p applied to order o"):
+    with pytest.raises(ContractError, match="report of order p applied to order o"):
         apply_cancelled(order(S.WORKING), other)
 
 
@@ -246,7 +246,7 @@ def test_notes_are_bounded_and_keep_the_newest() -> None:
     assert apply_cancelled(noted, msgspec.structs.replace(CANCELLED, reason="reason 49")).note == noted.note
 
 
-# -- any news in any order ----------------------------------------------------------------------------------
+# -- any update in any order --------------------------------------------------------------------------------
 
 happenings = st.lists(
     st.one_of(

@@ -49,13 +49,13 @@ def test_what_is_kept_instead(text: object, kept: str) -> None:
     assert kept_text(text) == kept
 
 
-def test_news_that_can_be_kept_is_the_same_object() -> None:
-    news, ack = (
+def test_a_report_that_can_be_kept_is_the_same_object() -> None:
+    report, ack = (
         OrderCancelled("sim", "o-1", "005930", 1, "why"),
         OrderAck(AckStatus.ACCEPTED, "o-1", VenueRef(DAY, "b-1", "KRX")),
     )
 
-    assert with_kept_reason(news) is news
+    assert with_kept_reason(report) is report
     assert kept_ack(ack) is ack
     ref = VenueRef(DAY, "b\ud800", "K\n", "\0")
     assert kept_ack(OrderAck(AckStatus.REJECTED, "o-1", ref, "no\n")) == OrderAck(
@@ -64,7 +64,7 @@ def test_news_that_can_be_kept_is_the_same_object() -> None:
 
 
 @pytest.mark.parametrize(
-    ("news", "why"),
+    ("report", "why"),
     [
         (OrderCancelled("sim", "o-1", "005930", 1, "\ud800"), ""),
         (OrderCancelled("sim", "o\ud800", "005930", 1, ""), "client_order_id"),
@@ -74,8 +74,8 @@ def test_news_that_can_be_kept_is_the_same_object() -> None:
         (BrokerDisconnect("sim", "", 1), ""),
     ],
 )
-def test_news_of_which_nobody_can_tell_what_it_is_about(news: OrderCancelled | BrokerDisconnect, why: str) -> None:
-    said = unreadable_end(news)
+def test_a_report_without_a_usable_id_or_moment(report: OrderCancelled | BrokerDisconnect, why: str) -> None:
+    said = unreadable_end(report)
 
     assert said.startswith(why)
     assert bool(said) == bool(why)

@@ -74,7 +74,7 @@ def test_final_orders_are_forgotten_oldest_first() -> None:
 
     assert working.get("o0") is None
     assert working.get("o1") is not None
-    working.put(ended[1])  # news of it again: it is the newest now
+    working.put(ended[1])  # reported again: it is the newest now
     working.put(order("o3", state=OrderState.FILLED))
     assert working.get("o2") is None
     assert working.get("o1") is not None
@@ -135,9 +135,9 @@ def test_looking_through_the_orders_bears_changes_on_the_way() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(list(OrderState))), max_size=40))
-def test_an_export_brings_the_open_orders_back_in_their_order(news: list[tuple[int, OrderState]]) -> None:
+def test_an_export_brings_the_open_orders_back_in_their_order(steps: list[tuple[int, OrderState]]) -> None:
     working = WorkingOrders()
-    for number, state in news:
+    for number, state in steps:
         working.put(order(f"o{number}", state=state))
     other = book(order("stray"))
 

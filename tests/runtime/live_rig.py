@@ -29,7 +29,7 @@ from qts.market.contracts import MarketValue
 from qts.market.last_values import LastValues
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
-from qts.runtime.orders.news_relay import NewsRelay
+from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.runtime.wiring.components import make_components
@@ -66,8 +66,8 @@ class LiveRig:
         if broker is None:
             connection = simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7)
         else:
-            connection = BrokerConnection(broker, NotSimulated(), LastValues(), NewsRelay())
-            broker.publish = connection.news
+            connection = BrokerConnection(broker, NotSimulated(), LastValues(), ReportRelay())
+            broker.publish = connection.report_relay
         self.kernel = Kernel(
             make_components(
                 run_id="rig",

@@ -77,12 +77,12 @@ def test_what_fills_after_a_sale_has_ended_is_no_further_trade(before: int, rig_
     rig, now = selling(rig_of, limit=150_000)
     rig.quote(now + S, bid=150_000 if before else 149_900, size=3)
     (order,) = rig.parts.orders
-    rig.kernel.components.news(OrderCancelled("sim", order.client_order_id, SYMBOL, now + S, "asked"))
+    rig.kernel.components.report_relay(OrderCancelled("sim", order.client_order_id, SYMBOL, now + S, "asked"))
     # when the broker tells of more, at a loss too
     for number in range(3):
         values = {"qty": D(1), "price": D(150_000), "fee": D(20), "tax": D(0), "ts_ns": now + 2 * S, "last": False}
         late = Fill("sim", f"late-{number}", order.client_order_id, SYMBOL, Side.SELL, **values)
-        rig.kernel.components.news(late)
+        rig.kernel.components.report_relay(late)
     rig.drain()
     # then it is one loss
     assert rig.held() == 10 - before - 3

@@ -48,9 +48,9 @@ def fill(order: Order, execution: str, qty: Any = 4, price: Any = 149_000, **cha
     return Fill(**{**values, **changes})
 
 
-def tell(rig: Rig, *news: Any) -> None:
-    for one in news:
-        rig.kernel.components.news(one)
+def tell(rig: Rig, *report: Any) -> None:
+    for one in report:
+        rig.kernel.components.report_relay(one)
     rig.drain()
 
 
@@ -231,12 +231,14 @@ def test_selling_more_than_was_held_is_booked_and_raises_fs070(rig_of: MakeRig) 
 
 
 @pytest.mark.parametrize(
-    ("news", "state"), [(OrderCancelled, OrderState.CANCELLED), (OrderRejected, OrderState.REJECTED)]
+    ("report", "state"), [(OrderCancelled, OrderState.CANCELLED), (OrderRejected, OrderState.REJECTED)]
 )
-def test_an_order_that_ends_gives_its_money_back(news: type, state: OrderState, working: tuple[Rig, Order]) -> None:
+def test_an_order_that_ends_gives_its_money_back(
+    report: type, state: OrderState, working: tuple[Rig, Order]
+) -> None:
     rig, order = working
 
-    tell(rig, news("sim", order.client_order_id, SYMBOL, AT + 3_000_000_000, "because"))
+    tell(rig, report("sim", order.client_order_id, SYMBOL, AT + 3_000_000_000, "because"))
 
     assert rig.parts.account.open_reservations == ()
     (stored,) = rig.orders()

@@ -204,7 +204,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
             msgspec.msgpack.decode(msgspec.msgpack.encode(rig.kernel.exits.export_state()))
         )
     # when the broker tells of a fill from before the cancel
-    rig.kernel.components.news(late_fill(order, now))
+    rig.kernel.components.report_relay(late_fill(order, now))
     rig.drain()
     # then the four shares are wanted out, for the same reason
     assert rig.held() == 4
@@ -218,8 +218,8 @@ def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: 
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     (order,) = rig.parts.orders
-    rig.kernel.components.news(OrderCancelled("sim", order.client_order_id, SYMBOL, now, "asked"))
-    rig.kernel.components.news(late_fill(order, now + 1))
+    rig.kernel.components.report_relay(OrderCancelled("sim", order.client_order_id, SYMBOL, now, "asked"))
+    rig.kernel.components.report_relay(late_fill(order, now + 1))
     rig.drain()
 
     assert rig.held() == 4
@@ -241,7 +241,7 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     now = rig.quotes(now + 1_000_000_000, 3)
     assert rig.held("scalp") == 10
     # when the broker tells of a fill from before the cancel
-    rig.kernel.components.news(late_fill(order, now))
+    rig.kernel.components.report_relay(late_fill(order, now))
     rig.drain()
     # then it joins what the rules let the strategy hold
     assert rig.held("scalp") == 14

@@ -51,7 +51,7 @@ class Tape:
             last_values=self.last,
             instruments={name: instrument(name) for name in "AB"},
             clock=self.clock,
-            publish=lambda news: None,
+            publish=lambda report: None,
             rng=random.Random(1),
             config=SimConfig(),
         )

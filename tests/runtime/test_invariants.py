@@ -235,7 +235,7 @@ def test_money_is_looked_at_after_every_fill(rig_of: MakeRig) -> None:
     fill = Fill(
         "sim", "e1", order.client_order_id, SYMBOL, Side.BUY, D(4), D(149_000), D(0), D(0), kst(10, 1), False
     )
-    rig.kernel.components.news(fill)
+    rig.kernel.components.report_relay(fill)
     rig.drain()
 
     assert rig.invariant(1)["checks"] == before + 1

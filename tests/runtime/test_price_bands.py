@@ -58,7 +58,7 @@ class Entrance:
             last_values=self.last,
             instruments=instruments,
             clock=self.clock,
-            publish=lambda news: None,
+            publish=lambda report: None,
             rng=random.Random(1),
             config=SimConfig(),
         )

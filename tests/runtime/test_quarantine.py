@@ -187,7 +187,7 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
     assert "NOT BOOKED: 1 notices of the broker, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
-# -- news that is no fill ------------------------------------------------------------------------------------------
+# -- reports other than fills --------------------------------------------------------------------------------------
 
 WORDS = ("half \ud800 a pair", "two\nlines\x1b[2J\0", "x" * 1_000_000)
 
@@ -226,10 +226,10 @@ def test_a_disconnect_is_told_whatever_its_reason_says(words: str, working: tupl
 
 def test_an_end_of_nobody_knows_what_is_kept_raw_and_ends_nothing(working: tuple[Rig, Order]) -> None:
     rig, order = working
-    news = OrderCancelled("sim", "o\ud800", order.symbol, order.ts_intent_ns + 1, "why")
+    report = OrderCancelled("sim", "o\ud800", order.symbol, order.ts_intent_ns + 1, "why")
 
-    tell(rig, news)
+    tell(rig, report)
 
     (row,) = kept(rig)
-    assert row.notice == ascii(news)
+    assert row.notice == ascii(report)
     assert [one.client_order_id for one in rig.parts.orders] == [order.client_order_id]

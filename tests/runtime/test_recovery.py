@@ -30,7 +30,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.replay_driver import run_virtual
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
-from qts.runtime.orders.news_relay import NewsRelay
+from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.persistence.recovery import RewindAndReplay, RollForward, resume_point
 from qts.runtime.wiring.brokers import BrokerConnection
@@ -69,8 +69,8 @@ class Life:
 
     def __init__(self, directory: Path, broker: ScriptedBroker, *, journalled: bool) -> None:
         loaded = load_config(None, {}, {})
-        self.broker, self.said, news = broker, Said(), NewsRelay()
-        broker.publish = news
+        self.broker, self.said, report_relay = broker, Said(), ReportRelay()
+        broker.publish = report_relay
         self.store = Disk(directory / "live.sqlite", durability="NORMAL")
         resumed = self.store.run() is not None
         if not resumed:
@@ -87,7 +87,7 @@ class Life:
                 config=loaded.tree,
                 config_hash=loaded.hash,
                 feed=ScriptFeed(),
-                connection=BrokerConnection(broker, NotSimulated(), LastValues(), news),
+                connection=BrokerConnection(broker, NotSimulated(), LastValues(), report_relay),
                 strategies=(self.said,),
                 store=self.store,
                 clock=self.clock,

@@ -96,8 +96,8 @@ class Broker(Protocol):
     """One account at one broker: orders, queries, lifetime.
 
     All coroutines are called on the session's event loop, or run to their end without a loop on the virtual clock;
-    there none may suspend. They may be under way side by side. News (:class:`~qts.execution.contracts.Fill`,
-    ``OrderCancelled``, ``OrderRejected``, ``BrokerDisconnect``) leaves through the ``publish`` callable that the
+    there none may suspend. They may be under way side by side. Reports (:class:`~qts.execution.contracts.Fill`,
+    ``OrderCancelled``, ``OrderRejected``, ``BrokerDisconnect``) leave through the ``publish`` callable that the
     implementation is given when it is made: from any thread, in any order, more than once.
 
     ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
@@ -223,11 +223,11 @@ class MarketDriven(Protocol):
         """End the orders that live no longer than the session of ``day``."""
         ...
 
-    def takes_back(self, source: str, news: object) -> bool:
-        """Tell whether news that a killed session has journalled will come about anew, so that it is not applied.
+    def takes_back(self, source: str, report: object) -> bool:
+        """Return whether a report that a killed session journalled will be published again, so it is not applied.
 
-        Called for each journalled event after ``import_state``, with the name of its ``source``. False for news of
-        real brokers: what happened there has happened.
+        Called for each journalled event after ``import_state``, with the name of its ``source``. False for reports
+        of real brokers: what happened there has happened.
         """
         ...
 
@@ -256,7 +256,7 @@ class NotSimulated:
     def on_session_end(self, day: date, now_ns: int) -> None:
         """Do nothing."""
 
-    def takes_back(self, source: str, news: object) -> bool:
+    def takes_back(self, source: str, report: object) -> bool:
         """Answer that everything that was journalled has to be applied."""
         return False
 

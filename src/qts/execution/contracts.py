@@ -138,7 +138,7 @@ class Order(msgspec.Struct, frozen=True):
     """The book of record's view of one order: what was asked for, and how far it has come; replaced, never changed.
 
     ``venue_refs``: every number under which venues know it, oldest first: each replacement or cancel may add one.
-    ``ts_update_ns``: of the newest news. ``note``: what was odd about it, "" for nothing.
+    ``ts_update_ns``: of the newest report. ``note``: what was odd about it, "" for nothing.
     """
 
     request: OrderRequest
@@ -212,4 +212,4 @@ class Order(msgspec.Struct, frozen=True):
         return self.request.reason
 
 
-OrderNews: TypeAlias = Fill | OrderCancelled | OrderRejected
+ExecutionReport: TypeAlias = Fill | OrderCancelled | OrderRejected

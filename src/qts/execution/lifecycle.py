@@ -1,7 +1,7 @@
-"""The life of an order as one total table: every state × every piece of news has an answer.
+"""The life of an order as one total table: every state and every update has an answer.
 
-The answer is the next state, or a :class:`Declined` that says why the news cannot be true as it stands; the
-order then keeps its state and the reason is written into its note, so that somebody asks the broker. News may
+The answer is the next state, or a :class:`Declined` that says why the update cannot be true as it stands; the
+order then keeps its state and the reason is written into its note, so that the broker is asked. Updates may
 come late, twice or in the wrong order (spec 09: BR-03, 05, 08, 10, 11); none of it is ever lost.
 """
 
@@ -31,7 +31,7 @@ NOTE_LIMIT: Final = 400
 BROKER_TEXT_LIMIT: Final = 120
 
 
-class News(Enum):
+class OrderUpdate(Enum):
     """What can be heard of an order.
 
     SENT: it was given to whoever sends it. ABSENT: the broker's own books prove that it never arrived.
@@ -39,17 +39,17 @@ class News(Enum):
 
     SENT = "SENT"
     ACCEPTED = "ACCEPTED"
-    REFUSED = "REFUSED"
+    REJECTED_ON_ENTRY = "REJECTED_ON_ENTRY"
     NO_ANSWER = "NO_ANSWER"
     PART_FILLED = "PART_FILLED"
     WHOLLY_FILLED = "WHOLLY_FILLED"
     CANCELLED = "CANCELLED"
-    REJECTED = "REJECTED"
+    REJECTED_LATER = "REJECTED_LATER"
     ABSENT = "ABSENT"
 
 
 class Declined(msgspec.Struct, frozen=True):
-    """News that contradicts what is known; the order keeps its state."""
+    """An update that contradicts what is known; the order keeps its state."""
 
     reason: str
 
@@ -66,140 +66,140 @@ _ONCE: Final = Declined("an order is sent once, from its intent")
 _ON_ITS_WAY: Final = Declined("the order is on its way; only one whose answer is missing can be proved absent")
 _DONE: Final = Declined("the order is filled; a rejection contradicts its fills")
 
-TABLE: Final[dict[OrderState, dict[News, Step]]] = {
+TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
     _S.INTENT: {
-        News.SENT: _S.PENDING_NEW,
-        News.ACCEPTED: _S.WORKING,
-        News.REFUSED: _S.REJECTED,
-        News.NO_ANSWER: _S.UNKNOWN,
-        News.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
-        News.WHOLLY_FILLED: _S.FILLED,
-        News.CANCELLED: _S.CANCELLED,
-        News.REJECTED: _S.REJECTED,
-        News.ABSENT: _S.NOT_SENT,
+        OrderUpdate.SENT: _S.PENDING_NEW,
+        OrderUpdate.ACCEPTED: _S.WORKING,
+        OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
+        OrderUpdate.NO_ANSWER: _S.UNKNOWN,
+        OrderUpdate.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.CANCELLED: _S.CANCELLED,
+        OrderUpdate.REJECTED_LATER: _S.REJECTED,
+        OrderUpdate.ABSENT: _S.NOT_SENT,
     },
     _S.PENDING_NEW: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.WORKING,
-        News.REFUSED: _S.REJECTED,
-        News.NO_ANSWER: _S.UNKNOWN,
-        News.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
-        News.WHOLLY_FILLED: _S.FILLED,
-        News.CANCELLED: _S.CANCELLED,
-        News.REJECTED: _S.REJECTED,
-        News.ABSENT: _ON_ITS_WAY,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.WORKING,
+        OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
+        OrderUpdate.NO_ANSWER: _S.UNKNOWN,
+        OrderUpdate.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.CANCELLED: _S.CANCELLED,
+        OrderUpdate.REJECTED_LATER: _S.REJECTED,
+        OrderUpdate.ABSENT: _ON_ITS_WAY,
     },
     _S.UNKNOWN: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.WORKING,
-        News.REFUSED: _S.REJECTED,
-        News.NO_ANSWER: _S.UNKNOWN,
-        News.PART_FILLED: _S.PARTIAL,  # adopted: what fills was received
-        News.WHOLLY_FILLED: _S.FILLED,
-        News.CANCELLED: _S.CANCELLED,
-        News.REJECTED: _S.REJECTED,
-        News.ABSENT: _S.NOT_SENT,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.WORKING,
+        OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
+        OrderUpdate.NO_ANSWER: _S.UNKNOWN,
+        OrderUpdate.PART_FILLED: _S.PARTIAL,  # adopted: what fills was received
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.CANCELLED: _S.CANCELLED,
+        OrderUpdate.REJECTED_LATER: _S.REJECTED,
+        OrderUpdate.ABSENT: _S.NOT_SENT,
     },
     _S.WORKING: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.WORKING,
-        News.REFUSED: _ALIVE,
-        News.NO_ANSWER: _S.WORKING,  # what is known is not unlearnt
-        News.PART_FILLED: _S.PARTIAL,
-        News.WHOLLY_FILLED: _S.FILLED,
-        News.CANCELLED: _S.CANCELLED,
-        News.REJECTED: _S.REJECTED,
-        News.ABSENT: _KNOWN,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.WORKING,
+        OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
+        OrderUpdate.NO_ANSWER: _S.WORKING,  # what is known is not unlearnt
+        OrderUpdate.PART_FILLED: _S.PARTIAL,
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.CANCELLED: _S.CANCELLED,
+        OrderUpdate.REJECTED_LATER: _S.REJECTED,
+        OrderUpdate.ABSENT: _KNOWN,
     },
     _S.PARTIAL: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.PARTIAL,
-        News.REFUSED: _ALIVE,
-        News.NO_ANSWER: _S.PARTIAL,
-        News.PART_FILLED: _S.PARTIAL,
-        News.WHOLLY_FILLED: _S.FILLED,
-        News.CANCELLED: _S.CANCELLED,
-        News.REJECTED: _S.REJECTED,  # the rest of it
-        News.ABSENT: _KNOWN,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.PARTIAL,
+        OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
+        OrderUpdate.NO_ANSWER: _S.PARTIAL,
+        OrderUpdate.PART_FILLED: _S.PARTIAL,
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.CANCELLED: _S.CANCELLED,
+        OrderUpdate.REJECTED_LATER: _S.REJECTED,  # the rest of it
+        OrderUpdate.ABSENT: _KNOWN,
     },
     _S.FILLED: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.FILLED,
-        News.REFUSED: _DONE,
-        News.NO_ANSWER: _S.FILLED,
-        News.PART_FILLED: _S.FILLED,  # more than ordered: booked and flagged as an overfill
-        News.WHOLLY_FILLED: _S.FILLED,
-        News.CANCELLED: _S.FILLED,  # the cancel lost the race: nothing was left
-        News.REJECTED: _DONE,
-        News.ABSENT: _KNOWN,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.FILLED,
+        OrderUpdate.REJECTED_ON_ENTRY: _DONE,
+        OrderUpdate.NO_ANSWER: _S.FILLED,
+        OrderUpdate.PART_FILLED: _S.FILLED,  # more than ordered: booked and flagged as an overfill
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.CANCELLED: _S.FILLED,  # the cancel lost the race: nothing was left
+        OrderUpdate.REJECTED_LATER: _DONE,
+        OrderUpdate.ABSENT: _KNOWN,
     },
     _S.CANCELLED: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.CANCELLED,  # the first answer came late
-        News.REFUSED: _ALIVE,
-        News.NO_ANSWER: _S.CANCELLED,
-        News.PART_FILLED: _S.FILLED_LATE,
-        News.WHOLLY_FILLED: _S.FILLED_LATE,
-        News.CANCELLED: _S.CANCELLED,
-        News.REJECTED: _S.CANCELLED,  # ended either way
-        News.ABSENT: _KNOWN,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.CANCELLED,  # the first answer came late
+        OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
+        OrderUpdate.NO_ANSWER: _S.CANCELLED,
+        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.CANCELLED: _S.CANCELLED,
+        OrderUpdate.REJECTED_LATER: _S.CANCELLED,  # ended either way
+        OrderUpdate.ABSENT: _KNOWN,
     },
     _S.REJECTED: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _ENDED,
-        News.REFUSED: _S.REJECTED,
-        News.NO_ANSWER: _S.REJECTED,
-        News.PART_FILLED: _S.FILLED_LATE,
-        News.WHOLLY_FILLED: _S.FILLED_LATE,
-        News.CANCELLED: _S.REJECTED,
-        News.REJECTED: _S.REJECTED,
-        News.ABSENT: _S.REJECTED,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _ENDED,
+        OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
+        OrderUpdate.NO_ANSWER: _S.REJECTED,
+        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.CANCELLED: _S.REJECTED,
+        OrderUpdate.REJECTED_LATER: _S.REJECTED,
+        OrderUpdate.ABSENT: _S.REJECTED,
     },
     _S.NOT_SENT: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _ENDED,
-        News.REFUSED: _S.NOT_SENT,
-        News.NO_ANSWER: _S.NOT_SENT,
-        News.PART_FILLED: _S.FILLED_LATE,
-        News.WHOLLY_FILLED: _S.FILLED_LATE,
-        News.CANCELLED: _S.NOT_SENT,
-        News.REJECTED: _S.NOT_SENT,
-        News.ABSENT: _S.NOT_SENT,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _ENDED,
+        OrderUpdate.REJECTED_ON_ENTRY: _S.NOT_SENT,
+        OrderUpdate.NO_ANSWER: _S.NOT_SENT,
+        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.CANCELLED: _S.NOT_SENT,
+        OrderUpdate.REJECTED_LATER: _S.NOT_SENT,
+        OrderUpdate.ABSENT: _S.NOT_SENT,
     },
     _S.FILLED_LATE: {
-        News.SENT: _ONCE,
-        News.ACCEPTED: _S.FILLED_LATE,
-        News.REFUSED: _DONE,
-        News.NO_ANSWER: _S.FILLED_LATE,
-        News.PART_FILLED: _S.FILLED_LATE,
-        News.WHOLLY_FILLED: _S.FILLED_LATE,
-        News.CANCELLED: _S.FILLED_LATE,
-        News.REJECTED: _S.FILLED_LATE,
-        News.ABSENT: _KNOWN,
+        OrderUpdate.SENT: _ONCE,
+        OrderUpdate.ACCEPTED: _S.FILLED_LATE,
+        OrderUpdate.REJECTED_ON_ENTRY: _DONE,
+        OrderUpdate.NO_ANSWER: _S.FILLED_LATE,
+        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
+        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.CANCELLED: _S.FILLED_LATE,
+        OrderUpdate.REJECTED_LATER: _S.FILLED_LATE,
+        OrderUpdate.ABSENT: _KNOWN,
     },
 }
-"""State × news → next state or declared refusal; a test proves that no cell is missing."""
+"""State and update → next state or declared refusal; a test proves that no cell is missing."""
 
-_NEWS_OF_ACK: Final = {
-    AckStatus.ACCEPTED: News.ACCEPTED,
-    AckStatus.REJECTED: News.REFUSED,
-    AckStatus.UNKNOWN: News.NO_ANSWER,
+_UPDATE_OF_ACK: Final = {
+    AckStatus.ACCEPTED: OrderUpdate.ACCEPTED,
+    AckStatus.REJECTED: OrderUpdate.REJECTED_ON_ENTRY,
+    AckStatus.UNKNOWN: OrderUpdate.NO_ANSWER,
 }
 
 
-def next_state(state: OrderState, news: News) -> Step:
-    return TABLE[state][news]
+def next_state(state: OrderState, update: OrderUpdate) -> Step:
+    return TABLE[state][update]
 
 
 def apply_sent(order: Order, now_ns: int) -> Order:
     """Return the order as it stands once it was given to whoever sends it."""
-    return _moved(order, News.SENT, now_ns, "")
+    return _moved(order, OrderUpdate.SENT, now_ns, "")
 
 
 def apply_ack(order: Order, ack: OrderAck, now_ns: int) -> Order:
     """The order after the answer to ``place``. Raises ContractError when the answer is another order's."""
     _same_order(order, ack.client_order_id)
-    state, note = _step(order, _NEWS_OF_ACK[ack.status], ack.reason)
+    state, note = _step(order, _UPDATE_OF_ACK[ack.status], ack.reason)
     return _changed(order, state, note, now_ns, order.filled, _with_ref(order, ack.ref))
 
 
@@ -219,40 +219,40 @@ def apply_fill(order: Order, fill: Fill) -> Order:
     if not (fill.qty.is_finite() and fill.qty > 0):
         raise ContractError(f"fill {fill.execution_id} has quantity {fill.qty}; it must be finite and above 0")
     filled = plus(order.filled, fill.qty)
-    news = News.WHOLLY_FILLED if filled >= order.qty else News.PART_FILLED
-    state, note = _step(order, news, f"overfill: {filled} of {order.qty}" if filled > order.qty else "")
+    update = OrderUpdate.WHOLLY_FILLED if filled >= order.qty else OrderUpdate.PART_FILLED
+    state, note = _step(order, update, f"overfill: {filled} of {order.qty}" if filled > order.qty else "")
     if state is _S.FILLED_LATE and order.state is not _S.FILLED_LATE:
         note = _noted(note, f"filled after {order.state.value}")
     return _changed(order, state, note, fill.ts_ns, filled, order.venue_refs)
 
 
-def apply_cancelled(order: Order, news: OrderCancelled) -> Order:
+def apply_cancelled(order: Order, report: OrderCancelled) -> Order:
     """The order after the broker confirmed that its rest will not fill."""
-    _same_order(order, news.client_order_id)
-    return _moved(order, News.CANCELLED, news.ts_ns, news.reason)
+    _same_order(order, report.client_order_id)
+    return _moved(order, OrderUpdate.CANCELLED, report.ts_ns, report.reason)
 
 
-def apply_rejected(order: Order, news: OrderRejected) -> Order:
+def apply_rejected(order: Order, report: OrderRejected) -> Order:
     """The order after the broker refused it (or its rest) later than in its first answer."""
-    _same_order(order, news.client_order_id)
-    return _moved(order, News.REJECTED, news.ts_ns, news.reason)
+    _same_order(order, report.client_order_id)
+    return _moved(order, OrderUpdate.REJECTED_LATER, report.ts_ns, report.reason)
 
 
 def apply_absent(order: Order, now_ns: int, evidence: str) -> Order:
     """The order after the broker's books proved that it never arrived; it may then be decided anew."""
-    return _moved(order, News.ABSENT, now_ns, evidence)
+    return _moved(order, OrderUpdate.ABSENT, now_ns, evidence)
 
 
-def _moved(order: Order, news: News, ts_ns: int, text: str) -> Order:
-    state, note = _step(order, news, text)
+def _moved(order: Order, update: OrderUpdate, ts_ns: int, text: str) -> Order:
+    state, note = _step(order, update, text)
     return _changed(order, state, note, ts_ns, order.filled, order.venue_refs)
 
 
-def _step(order: Order, news: News, text: str) -> tuple[OrderState, str]:
-    """The state and the note after ``news``; a declined one leaves the state and says so in the note."""
-    step = TABLE[order.state][news]
+def _step(order: Order, update: OrderUpdate, text: str) -> tuple[OrderState, str]:
+    """The state and the note after ``update``; a declined one leaves the state and says so in the note."""
+    step = TABLE[order.state][update]
     if isinstance(step, Declined):
-        return order.state, _noted(order.note, f"{news.value} declined: {step.reason}")
+        return order.state, _noted(order.note, f"{update.value} declined: {step.reason}")
     return step, _noted(order.note, clean(text)) if text else order.note
 
 
@@ -266,7 +266,7 @@ def _noted(note: str, text: str) -> str:
 def _changed(
     order: Order, state: OrderState, note: str, ts_ns: int, filled: Decimal, refs: tuple[VenueRef, ...]
 ) -> Order:
-    """The order with all that news may change, copied once."""
+    """Return the order with all that an update may change, copied once."""
     return msgspec.structs.replace(
         order,
         state=state,
@@ -290,4 +290,4 @@ def clean(text: str) -> str:
 
 def _same_order(order: Order, client_order_id: str) -> None:
     if client_order_id != order.client_order_id:
-        raise ContractError(f"news of order {client_order_id} applied to order {order.client_order_id}")
+        raise ContractError(f"report of order {client_order_id} applied to order {order.client_order_id}")

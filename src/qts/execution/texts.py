@@ -1,4 +1,4 @@
-"""What a broker says in words, in a form that every file can hold: no word may keep news from being applied."""
+"""Makes the texts of a broker fit for every file, so that none of them keeps a report from being applied."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MOST_REASON: Final = 500
 _End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect)
 
 
-def unreadable_end(news: OrderCancelled | OrderRejected | BrokerDisconnect) -> str:
+def unreadable_end(report: OrderCancelled | OrderRejected | BrokerDisconnect) -> str:
     """Say what in the notice is no name or no moment: nobody can tell what it is about. "" when nothing is."""
-    for name in ("broker",) if isinstance(news, BrokerDisconnect) else ("broker", "client_order_id", "symbol"):
-        if not is_name(getattr(news, name)):
+    for name in ("broker",) if isinstance(report, BrokerDisconnect) else ("broker", "client_order_id", "symbol"):
+        if not is_name(getattr(report, name)):
             return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"
-    return "" if is_moment(news.ts_ns) else "its time is no moment"
+    return "" if is_moment(report.ts_ns) else "its time is no moment"
 
 
-def with_kept_reason(news: _End) -> _End:
-    """Return ``news`` with its reason as :func:`kept_text` has it; the same object when nothing has to change."""
-    reason = kept_text(news.reason)
-    return news if reason == news.reason else replace(news, reason=reason)
+def with_kept_reason(report: _End) -> _End:
+    """Return ``report`` with its reason as :func:`kept_text` has it; the same object when nothing has to change."""
+    reason = kept_text(report.reason)
+    return report if reason == report.reason else replace(report, reason=reason)
 
 
 def kept_ack(ack: OrderAck) -> OrderAck:

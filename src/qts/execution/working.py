@@ -1,6 +1,6 @@
 """The orders that can still change, in memory, with the questions everybody asks about them.
 
-Final orders stay for a while (``keep_final``), because late fills and duplicates of their news are facts too.
+Final orders stay for a while (``keep_final``), because late fills and repeated reports are facts too.
 """
 
 from __future__ import annotations

@@ -192,9 +192,9 @@ class Account:
         """Whether this execution, whatever else is said of it, is in the book."""
         return self._id_of(fill) in self._seen
 
-    def identity_of(self, news: object) -> FillId | None:
-        """Return the identity of the execution that ``news`` tells of; None when that is none. Any thread."""
-        return self._id_of(news) if isinstance(news, Fill) and not unreadable(news) else None
+    def identity_of(self, report: object) -> FillId | None:
+        """Return the identity of the execution that ``report`` is; None when it is no readable fill. Any thread."""
+        return self._id_of(report) if isinstance(report, Fill) and not unreadable(report) else None
 
     def _id_of(self, fill: Fill) -> FillId:
         day = self._trade_date(fill.ts_ns)

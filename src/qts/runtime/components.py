@@ -24,9 +24,9 @@ from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
-from qts.runtime.orders.news_relay import NewsRelay
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
+from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.orders.signals import Signals
 from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
@@ -64,7 +64,7 @@ class Components:
     dispatcher: EventDispatcher
     broker: Broker
     venue: MarketDriven
-    news: NewsRelay
+    report_relay: ReportRelay
     sender: OrderSender
     intake: Intake
     market: MarketInput

@@ -230,7 +230,7 @@ class Kernel:
     def _replay_journal(self) -> None:
         """Take up P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.
 
-        Not the news of a simulated venue: it stands where the checkpoint has put it and publishes them again.
+        Not the reports of a simulated venue: it stands where the checkpoint has put it and publishes them again.
         """
         if self._journal is not None:
             self.dispatcher.replay_journal(lambda event: self.venue.takes_back(event.source, event.payload))

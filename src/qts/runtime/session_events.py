@@ -10,7 +10,7 @@ from qts.config.tree import QtsConfig
 from qts.event.contracts import EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
-from qts.execution.contracts import BrokerDisconnect, Fill, Order, OrderNews, OrderState
+from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, Order, OrderState
 from qts.ledger.contracts import FillEffect
 from qts.market.contracts import MarketValue
 from qts.risk.contracts import OrderRequest
@@ -225,8 +225,8 @@ class StrategyFaults:
             self._codes.report("AN060", f"strategy {name} halted: {fault}")
 
 
-class OrderNewsInput:
-    """Publishes a broker's news as P0 events; what a journal cannot hold is kept raw between two handlers."""
+class ExecutionReportInput:
+    """Publishes a broker's reports as P0 events; what a journal cannot hold is kept raw between two handlers."""
 
     def __init__(
         self,
@@ -240,9 +240,9 @@ class OrderNewsInput:
         self._publish = publish
         self._broker = broker
 
-    def on_news(self, news: OrderNews | BrokerDisconnect) -> None:
-        """Take one piece of news from the broker. Any thread."""
-        heard = self._execution_reports.heard(news, self._due.call_soon)
+    def on_report(self, report: ExecutionReport | BrokerDisconnect) -> None:
+        """Take one report from the broker. Any thread."""
+        heard = self._execution_reports.heard(report, self._due.call_soon)
         if heard is not None:
             self._publish(event_type_of(heard), heard, self._broker)
 

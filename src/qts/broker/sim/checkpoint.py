@@ -1,4 +1,4 @@
-"""Pieces of the exported state that are neither orders nor books: the random stream and news not yet told."""
+"""Pieces of the exported state that are neither orders nor books: the random stream and reports not yet published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from qts.execution.contracts import OrderNews
+from qts.execution.contracts import ExecutionReport
 
 _WORDS = struct.Struct("<625I")
 _COUNTED_DRAWS = 1_000
@@ -52,9 +52,9 @@ class CountedRandom:
         self._drawn = 0
 
 
-def pack_news(news: Iterable[OrderNews]) -> list[Any]:
-    return [msgspec.to_builtins(item) for item in news]
+def pack_reports(reports: Iterable[ExecutionReport]) -> list[Any]:
+    return [msgspec.to_builtins(item) for item in reports]
 
 
-def unpack_news(state: Iterable[Any]) -> deque[OrderNews]:
-    return deque(msgspec.convert(item, OrderNews) for item in state)
+def unpack_reports(state: Iterable[Any]) -> deque[ExecutionReport]:
+    return deque(msgspec.convert(item, ExecutionReport) for item in state)

@@ -2,7 +2,7 @@
 
 It is driven from outside. ``place`` and ``cancel`` only write things down; executions happen in
 :meth:`SimExchange.on_market` (a market value arrived), :meth:`SimExchange.on_time` (time passed) and
-:meth:`SimExchange.on_session_end`. News leaves through ``publish`` after the books are consistent.
+:meth:`SimExchange.on_session_end`. Reports leave through ``publish`` after the books are consistent.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from qts.errors import BrokerUnavailable, ConfigError, ContractError
 from qts.execution.contracts import (
     AckStatus,
     BrokerDisconnect,
+    ExecutionReport,
     Fill,
     OrderAck,
     OrderCancelled,
-    OrderNews,
     OrderRejected,
     VenueRef,
 )
@@ -75,7 +75,7 @@ class SimExchange:
         last_values: LastValues,
         instruments: Mapping[str, Instrument],
         clock: Clock,
-        publish: Callable[[OrderNews], None],
+        publish: Callable[[ExecutionReport], None],
         rng: random.Random,
         config: SimConfig,
         on_disconnect: Hook = unheard,
@@ -101,7 +101,7 @@ class SimExchange:
         self._bases = BasePrices()
         self._answers = Answers(config.kept_orders)
         self._fills = KeptFills(config.kept_fills)
-        self._outbox: deque[OrderNews] = deque()  # bounded by the open orders: told as soon as the line is up
+        self._outbox: deque[ExecutionReport] = deque()  # bounded by the open orders: told as soon as the line is up
         self._order_count = 0
         self._fill_count = 0
         self._reconnect_ns: int | None = None
@@ -207,7 +207,7 @@ class SimExchange:
             self._deliver()
 
     def on_time(self, now_ns: int) -> None:
-        """Let time pass: cancels take effect, a dropped line comes back, news held back is told."""
+        """Let time pass: cancels take effect, a dropped line comes back, reports held back are published."""
         if self._reconnect_ns is not None and self._reconnect_ns <= now_ns:
             self._reconnect_ns = None
         for order in [order for order in self._cancelling.values() if (order.cancel_ns or 0) <= now_ns]:
@@ -248,7 +248,7 @@ class SimExchange:
             "bases": self._bases.export_state(),
             "answers": self._answers.export_state(),
             "fills": self._fills.export_state(),
-            "outbox": checkpoint.pack_news(self._outbox),
+            "outbox": checkpoint.pack_reports(self._outbox),
             "reconnect_ns": self._reconnect_ns,
             "rng": self._rng.export_state(),
         }
@@ -270,19 +270,19 @@ class SimExchange:
         self._bases.import_state(state["bases"])
         self._answers.import_state(state["answers"])
         self._fills.import_state(state["fills"])
-        self._outbox = checkpoint.unpack_news(state["outbox"])
+        self._outbox = checkpoint.unpack_reports(state["outbox"])
         self._reconnect_ns = state["reconnect_ns"]
         self._rng.import_state(state["rng"])
         self._set_due()
 
-    def takes_back(self, source: str, news: object) -> bool:
-        """Whether news of a killed session, unknown to :meth:`import_state`, is ours: it comes about anew.
+    def takes_back(self, source: str, report: object) -> bool:
+        """Return whether a report of a killed session, unknown to :meth:`import_state`, is ours and will come again.
 
         A fill may come about otherwise then. So its execution number is never given again.
         """
         if source != self.name:
             return False
-        number = news.execution_id.rpartition("-")[2] if isinstance(news, Fill) else ""
+        number = report.execution_id.rpartition("-")[2] if isinstance(report, Fill) else ""
         if number.isascii() and number.isdigit():
             self._fill_count = max(self._fill_count, int(number))
         return True
@@ -447,8 +447,8 @@ class SimExchange:
 
     # -- telling -----------------------------------------------------------------------------------------
 
-    def _tell(self, news: OrderNews) -> None:
-        self._outbox.append(news)
+    def _tell(self, report: ExecutionReport) -> None:
+        self._outbox.append(report)
 
     def _deliver(self) -> None:
         if self._reconnect_ns is not None:

@@ -12,7 +12,7 @@ from qts.event.contracts import TRAITS, EventPriority, EventType
 from qts.event.dispatcher import SAFETY_TO_DEGRADATION
 from qts.event.payloads import PAYLOAD_TYPES
 from qts.execution.contracts import OrderState
-from qts.execution.lifecycle import TABLE, Declined, News
+from qts.execution.lifecycle import TABLE, Declined, OrderUpdate
 from qts.execution.working import FINAL_STATES
 from qts.report.reference.markdown import code, diagram, first_sentence, page, section, table, type_text, yes
 from qts.safety.contracts import SafetyCause, SafetyState
@@ -31,16 +31,16 @@ CAUSES: Final[Mapping[SafetyCause, str]] = {
     SafetyCause.RECOVERY_APPROVED: "recovery was asked for by a named operator with a reason",
     SafetyCause.RECOVERY_UNFIT: "recovery was asked for, and a condition fails or is unknown",
 }
-NEWS: Final[Mapping[News, str]] = {
-    News.SENT: "it was given to whoever sends it to the broker",
-    News.ACCEPTED: "the broker took the order",
-    News.REFUSED: "the broker's first answer was no",
-    News.NO_ANSWER: "the answer did not come in time",
-    News.PART_FILLED: "an execution, and something is left",
-    News.WHOLLY_FILLED: "the execution that completes the order",
-    News.CANCELLED: "the rest will not be filled",
-    News.REJECTED: "a refusal after the first answer",
-    News.ABSENT: "the broker's own books prove that it never arrived",
+UPDATES: Final[Mapping[OrderUpdate, str]] = {
+    OrderUpdate.SENT: "it was given to whoever sends it to the broker",
+    OrderUpdate.ACCEPTED: "the broker took the order",
+    OrderUpdate.REJECTED_ON_ENTRY: "the broker's first answer was no",
+    OrderUpdate.NO_ANSWER: "the answer did not come in time",
+    OrderUpdate.PART_FILLED: "an execution, and something is left",
+    OrderUpdate.WHOLLY_FILLED: "the execution that completes the order",
+    OrderUpdate.CANCELLED: "the rest will not be filled",
+    OrderUpdate.REJECTED_LATER: "a refusal after the first answer",
+    OrderUpdate.ABSENT: "the broker's own books prove that it never arrived",
 }
 _FLAGS: Final = ("requires_ack", "can_batch", "can_collapse", "can_drop")
 
@@ -130,26 +130,26 @@ def safety_page() -> str:
 def orders_page() -> str:
     """The total table of an order's life and its diagram."""
     edges = (
-        (state.value, step.value, news.value)
+        (state.value, step.value, update.value)
         for state, answers in TABLE.items()
-        for news, step in answers.items()
+        for update, step in answers.items()
         if isinstance(step, OrderState) and step is not state
     )
-    news = tuple(News)
+    updates = tuple(OrderUpdate)
     matrix = [
-        (f"**{state.value}**", *(_step(state, TABLE[state][heard]) for heard in news)) for state in OrderState
+        (f"**{state.value}**", *(_step(state, TABLE[state][update]) for update in updates)) for state in OrderState
     ]
     reasons = sorted({s.reason for answers in TABLE.values() for s in answers.values() if isinstance(s, Declined)})
     final = ", ".join(state.value for state in OrderState if state in FINAL_STATES)
     return page(
         "Orders",
-        f"Final, as far as the broker's news goes: {final}. A late fill is booked all the same.",
+        f"Final, as far as the broker's reports go: {final}. A late fill is booked all the same.",
         diagram(edges, OrderState.INTENT.value),
-        section("News", table(("news", "meaning"), [(n.value, NEWS[n]) for n in News])),
+        section("Updates", table(("update", "meaning"), [(n.value, UPDATES[n]) for n in OrderUpdate])),
         section(
-            "Every state and all news",
+            "Every state and every update",
             "A dot keeps the state. *declined* keeps it too, and writes the reason into the order's note.",
-            table(("state", *(n.value for n in news)), matrix),
+            table(("state", *(n.value for n in updates)), matrix),
             "Reasons for declining:",
             "\n".join(f"- {reason}" for reason in reasons),
         ),

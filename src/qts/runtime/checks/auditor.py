@@ -195,7 +195,7 @@ class Auditor:
         return Stored(self._store.ledger(), self._store.orders(), self._store.transfers())
 
     def _is_moving(self, rows: int) -> bool:
-        """Whether the account changed since it had ``rows``, is not all on disk, or about to change by news."""
+        """Whether the account changed since it had ``rows``, is not all on disk, or about to change by a report."""
         record = self._p.record
         if not record.is_concurrent:
             return False

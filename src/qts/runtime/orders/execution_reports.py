@@ -8,10 +8,10 @@ from qts.db.contracts import Record
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import (
     BrokerDisconnect,
+    ExecutionReport,
     Fill,
     Order,
     OrderCancelled,
-    OrderNews,
     OrderRejected,
     OrderState,
 )
@@ -27,27 +27,27 @@ from qts.strategy.contracts import FillView
 
 OnCode = Callable[[str, str], None]
 
-EVENT_OF_NEWS = {
+EVENT_OF_REPORT = {
     OrderCancelled: EventType.ORDER_CANCELLED,
     OrderRejected: EventType.ORDER_REJECTED,
     BrokerDisconnect: EventType.BROKER_DISCONNECT,
 }
 
 
-def event_type_of(news: OrderNews | BrokerDisconnect) -> EventType:
+def event_type_of(report: ExecutionReport | BrokerDisconnect) -> EventType:
     """FILL_CONFIRMED for the fill that completes an order, FILL_PARTIAL for the others."""
-    if isinstance(news, Fill):
-        return EventType.FILL_CONFIRMED if news.last else EventType.FILL_PARTIAL
-    return EVENT_OF_NEWS[type(news)]
+    if isinstance(report, Fill):
+        return EventType.FILL_CONFIRMED if report.last else EventType.FILL_PARTIAL
+    return EVENT_OF_REPORT[type(report)]
 
 
 class ExecutionReportHandler:
-    """Applies news in this order: book of record, order, strategy; then a transaction with a checkpoint.
+    """Applies reports in this order: book of record, order, strategy; then a transaction with a checkpoint.
 
     The store's unique key is the last word on "exactly once"; the account's memory of keys makes a repeated
     notice cheap. Nothing is booked blind: a fill that does not fit its order, its instrument or the session goes
     into quarantine and raises FS041, one of an order nobody knows FS070; the broker is asked. What is raised while
-    news is applied ends the session: tried again it would find the mark of an effect that is not whole.
+    a report is applied ends the session: tried again it would find the mark of an effect that is not whole.
     """
 
     def __init__(
@@ -74,40 +74,40 @@ class ExecutionReportHandler:
         self.duplicates = 0
 
     def heard(
-        self, news: OrderNews | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]
-    ) -> OrderNews | BrokerDisconnect | None:
-        """Return ``news`` as a journal can hold it; None when nobody can tell what it is about. Any thread.
+        self, report: ExecutionReport | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]
+    ) -> ExecutionReport | BrokerDisconnect | None:
+        """Return ``report`` as a journal can hold it; None when nobody can tell what it is about. Any thread.
 
         ``ask`` lets that be kept, or a reason be logged as it came, between two handlers.
         """
-        why = unreadable(news) if isinstance(news, Fill) else unreadable_end(news)
+        why = unreadable(report) if isinstance(report, Fill) else unreadable_end(report)
         if why:
-            ask(lambda: self.keep(news, why))
+            ask(lambda: self.keep(report, why))
             return None
-        if isinstance(news, Fill):
-            return news
-        kept = with_kept_reason(news)
-        if kept is not news:
-            raw = ascii(news.reason[:MOST_TOLD]) if isinstance(news.reason, str) else ascii(news.reason)
+        if isinstance(report, Fill):
+            return report
+        kept = with_kept_reason(report)
+        if kept is not report:
+            raw = ascii(report.reason[:MOST_TOLD]) if isinstance(report.reason, str) else ascii(report.reason)
             ask(lambda: self._log("WARNING", f"a reason that cannot be kept as it came: {raw[:MOST_TOLD]}"))
         return kept
 
     async def on_event(self, event: Event) -> None:
-        """Apply one piece of news. Raises HalfDoneError when it could not be applied wholly."""
-        news = event.payload
+        """Apply one report. Raises HalfDoneError when it could not be applied wholly."""
+        report = event.payload
         with self._record.whole(f"{event.event_type.value} {event.event_id}"):
             self._record.applied(event.event_id)
-            await self._apply(news)
+            await self._apply(report)
 
-    async def _apply(self, news: object) -> None:
-        if isinstance(news, Fill):
-            await self._on_fill(news)
-        elif isinstance(news, OrderCancelled):
-            await self._on_end(news, "cancelled")
-        elif isinstance(news, OrderRejected):
-            await self._on_end(news, "rejected")
-        elif isinstance(news, BrokerDisconnect):
-            self._on_code("AN050", f"{news.broker}: {news.reason}")
+    async def _apply(self, report: object) -> None:
+        if isinstance(report, Fill):
+            await self._on_fill(report)
+        elif isinstance(report, OrderCancelled):
+            await self._on_end(report, "cancelled")
+        elif isinstance(report, OrderRejected):
+            await self._on_end(report, "rejected")
+        elif isinstance(report, BrokerDisconnect):
+            self._on_code("AN050", f"{report.broker}: {report.reason}")
 
     async def _on_fill(self, fill: Fill) -> None:
         why = unreadable(fill)
@@ -138,12 +138,14 @@ class ExecutionReportHandler:
         records: tuple[Record, ...] = (*effect.records, updated)
         await self._record.book(records)
 
-    async def _on_end(self, news: OrderCancelled | OrderRejected, word: str) -> None:
-        order = self._orders.get(news.client_order_id)
+    async def _on_end(self, report: OrderCancelled | OrderRejected, word: str) -> None:
+        order = self._orders.get(report.client_order_id)
         if order is None:
-            self._on_code("FS070", f"{word}: nobody here knows order {news.client_order_id}")
+            self._on_code("FS070", f"{word}: nobody here knows order {report.client_order_id}")
             return
-        updated = apply_cancelled(order, news) if isinstance(news, OrderCancelled) else apply_rejected(order, news)
+        updated = (
+            apply_cancelled(order, report) if isinstance(report, OrderCancelled) else apply_rejected(order, report)
+        )
         self._orders.put(updated)
         if updated.state in FINAL_STATES:
             self._account.release(order.client_order_id)

@@ -15,11 +15,11 @@ from qts.clock import NS_PER_S
 from qts.errors import BrokerUnavailable
 from qts.execution.contracts import (
     AckStatus,
+    ExecutionReport,
     Fill,
     Order,
     OrderAck,
     OrderCancelled,
-    OrderNews,
     OrderRejected,
     OrderState,
 )
@@ -43,7 +43,7 @@ _ON_ITS_WAY = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 class OrderReconciler:
     """Resolves UNKNOWN orders from the broker's own books.
 
-    What the books tell of an order that was found, fills and an end, is given to ``on_news`` as if it came now.
+    What the books tell of an order that was found, fills and an end, is given to ``on_report`` as if it came now.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class OrderReconciler:
         orders: WorkingOrders,
         broker: Broker,
         record: StoreWriter,
-        on_news: Callable[[OrderNews], None],
+        on_report: Callable[[ExecutionReport], None],
     ) -> None:
         self._account = account
         self._orders = orders
         self._broker = broker
         self._record = record
-        self._on_news = on_news
+        self._on_report = on_report
         self._absent_since: dict[str, int] = {}
 
     def doubt_intents(self, now_ns: int) -> bool:
@@ -93,7 +93,7 @@ class OrderReconciler:
             return  # the line is down: asked again later
         for key in unknown:
             order = self._orders.get(key)
-            if order is not None and order.state is OrderState.UNKNOWN:  # else there was news while we asked
+            if order is not None and order.state is OrderState.UNKNOWN:  # else a report came while we asked
                 self._resolve(order, theirs, [fill for fill in fills if fill.client_order_id == key], now_ns)
 
     def _resolve(self, order: Order, theirs: Sequence[BrokerOrder], fills: Sequence[Fill], now_ns: int) -> None:
@@ -105,10 +105,10 @@ class OrderReconciler:
             ack = kept_ack(OrderAck(AckStatus.ACCEPTED, key, ref, "found at the broker"))
             self._put(apply_ack(order, ack, now_ns))
             for fill in fills:
-                if is_news(fill, self._account):
-                    self._on_news(fill)
+                if is_new(fill, self._account):
+                    self._on_report(fill)
             if found is not None and (end := end_of(found, order, self._broker.name, now_ns)) is not None:
-                self._on_news(end)
+                self._on_report(end)
         elif self._may_be_one_of(order, theirs):
             self._absent_since.pop(key, None)
         elif now_ns - order.ts_update_ns >= self._broker.capabilities.visibility_lag_ns:
@@ -150,13 +150,13 @@ def is_same(theirs: BrokerOrder, ours: Order) -> bool:
     return theirs.client_order_id == ours.client_order_id
 
 
-def is_news(fill: Fill, account: Account) -> bool:
+def is_new(fill: Fill, account: Account) -> bool:
     """Tell whether ``fill`` has to be applied; one that cannot be read is for whoever applies it to keep."""
     return bool(unreadable(fill)) or not account.has_booked(fill)
 
 
 def end_of(theirs: BrokerOrder, ours: Order, broker: str, now_ns: int) -> OrderCancelled | OrderRejected | None:
-    """Return the news of an end that the broker's books give; None while the order can fill, or has filled."""
+    """Return the report of an end that the broker's books give; None while the order can fill, or has filled."""
     kind = _ENDS.get(theirs.state)
     key = ours.client_order_id
     return None if kind is None else kind(broker, key, ours.symbol, now_ns, "so the broker's books say")

@@ -9,12 +9,12 @@ from qts.broker.contracts import Broker, BrokerOrder
 from qts.clock import from_ns
 from qts.db.session import SessionStore
 from qts.errors import StorageError
-from qts.execution.contracts import Order, OrderNews
+from qts.execution.contracts import ExecutionReport, Order
 from qts.execution.working import FINAL_STATES
 from qts.ids import CounterIds
 from qts.risk.sizing import cost_of
 from qts.runtime.orders.broker_queries import answered
-from qts.runtime.orders.reconciliation import end_of, is_news, is_same
+from qts.runtime.orders.reconciliation import end_of, is_new, is_same
 from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.stored_orders import orders_as_they_stood
@@ -76,8 +76,8 @@ class RollForward:
 
     Rows say what is: fills, orders, transfers, which numbers were given, how strict safety was. The checkpoint says
     the rest: the memory of the components. Of safety the stricter of the two holds. Fills that the broker knows and
-    the rows lack are given to ``on_news`` as if they came now: their key books each once. So are the ends of orders
-    that are open here. Orders at the broker that are not ours are named by ``on_foreign``.
+    the rows lack are given to ``on_report`` as if they came now: their key books each once. So are the ends of
+    orders that are open here. Orders at the broker that are not ours are named by ``on_foreign``.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RollForward:
         ids: Mapping[str, CounterIds],
         broker: Broker,
         *,
-        on_news: Callable[[OrderNews], None],
+        on_report: Callable[[ExecutionReport], None],
         on_code: Callable[[str, str], None],
         on_foreign: Callable[[str], None],
     ) -> None:
@@ -95,7 +95,7 @@ class RollForward:
         self._checkpoints = checkpoints
         self._ids = ids
         self._broker = broker
-        self._on_news = on_news
+        self._on_report = on_report
         self._on_code = on_code
         self._on_foreign = on_foreign
         self._stricter: tuple[SafetyState, str, str] | None = None
@@ -184,14 +184,14 @@ class RollForward:
             if self._p.safety.current_state.severity < state.severity:  # its code alone does not lead there
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
         for fill in await answered(self._broker.fills_since(0)):
-            if is_news(fill, self._p.account):
-                self._on_news(fill)
+            if is_new(fill, self._p.account):
+                self._on_report(fill)
         for theirs in await answered(self._broker.orders()):
             order = next((order for order in self._p.orders if is_same(theirs, order)), None)
             if order is not None:
                 end = end_of(theirs, order, self._broker.name, now_ns)
                 if end is not None:
-                    self._on_news(end)  # nobody tells it again
+                    self._on_report(end)  # nobody tells it again
             elif theirs.is_open and not self._has_ended_here(theirs):
                 self._on_foreign(
                     f"order {theirs.ref.number} at {self._broker.name} is not ours: {theirs.side.value} "

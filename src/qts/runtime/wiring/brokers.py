@@ -13,37 +13,37 @@ from qts.market.contracts import (
     MarketSource,
 )
 from qts.market.last_values import LastValues
-from qts.runtime.orders.news_relay import NewsRelay
 from qts.runtime.orders.order_sender import InlineSender, TaskSender
+from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.persistence.store_writer import StoreWriter
 
 
 class BrokerConnection(NamedTuple):
     """The broker of a session, what drives it if it is simulated, and how both meet the rest.
 
-    A simulated ``venue`` matches against ``last_values``, which the session keeps. ``news`` is what the broker
-    publishes to.
+    A simulated ``venue`` matches against ``last_values``, which the session keeps. The broker
+    publishes to ``report_relay``.
     """
 
     broker: Broker
     venue: MarketDriven
     last_values: LastValues
-    news: NewsRelay
+    report_relay: ReportRelay
 
 
 def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: int) -> BrokerConnection:
     """Make the simulated exchange of what ``feed`` trades. Raises ConfigError for a ``config`` at odds."""
-    last_values, news = LastValues(), NewsRelay()
+    last_values, report_relay = LastValues(), ReportRelay()
     exchange = SimExchange(
         last_values=last_values,
         instruments=feed.instruments,
         clock=clock,
-        publish=news,
-        on_disconnect=news,
+        publish=report_relay,
+        on_disconnect=report_relay,
         rng=seeded(seed, "exchange"),
         config=config,
     )
-    return BrokerConnection(exchange, exchange, last_values, news)
+    return BrokerConnection(exchange, exchange, last_values, report_relay)
 
 
 def make_sender(connection: BrokerConnection, record: StoreWriter, *, inline: bool) -> InlineSender | TaskSender:

@@ -51,10 +51,10 @@ from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session.state_evaluation import StateEvaluation
 from qts.runtime.session_events import (
     Codes,
+    ExecutionReportInput,
     ExitWakeUp,
     OrderCounts,
     OrderLog,
-    OrderNewsInput,
     OtherValues,
     SafetyConsequences,
     StateHistory,
@@ -195,7 +195,7 @@ def _make_components(
 ) -> Components:
     p, due, ids = base.parts, base.due, base.ids
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
-    broker, venue, _, news = connection
+    broker, venue, _, report_relay = connection
     listeners, checkpoints = Listeners(), Checkpoints()
     pools = {strategy.name: strategy.pool for strategy in strategies}
     signals = Signals(p, pools=pools, decision_ids=ids["d"], counters=base.counters, publish=publish)
@@ -211,7 +211,9 @@ def _make_components(
         due=due,
         answered=lambda order, now_ns: exits.answered(order, now_ns),
     )
-    unresolved = OrderReconciler(account=p.account, orders=p.orders, broker=broker, record=p.record, on_news=news)
+    unresolved = OrderReconciler(
+        account=p.account, orders=p.orders, broker=broker, record=p.record, on_report=report_relay
+    )
     exits = ForcedExits(
         account=p.account,
         orders=p.orders,
@@ -249,7 +251,7 @@ def _make_components(
         listeners=listeners,
         broker=broker,
         venue=venue,
-        news=news,
+        report_relay=report_relay,
         sender=sender,
         intake=intake,
         market=MarketInput(intake, publish),
@@ -284,7 +286,7 @@ def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Check
         checkpoints,
         base.ids,
         connection.broker,
-        on_news=connection.news,
+        on_report=connection.report_relay,
         on_code=base.codes.report,
         on_foreign=lambda told: base.notices.say("WARNING", told),
     )
@@ -330,11 +332,13 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     )
     p.safety.add_listener(c.listeners.on_safety)
     p.state.add_listener(c.listeners.on_state)
-    c.news.connect(OrderNewsInput(c.execution_reports, c.due, c.dispatcher.publish, c.broker.name).on_news)
+    c.report_relay.connect(
+        ExecutionReportInput(c.execution_reports, c.due, c.dispatcher.publish, c.broker.name).on_report
+    )
     register_components(c)
     register_handlers(
         c.dispatcher,
-        news=c.execution_reports.on_event,
+        reports=c.execution_reports.on_event,
         stop=c.stops.on_event,
         market=c.host.on_market_event,
         signal=c.decisions.on_signal,

@@ -27,7 +27,7 @@ P1_FOR_STRATEGIES = (
 P1_FOR_WORKERS = (EventType.ORDERBOOK_UPDATE, EventType.VOLUME_UPDATE)
 
 
-P0_NEWS = (
+P0_REPORTS = (
     EventType.FILL_CONFIRMED,
     EventType.FILL_PARTIAL,
     EventType.ORDER_CANCELLED,
@@ -49,7 +49,7 @@ def breach_reporter(report: Callable[[str, str], None]) -> Callable[[int, str, b
 def register_handlers(
     dispatcher: EventDispatcher,
     *,
-    news: Callback,
+    reports: Callback,
     stop: Callback,
     market: Callback,
     signal: Callback,
@@ -59,7 +59,7 @@ def register_handlers(
 ) -> None:
     """Who hears what. All but strategies ``away`` are short and run on the loop; the log only fills a buffer."""
     register = dispatcher.register_handler
-    register(_P0, TypeFilterHandler(CallbackHandler(news, "execution reports"), P0_NEWS))
+    register(_P0, TypeFilterHandler(CallbackHandler(reports, "execution reports"), P0_REPORTS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
     register(_P1, TypeFilterHandler(CallbackHandler(market, "strategies"), P1_FOR_STRATEGIES))
     register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
