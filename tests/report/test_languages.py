@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qts.notes import Note, in_english
-from qts.report.lettering import Words, amount_in, korean_currency, tick_in_korean
-from qts.report.markup import both, el, join, say
+from qts.report.chart_texts import Words, amount_in, korean_currency, tick_in_korean
+from qts.report.markup import el, en_ko, heading, join
 from qts.runtime.session.result import SessionFacts
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")
@@ -193,7 +193,7 @@ def test_nothing_that_the_report_says_is_only_in_english(session: Any, tmp_path:
     [
         el("h2", "Equity"),
         el("th", "Price"),
-        el("p", say("Nothing.", "Nothing.")),
+        el("p", en_ko("Nothing.", "Nothing.")),
         el("svg", aria_label="Equity over time"),
         el("svg", el("text", "equity, million KRW")),
         el("svg", el("text", "22 Jan")),
@@ -208,7 +208,7 @@ def test_a_text_without_its_korean_is_found(forgotten: str) -> None:
 def test_names_and_recorded_texts_need_no_korean() -> None:
     page = join((el("td", "BUY 005930 "), el("td", "fell three times"), el("span", "qts demo", cls="mono")))
     assert english_only(page, {"fell three times"}) == []
-    assert english_only(el("h2", *both("Equity", "평가금액")), set()) == []
+    assert english_only(el("h2", *heading("Equity", "평가금액")), set()) == []
 
 
 class TestDrawings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qts.report.markup import Html, el, join, say, table, void
+from qts.report.markup import Html, el, en_ko, join, table, void
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:
@@ -22,7 +22,7 @@ def test_none_is_left_out_and_zero_is_not() -> None:
 
 
 def test_both_languages_are_in_the_page() -> None:
-    assert say("yes", "네") == '<span class="en" lang="en">yes</span><span class="ko" lang="ko">네</span>'
+    assert en_ko("yes", "네") == '<span class="en" lang="en">yes</span><span class="ko" lang="ko">네</span>'
 
 
 def test_a_table_without_rows_says_so() -> None:

@@ -127,7 +127,7 @@ class TestContent:
 
 
 class TestVerdict:
-    def told(self, tmp_path: Path, **values: Any) -> tuple[str, str]:
+    def time_text(self, tmp_path: Path, **values: Any) -> tuple[str, str]:
         page = report_of(traded_session(values=values), tmp_path)
         found = re.search(r'<div class="verdict" style="--c: var\(--(\w+)\)">(.*?)</div>', page)
         assert found is not None

@@ -22,7 +22,7 @@ from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.db.find_run import DEFAULT_ROOT
 from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
-from qts.report.place import require_place
+from qts.report.output_path import require_output_path
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.standard_output import redirected_output, say
@@ -41,7 +41,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     if args.report is not None:
         # Before the work, not after it.
         require_report_extra()
-        require_place("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
+        require_output_path("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.
     # In real time nobody is waited for; on the virtual clock a reader may take his time.

@@ -112,10 +112,10 @@ def run_backtest(args: argparse.Namespace) -> int:
     if args.plot is not None and args.plot.suffix.lower() not in PLOT_FORMATS:
         raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
     if args.plot is not None:
-        from qts.report.place import require_place
+        from qts.report.output_path import require_output_path
         from qts.runtime.session.outputs import Input, require_apart
 
-        require_place("the plot", args.plot)  # before the work, not after it
+        require_output_path("the plot", args.plot)  # before the work, not after it
         require_apart({"the plot": args.plot}, [Input("the history", Path(args.file))])
     declared = read_as(encoding=args.encoding, delimiter=args.delimiter, date_format=args.date_format)
     examples: list[SkippedRow] = []

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from qts.report.digest import rounded
+from qts.report.report_data import rounded
 from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
 from qts.runtime.session.result import ResultValues, SessionResult

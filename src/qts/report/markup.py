@@ -32,12 +32,12 @@ def join(children: Iterable[object]) -> Html:
     return Html("".join(_child(child) for child in children))
 
 
-def say(english: object, korean: object, *, tag: str = "span") -> Html:
+def en_ko(english: object, korean: object, *, tag: str = "span") -> Html:
     """A text in both languages; the reader's choice shows one of them. ``tag`` is "tspan" inside a drawing."""
     return join((el(tag, english, cls="en", lang="en"), el(tag, korean, cls="ko", lang="ko")))
 
 
-def both(english: str, korean: str) -> tuple[Html, str, Html]:
+def heading(english: str, korean: str) -> tuple[Html, str, Html]:
     """A heading in both languages, side by side whatever the choice."""
     return el("span", english, cls="en", lang="en"), " ", el("span", korean, cls="ko", lang="ko")
 
@@ -50,7 +50,7 @@ def table(
     prose: int | None = None,
     empty: object = "–",
 ) -> Html:
-    """A table in a box that scrolls by itself. No rows: ``empty``. Headings are markup, so :func:`say` makes them.
+    """Return a table in a box that scrolls by itself; ``empty`` when there is no row.
 
     Columns in ``numeric`` stand to the right; the one of ``prose`` keeps room for sentences also on a phone.
     """

@@ -1,4 +1,4 @@
-"""The page of the session report: headline, verdict, drawings, tables. All of it comes from the digest."""
+"""The page of the session report: headline, verdict, drawings, tables. All of it comes from the data."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Final
 
 from qts.notes import in_korean
-from qts.report import bars, charts, keys, tables
-from qts.report.digest import Digest, rounded
-from qts.report.lettering import korean_currency
-from qts.report.markup import Html, both, el, join, say, void
+from qts.report import bar_charts, legends, tables, time_charts
+from qts.report.chart_texts import korean_currency
+from qts.report.markup import Html, el, en_ko, heading, join, void
+from qts.report.page_css import stylesheet
+from qts.report.report_data import ReportData, rounded
 from qts.report.state_basis import basis_lines
 from qts.report.strategy_errors import strategy_errors
-from qts.report.stylesheet import stylesheet
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
 from qts.runtime.session.result import ResultValues
@@ -32,9 +32,9 @@ _SECTIONS: Final = (
 )
 
 
-def page(digest: Digest) -> str:
+def page(data: ReportData) -> str:
     """The whole document."""
-    title = f"QTS · {digest.values.command} · session report · 세션 보고서"
+    title = f"QTS · {data.values.command} · session report · 세션 보고서"
     head = join(
         (
             void("meta", charset="utf-8"),
@@ -45,26 +45,26 @@ def page(digest: Digest) -> str:
             el("style", Html("\n" + stylesheet())),
         )
     )
-    body = el("body", _header(digest), _navigation(), el("main", *_main(digest)), _footer(digest))
+    body = el("body", _header(data), _navigation(), el("main", *_main(data)), _footer(data))
     return f"<!doctype html>\n{el('html', el('head', head), body, lang='en')}\n"
 
 
-def _header(digest: Digest) -> Html:
-    values, period = digest.values, digest.period
-    strategies = sorted({order.strategy for order in digest.facts.orders})
+def _header(data: ReportData) -> Html:
+    values, period = data.values, data.period
+    strategies = sorted({order.strategy for order in data.facts.orders})
     parts = []
     if period is not None:
         first, last = period
         parts.append(f"{first:%Y-%m-%d %H:%M} – {last:%Y-%m-%d %H:%M} {first.tzname()}")
     if strategies:
         parts.append(", ".join(strategies))
-    taken = say(
+    taken = en_ko(
         f"{values.rows:,} rows in {values.wall_s:.1f} s",
         f"입력 {values.rows:,}행, 실행 시간 {values.wall_s:.1f}초",
     )
     line = join((*(f"{part} · " for part in parts), taken))
-    heading = el("h1", *both(f"qts {values.command}: session report", "세션 보고서"))
-    return el("header", el("div", el("div", heading, el("p", line, cls="muted")), _switches(), cls="top"))
+    title = el("h1", *heading(f"qts {values.command}: session report", "세션 보고서"))
+    return el("header", el("div", el("div", title, el("p", line, cls="muted")), _switches(), cls="top"))
 
 
 def _switches() -> Html:
@@ -73,14 +73,14 @@ def _switches() -> Html:
         ("ko", el("span", "한국어", lang="ko"), None),
     )
     theme = (
-        ("auto", say("Auto", "자동"), True),
-        ("light", say("Light", "밝게"), None),
-        ("dark", say("Dark", "어둡게"), None),
+        ("auto", en_ko("Auto", "자동"), True),
+        ("light", en_ko("Light", "밝게"), None),
+        ("dark", en_ko("Dark", "어둡게"), None),
     )
     return el(
         "div",
-        _choice("language", say("Language", "언어"), language),
-        _choice("theme", say("Theme", "화면 테마"), theme),
+        _choice("language", en_ko("Language", "언어"), language),
+        _choice("theme", en_ko("Theme", "화면 테마"), theme),
         cls="switches",
     )
 
@@ -94,76 +94,84 @@ def _choice(name: str, legend: Html, options: Sequence[tuple[str, Html, bool | N
 
 
 def _navigation() -> Html:
-    links = [el("a", say(english, korean), href=f"#{key}") for key, english, korean in _SECTIONS]
+    links = [el("a", en_ko(english, korean), href=f"#{key}") for key, english, korean in _SECTIONS]
     return el("nav", el("div", *links))
 
 
-def _main(digest: Digest) -> list[Html]:
-    verdict = verdict_of(digest)
+def _main(data: ReportData) -> list[Html]:
+    verdict = verdict_of(data)
     told = el(
-        "div", el("strong", say(*verdict.title)), " ", say(*verdict.text), cls="verdict", style=colour(verdict.look)
+        "div",
+        el("strong", en_ko(*verdict.title)),
+        " ",
+        en_ko(*verdict.text),
+        cls="verdict",
+        style=colour(verdict.look),
     )
     return [
         told,
-        _cards(digest),
-        _equity(digest),
-        _trades(digest),
-        *_pools(digest),
-        *_states(digest),
-        _refused(digest),
-        _queues(digest),
-        *_checks(digest),
-        _run(digest),
+        _cards(data),
+        _equity(data),
+        _trades(data),
+        *_pools(data),
+        *_states(data),
+        _refused(data),
+        _queues(data),
+        *_checks(data),
+        _run(data),
     ]
 
 
-def _cards(digest: Digest) -> Html:
-    values, deepest = digest.values, digest.deepest
-    share = digest.gain_share
-    end = rounded(digest.end)
+def _cards(data: ReportData) -> Html:
+    values, deepest = data.values, data.deepest
+    share = data.gain_share
+    end = rounded(data.end)
     fees, taxes = Decimal(values.fees), Decimal(values.taxes)
     fell = "–" if deepest is None else f"{-deepest.share:.2%}" if deepest.share else "0.00%"
-    when = _when_fell(digest)
+    when = _when_fell(data)
     duplicates, kinds = values.duplicate_fills, len(values.refusals)
     cards = (
         _card(
             (
-                f"Result on {rounded(digest.start)} {digest.currency}",
-                f"손익(시작 평가금액 {rounded(digest.start)}{korean_currency(digest.currency)})",
+                f"Result on {rounded(data.start)} {data.currency}",
+                f"손익(시작 평가금액 {rounded(data.start)}{korean_currency(data.currency)})",
             ),
-            tables.signed(digest.gain, rounded),
+            tables.signed(data.gain, rounded),
             join(
-                (f"{share:+.2%} · " if share is not None else "", say(f"{end} at the end", f"종료 평가금액 {end}"))
+                (
+                    f"{share:+.2%} · " if share is not None else "",
+                    en_ko(f"{end} at the end", f"종료 평가금액 {end}"),
+                )
             ),
         ),
         _card(("Deepest drawdown", "최대 낙폭"), fell, when),
         _card(
             ("Fills", "체결"),
             f"{values.fills:,}",
-            say(f"of {values.orders:,} orders sent", f"전송 주문 {values.orders:,}건"),
+            en_ko(f"of {values.orders:,} orders sent", f"전송 주문 {values.orders:,}건"),
         ),
         _card(
             ("Forced exits", "강제 청산"),
             f"{values.forced_exits:,}",
-            say("ordered by rule, not by a strategy", "전략이 아닌 규칙에 의한 청산"),
+            en_ko("ordered by rule, not by a strategy", "전략이 아닌 규칙에 의한 청산"),
         ),
         _card(
             ("Operating state", "운용 상태"),
             state_chip(values.operating_state),
-            say(f"at the end, after {_moves(digest)} moves", f"종료 시점, 전환 {_moves(digest)}회"),
+            en_ko(f"at the end, after {_moves(data)} moves", f"종료 시점, 전환 {_moves(data)}회"),
         ),
         _card(
             ("Safety", "안전 상태"),
             safety_chip(values.safety_state),
-            say(
-                f"at the end, {len(digest.facts.safety):,} causes",
-                f"종료 시점, 사유 {len(digest.facts.safety):,}건",
+            en_ko(
+                f"at the end, {len(data.facts.safety):,} causes",
+                f"종료 시점, 사유 {len(data.facts.safety):,}건",
             ),
         ),
         _card(
             ("Fees and taxes", "수수료·세금"),
             rounded(fees + taxes),
-            say(
+            en_ko(
                 f"fees {rounded(fees)}, taxes {rounded(taxes)}",
                 f"수수료 {rounded(fees)}, 세금 {rounded(taxes)}",
             ),
@@ -171,7 +179,7 @@ def _cards(digest: Digest) -> Html:
         _card(
             ("Intents refused", "거부된 주문 의도"),
             f"{sum(values.refusals.values()):,}",
-            say(
+            en_ko(
                 f"{kinds} kind{'' if kinds == 1 else 's'}; {duplicates:,} repeated fills ignored",
                 f"사유 {kinds}종, 중복 체결 {duplicates:,}건 무시",
             ),
@@ -182,156 +190,166 @@ def _cards(digest: Digest) -> Html:
 
 def _card(name: tuple[str, str], big: object, sub: object) -> Html:
     return el(
-        "div", el("div", say(*name), cls="name"), el("div", big, cls="big"), el("div", sub, cls="sub"), cls="card"
+        "div",
+        el("div", en_ko(*name), cls="name"),
+        el("div", big, cls="big"),
+        el("div", sub, cls="sub"),
+        cls="card",
     )
 
 
-def _moves(digest: Digest) -> str:
-    return f"{sum(row.from_state != row.to_state for row in digest.facts.states):,}"
+def _moves(data: ReportData) -> str:
+    return f"{sum(row.from_state != row.to_state for row in data.facts.states):,}"
 
 
-def _when_fell(digest: Digest) -> Html:
-    deepest = digest.deepest
+def _when_fell(data: ReportData) -> Html:
+    deepest = data.deepest
     if deepest is None or not deepest.share:
-        return say("never below its peak", "고점 아래로 내려간 적 없음")
-    first, last = digest.local(deepest.peak_ns), digest.local(deepest.trough_ns)
+        return en_ko("never below its peak", "고점 아래로 내려간 적 없음")
+    first, last = data.local(deepest.peak_ns), data.local(deepest.trough_ns)
     form = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d"
     since, until = (el("span", f"{moment:{form}}", cls="t") for moment in (first, last))
     return join((el("div", f"-{rounded(deepest.amount)}"), since, " → ", until))
 
 
-def _equity(digest: Digest) -> Html:
+def _equity(data: ReportData) -> Html:
     parts: list[Html | None] = [
-        _drawing(charts.equity_chart(digest), "equity"),
-        keys.state_key(digest),
-        keys.time_in_states(digest),
+        _drawing(time_charts.equity_chart(data), "equity"),
+        legends.state_legend(data),
+        legends.time_in_states(data),
     ]
-    if digest.zoom is not None:
+    if data.zoom is not None:
         parts += [
-            el("h3", *both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
-            _drawing(charts.equity_chart(digest, digest.zoom), "zoom", _nights()),
+            el("h3", *heading("A closer look: the days traded within the day", "장중 매매 구간 확대")),
+            _drawing(time_charts.equity_chart(data, data.zoom), "zoom", _nights()),
         ]
     return _section("equity", ("Equity and drawdown", "평가금액과 낙폭"), parts)
 
 
-def _trades(digest: Digest) -> Html:
-    parts: list[Html | None] = [_drawing(charts.trades_chart(digest), "trades", _joined(digest))]
-    if digest.symbol is not None:
-        parts.append(keys.fill_key())
-    if digest.zoom is not None:
-        zoom = charts.trades_chart(digest, digest.zoom)
+def _trades(data: ReportData) -> Html:
+    parts: list[Html | None] = [_drawing(time_charts.trades_chart(data), "trades", _joined(data))]
+    if data.symbol is not None:
+        parts.append(legends.fill_legend())
+    if data.zoom is not None:
+        zoom = time_charts.trades_chart(data, data.zoom)
         if zoom is not None:
             parts += [
-                el("h3", *both("A closer look: the days traded within the day", "장중 매매 구간 확대")),
+                el("h3", *heading("A closer look: the days traded within the day", "장중 매매 구간 확대")),
                 _drawing(zoom, "zoom", _nights()),
             ]
-    parts += [el("h3", *both("Last trades", "최근 체결")), tables.last_trades(digest)]
+    parts += [el("h3", *heading("Last trades", "최근 체결")), tables.last_trades(data)]
     return _section("trades", ("Trades", "거래"), parts)
 
 
-def _pools(digest: Digest) -> list[Html]:
+def _pools(data: ReportData) -> list[Html]:
     over_time = _section(
         "pools",
         ("Pools over time", "풀별 평가금액 추이"),
-        [_drawing(charts.pools_chart(digest), "pools"), keys.pool_key()],
+        [_drawing(time_charts.pools_chart(data), "pools"), legends.pool_legend()],
     )
     results = _section(
-        None, ("Result by pool", "풀별 손익"), [_drawing(bars.result_chart(digest), "result"), keys.result_key()]
+        None,
+        ("Result by pool", "풀별 손익"),
+        [_drawing(bar_charts.result_chart(data), "result"), legends.result_legend()],
     )
     book = _section(
         None,
         ("Pools at the end", "종료 시점의 풀별 현황"),
         [
-            tables.pools(digest),
-            el("h3", *both("Still held", "보유 잔고")),
-            tables.positions(digest),
-            el("h3", *both("Transfers between pools", "풀 간 자금 이동")),
-            tables.transfers(digest),
+            tables.pools(data),
+            el("h3", *heading("Still held", "보유 잔고")),
+            tables.positions(data),
+            el("h3", *heading("Transfers between pools", "풀 간 자금 이동")),
+            tables.transfers(data),
         ],
     )
     return [el("div", over_time, results, cls="pair"), book]
 
 
-def _states(digest: Digest) -> list[Html]:
-    basis = [el("li", say(*line)) for line in basis_lines(digest.values.state_basis)]
+def _states(data: ReportData) -> list[Html]:
+    basis = [el("li", en_ko(*line)) for line in basis_lines(data.values.state_basis)]
     moved = _section(
         "states",
         ("Operating state: what moved it", "운용 상태 전환"),
         [
-            tables.transitions(digest),
-            el("h3", *both("What it was judged on", "판단 근거")),
+            tables.transitions(data),
+            el("h3", *heading("What it was judged on", "판단 근거")),
             el("ul", *basis, cls="notes"),
         ],
     )
-    safety = _section(None, ("Safety history", "안전 상태 이력"), [tables.safety_history(digest)])
+    safety = _section(None, ("Safety history", "안전 상태 이력"), [tables.safety_history(data)])
     return [moved, safety]
 
 
-def _refused(digest: Digest) -> Html:
+def _refused(data: ReportData) -> Html:
     return _section(
         "refused",
         ("Refused: intents that came to nothing", "거부 사유: 주문으로 이어지지 않은 의도"),
         [
-            tables.refusals(digest),
-            el("h3", *both("Orders that ended without a fill", "체결 없이 끝난 주문")),
-            tables.orders_unfilled(digest),
-            el("h3", *both("Errors of strategies", "전략 오류")),
-            strategy_errors(digest),
-            el("h3", *both("Rows of the input that could not be used", "사용하지 못한 입력 행")),
-            tables.rows_refused(digest),
+            tables.refusals(data),
+            el("h3", *heading("Orders that ended without a fill", "체결 없이 끝난 주문")),
+            tables.orders_unfilled(data),
+            el("h3", *heading("Errors of strategies", "전략 오류")),
+            strategy_errors(data),
+            el("h3", *heading("Rows of the input that could not be used", "사용하지 못한 입력 행")),
+            tables.rows_refused(data),
         ],
     )
 
 
-def _queues(digest: Digest) -> Html:
-    speed = say(
-        f"{digest.values.events_per_s:,} events per second over {digest.values.wall_s:.1f} s. "
+def _queues(data: ReportData) -> Html:
+    speed = en_ko(
+        f"{data.values.events_per_s:,} events per second over {data.values.wall_s:.1f} s. "
         "Waiting time is real time from acceptance to the start of the handler.",
-        f"{digest.values.wall_s:.1f}초 동안 초당 {digest.values.events_per_s:,}개 이벤트. "
+        f"{data.values.wall_s:.1f}초 동안 초당 {data.values.events_per_s:,}개 이벤트. "
         "지연시간은 수신부터 처리 시작까지의 실제 시간입니다.",
     )
-    latency = join((_drawing(bars.latency_chart(digest), "latency"), keys.latency_key()))
-    drawings = el("div", el("div", _drawing(bars.counts_chart(digest), "counts")), el("div", latency), cls="pair")
+    latency = join((_drawing(bar_charts.latency_chart(data), "latency"), legends.latency_legend()))
+    drawings = el(
+        "div", el("div", _drawing(bar_charts.counts_chart(data), "counts")), el("div", latency), cls="pair"
+    )
     return _section(
         "queues",
         ("Queues and latency", "대기열과 지연시간"),
-        [el("p", speed, cls="note"), drawings, tables.queues(digest)],
+        [el("p", speed, cls="note"), drawings, tables.queues(data)],
     )
 
 
-def _checks(digest: Digest) -> list[Html]:
-    explained = say(
+def _checks(data: ReportData) -> list[Html]:
+    explained = en_ko(
         "Not checked is not fine: an invariant without a check is shown as such.",
         "미검사는 정상이라는 뜻이 아닙니다. 검사하지 않은 불변식은 미검사로 표시합니다.",
     )
     invariants = _section(
         "checks",
         ("Invariants", "불변식"),
-        [el("p", explained, cls="note"), el("div", tables.invariants(digest), cls="tall")],
+        [el("p", explained, cls="note"), el("div", tables.invariants(data), cls="tall")],
     )
-    again = say("Added up again by this report from the stored rows.", "저장된 행을 이 보고서가 다시 합산했습니다.")
-    sums = _section(None, ("Sums", "합계 검산"), [el("p", again, cls="note"), tables.own_checks(digest)])
+    again = en_ko(
+        "Added up again by this report from the stored rows.", "저장된 행을 이 보고서가 다시 합산했습니다."
+    )
+    sums = _section(None, ("Sums", "합계 검산"), [el("p", again, cls="note"), tables.own_checks(data)])
     return [invariants, sums]
 
 
-def _run(digest: Digest) -> Html:
-    values = digest.values
+def _run(data: ReportData) -> Html:
+    values = data.values
     made: Mapping[str, str] = values.settings_of_the_command
     rows = (
-        (say("Run", "실행"), _mono(values.run_id)),
-        (say("Command", "명령"), _mono(f"qts {values.command}")),
-        (say("Seed", "시드"), _mono(values.seed)),
-        (say("Configuration", "설정(해시)"), _mono(values.config_hash)),
-        (say("Source", "입력"), _mono(values.source)),
-        (say("Started", "시작"), values.started_at),
-        (say("Finished", "종료"), values.finished_at),
+        (en_ko("Run", "실행"), _mono(values.run_id)),
+        (en_ko("Command", "명령"), _mono(f"qts {values.command}")),
+        (en_ko("Seed", "시드"), _mono(values.seed)),
+        (en_ko("Configuration", "설정(해시)"), _mono(values.config_hash)),
+        (en_ko("Source", "입력"), _mono(values.source)),
+        (en_ko("Started", "시작"), values.started_at),
+        (en_ko("Finished", "종료"), values.finished_at),
         (
-            say("Settings the command made", "명령이 정한 설정"),
+            en_ko("Settings the command made", "명령이 정한 설정"),
             join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
         ),
     )
     notes = [el("li", note) for note in notes_said(values)]
-    scaled = say(
+    scaled = en_ko(
         "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
         "기준값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
     )
@@ -340,16 +358,16 @@ def _run(digest: Digest) -> Html:
         ("This run", "실행 정보"),
         [
             el("dl", *(join((el("dt", name), el("dd", value))) for name, value in rows)),
-            join((el("h3", *both("Worth knowing", "참고")), el("ul", *notes, cls="notes"))) if notes else None,
-            el("h3", *both("Gate limits in force", "적용된 위험 한도")),
+            join((el("h3", *heading("Worth knowing", "참고")), el("ul", *notes, cls="notes"))) if notes else None,
+            el("h3", *heading("Gate limits in force", "적용된 위험 한도")),
             el("p", scaled, cls="note"),
-            el("div", tables.limits(digest), cls="tall"),
+            el("div", tables.limits(data), cls="tall"),
         ],
     )
 
 
-def _footer(digest: Digest) -> Html:
-    same = say(
+def _footer(data: ReportData) -> Html:
+    same = en_ko(
         "Same input, seed and configuration give the same report, but for times and latencies. "
         "This file loads nothing and runs nothing.",
         "입력·시드·설정이 같으면 시각과 지연시간을 제외하고 같은 보고서가 만들어집니다. "
@@ -359,45 +377,45 @@ def _footer(digest: Digest) -> Html:
 
 
 def _section(key: str | None, title: tuple[str, str], parts: Sequence[Html | None]) -> Html:
-    return el("section", el("h2", *both(*title)), *parts, id=key)
+    return el("section", el("h2", *heading(*title)), *parts, id=key)
 
 
-def _drawing(drawn: charts.Drawn | None, name: str, remark: Html | None = None) -> Html:
+def _drawing(drawn: time_charts.Drawn | None, name: str, remark: Html | None = None) -> Html:
     if drawn is None:
-        return el("p", say("Nothing to draw here.", "표시할 데이터가 없습니다."), cls="note", id=f"no-{name}")
+        return el("p", en_ko("Nothing to draw here.", "표시할 데이터가 없습니다."), cls="note", id=f"no-{name}")
     sizes = (el("div", drawn.wide, cls="wide"), el("div", drawn.narrow, cls="narrow"))
     caption = join((_thinned(drawn), remark))
     return el("figure", *sizes, el("figcaption", caption) if caption else None, cls="two")
 
 
-def _thinned(drawn: charts.Drawn) -> Html | None:
+def _thinned(drawn: time_charts.Drawn) -> Html | None:
     if drawn.shown == drawn.of:
         return None
-    return say(
+    return en_ko(
         f"{drawn.of:,} points, {drawn.shown:,} drawn: extremes are kept, what would cover another is left out. ",
         f"{drawn.of:,}개 중 {drawn.shown:,}개 표시: 극값은 모두 유지하고 겹치는 점은 생략했습니다. ",
     )
 
 
-def _joined(digest: Digest) -> Html:
+def _joined(data: ReportData) -> Html:
     """What the line is, and what is not drawn."""
-    of = f", the most traded of {digest.symbols:,} symbols" if digest.symbols > 1 else ""
-    of_ko = f"({digest.symbols:,}개 종목 중 체결 최다)" if digest.symbols > 1 else ""
-    return say(
-        f"The line joins the prices of the fills of {digest.symbol}{of}.",
-        f"선은 {digest.symbol}{of_ko}의 체결가를 이은 것입니다.",
+    of = f", the most traded of {data.symbols:,} symbols" if data.symbols > 1 else ""
+    of_ko = f"({data.symbols:,}개 종목 중 체결 최다)" if data.symbols > 1 else ""
+    return en_ko(
+        f"The line joins the prices of the fills of {data.symbol}{of}.",
+        f"선은 {data.symbol}{of_ko}의 체결가를 이은 것입니다.",
     )
 
 
 def _nights() -> Html:
-    return say("Nights and weekends are left out of the axis.", "야간과 주말은 축에서 생략했습니다.")
+    return en_ko("Nights and weekends are left out of the axis.", "야간과 주말은 축에서 생략했습니다.")
 
 
 def notes_said(values: ResultValues) -> list[object]:
     """Return the notes in both languages; as they stand in a result of a version that stored texts alone."""
     if len(values.note_values) != len(values.notes):
         return list(values.notes)
-    return [say(english, in_korean(note)) for english, note in zip(values.notes, values.note_values, strict=True)]
+    return [en_ko(english, in_korean(note)) for english, note in zip(values.notes, values.note_values, strict=True)]
 
 
 def _mono(text: object) -> Html:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qts.report.digest import Digest
+from qts.report.chart_style import require_matplotlib
+from qts.report.output_path import require_output_path, write_output
 from qts.report.page import page
-from qts.report.place import require_place, write_to_place
-from qts.report.style import require_matplotlib
+from qts.report.report_data import ReportData
 from qts.runtime.session.result import SessionFacts
 
 
@@ -27,6 +27,6 @@ def write_report(facts: SessionFacts, path: Path) -> None:
     :class:`~qts.errors.MissingExtraError` without matplotlib and :class:`~qts.errors.StorageError` when the
     file cannot be written.
     """
-    require_place("the report", path)
+    require_output_path("the report", path)
     require_report_extra()
-    write_to_place("the report", path, page(Digest(facts)).encode())
+    write_output("the report", path, page(ReportData(facts)).encode())

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from qts.runtime.metrics.volatility import CLOSES_NEEDED, NOT_MEASURED
 
-Said = tuple[str, str]
+Bilingual = tuple[str, str]
 """(English, Korean)"""
 
 METRICS_KOREAN: Final[Mapping[str, str]] = {
@@ -21,7 +21,7 @@ METRICS_KOREAN: Final[Mapping[str, str]] = {
     "capital_growth_pct": "자본 증가율",
     "win_rate_30d": "30일 승률",
 }
-NEEDS: Final[Mapping[str, Said]] = {
+NEEDS: Final[Mapping[str, Bilingual]] = {
     "vix": ("a volatility source", "변동성 자료"),
     "market_circuit_breaker": ("a feed that tells of it", "이를 알려 주는 시세"),
     "cagr": ("252 daily closes", "일별 종가 252개"),
@@ -31,7 +31,7 @@ NEEDS: Final[Mapping[str, Said]] = {
 """What a metric that was never known would have needed."""
 
 
-def basis_lines(basis: Mapping[str, Any]) -> list[Said]:
+def basis_lines(basis: Mapping[str, Any]) -> list[Bilingual]:
     """Return the sentences about ``basis`` (the result's ``state_basis``), the most important first."""
     if not basis["enabled"]:
         return [
@@ -48,7 +48,7 @@ def basis_lines(basis: Mapping[str, Any]) -> list[Said]:
     return [*lines, volatility_line(basis["volatility"]), *_known(basis["known_since"])]
 
 
-def volatility_line(seen: Mapping[str, Any]) -> Said:
+def volatility_line(seen: Mapping[str, Any]) -> Bilingual:
     """Return which source gave the volatility, and what it said last."""
     value, since = seen["value"], seen["measured_since"]
     if seen["source"] == "none":
@@ -73,14 +73,14 @@ def volatility_line(seen: Mapping[str, Any]) -> Said:
     )
 
 
-def _without_entry(without: int, days: int) -> Said:
+def _without_entry(without: int, days: int) -> Bilingual:
     return (
         f"no entry was possible on {without:,} of {days:,} trading days",
         f"거래일 {days:,}일 중 {without:,}일은 신규 진입이 불가능했습니다",
     )
 
 
-def _known(since: Mapping[str, str | None]) -> list[Said]:
+def _known(since: Mapping[str, str | None]) -> list[Bilingual]:
     """The conditions that can hold, by the day from which on; and those that never could."""
     days: dict[str, list[str]] = {}
     for name, day in since.items():
@@ -101,5 +101,5 @@ def _known(since: Mapping[str, str | None]) -> list[Said]:
     return lines
 
 
-def _needs(name: str) -> Said:
+def _needs(name: str) -> Bilingual:
     return NEEDS.get(name, ("a price not older than 26 hours", "26시간 이내의 가격"))

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qts.clock import from_ns
 from qts.errors import DataError
-from qts.report.place import require_place, write_to_place
-from qts.report.style import (
+from qts.report.chart_style import (
     BAND_ALPHA,
     FAINT,
     INK,
@@ -24,7 +23,8 @@ from qts.report.style import (
     rendered,
     require_matplotlib,
 )
-from qts.report.texts import STATES_KOREAN
+from qts.report.meanings import STATES_KOREAN
+from qts.report.output_path import require_output_path, write_output
 from qts.state.backtest import SeriesRow, days_in_state, state_by_day, transition_rows
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState, TransitionRecord
@@ -54,14 +54,14 @@ def write_state_plot(
     ending = out.suffix.lower()
     if ending not in (".png", ".svg", ".html"):
         raise DataError(f"a plot ends in .png, .svg or .html, got {out.name!r}")
-    require_place("the plot", out)
+    require_output_path("the plot", out)
     figure = state_figure(rows, transitions, title=title, config=config or StateConfig())
     if ending == ".html":
         page = _page(rendered(figure, "svg").decode(), rows, transitions, title, skipped or {})
         content = page.encode()
     else:
         content = rendered(figure, ending[1:])
-    write_to_place("the plot", out, content)
+    write_output("the plot", out, content)
 
 
 def state_figure(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from qts.report.digest import Digest
-from qts.report.markup import Html, el, join, say, table
+from qts.report.markup import Html, el, en_ko, join, table
+from qts.report.report_data import ReportData
 
 _PLACES: Final = {
     "on_start": ("its start", "시작"),
@@ -20,13 +20,13 @@ _PLACES: Final = {
 }
 
 
-def strategy_errors(digest: Digest) -> Html:
+def strategy_errors(data: ReportData) -> Html:
     """Each strategy's failures by callback, with the first message of each; halted ones with what for."""
     body = []
     halted = []
-    for one in digest.values.strategies:
+    for one in data.values.strategies:
         for error in one["errors"]:
-            where = say(*_PLACES.get(error["callback"], (error["callback"], error["callback"])))
+            where = en_ko(*_PLACES.get(error["callback"], (error["callback"], error["callback"])))
             first = el("span", error["first"], cls="mono")
             body.append((el("strong", one["name"]), where, f"{error['count']:,}", first))
         if one["halted"]:
@@ -36,7 +36,7 @@ def strategy_errors(digest: Digest) -> Html:
                     "p",
                     el("strong", one["name"]),
                     " ",
-                    say(
+                    en_ko(
                         "was halted: it is not asked any more, and the rules sell what it holds. ",
                         "전략이 정지되었습니다. 더 이상 호출하지 않으며 보유분은 규칙에 따라 매도합니다. ",
                     ),
@@ -45,10 +45,10 @@ def strategy_errors(digest: Digest) -> Html:
                 )
             )
     headers = (
-        say("Strategy", "전략"),
-        say("Failed in", "오류 위치"),
-        say("Times", "횟수"),
-        say("First message", "첫 오류"),
+        en_ko("Strategy", "전략"),
+        en_ko("Failed in", "오류 위치"),
+        en_ko("Times", "횟수"),
+        en_ko("First message", "첫 오류"),
     )
-    nothing = say("No strategy has failed.", "전략 오류가 없습니다.")
+    nothing = en_ko("No strategy has failed.", "전략 오류가 없습니다.")
     return join((*halted, table(headers, body, numeric=(2,), prose=3, empty=nothing)))

@@ -16,11 +16,9 @@ from qts.db.contracts import StateRow
 from qts.ledger.contracts import LedgerRow
 from qts.market.files.refusals import REASONS
 from qts.money import ZERO
-from qts.report.digest import FLAT, Digest, Status, number
-from qts.report.markup import Html, el, join, say, table
-from qts.report.row_advice import ending, row_advice
-from qts.report.style import SAFETY_NAMES
-from qts.report.texts import (
+from qts.report.chart_style import SAFETY_NAMES
+from qts.report.markup import Html, el, en_ko, join, table
+from qts.report.meanings import (
     CODES_KOREAN,
     INVARIANTS,
     LIMITS_KOREAN,
@@ -29,6 +27,8 @@ from qts.report.texts import (
     REFUSALS,
     ROWS_KOREAN,
 )
+from qts.report.report_data import FLAT, ReportData, Status, number
+from qts.report.row_advice import ending, row_advice
 from qts.risk.config import RiskConfig
 from qts.runtime.session.result import QUEUE_COUNTS
 from qts.safety.codes import CATALOGUE
@@ -66,7 +66,7 @@ def safety_chip(name: str) -> Html:
 
 def status_chip(status: Status) -> Html:
     unsaid = " unsaid" if status is Status.NOT_CHECKED else ""
-    return el("span", say(*_STATUS_SAID[status]), cls=f"chip{unsaid}", style=colour(_STATUS_LOOK[status]))
+    return el("span", en_ko(*_STATUS_SAID[status]), cls=f"chip{unsaid}", style=colour(_STATUS_LOOK[status]))
 
 
 def pool_chip(pool: Pool) -> Html:
@@ -93,32 +93,37 @@ def how_many(rows: Sequence[object], shown: int = SHOWN_ROWS) -> Html | None:
     if len(rows) <= shown:
         return None
     english = f"The newest {shown} of {len(rows):,}, newest first."
-    return el("p", say(english, f"전체 {len(rows):,}건 중 최근 {shown}건, 최신순."), cls="note")
+    return el("p", en_ko(english, f"전체 {len(rows):,}건 중 최근 {shown}건, 최신순."), cls="note")
 
 
-def transitions(digest: Digest) -> Html:
+def transitions(data: ReportData) -> Html:
     """Moves and overrides of the operating state with their reasons, newest first."""
-    rows = digest.facts.states
+    rows = data.facts.states
     body = (
         (
-            moment(digest.told(row.ts_ns)),
+            moment(data.time_text(row.ts_ns)),
             _from_to(state_chip(row.from_state), state_chip(row.to_state)),
             row.reason,
             _actor(row),
         )
         for row in newest(rows)
     )
-    headers = (say("When", "시각"), say("From → to", "이전 → 이후"), say("Why", "사유"), say("By", "주체"))
-    nothing = say("The operating state never moved.", "운용 상태가 바뀌지 않았습니다.")
+    headers = (
+        en_ko("When", "시각"),
+        en_ko("From → to", "이전 → 이후"),
+        en_ko("Why", "사유"),
+        en_ko("By", "주체"),
+    )
+    nothing = en_ko("The operating state never moved.", "운용 상태가 바뀌지 않았습니다.")
     return join((how_many(rows), table(headers, body, prose=2, empty=nothing)))
 
 
-def safety_history(digest: Digest) -> Html:
+def safety_history(data: ReportData) -> Html:
     """Every recorded safety cause, what it did and what its code means, newest first."""
-    rows = digest.facts.safety
+    rows = data.facts.safety
     body = (
         (
-            moment(digest.told(row.ts_ns)),
+            moment(data.time_text(row.ts_ns)),
             _from_to(safety_chip(row.from_state), safety_chip(row.to_state)),
             el("span", row.code, cls="mono"),
             join((_meaning(row.code), el("div", row.reason, cls="muted"))),
@@ -127,85 +132,85 @@ def safety_history(digest: Digest) -> Html:
         for row in newest(rows)
     )
     headers = (
-        say("When", "시각"),
-        say("From → to", "이전 → 이후"),
-        say("Code", "코드"),
-        say("Why", "사유"),
-        say("By", "주체"),
+        en_ko("When", "시각"),
+        en_ko("From → to", "이전 → 이후"),
+        en_ko("Code", "코드"),
+        en_ko("Why", "사유"),
+        en_ko("By", "주체"),
     )
-    nothing = say("No safety cause was recorded.", "기록된 안전 사유가 없습니다.")
+    nothing = en_ko("No safety cause was recorded.", "기록된 안전 사유가 없습니다.")
     return join((how_many(rows), table(headers, body, prose=3, empty=nothing)))
 
 
-def refusals(digest: Digest) -> Html:
+def refusals(data: ReportData) -> Html:
     """Intents that came to nothing, by reason, the most frequent first, each kind explained."""
-    explained = {reason: say(*text) for reason, text in REFUSALS.items()}
-    nothing = say("Nothing was refused.", "거부된 주문 의도가 없습니다.")
-    return _counts(digest.values.refusals, explained, nothing, "accent")
+    explained = {reason: en_ko(*text) for reason, text in REFUSALS.items()}
+    nothing = en_ko("Nothing was refused.", "거부된 주문 의도가 없습니다.")
+    return _counts(data.values.refusals, explained, nothing, "accent")
 
 
-def orders_unfilled(digest: Digest) -> Html:
+def orders_unfilled(data: ReportData) -> Html:
     """Orders that were sent and ended without a fill, by how and why."""
-    headers = (say("How it ended", "종료 사유"), say("Orders", "주문 수"))
-    counts: Mapping[str, int] = digest.values.orders_unfilled
+    headers = (en_ko("How it ended", "종료 사유"), en_ko("Orders", "주문 수"))
+    counts: Mapping[str, int] = data.values.orders_unfilled
     rows = [
-        (say(*ending(reason)), f"{count:,}") for reason, count in sorted(counts.items(), key=lambda row: -row[1])
+        (en_ko(*ending(reason)), f"{count:,}") for reason, count in sorted(counts.items(), key=lambda row: -row[1])
     ]
-    return table(headers, rows, numeric=(1,), empty=say("Every order was filled.", "모든 주문이 체결되었습니다."))
+    return table(headers, rows, numeric=(1,), empty=en_ko("Every order was filled.", "모든 주문이 체결되었습니다."))
 
 
-def rows_refused(digest: Digest) -> Html:
+def rows_refused(data: ReportData) -> Html:
     """Rows of the input that could not be used, by reason."""
-    explained = {reason: say(text, ROWS_KOREAN.get(reason, text)) for reason, text in REASONS.items()}
-    nothing = say("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
-    counted = _counts(digest.values.rows_refused, explained, nothing, "warn")
+    explained = {reason: en_ko(text, ROWS_KOREAN.get(reason, text)) for reason, text in REASONS.items()}
+    nothing = en_ko("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
+    counted = _counts(data.values.rows_refused, explained, nothing, "warn")
     examples = [
         (
             f"{one['line']:,}",
             el("span", reason, cls="mono"),
             el("span", one["column"] or "–", cls="mono"),
             el("span", one["value"], cls="mono"),
-            say(*row_advice(reason, one["remedy_code"])),
+            en_ko(*row_advice(reason, one["remedy_code"])),
         )
-        for reason, shown in digest.values.rows_refused_examples.items()
+        for reason, shown in data.values.rows_refused_examples.items()
         for one in shown
     ]
     if not examples:
         return counted
     headers = (
-        say("Line", "행"),
-        say("Reason", "사유"),
-        say("Column", "열"),
-        say("Value", "값"),
-        say("What is allowed, and what to do", "허용되는 값과 해결 방법"),
+        en_ko("Line", "행"),
+        en_ko("Reason", "사유"),
+        en_ko("Column", "열"),
+        en_ko("Value", "값"),
+        en_ko("What is allowed, and what to do", "허용되는 값과 해결 방법"),
     )
     return join((counted, table(headers, examples, numeric=(0,), prose=4)))
 
 
-def last_trades(digest: Digest, shown: int = 30) -> Html:
+def last_trades(data: ReportData, shown: int = 30) -> Html:
     """The newest fills with what they cost, what they realised and why they were wanted."""
-    rows = sorted(digest.facts.ledger, key=lambda row: row.ts_ns)
+    rows = sorted(data.facts.ledger, key=lambda row: row.ts_ns)
     headers = (
-        say("When", "시각"),
-        say("Trade", "거래"),
-        say("Quantity", "수량"),
-        say("Price", "가격"),
-        say("Fee + tax", "수수료+세금"),
-        say("Realised", "실현손익"),
-        say("Pool", "풀"),
-        say("Why", "사유"),
+        en_ko("When", "시각"),
+        en_ko("Trade", "거래"),
+        en_ko("Quantity", "수량"),
+        en_ko("Price", "가격"),
+        en_ko("Fee + tax", "수수료+세금"),
+        en_ko("Realised", "실현손익"),
+        en_ko("Pool", "풀"),
+        en_ko("Why", "사유"),
     )
-    nothing = say("No fill.", "체결이 없습니다.")
-    body = (_trade(digest, row) for row in newest(rows, shown))
+    nothing = en_ko("No fill.", "체결이 없습니다.")
+    body = (_trade(data, row) for row in newest(rows, shown))
     return join((how_many(rows, shown), table(headers, body, numeric=(2, 3, 4, 5), prose=7, empty=nothing)))
 
 
-def transfers(digest: Digest) -> Html:
+def transfers(data: ReportData) -> Html:
     """Capital moved between the pools, newest first."""
-    rows = sorted(digest.facts.transfers, key=lambda row: row.ts_ns)
+    rows = sorted(data.facts.transfers, key=lambda row: row.ts_ns)
     body = (
         (
-            moment(digest.told(row.ts_ns)),
+            moment(data.time_text(row.ts_ns)),
             _from_to(pool_chip(row.source), pool_chip(row.target)),
             number(row.amount),
             row.reason,
@@ -214,112 +219,117 @@ def transfers(digest: Digest) -> Html:
         for row in newest(rows)
     )
     headers = (
-        say("When", "시각"),
-        say("From → to", "출금 → 입금"),
-        say("Amount", "금액"),
-        say("Why", "사유"),
-        say("Rule", "규칙"),
+        en_ko("When", "시각"),
+        en_ko("From → to", "출금 → 입금"),
+        en_ko("Amount", "금액"),
+        en_ko("Why", "사유"),
+        en_ko("Rule", "규칙"),
     )
-    nothing = say("No capital moved between pools.", "풀 사이에 이동한 자금이 없습니다.")
+    nothing = en_ko("No capital moved between pools.", "풀 사이에 이동한 자금이 없습니다.")
     return join((how_many(rows), table(headers, body, numeric=(2,), prose=3, empty=nothing)))
 
 
-def pools(digest: Digest) -> Html:
+def pools(data: ReportData) -> Html:
     """Each pool at the end: worth, share, results."""
-    rows = digest.values.pools
+    rows = data.values.pools
     body = []
     for pool in Pool:
         row = {key: Decimal(value) for key, value in rows[pool.value].items()}
-        share = f"{row['total'] / digest.end:.1%}" if digest.end else "–"
+        share = f"{row['total'] / data.end:.1%}" if data.end else "–"
         results = (signed(row["realized_pnl"]), signed(row["unrealized_pnl"]))
         body.append((pool_chip(pool), number(row["total"]), share, *results))
     headers = (
-        say("Pool", "풀"),
-        say("Worth", "평가금액"),
-        say("Share", "비중"),
-        say("Realised", "실현손익"),
-        say("Unrealised", "평가손익"),
+        en_ko("Pool", "풀"),
+        en_ko("Worth", "평가금액"),
+        en_ko("Share", "비중"),
+        en_ko("Realised", "실현손익"),
+        en_ko("Unrealised", "평가손익"),
     )
     return table(headers, body, numeric=(1, 2, 3, 4))
 
 
-def queues(digest: Digest) -> Html:
+def queues(data: ReportData) -> Html:
     """What each priority accepted, handled and lost, and how long it waited."""
-    values = digest.values
+    values = data.values
     body = []
     for name, counts in values.queues.items():
         waited = values.latency_us_by_priority[name]
-        label = join((el("strong", name), " ", el("span", say(*PRIORITIES.get(name, ("", ""))), cls="muted")))
+        label = join((el("strong", name), " ", el("span", en_ko(*PRIORITIES.get(name, ("", ""))), cls="muted")))
         numbers = [f"{counts[key]:,}" for key in QUEUE_COUNTS]
         times = (f"{waited[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
         body.append((label, *numbers, *times))
     headers = (
-        say("Priority", "우선순위"),
-        say("Accepted", "수신"),
-        say("Handled", "처리"),
-        say("Dropped", "폐기"),
-        say("Collapsed", "병합"),
-        say("Sampled", "표본화"),
-        say("Rejected", "거부"),
-        say("p50 µs", "p50(µs)"),
-        say("p99 µs", "p99(µs)"),
-        say("max µs", "최대(µs)"),
+        en_ko("Priority", "우선순위"),
+        en_ko("Accepted", "수신"),
+        en_ko("Handled", "처리"),
+        en_ko("Dropped", "폐기"),
+        en_ko("Collapsed", "병합"),
+        en_ko("Sampled", "표본화"),
+        en_ko("Rejected", "거부"),
+        en_ko("p50 µs", "p50(µs)"),
+        en_ko("p99 µs", "p99(µs)"),
+        en_ko("max µs", "최대(µs)"),
     )
     return table(headers, body, numeric=range(1, 10))
 
 
-def invariants(digest: Digest) -> Html:
+def invariants(data: ReportData) -> Html:
     """Invariants 01-25 with what each means; one without a check is shown as not checked."""
     body = [
         (
             f"{row.number:02d}",
-            join((say(*INVARIANTS.get(row.number, ("", ""))), _detail(row.detail))),
+            join((en_ko(*INVARIANTS.get(row.number, ("", ""))), _detail(row.detail))),
             status_chip(row.status),
             f"{row.checks:,}",
-            moment(digest.told(to_ns(datetime.fromisoformat(row.last)))) if row.last else "–",
+            moment(data.time_text(to_ns(datetime.fromisoformat(row.last)))) if row.last else "–",
         )
-        for row in digest.invariants
+        for row in data.invariants
     ]
     headers = (
-        say("#", "번호"),
-        say("What must always hold", "항상 성립해야 하는 조건"),
-        say("Outcome", "결과"),
-        say("Checks", "검사 횟수"),
-        say("Last", "최종 검사"),
+        en_ko("#", "번호"),
+        en_ko("What must always hold", "항상 성립해야 하는 조건"),
+        en_ko("Outcome", "결과"),
+        en_ko("Checks", "검사 횟수"),
+        en_ko("Last", "최종 검사"),
     )
     return table(headers, body, numeric=(3,))
 
 
-def own_checks(digest: Digest) -> Html:
+def own_checks(data: ReportData) -> Html:
     """What this report added up again from the stored rows."""
     body = [
-        (say(check.name, check.name_ko), status_chip(check.status), _sum(check.reported), _sum(check.recomputed))
-        for check in digest.checks
+        (
+            en_ko(check.name, check.name_ko),
+            status_chip(check.status),
+            _sum(check.reported),
+            _sum(check.recomputed),
+        )
+        for check in data.checks
     ]
     headers = (
-        say("Sum", "합계"),
-        say("Outcome", "결과"),
-        say("Reported", "보고값"),
-        say("Added up again", "재계산값"),
+        en_ko("Sum", "합계"),
+        en_ko("Outcome", "결과"),
+        en_ko("Reported", "보고값"),
+        en_ko("Added up again", "재계산값"),
     )
     return table(headers, body, numeric=(2, 3))
 
 
-def limits(digest: Digest) -> Html:
+def limits(data: ReportData) -> Html:
     """The gate's base values, each with its meaning."""
-    meaning = {name: say(text, LIMITS_KOREAN.get(name, text)) for name, text in limit_meanings().items()}
-    values: Mapping[str, str] = digest.values.risk_limits
+    meaning = {name: en_ko(text, LIMITS_KOREAN.get(name, text)) for name, text in limit_meanings().items()}
+    values: Mapping[str, str] = data.values.risk_limits
     body = [
         (el("span", name, cls="mono"), _grouped(value), meaning.get(name, "")) for name, value in values.items()
     ]
     body.append(
         (
             el("span", "max_price_age_s", cls="mono"),
-            number(digest.values.max_price_age_s),
-            say(*PRICE_AGE),
+            number(data.values.max_price_age_s),
+            en_ko(*PRICE_AGE),
         )
     )
-    headers = (say("Limit", "한도"), say("Value", "값"), say("Meaning", "의미"))
+    headers = (en_ko("Limit", "한도"), en_ko("Value", "값"), en_ko("Meaning", "의미"))
     return table(headers, body, numeric=(1,))
 
 
@@ -334,25 +344,25 @@ def limit_meanings() -> dict[str, str]:
     }
 
 
-def positions(digest: Digest) -> Html:
+def positions(data: ReportData) -> Html:
     """What is still held at the end."""
-    held: Mapping[str, Any] = digest.values.positions
+    held: Mapping[str, Any] = data.values.positions
     body = [(symbol, number(qty)) for symbol, qty in held.items() if Decimal(qty)]
-    nothing = say("Flat: nothing is held.", "보유 종목이 없습니다.")
-    return table((say("Symbol", "종목"), say("Quantity", "수량")), body, numeric=(1,), empty=nothing)
+    nothing = en_ko("Flat: nothing is held.", "보유 종목이 없습니다.")
+    return table((en_ko("Symbol", "종목"), en_ko("Quantity", "수량")), body, numeric=(1,), empty=nothing)
 
 
-def _trade(digest: Digest, row: LedgerRow) -> tuple[object, ...]:
-    forced = el("span", say("forced", "강제"), cls="chip", style=colour("bad")) if digest.is_forced(row) else None
+def _trade(data: ReportData, row: LedgerRow) -> tuple[object, ...]:
+    forced = el("span", en_ko("forced", "강제"), cls="chip", style=colour("bad")) if data.is_forced(row) else None
     return (
-        moment(digest.told(row.ts_ns)),
+        moment(data.time_text(row.ts_ns)),
         join((f"{row.side.value} {row.symbol} ", forced)),
         number(row.qty),
         number(row.price),
         number(row.fee + row.tax),
         signed(row.realized_pnl) if row.realized_pnl != ZERO else "0",
         pool_chip(row.pool),
-        join((digest.order_reasons.get(row.order_id, ""), el("div", row.strategy, cls="muted"))),
+        join((data.order_reasons.get(row.order_id, ""), el("div", row.strategy, cls="muted"))),
     )
 
 
@@ -366,7 +376,7 @@ def _counts(counts: Mapping[str, int], explained: Mapping[str, Html], empty: Htm
         )
         for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
-    headers = (say("Reason", "사유"), say("Count", "건수"), say("What it means", "의미"))
+    headers = (en_ko("Reason", "사유"), en_ko("Count", "건수"), en_ko("What it means", "의미"))
     return table(headers, body, numeric=(1,), empty=empty)
 
 
@@ -389,11 +399,11 @@ def _actor(row: StateRow) -> str:
 
 def _meaning(code: str) -> Html | None:
     entry = CATALOGUE.get(code)
-    return say(entry.meaning, CODES_KOREAN.get(code, entry.meaning)) if entry is not None else None
+    return en_ko(entry.meaning, CODES_KOREAN.get(code, entry.meaning)) if entry is not None else None
 
 
 def _sum(told: str) -> object:
-    return say(FLAT, "보유 없음") if told == FLAT else told
+    return en_ko(FLAT, "보유 없음") if told == FLAT else told
 
 
 def _grouped(value: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from qts.report.digest import Check, Digest, Status
+from qts.report.report_data import Check, ReportData, Status
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -17,16 +17,16 @@ class Verdict(msgspec.Struct, frozen=True):
     text: tuple[str, str]
 
 
-def verdict_of(digest: Digest) -> Verdict:
+def verdict_of(data: ReportData) -> Verdict:
     """The worst that is known, and never more good than was looked at."""
-    broken = [row for row in digest.invariants if row.status is Status.BROKEN]
-    held = [row for row in digest.invariants if row.status is Status.HELD]
-    unlooked = len(digest.invariants) - len(held) - len(broken)
-    wrong = [check for check in digest.checks if check.status is Status.BROKEN]
-    lost = digest.values.lost_p0
+    broken = [row for row in data.invariants if row.status is Status.BROKEN]
+    held = [row for row in data.invariants if row.status is Status.HELD]
+    unlooked = len(data.invariants) - len(held) - len(broken)
+    wrong = [check for check in data.checks if check.status is Status.BROKEN]
+    lost = data.values.lost_p0
     if broken or wrong or lost:
         return _alarm([f"{row.number:02d}" for row in broken], wrong, lost)
-    if not digest.values.finished:
+    if not data.values.finished:
         return Verdict(
             "warn",
             ("Stopped before the end.", "종료 전에 중단되었습니다."),
@@ -43,9 +43,9 @@ def verdict_of(digest: Digest) -> Verdict:
         "good",
         ("Everything that was checked held.", "검사한 항목은 모두 충족되었습니다."),
         (
-            f"{len(held)} invariants in {checks:,} checks; {unlooked} of {len(digest.invariants)} were not checked "
+            f"{len(held)} invariants in {checks:,} checks; {unlooked} of {len(data.invariants)} were not checked "
             "in this session.",
-            f"불변식 {len(held)}개를 {checks:,}회 검사했고, {len(digest.invariants)}개 중 {unlooked}개는 "
+            f"불변식 {len(held)}개를 {checks:,}회 검사했고, {len(data.invariants)}개 중 {unlooked}개는 "
             "이 세션에서 검사하지 않았습니다.",
         ),
     )

@@ -13,7 +13,7 @@ from typing import Final
 
 from qts.errors import InputError
 from qts.files import PUBLIC
-from qts.report.place import write_to_place
+from qts.report.output_path import write_output
 from qts.report.reference.lists import (
     codes_page,
     command_line_page,
@@ -59,7 +59,7 @@ def write_pages(directory: Path, pages: Mapping[str, str]) -> list[Path]:
         directory.mkdir(parents=True, exist_ok=True)
     for path in changed:
         if path.name in pages:
-            write_to_place("the page", path, pages[path.name].encode(), mode=PUBLIC)
+            write_output("the page", path, pages[path.name].encode(), mode=PUBLIC)
         else:
             path.unlink()
     return changed

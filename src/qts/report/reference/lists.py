@@ -10,8 +10,8 @@ from qts.config.leaves import leaves
 from qts.config.shape import Kind
 from qts.config.tree import QTS
 from qts.market.files.refusals import REASONS
+from qts.report.meanings import INVARIANTS, REFUSALS
 from qts.report.reference.markdown import code, page, section, table, yes
-from qts.report.texts import INVARIANTS, REFUSALS
 from qts.risk.contracts import Refusal
 from qts.safety.codes import catalogue_rows
 from qts.safety.contracts import CodeKind

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from qts.capital.contracts import Pool
-from qts.report.charts import HALF, NARROW, Drawn, blank, grouped, money_scale, money_ticks, titled
-from qts.report.digest import Digest
-from qts.report.lettering import Words, amount_in
+from qts.report.chart_style import FAINT, INK, POOL_COLOURS, drawing, dress, inline_svg, light
+from qts.report.chart_texts import Words, amount_in
 from qts.report.markup import Html
-from qts.report.style import FAINT, INK, POOL_COLOURS, drawing, dress, inline_svg, light
-from qts.report.texts import Said
+from qts.report.meanings import Bilingual
+from qts.report.report_data import ReportData
+from qts.report.time_charts import HALF, NARROW, Drawn, blank, grouped, money_scale, money_ticks, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,9 +20,9 @@ PRIORITIES: Final = ("P0", "P1", "P2", "P3")
 _PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
 
 
-def result_chart(digest: Digest) -> Drawn | None:
+def result_chart(data: ReportData) -> Drawn | None:
     """Realised and unrealised result of each pool; None while there is none."""
-    pools = digest.values.pools
+    pools = data.values.pools
     realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
     paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
     if not any((*realised, *paper)):
@@ -50,7 +50,7 @@ def result_chart(digest: Digest) -> Drawn | None:
             room = (high - low or 1.0) * 0.22
             chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
             dress(chart, grid="x")
-            titled(chart, words, amount_in(unit, digest.currency))
+            titled(chart, words, amount_in(unit, data.currency))
             money_ticks(chart.xaxis)
             figure.subplots_adjust(left=95 / size[0], right=0.985, top=0.90, bottom=0.10)
             return inline_svg(
@@ -60,10 +60,10 @@ def result_chart(digest: Digest) -> Drawn | None:
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(Pool), of=len(Pool))
 
 
-def latency_chart(digest: Digest) -> Drawn | None:
+def latency_chart(data: ReportData) -> Drawn | None:
     """Waiting time from acceptance to the start of the handler, per priority: median, p99, longest."""
-    latency = digest.values.latency_us_by_priority
-    handled = digest.values.events_by_priority
+    latency = data.values.latency_us_by_priority
+    handled = data.values.events_by_priority
     names = [name for name in PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
     if not names:
         return None
@@ -91,9 +91,9 @@ def latency_chart(digest: Digest) -> Drawn | None:
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(names), of=len(names))
 
 
-def counts_chart(digest: Digest) -> Drawn | None:
+def counts_chart(data: ReportData) -> Drawn | None:
     """How many events each priority handled, and what was collapsed or lost of it."""
-    queues = digest.values.queues
+    queues = data.values.queues
     if not any(queues[name]["accepted"] for name in PRIORITIES):
         return None
 
@@ -159,7 +159,7 @@ def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:
         )
 
 
-def _finish_log(figure: Figure, chart: Any, words: Words, title: Said) -> None:
+def _finish_log(figure: Figure, chart: Any, words: Words, title: Bilingual) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     dress(chart, grid="x")

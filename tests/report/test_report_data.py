@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
-from qts.report.digest import (
-    Digest,
+from qts.report.report_data import (
+    ReportData,
     Status,
     deepest_drawdown,
     invariants_of,
@@ -87,11 +87,11 @@ class TestSpans:
             sample(START_NS + 3 * HOUR_NS, 1, "DEFENSIVE"),
             sample(START_NS + 4 * HOUR_NS, 1),
         ]
-        digest = Digest(facts_of(result(), equity=curve))
-        assert digest.shares_of_time() == {"BALANCED": 0.75, "DEFENSIVE": 0.25}
+        data = ReportData(facts_of(result(), equity=curve))
+        assert data.shares_of_time() == {"BALANCED": 0.75, "DEFENSIVE": 0.25}
 
     def test_no_time_has_no_shares(self) -> None:
-        assert Digest(empty_session()).shares_of_time() == {}
+        assert ReportData(empty_session()).shares_of_time() == {}
 
 
 class TestZone:
@@ -106,12 +106,12 @@ class TestZone:
 
 
 class TestZoom:
-    def curve(self, quiet: int, busy: int, per_busy_day: int) -> Digest:
+    def curve(self, quiet: int, busy: int, per_busy_day: int) -> ReportData:
         """``quiet`` days of one sample, then ``busy`` days of several."""
         rows = [sample(START_NS + day * DAY_NS, 1) for day in range(quiet)]
         for day in range(quiet, quiet + busy):
             rows += [sample(START_NS + day * DAY_NS + hour * HOUR_NS, 1) for hour in range(per_busy_day)]
-        return Digest(facts_of(result(), equity=rows))
+        return ReportData(facts_of(result(), equity=rows))
 
     def test_covers_the_days_with_six_samples_or_more(self) -> None:
         zoom = self.curve(quiet=20, busy=2, per_busy_day=6).zoom
@@ -140,10 +140,10 @@ class TestFills:
 
     def test_forced_is_what_the_order_says(self) -> None:
         mine, rule = fill(1), fill(2)
-        digest = Digest(
+        data = ReportData(
             facts_of(result(), ledger=[mine, rule], orders=[order_of(mine), order_of(rule, forced=True)])
         )
-        assert [digest.is_forced(row) for row in (mine, rule)] == [False, True]
+        assert [data.is_forced(row) for row in (mine, rule)] == [False, True]
 
 
 class TestInvariants:

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from qts.market.files.refusals import REASONS
-from qts.report.charts import money_scale
-from qts.report.tables import limit_meanings
-from qts.report.texts import (
+from qts.report.meanings import (
     CODES_KOREAN,
     CURRENCIES_KOREAN,
     INVARIANTS,
@@ -20,6 +18,8 @@ from qts.report.texts import (
     STATES_KOREAN,
     UNITS_KOREAN,
 )
+from qts.report.tables import limit_meanings
+from qts.report.time_charts import money_scale
 from qts.risk.config import RiskConfig
 from qts.risk.contracts import Refusal
 from qts.runtime.checks.invariants import NUMBERS

@@ -84,7 +84,7 @@ class Window(msgspec.Struct, frozen=True):
     last_ns: int
 
 
-class Digest:
+class ReportData:
     """The facts, and what follows from them."""
 
     def __init__(self, facts: SessionFacts) -> None:
@@ -95,7 +95,7 @@ class Digest:
         self.start = Decimal(self.values.equity_start)
         self.end = Decimal(self.values.equity_end)
         self.drawdowns = running_drawdowns(facts.equity, self.start)
-        self.deepest = told_drawdown(self.values.extremes) or deepest_drawdown(facts.equity, self.start)
+        self.deepest = drawdown_seen(self.values.extremes) or deepest_drawdown(facts.equity, self.start)
         self.states = spans([(row.state, row.ts_ns) for row in facts.equity])
         self.safety = spans([(row.safety, row.ts_ns) for row in facts.equity])
         self.forced_orders = frozenset(order.client_order_id for order in facts.orders if order.forced)
@@ -129,7 +129,7 @@ class Digest:
             return None
         return self.local(self.facts.equity[0].ts_ns), self.local(self.facts.equity[-1].ts_ns)
 
-    def told(self, ts_ns: int) -> str:
+    def time_text(self, ts_ns: int) -> str:
         """``ts_ns`` as the tables write it: to the second in a session shorter than a day, else to the minute."""
         whole = self.facts.equity[-1].ts_ns - self.facts.equity[0].ts_ns if self.facts.equity else 0
         return f"{self.local(ts_ns):{'%Y-%m-%d %H:%M:%S' if whole < DAY_NS else '%Y-%m-%d %H:%M'}}"
@@ -175,7 +175,7 @@ def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal
     return found
 
 
-def told_drawdown(extremes: Mapping[str, Any] | None) -> Drawdown | None:
+def drawdown_seen(extremes: Mapping[str, Any] | None) -> Drawdown | None:
     """What the session saw at every value and fill; None for a run that was made before this was kept."""
     if extremes is None:
         return None

@@ -11,8 +11,8 @@ from decimal import Decimal
 from html import unescape
 from typing import Final
 
-from qts.report.markup import say
-from qts.report.texts import CURRENCIES_KOREAN, UNITS_KOREAN, Said
+from qts.report.markup import en_ko
+from qts.report.meanings import CURRENCIES_KOREAN, UNITS_KOREAN, Bilingual
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH: Final = f"(?P<month>{'|'.join(_MONTHS)})"
@@ -30,7 +30,7 @@ class Words:
     def __init__(self) -> None:
         self._korean: dict[str, str] = {}
 
-    def __call__(self, said: Said) -> str:
+    def __call__(self, said: Bilingual) -> str:
         """The English of ``said``, to draw; its Korean is kept for :meth:`in_both`."""
         english, korean = said
         self._korean[english] = korean
@@ -45,11 +45,11 @@ class Words:
         korean = self._korean.get(english) or tick_in_korean(english)
         if korean is None or korean == english:
             return found[0]
-        return f"{found[1]}{say(english, korean, tag='tspan')}{found[3]}"
+        return f"{found[1]}{en_ko(english, korean, tag='tspan')}{found[3]}"
 
 
-def amount_in(unit: str, currency: str) -> Said:
-    """What an axis of money counts: a ``unit`` of :func:`qts.report.charts.money_scale` and the currency."""
+def amount_in(unit: str, currency: str) -> Bilingual:
+    """What an axis of money counts: a ``unit`` of :func:`qts.report.time_charts.money_scale` and the currency."""
     return f"{unit}{currency}", f"{UNITS_KOREAN[unit]}{korean_currency(currency)}".strip()
 
 
@@ -74,6 +74,6 @@ def tick_in_korean(text: str) -> str | None:
     return None
 
 
-def name_of(said: Said) -> str:
+def name_of(said: Bilingual) -> str:
     """A name for screen readers: an attribute cannot follow the reader's choice, so it tells both."""
     return " · ".join(said)

@@ -1,4 +1,4 @@
-"""The drawings of the session report. Each takes the digest and gives one inline SVG, or None with nothing to draw.
+"""The drawings of the session report. Each takes the data and gives one inline SVG, or None with nothing to draw.
 
 Curves with many points are thinned for drawing only: each step keeps its first, last, lowest and highest value,
 so no spike is lost. Markers that would cover each other are drawn once. :class:`Drawn` says how much was left out.
@@ -16,10 +16,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.ledger.contracts import LedgerRow
-from qts.report.digest import Digest, Window
-from qts.report.lettering import Words, amount_in
-from qts.report.markup import Html
-from qts.report.style import (
+from qts.report.chart_style import (
     FAINT,
     INK,
     POOL_COLOURS,
@@ -31,7 +28,10 @@ from qts.report.style import (
     inline_svg,
     light,
 )
-from qts.report.texts import Said
+from qts.report.chart_texts import Words, amount_in
+from qts.report.markup import Html
+from qts.report.meanings import Bilingual
+from qts.report.report_data import ReportData, Window
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
@@ -75,8 +75,8 @@ class TimeAxis(Protocol):
 class CalendarAxis:
     """Elapsed time on the market's own clock."""
 
-    def __init__(self, digest: Digest) -> None:
-        self._offset_s = (digest.zone.utcoffset(None)).total_seconds()
+    def __init__(self, data: ReportData) -> None:
+        self._offset_s = (data.zone.utcoffset(None)).total_seconds()
 
     def at(self, ts_ns: int) -> float:
         return (ts_ns / NS_PER_S + self._offset_s) / _DAY_S
@@ -94,9 +94,9 @@ class CalendarAxis:
 class TradingAxis:
     """Only the time in which something was sampled: nights and weekends take no room."""
 
-    def __init__(self, digest: Digest, samples: Sequence[int]) -> None:
-        self._times = [digest.facts.equity[i].ts_ns for i in samples]
-        self._local = digest.local
+    def __init__(self, data: ReportData, samples: Sequence[int]) -> None:
+        self._times = [data.facts.equity[i].ts_ns for i in samples]
+        self._local = data.local
 
     def at(self, ts_ns: int) -> float:
         right = bisect_left(self._times, ts_ns)
@@ -119,32 +119,32 @@ class TradingAxis:
         axis.set_xticks([index for _, index in chosen], [f"{day.day} {day:%b}" for day, _ in chosen])
 
 
-def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
+def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None:
     """Equity above, drawdown below, the operating state behind both, safety as a ribbon on top."""
-    samples = digest.equity_in(window)
+    samples = data.equity_in(window)
     if len(samples) < 2:
         return None
-    equity = [float(row.equity) for row in digest.facts.equity]
+    equity = [float(row.equity) for row in data.facts.equity]
     kept = thinned(samples, equity, CURVE_STEPS)
-    axis = _time_axis(digest, samples, window)
+    axis = _time_axis(data, samples, window)
 
     def draw(size: tuple[int, int]) -> Html:
         with drawing(f"equity{window is not None}{size[0]}") as words:
             figure = blank(size)
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.5, 1])
-            xs = [axis.at(digest.facts.equity[i].ts_ns) for i in kept]
-            _bands(digest, axis, samples, (upper, lower))
-            _safety_ribbon(digest, axis, samples, upper)
+            xs = [axis.at(data.facts.equity[i].ts_ns) for i in kept]
+            _bands(data, axis, samples, (upper, lower))
+            _safety_ribbon(data, axis, samples, upper)
             scale, unit = money_scale(equity[i] for i in kept)
             upper.plot(xs, [equity[i] / scale for i in kept], color=INK, linewidth=1.3, solid_joinstyle="round")
-            start = float(digest.start)
+            start = float(data.start)
             if min(equity[i] for i in kept) <= start <= max(equity[i] for i in kept):
                 upper.axhline(start / scale, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
-            falls = [-100 * float(digest.drawdowns[i]) for i in kept]
+            falls = [-100 * float(data.drawdowns[i]) for i in kept]
             lower.fill_between(xs, falls, 0, color=light("loss"), alpha=0.35, linewidth=0)
             lower.plot(xs, falls, color=light("loss"), linewidth=1.0)
             lower.set_ylim(min(*falls, -0.1) * 1.12, 0)
-            english, korean = amount_in(unit, digest.currency)
+            english, korean = amount_in(unit, data.currency)
             titled(upper, words, (f"equity, {english}", f"평가금액({korean})"))
             money_ticks(upper.yaxis)
             titled(lower, words, ("drawdown, %", "낙폭(%)"))
@@ -158,15 +158,15 @@ def equity_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
     return Drawn(wide=draw(WIDE), narrow=draw(NARROW), shown=len(kept), of=len(samples))
 
 
-def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
+def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None:
     """The most traded symbol: the prices of its fills, each fill by pool and side, forced exits ringed."""
-    if digest.symbol is None:
+    if data.symbol is None:
         return None
-    fills = digest.fills_of(digest.symbol, window)
-    samples = digest.equity_in(window)
+    fills = data.fills_of(data.symbol, window)
+    samples = data.equity_in(window)
     if not fills or len(samples) < 2:
         return None
-    axis = _time_axis(digest, samples, window)
+    axis = _time_axis(data, samples, window)
     shown = 0
 
     def draw(size: tuple[int, int]) -> Html:
@@ -176,13 +176,13 @@ def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
             chart = figure.subplots()
             xs = [axis.at(row.ts_ns) for row in fills]
             ys = [float(row.price) for row in fills]
-            _bands(digest, axis, samples, (chart,))
+            _bands(data, axis, samples, (chart,))
             chart.plot(xs, ys, color=FAINT, linewidth=0.9, alpha=0.8)
-            shown = _markers(chart, digest, fills, xs, ys, small=size is NARROW)
-            unit, unit_ko = amount_in("", digest.currency)
-            titled(chart, words, (f"{digest.symbol}, {unit}", f"{digest.symbol} 체결가({unit_ko})"))
+            shown = _markers(chart, data, fills, xs, ys, small=size is NARROW)
+            unit, unit_ko = amount_in("", data.currency)
+            titled(chart, words, (f"{data.symbol}, {unit}", f"{data.symbol} 체결가({unit_ko})"))
             chart.yaxis.set_major_formatter(grouped)
-            edges = [axis.at(digest.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
+            edges = [axis.at(data.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
             _finish(figure, size, (chart,), axis, [*edges, *xs])
             return inline_svg(figure, words, ("Fills by pool and side over time", "풀·매매 방향별 체결 추이"))
 
@@ -190,13 +190,13 @@ def trades_chart(digest: Digest, window: Window | None = None) -> Drawn | None:
     return Drawn(wide=wide, narrow=narrow, shown=shown, of=len(fills))
 
 
-def pools_chart(digest: Digest) -> Drawn | None:
+def pools_chart(data: ReportData) -> Drawn | None:
     """What each pool was worth, one upon the other: the upper edge is equity."""
-    rows = digest.facts.equity
+    rows = data.facts.equity
     if len(rows) < 2:
         return None
     kept = thinned(range(len(rows)), [float(row.equity) for row in rows], CURVE_STEPS // 2)
-    axis = _time_axis(digest, range(len(rows)), None)
+    axis = _time_axis(data, range(len(rows)), None)
     scale, unit = money_scale(float(row.equity) for row in rows)
     xs = [axis.at(rows[i].ts_ns) for i in kept]
     stacks = {
@@ -212,7 +212,7 @@ def pools_chart(digest: Digest) -> Drawn | None:
             chart = figure.subplots()
             chart.stackplot(xs, list(stacks.values()), colors=colours, alpha=0.82, linewidth=0)
             chart.set_ylim(bottom=0)
-            titled(chart, words, amount_in(unit, digest.currency))
+            titled(chart, words, amount_in(unit, data.currency))
             money_ticks(chart.yaxis)
             _finish(figure, size, (chart,), axis, xs)
             return inline_svg(figure, words, ("Pools over time, stacked", "풀별 평가금액 추이(누적)"))
@@ -247,7 +247,7 @@ def blank(size: tuple[int, int]) -> Figure:
     return Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
 
 
-def titled(axis: Any, words: Words, said: Said) -> None:
+def titled(axis: Any, words: Words, said: Bilingual) -> None:
     """What an axis measures, above it on the left."""
     axis.set_title(words(said), loc="left", fontsize=10.5, color=light("muted"), pad=6)
 
@@ -271,16 +271,16 @@ def money_ticks(axis: Any) -> None:
     axis.set_major_formatter(Grouped(useOffset=False))
 
 
-def _time_axis(digest: Digest, samples: Sequence[int], window: Window | None) -> TimeAxis:
+def _time_axis(data: ReportData, samples: Sequence[int], window: Window | None) -> TimeAxis:
     """A closer look, and a session that is all traded within the day, leave the nights out."""
-    equity = digest.facts.equity
-    days = {digest.local(equity[i].ts_ns).date() for i in samples}
+    equity = data.facts.equity
+    days = {data.local(equity[i].ts_ns).date() for i in samples}
     all_day = len(days) > 1 and len(samples) >= 6 * len(days)
-    return TradingAxis(digest, samples) if window is not None or all_day else CalendarAxis(digest)
+    return TradingAxis(data, samples) if window is not None or all_day else CalendarAxis(data)
 
 
-def _bands(digest: Digest, axis: TimeAxis, samples: Sequence[int], charts: Sequence[Any]) -> None:
-    for state, left, right in _clipped(digest.states, digest, axis, samples):
+def _bands(data: ReportData, axis: TimeAxis, samples: Sequence[int], charts: Sequence[Any]) -> None:
+    for state, left, right in _clipped(data.states, data, axis, samples):
         try:
             known = OperatingState(state)
         except ValueError:
@@ -289,17 +289,17 @@ def _bands(digest: Digest, axis: TimeAxis, samples: Sequence[int], charts: Seque
             chart.axvspan(left, right, color=STATE_COLOURS[known], alpha=WASH[known], linewidth=0)
 
 
-def _safety_ribbon(digest: Digest, axis: TimeAxis, samples: Sequence[int], chart: Any) -> None:
-    for state, left, right in _clipped(digest.safety, digest, axis, samples):
+def _safety_ribbon(data: ReportData, axis: TimeAxis, samples: Sequence[int], chart: Any) -> None:
+    for state, left, right in _clipped(data.safety, data, axis, samples):
         if state != SafetyState.NORMAL.value:
             colour = light(SAFETY_NAMES[SafetyState.of(state)])
             chart.axvspan(left, right, ymin=0.975, ymax=1, color=colour, linewidth=0)
 
 
 def _clipped(
-    runs: Iterable[Any], digest: Digest, axis: TimeAxis, samples: Sequence[int]
+    runs: Iterable[Any], data: ReportData, axis: TimeAxis, samples: Sequence[int]
 ) -> Iterator[tuple[str, float, float]]:
-    first, last = (digest.facts.equity[i].ts_ns for i in (samples[0], samples[-1]))
+    first, last = (data.facts.equity[i].ts_ns for i in (samples[0], samples[-1]))
     for run in runs:
         left, right = max(run.first_ns, first), min(run.last_ns, last)
         if left < right:
@@ -307,12 +307,18 @@ def _clipped(
 
 
 def _markers(
-    chart: Any, digest: Digest, fills: Sequence[LedgerRow], xs: Sequence[float], ys: Sequence[float], *, small: bool
+    chart: Any,
+    data: ReportData,
+    fills: Sequence[LedgerRow],
+    xs: Sequence[float],
+    ys: Sequence[float],
+    *,
+    small: bool,
 ) -> int:
     cells = _cells(xs, ys)
     groups: dict[tuple[Pool, Side, bool], dict[tuple[int, int], int]] = {}
     for index, row in enumerate(fills):
-        group = groups.setdefault((row.pool, row.side, digest.is_forced(row)), {})
+        group = groups.setdefault((row.pool, row.side, data.is_forced(row)), {})
         group.setdefault(cells[index], index)
     size = 24 if small else 46
     for (pool, side, forced), members in sorted(

@@ -13,8 +13,9 @@ from qts.capital.contracts import Pool
 
 pytest.importorskip("matplotlib", reason="the drawings need the extra 'report'")
 
-from qts.report.bars import counts_chart, latency_chart, result_chart
-from qts.report.charts import (
+from qts.report.bar_charts import counts_chart, latency_chart, result_chart
+from qts.report.report_data import ReportData, Window
+from qts.report.time_charts import (
     TradingAxis,
     equity_chart,
     grouped,
@@ -23,7 +24,6 @@ from qts.report.charts import (
     thinned,
     trades_chart,
 )
-from qts.report.digest import Digest, Window
 
 from .session import (
     DAY_NS,
@@ -89,7 +89,7 @@ def test_ticks_are_short(value: float, text: str) -> None:
 )
 def test_the_ticks_of_money_are_grouped(top: int, ticks: list[str]) -> None:
     curve = [sample(START_NS, top), sample(START_NS + DAY_NS, top)]
-    drawn = pools_chart(Digest(facts_of(result(), equity=curve)))
+    drawn = pools_chart(ReportData(facts_of(result(), equity=curve)))
     assert drawn is not None
     texts = re.findall(r"<text [^>]*>([\d.,]+)</text>", drawn.wide)
     assert set(ticks) <= set(texts)
@@ -98,7 +98,7 @@ def test_the_ticks_of_money_are_grouped(top: int, ticks: list[str]) -> None:
 
 def test_a_course_that_hardly_moves_is_told_without_an_offset() -> None:
     curve = [sample(START_NS + hour * HOUR_NS, 100_000_000 + hour) for hour in range(9)]
-    drawn = equity_chart(Digest(facts_of(result(), equity=curve)))
+    drawn = equity_chart(ReportData(facts_of(result(), equity=curve)))
     assert drawn is not None
     assert re.search(r">100\.00000\d<", drawn.wide)
     assert not re.search(r"<text [^>]*>[^<]*1e", drawn.wide)
@@ -106,8 +106,8 @@ def test_a_course_that_hardly_moves_is_told_without_an_offset() -> None:
 
 def test_the_trading_axis_gives_a_night_no_more_room_than_an_hour() -> None:
     times = [START_NS, START_NS + HOUR_NS, START_NS + DAY_NS, START_NS + DAY_NS + HOUR_NS]
-    digest = Digest(facts_of(result(), equity=[sample(ts_ns, 1) for ts_ns in times]))
-    axis = TradingAxis(digest, range(4))
+    data = ReportData(facts_of(result(), equity=[sample(ts_ns, 1) for ts_ns in times]))
+    axis = TradingAxis(data, range(4))
     assert [axis.at(ts_ns) for ts_ns in times] == [0, 1, 2, 3]
     assert axis.at(START_NS + HOUR_NS // 2) == 0.5
     assert (axis.at(START_NS - 1), axis.at(START_NS + 9 * DAY_NS)) == (0, 3)
@@ -117,10 +117,10 @@ def test_the_days_under_an_axis_without_nights_keep_their_distance() -> None:
     # Places 0, 40, 42, 44 and 46 of 86, at most every 17th: the first two days.
     counts = (40, 2, 2, 2, 40)
     times = [START_NS + day * DAY_NS + i * 60_000_000_000 for day, count in enumerate(counts) for i in range(count)]
-    digest = Digest(facts_of(result(), equity=[sample(ts_ns, 100) for ts_ns in times]))
+    data = ReportData(facts_of(result(), equity=[sample(ts_ns, 100) for ts_ns in times]))
     marks = Marks()
 
-    TradingAxis(digest, range(len(times))).mark(marks, 5)
+    TradingAxis(data, range(len(times))).mark(marks, 5)
 
     assert marks.places == [0, 40]
 
@@ -136,15 +136,15 @@ class Marks:
 
 
 def test_with_nothing_to_draw_there_is_no_drawing() -> None:
-    digest = Digest(empty_session())
+    data = ReportData(empty_session())
     for chart in (equity_chart, trades_chart, pools_chart, result_chart, latency_chart, counts_chart):
-        assert chart(digest) is None
+        assert chart(data) is None
 
 
 def test_every_drawing_of_a_traded_session_follows_the_theme_and_loads_nothing() -> None:
-    digest = Digest(traded_session())
+    data = ReportData(traded_session())
     for chart in (equity_chart, trades_chart, pools_chart, result_chart, latency_chart, counts_chart):
-        drawn = chart(digest)
+        drawn = chart(data)
         assert drawn is not None
         assert drawn.wide != drawn.narrow
         for svg in (drawn.wide, drawn.narrow):
@@ -157,7 +157,7 @@ def test_every_drawing_of_a_traded_session_follows_the_theme_and_loads_nothing()
 def test_an_alarm_is_a_ribbon_on_top_in_its_own_colour() -> None:
     calm = [sample(START_NS + hour * HOUR_NS, 100) for hour in range(4)]
     alarmed = [calm[0], sample(START_NS + HOUR_NS, 100, safety="LOCKDOWN"), *calm[2:]]
-    quiet, loud = (equity_chart(Digest(facts_of(result(), equity=curve))) for curve in (calm, alarmed))
+    quiet, loud = (equity_chart(ReportData(facts_of(result(), equity=curve))) for curve in (calm, alarmed))
     assert quiet is not None
     assert loud is not None
     assert "var(--locked)" in loud.wide
@@ -165,8 +165,8 @@ def test_an_alarm_is_a_ribbon_on_top_in_its_own_colour() -> None:
 
 
 def test_a_window_without_fills_has_no_drawing_of_trades() -> None:
-    digest = Digest(traded_session())
-    assert trades_chart(digest, Window(START_NS + 5 * DAY_NS, START_NS + 6 * DAY_NS)) is None
+    data = ReportData(traded_session())
+    assert trades_chart(data, Window(START_NS + 5 * DAY_NS, START_NS + 6 * DAY_NS)) is None
 
 
 def test_fills_in_one_spot_are_one_marker_unless_pool_or_side_differ() -> None:
@@ -175,7 +175,9 @@ def test_fills_in_one_spot_are_one_marker_unless_pool_or_side_differ() -> None:
     far = fill(42, price=60_000, ts_ns=START_NS + 9 * DAY_NS)
     rows = [*same, other, far]
     curve = [sample(START_NS, 1), sample(START_NS + 9 * DAY_NS, 2)]
-    drawn = trades_chart(Digest(facts_of(result(), ledger=rows, equity=curve, orders=[order_of(r) for r in rows])))
+    drawn = trades_chart(
+        ReportData(facts_of(result(), ledger=rows, equity=curve, orders=[order_of(r) for r in rows]))
+    )
     assert drawn is not None
     assert (drawn.shown, drawn.of) == (3, 42)
 
@@ -184,7 +186,7 @@ def test_fills_in_one_spot_are_one_marker_unless_pool_or_side_differ() -> None:
 def test_any_symbol_can_be_drawn(symbol: str) -> None:
     rows = [fill(1, symbol=symbol), fill(2, symbol=symbol)]
     curve = [sample(START_NS, 1), sample(START_NS + DAY_NS, 2)]
-    drawn = trades_chart(Digest(facts_of(result(), ledger=rows, equity=curve)))
+    drawn = trades_chart(ReportData(facts_of(result(), ledger=rows, equity=curve)))
     assert drawn is not None
     assert "<script" not in drawn.wide
     assert symbol.replace("<", "&lt;").replace(">", "&gt;") in drawn.wide

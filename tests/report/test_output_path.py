@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from qts.errors import InputError
-from qts.report.place import require_place
+from qts.report.output_path import require_output_path
 
 
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "old.html").write_text("old")
 
-    require_place("the report", tmp_path / "old.html")
-    require_place("the report", tmp_path / "new.html")
+    require_output_path("the report", tmp_path / "old.html")
+    require_output_path("the report", tmp_path / "new.html")
 
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old.html", "old")]
 
@@ -32,7 +32,7 @@ def test_a_place_that_cannot_be_written_says_why(place: str, why: str, tmp_path:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(InputError, match=f"the report cannot go to .*{why}"):
-        require_place("the report", tmp_path / place)
+        require_output_path("the report", tmp_path / place)
 
 
 @pytest.mark.parametrize(("place", "fine"), [("run/x.html", True), ("x.html", True), ("run/deep/x.html", False)])
@@ -41,7 +41,7 @@ def test_the_directory_that_the_work_makes_will_be_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if fine:
-        require_place("the report", Path("all", place), made=tmp_path / "all" / "run")
+        require_output_path("the report", Path("all", place), made=tmp_path / "all" / "run")
     else:
         with pytest.raises(InputError, match="there is no directory"):
-            require_place("the report", Path("all", place), made=tmp_path / "all" / "run")
+            require_output_path("the report", Path("all", place), made=tmp_path / "all" / "run")

@@ -20,7 +20,7 @@ NEVER_REPLACED: Final = frozenset(
 """Endings of programs, settings and data: a file of that kind was not made as a report or a plot."""
 
 
-def require_place(what: str, path: Path, *, made: Path | None = None) -> None:
+def require_output_path(what: str, path: Path, *, made: Path | None = None) -> None:
     """Raises :class:`~qts.errors.InputError` when ``what`` ("the report") cannot be written to ``path``.
 
     ``made`` is a directory that the work itself makes, with those above it, if they are missing.
@@ -41,7 +41,7 @@ def require_place(what: str, path: Path, *, made: Path | None = None) -> None:
         ) from None
 
 
-def write_to_place(what: str, path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
+def write_output(what: str, path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Write ``what`` to ``path``, wholly or not at all. Raises :class:`~qts.errors.StorageError`."""
     try:
         write_whole(path, content, mode=mode)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qts.capital.contracts import Pool
 from qts.errors import MissingExtraError
-from qts.report.lettering import Words, name_of
+from qts.report.chart_texts import Words, name_of
 from qts.report.markup import Html
-from qts.report.texts import Said
+from qts.report.meanings import Bilingual
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 
@@ -89,7 +89,7 @@ def require_matplotlib(feature: str) -> None:
 def drawing(salt: str) -> Iterator[Words]:
     """The settings every figure is made and written under, whatever the user's own matplotlib file says.
 
-    Gives the :class:`~qts.report.lettering.Words` that everything written in the figure passes through.
+    Gives the :class:`~qts.report.chart_texts.Words` that everything written in the figure passes through.
     ``salt`` keeps the ids inside two drawings of one page apart and the same in every run. Text is never read
     as mathematics: a symbol may contain a dollar sign. The reader's fonts draw it, so ours need not know it.
     """
@@ -112,7 +112,7 @@ def rendered(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def inline_svg(figure: Figure, words: Words, label: Said) -> Html:
+def inline_svg(figure: Figure, words: Words, label: Bilingual) -> Html:
     """``figure`` as an element for an HTML page; call inside :func:`drawing`. ``label`` is for screen readers."""
     import matplotlib as mpl
 

@@ -11,10 +11,10 @@ from typing import Final
 from qts.market.files import refusals as rows
 from qts.risk.contracts import Refusal
 
-Said = tuple[str, str]
+Bilingual = tuple[str, str]
 """(English, Korean)"""
 
-REFUSALS: Final[Mapping[str, Said]] = {
+REFUSALS: Final[Mapping[str, Bilingual]] = {
     Refusal.BELOW_STATE_THRESHOLD.value: (
         "The strategy was less sure than the operating state demands of an entry.",
         "전략의 확신도가 현재 운용 상태의 진입 기준보다 낮았습니다.",
@@ -168,7 +168,7 @@ ROWS_KOREAN: Final[Mapping[str, str]] = {
 }
 """Why a row of the input was not used; the English is :data:`qts.market.files.refusals.REASONS`."""
 
-INVARIANTS: Final[Mapping[int, Said]] = {
+INVARIANTS: Final[Mapping[int, Bilingual]] = {
     1: (
         "The pools add up to total equity, and to opening capital plus all results, to the last unit.",
         "풀의 합은 총자산과 같고, 초기 자본에 모든 손익을 더한 값과 한 단위까지 일치한다.",
@@ -292,7 +292,7 @@ LIMITS_KOREAN: Final[Mapping[str, str]] = {
 }
 """What a limit of the gate means; the English is the description in :class:`qts.risk.config.RiskConfig`."""
 
-PRICE_AGE: Final[Said] = (
+PRICE_AGE: Final[Bilingual] = (
     "seconds; no decision on a feed that has been silent for longer",
     "초 단위. 시세가 이보다 오래 끊기면 의사 결정을 하지 않음",
 )
@@ -378,7 +378,7 @@ UNITS_KOREAN: Final[Mapping[str, str]] = {
     "billion ": "십억",
     "trillion ": "조",
 }
-"""The words of :func:`qts.report.charts.money_scale`, as a Korean financial statement writes them."""
+"""The words of :func:`qts.report.time_charts.money_scale`, as a Korean financial statement writes them."""
 
 CURRENCIES_KOREAN: Final[Mapping[str, str]] = {"KRW": "원"}
 """Currencies that have a Korean word of their own; any other keeps its code."""
@@ -386,14 +386,14 @@ CURRENCIES_KOREAN: Final[Mapping[str, str]] = {"KRW": "원"}
 STATES_KOREAN: Final[Mapping[str, str]] = {"AGGRESSIVE": "공격", "BALANCED": "균형", "DEFENSIVE": "방어"}
 """A gloss for the operating states."""
 
-PRIORITIES: Final[Mapping[str, Said]] = {
+PRIORITIES: Final[Mapping[str, Bilingual]] = {
     "P0": ("critical: fills, orders", "긴급: 체결·주문"),
     "P1": ("high: market data", "높음: 시세"),
     "P2": ("medium: decisions", "보통: 의사 결정"),
     "P3": ("low: logs, screens", "낮음: 로그·화면"),
 }
 
-POOL_HORIZONS: Final[Mapping[str, Said]] = {
+POOL_HORIZONS: Final[Mapping[str, Bilingual]] = {
     "SCALP": ("minutes to hours", "분–시간"),
     "SWING": ("days to weeks", "일–주"),
     "PORTFOLIO": ("months to years", "월–년"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from qts.report.style import PALETTE
+from qts.report.chart_style import PALETTE
 
 _RULES: Final = """
 *, *::before, *::after { box-sizing: border-box; }
