@@ -1,4 +1,4 @@
-"""The numbers of spec 04, and the combinations that cannot be used."""
+"""The defaults of capital flow, and the combinations that cannot be used."""
 
 from decimal import Decimal as D
 
@@ -12,7 +12,7 @@ def limits(low: str, high: str) -> PoolLimits:
     return PoolLimits(min_share=D(low), max_share=D(high), min_amount=D(0))
 
 
-def test_the_defaults_are_those_of_the_specification() -> None:
+def test_the_defaults_are_exactly_these() -> None:
     config = CapitalConfig()
     assert config.initial_split == "targets"
     assert config.remainder is Pool.PORTFOLIO

@@ -1,4 +1,4 @@
-"""Targets by operating state, worked by hand from the ranges of spec 02."""
+"""Targets by operating state, worked by hand from the default ranges."""
 
 from decimal import Decimal as D
 

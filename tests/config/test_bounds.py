@@ -114,7 +114,7 @@ RATIO_WORDS = ("share", "_pct", "factor", "deviation", "participation", "growth"
 
 
 def test_no_value_that_is_money_is_a_float() -> None:
-    """Ratios, indicators and latencies may be floats (spec 00); prices and amounts may not."""
+    """Ratios, indicators and latencies may be floats; prices and amounts may not (`exact-money`)."""
     money = {
         path: shape
         for path, shape in NUMBERS.items()

@@ -84,14 +84,14 @@ def test_the_defaults_can_be_written_to_a_directory(tmp_path: Path) -> None:
     assert load_config(tmp_path, {}, {}, SAMPLE).tree == Sample()
 
 
-def test_settings_that_somebody_has_edited_are_not_written_over(tmp_path: Path) -> None:
+def test_edited_settings_are_not_written_over(tmp_path: Path) -> None:
     write_defaults(tmp_path, SAMPLE)
     written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     write_defaults(tmp_path, SAMPLE)  # what was made here may be made again
     edited = tmp_path / "beta.yaml"
     edited.write_text("nonsense: 1\n")
 
-    with pytest.raises(ConfigError, match="settings that somebody has edited"):
+    with pytest.raises(ConfigError, match="settings that were edited"):
         write_defaults(tmp_path, SAMPLE)
 
     assert edited.read_text() == "nonsense: 1\n"

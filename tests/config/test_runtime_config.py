@@ -20,7 +20,7 @@ def problems(directory: Path, text: str) -> list[str]:
     return [str(problem).replace(f"{directory}/", "") for problem in found]
 
 
-def test_the_defaults_are_those_of_the_specification() -> None:
+def test_the_defaults_are_exactly_these() -> None:
     config = RuntimeConfig()
 
     assert config.equity_start == Decimal(100_000_000)

@@ -19,7 +19,7 @@ from qts.event.contracts import OverflowPolicy
 from tests.event.support import P0, P1, P2, P3
 
 
-def test_the_defaults_are_those_of_the_specification() -> None:
+def test_the_defaults_are_exactly_these() -> None:
     config = EventConfig()
     assert config.backpressure.p1 == BackpressureThreshold(0.70, 0.90)
     assert config.backpressure.p2 == BackpressureThreshold(0.80, 0.95)
@@ -38,7 +38,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
     assert config.problems() == []
 
 
-def test_queue_policies_are_those_of_the_specification() -> None:
+def test_queue_policies_are_exactly_these() -> None:
     policies = [QueueConfigs()[priority].overflow_policy for priority in (P0, P1, P2, P3)]
     assert policies == list(OverflowPolicy)
 

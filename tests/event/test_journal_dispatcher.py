@@ -380,7 +380,7 @@ def test_a_restart_handles_what_was_accepted_and_not_handled_before_anything_new
 
 
 def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(lives: Lives) -> None:
-    """The journal is "at least once"; the unique key of the effect makes it "exactly once" (spec 09, decision 2).
+    """The journal is "at least once"; the unique key of the effect makes it "exactly once" (`effect-with-mark`).
 
     Who would drop it at the door would one day drop a fill that the restored checkpoint does not contain.
     """

@@ -1,4 +1,6 @@
-"""Real processes, really killed: nothing acknowledged is lost, nothing is done twice (spec 09, PR-09 to PR-11)."""
+"""Real processes, really killed: nothing acknowledged is lost, nothing is done twice (`crash-before-sync`,
+`crash-before-commit`, `crash-while-rotating`).
+"""
 
 from __future__ import annotations
 

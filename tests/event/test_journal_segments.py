@@ -247,7 +247,7 @@ def test_marks_of_events_whose_file_is_gone_say_nothing(tmp_path: Path) -> None:
     assert check_journal(tmp_path) == []
 
 
-# -- invariant 9 -----------------------------------------------------------------------------------------------
+# -- journal-without-gap ---------------------------------------------------------------------------------------
 
 
 def test_the_check_counts_what_became_of_every_event(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Invariant 13 of spec 09 over the recorded history, and that it finds what it must find."""
+"""The audit of `safety-falls-by-rule` over the recorded history finds what it must find."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of safety: the specification's numbers, their bounds, contradictions."""
+"""Settings of safety: the default numbers, their bounds, contradictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from qts.safety.config import RELOADABLE, SafetyConfig
 
 
-def test_the_defaults_are_those_of_the_specification() -> None:
+def test_the_defaults_are_exactly_these() -> None:
     config = SafetyConfig()
     assert config.warning_clear_minutes == 10
     assert (config.broker_failure_limit, config.broker_failure_window_minutes) == (3, 5)

@@ -1,4 +1,4 @@
-"""The account guards at both sides of each threshold (spec 02), worked by hand on 100,000,000 won."""
+"""The account guards at both sides of each threshold, worked by hand on 100,000,000 won."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def test_a_part_is_cut_off_as_long_as_one_of_its_stops_was_not_released(steps: l
         for name, pool in STRATEGIES.items():
             for symbol in SYMBOLS:
                 cut_off = any(one.covers(name, symbol, pool) for one in model)
-                assert (stops.over(name, symbol, pool) is not None) == cut_off
-                assert stops.over(name, symbol, pool) == restored.over(name, symbol, pool)
+                assert (stops.covering(name, symbol, pool) is not None) == cut_off
+                assert stops.covering(name, symbol, pool) == restored.covering(name, symbol, pool)
 
 
 def test_the_same_scope_again_is_the_newer_stop() -> None:

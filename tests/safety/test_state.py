@@ -1,4 +1,4 @@
-"""The safety manager, rule by rule (spec 02), on a virtual clock."""
+"""The safety manager, rule by rule, on a virtual clock."""
 
 from __future__ import annotations
 

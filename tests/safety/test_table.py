@@ -1,4 +1,4 @@
-"""The safety table of spec 02: total, and exactly what the specification's table says."""
+"""The safety table: total, and exactly the answers that are required."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_state_has_an_answer_or_a_declared_refusal_for_every_cause() -> No
     ("state", "warn", "fail_safe", "same_fail_safe", "halt"),
     [(N, W, F, F, L), (W, W, F, F, L), (F, F, L, F, L), (L, L, L, L, L)],
 )
-def test_what_goes_wrong_leads_where_the_specification_says(
+def test_what_goes_wrong_leads_where_it_must(
     state: SafetyState, warn: SafetyState, fail_safe: SafetyState, same_fail_safe: SafetyState, halt: SafetyState
 ) -> None:
     assert answer(state, SafetyCause.WARN).to_state is warn
@@ -38,7 +38,7 @@ def test_what_goes_wrong_leads_where_the_specification_says(
     ("state", "cleared", "checked", "approved", "unfit"),
     [(N, N, N, N, N), (W, N, W, W, W), (F, F, N, N, F), (L, L, L, N, L)],
 )
-def test_what_gets_better_leads_where_the_specification_says(
+def test_what_gets_better_leads_where_it_must(
     state: SafetyState, cleared: SafetyState, checked: SafetyState, approved: SafetyState, unfit: SafetyState
 ) -> None:
     assert answer(state, SafetyCause.CLEARED).to_state is cleared

@@ -1,4 +1,4 @@
-"""Settings of the operating state: the specification's numbers, bounds, contradictions."""
+"""Settings of the operating state: the default numbers, bounds, contradictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def made(plain: dict[str, Any]) -> StateConfig:
     return msgspec.convert(plain, StateConfig)
 
 
-def test_the_defaults_are_those_of_the_specification() -> None:
+def test_the_defaults_are_exactly_these() -> None:
     config = StateConfig()
     assert config.default_state is OperatingState.BALANCED
     assert (config.override_max_duration_days, config.cooldown_hours) == (7, 24)

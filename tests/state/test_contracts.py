@@ -1,4 +1,4 @@
-"""The operating states and what each allows: the table of spec 02, number by number."""
+"""The operating states and what each allows, number by number."""
 
 from __future__ import annotations
 

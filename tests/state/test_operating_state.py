@@ -1,4 +1,4 @@
-"""Damping, safety and what the governor answers (spec 02), hour by hour on a virtual clock."""
+"""Hysteresis, safety and the results of the governor, hour by hour on a virtual clock."""
 
 from __future__ import annotations
 

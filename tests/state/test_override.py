@@ -1,4 +1,4 @@
-"""Manual overrides: at most 7 days, beat the rules, are beaten by safety, end by themselves (spec 02)."""
+"""Manual overrides: at most 7 days, beat the rules, are beaten by safety, end by themselves."""
 
 from __future__ import annotations
 

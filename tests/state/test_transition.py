@@ -1,4 +1,4 @@
-"""The four rules, each clause at both sides of its threshold (spec 02)."""
+"""The four rules, each clause at both sides of its threshold."""
 
 from __future__ import annotations
 

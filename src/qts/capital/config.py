@@ -1,4 +1,4 @@
-"""The numbers of capital flow (spec 04); amounts in won."""
+"""Settings of capital flow, file ``config/capital.yaml``; amounts in won."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from qts.money import sum_of
 
 Share = Annotated[
     Decimal,
-    msgspec.Meta(description="share of equity (spec 04)", extra={"ge": Decimal(0), "le": Decimal(1)}),
+    msgspec.Meta(description="share of equity", extra={"ge": Decimal(0), "le": Decimal(1)}),
 ]
 Amount = Annotated[
     Decimal,
-    msgspec.Meta(description="won (spec 04)", extra={"ge": Decimal(0), "le": Decimal(1_000_000_000_000)}),
+    msgspec.Meta(description="won", extra={"ge": Decimal(0), "le": Decimal(1_000_000_000_000)}),
 ]
 
 RELOADABLE: Final = frozenset({"daily_transfer_limit", "min_transfer", "drift_limit"})
@@ -36,53 +36,54 @@ class CapitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     initial_split: Annotated[
         Literal["targets", "scalp"],
-        msgspec.Meta(description="targets: by the operating state at the start; scalp: all of it (spec 04)"),
+        msgspec.Meta(description="targets: by the operating state at the start; scalp: all of it"),
     ] = "targets"
     remainder: Annotated[
-        Pool, msgspec.Meta(description="the pool that gets what does not divide into whole won (spec 09, trap 14)")
+        Pool, msgspec.Meta(description="the pool that gets what does not divide into whole won")
     ] = Pool.PORTFOLIO
     daily_transfer_limit: Annotated[
         Decimal,
         msgspec.Meta(
-            description="share of equity that may move per day (spec 02, 04)",
+            description="share of equity that may move per day",
             extra={"gt": Decimal(0), "le": Decimal(1)},
         ),
     ] = Decimal("0.05")
     min_transfer: Annotated[
         Decimal,
         msgspec.Meta(
-            description="won; a smaller move waits (spec 02)",
+            description="won; a smaller move waits",
             extra={"ge": Decimal(0), "le": Decimal(1_000_000_000_000)},
         ),
     ] = Decimal(100_000)
     drift_limit: Annotated[
         Decimal,
         msgspec.Meta(
-            description="distance from the target share that asks for moves, 0.10 = 10 points (spec 04)",
+            description="distance from the target share that asks for moves, 0.10 = 10 points",
             extra={"gt": Decimal(0), "le": Decimal(1)},
         ),
     ] = Decimal("0.10")
-    scalp: Annotated[PoolLimits, msgspec.Meta(description="limits of the SCALP pool (spec 04)")] = PoolLimits(
+    scalp: Annotated[PoolLimits, msgspec.Meta(description="limits of the SCALP pool")] = PoolLimits(
         min_share=Decimal("0.05"), max_share=Decimal("0.80"), min_amount=Decimal(1_000_000)
     )
-    swing: Annotated[PoolLimits, msgspec.Meta(description="limits of the SWING pool (spec 04)")] = PoolLimits(
+    swing: Annotated[PoolLimits, msgspec.Meta(description="limits of the SWING pool")] = PoolLimits(
         min_share=Decimal("0.10"), max_share=Decimal("0.50"), min_amount=Decimal(2_000_000)
     )
-    portfolio: Annotated[PoolLimits, msgspec.Meta(description="limits of the PORTFOLIO pool (spec 04)")] = (
-        PoolLimits(min_share=Decimal("0.05"), max_share=Decimal("0.80"), min_amount=Decimal(3_000_000))
+    portfolio: Annotated[PoolLimits, msgspec.Meta(description="limits of the PORTFOLIO pool")] = PoolLimits(
+        min_share=Decimal("0.05"), max_share=Decimal("0.80"), min_amount=Decimal(3_000_000)
     )
 
     def limits(self, pool: Pool) -> PoolLimits:
+        """Return the limits of ``pool``."""
         return {Pool.SCALP: self.scalp, Pool.SWING: self.swing, Pool.PORTFOLIO: self.portfolio}[pool]
 
     def without_amounts(self) -> CapitalConfig:
-        """The same shares without the floors in won, for an account in another currency."""
-        nothing = Decimal(0)
-        bare = {pool.value.lower(): msgspec.structs.replace(self.limits(pool), min_amount=nothing) for pool in Pool}
-        return msgspec.structs.replace(self, min_transfer=nothing, **bare)
+        """Return the same shares without the minimum amounts in won, for an account in another currency."""
+        zero = Decimal(0)
+        limits = {pool.value.lower(): msgspec.structs.replace(self.limits(pool), min_amount=zero) for pool in Pool}
+        return msgspec.structs.replace(self, min_transfer=zero, **limits)
 
     def problems(self) -> list[tuple[str, str]]:
-        """(field, what is allowed) for every combination that cannot be used."""
+        """Return (field, what is allowed) for every combination that cannot be used."""
         found = [
             (
                 f"{pool.value.lower()}.min_share",

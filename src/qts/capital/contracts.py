@@ -1,4 +1,4 @@
-"""The three pools of capital and what is known about each (spec 04)."""
+"""The values of capital: pools, their states, transfers between them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ class Pool(str, Enum):
 
 
 class PoolState(str, Enum):
+    """Whether a pool trades. LOCKED neither gives nor receives capital."""
+
     ACTIVE = "ACTIVE"
     PAUSED = "PAUSED"
     LOCKED = "LOCKED"
@@ -43,7 +45,10 @@ class CapitalPool(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """One movement between pools: two rows of the same id whose amounts sum to zero."""
+    """One transfer between pools: two rows of the same id whose amounts sum to zero (`whole-transfer`).
+
+    ``ts_ns`` is nanoseconds since the epoch, ``amount`` above 0 in the account's currency.
+    """
 
     transfer_id: str
     ts_ns: int

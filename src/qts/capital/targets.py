@@ -1,4 +1,4 @@
-"""What share of equity each pool should have (spec 02, 04)."""
+"""Targets of the pools: the share of equity that each should have."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ShareRange: TypeAlias = tuple[Decimal, Decimal]
 
 
 def targets_for_state(scalp: ShareRange, swing: ShareRange, portfolio: ShareRange) -> dict[Pool, Decimal]:
-    """Midpoints of a state's three allocation ranges, normalised to 1 (GR050).
+    """Return the midpoints of a state's three allocation ranges, normalised to 1 (GR050).
 
     Raises ContractError for a range that is upside down or below 0, or when all three are empty.
     """
@@ -32,12 +32,14 @@ def targets_for_state(scalp: ShareRange, swing: ShareRange, portfolio: ShareRang
 
 
 def opening_weights(config: CapitalConfig, targets: Mapping[Pool, Decimal]) -> dict[Pool, Decimal]:
-    """How the opening capital is divided: by the targets of the state at the start, or all of it to SCALP."""
+    """Return the division of the opening capital: the targets of the state at the start, or all of it SCALP."""
     if config.initial_split == "scalp":
         return {pool: Decimal(int(pool is Pool.SCALP)) for pool in Pool}
     return dict(targets)
 
 
 def drift(pools: Mapping[Pool, CapitalPool]) -> Decimal:
-    """The largest distance of a pool from its target share; above ``drift_limit`` it is GR055."""
+    """Return the largest distance of a pool from its target share (0.10 = 10 points); above ``drift_limit`` it is
+    GR055.
+    """
     return max(magnitude(minus(pool.allocation_pct, pool.target_allocation_pct)) for pool in pools.values())

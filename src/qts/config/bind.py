@@ -1,7 +1,7 @@
 """Written values become the values of the configuration, or problems that name their place.
 
 Texts are converted here and only here. A number is read from its own digits: what YAML would make of ``0123``
-(octal), ``1:30`` (sexagesimal), ``yes`` (true) or ``.inf`` never reaches a setting (spec 09 CF-03).
+(octal), ``1:30`` (sexagesimal), ``yes`` (true) or ``.inf`` never reaches a setting (`unfit-setting`).
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _number(shape: Shape, node: Scalar) -> Any:
     exact = exact.copy_abs() if exact == 0 else exact
     if shape.kind is Kind.DECIMAL:
         too_fine = f"may have {MAX_DECIMALS} digits behind the point and be 10^{MAX_WHOLE_DIGITS} at the most"
-        allowed = is_bounded(exact) or exact == 10**MAX_WHOLE_DIGITS
+        allowed = is_bounded(exact) or exact.copy_abs() == 10**MAX_WHOLE_DIGITS
         return exact if allowed else _Refusal(f"{shown(text)} {too_fine}")
     value = int(exact) if shape.kind is Kind.INT else float(exact)
     return value if value not in (float("inf"), float("-inf")) else _Refusal(f"{shown(text)} is too large")

@@ -95,7 +95,7 @@ def read_document(path: Path) -> Document:
     """Read one configuration file. Never raises for what the file is or holds; problems are in the answer.
 
     Refused as a whole: a symbolic link, anything but a regular file, a file others may write, a file above
-    :data:`MAX_BYTES`, one that changes while it is read, one that is not UTF-8 (spec 09 CF-01, CF-08).
+    :data:`MAX_BYTES`, one that changes while it is read, one that is not UTF-8 (`bad-yaml`, `unsafe-config-file`).
     """
     try:
         raw = _read_guarded(path)

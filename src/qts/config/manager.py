@@ -1,8 +1,8 @@
 """The configuration of a running session: read once, reloaded on request, swapped whole or not at all.
 
 What may change while running is swapped in one assignment and announced; what may not is named and waits for a
-restart; a file that cannot be trusted (invalid, half-written, gone) changes nothing (spec 08; spec 09 CF-05).
-Orders keep the hash of the configuration they were approved under, so a reload never reaches back (CF-06).
+restart; a file that cannot be trusted (invalid, half-written, gone) changes nothing (`bad-reload`). Orders keep the
+hash of the configuration they were approved under, so a reload never reaches back (`reload-mid-order`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HISTORY_LIMIT: Final = 1_000
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A setting that was given another value; secrets are masked. Texts as the files write them."""
+    """A setting with its old and new value, as the files write them; secrets are masked."""
 
     path: str
     old: str
@@ -46,7 +46,10 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True):
-    """One load or reload: who, when, why, what it did. ``version`` counts the configurations in force, from 1."""
+    """One load or reload: actor, time (ns since the epoch), reason and effect.
+
+    ``version`` counts the configurations in force, from 1.
+    """
 
     ts_ns: int
     actor: str
@@ -60,7 +63,7 @@ class HistoryRow(msgspec.Struct, frozen=True):
 
 
 class ReloadResult(msgspec.Struct, frozen=True):
-    """What a reload did. ``warnings`` not empty: something was refused or failed, tell the operator.
+    """The effect of a reload. ``warnings`` is not empty when something was refused or failed.
 
     ``applied`` are the changes now in force, ``needs_restart`` those that only a restart can bring.
     """
@@ -71,14 +74,17 @@ class ReloadResult(msgspec.Struct, frozen=True):
 
     @property
     def applied(self) -> tuple[Change, ...]:
+        """Return the changes now in force."""
         return self.record.applied
 
     @property
     def needs_restart(self) -> tuple[Change, ...]:
+        """Return the changes that only a restart can bring."""
         return self.record.needs_restart
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        """Return what was refused or failed, as sentences for the operator."""
         return self.record.warnings
 
 
@@ -87,9 +93,9 @@ Listener: TypeAlias = Callable[[LoadedConfig, LoadedConfig, ReloadResult], None]
 
 
 class ConfigManager:
-    """Holds the configuration in force. One thread reloads; any thread may read :attr:`current`.
+    """The configuration in force. One thread reloads; any thread may read :attr:`current`.
 
-    ``loaded`` is what these files gave already, for whoever needed it before there was a manager.
+    ``loaded`` is what these files gave already, when it was needed before there was a manager; None: load it now.
     Raises :class:`~qts.errors.ConfigError` when the first load finds anything wrong.
     """
 
@@ -116,26 +122,27 @@ class ConfigManager:
 
     @property
     def current(self) -> LoadedConfig:
-        """The configuration in force; take it once per decision, it is replaced as a whole."""
+        """Return the configuration in force. Take it once per decision: it is replaced as a whole."""
         return self._current
 
     @property
     def version(self) -> int:
+        """Return the number of the configuration in force, from 1."""
         return self._history[-1].version
 
     @property
     def history(self) -> tuple[HistoryRow, ...]:
-        """The loads and reloads, oldest first (the newest :data:`HISTORY_LIMIT`)."""
+        """Return the loads and reloads, oldest first (the newest :data:`HISTORY_LIMIT`)."""
         return tuple(self._history)
 
     def add_listener(self, listener: Listener) -> None:
-        """Have ``listener`` called after each swap, in the order of adding."""
+        """Call ``listener`` after each swap, in the order of adding; what it raises becomes a warning."""
         self._listeners.append(listener)
 
     def reload(self, *, actor: str, reason: str = "") -> ReloadResult:
-        """Read the files again and take over what may change while running. Never raises for what they hold."""
+        """Read the files again and apply what may change while running. Never raises for what they hold."""
         old = self._current
-        # Where the files are was settled before: a directory that vanished is a fault, not "all by default".
+        # The directory was determined before: one that vanished is a fault, not "all by default".
         found = examine(old.directory or self._directory, self._overrides, self._env, self._layout)
         if not isinstance(found, LoadedConfig):
             return self._kept(actor, reason, [problem_text(found)])
@@ -202,13 +209,13 @@ class ConfigManager:
         for listener in self._listeners:
             try:
                 listener(old, new, result)
-            except Exception as error:  # noqa: BLE001 - one listener's fault must not keep the news from the others
+            except Exception as error:  # noqa: BLE001 - one listener's fault must not keep the change from the others
                 failed.append(f"a listener failed and may still use the old values: {error!r}")
         return failed
 
 
 def _merged(layout: Layout, shape: Shape, old: Any, new: Any, path: str) -> Any:
-    """The old value with the new ones of the settings that may change; tables and lists change as a whole."""
+    """Return the old value with the reloadable settings of the new one; tables and lists change as a whole."""
     if shape.kind is not Kind.RECORD or old is None or new is None:
         return new if layout.may_change(path) else old
     values = {}
@@ -225,7 +232,7 @@ def _misfits(tree: object, found: LoadedConfig, layout: Layout) -> list[Problem]
 
 
 def _places(old: LoadedConfig, found: LoadedConfig, waiting: Iterable[Change]) -> dict[str, Place]:
-    """Where the values in force came from: a setting that waits for a restart keeps its old place."""
+    """Return where the values in force came from: a setting that waits for a restart keeps its old place."""
     late = {change.path for change in waiting}
     kept = {path: place for path, place in old.places.items() if path in late}
     return {path: place for path, place in found.places.items() if path not in late} | kept

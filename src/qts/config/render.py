@@ -1,7 +1,7 @@
-"""A configuration as the YAML files a person edits: every value, with its meaning and what is allowed.
+"""The YAML files of a configuration: every value, with its meaning and what is allowed.
 
-The files in ``config/`` are made here, so they cannot tell another story than the code
-(``python -m qts.config.render DIR`` writes them; ``--replace`` behind it also over what somebody has edited).
+The files in ``config/`` are made here, so that they agree with the code. ``python -m qts.config.render DIR`` writes
+them; with ``--replace`` behind it also over files that were edited.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from qts.files import PUBLIC, write_whole
 WIDTH: Final = 110
 _HEADER: Final = (
     "What is left out keeps its default. A key, a type or a range that does not fit is refused with file and line:"
-    " see qts config check. A setting marked 'live' may change while a session runs."
+    " see qts config check. A setting marked 'reloadable' may change while a session runs."
 )
 
 
 def render_section(name: str, value: Any, layout: Layout = QTS) -> str:
-    """The text of ``<name>.yaml`` for ``value``; secrets are written as references to variables."""
+    """Return the text of ``<name>.yaml`` for ``value``; secrets are written as references to variables."""
     field = layout.shape.field(name)
     assert field is not None
     header = [f"# {line}" for line in textwrap.wrap(f"{field.shape.description} {_HEADER}".strip(), WIDTH - 2)]
@@ -38,7 +38,7 @@ def render_section(name: str, value: Any, layout: Layout = QTS) -> str:
 
 
 def write_defaults(directory: Path, layout: Layout = QTS, *, replace: bool = False) -> list[Path]:
-    """Write the file of every section into ``directory``; gives the paths.
+    """Write the file of every section into ``directory``; return the paths.
 
     Raises ConfigError, and writes nothing, when files there set something else than the defaults, unless
     ``replace``; OSError when a file cannot be written.
@@ -50,9 +50,7 @@ def write_defaults(directory: Path, layout: Layout = QTS, *, replace: bool = Fal
     if not replace and any(map(os.path.lexists, texts)):
         found = examine(directory, {}, {}, layout)
         if not isinstance(found, LoadedConfig) or found.hash != config_hash(layout.shape, root):
-            raise ConfigError(
-                f"{directory} holds settings that somebody has edited; move them away, or give --replace"
-            )
+            raise ConfigError(f"{directory} holds settings that were edited; move them away, or give --replace")
     for path, text in texts.items():
         write_whole(path, text.encode(), mode=PUBLIC)
     return list(texts)
@@ -70,7 +68,7 @@ def _record(shape: Shape, value: Any, path: str, depth: int, layout: Layout) -> 
 
 
 def _worth_writing(shape: Shape, value: Any) -> list[Field]:
-    """All fields, but for the entries of a table (they have a field without a default) what they leave open."""
+    """Return the fields to write: all, but in an entry of a table not those that are left open."""
     if not any(field.required for field in shape.fields):
         return list(shape.fields)
     default = {info.name: info.default for info in msgspec.structs.fields(shape.type)}
@@ -108,7 +106,7 @@ def _value(shape: Shape, value: Any, path: str) -> str:
 def _comment(shape: Shape, path: str, pad: str, layout: Layout) -> Iterator[str]:
     parts = [shape.description]
     if shape.kind not in (Kind.RECORD, Kind.TABLE):
-        parts += [shape.allowed(), "live" if layout.may_change(path) else ""]
+        parts += [shape.allowed(), "reloadable" if layout.may_change(path) else ""]
     text = " · ".join(part for part in parts if part)
     for line in textwrap.wrap(text, WIDTH - len(pad) - 2):
         yield f"{pad}# {line}"

@@ -23,17 +23,17 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class FreshnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How old a feed may be before nothing is entered on it (spec 05)."""
+    """How old a feed may be before nothing is entered on it (`stale-feed`)."""
 
-    live_ms: Annotated[int, Meta(ge=10, le=60_000, description="ms, a live feed (spec 05)")] = 100
-    generated_ms: Annotated[int, Meta(ge=100, le=600_000, description="ms, a generated feed (spec 05)")] = 5_000
+    live_ms: Annotated[int, Meta(ge=10, le=60_000, description="ms, a live feed")] = 100
+    generated_ms: Annotated[int, Meta(ge=100, le=600_000, description="ms, a generated feed")] = 5_000
     snapshot_ms: Annotated[
-        int, Meta(ge=1_000, le=86_400_000, description="ms, a feed of snapshots, 900000 = 15 minutes (spec 05)")
+        int, Meta(ge=1_000, le=86_400_000, description="ms, a feed of snapshots, 900000 = 15 minutes")
     ] = 900_000
 
 
 class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a session starts with and when it does its chores."""
+    """Settings of a session: capital, currency, hours, intervals, freshness, log, strategies."""
 
     equity_start: Annotated[
         Decimal,
@@ -43,10 +43,10 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         str, Meta(pattern="^[A-Z]{3,5}$", description="currency of the account; a feed of another one says so")
     ] = "KRW"
     evaluation_first_hour: Annotated[
-        int, Meta(ge=0, le=23, description="hour of the market's day of the first state evaluation (spec 02)")
+        int, Meta(ge=0, le=23, description="hour of the market's day of the first state evaluation")
     ] = 9
     evaluation_last_hour: Annotated[
-        int, Meta(ge=0, le=23, description="hour of the market's day of the last state evaluation (spec 02)")
+        int, Meta(ge=0, le=23, description="hour of the market's day of the last state evaluation")
     ] = 15
     checkpoint_interval_rows: Annotated[
         int, Meta(ge=100, le=10_000_000, description="input rows between checkpoints; each fill makes one too")
@@ -54,9 +54,9 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     equity_sample_interval_s: Annotated[
         int, Meta(ge=1, le=86_400, description="seconds of market time between samples of the equity curve")
     ] = 300
-    freshness: Annotated[
-        FreshnessConfig, Meta(description="age of the feed above which nothing is entered (spec 05)")
-    ] = FreshnessConfig()
+    freshness: Annotated[FreshnessConfig, Meta(description="age of the feed above which nothing is entered")] = (
+        FreshnessConfig()
+    )
     log_level: Annotated[LogLevel, Meta(description="lowest level that is logged")] = "INFO"
     log_file_mb: Annotated[
         int, Meta(ge=1, le=10_000, description="MB after which session.log.jsonl is put aside and begun anew")
@@ -85,11 +85,11 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     @property
     def evaluation_hours(self) -> tuple[int, ...]:
-        """The hours of the market's day at which the operating state is evaluated."""
+        """Return the hours of the market's day at which the operating state is evaluated."""
         return tuple(range(self.evaluation_first_hour, self.evaluation_last_hour + 1))
 
     def problems(self) -> list[tuple[str, str]]:
-        """Combinations that contradict each other, as (dotted field, message)."""
+        """Return combinations that contradict each other, as (dotted field, message)."""
         found = []
         if self.evaluation_first_hour > self.evaluation_last_hour:
             message = f"must not be after evaluation_last_hour ({self.evaluation_last_hour})"

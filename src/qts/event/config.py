@@ -1,4 +1,4 @@
-"""Capacities, thresholds and limits of the event machinery (spec 01); the file is ``config/event.yaml``."""
+"""Settings of the dispatcher: capacities, thresholds and limits; the file is ``config/event.yaml``."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _POLICY_OF: Final = {
     _P3: OverflowPolicy.SAMPLE,
 }
 
-Capacity = Annotated[int, Meta(ge=1, le=1_000_000, description="events; spec 01")]
-BatchSize = Annotated[int, Meta(ge=1, le=10_000, description="events handed over at once; spec 01")]
-BatchTimeout = Annotated[int, Meta(ge=0, le=60_000, description="ms an incomplete batch may wait; spec 01")]
-Share = Annotated[float, Meta(ge=0.0, le=1.0, description="fraction 0..1; spec 01")]
-Depth = Annotated[int, Meta(ge=1, le=1_000_000, description="queued events; spec 01")]
-Millis = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds; spec 01")]
+Capacity = Annotated[int, Meta(ge=1, le=1_000_000, description="events")]
+BatchSize = Annotated[int, Meta(ge=1, le=10_000, description="events handed over at once")]
+BatchTimeout = Annotated[int, Meta(ge=0, le=60_000, description="ms an incomplete batch may wait")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0, description="fraction 0..1")]
+Depth = Annotated[int, Meta(ge=1, le=1_000_000, description="queued events")]
+Millis = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds")]
 
 
 class QueueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ class QueueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: Annotated[EventPriority, Meta(description="which queue this is; says so only, it cannot be another")]
     capacity: Capacity
     overflow_policy: Annotated[
-        OverflowPolicy, Meta(description="what it does when full; says so only, each queue has its own; spec 01")
+        OverflowPolicy, Meta(description="what it does when full; says so only, each queue has its own")
     ]
     batch_size: BatchSize = 1
     batch_timeout_ms: BatchTimeout = 0
@@ -155,7 +155,7 @@ class JournalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             description="ms an event waits for company before it is synced; 0 = only while the disk is busy",
         ),
     ] = 0
-    max_group: Annotated[int, Meta(ge=1, le=1_000_000, description="events written with one call; design")] = 4_096
+    max_group: Annotated[int, Meta(ge=1, le=1_000_000, description="events written with one call")] = 4_096
     mark_ms: Annotated[
         int, Meta(ge=1, le=60_000, description="ms a mark 'applied' may wait for an event to travel with")
     ] = 20
@@ -176,19 +176,17 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     latency_sla: LatencySlas = LatencySlas()
     lane_limits: LaneLimits = LaneLimits()
     journal: JournalConfig = JournalConfig()
-    monitoring_interval_ms: Annotated[
-        int, Meta(ge=10, le=60_000, description="ms between depth checks; spec 01")
-    ] = 100
+    monitoring_interval_ms: Annotated[int, Meta(ge=10, le=60_000, description="ms between depth checks")] = 100
     loop_handler_limit_us: Annotated[
-        int, Meta(ge=10, le=1_000_000, description="µs a handler on the loop may take; spec 01")
+        int, Meta(ge=10, le=1_000_000, description="µs a handler on the loop may take")
     ] = 200
     overruns_before_move: Annotated[
-        int, Meta(ge=1, le=1_000, description="overruns after which a loop handler leaves for a process; spec 01")
+        int, Meta(ge=1, le=1_000, description="overruns after which a loop handler leaves for a process")
     ] = 3
     slice_us: Annotated[
-        int, Meta(ge=50, le=10_000, description="µs of handling before the event loop gets a turn; design")
+        int, Meta(ge=50, le=10_000, description="µs of handling before the event loop gets a turn")
     ] = 100
-    retries: Annotated[int, Meta(ge=0, le=10, description="repeats of a failed handler call; spec 01")] = 3
+    retries: Annotated[int, Meta(ge=0, le=10, description="repeats of a failed handler call")] = 3
     retry_backoff_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="ms before the first repeat, four times as long before each next")
     ] = 5
@@ -206,37 +204,35 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ),
     ] = 10_000
     block_report_ms: Annotated[
-        int, Meta(ge=1, le=60_000, description="ms a P0 producer waits before FS095 is raised; spec 01")
+        int, Meta(ge=1, le=60_000, description="ms a P0 producer waits before FS095 is raised")
     ] = 1_000
     stop_timeout_ms: Annotated[
-        int, Meta(ge=0, le=600_000, description="ms that stop() spends on P1-P3; P0 is always drained; spec 01")
+        int, Meta(ge=0, le=600_000, description="ms that stop() spends on P1-P3; P0 is always drained")
     ] = 5_000
     max_worker_processes: Annotated[int, Meta(ge=1, le=64, description="worker processes at once")] = 8
     max_worker_threads: Annotated[int, Meta(ge=1, le=256, description="worker threads at once")] = 32
     worker_nice: Annotated[
-        int, Meta(ge=0, le=GIVES_WAY, description="CPU niceness of the workers of strategies, P0 and P1; design")
+        int, Meta(ge=0, le=GIVES_WAY, description="CPU niceness of the workers of strategies, P0 and P1")
     ] = 10
     background_nice: Annotated[
         int,
         Meta(
             ge=0,
             le=GIVES_WAY,
-            description="the same of P2 and P3; 20 = only the CPU time that nobody else wants; design",
+            description="the same of P2 and P3; 20 = only the CPU time that nobody else wants",
         ),
     ] = 10
     worker_start_ms: Annotated[
         int,
-        Meta(ge=100, le=600_000, description="ms a worker process may take until it is ready; design"),
+        Meta(ge=100, le=600_000, description="ms a worker process may take until it is ready"),
     ] = 30_000
     switch_interval_us: Annotated[
         int,
-        Meta(
-            ge=0, le=100_000, description="µs of the interpreter's thread switch while running, 0 = leave; design"
-        ),
+        Meta(ge=0, le=100_000, description="µs of the interpreter's thread switch while running, 0 = leave"),
     ] = 25
     collect_when_quiet: Annotated[
         bool,
-        Meta(description="between start and stop collect garbage only in quiet moments; design"),
+        Meta(description="between start and stop collect garbage only in quiet moments"),
     ] = True
     check_payloads: Annotated[
         bool, Meta(description="make typed payloads of mappings; one that does not fit its type is refused")

@@ -86,7 +86,7 @@ class Transform:
         symbol, mark = signal.symbol, self._last.mark
         mine = orders.of(signal.strategy, symbol)
         valued = account.valued(mark, symbol)
-        stop = self._stops.over(signal.strategy, symbol, signal.pool.value)
+        stop = self._stops.covering(signal.strategy, symbol, signal.pool.value)
         in_doubt = self._in_doubt(symbol)
         return AccountView(
             now_ns=facts.now_ns,

@@ -1,4 +1,4 @@
-"""Invariant 13 of spec 09, checked over the recorded history: safety rises freely and falls only by rule."""
+"""The check of `safety-falls-by-rule` over the recorded history: safety rises freely and falls only by rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FALLS: Final = {
 
 
 def audit_history(history: Sequence[SafetyChange], state: SafetyState) -> SafetyAudit:
-    """Check each change, that they join without a gap, and that the last one leads to ``state``."""
+    """Check each change, that they follow each other without a gap, and that the last one leads to ``state``."""
     for index, change in enumerate(history):
         problem = _problem(change, history[index - 1] if index else None)
         if problem:

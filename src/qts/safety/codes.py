@@ -1,6 +1,6 @@
-"""The one catalogue of safety codes (spec 01, 02, 04, 05, 06).
+"""The one catalogue of safety codes.
 
-Every code says which safety state it leads to, what it means, what happens by itself, when it counts as
+Each entry names the safety state that the code leads to, its meaning, what happens by itself, when it counts as
 cleared and how an operator recovers. A code that is not listed is accepted and judged by its prefix.
 """
 
@@ -16,7 +16,7 @@ from qts.errors import ContractError
 from qts.safety.contracts import CodeKind, SafetyState
 
 BROKER_FAILURES: Final = frozenset({"FS040", "FS042"})
-"""The codes that only warn twice and lock down the third time (spec 02)."""
+"""The codes that only warn twice and lock down the third time."""
 
 _QUIET: Final = "10 minutes without it"
 _CHECKS: Final = "the recovery checks pass (reconcile clean)"
@@ -41,7 +41,7 @@ class CodeEntry(msgspec.Struct, frozen=True):
 
 
 def lookup(code: str) -> CodeEntry:
-    """The catalogue's entry, or one made from the prefix for a code that is not listed.
+    """Return the catalogue's entry, or one made from the prefix for a code that is not listed.
 
     AN and GR lead to WARNING, FS and any unreadable prefix to FAIL. Raises
     :class:`~qts.errors.ContractError` unless ``code`` is a text that is not blank (≤ 64 characters).
@@ -53,7 +53,9 @@ def lookup(code: str) -> CodeEntry:
 
 
 def catalogue_rows() -> list[tuple[str, str, str, str, str, str, str]]:
-    """The catalogue as rows for the generated reference: code, kind, target, meaning, action, clears, recovery."""
+    """Return the catalogue as rows for the generated reference: code, kind, target, meaning, action, clears,
+    recovery.
+    """
     return [
         (e.code, e.kind.value, e.target.value, e.meaning, e.action, e.clears, e.recovery)
         for e in CATALOGUE.values()
@@ -80,7 +82,7 @@ def _lock(code: str, meaning: str, action: str) -> CodeEntry:
     return CodeEntry(code, CodeKind.FAIL_SAFE, SafetyState.LOCKDOWN, meaning, action, _OPERATOR, _RELEASE)
 
 
-def _mild(code: str, meaning: str, action: str, clears: str = _QUIET, recovery: str = _WAIT) -> CodeEntry:
+def _warning(code: str, meaning: str, action: str, clears: str = _QUIET, recovery: str = _WAIT) -> CodeEntry:
     return CodeEntry(code, CodeKind.FAIL_SAFE, SafetyState.WARNING, meaning, action, clears, recovery)
 
 
@@ -95,14 +97,14 @@ def _anomaly(code: str, meaning: str, action: str, recovery: str = _WAIT) -> Cod
 _BROKER_CLEARS: Final = "the broker answers again and 10 minutes pass without it; the third failure locks down"
 
 _ENTRIES: Final = (
-    # fail-safes, general (spec 02)
+    # fail-safes, general
     _fail("FS001", "schema mismatch", recovery="bring program and store to the same version, recover"),
     _fail("FS010", "a required raw field is missing"),
     _fail("FS020", "NaN or infinity in a value we computed", recovery="correct the transform, then recover"),
     _fail("FS030", "risk calculation error"),
-    _mild("FS040", "broker execution error", "ask the broker before any new order on that key", _BROKER_CLEARS),
+    _warning("FS040", "broker execution error", "ask the broker before any new order on that key", _BROKER_CLEARS),
     _fail("FS041", "fill data incomplete", "quarantine the fill, ask the broker, no new orders"),
-    _mild("FS042", "broker timeout", "the order is UNKNOWN until the broker's books tell", _BROKER_CLEARS),
+    _warning("FS042", "broker timeout", "the order is UNKNOWN until the broker's books tell", _BROKER_CLEARS),
     _fail(
         "FS043",
         "reject storm: the broker rejects order after order",
@@ -137,14 +139,14 @@ _ENTRIES: Final = (
         "stored history was altered while the session ran",
         recovery="find who writes into the store; the run is not resumed, begin a new one",
     ),
-    # capital (spec 04)
+    # capital
     _lock("FS080", "total capital is zero or negative", "all pools stop; no new orders"),
     _fail("FS081", "a pool is negative", "lock that pool; no new orders"),
     _fail("FS082", "a pool has drawn down more than 20 %", "lock that pool and stop its trading"),
     _fail("FS083", "abnormal change of a pool", "stop all transfers between pools"),
     _fail("FS084", "pools do not add up to the account", "synchronise pools and account before anything else"),
     _fail("FS085", "pools must lock because safety is LOCKDOWN", "lock all pools", "release the lockdown first"),
-    # execution and queues (spec 05, 01)
+    # execution and queues
     _fail("FS090", "every send of an order failed"),
     _fail("FS091", "the broker does not know the symbol", "abort the execution; no new orders"),
     _fail("FS092", "emergency escape", "cancel what is open, liquidate, go on until the broker confirms flat"),
@@ -159,44 +161,44 @@ _ENTRIES: Final = (
         "later events of that order are held",
         "inspect and replay it",
     ),
-    # micro-risk (spec 06)
+    # micro-risk
     _fail("FS100", "the micro-risk loop crashed", "restart the loop, suspend the decision path"),
     _fail("FS101", "shadow positions are more than 1 s late", "force a synchronisation"),
-    _mild("FS102", "emergency exit by the micro-risk loop", "the position is closed"),
-    _mild("FS103", "the decision path was suspended by the micro-risk loop", "entries wait (60 s by default)"),
+    _warning("FS102", "emergency exit by the micro-risk loop", "the position is closed"),
+    _warning("FS103", "the decision path was suspended by the micro-risk loop", "entries wait (60 s by default)"),
     _lock("FS104", "kill switch", "liquidate everything, suspend the decision path"),
-    _mild("FS105", "price feed silent", "use the last price for exits, no entries on it"),
-    # guardrails (spec 02)
+    _warning("FS105", "price feed silent", "use the last price for exits, no entries on it"),
+    # guardrails
     _guard("GR001", "exposure over its limit (95 % of equity)", "no entry that adds exposure"),
     _guard("GR010", "a symbol weighs more than 15 %", "no entry in that symbol"),
     _guard("GR020", "daily loss warning (−3 %)", "warn"),
     _guard("GR030", "conflicting signals", "the conflicting entries are dropped, exits win"),
     _guard("GR040", "position mismatch, or a sell without a position", "the order is refused"),
-    # capital (spec 04)
+    # capital
     _guard("GR050", "pool targets do not add up to 100 %", "normalise them"),
     _guard("GR051", "a pool is under its minimum", "no transfer out of it"),
     _guard("GR052", "a pool is over its maximum", "no promotion into it"),
     _guard("GR053", "a transfer had to be reduced", "the transfer is cut to what is allowed"),
     _guard("GR054", "a transfer has to wait", "the transfer waits for the next day's limit"),
     _guard("GR055", "pools drifted more than 10 points from their targets", "rebalancing is due"),
-    # execution (spec 05)
+    # execution
     _guard("GR060", "too many slices", "fewer, larger slices"),
     _guard("GR061", "insufficient balance", "the rest of the order is cancelled"),
     _guard("GR062", "daily trade limit", "no more entries today"),
     _guard("GR063", "slippage warning", "warn"),
     _guard("GR064", "slow fill", "warn"),
-    # micro-risk (spec 06)
+    # micro-risk
     _guard("GR070", "a stop was moved too often", "the stop stays where it is for a while"),
     _guard("GR071", "close to the maximum adverse excursion", "warn"),
     _guard("GR072", "close to the time limit of a trade", "warn"),
     _guard("GR073", "volatility warning", "warn"),
     _guard("GR074", "an emergency order failed", "retry; then fail-safe", "check the order at the broker"),
-    # operating state (spec 02)
+    # operating state
     _guard("GR080", "daily trade count of AGGRESSIVE reached", "no more entries today"),
     _guard("GR081", "pool imbalance in BALANCED", "rebalancing is due"),
     _guard("GR082", "an entry was tried in DEFENSIVE", "the entry is refused"),
     _guard("GR090", "critical-only mode", "only risk-reducing work goes on"),
-    # anomalies (spec 02)
+    # anomalies
     _anomaly(
         "AN001",
         "a price that the market's daily band makes impossible",
@@ -208,7 +210,7 @@ _ENTRIES: Final = (
     _anomaly("AN030", "ledger inconsistency", "warn; reconciliation is due"),
     _anomaly("AN040", "cycle time jumped (3 times the expected)", "warn"),
     _anomaly("AN050", "slow broker, or the line to it is down", "warn"),
-    # strategies (own choice)
+    # strategies
     _anomaly(
         "AN060",
         "a strategy was halted: errors in a row, a failed start, or a memory that cannot be kept",

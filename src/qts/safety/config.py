@@ -1,4 +1,4 @@
-"""Settings of the safety manager (spec 02; file ``config/safety.yaml``)."""
+"""Settings of the safety manager (file ``config/safety.yaml``)."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ class SafetyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     warning_clear_minutes: Annotated[
         float,
-        msgspec.Meta(ge=1, le=1440, description="minutes without any cause after which WARNING ends (spec 02: 10)"),
+        msgspec.Meta(ge=1, le=1440, description="minutes without any cause after which WARNING ends"),
     ] = 10.0
     broker_failure_limit: Annotated[
         int,
-        msgspec.Meta(ge=2, le=10, description="which broker failure (FS040, FS042) locks down (spec 02: 3rd)"),
+        msgspec.Meta(ge=2, le=10, description="which broker failure (FS040, FS042) locks down (3: the third)"),
     ] = 3
     broker_failure_window_minutes: Annotated[
         float,
-        msgspec.Meta(ge=0.5, le=60, description="minutes within which that many failures lock down (spec 02: 5)"),
+        msgspec.Meta(ge=0.5, le=60, description="minutes within which that many failures lock down"),
     ] = 5.0
     exposure_fail_safe_factor: Annotated[
         float,
-        msgspec.Meta(gt=1, le=2, description="times the exposure limit; above it is a fail-safe (spec 02: 1.2)"),
+        msgspec.Meta(gt=1, le=2, description="times the exposure limit; above it is a fail-safe"),
     ] = 1.2
     cycle_jump_factor: Annotated[
-        float, msgspec.Meta(ge=1.5, le=100, description="times the expected cycle time that is AN040 (spec 02: 3)")
+        float, msgspec.Meta(ge=1.5, le=100, description="times the expected cycle time that is AN040")
     ] = 3.0
     history_limit: Annotated[
         int, msgspec.Meta(ge=10, le=10_000, description="changes kept in memory; the store keeps all of them")
     ] = 500
 
     def problems(self) -> list[tuple[str, str]]:
-        """Combinations that contradict each other as (field, message)."""
+        """Return combinations that contradict each other, as (field, message)."""
         if self.broker_failure_window_minutes > self.warning_clear_minutes:
             return [
                 (

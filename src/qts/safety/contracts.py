@@ -1,7 +1,5 @@
-"""Safety: may we trade at all? (spec 02)
-
-The values that pass between the safety manager and everybody else: the four states, what changed and why,
-what is known about each cause, and the port through which state and history survive a restart.
+"""Values and ports of safety, which says whether the session may trade at all: the four states, what changed and
+why, what is known about each cause, and the port through which state and history survive a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import msgspec
 
 
 class SafetyState(str, Enum):
-    """May we trade at all? Rises freely, falls only by rule (spec 02)."""
+    """Whether the session may trade at all. Rises freely, falls only by rule (`safety-falls-by-rule`)."""
 
     NORMAL = "NORMAL"
     WARNING = "WARNING"
@@ -23,17 +21,17 @@ class SafetyState(str, Enum):
 
     @property
     def severity(self) -> int:
-        """0 for NORMAL … 3 for LOCKDOWN."""
+        """Return the rank of the state: 0 for NORMAL, 1 for WARNING, 2 for FAIL, 3 for LOCKDOWN."""
         return _ORDER.index(self)
 
     @property
     def allows_entries(self) -> bool:
-        """NORMAL and WARNING trade; FAIL and LOCKDOWN only cancel and liquidate."""
+        """Return whether entries are allowed: in NORMAL and WARNING, not in FAIL and LOCKDOWN."""
         return self in (SafetyState.NORMAL, SafetyState.WARNING)
 
     @classmethod
     def of(cls, value: object) -> SafetyState:
-        """``value`` as a state; whatever is not one of the four names is FAIL: unknown never means fine."""
+        """Return ``value`` as a state; anything but one of the four names is FAIL (`unknown-is-unsafe`)."""
         try:
             return cls(value)
         except ValueError:
@@ -52,7 +50,7 @@ class CodeKind(str, Enum):
 
 
 class SafetyCause(str, Enum):
-    """What can happen to the safety state: the columns of its table."""
+    """The causes that the safety table answers, one column each."""
 
     WARN = "WARN"  # an anomaly, a guardrail, a fail-safe whose catalogue target is WARNING
     FAIL_SAFE = "FAIL_SAFE"  # a fail-safe that is not standing yet
@@ -65,7 +63,7 @@ class SafetyCause(str, Enum):
 
 
 class SafetyChange(msgspec.Struct, frozen=True):
-    """The answer to every call: where safety was, where it is, why.
+    """The result of a call: the state before, the state after, the cause and the reason.
 
     ``seq`` counts the recorded changes from 1; it is 0 when the state stayed and nothing was recorded.
     ``count`` is how often ``code`` was seen since the state was last NORMAL (0 for clearing and recovery).
@@ -84,12 +82,15 @@ class SafetyChange(msgspec.Struct, frozen=True):
 
     @property
     def changed(self) -> bool:
-        """Whether the state moved."""
+        """Return whether the state moved."""
         return self.from_state is not self.to_state
 
 
 class StandingCause(msgspec.Struct, frozen=True):
-    """A code seen since the state was last NORMAL: how often, since when, last when (ns since the epoch)."""
+    """A code seen since the state was last NORMAL: its count, first and last time (ns since the epoch).
+
+    ``fatal``: it led to FAIL or LOCKDOWN.
+    """
 
     code: str
     fatal: bool
@@ -100,9 +101,10 @@ class StandingCause(msgspec.Struct, frozen=True):
 
 
 class SafetySnapshot(msgspec.Struct, frozen=True):
-    """Everything a screen or a log needs to say why safety is what it is.
+    """The safety state with its causes, complete for a screen or a log. Times are ns since the epoch.
 
     ``clears_at_ns``: when WARNING ends if no cause returns (None in the other states).
+    ``last_change`` is None before the first change.
     ``broker_failures_in_row``: FS040 and FS042 since the last broker success.
     """
 
@@ -121,7 +123,7 @@ class SafetySnapshot(msgspec.Struct, frozen=True):
 
 
 class SafetyAudit(msgspec.Struct, frozen=True):
-    """Invariant 13 of spec 09 over the recorded history: ``checks`` changes looked at, ``problem`` "" when ok."""
+    """The result of :func:`~qts.safety.audit.audit_history`: ``checks`` changes, ``problem`` "" when ``ok``."""
 
     ok: bool
     checks: int
@@ -129,19 +131,27 @@ class SafetyAudit(msgspec.Struct, frozen=True):
 
 
 class SafetyStore(Protocol):
-    """Keeps one snapshot and an append-only history of records; both survive kill -9.
+    """A store of one snapshot and an append-only history of records; both survive kill -9.
 
-    ``load`` gives the newest saved snapshot with the newest records under ``"history"``, or None before the
-    first save. ``save`` returns when the data is on disk. Both raise StorageError when that cannot be had.
+    The manager calls it on its own thread, one call at a time.
     """
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was saved last. Called once, before anything is judged."""
+        """Return the newest saved snapshot with the newest records under ``"history"``; None before the first save.
+
+        The manager calls it once, before the first cause. Raises StorageError when it cannot be read.
+        """
         ...
 
     def save(self, snapshot: Mapping[str, Any], record: Mapping[str, Any] | None = None) -> None:
-        """Save ``snapshot``, and ``record`` as the newest of the history; None: nothing new happened."""
+        """Save ``snapshot``, and append ``record`` to the history; None: there is no new record.
+
+        The manager calls it after every change, with plain values. Returns when both are on disk; raises
+        StorageError when that cannot be done.
+        """
         ...
 
 
 SafetyListener: TypeAlias = Callable[[SafetyChange], None]
+"""A callback for every change of state, called on the manager's thread; see ``add_listener`` for what it may raise.
+"""

@@ -1,4 +1,4 @@
-"""Guards: small pure rules that look at the account's health and name what is wrong (spec 02, 08, 09).
+"""Guards: small pure rules that look at the account's health and name what is wrong.
 
 Each guard takes the health and the limits in force and yields (code, detail) pairs; it changes nothing. The
 caller hands the codes to :meth:`~qts.safety.state.SafetyStateManager.apply_code`. Beyond the fail-safe bounds
@@ -21,7 +21,7 @@ Finding: TypeAlias = tuple[str, str]
 
 
 class GuardLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits as fractions of equity, after the operating state's multiplier; defaults are those of spec 02."""
+    """Limits as fractions of equity, after the operating state's multiplier."""
 
     exposure: Decimal = Decimal("0.95")
     symbol_weight: Decimal = Decimal("0.15")
@@ -30,14 +30,14 @@ class GuardLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The account at one moment, amounts in its currency; None is unknown and never fine.
+    """The account at one moment, amounts in its currency; None is unknown (`unknown-is-unsafe`).
 
-    ``day_open_equity``: equity at the day's opening, corrected by deposits and withdrawals since.
-    ``exposure``: marked value of all holdings, absolute. ``symbol_values``: the same by symbol.
-    ``lowest_equity`` and ``highest_exposure`` (with the equity of its moment): the worst since the last look at the
-    account; None where nothing but this moment is known.
-    ``position_differences``: (symbol, quantity by the ledger, quantity by the broker) where they differ.
-    ``sells_without_position`` and ``conflicting_symbols``: symbols. Cycle times in milliseconds.
+    ``day_open_equity``: equity at the day's opening, corrected by deposits and withdrawals since. ``exposure``:
+    marked value of all holdings, absolute. ``symbol_values``: the same by symbol. ``lowest_equity`` and
+    ``highest_exposure`` (with the equity of its moment): the worst since the last check of the account; None where
+    nothing but this moment is known. ``position_differences``: (symbol, quantity by the ledger, quantity by the
+    broker) where they differ. ``sells_without_position`` and ``conflicting_symbols``: symbols. Cycle times in
+    milliseconds.
     """
 
     equity: Decimal | None
@@ -57,19 +57,19 @@ class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 Guard: TypeAlias = Callable[[AccountHealth, GuardLimits, SafetyConfig], Iterator[Finding]]
 
-SPEC_LIMITS: Final = GuardLimits()
-_SPEC_CONFIG: Final = SafetyConfig()
+DEFAULT_LIMITS: Final = GuardLimits()
+_DEFAULT_CONFIG: Final = SafetyConfig()
 
 
 def account_guards(
-    health: AccountHealth, limits: GuardLimits = SPEC_LIMITS, config: SafetyConfig = _SPEC_CONFIG
+    health: AccountHealth, limits: GuardLimits = DEFAULT_LIMITS, config: SafetyConfig = _DEFAULT_CONFIG
 ) -> tuple[Finding, ...]:
-    """Everything wrong with ``health`` as (code, detail), gravest kind first within each guard; () when well."""
+    """Return everything wrong with ``health`` as (code, detail), by guard, the gravest first; () when nothing is."""
     return tuple(finding for guard in GUARDS for finding in guard(health, limits, config))
 
 
 def unusable_numbers(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS030 for an amount we could not compute, FS020 for one that came out as NaN or infinity."""
+    """Yield FS030 for an amount that could not be computed, FS020 for one that is NaN or infinite."""
     for name, value in _amounts(health):
         if value is None:
             yield "FS030", f"{name} is unknown"
@@ -78,14 +78,14 @@ def unusable_numbers(health: AccountHealth, limits: GuardLimits, config: SafetyC
 
 
 def equity_gone(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS050 for equity ≤ 0, now or since the last look."""
+    """Yield FS050 for equity ≤ 0, now or since the last check."""
     equity = _lowest(health)
     if equity is not None and equity <= 0:
         yield "FS050", f"equity {equity} ≤ 0"
 
 
 def exposure_high(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS051 above 1.2 × the limit, GR001 above the limit (of equity), now or since the last look."""
+    """Yield FS051 above 1.2 × the limit, GR001 above the limit (of equity), now or since the last check."""
     moments = [(health.exposure, health.equity), health.highest_exposure or (None, None)]
     known = [(e, q) for e, q in ((_usable(e), _usable(q)) for e, q in moments) if e is not None and q and q > 0]
     if not known:
@@ -100,7 +100,7 @@ def exposure_high(health: AccountHealth, limits: GuardLimits, config: SafetyConf
 
 
 def symbol_heavy(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """GR010 for every symbol above its weight."""
+    """Yield GR010 for every symbol above its weight."""
     equity = _usable(health.equity)
     if equity is None or equity <= 0:
         return
@@ -111,9 +111,9 @@ def symbol_heavy(health: AccountHealth, limits: GuardLimits, config: SafetyConfi
 
 
 def day_lost(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS052 for a loss beyond its limit (> 5 % of the opening equity), GR020 from the warning on (≥ 3 %).
+    """Yield FS052 for a loss beyond its limit (> 5 % of the opening equity), GR020 from the warning on (≥ 3 %).
 
-    The lowest equity since the last look counts.
+    The lowest equity since the last check counts.
     """
     equity, opening = _lowest(health), _usable(health.day_open_equity)
     if equity is None or opening is None or opening <= 0:
@@ -126,14 +126,14 @@ def day_lost(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -
 
 
 def positions_differ(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS070 for every symbol whose ledger and broker quantities differ."""
+    """Yield FS070 for every symbol whose ledger and broker quantities differ."""
     for symbol, ours, theirs in health.position_differences:
         if ours != theirs:
             yield "FS070", f"{symbol}: ledger {ours}, broker {theirs}"
 
 
 def signals_odd(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """GR030 for conflicting signals, GR040 for sells without a position, GR090 for critical-only mode."""
+    """Yield GR030 for conflicting signals, GR040 for sells without a position, GR090 for critical-only mode."""
     for symbol in health.conflicting_symbols:
         yield "GR030", symbol
     for symbol in health.sells_without_position:
@@ -143,7 +143,7 @@ def signals_odd(health: AccountHealth, limits: GuardLimits, config: SafetyConfig
 
 
 def cycle_slow(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
-    """FS060 above the cycle's limit, else AN040 from 3 × the expected time on."""
+    """Yield FS060 above the cycle's limit, else AN040 from 3 × the expected time on."""
     took = health.cycle_ms
     if took is None:
         return
@@ -176,7 +176,7 @@ def _amounts(health: AccountHealth) -> Iterator[tuple[str, Decimal | None]]:
 
 
 def _lowest(health: AccountHealth) -> Decimal | None:
-    """The lowest equity known since the last look, this moment included."""
+    """Return the lowest equity known since the last check, this moment included."""
     known = [value for value in map(_usable, (health.equity, health.lowest_equity)) if value is not None]
     return min(known, default=None)
 

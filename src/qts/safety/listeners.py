@@ -1,4 +1,4 @@
-"""Those who want to know when a state moves. One broken listener keeps the news from nobody."""
+"""Listeners of a state: callbacks for its changes. A listener that raises does not stop the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 class Listeners(Generic[T]):
-    """Calls everybody in the order of joining; ``failures`` counts those that raised something unexpected."""
+    """The callbacks of one source of changes, called in the order of adding.
+
+    ``failures`` counts calls that raised something other than a QtsError. Not thread-safe.
+    """
 
     __slots__ = ("_all", "failures")
 
@@ -20,19 +23,19 @@ class Listeners(Generic[T]):
         self.failures = 0
 
     def add(self, listener: Callable[[T], None]) -> Callable[[], None]:
-        """Join; the returned function leaves."""
+        """Add ``listener``; the returned function removes it."""
         self._all.append(listener)
         return lambda: self._all.remove(listener) if listener in self._all else None
 
-    def tell(self, news: T) -> None:
-        """Tell everybody; then raise what a listener's store or check had to say (QtsError), if anything."""
-        grave: QtsError | None = None
+    def notify(self, change: T) -> None:
+        """Call every listener with ``change``; then raise the first QtsError that one of them raised, if any."""
+        first: QtsError | None = None
         for listener in tuple(self._all):
             try:
-                listener(news)
+                listener(change)
             except QtsError as error:
-                grave = grave or error
-            except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep the news from the others
+                first = first or error
+            except Exception:  # noqa: BLE001 - the edge: a broken listener must not keep the change from the others
                 self.failures += 1
-        if grave is not None:
-            raise grave
+        if first is not None:
+            raise first

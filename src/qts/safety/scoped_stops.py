@@ -1,7 +1,8 @@
-"""Which part of the account an operator has cut off: a strategy, a symbol or a pool, each until its own release.
+"""Scoped stops: parts of the account (a strategy, a symbol, a pool) that an operator stopped, each until its
+release.
 
-A scoped stop refuses entries and leaves exits alone; safety itself does not move. It says nothing of orders and
-holdings: what becomes of them is done when it is given (:mod:`qts.runtime.control.stops`).
+A scoped stop refuses entries and leaves exits alone; safety itself does not move. Orders and holdings are dealt
+with once, when the stop is given (:mod:`qts.runtime.control.stops`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from qts.errors import ContractError
 
 
 class ScopeKind(str, Enum):
-    """By what a part of the account is named."""
+    """The kinds of parts of the account."""
 
     STRATEGY = "strategy"
     SYMBOL = "symbol"
@@ -31,7 +32,7 @@ class Scope(msgspec.Struct, frozen=True):
     name: str
 
     def covers(self, strategy: str, symbol: str, pool: str) -> bool:
-        """Tell whether an order or a holding belongs to this part."""
+        """Return whether an order or a holding belongs to this part."""
         if self.kind is ScopeKind.STRATEGY:
             return strategy == self.name
         return (symbol if self.kind is ScopeKind.SYMBOL else pool) == self.name
@@ -41,7 +42,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def scope_of(*, strategy: str = "", symbol: str = "", pool: str = "") -> Scope | None:
-    """Make the scope that is named; None when none is. Raises ContractError when more than one is."""
+    """Return the scope that is named, None when none is. Raises ContractError when more than one is."""
     given = {ScopeKind.STRATEGY: strategy, ScopeKind.SYMBOL: symbol, ScopeKind.POOL: pool}
     scopes = [Scope(kind, name) for kind, name in given.items() if name]
     if len(scopes) > 1:
@@ -52,9 +53,9 @@ def scope_of(*, strategy: str = "", symbol: str = "", pool: str = "") -> Scope |
 
 
 class ScopedStop(msgspec.Struct, frozen=True):
-    """A stop of one part that is in force: who gave it, why, when (ns UTC of the session's clock).
+    """A stop of one part that is in force: its operator, reason and time (ns UTC of the session's clock).
 
-    ``liquidate``: what was held was to be sold; otherwise it was to be kept.
+    ``liquidate``: the holdings were to be sold; otherwise they were to be kept.
     """
 
     scope: Scope
@@ -75,22 +76,22 @@ class ScopedStops:
         self._stops: dict[Scope, ScopedStop] = {}
 
     def __iter__(self) -> Iterator[ScopedStop]:
-        """Oldest first."""
+        """Iterate over the stops in force, the oldest first."""
         return iter(tuple(self._stops.values()))
 
     def __len__(self) -> int:
         return len(self._stops)
 
     def put(self, stop: ScopedStop) -> None:
-        """Let ``stop`` be in force, instead of an earlier one of the same scope."""
+        """Put ``stop`` in force, instead of an earlier one of the same scope."""
         self._stops[stop.scope] = stop
 
     def release(self, scope: Scope) -> ScopedStop | None:
         """End the stop of exactly this scope and return it; None when there is none."""
         return self._stops.pop(scope, None)
 
-    def over(self, strategy: str, symbol: str, pool: str) -> ScopedStop | None:
-        """Return the oldest stop that cuts this part off; None when nothing does."""
+    def covering(self, strategy: str, symbol: str, pool: str) -> ScopedStop | None:
+        """Return the oldest stop that covers this strategy, symbol or pool; None when none does."""
         if not self._stops:
             return None
         return next((stop for stop in self._stops.values() if stop.scope.covers(strategy, symbol, pool)), None)
@@ -106,12 +107,12 @@ class ScopedStops:
 
 
 def stops_of(saved: Any) -> list[ScopedStop]:
-    """Read stops that :meth:`ScopedStops.export_state` has told; None (an older checkpoint) is none."""
+    """Return the stops of :meth:`ScopedStops.export_state`; None (an older checkpoint) gives none."""
     return msgspec.convert(saved or [], list[ScopedStop])
 
 
 def stop_row(stop: ScopedStop) -> Mapping[str, Any]:
-    """Tell a stop by plain values, as results and views show it."""
+    """Return a stop as plain values, as results and views show it."""
     return {
         "scope": stop.scope.kind.value,
         "name": stop.scope.name,

@@ -1,8 +1,7 @@
-"""The safety manager: one place that knows whether we may trade, and why (spec 02).
+"""The safety manager: the one place that decides whether the session may trade, and why.
 
-It classifies what it is told (code → cause), asks the table, remembers, persists, and tells its listeners.
-It does no trading and reads time only from its clock. Rising never waits for anything; falling is written to
-the store before it counts.
+It classifies a code (code → cause), asks the table, records, persists, and calls its listeners. It does no trading
+and reads time only from its clock. A rise waits for nothing; a fall is stored before it counts.
 """
 
 from __future__ import annotations
@@ -44,7 +43,9 @@ __all__ = ["Checks", "SafetyChange", "SafetySnapshot", "SafetyState", "SafetySta
 
 
 class SafetyStateManager:
-    """Holds the safety state. Works with nothing given; then it forgets at exit and reads the system clock.
+    """The manager of the safety state. Every method belongs to one thread.
+
+    Works with nothing given; then it forgets at exit and reads the system clock.
 
     With a ``store`` it continues where the last process ended: LOCKDOWN survives a restart. Raises
     :class:`~qts.errors.StorageError` when the stored state cannot be read, and from every change that cannot
@@ -68,44 +69,47 @@ class SafetyStateManager:
         self._broker_row = 0
         self._broker_times: deque[int] = deque(maxlen=self._config.broker_failure_limit)
         self._seq = 0
-        self._saved_ns = 0
+        self._stored_ns = 0
         self._counters: dict[str, int] = {}
         self._history: deque[SafetyChange] = deque(maxlen=self._config.history_limit)
         if store is not None and (saved := store.load()) is not None:
             self.restore_state(saved)
 
-    # what is true now
+    # queries
 
     @property
     def current_state(self) -> SafetyState:
+        """Return the state in force."""
         return self._state
 
     @property
     def is_trading_allowed(self) -> bool:
-        """NORMAL and WARNING; in FAIL and LOCKDOWN only cancels and liquidations go."""
+        """Return whether entries are allowed: in NORMAL and WARNING; else only cancels and liquidations."""
         return self._state.allows_entries
 
     @property
     def is_lockdown(self) -> bool:
+        """Return whether the state is LOCKDOWN."""
         return self._state is SafetyState.LOCKDOWN
 
     @property
     def history(self) -> tuple[SafetyChange, ...]:
-        """The recorded changes, oldest first (the newest ``history_limit`` of them)."""
+        """Return the recorded changes, oldest first (the newest ``history_limit`` of them)."""
         return tuple(self._history)
 
     @property
     def counters(self) -> dict[str, int]:
-        """``NORMAL>WARNING`` … changes, ``anomalies``, ``guardrails``, ``fail_safes``, ``recoveries_refused``,
-        ``listener_failures``."""
+        """Return counts by name: ``NORMAL>WARNING`` … changes, ``anomalies``, ``guardrails``, ``fail_safes``,
+        ``recoveries_refused``, ``listener_failures``."""
         return {**self._counters, "listener_failures": self._listeners.failures}
 
     @property
     def config(self) -> SafetyConfig:
+        """Return the configuration in force; :meth:`reconfigure` replaces it."""
         return self._config
 
     def snapshot(self) -> SafetySnapshot:
-        """Why safety is what it is and what would change it. Applies nothing; call :meth:`tick` for that."""
+        """Return the state, its causes and the next step. Changes nothing; time takes effect in :meth:`tick`."""
         now = self._clock.time_ns()
         return SafetySnapshot(
             state=self._state,
@@ -123,35 +127,42 @@ class SafetyStateManager:
         )
 
     def audit(self) -> SafetyAudit:
-        """Invariant 13 of spec 09 over the history: rises are free, falls only by rule."""
+        """Check `safety-falls-by-rule` over the history in memory."""
         return audit_history(self.history, self._state)
 
-    # what happens to it
+    # commands
 
     def apply_anomaly(self, code: str, detail: str = "") -> SafetyChange:
-        """Something looks wrong (ANnnn). Unlisted codes are judged by their prefix."""
+        """Apply an anomaly, a sign that something is wrong (ANnnn). Unlisted codes are judged by their prefix.
+
+        Raises ContractError for a text that is no code, StorageError when the change cannot be stored (it is in
+        force all the same); so do the other ``apply_`` methods.
+        """
         return self._apply(code, CodeKind.ANOMALY, detail)
 
     def apply_guardrail(self, code: str, detail: str = "") -> SafetyChange:
-        """A limit was touched (GRnnn). Unlisted codes are judged by their prefix."""
+        """Apply a guardrail, a limit that was reached (GRnnn). Unlisted codes are judged by their prefix."""
         return self._apply(code, CodeKind.GUARDRAIL, detail)
 
     def apply_fail_safe(self, code: str, detail: str = "") -> SafetyChange:
-        """Something is broken (FSnnn). The catalogue says which few only warn or lock down at once."""
+        """Apply a fail-safe, a defect (FSnnn). A few only warn or lock down at once, as the catalogue says."""
         return self._apply(code, CodeKind.FAIL_SAFE, detail)
 
     def apply_code(self, code: str, detail: str = "") -> SafetyChange:
-        """Any code, its family taken from the catalogue or the prefix."""
+        """Apply any code; the catalogue or its prefix gives the family."""
         return self._apply(code, lookup(code).kind, detail)
 
     def broker_succeeded(self) -> None:
-        """The broker answered: failures are no longer "in a row" (those of the last minutes still count)."""
+        """Note that the broker answered: its failures are not in a row any more; those of the window still count."""
         if self._broker_row:
             self._broker_row = 0
             self._save(None)
 
     def tick(self) -> SafetyChange | None:
-        """Let time act: ends WARNING once every cause has stayed away for the clear time (≥, not >)."""
+        """End WARNING once no cause has come for the clear time (≥, not >); None when nothing changed.
+
+        Call it regularly. Raises StorageError when the change cannot be stored; then it did not happen.
+        """
         if self._state is not SafetyState.WARNING or self._clock.time_ns() < self._clears_at_ns():
             return None
         reason = f"no cause for {self._config.warning_clear_minutes:g} minutes (was: {', '.join(self._causes)})"
@@ -165,7 +176,7 @@ class SafetyStateManager:
         reason: str | None = None,
         checks: Checks | Callable[[], Checks] | None = None,
     ) -> SafetyChange:
-        """Ask for NORMAL. The answer says whether it was given and why; a refusal changes nothing.
+        """Ask for NORMAL; the result shows whether it was given and why. A refusal changes nothing.
 
         WARNING: only when the clear time has passed. FAIL: when ``checks`` hold, or, with no checks given, when
         an operator vouches with name and reason; unknown checks never count as passed. LOCKDOWN: only with
@@ -175,7 +186,7 @@ class SafetyStateManager:
         if cleared is not None:
             return cleared
         named = operator_approved is True and bool((operator_id or "").strip()) and bool((reason or "").strip())
-        verdict, missing = _judge(checks() if callable(checks) else checks)
+        verdict, missing = _verdict_of(checks() if callable(checks) else checks)
         actor = (operator_id or "").strip() or "rule"
         return self._answer(
             _recovery_cause(named, verdict),
@@ -185,31 +196,31 @@ class SafetyStateManager:
         )
 
     def reconfigure(self, config: SafetyConfig) -> None:
-        """Take new settings from now on; state, causes and counts stay."""
+        """Apply new settings from now on; state, causes and counts stay."""
         self._config = config
         self._broker_times = deque(self._broker_times, maxlen=config.broker_failure_limit)
         self._history = deque(self._history, maxlen=config.history_limit)
 
     def add_listener(self, listener: SafetyListener) -> Callable[[], None]:
-        """Call ``listener`` after every change of state; the returned function ends that.
+        """Call ``listener`` after every change of state, on this thread; the returned function removes it.
 
         A listener that raises never stops safety or the others: it is counted (``listener_failures``), and a
-        :class:`~qts.errors.QtsError` (its store failed) is raised once everybody has been told.
+        :class:`~qts.errors.QtsError` (its store failed) is raised after all of them were called.
         """
         return self._listeners.add(listener)
 
-    # survival
+    # persistence
 
     def export_state(self) -> dict[str, Any]:
-        """Everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
-        plain: dict[str, Any] = msgspec.to_builtins(self._saved(tuple(self._history)))
+        """Return everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
+        plain: dict[str, Any] = msgspec.to_builtins(self._to_store(tuple(self._history)))
         plain["as_of_ns"] = self._clock.time_ns()
         return plain
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`. Raises StorageError when ``state`` is not such a dictionary."""
         try:
-            saved = msgspec.convert(dict(state), _Saved)
+            saved = msgspec.convert(dict(state), _StoredSafety)
         except (msgspec.ValidationError, TypeError, ValueError) as error:
             raise StorageError(
                 f"the stored safety state cannot be read: {error}; restore it from a backup"
@@ -225,36 +236,36 @@ class SafetyStateManager:
 
     @property
     def seq(self) -> int:
-        """Number of the newest row of the history; 0 for none."""
+        """Return the number of the newest row of the history; 0 for none."""
         return self._seq
 
     def continue_after(self, seq: int) -> None:
-        """Number what follows after ``seq`` if that is newer: rows that a checkpoint does not know stay."""
+        """Number later records from ``seq`` on if that is newer: rows that a checkpoint does not know stay."""
         self._seq = max(self._seq, seq)
 
-    # how it decides
+    # decisions
 
-    def _apply(self, code: str, told: CodeKind, detail: str) -> SafetyChange:
+    def _apply(self, code: str, reported: CodeKind, detail: str) -> SafetyChange:
         entry = lookup(code)
         self.tick()
         now = self._clock.time_ns()
-        self._count(_COUNTER[told])
-        cause = self._classify(entry, told, now)
+        self._count(_COUNTER[reported])
+        cause = self._classify(entry, reported, now)
         repeated = cause is SafetyCause.FAIL_SAFE and self._stands(code)
         if repeated:
             cause = SafetyCause.FAIL_SAFE_REPEATED
         fatal = cause in (SafetyCause.FAIL_SAFE, SafetyCause.FAIL_SAFE_REPEATED, SafetyCause.HALT)
-        standing = self._remember(code, fatal, detail, now)
-        what = f"{code} {entry.meaning}" + (f": {detail}" if detail else "")
-        return self._answer(cause, code, what, count=standing.count)
+        standing = self._note_cause(code, fatal, detail, now)
+        described = f"{code} {entry.meaning}" + (f": {detail}" if detail else "")
+        return self._answer(cause, code, described, count=standing.count)
 
-    def _classify(self, entry: CodeEntry, told: CodeKind, now: int) -> SafetyCause:
+    def _classify(self, entry: CodeEntry, reported: CodeKind, now: int) -> SafetyCause:
         if entry.code in BROKER_FAILURES:
             return self._broker_failure(now)
         if entry.target is SafetyState.LOCKDOWN:
             return SafetyCause.HALT
-        told_worse = told is CodeKind.FAIL_SAFE and entry.kind is not CodeKind.FAIL_SAFE
-        if entry.target is SafetyState.FAIL or told_worse:
+        reported_worse = reported is CodeKind.FAIL_SAFE and entry.kind is not CodeKind.FAIL_SAFE
+        if entry.target is SafetyState.FAIL or reported_worse:
             return SafetyCause.FAIL_SAFE
         return SafetyCause.WARN
 
@@ -273,10 +284,10 @@ class SafetyStateManager:
         cause = self._causes.get(code)
         return cause is not None and cause.fatal
 
-    def _remember(self, code: str, fatal: bool, detail: str, now: int) -> StandingCause:
+    def _note_cause(self, code: str, fatal: bool, detail: str, now: int) -> StandingCause:
         old = self._causes.get(code)
         if old is None and len(self._causes) >= _MAX_CAUSES:
-            del self._causes[min(self._causes.values(), key=_forgettable).code]
+            del self._causes[min(self._causes.values(), key=_drop_order).code]
         standing = StandingCause(
             code=code,
             fatal=fatal or (old is not None and old.fatal),
@@ -293,24 +304,24 @@ class SafetyStateManager:
         return newest + round(self._config.warning_clear_minutes * _MINUTE_NS)
 
     def _answer(
-        self, cause: SafetyCause, code: str, what: str, *, actor: str = "rule", count: int = 0
+        self, cause: SafetyCause, code: str, detail: str, *, actor: str = "rule", count: int = 0
     ) -> SafetyChange:
-        said = answer(self._state, cause)
+        found = answer(self._state, cause)
         change = SafetyChange(
             from_state=self._state,
-            to_state=said.to_state,
+            to_state=found.to_state,
             cause=cause,
             code=code,
-            reason=f"{said.why}: {what}" if what else said.why,
+            reason=f"{found.why}: {detail}" if detail else found.why,
             ts_ns=self._clock.time_ns(),
             actor=actor,
             count=count,
         )
-        if said.kind is AnswerKind.REFUSE:
+        if found.kind is AnswerKind.REFUSE:
             self._count("recoveries_refused")
-        if said.kind is AnswerKind.MOVE:
+        if found.kind is AnswerKind.MOVE:
             return self._move(change)
-        if code in BROKER_FAILURES or change.ts_ns - self._saved_ns >= _REPEAT_SAVE_NS:
+        if code in BROKER_FAILURES or change.ts_ns - self._stored_ns >= _REPEAT_SAVE_NS:
             self._save(None)
         return change
 
@@ -323,19 +334,19 @@ class SafetyStateManager:
         self._history.append(recorded)
         self._count(f"{recorded.from_state.value}>{recorded.to_state.value}")
         if recorded.to_state is SafetyState.NORMAL:
-            self._forget(recorded.from_state)
+            self._clear_causes(recorded.from_state)
         try:
             self._save(recorded)
         except StorageError:
             if before is not None:
                 self.restore_state(before)  # a fall that is not on disk did not happen
             else:
-                self._listeners.tell(recorded)  # a rise is in force even when the disk is not
+                self._listeners.notify(recorded)  # a rise is in force even when the disk is not
             raise
-        self._listeners.tell(recorded)
+        self._listeners.notify(recorded)
         return recorded
 
-    def _forget(self, fallen_from: SafetyState) -> None:
+    def _clear_causes(self, fallen_from: SafetyState) -> None:
         self._causes.clear()
         if fallen_from is not SafetyState.WARNING:
             self._broker_row = 0
@@ -345,16 +356,16 @@ class SafetyStateManager:
         self._counters[name] = self._counters.get(name, 0) + 1
 
     def _save(self, record: SafetyChange | None) -> None:
-        self._saved_ns = self._clock.time_ns()
+        self._stored_ns = self._clock.time_ns()
         if self._store is None:
             return
-        snapshot = msgspec.to_builtins(self._saved(()))
+        snapshot = msgspec.to_builtins(self._to_store(()))
         del snapshot["history"]
-        snapshot["as_of_ns"] = self._saved_ns
+        snapshot["as_of_ns"] = self._stored_ns
         self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
 
-    def _saved(self, history: tuple[SafetyChange, ...]) -> _Saved:
-        return _Saved(
+    def _to_store(self, history: tuple[SafetyChange, ...]) -> _StoredSafety:
+        return _StoredSafety(
             state=self._state,
             since_ns=self._since_ns,
             causes=tuple(self._causes.values()),
@@ -366,8 +377,8 @@ class SafetyStateManager:
         )
 
 
-class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a restart needs."""
+class _StoredSafety(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The stored form of the manager: what a restart needs."""
 
     state: SafetyState
     since_ns: int
@@ -378,7 +389,7 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counters: dict[str, int]
     history: tuple[SafetyChange, ...] = ()
     as_of_ns: int = 0
-    """When it was exported; for readers, not part of the state."""
+    """Time of the export, for readers of the file; not part of the state."""
 
 
 _COUNTER: Final = {
@@ -395,13 +406,13 @@ _NEXT_STEP: Final = {
 }
 
 
-def _forgettable(cause: StandingCause) -> tuple[bool, int]:
-    """Warnings before fail-safes, the one not seen for longest first."""
+def _drop_order(cause: StandingCause) -> tuple[bool, int]:
+    """Return the order of dropping: warnings before fail-safes, the one not seen for longest first."""
     return cause.fatal, cause.last_ns
 
 
-def _judge(checks: Checks | None) -> tuple[bool | None, str]:
-    """(verdict, names of what is missing); None when nothing was checked."""
+def _verdict_of(checks: Checks | None) -> tuple[bool | None, str]:
+    """Return the verdict (None when nothing was checked) and the names of what is missing."""
     if checks is None:
         return None, "no checks were given"
     if isinstance(checks, bool):

@@ -1,4 +1,4 @@
-"""How boldly do we trade? States, rules, damping, overrides (spec 02)."""
+"""The operating state, which says how boldly to trade: states, rules, hysteresis, overrides."""
 
 from qts.state.config import StateConfig
 from qts.state.contracts import (

@@ -1,4 +1,4 @@
-"""Replays a daily series through the real manager on a virtual clock (spec 02, "Metrics for people").
+"""Backtest of the operating state: replays a daily series through the real manager on a virtual clock.
 
 The convention, so that results can be compared: UTC; each day is evaluated hourly 09:00…16:00 with that day's
 closing metrics; BALANCED at the first evaluation; drawdown from the running peak; consecutive down days stand
@@ -27,7 +27,7 @@ from qts.market.files.remedies import encoding_remedy, sentence_of, time_remedy
 from qts.safety.contracts import SafetyState
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState, TransitionMetrics, TransitionRecord
-from qts.state.course import IndexCourse
+from qts.state.index_performance import IndexPerformance
 from qts.state.operating_state import OperatingStateManager
 
 HOURS: Final = range(9, 17)
@@ -39,7 +39,7 @@ _COMPACT_DATE: Final = re.compile(r"\d{8}")
 _MAX_SHOWN: Final = 60
 _ALLOWED_DATES: Final = "2018-01-31, 2018/01/31 or 20180131"
 AS_IT_IS: Final = ReadAs()
-"""Nothing is declared of the file."""
+"""The default of ``read_as``: nothing is declared of the file."""
 
 
 class SeriesRow(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class SeriesRow(msgspec.Struct, frozen=True):
 
 
 class SkippedRow(msgspec.Struct, frozen=True):
-    """One row that could not be used: its line, the column and value to blame, and what would be allowed there."""
+    """One row that could not be used: its line, the reason, and the column and value at fault."""
 
     line: int
     reason: str
@@ -59,7 +59,7 @@ class SkippedRow(msgspec.Struct, frozen=True):
     value: str
 
     def text(self) -> str:
-        """Return everything about it, as a message says it."""
+        """Return the sentence for a message: place, reason, value and what is allowed."""
         allowed = _ALLOWED_DATES if self.column == "date" else "a number above 0"
         remedy = sentence_of(time_remedy(self.value)) if self.reason == "date_unreadable" else ""
         return f"line {self.line}, column {self.column}: {self.reason} {self.value!r}; allowed: {allowed}" + (
@@ -73,13 +73,14 @@ def read_series(
     read_as: ReadAs = AS_IT_IS,
     examples: list[SkippedRow] | None = None,
 ) -> tuple[list[SeriesRow], dict[str, int]]:
-    """The usable rows of a CSV file with columns date, close, vix (any case, others ignored), oldest first.
+    """Return the usable rows of a CSV file with columns date, close, vix (any case, others ignored), oldest first,
+    and the counts of skipped rows by reason.
 
     ``read_as`` declares its encoding, its delimiter and the form of its dates. ``examples`` is given the first
     skipped row of each reason.
 
     Rows that cannot be used are skipped and counted by reason (``vix_missing``, ``close_not_positive``,
-    ``date_unreadable``, ``date_out_of_order`` …). A file that is wholly newest-first is turned round. Raises
+    ``date_unreadable``, ``date_out_of_order`` …). A file that is wholly newest-first is reversed. Raises
     :class:`~qts.errors.DataError` for a file that is missing, empty, of another format or without a usable row.
     """
     where = Path(path)
@@ -92,18 +93,18 @@ def read_series(
         else:
             rows.append(row)
     if not rows:
-        told = (
+        skipped_text = (
             ", ".join(f"{reason} {n}" for reason, n in sorted(skipped.counts.items())) or "it holds only a header"
         )
         first = f"; {skipped.examples[0].text()}" if skipped.examples else ""
         raise DataError(
-            f"{where}: no usable row ({told}); every row needs a date, a close and a vix above 0{first}"
+            f"{where}: no usable row ({skipped_text}); every row needs a date, a close and a vix above 0{first}"
         )
     return rows, dict(sorted(skipped.counts.items()))
 
 
 def backtest(rows: Sequence[SeriesRow], config: StateConfig | None = None) -> list[TransitionRecord]:
-    """Every transition of the governor over ``rows`` (ascending days), by the convention of spec 02.
+    """Return every transition of the governor over ``rows`` (ascending days), by the convention of this module.
 
     Raises :class:`~qts.errors.ContractError` when the days do not ascend.
     """
@@ -125,15 +126,15 @@ def backtest(rows: Sequence[SeriesRow], config: StateConfig | None = None) -> li
 
 
 def daily_metrics(rows: Iterable[SeriesRow]) -> Iterator[TransitionMetrics]:
-    """The closing metrics of each day (see the module); what is not known yet is None."""
-    course = IndexCourse()
+    """Yield the closing metrics of each day (see the module); what is not known yet is None."""
+    performance = IndexPerformance()
     for row in rows:
-        course.add(row.close)
-        yield course.metrics(row.vix)
+        performance.add(row.close)
+        yield performance.metrics(row.vix)
 
 
 def state_by_day(rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord]) -> list[OperatingState]:
-    """The state at the end of each day."""
+    """Return the state at the end of each day."""
     moves = {from_ns(record.ts_ns).date(): record.to_state for record in transitions}
     state, found = OperatingState.BALANCED, []
     for row in rows:
@@ -143,13 +144,13 @@ def state_by_day(rows: Sequence[SeriesRow], transitions: Sequence[TransitionReco
 
 
 def days_in_state(rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord]) -> dict[OperatingState, int]:
-    """How many of the days ended in each state."""
+    """Return how many of the days ended in each state."""
     ended = state_by_day(rows, transitions)
     return {state: ended.count(state) for state in OperatingState}
 
 
 def transition_rows(transitions: Iterable[TransitionRecord]) -> list[dict[str, str]]:
-    """The transitions as ``--json`` prints them: {date, time, from, to, reason}, times in UTC."""
+    """Return the transitions as ``--json`` prints them: {date, time, from, to, reason}, times in UTC."""
     return [
         {
             "date": from_ns(record.ts_ns).date().isoformat(),
@@ -185,7 +186,7 @@ def _newest_last(rows: list[tuple[int, SeriesRow]]) -> list[tuple[int, SeriesRow
 
 
 def _table(path: Path, read_as: ReadAs) -> Iterator[tuple[int, str, str, str]]:
-    """Line number and the three columns, as text; raises DataError with the place for what is no such table."""
+    """Yield line number and the three columns, as text. Raises DataError with the place for any other file."""
     encoding = "utf-8-sig" if read_as.encoding in (None, "utf-8") else str(read_as.encoding)
     try:
         with open(path, encoding=encoding, newline="") as file:
@@ -207,7 +208,7 @@ def _table(path: Path, read_as: ReadAs) -> Iterator[tuple[int, str, str, str]]:
 
 
 def _delimiter(file: TextIO) -> str:
-    """The delimiter that the first line shows, which is read again by the caller."""
+    """Return the delimiter that the first line shows; the caller reads that line again."""
     header = file.readline().lower()
     file.seek(0)
     return next(
@@ -257,7 +258,7 @@ def _day(text: str, date_format: str | None) -> date | None:
 
 
 def _level(name: str, text: str) -> float | str:
-    """A level above 0, or the reason why the text is none."""
+    """Return a level above 0, or the reason why the text is none."""
     if text.lower() in _ABSENT:
         return f"{name}_missing"
     try:

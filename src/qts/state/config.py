@@ -19,20 +19,20 @@ from qts.state.contracts import (
 _Struct = msgspec.Struct
 
 UNLIMITED = 1_000_000_000
-"""A count that no account reaches."""
+"""The count that stands for "no limit": no account reaches it."""
 
-Drawdown = Annotated[float, msgspec.Meta(gt=0, lt=1, description="drawdown from the peak, fraction (spec 02)")]
-Vix = Annotated[float, msgspec.Meta(gt=0, le=200, description="volatility index, points (spec 02)")]
-Loss = Annotated[float, msgspec.Meta(gt=0, lt=1, description="loss of the day, fraction (spec 02)")]
-Losses = Annotated[int, msgspec.Meta(ge=0, le=1000, description="scalp losses in a row; more than this (spec 02)")]
+Drawdown = Annotated[float, msgspec.Meta(gt=0, lt=1, description="drawdown from the peak, fraction")]
+Vix = Annotated[float, msgspec.Meta(gt=0, le=200, description="volatility index, points")]
+Loss = Annotated[float, msgspec.Meta(gt=0, lt=1, description="loss of the day, fraction")]
+Losses = Annotated[int, msgspec.Meta(ge=0, le=1000, description="scalp losses in a row; more than this")]
 ProfitableDays = Annotated[int, msgspec.Meta(ge=0, le=365, description="profitable days in a row, at least")]
-HeldDays = Annotated[float, msgspec.Meta(ge=0, le=365, description="elapsed 24-hour days in the state (spec 02)")]
-Growth = Annotated[float, msgspec.Meta(ge=0, le=10, description="growth of capital, fraction; above it (spec 02)")]
-WinRate = Annotated[float, msgspec.Meta(ge=0, le=1, description="win rate of 30 days; above it (spec 02)")]
+HeldDays = Annotated[float, msgspec.Meta(ge=0, le=365, description="elapsed 24-hour days in the state")]
+Growth = Annotated[float, msgspec.Meta(ge=0, le=10, description="growth of capital, fraction; above it")]
+WinRate = Annotated[float, msgspec.Meta(ge=0, le=1, description="win rate of 30 days; above it")]
 
 
 class AggressiveToBalancedConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Any of these, strictly above."""
+    """Thresholds from AGGRESSIVE to BALANCED: any of them, strictly above."""
 
     drawdown_pct: Drawdown = 0.05
     vix: Vix = 25.0
@@ -41,14 +41,20 @@ class AggressiveToBalancedConfig(_Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class BalancedToDefensiveConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Any of these, strictly above; a market circuit breaker or safety WARNING or worse do it too."""
+    """Thresholds from BALANCED to DEFENSIVE: any of them, strictly above.
+
+    A market circuit breaker or safety WARNING or worse lead there too.
+    """
 
     drawdown_pct: Drawdown = 0.10
     vix: Vix = 30.0
 
 
 class DefensiveToBalancedConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All of these: drawdown and vix strictly below, days at least; and safety NORMAL."""
+    """Thresholds from DEFENSIVE to BALANCED: drawdown and vix strictly below, days at least, all of them.
+
+    Safety must be NORMAL.
+    """
 
     drawdown_pct: Drawdown = 0.05
     vix: Vix = 20.0
@@ -57,7 +63,10 @@ class DefensiveToBalancedConfig(_Struct, frozen=True, forbid_unknown_fields=True
 
 
 class BalancedToAggressiveConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All of these: growth and win rate strictly above, vix strictly below; cagr above target, safety NORMAL."""
+    """Thresholds from BALANCED to AGGRESSIVE: growth and win rate strictly above, vix strictly below, all of them.
+
+    The cagr must be above its target and safety NORMAL.
+    """
 
     vix: Vix = 15.0
     capital_growth_pct: Growth = 0.10
@@ -66,21 +75,15 @@ class BalancedToAggressiveConfig(_Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class PropertiesConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What each state allows."""
+    """What each operating state allows."""
 
-    aggressive: Annotated[AggressiveProperties, msgspec.Meta(description="the AGGRESSIVE column (spec 02)")] = (
-        AggressiveProperties()
-    )
-    balanced: Annotated[BalancedProperties, msgspec.Meta(description="the BALANCED column (spec 02)")] = (
-        BalancedProperties()
-    )
-    defensive: Annotated[DefensiveProperties, msgspec.Meta(description="the DEFENSIVE column (spec 02)")] = (
-        DefensiveProperties()
-    )
+    aggressive: Annotated[AggressiveProperties, msgspec.Meta(description="in AGGRESSIVE")] = AggressiveProperties()
+    balanced: Annotated[BalancedProperties, msgspec.Meta(description="in BALANCED")] = BalancedProperties()
+    defensive: Annotated[DefensiveProperties, msgspec.Meta(description="in DEFENSIVE")] = DefensiveProperties()
 
 
 class MinHoldDays(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Shortest stay in each state; moving to DEFENSIVE skips it."""
+    """The shortest stay in each state; moving to DEFENSIVE skips it."""
 
     aggressive: HeldDays = 7.0
     balanced: HeldDays = 5.0
@@ -88,7 +91,7 @@ class MinHoldDays(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the operating state moves and what each state allows. Defaults are those of spec 02."""
+    """How the operating state moves and what each state allows."""
 
     enabled: Annotated[
         bool,
@@ -122,24 +125,20 @@ class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     confirmation_hours: Annotated[
         float, msgspec.Meta(ge=0, le=240, description="hours a condition must last since its window opened")
     ] = 2.0
-    min_hold_days: Annotated[MinHoldDays, msgspec.Meta(description="shortest stay in each state (spec 02)")] = (
-        MinHoldDays()
-    )
-    aggressive_to_balanced: Annotated[AggressiveToBalancedConfig, msgspec.Meta(description="rule 1 of spec 02")] = (
-        AggressiveToBalancedConfig()
-    )
-    balanced_to_defensive: Annotated[BalancedToDefensiveConfig, msgspec.Meta(description="rule 2 of spec 02")] = (
-        BalancedToDefensiveConfig()
-    )
-    defensive_to_balanced: Annotated[DefensiveToBalancedConfig, msgspec.Meta(description="rule 3 of spec 02")] = (
-        DefensiveToBalancedConfig()
-    )
-    balanced_to_aggressive: Annotated[BalancedToAggressiveConfig, msgspec.Meta(description="rule 4 of spec 02")] = (
-        BalancedToAggressiveConfig()
-    )
-    properties: Annotated[PropertiesConfig, msgspec.Meta(description="what each state allows (spec 02)")] = (
-        PropertiesConfig()
-    )
+    min_hold_days: Annotated[MinHoldDays, msgspec.Meta(description="shortest stay in each state")] = MinHoldDays()
+    aggressive_to_balanced: Annotated[
+        AggressiveToBalancedConfig, msgspec.Meta(description="from AGGRESSIVE to BALANCED: any of these")
+    ] = AggressiveToBalancedConfig()
+    balanced_to_defensive: Annotated[
+        BalancedToDefensiveConfig, msgspec.Meta(description="from BALANCED to DEFENSIVE: any of these")
+    ] = BalancedToDefensiveConfig()
+    defensive_to_balanced: Annotated[
+        DefensiveToBalancedConfig, msgspec.Meta(description="from DEFENSIVE to BALANCED: all of these")
+    ] = DefensiveToBalancedConfig()
+    balanced_to_aggressive: Annotated[
+        BalancedToAggressiveConfig, msgspec.Meta(description="from BALANCED to AGGRESSIVE: all of these")
+    ] = BalancedToAggressiveConfig()
+    properties: Annotated[PropertiesConfig, msgspec.Meta(description="what each state allows")] = PropertiesConfig()
     history_limit: Annotated[
         int, msgspec.Meta(ge=10, le=10_000, description="records kept in memory; the store keeps all of them")
     ] = 200
@@ -173,12 +172,12 @@ class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         }
 
     def hold_days(self, state: OperatingState) -> float:
-        """The shortest stay in ``state``, in elapsed 24-hour days."""
+        """Return the shortest stay in ``state``, in elapsed 24-hour days."""
         days: float = getattr(self.min_hold_days, state.value.lower())
         return days
 
     def problems(self) -> list[tuple[str, str]]:
-        """Combinations that contradict each other, as (dotted field, message)."""
+        """Return combinations that contradict each other, as (dotted field, message)."""
         return [
             *_overlapping("vix", self.balanced_to_aggressive.vix, self.aggressive_to_balanced.vix, _BALANCED_PAIR),
             *_overlapping("vix", self.defensive_to_balanced.vix, self.balanced_to_defensive.vix, _DEFENSIVE_PAIR),
@@ -248,12 +247,12 @@ def _bad_order(table: Mapping[OperatingState, StateProperties]) -> list[tuple[st
         if calmer.entry_signal_threshold < bolder.entry_signal_threshold:
             found.append((f"properties.{name}.entry_signal_threshold", "must not be below that of a bolder state"))
     if defensive.new_entry_enabled:
-        found.append(("properties.defensive.new_entry_enabled", "must be false: DEFENSIVE only exits (spec 02)"))
+        found.append(("properties.defensive.new_entry_enabled", "must be false: DEFENSIVE only exits"))
     return found
 
 
 def property_rows(config: StateConfig | None = None) -> list[tuple[str, ...]]:
-    """What each state allows, for the generated reference: property, AGGRESSIVE, BALANCED, DEFENSIVE."""
+    """Return what each state allows, for the generated reference: property, AGGRESSIVE, BALANCED, DEFENSIVE."""
     aggressive, balanced, defensive = ((config or StateConfig()).columns[state] for state in OperatingState)
     return [
         (name, *(_shown(getattr(column, name)) for column in (aggressive, balanced, defensive)))

@@ -1,4 +1,4 @@
-"""The operating state: how boldly do we trade? (spec 02)
+"""Values and ports of the operating state, which says how boldly to trade.
 
 The three states, what each allows, what a transition is decided on, what an evaluation answers, and the port
 through which state and history survive kill -9. Fractions are fractions (0.05 = 5 %); times are nanoseconds
@@ -21,7 +21,7 @@ from qts.safety.contracts import SafetyState
 
 
 class OperatingState(str, Enum):
-    """How boldly do we trade? Safety always wins over it (spec 02)."""
+    """How boldly the session trades. Safety always takes precedence (`authority`)."""
 
     AGGRESSIVE = "AGGRESSIVE"
     BALANCED = "BALANCED"
@@ -29,7 +29,7 @@ class OperatingState(str, Enum):
 
     @property
     def boldness(self) -> int:
-        """0 for DEFENSIVE … 2 for AGGRESSIVE."""
+        """Return the rank of the state: 0 for DEFENSIVE, 1 for BALANCED, 2 for AGGRESSIVE."""
         return _CAUTIOUS_FIRST.index(self)
 
 
@@ -37,10 +37,10 @@ _CAUTIOUS_FIRST = (OperatingState.DEFENSIVE, OperatingState.BALANCED, OperatingS
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 AllocationRange = Annotated[
-    tuple[Share, Share], msgspec.Meta(description="lowest and highest share of equity in the pool (spec 02)")
+    tuple[Share, Share], msgspec.Meta(description="lowest and highest share of equity in the pool")
 ]
 Multiplier = Annotated[
-    float, msgspec.Meta(gt=0, le=2, description="times the base position, weight and loss limits (spec 02)")
+    float, msgspec.Meta(gt=0, le=2, description="times the base position, weight and loss limits")
 ]
 Confidence = Annotated[
     float, msgspec.Meta(ge=0, le=1, description="confidence an entry needs; below it the signal is dropped")
@@ -54,9 +54,9 @@ SwingActive = Annotated[bool, msgspec.Meta(description="whether swing strategies
 
 
 class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an operating state allows (the table of spec 02).
+    """What an operating state allows: limits, thresholds and switches.
 
-    The ratios are the floats of the specification; where they meet money take :attr:`multiplier` and
+    The ratios are floats as configured; where they meet money take :attr:`multiplier` and
     :meth:`allocation_ranges`, which are exact Decimals.
     """
 
@@ -74,11 +74,11 @@ class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     @property
     def multiplier(self) -> Decimal:
-        """``risk_tolerance_multiplier`` as the Decimal that was written (1.2, not its binary neighbour)."""
+        """Return ``risk_tolerance_multiplier`` as the Decimal that was written (1.2, not its binary neighbour)."""
         return decimal_fraction(repr(self.risk_tolerance_multiplier))
 
     def allocation_ranges(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """Lowest and highest share of equity by pool name, as exact Decimals."""
+        """Return the lowest and highest share of equity (0..1) by pool name, as exact Decimals."""
         ranges = (self.scalp_allocation_range, self.swing_allocation_range, self.portfolio_allocation_range)
         return {
             name: (decimal_fraction(repr(low)), decimal_fraction(repr(high)))
@@ -87,7 +87,7 @@ class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class AggressiveProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The AGGRESSIVE column."""
+    """The defaults of AGGRESSIVE."""
 
     scalp_allocation_range: AllocationRange = (0.60, 0.80)
     swing_allocation_range: AllocationRange = (0.15, 0.30)
@@ -103,7 +103,7 @@ class AggressiveProperties(StateProperties, frozen=True, forbid_unknown_fields=T
 
 
 class BalancedProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The BALANCED column."""
+    """The defaults of BALANCED."""
 
     scalp_allocation_range: AllocationRange = (0.30, 0.50)
     swing_allocation_range: AllocationRange = (0.30, 0.40)
@@ -119,7 +119,7 @@ class BalancedProperties(StateProperties, frozen=True, forbid_unknown_fields=Tru
 
 
 class DefensiveProperties(StateProperties, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The DEFENSIVE column: rebalancing comes before anything else, exits only."""
+    """The defaults of DEFENSIVE: exits and rebalancing only."""
 
     scalp_allocation_range: AllocationRange = (0.05, 0.15)
     swing_allocation_range: AllocationRange = (0.15, 0.25)
@@ -141,11 +141,11 @@ STATE_PROPERTIES: Mapping[OperatingState, StateProperties] = MappingProxyType(
         OperatingState.DEFENSIVE: DefensiveProperties(),
     }
 )
-"""The specification's table; a running system takes it from its configuration (``StateConfig.table``)."""
+"""The defaults by state; a running system takes them from its configuration (``StateConfig.table``)."""
 
 
 class TransitionMetrics(msgspec.Struct, frozen=True):
-    """What transitions are decided on. None is unknown (or too old) and makes its clause false.
+    """The measured values that transitions are decided on. None is unknown (or too old) and makes its clause false.
 
     The defaults mean "measured and calm", for library use; the runtime always passes every field.
     ``vix`` in index points; drawdown, loss, growth, cagr and win rate are fractions (0.05 = 5 %).
@@ -164,7 +164,7 @@ class TransitionMetrics(msgspec.Struct, frozen=True):
 
 
 UNKNOWN_METRICS = TransitionMetrics(None, None, None, None, None, None, None, None, None, None)
-"""Nothing is known: no rule that looks at metrics can fire."""
+"""Metrics of which nothing is known: no rule that looks at metrics can fire."""
 
 
 class TransitionResult(msgspec.Struct, frozen=True):
@@ -199,7 +199,7 @@ class ManualOverride(msgspec.Struct, frozen=True):
 
 
 class TransitionKind(str, Enum):
-    """What made a history record."""
+    """The origin of a history record."""
 
     RULE = "RULE"
     SAFETY = "SAFETY"
@@ -207,7 +207,7 @@ class TransitionKind(str, Enum):
     OVERRIDE = "OVERRIDE"
     OVERRIDE_EXPIRED = "OVERRIDE_EXPIRED"
     OVERRIDE_CLEARED = "OVERRIDE_CLEARED"
-    OVERRIDE_BEATEN = "OVERRIDE_BEATEN"  # safety ended it
+    OVERRIDE_BEATEN = "OVERRIDE_BEATEN"  # an override that safety ended
 
 
 class TransitionRecord(msgspec.Struct, frozen=True):
@@ -227,11 +227,12 @@ class TransitionRecord(msgspec.Struct, frozen=True):
 
     @property
     def is_transition(self) -> bool:
+        """Return True when the state changed, False when only an override began or ended."""
         return self.from_state is not self.to_state
 
     @property
     def forced(self) -> bool:
-        """Whether safety, not a rule or an operator, made it."""
+        """Return True when safety, not a rule or an operator, made the record."""
         return self.kind in (TransitionKind.SAFETY, TransitionKind.LOCKDOWN_RELEASE)
 
 
@@ -245,7 +246,7 @@ class PendingConfirmation(msgspec.Struct, frozen=True):
 
 
 class ClauseForecast(msgspec.Struct, frozen=True):
-    """One condition of a rule now: does it hold, what was measured, against which threshold, how far away.
+    """One condition of a rule at present: whether it holds, its value, its threshold and the distance between them.
 
     ``gap`` is how much ``value`` has to change for the condition to flip (None when unknown or not a number).
     """
@@ -260,7 +261,10 @@ class ClauseForecast(msgspec.Struct, frozen=True):
 
 
 class RuleForecast(msgspec.Struct, frozen=True):
-    """One rule that starts here: is its condition met, clause by clause, and what holds it back."""
+    """One rule out of the present state: whether its condition is met, its clauses, and what holds it back.
+
+    ``mode`` is "any" or "all" (of the clauses). ``held_back_by`` is () when nothing keeps it from being applied.
+    """
 
     rule: str
     from_state: OperatingState
@@ -272,7 +276,11 @@ class RuleForecast(msgspec.Struct, frozen=True):
 
 
 class OperatingStateSnapshot(msgspec.Struct, frozen=True):
-    """Everything a screen or a log needs about the operating state at ``as_of``."""
+    """The operating state at ``as_of``, complete for a screen or a log. Times are aware UTC datetimes.
+
+    ``previous_state`` is None before the first transition, ``cooldown_until`` when no transition was made,
+    ``pending`` when no confirmation is open. ``hold_until`` is the end of the shortest stay.
+    """
 
     state: OperatingState
     previous_state: OperatingState | None
@@ -292,7 +300,11 @@ class OperatingStateSnapshot(msgspec.Struct, frozen=True):
 
 
 class StateStatistics(msgspec.Struct, frozen=True):
-    """The numbers for people (spec 02): days in each state, transitions in 30 days, mean stay, forced, last ten."""
+    """Statistics of the operating state: elapsed 24-hour days in each state, counts of transitions, the last ten.
+
+    ``average_duration_days`` is the mean length of the finished stays, None before the first transition.
+    ``forced_total`` counts the transitions that safety made.
+    """
 
     days_in_state: dict[str, float]
     transitions_30d: int
@@ -303,19 +315,27 @@ class StateStatistics(msgspec.Struct, frozen=True):
 
 
 class StateStore(Protocol):
-    """Keeps one snapshot and an append-only history of records; both survive kill -9.
+    """A store of one snapshot and an append-only history of records; both survive kill -9.
 
-    ``load`` gives the newest saved snapshot with the newest records under ``"history"``, or None before the
-    first save. ``save`` returns when the data is on disk. Both raise StorageError when that cannot be had.
+    The manager calls it on its own thread, one call at a time.
     """
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was saved last. Called once, before anything is judged."""
+        """Return the newest saved snapshot with the newest records under ``"history"``; None before the first save.
+
+        The manager calls it once, before the first evaluation. Raises StorageError when it cannot be read.
+        """
         ...
 
     def save(self, snapshot: Mapping[str, Any], record: Mapping[str, Any] | None = None) -> None:
-        """Save ``snapshot``, and ``record`` as the newest of the history; None: nothing new happened."""
+        """Save ``snapshot``, and append ``record`` to the history; None: there is no new record.
+
+        The manager calls it after every change, with plain values. Returns when both are on disk; raises
+        StorageError when that cannot be done.
+        """
         ...
 
 
 StateListener: TypeAlias = Callable[[TransitionRecord], None]
+"""A callback for every history record, called on the manager's thread; see ``add_listener`` for what it may raise.
+"""

@@ -1,4 +1,4 @@
-"""The operating state for Prometheus: where it is, for how long, and what would move it next (spec 02, 08)."""
+"""The operating state for Prometheus: where it is, for how long, and what would move it next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qts.state.operating_state import OperatingStateManager
 
 
 class StateMetrics:
-    """A collector: ``prometheus_client.REGISTRY.register(StateMetrics(manager))``.
+    """A collector to register with Prometheus: ``prometheus_client.REGISTRY.register(StateMetrics(manager))``.
 
     Raises :class:`~qts.errors.MissingExtraError` without the extra ``metrics``.
     """
@@ -21,7 +21,7 @@ class StateMetrics:
         self._core = prometheus_core()
 
     def collect(self) -> Iterator[Any]:
-        """The metric families, as ``prometheus_client`` asks for them."""
+        """Yield the metric families; ``prometheus_client`` calls it on the thread of a scrape."""
         snapshot, numbers = self._manager.get_snapshot(), self._manager.statistics()
         state = self._gauge("qts_operating_state", "1 for the state in force.", "state")
         days = self._gauge("qts_operating_state_days", "Days spent in each state so far.", "state")

@@ -1,8 +1,9 @@
-"""The operating-state manager: applies the rules, damped, and remembers everything (spec 02).
+"""The operating-state manager: applies the rules with hysteresis, keeps the history and persists it.
 
-One evaluation = look at safety, find the rule, confirm it, test hold and cooldown, move. It trades nothing and
-reads time only from its clock, so a replay gives the same transitions. Authority: safety, then the override,
-then the rules. Moving to DEFENSIVE skips hold and cooldown but never confirmation; what safety forces skips all.
+One evaluation = apply safety, find the rule, confirm it, check the shortest stay and the cooldown, move. The
+manager trades nothing and reads time only from its clock, so a replay gives the same transitions. Authority:
+safety, then the override, then the rules. Moving to DEFENSIVE skips stay and cooldown but never confirmation; what
+safety forces skips all.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from qts.state.contracts import (
     TransitionRecord,
     TransitionResult,
 )
-from qts.state.damping import DAY_NS, HOUR_NS, OVERRIDE_ACTIVE, held_back_by, tracked
-from qts.state.override import checked_override, override_refusal
-from qts.state.saved import SavedState
+from qts.state.hysteresis import DAY_NS, HOUR_NS, OVERRIDE_ACTIVE, held_back_by, next_confirmation
+from qts.state.override import check_override, override_refusal
+from qts.state.stored_state import StoredState
 from qts.state.transition import TransitionRule, find_applicable_rule, rules_of
 
 NO_TRANSITION: Final = "no_transition_needed"
@@ -45,7 +46,9 @@ _DEFENSIVE: Final = OperatingState.DEFENSIVE
 
 
 class OperatingStateManager:
-    """Holds the operating state. Works with nothing given: BALANCED, the system clock, nothing stored.
+    """The governor: holds the operating state and decides its transitions.
+
+    Works with nothing given: BALANCED, the system clock, nothing stored. Every method belongs to one thread.
 
     The first argument is a :class:`StateConfig`, or an :class:`OperatingState` to start in. With a ``store``
     it continues where the last process ended (state, entry time, open confirmation, override, history);
@@ -84,66 +87,69 @@ class OperatingStateManager:
         self._forced = 0
         self._time_in_ns = dict.fromkeys(OperatingState, 0)
         self._history: deque[TransitionRecord] = deque(maxlen=self._config.history_limit)
-        self._stored: SavedState | None = None
+        self._stored: StoredState | None = None
         if store is not None and (saved := store.load()) is not None:
             self.restore_state(saved)
         else:
             self._persist(None)  # the entry time counts from here, also after a restart
 
-    # what is true now
+    # queries
 
     @property
     def current_state(self) -> OperatingState:
+        """Return the state in force; an override that has expired by now is ended first."""
         if self._override is not None:
-            self._settle(self._clock.time_ns())
+            self._expire_override(self._clock.time_ns())
         return self._state
 
     @property
     def previous_state(self) -> OperatingState | None:
-        """The state before this one; None before the first transition."""
-        self._settle(self._clock.time_ns())
+        """Return the state before the present one; None before the first transition."""
+        self._expire_override(self._clock.time_ns())
         return self._previous
 
     @property
     def properties(self) -> StateProperties:
-        """What the present state allows."""
+        """Return what the present state allows."""
         return self._table[self.current_state]
 
     @property
     def has_override(self) -> bool:
-        self._settle(self._clock.time_ns())
+        """Return whether an operator's override is in force."""
+        self._expire_override(self._clock.time_ns())
         return self._override is not None
 
     @property
     def is_halted(self) -> bool:
-        """LOCKDOWN was told and has not been released."""
+        """Return True from a LOCKDOWN until its release: nothing is evaluated meanwhile."""
         return self._halted
 
     @property
     def state_duration_days(self) -> float:
-        """Elapsed 24-hour days in the present state; calendar time, not reset by a restart."""
+        """Return the elapsed 24-hour days in the present state; calendar time, not reset by a restart."""
         now = self._clock.time_ns()
-        self._settle(now)
+        self._expire_override(now)
         return self._held_days(now)
 
     @property
     def history(self) -> tuple[TransitionRecord, ...]:
-        """The recorded transitions and overrides, oldest first (the newest ``history_limit`` of them)."""
+        """Return the recorded transitions and overrides, oldest first (the newest ``history_limit`` of them)."""
         return tuple(self._history)
 
     @property
     def config(self) -> StateConfig:
+        """Return the configuration in force; :meth:`reconfigure` replaces it."""
         return self._config
 
     @property
     def listener_failures(self) -> int:
-        """How often a listener raised; it is counted and stops nobody else."""
+        """Return how often a listener raised; the others were called all the same."""
         return self._listeners.failures
 
     def get_snapshot(self) -> OperatingStateSnapshot:
-        """Everything about the state at this moment."""
+        """Return everything about the state at this moment."""
         now = self._clock.time_ns()
-        self._settle(now)
+        self._expire_override(now)
         last = self._last_transition_ns
         return OperatingStateSnapshot(
             state=self._state,
@@ -164,9 +170,9 @@ class OperatingStateManager:
         )
 
     def statistics(self) -> StateStatistics:
-        """The numbers for people: days in each state, transitions in 30 days, mean stay, forced, last ten."""
+        """Return the statistics: days in each state, transitions in 30 days, mean stay, forced, the last ten."""
         now = self._clock.time_ns()
-        self._settle(now)
+        self._expire_override(now)
         time_in = dict(self._time_in_ns)
         finished = sum(time_in.values())
         time_in[self._state] += max(0, now - self._entered_ns)
@@ -183,13 +189,13 @@ class OperatingStateManager:
     def forecast(
         self, metrics: TransitionMetrics | None = None, safety_state: SafetyState | None = None
     ) -> tuple[RuleForecast, ...]:
-        """For each rule from here: which conditions hold, which not, by how much, what holds it back.
+        """Return for each rule out of the present state: the conditions, their distances, what holds it back.
 
-        Without arguments it answers for what was evaluated last (nothing known before the first evaluation).
+        ``metrics`` and ``safety_state`` None: those of the last evaluation (before the first one nothing is known).
         """
         now = self._clock.time_ns()
-        self._settle(now)
-        seen = metrics if metrics is not None else self._metrics if self._metrics is not None else UNKNOWN_METRICS
+        self._expire_override(now)
+        latest = metrics if metrics is not None else self._metrics if self._metrics is not None else UNKNOWN_METRICS
         safety = self._safety if safety_state is None else SafetyState.of(safety_state)
         days = self._held_days(now)
         return tuple(
@@ -198,72 +204,77 @@ class OperatingStateManager:
                 from_state=rule.from_state,
                 to_state=rule.to_state,
                 mode=rule.mode,
-                met=rule.evaluate(seen, safety, days),
-                clauses=rule.forecast(seen, safety, days),
+                met=rule.evaluate(latest, safety, days),
+                clauses=rule.forecast(latest, safety, days),
                 held_back_by=self._held_back_by(rule, now),
             )
             for rule in self._rules
             if rule.from_state is self._state
         )
 
-    # what happens to it
+    # commands
 
     def evaluate_transition(
         self, metrics: TransitionMetrics, safety_state: SafetyState = SafetyState.NORMAL
     ) -> TransitionResult:
-        """One evaluation cycle: move when a rule's condition is met and nothing holds it back.
+        """Evaluate the rules once, and move when a condition is met and nothing holds the rule back.
 
-        A safety state nobody knows counts as FAIL. The answer carries its evidence in ``meta``.
+        An unknown ``safety_state`` counts as FAIL. The result carries its evidence in ``meta``. Raises StorageError
+        when the outcome cannot be stored.
         """
         now = self._clock.time_ns()
-        self._settle(now)
+        self._expire_override(now)
         self._metrics = metrics
-        forced = self._heed_safety(SafetyState.of(safety_state), now)
+        forced = self._apply_safety(SafetyState.of(safety_state), now)
         if forced is not None:
             return forced
         days = self._held_days(now)
         rule = find_applicable_rule(self._state, metrics, self._safety, days, self._rules)
-        self._pending = tracked(self._pending, rule, now)
+        self._pending = next_confirmation(self._pending, rule, now)
         meta = self._evidence(metrics, days, rule)
         if rule is None:
             self._persist(None)
             return TransitionResult(self._state, self._state, False, self._idle_reason(), meta)
-        back = self._held_back_by(rule, now)
-        if back:
+        held_back = self._held_back_by(rule, now)
+        if held_back:
             self._persist(None)
             return TransitionResult(
-                self._state, rule.to_state, False, back[0], {**meta, "held_back_by": list(back)}
+                self._state, rule.to_state, False, held_back[0], {**meta, "held_back_by": list(held_back)}
             )
         reason = rule.reason(metrics, self._safety, days)
         return self._move(rule.to_state, TransitionKind.RULE, reason, now, meta=meta)
 
     def apply_safety_override(self, safety_state: SafetyState) -> TransitionResult:
-        """Tell the governor what safety is. FAIL forces DEFENSIVE at once; LOCKDOWN keeps the state and halts."""
+        """Apply the safety state between evaluations: FAIL forces DEFENSIVE at once, LOCKDOWN keeps the state and
+        halts.
+
+        An unknown ``safety_state`` counts as FAIL. Raises StorageError when the outcome cannot be stored.
+        """
         now = self._clock.time_ns()
-        self._settle(now)
-        forced = self._heed_safety(SafetyState.of(safety_state), now)
+        self._expire_override(now)
+        forced = self._apply_safety(SafetyState.of(safety_state), now)
         if forced is not None:
             return forced
         self._persist(None)
         return TransitionResult(self._state, self._state, False, NO_TRANSITION, self._safety_meta())
 
     def on_lockdown_release(self) -> TransitionResult:
-        """The lockdown was released: AGGRESSIVE resumes as BALANCED, the others as they were."""
+        """Resume after a release of LOCKDOWN: AGGRESSIVE becomes BALANCED, the other states stay."""
         now = self._clock.time_ns()
-        self._settle(now)
+        self._expire_override(now)
         self._safety = SafetyState.NORMAL
         return self._release(now)
 
     def apply_override(self, override: ManualOverride) -> TransitionResult:
-        """An operator decides the state for a while (at most 7 days); always recorded.
+        """Put an operator's override in force (at most 7 days); it is always recorded.
 
         Raises :class:`~qts.errors.ContractError` for an override that is too long, already over, without
-        operator or reason, or with naive times. Answers ``applied`` False when safety forbids it: any in FAIL
-        or LOCKDOWN, a bolder state in WARNING.
+        operator or reason, or with naive times. The result has ``applied`` False when safety forbids it: any in
+        FAIL or LOCKDOWN, a bolder state in WARNING.
         """
         now = self._clock.time_ns()
-        self._settle(now)
-        checked_override(override, now, self._config.override_max_duration_days)
+        self._expire_override(now)
+        check_override(override, now, self._config.override_max_duration_days)
         refusal = override_refusal(override, self._state, self._safety)
         if refusal:
             return TransitionResult(self._state, override.override_state, False, refusal, self._safety_meta())
@@ -279,46 +290,49 @@ class OperatingStateManager:
         )
 
     def clear_override(self, operator_id: str = "operator", reason: str = "") -> TransitionResult:
-        """End the override now. The state stays; the rules take over from here."""
+        """End the override now. The state stays, and the rules apply from here on.
+
+        The result has ``applied`` False and the reason ``no_override`` when none is in force.
+        """
         now = self._clock.time_ns()
-        self._settle(now)
+        self._expire_override(now)
         if self._override is None:
             return TransitionResult(self._state, self._state, False, "no_override")
         self._override = None
-        what = f"override_cleared: {reason}" if reason else "override_cleared"
-        return self._move(self._state, TransitionKind.OVERRIDE_CLEARED, what, now, actor=operator_id)
+        recorded = f"override_cleared: {reason}" if reason else "override_cleared"
+        return self._move(self._state, TransitionKind.OVERRIDE_CLEARED, recorded, now, actor=operator_id)
 
     def reconfigure(self, config: StateConfig) -> None:
-        """Take new thresholds and properties from now on; the state, its age and an open window stay."""
+        """Apply new thresholds and properties from now on; state, time in it and open confirmation stay."""
         self._config = config
         self._rules = rules_of(config)
         self._table = config.table
         self._history = deque(self._history, maxlen=config.history_limit)
 
     def add_listener(self, listener: StateListener) -> Callable[[], None]:
-        """Call ``listener`` with every history record; the returned function ends that.
+        """Call ``listener`` with every history record, on this thread; the returned function removes it.
 
         A listener that raises never stops the others: it is counted (:attr:`listener_failures`), and a
-        :class:`~qts.errors.QtsError` (its store failed) is raised once everybody has been told.
+        :class:`~qts.errors.QtsError` (its store failed) is raised after all of them were called.
         """
         return self._listeners.add(listener)
 
-    # survival
+    # persistence
 
     def export_state(self) -> dict[str, Any]:
-        """Everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
-        plain: dict[str, Any] = msgspec.to_builtins(self._saved(tuple(self._history)))
+        """Return everything that must survive a restart, as plain values (texts, numbers, lists, dictionaries)."""
+        plain: dict[str, Any] = msgspec.to_builtins(self._to_store(tuple(self._history)))
         plain["as_of_ns"] = self._clock.time_ns()
         return plain
 
     def continue_after(self, seq: int) -> None:
-        """Number what follows after ``seq`` if that is newer: rows that a checkpoint does not know stay."""
+        """Number later records from ``seq`` on if that is newer: rows that a checkpoint does not know stay."""
         self._seq = max(self._seq, seq)
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`. Raises StorageError when ``state`` is not such a dictionary."""
         try:
-            saved = msgspec.convert(dict(state), SavedState)
+            saved = msgspec.convert(dict(state), StoredState)
             ends_ns = 0 if saved.override is None else to_ns(saved.override.expiry_time)
         except (msgspec.ValidationError, TypeError, ValueError) as error:
             raise StorageError(f"the stored operating state cannot be read: {error}; restore a backup") from None
@@ -338,10 +352,10 @@ class OperatingStateManager:
         self._time_in_ns = {state: saved.time_in_ns.get(state, 0) for state in OperatingState}
         self._history = deque(saved.history, maxlen=self._config.history_limit)
 
-    # safety first
+    # safety
 
-    def _heed_safety(self, safety: SafetyState, now: int) -> TransitionResult | None:
-        """Take note of safety; the result of what it forces, or None when the rules may go on."""
+    def _apply_safety(self, safety: SafetyState, now: int) -> TransitionResult | None:
+        """Note the safety state; return the result of what it forces, or None when the rules may be evaluated."""
         was_halted = self._halted
         self._safety = safety
         if safety is SafetyState.LOCKDOWN:
@@ -357,7 +371,7 @@ class OperatingStateManager:
     def _halt(self, now: int) -> TransitionResult:
         self._halted = True
         self._pending = None
-        self._beat_override(now)
+        self._end_override_for_safety(now)
         self._persist(None)
         return TransitionResult(self._state, self._state, False, NO_TRANSITION, self._safety_meta())
 
@@ -369,19 +383,19 @@ class OperatingStateManager:
         return TransitionResult(self._state, self._state, False, NO_TRANSITION, self._safety_meta())
 
     def _force_defensive(self, now: int) -> TransitionResult | None:
-        self._beat_override(now)
+        self._end_override_for_safety(now)
         if self._state is _DEFENSIVE:
             return None
         return self._move(_DEFENSIVE, TransitionKind.SAFETY, "safety_forced: FAIL", now, actor="safety")
 
-    def _beat_override(self, now: int) -> None:
+    def _end_override_for_safety(self, now: int) -> None:
         if self._override is None:
             return
         self._override = None
-        what = f"override ended: safety is {self._safety.value}"
-        self._move(self._state, TransitionKind.OVERRIDE_BEATEN, what, now, actor="safety")
+        reason = f"override ended: safety is {self._safety.value}"
+        self._move(self._state, TransitionKind.OVERRIDE_BEATEN, reason, now, actor="safety")
 
-    # damping
+    # hysteresis
 
     def _held_back_by(self, rule: TransitionRule, now: int) -> tuple[str, ...]:
         return held_back_by(
@@ -400,21 +414,21 @@ class OperatingStateManager:
     def _idle_reason(self) -> str:
         return OVERRIDE_ACTIVE if self._override is not None else NO_TRANSITION
 
-    # moving and remembering
+    # transitions and history
 
-    def _settle(self, now: int) -> None:
-        """Let an override that is over end, at its own expiry time, whenever anybody looks."""
+    def _expire_override(self, now: int) -> None:
+        """End an override whose time is over, as of its own expiry time; every query and command does so first."""
         override = self._override
         if override is None or now < self._override_ends_ns:
             return
         self._override = None
         revert = override.auto_revert_state if override.auto_revert_state is not None else self._state
-        what = "override_expired"
+        reason = "override_expired"
         if revert.boldness > self._state.boldness and self._safety is not SafetyState.NORMAL:
-            what = f"override_expired: safety {self._safety.value} keeps {self._state.value}, not {revert.value}"
+            reason = f"override_expired: safety {self._safety.value} keeps {self._state.value}, not {revert.value}"
             revert = self._state
         ended_ns = self._override_ends_ns
-        self._move(revert, TransitionKind.OVERRIDE_EXPIRED, what, ended_ns, actor=override.operator_id)
+        self._move(revert, TransitionKind.OVERRIDE_EXPIRED, reason, ended_ns, actor=override.operator_id)
 
     def _move(
         self,
@@ -441,7 +455,7 @@ class OperatingStateManager:
             self._enter(record)
         self._history.append(record)
         self._persist(record)
-        self._listeners.tell(record)
+        self._listeners.notify(record)
         return TransitionResult(record.from_state, to_state, True, reason, record.meta)
 
     def _enter(self, record: TransitionRecord) -> None:
@@ -473,7 +487,7 @@ class OperatingStateManager:
     def _persist(self, record: TransitionRecord | None) -> None:
         if self._store is None:
             return
-        saved = self._saved(())
+        saved = self._to_store(())
         if record is None and saved == self._stored:
             return
         snapshot = msgspec.to_builtins(saved)
@@ -482,8 +496,8 @@ class OperatingStateManager:
         self._store.save(snapshot, None if record is None else msgspec.to_builtins(record))
         self._stored = saved
 
-    def _saved(self, history: tuple[TransitionRecord, ...]) -> SavedState:
-        return SavedState(
+    def _to_store(self, history: tuple[TransitionRecord, ...]) -> StoredState:
+        return StoredState(
             state=self._state,
             previous=self._previous,
             entered_ns=self._entered_ns,

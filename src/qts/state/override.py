@@ -1,4 +1,4 @@
-"""What an override must be before it counts, and when safety says no to it (spec 02)."""
+"""Checks of a manual override: what it must be before it counts, and when safety forbids it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from qts.state.contracts import ManualOverride, OperatingState
 
 _DAY_NS: Final = 86_400 * NS_PER_S
 _SKEW_NS: Final = 60 * NS_PER_S
-"""An override may start this much "in the future": the operator's machine has its own clock."""
+"""Tolerance for a start in the future: the operator's machine has its own clock."""
 
 
-def checked_override(override: ManualOverride, now_ns: int, max_days: float) -> None:
-    """Raise :class:`~qts.errors.ContractError` unless the override is complete, current and short enough."""
+def check_override(override: ManualOverride, now_ns: int, max_days: float) -> None:
+    """Raise :class:`~qts.errors.ContractError` unless the override is complete, current and short enough.
+
+    ``now_ns`` is nanoseconds since the epoch; ``max_days`` counts from the start of the override.
+    """
     for name in ("override_reason", "operator_id"):
         value = getattr(override, name)
         if not isinstance(value, str) or not value.strip():
@@ -42,7 +45,10 @@ def checked_override(override: ManualOverride, now_ns: int, max_days: float) -> 
 
 
 def override_refusal(override: ManualOverride, state: OperatingState, safety: SafetyState) -> str:
-    """Why safety forbids the override ("" when it does not): all in FAIL or LOCKDOWN, bolder ones in WARNING."""
+    """Return why safety forbids the override, "" when it does not.
+
+    FAIL and LOCKDOWN forbid every override, WARNING one to a bolder state.
+    """
     if not safety.allows_entries:
         return f"safety_beats_override: {safety.value}"
     if safety is not SafetyState.NORMAL and override.override_state.boldness > state.boldness:

@@ -1,4 +1,4 @@
-"""Keeps a manager's state in two files, so that kill -9 at any moment loses nothing that was answered.
+"""A store of a manager's state in two files: kill -9 at any moment loses nothing that was answered.
 
 ``<path>`` holds the newest snapshot: written beside it, synced, renamed over it. ``<path stem>.history.jsonl``
 holds one line per record, appended and synced *before* the snapshot; every line carries the snapshot that
@@ -40,14 +40,14 @@ class FileStateStore:
         self._good_bytes: int | None = None
 
     def load(self) -> dict[str, Any] | None:
-        """The newest snapshot with the newest records under ``"history"``; None when nothing was saved yet."""
+        """Return the newest snapshot with the newest records under ``"history"``; None before the first save."""
         try:
             return self._read()
         except OSError as error:
             raise StorageError(f"cannot read the stored state {self.path}: {error}") from error
 
     def save(self, snapshot: Mapping[str, Any], record: Mapping[str, Any] | None = None) -> None:
-        """Write ``snapshot`` (and append ``record``); returns when both are on disk."""
+        """Write ``snapshot`` and append ``record`` (None: there is none); return when both are on disk."""
         if self._good_bytes is None:
             self.load()
         try:
@@ -80,12 +80,12 @@ class FileStateStore:
         self._good_bytes += len(line)
 
     def _replace(self, line: bytes) -> None:
-        beside = self.path.with_name(self.path.name + ".tmp")
-        with open(beside, "wb", opener=own) as file:
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        with open(temporary, "wb", opener=own) as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, self.path)
+        os.replace(temporary, self.path)
         sync_directory(self.path.parent)
 
     def _read(self) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ class FileStateStore:
         return body
 
     def _read_history(self, acknowledged: int) -> Iterator[tuple[_Body, int]]:
-        """Every good line with the offset of its end; a bad one is tolerated only as the unacknowledged last."""
+        """Yield every good line with the offset of its end; only the unacknowledged last one may be bad."""
         try:
             file = open(self.history_path, "rb")  # noqa: SIM115 - closed below; absence is an answer
         except FileNotFoundError:
@@ -139,7 +139,7 @@ class FileStateStore:
 
 
 class _Body(msgspec.Struct, frozen=True):
-    """``records`` counts the history lines up to and including this one; ``version`` counts the saves."""
+    """One stored line. ``records`` counts the history lines up to and including this one, ``version`` the saves."""
 
     format: str
     version: int
@@ -159,7 +159,7 @@ def _sealed(body: _Body) -> bytes:
 
 
 def _unsealed(line: bytes) -> _Body | None:
-    """The body of a line, or None when it is torn, damaged or of another format."""
+    """Return the body of a line, or None when it is torn, damaged or of another format."""
     try:
         sealed = msgspec.json.decode(line, type=_Sealed)
         if zlib.crc32(sealed.body) != sealed.crc:

@@ -1,8 +1,11 @@
-"""The four transition rules (spec 02): which conditions move us, and by how much each one holds or fails.
+"""The four transition rules: which conditions move the state, and by how much each one holds or fails.
 
 A rule is a list of clauses. A clause compares one measured value with one threshold, exactly as written
 (``>`` is not ``≥``). Unknown (None, NaN, a negative vix) makes its clause false. The rules are total over the
-safety states: LOCKDOWN evaluates nothing, and a safety state nobody knows counts as FAIL.
+safety states: LOCKDOWN evaluates nothing, and an unknown safety state counts as FAIL.
+
+Every clause has the same three methods: ``holds`` returns whether the condition is met, ``forecast`` the value,
+threshold and distance, ``text`` the comparison in words. ``days`` is the time in the state in elapsed 24-hour days.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
 
 
 class MetricClause(msgspec.Struct, frozen=True):
-    """``field`` compared with ``threshold``. ``danger``: an infinite value may fire it; it never calms.
+    """A comparison of the metric ``field`` with ``threshold``. ``danger``: an infinite value meets it too.
 
     ``against`` names another metric that takes the place of the threshold (cagr against target_cagr).
     """
@@ -45,6 +48,7 @@ class MetricClause(msgspec.Struct, frozen=True):
         return _COMPARE[self.comparison](value, limit)
 
     def limit(self, metrics: TransitionMetrics) -> float | None:
+        """Return the value that ``field`` is compared with; None when it is unknown."""
         if not self.against:
             return self.threshold
         other = known(self.against, getattr(metrics, self.against))
@@ -76,7 +80,7 @@ class MetricClause(msgspec.Struct, frozen=True):
 
 
 class BreakerClause(msgspec.Struct, frozen=True):
-    """The market's circuit breaker is on."""
+    """The condition that the market's circuit breaker is on."""
 
     def holds(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> bool:
         return metrics.market_circuit_breaker is True
@@ -94,7 +98,7 @@ class BreakerClause(msgspec.Struct, frozen=True):
 
 
 class SafetyClause(msgspec.Struct, frozen=True):
-    """Safety is NORMAL (``normal``), or it is not: WARNING or worse."""
+    """The condition that safety is NORMAL (``normal``), or that it is WARNING or worse."""
 
     normal: bool
 
@@ -111,7 +115,7 @@ class SafetyClause(msgspec.Struct, frozen=True):
 
 
 class HeldClause(msgspec.Struct, frozen=True):
-    """The state has been held for at least ``days`` elapsed 24-hour days."""
+    """The condition that the state has lasted at least ``days`` elapsed 24-hour days."""
 
     days: float
 
@@ -132,7 +136,7 @@ Clause: TypeAlias = MetricClause | BreakerClause | SafetyClause | HeldClause
 
 
 class TransitionRule:
-    """One way from one state to another: its clauses, and whether any or all of them must hold."""
+    """A transition from one state to another: its clauses, and whether "any" or "all" of them must hold."""
 
     __slots__ = ("clauses", "from_state", "mode", "name", "to_state")
 
@@ -153,7 +157,7 @@ class TransitionRule:
     def evaluate(
         self, metrics: TransitionMetrics, safety_state: SafetyState, state_duration_days: float = 0.0
     ) -> bool:
-        """Whether the condition is met. LOCKDOWN evaluates nothing; an unknown safety state counts as FAIL."""
+        """Return whether the condition is met. LOCKDOWN meets none; an unknown safety state counts as FAIL."""
         safety = SafetyState.of(safety_state)
         if safety is SafetyState.LOCKDOWN:
             return False
@@ -166,31 +170,33 @@ class TransitionRule:
         safety_state: SafetyState | None = None,
         state_duration_days: float | None = None,
     ) -> str:
-        """Why it fires, with numbers: ``AggressiveToBalanced: vix 26 > 25``.
+        """Return why the rule applies, with numbers: ``AggressiveToBalanced: vix 26 > 25``.
 
         Without safety state and duration their clauses are named only where nothing measured explains it.
         """
         safety = SafetyState.NORMAL if safety_state is None else SafetyState.of(safety_state)
         days = math.inf if state_duration_days is None else state_duration_days
-        told = [
+        texts = [
             clause.text(metrics, safety, days)
             for clause in self.clauses
             if clause.holds(metrics, safety, days)
             and not (isinstance(clause, SafetyClause) and safety_state is None)
             and not (isinstance(clause, HeldClause) and state_duration_days is None)
         ]
-        return f"{self.name}: {', '.join(told) if told else 'safety state'}"
+        return f"{self.name}: {', '.join(texts) if texts else 'safety state'}"
 
     def forecast(
         self, metrics: TransitionMetrics, safety_state: SafetyState, state_duration_days: float
     ) -> tuple[ClauseForecast, ...]:
-        """Every clause with its value, threshold and distance."""
+        """Return every clause with its value, threshold and distance."""
         safety = SafetyState.of(safety_state)
         return tuple(clause.forecast(metrics, safety, state_duration_days) for clause in self.clauses)
 
 
 class AggressiveToBalanced(TransitionRule):
-    """Rule 1, any: drawdown > 0.05, vix > 25, consecutive_scalp_losses > 5, daily_loss > 0.02."""
+    """The rule AGGRESSIVE → BALANCED, any of: drawdown > 0.05, vix > 25, consecutive_scalp_losses > 5, daily_loss >
+    0.02.
+    """
 
     __slots__ = ()
 
@@ -211,7 +217,9 @@ class AggressiveToBalanced(TransitionRule):
 
 
 class BalancedToDefensive(TransitionRule):
-    """Rule 2, any: drawdown > 0.10, vix > 30, market_circuit_breaker, safety WARNING or worse."""
+    """The rule BALANCED → DEFENSIVE, any of: drawdown > 0.10, vix > 30, market_circuit_breaker,
+    safety WARNING or worse.
+    """
 
     __slots__ = ()
 
@@ -232,7 +240,9 @@ class BalancedToDefensive(TransitionRule):
 
 
 class DefensiveToBalanced(TransitionRule):
-    """Rule 3, all: drawdown < 0.05, vix < 20, profitable days ≥ 3, safety NORMAL, held ≥ 5 days."""
+    """The rule DEFENSIVE → BALANCED, all of: drawdown < 0.05, vix < 20, profitable days ≥ 3,
+    safety NORMAL, held ≥ 5 days.
+    """
 
     __slots__ = ()
 
@@ -254,7 +264,9 @@ class DefensiveToBalanced(TransitionRule):
 
 
 class BalancedToAggressive(TransitionRule):
-    """Rule 4, all: cagr > target_cagr, vix < 15, growth > 0.10, win_rate_30d > 0.60, safety NORMAL, held ≥ 10 d."""
+    """The rule BALANCED → AGGRESSIVE, all of: cagr > target_cagr, vix < 15, growth > 0.10, win_rate_30d > 0.60,
+    safety NORMAL, held ≥ 10 days.
+    """
 
     __slots__ = ()
 
@@ -277,7 +289,7 @@ class BalancedToAggressive(TransitionRule):
 
 
 def rules_of(config: StateConfig) -> tuple[TransitionRule, ...]:
-    """The rules under ``config``, danger first."""
+    """Return the rules under ``config``, those that move to a more cautious state first."""
     return (
         AggressiveToBalanced(config),
         BalancedToDefensive(config),
@@ -287,7 +299,7 @@ def rules_of(config: StateConfig) -> tuple[TransitionRule, ...]:
 
 
 RULES: Final = rules_of(StateConfig())
-"""The rules with the thresholds of the specification."""
+"""The rules with the default thresholds."""
 
 
 def find_applicable_rule(
@@ -297,7 +309,10 @@ def find_applicable_rule(
     state_duration_days: float,
     rules: tuple[TransitionRule, ...] = RULES,
 ) -> TransitionRule | None:
-    """The first rule (danger first) that starts in ``state`` and whose condition is met, or None."""
+    """Return the first rule that starts in ``state`` and whose condition is met, or None.
+
+    ``state_duration_days`` is elapsed 24-hour days. Rules to a more cautious state come first.
+    """
     for rule in rules:
         if rule.from_state == state and rule.evaluate(metrics, safety_state, state_duration_days):
             return rule
@@ -305,7 +320,7 @@ def find_applicable_rule(
 
 
 def rule_rows(config: StateConfig | None = None) -> list[tuple[str, str, str, str, str]]:
-    """The rules for the generated reference: name, from, to, any/all, conditions."""
+    """Return the rules for the generated reference: name, from, to, any/all, conditions."""
     return [
         (rule.name, rule.from_state.value, rule.to_state.value, rule.mode, "; ".join(map(_condition, rule.clauses)))
         for rule in rules_of(config or StateConfig())
@@ -313,7 +328,7 @@ def rule_rows(config: StateConfig | None = None) -> list[tuple[str, str, str, st
 
 
 def known(field: str, value: float | None) -> float | None:
-    """``value`` as a float, or None when it says nothing: None, NaN, a negative vix."""
+    """Return ``value`` as a float, or None when it is unknown: None, NaN, a negative vix."""
     if value is None or value != value or (field == "vix" and value < 0):
         return None
     return float(value)

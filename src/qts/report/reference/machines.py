@@ -65,7 +65,7 @@ def events_page() -> str:
 
 
 def operating_state_page() -> str:
-    """The states' table and the four rules with their thresholds and damping."""
+    """The states' table and the four rules with their thresholds and hysteresis."""
     config = StateConfig()
     states = [state.value for state in OperatingState]
     edges = ((r.from_state.value, r.to_state.value, r.name) for r in rules_of(config))
@@ -82,7 +82,7 @@ def operating_state_page() -> str:
             diagram(edges, config.default_state.value),
         ),
         section(
-            "Damping",
+            "Hysteresis",
             table(
                 ("what", "value", "a move to DEFENSIVE", "a move forced by safety"),
                 [

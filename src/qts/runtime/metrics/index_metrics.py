@@ -12,7 +12,7 @@ from qts.market.contracts import IndexLevel
 from qts.runtime.metrics.account_metrics import METRIC_MAX_AGE_NS, is_fresh
 from qts.runtime.metrics.volatility import VolatilitySource
 from qts.state.contracts import UNKNOWN_METRICS, TransitionMetrics
-from qts.state.course import IndexCourse
+from qts.state.index_performance import IndexPerformance
 
 
 class IndexMetrics:
@@ -23,7 +23,7 @@ class IndexMetrics:
     """
 
     def __init__(self, *, target_cagr: float, volatility: VolatilitySource) -> None:
-        self._course = IndexCourse(target_cagr)
+        self._course = IndexPerformance(target_cagr)
         self._closed_ns = 0
         self._volatility = volatility
 

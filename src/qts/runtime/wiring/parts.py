@@ -35,7 +35,7 @@ from qts.runtime.session.capital_transfers import pool_targets
 from qts.runtime.session.trading_day import TradingDay
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
-from qts.state.course import TARGET_CAGR
+from qts.state.index_performance import TARGET_CAGR
 from qts.state.operating_state import OperatingStateManager
 
 

@@ -1,7 +1,7 @@
-"""Damping: what keeps a rule whose condition holds from being applied (spec 02).
+"""Hysteresis of the operating state: what keeps a rule whose condition holds from being applied.
 
 In this order: override, confirmation, minimum duration, cooldown. Moving to DEFENSIVE skips the last two, never
-confirmation. Pure: everything is given.
+confirmation. The functions are pure.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ OVERRIDE_ACTIVE: Final = "manual_override_active"
 COOLDOWN: Final = "cooldown_period"
 
 
-def tracked(
+def next_confirmation(
     pending: PendingConfirmation | None, rule: TransitionRule | None, now: int
 ) -> PendingConfirmation | None:
-    """The confirmation window after an evaluation: opened, continued, or closed when nothing applies."""
+    """Return the confirmation window after an evaluation at ``now`` (ns): opened, continued, or None (closed)."""
     if rule is None:
         return None
     if pending is None or pending.rule != rule.name:
@@ -41,14 +41,14 @@ def held_back_by(
     last_transition_ns: int | None,
     has_override: bool,
 ) -> tuple[str, ...]:
-    """Every reason that keeps ``rule`` from being applied at ``now`` (ns), in the order of spec 02."""
+    """Return every reason that keeps ``rule`` from being applied at ``now`` (ns); () when nothing does."""
     reasons = [OVERRIDE_ACTIVE] if has_override else []
     if (unconfirmed := _unconfirmed(rule, config, now, pending)) is not None:
         reasons.append(unconfirmed)
     if rule.to_state is not OperatingState.DEFENSIVE:
         held = max(0, now - entered_ns) / DAY_NS
-        if held < (hold := config.hold_days(rule.from_state)):
-            reasons.append(f"min_duration_not_met: {held:.4g}/{hold:g} days")
+        if held < (shortest := config.hold_days(rule.from_state)):
+            reasons.append(f"min_duration_not_met: {held:.4g}/{shortest:g} days")
         if last_transition_ns is not None and now - last_transition_ns < round(config.cooldown_hours * HOUR_NS):
             reasons.append(COOLDOWN)
     return tuple(reasons)
@@ -57,9 +57,9 @@ def held_back_by(
 def _unconfirmed(
     rule: TransitionRule, config: StateConfig, now: int, pending: PendingConfirmation | None
 ) -> str | None:
-    wanted = config.confirmation_cycles
+    needed = config.confirmation_cycles
     if pending is None or pending.rule != rule.name:
-        return f"confirmation_pending: 0/{wanted}"
-    if pending.evaluations >= wanted and now - pending.opened_ns >= round(config.confirmation_hours * HOUR_NS):
+        return f"confirmation_pending: 0/{needed}"
+    if pending.evaluations >= needed and now - pending.opened_ns >= round(config.confirmation_hours * HOUR_NS):
         return None
-    return f"confirmation_pending: {min(pending.evaluations, wanted)}/{wanted}"
+    return f"confirmation_pending: {min(pending.evaluations, needed)}/{needed}"

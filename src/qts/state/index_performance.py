@@ -1,8 +1,8 @@
-"""The course of an index, day by day, as the metrics of the governor (the convention of spec 02).
+"""The performance of an index, day by day, as the metrics that the governor is judged on.
 
-Consecutive down days stand for scalp losses and consecutive up days for profitable days; drawdown is measured
-from the running peak; growth over 252 and 126 days; the win rate is the share of up moves in the last 30.
-What is not known yet is None.
+The convention: consecutive down days stand for scalp losses and consecutive up days for profitable days; drawdown
+is measured from the running peak; growth over 252 and 126 days; the win rate is the share of up moves in the last
+30. What is not known yet is None.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Final
 from qts.state.contracts import TransitionMetrics
 
 TARGET_CAGR: Final = 0.10
-"""Growth a year that the governor compares with (spec 02, backtest convention)."""
+"""Growth a year, as a fraction, that the governor compares with."""
 CAGR_DAYS: Final = 252
 GROWTH_DAYS: Final = 126
 WIN_RATE_MOVES: Final = 30
 
 
-class IndexCourse:
-    """Takes closes (> 0, oldest first) and answers with metrics. ``target_cagr`` is a fraction a year."""
+class IndexPerformance:
+    """A series of daily closes that yields metrics. ``target_cagr`` is a fraction a year."""
 
     def __init__(self, target_cagr: float = TARGET_CAGR) -> None:
         self._target = target_cagr
@@ -31,7 +31,7 @@ class IndexCourse:
         self._change: float | None = None
 
     def add(self, close: float) -> None:
-        """One more daily close."""
+        """Add the close of the next day; it must be above 0."""
         change = close / self._closes[-1] - 1 if self._closes else None
         if change is not None:
             self._ups.append(change > 0)
@@ -42,7 +42,10 @@ class IndexCourse:
         self._peak = max(self._peak, close)
 
     def metrics(self, vix: float | None) -> TransitionMetrics:
-        """The metrics after the newest close; call :meth:`add` at least once before."""
+        """Return the metrics after the newest close. Call :meth:`add` at least once before.
+
+        ``vix`` is in index points, None when unknown. A metric that needs more closes is None.
+        """
         return TransitionMetrics(
             drawdown_pct=1 - self._closes[-1] / self._peak,
             vix=vix,
@@ -57,6 +60,7 @@ class IndexCourse:
         )
 
     def export_state(self) -> dict[str, Any]:
+        """Return everything that must survive a restart, as plain values."""
         return {
             "closes": list(self._closes),
             "ups": list(self._ups),
@@ -66,6 +70,7 @@ class IndexCourse:
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
         self._closes = deque(saved["closes"], maxlen=CAGR_DAYS + 1)
         self._ups = deque(saved["ups"], maxlen=WIN_RATE_MOVES)
         self._peak = saved["peak"]

@@ -1,4 +1,4 @@
-"""What the operating-state manager needs to go on after a restart."""
+"""The stored form of the operating-state manager: what it needs to go on after a restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qts.state.contracts import (
 )
 
 
-class SavedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StoredState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One moment of the manager, as it is stored. Times in nanoseconds since the epoch."""
 
     state: OperatingState
@@ -32,4 +32,4 @@ class SavedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_in_ns: dict[OperatingState, int]
     history: tuple[TransitionRecord, ...] = ()
     as_of_ns: int = 0
-    """When it was exported; for readers, not part of the state."""
+    """Time of the export, for readers of the file; not part of the state."""
