@@ -64,7 +64,7 @@ _DEFAULT_CONFIG: Final = SafetyConfig()
 def account_guards(
     health: AccountHealth, limits: GuardLimits = DEFAULT_LIMITS, config: SafetyConfig = _DEFAULT_CONFIG
 ) -> tuple[Finding, ...]:
-    """Return everything wrong with ``health`` as (code, detail), by guard, the gravest first; () when nothing is."""
+    """Return everything wrong with ``health`` as (code, detail), in the order of the guards; () when well."""
     return tuple(finding for guard in GUARDS for finding in guard(health, limits, config))
 
 

@@ -153,7 +153,7 @@ class SafetyStateManager:
         return self._apply(code, lookup(code).kind, detail)
 
     def broker_succeeded(self) -> None:
-        """Note that the broker answered: its failures are not in a row any more; those of the window still count."""
+        """Note that the broker answered: its failures are no longer in a row, though those in the window count."""
         if self._broker_row:
             self._broker_row = 0
             self._save(None)
