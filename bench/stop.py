@@ -183,11 +183,11 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], wh
 
 def stopped_by(way: str, directory: Path, pid: int, *, sell: bool) -> int:
     """Stop the session; the moment (ns) at which the rename or ``kill()`` had returned."""
-    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.command_files import write_command
     from qts.runtime.control.commands import Stop
 
     if way == "command":
-        leave_command(directory, Stop(operator="bench", reason="measure", liquidate=sell))
+        write_command(directory, Stop(operator="bench", reason="measure", liquidate=sell))
     elif way == "file":
         draft = directory / "draft"
         draft.touch()
@@ -198,11 +198,11 @@ def stopped_by(way: str, directory: Path, pid: int, *, sell: bool) -> int:
 
 
 def release(directory: Path, process: subprocess.Popen[bytes]) -> None:
-    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.command_files import write_command
     from qts.runtime.control.commands import Release
 
     while True:
-        answer = leave_command(directory, Release(operator="bench", reason="next"))
+        answer = write_command(directory, Release(operator="bench", reason="next"))
         wait_for(answer.exists, process, "the answer to the release")
         if json.loads(answer.read_text("utf-8"))["done"]:
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.commands import Command
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
@@ -44,7 +44,7 @@ def answers(plan: SessionPlan, *commands: Command) -> list[Mapping[str, Any]]:
         if asked and not asked[-1].exists():
             return
         if left:
-            asked.append(leave_command(directory, left.pop(0)))
+            asked.append(write_command(directory, left.pop(0)))
         else:
             stop.request()
 
@@ -66,7 +66,7 @@ def answers_after(
                 (files / name).unlink()
             else:
                 (files / name).write_text(text, "utf-8")
-            asked.append(leave_command(directory, command("reload")))
+            asked.append(write_command(directory, command("reload")))
         elif asked[0].exists():
             stop.request()
 

@@ -15,7 +15,7 @@ from qts.errors import QtsError, StateError, StorageError
 from qts.event.journal import Journal
 from qts.event.journal_recovery import recover
 from qts.event.journal_segments import StoreNote
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.commands import Stop
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.persistence.agreement import check_agreement
@@ -116,7 +116,7 @@ def stopped_in_lockdown(directory: Path) -> None:
 
     def progress(share: float | None, moment_ns: int) -> None:
         if not asked:
-            asked.append(leave_command(directory, Stop(operator="kim", reason="drill")))
+            asked.append(write_command(directory, Stop(operator="kim", reason="drill")))
         elif asked[0].exists() and safety_of(directory) == "LOCKDOWN":
             stop.request()
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from qts.errors import InputError, StateError, StorageError
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.command_handler import release_safety
 from qts.runtime.control.commands import Answer, Command, Override, Release, Stop, command_from
 from qts.runtime.control.operator_inbox import OperatorInbox
@@ -54,7 +54,7 @@ def test_a_command_is_carried_out_once_and_answered(tmp_path: Path) -> None:
         carried.append(wanted)
         return done("done")
 
-    answer = leave_command(tmp_path, command())
+    answer = write_command(tmp_path, command())
     inbox = OperatorInbox(tmp_path, carry, not_noted)
 
     assert (run_to_completion(inbox.poll()), run_to_completion(inbox.poll())) == (1, 0)
@@ -66,7 +66,7 @@ def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
     async def carry(wanted: Command) -> Answer:
         raise StateError("not now")
 
-    answer = leave_command(tmp_path, command())
+    answer = write_command(tmp_path, command())
     run_to_completion(OperatorInbox(tmp_path, carry, not_noted).poll())
 
     assert answer_to(answer) == {"done": False, "answer": "not now"}
@@ -76,7 +76,7 @@ def test_a_store_that_fails_is_an_answer_and_the_end(tmp_path: Path) -> None:
     async def carry(wanted: Command) -> Answer:
         raise StorageError("disk full")
 
-    answer = leave_command(tmp_path, command("reload"))
+    answer = write_command(tmp_path, command("reload"))
 
     with pytest.raises(StorageError, match="disk full"):
         run_to_completion(OperatorInbox(tmp_path, carry, not_noted).poll())
@@ -106,7 +106,7 @@ def test_what_is_no_command_is_answered_and_not_carried_out(text: bytes, tmp_pat
 
 def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
     for number in range(40):
-        leave_command(tmp_path, command("override", state="DEFENSIVE", days=1 + number / 10))
+        write_command(tmp_path, command("override", state="DEFENSIVE", days=1 + number / 10))
     carried: list[float] = []
 
     async def carry(wanted: Command) -> Answer:
@@ -122,7 +122,7 @@ def test_the_oldest_come_first_and_at_most_32_at_once(tmp_path: Path) -> None:
 
 
 def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
-    leave_command(tmp_path, command())
+    write_command(tmp_path, command())
 
     assert stat.S_IMODE((tmp_path / "operator").stat().st_mode) == 0o700
 
@@ -176,11 +176,11 @@ def test_what_another_command_would_mean_is_refused_and_not_passed_over(
 @pytest.mark.parametrize("wrong", [{"days": 8.0}, {"days": 0.0}])
 def test_values_that_are_not_allowed_never_leave(wrong: dict[str, float], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be given"):
-        leave_command(tmp_path, command("override", state="DEFENSIVE", **wrong))
+        write_command(tmp_path, command("override", state="DEFENSIVE", **wrong))
     with pytest.raises(InputError, match="not the data directory"):
-        leave_command(tmp_path / "nowhere", command())
+        write_command(tmp_path / "nowhere", command())
     with pytest.raises(InputError, match="--operator: 0 characters; allowed are 1 to 500"):
-        leave_command(tmp_path, Stop(operator="", reason="x"))
+        write_command(tmp_path, Stop(operator="", reason="x"))
 
 
 # -- what they do ------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_stop_ends_flat_and_release_needs_the_checks(rig_of: MakeRig) -> None:
     said.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
 
-    assert "on its way" in rig.command(command("stop")).answer
+    assert "is accepted; check 'qts safety show'" in rig.command(command("stop")).answer
     now = rig.quotes(now + 1_000_000_000, 60)
     assert rig.held() == 0
     assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
@@ -229,7 +229,7 @@ def test_a_release_that_a_check_forbids_is_a_refusal(rig_of: MakeRig) -> None:
 
 def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Path) -> None:
     noted: list[tuple[Command | None, Answer, bool]] = []
-    answer = leave_command(tmp_path, command())
+    answer = write_command(tmp_path, command())
 
     async def carry(wanted: Command) -> Answer:
         raise StateError("not now")
@@ -272,7 +272,7 @@ def test_a_command_whose_answer_cannot_be_left_is_not_carried_out_again(tmp_path
         carried.append(wanted)
         return done("done")
 
-    answer = leave_command(tmp_path, command())
+    answer = write_command(tmp_path, command())
     answer.mkdir()
     (answer / "full").touch()
     inbox = OperatorInbox(tmp_path, carry, lambda wanted, told: noted.append(told.answer))
@@ -291,7 +291,7 @@ def test_only_the_newest_hundred_answers_stay(tmp_path: Path) -> None:
     inbox = OperatorInbox(tmp_path, carry, not_noted)
     for _ in range(4):
         for _ in range(32):
-            newest = leave_command(tmp_path, command())
+            newest = write_command(tmp_path, command())
         run_to_completion(inbox.poll())
 
     answers = list((tmp_path / "operator").glob("*.answered"))
@@ -303,7 +303,7 @@ def test_a_command_that_cannot_be_left_says_why(tmp_path: Path) -> None:
     (tmp_path / "operator").touch()  # a file where the box should be
 
     with pytest.raises(InputError, match=r"operator: cannot leave the command there \(File exists\); it was not"):
-        leave_command(tmp_path, command())
+        write_command(tmp_path, command())
 
 
 @pytest.mark.parametrize("field", ["operator", "reason"])
@@ -312,6 +312,6 @@ def test_words_that_no_file_can_keep_are_refused_before_anything_is_left(field: 
     asked = Stop(**{"operator": "kim", "reason": "drill", field: "\udcb0\udca1"})
 
     with pytest.raises(InputError, match="'\\\\udcb0\\\\udca1' is not UTF-8"):
-        leave_command(tmp_path, asked)
+        write_command(tmp_path, asked)
 
     assert list(tmp_path.iterdir()) == []

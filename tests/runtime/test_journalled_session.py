@@ -16,7 +16,7 @@ from qts.event.contracts import Event, EventType, create_event
 from qts.event.journal import Journal
 from qts.event.journal_recovery import check_journal, read_journal
 from qts.execution.contracts import EmergencyStop
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.commands import Stop
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.result import SessionResult
@@ -63,7 +63,7 @@ def test_p0_of_a_paper_session_is_in_the_journal_and_marked_when_the_checkpoint_
 
     def stop_once(share: float | None, moment_ns: int) -> None:
         if not asked:
-            asked.append(leave_command(tmp_path, Stop(operator="me", reason="enough")))
+            asked.append(write_command(tmp_path, Stop(operator="me", reason="enough")))
 
     run_session(paper(tmp_path, speed=1e6), progress=stop_once, stop=StopFlag())
     report = read_journal(tmp_path / "journal")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from qts.runtime.control.command_files import leave_command
-from qts.runtime.control.kill_switch import KillSwitch, Press, dropped_in, is_stop
-from qts.runtime.control.operator_inbox import dropped_command
+from qts.runtime.control.command_files import write_command
+from qts.runtime.control.kill_switch import KillSwitch, Press, is_stop, stop_files_in
+from qts.runtime.control.operator_inbox import stop_of_file
 from tests.runtime.rig import command
 
 
@@ -68,12 +68,12 @@ def test_other_files_do_not_press_it(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     assert not is_stop(name)
     assert not switch_on(tmp_path).is_pressed()
-    assert dropped_in(tmp_path) == []
+    assert stop_files_in(tmp_path) == []
 
 
 def test_every_stop_that_is_left_by_command_is_known_by_its_name(tmp_path: Path) -> None:
     for wanted in (command("stop"), command("override", state="DEFENSIVE")):
-        leave_command(tmp_path, wanted)
+        write_command(tmp_path, wanted)
     names = sorted(os.listdir(tmp_path / "operator"))
     assert [is_stop(name) for name in names] == [False, True]
 
@@ -110,8 +110,8 @@ def test_without_a_descriptor_an_unknown_change_counts_as_a_stop(tmp_path: Path)
 def test_a_dropped_file_is_found_and_understood_without_a_descriptor(tmp_path: Path) -> None:
     (tmp_path / "stop-sell").touch()
     with no_descriptor_left():
-        (path,) = dropped_in(tmp_path)
-        command = dropped_command(path)
+        (path,) = stop_files_in(tmp_path)
+        command = stop_of_file(path)
     assert command is not None
     assert (command.liquidate, command.is_scoped) == (True, False)
 

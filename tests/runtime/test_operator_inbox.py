@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.commands import Answer, Command, Stop, StopReport
 from qts.runtime.control.operator_inbox import OperatorInbox
 from qts.runtime.drivers.descriptors import SpareDescriptor
@@ -84,7 +84,7 @@ def as_directory(path: Path) -> None:
 
 
 def as_link(path: Path) -> None:
-    path.symlink_to(leave_command(path.parent.parent, command()).with_suffix(".asked"))
+    path.symlink_to(write_command(path.parent.parent, command()).with_suffix(".asked"))
 
 
 def as_socket(path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_file_that_is_nested_without_end_is_refused_and_the_next_is_heard(
     box = tmp_path / "operator"
     box.mkdir()
     (box / f"{name}.asked").write_text(opening * 3_000, "utf-8")
-    leave_command(tmp_path, command())
+    write_command(tmp_path, command())
     # when they are looked at, then the one is answered with why not, and the other carried out
     assert run_to_completion(inbox.poll()) == 2
     assert "JSON is nested too deeply for a command" in desk.noted
@@ -122,7 +122,7 @@ def test_what_is_no_regular_file_is_refused_by_its_kind_and_waits_for_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    leave_command(tmp_path, command())
+    write_command(tmp_path, command())
     make(tmp_path / "operator" / "z.asked")
 
     run_to_completion(inbox.poll())
@@ -137,7 +137,7 @@ def test_what_is_no_regular_file_is_refused_by_its_kind_and_waits_for_nobody(
 def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nobody(
     tmp_path: Path, inbox: OperatorInbox, desk: Desk
 ) -> None:
-    answer = leave_command(tmp_path, command())
+    answer = write_command(tmp_path, command())
     os.mkfifo(answer.with_suffix(".draft"))
 
     assert run_to_completion(inbox.poll()) == 1
@@ -147,7 +147,7 @@ def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nobody(
 def test_a_stop_is_heard_and_answered_with_the_table_of_descriptors_full(
     tmp_path: Path, inbox: OperatorInbox, desk: Desk
 ) -> None:
-    answer = leave_command(tmp_path, command())
+    answer = write_command(tmp_path, command())
 
     with no_descriptor_left():
         assert run_to_completion(inbox.poll()) == 1
@@ -169,10 +169,10 @@ def test_a_directory_that_cannot_be_read_is_told_once_and_when_it_is_over(
     for _ in range(3):
         assert run_to_completion(inbox.poll()) == 0
     assert len(desk.troubles) == 1
-    assert "operator cannot be read (Not a directory): no command is heard" in desk.troubles[0]
+    assert "operator cannot be read (Not a directory): no command is read" in desk.troubles[0]
     # when it is repaired
     (tmp_path / "operator").unlink()
-    leave_command(tmp_path, command())
+    write_command(tmp_path, command())
     # then commands are carried out again, and that is told
     assert run_to_completion(inbox.poll()) == 1
     assert desk.troubles[1:] == [""]
@@ -182,7 +182,7 @@ def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_to
     tmp_path: Path, inbox: OperatorInbox, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qts.runtime.control.operator_inbox._MAX_ENTRIES", 3)
-    leave_command(tmp_path, command())
+    write_command(tmp_path, command())
     run_to_completion(inbox.poll())
     assert desk.troubles == []
     for number in range(3):
@@ -190,7 +190,7 @@ def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_to
 
     run_to_completion(inbox.poll())
 
-    assert "more than 3 entries: not all of them are looked at" in desk.troubles[0]
+    assert "more than 3 entries: not all of them are read" in desk.troubles[0]
 
 
 def test_the_spare_descriptor_is_lent_only_when_the_table_is_full() -> None:
@@ -230,7 +230,7 @@ def test_telling_how_a_stop_goes_on_takes_no_newer_stop_away(tmp_path: Path, des
 
     box = tmp_path / "operator"
     box.mkdir()
-    with closing(OperatorInbox(tmp_path, desk.carry, desk.note, follow=lambda command: report)) as inbox:
+    with closing(OperatorInbox(tmp_path, desk.carry, desk.note, progress_of=lambda command: report)) as inbox:
         (box / "stop-sell").touch()
         run_to_completion(inbox.poll())
         # when the same file is put there again
@@ -248,12 +248,12 @@ def test_a_stop_file_that_could_not_be_taken_away_is_carried_out_once_and_what_t
     (box / "stop-keep").mkdir(parents=True)
     assert run_to_completion(inbox.poll()) == 1
     assert run_to_completion(inbox.poll()) == 0
-    assert inbox.has_settled("stop-keep")
+    assert inbox.is_done("stop-keep")
     # when a file takes its place before the next look
     (box / "stop-keep").rmdir()
     (box / "stop-keep").touch()
     # then it is a new stop
-    assert not inbox.has_settled("stop-keep")
+    assert not inbox.is_done("stop-keep")
     assert run_to_completion(inbox.poll()) == 1
     assert len(desk.carried) == 2
     assert not (box / "stop-keep").exists()

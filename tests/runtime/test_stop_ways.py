@@ -22,7 +22,7 @@ from qts.event.contracts import EventType, create_event
 from qts.event.journal import Journal
 from qts.execution.contracts import EmergencyStop
 from qts.market.contracts import Bar, Quote
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.commands import Answer, Stop
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.result import SessionResult
@@ -103,7 +103,7 @@ Way = Callable[[Path, bool], None]
 
 
 def by_command(directory: Path, liquidate: bool) -> None:
-    leave_command(directory, Stop(operator="kim", reason="drill", liquidate=liquidate))
+    write_command(directory, Stop(operator="kim", reason="drill", liquidate=liquidate))
 
 
 def by_file(directory: Path, liquidate: bool) -> None:
@@ -218,7 +218,7 @@ def test_a_scoped_stop_is_answered_followed_and_survives_a_resume(tmp_path: Path
     def asked(stop: StopFlag) -> bool:
         if not one.held:
             return False
-        answers.append(leave_command(tmp_path, Stop(operator="kim", reason="drill", strategy="one")))
+        answers.append(write_command(tmp_path, Stop(operator="kim", reason="drill", strategy="one")))
         return True
 
     def told(stop: StopFlag) -> bool:

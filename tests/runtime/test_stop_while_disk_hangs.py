@@ -11,7 +11,7 @@ import pytest
 
 from qts.cli.kill_signals import kill_by_signal
 from qts.event import journal_writer
-from qts.runtime.control.command_files import leave_command
+from qts.runtime.control.command_files import write_command
 from qts.runtime.control.commands import Release
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
@@ -50,7 +50,7 @@ def test_a_stop_acts_while_the_disk_hangs(way: Way, tmp_path: Path, disk: Hangin
             disk.go.clear()
             await until(lambda: disk.hangs)
             release = Release(operator="kim", reason="looks well")
-            released.append(leave_command(tmp_path, release))
+            released.append(write_command(tmp_path, release))
             # when it is stopped
             way(tmp_path, False)
             # then the gate is shut before the disk answers

@@ -48,9 +48,9 @@ def add_scope(parser: argparse.ArgumentParser, what: str) -> None:
 def _send(args: argparse.Namespace) -> int:
     from qts.clock import PacedClock, SystemClock, to_ns
     from qts.db.find_run import runs_under
-    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.command_files import write_command
 
-    answer = leave_command(args.data_dir, args.made_from(args))
+    answer = write_command(args.data_dir, args.made_from(args))
     begun = SystemClock().now()
     clock = PacedClock(begun)
 

@@ -88,7 +88,7 @@ def _alias(args: argparse.Namespace) -> int:
 def _stop(args: argparse.Namespace) -> int:
     from qts.db.find_run import find_run
     from qts.errors import InputError
-    from qts.runtime.control.command_files import leave_command
+    from qts.runtime.control.command_files import write_command
     from qts.runtime.control.commands import Stop
     from qts.runtime.persistence.run_reader import is_finished
 
@@ -112,7 +112,7 @@ def _stop(args: argparse.Namespace) -> int:
         pool=args.only_pool,
     )
     try:
-        answer = leave_command(run.directory, command)
+        answer = write_command(run.directory, command)
     except InputError as error:
         if command.is_scoped or not run.live or run.pid is None or not isinstance(error.__cause__, OSError):
             raise

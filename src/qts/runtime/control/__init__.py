@@ -1,1 +1,1 @@
-"""What operators want of a running session: commands, stops, the files and signals they come by."""
+"""Control of a running session by operators: commands, stops, and the files and signals that carry them."""

@@ -1,9 +1,9 @@
-"""Leaves commands for a session as small files in its data directory.
+"""Writes commands for a running session as small files into its data directory.
 
 ``qts stop``, ``qts safety release``, ``qts state override`` and ``clear-override`` and ``qts config reload`` write
-one file each into ``<data-dir>/operator``; the session executes it between two handlers, and leaves the answer
-beside it (:mod:`qts.runtime.control.operator_inbox`). Who may write into the directory may command: it is made for
-its owner alone.
+one file each into ``<data-dir>/operator``; the session executes it between two handlers and writes the answer
+beside it (:mod:`qts.runtime.control.operator_inbox`). Write access to that directory is the permission to give
+commands, so it is created for its owner alone.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import msgspec
 from qts.errors import InputError
 from qts.files import own
 from qts.ids import random_prefix
-from qts.runtime.control.commands import MOST_CHARACTERS, Command, command_from, name_of
+from qts.runtime.control.commands import MAX_CHARACTERS, Command, command_from, name_of
 
 DIRECTORY: Final = "operator"
-ASKED: Final = ".asked"
-ANSWERED: Final = ".answered"
+COMMAND_SUFFIX: Final = ".asked"
+ANSWER_SUFFIX: Final = ".answered"
 
 
-def leave_command(data_dir: Path, command: Command) -> Path:
-    """Write ``command`` for the session in ``data_dir``; returns the file in which the answer will stand.
+def write_command(data_dir: Path, command: Command) -> Path:
+    """Write ``command`` for the session in ``data_dir`` and return the path at which its answer will appear.
 
-    Raises InputError when the values are not allowed, there is no such directory or it cannot be written to.
+    Raises InputError when a value is not allowed, when there is no such directory or it cannot be written to.
     """
     if not data_dir.is_dir():
         raise InputError(f"{data_dir} is not the data directory of a session")
     name = name_of(command)
     for field in ("operator", "reason"):
         length = len(getattr(command, field))
-        if not 1 <= length <= MOST_CHARACTERS:
-            raise InputError(f"--{field}: {length} characters; allowed are 1 to {MOST_CHARACTERS}")
+        if not 1 <= length <= MAX_CHARACTERS:
+            raise InputError(f"--{field}: {length} characters; allowed are 1 to {MAX_CHARACTERS}")
     try:
-        said = msgspec.json.encode(command)
-        command_from(said)
+        data = msgspec.json.encode(command)
+        command_from(data)
     except UnicodeEncodeError as error:
         raise InputError(
             f"the command {name!r} cannot be given: {error.object!r} is not UTF-8; type it on a "
@@ -46,14 +46,16 @@ def leave_command(data_dir: Path, command: Command) -> Path:
         ) from None
     except msgspec.ValidationError as error:
         raise InputError(f"the command {name!r} cannot be given: {error}") from None
-    box = data_dir / DIRECTORY
+    directory = data_dir / DIRECTORY
     name = f"{name}-{random_prefix()}"
-    draft = box / f".{name}"
+    draft = directory / f".{name}"
     try:
-        box.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         with open(draft, "xb", opener=own) as file:
-            file.write(said)
-        os.replace(draft, box / f"{name}{ASKED}")
+            file.write(data)
+        os.replace(draft, directory / f"{name}{COMMAND_SUFFIX}")
     except OSError as error:
-        raise InputError(f"{box}: cannot leave the command there ({error.strerror}); it was not given") from error
-    return box / f"{name}{ANSWERED}"
+        raise InputError(
+            f"{directory}: cannot leave the command there ({error.strerror}); it was not given"
+        ) from error
+    return directory / f"{name}{ANSWER_SUFFIX}"

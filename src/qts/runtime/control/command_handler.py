@@ -1,4 +1,4 @@
-"""Executes operators' commands on a running session, wherever they come from: a file, a signal or a program."""
+"""Executes operators' commands on a running session, from whatever source: a file, a signal or a program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STOPPED_MEANWHILE = "a stop came at the same time: nothing is released; look, an
 
 
 class CommandHandler:
-    """Executes one command at a time, between two handlers, on the thread of the session.
+    """An executor of one command at a time, between two handlers, on the session's thread.
 
     ``reloader`` None: the session has no configuration files, and a reload is refused.
     """
@@ -27,14 +27,14 @@ class CommandHandler:
         self._kernel = kernel
         self._reloader = reloader
         self._begun: dict[int, tuple[Stop, StopProgress]] = {}
-        """Stops that are on their way and not yet written down, by the identity of their command."""
+        """Stops that were sent and not yet executed, by the identity of their command object."""
         self._last: tuple[Stop, StopProgress] | None = None
 
     async def execute(self, command: Command) -> Answer:
-        """Execute ``command`` and say what came of it; ``done`` False is a refusal by the rules.
+        """Execute ``command`` and return its answer; ``done`` False is a refusal by the rules.
 
-        Raises QtsError when it cannot be done: InputError for what this session does not have, ContractError for
-        what no rules give, StorageError when the store has failed.
+        Raises InputError when it names something that this session does not have, ContractError when no rule allows
+        it in any session, StorageError when the store has failed.
         """
         match command:
             case Stop():
@@ -45,23 +45,23 @@ class CommandHandler:
                 return self._override(command)
             case ClearOverride():
                 self._kernel.on_command()
-                return _moved(self._kernel.parts.state.clear_override(command.operator, command.reason))
+                return _answer_of(self._kernel.parts.state.clear_override(command.operator, command.reason))
             case Reload():
                 if self._reloader is None:
                     return Answer(done=False, answer="this session was given no configuration files to reload")
                 return await self._reloader.reload(command)
 
     def begin(self, command: Stop) -> None:
-        """Send a stop on its way at once; waits for nothing. :meth:`execute` of the same object completes it.
+        """Send a stop ahead of all other events, without waiting; :meth:`execute` of the same object completes it.
 
-        Raises InputError for a part that this session does not have, ContractError for more than one.
+        Raises InputError for a scope that this session does not have, ContractError for more than one scope.
         """
         self._begun[id(command)] = command, self._kernel.stops.begin(command)
 
-    def follow(self, command: Command) -> Callable[[], StopReport | None] | None:
-        """Return what tells how far ``command``, executed just now, has come; None when it is no stop.
+    def progress_of(self, command: Command) -> Callable[[], StopReport | None] | None:
+        """Return a callable that reports the progress of ``command``, which was executed last; None for no stop.
 
-        It tells None as soon as the stop is over.
+        The callable returns None after the stop was released.
         """
         if self._last is None or self._last[0] is not command:
             return None
@@ -69,7 +69,7 @@ class CommandHandler:
         return lambda: None if progress.is_over else progress.report()
 
     async def _stop(self, command: Stop) -> Answer:
-        """Write down a stop that shuts the gate and sends the cancels; in force all the same when that fails."""
+        """Send a stop if that is not done yet, and store a checkpoint; it stays in force when the store fails."""
         if id(command) not in self._begun:
             self.begin(command)
         self._last = self._begun.pop(id(command))
@@ -82,17 +82,17 @@ class CommandHandler:
         return Answer(done=True, answer=f"{progress.text()}{unwritten}", stop=progress.report())
 
     async def _release(self, command: Release) -> Answer:
-        """Release after a full look at the books of this moment; not when a stop came during that look."""
+        """Release after a full audit of the books; refuse when a stop arrived during that audit."""
         kernel = self._kernel
-        stops, now_ns = kernel.stops.begun, kernel.parts.clock.time_ns()
+        stops, now_ns = kernel.stops.begun_count, kernel.parts.clock.time_ns()
         await kernel.auditor.full(now_ns)
-        if kernel.stops.begun != stops:
+        if kernel.stops.begun_count != stops:
             return Answer(done=False, answer=STOPPED_MEANWHILE)
         kernel.on_command()
         if command.is_scoped:
             return kernel.stops.release(command)
         answer = release_safety(kernel.parts.safety, command, kernel.monitor.recovery_checks(now_ns))
-        return kernel.stops.mentioned(answer)
+        return kernel.stops.with_scoped_stops(answer)
 
     def _override(self, command: Override) -> Answer:
         parts = self._kernel.parts
@@ -101,11 +101,11 @@ class CommandHandler:
             return Answer(
                 done=False, answer="the operating state rules nothing in this run (state.enabled is false)"
             )
-        return _moved(parts.state.apply_override(_wanted(command, parts.clock.now())))
+        return _answer_of(parts.state.apply_override(_override_of(command, parts.clock.now())))
 
 
 def release_safety(safety: SafetyStateManager, command: Release, checks: Mapping[str, bool | None]) -> Answer:
-    """Ask safety to fall back to NORMAL; ``checks`` are the conditions (None: not known, so not met)."""
+    """Request that safety returns to NORMAL; ``checks`` are the conditions by name, None: unknown, so not met."""
     change = safety.request_recovery(
         operator_approved=True, operator_id=command.operator, reason=command.reason, checks=checks
     )
@@ -114,13 +114,13 @@ def release_safety(safety: SafetyStateManager, command: Release, checks: Mapping
     )
 
 
-def _moved(result: TransitionResult) -> Answer:
+def _answer_of(result: TransitionResult) -> Answer:
     if not result.applied:
         return Answer(done=False, answer=f"{result.from_state.value} stays: {result.reason}")
     return Answer(done=True, answer=f"{result.to_state.value}: {result.reason}")
 
 
-def _wanted(command: Override, now: datetime) -> ManualOverride:
+def _override_of(command: Override, now: datetime) -> ManualOverride:
     try:
         wanted = OperatingState(command.state)
     except ValueError:

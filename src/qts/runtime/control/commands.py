@@ -1,7 +1,7 @@
-"""What an operator may want of a running session, as values: one struct for each command, and the answer.
+"""Commands to a running session as values: one struct for each command, and the answer.
 
-A command's JSON names it in the field ``command``. It is the same wherever it comes from: a file in the session's
-directory (:mod:`qts.runtime.control.command_files`), a signal, or a program.
+The JSON of a command names it in the field ``command``, whatever its source: a file in the session's directory
+(:mod:`qts.runtime.control.command_files`), a signal, or a program.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import msgspec
 
 from qts.safety.scoped_stops import Scope, scope_of
 
-MOST_CHARACTERS: Final = 500
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)]
+MAX_CHARACTERS: Final = 500
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CHARACTERS)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
-class _Given(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="command"):
-    """Carries what every command names: who wants it, and why."""
+class _Attributed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="command"):
+    """The fields of every command: the operator who gives it, and the reason."""
 
     operator: Text
     reason: Text
 
 
-class _Scoped(_Given, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Adds a part of the account: at most one of the three is given, none means everything."""
+class _Scoped(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command for a part of the account: at most one of the three fields is set, none means everything."""
 
     strategy: Name = ""
     symbol: Name = ""
@@ -33,43 +33,43 @@ class _Scoped(_Given, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def scope(self) -> Scope | None:
-        """Return the part; None is everything. Raises ContractError when more than one is named."""
+        """Return the part of the account, None for everything. Raises ContractError when more than one is named."""
         return scope_of(strategy=self.strategy, symbol=self.symbol, pool=self.pool)
 
     @property
     def is_scoped(self) -> bool:
-        """Tell whether it is about one part of the account only."""
+        """Return whether the command concerns one part of the account only."""
         return bool(self.strategy or self.symbol or self.pool)
 
 
 class Stop(_Scoped, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="stop"):
-    """Stops trading: cancels every order, and sells what is held or keeps it (``liquidate`` False)."""
+    """A stop of trading: every order is cancelled, and holdings are sold, or kept with ``liquidate`` False."""
 
     liquidate: bool = True
 
 
 class Release(_Scoped, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="release"):
-    """Ends a lockdown, or the stop of exactly the part that is named."""
+    """A release of the lockdown, or of the stop of exactly the part that is named."""
 
 
-class Override(_Given, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="override"):
-    """Decides the operating state for a while: ``state`` is its name, ``days`` how long, at most 7."""
+class Override(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="override"):
+    """An override of the operating state: ``state`` is its name, ``days`` how long it lasts, at most 7."""
 
     state: Name
     days: Annotated[float, msgspec.Meta(gt=0, le=7)] = 1.0
 
 
-class ClearOverride(_Given, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="clear_override"):
-    """Ends the override of the operating state."""
+class ClearOverride(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="clear_override"):
+    """The end of the override of the operating state."""
 
 
-class Reload(_Given, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="reload"):
-    """Reads the configuration files again and puts in force what may change while the session runs."""
+class Reload(_Attributed, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="reload"):
+    """A reload of the configuration files: what may change while the session runs is put in force."""
 
 
 Command = Stop | Release | Override | ClearOverride | Reload
 
-_NO_NEWS: Final[dict[str, Any]] = {
+_FIELD_DEFAULTS: Final[dict[str, Any]] = {
     "liquidate": True,
     "state": "",
     "days": 1.0,
@@ -77,19 +77,19 @@ _NO_NEWS: Final[dict[str, Any]] = {
     "symbol": "",
     "pool": "",
 }
-"""Fields of all commands at their default. Earlier versions wrote every one of them into every command."""
+"""Default values of the fields of all commands: earlier versions wrote every field into every command."""
 
 
 def name_of(command: Command) -> str:
-    """Return the name of a command, as its JSON has it."""
+    """Return the name of a command as in its JSON, such as "stop"."""
     return str(command.__struct_config__.tag)
 
 
 def command_from(data: bytes) -> Command:
-    """Read a command from its JSON. Raises msgspec.DecodeError, saying why, for anything else.
+    """Decode a command from its JSON. Raises msgspec.DecodeError with the reason when ``data`` is no command.
 
-    A field at its default says nothing, whichever command it belongs to, and is dropped: commands that an earlier
-    version has left are read as they were meant.
+    A field of another command is ignored when it has its default value, so that files of earlier versions can be
+    read.
     """
     try:
         fields = msgspec.json.decode(data)
@@ -102,14 +102,15 @@ def command_from(data: bytes) -> Command:
 
 
 def _is_default(key: str, value: object) -> bool:
-    default = _NO_NEWS.get(key)
+    default = _FIELD_DEFAULTS.get(key)
     return default is not None and type(value) is type(default) and value == default
 
 
 class StopReport(msgspec.Struct, frozen=True):
-    """Tells how far a stop has come: orders ended by it and still open, quantities sold and still held by symbol.
+    """The progress of a stop: orders cancelled and still working, quantities sold and still held by symbol.
 
-    ``complete``: no order is open any more, and with a sale nothing is held.
+    Quantities are shares or contracts, as text. ``complete``: no order works any more, and, when holdings are to be
+    sold, nothing is held.
     """
 
     cancelled: int
@@ -120,7 +121,10 @@ class StopReport(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Says what came of a command: ``done`` False is a refusal; ``answer`` is for people; ``stop`` after a Stop."""
+    """The answer to a command: ``done`` False is a refusal, ``answer`` a sentence for people.
+
+    ``stop``: the progress of a Stop, None for all other commands.
+    """
 
     done: bool
     answer: str

@@ -1,4 +1,4 @@
-"""Reloads the configuration of a running session: on disk first, then in force."""
+"""Reloads the configuration of a running session: it is stored first, then put in force."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from qts.runtime.persistence.store_writer import StoreWriter
 
 
 class ConfigReloader:
-    """Reads the files again when an operator asks for it. ``put_in_force`` gets what may change while running."""
+    """A reloader of the configuration files on an operator's command.
+
+    ``put_in_force`` takes the new configuration, of which everything that may change while running is used.
+    """
 
     def __init__(
         self,
@@ -37,10 +40,13 @@ class ConfigReloader:
         return self._manager.current.hash
 
     async def reload(self, command: Reload) -> Answer:
-        """Reload, and say what has changed. Raises StorageError, nothing changed, when that cannot be stored."""
+        """Reload the files and answer what has changed.
+
+        Raises StorageError, with nothing put in force, when the new configuration cannot be stored.
+        """
         result = self._manager.reload(actor=command.operator, reason=command.reason)
         if result.changed:
-            # On disk before it is in force: a killed session may be resumed under what it has accepted.
+            # Stored before it is in force: a killed session may be resumed under any configuration it has accepted.
             rows = await self._writer.on_store(self._store.configs)
             now_ns = self._clock.time_ns()
             row = next_row(rows, result.current, now_ns, command.operator, command.reason)
@@ -50,7 +56,7 @@ class ConfigReloader:
 
 
 def _answer_of(result: ReloadResult) -> Answer:
-    """Say what a reload did. It is refused when nothing that was wanted is in force."""
+    """Describe the result of a reload; it counts as refused when none of the changes is in force."""
     texts = [change_text(change) for change in result.applied]
     texts += [f"{change.path} needs a restart" for change in result.needs_restart]
     refused = bool(result.warnings) or bool(result.needs_restart and not result.applied)

@@ -1,7 +1,8 @@
-"""The kill switch of a running session: a stop asked for by signal or by file, from then until it is taken.
+"""The kill switch of a running session: a stop requested by signal or by file, until it is in force.
 
-It is looked at before every entry leaves, so nothing waits for the session to come round. A signal handler only
-appends to it. Files are noticed by the time of their directory, which needs neither a descriptor nor the disk.
+It is checked before every entry leaves, so a stop takes effect before the session has read the command. A signal
+handler only appends to it. New files are noticed by the modification time of their directory, which needs neither a
+descriptor nor the disk.
 """
 
 from __future__ import annotations
@@ -17,109 +18,111 @@ import msgspec
 from qts.clock import NS_PER_MS, stopwatch_ns
 
 STOP_FILES: Final = {"stop-keep": False, "stop-sell": True}
-"""Files that are a stop by their name alone, whatever is in them; whether it sells what is held."""
+"""Files that are a stop by their name alone, whatever their content; True sells what is held."""
 _STOP_COMMAND: Final = "stop-"
 _ASKED: Final = ".asked"
-_LOOK_EVERY_NS: Final = 5 * NS_PER_MS
-_LOOKS_AGAIN: Final = 10
-"""A file system keeps the time of a directory by ticks of up to 10 ms, so two changes may show the same time."""
+_SCAN_INTERVAL_NS: Final = 5 * NS_PER_MS
+_RESCANS: Final = 10
+"""Scans after the last seen change: file systems round times to up to 10 ms, so two changes can look like one."""
 
 
 class Press(msgspec.Struct, frozen=True):
-    """One stop by signal. ``by``: which signal."""
+    """One stop by signal; ``by`` names the signal."""
 
     liquidate: bool
     by: str
 
 
 class KillSwitch:
-    """Remembers presses until :meth:`take`, and knows whether a stop lies in the directory it watches.
+    """A switch that is pressed while a stop by signal or file waits to be put in force.
 
-    ``stopwatch`` counts nanoseconds.
+    :meth:`press` may be called from any thread and from signal handlers, the rest on the session's thread.
+    ``stopwatch`` returns real time in nanoseconds.
     """
 
     def __init__(self, stopwatch: Callable[[], int] = stopwatch_ns) -> None:
         self._stopwatch = stopwatch
         self._presses: deque[Press] = deque(maxlen=8)
-        self._on_their_way = 0
+        self._stops_under_way = 0
         self._directory: str | None = None
-        self._is_settled: Callable[[str], bool] = _nothing_is
+        self._is_done: Callable[[str], bool] = _none_is_done
         self._seen: tuple[int, int] | None = None
         self._found = False
-        self._again = 0
-        self._next_look_ns = 0
+        self._rescans_left = 0
+        self._next_scan_ns = 0
 
     def press(self, *, liquidate: bool, by: str) -> None:
-        """Ask for a stop of everything; from a signal handler or any thread. Takes no lock and says nothing."""
+        """Request a stop of everything. Safe in a signal handler and on any thread: takes no lock."""
         self._presses.append(Press(liquidate, by))
 
     def take(self) -> list[Press]:
-        """Hand over the presses so far, oldest first; the caller carries them out."""
+        """Remove and return the presses so far, oldest first; the caller puts them in force."""
         taken = []
         while self._presses:
             taken.append(self._presses.popleft())
         return taken
 
-    def hold(self) -> None:
-        """Stay pressed until :meth:`let_go`: a stop is on its way to the handler that shuts the gate."""
-        self._on_their_way += 1
+    def on_stop_begun(self) -> None:
+        """Count a stop that was sent to its handler: the switch stays pressed until :meth:`on_stop_in_force`."""
+        self._stops_under_way += 1
 
-    def let_go(self) -> None:
-        """Note that the gate is shut for one of the stops that are on their way, if any is."""
-        self._on_their_way = max(self._on_their_way - 1, 0)
+    def on_stop_in_force(self) -> None:
+        """Count one of the sent stops, if there is any, as in force: the gate refuses entries."""
+        self._stops_under_way = max(self._stops_under_way - 1, 0)
 
-    def watch(self, directory: Path, is_settled: Callable[[str], bool]) -> None:
-        """Look into ``directory`` for stops from now on, but for those that are settled (by name)."""
-        self._directory, self._is_settled = os.fspath(directory), is_settled
+    def watch(self, directory: Path, is_done: Callable[[str], bool]) -> None:
+        """Watch ``directory`` for stop files from now on; ``is_done`` tells by name which were executed already."""
+        self._directory, self._is_done = os.fspath(directory), is_done
 
-    def look_anew(self) -> None:
-        """Forget what the directory showed: something in it was just carried out."""
-        self._seen, self._next_look_ns = None, 0
+    def rescan(self) -> None:
+        """Discard the last scan of the directory: a command in it was just executed."""
+        self._seen, self._next_scan_ns = None, 0
 
     def is_pressed(self) -> bool:
-        """Whether a stop waits to be carried out; the directory is looked at no more often than every 5 ms."""
-        if self._presses or self._on_their_way:
+        """Return whether a stop waits to be put in force; the directory is checked at most every 5 ms."""
+        if self._presses or self._stops_under_way:
             return True
         if self._directory is None:
             return False
         now_ns = self._stopwatch()
-        if now_ns >= self._next_look_ns:
-            self._next_look_ns = now_ns + _LOOK_EVERY_NS
-            self._found = self._look(self._directory)
+        if now_ns >= self._next_scan_ns:
+            self._next_scan_ns = now_ns + _SCAN_INTERVAL_NS
+            self._found = self._has_stop_file(self._directory)
         return self._found
 
-    def _look(self, directory: str) -> bool:
+    def _has_stop_file(self, directory: str) -> bool:
+        """Return whether the directory may hold a stop; a directory that cannot be read counts as holding one."""
         try:
             status = os.stat(directory)
         except FileNotFoundError:
-            return False  # it appears with the first command
+            return False  # it is created with the first command
         except OSError:
-            return True  # nobody knows what lies there
+            return True  # unknown, so it may hold a stop
         seen = status.st_mtime_ns, status.st_ino
         if seen == self._seen:
-            if not self._again:
+            if not self._rescans_left:
                 return self._found
-            self._again -= 1
+            self._rescans_left -= 1
         else:
-            self._again = _LOOKS_AGAIN
+            self._rescans_left = _RESCANS
         try:
             names = os.listdir(directory)
         except OSError:
             self._seen = None
             return True  # no descriptor is free: something has changed there, and it may be a stop
         self._seen = seen
-        return any(is_stop(name) and not self._is_settled(name) for name in names)
+        return any(is_stop(name) and not self._is_done(name) for name in names)
 
 
 def is_stop(name: str) -> bool:
-    """Tell by its name whether a file in the operator's directory is a stop."""
+    """Return whether a file in the operator's directory is a stop, by its name."""
     return name in STOP_FILES or (name.startswith(_STOP_COMMAND) and name.endswith(_ASKED))
 
 
-def dropped_in(directory: Path) -> list[Path]:
-    """Return the stop files that lie in ``directory``; needs no descriptor."""
+def stop_files_in(directory: Path) -> list[Path]:
+    """Return the paths of :data:`STOP_FILES` that exist in ``directory``; needs no descriptor."""
     return [directory / name for name in STOP_FILES if os.path.lexists(directory / name)]
 
 
-def _nothing_is(name: str) -> bool:
+def _none_is_done(name: str) -> bool:
     return False

@@ -1,7 +1,7 @@
-"""Reads what operators want of a running session from its data directory, and leaves the answers there.
+"""Reads operators' command files from the data directory of a running session, and writes the answers there.
 
-It is read on the loop's thread. So nothing here may wait: only regular files are opened, and the stop is heard too
-when the program has no descriptor left.
+They are read on the loop's thread, so nothing here may wait: only regular files are opened. A stop is read even
+when the process has no free file descriptor.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import msgspec
 
 from qts.errors import QtsError, StorageError
 from qts.files import own
-from qts.runtime.control.command_files import ANSWERED, ASKED, DIRECTORY
+from qts.runtime.control.command_files import ANSWER_SUFFIX, COMMAND_SUFFIX, DIRECTORY
 from qts.runtime.control.commands import Answer, Command, Stop, StopReport, command_from
-from qts.runtime.control.kill_switch import STOP_FILES, dropped_in, is_stop
+from qts.runtime.control.kill_switch import STOP_FILES, is_stop, stop_files_in
 from qts.runtime.drivers.descriptors import SpareDescriptor
 
 T = TypeVar("T")
@@ -41,46 +41,46 @@ _KINDS: Final = (
 Execute = Callable[[Command], Awaitable[Answer]]
 Note = Callable[[Command | None, Answer], None]
 Report = Callable[[], StopReport | None]
-Follow = Callable[[Command], Report | None]
+ProgressOf = Callable[[Command], Report | None]
 Begin = Callable[[Stop], object]
 OnTrouble = Callable[[str], None]
 _Identity = tuple[int, int]
-"""Of a file as it was put into the directory: its inode, and when that changed last (ns)."""
+"""Inode of a file and the time of its last change (ns): the same name with another identity is another command."""
 
 
-class _Told:
-    """An answer that stays to be given: it could not be left yet, or tells how far a stop has come."""
+class _PendingAnswer:
+    """An answer that is written again: it could not be written yet, or reports the progress of a stop."""
 
-    __slots__ = ("answer", "is_left", "report")
+    __slots__ = ("answer", "is_written", "report")
 
-    def __init__(self, answer: Answer, report: Report | None, *, is_left: bool) -> None:
+    def __init__(self, answer: Answer, report: Report | None, *, is_written: bool) -> None:
         self.answer = answer
         self.report = report
-        self.is_left = is_left
+        self.is_written = is_written
 
 
-def _not_told(trouble: str) -> None:
-    """For an inbox whose owner does not want to hear of it."""
+def _ignore_trouble(trouble: str) -> None:
+    """Ignore the trouble."""
 
 
-def _not_followed(command: Command) -> Report | None:
-    """For an inbox whose owner tells nothing after the answer."""
+def _without_progress(command: Command) -> Report | None:
+    """Return None: the command has no progress to report."""
     return None
 
 
-def _not_begun(command: Stop) -> None:
-    """For an inbox whose owner begins a stop when it is carried out."""
+def _begin_nothing(command: Stop) -> None:
+    """Begin no stop before it is executed."""
 
 
 class OperatorInbox:
-    """Looks for command files and has them executed; every one is answered, none is executed twice.
+    """An inbox of command files: each command is executed once and answered. For the session's thread alone.
 
-    ``execute`` raises QtsError for a refusal. ``note`` is told of each command and of its answer, before the answer
-    is given. The newest hundred answers stay. ``on_trouble`` is told once when commands cannot be heard as they
-    should, and with "" when they can again. ``follow`` says how far a stop has come that was just executed: its
-    answer is given anew when that changes, until the report is complete or None. ``begin`` is told of each stop
-    before it is executed, as soon as anybody looks: it must wait for nothing, and may raise QtsError as ``execute``
-    does.
+    ``execute`` raises QtsError for a refusal. ``note`` records each command and its answer, before the answer is
+    written. The newest hundred answers are kept. ``on_trouble`` is called once when commands cannot be read as they
+    should, and with "" when they can be read again. ``progress_of`` returns a callable that reports the progress of
+    a stop just executed: its answer is rewritten when that changes, until the report is complete or None. ``begin``
+    takes each stop before it is executed, as soon as it is found: it must not wait, and may raise QtsError as
+    ``execute`` does.
     """
 
     def __init__(
@@ -88,140 +88,140 @@ class OperatorInbox:
         data_dir: Path,
         execute: Execute,
         note: Note,
-        on_trouble: OnTrouble = _not_told,
-        follow: Follow = _not_followed,
-        begin: Begin = _not_begun,
+        on_trouble: OnTrouble = _ignore_trouble,
+        progress_of: ProgressOf = _without_progress,
+        begin: Begin = _begin_nothing,
     ) -> None:
         self._directory = data_dir / DIRECTORY
         self._execute = execute
         self._note = note
         self._on_trouble = on_trouble
-        self._follow = follow
+        self._progress_of = progress_of
         self._begin = begin
         self._begun: dict[str, tuple[_Identity | None, Stop]] = {}
-        """Stops that were begun and are to be carried out at the next look, by the name of their file."""
-        self._followed: dict[Path, _Told] = {}
+        """Stops that were begun and are executed by the next :meth:`poll`, by the name of their file."""
+        self._pending_answers: dict[Path, _PendingAnswer] = {}
         self._trouble = ""
         self._spare = SpareDescriptor()
         self._spare_was_needed = self._overfull = False
-        self._settled: dict[str, _Identity] = {}
-        """Files of commands that were carried out but could not be taken away: never again, as they are."""
+        self._done: dict[str, _Identity] = {}
+        """Files of executed commands that could not be removed: unless replaced, they are not executed again."""
 
     def close(self) -> None:
-        """Let go of the spare descriptor."""
+        """Close the spare descriptor."""
         self._spare.close()
 
     def begin_stops(self) -> None:
-        """Begin the stops that lie there, also while a look is under way and waits for something."""
-        there = dropped_in(self._directory)
-        with contextlib.suppress(OSError):  # told by the next look
-            there += self._with_spare(self._asked)
-        self._begin_stops(there)
+        """Begin the stops found in the directory; callable while :meth:`poll` waits. Never waits itself."""
+        there = stop_files_in(self._directory)
+        with contextlib.suppress(OSError):  # reported by the next poll
+            there += self._with_spare(self._command_paths)
+        self._begin_stops_in(there)
 
-    def _begin_stops(self, there: list[Path]) -> None:
+    def _begin_stops_in(self, there: list[Path]) -> None:
         for path in there:
             name = path.name
-            if not is_stop(name) or name in self._begun or self.has_settled(name):
+            if not is_stop(name) or name in self._begun or self.is_done(name):
                 continue
             if len(self._begun) >= _MAX_AT_ONCE:
                 return
             was = _identity(path)
-            with contextlib.suppress(msgspec.DecodeError, OSError, QtsError):  # refused when it is carried out
+            with contextlib.suppress(msgspec.DecodeError, OSError, QtsError):  # refused when it is executed
                 command = self._command_in(path)
                 if isinstance(command, Stop):
                     self._begun[name] = was, command
                     self._begin(command)
 
     async def poll(self) -> int:
-        """Carry out what lies there, stops first, then the oldest, at most 32 at once; how many were answered.
+        """Execute the commands found, stops first, then the oldest, at most 32; return how many were answered.
 
-        Raises StorageError, the answer given, when a command meets a store that cannot keep its promise.
+        Raises StorageError, after the answer was written, when the store failed during a command.
         """
         self._spare.acquire()
         self._spare_was_needed = self._overfull = False
-        self._tell_progress()
-        dropped, trouble = dropped_in(self._directory), ""
+        self._update_answers()
+        dropped, trouble = stop_files_in(self._directory), ""
         try:
-            asked = dropped + self._with_spare(self._asked)
+            asked = dropped + self._with_spare(self._command_paths)
         except OSError as error:
-            trouble = f"{self._directory} cannot be read ({error.strerror or error}): no command is heard"
+            trouble = f"{self._directory} cannot be read ({error.strerror or error}): no command is read"
             asked = dropped
-        for name in [name for name in self._settled if not self.has_settled(name)]:
-            del self._settled[name]
-        self._begin_stops(asked)
-        heard = [self._directory / name for name in self._begun]  # one of them may have been taken away since
-        others = (path for path in asked if path.name not in self._settled and path.name not in self._begun)
-        todo = [*heard, *others][:_MAX_AT_ONCE]
+        for name in [name for name in self._done if not self.is_done(name)]:
+            del self._done[name]
+        self._begin_stops_in(asked)
+        begun = [self._directory / name for name in self._begun]  # one of the files may have been removed since
+        others = (path for path in asked if path.name not in self._done and path.name not in self._begun)
+        todo = [*begun, *others][:_MAX_AT_ONCE]
         for path in todo:
             was, known = self._begun.get(path.name, (_identity(path), None))
             command, answer, failure = await self._handle(path, known)
             self._begun.pop(path.name, None)
             self._note(command, answer)
-            self._tell_and_follow(path, command, answer)
-            self._take_away(path, was)
+            self._give_answer(path, command, answer)
+            self._remove(path, was)
             if failure is not None:
                 raise failure
         if todo:
-            self._forget_old_answers()
-        self._tell(trouble or self._found_wrong())
+            self._prune_answers()
+        self._report_trouble(trouble or self._current_trouble())
         return len(todo)
 
-    def has_settled(self, name: str) -> bool:
-        """Whether the command in this file was carried out, although the file could not be taken away.
+    def is_done(self, name: str) -> bool:
+        """Return whether the command in this file was executed, although the file could not be removed.
 
-        One that was touched or put there anew since is another command. Needs no descriptor.
+        A file that was changed or replaced since is another command. Needs no descriptor.
         """
-        known = self._settled.get(name)
+        known = self._done.get(name)
         return known is not None and known == _identity(self._directory / name)
 
-    def _take_away(self, path: Path, was: _Identity | None) -> None:
-        """Remove the file of a command that was carried out, unless it has been put there anew since."""
+    def _remove(self, path: Path, was: _Identity | None) -> None:
+        """Remove the file of an executed command, unless it was replaced since."""
         if was is None or _identity(path) != was:
             return
         try:
             path.unlink()
         except OSError:
-            self._settled[path.name] = was
+            self._done[path.name] = was
 
-    def _tell_and_follow(self, path: Path, command: Command | None, answer: Answer) -> None:
-        report = self._follow(command) if command is not None and answer.done else None
-        is_left = True
+    def _give_answer(self, path: Path, command: Command | None, answer: Answer) -> None:
+        report = self._progress_of(command) if command is not None and answer.done else None
+        is_written = True
         try:
-            self._with_spare(partial(_leave_answer, path, answer))
-        except OSError as error:  # what was asked is done all the same
-            is_left = False
+            self._with_spare(partial(_write_answer, path, answer))
+        except OSError as error:  # the command was executed even so
+            is_written = False
             self._note(command, Answer(done=answer.done, answer=f"its answer could not be left: {error}"))
-        self._followed.pop(path, None)
-        if report is not None or not is_left:
-            self._followed[path] = _Told(answer, report, is_left=is_left)
-            if len(self._followed) > _MAX_AT_ONCE:
-                del self._followed[next(iter(self._followed))]
+        self._pending_answers.pop(path, None)
+        if report is not None or not is_written:
+            self._pending_answers[path] = _PendingAnswer(answer, report, is_written=is_written)
+            if len(self._pending_answers) > _MAX_AT_ONCE:
+                del self._pending_answers[next(iter(self._pending_answers))]
 
-    def _tell_progress(self) -> None:
-        """Give anew the answers that have changed, and those for which there was no room."""
-        for path, told in list(self._followed.items()):
-            now = None if told.report is None else told.report()
-            if not told.is_left or (now is not None and now != told.answer.stop):
+    def _update_answers(self) -> None:
+        """Write again the answers that have changed and those that could not be written before."""
+        for path, pending in list(self._pending_answers.items()):
+            now = None if pending.report is None else pending.report()
+            if not pending.is_written or (now is not None and now != pending.answer.stop):
                 if now is not None:
-                    told.answer = msgspec.structs.replace(told.answer, stop=now)
-                told.is_left = False
+                    pending.answer = msgspec.structs.replace(pending.answer, stop=now)
+                pending.is_written = False
                 try:
-                    self._with_spare(partial(_leave_answer, path, told.answer))
+                    self._with_spare(partial(_write_answer, path, pending.answer))
                 except OSError:
-                    continue  # tried again at the next look
-                told.is_left = True
+                    continue  # tried again by the next poll
+                pending.is_written = True
             if now is None or now.complete:
-                del self._followed[path]
+                del self._pending_answers[path]
 
-    def _found_wrong(self) -> str:
-        """What the look that just ended has met; "" when all was as it should be."""
+    def _current_trouble(self) -> str:
+        """Return the trouble that the poll just ended has met; "" for none."""
         if self._spare_was_needed or not self._spare.is_held:
             return "no more files can be opened: something in this process leaks descriptors"
         if self._overfull:
-            return f"{self._directory} has more than {_MAX_ENTRIES:,} entries: not all of them are looked at"
+            return f"{self._directory} has more than {_MAX_ENTRIES:,} entries: not all of them are read"
         return ""
 
-    def _tell(self, trouble: str) -> None:
+    def _report_trouble(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
             self._on_trouble(trouble)
@@ -231,8 +231,8 @@ class OperatorInbox:
         self._spare_was_needed |= needed
         return result
 
-    def _asked(self) -> list[Path]:
-        """The command files, oldest first; none while there is no directory: it comes with the first command.
+    def _command_paths(self) -> list[Path]:
+        """Return the command files, oldest first; none while the directory does not exist.
 
         Raises OSError when the directory cannot be read.
         """
@@ -240,17 +240,17 @@ class OperatorInbox:
         try:
             with os.scandir(self._directory) as entries:
                 for entry in islice(entries, _MAX_ENTRIES):
-                    if entry.name.endswith(ASKED):
-                        with contextlib.suppress(FileNotFoundError):  # it may go while we look
+                    if entry.name.endswith(COMMAND_SUFFIX):
+                        with contextlib.suppress(FileNotFoundError):  # it may be removed at the same time
                             found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
                 self._overfull = next(entries, None) is not None
         except FileNotFoundError:
             return []
         return [self._directory / name for _, name in sorted(found)]
 
-    def _forget_old_answers(self) -> None:
+    def _prune_answers(self) -> None:
         with contextlib.suppress(OSError):
-            answers = sorted(self._directory.glob(f"*{ANSWERED}"), key=lambda path: path.lstat().st_mtime_ns)
+            answers = sorted(self._directory.glob(f"*{ANSWER_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)
             for path in answers[:-_ANSWERS_KEPT]:
                 path.unlink()
 
@@ -267,15 +267,15 @@ class OperatorInbox:
             return command, Answer(done=False, answer=str(error)), None
 
     def _command_in(self, path: Path) -> Command:
-        """What a file asks for. Raises DecodeError or OSError for one that is no command."""
-        command = dropped_command(path)
+        """Return the command in a file. Raises DecodeError or OSError for a file that is no command."""
+        command = stop_of_file(path)
         if command is None:
             return command_from(self._with_spare(partial(_content, path)))
         return command
 
 
-def dropped_command(path: Path) -> Stop | None:
-    """Make the stop that a file is by its name alone, whoever put it there and whatever is in it."""
+def stop_of_file(path: Path) -> Stop | None:
+    """Return the stop that a file is by its name alone, whatever its content; None for any other name."""
     liquidate = STOP_FILES.get(path.name)
     if liquidate is None:
         return None
@@ -283,9 +283,9 @@ def dropped_command(path: Path) -> Stop | None:
 
 
 def _content(path: Path) -> bytes:
-    """What a regular file says, at most 16 KB. Raises OSError for anything else, or when it cannot be read.
+    """Return the content of a regular file, at most 16 KB. Raises OSError for any other kind, or when unreadable.
 
-    Opening a FIFO waits for a writer, and a device may do anything: neither is opened.
+    Opening a FIFO waits for a writer, and opening a device may have effects: neither is opened.
     """
     _require_regular(path, path.lstat().st_mode)
     handle = os.open(path, os.O_RDONLY | _NEVER_WAITS)
@@ -302,17 +302,17 @@ def _require_regular(path: Path, mode: int) -> None:
         raise OSError(f"{path.name} is {kind}; a command is a regular file")
 
 
-def _leave_answer(path: Path, answer: Answer) -> None:
+def _write_answer(path: Path, answer: Answer) -> None:
     draft = path.with_suffix(".draft")
     with contextlib.suppress(FileNotFoundError):
-        draft.unlink()  # whatever has taken the name could make us wait, or write elsewhere
+        draft.unlink()  # a FIFO or link of that name could make us wait, or write elsewhere
     with open(draft, "xb", opener=own) as file:
         file.write(msgspec.json.encode(answer))
-    os.replace(draft, path.with_suffix(ANSWERED))
+    os.replace(draft, path.with_suffix(ANSWER_SUFFIX))
 
 
 def _identity(path: Path) -> _Identity | None:
-    """None when there is no such file, or nobody can tell."""
+    """Return the identity of a file; None when there is no such file, or it cannot be read."""
     try:
         found = path.lstat()
     except OSError:

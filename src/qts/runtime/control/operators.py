@@ -1,4 +1,4 @@
-"""Hears the operators of a running session, by signal and by file, and writes down who, why and what came of it."""
+"""Executes operators' commands by signal and by file, and logs operator, reason and outcome of each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from qts.runtime.persistence.session_log import SessionLog
 
 
 class Operators:
-    """Brings commands from signals and files to ``handler``, and keeps a record of each in ``log``.
+    """A relay that passes commands from signals and files to ``handler``, and logs each in ``log``.
 
-    ``config_hash`` tells the configuration in force, which stands beside each record.
+    For the session's thread alone. ``config_hash`` returns the hash of the configuration in force, which each entry
+    of the log names.
     """
 
     def __init__(
@@ -38,23 +39,23 @@ class Operators:
         self._log = log
         self._kill = kernel.parts.kill
         self._clock = kernel.parts.clock
-        self._box = data_dir / DIRECTORY
+        self._directory = data_dir / DIRECTORY
         self._inbox = OperatorInbox(
-            data_dir, self._execute, self.note, self.on_trouble, handler.follow, handler.begin
+            data_dir, self._execute, self.note, self.on_trouble, handler.progress_of, handler.begin
         )
         self._pressed: deque[tuple[Press, Stop]] = deque()
-        self._stops_seen = kernel.stops.begun
-        with suppress(OSError):  # then it appears with the first command
-            self._box.mkdir(mode=0o700, exist_ok=True)
-        self._kill.watch(self._box, self._inbox.has_settled)
+        self._stops_seen = kernel.stops.begun_count
+        with suppress(OSError):  # then it is created with the first command
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._kill.watch(self._directory, self._inbox.is_done)
 
     def begin_stops(self) -> None:
-        """Send every stop on its way that was asked for; waits for nothing, whatever :meth:`listen` waits for."""
+        """Begin every stop that was requested; never waits, also while :meth:`run_commands` waits."""
         self._begin_pressed()
         self._inbox.begin_stops()
 
     async def run_commands(self) -> None:
-        """Execute what was asked for by signal and by file. Raises StorageError when the store failed."""
+        """Execute the commands that came by signal and by file. Raises StorageError when the store has failed."""
         self._begin_pressed()
         while self._pressed:
             press, command = self._pressed.popleft()
@@ -64,22 +65,25 @@ class Operators:
                 self._kernel.parts.record.raise_failure()
             except StorageError:
                 for each, _ in ((press, command), *self._pressed):
-                    self._leave_for_the_resume(each)
+                    self._save_for_resume(each)
                 raise
         handled = -1
         try:
             handled = await self._inbox.poll()
         finally:
             if handled:
-                self._kill.look_anew()
-        self._stops_seen = self._kernel.stops.begun
+                self._kill.rescan()
+        self._stops_seen = self._kernel.stops.begun_count
 
     def close(self) -> None:
-        """Let go of what the inbox keeps open."""
+        """Close the inbox."""
         self._inbox.close()
 
     def note(self, command: Command | None, answer: Answer) -> None:
-        """Record a command and its answer, refused ones too; ``command`` None: a file that was none."""
+        """Log a command and its answer, refused ones too; ``command`` None: the file was no command.
+
+        Raises StorageError when the log cannot be written.
+        """
         outcome = "done" if answer.done else "refused"
         if command is None:
             what, fields = "a file that is no command", {}
@@ -93,11 +97,11 @@ class Operators:
         self._log.record(LogWrite("WARNING", message, self._clock.time_ns(), fields))
 
     def on_trouble(self, trouble: str) -> None:
-        """Raise FS062 when operators may not be heard, and write down when they are again (``trouble`` "")."""
+        """Raise FS062 when commands may not be read; log that they are read again when ``trouble`` is ""."""
         if trouble:
             self._kernel.on_code("FS062", trouble)
         else:
-            self._log.record(LogWrite("WARNING", "operators are heard again", self._clock.time_ns(), {}))
+            self._log.record(LogWrite("WARNING", "operators' commands are read again", self._clock.time_ns(), {}))
 
     def _begin_pressed(self) -> None:
         for press in self._kill.take():
@@ -106,14 +110,14 @@ class Operators:
             self._handler.begin(command)
 
     async def _execute(self, command: Command) -> Answer:
-        """Execute a command of a file; none is released that was stopped since its operator could look."""
-        if isinstance(command, Release) and self._kernel.stops.begun != self._stops_seen:
+        """Execute a command of a file; refuse a release when a stop arrived that its operator could not see."""
+        if isinstance(command, Release) and self._kernel.stops.begun_count != self._stops_seen:
             return Answer(done=False, answer=STOPPED_MEANWHILE)
         return await self._handler.execute(command)
 
-    def _leave_for_the_resume(self, press: Press) -> None:
-        """Leave a file for a signal, which leaves nothing itself: a full disk often has room for an empty one."""
+    def _save_for_resume(self, press: Press) -> None:
+        """Create the stop file that equals a signal, for the resumed session; a full disk often has room for it."""
         name = next(name for name, liquidate in STOP_FILES.items() if liquidate == press.liquidate)
         with suppress(OSError):
-            self._box.mkdir(mode=0o700, exist_ok=True)
-            (self._box / name).touch(mode=0o600)
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            (self._directory / name).touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""Asks a running session to stop: set from a signal handler or a strategy's failure, looked at by the drivers."""
+"""Requests that a running session stops: set by a signal handler or a strategy's failure, read by the drivers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from qts.runtime.control.kill_switch import KillSwitch
 
 
 class StopFlag:
-    """Asks the driver to stop after the value in hand; set from a signal handler.
+    """A request to the driver to stop after the value that it is handling. Safe to set from a signal handler.
 
-    ``kill`` stops trading instead: a paper session looks at it before every entry.
+    ``kill`` stops trading instead of the session: a paper session checks it before every entry.
     """
 
     def __init__(self) -> None:
@@ -16,4 +16,5 @@ class StopFlag:
         self.kill = KillSwitch()
 
     def request(self) -> None:
+        """Request the stop; any further call changes nothing."""
         self.requested = True

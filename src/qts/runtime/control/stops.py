@@ -1,9 +1,9 @@
-"""Carries out an operator's stop, of everything or of one part, and tells how far it has come.
+"""Carries out an operator's stop, of everything or of one part, and reports its progress.
 
-Of everything: safety goes to LOCKDOWN by the kill switch. Of a strategy, a symbol or a pool: that part takes no
-entry until it is released, safety stays what it is, and the others go on. Either way orders are cancelled, and what
-is held is sold or kept. Nothing here waits for a disk: the gate is shut and the cancels are sent whatever can be
-written.
+A stop of everything raises FS104, which puts safety into LOCKDOWN. A stop of a strategy, a symbol or a pool refuses
+entries of that part until it is released; safety keeps its state and the other parts continue. In both cases orders
+are cancelled, and holdings are sold or kept. Nothing here waits for a disk: entries are refused and cancels are
+sent even when nothing can be stored.
 """
 
 from __future__ import annotations
@@ -30,54 +30,54 @@ _CANCELLED = frozenset({OrderState.CANCELLED, OrderState.NOT_SENT})
 
 
 class StopProgress:
-    """How far one stop has come, from the moment at which it was asked for. Quantities are shares or contracts.
+    """The progress of one stop since it was requested. Quantities are shares or contracts.
 
-    ``ours`` are the strategies of the session: what nobody of them holds is not sold, and no stop waits for it.
+    ``strategies`` are those of the session: a holding of none of them is not sold, and no stop waits for it.
     """
 
-    def __init__(self, parts: Parts, scope: Scope | None, ours: Collection[str], *, liquidate: bool) -> None:
+    def __init__(self, parts: Parts, scope: Scope | None, strategies: Collection[str], *, liquidate: bool) -> None:
         self._parts = parts
         self._scope = scope
-        self._ours = ours
+        self._strategies = strategies
         self._liquidate = liquidate
         self._orders = {order.client_order_id for order in parts.orders if _belongs(order, scope)}
         self._sold: dict[str, Decimal] = {}
         self.carried_out = False
-        """Whether the gate is shut and the cancels are sent."""
+        """Whether entries are refused and the cancels are sent."""
         self.is_over = False
-        """Whether it was released: what is bought and held from then on is no news of it."""
+        """Whether the stop was released; later fills and holdings do not belong to it."""
 
     def text(self) -> str:
-        """Say what is in force, and how it is ended."""
+        """Return a sentence on what is in force and how it is ended."""
         scope = self._scope
         what = "the emergency stop" if scope is None else f"the stop of {scope}"
         if not self.carried_out:
-            return f"{what} is on its way"
+            return f"{what} is accepted; check 'qts safety show'"
         if scope is None:
             return "everything is stopped (LOCKDOWN): no entry leaves until 'qts safety release'"
         return f"{scope} is stopped: it takes no entry until 'qts safety release --{scope.kind.value} {scope.name}'"
 
-    def is_of(self, stop: EmergencyStop) -> bool:
-        """Tell whether ``stop``, which is carried out now, is the one that was asked for here."""
+    def matches(self, stop: EmergencyStop) -> bool:
+        """Return whether ``stop``, which is carried out now, is the stop that was requested here."""
         asked = (self._scope, self._liquidate)
         return not self.carried_out and asked == (stop.scope, stop.liquidate)
 
     def on_release(self, scope: Scope | None) -> None:
-        """End with the release of what was stopped."""
+        """End the progress when ``scope`` is the scope of this stop."""
         self.is_over |= scope == self._scope
 
     def on_fill(self, fill: Fill, order: Order) -> None:
-        """Count what a sale of this part has sold."""
+        """Add a sale of this part to the quantities sold."""
         if fill.side is Side.SELL and _belongs(order, self._scope):
             self._sold[fill.symbol] = plus(self._sold.get(fill.symbol, ZERO), fill.qty)
 
     def report(self) -> StopReport:
-        """Tell what was cancelled and sold, what still works and what is still held."""
+        """Return the orders cancelled and still working, and the quantities sold and still held."""
         parts, scope = self._parts, self._scope
         ended = (parts.orders.get(key) for key in self._orders)
         held: dict[str, Decimal] = {}
         for row in parts.account.position_rows():
-            if row.strategy not in self._ours:
+            if row.strategy not in self._strategies:
                 continue
             if row.qty and (scope is None or scope.covers(row.strategy, row.symbol, row.pool.value)):
                 held[row.symbol] = plus(held.get(row.symbol, ZERO), row.qty)
@@ -92,10 +92,10 @@ class StopProgress:
 
 
 class Stops:
-    """Takes stops and their releases, and lets the P0 handler carry them out.
+    """The stops of a session: they are accepted here and carried out by the P0 handler. For the session's thread.
 
-    ``publish`` puts the event into the queue ahead of all others. ``pools`` names every strategy of the session,
-    ``symbols`` what the feed knows. ``on_carried_out`` asks for a checkpoint.
+    ``publish`` puts the event into the P0 queue, ahead of all others. ``pools`` is the pool of each strategy of the
+    session, ``symbols`` are those of the feed. ``on_carried_out`` asks for a checkpoint.
     """
 
     def __init__(
@@ -119,22 +119,22 @@ class Stops:
         self._want_all_out = want_all_out
         self._on_carried_out = on_carried_out
         self._followed: deque[StopProgress] = deque(maxlen=_FOLLOWED)
-        self.begun = 0
-        """How many stops were sent on their way."""
+        self.begun_count = 0
+        """Number of stops accepted so far."""
 
     def begin(self, command: Stop) -> StopProgress:
-        """Send a stop on its way as P0, ahead of all, and return what becomes of it; waits for nothing.
+        """Publish a stop as a P0 event ahead of all others, without waiting, and return its progress.
 
-        Raises InputError, naming what there is, for a scope that this session does not have, and ContractError for
-        more than one scope.
+        Raises InputError, which names the allowed values, for a scope that this session does not have, and
+        ContractError for more than one scope.
         """
         scope = command.scope
         if scope is not None:
             self._check(scope)
         progress = StopProgress(self._p, scope, self._pools, liquidate=command.liquidate)
         self._followed.append(progress)
-        self.begun += 1
-        self._p.kill.hold()
+        self.begun_count += 1
+        self._p.kill.on_stop_begun()
         stop = EmergencyStop(
             command.operator, command.reason, self._p.clock.time_ns(), liquidate=command.liquidate, scope=scope
         )
@@ -143,39 +143,39 @@ class Stops:
         return progress
 
     def release(self, command: Release) -> Answer:
-        """End the stop of exactly the scope that is named; a refusal names those in force."""
+        """Release the stop of exactly the scope that ``command`` names; a refusal names the stops in force."""
         scope = command.scope
-        assert scope is not None  # without one it is safety's
+        assert scope is not None  # without a scope, safety is released
         released = self._p.stops.release(scope)
         after_rejects = scope.kind is ScopeKind.SYMBOL and self._p.rejects.release(scope.name)
         others = "; ".join(map(str, self._p.stops))
         if released is None and not after_rejects:
             return Answer(done=False, answer=f"no stop of {scope} is in force; in force: {others or 'none'}")
         self._on_carried_out()
-        self._over(scope)
+        self._end_progress(scope)
         still = f"; still in force: {others}" if others else ""
         return Answer(done=True, answer=f"{scope} may enter again{still}")
 
-    def mentioned(self, answer: Answer) -> Answer:
-        """Add to the answer to a release of safety which scoped stops are still in force."""
+    def with_scoped_stops(self, answer: Answer) -> Answer:
+        """Return the answer to a release of safety, extended by the scoped stops that are still in force."""
         if answer.done:
-            self._over(None)
+            self._end_progress(None)
         if not len(self._p.stops):
             return answer
         text = f"{answer.answer}; still in force: {'; '.join(map(str, self._p.stops))}"
         return Answer(done=answer.done, answer=text)
 
-    def _over(self, scope: Scope | None) -> None:
+    def _end_progress(self, scope: Scope | None) -> None:
         for progress in self._followed:
             progress.on_release(scope)
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """Let the stops that are under way know of a fill."""
+        """Add a fill to the progress of the newest stops."""
         for progress in self._followed:
             progress.on_fill(fill, order)
 
     async def on_event(self, event: Event) -> None:
-        """Carry out a stop: the gate first, then the cancels, then what is to be sold. The P0 handler."""
+        """Handle the P0 event of a stop: refuse entries, then cancel orders, then request the sales."""
         stop: EmergencyStop = event.payload
         now_ns = self._p.clock.time_ns()
         if stop.scope is None:
@@ -184,21 +184,21 @@ class Stops:
         else:
             self._p.stops.put(ScopedStop(stop.scope, stop.liquidate, stop.actor, stop.reason, now_ns))
             why = f"stop of {stop.scope} by {stop.actor}"
-        self._p.kill.let_go()
+        self._p.kill.on_stop_in_force()
         if not stop.liquidate:
             self._exits.call_off(lambda strategy, symbol: self._covers(stop.scope, strategy, symbol))
         for order in self._p.orders:
             if _belongs(order, stop.scope) and (order.side is Side.BUY or not stop.liquidate):
                 self._exits.cancel(order, now_ns, why)
         if stop.liquidate:
-            self._want_out(stop.scope, f"{why}: {stop.reason}", now_ns)
+            self._request_exits(stop.scope, f"{why}: {stop.reason}", now_ns)
         for progress in self._followed:
-            if progress.is_of(stop):
+            if progress.matches(stop):
                 progress.carried_out = True
                 break
         self._on_carried_out()
 
-    def _want_out(self, scope: Scope | None, reason: str, now_ns: int) -> None:
+    def _request_exits(self, scope: Scope | None, reason: str, now_ns: int) -> None:
         if scope is None:
             self._want_all_out(reason, now_ns)
             return
@@ -209,7 +209,7 @@ class Stops:
                 self._exits.want(strategy, symbol, reason, now_ns, ordered=True)
 
     def _covers(self, scope: Scope | None, strategy: str, symbol: str) -> bool:
-        """Whether a strategy of this session belongs to ``scope``; what nobody here holds is nobody's to sell."""
+        """Return whether ``strategy`` is of this session and belongs to ``scope``; only its holdings are sold."""
         pool = self._pools.get(strategy)
         return pool is not None and (scope is None or scope.covers(strategy, symbol, pool.value))
 

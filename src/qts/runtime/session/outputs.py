@@ -15,7 +15,7 @@ from qts.db.datadir import DATABASE_NAME, LOCK_NAME
 from qts.errors import InputError
 from qts.event.config import JournalConfig
 from qts.files import same_file
-from qts.runtime.control.command_files import DIRECTORY as OPERATOR_BOX
+from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
 
 VIEW_NAME: Final = "view.json"
@@ -68,7 +68,7 @@ def is_file_of_run(directory: Path, path: Path, journal: str = JournalConfig().d
         return False
     if len(inside.parts) == 1 and _FILES_OF_A_RUN.fullmatch(inside.name):
         return True
-    return inside.parts[0] in (OPERATOR_BOX, journal)
+    return inside.parts[0] in (OPERATOR_DIRECTORY, journal)
 
 
 def _refuse_settings(what: str, path: Path, config_dir: Path | None) -> None:

@@ -23,7 +23,7 @@ from qts.event.payloads import LogWrite
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
 from qts.money import standard_context
-from qts.runtime.control.command_files import DIRECTORY as OPERATOR_BOX
+from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.control.command_handler import CommandHandler
 from qts.runtime.control.config_reload import ConfigReloader
 from qts.runtime.control.operators import Operators
@@ -64,7 +64,7 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.loading import fingerprint_of, load_strategies
 from qts.strategy.unavailable import restore_names
 
-_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_BOX, LOG_NAME, VIEW_NAME, HANG_NAME})
+_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME})
 
 
 @standard_context()
