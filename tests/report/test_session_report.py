@@ -127,39 +127,39 @@ class TestContent:
 
 
 class TestVerdict:
-    def time_text(self, tmp_path: Path, **values: Any) -> tuple[str, str]:
+    def verdict(self, tmp_path: Path, **values: Any) -> tuple[str, str]:
         page = report_of(traded_session(values=values), tmp_path)
         found = re.search(r'<div class="verdict" style="--c: var\(--(\w+)\)">(.*?)</div>', page)
         assert found is not None
         return found[1], found[2]
 
     def test_held_says_how_much_was_not_looked_at(self, tmp_path: Path) -> None:
-        look, text = self.told(tmp_path)
+        look, text = self.verdict(tmp_path)
         assert look == "good"
         assert "2 invariants in 14 checks; 23 of 25 were not checked" in text
 
     def test_a_breach_comes_first(self, tmp_path: Path) -> None:
-        look, text = self.told(tmp_path, invariants=invariants(held=(1,), broken=(4, 12)), finished=False)
+        look, text = self.verdict(tmp_path, invariants=invariants(held=(1,), broken=(4, 12)), finished=False)
         assert look == "bad"
         assert "Invariants broken: 04, 12." in text
 
     def test_a_sum_that_does_not_agree_is_an_alarm(self, tmp_path: Path) -> None:
-        look, text = self.told(tmp_path, fees="226")
+        look, text = self.verdict(tmp_path, fees="226")
         assert look == "bad"
         assert "Fees = sum of the fills" in text
 
     def test_a_lost_critical_event_is_an_alarm(self, tmp_path: Path) -> None:
-        look, text = self.told(tmp_path, lost_p0=1)
+        look, text = self.verdict(tmp_path, lost_p0=1)
         assert look == "bad"
         assert "1 critical event was lost" in text
 
     def test_a_stopped_session_says_how_to_go_on(self, tmp_path: Path) -> None:
-        look, text = self.told(tmp_path, finished=False)
+        look, text = self.verdict(tmp_path, finished=False)
         assert look == "warn"
         assert "--resume" in text
 
     def test_nothing_checked_is_never_green(self, tmp_path: Path) -> None:
-        look, text = self.told(tmp_path, invariants=invariants(held=()))
+        look, text = self.verdict(tmp_path, invariants=invariants(held=()))
         assert look == "faint"
         assert "Nothing was checked." in text
 
@@ -348,7 +348,7 @@ class TestWriting:
     def test_without_matplotlib_the_extra_is_named_before_the_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
         require_report_extra()  # it is installed here
         monkeypatch.setitem(sys.modules, "matplotlib", None)
-        with pytest.raises(MissingExtraError, match=r"qts\[report\]"):
+        with pytest.raises(MissingExtraError, match=r"qts-runtime\[report\]"):
             require_report_extra()
 
     def test_without_matplotlib_nothing_is_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
