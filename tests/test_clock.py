@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qts.clock import NS_PER_S, Clock, ManualClock, PacedClock, SystemClock, from_ns, to_ns
+from qts.clock import NS_PER_S, Clock, ManualClock, PacedClock, SystemClock, from_ns, to_ns, zone_of
 from qts.errors import ContractError
 
 START = datetime(2026, 1, 22, 9, tzinfo=UTC)
@@ -102,3 +102,14 @@ def test_waiting_ends_when_the_time_is_there_or_somebody_stops_it() -> None:
     slow.wait_until_ns(to_ns(START) + 10**6 * NS_PER_S, lambda: True)  # would be eleven days
     asyncio.run(clock.sleep_until_ns(to_ns(START)))  # long past: returns at once
     asyncio.run(clock.sleep_until_ns(clock.time_ns() + NS_PER_S))
+
+
+class TestZone:
+    @pytest.mark.parametrize(
+        ("text", "hours"), [("KST +0900", 9), ("EST -0500", -5), ("UTC +0000", 0), ("", 0), ("nonsense", 0)]
+    )
+    def test_is_the_offset_that_a_text_names_else_utc(self, text: str, hours: int) -> None:
+        assert zone_of(text).utcoffset(None) == timedelta(hours=hours)
+
+    def test_keeps_the_name(self) -> None:
+        assert zone_of("KST +0900").tzname(None) == "KST"

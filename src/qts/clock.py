@@ -8,9 +8,10 @@ a decision, so results that depend on it carry ``latency`` in their name.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, Protocol, runtime_checkable
 
 from qts.errors import ContractError
@@ -134,6 +135,16 @@ def to_ns(moment: datetime) -> int:
         raise ContractError(f"a time needs its offset from UTC, got the naive {moment!r}")
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * NS_PER_US
+
+
+def zone_of(text: str) -> timezone:
+    """Return the zone that a text such as ``KST +0900`` names by its offset from UTC; UTC when it names none."""
+    found = re.search(r"([+-])(\d\d):?(\d\d)$", text)
+    if found is None:
+        return UTC
+    step = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    name = text[: found.start()].strip()
+    return timezone(-step if found[1] == "-" else step, *([name] if name else []))
 
 
 def from_ns(ns: int) -> datetime:

@@ -216,7 +216,7 @@ def test_the_second_signal_ends_it_at_once(command: str, session: Any) -> None:
     hung = session(command, "Catches")
     hung.until(lambda: "nothing has moved for" in hung.errors)
     hung.process.send_signal(signal.SIGINT)
-    hung.until(lambda: "once more to stop at once" in hung.errors)
+    hung.until(lambda: "press Ctrl-C again to stop immediately" in hung.errors)
     hung.process.send_signal(signal.SIGINT)
     assert hung.ended() in (-signal.SIGINT, HUNG)
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,22 @@ def test_a_process_that_shows_nothing_new_is_told_as_silent(
     assert ", silent: its process lives, but it has shown nothing new for " in " ".join(out.splitlines()[:2])
 
 
+def test_times_for_people_are_the_markets_with_its_zone_and_those_for_programs_utc(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ("--data-dir", str(finished))
+    first = json.loads(said(capsys, "trades", "--json", *named)[1])["trades"][0]["filled_at"]
+    local = datetime.fromisoformat(first[:19] + "+00:00") + timedelta(hours=9)
+    lines = said(capsys, "trades", "--last", "0", *named)[1].splitlines()
+    assert first.endswith("Z")
+    assert lines[1].startswith("filled (KST) ")
+    assert lines[2].startswith(f"{local:%Y-%m-%d %H:%M:%S}  ")
+    for command in (("status",), ("state", "show"), ("safety", "show")):
+        out = said(capsys, *command, *named)[1]
+        assert " KST" in out
+        assert "UTC" not in out
+
+
 def test_a_view_of_another_run_is_not_shown(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,7 +199,7 @@ def test_a_view_of_another_run_is_not_shown(
     (place / "view.json").write_text(json.dumps(view))
     code, out, _ = said(capsys, "status", "--data-dir", str(place))
     assert code == 0
-    assert "it shows none" in out
+    assert "not shown by the session" in out
     assert "Pools" not in out
 
 

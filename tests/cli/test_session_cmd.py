@@ -90,7 +90,7 @@ def test_the_summary_keeps_a_title_on_one_line_and_knows_no_wait_where_nothing_w
 
     _, out, _ = said(capsys, "replay", str(prices), "--data-dir", "c")
 
-    assert "Rows of the input that could not be used" in out
+    assert "Input rows that could not be used" in out
     (p0,) = [line.split() for line in out.splitlines() if line.split()[:1] == ["P0"]]
     assert p0 == ["P0", "0", "0", "0", "0", "–", "–", "–"]
 

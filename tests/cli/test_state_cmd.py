@@ -75,12 +75,12 @@ class TestBacktest:
                 "reason": "BalancedToDefensive: vix 37.32 > 30",
             }
         ]
-        assert "1 rows skipped: close_missing 1" in err
+        assert "1 row skipped: close_missing 1" in err
 
     def test_people_get_a_table(self, series: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert run("state", "backtest", series) == 0
         out = capsys.readouterr().out
-        assert "3 days, 2018-02-01 to 2018-02-06, 1 transitions" in " ".join(out.split())
+        assert "3 days, 2018-02-01 to 2018-02-06, 1 transition" in " ".join(out.split())
         assert "2018-02-05" in out
         assert "DEFENSIVE 2 days (67%)" in out
 
@@ -151,7 +151,7 @@ class TestPlot:
     ) -> None:
         for module in ("matplotlib", "matplotlib.figure"):
             monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(MissingExtraError, match=r"qts\[report\]"):
+        with pytest.raises(MissingExtraError, match=r"qts-runtime\[report\]"):
             run("state", "backtest", series, "--plot", str(tmp_path / "out.png"))
 
     def test_a_place_that_cannot_be_written(self, series: str, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ class TestShow:
         flat = " ".join(out.split())
         assert "operating state BALANCED for 0.0 days" in flat
         assert "[bold]test" in out  # an operator's words are shown, not obeyed
-        assert "What would move us next" in out
+        assert "What would change the state" in out
         assert "2018-02-01" in out
 
     def test_a_fresh_run_can_be_shown(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +190,7 @@ class TestShow:
         assert "none pending" in capsys.readouterr().out
         manager.evaluate_transition(TransitionMetrics(vix=31.0), SafetyState.NORMAL)
         assert run("state", "show", "--data-dir", str(tmp_path)) == 0
-        assert "1 evaluations met it" in capsys.readouterr().out
+        assert "met in 1 evaluation" in capsys.readouterr().out
 
     def test_without_a_directory_the_newest_run_is_shown(
         self, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

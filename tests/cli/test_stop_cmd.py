@@ -63,9 +63,9 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     first, second, *_ = out.splitlines()
     assert first == f"session in run, pid {session.process.pid}"
     assert second == "pool SCALP is stopped: it takes no entry until 'qts safety release --pool SCALP'"
-    assert "sold        nothing\nstill held  005930 " in out
+    assert "sold            nothing\nopen positions  005930 " in out
     code, out, _ = said(capsys, "safety", "show", "--data-dir", "run")
-    assert out.startswith("run    run (goes on)\nsafety NORMAL since ")
+    assert out.startswith("run    run (running)\nsafety NORMAL since ")
     assert "stop   pool SCALP is stopped since 2026-01-22" in out
     assert "by kim: drill; holdings kept" in out
     shown = json.loads(said(capsys, "safety", "show", "--json", "--data-dir", "run")[1])
@@ -80,8 +80,8 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     assert code == 0, out
     assert "qts safety stop is now called qts stop --sell" in err
     assert "everything is stopped (LOCKDOWN): no entry leaves until 'qts safety release'" in out
-    assert "sold        005930 " in out
-    assert "still held  nothing" in out
+    assert "sold            005930 " in out
+    assert "open positions  none" in out
 
     # With a disk that takes no file the command is given by signal.
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -103,7 +103,7 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     # Now nobody runs there: the stop waits for the resume, and the command says so.
     code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
     assert code == 1
-    assert "no session runs in run: nothing trades there; --resume carries the stop out" in out
+    assert "no session runs in run, so nothing trades there; --resume carries the stop out" in out
     assert len(list(Path("run/operator").glob("stop-*.asked"))) == 1
 
 

@@ -46,9 +46,17 @@ def test_only_where_time_is_real_a_handler_that_overstays_is_worth_a_warning(
     # Given a handler that was on the loop longer than allowed, twice
     values["command"] = command
     values["latency_overstays"] = {"execution reports": {"count": 2, "longest_us": 1234.5}}
-    # then a paper session warns of it; where virtual time passes nobody waited
-    warning = "longer on the loop than allowed: execution reports, 2 times, at most 1,234 µs"
+    # then a paper session warns of it; on the virtual clock nothing waited
+    warning = "slow handler: execution reports, 2 times over its limit, at most 1,234 µs"
     assert (warning in told(values)) is is_told
+
+
+def test_transitions_are_timed_by_the_market_and_their_codes_are_written_out(values: dict[str, Any]) -> None:
+    moved = {"date": "2026-01-23", "time": "09:00", "from": "DEFENSIVE", "to": "BALANCED", "actor": "governor"}
+    values["transitions"] = [moved | {"reason": "lockdown_released"}]
+    out = " ".join(told(values).split())
+    assert "time (KST) from to why" in out
+    assert "2026-01-23 09:00 DEFENSIVE BALANCED the lockdown was released" in out
 
 
 def test_a_limit_that_the_command_sets_itself_is_said(values: dict[str, Any]) -> None:
@@ -63,7 +71,7 @@ def test_a_limit_that_the_command_sets_itself_is_said(values: dict[str, Any]) ->
 def test_a_symbol_whose_prices_cannot_be_is_named_while_that_is_so(values: dict[str, Any], in_doubt: bool) -> None:
     values["doubtful_prices"] = {"005930": {"in_doubt": in_doubt}}
 
-    assert ("IN DOUBT: prices of 005930 that cannot be" in told(values)) is in_doubt
+    assert ("IN DOUBT: impossible prices of 005930" in told(values)) is in_doubt
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

@@ -65,7 +65,7 @@ def test_an_override_of_no_allowed_length_is_refused_in_plain_words(
             ]
         )
     assert ended.value.code == 2
-    assert "no number of days above 0 and at most 7" in capsys.readouterr().err
+    assert "not a number of days above 0 and at most 7" in capsys.readouterr().err
 
 
 def test_a_reason_of_no_length_is_refused_in_plain_words(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,4 +98,4 @@ def test_a_finished_run_with_another_setting_names_the_setting(
 def test_as_fast_as_it_goes_is_for_replays(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--speed", "max"])
-    assert "qts replay goes as fast as it can" in capsys.readouterr().err
+    assert "qts replay runs as fast as possible" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -21,7 +20,6 @@ from qts.report.report_data import (
     rounded,
     running_drawdowns,
     spans,
-    zone_of,
     zoom_window,
 )
 from qts.strategy.contracts import Side
@@ -92,17 +90,6 @@ class TestSpans:
 
     def test_no_time_has_no_shares(self) -> None:
         assert ReportData(empty_session()).shares_of_time() == {}
-
-
-class TestZone:
-    @pytest.mark.parametrize(
-        ("text", "hours"), [("KST +0900", 9), ("EST -0500", -5), ("UTC +0000", 0), ("", 0), ("nonsense", 0)]
-    )
-    def test_is_the_offset_the_result_names_else_utc(self, text: str, hours: int) -> None:
-        assert zone_of(text).utcoffset(None) == timedelta(hours=hours)
-
-    def test_keeps_the_name(self) -> None:
-        assert zone_of("KST +0900").tzname(None) == "KST"
 
 
 class TestZoom:

@@ -98,7 +98,7 @@ def test_commands_about_the_states_are_refused_and_written_down_likewise(tmp_pat
     )
 
     outcomes = [True if one["done"] else one["answer"] for one in told]
-    assert outcomes[0] == "BALANCED stays: no_override"
+    assert outcomes[0] == "BALANCED stays: no override is in force"
     assert outcomes[1].startswith("there is no operating state 'BOLD'")
     assert outcomes[2:4] == [True, True]
     assert outcomes[4].startswith("DEFENSIVE stays: ")

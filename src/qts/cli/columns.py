@@ -1,4 +1,4 @@
-"""Lay out rows for a terminal of any width: names and amounts are never cut.
+"""Layout of rows for a terminal of any width: names and amounts are never cut.
 
 A table that fits is shown as one, without its less important columns when they do not fit; where not even the
 others do, every row becomes a small block of lines, one for each column.

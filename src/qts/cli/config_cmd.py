@@ -1,4 +1,4 @@
-"""``qts config check``, ``show`` and ``reload``: is the configuration right, what is in force, read it again."""
+"""``qts config``: check the configuration, show the settings in force, let a session read its files again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command
 from qts.cli.settings import add_settings, overrides_of
+from qts.wording import counted
 
 if TYPE_CHECKING:
     from qts.runtime.control.commands import Command
@@ -15,17 +16,17 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     config = commands.add_parser(
         "config",
-        help="check the configuration files, show what is in force",
-        description="Files are looked for in --config DIR, else in $QTS_CONFIG, else in ./config; what no file "
-        "gives has its default.",
+        help="check the configuration files, show the settings in force",
+        description="Files are read from --config DIR, else from $QTS_CONFIG, else from ./config; a setting "
+        "that no file gives has its default.",
     )
     verbs = config.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    check = verbs.add_parser("check", help="name every problem with file and line; exit code 0 or 2")
+    check = verbs.add_parser("check", help="print every problem with file and line; exit code 0 or 2")
     add_settings(check)
     check.set_defaults(func=_check)
 
-    show = verbs.add_parser("show", help="every setting: value, where it comes from, meaning, what is allowed")
+    show = verbs.add_parser("show", help="every setting: value, source, meaning, allowed values")
     add_settings(show)
     show.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     show.add_argument(
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
     )
     show.set_defaults(func=_show)
 
-    add_command(verbs, "reload", _reload, "let a running session read its configuration files again")
+    add_command(verbs, "reload", _reload, "make a running session read its configuration files again")
 
 
 def _reload(args: argparse.Namespace) -> Command:
@@ -56,7 +57,7 @@ def _check(args: argparse.Namespace) -> int:
         return 0
     for problem in found:
         print(problem)
-    print(f"{len(found)} problem{'s' if len(found) > 1 else ''}")
+    print(counted(len(found), "problem"))
     return 2
 
 
@@ -85,7 +86,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 _WIDE = 140
-"""Columns of a terminal from which on the settings are a table."""
+"""Columns that a terminal needs for the settings as a table."""
 
 
 def _print_json(config_hash: str, rows: Any) -> None:
@@ -109,7 +110,7 @@ def _print_table(config_hash: str, rows: Any) -> None:
     for title in ("setting", "value", "source", "meaning", "allowed"):
         table.add_column(title, overflow="fold")
     for row in rows:
-        allowed = f"{row.allowed}, live" if row.reload else row.allowed
+        allowed = f"{row.allowed}, reloadable" if row.reload else row.allowed
         cells = (row.path, row.value, row.source, row.description, allowed)
         # Text, so that brackets of a value are not taken for markup.
         table.add_row(*(Text(cell) for cell in cells))
@@ -118,15 +119,15 @@ def _print_table(config_hash: str, rows: Any) -> None:
 
 
 def _print_blocks(console: Any, rows: Any) -> None:
-    """A setting and its value in a line, what it means and what is allowed below."""
+    """Print each setting with its value on one line, its meaning and the allowed values below."""
     for row in rows:
-        live = ", live" if row.reload else ""
+        reloadable = ", reloadable" if row.reload else ""
         console.print(f"{row.path} = {row.value} ({row.source})", markup=False, highlight=False)
         console.print(
-            f"    {row.description}; allowed: {row.allowed}{live}", markup=False, style="dim", highlight=False
+            f"    {row.description}; allowed: {row.allowed}{reloadable}", markup=False, style="dim", highlight=False
         )
 
 
 def foot_of(config_hash: str, rows: Any) -> str:
     """Return the line below the settings."""
-    return f"{len(rows)} settings; 'live' may change while a session runs; hash {config_hash}"
+    return f"{counted(len(rows), 'setting')}; 'reloadable' may change while a session runs; hash {config_hash}"

@@ -13,14 +13,14 @@ _LONGEST_NAME = 44
 
 
 class Screen(Console):
-    """A console that never cuts an amount or a name, and leaves it to the command what a closed pipe means.
+    """A console that never cuts an amount or a name, and raises for a closed pipe.
 
     A table whose columns do not fit is printed as wide as they need: the terminal breaks its lines, and nothing is
     lost. (The library would shorten every column, and end the program with 1 on a closed pipe.)
     """
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as the library does; a table gets at least the width that its columns need."""
+        """Print as the library does; give a table at least the width that its columns need."""
         given = self.width
         tables = [one for one in objects if isinstance(one, Table)]
         for column in (column for one in tables for column in one.columns):

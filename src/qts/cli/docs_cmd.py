@@ -1,4 +1,4 @@
-"""``qts docs``: the reference pages, written from the code."""
+"""``qts docs``: write the reference pages from the code."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def add_parser(commands: Any) -> None:
 def _run(args: argparse.Namespace, commands: Mapping[str, argparse.ArgumentParser]) -> int:
     from qts.errors import InputError
     from qts.report.reference import reference_pages, stale_pages, write_pages
+    from qts.wording import counted
 
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out}: that is a file; name a directory for the pages")
@@ -37,5 +38,5 @@ def _run(args: argparse.Namespace, commands: Mapping[str, argparse.ArgumentParse
     changed = write_pages(args.out, pages)
     for path in changed:
         print(f"written: {path}" if path.exists() else f"removed: {path}")
-    print(f"{len(pages)} pages in {args.out}, {len(changed)} changed")
+    print(f"{counted(len(pages), 'page')} in {args.out}, {len(changed)} changed")
     return 0

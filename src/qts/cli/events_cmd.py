@@ -1,4 +1,4 @@
-"""``qts events``: the journal of P0 events and the dead letters of a run, to look at and to try again.
+"""``qts events``: show and retry the P0 events in the journal of a run and its dead letters.
 
 Everything that does work is imported when a command runs, so that ``qts --help`` stays quick.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.errors import DataError
+from qts.wording import counted
 
 if TYPE_CHECKING:
+    from qts.cli.market_time import MarketTime
     from qts.event.contracts import Event
     from qts.event.dead_letter import DeadLetter
     from qts.event.journal_recovery import JournalEntry, JournalReport
@@ -29,80 +32,84 @@ def add_parser(subparsers: Any) -> None:
     events.set_defaults(func=lambda args: _usage(events))
     kinds = events.add_subparsers(title="commands", metavar="COMMAND")
 
-    journal = kinds.add_parser("journal", help="every P0 event that was accepted, and what has become of it")
+    journal = kinds.add_parser("journal", help="every P0 event that was accepted, with its status")
     journal.set_defaults(func=lambda args: _usage(journal))
     commands = journal.add_subparsers(title="commands", metavar="COMMAND")
     listing = _command(commands, "list", "counts, files, problems and the newest events", run_journal_list)
-    listing.add_argument("--status", choices=STATUSES, help="only events of which this is known")
+    listing.add_argument("--status", choices=STATUSES, help="only events with this status")
     listing.add_argument(
         "--last", type=int, default=LAST, metavar="N", help=f"show the newest N (default {LAST}, 0 = all)"
     )
-    show = _command(commands, "show", "one event with all it carries", run_journal_show)
+    show = _command(commands, "show", "one event with its payload", run_journal_show)
     show.add_argument("which", metavar="EVENT", help="its number or its id")
-    replay = _command(commands, "replay", "let the next start handle events once more", run_journal_replay)
+    replay = _command(commands, "replay", "make the next start handle events again", run_journal_replay)
     replay.add_argument("which", metavar="EVENT", nargs="+", help="numbers or ids of applied or parked events")
 
-    letters = kinds.add_parser("dead-letter", help="events whose handler failed for good")
+    letters = kinds.add_parser("dead-letter", help="events whose handler failed finally")
     letters.set_defaults(func=lambda args: _usage(letters))
     commands = letters.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "list", "every dead letter with its error", run_letters_list)
-    show = _command(commands, "show", "one dead letter with all it carries", run_letters_show)
+    show = _command(commands, "show", "one dead letter with its payload", run_letters_show)
     show.add_argument("which", metavar="EVENT", help="the event's id")
-    replay = _command(commands, "replay", "let the next start try them again", run_letters_replay)
+    replay = _command(commands, "replay", "make the next start try them again", run_letters_replay)
     replay.add_argument("which", metavar="EVENT", nargs="+", help="ids of events; every letter of each is tried")
 
 
 def run_journal_list(args: argparse.Namespace) -> int:
-    """``qts events journal list``: exit code 4 when the journal contradicts itself."""
+    """Run ``qts events journal list``: exit code 4 when the journal contradicts itself."""
+    from qts.cli.market_time import MarketTime
+
     report = _report(args.data_dir)
     entries = [one for one in report.entries.values() if args.status in (None, one.word)]
     shown = entries[-args.last :] if args.last > 0 else entries
     if args.json:
         _print_json(_summary(report) | {"shown": [_row(one) for one in shown]})
     else:
-        _print_journal(report, shown, len(entries))
+        _print_journal(report, shown, len(entries), MarketTime.of_run(args.data_dir))
     return 4 if report.problems else 0
 
 
 def run_journal_show(args: argparse.Namespace) -> int:
-    """``qts events journal show``: exit code 2 when there is no such event."""
+    """Run ``qts events journal show``: exit code 2 when there is no such event."""
     entry = _find(_report(args.data_dir), args.which)
-    told = _row(entry) | {"event": _event_object(_event(entry))}
-    _print_object(told, as_json=args.json)
+    shown = _row(entry) | {"event": _event_object(_event(entry))}
+    _print_object(shown, args)
     return 0
 
 
 def run_journal_replay(args: argparse.Namespace) -> int:
-    """``qts events journal replay``: exit code 2 for events that are waiting already, or while the run goes on."""
+    """Run ``qts events journal replay``: exit code 2 for events that wait already, or while the run is running."""
     report = _report(args.data_dir)
     chosen = _once_each(_find(report, which) for which in args.which)
     _refuse_waiting(chosen)
     _reopen(args.data_dir, report, chosen)
-    _tell_reopened(chosen, as_json=args.json)
+    _print_reopened(chosen, as_json=args.json)
     return 0
 
 
 def run_letters_list(args: argparse.Namespace) -> int:
-    """``qts events dead-letter list``: exit code 0, also when there is none."""
+    """Run ``qts events dead-letter list``: exit code 0, also when there is none."""
+    from qts.cli.market_time import MarketTime
+
     letters = _letters(args.data_dir)
     if args.json:
         _print_json([_letter_row(letter) for letter in letters])
     elif letters:
-        _print_letters(letters)
+        _print_letters(letters, MarketTime.of_run(args.data_dir))
     else:
         print("no dead letters")
     return 0
 
 
 def run_letters_show(args: argparse.Namespace) -> int:
-    """``qts events dead-letter show``: exit code 2 when there is no such letter."""
+    """Run ``qts events dead-letter show``: exit code 2 when there is no such letter."""
     letter = _letter(args.data_dir, args.which)
-    _print_object(_letter_row(letter) | {"event": _event_object(letter.event)}, as_json=args.json)
+    _print_object(_letter_row(letter) | {"event": _event_object(letter.event)}, args)
     return 0
 
 
 def run_letters_replay(args: argparse.Namespace) -> int:
-    """``qts events dead-letter replay``: every letter of the events, one for each handler that failed.
+    """Run ``qts events dead-letter replay`` for every letter of the events, one for each handler that failed.
 
     Exit code 2 for events the journal does not hold (only P0 is there) and for those that are waiting already.
     """
@@ -122,7 +129,7 @@ def run_letters_replay(args: argparse.Namespace) -> int:
     chosen = _once_each(chosen)
     _refuse_waiting(chosen)
     _reopen(args.data_dir, report, chosen)
-    _tell_reopened(chosen, as_json=args.json)
+    _print_reopened(chosen, as_json=args.json)
     return 0
 
 
@@ -143,7 +150,7 @@ def _usage(parser: argparse.ArgumentParser) -> int:
 
 
 def journal_directory(data_dir: Path) -> Path:
-    """Where the run keeps its journal: the directory itself or the one in it that holds journal files.
+    """Return the directory of the journal: ``data_dir`` itself or the one in it that holds journal files.
 
     Raises DataError when there is none.
     """
@@ -185,7 +192,7 @@ def _event(entry: JournalEntry) -> Event | None:
 
 
 def _letters(data_dir: Path) -> list[DeadLetter]:
-    """Dead letters from the file beside the journal, else from the run's last checkpoint."""
+    """Return the dead letters from the file beside the journal, else from the run's last checkpoint."""
     from qts.event.dead_letter import DeadLetter, read_letters
     from qts.event.journal_bridge import DEAD_LETTERS
     from qts.runtime.persistence.run_reader import checkpoint_part
@@ -200,7 +207,7 @@ def _letters(data_dir: Path) -> list[DeadLetter]:
             return read_letters(path)[0]
     part = checkpoint_part(data_dir, "dispatcher")
     if part is None and not data_dir.is_dir():
-        raise DataError(f"{data_dir} is no directory; give the one of a run")
+        raise DataError(f"{data_dir} is not a directory; give the directory of a run")
     return [DeadLetter.load(stored) for stored in part["dead_letters"]["letters"]] if part else []
 
 
@@ -304,7 +311,7 @@ def _letter_row(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: int) -> None:
+def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: int, time: MarketTime) -> None:
     from rich.markup import escape
 
     from qts.cli.console import Screen
@@ -312,31 +319,34 @@ def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: i
     console, summary = Screen(highlight=False), _summary(report)
     counts = ", ".join(f"{summary[status]} {status}" for status in STATUSES if summary[status])
     console.print(
-        f"run {report.run_id}: {summary['events']} events in {len(report.segments)} files ({counts or 'none'})"
+        f"run {report.run_id}: {counted(summary['events'], 'event')} in {counted(len(report.segments), 'file')} "
+        f"({counts or 'none'})"
     )
     if report.torn is not None:
+        size, offset = counted(report.torn.size, "byte"), report.torn.offset
         console.print(
-            f"{escape(report.torn.path.name)}: {report.torn.size} bytes from offset {report.torn.offset} on are no "
-            "whole record; the next start cuts them off"
+            f"{escape(report.torn.path.name)} ends with an incomplete record, {size} from offset {offset} on; the "
+            "next start cuts it off"
         )
     if report.told_again:
         console.print(
-            f"{report.told_again} of them were told again by a source that had not heard that they are safe; the "
-            "unique key of a fill lets it count once"
+            f"{report.told_again:,} of them were sent again by a source without an acknowledgement; the unique key "
+            "of a fill makes it count once"
         )
     for problem in report.problems:
         console.print(f"PROBLEM: {escape(problem)}")
     if shown:
         columns = ("sequence", "event_id", "type", "about", "time", "status")
-        console.print(_table(f"The newest {len(shown)} of {matching}", columns, [_row(entry) for entry in shown]))
+        rows = [_in_market_time(_row(entry), time) for entry in shown]
+        console.print(_table(f"The newest {len(shown):,} of {matching:,}", columns, rows))
 
 
-def _print_letters(letters: list[DeadLetter]) -> None:
+def _print_letters(letters: list[DeadLetter], time: MarketTime) -> None:
     from qts.cli.console import Screen
 
     columns = ("event_id", "type", "about", "handler", "attempts", "time", "error")
-    rows = [_letter_row(letter) for letter in letters]
-    Screen(highlight=False).print(_table(f"{len(rows)} dead letters", columns, rows))
+    rows = [_in_market_time(_letter_row(letter), time) for letter in letters]
+    Screen(highlight=False).print(_table(counted(len(rows), "dead letter"), columns, rows))
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Any:
@@ -351,11 +361,20 @@ def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> 
     return table
 
 
-def _print_object(told: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        _print_json(told)
+def _in_market_time(row: dict[str, Any], time: MarketTime) -> dict[str, Any]:
+    """Return ``row`` with its time on the market's clock."""
+    if row["time"] is None:
+        return row
+    return row | {"time": time.microsecond(datetime.fromisoformat(row["time"]))}
+
+
+def _print_object(row: dict[str, Any], args: argparse.Namespace) -> None:
+    if args.json:
+        _print_json(row)
         return
-    for name, value in told.items():
+    from qts.cli.market_time import MarketTime
+
+    for name, value in _in_market_time(row, MarketTime.of_run(args.data_dir)).items():
         if isinstance(value, dict):
             print(f"{name}:")
             print(json.dumps(value, ensure_ascii=False, indent=2))
@@ -363,12 +382,12 @@ def _print_object(told: dict[str, Any], *, as_json: bool) -> None:
             print(f"{name + ':':10} {value}")
 
 
-def _tell_reopened(chosen: list[JournalEntry], *, as_json: bool) -> None:
+def _print_reopened(chosen: list[JournalEntry], *, as_json: bool) -> None:
     ids = [entry.record.event_id for entry in chosen]
     if as_json:
         _print_json({"reopened": ids})
     else:
-        print(f"{len(ids)} to be handled once more by the next start with --resume: {', '.join(ids)}")
+        print(f"the next start with --resume handles {counted(len(ids), 'event')} again: {', '.join(ids)}")
 
 
 def _print_json(value: Any) -> None:

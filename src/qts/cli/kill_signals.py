@@ -1,4 +1,4 @@
-"""The kill switch by signal: SIGUSR1 stops trading and keeps what is held, SIGUSR2 stops and sells it.
+"""The kill switch by signal: SIGUSR1 stops trading and keeps the positions, SIGUSR2 stops and sells them.
 
 The process goes on, locked down; SIGTERM and Ctrl-C end it.
 """
@@ -14,7 +14,7 @@ from typing import Final
 from qts.runtime.control.kill_switch import KillSwitch
 
 SIGNALS: Final = {signal.SIGUSR1: False, signal.SIGUSR2: True}
-"""Whether what is held is sold."""
+"""Signals, and whether each sells the positions."""
 
 
 def signal_for(*, liquidate: bool) -> signal.Signals:
@@ -24,7 +24,7 @@ def signal_for(*, liquidate: bool) -> signal.Signals:
 
 @contextmanager
 def kill_by_signal(kill: KillSwitch, *, listens: bool) -> Iterator[None]:
-    """Press ``kill`` by signal within the block; a session that does not listen leaves the signals alone."""
+    """Press ``kill`` by signal within the block; without ``listens`` the signals keep their meaning."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         which = signal.Signals(number)

@@ -1,7 +1,7 @@
-"""``qts status``, ``orders``, ``trades`` and ``positions``: look at a run while it goes on and afterwards.
+"""``qts status``, ``orders``, ``trades`` and ``positions``: show a run while it is running and afterwards.
 
-They read the store and the file in which a session shows itself, write nothing and keep nobody waiting. Everything
-that does work is imported when a command runs, so that ``qts --help`` stays quick.
+They read the store and the session's view file, write nothing and make no session wait. Everything that does work
+is imported when a command runs, so that ``qts --help`` stays quick.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.errors import InputError
+from qts.wording import counted
 
 if TYPE_CHECKING:
     from qts.cli.look_lists import Listing
@@ -28,12 +29,12 @@ _EVERY_S = 1
 def add_parser(subparsers: Any) -> None:
     """Add the four commands."""
     _command(
-        subparsers, "status", "how a run stands: states, account, positions, orders, queues, errors", run_status
+        subparsers, "status", "the status of a run: states, account, positions, orders, queues, errors", run_status
     )
     for name, help_text in (
-        ("orders", "the orders of a run and what became of them"),
-        ("trades", "the fills of a run, as they were booked"),
-        ("positions", "what a run holds, at what cost and at what price"),
+        ("orders", "the orders of a run and their states"),
+        ("trades", "the fills of a run as they were booked"),
+        ("positions", "the open positions of a run, with cost and price"),
     ):
         command = _command(subparsers, name, help_text, run_list)
         command.set_defaults(listing=name)
@@ -53,8 +54,8 @@ def _command(
     command: argparse.ArgumentParser = subparsers.add_parser(
         name,
         help=help_text,
-        description=f"Show {help_text}. Times are UTC. Without --data-dir: the newest run that goes on in "
-        "./qts-data, else the newest.",
+        description=f"Show {help_text}. Times are the market's, with --csv and --json UTC. Without --data-dir: the "
+        "newest run in ./qts-data that is running, else the newest.",
     )
     command.add_argument("--data-dir", type=Path, metavar="DIR", help="the run's directory")
     command.add_argument("--watch", action="store_true", help="show it again every second until Ctrl-C")
@@ -66,7 +67,7 @@ def _command(
 
 
 def run_status(args: argparse.Namespace) -> int:
-    """``qts status``: exit code 0, also at the end of --watch; 2 when there is no such run."""
+    """Run ``qts status``: exit code 0, also at the end of --watch; 2 when there is no such run."""
     from qts.cli.columns import csv_text
     from qts.cli.look_status import facts_of, status_lines, status_values
 
@@ -81,7 +82,7 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """``qts orders``, ``trades``, ``positions``: exit codes like :func:`run_status`."""
+    """Run ``qts orders``, ``trades`` or ``positions``: exit codes like :func:`run_status`."""
     from qts.cli.look_lists import LISTINGS
 
     listing = LISTINGS[args.listing]
@@ -90,7 +91,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 def _list_text(listing: Listing, look: Look, args: argparse.Namespace) -> str:
     from qts.cli.columns import csv_text, table_lines
-    from qts.cli.look_status import run_values
+    from qts.cli.look_status import run_values, time_of
     from qts.runtime.persistence.run_lookup import which
 
     records = listing.records(look)
@@ -107,9 +108,10 @@ def _list_text(listing: Listing, look: Look, args: argparse.Namespace) -> str:
     if not newest:
         lines.append(f"no {args.listing}")
     else:
-        lines += table_lines(listing.columns, [listing.shown(record) for record in newest], _width())
+        time = time_of(look)
+        lines += table_lines(listing.titled(time), [listing.shown(record, time) for record in newest], _width())
         if len(newest) < len(records):
-            lines.append(f"the newest {len(newest)} of {len(records):,}; --last 0 shows all")
+            lines.append(f"the newest {len(newest):,} of {len(records):,}; --last 0 shows all")
     return "\n".join(lines)
 
 
@@ -120,13 +122,13 @@ def _show(args: argparse.Namespace, text_of: Callable[[Look], str], **needs: boo
     from qts.runtime.persistence.run_lookup import look_at, which
 
     if args.watch and args.csv:
-        raise InputError("--watch shows a run again and again, --csv is one table: give one of the two")
+        raise InputError("--watch and --csv exclude each other: --csv is one table")
     machine = SystemClock()
     clock = PacedClock(machine.now())
     looks = 0
     try:
         while True:
-            # Found anew each time: the run that goes on is the one that is meant.
+            # Looked up each time: a newer run may have begun.
             look = look_at(find_run(args.data_dir), machine.time_ns(), **needs)
             _print(text_of(look), args, looks)
             if args.csv:
@@ -152,17 +154,17 @@ def _print(text: str, args: argparse.Namespace, looks: int) -> None:
 
 
 def _over_the_last(text: str, *, first: bool) -> str:
-    """Terminal codes that put ``text`` where the last one stood: no line flickers, none of the old is left."""
+    """Return terminal codes that replace the last text by ``text`` without flicker."""
     lines = text.split("\n")
     room = shutil.get_terminal_size().lines - 1
     if len(lines) > room > 1:
-        lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines; a higher window shows them"]
+        lines = [*lines[: room - 1], f"… {counted(len(lines) - room + 1, 'more line')}; a higher window shows them"]
     start = "\x1b[2J\x1b[H" if first else "\x1b[H"
     return start + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
 def _width() -> int:
-    """Cells of the terminal; what goes into a file or a pipe is not squeezed unless COLUMNS says so."""
+    """Return the width of the terminal in cells; 200 for a file or a pipe unless COLUMNS is set."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS"):
         return shutil.get_terminal_size().columns
     return 200
@@ -170,5 +172,5 @@ def _width() -> int:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
     return int(text)

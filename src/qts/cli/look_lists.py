@@ -1,4 +1,4 @@
-"""The lists of a run: which columns they have, and each record as texts for people and for programs."""
+"""The lists of a run: their columns, and each record as texts for people and for programs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.cli.columns import Column
+from qts.cli.market_time import MarketTime
 from qts.clock import NS_PER_S, from_ns
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
@@ -18,7 +19,7 @@ from qts.runtime.session.session_view import PositionView
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """One list: what of a look it shows, its columns, and a record's values in their order.
+    """One list: the part of a look that it shows, its columns, and a record's values in their order.
 
     A value is a text, a Decimal, nanoseconds in a column whose key ends in ``_at``, a bool, or None for unknown.
     """
@@ -28,10 +29,14 @@ class Listing(msgspec.Struct, frozen=True):
     records: Callable[[Look], Sequence[Any]]
     values: Callable[[Any], tuple[Any, ...]]
 
-    def shown(self, record: Any) -> list[str]:
+    def titled(self, time: MarketTime) -> list[Column]:
+        """Return the columns for people, with the zone in the titles of times."""
+        return [titled(column, time) for column in self.columns]
+
+    def shown(self, record: Any, time: MarketTime) -> list[str]:
         """Return the record for people."""
         pairs = zip(self.columns, self.values(record), strict=True)
-        return [_shown(column.key, value) for column, value in pairs]
+        return [_shown(column.key, value, time) for column, value in pairs]
 
     def exact(self, record: Any) -> list[str]:
         """Return the record as texts for programs; "" for unknown."""
@@ -51,9 +56,11 @@ def iso(ns: int) -> str:
     return f"{from_ns(ns):%Y-%m-%dT%H:%M:%S}.{ns % NS_PER_S:09d}Z"
 
 
-def moment(ns: int) -> str:
-    """Return a moment in UTC for people, to the second."""
-    return f"{from_ns(ns):%Y-%m-%d %H:%M:%S}"
+def titled(column: Column, time: MarketTime) -> Column:
+    """Return ``column`` for people: that of a time names its zone."""
+    if not column.key.endswith("_at"):
+        return column
+    return msgspec.structs.replace(column, title=f"{column.title} ({time.zone})")
 
 
 def amount(value: Decimal | None) -> str:
@@ -64,14 +71,14 @@ def amount(value: Decimal | None) -> str:
     return f"{int(whole):,}{point}{digits}" if whole not in ("-0", "") else f"{whole}{point}{digits}"
 
 
-def _shown(key: str, value: Any) -> str:
+def _shown(key: str, value: Any, time: MarketTime) -> str:
     if value is None:
         return "market" if key == "limit" else "?"
     if isinstance(value, Decimal):
         return amount(value)
     if isinstance(value, bool):
         return "forced" if value else ""
-    return moment(value) if key.endswith("_at") else str(value)
+    return time.bare(value) if key.endswith("_at") else str(value)
 
 
 def _plain(key: str, value: Any) -> Any:
@@ -101,7 +108,7 @@ def _position(p: PositionView) -> tuple[Any, ...]:
 LISTINGS: Final = {
     "orders": Listing(
         (
-            Column("asked_at", "asked"),
+            Column("asked_at", "requested"),
             Column("strategy", "strategy"),
             Column("symbol", "symbol"),
             Column("side", "side"),
@@ -113,8 +120,8 @@ LISTINGS: Final = {
             Column("changed_at", "changed", extra=True),
             Column("order_id", "order", extra=True),
             Column("pool", "pool", extra=True),
-            Column("decision_price", "price then", right=True, extra=True),
-            Column("broker_order_id", "broker's order", extra=True),
+            Column("decision_price", "decision price", right=True, extra=True),
+            Column("broker_order_id", "broker order", extra=True),
             Column("reason", "reason", extra=True),
             Column("note", "note", extra=True),
         ),
@@ -148,7 +155,7 @@ LISTINGS: Final = {
             Column("strategy", "strategy"),
             Column("symbol", "symbol"),
             Column("qty", "qty", right=True),
-            Column("average_cost", "average", right=True),
+            Column("average_cost", "average cost", right=True),
             Column("mark", "price", right=True),
             Column("value", "value", right=True),
             Column("unrealized_pnl", "unrealised", right=True),

@@ -1,22 +1,28 @@
-"""How a run stands, on one screen, as one row and as one object."""
+"""The status of a run: on one screen, as one row and as one object."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from qts.cli.columns import Column, facts_lines, folded, table_lines
-from qts.cli.look_lists import LISTINGS, amount, iso, moment
+from qts.cli.look_lists import LISTINGS, amount, iso, titled
+from qts.cli.market_time import MarketTime
+from qts.clock import to_ns
 from qts.runtime.persistence.run_lookup import Look, which
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_view import SessionView, StateView
+from qts.safety.scoped_stops import ScopedStop
+from qts.state.reasons import sentence
+from qts.wording import counted
 
 _QUEUES = (
     Column("priority", "priority"),
     Column("depth", "waiting", right=True),
-    Column("capacity", "room", right=True),
+    Column("capacity", "capacity", right=True),
     Column("handled", "handled", right=True),
     Column("dropped", "dropped", right=True),
     Column("p50_us", "p50 µs", right=True),
@@ -31,7 +37,7 @@ _POOLS = (
     Column("unrealized_pnl", "unrealised", right=True),
 )
 _ORDERS = (
-    Column("since_at", "asked"),
+    Column("since_at", "requested"),
     Column("strategy", "strategy"),
     Column("symbol", "symbol"),
     Column("side", "side"),
@@ -42,8 +48,13 @@ _ORDERS = (
 )
 
 
+def time_of(look: Look) -> MarketTime:
+    """Return the market's clock of the run."""
+    return MarketTime("" if look.view is None else look.view.time_zone)
+
+
 def run_values(look: Look) -> dict[str, Any]:
-    """Return which run it is and how it stands, for JSON."""
+    """Return the identity of the run and whether it is running, for JSON."""
     found, run = look.found, look.run
     return {
         "directory": str(found.directory),
@@ -101,20 +112,23 @@ _OF_THE_VIEW = (
 def status_lines(look: Look, width: int) -> list[str]:
     """Return the screen in a terminal of ``width`` cells."""
     lines = folded(which(look), width)
+    time = time_of(look)
     facts = [("directory", str(look.found.directory))]
     if look.run is not None:
-        facts.append(("started", look.run.started_at))
+        facts.append(("started", time.second(to_ns(datetime.fromisoformat(look.run.started_at)))))
     if look.view is None:
         return [
             *lines,
-            *facts_lines([*facts, ("state", "it shows none: see qts orders, trades and positions")], width),
+            *facts_lines(
+                [*facts, ("state", "not shown by the session; see qts orders, qts trades and qts positions")], width
+            ),
         ]
     view = look.view
-    lines += facts_lines([*facts, *_facts(view)], width)
+    lines += facts_lines([*facts, *_facts(view, time)], width)
     for title, part in (
         ("Pools", _pool_lines(view, width)),
-        ("Positions", _position_lines(view, width)),
-        ("Working orders", _order_lines(view, width)),
+        ("Positions", _position_lines(view, time, width)),
+        ("Working orders", _order_lines(view, time, width)),
         ("Strategies", _strategy_lines(view, width)),
         ("Queues, accept to handler start", _queue_lines(view, width)),
     ):
@@ -123,37 +137,51 @@ def status_lines(look: Look, width: int) -> list[str]:
     return lines
 
 
-def _facts(view: SessionView) -> list[tuple[str, str]]:
+def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
     result = view.equity - view.equity_start
     counts = view.counts
     facts = [
-        ("clock", f"{moment(view.clock_ns)} UTC, market in {view.time_zone}"),
-        ("safety", _state(view.safety)),
+        ("clock", time.second(view.clock_ns)),
+        ("safety", _state(view.safety, time)),
         *(
-            ("cause", f"{cause.code}, {cause.count} times, last {moment(cause.last_ns)}: {cause.detail}")
+            (
+                "cause",
+                f"{cause.code}, {counted(cause.count, 'time')}, last {time.second(cause.last_ns)}: {cause.detail}",
+            )
             for cause in view.safety_causes
         ),
         ("next", view.safety_next),
-        *(("stopped", f"{stop}; holdings {'sold' if stop.liquidate else 'kept'}") for stop in view.stops),
+        *(("stopped", stop_text(stop, time)) for stop in view.stops),
         *(("no entry", why) for why in view.no_entries),
-        ("operating", _state(view.operating)),
+        ("operating", _state(view.operating, time)),
         ("equity", f"{amount(view.equity)} {view.currency}, result {amount(result)}"),
         ("cash", f"{amount(view.cash)} {view.currency}"),
-        ("orders", f"{counts.orders:,} sent, {len(view.orders):,} working, {counts.forced_exits:,} exits by rule"),
+        (
+            "orders",
+            f"{counts.orders:,} sent, {len(view.orders):,} working, "
+            f"{counted(counts.forced_exits, 'exit')} forced by rule",
+        ),
         ("fills", f"{counts.fills:,}"),
     ]
     if (kept := view.quarantine) is not None:
-        first = f"{moment(kept.first_ns)} ({kept.code}): {kept.reason}"
-        facts.append(("not booked", f"{kept.count:,} notices of the broker, the first at {first}"))
+        first = f"{time.second(kept.first_ns)} ({kept.code}): {kept.reason}"
+        facts.append(("not booked", f"{counted(kept.count, 'notice')} of the broker, the first at {first}"))
     if counts.refusals:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
-        facts.append(("refused", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
+        facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
     return facts
 
 
-def _state(state: StateView) -> str:
-    since = f" since {moment(state.since_ns)}" if state.since_ns else ""
-    return f"{state.state}{since}{': ' if state.why else ''}{state.why}"
+def stop_text(stop: ScopedStop, time: MarketTime) -> str:
+    """Return the sentence about a stop that is in force."""
+    since = time.second(stop.ts_ns)
+    holdings = "sold" if stop.liquidate else "kept"
+    return f"{stop.scope} is stopped since {since} by {stop.operator}: {stop.reason}; holdings {holdings}"
+
+
+def _state(state: StateView, time: MarketTime) -> str:
+    since = f" since {time.second(state.since_ns)}" if state.since_ns else ""
+    return f"{state.state}{since}{': ' if state.why else ''}{sentence(state.why)}"
 
 
 def _pool_lines(view: SessionView, width: int) -> list[str]:
@@ -164,15 +192,17 @@ def _pool_lines(view: SessionView, width: int) -> list[str]:
     return table_lines(_POOLS, rows, width)
 
 
-def _position_lines(view: SessionView, width: int) -> list[str]:
+def _position_lines(view: SessionView, time: MarketTime, width: int) -> list[str]:
     listing = LISTINGS["positions"]
-    return table_lines(listing.columns, [listing.shown(p) for p in view.positions], width) if view.positions else []
+    if not view.positions:
+        return []
+    return table_lines(listing.titled(time), [listing.shown(p, time) for p in view.positions], width)
 
 
-def _order_lines(view: SessionView, width: int) -> list[str]:
+def _order_lines(view: SessionView, time: MarketTime, width: int) -> list[str]:
     rows = [
         [
-            moment(o.since_ns),
+            time.bare(o.since_ns),
             o.strategy,
             o.symbol,
             o.side,
@@ -183,7 +213,7 @@ def _order_lines(view: SessionView, width: int) -> list[str]:
         ]
         for o in view.orders
     ]
-    return table_lines(_ORDERS, rows, width) if rows else []
+    return table_lines([titled(column, time) for column in _ORDERS], rows, width) if rows else []
 
 
 def _strategy_lines(view: SessionView, width: int) -> list[str]:
@@ -192,7 +222,7 @@ def _strategy_lines(view: SessionView, width: int) -> list[str]:
         if one.halted:
             lines += folded(f"{one.name} is HALTED: {one.why}", width)
         for error in one.errors:
-            times = f"{error.count:,} time{'s' if error.count > 1 else ''}"
+            times = counted(error.count, "time")
             lines += folded(f"{one.name} failed in {error.callback} {times}, first: {error.first}", width)
     return lines
 

@@ -1,9 +1,8 @@
-"""``qts``: finds the command, runs it, turns errors into one clear line and an exit code.
+"""``qts``: find the command, run it, turn errors into one clear line and an exit code.
 
-Exit codes: 0 done · 1 something unexpected · 2 what was given cannot be used · 3 the store failed, or a
-session by something unexpected that is in its log ·
-4 an invariant was breached · 75 the session hung and was ended (go on with --resume) · 130 stopped by the user
-(resume with --resume).
+Exit codes: 0 done · 1 an unexpected error · 2 unusable input · 3 the store failed, or a session ended by an
+unexpected error that is in its log · 4 an invariant was breached · 75 the session hung and was ended (continue with
+--resume) · 130 stopped by the user (continue with --resume).
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ STOPPED_BY_USER = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; modules that do work are imported only by the command that runs."""
+    """Build the whole command line; modules that do work are imported only by the command that runs."""
     parser = argparse.ArgumentParser(
         prog="qts",
-        description="A trading runtime: trades an account by rules, all day, on its own.",
+        description="An automated trading runtime: trades an account by rules, all day, unattended.",
         epilog="Start with: qts demo",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
@@ -52,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     _warn_of_foreign_distribution()
-    code = 0  # of a reader who has left, too
+    code = 0  # also when the reader of a pipe has left
     try:
         with reader_may_leave():
             code = _show_version() if args.version else int(args.func(args))
     except QtsError as error:
-        if ran_out_of_files(error):  # whatever the file was wanted for, nobody has given anything wrong
+        if ran_out_of_files(error):  # no fault of the input, whatever the file was for
             print(f"qts: {error}; {RAISE_LIMIT}", file=sys.stderr)
             return StorageError.exit_code
         print(f"qts: {error}", file=sys.stderr)

@@ -1,7 +1,6 @@
-"""Commands to a running session: they leave a command file in its data directory and wait for the answer.
+"""Commands to a running session: a command file in its data directory, and the wait for the answer.
 
-``qts safety release``, ``qts state override``, ``qts state clear-override`` and
-``qts config reload`` are made of this.
+The base of ``qts safety release``, ``qts state override``, ``qts state clear-override`` and ``qts config reload``.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ if TYPE_CHECKING:
     from qts.runtime.control.commands import Command
 
 ANSWER_WITHIN = timedelta(seconds=5)
-"""How long an answer is waited for; a session that is just beginning may give it."""
+"""Time to wait for an answer where no session runs: one that is just beginning may give it."""
 ANSWER_OF_LIVE_WITHIN = timedelta(seconds=30)
-"""The same for a session that goes on: a busy machine or a slow disk may hold it up for seconds."""
+"""Time to wait for a running session: a busy machine or a slow disk may delay it for seconds."""
 
 
 def add_command(
     verbs: Any, name: str, made_from: Callable[[argparse.Namespace], Command], help_text: str
 ) -> argparse.ArgumentParser:
-    """Add a verb that sends the command ``made_from`` its arguments; each names who wants it and why."""
+    """Add a verb that sends the command ``made_from`` its arguments, with operator and reason."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text)
     parser.add_argument(
         "--data-dir", type=Path, required=True, metavar="DIR", help="the running session's directory"
     )
-    parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
+    parser.add_argument("--operator", required=True, metavar="WHO", help="who gives the command; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
     parser.set_defaults(func=_send, made_from=made_from)
     return parser
@@ -54,7 +53,7 @@ def _send(args: argparse.Namespace) -> int:
     begun = SystemClock().now()
     clock = PacedClock(begun)
 
-    def is_over() -> bool:  # who has ended answers no more: nobody is kept waiting for it
+    def is_over() -> bool:  # a session that has ended gives no answer
         return answer.exists() or not any(run.live for run in runs_under(args.data_dir))
 
     clock.wait_until_ns(to_ns(begun + ANSWER_WITHIN), answer.exists)
@@ -62,6 +61,6 @@ def _send(args: argparse.Namespace) -> int:
     if not answer.exists():
         print(f"no session answers in {args.data_dir}; the command waits there for the next one")
         return 1
-    told = json.loads(answer.read_text(encoding="utf-8"))
-    print(told["answer"])
-    return 0 if told["done"] else 2
+    given = json.loads(answer.read_text(encoding="utf-8"))
+    print(given["answer"])
+    return 0 if given["done"] else 2

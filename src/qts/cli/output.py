@@ -1,4 +1,4 @@
-"""Standard output as it comes: a reader who leaves, a disk that is full, an encoding without our characters."""
+"""Standard output with its failures: a closed pipe, a full disk, an encoding without our characters."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Final, TextIO, cast
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""What the system says when a file cannot take what is written."""
+"""Errors of the system when a file cannot take what is written."""
 
 OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
-"""What the system says when no further file may be open."""
+"""Errors of the system when no further file may be open."""
 RAISE_LIMIT: Final = "no more files may be open: raise the limit (ulimit -n), then try again"
 
 _STANDARD_ERROR: Final = 2
@@ -33,16 +33,16 @@ def ran_out_of_files(error: BaseException) -> bool:
 
 
 def print_anywhere() -> None:
-    """Show what the terminal's encoding does not have as "?": nothing that is printed is worth a traceback."""
+    """Print characters that the terminal's encoding lacks as "?" instead of ending with a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
 
 def occupy_standard_descriptors() -> None:
-    """Give the numbers 0 to 2 to nothing where the caller has closed them.
+    """Open the null device under the descriptors 0 to 2 that the caller has closed.
 
-    A file of the session that got such a number would take whatever a library prints.
+    A file of the session that got such a number would receive what a library prints.
     """
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
         os.set_inheritable(handle, True)
@@ -51,20 +51,20 @@ def occupy_standard_descriptors() -> None:
 
 @contextlib.contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """``| head`` has seen enough: what is still to be printed is dropped, and nothing is wrong."""
+    """Drop the rest of the output when its reader has left, as ``| head`` does; that is no error."""
     try:
         yield
         if sys.stdout is not None:
-            sys.stdout.flush()  # not first at the end of the interpreter, where nobody answers for it
+            sys.stdout.flush()  # here, because at the end of the interpreter an error could not be handled
     except BrokenPipeError:
         drop_output()
 
 
 @contextlib.contextmanager
 def terminal_may_be_held(*, stopped: bool) -> Iterator[None]:
-    """After a session that was ``stopped`` wait for no terminal that takes nothing (Ctrl-S, a line that hangs).
+    """Let the output of a session that was ``stopped`` not wait for a held terminal (Ctrl-S, a line that hangs).
 
-    Everything is on disk by then. What it does not take within a second is dropped.
+    Everything is on disk by then. Output that the terminal does not take within a second is dropped.
     """
     if not stopped or sys.stdout is None or not sys.stdout.isatty():
         yield
@@ -81,7 +81,7 @@ def terminal_may_be_held(*, stopped: bool) -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """Let whatever standard output still holds go nowhere, so that it does not fail once more at the end."""
+    """Send what standard output still holds to the null device, so that it does not fail again at the end."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

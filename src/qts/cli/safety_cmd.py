@@ -1,4 +1,4 @@
-"""``qts safety``: what the safety state is and why, and what every code means.
+"""``qts safety``: the safety state with its causes, and the meaning of every code.
 
 Everything that does work is imported when a command runs, so that ``qts --help`` stays quick.
 """
@@ -14,6 +14,7 @@ from qts.cli.operator_cmd import add_command, add_scope
 from qts.cli.stop_cmd import add_alias
 from qts.cli.which_run import SAFETY_FILE, add_run, run_line, run_meant
 from qts.errors import DataError, InputError
+from qts.wording import counted
 
 if TYPE_CHECKING:
     from qts.runtime.control.commands import Command
@@ -29,13 +30,13 @@ def add_parser(subparsers: Any) -> None:
     add_run(show)
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(func=run_show)
-    codes = commands.add_parser("codes", help="every code: what it means, what it does, how to recover")
+    codes = commands.add_parser("codes", help="every code: its meaning, its effect, how to recover")
     codes.add_argument("code", nargs="*", metavar="CODE", help="only these, such as FS050 (default: all)")
     codes.add_argument("--json", action="store_true", help="print a list of objects")
     codes.set_defaults(func=run_codes)
     add_alias(commands)
     release = add_command(
-        commands, "release", _release, "release a lockdown of a running session, or one stopped part, on purpose"
+        commands, "release", _release, "release a lockdown of a running session, or one part that was stopped"
     )
     add_scope(release, "release")
 
@@ -53,7 +54,7 @@ def _release(args: argparse.Namespace) -> Command:
 
 
 def load_safety(data_dir: Path) -> dict[str, Any]:
-    """What the run in ``data_dir`` stored last, as ``SafetyStateManager.restore_state`` takes it.
+    """Return what the run in ``data_dir`` stored last, as ``SafetyStateManager.restore_state`` takes it.
 
     Raises :class:`~qts.errors.DataError` when there is none.
     """
@@ -75,9 +76,11 @@ def load_stops(data_dir: Path) -> list[ScopedStop]:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """``qts safety show``: exit code 0, or 2 when there is no run."""
+    """Run ``qts safety show``: exit code 0, or 2 when there is no run."""
     import msgspec
 
+    from qts.cli.look_status import stop_text
+    from qts.cli.market_time import MarketTime
     from qts.clock import ManualClock, from_ns
     from qts.runtime.persistence.run_reader import states_config
     from qts.safety.scoped_stops import stop_row
@@ -100,20 +103,21 @@ def run_show(args: argparse.Namespace) -> int:
         print(json.dumps(msgspec.to_builtins(told), ensure_ascii=False, indent=2))
         return 0
     print(run_line(meant))
-    print(f"safety {now.state.value} since {from_ns(now.since_ns):%Y-%m-%d %H:%M:%S} UTC")
+    time = MarketTime.of_run(data_dir)
+    print(f"safety {now.state.value} since {time.second(now.since_ns)}")
     print(f"next   {now.next_step}")
     for stop in stops:
-        print(f"stop   {stop}; holdings {'sold' if stop.liquidate else 'kept'}")
+        print(f"stop   {stop_text(stop, time)}")
     for cause in now.causes:
-        print(f"cause  {cause.code} seen {cause.count} times, last {from_ns(cause.last_ns):%Y-%m-%d %H:%M:%S} UTC")
+        print(f"cause  {cause.code} seen {counted(cause.count, 'time')}, last {time.second(cause.last_ns)}")
     for change in manager.history[-10:]:
         moved = f"{change.from_state.value} → {change.to_state.value}"
-        print(f"{from_ns(change.ts_ns):%Y-%m-%d %H:%M:%S}  {moved}  {change.actor}  {change.reason}")
+        print(f"{time.second(change.ts_ns)}  {moved}  {change.actor}  {change.reason}")
     return 0
 
 
 def run_codes(args: argparse.Namespace) -> int:
-    """``qts safety codes``: exit code 0, or 2 for a code that is in no catalogue."""
+    """Run ``qts safety codes``: exit code 0, or 2 for a code that is in no catalogue."""
     import msgspec
 
     from qts.safety.codes import CATALOGUE
@@ -121,8 +125,8 @@ def run_codes(args: argparse.Namespace) -> int:
     unknown = [code for code in args.code if code not in CATALOGUE]
     if unknown:
         raise InputError(
-            f"{', '.join(unknown)}: there is no such code; 'qts safety codes' lists all. A session told one "
-            "it does not know judges it by its prefix: FS as FAIL, GR and AN as WARNING"
+            f"{', '.join(unknown)}: there is no such code; 'qts safety codes' lists all. A session treats an "
+            "unknown one by its prefix: FS as FAIL, GR and AN as WARNING"
         )
     entries = [CATALOGUE[code] for code in args.code] or list(CATALOGUE.values())
     if args.json:

@@ -1,4 +1,4 @@
-"""Runs a session for the command line: progress while it runs, then the summary, the JSON and the report."""
+"""Run a session for the command line: progress while it runs, then the summary, the JSON and the report."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ Tell = Callable[[float | None, int], None]
 
 
 def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
-    """The whole command. Exit code 0; 4 when an invariant broke; 5 when a strategy was halted, or with ``--strict``
-    failed; 130 when it was stopped (it can be resumed)."""
+    """Run ``plan``, show its result and return the exit code.
+
+    0: done; 4: an invariant broke; 5: a strategy was halted, or with ``--strict`` failed; 130: the session was
+    stopped and can be resumed.
+    """
     if args.report is not None:
         # Before the work, not after it.
         require_report_extra()
         require_output_path("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.
-    # In real time nobody is waited for; on the virtual clock a reader may take his time.
+    # In real time the session waits for no reader; on the virtual clock it does.
     patience = None if plan.paced else lambda: not stop.requested
     with (
         _unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
@@ -73,16 +76,16 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
 
 @contextmanager
 def _unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
-    """Raise DefectError for what nobody expected in a session and its log has kept; ``shown``: print that, too."""
+    """Raise DefectError for an unexpected error of a session, which is in its log; ``shown``: print it as well."""
     try:
         yield
-    except Exception as error:  # the edge of the command: what nobody expected is told in a sentence
-        told = "" if isinstance(error, QtsError) or _is_no_room(error) else sentence_of(error)
-        if shown and (told or isinstance(error, HalfDoneError)):
+    except Exception as error:  # the edge of the command: an unexpected error becomes one sentence
+        text = "" if isinstance(error, QtsError) or _is_no_room(error) else sentence_of(error)
+        if shown and (text or isinstance(error, HalfDoneError)):
             traceback.print_exception(error, file=sys.stderr)
-        if not told:
+        if not text:
             raise
-        raise DefectError(told) from error
+        raise DefectError(text) from error
 
 
 def _is_no_room(error: Exception) -> bool:
@@ -91,9 +94,9 @@ def _is_no_room(error: Exception) -> bool:
 
 @contextmanager
 def _progress(stream: TextIO | None) -> Iterator[Tell]:
-    """A bar on the terminal, on standard error so that standard output stays clean."""
+    """Show a bar on the terminal, on standard error so that standard output stays clean."""
     console = Console(file=stream, stderr=True)
-    if not console.is_terminal:  # nobody watches; the library would still print an empty line
+    if not console.is_terminal:  # the library would still print an empty line
         yield lambda share, moment_ns: None
         return
     columns = (
@@ -115,13 +118,13 @@ def _progress(stream: TextIO | None) -> Iterator[Tell]:
 
 @contextmanager
 def _stop_on_signals(stop: StopFlag) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM stops after the value in hand; the second ends the process (crash path)."""
+    """Stop after the current value at the first Ctrl-C or SIGTERM; the second ends the process (crash path)."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop.request()
         for each in before:  # what Python makes of Ctrl-C is an exception, and a strategy may catch it
             signal.signal(each, signal.SIG_DFL)
-        say("stopping after the event in hand; once more to stop at once")
+        say("stopping after the current event; press Ctrl-C again to stop immediately")
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:

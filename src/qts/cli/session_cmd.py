@@ -1,4 +1,4 @@
-"""``qts demo``, ``qts replay`` and ``qts run``: the three ways to let a session happen."""
+"""``qts demo``, ``qts replay`` and ``qts run``: the three ways to run a session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet")
 def add_parser(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
-        help="trade five real years (2014-2018) on the embedded default",
+        help="trade five real years (2014-2018) on the built-in sample data",
         description="Trades 005930 through 2014-2018; the S&P 500 and the VIX drive the operating state. "
         "From 2018-01-22 to 2018-02-28 the days are played out tick by tick.",
     )
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
         description="Trades through a file of market data on the virtual clock; reproducible byte for byte.",
     )
     replay.add_argument("file", metavar="FILE", type=Path, help="the recording (plain or .gz)")
-    replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: seen from its content)")
+    replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: detected from its content)")
     _reading(replay)
     _common(replay)
     _speed(replay)
@@ -64,21 +64,23 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose",
         action="store_true",
-        help="add the checks that held and the limits in force; show the traceback of what nobody expected",
+        help="add the checks that held and the limits in force; show the traceback of an unexpected error",
     )
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
     parser.add_argument(
-        "--data-dir", type=directory, metavar="DIR", help="state of the run (default ./qts-data/<run>)"
+        "--data-dir", type=directory, metavar="DIR", help="run directory (default ./qts-data/<run>)"
     )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
     add_settings(parser)
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
-    """What the texts of a csv file do not say of themselves."""
+    """Add the options that declare how the texts of a csv file are to be read."""
     parser.add_argument("--encoding", metavar="NAME", help="csv: encoding of FILE, such as cp949 (default utf-8)")
     parser.add_argument(
-        "--delimiter", metavar="MARK", help="csv: comma, semicolon, tab or pipe (default: seen from its first line)"
+        "--delimiter",
+        metavar="MARK",
+        help="csv: comma, semicolon, tab or pipe (default: detected from its first line)",
     )
     parser.add_argument(
         "--timezone", metavar="ZONE", help="csv: zone of times without an offset, such as Asia/Seoul"
@@ -96,7 +98,7 @@ def _speed(parser: argparse.ArgumentParser) -> None:
         type=_speed_value,
         default=None,
         metavar="max|N",
-        help="N times real time, from the open on, or as fast as it goes (max, the default)",
+        help="N times real time, from the open on, or as fast as possible (max, the default)",
     )
 
 
@@ -117,7 +119,7 @@ def _speed_value(text: str) -> float | None:
 def _paced_speed(text: str) -> float:
     if text == "max":
         raise argparse.ArgumentTypeError(
-            "a paper session passes in real time or a multiple of it; qts replay goes as fast as it can"
+            "a paper session runs in real time or a multiple of it; qts replay runs as fast as possible"
         )
     return _positive(text)
 

@@ -1,4 +1,4 @@
-"""``--config`` and ``--set``: which settings a command works with."""
+"""``--config`` and ``--set``: the settings of a command."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def directory(text: str) -> Path:
-    """An empty text is a variable of the shell that was never set, not the present directory."""
+    """Return the path; refuse an empty text: a shell variable that was never set is not the present directory."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; name a directory (the present one is .)")
     return Path(text)
 
 
 def overrides_of(pairs: list[str]) -> dict[str, str]:
-    """``KEY=VALUE`` texts by key; the last one of a key counts. Raises InputError for one that is no such pair."""
+    """Return ``KEY=VALUE`` texts by key, the last of a key. Raises InputError for a text of another form."""
     from qts.errors import InputError
 
     overrides: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""``qts state``: what the operating state is and why, and how it would have moved over a history.
+"""``qts state``: the operating state with its reasons, and its moves over a history.
 
 Everything that does work is imported when a command runs, so that ``qts --help`` stays quick.
 """
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from qts.cli.operator_cmd import add_command
 from qts.cli.which_run import STATE_FILE, add_run, run_line, run_meant
 from qts.errors import DataError
+from qts.wording import counted
 
 if TYPE_CHECKING:
+    from qts.cli.market_time import MarketTime
     from qts.runtime.control.commands import Command
     from qts.state.operating_state import OperatingStateManager
 
@@ -26,10 +28,10 @@ PLOT_FORMATS = (".png", ".svg", ".html")
 
 def add_parser(subparsers: Any) -> None:
     """Add ``state`` with its commands ``show``, ``backtest``, ``override`` and ``clear-override``."""
-    state = subparsers.add_parser("state", help="the operating state: show it, replay it over a history")
+    state = subparsers.add_parser("state", help="the operating state: show it, set it, replay it over a history")
     state.set_defaults(func=lambda args: _usage(state))
     commands = state.add_subparsers(title="commands", metavar="COMMAND")
-    show = commands.add_parser("show", help="the stored state, why it is so, and what would move it next")
+    show = commands.add_parser("show", help="the stored state, why it is so, and what would change it")
     add_run(show)
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(func=run_show)
@@ -44,13 +46,13 @@ def add_parser(subparsers: Any) -> None:
     test.add_argument("--json", action="store_true", help="print a list of {date, time, from, to, reason}")
     test.add_argument("--encoding", metavar="NAME", help="encoding of FILE, such as cp949 (default utf-8)")
     test.add_argument(
-        "--delimiter", metavar="MARK", help="comma, semicolon, tab or pipe (default: seen from its first line)"
+        "--delimiter", metavar="MARK", help="comma, semicolon, tab or pipe (default: detected from its first line)"
     )
     test.add_argument("--date-format", metavar="FORM", help="form of its dates, such as %%m/%%d/%%Y")
     test.add_argument("--plot", metavar="OUT", type=Path, help="draw the timeline: OUT.png, OUT.svg or OUT.html")
     test.set_defaults(func=run_backtest)
     override = add_command(
-        commands, "override", _override, "decide the operating state of a running session for a while"
+        commands, "override", _override, "set the operating state of a running session for a limited time"
     )
     override.add_argument("state", choices=("AGGRESSIVE", "BALANCED", "DEFENSIVE"), help="the state to hold")
     override.add_argument(
@@ -72,7 +74,7 @@ def _clear_override(args: argparse.Namespace) -> Command:
 
 
 def load_state(data_dir: Path) -> dict[str, Any]:
-    """What the run in ``data_dir`` stored last, as ``OperatingStateManager.restore_state`` takes it.
+    """Return what the run in ``data_dir`` stored last, as ``OperatingStateManager.restore_state`` takes it.
 
     Raises :class:`~qts.errors.DataError` when there is none.
     """
@@ -99,8 +101,10 @@ def run_show(args: argparse.Namespace) -> int:
             )
         )
     else:
+        from qts.cli.market_time import MarketTime
+
         print(run_line(meant))
-        _print_state(manager, basis)
+        _print_state(manager, basis, MarketTime.of_run(data_dir))
     return 0
 
 
@@ -123,7 +127,7 @@ def run_backtest(args: argparse.Namespace) -> int:
     transitions = backtest(rows)
     if skipped:
         told = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
-        print(f"{sum(skipped.values())} rows skipped: {told}", file=sys.stderr)
+        print(f"{counted(sum(skipped.values()), 'row')} skipped: {told}", file=sys.stderr)
         for one in examples:
             print(f"{args.file}, {one.text()}", file=sys.stderr)
     if args.plot is not None:
@@ -140,13 +144,15 @@ def run_backtest(args: argparse.Namespace) -> int:
 
 
 def _days(text: str) -> float:
-    """An override's length in days: above 0, at most 7."""
+    """Return an override's length in days: above 0, at most 7."""
     try:
         days = float(text)
     except ValueError:
         days = 0.0
     if not 0 < days <= MOST_OVERRIDE_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days above 0 and at most {MOST_OVERRIDE_DAYS}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of days above 0 and at most {MOST_OVERRIDE_DAYS}"
+        )
     return days
 
 
@@ -156,7 +162,7 @@ def _usage(parser: argparse.ArgumentParser) -> int:
 
 
 def _manager_in(data_dir: Path) -> OperatingStateManager:
-    """The stored governor, under its run's own thresholds, at the moment it was stored: looking moves nothing."""
+    """Return the stored governor under its run's thresholds; its clock stands at the moment of storing."""
     from qts.clock import ManualClock, from_ns
     from qts.runtime.persistence.run_reader import states_config
     from qts.state.operating_state import OperatingStateManager
@@ -169,7 +175,7 @@ def _manager_in(data_dir: Path) -> OperatingStateManager:
 
 
 def _basis_in(data_dir: Path) -> dict[str, Any] | None:
-    """What the run's operating state was judged on; None where no run is stored."""
+    """Return the inputs by which the run's operating state was evaluated; None where no run is stored."""
     from qts.runtime.persistence.run_reader import stored_basis
 
     return stored_basis(data_dir)
@@ -188,11 +194,12 @@ def _show_object(manager: OperatingStateManager) -> dict[str, Any]:
     return shown
 
 
-def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None) -> None:
+def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None, time: MarketTime) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from qts.cli.console import Screen
+    from qts.state.reasons import sentence
 
     console = Screen(highlight=False)
     now, stats = manager.get_snapshot(), manager.statistics()
@@ -200,21 +207,21 @@ def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None) -
     for name, value in (
         (
             "operating state",
-            f"{now.state.value} for {now.state_duration_days:.1f} days (as of {now.as_of:%Y-%m-%d %H:%M} UTC)",
+            f"{now.state.value} for {now.state_duration_days:.1f} days (as of {time.minute(now.as_of)})",
         ),
-        ("before", now.previous_state.value if now.previous_state else "nothing: this is the first state"),
-        ("why", now.last_record.reason if now.last_record else "the state of the first start"),
+        ("before", now.previous_state.value if now.previous_state else "none: this is the first state"),
+        ("why", sentence(now.last_record.reason) if now.last_record else "the state of the first start"),
         ("safety", now.safety_state.value + (", trading halted" if now.halted else "")),
-        ("override", _override_text(now)),
+        ("override", _override_text(now, time)),
         ("confirmation", _pending_text(now)),
-        ("hold until", f"{now.hold_until:%Y-%m-%d %H:%M} UTC (not for a move to DEFENSIVE)"),
+        ("minimum until", f"{time.minute(now.hold_until)} (a move to DEFENSIVE does not wait for it)"),
         ("days in state", ", ".join(f"{state} {days:.1f}" for state, days in stats.days_in_state.items())),
         (
             "transitions",
-            f"{stats.transitions_30d} in 30 days, {stats.transitions_total} in all, {stats.forced_total} forced",
+            f"{stats.transitions_30d} in 30 days, {stats.transitions_total} in total, {stats.forced_total} forced",
         ),
         (
-            "average stay",
+            "average duration",
             "unknown" if stats.average_duration_days is None else f"{stats.average_duration_days:.1f} days",
         ),
     ):
@@ -228,30 +235,30 @@ def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None) -
     console.print(_forecast_table(manager))
     for rule in manager.forecast():
         if rule.held_back_by:
-            console.print(f"{rule.rule} is held back by {', '.join(rule.held_back_by)}")
+            console.print(f"{rule.rule} waits: {'; '.join(map(sentence, rule.held_back_by))}")
     if stats.last:
-        console.print(_transition_table("Last transitions", stats.last))
+        console.print(_transition_table("Last transitions", stats.last, time))
 
 
-def _override_text(now: Any) -> str:
+def _override_text(now: Any, time: MarketTime) -> str:
     if now.override is None:
         return "none"
     given = now.override
-    until = f"{given.expiry_time:%Y-%m-%d %H:%M}"
+    until = time.minute(given.expiry_time)
     return f"{given.override_state.value} by {given.operator_id} until {until}: {given.override_reason}"
 
 
 def _pending_text(now: Any) -> str:
     if now.pending is None:
         return "none pending"
-    return f"{now.pending.rule}: {now.pending.evaluations} evaluations met it"
+    return f"{now.pending.rule}: met in {counted(now.pending.evaluations, 'evaluation')}"
 
 
 def _forecast_table(manager: OperatingStateManager) -> Any:
     from rich.table import Table
 
-    table = Table(title="What would move us next", title_justify="left")
-    for column in ("rule", "condition", "holds", "away by"):
+    table = Table(title="What would change the state", title_justify="left")
+    for column in ("rule", "condition", "holds", "change needed"):
         table.add_column(column, overflow="fold")
     for rule in manager.forecast():
         for index, clause in enumerate(rule.clauses):
@@ -269,29 +276,36 @@ def _print_backtest(file: str, rows: Any, transitions: Any) -> None:
     from rich.markup import escape
 
     from qts.cli.console import Screen
+    from qts.cli.market_time import MarketTime
     from qts.state.backtest import days_in_state
 
     console = Screen(highlight=False)
     console.print(
-        f"{escape(file)}: {len(rows)} days, {rows[0].day} to {rows[-1].day}, {len(transitions)} transitions"
+        f"{escape(file)}: {counted(len(rows), 'day')}, {rows[0].day} to {rows[-1].day}, "
+        f"{counted(len(transitions), 'transition')}"
     )
     if transitions:
-        console.print(_transition_table("Transitions", transitions))
+        console.print(_transition_table("Transitions", transitions, MarketTime()))
     shares = days_in_state(rows, transitions)
     console.print(
-        ", ".join(f"{state.value} {count} days ({count / len(rows):.0%})" for state, count in shares.items())
+        ", ".join(
+            f"{state.value} {counted(count, 'day')} ({count / len(rows):.0%})" for state, count in shares.items()
+        )
     )
 
 
-def _transition_table(title: str, records: Any) -> Any:
+def _transition_table(title: str, records: Any, time: MarketTime) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    from qts.state.backtest import transition_rows
+    from qts.clock import from_ns
+    from qts.state.reasons import sentence
 
     table = Table(title=title, title_justify="left")
-    for column in ("date", "UTC", "from", "to", "reason"):
+    for column in ("date", time.zone, "from", "to", "reason"):
         table.add_column(column, overflow="fold")
-    for row in transition_rows(records):
-        table.add_row(row["date"], row["time"], row["from"], row["to"], escape(row["reason"]))
+    for record in records:
+        when = time.local(from_ns(record.ts_ns))
+        moved = (record.from_state.value, record.to_state.value)
+        table.add_row(f"{when:%Y-%m-%d}", f"{when:%H:%M}", *moved, escape(sentence(record.reason)))
     return table

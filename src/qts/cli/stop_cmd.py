@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_scope
+from qts.wording import counted
 
 if TYPE_CHECKING:
     from qts.db.find_run import FoundRun
@@ -25,25 +26,25 @@ _REPLAYS = ("replay", "demo")
 
 
 def add_parser(commands: Any) -> None:
-    text = "stop trading, of everything or of one part: cancel, then sell or keep what is held"
+    text = "stop trading, all of it or one part: cancel orders, then sell or keep the positions"
     stop = commands.add_parser(
         "stop",
         help=text,
-        description="Without a scope safety goes to LOCKDOWN. With one only that part is cut off until "
-        "'qts safety release' with the same scope. Exit code 0: done; 1: orders still work, or with --sell "
-        "something is still held; 2: refused.",
+        description="Without a scope safety goes to LOCKDOWN. With one only that part is stopped until "
+        "'qts safety release' with the same scope. Exit code 0: done; 1: orders are still open, or with "
+        "--sell positions are; 2: refused.",
     )
     what = stop.add_mutually_exclusive_group(required=True)
     what.add_argument("--keep", action="store_true", help="cancel every order and sell nothing")
-    what.add_argument("--sell", action="store_true", help="cancel every order and sell what is held")
+    what.add_argument("--sell", action="store_true", help="cancel every order and sell every position")
     _common(stop, required=False)
     add_scope(stop, "stop")
     stop.set_defaults(func=_stop)
 
 
 def add_alias(commands: Any) -> None:
-    """Add ``stop`` to the commands of ``qts safety``, as it was called before."""
-    alias = commands.add_parser("stop", help="the former name of 'qts stop --sell'; goes with the next release")
+    """Add ``stop``, its former name, to the commands of ``qts safety``."""
+    alias = commands.add_parser("stop", help="the former name of 'qts stop --sell'; removed in the next release")
     alias.add_argument("--keep-positions", action="store_true", help="the former name of --keep")
     _common(alias, required=True)
     alias.set_defaults(func=_alias, only_strategy="", only_symbol="", only_pool="")
@@ -55,16 +56,16 @@ def _common(parser: argparse.ArgumentParser, *, required: bool) -> None:
         type=Path,
         required=required,
         metavar="DIR",
-        help="the running session's directory" + ("" if required else " (default: the newest that runs)"),
+        help="the running session's directory" + ("" if required else " (default: the newest that is running)"),
     )
-    parser.add_argument("--operator", required=True, metavar="WHO", help="who wants it; recorded")
+    parser.add_argument("--operator", required=True, metavar="WHO", help="who gives the command; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
     parser.add_argument(
         "--wait",
         type=_seconds,
         default=WAIT_S,
         metavar="S",
-        help=f"wait so many seconds until it is done (default {WAIT_S:g})",
+        help=f"seconds to wait until it is done (default {WAIT_S:g})",
     )
 
 
@@ -80,7 +81,7 @@ def _seconds(text: str) -> float:
 
 def _alias(args: argparse.Namespace) -> int:
     new = "qts stop --keep" if args.keep_positions else "qts stop --sell"
-    print(f"qts safety stop is now called {new}; the old name goes with the next release", file=sys.stderr)
+    print(f"qts safety stop is now called {new}; the old name is removed in the next release", file=sys.stderr)
     args.sell = not args.keep_positions
     return _stop(args)
 
@@ -118,13 +119,13 @@ def _stop(args: argparse.Namespace) -> int:
             raise
         return _by_signal(run.pid, command, error)
     if not run.live:
-        print(f"no session runs in {run.directory}: nothing trades there; --resume carries the stop out")
+        print(f"no session runs in {run.directory}, so nothing trades there; --resume carries the stop out")
         return NOT_DONE
-    return _wait_and_tell(run, answer, command, args.wait)
+    return _wait_and_print(run, answer, command, args.wait)
 
 
 def _replay_in(directory: Path) -> str:
-    """Return the command of a run that only goes through a recording; "" for a session, and when nothing tells."""
+    """Return the command of a run that only replays a recording; "" for a session and an unreadable store."""
     from qts.db.datadir import DATABASE_NAME
     from qts.db.reading import StoreReader
     from qts.errors import QtsError
@@ -133,21 +134,21 @@ def _replay_in(directory: Path) -> str:
         with StoreReader(directory / DATABASE_NAME) as store:
             row = store.run()
     except QtsError:
-        return ""  # a store that cannot be read must not keep anybody from stopping
+        return ""  # a store that cannot be read must not prevent a stop
     return row.command if row is not None and row.command in _REPLAYS else ""
 
 
 def _by_signal(pid: int, command: Stop, error: Exception) -> int:
-    """A disk that takes no file is no reason not to stop."""
+    """Stop by signal the session whose directory takes no command file."""
     from qts.cli.kill_signals import signal_for
 
     number = signal_for(liquidate=command.liquidate)
     os.kill(pid, number)
-    print(f"{error}; {number.name} was sent to the session instead (pid {pid}). Look whether it is locked down")
+    print(f"{error}; {number.name} was sent to the session instead (pid {pid}); check 'qts safety show'")
     return NOT_DONE
 
 
-def _wait_and_tell(run: FoundRun, path: Path, command: Stop, wait_s: float) -> int:
+def _wait_and_print(run: FoundRun, path: Path, command: Stop, wait_s: float) -> int:
     from qts.clock import NS_PER_S, PacedClock, SystemClock
     from qts.db.find_run import run_in
 
@@ -167,7 +168,7 @@ def _wait_and_tell(run: FoundRun, path: Path, command: Stop, wait_s: float) -> i
     if not answer.done:
         print(answer.answer)
         return REFUSED
-    _tell(answer, run, waited_s=wait_s, live=live)
+    _print_answer(answer, run, waited_s=wait_s, live=live)
     return 0 if answer.stop is not None and answer.stop.complete else NOT_DONE
 
 
@@ -176,7 +177,7 @@ def _is_over(answer: Answer | None) -> bool:
 
 
 def _read(path: Path) -> Answer | None:
-    """The answer as it stands; None while there is none. It is only ever replaced as a whole."""
+    """Return the newest answer; None while there is none. The session replaces the file as a whole."""
     import msgspec
 
     from qts.runtime.control.commands import Answer
@@ -187,21 +188,20 @@ def _read(path: Path) -> Answer | None:
         return None
 
 
-def _tell(answer: Answer, run: FoundRun, *, waited_s: float, live: bool) -> None:
+def _print_answer(answer: Answer, run: FoundRun, *, waited_s: float, live: bool) -> None:
     print(f"session in {run.directory}, pid {run.pid}" if run.pid is not None else f"session in {run.directory}")
     print(answer.answer)
     if answer.stop is None:
         return
     report = answer.stop
-    print(f"cancelled   {report.cancelled} order{'' if report.cancelled == 1 else 's'}")
-    print(f"sold        {_quantities(report.sold)}")
-    print(f"still held  {_quantities(report.held)}")
+    print(f"cancelled       {counted(report.cancelled, 'order')}")
+    print(f"sold            {_quantities(report.sold)}")
+    print(f"open positions  {_quantities(report.held, none='none')}")
     if report.complete:
         return
-    left = f"{report.working} order{'' if report.working == 1 else 's'} still open"
-    goes_on = "the session goes on with it" if live else "the session has ended; --resume goes on with it"
-    print(f"not done after {waited_s:g} s: {left}; {goes_on}")
+    goes_on = "the session continues it" if live else "the session has ended; --resume continues it"
+    print(f"not done after {waited_s:g} s: {counted(report.working, 'order')} still open; {goes_on}")
 
 
-def _quantities(amounts: dict[str, str]) -> str:
-    return ", ".join(f"{symbol} {qty}" for symbol, qty in amounts.items()) or "nothing"
+def _quantities(amounts: dict[str, str], *, none: str = "nothing") -> str:
+    return ", ".join(f"{symbol} {qty}" for symbol, qty in amounts.items()) or none

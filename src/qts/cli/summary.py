@@ -1,4 +1,4 @@
-"""The end of a session as a person wants to read it: what happened, why, and whether everything held."""
+"""The summary of a session for people: what happened, why, and whether every invariant held."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from qts.cli.market_time import MarketTime
 from qts.report.report_data import rounded
 from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
 from qts.runtime.session.result import ResultValues, SessionResult
+from qts.state.reasons import sentence
+from qts.wording import counted
 
 _SHOWN_TRANSITIONS = 12
 
 
 def print_summary(console: Console, result: SessionResult, *, verbose: bool = False) -> None:
-    """Tables on ``console``; the same numbers as ``--json``.
+    """Print tables on ``console`` with the numbers of ``--json``.
 
-    What held and the limits in force are shown when something broke, or with ``verbose``. Where the terminal is too
-    narrow labels and sentences go on in the next line; amounts and names are never cut.
+    The invariants that held and the limits in force are printed when an invariant broke, or with ``verbose``. Where
+    the terminal is too narrow labels and sentences go on in the next line; amounts and names are never cut.
     """
     values = result.values
     head = "finished" if result.finished else "stopped, continue with --resume"
@@ -30,34 +33,34 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     console.print(_account(values))
     console.print(_pools(values))
     console.print(_events(values))
-    # Where virtual time passes nobody waits for a handler: the figures are in --json, they are no warning.
+    # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.
     overstays = values.latency_overstays if values.command == "run" else {}
     for name, one in overstays.items():
-        times = f"{one['count']:,} time{'s' if one['count'] > 1 else ''}"
+        times, longest = counted(one["count"], "time"), f"{one['longest_us']:,.0f} µs"
         console.print(
-            f"[dim]longer on the loop than allowed: {name}, {times}, at most {one['longest_us']:,.0f} µs[/dim]",
-            highlight=False,
+            f"[dim]slow handler: {name}, {times} over its limit, at most {longest}[/dim]", highlight=False
         )
     for english, _ in basis_lines(values.state_basis):
         console.print(f"[dim]{english}[/dim]", highlight=False)
+    zone = MarketTime(values.time_zone).zone
     if values.transitions:
-        console.print(_transitions("Operating state", values.transitions))
+        console.print(_transitions("Operating state", values.transitions, zone))
     if values.safety_changes:
-        console.print(_transitions("Safety", [_with_code(row) for row in values.safety_changes]))
+        console.print(_transitions("Safety", [_with_code(row) for row in values.safety_changes], zone))
     _strategies(console, values.strategies)
     if (kept := values.quarantined) and kept["count"]:
         first = kept["first"]["notice"]
-        text = f"NOT BOOKED: {kept['count']:,} notices of the broker, the first: {first}; see the note"
+        text = f"NOT BOOKED: {counted(kept['count'], 'notice')} of the broker, the first: {first}; see the note"
         console.print(text, style="bold red", markup=False, highlight=False)
     for symbol, row in values.doubtful_prices.items():
         if row["in_doubt"]:
-            console.print(f"IN DOUBT: prices of {symbol} that cannot be; see the note", style="bold red")
+            console.print(f"IN DOUBT: impossible prices of {symbol}; see the note", style="bold red")
     if values.refusals:
-        console.print(_counts("Refusals (intents that came to nothing)", values.refusals))
+        console.print(_counts("Rejected signals, by reason", values.refusals))
     if values.orders_unfilled:
-        console.print(_counts("Orders that ended without a fill", values.orders_unfilled))
+        console.print(_counts("Orders without a fill, by reason", values.orders_unfilled))
     if values.rows_refused:
-        console.print(_counts("Rows of the input that could not be used", values.rows_refused))
+        console.print(_counts("Input rows that could not be used, by reason", values.rows_refused))
         for reason, examples in values.rows_refused_examples.items():
             for one in examples:
                 console.print(_refused_row(reason, one), markup=False, highlight=False)
@@ -69,13 +72,13 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         console.print(f"[dim]set by this command: {name} = {value}[/dim]", highlight=False)
     for note in values.notes:
         console.print(f"[dim]note: {note}[/dim]", highlight=False)
-    console.print(f"[dim]state of the run: {result.directory}[/dim]", highlight=False)
+    console.print(f"[dim]run directory: {result.directory}[/dim]", highlight=False)
     if values.report:
         console.print(f"report: {values.report}", highlight=False)
 
 
 def _refused_row(reason: str, one: Mapping[str, Any]) -> str:
-    """Where a row was refused, what stood there, what is allowed, and what to do where the text shows it."""
+    """Return the place of a refused row, its value, what is allowed, and what to do where the text shows it."""
     column = f", column {one['column']}" if one["column"] else ""
     remedy = f"; {one['remedy']}" if one["remedy"] else ""
     return (
@@ -90,7 +93,7 @@ def _account(values: ResultValues) -> Table:
     table.add_row("equity at the end", rounded(end))
     table.add_row("result", f"{rounded(end - start)} ({(end / start - 1):+.2%})")
     if extremes := values.extremes:
-        for label, key in (("deepest drawdown", "deepest_drawdown"), ("worst day, at its low", "worst_day")):
+        for label, key in (("max drawdown", "deepest_drawdown"), ("worst day, at its lowest", "worst_day")):
             fall = extremes[key]
             table.add_row(label, f"{rounded(0 - Decimal(fall['amount']))} ({0 - Decimal(fall['share']):.2%})")
         table.add_row("highest exposure", rounded(Decimal(extremes["highest_exposure"]["amount"])))
@@ -109,13 +112,13 @@ def _pools(values: ResultValues) -> Table:
 
 
 def _strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> None:
-    """Who was halted and why, and what failed how often."""
+    """Print the halted strategies with their reasons, and the errors with their counts."""
     for one in strategies:
         if one["halted"]:
             text = f"HALTED: strategy {one['name']}: {one['why']}"
             console.print(text, style="bold red", markup=False, highlight=False)
         for error in one["errors"]:
-            times = f"{error['count']:,} time{'s' if error['count'] > 1 else ''}"
+            times = counted(error["count"], "time")
             text = f"strategy {one['name']} failed in {error['callback']} {times}, first: {error['first']}"
             console.print(text, style="red", markup=False, highlight=False)
 
@@ -135,14 +138,14 @@ def _with_code(row: dict[str, str]) -> dict[str, str]:
     return row | {"reason": f"{with_code(row['code'], row['reason'])} ({row['actor']})"}
 
 
-def _transitions(title: str, rows: list[dict[str, str]]) -> Table:
+def _transitions(title: str, rows: list[dict[str, str]], zone: str) -> Table:
     shown = rows[-_SHOWN_TRANSITIONS:]
     table = _empty(title if len(shown) == len(rows) else f"{title} (last {len(shown)} of {len(rows)})")
-    for column in ("when", "from", "to"):
+    for column in (f"time ({zone})", "from", "to"):
         table.add_column(column, no_wrap=True)
     table.add_column("why", overflow="fold", min_width=12)
     for row in shown:
-        table.add_row(f"{row['date']} {row['time']}", row["from"], row["to"], row["reason"])
+        table.add_row(f"{row['date']} {row['time']}", row["from"], row["to"], sentence(row["reason"]))
     return table
 
 
@@ -160,14 +163,16 @@ def _invariants(console: Console, invariants: Mapping[str, Mapping[str, Any]], *
     if not broken and not verbose:
         return
     checks = sum(row["checks"] for row in invariants.values())
-    console.print(f"Invariants: {len(held)} held in {checks:,} checks", style="green" if not broken else "")
+    console.print(
+        f"Invariants: {len(held)} held in {counted(checks, 'check')}", style="green" if not broken else ""
+    )
     for name, row in broken.items():
         console.print(f"  BREACHED {name}: {row.get('detail', '')}", style="bold red", highlight=False)
     console.print(f"[dim]  not checked in this session: {', '.join(unchecked) or 'none'}[/dim]", highlight=False)
 
 
 def _empty(title: str) -> Table:
-    """Narrow enough that the widest table fits a terminal of 80 columns, wide enough for its title."""
+    """Return a table that fits a terminal of 80 columns and is wide enough for its title."""
     return Table(
         title=title,
         title_justify="left",

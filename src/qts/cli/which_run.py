@@ -1,6 +1,6 @@
-"""Which run the commands show that only look: the named directory, else the newest live run, else the newest.
+"""The run that a reading command shows: the named directory, else the newest running run, else the newest.
 
-What does the work is imported when a command runs, so that ``qts --help`` stays quick.
+Everything that does work is imported when a command runs, so that ``qts --help`` stays quick.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 STATE_FILE = "state.json"
 SAFETY_FILE = "safety.json"
-"""Where a program that uses the governor or safety alone keeps them."""
+"""Files of a program that uses the governor or safety alone."""
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Let a run's directory be named."""
+    """Add the option that names a run's directory."""
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help="the run's directory (default: the newest live run in ./qts-data, else the newest)",
+        help="the run's directory (default: the newest running run in ./qts-data, else the newest)",
     )
 
 
 def run_meant(named: Path | None) -> FoundRun:
-    """Return the run that is meant; a directory may also hold only the state that a program has stored.
+    """Return the run in ``named``, else the default; a directory may also hold only a state that a program stored.
 
     Raises InputError, saying what to give, when there is none.
     """
@@ -45,5 +45,5 @@ def run_meant(named: Path | None) -> FoundRun:
 
 
 def run_line(run: FoundRun) -> str:
-    """Return the line that says which run is shown."""
-    return f"run    {run.directory} ({'goes on' if run.live else 'as it was stored last'})"
+    """Return the line that names the run that is shown."""
+    return f"run    {run.directory} ({'running' if run.live else 'as it was stored last'})"

@@ -5,10 +5,9 @@ Nothing here knows HTML or matplotlib. Amounts stay Decimal; only what is handed
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final
@@ -16,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.capital.contracts import Pool
-from qts.clock import NS_PER_S, from_ns, to_ns
+from qts.clock import NS_PER_S, from_ns, to_ns, zone_of
 from qts.db.contracts import EquityRow
 from qts.ledger.contracts import LedgerRow
 from qts.money import ZERO
@@ -154,16 +153,6 @@ class ReportData:
             seconds[span.name] += span.last_ns - span.first_ns
         whole = sum(seconds.values())
         return {name: spent / whole for name, spent in seconds.items()} if whole else {}
-
-
-def zone_of(text: str) -> timezone:
-    """The market's offset from UTC out of a text such as ``KST +0900``; UTC when there is none."""
-    found = re.search(r"([+-])(\d\d):?(\d\d)$", text)
-    if found is None:
-        return UTC
-    step = timedelta(hours=int(found[2]), minutes=int(found[3]))
-    name = text[: found.start()].strip()
-    return timezone(-step if found[1] == "-" else step, *([name] if name else []))
 
 
 def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal]:

@@ -13,6 +13,7 @@ from qts.runtime.kernel import Kernel
 from qts.safety.contracts import SafetyState
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import ManualOverride, OperatingState, TransitionResult
+from qts.state.reasons import sentence
 
 STOPPED_MEANWHILE = "a stop came at the same time: nothing is released; look, and release again if you mean it"
 
@@ -116,8 +117,8 @@ def release_safety(safety: SafetyStateManager, command: Release, checks: Mapping
 
 def _answer_of(result: TransitionResult) -> Answer:
     if not result.applied:
-        return Answer(done=False, answer=f"{result.from_state.value} stays: {result.reason}")
-    return Answer(done=True, answer=f"{result.to_state.value}: {result.reason}")
+        return Answer(done=False, answer=f"{result.from_state.value} stays: {sentence(result.reason)}")
+    return Answer(done=True, answer=f"{result.to_state.value}: {sentence(result.reason)}")
 
 
 def _override_of(command: Override, now: datetime) -> ManualOverride:
