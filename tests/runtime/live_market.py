@@ -92,9 +92,9 @@ class LiveSession:
 
         async def run_commands() -> None:
             self.listened += 1
-            if self.fail_with is not None and self.kernel.parts.kill.is_pressed():
+            if self.fail_with is not None and self.kernel.shared.kill.is_pressed():
                 raise self.fail_with
-            self.kernel.parts.kill.take()
+            self.kernel.shared.kill.take()
 
         async with asyncio.timeout(60):
             return await run_live(

@@ -135,7 +135,7 @@ class LiveRig:
         Raises StorageError when the record has failed.
         """
         while self.kernel.due.pending or self._is_busy:
-            await until(lambda: not self._is_busy or self.kernel.parts.record.has_failed, seconds=60)
+            await until(lambda: not self._is_busy or self.kernel.shared.record.has_failed, seconds=60)
             await self._do_due_work()
 
     @property
@@ -175,7 +175,7 @@ class LiveRig:
         return runner
 
     def orders(self) -> list[Order]:
-        run_to_completion(self.kernel.parts.record.checkpoint())
+        run_to_completion(self.kernel.shared.record.checkpoint())
         stored = self.store.orders()
         return sorted(stored, key=lambda order: (len(order.client_order_id), order.client_order_id))
 

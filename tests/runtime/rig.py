@@ -156,7 +156,7 @@ class Rig:
         )
         run_to_completion(self.kernel.start(None))
         self.commands = CommandHandler(self.kernel)
-        self.parts = self.kernel.parts
+        self.shared = self.kernel.shared
         self.prices = (150_000, 150_100)
 
     def drain(self) -> None:
@@ -200,14 +200,14 @@ class Rig:
 
     def orders(self) -> list[Order]:
         """What the store knows, oldest first."""
-        run_to_completion(self.parts.record.checkpoint())
+        run_to_completion(self.shared.record.checkpoint())
         stored = self.store.orders()
         return sorted(
             stored, key=lambda order: (order.ts_intent_ns, len(order.client_order_id), order.client_order_id)
         )
 
     def held(self, strategy: str = "said") -> int:
-        return int(self.parts.account.holding(strategy, SYMBOL))
+        return int(self.shared.account.holding(strategy, SYMBOL))
 
     def refusals(self) -> dict[str, int]:
         return self.kernel.counters.refusals
@@ -224,7 +224,7 @@ def defensive(rig: Rig, at_ns: int) -> None:
     rig.quote(at_ns)
     rig.kernel.on_code("FS020", "a computed value is not a number")
     rig.drain()
-    assert rig.parts.state.current_state is OperatingState.DEFENSIVE
+    assert rig.shared.state.current_state is OperatingState.DEFENSIVE
 
 
 def with_ten(rig: Rig, *strategies: Said) -> int:

@@ -32,7 +32,7 @@ def with_holding(rig_of: MakeRig) -> Rig:
     said.wants(Side.BUY, qty=10)
     rig.quote(kst(10, 0, 1))
     rig.quote(kst(10, 0, 2))
-    assert rig.parts.account.fills_applied == 1
+    assert rig.shared.account.fills_applied == 1
     return rig
 
 
@@ -65,8 +65,8 @@ async def beside_the_loop(directory: Path) -> AsyncIterator[LiveRig]:
     async with live(directory, strategies=(said,), settings={}) as rig:
         said.wants(Side.BUY, qty=10)
         await rig.show(*(quote(second) for second in range(3)))
-        assert rig.kernel.parts.account.positions() == {SYMBOL: 10}
-        async with rig.kernel.parts.record.running():
+        assert rig.kernel.shared.account.positions() == {SYMBOL: 10}
+        async with rig.kernel.shared.record.running():
             yield rig
 
 
@@ -123,7 +123,7 @@ async def test_beside_the_loop_a_fill_booked_while_the_rows_are_read_is_no_breac
 ) -> None:
     """Given rows without it and an account with it, nothing is judged until they speak of the same moment."""
     async with beside_the_loop(tmp_path) as rig:
-        record = rig.kernel.parts.record
+        record = rig.kernel.shared.record
         await record.checkpoint()
         (order,) = await record.on_store(rig.store.orders)
         meanwhile(rig, monkeypatch, lambda: record.write_later(order))
@@ -131,7 +131,7 @@ async def test_beside_the_loop_a_fill_booked_while_the_rows_are_read_is_no_breac
         assert not await full(rig)
 
         assert rig.kernel.invariants.summary()["inv25"]["checks"] == 0
-        assert rig.kernel.parts.safety.current_state is SafetyState.NORMAL
+        assert rig.kernel.shared.safety.current_state is SafetyState.NORMAL
 
 
 async def test_events_held_for_an_operator_do_not_put_the_audit_off_for_ever(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ async def test_events_held_for_an_operator_do_not_put_the_audit_off_for_ever(tmp
         for _ in range(2):
             dispatcher.publish(EventType.ORDER_CANCELLED, OrderCancelled("sim", "o-x", "005930", 1, "gone"))
         await rig.until(lambda: dispatcher.queue_stats()["P0_CRITICAL"]["dead_lettered"] == 1)
-        await rig.kernel.parts.record.checkpoint()
+        await rig.kernel.shared.record.checkpoint()
         assert dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 1
 
         assert await full(rig)

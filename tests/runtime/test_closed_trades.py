@@ -19,7 +19,7 @@ S = 1_000_000_000
 
 def losses(rig: Rig) -> tuple[int | None, float | None]:
     """Scalp losses in a row, win rate of thirty days."""
-    seen = rig.parts.metrics.metrics(rig.clock.time_ns())
+    seen = rig.shared.metrics.metrics(rig.clock.time_ns())
     return seen.consecutive_scalp_losses, seen.win_rate_30d
 
 
@@ -76,7 +76,7 @@ def test_what_fills_after_a_sale_has_ended_is_no_further_trade(before: int, rig_
     # Given a sale that is cancelled before or after a part of it was sold
     rig, now = selling(rig_of, limit=150_000)
     rig.quote(now + S, bid=150_000 if before else 149_900, size=3)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
     rig.kernel.components.report_relay(OrderCancelled("sim", order.client_order_id, SYMBOL, now + S, "asked"))
     # when the broker tells of more, at a loss too
     for number in range(3):
@@ -104,9 +104,9 @@ def test_what_a_sale_has_brought_so_far_survives_a_restart(rig_of: MakeRig) -> N
     rig.quote(now + S, size=4)
 
     saved = msgspec.msgpack.decode(msgspec.msgpack.encode(rig.kernel.trades.export_state()))
-    other = ClosedTrades(rig.parts.metrics, rig.kernel.counters)
+    other = ClosedTrades(rig.shared.metrics, rig.kernel.counters)
     other.import_state(saved)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
     other.on_ended(order)
     other.on_ended(order)
 

@@ -195,10 +195,10 @@ def test_stop_ends_flat_and_release_needs_the_checks(rig_of: MakeRig) -> None:
     assert "is accepted; check 'qts safety show'" in rig.command(command("stop")).answer
     now = rig.quotes(now + 1_000_000_000, 60)
     assert rig.held() == 0
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
 
     assert "NORMAL" in rig.command(command("release")).answer
-    assert rig.parts.safety.history[-1].actor == "alice"
+    assert rig.shared.safety.history[-1].actor == "alice"
 
 
 def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
@@ -206,12 +206,12 @@ def test_an_override_holds_and_ends_by_command(rig_of: MakeRig) -> None:
     rig.quote(kst(10))
 
     assert "AGGRESSIVE" in rig.command(command("override", state="AGGRESSIVE", days=2.0)).answer
-    assert rig.parts.state.has_override
+    assert rig.shared.state.has_override
     rig.command(command("clear_override"))
 
-    assert not rig.parts.state.has_override
-    assert rig.parts.state.current_state is OperatingState.AGGRESSIVE
-    assert [record.actor for record in rig.parts.state.history] == ["alice", "alice"]
+    assert not rig.shared.state.has_override
+    assert rig.shared.state.current_state is OperatingState.AGGRESSIVE
+    assert [record.actor for record in rig.shared.state.history] == ["alice", "alice"]
 
 
 def test_a_release_that_a_check_forbids_is_a_refusal(rig_of: MakeRig) -> None:
@@ -222,9 +222,9 @@ def test_a_release_that_a_check_forbids_is_a_refusal(rig_of: MakeRig) -> None:
     checks = {"equity above zero": False}
 
     release = Release(operator="alice", reason="drill")
-    assert not release_safety(rig.parts.safety, release, checks).done
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
-    assert release_safety(rig.parts.safety, release, {"equity above zero": True}).done
+    assert not release_safety(rig.shared.safety, release, checks).done
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
+    assert release_safety(rig.shared.safety, release, {"equity above zero": True}).done
 
 
 def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Path) -> None:

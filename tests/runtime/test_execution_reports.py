@@ -26,7 +26,7 @@ def working(rig_of: MakeRig) -> tuple[Rig, Order]:
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10, limit=149_000)
     rig.quotes(AT, 2)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
     assert order.state is OrderState.WORKING
     return rig, order
 
@@ -55,7 +55,7 @@ def tell(rig: Rig, *report: Any) -> None:
 
 
 def codes(rig: Rig) -> dict[str, int]:
-    return {cause.code: cause.count for cause in rig.parts.safety.snapshot().causes}
+    return {cause.code: cause.count for cause in rig.shared.safety.snapshot().causes}
 
 
 def booked(rig: Rig) -> list[str]:
@@ -70,15 +70,15 @@ def test_a_fill_moves_order_holding_money_strategy_and_ledger_together(working: 
 
     tell(rig, fill(order, "e1"))
 
-    now = rig.parts.orders.get(order.client_order_id)
+    now = rig.shared.orders.get(order.client_order_id)
     assert now is not None
     assert (now.state, now.filled) == (OrderState.PARTIAL, D(4))
     assert rig.held() == 4
-    assert rig.parts.account.cash == D(100_000_000) - 4 * D(149_000) - 10
-    (reservation,) = rig.parts.account.open_reservations
+    assert rig.shared.account.cash == D(100_000_000) - 4 * D(149_000) - 10
+    (reservation,) = rig.shared.account.open_reservations
     assert reservation.left == D(6)
     assert booked(rig) == ["e1"]
-    strategy = rig.kernel.host.seats[0].strategy
+    strategy = rig.kernel.host.contexts[0].strategy
     assert isinstance(strategy, Said)
     (seen,) = strategy.fills
     assert (seen.qty, seen.price, seen.partial, seen.order_id) == (D(4), D(149_000), True, order.client_order_id)
@@ -89,11 +89,11 @@ def test_the_last_fill_ends_the_order_and_its_reservation(working: tuple[Rig, Or
 
     tell(rig, fill(order, "e1"), fill(order, "e2", qty=6, last=True))
 
-    now = rig.parts.orders.get(order.client_order_id)
+    now = rig.shared.orders.get(order.client_order_id)
     assert now is not None
     assert now.state is OrderState.FILLED
-    assert len(rig.parts.orders) == 0
-    assert rig.parts.account.open_reservations == ()
+    assert len(rig.shared.orders) == 0
+    assert rig.shared.account.open_reservations == ()
 
 
 def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
@@ -113,7 +113,7 @@ def test_a_fill_told_again_when_its_order_is_forgotten_counts_once_too(working: 
     rig, order = working
     tell(rig, fill(order, "e1", qty=10, last=True))
 
-    rig.parts.orders.import_state([])
+    rig.shared.orders.import_state([])
     tell(rig, fill(order, "e1", qty=10, last=True))
 
     assert rig.held() == 10
@@ -137,8 +137,8 @@ def test_a_fill_of_an_order_nobody_knows_is_not_booked_and_raises_fs070(working:
     assert rig.held() == 0
     assert booked(rig) == []
     assert codes(rig) == {"FS070": 1}
-    assert rig.parts.safety.current_state is SafetyState.FAIL
-    assert "manual-1" in rig.parts.safety.history[0].reason
+    assert rig.shared.safety.current_state is SafetyState.FAIL
+    assert "manual-1" in rig.shared.safety.history[0].reason
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_fill_that_does_not_fit_its_order_is_not_booked_and_raises_fs041(
     assert rig.held() == 0
     assert booked(rig) == []
     assert codes(rig) == {"FS041": 1}
-    assert repr(notice) in rig.parts.safety.history[0].reason, "the notice is kept as it came"
+    assert repr(notice) in rig.shared.safety.history[0].reason, "the notice is kept as it came"
 
 
 def test_every_notice_that_is_not_booked_is_kept_as_it_came_not_only_the_first(
@@ -190,12 +190,12 @@ def test_a_fill_after_the_cancel_is_booked_and_warned_about(working: tuple[Rig, 
     tell(rig, OrderCancelled("sim", order.client_order_id, SYMBOL, AT + 2_500_000_000, "asked"))
     tell(rig, fill(order, "late"))
 
-    now = rig.parts.orders.get(order.client_order_id)
+    now = rig.shared.orders.get(order.client_order_id)
     assert now is not None
     assert (now.state, now.filled) == (OrderState.FILLED_LATE, D(4))
     assert rig.held() == 4
     assert codes(rig) == {"AN030": 1}
-    assert rig.parts.safety.current_state is SafetyState.WARNING
+    assert rig.shared.safety.current_state is SafetyState.WARNING
 
 
 def test_an_overfill_is_booked_and_raises_fs070(working: tuple[Rig, Order]) -> None:
@@ -203,7 +203,7 @@ def test_an_overfill_is_booked_and_raises_fs070(working: tuple[Rig, Order]) -> N
 
     tell(rig, fill(order, "e1", qty=10), fill(order, "e2", qty=1))
 
-    now = rig.parts.orders.get(order.client_order_id)
+    now = rig.shared.orders.get(order.client_order_id)
     assert now is not None
     assert now.filled == D(11)
     assert "overfill: 11 of 10" in now.note
@@ -219,7 +219,7 @@ def test_selling_more_than_was_held_is_booked_and_raises_fs070(rig_of: MakeRig) 
     now = rig.quotes(AT, 2)
     said.wants(Side.SELL, qty=10, limit=155_000)
     rig.quotes(now + 1_000_000_000, 2)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
 
     tell(rig, fill(order, "e1", qty=12, side=Side.SELL, price=155_000))
 
@@ -240,7 +240,7 @@ def test_an_order_that_ends_gives_its_money_back(
 
     tell(rig, report("sim", order.client_order_id, SYMBOL, AT + 3_000_000_000, "because"))
 
-    assert rig.parts.account.open_reservations == ()
+    assert rig.shared.account.open_reservations == ()
     (stored,) = rig.orders()
     assert stored.state is state
     assert "because" in stored.note
@@ -253,7 +253,7 @@ def test_the_end_of_a_part_filled_order_keeps_what_was_filled(working: tuple[Rig
 
     (stored,) = rig.orders()
     assert (stored.state, stored.filled) == (OrderState.CANCELLED, D(4))
-    assert rig.parts.account.open_reservations == ()
+    assert rig.shared.account.open_reservations == ()
     assert rig.held() == 4
 
 
@@ -285,7 +285,7 @@ def test_a_line_that_drops_is_p0_news_and_a_warning(working: tuple[Rig, Order]) 
     rig.drain()
     # then that is a P0 event of its own type, and safety warns with what happened
     assert rig.kernel.dispatcher.queue_stats()["P0_CRITICAL"]["handled"] == before + 1
-    assert rig.parts.safety.current_state is SafetyState.WARNING
+    assert rig.shared.safety.current_state is SafetyState.WARNING
     assert codes(rig) == {"AN050": 1}
     (told,) = (line.message for line in rig.logged if "AN050" in line.message)
     assert "AN050 slow broker, or the line to it is down: sim: drill" in told

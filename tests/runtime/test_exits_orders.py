@@ -50,8 +50,8 @@ def test_a_working_sell_far_away_is_cancelled_and_its_shares_are_sold_once_it_is
     assert sells(rig) == [(False, OrderState.CANCELLED, 0), (True, OrderState.FILLED, 10)]
     assert rig.held("scalp") == 0
     assert rig.kernel.counters.forced_exits == 1
-    assert rig.parts.account.open_reservations == ()
-    assert not rig.kernel.exits.wants("scalp", SYMBOL), "and the key is free again at once"
+    assert rig.shared.account.open_reservations == ()
+    assert not rig.kernel.exits.is_requested("scalp", SYMBOL), "and the key is free again at once"
 
 
 def test_shares_that_no_order_holds_are_sold_without_waiting(rig_of: MakeRig) -> None:
@@ -92,7 +92,7 @@ def test_a_cancel_that_comes_too_late_leaves_nothing_to_sell(rig_of: MakeRig) ->
     rig.quotes(now + 2_000_000_000, 3)
 
     assert sells(rig) == [(False, OrderState.FILLED, 10)]
-    assert not rig.kernel.exits.wants("scalp", SYMBOL)
+    assert not rig.kernel.exits.is_requested("scalp", SYMBOL)
 
 
 def test_a_strategy_that_offers_its_shares_again_does_not_keep_them_from_the_exit(rig_of: MakeRig) -> None:
@@ -101,7 +101,7 @@ def test_a_strategy_that_offers_its_shares_again_does_not_keep_them_from_the_exi
     rig = rig_of(scalp)
     now = far_sell(rig, scalp, with_ten(rig, scalp))
     moment = from_ns(now)
-    rig.parts.state.apply_override(
+    rig.shared.state.apply_override(
         ManualOverride(
             OperatingState.DEFENSIVE, "a test", "alice", moment, moment + timedelta(days=1), OperatingState.BALANCED
         )
@@ -111,7 +111,7 @@ def test_a_strategy_that_offers_its_shares_again_does_not_keep_them_from_the_exi
         scalp.wants(Side.SELL, limit=154_000)
         rig.quote(now + second * 1_000_000_000)
 
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     assert sells(rig) == [(False, OrderState.CANCELLED, 0), (True, OrderState.FILLED, 10)]
     assert rig.refusals()["CONFLICTING_SIGNALS"] >= 1
 
@@ -153,7 +153,7 @@ def test_an_emergency_stop_does_not_wait_for_a_sell_that_nobody_wants(rig_of: Ma
     rig.stop()
     rig.quotes(now + 1_000_000_000, 3)
 
-    assert rig.parts.account.positions() == {}
+    assert rig.shared.account.positions() == {}
     assert rig.invariant(10)["ok"] is True
 
 
@@ -162,21 +162,21 @@ def test_an_order_whose_intent_is_being_written_does_not_leave_any_more(rig_of: 
     scalp = Said("scalp")
     rig = rig_of(scalp)
     now = with_ten(rig, scalp)
-    record, exits = rig.parts.record, rig.kernel.exits
+    record, exits = rig.shared.record, rig.kernel.exits
     write = record.write_now
 
     async def meanwhile(records: Sequence[Record]) -> None:
         record.write_now = write  # type: ignore[method-assign]
         for row in records:
             record.write_later(row)
-        exits.want("scalp", SYMBOL, "the rules say so", now)
-        await exits.work(now)
+        exits.request("scalp", SYMBOL, "the rules say so", now)
+        await exits.retry_due(now)
 
     record.write_now = meanwhile  # type: ignore[method-assign]
     far_sell(rig, scalp, now)
 
     assert sells(rig) == [(False, OrderState.NOT_SENT, 0), (True, OrderState.FILLED, 10)]
-    assert rig.parts.account.open_reservations == ()
+    assert rig.shared.account.open_reservations == ()
 
 
 # -- what fills after the exit has ended ---------------------------------------------------------------------------
@@ -195,10 +195,10 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
     rig.stop()
     now = rig.quotes(now + 1_000_000_000, 130, 10)
-    assert (len(rig.parts.orders), rig.parts.leaving) == (0, {})
+    assert (len(rig.shared.orders), rig.shared.forced_exit_reasons) == (0, {})
     if after_restart:
         rig.kernel.exits.import_state(
             msgspec.msgpack.decode(msgspec.msgpack.encode(rig.kernel.exits.export_state()))
@@ -208,7 +208,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     rig.drain()
     # then the four shares are wanted out, for the same reason
     assert rig.held() == 4
-    assert list(rig.parts.leaving.values()) == ["emergency stop by kim: drill"]
+    assert list(rig.shared.forced_exit_reasons.values()) == ["emergency stop by kim: drill"]
     assert rig.kernel.counters.forced_exits == 1
 
 
@@ -217,13 +217,13 @@ def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: 
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
     rig.kernel.components.report_relay(OrderCancelled("sim", order.client_order_id, SYMBOL, now, "asked"))
     rig.kernel.components.report_relay(late_fill(order, now + 1))
     rig.drain()
 
     assert rig.held() == 4
-    assert rig.parts.leaving == {}
+    assert rig.shared.forced_exit_reasons == {}
 
 
 def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_of: MakeRig) -> None:
@@ -232,10 +232,10 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     rig = rig_of(scalp)
     scalp.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
     override(rig, OperatingState.DEFENSIVE, now)
     now = rig.quotes(now + 1_000_000_000, 130, 10)
-    assert (len(rig.parts.orders), rig.parts.leaving) == (0, {})
+    assert (len(rig.shared.orders), rig.shared.forced_exit_reasons) == (0, {})
     override(rig, OperatingState.BALANCED, now)
     scalp.wants(Side.BUY, qty=10)
     now = rig.quotes(now + 1_000_000_000, 3)
@@ -245,14 +245,14 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     rig.drain()
     # then it joins what the rules let the strategy hold
     assert rig.held("scalp") == 14
-    assert rig.parts.leaving == {}
+    assert rig.shared.forced_exit_reasons == {}
     assert rig.kernel.counters.forced_exits == 0
 
 
 def override(rig: Rig, state: OperatingState, now: int) -> None:
     """An operator's word, in force at once."""
     moment = from_ns(now)
-    rig.parts.state.apply_override(
+    rig.shared.state.apply_override(
         ManualOverride(state, "a test", "alice", moment, moment + timedelta(days=1), OperatingState.BALANCED)
     )
     rig.drain()

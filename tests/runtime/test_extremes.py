@@ -235,7 +235,7 @@ def holding_200(rig_of: Callable[..., Rig]) -> Rig:
 def told(rig: Rig, day: int) -> list[tuple[str, int]]:
     """Codes in the history of safety with the day of January."""
     rows = rig.store.safety_history()
-    at = rig.parts.calendar.local_time
+    at = rig.shared.calendar.local_time
     return [
         (row.code, at(from_ns(row.ts_ns)).day) for row in rows if row.code and at(from_ns(row.ts_ns)).day == day
     ]
@@ -269,7 +269,7 @@ def test_the_last_value_of_a_replay_is_judged(rig_of: Callable[..., Rig]) -> Non
 
     run_to_completion(rig.kernel.finish())
 
-    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.shared.safety.current_state is SafetyState.FAIL
     assert ("FS052", 22) in told(rig, 22)
 
 
@@ -283,7 +283,7 @@ def test_a_low_between_two_looks_is_judged_at_the_next(rig_of: Callable[..., Rig
     rig.quote(kst(11, 1, 1))
 
     assert [code for code, _ in told(rig, 22)] == ["FS052"]
-    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.shared.safety.current_state is SafetyState.FAIL
 
 
 def test_a_low_of_yesterday_is_no_loss_of_today(rig_of: Callable[..., Rig]) -> None:
@@ -293,7 +293,7 @@ def test_a_low_of_yesterday_is_no_loss_of_today(rig_of: Callable[..., Rig]) -> N
     rig.quotes(kst(9, 1, day=23), 200, every_s=20)
 
     assert told(rig, 23) == []
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
 
 
 def test_what_was_judged_is_not_judged_again_before_each_scheduled_task(rig_of: Callable[..., Rig]) -> None:
@@ -306,7 +306,7 @@ def test_what_was_judged_is_not_judged_again_before_each_scheduled_task(rig_of: 
     run_to_completion(rig.kernel.close_day())
 
     assert rig.kernel.counters.codes_told == before + 1
-    assert SYMBOL in rig.parts.extremes.held
+    assert SYMBOL in rig.shared.extremes.held
 
 
 def test_what_a_checkpoint_keeps_is_all_of_it() -> None:

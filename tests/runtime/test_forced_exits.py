@@ -50,7 +50,7 @@ def test_entering_defensive_cancels_what_scalp_is_buying_and_lets_swing_wait(rig
 
     states = {order.strategy: order.state for order in rig.orders()}
     assert states == {"scalp": OrderState.CANCELLED, "swing": OrderState.WORKING}
-    assert {r.strategy for r in rig.parts.account.open_reservations} == {"swing"}
+    assert {r.strategy for r in rig.shared.account.open_reservations} == {"swing"}
 
 
 def test_without_a_holding_nothing_is_forced(rig_of: MakeRig) -> None:
@@ -111,10 +111,10 @@ def test_what_was_wanted_survives_a_checkpoint(rig_of: MakeRig) -> None:
     exits = rig.kernel.exits
     saved = exits.export_state()
     exits.import_state({"wanted": [], "done": [], "unwanted": {}, "due_ns": 0})
-    assert not exits.wants("scalp", "005930")
+    assert not exits.is_requested("scalp", "005930")
     exits.import_state(saved)
 
-    assert exits.wants("scalp", "005930")
+    assert exits.is_requested("scalp", "005930")
     assert exits.due_ns == kst(16) + 60_000_000_000
 
 
@@ -130,7 +130,7 @@ def test_two_errors_in_a_row_are_borne(rig_of: MakeRig) -> None:
     rig.quotes(kst(10, 1), 5)
 
     assert rig.held() == 10
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     assert any("ValueError: two" in line.message for line in rig.logged)
 
 
@@ -146,7 +146,7 @@ def test_the_third_error_in_a_row_halts_it_and_its_holding_is_sold(rig_of: MakeR
 
     assert rig.held("said") == 0
     assert rig.held("other") == 10
-    assert rig.parts.safety.current_state is SafetyState.WARNING
+    assert rig.shared.safety.current_state is SafetyState.WARNING
     assert said.quotes == seen, "a halted strategy is not asked any more"
 
 
@@ -165,11 +165,11 @@ def test_an_emergency_stop_ends_flat_and_locked(rig_of: MakeRig) -> None:
         strategy.wants(Side.BUY, qty=1)
     rig.quotes(now + 1_000_000_000, 120, 5)
 
-    assert rig.parts.account.positions() == {}
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
-    assert rig.parts.account.open_reservations == ()
-    assert len(rig.parts.orders) == 0
-    last = rig.parts.safety.history[-1]
+    assert rig.shared.account.positions() == {}
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
+    assert rig.shared.account.open_reservations == ()
+    assert len(rig.shared.orders) == 0
+    last = rig.shared.safety.history[-1]
     assert "kim" in last.reason
     assert "drill" in last.reason
 
@@ -202,7 +202,7 @@ def test_a_stop_without_liquidation_cancels_everything_and_sells_nothing(rig_of:
     rig.quotes(now + 1_000_000_000, 120, 5)
 
     assert rig.held() == 10
-    assert len(rig.parts.orders) == 0
+    assert len(rig.shared.orders) == 0
     assert {order.state for order in rig.orders() if order.filled == 0} == {OrderState.CANCELLED}
 
 
@@ -225,7 +225,7 @@ def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_i
 
     (order,) = rig.orders()
     assert (order.state, order.filled) == (OrderState.CANCELLED, 0)
-    assert rig.parts.account.open_reservations == ()
+    assert rig.shared.account.open_reservations == ()
     assert rig.kernel.exits.due_ns > kst(10, day=30), "nothing is left to ask for"
 
 
@@ -240,7 +240,7 @@ def test_a_cancel_is_asked_for_again_when_that_is_due_and_not_first_when_somethi
 
     rig.stop(liquidate=False)
     rig.quotes(now + 1_000_000_000, 8)
-    assert len(rig.parts.orders) == 1
+    assert len(rig.shared.orders) == 1
     rig.quotes(now + 10_000_000_000, 1)
 
     assert [order.state for order in rig.orders()] == [OrderState.CANCELLED]
@@ -292,7 +292,7 @@ def test_a_lockdown_ends_only_by_name(rig_of: MakeRig) -> None:
     said.wants(Side.BUY, qty=1)
     rig.quotes(now + 2_000_000_000, 3)
 
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     assert rig.held() > 0
 
 
@@ -305,14 +305,14 @@ def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of:
 
     async def meanwhile(signal: Signal) -> Outcome:
         exits._run = decide
-        exits.want("other", SYMBOL, "asked for meanwhile", now)
+        exits.request("other", SYMBOL, "asked for meanwhile", now)
         return await decide(signal)
 
     exits._run = meanwhile
-    exits.want("one", SYMBOL, "asked for first", now)
-    run_to_completion(exits.work(now))
+    exits.request("one", SYMBOL, "asked for first", now)
+    run_to_completion(exits.retry_due(now))
 
-    assert exits.wants("other", SYMBOL)
+    assert exits.is_requested("other", SYMBOL)
     assert exits.due_ns <= now
 
 
@@ -324,12 +324,12 @@ def test_what_is_called_off_while_an_exit_is_being_written_is_not_sold(rig_of: M
     exits, decide = rig.kernel.exits, rig.kernel.exits._run
 
     async def meanwhile(signal: Signal) -> Outcome:
-        exits.call_off(lambda strategy, symbol: True)
+        exits.withdraw_requests(lambda strategy, symbol: True)
         return await decide(signal)
 
     exits._run = meanwhile
     for strategy in ("one", "other", "flat"):
-        exits.want(strategy, SYMBOL, "an operator's stop", now, ordered=True)
-    run_to_completion(exits.work(now))
+        exits.request(strategy, SYMBOL, "an operator's stop", now, ordered=True)
+    run_to_completion(exits.retry_due(now))
 
     assert {order.strategy for order in rig.orders() if order.side is Side.SELL} == {"one"}

@@ -21,7 +21,7 @@ from tests.sim.sessions import Restless, run, spike_plan
 
 def moved_by_hand(rig: Rig, state: OperatingState) -> None:
     now = rig.clock.now()
-    rig.parts.state.apply_override(ManualOverride(state, "drill", "alice", now, now + timedelta(days=1)))
+    rig.shared.state.apply_override(ManualOverride(state, "drill", "alice", now, now + timedelta(days=1)))
 
 
 def test_a_refusal_is_stored_with_its_guardrail_and_safety_is_not_told(rig_of: Callable[..., Rig]) -> None:
@@ -33,14 +33,14 @@ def test_a_refusal_is_stored_with_its_guardrail_and_safety_is_not_told(rig_of: C
     # when a strategy wants to buy
     said.say = [Intent("005930", Side.BUY, 1.0, qty=1, reason="drill")]
     rig.quote(kst(9, 31))
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
     # then the row names GR082, and safety stays NORMAL: its way up would be shut as long as somebody asks
     (row,) = rig.store.refusals()
     assert (row.reason, row.detail) == (
         "NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE",
         "GR082 DEFENSIVE takes exits only",
     )
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
 
 
 def test_a_move_of_capital_that_is_reduced_or_waits_says_so(rig_of: Callable[..., Rig]) -> None:

@@ -119,8 +119,8 @@ def test_a_breach_raises_safety_and_money_from_nothing_locks_down(
     rig.kernel.invariants.check(number, False, kst(10), "one won too many")
     rig.drain()
 
-    assert rig.parts.safety.current_state is state
-    assert f"invariant {number}: one won too many" in rig.parts.safety.history[0].reason
+    assert rig.shared.safety.current_state is state
+    assert f"invariant {number}: one won too many" in rig.shared.safety.history[0].reason
 
 
 def test_a_quiet_day_checks_what_it_can_and_leaves_the_rest_null(rig_of: MakeRig) -> None:
@@ -147,7 +147,7 @@ def test_a_broker_that_holds_something_else_is_found_at_the_day_s_close(rig_of: 
     rig.quote(kst(15, 33))
 
     assert rig.invariant(25)["ok"] is False
-    assert rig.parts.safety.current_state in (SafetyState.FAIL, SafetyState.LOCKDOWN)
+    assert rig.shared.safety.current_state in (SafetyState.FAIL, SafetyState.LOCKDOWN)
 
 
 def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) -> None:
@@ -156,16 +156,16 @@ def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) ->
     rig.quote(kst(10))
     rig.exchange._positions[SYMBOL] = D(5)
     rig.quote(kst(15, 33))
-    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.shared.safety.current_state is SafetyState.FAIL
 
     rig.quote(kst(10, day=23))
-    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.shared.safety.current_state is SafetyState.FAIL
     rig.quote(kst(10, day=26))
     del rig.exchange._positions[SYMBOL]
-    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.shared.safety.current_state is SafetyState.FAIL
     rig.quote(kst(10, day=27))
 
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     assert rig.invariant(25)["ok"] is False, "the report does not forget it"
 
 
@@ -182,8 +182,8 @@ def test_a_difference_that_stays_is_one_cause_whatever_is_traded_meanwhile(rig_o
         rig.quotes(look, 5)
 
     assert rig.held() == 0
-    assert rig.parts.safety.current_state is SafetyState.FAIL
-    assert [change.code for change in rig.parts.safety.history] == ["FS070"]
+    assert rig.shared.safety.current_state is SafetyState.FAIL
+    assert [change.code for change in rig.shared.safety.history] == ["FS070"]
 
 
 def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:
@@ -195,7 +195,7 @@ def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:
         del rig.exchange._positions[SYMBOL]
         run_to_completion(rig.kernel.auditor.full(kst(15, 34, day=day)))
 
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
 
 
 def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig) -> None:
@@ -209,7 +209,7 @@ def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig
 
     assert rig.invariant(4)["ok"] is False
     assert rig.invariant(1)["ok"] is False
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
 
 
 def test_an_order_that_works_at_the_broker_and_is_final_here_is_found(rig_of: MakeRig) -> None:
@@ -217,7 +217,7 @@ def test_an_order_that_works_at_the_broker_and_is_final_here_is_found(rig_of: Ma
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10, limit=149_000)
     rig.quotes(kst(10), 3)
-    rig.parts.orders.import_state([])
+    rig.shared.orders.import_state([])
 
     run_to_completion(rig.kernel.auditor.full(kst(10, 1)))
 
@@ -230,7 +230,7 @@ def test_money_is_looked_at_after_every_fill(rig_of: MakeRig) -> None:
     said.wants(Side.BUY, qty=10, limit=149_000)
     rig.quotes(kst(10), 3)
     before = rig.invariant(1)["checks"]
-    (order,) = rig.parts.orders
+    (order,) = rig.shared.orders
 
     fill = Fill(
         "sim", "e1", order.client_order_id, SYMBOL, Side.BUY, D(4), D(149_000), D(0), D(0), kst(10, 1), False
@@ -274,4 +274,4 @@ def test_a_line_that_is_up_again_is_asked_only_after_it_has_told_its_news(rig_of
 
     assert rig.held() == 10
     assert rig.invariant(25)["ok"] is True
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL

@@ -51,7 +51,7 @@ def test_an_alarm_does_not_silence_itself(rig_of: Callable[..., Rig]) -> None:
 def test_a_checkpoint_begins_with_what_the_log_holds_back(rig_of: Callable[..., Rig]) -> None:
     rig, told = rig_of(), list[str]()
     rig.kernel.notices.flush = lambda: told.append("flushed")
-    run_to_completion(rig.kernel.parts.record.checkpoint())
+    run_to_completion(rig.kernel.shared.record.checkpoint())
     assert told == ["flushed"]
 
 

@@ -37,7 +37,7 @@ def once(condition: Callable[[], object]) -> Callable[[], Awaitable[object]]:
 
 
 def working(kernel: Kernel) -> int:
-    return sum(order.state is OrderState.WORKING for order in kernel.parts.orders)
+    return sum(order.state is OrderState.WORKING for order in kernel.shared.orders)
 
 
 async def test_pushed_values_trade_in_the_order_of_their_arrival(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ async def test_pushed_values_trade_in_the_order_of_their_arrival(tmp_path: Path)
 
         assert finished
         assert session.kernel.intake.rows == pushed + 1
-        assert session.kernel.parts.account.holding("said", SYMBOL) == 10
-        assert session.kernel.parts.last.quotes[SYMBOL].bid == D(150_200)
+        assert session.kernel.shared.account.holding("said", SYMBOL) == 10
+        assert session.kernel.shared.last.quotes[SYMBOL].bid == D(150_200)
         assert session.feed.is_closed
 
 
@@ -79,7 +79,7 @@ async def test_scheduled_tasks_run_while_no_value_comes(tmp_path: Path) -> None:
         )
 
         assert finished
-        assert kernel.parts.last.feed_ts_ns < kst(15, 30)
+        assert kernel.shared.last.feed_ts_ns < kst(15, 30)
         assert not said.fills
 
 
@@ -94,10 +94,10 @@ async def test_what_comes_too_fast_is_dropped_counted_and_told(tmp_path: Path) -
         )
 
         assert said.quotes == session.kernel.intake.rows == 10
-        assert session.kernel.parts.last.quotes[SYMBOL].bid == D(154_900)
+        assert session.kernel.shared.last.quotes[SYMBOL].bid == D(154_900)
         lost = "40 values were dropped: the session could not keep up"
         assert session.said("WARNING").count(f"feed scripted: values of {SYMBOL} are missing: {lost}") == 1
-        assert session.kernel.parts.safety.current_state is SafetyState.WARNING
+        assert session.kernel.shared.safety.current_state is SafetyState.WARNING
 
 
 async def test_a_gap_is_told_and_the_depth_of_the_book_is_unknown_after_it(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_a_gap_is_told_and_the_depth_of_the_book_is_unknown_after_it(tmp_p
         assert f"feed scripted: values of {SYMBOL} are missing: the line was down for 3 s" in session.said(
             "WARNING"
         )
-        assert session.kernel.parts.safety.current_state is SafetyState.WARNING
+        assert session.kernel.shared.safety.current_state is SafetyState.WARNING
 
 
 async def test_a_gap_is_told_in_words_that_every_file_can_hold(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_a_gap_is_told_in_words_that_every_file_can_hold(tmp_path: Path) -
         told = f"feed scripted: values of {SYMBOL} are missing: lost \\udc80xxx"
         (warning,) = (one for one in session.said("WARNING") if one.startswith(told))
         assert len(warning) < 1_000
-        await session.kernel.parts.record.checkpoint()  # its store is whole
+        await session.kernel.shared.record.checkpoint()  # its store is whole
 
 
 async def test_a_gap_of_a_symbol_without_depth_gives_nothing_in(tmp_path: Path) -> None:
@@ -184,12 +184,12 @@ async def test_a_stop_is_a_stop_also_when_the_line_cannot_be_closed(tmp_path: Pa
 
         told = "feed scripted: its line could not be closed in order: OSError: no route to host"
         assert told in session.said("WARNING")
-        assert not session.kernel.parts.record.has_failed
+        assert not session.kernel.shared.record.has_failed
 
 
 async def test_a_pressed_kill_switch_is_listened_to_while_nothing_comes(tmp_path: Path) -> None:
     async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
-        kill = session.kernel.parts.kill
+        kill = session.kernel.shared.kill
 
         async def presses() -> None:
             kill.press(liquidate=True, by="test")
@@ -207,8 +207,8 @@ async def test_a_feed_that_fails_stops_the_session_in_order(tmp_path: Path) -> N
             await session.run(quote(), DataError("the credentials were refused"))
 
         assert said.quotes == 1
-        assert not session.kernel.parts.record.has_failed
-        await session.kernel.parts.record.checkpoint()  # its store is whole
+        assert not session.kernel.shared.record.has_failed
+        await session.kernel.shared.record.checkpoint()  # its store is whole
 
 
 async def test_whatever_operators_cause_at_the_end_the_dispatcher_is_stopped(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ async def test_whatever_operators_cause_at_the_end_the_dispatcher_is_stopped(tmp
         session.fail_with = RuntimeError("a defect in a command")
 
         async def presses() -> None:
-            session.kernel.parts.kill.press(liquidate=True, by="test")
+            session.kernel.shared.kill.press(liquidate=True, by="test")
 
         with pytest.raises(RuntimeError, match="a defect in a command"):
             await session.run(quote(), presses, DataError("the credentials were refused"))

@@ -97,23 +97,23 @@ def quote(at_ns: int) -> Quote:
 
 
 def outcome(kernel: Kernel, strategy: EveryThird) -> dict[str, Any]:
-    parts = kernel.parts
+    shared = kernel.shared
     return {
         "rows": kernel.intake.rows,
-        "time": parts.clock.time_ns(),
-        "quotes": dict(parts.last.quotes),
-        "ticks": dict(parts.last.ticks),
-        "bars": dict(parts.last.bars),
-        "newest": parts.last.feed_ts_ns,
+        "time": shared.clock.time_ns(),
+        "quotes": dict(shared.last.quotes),
+        "ticks": dict(shared.last.ticks),
+        "bars": dict(shared.last.bars),
+        "newest": shared.last.feed_ts_ns,
         "heard": strategy.heard,
         "fills": strategy.fills,
         "handled": kernel.dispatcher.queue_stats()["P1_HIGH"]["handled"],
-        "equity": parts.equity(),
-        "extremes": parts.extremes.export_state(),
+        "equity": shared.equity(),
+        "extremes": shared.extremes.export_state(),
         "exchange": kernel.venue.export_state(),
-        "in doubt": parts.price_bands.export_state(),
-        "safety": parts.safety.current_state,
-        "state": parts.state.current_state,
+        "in doubt": shared.price_bands.export_state(),
+        "safety": shared.safety.current_state,
+        "state": shared.state.current_state,
         "refusals": dict(kernel.counters.refusals),
         "metrics": kernel.counters.metrics_fed,
     }
@@ -151,4 +151,4 @@ def test_a_price_that_cannot_be_is_in_nobodys_hands_on_either_way(rig_of) -> Non
     assert not rig.kernel.on_market_value(impossible)
     rig.drain()
     assert (rig.kernel.intake.rows, len(strategy.heard)) == (3, 2)
-    assert rig.parts.last.quotes[SYMBOL].ts_ns == kst(9, 30, day=23)
+    assert rig.shared.last.quotes[SYMBOL].ts_ns == kst(9, 30, day=23)

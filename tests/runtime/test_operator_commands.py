@@ -132,7 +132,7 @@ def test_a_release_wants_the_broker_s_books_of_this_moment(rig_of: Callable[...,
     # then it is not, until the broker can be asked
     assert not refused.done
     assert "failing or unknown: the books agree with the broker's" in refused.answer
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
     rig.quote(now + 601_000_000_000)
     rig.quote(now + 661_000_000_000)
     assert rig.command(command("release")).done

@@ -298,7 +298,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def the_strategy(rig: Rig) -> Said:
-    strategy = rig.kernel.host.seats[0].strategy
+    strategy = rig.kernel.host.contexts[0].strategy
     assert isinstance(strategy, Said)
     return strategy
 
@@ -316,31 +316,31 @@ def asks(rig: Rig, side: Side, **more: Any) -> None:
 
 
 def codes(rig: Rig) -> list[str]:
-    return [change.code for change in rig.parts.safety.history if change.code]
+    return [change.code for change in rig.shared.safety.history if change.code]
 
 
 def test_a_split_that_was_held_is_an_alarm_and_no_loss(rig: Rig) -> None:
     with_ten(rig, the_strategy(rig))
-    before = rig.parts.equity()
+    before = rig.shared.equity()
     heard = the_strategy(rig).quotes
 
     for minute in range(5):
         rig.quote(kst(10, minute, day=23), 3_000, 3_005)
     rig.quote(kst(10, day=26), 3_000, 3_005)  # Monday: yesterday's doubtful price is nobody's base
 
-    assert rig.parts.equity() == before
+    assert rig.shared.equity() == before
     assert the_strategy(rig).quotes == heard
-    assert rig.parts.base_prices[SYMBOL] == D(150_000)
-    assert rig.parts.safety.current_state is SafetyState.WARNING
+    assert rig.shared.base_prices[SYMBOL] == D(150_000)
+    assert rig.shared.safety.current_state is SafetyState.WARNING
     assert codes(rig) == ["AN001"] * 3  # once a day, and at the close of Friday
-    told = next(change.reason for change in rig.parts.safety.history if change.code)
+    told = next(change.reason for change in rig.shared.safety.history if change.code)
     for part in ("3000 at 2026-01-23 10:00:00", "105000 to 195000 around 150000", "(a 50:1 split?)"):
         assert part in told
     assert "Was the share split" in told
     assert "use adjusted prices, or cut the file at 2026-01-23" in told.replace("Use", "use")
-    row = doubtful_rows(rig.parts.price_bands)[SYMBOL]
+    row = doubtful_rows(rig.shared.price_bands)[SYMBOL]
     assert (row["refused"], row["in_doubt"], row["ratio"]) == (6, True, "50:1")
-    assert rig.parts.extremes.noted.lowest.amount > D(99_990_000)  # the fee and the spread
+    assert rig.shared.extremes.noted.lowest.amount > D(99_990_000)  # the fee and the spread
 
 
 def test_an_entry_in_doubt_is_refused_by_a_reason_of_its_own(rig: Rig) -> None:
@@ -357,7 +357,7 @@ def test_an_exit_may_be_asked_but_never_fills_at_such_a_price(rig: Rig) -> None:
     asks(rig, Side.SELL)
     for minute in range(1, 6):
         rig.quote(kst(10, minute, day=23), 3_000, 3_005)
-    (asked,) = [order.client_order_id for order in rig.parts.orders]
+    (asked,) = [order.client_order_id for order in rig.shared.orders]
     rig.quote(kst(10, day=26), 3_000, 3_005)
 
     (exit_,) = [order for order in rig.orders() if order.client_order_id == asked]
@@ -375,11 +375,11 @@ def test_an_order_that_waits_fills_when_a_wrong_print_has_passed(rig: Rig) -> No
 
     assert rig.held() == 0
     assert rig.orders()[-1].state is OrderState.FILLED
-    assert rig.parts.account.cash == D(99_998_000) - sum_of_costs(rig)
+    assert rig.shared.account.cash == D(99_998_000) - sum_of_costs(rig)
 
 
 def sum_of_costs(rig: Rig) -> D:
-    return rig.parts.account.fees_total + rig.parts.account.taxes_total
+    return rig.shared.account.fees_total + rig.shared.account.taxes_total
 
 
 def test_no_day_closes_on_a_doubt_about_what_is_held_without_a_word(rig: Rig) -> None:
@@ -387,25 +387,25 @@ def test_no_day_closes_on_a_doubt_about_what_is_held_without_a_word(rig: Rig) ->
     rig.index(kst(15, 40, day=23), 6_000.0)
 
     assert codes(rig) == ["AN001", "AN001"]  # at the first such price and, cleared since, at the close
-    assert "the day closes with 10 held, valued at 150000" in rig.parts.safety.history[-1].reason
-    assert rig.parts.safety.current_state is SafetyState.WARNING
+    assert "the day closes with 10 held, valued at 150000" in rig.shared.safety.history[-1].reason
+    assert rig.shared.safety.current_state is SafetyState.WARNING
 
     rig.quote(kst(9, 1, day=26), 149_000, 149_100)  # 3,000 could not have become that
     rig.index(kst(15, 40, day=26), 6_000.0)
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
 
 
 def test_the_checkpoint_carries_bands_and_doubts(rig: Rig, tmp_path: Path) -> None:
     held_over_a_split(rig)
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
     saved = decode(rig.kernel.checkpoints.take())["parts"]["price_bands"]
 
-    other = PriceBands(rig.parts.feed.instruments, {})
+    other = PriceBands(rig.shared.feed.instruments, {})
     other.import_state(saved)
 
-    assert other.export_state() == rig.parts.price_bands.export_state()
-    assert other.bands == rig.parts.price_bands.bands
-    assert other.in_doubt(SYMBOL) == rig.parts.price_bands.in_doubt(SYMBOL) != ""
+    assert other.export_state() == rig.shared.price_bands.export_state()
+    assert other.bands == rig.shared.price_bands.bands
+    assert other.in_doubt(SYMBOL) == rig.shared.price_bands.in_doubt(SYMBOL) != ""
 
 
 # What people read.

@@ -51,7 +51,7 @@ def test_a_fill_that_does_not_fit_is_kept_fails_safety_and_has_the_books_compare
 
     (row,) = kept(rig)
     assert (row.code, row.notice) == ("FS041", ascii(notice))
-    assert rig.parts.safety.current_state is SafetyState.FAIL
+    assert rig.shared.safety.current_state is SafetyState.FAIL
     assert rig.invariant(25)["checks"] == before + 1, "the broker was asked for its book"
     assert (booked(rig), rig.held()) == ([], 0)
 
@@ -100,14 +100,14 @@ def test_an_overfill_up_to_the_order_once_more_is_booked_and_fails_safety(workin
 
     assert rig.held() == 20
     assert kept(rig) == []
-    assert rig.parts.safety.current_state is not SafetyState.NORMAL
+    assert rig.shared.safety.current_state is not SafetyState.NORMAL
 
 
 def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
     rig = rig_of(Said())
     told: list[str] = []
     quarantine = Quarantine(
-        rig.parts.record,
+        rig.shared.record,
         on_code=lambda code, detail: told.append(detail),
         on_kept=lambda: None,
         log=lambda *line: None,
@@ -202,9 +202,9 @@ def test_an_end_is_applied_whatever_its_reason_says(
 
     tell(rig, kind("sim", order.client_order_id, order.symbol, order.ts_intent_ns + 1, words))
 
-    assert len(rig.parts.orders) == 0
-    assert rig.parts.account.open_reservations == ()
-    run_to_completion(rig.parts.record.checkpoint())
+    assert len(rig.shared.orders) == 0
+    assert rig.shared.account.open_reservations == ()
+    run_to_completion(rig.shared.record.checkpoint())
     (stored,) = rig.store.orders()
     assert stored.state in (OrderState.CANCELLED, OrderState.REJECTED)
     assert stored.note.encode()
@@ -218,10 +218,10 @@ def test_an_end_is_applied_whatever_its_reason_says(
 def test_a_disconnect_is_told_whatever_its_reason_says(words: str, working: tuple[Rig, Order]) -> None:
     rig, _ = working
 
-    tell(rig, BrokerDisconnect("sim", words, rig.parts.clock.time_ns()))
+    tell(rig, BrokerDisconnect("sim", words, rig.shared.clock.time_ns()))
 
     assert codes(rig)["AN050"] == 1
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
 
 
 def test_an_end_of_nobody_knows_what_is_kept_raw_and_ends_nothing(working: tuple[Rig, Order]) -> None:
@@ -232,4 +232,4 @@ def test_an_end_of_nobody_knows_what_is_kept_raw_and_ends_nothing(working: tuple
 
     (row,) = kept(rig)
     assert row.notice == ascii(report)
-    assert [one.client_order_id for one in rig.parts.orders] == [order.client_order_id]
+    assert [one.client_order_id for one in rig.shared.orders] == [order.client_order_id]

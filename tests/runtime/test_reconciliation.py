@@ -36,9 +36,9 @@ def test_an_order_without_an_answer_is_unknown_and_warned_about(rig_of: MakeRig)
     rig, _ = with_unknown_order(rig_of, LOST_ORDER)
 
     assert state_of(rig) is OrderState.UNKNOWN
-    assert rig.parts.safety.current_state is SafetyState.WARNING
-    assert rig.parts.safety.history[0].code == "FS042"
-    assert len(rig.parts.account.open_reservations) == 1
+    assert rig.shared.safety.current_state is SafetyState.WARNING
+    assert rig.shared.safety.history[0].code == "FS042"
+    assert len(rig.shared.account.open_reservations) == 1
 
 
 def test_one_absence_is_not_believed(rig_of: MakeRig) -> None:
@@ -58,7 +58,7 @@ def test_two_absences_a_minute_apart_prove_that_it_was_never_received(rig_of: Ma
     (order,) = rig.orders()
     assert order.state is OrderState.NOT_SENT
     assert "absent in two answers 60.0 s apart" in order.note
-    assert rig.parts.account.open_reservations == ()
+    assert rig.shared.account.open_reservations == ()
     assert rig.kernel.counters.orders == 1, "it is not sent again by itself"
 
 
@@ -82,7 +82,7 @@ def test_an_order_found_open_at_the_broker_is_adopted(rig_of: MakeRig) -> None:
     (order,) = rig.orders()
     assert order.state is OrderState.WORKING
     assert "found at the broker" in order.note
-    assert len(rig.parts.account.open_reservations) == 1
+    assert len(rig.shared.account.open_reservations) == 1
 
 
 def test_an_order_that_fills_was_received(rig_of: MakeRig) -> None:
@@ -144,4 +144,4 @@ def test_the_third_missing_answer_locks_down(rig_of: MakeRig) -> None:
         rig.quote(kst(10, 3 * number + 2))
         rig.quote(kst(10, 3 * number + 3))
 
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN

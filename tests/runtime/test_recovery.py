@@ -97,7 +97,7 @@ class Life:
                 journal=self.journal,
             )
         )
-        self.parts = self.kernel.parts
+        self.shared = self.kernel.shared
         if checkpoint is not None:
             run_to_completion(self.kernel.restore(checkpoint, self.store, None))
             run_to_completion(self.kernel.drain())
@@ -116,7 +116,7 @@ class Life:
         self.quote(second)
 
     def order(self) -> Order:
-        run_to_completion(self.parts.record.checkpoint())
+        run_to_completion(self.shared.record.checkpoint())
         (order,) = self.store.orders()
         return order
 
@@ -124,7 +124,7 @@ class Life:
         return list(self.store.ledger())
 
     def held(self) -> int:
-        return int(self.parts.account.holding("said", SYMBOL))
+        return int(self.shared.account.holding("said", SYMBOL))
 
     def resolves(self) -> None:
         """Let a session ask after its unknown orders until the broker's books have spoken twice."""
@@ -133,7 +133,7 @@ class Life:
         run_to_completion(self.kernel.drain())
 
     def is_free(self) -> bool:
-        return not self.parts.account.open_reservations
+        return not self.shared.account.open_reservations
 
 
 class Session:
@@ -186,7 +186,7 @@ def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session
 
     session.broker.receives, session.broker.before_answer = True, lambda approved: None
     again = session.life()
-    assert [order.state for order in again.parts.orders] == [OrderState.UNKNOWN]
+    assert [order.state for order in again.shared.orders] == [OrderState.UNKNOWN]
     assert not again.is_free()
     again.resolves()
 
@@ -194,7 +194,7 @@ def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session
     assert again.is_free()
     again.buys(221)
     assert [approved.request.client_order_id for approved in session.broker.placed].count(written) == 1
-    run_to_completion(again.parts.record.checkpoint())
+    run_to_completion(again.shared.record.checkpoint())
     assert len({row.approval_id for row in again.store.decisions()}) == len(again.store.decisions()) == 2
 
 
@@ -204,11 +204,11 @@ def test_an_order_that_no_checkpoint_knows_counts_against_the_limits_of_the_day(
     with killed():
         first.buys()
 
-    day = session.life().parts.day
+    day = session.life().shared.day
 
     assert day.entries == 1
     assert day.orders_within(1_000_000_000, kst(10, 0, 1)) == 1
-    assert session.life().parts.day.entries == 1
+    assert session.life().shared.day.entries == 1
 
 
 def test_killed_when_it_was_sent_and_not_answered(session: Session) -> None:
@@ -312,7 +312,7 @@ def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: S
 
     assert [row.qty for row in again.ledger()] == [10]
     assert again.held() == 10
-    assert again.parts.account.cash == 100_000_000 - sum(row.amount + row.fee + row.tax for row in again.ledger())
+    assert again.shared.account.cash == 100_000_000 - sum(row.amount + row.fee + row.tax for row in again.ledger())
     assert again.order().state is OrderState.FILLED
     assert again.is_free()
 
@@ -327,8 +327,8 @@ def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) ->
 
     again = session.life()
 
-    assert again.parts.safety.current_state is SafetyState.LOCKDOWN
-    run_to_completion(again.parts.record.checkpoint())
+    assert again.shared.safety.current_state is SafetyState.LOCKDOWN
+    run_to_completion(again.shared.record.checkpoint())
     numbers = [row.seq for row in again.store.safety_history()]
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -464,4 +464,4 @@ def test_of_orders_that_have_ended_the_last_are_remembered(session: Session) -> 
 
     again = session.life()
 
-    assert again.parts.orders.get(key) == order
+    assert again.shared.orders.get(key) == order

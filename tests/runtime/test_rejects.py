@@ -56,7 +56,7 @@ def test_a_strategy_that_asks_at_every_quote_sends_five_orders_and_no_more(rig_o
     # Then the waits were 1, 2, 4 and 8 seconds, and the fifth reject was the last of the day
     assert rejected_at(rig) == [0, 1, 3, 7, 15]
     assert rig.refusals()["STOPPED_AFTER_REJECTS"] == 120 - 15
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     assert any("5 orders of 005930 in a row were rejected" in line.message for line in rig.logged)
 
 
@@ -72,12 +72,12 @@ def test_a_rejection_is_no_success_of_the_broker(rig_of: MakeRig) -> None:
     rig = rig_of(Eager(), settings=ALL)
     for _ in range(2):
         rig.kernel.on_code("FS042", "no answer")
-    assert rig.parts.safety.snapshot().broker_failures_in_row == 2
+    assert rig.shared.safety.snapshot().broker_failures_in_row == 2
     # When the broker rejects an order
     rig.quote(kst(10))
     # Then they are still in a row
     assert rejected_at(rig) == [0]
-    assert rig.parts.safety.snapshot().broker_failures_in_row == 2
+    assert rig.shared.safety.snapshot().broker_failures_in_row == 2
 
 
 def test_twenty_rejects_within_a_minute_are_fail(rig_of: MakeRig) -> None:
@@ -86,10 +86,10 @@ def test_twenty_rejects_within_a_minute_are_fail(rig_of: MakeRig) -> None:
     rig = rig_of(Eager(), settings=settings)
     rig.quotes(kst(10), 18)
     assert len(rejected_at(rig)) == 19
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     rig.quote(kst(10, 0, 19))
-    assert rig.parts.safety.current_state is SafetyState.FAIL
-    (cause,) = rig.parts.safety.snapshot().causes
+    assert rig.shared.safety.current_state is SafetyState.FAIL
+    (cause,) = rig.shared.safety.snapshot().causes
     assert cause.code == "FS043"
     assert "20 orders were rejected within 19.0 s" in cause.detail
 
@@ -103,7 +103,7 @@ def test_exits_go_on_trying_with_a_pause_while_entries_are_stopped(rig_of: MakeR
     rejecting(rig)
     eager.side = Side.BUY
     rig.quotes(now + S, 30)
-    assert SYMBOL in rig.parts.rejects.stopped
+    assert SYMBOL in rig.shared.rejects.stopped
     sent = len(rig.orders())
     # When the holder wants out at every quote for two minutes, each order rejected
     begun = kst(10, 5)
@@ -140,21 +140,21 @@ def test_a_forced_exit_keeps_its_own_schedule(rig_of: MakeRig) -> None:
 def test_the_next_day_and_an_operator_end_a_stop(rig_of: MakeRig) -> None:
     rig = rig_of(Eager(), settings=ALL)
     rig.quotes(kst(10), 30)
-    assert SYMBOL in rig.parts.rejects.stopped
+    assert SYMBOL in rig.shared.rejects.stopped
     answer = rig.command(command("release", symbol=SYMBOL))
     assert (answer.done, answer.answer) == (True, f"symbol {SYMBOL} may enter again")
-    assert not rig.parts.rejects.stopped
+    assert not rig.shared.rejects.stopped
     rig.quotes(kst(11), 30)
-    assert SYMBOL in rig.parts.rejects.stopped
+    assert SYMBOL in rig.shared.rejects.stopped
     rig.quotes(kst(10, day=23), 1)
-    assert SYMBOL not in rig.parts.rejects.stopped
+    assert SYMBOL not in rig.shared.rejects.stopped
     assert len(rejected_at(rig)) == 5 + 5 + 2
 
 
 def test_a_resumed_session_knows_the_rejects_of_before(rig_of: MakeRig) -> None:
     first, second = rig_of(Eager(), settings=ALL), rig_of(Eager(), settings=ALL)
     first.quotes(kst(10), 30)
-    run_to_completion(first.parts.record.checkpoint())
+    run_to_completion(first.shared.record.checkpoint())
     saved = first.store.checkpoint()
     assert saved is not None
     assert isinstance(first.store, SqliteStore)
@@ -178,4 +178,4 @@ def test_a_rejection_of_an_approval_that_had_expired_is_our_lateness_and_no_word
     # When the answers are taken, then no symbol stops
     for answer in answers:
         take(*answer)
-    assert not rig.parts.rejects.stopped
+    assert not rig.shared.rejects.stopped

@@ -57,7 +57,7 @@ def test_a_value_that_is_not_known_is_absent(rig_of: MakeRig) -> None:
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
-    rig.parts.last.quotes.clear()
+    rig.shared.last.quotes.clear()
     view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
     held = {"strategy": "said", "pool": view.positions[0].pool, "symbol": SYMBOL}
     read = scraped(lambda: view).get_sample_value

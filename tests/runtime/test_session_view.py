@@ -52,7 +52,7 @@ def test_the_view_tells_account_positions_and_working_orders(rig_of: MakeRig) ->
     assert (position.strategy, position.symbol, position.qty) == ("said", SYMBOL, 10)
     assert (position.average_cost, position.mark) == (D(150_100), D(151_000))
     assert (position.value, position.unrealized_pnl) == (D(1_510_000), D(9_000))
-    assert view.equity == view.cash + 1_510_000 == rig.parts.equity()
+    assert view.equity == view.cash + 1_510_000 == rig.shared.equity()
     (order,) = view.orders
     assert (order.side, order.qty, order.filled, order.limit, order.state) == ("BUY", 1, 0, D(149_000), "WORKING")
     assert (view.counts.orders, view.counts.fills) == (2, 1)
@@ -67,7 +67,7 @@ def test_a_holding_without_a_price_has_no_value(rig_of: MakeRig) -> None:
     rig = rig_of(said)
     said.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
-    rig.parts.last.quotes.clear()
+    rig.shared.last.quotes.clear()
     (position,) = shown(rig).positions
     assert (position.mark, position.value, position.unrealized_pnl) == (None, None, None)
 
@@ -90,14 +90,14 @@ def test_a_look_does_not_end_an_override_that_is_over(rig_of: MakeRig) -> None:
     # Given an override whose time has passed without anybody asking for the state
     rig = rig_of(Said())
     now = rig.clock.now()
-    rig.parts.state.apply_override(
+    rig.shared.state.apply_override(
         ManualOverride(OperatingState.DEFENSIVE, "drill", "kim", now, now + timedelta(hours=1))
     )
     rig.clock.advance(timedelta(hours=2))
-    before = rig.parts.state.history
+    before = rig.shared.state.history
     # When somebody looks, then nothing has happened
     assert shown(rig).operating.state == "DEFENSIVE"
-    assert rig.parts.state.history == before
+    assert rig.shared.state.history == before
 
 
 def test_the_view_travels_without_loss(rig_of: MakeRig) -> None:

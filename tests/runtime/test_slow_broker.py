@@ -39,7 +39,7 @@ def quote(at_ns: int, symbol: str = SYMBOL) -> Quote:
 
 
 def the_order(rig: LiveRig, symbol: str = SYMBOL) -> Order:
-    (order,) = [order for order in rig.kernel.parts.orders if order.symbol == symbol]
+    (order,) = [order for order in rig.kernel.shared.orders if order.symbol == symbol]
     return order
 
 
@@ -70,7 +70,7 @@ async def test_the_next_signal_of_another_key_leaves_before_the_answer_comes(tmp
         await rig.push(quote(kst(10, 0, 1), OTHER))
         await rig.until(lambda: len(broker.waiting) == 2)
 
-        assert [order.state for order in rig.kernel.parts.orders] == [OrderState.PENDING_NEW] * 2
+        assert [order.state for order in rig.kernel.shared.orders] == [OrderState.PENDING_NEW] * 2
         broker.let_answer(*[key for key in broker.waiting if key != first])  # the second is answered first
         await rig.until(lambda: the_order(rig, OTHER).state is OrderState.WORKING)
         assert the_order(rig).state is OrderState.PENDING_NEW
@@ -117,20 +117,20 @@ async def test_a_stop_remembers_the_cancel_of_an_order_that_is_on_its_way(tmp_pa
         now = rig.clock.time_ns()
 
         rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, EmergencyStop("alice", "enough", now), "alice")
-        await rig.until(lambda: rig.kernel.parts.safety.current_state is SafetyState.LOCKDOWN)
+        await rig.until(lambda: rig.kernel.shared.safety.current_state is SafetyState.LOCKDOWN)
         await rig.drain()
 
         # it may be at the broker: neither withdrawn, nor cancelled before it is known there
         assert (the_order(rig).state, broker.cancels) == (OrderState.PENDING_NEW, [])
-        assert len(rig.kernel.parts.account.open_reservations) == 1
+        assert len(rig.kernel.shared.account.open_reservations) == 1
 
         broker.let_answer(key)
         await rig.until(lambda: broker.cancels == [key])
         assert the_order(rig).state is OrderState.WORKING
         broker.let_answer(key)
         broker.end(key, now)
-        await rig.until(lambda: not len(rig.kernel.parts.orders))
-        assert rig.kernel.parts.account.open_reservations == ()
+        await rig.until(lambda: not len(rig.kernel.shared.orders))
+        assert rig.kernel.shared.account.open_reservations == ()
 
     await in_session(tmp_path, body)
 
@@ -140,7 +140,7 @@ async def test_prices_come_while_an_exit_waits_for_its_answer(tmp_path: Path) ->
         bought = await sent(rig, broker, said)
         broker.let_answer(bought)
         broker.fill(bought, 1, 150_100, rig.clock.time_ns())
-        await rig.until(lambda: rig.kernel.parts.account.holding("said", SYMBOL) == 1)
+        await rig.until(lambda: rig.kernel.shared.account.holding("said", SYMBOL) == 1)
         stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
 
         rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
@@ -148,7 +148,7 @@ async def test_prices_come_while_an_exit_waits_for_its_answer(tmp_path: Path) ->
         sale = the_order(rig)
         await rig.push(quote(kst(10, 0, 2)), quote(kst(10, 0, 3)))
 
-        assert rig.kernel.parts.last.quotes[SYMBOL].ts_ns == kst(10, 0, 3)  # strategies hear nothing in LOCKDOWN
+        assert rig.kernel.shared.last.quotes[SYMBOL].ts_ns == kst(10, 0, 3)  # strategies hear nothing in LOCKDOWN
         assert (sale.side, sale.forced, the_order(rig).state) == (Side.SELL, True, OrderState.PENDING_NEW)
         assert [one.request.client_order_id for one in broker.placed] == [bought, sale.client_order_id]
 
@@ -162,11 +162,11 @@ async def test_a_fill_that_overtakes_its_answer_is_booked_at_once(tmp_path: Path
         broker.fill(key, 1, 150_100, rig.clock.time_ns())
         await rig.until(lambda: rig.kernel.counters.fills == 1)
 
-        assert rig.kernel.parts.account.holding("said", SYMBOL) == 1
+        assert rig.kernel.shared.account.holding("said", SYMBOL) == 1
         broker.let_answer(key)
         await rig.until(lambda: not broker.waiting)
         await rig.drain()
-        assert rig.kernel.parts.orders.get(key).state is OrderState.FILLED  # type: ignore[union-attr]
+        assert rig.kernel.shared.orders.get(key).state is OrderState.FILLED  # type: ignore[union-attr]
 
     await in_session(tmp_path, body)
 
@@ -206,10 +206,10 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
         await the_rig.until(lambda: the_rig.kernel.counters.fills == 1)
         await the_rig.drain()
 
-        order = the_rig.kernel.parts.orders.get(key)
+        order = the_rig.kernel.shared.orders.get(key)
         assert order is not None
         assert (order.state, order.filled) == (OrderState.FILLED, D(1))
-        assert the_rig.kernel.parts.account.holding("said", SYMBOL) == 1
+        assert the_rig.kernel.shared.account.holding("said", SYMBOL) == 1
 
 
 async def test_prices_and_signals_come_while_the_broker_is_asked_for_its_books(tmp_path: Path) -> None:

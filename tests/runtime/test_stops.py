@@ -50,7 +50,7 @@ def test_a_stopped_strategy_is_sold_and_refused_and_the_others_go_on(rig_of: Mak
     assert (rig.held("one"), rig.held("two"), rig.held("swing")) == (0, 11, 11)
     assert rig.refusals() == {"STOPPED_BY_OPERATOR": 1}
     assert [o.state for o in rig.orders() if o.limit == 149_000] == [OrderState.CANCELLED]
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
     sold = [order.strategy for order in rig.orders() if order.side is Side.SELL]
     assert sold == ["one"]
 
@@ -66,7 +66,7 @@ def test_with_keep_nothing_is_sold_but_the_strategy_may_still_leave(rig_of: Make
     one.wants(Side.BUY, qty=1)
     now = rig.quotes(now + SECOND, 60)
     # then its offer is gone, its shares are there, its entry is refused
-    assert [order.strategy for order in rig.parts.orders] == ["two"]
+    assert [order.strategy for order in rig.shared.orders] == ["two"]
     assert rig.held("one") == 10
     assert rig.refusals() == {"STOPPED_BY_OPERATOR": 1}
     # and an exit of its own always goes
@@ -91,7 +91,7 @@ def test_a_symbol_is_stopped_for_every_strategy(rig_of: MakeRig) -> None:
     for strategy in strategies:
         strategy.wants(Side.BUY, qty=1)
     rig.quotes(now + SECOND, 5)
-    assert rig.parts.account.positions() == {}
+    assert rig.shared.account.positions() == {}
     assert rig.refusals() == {"STOPPED_BY_OPERATOR": 3}
 
 
@@ -147,7 +147,7 @@ def test_a_scope_that_the_run_does_not_have_is_refused(scope: dict[str, str], sa
     rig, *_ = three(rig_of)
     with pytest.raises(InputError, match=said):
         asked(rig, "stop", **scope)
-    assert len(rig.parts.stops) == 0
+    assert len(rig.shared.stops) == 0
 
 
 def test_two_scopes_at_once_are_refused(rig_of: MakeRig) -> None:
@@ -209,7 +209,7 @@ def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it
     rig = rig_of(said, other)
     now = with_ten(rig, said, other)
     sent = rig.kernel.counters.orders
-    rig.parts.kill.press(liquidate=False, by="signal SIGUSR1")
+    rig.shared.kill.press(liquidate=False, by="signal SIGUSR1")
     # when one wants to buy and the other to sell
     said.wants(Side.BUY, qty=1)
     other.wants(Side.SELL)
@@ -218,8 +218,8 @@ def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it
     assert (rig.held(), rig.held("other")) == (10, 0)
     assert rig.kernel.counters.orders == sent + 1
     assert rig.refusals() == {"SAFETY_BLOCKS_ENTRIES": 1}
-    assert rig.parts.account.open_reservations == ()
-    assert rig.parts.safety.current_state is SafetyState.NORMAL
+    assert rig.shared.account.open_reservations == ()
+    assert rig.shared.safety.current_state is SafetyState.NORMAL
 
 
 def test_scoped_stops_in_force_are_in_the_view(rig_of: MakeRig) -> None:
@@ -233,14 +233,14 @@ def test_scoped_stops_in_force_are_in_the_view(rig_of: MakeRig) -> None:
 def test_what_no_strategy_of_the_session_holds_is_not_sold(rig_of: MakeRig) -> None:
     # Given a share in the account that none of the strategies has bought
     rig, *_, now = three(rig_of)
-    rig.parts.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
+    rig.shared.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
     # when everything of its symbol, and of its pool, is to be sold
     asked(rig, "stop", symbol=SYMBOL)
     asked(rig, "stop", pool="SCALP")
     rig.quotes(now + SECOND, 10)
     # then the strategies' shares are gone and that one is left alone
     assert [rig.held(name) for name in ("one", "two", "swing", "EXTERNAL")] == [0, 0, 0, 1]
-    assert not rig.kernel.exits.wants("EXTERNAL", SYMBOL)
+    assert not rig.kernel.exits.is_requested("EXTERNAL", SYMBOL)
 
 
 @pytest.mark.parametrize("scope", [{}, {"symbol": SYMBOL}, {"pool": "SCALP"}], ids=["all", "symbol", "pool"])
@@ -249,7 +249,7 @@ def test_a_sale_is_done_when_only_what_no_strategy_has_bought_is_left(
 ) -> None:
     # Given three strategies with ten shares each, and a share that none of them has bought
     rig, *_, now = three(rig_of)
-    rig.parts.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
+    rig.shared.account.apply_fill(fill(execution="x-1"), strategy="EXTERNAL", pool=Pool.SCALP)
     # when the part that it lies in is stopped with a sale
     progress = rig.kernel.stops.begin(Stop(operator="kim", reason="drill", **scope))
     rig.drain()
@@ -276,7 +276,7 @@ def test_from_being_asked_for_until_its_gate_is_shut_a_stop_lets_no_entry_leave(
     rig, *_ = three(rig_of)
     rig.kernel.stops.begin(Stop(operator="kim", reason="drill", liquidate=False))
     rig.kernel.stops.begin(Stop(operator="kim", reason="drill", pool="SWING"))
-    assert rig.parts.kill.is_pressed(), "safety has not moved yet"
+    assert rig.shared.kill.is_pressed(), "safety has not moved yet"
     rig.drain()
-    assert not rig.parts.kill.is_pressed()
-    assert rig.parts.safety.current_state is SafetyState.LOCKDOWN
+    assert not rig.shared.kill.is_pressed()
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN

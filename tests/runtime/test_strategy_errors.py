@@ -31,13 +31,13 @@ __all__ = ["elsewhere", "tape"]
 MakeRig = Callable[..., Rig]
 
 
-def seat_of(rig: Any, name: str) -> Any:
-    (seat,) = [one for one in rig.kernel.host.seats if one.strategy.name == name]
-    return seat
+def context_of(rig: Any, name: str) -> Any:
+    (context,) = [one for one in rig.kernel.host.contexts if one.strategy.name == name]
+    return context
 
 
 def counted(rig: Any, name: str = "said") -> dict[str, tuple[int, str]]:
-    return {callback: (one.count, one.first) for callback, one in seat_of(rig, name).faults.items()}
+    return {callback: (one.count, one.first) for callback, one in context_of(rig, name).faults.items()}
 
 
 # -- what it remembers cannot be kept ------------------------------------------------------------------------------
@@ -72,15 +72,15 @@ def test_what_cannot_be_kept_halts_its_strategy_alone(make: Any, named_as: str, 
     now = with_ten(rig, odd, healthy)
     # When one of them keeps something that no checkpoint can hold
     odd.value = value = make()  # type: ignore[attr-defined]
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
     rig.quotes(now + 1_000_000_000, 60)
     # Then it is named, not asked any more, and what it held is sold; the other goes on
-    assert seat_of(rig, "odd").halted
-    assert named_as in seat_of(rig, "odd").why
+    assert context_of(rig, "odd").halted
+    assert named_as in context_of(rig, "odd").why
     (count, first) = counted(rig, "odd")["save"]
     assert (count, named_as in first) == (1, True)
     assert (rig.held("odd"), rig.held("healthy")) == (0, 10)
-    assert not seat_of(rig, "healthy").halted
+    assert not context_of(rig, "healthy").halted
     assert healthy.quotes > odd.quotes
     # And further checkpoints hold together, without trying it again
     rig.orders()
@@ -95,7 +95,7 @@ def test_the_checkpoint_in_which_it_is_found_knows_already_that_it_is_halted(rig
     rig = rig_of(odd)
     with_ten(rig, odd)
     odd.value = object()  # type: ignore[attr-defined]
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
     saved = rig.store.checkpoint()
     assert saved is not None
     parts = decode(saved)["parts"]
@@ -123,7 +123,7 @@ def test_a_save_state_that_raises_halts_its_strategy_too(rig_of: MakeRig) -> Non
     odd = OwnState("odd")
     rig = rig_of(odd)
     odd.broken = True
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
     assert "save_state() raised KeyError: 'gone'" in counted(rig, "odd")["save"][1]
 
 
@@ -142,7 +142,7 @@ def test_the_machine_s_lack_of_memory_is_not_the_strategy_s_fault(rig_of: MakeRi
     rig = rig_of(full)
     full.full = True
     with pytest.raises(StorageError, match="MemoryError"):
-        run_to_completion(rig.parts.record.checkpoint())
+        run_to_completion(rig.shared.record.checkpoint())
     assert counted(rig) == {}
 
 
@@ -163,7 +163,7 @@ def test_a_strategy_whose_start_failed_is_never_asked(rig_of: MakeRig) -> None:
     rig.show(Bar(SYMBOL, kst(10, 1), *[D(150_000)] * 4, D(1)))
     assert (unready.quotes, rig.held("unready"), rig.held("healthy")) == (0, 0, 2)
     assert counted(rig, "unready") == {"on_start": (1, "RuntimeError: parameters missing")}
-    assert seat_of(rig, "unready").why == "its start failed: RuntimeError: parameters missing"
+    assert context_of(rig, "unready").why == "its start failed: RuntimeError: parameters missing"
 
 
 # -- counting ------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_errors_are_counted_by_callback_with_the_first_message_of_each(rig_of: M
         "on_quote": (3, "RuntimeError: quote 0"),
         "on_bar": (1, f"KeyError: {now + 1}"),
     }
-    assert not seat_of(rig, "said").halted
+    assert not context_of(rig, "said").halted
 
 
 class Mute(Exception):
@@ -207,7 +207,7 @@ def test_an_error_that_cannot_be_written_down_ends_nothing(error: Exception, tex
     rig = rig_of(said_)
     said_.fail_with = [error]
     rig.quote(kst(10))
-    run_to_completion(rig.parts.record.checkpoint())
+    run_to_completion(rig.shared.record.checkpoint())
     assert counted(rig)["on_quote"] == (1, text)
 
 
@@ -229,7 +229,7 @@ def test_an_error_that_cannot_be_written_down_ends_nothing(error: Exception, tex
 async def test_in_a_process_it_is_the_same(body: str, callback: str, told: str, tmp_path: Path) -> None:
     async with live(tmp_path, written(tmp_path, "Odd", body)) as rig:
         await rig.show(*market(10))
-        await rig.until(lambda: seat_of(rig, "Odd").halted)
+        await rig.until(lambda: context_of(rig, "Odd").halted)
         count, first = counted(rig, "Odd")[callback]
         assert count == 1
         assert re.search(told, first)
@@ -237,7 +237,7 @@ async def test_in_a_process_it_is_the_same(body: str, callback: str, told: str, 
     # And a resumed one is not asked again, nor named again
     async with live(tmp_path, f"{tmp_path / 'odd.py'}:Odd") as rig:
         await rig.show(*market(10, first=10))
-        assert seat_of(rig, "Odd").halted
+        assert context_of(rig, "Odd").halted
         assert counted(rig, "Odd") == {callback: (1, first)}
         assert rig.faults() == []
 
@@ -364,12 +364,12 @@ def test_what_could_not_be_kept_is_not_named_again_by_a_resumed_run(
 def test_a_load_state_that_raises_halts_its_strategy(rig_of: MakeRig) -> None:
     first, second = rig_of(OwnState("odd")), rig_of(OwnState("odd"))
     first.quote(kst(10))
-    run_to_completion(first.parts.record.checkpoint())
+    run_to_completion(first.shared.record.checkpoint())
     saved = first.store.checkpoint()
     assert saved is not None
     run_to_completion(second.kernel.restore(saved, first.store, None))
     assert counted(second, "odd") == {"load_state": (1, "ValueError: not mine")}
-    assert seat_of(second, "odd").halted
+    assert context_of(second, "odd").halted
 
 
 def test_a_stand_in_has_the_name_and_the_pool_of_the_checkpoint() -> None:

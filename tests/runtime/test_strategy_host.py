@@ -65,7 +65,7 @@ def test_a_seat_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
     curious.wants(Side.BUY, qty=10)
     other.wants(Side.BUY, qty=5)
     now = rig.quotes(kst(10), 3)
-    budget = rig.parts.account.available(Pool.SCALP)
+    budget = rig.shared.account.available(Pool.SCALP)
     curious.wants(Side.BUY, qty=1, limit=149_000)
     rig.quotes(now + 1_000_000_000, 1)
 
@@ -107,7 +107,7 @@ def test_a_strategy_that_asks_without_end_is_halted_at_once_and_nothing_of_it_co
     rig.quotes(kst(10), 3)
 
     assert endless.quotes == 1
-    assert rig.kernel.host.seats[0].halted
+    assert rig.kernel.host.contexts[0].halted
     assert [(order.strategy, order.qty) for order in rig.orders()] == [("healthy", D(2))]
     assert [line for line in rig.logged if "it asked for more than 1,000 intents in one call" in line.message]
 
@@ -122,7 +122,7 @@ def test_a_thousand_intents_are_not_without_end(wanted: int, halted: bool, rig_o
 
     rig.quote(kst(10))
 
-    assert rig.kernel.host.seats[0].halted is halted
+    assert rig.kernel.host.contexts[0].halted is halted
 
 
 def test_a_good_answer_ends_the_row_of_errors(rig_of: MakeRig) -> None:
@@ -132,7 +132,7 @@ def test_a_good_answer_ends_the_row_of_errors(rig_of: MakeRig) -> None:
         said.fail_with = [ValueError("x"), ValueError("y")]
         rig.quotes(kst(10, minute), 2)
 
-    assert not rig.kernel.host.seats[0].halted
+    assert not rig.kernel.host.contexts[0].halted
     assert sum("raised ValueError" in line.message for line in rig.logged) == 10
 
 
@@ -162,7 +162,7 @@ def test_something_that_is_no_intent_is_the_strategy_s_mistake(rig_of: MakeRig) 
 
     rig.quotes(kst(10), 6)
 
-    assert rig.kernel.host.seats[0].halted
+    assert rig.kernel.host.contexts[0].halted
     assert rig.held("healthy") == 2
 
 
@@ -189,7 +189,7 @@ def test_a_method_that_returns_nothing_says_nothing(rig_of: MakeRig) -> None:
         rig.show(Bar(SYMBOL, kst(10, 1 + minute), *[D(150_000)] * 4, D(1)))
 
     assert not rig.logged
-    assert rig.kernel.host.seats[0].errors == 0
+    assert rig.kernel.host.contexts[0].errors == 0
 
 
 def test_a_strategy_that_ends_the_program_is_halted_and_the_session_goes_on(rig_of: MakeRig) -> None:
@@ -203,6 +203,6 @@ def test_a_strategy_that_ends_the_program_is_halted_and_the_session_goes_on(rig_
 
     rig.quotes(kst(10), 6)
 
-    assert [seat.halted for seat in rig.kernel.host.seats] == [True, False]
+    assert [context.halted for context in rig.kernel.host.contexts] == [True, False]
     assert rig.held("healthy") == 2
     assert "strategy leaver raised SystemExit: 0" in rig.logged[0].message

@@ -165,7 +165,7 @@ async def test_a_worker_that_dies_in_the_midst_of_a_value_is_told_it_again_with_
         ]
         assert diary_of(rig) == memory
         assert rig.orders() == orders
-        assert not rig.kernel.host.seats[0].halted
+        assert not rig.kernel.host.contexts[0].halted
 
 
 async def test_a_session_that_is_killed_again_and_again_gives_its_strategy_every_value_and_fill_once(
@@ -186,7 +186,7 @@ async def test_a_session_that_is_killed_again_and_again_gives_its_strategy_every
             for _ in range(lives % 3):
                 await asyncio.sleep(0)
             in_the_midst += bool(rig.in_lane("diarist"))
-            await rig.kernel.parts.record.checkpoint()
+            await rig.kernel.shared.record.checkpoint()
             rows, lives = rig.kernel.intake.rows, lives + 1
     assert in_the_midst > 3
 
@@ -203,16 +203,16 @@ async def test_a_halted_or_not_yet_started_strategy_is_resumed_as_it_was(spec: s
     async with live(tmp_path, spec) as rig:
         untouched = {"errors": 0, "halted": False, "attributes": None, "untold": []}
         assert rig.memory("diarist").items() >= untouched.items()
-        await rig.kernel.parts.record.checkpoint()
+        await rig.kernel.shared.record.checkpoint()
     async with live(tmp_path, spec) as rig:
         await rig.show(*market(1))
         assert len(diary_of(rig)["diary"]) == 2  # on_start once, one quote
         for _ in range(3):
-            rig.kernel.host.away["diarist"].on_failure("it is enough")
-        await rig.kernel.parts.record.checkpoint()
+            rig.kernel.host.remote["diarist"].on_failure("it is enough")
+        await rig.kernel.shared.record.checkpoint()
     async with live(tmp_path, spec) as rig:
         await rig.show(*market(2, first=1))
-        assert rig.kernel.host.seats[0].halted
+        assert rig.kernel.host.contexts[0].halted
         assert diary_of(rig)["quotes"] == 1
         assert rig.pid("diarist") is None
 
@@ -229,8 +229,8 @@ async def test_what_a_strategy_does_not_want_never_travels(tmp_path: Path) -> No
 """
     async with live(tmp_path, written(tmp_path, "Choosy", body)) as rig:
         sent = []
-        seat = rig.kernel.host.away["Choosy"]
-        wanted = seat.wants
+        context = rig.kernel.host.remote["Choosy"]
+        wanted = context.wants
 
         def watch(event: Any) -> bool:
             answer = wanted(event)
@@ -238,7 +238,7 @@ async def test_what_a_strategy_does_not_want_never_travels(tmp_path: Path) -> No
             return answer
 
         await rig.until(lambda: rig.pid("Choosy") and rig.share("Choosy")["attributes"])
-        seat.wants = watch  # type: ignore[method-assign]
+        context.wants = watch  # type: ignore[method-assign]
         await rig.show(*market(10))
         assert ("000660", True) not in sent
         assert ("000660", False) in sent
@@ -267,13 +267,13 @@ async def test_three_faults_in_a_row_halt_it_as_inline_and_what_it_said_before_s
 
         assert rig.faults() == [line.message.splitlines()[0] for line in inline.logged if line.level == "ERROR"]
         assert len(rig.faults()) == 5  # the fifth halts it; that safety warns does not silence it
-        assert rig.kernel.host.seats[0].halted
+        assert rig.kernel.host.contexts[0].halted
         assert [(o.side, o.qty, o.state) for o in rig.orders()] == [
             (o.side, o.qty, o.state) for o in inline.orders()
         ]
         assert rig.memory("Failing")["attributes"]["memory"]["quotes"] == 6
-        assert any(change.code == "AN060" for change in rig.kernel.parts.safety.history)
-        assert rig.kernel.parts.account.holding("Failing", SYMBOL) == 0  # its exits are the runtime's
+        assert any(change.code == "AN060" for change in rig.kernel.shared.safety.history)
+        assert rig.kernel.shared.account.holding("Failing", SYMBOL) == 0  # its exits are the runtime's
         await rig.until(lambda: rig.pid("Failing") is None)
 
 
@@ -320,7 +320,7 @@ async def test_amounts_arrive_exactly_and_with_their_type(tmp_path: Path) -> Non
 """
     async with live(tmp_path, written(tmp_path, "Exact", body)) as rig:
         said: list[Any] = []
-        rig.kernel.host.away["Exact"]._on_intent = lambda strategy, intent: said.append(intent)
+        rig.kernel.host.remote["Exact"]._on_intent = lambda strategy, intent: said.append(intent)
         await rig.show(*market(1))
     assert [repr(intent) for intent in said] == [
         "Intent(symbol='005930', side=<Side.BUY: 'BUY'>, confidence=0.9, qty=Decimal('3.00'), limit=150000, "
@@ -343,16 +343,16 @@ async def test_a_strategy_that_burns_cpu_is_cut_off_and_halted_and_no_fill_waits
     settings = {**PROCESS, "event.lane_limits.p1_ms": "300"}
     first, second, *others = (v for v in market(6) if isinstance(v, Quote) and v.symbol == SYMBOL)
     async with live(tmp_path, written(tmp_path, "Hanging", HANGING), settings=settings) as rig:
-        seat = rig.kernel.host.seats[0]
+        context = rig.kernel.host.contexts[0]
         await rig.show(first)
         await rig.push(second)  # it hangs in this one, and the order of the first is filled against it
         await rig.until(lambda: rig.kernel.counters.fills)
-        assert (seat.errors, rig.faults()) == (0, [])
+        assert (context.errors, rig.faults()) == (0, [])
         await rig.push(*others)
-        await rig.until(lambda: seat.halted)
+        await rig.until(lambda: context.halted)
         await rig.drain()
 
-        assert seat.errors == 3
+        assert context.errors == 3
         assert rig.faults()
         assert all("cut off after 300 ms" in fault for fault in rig.faults())
         assert rig.pid("Hanging") is None
@@ -377,7 +377,7 @@ async def test_a_worker_that_cannot_start_is_a_fault_with_a_message_for_people(
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await rig.push(*market(1))
-        await rig.until(lambda: rig.kernel.host.seats[0].halted)
+        await rig.until(lambda: rig.kernel.host.contexts[0].halted)
         assert "ended while it held an event" in rig.faults()[0]
         assert all(told in fault for fault in rig.faults()[1:])
 
@@ -395,7 +395,7 @@ async def test_a_worker_that_cannot_start_is_a_fault_with_a_message_for_people(
 )
 async def test_what_cannot_be_made_or_kept_there_is_said_and_halts_it(body: str, told: str, tmp_path: Path) -> None:
     async with live(tmp_path, written(tmp_path, "Sorry", f"\n    {body}\n")) as rig:
-        await rig.until(lambda: rig.kernel.host.seats[0].halted)
+        await rig.until(lambda: rig.kernel.host.contexts[0].halted)
         await rig.show(*market(2))
         assert rig.faults()
         assert all(told in fault for fault in rig.faults())
@@ -414,7 +414,7 @@ async def test_an_attribute_that_becomes_odd_later_is_named_and_the_memory_befor
     async with live(tmp_path, written(tmp_path, "Late", body)) as rig:
         await rig.show(*market(3))
         assert all("self.file holds a builtins.object" in fault for fault in rig.faults())
-        assert rig.kernel.host.seats[0].halted
+        assert rig.kernel.host.contexts[0].halted
         assert rig.memory("Late")["attributes"]["memory"]["quotes"] == 2
 
 
@@ -423,7 +423,7 @@ async def test_a_strategy_whose_on_start_raises_is_never_asked(tmp_path: Path) -
     async with live(tmp_path, written(tmp_path, "Clumsy", body)) as rig:
         await rig.show(*market(2))
         assert rig.faults() == ["strategy Clumsy raised KeyError: 'x' in on_start; it is halted"]
-        assert rig.kernel.host.seats[0].halted
+        assert rig.kernel.host.contexts[0].halted
 
 
 async def test_strategies_of_the_package_take_their_settings_along(tmp_path: Path) -> None:
@@ -484,7 +484,7 @@ def test_on_the_virtual_clock_the_setting_changes_nothing(rig_of: MakeRig, spec:
     rig = rig_of(*load_strategies([spec]), settings={"runtime.strategy_lane": "process"})
     rig.show(*values)
 
-    assert rig.kernel.host.away == {}
+    assert rig.kernel.host.remote == {}
     assert rig.orders() == orders
     assert memory_of(rig) == memory
     assert rig.store.ledger()

@@ -15,8 +15,8 @@ from qts.errors import ContractError, InputError
 from qts.event.contracts import EventType, create_event
 from qts.market.contracts import Bar, Quote
 from qts.runtime.strategies.context import StrategyContext
-from qts.runtime.strategies.process_handler import StrategyProcessHandler, origin_of
-from qts.runtime.strategies.process_protocol import Brief, Fault, Note, Origin, Start, Started
+from qts.runtime.strategies.process_handler import StrategyProcessHandler, source_of
+from qts.runtime.strategies.process_protocol import BatchContext, BatchResult, Fault, Start, Started, StrategySource
 from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
@@ -69,12 +69,12 @@ def over_the_wire(value: Any) -> Any:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
 
 
-def brief(errors: int = 0, *fills: FillView) -> Brief:
-    return Brief(kst(10), OperatingState.BALANCED, D("1000.50"), {}, (), errors, fills)
+def brief(errors: int = 0, *fills: FillView) -> BatchContext:
+    return BatchContext(kst(10), OperatingState.BALANCED, D("1000.50"), {}, (), errors, fills)
 
 
 def worker(memory: bytes | None = None) -> StrategyWorker:
-    origin = Origin("tests.runtime.test_strategy_worker:Parrot")
+    origin = StrategySource("tests.runtime.test_strategy_worker:Parrot")
     return StrategyWorker(over_the_wire(Start(origin, brief(), None, memory)))
 
 
@@ -87,8 +87,8 @@ def quotes(*bids: int | None) -> list[Any]:
     ]
 
 
-def done(made: StrategyWorker, events: list[Any], told: Brief) -> Note:
-    return msgspec.convert(over_the_wire(made.work(events, over_the_wire(told))), Note)
+def done(made: StrategyWorker, events: list[Any], told: BatchContext) -> BatchResult:
+    return msgspec.convert(over_the_wire(made.work(events, over_the_wire(told))), BatchResult)
 
 
 def heard(memory: bytes) -> Any:
@@ -104,16 +104,16 @@ def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
     now = rig.quotes(kst(10), 3)
     said.wants(Side.BUY, qty=1, limit=149_000)
     rig.quotes(now + 1_000_000_000, 1)
-    seat: StrategyContext = rig.kernel.host.seats[0]
+    context: StrategyContext = rig.kernel.host.contexts[0]
 
-    view = View(msgspec.convert(over_the_wire(seat.brief((FILL,))), Brief))
+    view = View(msgspec.convert(over_the_wire(context.batch_context((FILL,))), BatchContext))
 
-    assert view.brief.fills == (FILL,)
-    assert [getattr(view, name) for name in QUESTIONS] == [getattr(seat, name) for name in QUESTIONS]
+    assert view.batch.fills == (FILL,)
+    assert [getattr(view, name) for name in QUESTIONS] == [getattr(context, name) for name in QUESTIONS]
     for symbol in (SYMBOL, "000660"):
-        assert repr(view.holding(symbol)) == repr(seat.holding(symbol))
-        assert repr(view.average_cost(symbol)) == repr(seat.average_cost(symbol))
-        assert view.working(symbol) is seat.working(symbol)
+        assert repr(view.holding(symbol)) == repr(context.holding(symbol))
+        assert repr(view.average_cost(symbol)) == repr(context.average_cost(symbol))
+        assert view.working(symbol) is context.working(symbol)
     assert (view.holding(SYMBOL), view.working(SYMBOL)) == (7, True)
     assert view.average_cost("000660") is None
 
@@ -130,8 +130,8 @@ def test_a_fresh_worker_starts_its_strategy_and_one_with_a_memory_rebuilds_and_k
 def test_fills_are_told_before_the_values_and_the_note_says_how_many() -> None:
     note = done(worker(), quotes(150_000), brief(0, FILL, FILL))
     assert heard(note.memory)[1:] == ["fill x-1", "fill x-1", "quote 0"]
-    assert note.told == 2
-    assert note.said == [Intent(SYMBOL, Side.BUY, 0.9, limit=D(150_000))]
+    assert note.fills_seen == 2
+    assert note.output == [Intent(SYMBOL, Side.BUY, 0.9, limit=D(150_000))]
 
 
 def test_the_view_is_that_of_the_batch_even_for_who_keeps_it() -> None:
@@ -149,7 +149,7 @@ def test_bars_are_shown_as_bars() -> None:
 def test_a_good_value_ends_the_row_of_errors_and_a_good_fill_does_not() -> None:
     partial = msgspec.structs.replace(FILL, partial=True)
     note = done(worker(), quotes(None, 150_000, None), brief(1, FILL))
-    assert [word.in_row if isinstance(word, Fault) else "intent" for word in note.said] == [2, "intent", 1]
+    assert [word.in_row if isinstance(word, Fault) else "intent" for word in note.output] == [2, "intent", 1]
     assert note.errors == 1
     assert done(worker(), [], brief(1, partial, FILL)).errors == 2
 
@@ -157,8 +157,8 @@ def test_a_good_value_ends_the_row_of_errors_and_a_good_fill_does_not() -> None:
 def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
     partial = msgspec.structs.replace(FILL, partial=True)
     note = done(worker(), quotes(None, 150_000), brief(1, partial, partial, FILL))
-    assert note.told == 2
-    faults = [word for word in note.said if isinstance(word, Fault)]
+    assert note.fills_seen == 2
+    faults = [word for word in note.output if isinstance(word, Fault)]
     assert [(word.text, word.in_row, word.callback) for word in faults] == [
         ("ValueError: partial", 2, "on_fill"),
         ("ValueError: partial", 3, "on_fill"),
@@ -168,84 +168,86 @@ def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
 
 
 def test_an_origin_is_the_file_as_it_was_or_an_importable_class(tmp_path: Path) -> None:
-    assert origin_of(Parrot(), "") == Origin("tests.runtime.test_strategy_worker:Parrot")
+    assert source_of(Parrot(), "") == StrategySource("tests.runtime.test_strategy_worker:Parrot")
     path = tmp_path / "mine.py"
     path.write_text("x = 1\n")
     spec = f"{path}:Mine"
-    assert origin_of(Parrot(), spec) == Origin(spec, fingerprint_of(spec))
+    assert source_of(Parrot(), spec) == StrategySource(spec, fingerprint_of(spec))
     with pytest.raises(InputError, match="there is no strategy file"):
-        origin_of(Parrot(), f"{tmp_path / 'gone.py'}:Mine")
+        source_of(Parrot(), f"{tmp_path / 'gone.py'}:Mine")
     with pytest.raises(ContractError, match="no handler at"):
-        StrategyWorker(over_the_wire(Start(Origin("no.such.module:X"), brief())))
+        StrategyWorker(over_the_wire(Start(StrategySource("no.such.module:X"), brief())))
 
 
 def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: MakeRig) -> None:
-    seat = rig_of(Parrot()).kernel.host.seats[0]
+    context = rig_of(Parrot()).kernel.host.contexts[0]
     faults: list[tuple[str, str, str, bool]] = []
 
     def refuse(strategy: object, intent: Intent) -> None:
         raise KeyError(intent.symbol)
 
-    away = StrategyProcessHandler(
-        seat, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
+    remote = StrategyProcessHandler(
+        context, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
     note = done(worker(), quotes(150_000), brief())
-    away.tell(FILL)
-    away.on_note(over_the_wire(note))
+    remote.add_fill(FILL)
+    remote.on_note(over_the_wire(note))
     assert faults == [("parrot", "intent", f"KeyError: {SYMBOL!r}", False, "")]
-    assert seat.errors == 1
-    assert away.export_memory()["untold"] == [FILL]  # the note did not say that it was told
+    assert context.errors == 1
+    assert remote.export_memory()["untold"] == [FILL]  # the note did not say that it was told
 
 
 def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
-    seat = rig_of(Parrot()).kernel.host.seats[0]
-    away = StrategyProcessHandler(
-        seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: None, on_running=print
+    context = rig_of(Parrot()).kernel.host.contexts[0]
+    remote = StrategyProcessHandler(
+        context, "", on_intent=lambda *said: None, on_fault=lambda *fault: None, on_running=print
     )
-    before = away.export_memory()
+    before = remote.export_memory()
     with pytest.raises(msgspec.ValidationError):
-        away.on_note({"said": [], "told": 0, "errors": "many", "memory": b""})
-    assert away.export_memory() == before
-    assert seat.errors == 0
+        remote.on_note({"output": [], "fills_seen": 0, "errors": "many", "memory": b""})
+    assert remote.export_memory() == before
+    assert context.errors == 0
 
 
 def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_of: MakeRig) -> None:
     """Three in a row halt a strategy; here each batch ends well."""
-    seat = rig_of(Parrot()).kernel.host.seats[0]
+    context = rig_of(Parrot()).kernel.host.contexts[0]
     faults: list[tuple[str, str, str, bool]] = []
-    away = StrategyProcessHandler(
-        seat, "", on_intent=lambda *said: None, on_fault=lambda *fault: faults.append(fault), on_running=print
+    remote = StrategyProcessHandler(
+        context, "", on_intent=lambda *said: None, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
     memory = msgspec.msgpack.encode({})
     for _ in range(4):
-        away.on_note(
+        remote.on_note(
             {
-                "said": [{"type": "Fault", "text": "odd", "in_row": 1, "callback": "on_quote"}],
-                "told": 0,
+                "output": [{"type": "Fault", "text": "odd", "in_row": 1, "callback": "on_quote"}],
+                "fills_seen": 0,
                 "errors": 0,
                 "memory": memory,
             }
         )
     assert faults == [("parrot", "on_quote", "odd", False, "")] * 4
-    assert (seat.errors, seat.halted) == (0, False)
+    assert (context.errors, context.halted) == (0, False)
 
 
 def test_a_name_that_is_no_text_travels_to_the_worker() -> None:
     spec = os.fsdecode(b"\xb0\xa1/mine.py:Mine")
 
-    there = msgspec.msgpack.decode(msgspec.msgpack.encode(Origin.of_file(spec, "Mine:ab")), type=Origin)
+    there = msgspec.msgpack.decode(
+        msgspec.msgpack.encode(StrategySource.of_file(spec, "Mine:ab")), type=StrategySource
+    )
 
     assert there.spec == spec
-    assert Origin.of_file("mine.py:Mine", "Mine:ab") == Origin("mine.py:Mine", "Mine:ab")
+    assert StrategySource.of_file("mine.py:Mine", "Mine:ab") == StrategySource("mine.py:Mine", "Mine:ab")
 
 
 def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None:
-    origin = Origin("tests.runtime.test_strategy_worker:Endless")
+    origin = StrategySource("tests.runtime.test_strategy_worker:Endless")
     one = StrategyWorker(over_the_wire(Start(origin, brief(), most_intents=7)))
 
-    note = msgspec.convert(over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(brief()))), Note)
+    note = msgspec.convert(over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(brief()))), BatchResult)
 
-    (fault,) = note.said
+    (fault,) = note.output
     assert isinstance(fault, Fault)
     told = (fault.text, fault.in_row, fault.callback)
     assert told == ("TooManyIntents: it asked for more than 7 intents in one call", 3, "on_quote")

@@ -100,10 +100,10 @@ def test_what_is_raised_at_any_call_of_a_way_changes_nothing_in_the_end(
 async def on_the_loop(directory: Path) -> None:
     """The first of the two days as a paper session has it: the store beside the loop, from where it stands on."""
     values = day_of_values(THURSDAY, 1)
-    async with live(directory, strategies=strategies(), settings={}) as rig, rig.kernel.parts.record.running():
+    async with live(directory, strategies=strategies(), settings={}) as rig, rig.kernel.shared.record.running():
         await rig.drain()  # what was on its way belongs before the next value
         await rig.show(*values[rig.kernel.intake.rows :])
-        await rig.kernel.parts.record.checkpoint()
+        await rig.kernel.shared.record.checkpoint()
 
 
 def money_of(directory: Path) -> Book:

@@ -52,7 +52,7 @@ class PatientClock(PacedClock):
                 (
                     kernel.due.pending,
                     kernel.background.is_busy,
-                    kernel.parts.record.is_writing,
+                    kernel.shared.record.is_writing,
                     kernel.dispatcher.stats.is_busy,
                 )
             ):

@@ -28,6 +28,7 @@ from qts.event.stats import LOOK_S
 from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, Suspended
 from qts.event.worker import target_of
 
+_HALF_US: Final = 5e-7
 AUDIT_GRACE_NS: Final = 20 * NS_PER_MS
 """A thread may lose the interpreter between stamping an event and queueing it; that is not our reordering."""
 _log: Final = logging.getLogger("qts.event")
@@ -129,7 +130,7 @@ class LoopDriver:
         for timer in [*self._timers, self._deadline_timer, self._monitor_timer]:
             if timer is not None:
                 timer.cancel()
-        sys.setswitchinterval(self._old_interval)
+        sys.setswitchinterval(self._old_interval + _HALF_US)  # it cuts off what is below a microsecond
         if self._collector is not None:
             self._collector.end()
         runners = [runner for registration in registrations for runner in self._detach(registration)]

@@ -28,7 +28,6 @@ from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.orders.signals import Signals
-from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.recovery import Recovery
 from qts.runtime.persistence.session_log import Notices
@@ -39,17 +38,18 @@ from qts.runtime.session.schedule import Schedule
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session.state_evaluation import StateEvaluation
 from qts.runtime.session_events import Codes
+from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.strategy_host import StrategyHost
 
 
 @dataclass(slots=True, frozen=True)
 class Components:
-    """Everything that a session is made of, connected; ``parts`` is what most of them share.
+    """Everything that a session is made of, connected; ``shared`` is what most of them share.
 
     ``inline``: on the virtual clock, where nothing waits. ``journal`` None: the input can be had again.
     """
 
-    parts: Parts
+    shared: SharedComponents
     inline: bool
     journal: Journal | None
     store: SessionStore

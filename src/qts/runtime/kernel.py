@@ -32,7 +32,7 @@ class Kernel:
 
     def __init__(self, components: Components) -> None:
         c = self.components = components
-        self.parts, self.dispatcher, self.due = c.parts, c.dispatcher, c.due
+        self.shared, self.dispatcher, self.due = c.shared, c.dispatcher, c.due
         self.broker, self.venue, self.sender = c.broker, c.venue, c.sender
         self.counters, self.notices, self.invariants, self.auditor = c.counters, c.notices, c.invariants, c.auditor
         self.intake, self.market, self.host, self.signals = c.intake, c.market, c.host, c.signals
@@ -51,14 +51,14 @@ class Kernel:
         """The value that has left the feed and is not yet taken in; a checkpoint keeps it."""
         self._inline, self._journal = c.inline, c.journal
         self.background = BackgroundWork(self._on_work_ended)
-        clock = c.parts.clock
+        clock = c.shared.clock
         self._set_clock = clock.set_ns if isinstance(clock, ManualClock) else _set_nothing
         self.checkpoints.register("in_hand", Share(lambda: self.pending_value, _skip))
         journal, store = c.journal, c.store
         if journal is not None:
-            journal.identify = c.parts.account.identity_of
+            journal.identify = c.shared.account.identity_of
         on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
-        c.parts.record.connect(self._checkpoint, c.due.checkpoint_soon, on_stored, journal)
+        c.shared.record.connect(self._checkpoint, c.due.checkpoint_soon, on_stored, journal)
 
     async def drain(self) -> None:
         """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""
@@ -79,21 +79,21 @@ class Kernel:
             return
         due.pending = False
         self.background.raise_failure()
-        self.parts.record.raise_failure()
+        self.shared.record.raise_failure()
         if self._journal is not None:
             self._journal.raise_if_fatal()
         due.make_calls()
-        now_ns = self.parts.clock.time_ns()
+        now_ns = self.shared.clock.time_ns()
         if self.exits.due_ns <= now_ns:
-            await self._do("forced-exits", partial(self.exits.work, now_ns))
+            await self._do("forced-exits", partial(self.exits.retry_due, now_ns))
         due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         if due.unresolved:
             await self._do("unknown-orders", partial(self._resolve, now_ns))
         if due.audit:
             await self._do("audit", partial(self._audit, now_ns))
-        if due.checkpoint or self.parts.record.is_full:
+        if due.checkpoint or self.shared.record.is_full:
             due.checkpoint = False
-            await self.parts.record.book(())  # beside the loop nothing waits for it
+            await self.shared.record.book(())  # beside the loop nothing waits for it
 
     async def _do(self, kind: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._inline:
@@ -112,7 +112,7 @@ class Kernel:
         """Have a failure raised, and go on with what came due meanwhile; an audit waits to be asked for again."""
         due, exits_due_ns = self.due, self.exits.due_ns
         due.wake_ns = min(due.wake_ns, exits_due_ns)
-        if self.background.has_failed or due.unresolved or exits_due_ns <= self.parts.clock.time_ns():
+        if self.background.has_failed or due.unresolved or exits_due_ns <= self.shared.clock.time_ns():
             due.pending = True
 
     def on_command(self) -> None:
@@ -122,12 +122,12 @@ class Kernel:
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
         """Take over a reloaded configuration: what may change while running is in force for the next decision."""
-        parts = self.parts
-        parts.config = config
+        shared = self.shared
+        shared.config = config
         self.dispatcher.reconfigure(config.event)
-        parts.state.reconfigure(config.state)
-        parts.safety.reconfigure(config.safety)
-        parts.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
+        shared.state.reconfigure(config.state)
+        shared.safety.reconfigure(config.safety)
+        shared.gate = RiskGate(config.risk, config.state.table, config_hash, self.ids["a"])
         self.components.decisions.reconfigure()
         self.due.reconfigure(config.runtime)
 
@@ -136,7 +136,7 @@ class Kernel:
         self.pending_value = first
         self.host.start()
         self._replay_journal()
-        await self.parts.record.checkpoint(self.parts.account.pool_rows())
+        await self.shared.record.checkpoint(self.shared.account.pool_rows())
 
     async def finish(self) -> None:
         """After the last value: the appointments of its day, a last full look, everything on disk; once."""
@@ -144,19 +144,19 @@ class Kernel:
             return  # killed between this checkpoint and the stored result
         if self._inline:
             await self.close_day()
-        now_ns = self.parts.clock.time_ns()
+        now_ns = self.shared.clock.time_ns()
         if not self.due.final_check_done:  # it may commit; a run that is resumed behind it looks no second time
             self.monitor.guard(now_ns)
             self.components.curve.sample(now_ns)
             self.due.final_check_done = True
         await self.auditor.full(now_ns)
         self.due.done = True
-        await self.parts.record.checkpoint()
+        await self.shared.record.checkpoint()
 
     async def close_day(self) -> None:
         """Keep what is left of the day's appointments; off the virtual clock while the dispatcher still runs."""
-        day = self.parts.calendar.local_date(self.parts.clock.now())
-        while self.parts.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
+        day = self.shared.calendar.local_date(self.shared.clock.now())
+        while self.shared.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
             self._run_task(*self.schedule.pop())
             if self._inline:
                 await self.drain()
@@ -202,7 +202,7 @@ class Kernel:
         elif kind is ScheduledTask.EVALUATE:
             self.dispatcher.publish(EventType.RISK_EVALUATE, RiskEvaluate("", due_ns, "hourly"), "schedule")
         elif kind is ScheduledTask.SESSION_END:
-            self.venue.on_session_end(self.parts.calendar.local_date(from_ns(due_ns)), due_ns)
+            self.venue.on_session_end(self.shared.calendar.local_date(from_ns(due_ns)), due_ns)
         else:
             self.counters.metrics_fed += 1
             self.days.day_close(due_ns)
@@ -220,12 +220,12 @@ class Kernel:
         recovery = self.components.recovery
         self.execution_reports.quarantine.know(store.quarantine())
         recovery.restore(store, checkpoint)
-        if self.unresolved.doubt_intents(self.parts.clock.time_ns()):
+        if self.unresolved.doubt_intents(self.shared.clock.time_ns()):
             self.due.resolve_soon()
         self.pending_value = pending_value
         self.host.resume()
         self._replay_journal()
-        await recovery.catch_up(self.parts.clock.time_ns())
+        await recovery.catch_up(self.shared.clock.time_ns())
 
     def _replay_journal(self) -> None:
         """Take up P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.

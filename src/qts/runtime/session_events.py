@@ -19,11 +19,11 @@ from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.orders.execution_reports import ExecutionReportHandler, event_type_of
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
-from qts.runtime.parts import Parts
 from qts.runtime.persistence.history_rows import safety_row, safety_text, state_row
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session.trading_day import TradingDay
+from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.safety.state import SafetyStateManager
 from qts.state.contracts import TransitionRecord
@@ -83,9 +83,9 @@ class OrderCounts:
 class ExitWakeUp:
     """Tells the forced exits what has happened to orders, and asks for attention when one can go on."""
 
-    def __init__(self, exits: ForcedExits, leaving: dict[tuple[str, str], str], due: DueWork) -> None:
+    def __init__(self, exits: ForcedExits, forced_exit_reasons: dict[tuple[str, str], str], due: DueWork) -> None:
         self._exits = exits
-        self._leaving = leaving
+        self._leaving = forced_exit_reasons
         self._due = due
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
@@ -95,14 +95,14 @@ class ExitWakeUp:
     def on_sent(self, request: OrderRequest) -> None:
         """Note an entry: what it buys belongs to an exit that has ended."""
         if request.side is Side.BUY:
-            self._exits.entered(request.strategy, request.symbol)
+            self._exits.on_entry(request.strategy, request.symbol)
 
     def on_ended(self, order: Order) -> None:
         """See whether the end lets an exit go on."""
         self._moved(order)
 
     def _moved(self, order: Order) -> None:
-        if (self._leaving or order.state is OrderState.FILLED_LATE) and self._exits.heard_of(order):
+        if (self._leaving or order.state is OrderState.FILLED_LATE) and self._exits.on_order_update(order):
             self._due.pending = True
 
 
@@ -127,8 +127,8 @@ class OrderLog:
 class StateHistory:
     """Stores every change of both states, and has a checkpoint taken behind it."""
 
-    def __init__(self, parts: Parts, counters: SessionCounters, log: Log) -> None:
-        self._record = parts.record
+    def __init__(self, shared: SharedComponents, counters: SessionCounters, log: Log) -> None:
+        self._record = shared.record
         self._counters = counters
         self._log = log
 
@@ -203,14 +203,14 @@ class StrategyFaults:
         clock: Clock,
         due: DueWork,
         codes: Codes,
-        want_out: Callable[[str, str, int], None],
+        liquidate_strategy: Callable[[str, str, int], None],
         on_error: Callable[[str], None],
         log: Log,
     ) -> None:
         self._clock = clock
         self._due = due
         self._codes = codes
-        self._want_out = want_out
+        self._liquidate_strategy = liquidate_strategy
         self._on_error = on_error
         self._log = log
 
@@ -220,7 +220,7 @@ class StrategyFaults:
         self._log("ERROR", f"{what}\n{trace}" if trace else what)
         self._on_error(f"{what}\n{trace}" if trace else "")
         if halted:
-            self._want_out(name, f"its strategy was halted: {fault}", self._clock.time_ns())
+            self._liquidate_strategy(name, f"its strategy was halted: {fault}", self._clock.time_ns())
             self._due.pending = True
             self._codes.report("AN060", f"strategy {name} halted: {fault}")
 
@@ -250,11 +250,11 @@ class ExecutionReportInput:
 class OtherValues:
     """Shows values that are no prices to those by which the operating state is judged."""
 
-    def __init__(self, parts: Parts, counters: SessionCounters) -> None:
-        self._parts = parts
+    def __init__(self, shared: SharedComponents, counters: SessionCounters) -> None:
+        self._shared = shared
         self._counters = counters
 
     def on_value(self, value: MarketValue) -> None:
         """Take an index or volatility level."""
         self._counters.metrics_fed += 1
-        self._parts.measure(value)
+        self._shared.measure(value)

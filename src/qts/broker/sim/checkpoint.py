@@ -1,4 +1,4 @@
-"""Pieces of the exported state that are neither orders nor books: the random stream and reports not yet published."""
+"""Pieces of the exported state that are neither orders nor books: random stream, reports not yet published."""
 
 from __future__ import annotations
 

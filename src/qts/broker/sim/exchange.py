@@ -276,7 +276,7 @@ class SimExchange:
         self._set_due()
 
     def takes_back(self, source: str, report: object) -> bool:
-        """Return whether a report of a killed session, unknown to :meth:`import_state`, is ours and will come again.
+        """Return whether a report of a killed session, unknown to :meth:`import_state`, is ours and will recur.
 
         A fill may come about otherwise then. So its execution number is never given again.
         """

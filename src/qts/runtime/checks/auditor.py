@@ -29,7 +29,7 @@ from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import is_same
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
@@ -51,7 +51,7 @@ class Auditor:
 
     def __init__(
         self,
-        parts: Parts,
+        shared: SharedComponents,
         broker: Broker,
         dispatcher: EventDispatcher,
         invariants: Invariants,
@@ -59,7 +59,7 @@ class Auditor:
         targets: Callable[[], Any],
         on_code: Callable[[str, str], object],
     ) -> None:
-        self._p = parts
+        self._shared = shared
         self._broker = broker
         self._dispatcher = dispatcher
         self._inv = invariants
@@ -75,7 +75,7 @@ class Auditor:
 
     def on_sent(self, request: OrderRequest) -> None:
         """An order is about to leave: 7, 8, 10, 15 and 16."""
-        p, check, now_ns, key = self._p, self._inv.check, request.ts_ns, request.client_order_id
+        p, check, now_ns, key = self._shared, self._inv.check, request.ts_ns, request.client_order_id
         order = p.orders.get(key)
         holds = order is not None and order.approval_id != ""
         check(7, holds, now_ns, "" if holds else f"{key} has no approval", part=True)
@@ -97,7 +97,7 @@ class Auditor:
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """A fill was booked: 1, 4 and 6 incrementally; the counters for 25."""
-        check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._p.account
+        check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._shared.account
         counters = plus(self._counters.get(symbol, ZERO), times(fill.qty, fill.side.sign))
         self._counters[symbol] = counters
         ours = account.position(symbol)
@@ -114,7 +114,7 @@ class Auditor:
 
     def on_safety(self, change: SafetyChange) -> None:
         """13: rises freely, falls by rule; 23: who, why, when."""
-        report = self._p.safety.audit()
+        report = self._shared.safety.audit()
         self._inv.check(13, report.ok, change.ts_ns, report.problem)
         explained = bool(change.actor and change.reason)
         self._inv.check(23, explained, change.ts_ns, f"safety change {change.seq} lacks actor or reason")
@@ -124,7 +124,7 @@ class Auditor:
         check, now_ns = self._inv.check, record.ts_ns
         if record.is_transition:
             bolder = record.to_state.boldness > record.from_state.boldness
-            calm = self._p.safety.current_state is SafetyState.NORMAL
+            calm = self._shared.safety.current_state is SafetyState.NORMAL
             by_rule = record.kind in (TransitionKind.RULE, TransitionKind.SAFETY)
             check(14, calm or not bolder or not by_rule, now_ns, f"{record.to_state.value} in an alarm")
         check(23, bool(record.actor and record.reason), now_ns, f"state record {record.seq} lacks actor or reason")
@@ -138,7 +138,7 @@ class Auditor:
         for again. While the broker cannot be asked, what compares with it stays unchecked: unknown is neither fine
         nor broken.
         """
-        p = self._p
+        p = self._shared
         await p.record.checkpoint()  # what waits belongs to this moment
         await self._history(only_new=True)
         rows = p.record.book_revision
@@ -187,7 +187,7 @@ class Auditor:
     async def _history(self, *, only_new: bool) -> None:
         """Look whether the stored history is what was written; a running session goes on closing what it holds."""
         try:
-            await self._p.record.on_store(partial(self._store.verify_history, only_new=only_new))
+            await self._shared.record.on_store(partial(self._store.verify_history, only_new=only_new))
         except HistoryAltered as error:
             self._on_code("FS071", str(error))
 
@@ -196,7 +196,7 @@ class Auditor:
 
     def _is_moving(self, rows: int) -> bool:
         """Whether the account changed since it had ``rows``, is not all on disk, or about to change by a report."""
-        record = self._p.record
+        record = self._shared.record
         if not record.is_concurrent:
             return False
         busy = self._dispatcher.stats.is_busy_with(EventPriority.P0_CRITICAL)
@@ -226,13 +226,13 @@ class Auditor:
         self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)
 
     def _reduces(self, request: OrderRequest) -> bool:
-        held = self._p.account.holding(request.strategy, request.symbol)
-        working = self._p.orders.working_sells(request.strategy, request.symbol)
+        held = self._shared.account.holding(request.strategy, request.symbol)
+        working = self._shared.orders.working_sells(request.strategy, request.symbol)
         return request.reduce_only and request.side is Side.SELL and working <= held
 
     async def _terminal(self, now_ns: int) -> None:
         """12: what the broker can still fill is open here too."""
-        ours = tuple(self._p.orders)
+        ours = tuple(self._shared.orders)
         try:
             theirs = await answered(self._broker.orders())
         except BrokerUnavailable:
@@ -246,7 +246,7 @@ class Auditor:
 
     def _conservation(self, theirs: dict[str, Decimal], now_ns: int) -> None:
         """25: broker's book, our ledger and the independent counters agree."""
-        ours = self._p.account.positions()
+        ours = self._shared.account.positions()
         counters = {symbol: qty for symbol, qty in self._counters.items() if qty}
         self._inv.check(
             25, ours == counters == theirs, now_ns, f"ledger {ours}, counters {counters}, broker {theirs}"
@@ -266,7 +266,7 @@ class Auditor:
         self._inv.check(19, holds, now_ns, detail, max(new, 1))
 
     def _claims(self, theirs: dict[str, Decimal] | None) -> Claims:
-        account, mark = self._p.account, self._p.last.mark
+        account, mark = self._shared.account, self._shared.last.mark
         return Claims(
             equity=account.equity(mark),
             cash=account.cash,

@@ -46,7 +46,7 @@ class CommandHandler:
                 return self._override(command)
             case ClearOverride():
                 self._kernel.on_command()
-                return _answer_of(self._kernel.parts.state.clear_override(command.operator, command.reason))
+                return _answer_of(self._kernel.shared.state.clear_override(command.operator, command.reason))
             case Reload():
                 if self._reloader is None:
                     return Answer(done=False, answer="this session was given no configuration files to reload")
@@ -77,7 +77,7 @@ class CommandHandler:
         progress = self._last[1]
         unwritten = ""
         try:
-            await self._kernel.parts.record.checkpoint()
+            await self._kernel.shared.record.checkpoint()
         except StorageError as error:
             unwritten = f", but it could not be written down: {error}"
         return Answer(done=True, answer=f"{progress.text()}{unwritten}", stop=progress.report())
@@ -85,24 +85,24 @@ class CommandHandler:
     async def _release(self, command: Release) -> Answer:
         """Release after a full audit of the books; refuse when a stop arrived during that audit."""
         kernel = self._kernel
-        stops, now_ns = kernel.stops.begun_count, kernel.parts.clock.time_ns()
+        stops, now_ns = kernel.stops.begun_count, kernel.shared.clock.time_ns()
         await kernel.auditor.full(now_ns)
         if kernel.stops.begun_count != stops:
             return Answer(done=False, answer=STOPPED_MEANWHILE)
         kernel.on_command()
         if command.is_scoped:
             return kernel.stops.release(command)
-        answer = release_safety(kernel.parts.safety, command, kernel.monitor.recovery_checks(now_ns))
+        answer = release_safety(kernel.shared.safety, command, kernel.monitor.recovery_checks(now_ns))
         return kernel.stops.with_scoped_stops(answer)
 
     def _override(self, command: Override) -> Answer:
-        parts = self._kernel.parts
+        shared = self._kernel.shared
         self._kernel.on_command()
-        if not parts.config.state.enabled:
+        if not shared.config.state.enabled:
             return Answer(
                 done=False, answer="the operating state rules nothing in this run (state.enabled is false)"
             )
-        return _answer_of(parts.state.apply_override(_override_of(command, parts.clock.now())))
+        return _answer_of(shared.state.apply_override(_override_of(command, shared.clock.now())))
 
 
 def release_safety(safety: SafetyStateManager, command: Release, checks: Mapping[str, bool | None]) -> Answer:

@@ -39,7 +39,7 @@ _KINDS: Final = (
 )
 
 Execute = Callable[[Command], Awaitable[Answer]]
-Note = Callable[[Command | None, Answer], None]
+RecordAnswer = Callable[[Command | None, Answer], None]
 Report = Callable[[], StopReport | None]
 ProgressOf = Callable[[Command], Report | None]
 Begin = Callable[[Stop], object]
@@ -87,7 +87,7 @@ class OperatorInbox:
         self,
         data_dir: Path,
         execute: Execute,
-        note: Note,
+        note: RecordAnswer,
         on_trouble: OnTrouble = _ignore_trouble,
         progress_of: ProgressOf = _without_progress,
         begin: Begin = _begin_nothing,

@@ -37,8 +37,8 @@ class Operators:
         self._handler = handler
         self._config_hash = config_hash
         self._log = log
-        self._kill = kernel.parts.kill
-        self._clock = kernel.parts.clock
+        self._kill = kernel.shared.kill
+        self._clock = kernel.shared.clock
         self._directory = data_dir / DIRECTORY
         self._inbox = OperatorInbox(
             data_dir, self._execute, self.note, self.on_trouble, handler.progress_of, handler.begin
@@ -62,7 +62,7 @@ class Operators:
             answer = await self._handler.execute(command)
             try:
                 self.note(command, answer)
-                self._kernel.parts.record.raise_failure()
+                self._kernel.shared.record.raise_failure()
             except StorageError:
                 for each, _ in ((press, command), *self._pressed):
                     self._save_for_resume(each)

@@ -21,7 +21,7 @@ from qts.ledger.contracts import FillEffect
 from qts.money import ZERO, plus, without_zeros
 from qts.runtime.control.commands import Answer, Release, Stop, StopReport
 from qts.runtime.orders.forced_exits import ForcedExits
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 from qts.safety.scoped_stops import Scope, ScopedStop, ScopeKind
 from qts.strategy.contracts import Side
 
@@ -35,12 +35,14 @@ class StopProgress:
     ``strategies`` are those of the session: a holding of none of them is not sold, and no stop waits for it.
     """
 
-    def __init__(self, parts: Parts, scope: Scope | None, strategies: Collection[str], *, liquidate: bool) -> None:
-        self._parts = parts
+    def __init__(
+        self, shared: SharedComponents, scope: Scope | None, strategies: Collection[str], *, liquidate: bool
+    ) -> None:
+        self._shared = shared
         self._scope = scope
         self._strategies = strategies
         self._liquidate = liquidate
-        self._orders = {order.client_order_id for order in parts.orders if _belongs(order, scope)}
+        self._orders = {order.client_order_id for order in shared.orders if _belongs(order, scope)}
         self._sold: dict[str, Decimal] = {}
         self.carried_out = False
         """Whether entries are refused and the cancels are sent."""
@@ -73,15 +75,15 @@ class StopProgress:
 
     def report(self) -> StopReport:
         """Return the orders cancelled and still working, and the quantities sold and still held."""
-        parts, scope = self._parts, self._scope
-        ended = (parts.orders.get(key) for key in self._orders)
+        shared, scope = self._shared, self._scope
+        ended = (shared.orders.get(key) for key in self._orders)
         held: dict[str, Decimal] = {}
-        for row in parts.account.position_rows():
+        for row in shared.account.position_rows():
             if row.strategy not in self._strategies:
                 continue
             if row.qty and (scope is None or scope.covers(row.strategy, row.symbol, row.pool.value)):
                 held[row.symbol] = plus(held.get(row.symbol, ZERO), row.qty)
-        working = sum(1 for order in parts.orders if _belongs(order, scope))
+        working = sum(1 for order in shared.orders if _belongs(order, scope))
         return StopReport(
             cancelled=sum(1 for order in ended if order is not None and order.state in _CANCELLED),
             working=working,
@@ -100,23 +102,23 @@ class Stops:
 
     def __init__(
         self,
-        parts: Parts,
+        shared: SharedComponents,
         *,
         exits: ForcedExits,
         pools: Mapping[str, Pool],
         symbols: Collection[str],
         on_code: Callable[[str, str], None],
         publish: Callable[[EventType, Any, str], object],
-        want_all_out: Callable[[str, int], None],
+        liquidate_all: Callable[[str, int], None],
         on_carried_out: Callable[[], None],
     ) -> None:
-        self._p = parts
+        self._shared = shared
         self._exits = exits
         self._pools = pools
         self._symbols = symbols
         self._on_code = on_code
         self._publish = publish
-        self._want_all_out = want_all_out
+        self._liquidate_all = liquidate_all
         self._on_carried_out = on_carried_out
         self._followed: deque[StopProgress] = deque(maxlen=_FOLLOWED)
         self.begun_count = 0
@@ -131,12 +133,12 @@ class Stops:
         scope = command.scope
         if scope is not None:
             self._check(scope)
-        progress = StopProgress(self._p, scope, self._pools, liquidate=command.liquidate)
+        progress = StopProgress(self._shared, scope, self._pools, liquidate=command.liquidate)
         self._followed.append(progress)
         self.begun_count += 1
-        self._p.kill.on_stop_begun()
+        self._shared.kill.on_stop_begun()
         stop = EmergencyStop(
-            command.operator, command.reason, self._p.clock.time_ns(), liquidate=command.liquidate, scope=scope
+            command.operator, command.reason, self._shared.clock.time_ns(), liquidate=command.liquidate, scope=scope
         )
         self._publish(EventType.EMERGENCY_STOP, stop, command.operator)
         self._on_carried_out()
@@ -146,9 +148,9 @@ class Stops:
         """Release the stop of exactly the scope that ``command`` names; a refusal names the stops in force."""
         scope = command.scope
         assert scope is not None  # without a scope, safety is released
-        released = self._p.stops.release(scope)
-        after_rejects = scope.kind is ScopeKind.SYMBOL and self._p.rejects.release(scope.name)
-        others = "; ".join(map(str, self._p.stops))
+        released = self._shared.stops.release(scope)
+        after_rejects = scope.kind is ScopeKind.SYMBOL and self._shared.rejects.release(scope.name)
+        others = "; ".join(map(str, self._shared.stops))
         if released is None and not after_rejects:
             return Answer(done=False, answer=f"no stop of {scope} is in force; in force: {others or 'none'}")
         self._on_carried_out()
@@ -160,9 +162,9 @@ class Stops:
         """Return the answer to a release of safety, extended by the scoped stops that are still in force."""
         if answer.done:
             self._end_progress(None)
-        if not len(self._p.stops):
+        if not len(self._shared.stops):
             return answer
-        text = f"{answer.answer}; still in force: {'; '.join(map(str, self._p.stops))}"
+        text = f"{answer.answer}; still in force: {'; '.join(map(str, self._shared.stops))}"
         return Answer(done=answer.done, answer=text)
 
     def _end_progress(self, scope: Scope | None) -> None:
@@ -177,17 +179,17 @@ class Stops:
     async def on_event(self, event: Event) -> None:
         """Handle the P0 event of a stop: refuse entries, then cancel orders, then request the sales."""
         stop: EmergencyStop = event.payload
-        now_ns = self._p.clock.time_ns()
+        now_ns = self._shared.clock.time_ns()
         if stop.scope is None:
             self._on_code("FS104", f"{stop.actor}: {stop.reason}")
             why = f"emergency stop by {stop.actor}"
         else:
-            self._p.stops.put(ScopedStop(stop.scope, stop.liquidate, stop.actor, stop.reason, now_ns))
+            self._shared.stops.put(ScopedStop(stop.scope, stop.liquidate, stop.actor, stop.reason, now_ns))
             why = f"stop of {stop.scope} by {stop.actor}"
-        self._p.kill.on_stop_in_force()
+        self._shared.kill.on_stop_in_force()
         if not stop.liquidate:
-            self._exits.call_off(lambda strategy, symbol: self._covers(stop.scope, strategy, symbol))
-        for order in self._p.orders:
+            self._exits.withdraw_requests(lambda strategy, symbol: self._covers(stop.scope, strategy, symbol))
+        for order in self._shared.orders:
             if _belongs(order, stop.scope) and (order.side is Side.BUY or not stop.liquidate):
                 self._exits.cancel(order, now_ns, why)
         if stop.liquidate:
@@ -200,13 +202,13 @@ class Stops:
 
     def _request_exits(self, scope: Scope | None, reason: str, now_ns: int) -> None:
         if scope is None:
-            self._want_all_out(reason, now_ns)
+            self._liquidate_all(reason, now_ns)
             return
-        held = {(row.strategy, row.symbol) for row in self._p.account.position_rows() if row.qty > 0}
-        bought = {(order.strategy, order.symbol) for order in self._p.orders}
+        held = {(row.strategy, row.symbol) for row in self._shared.account.position_rows() if row.qty > 0}
+        bought = {(order.strategy, order.symbol) for order in self._shared.orders}
         for strategy, symbol in sorted(held | bought):
             if self._covers(scope, strategy, symbol):
-                self._exits.want(strategy, symbol, reason, now_ns, ordered=True)
+                self._exits.request(strategy, symbol, reason, now_ns, by_operator=True)
 
     def _covers(self, scope: Scope | None, strategy: str, symbol: str) -> bool:
         """Return whether ``strategy`` is of this session and belongs to ``scope``; only its holdings are sold."""
@@ -216,7 +218,9 @@ class Stops:
     def _check(self, scope: Scope) -> None:
         there = {
             ScopeKind.STRATEGY: list(self._pools),
-            ScopeKind.SYMBOL: sorted({*self._symbols, *(row.symbol for row in self._p.account.position_rows())}),
+            ScopeKind.SYMBOL: sorted(
+                {*self._symbols, *(row.symbol for row in self._shared.account.position_rows())}
+            ),
             ScopeKind.POOL: [pool.value for pool in Pool],
         }[scope.kind]
         if scope.name not in there:

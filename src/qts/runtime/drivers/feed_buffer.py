@@ -18,8 +18,8 @@ class FeedBuffer:
 
     When ``limit`` entries wait, the oldest is dropped in favour of the newest: the oldest price matters least.
     Dropped values are counted in ``dropped`` and reported as a gap before the next value, so that the reader knows
-    that the rest is incomplete. Only market values pass through here: execution reports take another path and are never
-    dropped.
+    that the rest is incomplete. Only market values pass through here: execution reports take another path and are
+    never dropped.
     """
 
     def __init__(self, limit: int = MAX_WAITING) -> None:

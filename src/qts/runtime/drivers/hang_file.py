@@ -130,10 +130,10 @@ def user_call(frame: FrameType) -> UserCall | None:
     inner: FrameType | None = None
     for one in _callers(frame):
         module = one.f_globals.get("__name__")
-        if module == _HOST and "seat" in one.f_locals:
+        if module == _HOST and "context" in one.f_locals:
             if inner is not None and _is_qts_code(inner):
                 return None
-            return UserCall(one.f_locals["seat"].strategy.name, inner.f_code.co_name if inner else "")
+            return UserCall(one.f_locals["context"].strategy.name, inner.f_code.co_name if inner else "")
         if module == _LOADING and inner is not None and not _is_qts_code(inner):
             return UserCall("", "import")
         if module not in _HOST_MODULES:

@@ -35,6 +35,8 @@ def report_previous_hang(kernel: Kernel, hang: Hang) -> None:
     kernel.on_code("FS061", hang.text)
     for name in hang.strategies:
         kernel.notices.say("ERROR", f"strategy {name} is halted: it did not return in the session before")
-        kernel.exit_requests.want_out(name, "its strategy was halted because it hung", kernel.parts.clock.time_ns())
+        kernel.exit_requests.liquidate_strategy(
+            name, "its strategy was halted because it hung", kernel.shared.clock.time_ns()
+        )
         kernel.on_code("AN060", f"strategy {name} halted: it hung")
     kernel.due.pending = True

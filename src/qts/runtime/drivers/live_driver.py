@@ -51,7 +51,7 @@ async def run_live(
         finally:
             ended_itself = source.done()
             source.cancel()
-            await asyncio.wait((source,), timeout=kernel.parts.config.event.stop_timeout_ms / 1_000)
+            await asyncio.wait((source,), timeout=kernel.shared.config.event.stop_timeout_ms / 1_000)
     if source.done() and not source.cancelled() and (error := source.exception()) is not None:
         if ended_itself:
             raise error
@@ -84,7 +84,7 @@ class _LiveInput:
 
     async def run(self, stop: StopFlag, run_commands: Callable[[], Awaitable[object]]) -> bool:
         """Take what arrives; return True when the feed has ended without failure, False on a stop or a failure."""
-        kill = self._kernel.parts.kill
+        kill = self._kernel.shared.kill
         next_periodic_ns = 0
         while not stop.requested:
             arrived = self._buffer.take()

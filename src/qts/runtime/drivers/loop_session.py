@@ -39,9 +39,9 @@ class LoopSession:
         self._clock = clock
         self._progress = progress
         self._run_commands = run_commands
-        self._share = share_of(kernel.parts.feed)
+        self._share = share_of(kernel.shared.feed)
         self._begun_ns = clock.time_ns()
-        self._slice_ns = kernel.parts.config.event.slice_us * NS_PER_US
+        self._slice_ns = kernel.shared.config.event.slice_us * NS_PER_US
         self._slice_ends_ns = self._audit_ns = 0
         self.stop_task: asyncio.Task[None] | None = None
         """The task that begins stops while the kill switch is pressed; it ends only by an error."""
@@ -85,7 +85,7 @@ class LoopSession:
 
     async def close_day(self) -> None:
         """Close the market's day after the last value, when the events of that value are handled or time is up."""
-        kernel, limit_ms = self._kernel, self._kernel.parts.config.event.stop_timeout_ms
+        kernel, limit_ms = self._kernel, self._kernel.shared.config.event.stop_timeout_ms
         await kernel.dispatcher.stats.at_rest(limit_ms)
         await kernel.run_due_work()
         await kernel.background.finished(limit_ms / 1_000)
@@ -97,7 +97,7 @@ class LoopSession:
         Values come unevenly, so counting them would give a wrong time left. A market that never closes has no end
         of the day: there it is the share of the input, None while unknown.
         """
-        calendar = self._kernel.parts.calendar
+        calendar = self._kernel.shared.calendar
         close = calendar.close(calendar.local_date(from_ns(now_ns)))
         if close is None:
             return self._share()
@@ -119,17 +119,17 @@ async def on_loop(
     waits for a disk. Any exception in the block or in a callback of the loop makes the store writer give up,
     because the work under way may be half done and stopping would write a checkpoint of it.
     """
-    kill = kernel.parts.kill
+    kill = kernel.shared.kill
     loop = asyncio.get_running_loop()
 
     def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if "handle" in context and error is not None:  # the callback may have been the one that schedules the next
-            kernel.parts.record.give_up("a callback of the event loop", error)
+            kernel.shared.record.give_up("a callback of the event loop", error)
         loop.default_exception_handler(context)
 
     session = LoopSession(kernel, clock, progress, run_commands)
-    async with kernel.parts.record.running():
+    async with kernel.shared.record.running():
         loop.set_exception_handler(on_loop_error)
         await kernel.dispatcher.start()
         stop_task = loop.create_task(_begin_stops_while_pressed(kill, begin_stops), name="qts-stops")
@@ -137,7 +137,7 @@ async def on_loop(
         try:
             yield session
         except BaseException as error:
-            kernel.parts.record.give_up("the session", error)
+            kernel.shared.record.give_up("the session", error)
             raise
         finally:
             try:
@@ -146,7 +146,7 @@ async def on_loop(
                     with suppress(StorageError):
                         await run_commands()
             except BaseException as error:
-                kernel.parts.record.give_up("the session", error)
+                kernel.shared.record.give_up("the session", error)
                 raise
             finally:
                 await _end(kernel)
@@ -160,7 +160,7 @@ async def _end(kernel: Kernel) -> None:
     Handlers cannot finish then, and their events are in the journal for the resumed session. But a stop may just
     have requested cancels, and those still have to be sent.
     """
-    record, timeout_s = kernel.parts.record, kernel.parts.config.event.stop_timeout_ms / 1_000
+    record, timeout_s = kernel.shared.record, kernel.shared.config.event.stop_timeout_ms / 1_000
     await _end_background(kernel, 0 if record.has_failed else timeout_s)
     try:
         await kernel.dispatcher.stop(whole_p0=not record.has_failed)
@@ -173,7 +173,7 @@ async def _end_background(kernel: Kernel, grace_s: float) -> None:
     try:
         await kernel.background.finished(grace_s)
     except Exception as error:  # noqa: BLE001 - the edge of the session: what comes after it must be stopped, too
-        kernel.parts.record.give_up("background work", error)
+        kernel.shared.record.give_up("background work", error)
     await kernel.background.end()
 
 

@@ -30,7 +30,7 @@ async def run_paced(
     while the switch is pressed, also while this coroutine waits for a disk. Raises what ``run_commands`` raises,
     and StorageError when the store or the journal has failed.
     """
-    kill = kernel.parts.kill
+    kill = kernel.shared.kill
     interval_ns = round(POLL_INTERVAL_NS * clock.speed)
     async with on_loop(kernel, clock, progress, run_commands, begin_stops) as session:
         left = 1

@@ -89,7 +89,7 @@ class _ReplayInput:
         self._progress = progress
         self._stop = stop
         self._pace = pace
-        self._share = share_of(kernel.parts.feed)
+        self._share = share_of(kernel.shared.feed)
         self._yield_at_ns = stopwatch_ns() + _YIELD_INTERVAL_NS
         self.until_ns = 0
         """The moment (ns on the clock of ``pace``) until which the caller waits after this slice; 0: not at all."""

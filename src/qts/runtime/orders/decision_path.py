@@ -12,10 +12,10 @@ from qts.pipeline.runner import Pipeline
 from qts.risk.contracts import Refused
 from qts.runtime.due_work import DueWork
 from qts.runtime.orders.reject_watch import RejectWatch
-from qts.runtime.parts import Parts
 from qts.runtime.persistence.history_rows import refusal_row
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session_events import Codes
+from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Signal
 
 
@@ -28,7 +28,7 @@ class DecisionPath:
     def __init__(
         self,
         make: Callable[[], Pipeline],
-        parts: Parts,
+        shared: SharedComponents,
         *,
         rejects: RejectWatch,
         codes: Codes,
@@ -38,7 +38,7 @@ class DecisionPath:
     ) -> None:
         self._make = make
         self._pipeline = make()
-        self._parts = parts
+        self._shared = shared
         self._rejects = rejects
         self._codes = codes
         self._counters = counters
@@ -59,17 +59,17 @@ class DecisionPath:
         """Take ``signal`` through all stages. Raises HalfDoneError when what came of it is half told."""
         outcome = await self._pipeline.run(signal)
         if isinstance(outcome, Refused):
-            with self._parts.record.whole(f"the outcome of decision {signal.decision_id}"):
+            with self._shared.record.whole(f"the outcome of decision {signal.decision_id}"):
                 self._on_refused(outcome)
         else:
             outcome.ticket.when_answered(partial(self._on_answer, outcome))
         return outcome
 
     def _on_answer(self, acted: Acted, ack: OrderAck) -> None:
-        with self._parts.record.whole(f"the answer to order {ack.client_order_id}"):
+        with self._shared.record.whole(f"the answer to order {ack.client_order_id}"):
             self._judge_answer(acted, ack)
-            order = self._parts.orders.get(ack.client_order_id)
-            if order is not None and self._answered(order, self._parts.clock.time_ns()):
+            order = self._shared.orders.get(ack.client_order_id)
+            if order is not None and self._answered(order, self._shared.clock.time_ns()):
                 self._due.pending = True
 
     def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:
@@ -79,12 +79,12 @@ class DecisionPath:
         elif ack.status is AckStatus.REJECTED:
             self._rejects.on_answer(acted, ack)
         else:
-            self._parts.safety.broker_succeeded()
+            self._shared.safety.broker_succeeded()
             self._counters.changes += self._answer_missing  # safety forgot a failure: its cached share is old
             self._answer_missing = False
 
     def _on_refused(self, refused: Refused) -> None:
         self._counters.refused(refused.reason.value)
-        self._parts.record.write_later(refusal_row(refused))
-        if self._parts.record.is_full:
+        self._shared.record.write_later(refusal_row(refused))
+        if self._shared.record.is_full:
             self._due.pending = True

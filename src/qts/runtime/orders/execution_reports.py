@@ -21,7 +21,7 @@ from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
 from qts.runtime.orders.quarantine import MOST_TOLD, Quarantine
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.strategy.contracts import FillView
 
@@ -52,7 +52,7 @@ class ExecutionReportHandler:
 
     def __init__(
         self,
-        parts: Parts,
+        shared: SharedComponents,
         *,
         host: StrategyHost,
         on_code: OnCode,
@@ -61,16 +61,16 @@ class ExecutionReportHandler:
         on_ended: Callable[[Order], None],
         log: Callable[[str, str], None],
     ) -> None:
-        self._p = parts
-        self._account = parts.account
-        self._orders = parts.orders
+        self._shared = shared
+        self._account = shared.account
+        self._orders = shared.orders
         self._host = host
-        self._record = parts.record
+        self._record = shared.record
         self._on_code = on_code
         self._on_applied = on_applied
         self._on_ended = on_ended
         self._log = log
-        self.quarantine = Quarantine(parts.record, on_code=on_code, on_kept=on_kept, log=log)
+        self.quarantine = Quarantine(shared.record, on_code=on_code, on_kept=on_kept, log=log)
         self.duplicates = 0
 
     def heard(
@@ -155,10 +155,10 @@ class ExecutionReportHandler:
 
     def keep(self, notice: object, why: str, code: str = "FS041") -> None:
         """Put a notice that cannot be booked into quarantine."""
-        self.quarantine.keep(notice, code, why, self._p.clock.time_ns())
+        self.quarantine.keep(notice, code, why, self._shared.clock.time_ns())
 
     def _misfit(self, fill: Fill, order: Order) -> str:
-        p, symbol = self._p, order.symbol
+        p, symbol = self._shared, order.symbol
         return misfit(
             fill,
             order,

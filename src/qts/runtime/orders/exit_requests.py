@@ -1,4 +1,4 @@
-"""Asks for everything that a strategy, or the whole account, holds to be sold."""
+"""Requests forced exits for everything that a strategy, or the whole account, holds or is buying."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ from collections.abc import Sequence
 
 from qts.risk.rules import engine_active
 from qts.runtime.orders.forced_exits import ForcedExits
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Strategy
 
 
 class ExitRequests:
-    """Turns "this strategy has to be out" into one forced exit for each symbol it holds or is buying."""
+    """Makes one forced exit for each symbol that a strategy holds or is buying."""
 
-    def __init__(self, parts: Parts, exits: ForcedExits, strategies: Sequence[Strategy]) -> None:
-        self._p = parts
+    def __init__(self, shared: SharedComponents, exits: ForcedExits, strategies: Sequence[Strategy]) -> None:
+        self._shared = shared
         self._exits = exits
         self._strategies = strategies
 
-    def want_out(self, strategy: str, reason: str, now_ns: int, *, ordered: bool = False) -> None:
-        """Ask for everything a strategy holds or is buying to go; ``ordered``: an operator wants it, not a rule."""
-        held = {row.symbol for row in self._p.account.position_rows() if row.strategy == strategy and row.qty > 0}
-        bought = {order.symbol for order in self._p.orders if order.strategy == strategy}
+    def liquidate_strategy(self, strategy: str, reason: str, now_ns: int, *, by_operator: bool = False) -> None:
+        """Request exits from everything a strategy holds or is buying; ``by_operator``: not required by a rule."""
+        held = {
+            row.symbol for row in self._shared.account.position_rows() if row.strategy == strategy and row.qty > 0
+        }
+        bought = {order.symbol for order in self._shared.orders if order.strategy == strategy}
         for symbol in sorted(held | bought):
-            self._exits.want(strategy, symbol, reason, now_ns, ordered=ordered)
+            self._exits.request(strategy, symbol, reason, now_ns, by_operator=by_operator)
 
-    def want_all_out(self, reason: str, now_ns: int, *, ordered: bool = False) -> None:
-        """Ask for the whole account to go flat."""
+    def liquidate_all(self, reason: str, now_ns: int, *, by_operator: bool = False) -> None:
+        """Request exits from everything the account holds or is buying."""
         for strategy in self._strategies:
-            self.want_out(strategy.name, reason, now_ns, ordered=ordered)
+            self.liquidate_strategy(strategy.name, reason, now_ns, by_operator=by_operator)
 
     def on_state_changed(self, now_ns: int) -> None:
-        """Ask for the exits of those whose engine sleeps now: they may not keep a position."""
-        state = self._p.state.current_state
+        """Request exits for strategies whose engine is inactive in the new operating state."""
+        state = self._shared.state.current_state
         for strategy in self._strategies:
-            if not engine_active(strategy.pool, self._p.config.state.table[state]):
+            if not engine_active(strategy.pool, self._shared.config.state.table[state]):
                 reason = f"the {strategy.pool.value} engine sleeps in {state.value}"
-                self.want_out(strategy.name, reason, now_ns)
+                self.liquidate_strategy(strategy.name, reason, now_ns)

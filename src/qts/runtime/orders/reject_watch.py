@@ -8,21 +8,23 @@ from qts.execution.contracts import Fill, Order, OrderAck, OrderState
 from qts.ledger.contracts import FillEffect
 from qts.pipeline.contracts import Acted
 from qts.risk.contracts import OrderRequest
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 
 
 class RejectWatch:
     """Hears of every rejected order once, whether the broker says so at once or later, and of every other end."""
 
-    def __init__(self, parts: Parts, on_code: Callable[[str, str], None], log: Callable[[str, str], None]) -> None:
-        self._p = parts
+    def __init__(
+        self, shared: SharedComponents, on_code: Callable[[str, str], None], log: Callable[[str, str], None]
+    ) -> None:
+        self._shared = shared
         self._on_code = on_code
         self._log = log
 
     def on_answer(self, acted: Acted, ack: OrderAck) -> None:
         """Take a rejection that answers an order; where its approval had expired it is our own lateness."""
         approved = acted.decision.approved
-        if approved.expires_ns < self._p.clock.time_ns():
+        if approved.expires_ns < self._shared.clock.time_ns():
             return
         request = approved.request
         self._rejected(request.symbol, request.client_order_id, ack.reason, is_exit=request.reduce_only)
@@ -42,14 +44,14 @@ class RejectWatch:
         self._taken(order.symbol, ends_stop=True)
 
     def _taken(self, symbol: str, *, ends_stop: bool) -> None:
-        rejects = self._p.rejects
+        rejects = self._shared.rejects
         if not ends_stop and symbol in rejects.stopped:
             return
         if rejects.succeeded(symbol):
             self._log("WARNING", f"{symbol} may enter again: an order of it was filled")
 
     def _rejected(self, symbol: str, order_id: str, said: str, *, is_exit: bool) -> None:
-        p = self._p
+        p = self._shared
         outcome = p.rejects.rejected(symbol, order_id, said, p.clock.time_ns(), p.config.risk, is_exit=is_exit)
         if outcome is None:
             return

@@ -8,8 +8,8 @@ from typing import Any
 from qts.capital.contracts import Pool
 from qts.event.contracts import EventType
 from qts.ids import IdSource
-from qts.runtime.parts import Parts
 from qts.runtime.session.session_counters import SessionCounters
+from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Intent, Signal, Strategy
 
 
@@ -18,14 +18,14 @@ class Signals:
 
     def __init__(
         self,
-        parts: Parts,
+        shared: SharedComponents,
         *,
         pools: Mapping[str, Pool],
         decision_ids: IdSource,
         counters: SessionCounters,
         publish: Callable[[EventType, Any, str], object],
     ) -> None:
-        self._p = parts
+        self._shared = shared
         self.pools = pools
         self._ids = decision_ids
         self._counters = counters
@@ -33,8 +33,8 @@ class Signals:
 
     def on_intent(self, strategy: Strategy, intent: Intent) -> None:
         """What a strategy wants becomes a SIGNAL_GENERATED event; that it does not is no fault of the strategy."""
-        with self._p.record.whole(f"a signal of strategy {strategy.name}"):
-            if intent.symbol not in self._p.base_prices:
+        with self._shared.record.whole(f"a signal of strategy {strategy.name}"):
+            if intent.symbol not in self._shared.base_prices:
                 self._stand_in_base(intent.symbol)
             signal = self._signal(strategy.name, intent, forced=False)
             self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
@@ -50,13 +50,13 @@ class Signals:
             strategy=strategy,
             pool=self.pools[strategy],
             intent=intent,
-            ts_ns=self._p.clock.time_ns(),
+            ts_ns=self._shared.clock.time_ns(),
             forced=forced,
         )
 
     def _stand_in_base(self, symbol: str) -> None:
         """A recording that begins mid-market has no previous close: its first price stands in, and is reported."""
-        price = self._p.last.last_trade(symbol) or self._p.last.mark(symbol)
+        price = self._shared.last.last_trade(symbol) or self._shared.last.mark(symbol)
         if price is not None:
-            self._p.base_prices[symbol] = price
+            self._shared.base_prices[symbol] = price
             self._counters.stand_in_bases.append(symbol)

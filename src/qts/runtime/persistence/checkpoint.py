@@ -1,7 +1,7 @@
 """The checkpoint: everything that is not in the store's rows, in one value of plain data.
 
 It is taken in the transaction of a fill, so what the rows say and what the checkpoint says belong to the same
-moment. Parts that seldom change are encoded once and reused until they do.
+moment. SharedComponents that seldom change are encoded once and reused until they do.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Checkpoints:
     """Gathers the registered components' states into bytes and hands them back, in the order of registration."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, Registered] = {}
+        self._components: dict[str, Registered] = {}
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_sequence)
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
 
@@ -65,9 +65,9 @@ class Checkpoints:
 
         With ``changed`` its encoded state is used again for as long as ``changed()`` returns an equal value.
         """
-        if name in self._parts:
+        if name in self._components:
             raise ContractError(f"two components would be {name!r} in a checkpoint")
-        self._parts[name] = Registered(component, changed)
+        self._components[name] = Registered(component, changed)
 
     def take(self) -> bytes:
         """The bytes. Raises StorageError, showing the text, for one that no file can hold."""
@@ -82,7 +82,7 @@ class Checkpoints:
     def _take(self) -> bytes:
         shares = {
             name: part.component.export_state() if part.changed is None else self._share(name, part)
-            for name, part in self._parts.items()
+            for name, part in self._components.items()
         }
         body = self._encoder.encode({"version": VERSION, "parts": shares})
         return body + _SEAL.pack(zlib.crc32(body))
@@ -90,7 +90,7 @@ class Checkpoints:
     def give(self, data: bytes) -> None:
         """Restore every part. Raises StorageError for a checkpoint of another version or with parts missing."""
         shares = self._decode(data)
-        for name, part in self._parts.items():
+        for name, part in self._components.items():
             part.component.import_state(shares[name])
 
     def share(self, data: bytes, name: str) -> Any:
@@ -100,7 +100,7 @@ class Checkpoints:
     def _decode(self, data: bytes) -> dict[str, Any]:
         saved = decode(data)
         shares: dict[str, Any] = saved["parts"]
-        if shares.keys() != self._parts.keys():
+        if shares.keys() != self._components.keys():
             raise StorageError("the checkpoint was written by another version of QTS; finish that run with it")
         return shares
 

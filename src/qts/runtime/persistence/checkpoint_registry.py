@@ -19,7 +19,7 @@ def register_components(c: Components) -> None:
     Account and orders restore themselves from the store's rows, see :meth:`qts.runtime.kernel.Kernel.restore`. What
     seldom changes is encoded again only when one of the counts moved that tell of its changes.
     """
-    p, t, register = c.parts, c.counters, c.checkpoints.register
+    p, t, register = c.shared, c.counters, c.checkpoints.register
 
     def metrics_mark() -> object:
         return (t.metrics_fed, t.evaluations)
@@ -85,7 +85,7 @@ def _counts(c: Components) -> Share:
             "rows": c.intake.rows,
             "duplicates": c.execution_reports.duplicates,
             "ids": {kind: ids.last for kind, ids in c.ids.items() if kind != "e"},  # events: the dispatcher's
-            "book_rows": c.parts.record.book_revision,
+            "book_rows": c.shared.record.book_revision,
         }
 
     def import_state(saved: Mapping[str, Any]) -> None:
@@ -93,7 +93,7 @@ def _counts(c: Components) -> Share:
         c.execution_reports.duplicates = saved["duplicates"]
         for kind, last in saved["ids"].items():
             c.ids[kind].continue_after(last)
-        c.parts.record.continue_after(saved["book_rows"])
+        c.shared.record.continue_after(saved["book_rows"])
 
     return Share(export_state, import_state)
 

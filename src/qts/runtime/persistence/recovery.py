@@ -15,9 +15,9 @@ from qts.ids import CounterIds
 from qts.risk.sizing import cost_of
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import end_of, is_new, is_same
-from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.stored_orders import orders_as_they_stood
+from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 
@@ -54,17 +54,17 @@ def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
 class RewindAndReplay:
     """For a simulated broker: everything stands as at the checkpoint, and what came after it happens again."""
 
-    def __init__(self, parts: Parts, checkpoints: Checkpoints) -> None:
-        self._p = parts
+    def __init__(self, shared: SharedComponents, checkpoints: Checkpoints) -> None:
+        self._shared = shared
         self._checkpoints = checkpoints
 
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
         """The store was rewound to ``checkpoint`` (:func:`resume_point`)."""
         share = self._checkpoints.share
-        self._p.account.import_state(
+        self._shared.account.import_state(
             share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers()
         )
-        self._p.orders.import_state(orders_as_they_stood(store.orders(), share(checkpoint, "orders")))
+        self._shared.orders.import_state(orders_as_they_stood(store.orders(), share(checkpoint, "orders")))
         self._checkpoints.give(checkpoint)
 
     async def catch_up(self, now_ns: int) -> None:
@@ -82,7 +82,7 @@ class RollForward:
 
     def __init__(
         self,
-        parts: Parts,
+        shared: SharedComponents,
         checkpoints: Checkpoints,
         ids: Mapping[str, CounterIds],
         broker: Broker,
@@ -91,7 +91,7 @@ class RollForward:
         on_code: Callable[[str, str], None],
         on_foreign: Callable[[str], None],
     ) -> None:
-        self._p = parts
+        self._shared = shared
         self._checkpoints = checkpoints
         self._ids = ids
         self._broker = broker
@@ -102,7 +102,7 @@ class RollForward:
 
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
         """Rows that are newer than ``checkpoint`` count."""
-        p, share = self._p, self._checkpoints.share
+        p, share = self._shared, self._checkpoints.share
         p.account.roll_forward(share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers())
         orders = {order.client_order_id: order for order in store.orders()}
         p.orders.import_state(self._as_they_stand(orders, share(checkpoint, "orders")))
@@ -129,11 +129,11 @@ class RollForward:
 
     def _hold_back(self, order: Order) -> None:
         """Hold back what an open order may take, whether it was sent before or after the checkpoint."""
-        account, key = self._p.account, order.client_order_id
+        account, key = self._shared.account, order.client_order_id
         account.release(key)
         if order.state in FINAL_STATES or order.remaining <= 0:
             return
-        instrument = self._p.feed.instruments.get(order.symbol)
+        instrument = self._shared.feed.instruments.get(order.symbol)
         if instrument is None:
             raise StorageError(f"order {key} is open, and the feed does not know its symbol {order.symbol}")
         price = order.limit if order.limit is not None else order.decision_price
@@ -146,7 +146,7 @@ class RollForward:
         ids = self._ids["o"]
         newer = [order for order in orders if _number(order.client_order_id, ids.prefix) > ids.last]
         for order in sorted(newer, key=lambda order: order.ts_intent_ns):
-            self._p.day.sent(order.ts_intent_ns, is_entry=order.side is Side.BUY)
+            self._shared.day.sent(order.ts_intent_ns, is_entry=order.side is Side.BUY)
 
     def _continue_ids(self, store: SessionStore) -> None:
         """No number that a row holds is given again."""
@@ -164,8 +164,8 @@ class RollForward:
     def _continue_histories(self, store: SessionStore) -> None:
         states, causes = store.state_history(), store.safety_history()
         if states:
-            self._p.state.continue_after(states[-1].seq)
-        safety = self._p.safety
+            self._shared.state.continue_after(states[-1].seq)
+        safety = self._shared.safety
         newer = [row for row in causes if row.seq > safety.seq]
         for row in newer:
             state = SafetyState(row.to_state)
@@ -181,13 +181,13 @@ class RollForward:
         if self._stricter is not None:
             state, code, reason = self._stricter
             self._on_code(code, f"stored before the restart: {reason}")
-            if self._p.safety.current_state.severity < state.severity:  # its code alone does not lead there
+            if self._shared.safety.current_state.severity < state.severity:  # its code alone does not lead there
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
         for fill in await answered(self._broker.fills_since(0)):
-            if is_new(fill, self._p.account):
+            if is_new(fill, self._shared.account):
                 self._on_report(fill)
         for theirs in await answered(self._broker.orders()):
-            order = next((order for order in self._p.orders if is_same(theirs, order)), None)
+            order = next((order for order in self._shared.orders if is_same(theirs, order)), None)
             if order is not None:
                 end = end_of(theirs, order, self._broker.name, now_ns)
                 if end is not None:
@@ -200,7 +200,7 @@ class RollForward:
 
     def _has_ended_here(self, theirs: BrokerOrder) -> bool:
         key = theirs.client_order_id
-        return theirs.ref in self._p.orders.refs() if key is None else self._p.orders.get(key) is not None
+        return theirs.ref in self._shared.orders.refs() if key is None else self._shared.orders.get(key) is not None
 
 
 def _number(text: str, prefix: str) -> int:

@@ -14,15 +14,17 @@ from qts.clock import from_ns
 from qts.ids import IdSource
 from qts.ledger.contracts import TransferOutcome
 from qts.money import plus
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 from qts.state.contracts import StateProperties
 
 
 class CapitalTransfers:
     """Knows the pools' targets and whether cash has to move. Amounts in the account's currency."""
 
-    def __init__(self, parts: Parts, *, transfer_ids: IdSource, log: Callable[[str, str], None]) -> None:
-        self._p = parts
+    def __init__(
+        self, shared: SharedComponents, *, transfer_ids: IdSource, log: Callable[[str, str], None]
+    ) -> None:
+        self._shared = shared
         self._transfer_ids = transfer_ids
         self._log = log
         self._rebalancing = False
@@ -39,7 +41,7 @@ class CapitalTransfers:
 
     def rebalance(self, now_ns: int) -> None:
         """Move cash toward the targets: on a changed state, monthly, or on drift; at most 5 % of equity a day."""
-        p = self._p
+        p = self._shared
         pools = p.account.pools(p.last.mark, self.targets)
         month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
         self._rebalancing |= month != self._month or drift(pools) > self._capital.drift_limit
@@ -66,16 +68,16 @@ class CapitalTransfers:
 
     @property
     def _rules(self) -> StateProperties:
-        return self._p.config.state.table[self._p.state.current_state]
+        return self._shared.config.state.table[self._shared.state.current_state]
 
     @property
     def _capital(self) -> CapitalConfig:
         """Minimum amounts of the pools are won; an account in another currency goes by shares alone."""
-        config = self._p.config
+        config = self._shared.config
         return config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
 
     def _transfer(self, source: Pool, target: Pool, amount: Decimal, reason: str, now_ns: int) -> None:
-        p = self._p
+        p = self._shared
         transfer = Transfer(
             transfer_id=self._transfer_ids.next_id(),
             ts_ns=now_ns,

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from qts.clock import from_ns, to_ns
 from qts.runtime.checks.risk_monitor import RiskMonitor
-from qts.runtime.parts import Parts
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.equity_curve import EquityCurve
+from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyState
 
 
@@ -21,14 +21,14 @@ class DayCycle:
 
     def __init__(
         self,
-        parts: Parts,
+        shared: SharedComponents,
         *,
         monitor: RiskMonitor,
         capital: CapitalTransfers,
         curve: EquityCurve,
         collect: Callable[[], object],
     ) -> None:
-        self._p = parts
+        self._shared = shared
         self._monitor = monitor
         self._capital = capital
         self._curve = curve
@@ -36,7 +36,7 @@ class DayCycle:
 
     def day_start(self, now_ns: int) -> None:
         """Make yesterday's last prices the base of today's bands; counts begin again."""
-        p = self._p
+        p = self._shared
         for symbol in p.last.symbols():
             price = p.last.last_trade(symbol) or p.last.mark(symbol)
             if price is not None:
@@ -50,9 +50,9 @@ class DayCycle:
 
     def day_close(self, now_ns: int) -> None:
         """Close the day: metrics, capital toward its targets, one sample. Raises HalfDoneError after half of it."""
-        with self._p.record.whole("the day's close"):  # a transfer is whole or not at all
-            self._p.volatility.on_day_close(self._closes(now_ns), now_ns)
-            self._p.metrics.on_day_end(self._p.equity(), now_ns)
+        with self._shared.record.whole("the day's close"):  # a transfer is whole or not at all
+            self._shared.volatility.on_day_close(self._closes(now_ns), now_ns)
+            self._shared.metrics.on_day_end(self._shared.equity(), now_ns)
             self._capital.rebalance(now_ns)
             self._curve.sample(now_ns)
         self._monitor.remind_of_doubts()
@@ -60,7 +60,7 @@ class DayCycle:
 
     def _closes(self, now_ns: int) -> dict[str, Decimal]:
         """Return the last prices of the symbols that had one on the local day of ``now_ns``."""
-        last, calendar = self._p.last, self._p.calendar
+        last, calendar = self._shared.last, self._shared.calendar
         day_start_ns = to_ns(calendar.at(calendar.local_date(from_ns(now_ns)), 0))
         closes = {}
         for symbol in last.symbols():

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from qts.capital.contracts import Pool
 from qts.db.contracts import EquityRow
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 
 
 class EquityCurve:
     """Writes one row for each sample: equity, cash, pools and both states, in the account's currency."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._p = parts
+    def __init__(self, shared: SharedComponents) -> None:
+        self._shared = shared
 
     def sample(self, now_ns: int) -> None:
         """Take one point of the curves."""
-        p = self._p
+        p = self._shared
         pools = p.account.pools(p.last.mark, {})
         p.record.write_later(
             EquityRow(

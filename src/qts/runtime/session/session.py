@@ -197,7 +197,7 @@ class Session:
                     journal.flush()  # from the second checkpoint on it must know of the store
                 if hang is not None:
                     report_previous_hang(kernel, hang)
-                    await kernel.parts.record.checkpoint()
+                    await kernel.shared.record.checkpoint()
                 if hangs is not None:
                     hangs.clear()  # what it said is in the checkpoint
                 view = ViewFile(
@@ -205,12 +205,12 @@ class Session:
                 )
                 view.look()
                 finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
-                await (kernel.finish() if finished else kernel.parts.record.checkpoint())
+                await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
                     said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
                     log.record(LogWrite("WARNING", said, clock.time_ns()))
-            return self._result(last, kernel.parts.calendar, machine, stopwatch_ns() - started)
+            return self._result(last, kernel.shared.calendar, machine, stopwatch_ns() - started)
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
                 write_down(error, log, self._place.path, clock.time_ns())
@@ -315,7 +315,7 @@ class Session:
         stop: StopFlag,
     ) -> bool:
         if isinstance(clock, PacedClock):
-            kernel.parts.kill = stop.kill
+            kernel.shared.kill = stop.kill
             operators = self._operators(kernel, clock, log)
             require_session_files()
             timeout_s = self._config.tree.event.stop_timeout_ms / 1_000
@@ -325,7 +325,7 @@ class Session:
                 )
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.pending_value is None else kernel.pending_value.ts_ns
-        begins = from_ns(begins_at(kernel.parts.calendar, first_ns))
+        begins = from_ns(begins_at(kernel.shared.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
         with self._watchdog.watching_values(lambda: kernel.intake.rows):
             return await run_replay(kernel, values, progress, stop, pace)
@@ -344,7 +344,7 @@ class Session:
             kernel.reconfigure(config.tree, config.hash)
             log.set_level(config.tree.runtime.log_level)
 
-        reloader = ConfigReloader(manager, self._store, kernel.parts.record, clock, put_in_force)
+        reloader = ConfigReloader(manager, self._store, kernel.shared.record, clock, put_in_force)
         handler = CommandHandler(kernel, reloader)
         return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
 

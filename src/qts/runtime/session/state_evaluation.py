@@ -8,16 +8,18 @@ from typing import Any
 from qts.clock import from_ns
 from qts.event.contracts import Event
 from qts.runtime.metrics.state_basis import waiting_for_prices
-from qts.runtime.parts import Parts
 from qts.runtime.session.session_counters import SessionCounters
+from qts.runtime.shared_components import SharedComponents
 from qts.state.contracts import OperatingState
 
 
 class StateEvaluation:
     """Judges by the metrics of the moment. Its handler call sees one moment."""
 
-    def __init__(self, parts: Parts, counters: SessionCounters, log: Callable[[str, str], None]) -> None:
-        self._p = parts
+    def __init__(
+        self, shared: SharedComponents, counters: SessionCounters, log: Callable[[str, str], None]
+    ) -> None:
+        self._shared = shared
         self._counters = counters
         self._log = log
         self._waits = ""
@@ -25,11 +27,11 @@ class StateEvaluation:
     async def on_event(self, event: Event) -> None:
         """Judge the state now. The P2 handler of RISK_EVALUATE."""
         self._counters.evaluations += 1
-        self.evaluate(self._p.clock.time_ns())
+        self.evaluate(self._shared.clock.time_ns())
 
     def evaluate(self, now_ns: int) -> None:
         """Take the hourly look at the operating state."""
-        p = self._p
+        p = self._shared
         p.safety.tick()
         metrics = p.metrics.metrics(now_ns)
         if p.config.state.enabled:
@@ -50,7 +52,7 @@ class StateEvaluation:
 
     def waits_for(self) -> str:
         """Return why DEFENSIVE waits for the prices of what is held; "" when it does not."""
-        p = self._p
+        p = self._shared
         if not p.config.state.enabled or p.state.current_state is not OperatingState.DEFENSIVE:
             return ""
         metrics = p.metrics.metrics(p.clock.time_ns())

@@ -24,7 +24,6 @@ from qts.notes import Note, in_english
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MOST_SHOWN, Quarantine
-from qts.runtime.parts import Parts
 from qts.runtime.session.session_view import (
     CauseView,
     ChangeView,
@@ -45,8 +44,9 @@ from qts.runtime.session.session_view import (
     StateView,
     StrategyView,
 )
+from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.context import StrategyContext
-from qts.runtime.wiring.parts import max_age_ns
+from qts.runtime.wiring.shared_components import max_age_ns
 from qts.safety.contracts import SafetyChange
 from qts.safety.scoped_stops import ScopedStop, ScopeKind
 from qts.state.contracts import TransitionRecord
@@ -79,11 +79,11 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
 
     ``ended`` is "" while it goes on; at the end it may also be asked what moves it.
     """
-    parts = kernel.parts
-    now_ns = parts.clock.time_ns()
-    pools = parts.account.pools(parts.last.mark, {})
-    safety = parts.safety.snapshot()
-    stated = parts.state.history
+    shared = kernel.shared
+    now_ns = shared.clock.time_ns()
+    pools = shared.account.pools(shared.last.mark, {})
+    safety = shared.safety.snapshot()
+    stated = shared.state.history
     notes = notes_of(kernel)
     return SessionView(
         run_id=run.run_id,
@@ -94,21 +94,21 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         written_ns=machine.time_ns(),
         ended=ended,
         clock_ns=now_ns,
-        time_zone=_zone(parts.calendar, now_ns),
-        currency=parts.config.runtime.currency,
-        equity_start=parts.account.opening,
-        equity=parts.equity(),
-        cash=parts.account.cash,
+        time_zone=_zone(shared.calendar, now_ns),
+        currency=shared.config.runtime.currency,
+        equity_start=shared.account.opening,
+        equity=shared.equity(),
+        cash=shared.account.cash,
         safety=StateView(
             safety.state.value, safety.since_ns, "" if safety.last_change is None else safety.last_change.reason
         ),
         safety_causes=tuple(CauseView(c.code, c.count, c.last_ns, c.detail) for c in safety.causes),
         safety_next=safety.next_step,
-        safety_changes=tuple(map(_safety_change, parts.safety.history[-_CHANGES_SHOWN:])),
-        stops=tuple(parts.stops),
+        safety_changes=tuple(map(_safety_change, shared.safety.history[-_CHANGES_SHOWN:])),
+        stops=tuple(shared.stops),
         quarantine=_quarantine(kernel.execution_reports.quarantine),
-        no_entries=(*map(parts.rejects.stop_of, parts.rejects.stopped), *parts.price_bands.standing()),
-        operating=_operating(stated, parts),
+        no_entries=(*map(shared.rejects.stop_of, shared.rejects.stopped), *shared.price_bands.standing()),
+        operating=_operating(stated, shared),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
         pools=tuple(
             PoolView(
@@ -122,57 +122,57 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
             )
             for pool, one in pools.items()
         ),
-        positions=tuple(_position(row, parts) for row in parts.account.position_rows() if row.qty),
-        orders=tuple(map(_order, parts.orders)),
+        positions=tuple(_position(row, shared) for row in shared.account.position_rows() if row.qty),
+        orders=tuple(map(_order, shared.orders)),
         counts=CountsView(
             rows=kernel.intake.rows,
             orders=kernel.counters.orders,
             fills=kernel.counters.fills,
-            ledger_rows=parts.account.fills_applied,
+            ledger_rows=shared.account.fills_applied,
             forced_exits=kernel.counters.forced_exits,
             duplicate_fills=kernel.execution_reports.duplicates,
             refusals=dict(kernel.counters.refusals),
         ),
         queues=_queues(kernel.dispatcher),
-        strategies=tuple(map(_strategy, kernel.host.seats)),
-        extremes=_extremes(parts),
-        fees=parts.account.fees_total,
-        taxes=parts.account.taxes_total,
+        strategies=tuple(map(_strategy, kernel.host.contexts)),
+        extremes=_extremes(shared),
+        fees=shared.account.fees_total,
+        taxes=shared.account.taxes_total,
         state_basis=_basis(kernel, ended),
         overstays={
             name: OverstayView(one.count, one.longest_us)
             for name, one in sorted(kernel.dispatcher.reports.overstays.items())
         },
-        rows_refused=dict(parts.feed.rows_refused),
-        rows_refused_examples=_refused_rows(parts.feed),
-        doubtful_prices=msgspec.convert(doubtful_rows(parts.price_bands), dict[str, DoubtView]),
-        risk_limits=dict(parts.gate.values()),
-        max_price_age_s=max_age_ns(parts.feed, parts.config.runtime.freshness) / NS_PER_S,
+        rows_refused=dict(shared.feed.rows_refused),
+        rows_refused_examples=_refused_rows(shared.feed),
+        doubtful_prices=msgspec.convert(doubtful_rows(shared.price_bands), dict[str, DoubtView]),
+        risk_limits=dict(shared.gate.values()),
+        max_price_age_s=max_age_ns(shared.feed, shared.config.runtime.freshness) / NS_PER_S,
         invariants=msgspec.convert(kernel.invariants.summary(), dict[str, InvariantView]),
         notes=tuple(map(in_english, notes)),
         note_values=notes,
     )
 
 
-def _extremes(parts: Parts) -> ExtremesView:
-    noted = parts.extremes.noted
+def _extremes(shared: SharedComponents) -> ExtremesView:
+    noted = shared.extremes.noted
     return ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure)
 
 
 def _basis(kernel: Kernel, ended: str) -> StateBasisView:
     evaluation = kernel.components.evaluation
-    values = kernel.parts.basis.values() | {
-        "enabled": kernel.parts.config.state.enabled,
+    values = kernel.shared.basis.values() | {
+        "enabled": kernel.shared.config.state.enabled,
         "waits": evaluation.waits_for() if ended else evaluation.waited_for,
     }
     return msgspec.convert(values, StateBasisView)
 
 
-def _strategy(seat: StrategyContext) -> StrategyView:
-    """Return what is known of the strategy in ``seat``."""
-    strategy = seat.strategy
-    errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in seat.faults.items())
-    return StrategyView(strategy.name, strategy.pool.value, seat.halted, seat.why, errors)
+def _strategy(context: StrategyContext) -> StrategyView:
+    """Return what is known of the strategy in ``context``."""
+    strategy = context.strategy
+    errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in context.faults.items())
+    return StrategyView(strategy.name, strategy.pool.value, context.halted, context.why, errors)
 
 
 def _quarantine(kept: Quarantine) -> QuarantineView | None:
@@ -186,10 +186,10 @@ def _zone(calendar: Calendar, now_ns: int) -> str:
     return f"{calendar.local_time(from_ns(now_ns)):%Z %z}"
 
 
-def _operating(history: tuple[TransitionRecord, ...], parts: Parts) -> StateView:
+def _operating(history: tuple[TransitionRecord, ...], shared: SharedComponents) -> StateView:
     """From the records: asking the state itself would end an override that is over."""
     if not history:
-        return StateView(parts.config.state.default_state.value, 0, "")
+        return StateView(shared.config.state.default_state.value, 0, "")
     moved = next((record for record in reversed(history) if record.is_transition), history[0])
     return StateView(history[-1].to_state.value, moved.ts_ns, moved.reason)
 
@@ -204,15 +204,15 @@ def _state_change(record: TransitionRecord) -> ChangeView:
     return ChangeView(record.ts_ns, record.from_state.value, record.to_state.value, "", record.reason, record.actor)
 
 
-def _position(row: PositionRow, parts: Parts) -> PositionView:
-    mark = parts.last.mark(row.symbol)
+def _position(row: PositionRow, shared: SharedComponents) -> PositionView:
+    mark = shared.last.mark(row.symbol)
     value = None if mark is None else times(row.qty, mark)
     return PositionView(
         row.strategy,
         row.pool.value,
         row.symbol,
         row.qty,
-        parts.account.average_cost(row.strategy, row.symbol),
+        shared.account.average_cost(row.strategy, row.symbol),
         mark,
         value,
         None if value is None else minus(value, row.cost),
@@ -302,23 +302,23 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
 def notes_of(kernel: Kernel) -> tuple[Note, ...]:
     """Return what a reader must know to judge the result, in the order of the English texts, each once.
 
-    Damage of the input, events that could not be handled, parts an operator has stopped, impossible prices,
+    Damage of the input, events that could not be handled, shared an operator has stopped, impossible prices,
     stand-ins, and rules taken beyond their first dated row.
     """
-    parts = kernel.parts
-    calendar = parts.calendar
+    shared = kernel.shared
+    calendar = shared.calendar
     notes = [*dead_letters_of(kernel.dispatcher), *_not_booked(kernel.execution_reports.quarantine, calendar)]
     notes += [
-        Note.of("stopped-after-rejects", count=parts.rejects.in_a_row(symbol), symbol=symbol, reason=said)
-        for symbol, said in parts.rejects.stopped.items()
+        Note.of("stopped-after-rejects", count=shared.rejects.in_a_row(symbol), symbol=symbol, reason=said)
+        for symbol, said in shared.rejects.stopped.items()
     ]
-    notes += [_stopped(stop, calendar) for stop in parts.stops]
-    notes += notes_on_doubts(parts.price_bands, f"{calendar.local_time(parts.clock.now()):%Z}")
-    if isinstance(parts.feed, HasInputNotes):
-        notes += parts.feed.notes
-    if count := sum(_has_band(parts, symbol) for symbol in kernel.counters.stand_in_bases):
+    notes += [_stopped(stop, calendar) for stop in shared.stops]
+    notes += notes_on_doubts(shared.price_bands, f"{calendar.local_time(shared.clock.now()):%Z}")
+    if isinstance(shared.feed, HasInputNotes):
+        notes += shared.feed.notes
+    if count := sum(_has_band(shared, symbol) for symbol in kernel.counters.stand_in_bases):
         notes.append(Note.of("no-previous-close", count=count))
-    instrument = next(iter(parts.feed.instruments.values()))
+    instrument = next(iter(shared.feed.instruments.values()))
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
             notes += source.notes(date.fromisoformat(kernel.counters.first_day))
@@ -351,9 +351,9 @@ def _written(ts_ns: int, calendar: Calendar) -> str:
     return f"{calendar.local_time(from_ns(ts_ns)):%Y-%m-%d %H:%M:%S %Z}"
 
 
-def _has_band(parts: Parts, symbol: str) -> bool:
+def _has_band(shared: SharedComponents, symbol: str) -> bool:
     """Whether the market of ``symbol`` limits the price of a day, so that a missing previous close matters."""
-    instrument, base = parts.feed.instruments.get(symbol), parts.base_prices.get(symbol)
+    instrument, base = shared.feed.instruments.get(symbol), shared.base_prices.get(symbol)
     if instrument is None or base is None:
         return False
-    return instrument.ticks.band(base, parts.calendar.local_date(parts.clock.now())) is not None
+    return instrument.ticks.band(base, shared.calendar.local_date(shared.clock.now())) is not None

@@ -1,4 +1,4 @@
-"""What belongs to one strategy: what it may ask, what it has failed with, whether it is still asked."""
+"""The context of one strategy: its view of the account, its failures, and whether it is halted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 from qts.clock import Clock
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
-from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, Brief
+from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import FillView, Intent, Strategy
@@ -21,21 +21,21 @@ from qts.strategy.user_code import runner_for
 
 OnIntent = Callable[[Strategy, Intent], None]
 OnFault = Callable[[str, str, str, bool, str], None]
-"""Told the strategy, the callback, what was raised, whether that has halted it, and the traceback.
+"""Called with the strategy's name, the callback, the text of the failure, whether it halted it, and the traceback.
 
 The traceback is that of a callback's first failure; "" for later ones, and where there is none."""
 
 ON_START: Final = "on_start"
 SAVE: Final = "save"
-"""Not a callback: what it remembers could not be kept."""
+"""Not a callback: the strategy's memory could not be saved."""
 WORKER: Final = "worker"
-"""Not a callback: its process died, was cut off or could not be begun."""
+"""Not a callback: the strategy's process died, was cut off or could not be started."""
 LOADING: Final = "loading"
-"""Not a callback: its file or its constructor raised when a run was resumed."""
+"""Not a callback: the strategy's file or constructor raised when a run was resumed."""
 
 
 class ErrorCount(msgspec.Struct):
-    """How often something of a strategy has failed, and what the first failure said (its first 300 characters)."""
+    """The number of failures of one callback, and the text of the first (its first 300 characters)."""
 
     count: int
     first: str
@@ -77,7 +77,7 @@ class StrategyContext:
         self.errors = 0
         self.faults: dict[str, ErrorCount] = {}
         self.unsaved = False
-        """Halted because its memory cannot be kept: nobody tries to keep it again."""
+        """Whether it was halted because its memory cannot be saved; no further attempt is made."""
         self.why = ""
         self.set_halted(False)
         self._clock = clock
@@ -86,7 +86,7 @@ class StrategyContext:
         self._state = state
 
     def fail(self, callback: str, text: str, in_row: int, *, final: bool = False) -> None:
-        """Note the ``in_row``-th failure in a row; the third halts the strategy, a ``final`` one does at once."""
+        """Count the ``in_row``-th failure in a row; the third halts the strategy, a ``final`` one does at once."""
         self.errors = in_row
         count = self.faults.get(callback)
         if count is None:
@@ -99,7 +99,7 @@ class StrategyContext:
         self.set_halted(halts or self.halted)
 
     def export_faults(self) -> dict[str, Any]:
-        """Return what it has failed with, for a checkpoint."""
+        """Return the failures and the halt as plain data, for a checkpoint."""
         return {
             "errors": self.errors,
             "halted": self.halted,
@@ -109,6 +109,7 @@ class StrategyContext:
         }
 
     def import_faults(self, saved: dict[str, Any]) -> None:
+        """Restore what :meth:`export_faults` returned."""
         self.errors = saved["errors"]
         self.why = saved["why"]
         self.unsaved = saved["unsaved"]
@@ -116,7 +117,7 @@ class StrategyContext:
         self.set_halted(saved["halted"])
 
     def set_halted(self, halted: bool) -> None:
-        """Stop asking the strategy, or ask it again."""
+        """Stop calling the strategy, or call it again."""
         self.halted = halted
         self.on_quote = _nothing if halted else partial(self.run, self.strategy.on_quote)
         self.on_bar = _nothing if halted else partial(self.run, self.strategy.on_bar)
@@ -142,10 +143,10 @@ class StrategyContext:
     def working(self, symbol: str) -> bool:
         return bool(self._orders.of(self.strategy.name, symbol))
 
-    def brief(self, fills: Sequence[FillView]) -> Brief:
-        """All of it at this moment, for a strategy elsewhere."""
+    def batch_context(self, fills: Sequence[FillView]) -> BatchContext:
+        """Return this view as it is now, with ``fills`` it has not seen, for a strategy in another process."""
         name = self.strategy.name
-        return Brief(
+        return BatchContext(
             now_ns=self._clock.time_ns(),
             state=self.state,
             budget=self.budget,
@@ -166,6 +167,6 @@ _WHY: Final = {
 }
 
 
-def _nothing(seat: object, value: object) -> tuple[Intent, ...]:
-    """What a halted strategy says."""
+def _nothing(context: object, value: object) -> tuple[Intent, ...]:
+    """Return no intents: stands in for the callbacks of a halted strategy."""
     return ()

@@ -1,4 +1,4 @@
-"""Takes from a strategy what it asks for in one call, and no more than a call may ask for."""
+"""Reads the intents that a strategy returns from one call, up to the limit of a call."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from qts.strategy.user_code import Run, each_of
 
 
 class TooManyIntents(Exception):
-    """A strategy that asks without end: it is halted at once, and nothing of that call counts."""
+    """One call returned more intents than allowed: the strategy is halted at once, the call has no effect."""
 
 
-def intents_of(run: Run, said: Iterable[Intent] | None, most: int) -> Iterator[Intent]:
-    """Give the intents of one call, checked; those before a failure stand, then it is raised.
+def intents_of(run: Run, returned: Iterable[Intent] | None, most: int) -> Iterator[Intent]:
+    """Yield the checked intents of one call; those before a failure are yielded, then the failure is raised.
 
-    Raises TooManyIntents, before any of them is given, when there are more than ``most``, ContractError for what is
-    no intent, and whatever the strategy raises on the way.
+    Raises TooManyIntents, before the first is yielded, when there are more than ``most``, ContractError for a value
+    that is no intent, and what the strategy itself raises.
     """
     found: list[Intent] = []
     failure: BaseException | None = None
     try:
-        for one in each_of(run, said):
+        for one in each_of(run, returned):
             if len(found) >= most:
                 raise TooManyIntents(f"it asked for more than {most:,} intents in one call")
             found.append(check_intent(one))
@@ -37,5 +37,5 @@ def intents_of(run: Run, said: Iterable[Intent] | None, most: int) -> Iterator[I
 
 
 def in_row_after(error: BaseException, before: int) -> int:
-    """Count the failures in a row when ``error`` follows ``before`` of them."""
+    """Return the number of failures in a row when ``error`` follows ``before`` of them."""
     return ERRORS_BEFORE_HALT if isinstance(error, TooManyIntents) else before + 1

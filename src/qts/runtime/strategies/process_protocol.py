@@ -1,7 +1,7 @@
-"""What a strategy's host and the worker process that runs the strategy tell each other.
+"""The messages between the host of strategies and the worker process that runs one of them.
 
-Plain structs that travel as msgpack: amounts as text, never as floats. A strategy's memory travels as bytes: the
-loop only keeps it and need not spend time on what is inside.
+Plain structs, encoded as msgpack: amounts as text, never as floats. A strategy's memory travels as bytes, because
+the loop only keeps it and need not decode it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ERRORS_BEFORE_HALT: Final = 3
 
 
 def fault_text(error: BaseException) -> str:
-    """Return what a strategy has raised, as a text that every file can hold; its own ``__str__`` may fail too."""
+    """Return type and text of ``error`` in characters that every file can hold; its ``__str__`` may fail too."""
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - edge: the exception is the user's own
@@ -31,7 +31,7 @@ def fault_text(error: BaseException) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback of what a strategy has raised, its last :data:`TRACE_LIMIT` characters."""
+    """Return the traceback of ``error``, its last :data:`TRACE_LIMIT` characters; "" if it cannot be formatted."""
     try:
         text = "".join(traceback.format_exception(error))
     except Exception:  # noqa: BLE001 - edge: the exception is the user's own
@@ -39,36 +39,37 @@ def trace_of(error: BaseException) -> str:
     return text[-TRACE_LIMIT:].encode("utf-8", "replace").decode()
 
 
-class Origin(msgspec.Struct, frozen=True):
+class StrategySource(msgspec.Struct, frozen=True):
     """Where a worker finds the class of a strategy.
 
-    ``place`` is FILE.py:Class with the ``print`` of its files as the session has read them, or module:Class
-    with "".
-    ``name`` is FILE.py:Class as the system has it, when that is no text that can travel; else b"".
+    ``place`` is FILE.py:Class with the ``fingerprint`` of its files as the session has read them, or module:Class
+    with the fingerprint "". ``name`` is FILE.py:Class in the bytes of the file system when they are not valid
+    UTF-8, else b"".
     """
 
     place: str
-    print: str = ""
+    fingerprint: str = ""
     name: bytes = b""
 
     @classmethod
-    def of_file(cls, spec: str, print: str) -> Origin:
-        """The class that ``spec`` names."""
+    def of_file(cls, spec: str, fingerprint: str) -> StrategySource:
+        """Return the source that ``spec``, FILE.py:Class, names."""
         name = os.fsencode(spec)
         place = name.decode("utf-8", "replace")
-        return cls(place, print, b"" if place == spec else name)
+        return cls(place, fingerprint, b"" if place == spec else name)
 
     @property
     def spec(self) -> str:
-        """FILE.py:Class as it was given."""
+        """FILE.py:Class as it was given on the command line or in the configuration."""
         return os.fsdecode(self.name) if self.name else self.place
 
 
-class Brief(msgspec.Struct, frozen=True):
-    """The strategy's view of the account when a batch is sent, and what it has not been told yet.
+class BatchContext(msgspec.Struct, frozen=True):
+    """The strategy's view of the account at the moment a batch is sent, and the fills it has not seen yet.
 
-    ``holdings`` gives quantity and average cost (None when flat) by symbol, ``working`` the symbols with an open
-    order, ``errors`` the failures in a row so far.
+    ``now_ns`` is the session's clock, ``budget`` the free cash of its pool in the account's currency. ``holdings``
+    gives quantity and average cost (None when flat) by symbol, ``working`` the symbols with an open order,
+    ``errors`` the failures in a row so far.
     """
 
     now_ns: int
@@ -81,25 +82,25 @@ class Brief(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What a worker begins with.
+    """The first message to a worker: which strategy to make, and with what state.
 
-    ``made``: the attributes the session has given to a strategy that comes from no file. ``memory``: the strategy's
-    memory when it has been started before. Both as ``qts.strategy.snapshot.save`` writes them, in msgpack.
-    ``most_intents``: how many it may ask for in one call.
+    ``made`` holds the attributes that the session has given to a strategy that comes from no file, ``memory`` the
+    memory of a strategy that has run before; both as ``qts.strategy.snapshot.save`` writes them, in msgpack, None
+    when there is none. ``most_intents`` is the limit of intents in one call.
     """
 
-    origin: Origin
-    brief: Brief
+    source: StrategySource
+    context: BatchContext
     made: bytes | None = None
     memory: bytes | None = None
     most_intents: int = 1_000
 
 
 class Started(msgspec.Struct, frozen=True):
-    """A worker is ready. ``fault`` is what ``on_start`` raised, "" when nothing.
+    """A worker's answer once its strategy has started.
 
-    ``trace`` is the traceback of that. ``memory`` None: what the strategy remembers cannot be kept, and ``unsaved``
-    says why.
+    ``fault`` is the text of what ``on_start`` raised and ``trace`` its traceback, "" when it raised nothing.
+    ``memory`` is None when the strategy's memory cannot be saved; ``unsaved`` then gives the reason.
     """
 
     pid: int
@@ -111,7 +112,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
-    """The strategy raised ``text`` in ``callback``, the ``in_row``-th time in a row.
+    """A failure of the strategy: ``text`` was raised in ``callback``, the ``in_row``-th time in a row.
 
     ``trace`` is the traceback of a callback's first failure in this process, "" for later ones.
     """
@@ -122,14 +123,16 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
     trace: str = ""
 
 
-class Note(msgspec.Struct, frozen=True):
-    """A batch is done: what the strategy said, in order, how many of the brief's fills it was told, its memory.
+class BatchResult(msgspec.Struct, frozen=True):
+    """A worker's answer to a batch.
 
-    ``memory`` None: it cannot be kept, and ``unsaved`` says why.
+    ``output`` holds intents and failures in the order in which they came, ``fills_seen`` counts the fills of the
+    batch's context that the strategy was shown, ``errors`` the failures in a row at the end. ``memory`` is None
+    when it cannot be saved; ``unsaved`` then gives the reason.
     """
 
-    said: list[Intent | Fault]
-    told: int
+    output: list[Intent | Fault]
+    fills_seen: int
     errors: int
     memory: bytes | None
     unsaved: str = ""

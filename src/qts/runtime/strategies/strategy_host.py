@@ -24,178 +24,190 @@ OnOther = Callable[[MarketValue], None]
 
 
 class StrategyHost:
-    """Calls every strategy that subscribed to a symbol; a fault of one is not felt by the others.
+    """Calls every strategy that subscribes to a symbol; a failure of one does not affect the others.
 
-    Strategies that work in a process of their own (``away``) are called there; the host only passes on their fills
+    Strategies that run in a process of their own (``remote``) are called there; the host only passes on their fills
     and keeps their memory with that of the others.
     """
 
     def __init__(
         self,
-        seats: Sequence[StrategyContext],
+        contexts: Sequence[StrategyContext],
         *,
-        away: Sequence[StrategyProcessHandler] = (),
+        remote: Sequence[StrategyProcessHandler] = (),
         on_intent: OnIntent,
         on_other: OnOther,
         on_fault: OnFault,
     ) -> None:
-        self.away = {one.seat.strategy.name: one for one in away}
-        self.seats = list(seats)
-        self._here = {seat.strategy.name: seat for seat in seats if seat.strategy.name not in self.away}
+        self.remote = {one.context.strategy.name: one for one in remote}
+        self.contexts = list(contexts)
+        self._on_loop = {
+            context.strategy.name: context for context in contexts if context.strategy.name not in self.remote
+        }
         self._on_intent = on_intent
         self._on_other = on_other
         self._on_fault = on_fault
-        self._listeners: dict[str, list[StrategyContext]] = {}
+        self._subscribers: dict[str, list[StrategyContext]] = {}
         self.hung: Sequence[str] = ()
-        """Strategies that stopped the session before: halted by :meth:`import_state`."""
+        """Names of strategies that hung and ended the session before; :meth:`import_state` halts them."""
         self._memories: dict[str, bytes] = {}
-        self._lost: list[tuple[StrategyContext, str, str]] = []
-        """Who could not be made or given its memory again: in which step, and why."""
+        self._not_restored: list[tuple[StrategyContext, str, str]] = []
+        """Strategies that could not be made or restored, in which step, and why."""
 
     def start(self) -> None:
-        """Let every strategy prepare; one whose start fails is never asked anything."""
-        for seat in self._here.values():
-            self._start(seat)
+        """Call ``on_start`` of every strategy on the loop; one whose start fails is halted."""
+        for context in self._on_loop.values():
+            self._start(context)
 
     def resume(self) -> None:
-        """After a restore: let strategies rebuild what a checkpoint does not carry, but for halted ones."""
-        for seat, step, why in self._lost:
-            if not seat.halted:
-                seat.unsaved = True
-                self._told(seat, step, why, in_row=seat.errors + 1, final=True)
-        self._lost.clear()
-        for seat in self._here.values():
-            if seat.halted:
+        """Start the strategies that are not halted after a restore, to rebuild what a checkpoint does not carry."""
+        for context, step, why in self._not_restored:
+            if not context.halted:
+                context.unsaved = True
+                self._record_failure(context, step, why, in_row=context.errors + 1, final=True)
+        self._not_restored.clear()
+        for context in self._on_loop.values():
+            if context.halted:
                 continue
             try:
-                attributes = save(seat.strategy, seat.run)
+                attributes = save(context.strategy, context.run)
             except ContractError as error:
-                seat.unsaved = True
-                self._faulted(seat, SAVE, error, final=True)
+                context.unsaved = True
+                self._on_failure(context, SAVE, error, final=True)
                 continue
-            self._start(seat)
-            restore(seat.strategy, attributes, seat.run)
+            self._start(context)
+            restore(context.strategy, attributes, context.run)
 
-    def _start(self, seat: StrategyContext) -> None:
+    def _start(self, context: StrategyContext) -> None:
         try:
-            seat.run(seat.strategy.on_start, seat)
+            context.run(context.strategy.on_start, context)
         except RAISED_IN_CALL as error:
-            self._faulted(seat, ON_START, error, final=True)
+            self._on_failure(context, ON_START, error, final=True)
 
     def on_market_event(self, event: Event) -> None:
-        """The P1 handler. No strategy hears of single trades or of changes deep in the book."""
+        """Handle a P1 event: show quotes and bars to the subscribers. Strategies get no trades and no depth."""
         value = event.body
         kind = value.__class__
         if kind is Quote:
-            for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
+            for context in self._subscribers.get(value.symbol) or self._subscribe(value.symbol):
                 try:
-                    on_quote = seat.on_quote  # looked up apart: as a method call CPython searches the class first
-                    intents = on_quote(seat, value)
+                    on_quote = (
+                        context.on_quote
+                    )  # looked up apart: as a method call CPython searches the class first
+                    intents = on_quote(context, value)
                     if intents:
-                        self._pass_on(seat, intents)
-                    if seat.errors:
-                        seat.errors = 0
+                        self._publish(context, intents)
+                    if context.errors:
+                        context.errors = 0
                 except RAISED_IN_CALL as error:
-                    self._faulted(seat, "on_quote", error)
+                    self._on_failure(context, "on_quote", error)
         elif kind is Bar:
-            for seat in self._listeners.get(value.symbol) or self._listening(value.symbol):
+            for context in self._subscribers.get(value.symbol) or self._subscribe(value.symbol):
                 try:
-                    self._pass_on(seat, seat.on_bar(seat, value))
-                    seat.errors = 0
+                    self._publish(context, context.on_bar(context, value))
+                    context.errors = 0
                 except RAISED_IN_CALL as error:
-                    self._faulted(seat, "on_bar", error)
+                    self._on_failure(context, "on_bar", error)
         elif kind is IndexLevel or kind is VolatilityLevel:
             self._on_other(value)
 
     def on_fill(self, name: str, fill: FillView) -> None:
-        seat = self._here.get(name)
-        if name in self.away:
-            self.away[name].tell(fill)
-        elif seat is not None and not seat.halted:
-            self._guarded(seat, "on_fill", partial(seat.run, seat.strategy.on_fill, seat, fill))
+        """Show ``fill`` to the strategy ``name``, unless it is halted; a name that is no strategy is ignored."""
+        context = self._on_loop.get(name)
+        if name in self.remote:
+            self.remote[name].add_fill(fill)
+        elif context is not None and not context.halted:
+            self._guarded(context, "on_fill", partial(context.run, context.strategy.on_fill, context, fill))
 
     def keep_memories(self) -> None:
-        """Write down what the strategies remember, before a checkpoint is made of anything.
+        """Save the memories of the strategies on the loop, before any component is exported to a checkpoint.
 
-        One whose memory cannot be kept is halted, which changes what other parts of the checkpoint say; of such a
-        one the last memory that could be kept stays, and it is not tried again.
+        A strategy whose memory cannot be saved is halted, which changes other shares of the checkpoint; its last
+        memory that could be saved stays, and no further attempt is made.
         """
-        for name, seat in self._here.items():
-            if seat.unsaved:
+        for name, context in self._on_loop.items():
+            if context.unsaved:
                 continue
             try:
-                self._memories[name] = save_bytes(seat.strategy, seat.run)
+                self._memories[name] = save_bytes(context.strategy, context.run)
             except ContractError as error:
-                seat.unsaved = True
-                self._faulted(seat, SAVE, error, final=True)
+                context.unsaved = True
+                self._on_failure(context, SAVE, error, final=True)
 
     def export_state(self) -> dict[str, Any]:
-        """Return the memories as they were kept last, and what the strategies have failed with."""
+        """Return the memories as last saved, and the failures, by strategy."""
         return {
-            seat.strategy.name: {"pool": seat.strategy.pool.value, **seat.export_faults(), **self._memory_of(seat)}
-            for seat in self.seats
+            context.strategy.name: {
+                "pool": context.strategy.pool.value,
+                **context.export_faults(),
+                **self._memory_of(context),
+            }
+            for context in self.contexts
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        for seat in self.seats:
-            name = seat.strategy.name
+        """Restore memories and failures, and halt what hung; :meth:`resume` reports what cannot be restored."""
+        for context in self.contexts:
+            name = context.strategy.name
             mine = saved[name]
-            seat.import_faults(mine)
+            context.import_faults(mine)
             if name in self.hung:
-                seat.why = seat.why or "it hung and stopped the session before"
-                seat.set_halted(True)
-            away = self.away.get(name)
-            if away is not None:
-                away.import_memory(mine)
+                context.why = context.why or "it hung and stopped the session before"
+                context.set_halted(True)
+            remote = self.remote.get(name)
+            if remote is not None:
+                remote.import_memory(mine)
             elif mine["attributes"] is not None:
                 self._memories[name] = msgspec.msgpack.encode(mine["attributes"])
-                self._give_back(seat, mine["attributes"])
-            if isinstance(seat.strategy, UnavailableStrategy):
-                seat.unsaved = True
-                self._lost.append((seat, LOADING, seat.strategy.why))
+                self._give_back(context, mine["attributes"])
+            if isinstance(context.strategy, UnavailableStrategy):
+                context.unsaved = True
+                self._not_restored.append((context, LOADING, context.strategy.why))
 
-    def _give_back(self, seat: StrategyContext, attributes: dict[str, Any]) -> None:
+    def _give_back(self, context: StrategyContext, attributes: dict[str, Any]) -> None:
         """Let a strategy have its memory again; one that is halted has no use for it."""
-        if seat.halted or isinstance(seat.strategy, UnavailableStrategy):
-            seat.unsaved = True
+        if context.halted or isinstance(context.strategy, UnavailableStrategy):
+            context.unsaved = True
             return
         try:
-            restore(seat.strategy, attributes, seat.run)
+            restore(context.strategy, attributes, context.run)
         except ContractError:
             raise  # another class, or another version of it: the run is not this one's
         except RAISED_IN_CALL as error:
-            self._lost.append((seat, "load_state", fault_text(error)))
+            self._not_restored.append((context, "load_state", fault_text(error)))
 
-    def _memory_of(self, seat: StrategyContext) -> dict[str, Any]:
-        away = self.away.get(seat.strategy.name)
-        if away is not None:
-            return away.export_memory()
-        memory = self._memories.get(seat.strategy.name)
+    def _memory_of(self, context: StrategyContext) -> dict[str, Any]:
+        remote = self.remote.get(context.strategy.name)
+        if remote is not None:
+            return remote.export_memory()
+        memory = self._memories.get(context.strategy.name)
         return {"attributes": None if memory is None else msgspec.Raw(memory)}
 
-    def _listening(self, symbol: str) -> list[StrategyContext]:
-        seats = [s for s in self._here.values() if not s.strategy.symbols or symbol in s.strategy.symbols]
-        self._listeners[symbol] = seats
-        return seats
+    def _subscribe(self, symbol: str) -> list[StrategyContext]:
+        contexts = [s for s in self._on_loop.values() if not s.strategy.symbols or symbol in s.strategy.symbols]
+        self._subscribers[symbol] = contexts
+        return contexts
 
-    def _pass_on(self, seat: StrategyContext, intents: Iterable[Intent] | None) -> None:
-        for intent in intents_of(seat.run, intents, seat.most_intents):
-            self._on_intent(seat.strategy, intent)
+    def _publish(self, context: StrategyContext, intents: Iterable[Intent] | None) -> None:
+        for intent in intents_of(context.run, intents, context.most_intents):
+            self._on_intent(context.strategy, intent)
 
-    def _guarded(self, seat: StrategyContext, callback: str, call: Callable[[], None]) -> None:
+    def _guarded(self, context: StrategyContext, callback: str, call: Callable[[], None]) -> None:
         try:
             call()
         except RAISED_IN_CALL as error:
-            self._faulted(seat, callback, error)
+            self._on_failure(context, callback, error)
 
-    def _faulted(self, seat: StrategyContext, callback: str, error: BaseException, *, final: bool = False) -> None:
-        in_row = in_row_after(error, seat.errors)
-        trace = "" if callback in seat.faults else trace_of(error)
-        self._told(seat, callback, fault_text(error), in_row=in_row, final=final, trace=trace)
-
-    def _told(
-        self, seat: StrategyContext, callback: str, text: str, *, in_row: int, final: bool, trace: str = ""
+    def _on_failure(
+        self, context: StrategyContext, callback: str, error: BaseException, *, final: bool = False
     ) -> None:
-        halted_before = seat.halted
-        seat.fail(callback, text, in_row, final=final)
-        self._on_fault(seat.strategy.name, callback, text, seat.halted and not halted_before, trace)
+        in_row = in_row_after(error, context.errors)
+        trace = "" if callback in context.faults else trace_of(error)
+        self._record_failure(context, callback, fault_text(error), in_row=in_row, final=final, trace=trace)
+
+    def _record_failure(
+        self, context: StrategyContext, callback: str, text: str, *, in_row: int, final: bool, trace: str = ""
+    ) -> None:
+        halted_before = context.halted
+        context.fail(callback, text, in_row, final=final)
+        self._on_fault(context.strategy.name, callback, text, context.halted and not halted_before, trace)

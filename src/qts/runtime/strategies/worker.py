@@ -1,7 +1,7 @@
-"""The strategy's half of a worker process: makes it, shows it fills and values, notes down what it says.
+"""The worker's half of a strategy in a process of its own: makes it, shows it values, collects its output.
 
 It does what :class:`~qts.runtime.strategies.strategy_host.StrategyHost` does with a strategy on the loop, with the
-brief in the place of the account. The process is ended without notice when the session is over.
+batch's context in the place of the account. The process is ended without notice when the session is over.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from qts.runtime.drivers.standard_output import redirected_output
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.process_protocol import (
     ERRORS_BEFORE_HALT,
-    Brief,
+    BatchContext,
     Fault,
-    Origin,
     Start,
     Started,
+    StrategySource,
     fault_text,
     trace_of,
 )
@@ -45,31 +45,31 @@ _NOTHING = (ZERO, None)
 class View:
     """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent."""
 
-    __slots__ = ("brief",)
+    __slots__ = ("batch",)
 
-    def __init__(self, brief: Brief) -> None:
-        self.brief = brief
+    def __init__(self, batch: BatchContext) -> None:
+        self.batch = batch
 
     @property
     def now(self) -> datetime:
-        return from_ns(self.brief.now_ns)
+        return from_ns(self.batch.now_ns)
 
     @property
     def state(self) -> OperatingState:
-        return self.brief.state
+        return self.batch.state
 
     @property
     def budget(self) -> Decimal:
-        return self.brief.budget
+        return self.batch.budget
 
     def holding(self, symbol: str) -> Decimal:
-        return self.brief.holdings.get(symbol, _NOTHING)[0]
+        return self.batch.holdings.get(symbol, _NOTHING)[0]
 
     def average_cost(self, symbol: str) -> Decimal | None:
-        return self.brief.holdings.get(symbol, _NOTHING)[1]
+        return self.batch.holdings.get(symbol, _NOTHING)[1]
 
     def working(self, symbol: str) -> bool:
-        return symbol in self.brief.working
+        return symbol in self.batch.working
 
 
 class StrategyWorker:
@@ -85,11 +85,11 @@ class StrategyWorker:
             self._begin(start)
 
     def _begin(self, start: Start) -> None:
-        self.strategy = made_from(start.origin)
+        self.strategy = strategy_from(start.source)
         self._run = runner_for(self.strategy)
-        self.view = View(start.brief)
-        self._said: list[msgspec.Raw] = []
-        self._errors = start.brief.errors
+        self.view = View(start.context)
+        self._output: list[msgspec.Raw] = []
+        self._errors = start.context.errors
         self._most_intents = start.most_intents
         self._fault = self._trace = ""
         self._traced: set[str] = set()
@@ -106,14 +106,14 @@ class StrategyWorker:
         return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved, self._trace)
 
     def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
-        """Tell the fills, then show the values; a strategy that is halted on the way hears no more."""
-        view = self.view.brief = msgspec.convert(brief, Brief)
-        self._said, self._errors = [], view.errors
-        told = 0
+        """Show the fills of the batch, then its values; a strategy that is halted on the way is called no more."""
+        view = self.view.batch = msgspec.convert(brief, BatchContext)
+        self._output, self._errors = [], view.errors
+        fills_seen = 0
         with redirected_output(drains=False):
             for fill in view.fills:
                 if not self._halted:
-                    told += 1
+                    fills_seen += 1
                     self._guarded("on_fill", partial(self._run, self.strategy.on_fill, self.view, fill))
             for event in events:
                 if not self._halted:
@@ -122,8 +122,8 @@ class StrategyWorker:
                     )
             memory, unsaved = self._memory()
         return {
-            "said": self._said,
-            "told": told,
+            "output": self._output,
+            "fills_seen": fills_seen,
             "errors": self._errors,
             "memory": memory,
             "unsaved": unsaved,
@@ -135,13 +135,13 @@ class StrategyWorker:
 
     def _show(self, value: Any) -> None:
         show = self.strategy.on_quote if value.__class__ is Quote else self.strategy.on_bar
-        self._write_down(self._run(show, self.view, value))
+        self._collect(self._run(show, self.view, value))
         self._errors = 0
 
-    def _write_down(self, intents: Iterable[Intent] | None) -> None:
-        """Encoded one by one: what was said before a failure stands, and what cannot travel is a failure too."""
+    def _collect(self, intents: Iterable[Intent] | None) -> None:
+        """Encode the intents one by one: those before a failure stand; one that cannot be encoded is a failure."""
         for intent in intents_of(self._run, intents, self._most_intents):
-            self._said.append(_encoded(intent))
+            self._output.append(_encoded(intent))
 
     def _guarded(self, callback: str, call: Callable[[], None]) -> None:
         try:
@@ -150,10 +150,10 @@ class StrategyWorker:
             self._errors = in_row_after(error, self._errors)
             trace = "" if callback in self._traced else trace_of(error)
             self._traced.add(callback)
-            self._said.append(_encoded(Fault(fault_text(error), self._errors, callback, trace)))
+            self._output.append(_encoded(Fault(fault_text(error), self._errors, callback, trace)))
 
     def _memory(self) -> tuple[bytes | None, str]:
-        """The strategy's memory, or why it cannot be kept."""
+        """Return the strategy's memory and "", or None and the reason why it cannot be saved."""
         try:
             return save_bytes(self.strategy, self._run), ""
         except ContractError as error:
@@ -164,14 +164,14 @@ class StrategyWorker:
             restore(self.strategy, msgspec.msgpack.decode(memory), self._run)
 
 
-def made_from(origin: Origin) -> Strategy:
-    """The strategy at ``origin``. Raises InputError for a file that is not what the session has begun with."""
-    if not origin.print:
-        return make_strategy(resolve(origin.place), origin.place)
-    if fingerprint_of(origin.spec) != origin.print:
-        raise InputError(f"{origin.place} is not what it was when the session began; begin a new one to trade it")
-    return load_strategy(origin.spec)
+def strategy_from(source: StrategySource) -> Strategy:
+    """Make the strategy at ``source``. Raises InputError for files other than those the session began with."""
+    if not source.fingerprint:
+        return make_strategy(resolve(source.place), source.place)
+    if fingerprint_of(source.spec) != source.fingerprint:
+        raise InputError(f"{source.place} is not what it was when the session began; begin a new one to trade it")
+    return load_strategy(source.spec)
 
 
-def _encoded(word: Intent | Fault) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.msgpack.encode(word))
+def _encoded(item: Intent | Fault) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.msgpack.encode(item))

@@ -38,7 +38,6 @@ from qts.runtime.orders.forced_exits import ForcedExits
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
-from qts.runtime.parts import Parts
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.checkpoint_registry import register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
@@ -61,12 +60,13 @@ from qts.runtime.session_events import (
     StateWakeUp,
     StrategyFaults,
 )
+from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.runtime.wiring.brokers import BrokerConnection, make_sender
 from qts.runtime.wiring.decisions import make_pipeline
 from qts.runtime.wiring.handlers import breach_reporter, register_handlers, reports_to
 from qts.runtime.wiring.hosts import make_host
-from qts.runtime.wiring.parts import first_session_day, make_parts
+from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
 from qts.strategy.contracts import Strategy
 
 Publish = Callable[[EventType, LogWrite, str], object]
@@ -126,7 +126,7 @@ def make_components(
 class _Base:
     """What everything else is made with."""
 
-    parts: Parts
+    shared: SharedComponents
     inline: bool
     journal: Journal | None
     store: SessionStore
@@ -154,7 +154,7 @@ def _make_base(
     journal: Journal | None,
     notices: Callable[[Publish], Notices],
 ) -> _Base:
-    parts = make_parts(
+    shared = make_shared_components(
         config,
         config_hash,
         feed,
@@ -165,9 +165,9 @@ def _make_base(
         inline=inline,
         approval_ids=ids["a"],
     )
-    counters = SessionCounters(first_session_day(parts.calendar, clock).isoformat())
+    counters = SessionCounters(first_session_day(shared.calendar, clock).isoformat())
     due = DueWork(config.runtime, clock.time_ns())
-    codes = Codes(parts.safety, counters, due, journal)
+    codes = Codes(shared.safety, counters, due, journal)
     said = notices(lambda *told: dispatcher.publish(*told))
     dispatcher = EventDispatcher(
         config.event,
@@ -177,11 +177,11 @@ def _make_base(
         inline=inline,
         on_code=codes.report,
         on_alert=None if inline else said.alert,  # on the virtual clock nothing may depend on real time
-        on_report=None if inline else reports_to(said.report, parts.record),
+        on_report=None if inline else reports_to(said.report, shared.record),
         journal=journal,
     )
     invariants = Invariants(breach_reporter(codes.report))
-    return _Base(parts, inline, journal, store, ids, counters, due, codes, invariants, said, dispatcher)
+    return _Base(shared, inline, journal, store, ids, counters, due, codes, invariants, said, dispatcher)
 
 
 def _make_components(
@@ -193,7 +193,7 @@ def _make_components(
     apart: bool,
     on_strategy_error: Callable[[str], None],
 ) -> Components:
-    p, due, ids = base.parts, base.due, base.ids
+    p, due, ids = base.shared, base.due, base.ids
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
     broker, venue, _, report_relay = connection
     listeners, checkpoints = Listeners(), Checkpoints()
@@ -209,7 +209,7 @@ def _make_components(
         codes=base.codes,
         counters=base.counters,
         due=due,
-        answered=lambda order, now_ns: exits.answered(order, now_ns),
+        answered=lambda order, now_ns: exits.on_answer(order, now_ns),
     )
     unresolved = OrderReconciler(
         account=p.account, orders=p.orders, broker=broker, record=p.record, on_report=report_relay
@@ -221,7 +221,7 @@ def _make_components(
         make_signal=signals.forced,
         run=decisions.decide,
         withdraw=unresolved.withdraw,
-        wanted=p.leaving,
+        requested=p.forced_exit_reasons,
         retry_s=p.config.pipeline.forced_exit_retry_s,
     )
     exit_requests = ExitRequests(p, exits, strategies)
@@ -229,7 +229,7 @@ def _make_components(
         clock=p.clock,
         due=due,
         codes=base.codes,
-        want_out=exit_requests.want_out,
+        liquidate_strategy=exit_requests.liquidate_strategy,
         on_error=on_strategy_error,
         log=say,
     )
@@ -280,9 +280,9 @@ def _make_components(
 def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Checkpoints) -> Recovery:
     """Make the way in which a session goes on: a simulated venue is rewound, a real one is asked what it did."""
     if connection.venue.is_simulated:
-        return RewindAndReplay(base.parts, checkpoints)
+        return RewindAndReplay(base.shared, checkpoints)
     return RollForward(
-        base.parts,
+        base.shared,
         checkpoints,
         base.ids,
         connection.broker,
@@ -294,7 +294,7 @@ def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Check
 
 def _make_execution_reports(base: _Base, host: StrategyHost, listeners: Listeners) -> ExecutionReportHandler:
     return ExecutionReportHandler(
-        base.parts,
+        base.shared,
         host=host,
         on_code=base.codes.report,
         on_kept=base.due.audit_soon,
@@ -306,22 +306,22 @@ def _make_execution_reports(base: _Base, host: StrategyHost, listeners: Listener
 
 def _make_stops(base: _Base, exits: ForcedExits, requests: ExitRequests, pools: Mapping[str, Pool]) -> Stops:
     return Stops(
-        base.parts,
+        base.shared,
         exits=exits,
         pools=pools,
-        symbols=base.parts.feed.instruments,
+        symbols=base.shared.feed.instruments,
         on_code=base.codes.report,
         publish=base.dispatcher.publish,
-        want_all_out=partial(requests.want_all_out, ordered=True),
+        liquidate_all=partial(requests.liquidate_all, by_operator=True),
         on_carried_out=base.due.checkpoint_soon,
     )
 
 
 def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     """Register who listens to whom. The order of listeners is the order in which they are told."""
-    p, say = c.parts, c.notices.say
+    p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
-    wake_up, order_log = ExitWakeUp(c.exits, p.leaving, c.due), OrderLog(say)
+    wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
     c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, wake_up, order_log)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, wake_up, order_log)
     c.listeners.states = (
@@ -344,6 +344,6 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
         signal=c.decisions.on_signal,
         evaluate=c.evaluation.on_event,
         log=lambda event: log(event.payload),
-        away=c.host.away.values(),
+        remote=c.host.remote.values(),
     )
     return c

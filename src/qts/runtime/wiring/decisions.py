@@ -13,56 +13,56 @@ from qts.pipeline.runner import Pipeline
 from qts.pipeline.sending import OrderSender
 from qts.pipeline.transform import Transform
 from qts.risk.contracts import OrderRequest
-from qts.runtime.parts import Parts
-from qts.runtime.wiring.parts import max_age_ns
+from qts.runtime.shared_components import SharedComponents
+from qts.runtime.wiring.shared_components import max_age_ns
 
 
 def make_pipeline(
-    parts: Parts,
+    shared: SharedComponents,
     sender: OrderSender,
     ids: Mapping[str, CounterIds],
     on_sent: Callable[[OrderRequest], None],
     *,
     stores_pending: bool,
 ) -> Pipeline:
-    """The decision path over ``parts``, with the configuration and the gate they hold now.
+    """The decision path over ``shared``, with the configuration and the gate they hold now.
 
     ``ids``: "o" those of orders, "a" those that the gate gives its approvals.
     """
-    properties = parts.config.state.table
+    properties = shared.config.state.table
     return Pipeline(
         Extract(
-            clock=parts.clock,
-            feed=parts.feed,
-            last_values=parts.last,
-            base_prices=parts.base_prices,
-            safety=parts.safety,
-            state=parts.state,
-            max_age_ns=lambda: max_age_ns(parts.feed, parts.config.runtime.freshness),
+            clock=shared.clock,
+            feed=shared.feed,
+            last_values=shared.last,
+            base_prices=shared.base_prices,
+            safety=shared.safety,
+            state=shared.state,
+            max_age_ns=lambda: max_age_ns(shared.feed, shared.config.runtime.freshness),
         ),
         Transform(
-            account=parts.account,
-            orders=parts.orders,
-            last_values=parts.last,
-            gate=parts.gate,
-            day=parts.day,
+            account=shared.account,
+            orders=shared.orders,
+            last_values=shared.last,
+            gate=shared.gate,
+            day=shared.day,
             locked_pools={},
-            leaving=parts.leaving,
-            stops=parts.stops,
-            in_doubt=parts.price_bands.in_doubt,
+            leaving=shared.forced_exit_reasons,
+            stops=shared.stops,
+            in_doubt=shared.price_bands.in_doubt,
             order_ids=ids["o"],
-            rejects=parts.rejects,
-            config=parts.config.pipeline,
+            rejects=shared.rejects,
+            config=shared.config.pipeline,
         ),
         Evaluate(properties),
-        Decide(parts.gate),
+        Decide(shared.gate),
         Act(
-            account=parts.account,
-            orders=parts.orders,
+            account=shared.account,
+            orders=shared.orders,
             sender=sender,
-            clock=parts.clock,
-            log=parts.record,
-            may_enter=lambda: parts.safety.is_trading_allowed and not parts.kill.is_pressed(),
+            clock=shared.clock,
+            log=shared.record,
+            may_enter=lambda: shared.safety.is_trading_allowed and not shared.kill.is_pressed(),
             on_sent=on_sent,
             stores_pending=stores_pending,
         ),

@@ -55,9 +55,9 @@ def register_handlers(
     signal: Callback,
     evaluate: Callback,
     log: Callback,
-    away: Iterable[StrategyProcessHandler],
+    remote: Iterable[StrategyProcessHandler],
 ) -> None:
-    """Who hears what. All but strategies ``away`` are short and run on the loop; the log only fills a buffer."""
+    """Who hears what. All but strategies ``remote`` are short and run on the loop; the log only fills a buffer."""
     register = dispatcher.register_handler
     register(_P0, TypeFilterHandler(CallbackHandler(reports, "execution reports"), P0_REPORTS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
@@ -65,8 +65,8 @@ def register_handlers(
     register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
     register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
     register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
-    for seat in away:
-        register(_P1, TypeFilterHandler(seat, P1_FOR_WORKERS), lane=Lane.PROCESS)
+    for context in remote:
+        register(_P1, TypeFilterHandler(context, P1_FOR_WORKERS), lane=Lane.PROCESS)
 
 
 def reports_to(told: Callable[[Report], None], record: StoreWriter) -> Callable[[Report], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qts.errors import InputError
-from qts.runtime.parts import Parts
+from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
@@ -14,7 +14,7 @@ from qts.strategy.unavailable import UnavailableStrategy
 
 
 def make_host(
-    parts: Parts,
+    shared: SharedComponents,
     strategies: Sequence[Strategy],
     specs: Sequence[str],
     *,
@@ -28,26 +28,26 @@ def make_host(
 
     Raises InputError when there may not be so many processes or when another process cannot make a strategy.
     """
-    seats = [
+    contexts = [
         StrategyContext(
             one,
-            clock=parts.clock,
-            account=parts.account,
-            orders=parts.orders,
-            state=parts.state,
-            most_intents=parts.config.runtime.intents_per_call,
+            clock=shared.clock,
+            account=shared.account,
+            orders=shared.orders,
+            state=shared.state,
+            most_intents=shared.config.runtime.intents_per_call,
         )
         for one in strategies
     ]
-    limit = parts.config.event.max_worker_processes
-    if apart and len(seats) > limit:
+    limit = shared.config.event.max_worker_processes
+    if apart and len(contexts) > limit:
         raise InputError(
-            f"runtime.strategy_lane is process and there are {len(seats)} strategies, but "
+            f"runtime.strategy_lane is process and there are {len(contexts)} strategies, but "
             f"event.max_worker_processes is {limit}: raise it, or let them run on the loop"
         )
-    away = [
-        StrategyProcessHandler(seat, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
-        for seat, spec in zip(seats if apart else (), specs or [""] * len(seats), strict=False)
-        if not isinstance(seat.strategy, UnavailableStrategy)
+    remote = [
+        StrategyProcessHandler(context, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
+        for context, spec in zip(contexts if apart else (), specs or [""] * len(contexts), strict=False)
+        if not isinstance(context.strategy, UnavailableStrategy)
     ]
-    return StrategyHost(seats, away=away, on_intent=on_intent, on_other=on_other, on_fault=on_fault)
+    return StrategyHost(contexts, remote=remote, on_intent=on_intent, on_other=on_other, on_fault=on_fault)

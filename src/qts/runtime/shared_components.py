@@ -1,4 +1,4 @@
-"""The components one session shares. Made by :mod:`qts.runtime.wiring.parts`, read by everybody in this package."""
+"""The components that most of a session uses, made by :mod:`qts.runtime.wiring.shared_components`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from qts.state.operating_state import OperatingStateManager
 
 
 @dataclass(slots=True)
-class Parts:
+class SharedComponents:
     """Who keeps what: prices, money, orders, states, counts of the day, the record.
 
     Only the kernel assigns ``config`` and ``gate``, when the configuration is reloaded, and the session ``kill``.
@@ -51,10 +51,10 @@ class Parts:
     day: TradingDay
     record: StoreWriter
     extremes: Extremes
-    leaving: dict[tuple[str, str], str]
+    forced_exit_reasons: dict[tuple[str, str], str]
     """What the rules are selling: strategy and symbol, and why."""
     stops: ScopedStops
-    """Parts of the account that an operator has cut off."""
+    """SharedComponents of the account that an operator has cut off."""
     kill: KillSwitch
     """A stop that waits to be carried out. A session in real time puts that of its signals here."""
     rejects: Rejects

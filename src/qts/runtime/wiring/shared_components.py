@@ -29,17 +29,17 @@ from qts.runtime.metrics.extremes import Extremes
 from qts.runtime.metrics.index_metrics import IndexMetrics
 from qts.runtime.metrics.state_basis import StateBasis
 from qts.runtime.metrics.volatility import VolatilitySource, volatility_source
-from qts.runtime.parts import Parts
 from qts.runtime.persistence.store_writer import GroupCommitWriter, InlineWriter
 from qts.runtime.session.capital_transfers import pool_targets
 from qts.runtime.session.trading_day import TradingDay
+from qts.runtime.shared_components import SharedComponents
 from qts.safety.scoped_stops import ScopedStops
 from qts.safety.state import SafetyStateManager
 from qts.state.index_performance import TARGET_CAGR
 from qts.state.operating_state import OperatingStateManager
 
 
-def make_parts(
+def make_shared_components(
     config: QtsConfig,
     config_hash: str,
     feed: Feed | LiveFeed,
@@ -50,7 +50,7 @@ def make_parts(
     judged_by_index: bool,
     inline: bool,
     approval_ids: IdSource,
-) -> Parts:
+) -> SharedComponents:
     """The parts of a fresh session at ``clock``'s moment; ``inline``: nothing goes on beside the session."""
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
@@ -67,7 +67,7 @@ def make_parts(
     orders, volatility = WorkingOrders(), volatility_source(declared=feed.declares_volatility)
     extremes = Extremes(account, last, clock.time_ns())
     base_prices: dict[str, Decimal] = {}
-    return Parts(
+    return SharedComponents(
         config=config,
         clock=clock,
         feed=feed,
@@ -86,7 +86,7 @@ def make_parts(
         day=day,
         record=InlineWriter(store) if inline else GroupCommitWriter(store),
         extremes=extremes,
-        leaving={},
+        forced_exit_reasons={},
         stops=ScopedStops(),
         kill=KillSwitch(),
         rejects=Rejects(),
