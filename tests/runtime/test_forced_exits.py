@@ -329,7 +329,7 @@ def test_what_is_called_off_while_an_exit_is_being_written_is_not_sold(rig_of: M
 
     exits._run = meanwhile
     for strategy in ("one", "other", "flat"):
-        exits.request(strategy, SYMBOL, "an operator's stop", now, ordered=True)
+        exits.request(strategy, SYMBOL, "an operator's stop", now, by_operator=True)
     run_to_completion(exits.retry_due(now))
 
     assert {order.strategy for order in rig.orders() if order.side is Side.SELL} == {"one"}
