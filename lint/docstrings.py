@@ -5,7 +5,7 @@ otherwise, and each public name of a public port without one; its exit status is
 
 - The docstring of a function, method or property begins with a verb of :data:`VERBS`, in the imperative ("Return
   the …") or in the third person ("Returns the …"). A list of verbs can be checked where a grammar cannot, and it
-  keeps out verbs that say less than another one ("Tell", "Give", "Do").
+  keeps out verbs that say less than another one ("Tell", "Say", "Give").
 - The docstring of a class may begin with a noun ("A queue of …"), never with a word of :data:`NO_BEGINNING`.
 - Every public method of a Protocol has a docstring whose first sentence ends with a period. The other public names
   of the ports are checked by ruff (pydocstyle) in the files that ``pyproject.toml`` names.
@@ -26,7 +26,7 @@ VERBS = frozenset(
     calculate call cancel cap carry catch change check choose clamp clear close collapse collect combine commit
     compare complete compose compress compute confirm connect construct consume continue convert copy correct
     count cover create cut deactivate decide declare decode decrease defer define delay delete deliver derive
-    describe detach detect determine disable discard disconnect dispatch display distribute divide drain draw
+    describe detach detect determine disable discard disconnect dispatch display distribute divide do drain draw
     drive drop emit enable encode end enforce enqueue ensure enter escape estimate evaluate exclude execute
     expand expect expire explain export extend extract fail feed fetch fill filter find finish fire fit fix
     flush follow forbid force forget fork format forward free freeze gather generate get group grow guard halt

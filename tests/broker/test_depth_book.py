@@ -68,7 +68,7 @@ def test_an_absent_level_is_empty_only_in_a_book_that_began_with_a_snapshot() ->
     assert whole.displayed(False, D(100)) is None  # a side that was never shown
 
 
-def test_what_we_take_is_gone_until_told_anew() -> None:
+def test_what_we_take_is_gone_until_stated_again() -> None:
     book = DepthBook(5)
     book.apply(update(1, {}, {100: 5, 101: 2}, snapshot=True))
     book.take(True, D(100), D(3))

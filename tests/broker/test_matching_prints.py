@@ -53,7 +53,7 @@ def test_rows_that_passed_while_nothing_was_ordered_are_no_rise() -> None:
     floor = Floor(SAMSUNG, at=MORNING)
     floor.place("first", BUY, "1")
     floor.row("50000", "1000")
-    floor.row("50000", "9000")  # nobody waits any more: not even shown to the exchange
+    floor.row("50000", "9000")  # no order waits any more: not even shown to the exchange
     floor.place("second", BUY, "500")
     floor.row("50000", "9100")
     assert floor.filled == [("first", "1", "50000"), ("second", "10", "50000")]

@@ -169,7 +169,7 @@ def test_a_sell_walks_the_bids_downward() -> None:
     assert floor.filled == [("o", "2", "99"), ("o", "3", "98"), ("o", "2", "96")]
 
 
-def test_a_deeper_level_we_emptied_is_not_offered_again_until_the_book_tells_it_anew() -> None:
+def test_a_deeper_level_we_emptied_is_not_offered_again_until_the_book_states_it_again() -> None:
     floor = Floor()
     floor.book({}, {"100": "2", "101": "3"}, snapshot=True)
     floor.place("o", BUY, "20")
@@ -273,7 +273,7 @@ def test_the_queue_is_never_longer_than_what_is_displayed() -> None:
     assert floor.filled == [("o", "1", "99")]
 
 
-def test_inside_the_spread_nobody_is_ahead() -> None:
+def test_inside_the_spread_there_is_no_queue_ahead() -> None:
     floor = Floor()
     floor.place("o", BUY, "5", "100")
     floor.quote("99", "30", "101", "30")

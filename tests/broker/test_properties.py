@@ -285,7 +285,7 @@ def _rewired(floor: Floor, last_values: Any) -> Floor:
     return floor
 
 
-def test_the_witness_would_notice_a_price_nobody_offered() -> None:
+def test_the_witness_would_notice_a_price_that_was_not_offered() -> None:
     floor = Floor()
     floor.place("o", BUY, "1")
     floor.quote("99", "5", "100", "5")

@@ -202,7 +202,7 @@ class StoreTests:
         assert content(store) == stood
         assert store.commit([rows.ledger("x-2")], b"two") == 2, "what was taken back is written under its number"
 
-    def test_without_a_checkpoint_a_rewind_leaves_nothing_but_the_run(self, store: SessionStore) -> None:
+    def test_without_a_checkpoint_a_rewind_leaves_only_the_run(self, store: SessionStore) -> None:
         store.open_run(RUN)
         store.commit([rows.decision(), rows.order(), rows.ledger(), rows.pool(), rows.transfer(), rows.state()])
         store.rewind()

@@ -33,7 +33,7 @@ def history(store: SqliteStore, first: int = 1, last: int = 3) -> None:
 
 
 def altered(path: Path, *statements: str) -> None:
-    """What somebody does to a stopped store: the triggers that would refuse it are no obstacle."""
+    """Change a stopped store as a person with the file could: the triggers that would refuse it are no obstacle."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
@@ -66,7 +66,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "q.sqlite"
 
 
-def test_a_history_that_nobody_touched_is_whole_after_reopening_and_rewinding(path: Path) -> None:
+def test_an_untouched_history_is_whole_after_reopening_and_rewinding(path: Path) -> None:
     store = opened(path)
     assert store.verify_history() == ""
     store.commit([rows.safety(4), rows.state(4)])  # no checkpoint follows

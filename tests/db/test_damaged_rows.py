@@ -1,4 +1,4 @@
-"""A value that the disk, or somebody, has changed: the store says which row it is, and nothing else is raised."""
+"""A value that was changed on disk: the store names its row, and raises nothing else."""
 
 from __future__ import annotations
 

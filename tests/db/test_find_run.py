@@ -32,7 +32,7 @@ def test_the_newest_live_run_is_meant_although_others_began_later(tmp_path: Path
         begun(tmp_path / "first", 100)
         begun(tmp_path / "second", 200)
         ended(tmp_path / "third", 300)
-        # When nobody names one
+        # When none is named
         found = find_run(root=tmp_path)
     # Then it is the newer of those that go on, with the process that holds it
     assert found.directory == tmp_path / "second"
@@ -119,7 +119,7 @@ def test_a_fifo_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path) -> No
 
 
 def test_a_session_begins_however_often_others_look(tmp_path: Path) -> None:
-    # Given somebody who looks without a pause
+    # Given a reader that looks without a pause
     ended(tmp_path, 100)
     over = threading.Event()
 

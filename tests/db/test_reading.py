@@ -1,4 +1,4 @@
-"""Reading a store beside its writer: it waits for nobody, makes nobody wait, and leaves nothing behind."""
+"""Reading a store beside its writer: neither waits for the other, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_what_is_committed_is_read_while_the_writer_goes_on(tmp_path: Path) -> N
     writer.commit([decision("o-1"), order("o-1")])
     with StoreReader(tmp_path / "qts.sqlite") as reader:
         before = reader.orders()
-        # When the writer commits while somebody reads, neither waits
+        # When the writer commits while a reader reads, neither waits
         writer.commit([decision("o-2"), order("o-2")])
         # Then the reader stays in the moment in which it began
         assert reader.orders() == before

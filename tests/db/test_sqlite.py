@@ -74,7 +74,7 @@ class TestWhatIsWrittenComesBack:
 
 
 class TestRulesOfTheSchema:
-    """Refused by the database itself, whoever writes."""
+    """Refused by the database itself, by whatever connection it is written."""
 
     def refused(self, store: SqliteStore, *records: Any, match: str) -> None:
         before = everything(store)
@@ -212,7 +212,7 @@ class TestErrorsSayWhatToDo:
         with pytest.raises(StorageError, match=r"unable to open.*the directory must exist"):
             opened(tmp_path / "missing" / "qts.sqlite")
 
-    def test_a_durability_nobody_knows(self, path: Path) -> None:
+    def test_an_unknown_durability(self, path: Path) -> None:
         with pytest.raises(ContractError, match="FULL or NORMAL, got 'OFF'"):
             SqliteStore(path, durability="OFF")  # type: ignore[arg-type]
 

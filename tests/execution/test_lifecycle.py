@@ -177,7 +177,7 @@ def test_notices_in_the_wrong_order_end_in_the_same_state() -> None:
 
 
 def test_an_overfill_is_booked_and_flagged() -> None:
-    # BR-11: 110 of 100
+    # an overfill: 110 of 100
     after = apply_fill(order(S.FILLED, filled="100"), fill("10"))
     assert (after.state, after.filled, after.note) == (S.FILLED, D(110), "overfill: 110 of 100")
 

@@ -64,7 +64,7 @@ def test_an_order_is_replaced_not_doubled_even_when_it_opens_again() -> None:
     assert len(working) == 1
 
 
-def test_nobody_knows_an_order_that_never_was() -> None:
+def test_an_order_that_never_was_is_unknown() -> None:
     assert book(order("o")).get("x") is None
 
 

@@ -177,7 +177,7 @@ def test_a_reservation_of_an_order_that_can_still_fill_is_right(session: Session
     assert session.audit().ok
 
 
-def test_a_reservation_of_an_order_nobody_knows_is_found(session: Session) -> None:
+def test_a_reservation_of_an_unknown_order_is_found(session: Session) -> None:
     result = session.audit(orders=session.orders[:3])
     assert found(result) == [(3, "reservation o-4")]
     assert result.findings[0].detail == "its order is unknown"
@@ -242,7 +242,7 @@ def test_an_order_filled_beyond_its_quantity_is_found_unless_it_was_flagged(sess
     assert session.audit().ok
 
 
-def test_a_fill_of_an_order_nobody_stored_is_found(session: Session) -> None:
+def test_a_fill_of_an_order_that_was_not_stored_is_found(session: Session) -> None:
     assert found(session.audit(orders=session.orders[1:])) == [(6, "order o-1")]
 
 

@@ -102,7 +102,7 @@ def test_the_seed_decides_everything() -> None:
     assert small(3).source_id != small(4).source_id
 
 
-def test_a_symbol_has_the_same_prices_whoever_is_beside_it() -> None:
+def test_a_symbol_has_the_same_prices_whatever_is_beside_it() -> None:
     alone = SyntheticFeed(1, ("005930",), date(2026, 3, 6), 1, events_per_day=50)
     beside = [value for value in small(days=1).values() if value.symbol == "005930"]
     assert list(alone.values()) == beside

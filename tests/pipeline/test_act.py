@@ -210,7 +210,7 @@ async def test_an_unknown_answer_keeps_order_and_money_and_nothing_is_sent_again
 
 
 @pytest.mark.parametrize("strategy", ["s", "another"])
-async def test_the_next_order_on_that_key_is_refused_whoever_asks(strategy: str) -> None:
+async def test_the_next_order_on_that_key_is_refused_to_every_strategy(strategy: str) -> None:
     desk = Desk()
     desk.broker.answer = AckStatus.UNKNOWN
     await desk.run(qty=100, limit=50_000)

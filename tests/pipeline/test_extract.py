@@ -44,7 +44,7 @@ def test_without_a_book_both_expect_the_last_price() -> None:
 def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
     bid: int | None, ask: int | None, buyer: int | None, seller: int
 ) -> None:
-    """Spec 09, MD-03: no entry decision. An exit may leave on what there is."""
+    """No entry is decided on crossed sides. An exit may leave on what there is."""
     desk = Desk()
     desk.quote(bid=bid, ask=ask, last=49_900)
 
@@ -55,7 +55,7 @@ def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
 @pytest.mark.parametrize(
     ("sizes", "buyer"), [((1, 1), 50_100), ((None, None), 50_100), ((0, 1), None), ((1, 0), None)]
 )
-def test_a_side_at_whose_price_nobody_stands_is_empty(
+def test_a_side_without_size_at_its_price_is_empty(
     sizes: tuple[int | None, int | None], buyer: int | None
 ) -> None:
     """At a price limit some sources go on telling the price of the empty side, with the size 0."""
@@ -80,7 +80,7 @@ async def test_an_entry_on_a_crossed_book_is_refused_and_an_exit_leaves() -> Non
     assert isinstance(left, Acted)
 
 
-def test_a_symbol_nobody_quoted_has_no_price_and_an_unknown_one_is_closed() -> None:
+def test_an_unquoted_symbol_has_no_price_and_an_unknown_one_is_closed() -> None:
     desk = Desk()
 
     facts = desk.extract(desk.signal(symbol="000660"))

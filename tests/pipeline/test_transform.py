@@ -40,7 +40,7 @@ def test_a_market_sell_leaves_without_a_limit() -> None:
 
 
 def test_the_limit_of_a_strategy_is_kept_as_it_is_even_off_the_grid() -> None:
-    assert request(Desk(), limit=49_950).limit == D(49_950)  # the gate refuses it, nobody repairs it
+    assert request(Desk(), limit=49_950).limit == D(49_950)  # the gate refuses it, it is not repaired
     assert isinstance(request(Desk(), limit=49_900).limit, Decimal)
 
 
@@ -180,7 +180,7 @@ async def test_open_buys_count_as_exposure_positions_and_orders() -> None:
     assert seen.symbol_exposure == seen.exposure
     assert seen.open_positions == 1  # held and being bought is one symbol
     assert seen.open_orders == 1
-    assert not seen.working_same_side  # somebody else's order
+    assert not seen.working_same_side  # another strategy's order
     assert seen.pool_available == D(33_333_333) - 10 * D(50_000) - (D(5_000_000) + 5_000 + 1)
 
 

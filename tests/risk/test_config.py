@@ -1,4 +1,4 @@
-"""The gate's settings: spec values, bounds on every field, impossible combinations."""
+"""The gate's settings: values, bounds on every field, impossible combinations."""
 
 from __future__ import annotations
 

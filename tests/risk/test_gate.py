@@ -61,7 +61,7 @@ class TestApproval:
 
 
 class TestLimits:
-    """Base × multiplier 1.2 / 1.0 / 0.5 for weight, losses and position size; exposure is not scaled (spec 02)."""
+    """Base × multiplier 1.2 / 1.0 / 0.5 for weight, losses and position size; exposure is not scaled."""
 
     @pytest.mark.parametrize(
         ("state", "weight", "warning", "loss", "size", "positions", "trades", "multiplier"),
@@ -190,7 +190,7 @@ class TestPrice:
         assert passes(entry(), view(price_ts_ns=NOW - age))
 
     @pytest.mark.parametrize("age", [MAX_AGE + 1, -1, 10**18, -(10**18)])
-    def test_older_or_from_the_future_opens_nothing_but_may_close(self, age: int) -> None:
+    def test_older_or_from_the_future_may_close_but_not_open(self, age: int) -> None:
         assert refusal(entry(), view(price_ts_ns=NOW - age))[0] is Refusal.PRICE_STALE
         assert passes(leave(), holding(price_ts_ns=NOW - age))
         assert passes(leave(forced=True), holding(price_ts_ns=NOW - age))
@@ -207,7 +207,7 @@ class TestPrice:
         assert passes(entry(limit=None, qty=D(10)), view(price=D(price)))
 
     @pytest.mark.parametrize("price", [34_999, 65_001])
-    def test_outside_the_band_opens_nothing_but_may_close_at_market(self, price: int) -> None:
+    def test_outside_the_band_may_close_but_not_open_at_market(self, price: int) -> None:
         assert refusal(entry(limit=None), view(price=D(price)))[0] is Refusal.PRICE_OUTSIDE_BAND
         assert passes(leave(), holding(price=D(price)))
 
@@ -376,7 +376,7 @@ class TestMoney:
         "purse", ["equity", "day_open_equity", "cash", "pool_available", "exposure", "symbol_exposure"]
     )
     @pytest.mark.parametrize("amount", [NAN, D("Infinity"), D("sNaN")])
-    def test_an_account_that_is_not_known_opens_nothing_but_may_close(self, purse: str, amount: Decimal) -> None:
+    def test_an_account_that_is_not_known_may_close_but_not_open(self, purse: str, amount: Decimal) -> None:
         assert refusal(entry(), view(**{purse: amount}))[0] is Refusal.INSUFFICIENT_CAPITAL
         assert passes(leave(), holding(**{purse: amount}))
 

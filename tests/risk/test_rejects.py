@@ -65,7 +65,7 @@ def test_a_stop_ends_with_a_filled_order_an_operator_or_the_next_day(ends: str) 
         reject(rejects, number, 0)
     getattr(rejects, ends)(*(() if ends == "new_day" else ("A",)))
     assert rejects.stop_of("A") == rejects.wait_of("A", 0, None) == ""
-    assert not reject(rejects, 5, 0).stopped  # the row begins anew
+    assert not reject(rejects, 5, 0).stopped  # the row begins again
 
 
 def test_twenty_within_a_minute_are_a_storm_wherever_they_come_from() -> None:
@@ -77,7 +77,7 @@ def test_twenty_within_a_minute_are_a_storm_wherever_they_come_from() -> None:
     # When one more comes within a minute of the second (3 s)
     outcome = reject(rejects, 20, 62 * S, "S20")
     assert outcome.storm == "20 orders were rejected within 59.0 s"
-    # Then the count begins anew
+    # Then the count begins again
     assert all(reject(rejects, 21 + n, 63 * S, f"T{n}").storm == "" for n in range(19))
     assert reject(rejects, 40, 63 * S, "T19").storm
 
@@ -90,7 +90,7 @@ def test_an_order_that_is_told_to_be_rejected_twice_counts_once() -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Against a list of everything that ever happened, counted anew each time."""
+    """Against a list of everything that ever happened, counted again each time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ def test_a_module_belongs_to_it_however_it_is_imported(statement: str, tmp_path:
 
 
 def test_what_it_does_not_import_does_not_belong_to_it(tmp_path: Path) -> None:
-    put(tmp_path, mine="import json, helper, numpy_of_nobody", helper="", json="", other="", pkg____init__="")
+    put(tmp_path, mine="import json, helper, numpy_of_none", helper="", json="", other="", pkg____init__="")
 
     assert names(tmp_path) == ["helper.py", "mine.py"], "modules of Python are Python's"
 
@@ -154,7 +154,7 @@ def test_another_use_of_the_name_files_is_left_alone(tmp_path: Path) -> None:
     assert load_strategy(f"{tmp_path}/mine.py:Mine").name == "mine"
 
 
-# -- nobody else's -------------------------------------------------------------------------------------------------
+# -- only its own --------------------------------------------------------------------------------------------------
 
 
 def test_two_folders_may_each_have_a_helper(tmp_path: Path) -> None:

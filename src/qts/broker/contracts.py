@@ -46,7 +46,7 @@ class BrokerOrder(msgspec.Struct, frozen=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still fill."""
+        """Return whether the order can still fill."""
         return self.state is BrokerOrderState.OPEN
 
     @property
@@ -67,7 +67,7 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What a broker can do; asked once, after it was made, and constant from then on.
+    """The abilities of a broker; asked for once, after it was made, and constant from then on.
 
     ``order_types`` and ``times_in_force``: what it takes; a request of another kind is answered REJECTED.
     ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
@@ -84,7 +84,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     requests_per_s: int | None
 
     def lacks(self, request: OrderRequest) -> str:
-        """Say what ``request`` asks for that this broker does not do; "" for nothing."""
+        """Return a sentence on what ``request`` asks for and this broker does not do; "" when it does all of it."""
         if request.type not in self.order_types:
             return f"orders of type {request.type.value} are not taken here"
         if request.time_in_force not in self.times_in_force:
@@ -101,62 +101,68 @@ class Broker(Protocol):
     implementation is given when it is made: from any thread, in any order, more than once.
 
     ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
-    taken or refused (a timeout, a cut line, a server's error, a body that cannot be read) is ``AckStatus.UNKNOWN``.
-    Only being cancelled passes through them, and the caller then counts the order as unknown; it does so to those
-    that take too long. Queries raise :class:`~qts.errors.BrokerUnavailable` instead of an answer that is not whole
-    or not there within seconds: nobody else limits their time, and one that hangs holds back all of its kind.
+    taken or refused (a timeout, a cut connection, a server's error, a body that cannot be read) is
+    ``AckStatus.UNKNOWN``. Only being cancelled passes through them, and the caller then counts the order as
+    unknown; it does so to those that take too long. Queries raise :class:`~qts.errors.BrokerUnavailable` instead of
+    an answer that is not whole or not there within seconds: the caller does not limit their time, and one that
+    hangs holds back all of its kind.
     """
 
     @property
     def name(self) -> str:
-        """Name the broker: part of the identity of each of its fills, so it never changes. Any thread."""
+        """Name the broker. Any thread; never raises.
+
+        The name is part of the identity of each of its fills, so it never changes.
+        """
         ...
 
     @property
     def capabilities(self) -> Capabilities:
-        """Say what the broker can do, without asking it; never raises. Any thread."""
+        """Return what the broker can do, without asking it. Any thread; never raises."""
         ...
 
     async def connect(self) -> None:
-        """Open the line. Called once by the session, before its first order or query.
+        """Open the connection. Called once by the session, on its loop, before its first order or query.
 
         Raises BrokerUnavailable when the broker cannot be reached or does not let the account in.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of the line and whatever else is held; open orders stay as they are. Called once, as the last.
+        """Release the connection and whatever else is held; open orders stay as they are.
 
-        Never raises; also called after ``connect`` has failed.
+        Called once by the session, as the last; also after ``connect`` has failed. Never raises.
         """
         ...
 
     async def place(self, approved: Approved) -> OrderAck:
-        """Send one approved order; its answer. Called by the decision path alone, once for each approval.
+        """Send one approved order and return its answer. Called by the decision path alone, once for each approval.
 
-        Never raises; see above. An UNKNOWN order is not sent again by anybody before the books were asked.
+        Never raises; see above. An UNKNOWN order is not sent again before the broker's books were asked
+        (``no-resend``).
         """
         ...
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
         """Put ``approved`` in the place of the open order ``client_order_id``; the answer is about ``approved``.
 
-        Never raises. REJECTED, and the open order stays, where ``capabilities.replaces`` is false.
+        Called by the decision path alone. Never raises. REJECTED, and the open order stays, where
+        ``capabilities.replaces`` is false.
         """
         ...
 
     async def cancel(self, client_order_id: str) -> OrderAck:
         """Ask for the rest of an order to be taken out. Called by the decision path and emergency stops.
 
-        ACCEPTED: it is on its way out, ``OrderCancelled`` follows unless a fill is faster. REJECTED: it is not
-        open. Never raises; an UNKNOWN cancel may be asked for again.
+        ACCEPTED: the cancel is on its way, ``OrderCancelled`` follows unless a fill is faster. REJECTED: the order
+        is not open. Never raises; an UNKNOWN cancel may be asked for again.
         """
         ...
 
     async def orders(self) -> Sequence[BrokerOrder]:
         """Return every order of the account that can still fill, oldest first; ended ones may be among them.
 
-        Orders that were not sent by this session are included. All pages are read. Called by reconciliation and
+        Orders that were not sent by this session are included, and all pages are read. Called by reconciliation and
         audits. An order that is absent may have ended, or be younger than ``capabilities.visibility_lag_ns``.
         Raises BrokerUnavailable.
         """
@@ -171,56 +177,64 @@ class Broker(Protocol):
         ...
 
     async def positions(self) -> Mapping[str, Decimal]:
-        """Return the signed quantity held by symbol, flat symbols left out. Called by audits.
+        """Return the signed quantity held by symbol, in shares or contracts; flat symbols are left out.
 
-        Raises BrokerUnavailable.
+        Called by audits. Raises BrokerUnavailable.
         """
         ...
 
     async def balance(self) -> Balance | None:
         """Return the money of the account; None when the broker keeps no account of money.
 
-        Raises BrokerUnavailable.
+        Called by audits. Raises BrokerUnavailable.
         """
         ...
 
 
 class MarketDriven(Protocol):
-    """What a simulated venue needs and a real one does not: to be shown the market and told the time.
+    """The needs of a simulated venue that a real one does not have: market values and the time.
 
     All methods are called on the session's thread, between two handlers or before a value reaches any; none may
-    raise but for a defect, and none blocks. What they cause (fills, cancels) is published before they return.
-    A real broker is accompanied by :class:`NotSimulated`.
+    raise but for a defect, and none blocks. What they cause (fills, cancels) is published before they return. A
+    real broker is accompanied by :class:`NotSimulated`.
     """
 
     @property
     def is_simulated(self) -> bool:
-        """Tell whether there is a simulated venue: it answers at once, and what it did can be rewound. Constant."""
+        """Return whether there is a simulated venue: it answers at once, and can be rewound. Constant."""
         ...
 
     @property
     def active(self) -> Mapping[str, object]:
-        """Symbols whose quotes and ticks it has to be shown. The same mapping for its whole life; it changes."""
+        """Return the symbols whose quotes and ticks it needs, as the keys of a mapping.
+
+        The same mapping for its whole life; its content changes.
+        """
         ...
 
     @property
     def due_ns(self) -> int:
-        """When time alone makes something happen (ns since 1970, UTC); ``NEVER_NS`` when nothing does."""
+        """Return when time alone makes something happen (ns since 1970, UTC); ``NEVER_NS`` when nothing does."""
         ...
 
     def on_market(self, value: MarketValue) -> None:
         """Match waiting orders against ``value``, which is in the last-value table already.
 
-        Called for each BookUpdate and Bar, and for the quotes and ticks of ``active`` symbols.
+        Called by the way in for market values, for each BookUpdate and Bar, and for the quotes and ticks of
+        ``active`` symbols.
         """
         ...
 
     def on_time(self, now_ns: int) -> None:
-        """Let time pass until ``now_ns``; called when ``due_ns`` has come, and once a minute."""
+        """Let time pass until ``now_ns`` (ns since 1970, UTC); called when ``due_ns`` has come, and once a
+        minute.
+        """
         ...
 
     def on_session_end(self, day: date, now_ns: int) -> None:
-        """End the orders that live no longer than the session of ``day``."""
+        """End the orders that live no longer than the session of ``day``, the market's date. Called at each
+        close.
+        """
         ...
 
     def takes_back(self, source: str, report: object) -> bool:
@@ -257,7 +271,7 @@ class NotSimulated:
         """Do nothing."""
 
     def takes_back(self, source: str, report: object) -> bool:
-        """Answer that everything that was journalled has to be applied."""
+        """Return False: everything that was journalled has to be applied."""
         return False
 
     def export_state(self) -> dict[str, Any]:

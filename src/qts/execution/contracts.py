@@ -1,4 +1,4 @@
-"""Orders and fills: what was sent, what came back. These are the payloads of the P0 events."""
+"""Orders and fills: what was sent, and what came back. These are the payloads of the P0 events."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from qts.strategy.contracts import Side
 class OrderState(str, Enum):
     """The life of an order; the table of allowed steps is in :mod:`qts.execution.lifecycle`.
 
-    INTENT: being written down, nothing has left. PENDING_NEW: given to whoever sends it, and not yet answered: it
-    may be at the broker. UNKNOWN: it will not be answered any more: never sent again before the broker was asked.
+    INTENT: being written down, nothing has left. PENDING_NEW: given to the sender, and not yet answered: it may be
+    at the broker. UNKNOWN: it will not be answered any more: never sent again before the broker was asked
+    (``no-resend``).
     """
 
     INTENT = "INTENT"
@@ -78,7 +79,9 @@ class OrderRejected(msgspec.Struct, frozen=True, tag=True):
 
 
 class EmergencyStop(msgspec.Struct, frozen=True, tag=True):
-    """Stop everything, or one part (``scope``): no entries, cancel what works, liquidate when ``liquidate``."""
+    """A stop of everything, or of one part (``scope``): no entries, cancel what works, liquidate when
+    ``liquidate``.
+    """
 
     actor: str
     reason: str
@@ -105,7 +108,8 @@ class PositionUpdate(msgspec.Struct, frozen=True, tag=True):
 
 
 class VenueRef(msgspec.Struct, frozen=True):
-    """How a venue names one order: ``number`` is unique only on its ``day``, at its ``venue``, in its ``branch``.
+    """The name of one order at a venue: ``number`` is unique only on its ``day``, at its ``venue``, in its
+    ``branch``.
 
     ``day`` is the venue's own date. ``branch`` is "" where the venue has none.
     """
@@ -117,6 +121,8 @@ class VenueRef(msgspec.Struct, frozen=True):
 
 
 class AckStatus(str, Enum):
+    """The three answers of a broker to an order. UNKNOWN: there was no proof of either."""
+
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
     UNKNOWN = "UNKNOWN"
@@ -151,64 +157,77 @@ class Order(msgspec.Struct, frozen=True):
 
     @property
     def remaining(self) -> Decimal:
-        """Return what is not yet filled."""
+        """Return what is not yet filled, in shares or contracts."""
         return minus(self.request.qty, self.filled)
 
     @property
     def newest_number(self) -> str:
-        """Return the number under which the venue knows it now, "" while it has none."""
+        """Return the number under which the venue knows it now; "" while it has none."""
         return self.venue_refs[-1].number if self.venue_refs else ""
 
     @property
     def client_order_id(self) -> str:
+        """Return the id that we gave the order."""
         return self.request.client_order_id
 
     @property
     def decision_id(self) -> str:
+        """Return the id of the decision that led to it."""
         return self.request.decision_id
 
     @property
     def strategy(self) -> str:
+        """Return the name of the strategy that wanted it."""
         return self.request.strategy
 
     @property
     def pool(self) -> Pool:
+        """Return the pool that pays for it."""
         return self.request.pool
 
     @property
     def symbol(self) -> str:
+        """Return its symbol."""
         return self.request.symbol
 
     @property
     def side(self) -> Side:
+        """Return its side."""
         return self.request.side
 
     @property
     def qty(self) -> Decimal:
+        """Return the quantity ordered, in shares or contracts."""
         return self.request.qty
 
     @property
     def limit(self) -> Decimal | None:
+        """Return its limit in the instrument's currency; None for a market order."""
         return self.request.limit
 
     @property
     def decision_price(self) -> Decimal:
+        """Return the price that the decision was made on."""
         return self.request.decision_price
 
     @property
     def ts_intent_ns(self) -> int:
+        """Return when its intent was made (ns since 1970, UTC)."""
         return self.request.ts_ns
 
     @property
     def reduce_only(self) -> bool:
+        """Return whether it may only reduce a holding."""
         return self.request.reduce_only
 
     @property
     def forced(self) -> bool:
+        """Return whether a rule wanted it, not the strategy."""
         return self.request.forced
 
     @property
     def reason(self) -> str:
+        """Return why it was wanted."""
         return self.request.reason
 
 

@@ -1,4 +1,4 @@
-"""Judge a fill by what its order, its instrument and the session allow, before anybody believes it.
+"""Checks of a fill by what its order, its instrument and the session allow, before it is booked.
 
 Pure: each function answers with why the notice cannot be booked as it stands, "" when it can. What the market shows
 at that moment is believed as it is: a price that was shown is neither off its grid nor out of its band.
@@ -33,7 +33,9 @@ _LATEST_NS: Final = 4_102_444_800 * NS_PER_S
 
 
 def unreadable(fill: Fill) -> str:
-    """Say what in the notice is no value of its kind: types, texts that cannot be stored, no moment, no number."""
+    """Return what in the notice is no value of its kind: type, text that cannot be stored, moment, number; "":
+    nothing.
+    """
     for name in ("broker", "execution_id", "client_order_id", "symbol"):
         if not is_name(getattr(fill, name)):
             return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"
@@ -59,7 +61,7 @@ def misfit(
     now_ns: int,
     market_ns: int,
 ) -> str:
-    """Say what of a readable notice its ``order`` and its ``instrument`` do not allow.
+    """Return what in a readable notice its ``order`` and its ``instrument`` do not allow; "" when they allow it.
 
     ``base``: the price around which the day's band lies, None unknown. ``shown``: prices that the market shows now.
     ``market_ns``: the time of its newest value.
@@ -131,12 +133,12 @@ def _of_time(fill: Fill, order: Order, calendar: Calendar, now_ns: int, market_n
 
 
 def is_name(text: object) -> bool:
-    """Whether this can be an id or a name: a text that can be stored, neither empty nor endless."""
+    """Return whether this can be an id or a name: a text that can be stored, neither empty nor endless."""
     return isinstance(text, str) and 0 < len(text) <= MOST_TEXT and _is_storable(text)
 
 
 def is_moment(ts_ns: object) -> bool:
-    """Whether this is a moment in nanoseconds at which somebody may trade."""
+    """Return whether this is a moment in nanoseconds at which a market may trade."""
     return type(ts_ns) is int and 0 < ts_ns < _LATEST_NS
 
 

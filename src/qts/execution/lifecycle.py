@@ -1,8 +1,9 @@
 """The life of an order as one total table: every state and every update has an answer.
 
-The answer is the next state, or a :class:`Declined` that says why the update cannot be true as it stands; the
-order then keeps its state and the reason is written into its note, so that the broker is asked. Updates may
-come late, twice or in the wrong order (spec 09: BR-03, 05, 08, 10, 11); none of it is ever lost.
+The answer is the next state, or a :class:`Declined` that says why the update cannot be true as it stands; the order
+then keeps its state and the reason is written into its note, so that the broker is asked. Updates may come late,
+twice or in the wrong order (``late-answer``, ``duplicate-fill``, ``fill-before-answer``, ``fill-after-end``,
+``overfill``); none of them is ever lost.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from qts.execution.contracts import (
 from qts.money import plus
 
 NOTE_LIMIT: Final = 400
-"""Characters kept of a note; broker texts can be a megabyte long (spec 09, BR-15)."""
+"""Characters kept of a note; broker texts can be a megabyte long."""
 BROKER_TEXT_LIMIT: Final = 120
 
 
 class OrderUpdate(Enum):
-    """What can be heard of an order.
+    """Anything that moves an order or may do so.
 
-    SENT: it was given to whoever sends it. ABSENT: the broker's own books prove that it never arrived.
+    SENT: it was given to the sender. ABSENT: the broker's own books prove that it never arrived.
     """
 
     SENT = "SENT"
@@ -104,7 +105,7 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.SENT: _ONCE,
         OrderUpdate.ACCEPTED: _S.WORKING,
         OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
-        OrderUpdate.NO_ANSWER: _S.WORKING,  # what is known is not unlearnt
+        OrderUpdate.NO_ANSWER: _S.WORKING,  # what is known stays known
         OrderUpdate.PART_FILLED: _S.PARTIAL,
         OrderUpdate.WHOLLY_FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.CANCELLED,
@@ -188,27 +189,28 @@ _UPDATE_OF_ACK: Final = {
 
 
 def next_state(state: OrderState, update: OrderUpdate) -> Step:
+    """Return the answer of the table."""
     return TABLE[state][update]
 
 
 def apply_sent(order: Order, now_ns: int) -> Order:
-    """Return the order as it stands once it was given to whoever sends it."""
+    """Return the order as it stands once it was given to the sender."""
     return _moved(order, OrderUpdate.SENT, now_ns, "")
 
 
 def apply_ack(order: Order, ack: OrderAck, now_ns: int) -> Order:
-    """The order after the answer to ``place``. Raises ContractError when the answer is another order's."""
+    """Return the order after the answer to ``place``. Raises ContractError when the answer is another order's."""
     _same_order(order, ack.client_order_id)
     state, note = _step(order, _UPDATE_OF_ACK[ack.status], ack.reason)
     return _changed(order, state, note, now_ns, order.filled, _with_ref(order, ack.ref))
 
 
 def apply_fill(order: Order, fill: Fill) -> Order:
-    """The order after one execution that was not applied before (the ledger's key sees to that).
+    """Return the order after one execution that was not applied before (the ledger's key sees to that).
 
-    Whether it is the last one follows from the quantities alone: notices may come in any order. Filled beyond
-    the ordered quantity is booked and noted as an overfill (spec 09, BR-11). Raises ContractError for a fill of
-    another order, symbol or side, or one whose quantity is not above 0 (BR-12: quarantine it, ask the broker).
+    Whether it is the last one follows from the quantities alone: notices may come in any order. What exceeds the
+    ordered quantity is booked and noted as an overfill. Raises ContractError for a fill of another order, symbol or
+    side, or one whose quantity is not above 0: the caller quarantines it and asks the broker.
     """
     _same_order(order, fill.client_order_id)
     if fill.symbol != order.symbol or fill.side is not order.side:
@@ -227,19 +229,19 @@ def apply_fill(order: Order, fill: Fill) -> Order:
 
 
 def apply_cancelled(order: Order, report: OrderCancelled) -> Order:
-    """The order after the broker confirmed that its rest will not fill."""
+    """Return the order after the broker confirmed that its rest will not fill."""
     _same_order(order, report.client_order_id)
     return _moved(order, OrderUpdate.CANCELLED, report.ts_ns, report.reason)
 
 
 def apply_rejected(order: Order, report: OrderRejected) -> Order:
-    """The order after the broker refused it (or its rest) later than in its first answer."""
+    """Return the order after the broker refused it (or its rest) later than in its first answer."""
     _same_order(order, report.client_order_id)
     return _moved(order, OrderUpdate.REJECTED_LATER, report.ts_ns, report.reason)
 
 
 def apply_absent(order: Order, now_ns: int, evidence: str) -> Order:
-    """The order after the broker's books proved that it never arrived; it may then be decided anew."""
+    """Return the order after the broker's books proved that it never arrived; it may then be decided again."""
     return _moved(order, OrderUpdate.ABSENT, now_ns, evidence)
 
 
@@ -249,7 +251,7 @@ def _moved(order: Order, update: OrderUpdate, ts_ns: int, text: str) -> Order:
 
 
 def _step(order: Order, update: OrderUpdate, text: str) -> tuple[OrderState, str]:
-    """The state and the note after ``update``; a declined one leaves the state and says so in the note."""
+    """Return the state and the note after ``update``; a declined one leaves the state and is named in the note."""
     step = TABLE[order.state][update]
     if isinstance(step, Declined):
         return order.state, _noted(order.note, f"{update.value} declined: {step.reason}")
@@ -257,7 +259,7 @@ def _step(order: Order, update: OrderUpdate, text: str) -> tuple[OrderState, str
 
 
 def _noted(note: str, text: str) -> str:
-    """Add to the note, once; the newest text survives the limit."""
+    """Add ``text`` to the note, once; the newest text survives the limit."""
     if not text or text in note:
         return note
     return (f"{note}; {text}" if note else text)[-NOTE_LIMIT:]
@@ -283,7 +285,7 @@ def _with_ref(order: Order, ref: VenueRef | None) -> tuple[VenueRef, ...]:
 
 
 def clean(text: str) -> str:
-    """A broker's text without control and formatting characters, shortened (spec 09, BR-15)."""
+    """Return a broker's text without control and formatting characters, shortened (``hostile-text``)."""
     head = text[: 4 * BROKER_TEXT_LIMIT]
     return "".join(char if char.isprintable() else " " for char in head).strip()[:BROKER_TEXT_LIMIT]
 

@@ -17,7 +17,7 @@ _End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect)
 
 
 def unreadable_end(report: OrderCancelled | OrderRejected | BrokerDisconnect) -> str:
-    """Say what in the notice is no name or no moment: nobody can tell what it is about. "" when nothing is."""
+    """Return what in the notice is no name or no moment, so that it can be assigned to no order; "": nothing."""
     for name in ("broker",) if isinstance(report, BrokerDisconnect) else ("broker", "client_order_id", "symbol"):
         if not is_name(getattr(report, name)):
             return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"

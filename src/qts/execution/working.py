@@ -1,4 +1,4 @@
-"""The orders that can still change, in memory, with the questions everybody asks about them.
+"""The orders that can still change, in memory, with the questions that others ask about them.
 
 Final orders stay for a while (``keep_final``), because late fills and repeated reports are facts too.
 """
@@ -25,7 +25,7 @@ FINAL_STATES = frozenset(
 
 
 class WorkingOrders:
-    """Book of orders of one account; values are replaced, never changed."""
+    """The orders of one account; values are replaced, never changed."""
 
     def __init__(self, keep_final: int = 1_000) -> None:
         self._open: dict[str, Order] = {}
@@ -46,6 +46,7 @@ class WorkingOrders:
             self._open[key] = order
 
     def get(self, client_order_id: str) -> Order | None:
+        """Return an order that is open or remembered; None for any other."""
         return self._open.get(client_order_id) or self._final.get(client_order_id)
 
     def __iter__(self) -> Iterator[Order]:
@@ -55,11 +56,11 @@ class WorkingOrders:
         return len(self._open)
 
     def of(self, strategy: str, symbol: str) -> list[Order]:
-        """Open orders of one strategy in one symbol."""
+        """Return the open orders of one strategy in one symbol."""
         return [o for o in self._open.values() if o.strategy == strategy and o.symbol == symbol]
 
     def entry_value(self, symbol: str | None = None) -> Decimal:
-        """What the open buys would still add, at their limit or decision price (one symbol, or all)."""
+        """Sum what the open buys would still add, at their limit or decision price (one symbol, or all)."""
         if not self._open:
             return ZERO
         return sum_of(
@@ -69,16 +70,19 @@ class WorkingOrders:
         )
 
     def entry_symbols(self) -> set[str]:
-        """Symbols with an open buy."""
+        """Return the symbols with an open buy."""
         return {o.symbol for o in self._open.values() if o.side is Side.BUY}
 
     def working_sells(self, strategy: str, symbol: str) -> Decimal:
+        """Sum what is left of a strategy's open sells in one symbol, in shares or contracts."""
         if not self._open:
             return ZERO
         return sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL)
 
     def unknown(self, symbol: str, side: Side) -> bool:
-        """Whether an order of this key has an unknown fate (at most one may exist: spec 09, decision 3)."""
+        """Return whether an order of this key has an unknown fate; at most one may exist
+        (``one-unknown-order``).
+        """
         return bool(self._open) and any(
             o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
         )

@@ -254,7 +254,7 @@ def test_symbols_keep_their_own_memory(path: Path) -> None:
     assert refused(path, *lines) == {"duplicate": 1}
 
 
-def test_a_snapshot_of_a_capture_with_two_symbols_belongs_to_nobody(path: Path) -> None:
+def test_a_snapshot_of_a_capture_with_two_symbols_belongs_to_neither(path: Path) -> None:
     seed = snapshot(5, [["61800.2", "1.0"]], [])
     assert refused(path, quote(4, "2.1", "2.2", symbol="XRPUSDT"), seed) == {"unknown_symbol": 1}
 

@@ -147,7 +147,7 @@ def test_a_code_taken_for_a_share_of_kospi_is_told_and_an_entry_ends_the_guess(p
     assert given.notes == []
 
 
-def test_own_rules_stand_before_what_the_file_shows_and_refuse_nobody(path: Path) -> None:
+def test_own_rules_stand_before_what_the_file_shows_and_refuse_no_row(path: Path) -> None:
     other = FIRST.replace(b"005930", b"035720")
     fund = krx_instrument("005930", "ETF")
 

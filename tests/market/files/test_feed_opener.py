@@ -21,7 +21,7 @@ CSV = [b"ts,symbol,last", b"2026-01-23T00:01:06Z,005930,70000"]
 SAMPLES = {"binance-raw": [quote(0)], "observer-jsonl": [observed(T1)], "csv": CSV}
 
 
-NOBODY = 65_534
+UNPRIVILEGED_USER = 65_534
 
 
 def packed(content: bytes) -> bytes:
@@ -123,7 +123,7 @@ def test_a_file_without_a_usable_row_shows_what_was_refused(tmp_path: Path) -> N
         ": no usable row; refused: nonpositive_price 2, not_a_number 1; line 1, column data.b: '0', "
         "a price is zero or negative; allowed: a price above 0, or an empty cell where there is none"
     )
-    assert message_of(write(path, CSV[:1])) == ": no usable row; nothing but empty lines"
+    assert message_of(write(path, CSV[:1])) == ": no usable row; only empty lines"
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,14 @@ def test_paths_that_are_no_readable_files_are_told(tmp_path: Path) -> None:
 
 
 def test_a_file_without_permission_is_told() -> None:
-    """Root may read everything, so the test becomes somebody else for a moment."""
+    """Root may read everything, so the test takes another user id for a moment."""
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
         path = write(Path(place) / "f", [quote(0)])
         path.chmod(0)
         if user == 0:
-            os.seteuid(NOBODY)
+            os.seteuid(UNPRIVILEGED_USER)
         try:
             assert message_of(path) == ": no permission to read this file"
         finally:

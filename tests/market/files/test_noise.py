@@ -36,7 +36,7 @@ def test_noise_is_taken_away(text: str, clean: str) -> None:
     [
         "2310.48",
         "10.042030305146735",  # a full float, near no short decimal
-        "2310.4799999999",  # thirteen digits: somebody wrote them
+        "2310.4799999999",  # thirteen digits: written by a person
         "123456789.00000001",  # eight decimals are a grid
         "123456789012345.00000001",
         "0.123456789012345678",  # eighteen digits: no float writes them

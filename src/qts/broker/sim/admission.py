@@ -1,6 +1,6 @@
-"""What the exchange checks before it takes an order; the first misfit is the reason of the rejection (spec krx).
+"""Checks of the exchange before it takes an order; the first misfit is the reason of the rejection.
 
-An answer of "" means: nothing speaks against it.
+An answer of "" means that nothing speaks against it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from qts.strategy.contracts import Side
 
 
 def misfit(request: OrderRequest, book: InstrumentBook, now_ns: int, held: Decimal, base: Decimal | None) -> str:
-    """Quantity, price, session and holding, in this order. ``base`` None: the daily band is not known."""
+    """Check quantity, price, session and holding, in this order; "" when all fit.
+
+    ``base`` None: the daily band is not known.
+    """
     instrument = book.instrument
     return (
         _quantity(request.qty, instrument.lot)
@@ -27,7 +30,7 @@ def misfit(request: OrderRequest, book: InstrumentBook, now_ns: int, held: Decim
 
 
 def uncovered(qty: Decimal, book: InstrumentBook, held: Decimal) -> str:
-    """Long only: what is sold must be held and not already offered by another working sell."""
+    """Check that a sale is covered by what is held and not yet offered by another working sell; "" when it is."""
     offered = ZERO
     for order in book.orders:
         if not order.is_buy:

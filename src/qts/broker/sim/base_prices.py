@@ -1,4 +1,4 @@
-"""The base price of the daily band: each symbol's last price of an earlier local date (spec krx).
+"""The base price of the daily band: each symbol's last price of an earlier local date.
 
 Two closes are kept per symbol, so that a close of today, once known, does not hide yesterday's.
 """
@@ -16,6 +16,8 @@ _Close: TypeAlias = tuple[date, Decimal]
 
 
 class BasePrices:
+    """The closes from which base prices come, by symbol."""
+
     __slots__ = ("_closes", "_exported")
 
     def __init__(self) -> None:
@@ -23,7 +25,7 @@ class BasePrices:
         self._exported: list[Any] | None = None
 
     def note(self, symbol: str, day: date, price: Decimal) -> None:
-        """``price`` is the newest known of ``day``; anything older than what is known is left out."""
+        """Remember ``price`` as the newest known of ``day``; anything older than what is known is left out."""
         known = self._closes.get(symbol)
         if known is None or known[0][0] < day:
             self._closes[symbol] = ((day, price), known[0] if known else None)
@@ -36,7 +38,7 @@ class BasePrices:
     def note_last(
         self, symbol: str, last_values: LastValues, times: SessionTimes, day: date, before: bool = False
     ) -> None:
-        """Note the newest traded price if it is of ``day`` or earlier (``before``: only of an earlier one)."""
+        """Remember the newest traded price if it is of ``day`` or earlier (``before``: only of an earlier one)."""
         tick, quote = last_values.ticks.get(symbol), last_values.quotes.get(symbol)
         ts_ns, price = (-1, None) if tick is None else (tick.ts_ns, tick.price)
         if quote is not None and quote.last is not None and quote.ts_ns > ts_ns:
@@ -48,14 +50,14 @@ class BasePrices:
             self.note(symbol, seen_on, price)
 
     def base(self, symbol: str, day: date) -> Decimal | None:
-        """The last price before ``day``; None when none is known."""
+        """Return the last price before ``day``; None when none is known."""
         for close in self._closes.get(symbol, ()):
             if close is not None and close[0] < day:
                 return close[1]
         return None
 
     def export_state(self) -> list[Any]:
-        """Remembered between changes: it changes once a day and is asked for at every fill."""
+        """Return the closes as plain data, cached: they change once a day and are exported at every fill."""
         if self._exported is None:
             self._exported = [
                 [symbol, *([close[0].isoformat(), str(close[1])] for close in closes if close is not None)]
@@ -64,6 +66,7 @@ class BasePrices:
         return self._exported
 
     def import_state(self, state: list[Any]) -> None:
+        """Restore what :meth:`export_state` returned."""
         self._closes = {}
         for symbol, newest, *older in state:
             closes = [(date.fromisoformat(day), Decimal(price)) for day, price in (newest, *older)]

@@ -1,4 +1,4 @@
-"""Pieces of the exported state that are neither orders nor books: random stream, reports not yet published."""
+"""Pieces of the exported state that are neither orders nor books: the random stream, and unpublished reports."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ class CountedRandom:
         self._unpack()
 
     def random(self) -> float:
-        """The next number of the stream, 0 <= x < 1."""
+        """Return the next number of the stream, 0 <= x < 1."""
         if self._drawn == _COUNTED_DRAWS:
             self._unpack()
         self._drawn += 1
         return self._rng.random()
 
     def export_state(self) -> list[Any]:
+        """Return the place in the stream as plain data."""
         return [*self._packed, self._drawn]
 
     def import_state(self, state: Sequence[Any]) -> None:
+        """Continue at the place that :meth:`export_state` returned."""
         version, words, gauss, drawn = state
         self._rng.setstate((version, _WORDS.unpack(words), gauss))
         self._unpack()
@@ -53,8 +55,10 @@ class CountedRandom:
 
 
 def pack_reports(reports: Iterable[ExecutionReport]) -> list[Any]:
+    """Return reports as plain data."""
     return [msgspec.to_builtins(item) for item in reports]
 
 
 def unpack_reports(state: Iterable[Any]) -> deque[ExecutionReport]:
+    """Return the reports of :func:`pack_reports`, in their order."""
     return deque(msgspec.convert(item, ExecutionReport) for item in state)

@@ -1,7 +1,7 @@
 """Settings of the simulated exchange: how slow, how deep, how unreliable.
 
-The defaults are an honest, quiet exchange: every fault is off. Nothing may change while a session runs,
-because the same seed and configuration have to give the same fills (spec 00, invariant 10).
+The defaults are an honest, quiet exchange: every fault is off. Nothing may change while a session runs, because the
+same seed and configuration have to give the same fills (``same-input-same-run``).
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ _Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Numbers of spec 05 (Brokers) and krx; latencies in milliseconds, shares as ratios 0..1."""
+    """Latencies in milliseconds, shares and probabilities as ratios 0..1."""
 
     order_latency_ms: Annotated[
-        float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms from send to the market, least (spec 05: p50 10)")
+        float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms from send to the market, at least")
     ] = 20.0
     order_jitter_ms: Annotated[
         float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms added at most, drawn evenly from the seed")
     ] = 10.0
     cancel_latency_ms: Annotated[
-        float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms until a cancel takes effect, least")
+        float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms until a cancel takes effect, at least")
     ] = 20.0
     cancel_jitter_ms: Annotated[
         float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms added to a cancel at most, drawn evenly")
     ] = 10.0
     snapshot_participation: Annotated[
-        float, msgspec.Meta(gt=0.0, le=1.0, description="our share of a rise in cumulative volume (spec 05: 10 %)")
+        float, msgspec.Meta(gt=0.0, le=1.0, description="our share of a rise in cumulative volume")
     ] = 0.10
     trade_participation: Annotated[
-        float, msgspec.Meta(gt=0.0, le=1.0, description="our share of one trade where no quotes exist (as spec 05)")
+        float, msgspec.Meta(gt=0.0, le=1.0, description="our share of one trade where no quotes exist")
     ] = 0.10
     book_levels: Annotated[
         int, msgspec.Meta(ge=1, le=1_000, description="best levels kept per side of a depth book")
@@ -58,23 +58,23 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _Probability, msgspec.Meta(description="fault: an accepted order is refused on arrival (0 = off)")
     ] = 0.0
     duplicate_fill_probability: Annotated[
-        _Probability, msgspec.Meta(description="fault: a fill is told twice (spec 09 BR-05; 0 = off)")
+        _Probability, msgspec.Meta(description="fault: a fill is reported twice (0 = off)")
     ] = 0.0
     lost_answer_probability: Annotated[
-        _Probability, msgspec.Meta(description="fault: accepted, but the answer is lost (spec 09 BR-01; 0 = off)")
+        _Probability, msgspec.Meta(description="fault: accepted, but the answer is lost (0 = off)")
     ] = 0.0
     lost_order_probability: Annotated[
-        _Probability, msgspec.Meta(description="fault: never received, never answered (spec 09 BR-02; 0 = off)")
+        _Probability, msgspec.Meta(description="fault: never received, never answered (0 = off)")
     ] = 0.0
     disconnect_probability: Annotated[
-        _Probability, msgspec.Meta(description="fault: the line drops after an order came in (BR-16; 0 = off)")
+        _Probability, msgspec.Meta(description="fault: the connection drops after an order came in (0 = off)")
     ] = 0.0
     disconnect_ms: Annotated[
-        float, msgspec.Meta(ge=1.0, le=3_600_000.0, description="ms a dropped line stays down")
+        float, msgspec.Meta(ge=1.0, le=3_600_000.0, description="ms a dropped connection stays down")
     ] = 1_000.0
 
     def problems(self) -> list[tuple[str, str]]:
-        """Combinations that cannot be meant, as (field, message)."""
+        """Find combinations that contradict themselves, as (field, message)."""
         found = []
         total = self.reject_probability + self.lost_order_probability + self.lost_answer_probability
         if total > 1.0:

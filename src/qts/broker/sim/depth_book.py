@@ -1,8 +1,8 @@
 """The depth book of one symbol as the market shows it, best levels by price, bounded.
 
-Levels are kept in two sorted lists per side (best first in ``prices``' own order, see :class:`_Side`), never
-by size. What we take from a level is subtracted until the source tells a new size for it: displayed size that
-we consumed is not offered twice.
+Levels are kept in two sorted lists per side (best first in the order of ``prices``, see :class:`_Side`), never by
+size. What we take from a level is subtracted until the source reports a new size for it: displayed size that we
+consumed is not offered twice.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class _Side:
         return price < self.prices[0] if self.is_bid else price > self.prices[-1]
 
     def size_at(self, price: Decimal) -> Decimal | None:
-        """Displayed size at ``price``: zero when the level is known to be empty, None beyond what is kept."""
+        """Return the displayed size at ``price``: zero when the level is known to be empty, None beyond what is
+        kept.
+        """
         at = bisect_left(self.prices, price)
         if at < len(self.prices) and self.prices[at] == price:
             return self.sizes[at]
@@ -78,7 +80,7 @@ class _Side:
             self.change_all(((price, minus(self.sizes[at], qty)),))
 
     def levels(self) -> Iterator[Level]:
-        """(price, size) from the best outward."""
+        """Yield (price, size) from the best outward."""
         if self.is_bid:
             return zip(reversed(self.prices), reversed(self.sizes), strict=True)
         return zip(self.prices, self.sizes, strict=True)
@@ -115,25 +117,28 @@ class DepthBook:
         self.asks.change_all(update.asks)
 
     def offers(self, is_buy: bool) -> Iterator[Level]:
-        """What a buyer (the asks) or a seller (the bids) can take, best first."""
+        """Return what a buyer (the asks) or a seller (the bids) can take, best first."""
         return (self.asks if is_buy else self.bids).levels()
 
     def best(self, is_buy: bool) -> Decimal | None:
-        """The best of :meth:`offers`; None when the side is empty."""
+        """Return the best price of :meth:`offers`; None when the side is empty."""
         if is_buy:
             return self.asks.prices[0] if self.asks.prices else None
         return self.bids.prices[-1] if self.bids.prices else None
 
     def displayed(self, is_buy: bool, price: Decimal) -> Decimal | None:
-        """Size shown at ``price`` on an order's own side (what a resting order queues behind)."""
+        """Return the size shown at ``price`` on an order's own side (what a resting order queues behind); None:
+        unknown.
+        """
         size = (self.bids if is_buy else self.asks).size_at(price)
         return None if size == 0 and not self.complete else size
 
     def take(self, is_buy: bool, price: Decimal, qty: Decimal) -> None:
-        """Subtract what a buyer (or seller) of ours took at ``price``."""
+        """Subtract what our buyer (or seller) took at ``price``."""
         (self.asks if is_buy else self.bids).take(price, qty)
 
     def export_state(self) -> list[Any]:
+        """Return both sides as plain data, numbers as text."""
         return [
             self.ts_ns,
             self.complete,
@@ -145,6 +150,7 @@ class DepthBook:
         ]
 
     def import_state(self, state: list[Any]) -> None:
+        """Restore what :meth:`export_state` returned."""
         self.ts_ns, self.complete, self.broken = state[:3]
         for side, (cut, prices, sizes) in zip((self.bids, self.asks), state[3:], strict=True):
             side.cut = cut

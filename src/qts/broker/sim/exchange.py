@@ -55,7 +55,7 @@ Hook: TypeAlias = Callable[[BrokerDisconnect], None]
 
 
 def unheard(_: BrokerDisconnect) -> None:
-    """The listener for disconnects of a caller that does not want to know."""
+    """Ignore a disconnect, for callers without a listener."""
 
 
 class SimExchange:
@@ -101,7 +101,9 @@ class SimExchange:
         self._bases = BasePrices()
         self._answers = Answers(config.kept_orders)
         self._fills = KeptFills(config.kept_fills)
-        self._outbox: deque[ExecutionReport] = deque()  # bounded by the open orders: told as soon as the line is up
+        self._outbox: deque[ExecutionReport] = (
+            deque()
+        )  # bounded by the open orders: published as soon as it is connected
         self._order_count = 0
         self._fill_count = 0
         self._reconnect_ns: int | None = None
@@ -110,10 +112,10 @@ class SimExchange:
     # -- the broker port ---------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Do nothing: the line is up from the beginning."""
+        """Do nothing: it is connected from the beginning."""
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to let go of."""
+        """Do nothing: nothing is held."""
 
     async def place(self, approved: Approved) -> OrderAck:
         """Take an order in. The same client order id gets its first answer again and never a second order."""
@@ -133,7 +135,7 @@ class SimExchange:
         return self._answer(ack, now_ns)
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
-        """Refuse: orders are cancelled and placed anew here."""
+        """Refuse: orders are cancelled and placed again here."""
         return OrderAck(
             AckStatus.REJECTED, approved.request.client_order_id, None, "orders cannot be replaced here"
         )
@@ -154,29 +156,31 @@ class SimExchange:
             )
         if order.cancel_ns is None:
             reaches_ns = now_ns + self._cancel_latency.draw_ns(self._rng)
-            order.cancel_ns = max(reaches_ns, order.arrival_ns)  # one line: a cancel never overtakes its order
+            order.cancel_ns = max(
+                reaches_ns, order.arrival_ns
+            )  # one connection: a cancel never overtakes its order
             self._cancelling[client_order_id] = order
             self._set_due()
         return self._answer(OrderAck(AckStatus.ACCEPTED, client_order_id, self._ref(order)), now_ns)
 
     async def orders(self) -> Sequence[BrokerOrder]:
         """Return the orders that can still fill, oldest first. Raises BrokerUnavailable while disconnected."""
-        self._require_line()
+        self._require_connection()
         return [self._listed(order) for order in self._open.values()]
 
     async def fills_since(self, ts_ns: int) -> Sequence[Fill]:
         """Return fills of the present session day since ``ts_ns``. Raises BrokerUnavailable while disconnected."""
-        self._require_line()
+        self._require_connection()
         return self._fills.since(ts_ns)
 
     async def positions(self) -> Mapping[str, Decimal]:
         """Return the exchange's own book of holdings. Raises BrokerUnavailable while disconnected."""
-        self._require_line()
+        self._require_connection()
         return dict(self._positions)
 
     async def balance(self) -> Balance | None:
         """Return None: the exchange keeps shares, no money. Raises BrokerUnavailable while disconnected."""
-        self._require_line()
+        self._require_connection()
         return None
 
     # -- what the session drives -------------------------------------------------------------------------
@@ -192,7 +196,7 @@ class SimExchange:
         if ts_ns >= self.due_ns:
             self.on_time(ts_ns)
         book = self.active.get(value.symbol)
-        if book is None or ts_ns < book.last_ts:  # time never goes back (spec 09 MD-05)
+        if book is None or ts_ns < book.last_ts:  # time never goes back
             return
         book.last_ts = ts_ns
         if kind is Quote:
@@ -207,7 +211,7 @@ class SimExchange:
             self._deliver()
 
     def on_time(self, now_ns: int) -> None:
-        """Let time pass: cancels take effect, a dropped line comes back, reports held back are published."""
+        """Let time pass: cancels take effect, a dropped connection comes back, reports held back are published."""
         if self._reconnect_ns is not None and self._reconnect_ns <= now_ns:
             self._reconnect_ns = None
         for order in [order for order in self._cancelling.values() if (order.cancel_ns or 0) <= now_ns]:
@@ -231,7 +235,7 @@ class SimExchange:
         self._deliver()
 
     def disconnect(self, now_ns: int, reason: str) -> None:
-        """Drop the line for the configured time: orders go on matching, but nobody is told until it is back."""
+        """Drop the connection for the configured time: orders go on matching, reports wait until it is back."""
         self._reconnect_ns = now_ns + round(self._config.disconnect_ms * NS_PER_MS)
         self._set_due()
         self._on_disconnect(BrokerDisconnect(self.name, reason, now_ns))
@@ -239,7 +243,7 @@ class SimExchange:
     # -- continuing elsewhere ----------------------------------------------------------------------------
 
     def export_state(self) -> dict[str, Any]:
-        """Everything that decides what happens next, as plain values (Decimals as text)."""
+        """Return everything that decides what happens next, as plain values (Decimals as text)."""
         return {
             "counts": [self._order_count, self._fill_count],
             "desks": [book.export_state() for book in self._books.values()],
@@ -276,9 +280,9 @@ class SimExchange:
         self._set_due()
 
     def takes_back(self, source: str, report: object) -> bool:
-        """Return whether a report of a killed session, unknown to :meth:`import_state`, is ours and will recur.
+        """Return whether ``report`` of a killed session is this exchange's own, so that it will be published again.
 
-        A fill may come about otherwise then. So its execution number is never given again.
+        The fill may then come out differently, so its execution number is never given again.
         """
         if source != self.name:
             return False
@@ -365,24 +369,24 @@ class SimExchange:
             del self.active[order.symbol]
 
     def _last_row_before(self, book: InstrumentBook) -> None:
-        """While no order was here rows went by unseen: volume rises are counted from the newest of them."""
+        """Count volume from the newest of the rows that went by unseen while no order was here."""
         quote = self._last_values.quotes.get(book.instrument.symbol)
         if not book.orders and quote is not None and quote.volume is not None:
             book.rise(quote.volume, book.times.day(quote.ts_ns))
 
     def _answer(self, ack: OrderAck, now_ns: int) -> OrderAck:
-        """The answer as it reaches us: it may get lost on the way, or the line with it."""
+        """Return the answer as it reaches us: it may get lost on the way, or the connection with it."""
         if ack.status is AckStatus.ACCEPTED and self._happens(self._config.lost_answer_probability):
             return _unknown(ack.client_order_id, "no answer")
         if self._happens(self._config.disconnect_probability):
             self.disconnect(now_ns, "injected disconnect")
-            return _unknown(ack.client_order_id, "the line dropped")
+            return _unknown(ack.client_order_id, "the connection dropped")
         return ack
 
     # -- what matching reports ---------------------------------------------------------------------------
 
     def _admit(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
-        """The last look at an order on its arrival; a misfit is refused now."""
+        """Check an order again on its arrival; a misfit is refused now."""
         why = order.doomed
         if not why and not order.is_buy:
             # its own quantity is among what is offered: give it back before comparing
@@ -390,7 +394,7 @@ class SimExchange:
             why = uncovered(order.remaining, book, held)
         if why:
             self._leave(order)
-            self._tell(OrderRejected(self.name, order.client_order_id, order.symbol, ts_ns, why))
+            self._report(OrderRejected(self.name, order.client_order_id, order.symbol, ts_ns, why))
         return not why
 
     def _fill(self, order: SimOrder, book: InstrumentBook, qty: Decimal, price: Decimal, ts_ns: int) -> None:
@@ -416,9 +420,9 @@ class SimExchange:
         self._fills.add(fill, day)
         if not order.remaining:
             self._leave(order)
-        self._tell(fill)
+        self._report(fill)
         if self._happens(self._config.duplicate_fill_probability):
-            self._tell(fill)
+            self._report(fill)
 
     def _book_position(self, order: SimOrder, qty: Decimal) -> None:
         change = plus if order.is_buy else minus
@@ -430,9 +434,9 @@ class SimExchange:
 
     def _cancelled(self, order: SimOrder, ts_ns: int, reason: str) -> None:
         self._leave(order)
-        self._tell(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason))
+        self._report(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason))
 
-    # -- what bars and books tell --------------------------------------------------------------------------
+    # -- bars and depth updates --------------------------------------------------------------------------
 
     def _on_book(self, update: BookUpdate) -> None:
         if update.symbol in self._instruments:
@@ -445,9 +449,9 @@ class SimExchange:
     def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:
         self._bases.note_last(symbol, self._last_values, self._book_of(symbol).times, day, before)
 
-    # -- telling -----------------------------------------------------------------------------------------
+    # -- publishing ---------------------------------------------------------------------------------------
 
-    def _tell(self, report: ExecutionReport) -> None:
+    def _report(self, report: ExecutionReport) -> None:
         self._outbox.append(report)
 
     def _deliver(self) -> None:
@@ -472,8 +476,8 @@ class SimExchange:
     def _down(self, now_ns: int) -> bool:
         return self._reconnect_ns is not None and now_ns < self._reconnect_ns
 
-    def _require_line(self) -> None:
-        if self._reconnect_ns is not None:  # also when its time is over: what was held back is not told yet
+    def _require_connection(self) -> None:
+        if self._reconnect_ns is not None:  # also when its time is over: what was held back is not published yet
             raise BrokerUnavailable(f"broker {self.name} is not connected; ask again after the reconnect")
 
     def _listed(self, order: SimOrder) -> BrokerOrder:

@@ -1,7 +1,7 @@
-"""One symbol at the exchange: our orders, its depth book, and what we already took.
+"""The orders of ours in one symbol at the exchange, its depth book, and the size that we already took.
 
-:class:`SimOrder` is the exchange's own record of an order, independent of the runtime's book on purpose: the
-two are compared (spec 09, invariant 25).
+:class:`SimOrder` is the exchange's own record of an order, independent of the runtime's book on purpose: the two
+are compared (``three-way-count``).
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ class SimOrder:
 
     @property
     def side(self) -> Side:
+        """Return the side as the runtime names it."""
         return Side.BUY if self.is_buy else Side.SELL
 
     def export_state(self) -> list[Any]:
+        """Return the order as plain data, Decimals as text."""
         return [
             self.seq,
             self.client_order_id,
@@ -104,6 +106,7 @@ class SimOrder:
 
     @classmethod
     def from_state(cls, state: list[Any], lot: Decimal) -> SimOrder:
+        """Return the order that :meth:`export_state` was called on. ``lot`` is its instrument's."""
         seq, client_order_id, symbol, is_buy, qty, limit, arrival_ns, day, *rest = state
         order = cls(
             seq,
@@ -139,35 +142,42 @@ class InstrumentBook:
         self.volume_day = date.min
 
     def add(self, order: SimOrder) -> None:
+        """Insert an order at its rank."""
         insort(self.orders, order, key=_rank)
 
     def book_update(self, update: BookUpdate, levels: int) -> None:
+        """Apply a depth update; the first one makes the depth book, of ``levels`` per side."""
         if self.depth is None:
             self.depth = DepthBook(levels)
         self.depth.apply(update)
 
     def see(self, quote: Quote) -> None:
-        """A new statement of the touch offers its size anew; the same one told again does not."""
+        """Offer the touch of ``quote`` whole again if it is a new statement; the same one repeated changes
+        nothing.
+        """
         seen = (quote.ts_ns, quote.bid, quote.bid_size, quote.ask, quote.ask_size)
         if seen != self.seen:
             self.seen = seen
             self.taken = {True: ZERO, False: ZERO}
 
     def fresh_depth(self, ts_ns: int, max_age_ms: int) -> DepthBook | None:
+        """Return the depth book; None when there is none, it is broken, or older than ``max_age_ms`` at
+        ``ts_ns``.
+        """
         depth = self.depth
         if depth is None or depth.broken:
             return None
         return depth if ts_ns - depth.ts_ns <= max_age_ms * NS_PER_MS else None
 
     def touch(self, is_buy: bool, quote: Quote | None, depth: DepthBook | None) -> Decimal | None:
-        """The best price shown to a buyer (or a seller); None when nothing is shown."""
+        """Return the best price shown to a buyer (or a seller); None when nothing is shown."""
         if quote is None:
             return None if depth is None else depth.best(is_buy)
         price = quote.ask if is_buy else quote.bid
         return price if price is not None and price > 0 else None
 
     def offers(self, is_buy: bool, quote: Quote | None, depth: DepthBook | None) -> Iterator[Level]:
-        """What can be taken now, best first: the quote's touch, then deeper levels of a fresh depth book.
+        """Yield what can be taken now, best first: the quote's touch, then deeper levels of a fresh depth book.
 
         A touch without a size stands for one lot, the least that can be shown. Without a quote only the depth book
         counts.
@@ -186,7 +196,7 @@ class InstrumentBook:
                     yield level
 
     def offered(self, is_buy: bool, quote: Quote) -> Decimal:
-        """What is left of the size at the quote's touch."""
+        """Return what is left of the size at the quote's touch."""
         size = quote.ask_size if is_buy else quote.bid_size
         return minus(self.instrument.lot if size is None else size, self.taken[is_buy])
 
@@ -200,7 +210,9 @@ class InstrumentBook:
     def displayed(
         self, is_buy: bool, price: Decimal, quote: Quote | None, depth: DepthBook | None
     ) -> Decimal | None:
-        """Size shown at ``price`` on an order's own side; zero inside the spread, None when it is not known."""
+        """Return the size shown at ``price`` on an order's own side; zero inside the spread, None when it is not
+        known.
+        """
         if quote is None:
             return None if depth is None else depth.displayed(is_buy, price)
         touch, size = (quote.bid, quote.bid_size) if is_buy else (quote.ask, quote.ask_size)
@@ -213,13 +225,14 @@ class InstrumentBook:
         return None if depth is None else depth.displayed(is_buy, price)
 
     def rise(self, volume: Decimal, day: date) -> Decimal:
-        """Growth of the cumulative volume since the last row; on a day's first row all of it."""
+        """Return the growth of the cumulative volume since the last row; on a day's first row all of it."""
         before = self.volume if self.volume is not None and self.volume_day == day else ZERO
         self.volume_day = day
         self.volume = max(volume, before)  # a correction downward must not be counted as growth later
         return minus(self.volume, before)
 
     def export_state(self) -> list[Any]:
+        """Return everything but the orders as plain data."""
         ts, *prices = self.seen
         return [
             self.instrument.symbol,
@@ -234,6 +247,7 @@ class InstrumentBook:
         ]
 
     def import_state(self, state: list[Any], levels: int) -> None:
+        """Restore what :meth:`export_state` returned."""
         _, self.last_ts, ts, prices, bought, sold, volume, volume_day, depth = state
         bid, bid_size, ask, ask_size = (_decimal(price) for price in prices)
         self.seen = (ts, bid, bid_size, ask, ask_size)

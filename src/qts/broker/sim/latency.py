@@ -1,4 +1,4 @@
-"""How long an order travels: a fixed least time plus a seeded jitter."""
+"""The time an order travels: a fixed least time plus a seeded jitter."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Latency:
         self._jitter_ns = round(jitter_ms * NS_PER_MS)
 
     def draw_ns(self, rng: Draws) -> int:
+        """Draw one latency, in nanoseconds."""
         if not self._jitter_ns:
             return self._least_ns
         return self._least_ns + int(rng.random() * self._jitter_ns)

@@ -1,9 +1,9 @@
-"""How each kind of market value executes orders (spec 05, Brokers); the rules themselves are in ``matching``.
+"""Execution of orders by each kind of market value; the rules themselves are in ``matching``.
 
 What the source gives decides:
 
 - quotes: displayed size at the touch is taken, then deeper levels of a fresh depth book; what we took is not
-  offered again until the market states it anew. A limit that cannot trade rests behind the size displayed at
+  offered again until the market states it again. A limit that cannot trade rests behind the size displayed at
   its price; trades at its price eat that queue, then fill it; a trade or quote beyond its price fills it at its
   limit.
 - depth updates only: the same, the depth book's best level being the touch.
@@ -34,23 +34,23 @@ from qts.money import ZERO, decimal_fraction, minus, plus
 
 
 class Fills(Protocol):
-    """Books one execution: order, book, quantity, price, time."""
+    """A callable that books one execution: order, book, quantity, price, time."""
 
     def __call__(self, order: SimOrder, book: InstrumentBook, qty: Decimal, price: Decimal, ts_ns: int) -> None:
-        """DepthBook it and reduce ``order`` before returning; ``ts_ns`` is when the exchange executed it."""
+        """Book the execution and reduce ``order`` before returning; ``ts_ns`` is when the exchange executed it."""
         ...
 
 
 class Admits(Protocol):
-    """Looks at an order that reaches the market; False when it was refused and is gone."""
+    """A callable that checks an order which reaches the market; False when it was refused and is gone."""
 
     def __call__(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
-        """Tell whether ``order``, which arrives at ``ts_ns``, may stay."""
+        """Return whether ``order``, which arrives at ``ts_ns``, may stay."""
         ...
 
 
 class Matcher:
-    """Executes a book's orders against one value. ``fill`` must reduce the order before it returns."""
+    """Executes the orders of a book against one value. ``fill`` must reduce the order before it returns."""
 
     __slots__ = ("_admit", "_book_max_age_ms", "_fill", "_last_values", "_snapshot_share", "_trade_share")
 
@@ -63,6 +63,7 @@ class Matcher:
         self._admit = admit
 
     def on_quote(self, book: InstrumentBook, quote: Quote) -> None:
+        """Match against a quote: its trade first, then its sides."""
         ts_ns = quote.ts_ns
         if quote.bid is None and quote.ask is None:
             phase = book.times.phase(ts_ns)
@@ -75,9 +76,9 @@ class Matcher:
             if order.live or ts_ns >= order.arrival_ns:
                 break
         else:
-            return  # all of them are still travelling: nothing is taken, so nothing has to be remembered
+            return  # all of them are still on their way: nothing is taken, so nothing has to be remembered
         if quote.bid is not None and quote.ask is not None and 0 < quote.ask < quote.bid:
-            return  # crossed sides offer nothing that could be trusted (spec 09 MD-03), nor does its trade
+            return  # crossed sides offer nothing that could be trusted, nor does its trade
         phase = book.times.phase(ts_ns)
         if (trade := trade_of(quote)) is not None:
             self._match_trade(book, trade, phase, trades_only=False, resting_only=True)
@@ -87,6 +88,7 @@ class Matcher:
         self._match_offers(book, ts_ns, quote, book.fresh_depth(ts_ns, self._book_max_age_ms))
 
     def on_book(self, book: InstrumentBook, ts_ns: int) -> None:
+        """Match against the depth book, where there are no quotes."""
         if not self._quoted(book) and book.times.phase(ts_ns) is Phase.CONTINUOUS:
             self._match_offers(book, ts_ns, None, book.depth)
 
@@ -112,11 +114,12 @@ class Matcher:
     def _queue_up(
         self, order: SimOrder, limit: Decimal, book: InstrumentBook, quote: Quote | None, depth: DepthBook | None
     ) -> None:
-        """A limit that no displayed price allows rests, or looks at its queue again."""
+        """Let a limit rest that no displayed price allows, or look at its queue again."""
         order.taking = False
         order.ahead = matching.shorter_queue(order.ahead, book.displayed(order.is_buy, limit, quote, depth))
 
     def on_tick(self, book: InstrumentBook, tick: Tick) -> None:
+        """Match against one trade."""
         self._match_trade(book, tick, book.times.phase(tick.ts_ns), trades_only=self._trades_only(book))
 
     def _match_trade(
@@ -131,7 +134,7 @@ class Matcher:
             self._match_queues(book, tick, resting_only=resting_only)
 
     def _match_queues(self, book: InstrumentBook, tick: Tick, *, resting_only: bool) -> None:
-        """A trade beside quotes: it fills what rests beyond its price, and eats the queue at its price.
+        """Match a trade beside quotes: it fills what rests beyond its price, and eats the queue at its price.
 
         ``resting_only``: orders that have no place in the queue yet are left alone.
         """
@@ -158,9 +161,10 @@ class Matcher:
                 self._fill(order, book, qty, limit, tick.ts_ns)
 
     def _still_taking(self, order: SimOrder, limit: Decimal, book: InstrumentBook, ts_ns: int) -> bool:
-        """An order that went live at a trade joins by the standing quote, or waits for the next one to take.
+        """Let an order that went live at a trade join the queue by the standing quote; return whether it waits
+        instead.
 
-        A quote of an earlier day says nothing about today: the order waits for today's first.
+        A quote of an earlier day does not describe today: the order waits for today's first.
         """
         if order.taking:
             quote = self._last_values.quotes.get(order.symbol)
@@ -183,6 +187,7 @@ class Matcher:
             self._match_print(book, row.last, budget, row.ts_ns)
 
     def on_bar(self, book: InstrumentBook, bar: Bar) -> None:
+        """Match against a finished bar, where nothing finer was seen of its day."""
         day = bar_day(bar, book)
         if self._seen_on(book, day):
             return
@@ -192,7 +197,7 @@ class Matcher:
     def _match_print(
         self, book: InstrumentBook, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
     ) -> None:
-        """Fill at one printed price within ``budget``; ``day``: only orders of that session day."""
+        """Fill at the price of one print within ``budget``; ``day``: only orders of that session day."""
         if price <= 0:
             return
         for order in tuple(book.orders):
@@ -206,7 +211,7 @@ class Matcher:
                 self._fill(order, book, qty, price, ts_ns)
 
     def _is_live(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
-        """Whether the order has reached the market; on its first value the exchange looks at it once more."""
+        """Return whether the order has reached the market; on its first value the exchange checks it again."""
         if not order.live and ts_ns >= order.arrival_ns:
             order.live = self._admit(order, book, ts_ns)
         return order.live
@@ -219,19 +224,19 @@ class Matcher:
         return book.depth is None and self._last_values.quotes.get(book.instrument.symbol) is None
 
     def _seen_on(self, book: InstrumentBook, day: date) -> bool:
-        """Whether finer values than bars were seen for the symbol on ``day``."""
+        """Return whether finer values than bars were seen for the symbol on ``day``."""
         symbol = book.instrument.symbol
         finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
         return book.depth is not None or any(value and book.times.day(value.ts_ns) == day for value in finer)
 
 
 def trade_of(quote: Quote) -> Tick | None:
-    """The trade that a quote reports beside its sides; None when it reports none (no size, or size zero)."""
+    """Return the trade that a quote reports beside its sides; None when it reports none (no size, or size zero)."""
     if quote.last is None or not quote.last_size:
         return None
     return Tick(quote.symbol, quote.ts_ns, quote.last, quote.last_size)
 
 
 def bar_day(bar: Bar, book: InstrumentBook) -> date:
-    """The session day a bar tells about: its own word, else the local date of its time."""
+    """Return the session day of a bar: the one it names, else the local date of its time."""
     return date.fromisoformat(bar.day) if bar.day else book.times.day(bar.ts_ns)

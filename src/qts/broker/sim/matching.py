@@ -1,4 +1,4 @@
-"""Matching rules as pure functions: prices and sizes in, executions out (spec 05, Brokers).
+"""Matching rules as pure functions: prices and sizes in, executions out.
 
 No rule here ever gives a price that was not handed in: an execution happens at a displayed level, at a trade's
 price, or at the limit of an order that the market traded or quoted through.
@@ -14,12 +14,14 @@ from qts.money import ZERO, floor_to, minus, times
 
 
 def allows(is_buy: bool, limit: Decimal | None, price: Decimal) -> bool:
-    """Whether an order may trade at ``price``: a market order always, a limit only at it or better."""
+    """Return whether an order may trade at ``price``: a market order always, a limit only at it or better."""
     return limit is None or (price <= limit if is_buy else price >= limit)
 
 
 def through(is_buy: bool, limit: Decimal, price: Decimal) -> bool:
-    """Whether ``price`` lies beyond a resting order's limit, so that the order must have been reached first."""
+    """Return whether ``price`` is beyond a resting order's limit, so that the order must have been reached
+    first.
+    """
     return price < limit if is_buy else price > limit
 
 
@@ -37,12 +39,12 @@ def take(is_buy: bool, limit: Decimal | None, want: Decimal, levels: Iterable[Le
 
 
 def participation(size: Decimal, share: Decimal, lot: Decimal) -> Decimal:
-    """Our part of what traded: ``share`` of ``size``, floored to whole lots; zero when nothing traded."""
+    """Return our part of what traded: ``share`` of ``size``, floored to whole lots; zero when nothing traded."""
     return floor_to(times(size, share), lot) if size > 0 else ZERO
 
 
 def from_queue(ahead: Decimal, traded: Decimal, given: Decimal, remaining: Decimal, lot: Decimal) -> Decimal:
-    """What a resting order gets of ``traded`` at its own price.
+    """Return what a resting order gets of ``traded`` at its own price.
 
     ``ahead`` was displayed before we joined and goes first; ``given`` went to earlier orders of ours.
     """
@@ -53,15 +55,15 @@ def from_queue(ahead: Decimal, traded: Decimal, given: Decimal, remaining: Decim
 
 
 def shorter_queue(ahead: Decimal | None, displayed: Decimal | None) -> Decimal | None:
-    """The queue after a new look at the displayed size: never longer than what is shown, unknown stays unknown."""
+    """Return the queue after a new look at the displayed size: never longer than that; None stays unknown."""
     if displayed is None:
         return ahead
     return displayed if ahead is None or displayed < ahead else ahead
 
 
 def hits_side(is_buy: bool, buyer_is_maker: bool | None) -> bool:
-    """Whether a trade's aggressor came from the other side, so that it ate the queue we stand in.
+    """Return whether a trade's aggressor came from the other side, so that it ate the queue we stand in.
 
-    A source that does not tell the aggressor counts: at our price the passive side is ours.
+    None, a source that does not report the aggressor, counts: at our price the passive side is ours.
     """
     return buyer_is_maker is None or buyer_is_maker is is_buy

@@ -1,4 +1,4 @@
-"""What the exchange remembers of the past: answers to orders and the fills of the session day, both bounded.
+"""Records of the past at the exchange: answers to orders and the fills of the session day, both bounded.
 
 Each record is packed once, when it is made, because the exchange's state is exported at every fill.
 """
@@ -43,16 +43,20 @@ class Answers:
         self._order_of_approval: dict[str, str] = {}
 
     def get(self, client_order_id: str) -> OrderAck | None:
+        """Return the first answer to an order; None when it is not known."""
         answer = self._by_order.get(client_order_id)
         return None if answer is None else answer.ack
 
     def used_by(self, approval_id: str) -> str | None:
-        """The order an approval was used for."""
+        """Return the order that an approval was used for; None when it was not used."""
         return self._order_of_approval.get(approval_id)
 
     def remember(
         self, ack: OrderAck, approval_id: str, expires_ns: int, now_ns: int, is_open: Callable[[str], bool]
     ) -> None:
+        """Keep the first answer to an order; one of an ended order with an expired approval may be dropped for
+        it.
+        """
         self._put(ack, approval_id, expires_ns)
         if len(self._by_order) > self._keep:
             self._forget_one(now_ns, is_open)
@@ -72,9 +76,11 @@ class Answers:
                 return
 
     def export_state(self) -> list[bytes]:
+        """Return the answers, packed."""
         return list(self._packed.values())
 
     def import_state(self, state: Sequence[bytes]) -> None:
+        """Restore what :meth:`export_state` returned."""
         self._by_order.clear()
         self._packed.clear()
         self._order_of_approval.clear()
@@ -93,22 +99,26 @@ class KeptFills:
         self._packed: deque[bytes] = deque(maxlen=keep)
 
     def add(self, fill: Fill, day: date) -> None:
+        """Keep a fill of the session day ``day``; the oldest makes room."""
         self._fills.append((fill, day))
         self._packed.append(pack_fill(fill, day))
 
     def since(self, ts_ns: int) -> list[Fill]:
-        """Fills at or after ``ts_ns``, oldest first."""
+        """Return fills at or after ``ts_ns``, oldest first."""
         return [fill for fill, _ in self._fills if fill.ts_ns >= ts_ns]
 
     def drop_before(self, day: date) -> None:
+        """Drop the fills of days before ``day``."""
         while self._fills and self._fills[0][1] < day:
             self._fills.popleft()
             self._packed.popleft()
 
     def export_state(self) -> list[bytes]:
+        """Return the fills, packed."""
         return list(self._packed)
 
     def import_state(self, state: Sequence[bytes]) -> None:
+        """Restore what :meth:`export_state` returned."""
         self._fills.clear()
         self._packed.clear()
         for packed in state:
@@ -116,10 +126,12 @@ class KeptFills:
 
 
 def pack_fill(fill: Fill, day: date) -> bytes:
+    """Return a fill and its session day as bytes."""
     return _pack((*msgspec.structs.astuple(fill), day))
 
 
 def unpack_fill(packed: bytes) -> tuple[Fill, date]:
+    """Return the fill and the session day of :func:`pack_fill`."""
     record = _unpack_fill(packed)
     return Fill(*record[:11]), record[11]
 

@@ -1,4 +1,4 @@
-"""Phase and local date of one calendar, remembered, because the matching loop asks at every value."""
+"""Phase and local date of one calendar, cached, because the matching loop asks at every value."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class SessionTimes:
         self._day_start = self._day_end = 0
 
     def phase(self, ts_ns: int) -> Phase:
+        """Return the market's phase at ``ts_ns``."""
         second, within = divmod(ts_ns, NS_PER_S)
         if not within:
             return self._ask(ts_ns)
@@ -34,7 +35,7 @@ class SessionTimes:
         return self._phase
 
     def day(self, ts_ns: int) -> date:
-        """The market's own date at ``ts_ns``."""
+        """Return the market's own date at ``ts_ns``."""
         if not self._day_start <= ts_ns < self._day_end:
             self._day = self.calendar.local_date(from_ns(ts_ns))
             self._day_start = to_ns(self.calendar.at(self._day, 0))
@@ -42,4 +43,5 @@ class SessionTimes:
         return self._day
 
     def never_closes(self, ts_ns: int) -> bool:
+        """Return whether the market never closes."""
         return self.calendar.next_open(from_ns(ts_ns)) is None
