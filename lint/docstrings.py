@@ -57,20 +57,26 @@ NO_BEGINNING = frozenset(
 """No noun and no verb: a docstring that begins so is half a sentence."""
 
 EXEMPT: tuple[str, ...] = (
-    *(
-        "broker/",
-        "capital/",
-        "cli/",
-        "clock.py",
-        "config/",
-        "db/",
-        "event/",
-        "execution/",
-        "exposition.py",
-        "files.py",
-    ),
-    *("ids.py", "ledger/", "market/", "money.py", "pipeline/", "report/", "risk/", "runtime/", "safety/", "state/"),
-    *("strategy/", "threads.py"),
+    "capital/",
+    "cli/",
+    "clock.py",
+    "config/",
+    "db/",
+    "event/",
+    "exposition.py",
+    "files.py",
+    "ids.py",
+    "ledger/",
+    "market/",
+    "money.py",
+    "pipeline/",
+    "report/",
+    "risk/",
+    "runtime/",
+    "safety/",
+    "state/",
+    "strategy/",
+    "threads.py",
 )
 """Folders and files below ``qts`` that are not checked yet."""
 

@@ -55,9 +55,7 @@ def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
 @pytest.mark.parametrize(
     ("sizes", "buyer"), [((1, 1), 50_100), ((None, None), 50_100), ((0, 1), None), ((1, 0), None)]
 )
-def test_a_side_without_size_at_its_price_is_empty(
-    sizes: tuple[int | None, int | None], buyer: int | None
-) -> None:
+def test_a_side_without_size_at_its_price_is_empty(sizes: tuple[int | None, int | None], buyer: int | None) -> None:
     """At a price limit some sources go on telling the price of the empty side, with the size 0."""
     desk = Desk()
     bid_size, ask_size = (None if size is None else D(size) for size in sizes)
