@@ -37,7 +37,7 @@ def with_holding(rig_of: MakeRig) -> Rig:
 
 
 def audit(rig: Rig) -> bool:
-    return run_to_completion(rig.kernel.auditor.full(rig.clock.time_ns()))
+    return run_to_completion(rig.kernel.auditor.run_full_audit(rig.clock.time_ns()))
 
 
 def checks(rig: Rig) -> int:
@@ -71,7 +71,7 @@ async def beside_the_loop(directory: Path) -> AsyncIterator[LiveRig]:
 
 
 async def full(rig: LiveRig) -> bool:
-    return await rig.kernel.auditor.full(rig.clock.time_ns())
+    return await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
 
 
 async def test_beside_the_loop_a_fill_that_waits_to_be_handled_puts_it_off(tmp_path: Path) -> None:

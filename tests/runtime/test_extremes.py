@@ -24,7 +24,7 @@ from qts.market.last_values import LastValues
 from qts.runtime.checks.price_bands import PriceBands
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.intake import Intake
-from qts.runtime.metrics.extremes import Extremes, Fall, Noted
+from qts.runtime.metrics.extremes import Drawdown, Extremes, ExtremesRecord
 from qts.runtime.session.result import extremes_of
 from qts.runtime.session.session_view import ExtremesView
 from qts.safety.contracts import SafetyState
@@ -102,7 +102,7 @@ class Tape:
         return worst
 
 
-def share_of(fall: Fall) -> Fraction:
+def share_of(fall: Drawdown) -> Fraction:
     return Fraction(fall.amount) / Fraction(fall.top.amount)
 
 
@@ -158,7 +158,7 @@ def test_the_extremes_are_those_of_the_whole_course(played: list[tuple[Any, ...]
     for step in played:
         play(tape, step)
 
-    noted, course = tape.extremes.noted, tape.course
+    noted, course = tape.extremes.values, tape.course
     tape.extremes.take_worst()
     assert (noted.look.equity, noted.look.exposure) == course[-1][:2]
     equities = [equity for equity, _, _ in course]
@@ -186,7 +186,7 @@ def test_a_look_hears_of_the_worst_since_the_last_one(played: list[tuple[Any, ..
     assert Fraction(seen.exposure) / Fraction(seen.equity) == max(
         Fraction(exposure) / Fraction(equity) for equity, exposure, _ in since
     )
-    assert not tape.extremes.moved
+    assert not tape.extremes.has_moved
 
 
 def test_nothing_is_asked_of_the_account_while_it_is_flat() -> None:
@@ -207,7 +207,7 @@ def test_falls_are_compared_as_shares() -> None:
     for bid in ("19.01", "41", "39.9"):  # 9,900; 12,099; 11,989
         tape.show(Quote("A", tape.now_ns, bid=D(bid)))
 
-    noted = tape.extremes.noted
+    noted = tape.extremes.values
     told = extremes_of(
         ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure), str
     )
@@ -311,4 +311,4 @@ def test_what_was_judged_is_not_judged_again_before_each_scheduled_task(rig_of: 
 
 def test_what_a_checkpoint_keeps_is_all_of_it() -> None:
     """A field that is added must be restored: every field of the notes is in the exported value."""
-    assert set(Noted.__struct_fields__) == set(msgspec.to_builtins(Tape().extremes.export_state()))
+    assert set(ExtremesRecord.__struct_fields__) == set(msgspec.to_builtins(Tape().extremes.export_state()))

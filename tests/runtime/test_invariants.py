@@ -178,7 +178,7 @@ def test_a_difference_that_stays_is_one_cause_whatever_is_traded_meanwhile(rig_o
     rig.exchange._positions[SYMBOL] = D(12)
 
     for look in (now + 1 * S, now + 10 * S):
-        run_to_completion(rig.kernel.auditor.full(rig.clock.time_ns()))
+        run_to_completion(rig.kernel.auditor.run_full_audit(rig.clock.time_ns()))
         rig.quotes(look, 5)
 
     assert rig.held() == 0
@@ -193,7 +193,7 @@ def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:
         rig.exchange._positions[SYMBOL] = D(5)
         rig.quote(kst(15, 33, day=day))
         del rig.exchange._positions[SYMBOL]
-        run_to_completion(rig.kernel.auditor.full(kst(15, 34, day=day)))
+        run_to_completion(rig.kernel.auditor.run_full_audit(kst(15, 34, day=day)))
 
     assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
 
@@ -219,7 +219,7 @@ def test_an_order_that_works_at_the_broker_and_is_final_here_is_found(rig_of: Ma
     rig.quotes(kst(10), 3)
     rig.shared.orders.import_state([])
 
-    run_to_completion(rig.kernel.auditor.full(kst(10, 1)))
+    run_to_completion(rig.kernel.auditor.run_full_audit(kst(10, 1)))
 
     assert rig.invariant(12)["ok"] is False
 
@@ -266,7 +266,7 @@ def test_a_line_that_is_up_again_is_asked_only_after_it_has_told_its_news(rig_of
     rig.quote(kst(10, 0, 1.5))
     rig.clock.set_ns(kst(10, 0, 3))
 
-    run_to_completion(rig.kernel.auditor.full(kst(10, 0, 3)))
+    run_to_completion(rig.kernel.auditor.run_full_audit(kst(10, 0, 3)))
     assert rig.held() == 0
     assert rig.invariant(25)["ok"] is None
     rig.quote(kst(10, 1))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.market.contracts import IndexLevel, VolatilityLevel
-from qts.runtime.metrics.account_metrics import AccountMetrics, ClosedTrades, is_fresh
+from qts.runtime.metrics.account_metrics import AccountMetrics, TradeOutcomes, is_fresh
 from qts.runtime.metrics.index_metrics import IndexMetrics
 from qts.runtime.metrics.volatility import DeclaredVolatility
 
@@ -167,7 +167,7 @@ def test_the_win_rate_is_of_thirty_days() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.booleans(), st.sampled_from(["add"] * 5 + ["drop", "resume"]))))
 def test_packed_trades_say_what_a_list_of_them_says(steps: list[tuple[int, bool, str]]) -> None:
-    trades, plain, now_ns = ClosedTrades(), list[tuple[int, bool]](), FRIDAY_6
+    trades, plain, now_ns = TradeOutcomes(), list[tuple[int, bool]](), FRIDAY_6
     for later, won, step in steps:
         now_ns += later
         if step == "add":
@@ -178,19 +178,19 @@ def test_packed_trades_say_what_a_list_of_them_says(steps: list[tuple[int, bool,
             plain = [trade for trade in plain if trade[0] >= now_ns - 60]
         else:
             saved = trades.export_state()
-            trades = ClosedTrades()
+            trades = TradeOutcomes()
             trades.import_state(saved)
-        assert (len(trades), trades.won()) == (len(plain), sum(won for _, won in plain))
+        assert (len(trades), trades.wins()) == (len(plain), sum(won for _, won in plain))
 
 
 def test_only_the_newest_ten_thousand_trades_are_kept() -> None:
-    trades = ClosedTrades()
+    trades = TradeOutcomes()
     for number in range(25_000):
         trades.add(FRIDAY_6 + number, won=number < 15_001)
 
-    assert (len(trades), trades.won()) == (10_000, 1)
+    assert (len(trades), trades.wins()) == (10_000, 1)
     trades.drop_before(FRIDAY_6 + 15_001)
-    assert (len(trades), trades.won()) == (9_999, 0)
+    assert (len(trades), trades.wins()) == (9_999, 0)
 
 
 def test_days_in_profit_count_in_a_row() -> None:

@@ -130,7 +130,7 @@ def test_no_price_outside_is_ever_in_a_table(tape: list[tuple[bool, D, D, str]])
         assert entrance.show(value) is not is_wrong
         refused += is_wrong
         assert entrance.last.shown(SYMBOL) <= {right for _, right, _, _ in tape}
-        assert bool(entrance.bands.in_doubt(SYMBOL)) is is_wrong
+        assert bool(entrance.bands.doubt_reason(SYMBOL)) is is_wrong
 
     assert len(entrance.alarms) == (refused > 0)  # once a day
     assert sum(row["refused"] for row in doubtful_rows(entrance.bands).values()) == refused
@@ -171,7 +171,7 @@ def test_the_band_is_that_of_the_date() -> None:
     then_ns = kst(10) - 3_876 * 86_400 * S  # 12 June 2015
 
     assert KrxTicks().band(BASE, date(2015, 6, 12)) == (D(127_500), D(172_500))
-    assert not Entrance().bands.believes(Tick(SYMBOL, then_ns, D(180_000), D(1)))
+    assert not Entrance().bands.accepts(Tick(SYMBOL, then_ns, D(180_000), D(1)))
     assert Entrance().trade(180_000)  # 2026
 
 
@@ -183,7 +183,7 @@ def test_without_a_close_before_it_the_first_price_says_what_can_be() -> None:
     assert entrance.trade(71_000)
     assert not entrance.trade(1_290_000)
     assert not entrance.trade(12_900)
-    assert "around the day's first price 129000" in entrance.bands.in_doubt(SYMBOL)
+    assert "around the day's first price 129000" in entrance.bands.doubt_reason(SYMBOL)
 
 
 def test_a_market_without_a_band_is_not_looked_at() -> None:
@@ -220,10 +220,10 @@ def test_a_wrong_print_that_reverts_leaves_no_doubt_behind() -> None:
     entrance.trade(150_000)
 
     assert not entrance.trade(15_000)
-    assert entrance.bands.in_doubt(SYMBOL)
+    assert entrance.bands.doubt_reason(SYMBOL)
     assert entrance.trade(149_900)
 
-    assert entrance.bands.in_doubt(SYMBOL) == ""
+    assert entrance.bands.doubt_reason(SYMBOL) == ""
     assert entrance.last.ticks[SYMBOL].price == D(149_900)
     assert doubtful_rows(entrance.bands) == {
         SYMBOL: {
@@ -248,7 +248,7 @@ def test_once_a_day_has_closed_a_price_that_may_have_climbed_back_is_not_believe
     assert entrance.bases[SYMBOL] == BASE  # not the new level
     assert not entrance.trade(95_000)
     assert not entrance.trade(110_000)
-    assert entrance.bands.in_doubt(SYMBOL)
+    assert entrance.bands.doubt_reason(SYMBOL)
     assert len(entrance.alarms) == 2
 
 
@@ -260,7 +260,7 @@ def test_what_the_doubtful_level_could_not_reach_ends_a_doubt_of_yesterday() -> 
     entrance.next_day(23)
 
     assert entrance.trade(148_000)
-    assert entrance.bands.in_doubt(SYMBOL) == ""
+    assert entrance.bands.doubt_reason(SYMBOL) == ""
 
 
 @pytest.mark.parametrize("nothing", ["NaN", "0", "Infinity"])
@@ -278,13 +278,13 @@ def test_a_book_of_which_an_update_was_refused_counts_as_unknown() -> None:
     exchange = entrance.intake._venue
     book = BookUpdate(SYMBOL, kst(11), [(D(150_000), D(9))], [(D(150_100), D(9))], snapshot=True)
     entrance.show(book)
-    desk = exchange._desks[SYMBOL]
-    assert desk.export_state() != []
-    whole = desk.export_state()
+    instrument_book = exchange._books[SYMBOL]
+    assert instrument_book.export_state() != []
+    whole = instrument_book.export_state()
 
     assert not entrance.show(BookUpdate(SYMBOL, kst(11, 1), [(D(3_000), D(9))], []))
 
-    assert desk.export_state() != whole
+    assert instrument_book.export_state() != whole
 
 
 # In a session.
@@ -340,7 +340,7 @@ def test_a_split_that_was_held_is_an_alarm_and_no_loss(rig: Rig) -> None:
     assert "use adjusted prices, or cut the file at 2026-01-23" in told.replace("Use", "use")
     row = doubtful_rows(rig.shared.price_bands)[SYMBOL]
     assert (row["refused"], row["in_doubt"], row["ratio"]) == (6, True, "50:1")
-    assert rig.shared.extremes.noted.lowest.amount > D(99_990_000)  # the fee and the spread
+    assert rig.shared.extremes.values.lowest.amount > D(99_990_000)  # the fee and the spread
 
 
 def test_an_entry_in_doubt_is_refused_by_a_reason_of_its_own(rig: Rig) -> None:
@@ -405,7 +405,7 @@ def test_the_checkpoint_carries_bands_and_doubts(rig: Rig, tmp_path: Path) -> No
 
     assert other.export_state() == rig.shared.price_bands.export_state()
     assert other.bands == rig.shared.price_bands.bands
-    assert other.in_doubt(SYMBOL) == rig.shared.price_bands.in_doubt(SYMBOL) != ""
+    assert other.doubt_reason(SYMBOL) == rig.shared.price_bands.doubt_reason(SYMBOL) != ""
 
 
 # What people read.

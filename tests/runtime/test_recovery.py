@@ -421,7 +421,7 @@ def test_an_order_is_known_by_its_number_where_the_broker_keeps_no_ids(session: 
 
     again = session.life()
     again.quote(30)
-    run_to_completion(again.kernel.auditor.full(kst(10, 1)))
+    run_to_completion(again.kernel.auditor.run_full_audit(kst(10, 1)))
 
     assert not [line.message for line in again.logged if "is not ours" in line.message]
     assert again.kernel.invariants.summary()["inv12"]["ok"]

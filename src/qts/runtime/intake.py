@@ -14,8 +14,8 @@ from qts.broker.contracts import MarketDriven
 from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.runtime.checks.price_bands import LOOK_CLOSELY, Band, PriceBands
-from qts.runtime.metrics.extremes import Extremes, Held
+from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands
+from qts.runtime.metrics.extremes import Extremes, HeldSymbol
 
 
 class Intake:
@@ -53,7 +53,7 @@ class Intake:
         self._quotes: dict[str, Any] = last.quotes
         self._ticks: dict[str, Any] = last.ticks
         self._extremes = extremes
-        self._held: Mapping[str, Held] = extremes.held
+        self._held: Mapping[str, HeldSymbol] = extremes.held
         self._venue = venue
         self._waiting: Mapping[str, object] = venue.active
         self._clock = clock if isinstance(clock, ManualClock) else None
@@ -79,7 +79,7 @@ class Intake:
         kind, symbol = value.__class__, value.symbol
         if kind is Quote:
             bid: Decimal | None = value.bid  # type: ignore[union-attr]
-            band = self._bands.get(symbol, LOOK_CLOSELY)
+            band = self._bands.get(symbol, CHECK_EVERY_VALUE)
             if band is not None:
                 ask: Decimal | None = value.ask  # type: ignore[union-attr]
                 price: Decimal | None = value.last  # type: ignore[union-attr]
@@ -92,7 +92,7 @@ class Intake:
                     fits = fits and (price is None or low <= price <= high)
                 except InvalidOperation:  # not a number
                     fits = False
-                if (not fits or band is LOOK_CLOSELY) and self._turns_away(value):
+                if (not fits or band is CHECK_EVERY_VALUE) and self._rejects(value):
                     return False
             self._last.feed_ts_ns = ts_ns
             self._quotes[symbol] = value
@@ -102,13 +102,13 @@ class Intake:
             if symbol in self._waiting:
                 self._venue.on_market(value)
         elif kind is Tick:
-            band = self._bands.get(symbol, LOOK_CLOSELY)
+            band = self._bands.get(symbol, CHECK_EVERY_VALUE)
             if band is not None:
                 try:
                     fits = band.low <= value.price <= band.high  # type: ignore[union-attr]
                 except InvalidOperation:
                     fits = False
-                if not fits and self._turns_away(value):
+                if not fits and self._rejects(value):
                     return False
             self._last.feed_ts_ns = ts_ns
             self._ticks[symbol] = value
@@ -117,12 +117,12 @@ class Intake:
             if symbol in self._waiting:
                 self._venue.on_market(value)
         elif kind is BookUpdate:
-            if self._bands.get(symbol, LOOK_CLOSELY) is not None and self._turns_away(value):
+            if self._bands.get(symbol, CHECK_EVERY_VALUE) is not None and self._rejects(value):
                 return False
             self._last.feed_ts_ns = ts_ns
             self._venue.on_market(value)
         elif isinstance(value, Bar):
-            band = self._bands.get(symbol, LOOK_CLOSELY)
+            band = self._bands.get(symbol, CHECK_EVERY_VALUE)
             if band is not None:
                 try:
                     fits = (
@@ -131,7 +131,7 @@ class Intake:
                     )
                 except InvalidOperation:
                     fits = False
-                if not fits and self._turns_away(value):
+                if not fits and self._rejects(value):
                     return False
             self._last.feed_ts_ns = ts_ns
             self._last.bars[symbol] = value
@@ -142,9 +142,9 @@ class Intake:
             self._last.feed_ts_ns = ts_ns
         return True
 
-    def _turns_away(self, value: MarketValue) -> bool:
+    def _rejects(self, value: MarketValue) -> bool:
         """Whether ``value`` is not believed; then its alarm is raised, once a day for each symbol."""
-        if self._price_bands.believes(value):
+        if self._price_bands.accepts(value):
             return False
         venue, ts_ns = self._venue, value.ts_ns
         if isinstance(value, BookUpdate):  # what it would have changed is not known from now on

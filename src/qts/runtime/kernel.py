@@ -106,7 +106,9 @@ class Kernel:
         await self.unresolved.work(now_ns)
 
     async def _audit(self, now_ns: int) -> None:
-        self.due.audit = not await self.auditor.full(now_ns)  # again when something else asks for attention
+        self.due.audit = not await self.auditor.run_full_audit(
+            now_ns
+        )  # again when something else asks for attention
 
     def _on_work_ended(self) -> None:
         """Have a failure raised, and go on with what came due meanwhile; an audit waits to be asked for again."""
@@ -146,10 +148,10 @@ class Kernel:
             await self.close_day()
         now_ns = self.shared.clock.time_ns()
         if not self.due.final_check_done:  # it may commit; a run that is resumed behind it looks no second time
-            self.monitor.guard(now_ns)
+            self.monitor.check_limits(now_ns)
             self.components.curve.sample(now_ns)
             self.due.final_check_done = True
-        await self.auditor.full(now_ns)
+        await self.auditor.run_full_audit(now_ns)
         self.due.done = True
         await self.shared.record.checkpoint()
 
@@ -183,7 +185,7 @@ class Kernel:
     def _check_once_a_minute(self, now_ns: int) -> None:
         """Once a minute of market time: limits of the account, now and then a point of the curves."""
         self._set_clock(now_ns)
-        self.monitor.guard(now_ns)
+        self.monitor.check_limits(now_ns)
         self.venue.on_time(now_ns)
         if self.unresolved.any():
             self.due.resolve_soon()
@@ -196,7 +198,7 @@ class Kernel:
         self._set_clock(due_ns)
         if self.venue.due_ns <= due_ns:
             self.venue.on_time(due_ns)  # while nothing was quoted a line may have come up again
-        self.monitor.judge_what_moved()
+        self.monitor.check_limits_if_moved()
         if kind is ScheduledTask.DAY_START:
             self.days.day_start(due_ns)
         elif kind is ScheduledTask.EVALUATE:

@@ -1,1 +1,1 @@
-"""What a running session checks: books against rows and broker, invariants, prices, limits of the account."""
+"""Checks of a running session: the books against rows and broker, invariants, prices, limits of the account."""

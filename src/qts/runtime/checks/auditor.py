@@ -1,9 +1,9 @@
-"""Checks the invariants of spec 09 while the session runs.
+"""Checks the numbered invariants while a session runs (docs/reference/invariants.md).
 
-After each event only what that event touched; at every day's close, at the end, and every five seconds of a paper
-session the whole book, recomputed from the store's rows by code that shares nothing with the account. Independent
-counters of quantities stand between our ledger and the broker's own book (invariant 25). A breach's text is made
-only when there is one.
+After each event it checks what that event changed; at every day's close, at the end, and every five seconds of a
+paper session the whole book, recomputed from the stored rows by code that shares nothing with the account.
+Independent counters of quantities are compared with the ledger and the broker's own book (``three-way-count``). The
+text of a breach is composed only when there is one.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from qts.threads import beside_loop
 _POOLS = tuple(Pool)
 
 
-class Stored(NamedTuple):
-    """The stored rows as they were read last; read again when the book was written since."""
+class StoredRows(NamedTuple):
+    """Stored rows as they were read last; they are read again when the book was written since."""
 
     ledger: Sequence[LedgerRow]
     orders: Sequence[Order]
@@ -47,7 +47,11 @@ class Stored(NamedTuple):
 
 
 class Auditor:
-    """Feeds :class:`~qts.runtime.checks.invariants.Invariants`; decides nothing itself."""
+    """An auditor that reports every check to :class:`~qts.runtime.checks.invariants.Invariants`; it decides
+    nothing.
+
+    A listener of fills, orders and states. For the session's thread alone.
+    """
 
     def __init__(
         self,
@@ -69,17 +73,17 @@ class Auditor:
         self._counters: dict[str, Decimal] = {}
         self._read_at = self._approved_at = -1
         self._starts_seen = 0
-        self._stored = Stored((), (), ())
+        self._stored = StoredRows((), (), ())
 
     # -- after one event ---------------------------------------------------------------------------------------
 
     def on_sent(self, request: OrderRequest) -> None:
-        """An order is about to leave: 7, 8, 10, 15 and 16."""
+        """Check an order that is about to leave: approval, unknown orders, reduce-only, price, order rate."""
         p, check, now_ns, key = self._shared, self._inv.check, request.ts_ns, request.client_order_id
         order = p.orders.get(key)
         holds = order is not None and order.approval_id != ""
         check(7, holds, now_ns, "" if holds else f"{key} has no approval", part=True)
-        unknown = [o for o in p.orders if o.state is OrderState.UNKNOWN and _same_key(o, request)]
+        unknown = [o for o in p.orders if o.state is OrderState.UNKNOWN and _same_symbol_and_side(o, request)]
         holds = len(unknown) <= 1
         check(8, holds, now_ns, "" if holds else f"{len(unknown)} unknown orders for {request.symbol}")
         safety = p.safety.current_state
@@ -93,10 +97,10 @@ class Auditor:
         check(16, holds, now_ns, "" if holds else f"{rate} orders in a second, {allowed} allowed")
 
     def on_ended(self, order: Order) -> None:
-        """Check nothing: what ended is compared with the broker's books by :meth:`full`."""
+        """Check nothing: ended orders are compared with the broker's books by :meth:`run_full_audit`."""
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """A fill was booked: 1, 4 and 6 incrementally; the counters for 25."""
+        """Check pools, position and order after a booked fill, and add it to the independent counters."""
         check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._shared.account
         counters = plus(self._counters.get(symbol, ZERO), times(fill.qty, fill.side.sign))
         self._counters[symbol] = counters
@@ -113,14 +117,14 @@ class Auditor:
         check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}", part=True)
 
     def on_safety(self, change: SafetyChange) -> None:
-        """13: rises freely, falls by rule; 23: who, why, when."""
+        """Check a change of the safety state: safety-falls-by-rule and every-change-named."""
         report = self._shared.safety.audit()
         self._inv.check(13, report.ok, change.ts_ns, report.problem)
         explained = bool(change.actor and change.reason)
         self._inv.check(23, explained, change.ts_ns, f"safety change {change.seq} lacks actor or reason")
 
     def on_state(self, record: TransitionRecord) -> None:
-        """14: safety outranks everybody; 23: who, why, when."""
+        """Check a record of the operating state: safety-first and every-change-named."""
         check, now_ns = self._inv.check, record.ts_ns
         if record.is_transition:
             bolder = record.to_state.boldness > record.from_state.boldness
@@ -131,36 +135,36 @@ class Auditor:
 
     # -- the whole book ----------------------------------------------------------------------------------------
 
-    async def full(self, now_ns: int) -> bool:
-        """Recompute everything from the stored rows and ask the broker for its book.
+    async def run_full_audit(self, now_ns: int) -> bool:
+        """Recompute everything from the stored rows and compare it with the account and the broker's book.
 
-        False, and nothing judged, when the book moved while its rows were read beside the loop: it has to be asked
-        for again. While the broker cannot be asked, what compares with it stays unchecked: unknown is neither fine
-        nor broken.
+        Return False, with nothing checked, when the book changed while its rows were read off the loop: the audit
+        has to be requested again. While the broker is unavailable, comparisons with it stay unchecked: unknown
+        neither holds nor breaks an invariant. Raises StorageError when the store has failed.
         """
         p = self._shared
-        await p.record.checkpoint()  # what waits belongs to this moment
-        await self._history(only_new=True)
+        await p.record.checkpoint()  # rows that wait to be written belong to this moment
+        await self._verify_history(only_new=True)
         rows = p.record.book_revision
-        if self._is_moving(rows):
+        if self._is_book_moving(rows):
             return False
         if self._read_at != rows:
             stored = await p.record.on_store(self._read)
-            if self._is_moving(rows):
+            if self._is_book_moving(rows):
                 return False
             self._stored, self._read_at = stored, rows
         if self._approved_at != rows:
             decisions = await p.record.on_store(self._store.decisions)
-            if self._is_moving(rows):
+            if self._is_book_moving(rows):
                 return False
             self._approved_at = rows
-            self._approvals({row.approval_id: row.client_order_id for row in decisions}, now_ns)
+            self._check_approvals({row.approval_id: row.client_order_id for row in decisions}, now_ns)
         theirs = await self._broker_book()
-        if self._is_moving(rows):
+        if self._is_book_moving(rows):
             return False
         ledger, orders, transfers = self._stored
         claims = self._claims(theirs)
-        marks = {row.symbol: p.last.mark(row.symbol) for row in claims.holdings}  # of the same moment
+        marks = {row.symbol: p.last.mark(row.symbol) for row in claims.holdings}  # at the same moment
         recompute = partial(
             audit,
             initial=p.account.initial,
@@ -171,31 +175,31 @@ class Auditor:
             claims=claims,
             mark=marks.get,
         )
-        # It takes some 5 µs a fill: off the loop no fill waits for it.
+        # It takes about 5 µs per stored fill; off the loop it delays no event.
         result = await beside_loop(recompute) if p.record.is_concurrent else recompute()
         for number, count in result.checks.items():
             if count:
                 broken = [finding for finding in result.findings if finding.invariant == number]
                 detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
                 self._inv.check(number, not broken, now_ns, detail, count)
-        if theirs is not None and not self._is_moving(rows):
-            await self._terminal(now_ns)
-            self._conservation(theirs, now_ns)
-        self._priority(now_ns)
+        if theirs is not None and not self._is_book_moving(rows):
+            await self._check_nothing_left_working(now_ns)
+            self._check_three_way_count(theirs, now_ns)
+        self._check_p0_first(now_ns)
         return True
 
-    async def _history(self, *, only_new: bool) -> None:
-        """Look whether the stored history is what was written; a running session goes on closing what it holds."""
+    async def _verify_history(self, *, only_new: bool) -> None:
+        """Verify that the stored history is as it was written; raise FS071 when it was altered."""
         try:
             await self._shared.record.on_store(partial(self._store.verify_history, only_new=only_new))
         except HistoryAltered as error:
             self._on_code("FS071", str(error))
 
-    def _read(self) -> Stored:
-        return Stored(self._store.ledger(), self._store.orders(), self._store.transfers())
+    def _read(self) -> StoredRows:
+        return StoredRows(self._store.ledger(), self._store.orders(), self._store.transfers())
 
-    def _is_moving(self, rows: int) -> bool:
-        """Whether the account changed since it had ``rows``, is not all on disk, or about to change by a report."""
+    def _is_book_moving(self, rows: int) -> bool:
+        """Return whether the account changed since revision ``rows``, is not fully stored, or has P0 waiting."""
         record = self._shared.record
         if not record.is_concurrent:
             return False
@@ -203,6 +207,7 @@ class Auditor:
         return busy or not record.is_settled or record.book_revision != rows
 
     def export_state(self) -> dict[str, Any]:
+        """Return the independent counters and marks for a checkpoint."""
         return {
             "counters": {symbol: str(qty) for symbol, qty in self._counters.items()},
             "approved_at": self._approved_at,
@@ -210,17 +215,19 @@ class Auditor:
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
         self._counters = {symbol: Decimal(qty) for symbol, qty in saved["counters"].items()}
         self._approved_at, self._starts_seen = saved["approved_at"], saved["starts_seen"]
 
     async def _broker_book(self) -> dict[str, Decimal] | None:
+        """Return the broker's positions by symbol; None while it is unavailable."""
         try:
             return dict(await answered(self._broker.positions()))
         except BrokerUnavailable:
-            return None  # the line is down
+            return None
 
-    def _approvals(self, approvals: dict[str, str], now_ns: int) -> None:
-        """7: every order names its own approval."""
+    def _check_approvals(self, approvals: dict[str, str], now_ns: int) -> None:
+        """Check that every stored order names its own approval (``approved-intent``)."""
         orders = self._stored.orders
         wrong = [o.client_order_id for o in orders if approvals.get(o.approval_id) != o.client_order_id]
         self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)
@@ -230,13 +237,13 @@ class Auditor:
         working = self._shared.orders.working_sells(request.strategy, request.symbol)
         return request.reduce_only and request.side is Side.SELL and working <= held
 
-    async def _terminal(self, now_ns: int) -> None:
-        """12: what the broker can still fill is open here too."""
+    async def _check_nothing_left_working(self, now_ns: int) -> None:
+        """Check that every order which the broker can still fill is open here too (``nothing-left-working``)."""
         ours = tuple(self._shared.orders)
         try:
             theirs = await answered(self._broker.orders())
         except BrokerUnavailable:
-            return  # the line went down in between
+            return  # the connection was lost in between
         stray = [
             o.client_order_id or o.ref.number
             for o in theirs
@@ -244,16 +251,16 @@ class Auditor:
         ]
         self._inv.check(12, not stray, now_ns, f"the broker works orders that are final here: {stray[:3]}")
 
-    def _conservation(self, theirs: dict[str, Decimal], now_ns: int) -> None:
-        """25: broker's book, our ledger and the independent counters agree."""
+    def _check_three_way_count(self, theirs: dict[str, Decimal], now_ns: int) -> None:
+        """Check that the broker's book, the ledger and the independent counters agree (``three-way-count``)."""
         ours = self._shared.account.positions()
         counters = {symbol: qty for symbol, qty in self._counters.items() if qty}
         self._inv.check(
             25, ours == counters == theirs, now_ns, f"ledger {ours}, counters {counters}, broker {theirs}"
         )
 
-    def _priority(self, now_ns: int) -> None:
-        """19: nothing lower started while a P0 waited; P0 lost nothing; in = handled + counted losses."""
+    def _check_p0_first(self, now_ns: int) -> None:
+        """Check ``p0-first``: nothing lower starts before P0, no P0 is lost, every event is accounted for."""
         violations = self._dispatcher.stats.priority_check()[1]
         stats = self._dispatcher.queue_stats()
         p0 = stats[EventPriority.P0_CRITICAL.name]
@@ -280,10 +287,10 @@ class Auditor:
 
 
 def balance_of(row: dict[str, Any]) -> int:
-    """Accepted events neither handled nor counted as lost nor still there; 0 when all are accounted for."""
+    """Return the accepted events that are neither handled nor counted as lost nor queued; 0 in a sound queue."""
     losses = sum(int(row[name]) for name in ("dropped", "collapsed", "sampled", "dead_lettered"))
     return int(row["accepted"]) - int(row["handled"]) - losses - int(row["size"])
 
 
-def _same_key(order: Order, request: OrderRequest) -> bool:
+def _same_symbol_and_side(order: Order, request: OrderRequest) -> bool:
     return order.symbol == request.symbol and order.side is request.side

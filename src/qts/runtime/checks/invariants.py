@@ -1,6 +1,6 @@
-"""The invariants of spec 09 as the run sees them: how often each was checked, when last, and whether it held.
+"""Records for each invariant how often it was checked, when last, and whether it held.
 
-Not checked is not fine: an invariant without a check reports ``ok: null``. A breach is in the report for good; it
+An invariant that was never checked reports ``ok: null``, not that it held. A breach stays in the report; it
 *stands* until the same invariant is checked again as a whole and holds.
 """
 
@@ -13,21 +13,21 @@ from qts.clock import from_ns
 
 NUMBERS = range(1, 26)
 
-OF_THE_BOOKS: Final = frozenset({1, 2, 3, 4, 5, 6, 12, 25})
-"""Money, holdings and orders, ours and the broker's."""
+BOOK_INVARIANTS: Final = frozenset({1, 2, 3, 4, 5, 6, 12, 25})
+"""Invariants of money, holdings and orders, here and at the broker."""
 
 OnBreach = Callable[[int, str, bool], None]
 
 
 MONEY_INVARIANTS = frozenset({1, 2})
-"""A breach of these means that money was made from nothing."""
+"""Invariants whose breach means that money appeared or vanished."""
 
 
 class Invariants:
-    """Counts checks and breaches.
+    """A record of checks and breaches. For the session's thread alone.
 
-    ``on_breach`` is told at once of each breach that does not stand already: number, detail, and whether the same
-    invariant was broken before.
+    ``on_breach`` is called at once for each breach that does not stand already, with the number, the detail, and
+    whether the same invariant was broken before.
     """
 
     def __init__(self, on_breach: OnBreach) -> None:
@@ -42,7 +42,7 @@ class Invariants:
     ) -> None:
         """Record ``count`` checks of invariant ``number`` made at ``now_ns``; ``detail`` explains a breach.
 
-        ``part``: of one order or symbol alone; that it holds says nothing of a breach elsewhere.
+        ``part``: the check concerns one order or symbol only, so that it holds does not end a standing breach.
         """
         self._checks[number] += count
         self._last_ns[number] = now_ns
@@ -56,13 +56,13 @@ class Invariants:
             self._on_breach(number, detail, again)
 
     def books_agree(self, since_ns: int) -> bool | None:
-        """Whether nothing stands against the books; None when the broker's were not compared since ``since_ns``."""
-        if not self._standing.isdisjoint(OF_THE_BOOKS):
+        """Return whether no breach of the books stands; None: not compared with the broker's since ``since_ns``."""
+        if not self._standing.isdisjoint(BOOK_INVARIANTS):
             return False
         return True if self._checks[25] and self._last_ns[25] >= since_ns else None
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """``{"inv01": {"ok": true | false | null, "checks": n, "last": ISO time or null, …}}``."""
+        """Return ``{"inv01": {"ok": true | false | null, "checks": n, "last": ISO time or null, …}}``."""
         rows: dict[str, dict[str, Any]] = {}
         for number in NUMBERS:
             checks = self._checks[number]
@@ -77,6 +77,7 @@ class Invariants:
         return rows
 
     def export_state(self) -> dict[str, Any]:
+        """Return the record for a checkpoint."""
         return {
             "checks": list(self._checks.values()),
             "last": list(self._last_ns.values()),
@@ -85,6 +86,7 @@ class Invariants:
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
         self._checks = dict(zip(NUMBERS, saved["checks"], strict=True))
         self._last_ns = dict(zip(NUMBERS, saved["last"], strict=True))
         self._breaches = {int(number): detail for number, detail in saved["breaches"].items()}

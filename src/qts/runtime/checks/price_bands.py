@@ -1,8 +1,8 @@
-"""Prices that cannot be: outside the band in which the market itself keeps the day.
+"""Rejects impossible prices: those outside the daily price limits of their market.
 
-Such a price is an alarm and no valuation. A split in unadjusted prices looks like this, and so does a wrong print:
-it goes into no table, fills nothing, is no event for strategies and becomes no later day's base. Until its prices
-fit again, its symbol is in doubt.
+Such a price raises an alarm and values nothing. A split in unadjusted prices looks like this, and so does an
+erroneous print: it enters no table, fills nothing, is no event for strategies and becomes no later day's base
+price. Until its prices fit again, its symbol is in doubt.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _SPLITS: Final = {
         *((Decimal(many), ONE) for many in (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 75, 100, 200, 500)),
     )
 }
-"""New shares for old, and the same the other way round, by how many times as many there are afterwards."""
-_A_DAYS_MOVE: Final = Decimal("1.3")
-"""The first price after a split is that far, at the most, from the one at which everybody would be as rich."""
+"""Common splits, as new:old and as old:new, by the ratio of shares after to shares before."""
+_MAX_DAY_MOVE: Final = Decimal("1.3")
+"""Largest ratio between the first price after a split and the previous price divided by the split."""
 
 
 class Band(NamedTuple):
-    """Values outside ``low`` to ``high`` are not believed today.
+    """The band of a day: prices outside ``low`` to ``high`` are rejected.
 
-    ``base`` is the last price of an earlier day; ``assumed``: none is known, the day's first price stands there.
+    ``base`` is the last price of an earlier day; ``assumed``: none is known, and it is the day's first price.
     """
 
     low: Decimal
@@ -43,17 +43,17 @@ class Band(NamedTuple):
     assumed: bool
 
 
-LOOK_CLOSELY: Final = Band(ONE, ZERO, ZERO, False)
-"""Stands for the band of a symbol in doubt: no price lies inside, so each value is looked at."""
+CHECK_EVERY_VALUE: Final = Band(ONE, ZERO, ZERO, False)
+"""The band of a symbol in doubt: no price lies inside, so each value goes through the full check."""
 
 
-class Stray(msgspec.Struct, frozen=True):
-    """A price that its market's band makes impossible: the day's limits, and what they were reckoned from."""
+class ImpossiblePrice(msgspec.Struct, frozen=True):
+    """A price outside its market's daily limits, with the limits and the base price they were computed from."""
 
     symbol: str
     ts_ns: int
     at: str
-    """The market's own date and time."""
+    """Date and time in the market's time zone."""
     price: Decimal
     low: Decimal
     high: Decimal
@@ -68,24 +68,26 @@ class Stray(msgspec.Struct, frozen=True):
 
     @property
     def day(self) -> str:
+        """Return the market's date, ISO."""
         return self.at.partition(" ")[0]
 
     @property
     def split(self) -> str:
-        """The split that it looks like, new shares for old ("50:1", "1:10"); "" when it looks like none."""
+        """Return the likely split, new shares to old ("50:1", "1:10"); "" when none fits."""
         return likely_split(self.base, self.price)
 
 
 class Doubt(msgspec.Struct):
-    """What is known of a symbol with prices that cannot be.
+    """The state of a symbol that had impossible prices.
 
-    ``first`` is the first of them all, ``since`` the one that began the newest doubt; ``refused`` values were not
-    believed because of it. ``level`` is the newest price refused. ``stands``: in doubt now; ``closed_at`` is then
-    the price refused last before the day began, None while the doubt is of today. ``told``: the alarm of today.
+    ``first`` is the first of them in the session, ``since`` the one that began the newest doubt; ``refused`` counts
+    the rejected values, ``level`` is the newest rejected price. ``stands``: the symbol is in doubt now;
+    ``closed_at`` is then the price rejected last before today, None while the doubt began today. ``told``: today's
+    alarm was raised.
     """
 
-    first: Stray
-    since: Stray
+    first: ImpossiblePrice
+    since: ImpossiblePrice
     level: Decimal
     refused: int = 0
     stands: bool = False
@@ -96,8 +98,9 @@ class Doubt(msgspec.Struct):
 class PriceBands:
     """The band of each symbol for the day, and the symbols in doubt. Not thread-safe.
 
-    ``bands`` is read for each value: None for a symbol whose market has no band; who is missing, or outside, has to
-    be asked for by :meth:`believes`. ``base_prices`` are those of the day. At most one entry for each instrument.
+    ``bands`` is read for each value: None for a symbol whose market has no limits; a symbol that is missing, or a
+    price outside, needs a call of :meth:`accepts`. ``base_prices`` are those of the day. At most one entry for each
+    instrument.
     """
 
     __slots__ = ("_bases", "_instruments", "_limits", "bands", "changes", "doubts")
@@ -109,13 +112,13 @@ class PriceBands:
         self.bands: dict[str, Band | None] = {}
         self.doubts: dict[str, Doubt] = {}
         self.changes = 0
-        """Tells whether anything that a checkpoint keeps has changed."""
+        """Counts the changes of the exported state, so that an unchanged one is not encoded again."""
 
-    def believes(self, value: MarketValue) -> bool:
-        """Look at a value closely; False when it cannot be. It is counted then, and its symbol is in doubt.
+    def accepts(self, value: MarketValue) -> bool:
+        """Check a value fully; return False when it is impossible. It is counted then, and its symbol is in doubt.
 
-        Doubt ends with the first value that fits. Once a day has closed on it, the price may have come back by
-        itself, so it ends only with a value that the doubtful prices could not have reached within the day.
+        Doubt ends with the first value that fits. After a day has closed in doubt, the impossible prices may have
+        drifted into the band, so it ends only with a value that they could not have reached within the day.
         """
         symbol = value.symbol
         band = self._limits.get(symbol) or self._band_of(value)
@@ -123,7 +126,7 @@ class PriceBands:
             return True
         doubt = self.doubts.get(symbol)
         prices = tuple(_prices_of(value))
-        stray = next((price for price in prices if not _lies(band.low, price, band.high)), None)
+        stray = next((price for price in prices if not _is_between(band.low, price, band.high)), None)
         if stray is None:
             if doubt is None or not doubt.stands:
                 return True
@@ -135,28 +138,28 @@ class PriceBands:
             self.bands[symbol] = band
             self.changes += 1
             return True
-        self._refuse(value, stray, band)
+        self._reject(value, stray, band)
         return False
 
     def alarm(self, symbol: str) -> str:
-        """Return what to tell of ``symbol`` after a value was not believed; "" when it was told today."""
+        """Return the alarm of ``symbol`` after a value was rejected; "" when it was raised today already."""
         doubt = self.doubts[symbol]
         if doubt.told:
             return ""
         doubt.told = True
-        return f"{self.in_doubt(symbol)}; it values and fills nothing. {advice(doubt.since)}"
+        return f"{self.doubt_reason(symbol)}; it values and fills nothing. {advice(doubt.since)}"
 
-    def in_doubt(self, symbol: str) -> str:
-        """Return why no price of ``symbol`` is believed at present; "" when they are."""
+    def doubt_reason(self, symbol: str) -> str:
+        """Return why the prices of ``symbol`` are rejected at present; "" when they are not."""
         doubt = self.doubts.get(symbol)
         return str(doubt.since) if doubt is not None and doubt.stands else ""
 
-    def standing(self) -> list[str]:
-        """Return why, for every symbol in doubt at present."""
+    def doubt_reasons(self) -> list[str]:
+        """Return the reason for every symbol in doubt at present."""
         return [str(doubt.since) for doubt in self.doubts.values() if doubt.stands]
 
     def start_day(self) -> None:
-        """Reckon with today's base prices from now on; whoever is in doubt stays so."""
+        """Start a day: bands are computed from today's base prices; symbols in doubt stay in doubt."""
         self._limits.clear()
         self.bands.clear()
         for doubt in self.doubts.values():
@@ -166,38 +169,41 @@ class PriceBands:
         self.changes += 1
 
     def export_state(self) -> dict[str, Any]:
+        """Return the day's limits and the doubts for a checkpoint."""
         plain: dict[str, Any] = msgspec.to_builtins({"limits": self._limits, "doubts": self.doubts})
         return plain
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
-        """Continue from :meth:`export_state`; into the dictionaries that exist, the intake holds on to them."""
+        """Continue from :meth:`export_state` in the same dictionaries, which the intake refers to."""
         self._limits = msgspec.convert(saved["limits"], dict[str, Band], strict=False)
         self.doubts.clear()
         self.doubts.update(msgspec.convert(saved["doubts"], dict[str, Doubt], strict=False))
         self.bands.clear()
         for symbol, band in self._limits.items():
-            self.bands[symbol] = self._asked_by(symbol, band)
+            self.bands[symbol] = self._effective_band(symbol, band)
 
-    def _refuse(self, value: MarketValue, price: Decimal, band: Band) -> None:
+    def _reject(self, value: MarketValue, price: Decimal, band: Band) -> None:
         symbol = value.symbol
         doubt = self.doubts.get(symbol)
         if doubt is None or not doubt.stands:
             instrument = self._instruments[symbol]
             moment = instrument.calendar.local_time(from_ns(value.ts_ns))
-            low, high = _span(instrument, band.base, instrument.calendar.local_date(moment), assumed=band.assumed)
+            low, high = _day_limits(
+                instrument, band.base, instrument.calendar.local_date(moment), assumed=band.assumed
+            )
             at = f"{moment:%Y-%m-%d %H:%M:%S}"
-            stray = Stray(symbol, value.ts_ns, at, price, low, high, band.base, band.assumed)
+            stray = ImpossiblePrice(symbol, value.ts_ns, at, price, low, high, band.base, band.assumed)
             if doubt is None:
                 doubt = self.doubts[symbol] = Doubt(stray, stray, price)
             doubt.since = stray
         doubt.level = price
         doubt.refused += 1
         doubt.stands = True
-        self.bands[symbol] = LOOK_CLOSELY
+        self.bands[symbol] = CHECK_EVERY_VALUE
         self.changes += 1
 
     def _band_of(self, value: MarketValue) -> Band | None:
-        """The band of the day, kept for it. None: there is none, or it is not known before the first price."""
+        """Return the band of the day and store it; None when the market has none, or before the first price."""
         symbol = value.symbol
         instrument = self._instruments.get(symbol)
         day = date.min if instrument is None else instrument.calendar.local_date(from_ns(value.ts_ns))
@@ -206,49 +212,49 @@ class PriceBands:
             return None
         base = self._bases.get(symbol)
         if assumed := base is None or not _is_price(base):
-            # A book alone assumes nothing: its outermost levels may lie anywhere.
+            # A book alone gives no base price: its outermost price levels may lie anywhere.
             base = None if isinstance(value, BookUpdate) else next(_prices_of(value), None)
             if base is None or not _is_price(base):
                 return None
         assert base is not None
-        band = Band(*_believed(instrument, base, day, assumed=assumed), base, assumed)
+        band = Band(*_accepted_limits(instrument, base, day, assumed=assumed), base, assumed)
         self._limits[symbol] = band
-        self.bands[symbol] = self._asked_by(symbol, band)
+        self.bands[symbol] = self._effective_band(symbol, band)
         self.changes += 1
         return band
 
-    def _asked_by(self, symbol: str, band: Band) -> Band:
+    def _effective_band(self, symbol: str, band: Band) -> Band:
         doubt = self.doubts.get(symbol)
-        return LOOK_CLOSELY if doubt is not None and doubt.stands else band
+        return CHECK_EVERY_VALUE if doubt is not None and doubt.stands else band
 
     def _has_returned(self, doubt: Doubt, prices: tuple[Decimal, ...], value: MarketValue) -> bool:
         if doubt.closed_at is None or not _is_price(doubt.closed_at):
             return True
         instrument = self._instruments[value.symbol]
         day = instrument.calendar.local_date(from_ns(value.ts_ns))
-        low, high = _believed(instrument, doubt.closed_at, day, assumed=False)
+        low, high = _accepted_limits(instrument, doubt.closed_at, day, assumed=False)
         return not any(low <= price <= high for price in prices)
 
 
-def advice(stray: Stray) -> str:
-    """Return what to do about it, for the one who made the input."""
+def advice(stray: ImpossiblePrice) -> str:
+    """Return a sentence on what to do about an impossible price in the input."""
     return f"Was the share split, or did its rights go ex? Use adjusted prices, or cut the file at {stray.day}"
 
 
 def likely_split(base: Decimal, price: Decimal) -> str:
-    """Return the split which makes ``price`` of ``base``, new shares for old; "" when none fits."""
+    """Return the split that explains a move from ``base`` to ``price``, new shares to old; "" when none fits."""
     if not (_is_price(base) and _is_price(price)):
         return ""
     falls = price < base
     factor = ratio(base, price) if falls else ratio(price, base)
     nearest = min(_SPLITS, key=lambda one: max(ratio(one, factor), ratio(factor, one)))
-    if max(ratio(nearest, factor), ratio(factor, nearest)) > _A_DAYS_MOVE:
+    if max(ratio(nearest, factor), ratio(factor, nearest)) > _MAX_DAY_MOVE:
         return ""
     return _SPLITS[nearest][0 if falls else 1]
 
 
 def doubtful_rows(bands: PriceBands) -> dict[str, dict[str, Any]]:
-    """Tell every symbol that had prices which cannot be, by plain values, as results show it."""
+    """Return every symbol that had impossible prices, as the plain values that results show."""
     return {
         symbol: {
             "first": doubt.first.at,
@@ -290,8 +296,8 @@ def _is_price(amount: Decimal) -> bool:
     return amount.is_finite() and amount > 0
 
 
-def _lies(low: Decimal, price: Decimal, high: Decimal) -> bool:
-    """Whether ``price`` lies in between; NaN, which cannot be compared, does not."""
+def _is_between(low: Decimal, price: Decimal, high: Decimal) -> bool:
+    """Return whether ``low`` ≤ ``price`` ≤ ``high``; False for NaN and infinity."""
     return price.is_finite() and low <= price <= high
 
 
@@ -306,16 +312,16 @@ def _prices_of(value: MarketValue) -> Iterator[Decimal]:
         yield from (price for side in (value.bids, value.asks) for price, size in side if size)
 
 
-def _span(instrument: Instrument, base: Decimal, day: date, *, assumed: bool) -> tuple[Decimal, Decimal]:
-    """The day's limits; around an assumed base the outermost of all bands that hold it."""
+def _day_limits(instrument: Instrument, base: Decimal, day: date, *, assumed: bool) -> tuple[Decimal, Decimal]:
+    """Return the day's limits; for an assumed base the outermost limits of all bands that contain it."""
     limits = instrument.ticks.band(base, day)
     assert limits is not None
     low, high = limits
     return (ratio(times(base, low), high), ratio(times(base, high), low)) if assumed else (low, high)
 
 
-def _believed(instrument: Instrument, base: Decimal, day: date, *, assumed: bool) -> tuple[Decimal, Decimal]:
-    """The limits and two steps of the grid: adjusted prices are rounded, and the band of a rounded base as well."""
-    low, high = _span(instrument, base, day, assumed=assumed)
+def _accepted_limits(instrument: Instrument, base: Decimal, day: date, *, assumed: bool) -> tuple[Decimal, Decimal]:
+    """Return the limits widened by two ticks: adjusted prices are rounded, and so is the band of a rounded base."""
+    low, high = _day_limits(instrument, base, day, assumed=assumed)
     tick = instrument.ticks.tick
     return minus(low, times(TWO, tick(low, day))), plus(high, times(TWO, tick(high, day)))

@@ -1,4 +1,4 @@
-"""Watches the account's limits and tells safety of those that are touched; says what a recovery needs."""
+"""Checks the account's limits, reports those that are reached to safety, and checks what a recovery requires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from qts.safety.guards import AccountHealth, GuardLimits, account_guards
 
 
 class RiskMonitor:
-    """Judges the account at its worst since the last look. Amounts in the account's currency."""
+    """A monitor of the account at its worst since the last check. Amounts in the account's currency.
+
+    ``books_agree`` returns whether the books agree with the broker's since a moment (ns), None: not compared since.
+    """
 
     def __init__(
         self,
@@ -21,33 +24,33 @@ class RiskMonitor:
         self._shared = shared
         self._on_code = on_code
         self._books_agree = books_agree
-        self._calm_since = -1
+        self._flat_revision = -1
 
-    def guard(self, now_ns: int) -> None:
-        """Look at the account's limits; a touched one is told to safety."""
+    def check_limits(self, now_ns: int) -> None:
+        """Check the account's limits and report those that are reached to safety."""
         self._shared.safety.tick()
         book = self._shared.record.book_revision
-        if book == self._calm_since and not self._shared.account.positions():
-            return  # flat, looked at since the last fill: no price can change anything
-        self._calm_since = book
-        self._judge()
+        if book == self._flat_revision and not self._shared.account.positions():
+            return  # flat and checked since the last fill: no price can change anything
+        self._flat_revision = book
+        self._check()
 
-    def judge_what_moved(self) -> None:
-        """Judge what values and fills did since the last look, before a period closes over it; else do nothing."""
-        if self._shared.extremes.moved:
-            self._judge()
+    def check_limits_if_moved(self) -> None:
+        """Check the limits before a period closes, if a value or fill has moved the account since the last time."""
+        if self._shared.extremes.has_moved:
+            self._check()
 
-    def remind_of_doubts(self) -> None:
-        """Tell safety of holdings in doubt: no day closes as if they were worth what was last believed of them."""
+    def report_doubtful_holdings(self) -> None:
+        """Report holdings in doubt to safety at the close: their last accepted price may not be their value."""
         p = self._shared
         for symbol, held in p.account.positions().items():
-            if doubt := p.price_bands.in_doubt(symbol):
+            if doubt := p.price_bands.doubt_reason(symbol):
                 self._on_code("AN001", f"{doubt}; the day closes with {held} held, valued at {p.last.mark(symbol)}")
 
     def recovery_checks(self, compared_ns: int = 0) -> dict[str, bool | None]:
-        """Return what has to be true before safety may fall back to NORMAL; None: not known.
+        """Return the conditions for safety to fall back to NORMAL, by name; None: not known.
 
-        The books count as compared when that was done since safety rose, and not before ``compared_ns``.
+        The comparison of the books counts only when made since safety rose and not before ``compared_ns``.
         """
         return {
             "equity above zero": self._shared.equity() > 0,
@@ -57,12 +60,12 @@ class RiskMonitor:
             ),
         }
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         for code, detail in account_guards(self._health(), self._limits(), self._shared.config.safety):
             self._on_code(code, detail)
 
     def _health(self) -> AccountHealth:
-        """Return the account now, and at its worst since the last look."""
+        """Return the health of the account now and at its worst since the last check."""
         p, mark, worst = self._shared, self._shared.last.mark, self._shared.extremes.take_worst()
         return AccountHealth(
             equity=p.equity(),

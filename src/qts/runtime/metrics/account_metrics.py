@@ -1,7 +1,7 @@
-"""What the operating state is judged by: the account's own course, or an index that stands for the market.
+"""Metrics on which the operating state is judged: their port, and the metrics of the account itself.
 
-Unknown and too old are both ``None`` (volatility after 30 hours, everything else after 26); a rule never takes None
-for good news.
+A metric that is unknown or too old is None (volatility after 30 hours, everything else after 26); a rule never
+treats None as favourable.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from qts.runtime.metrics.volatility import VolatilitySource
 from qts.state.contracts import TransitionMetrics
 
 METRIC_MAX_AGE_NS = 26 * 3600 * NS_PER_S
+"""A metric whose data is older is unknown."""
 _MONTH_NS = 30 * 24 * 3600 * NS_PER_S
 _YEAR_DAYS = 252
 _HALF_YEAR_DAYS = 126
@@ -28,38 +29,50 @@ _KEPT_TRADES = 10_000
 
 
 class MetricsSource(Protocol):
-    """Gives the metrics of the moment; fed by the kernel."""
+    """A source of the metrics on which the operating state is judged.
+
+    Every method is called by the session on its thread, must not wait, and ends the session when it raises.
+    """
 
     def on_index(self, value: IndexLevel) -> None:
-        """Take a level of the index the feed gives. Called by the handler of the value, on the loop."""
+        """Accept a level of the feed's index, in points. Called by the handler of market values for each one."""
         ...
 
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
-        """Take a round trip of ``pool`` that ended at ``now_ns`` (ns of the session) with or without a loss."""
+        """Accept a closing trade of ``pool`` at ``now_ns`` (ns of the session's clock), with or without a loss.
+
+        Called while the fill is booked, once for each sale that was filled.
+        """
         ...
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
-        """Take the equity at the close of a trading day, once a day, in the account's currency."""
+        """Accept the equity at the close of a trading day, in the account's currency.
+
+        Called once for each trading day, at ``now_ns`` (ns of the session's clock).
+        """
         ...
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
-        """Return what the operating state is judged on at ``now_ns``; None in a field that is not known."""
+        """Return the metrics at ``now_ns`` (ns of the session's clock); a field is None when it is not known.
+
+        Called at each evaluation of the operating state and when a view of the session is made.
+        """
         ...
 
     def export_state(self) -> dict[str, Any]:
-        """Return plain data for a checkpoint, from which :meth:`import_state` goes on exactly."""
+        """Return plain data for a checkpoint, from which :meth:`import_state` continues exactly."""
         ...
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        """Go on where :meth:`export_state` was called."""
+        """Continue from :meth:`export_state`, before any other call."""
         ...
 
 
-class ClosedTrades:
-    """When the newest 10,000 trades were closed, and whether they won.
+class TradeOutcomes:
+    """The closing times of the newest 10,000 trades, and whether each won.
 
-    A closing fill's checkpoint takes all of them, so they are kept as they are written: one integer each,
-    2 × ns + won, which holds until the year 2116.
+    Each checkpoint of a closing fill contains all of them, so they are kept in the stored form: one 64-bit integer
+    each, 2 × ns + won, which suffices until the year 2116.
     """
 
     def __init__(self) -> None:
@@ -70,33 +83,37 @@ class ClosedTrades:
         return len(self._packed) - self._start
 
     def add(self, now_ns: int, *, won: bool) -> None:
+        """Add a trade closed at ``now_ns``, and drop the oldest above 10,000."""
         self._packed.append(2 * now_ns + won)
         self._start += len(self) > _KEPT_TRADES
         self._forget()
 
     def drop_before(self, ns: int) -> None:
+        """Drop the trades closed before ``ns``."""
         while self._start < len(self._packed) and self._packed[self._start] >> 1 < ns:
             self._start += 1
         self._forget()
 
-    def won(self) -> int:
+    def wins(self) -> int:
+        """Return the number of trades that won."""
         return sum(trade & 1 for trade in self._packed[self._start :])
 
     def export_state(self) -> bytes:
-        """Little-endian, whatever machine this is."""
+        """Return the trades as little-endian bytes, on any machine."""
         trades = self._packed[self._start :]
         if sys.byteorder == "big":
             trades.byteswap()
         return trades.tobytes()
 
     def import_state(self, saved: bytes) -> None:
+        """Continue from :meth:`export_state`."""
         self._packed, self._start = array("q"), 0
         self._packed.frombytes(saved)
         if sys.byteorder == "big":
             self._packed.byteswap()
 
     def _forget(self) -> None:
-        """Give back what lies before the start once it is as much as what is kept."""
+        """Release the memory before the start once it is as large as the part in use."""
         if self._start > _KEPT_TRADES:
             del self._packed[: self._start]
             self._start = 0
@@ -105,12 +122,12 @@ class ClosedTrades:
 class AccountMetrics:
     """Metrics of the account itself: drawdown of equity, losses of the scalp pool, days in profit.
 
-    An account that may not enter and holds nothing can neither make a profit nor a smaller drawdown. After
-    ``flat_rebase_days`` trading days in a row that ended so, its drawdown is counted from its present equity, and
-    from then on days without a loss are profitable ones, until it holds something or may enter again.
+    An account that may not enter and holds nothing can neither make a profit nor reduce its drawdown. After
+    ``flat_rebase_days`` consecutive trading days that ended so, its drawdown is measured from its present equity,
+    and from then on days without a loss count as profitable, until it holds something or may enter again.
 
-    ``is_flat``: nothing is held and no order works; its equity is then known without any price. ``may_enter``: the
-    operating state lets positions be opened.
+    ``is_flat`` returns whether nothing is held and no order works; equity is then known without any price.
+    ``may_enter`` returns whether the operating state allows entries. Amounts are in the account's currency.
     """
 
     def __init__(
@@ -136,33 +153,36 @@ class AccountMetrics:
         self._flat_rebase_days = flat_rebase_days
         self._flat_days = 0
         self._highest = highest
-        self._peak, self._left_behind = equity(), ZERO
+        self._peak, self._ignored_peak = equity(), ZERO
         self._closes: deque[Decimal] = deque(maxlen=_YEAR_DAYS + 1)
-        self._trades = ClosedTrades()
+        self._trades = TradeOutcomes()
         self._scalp_losses = 0
         self._profitable_days = 0
 
     def on_index(self, value: IndexLevel) -> None:
-        """The account is judged by itself."""
+        """Ignore the index: the account is judged by itself."""
 
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
+        """Count the trade, and the scalp pool's losses in a row."""
         if pool is Pool.SCALP:
             self._scalp_losses = self._scalp_losses + 1 if lost else 0
         self._trades.add(now_ns, won=not lost)
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
-        self._see_peak(equity)
+        """Count the day as profitable or not, and measure from the present equity after enough flat days."""
+        self._update_peak(equity)
         self._flat_days = self._flat_days + 1 if self._is_flat() and not self._may_enter() else 0
-        judged_anew = self._flat_days >= self._flat_rebase_days()
-        if judged_anew:
-            self._peak, self._left_behind = equity, self._highest()
-        earned = equity > self._day_open() or (judged_anew and equity == self._day_open())
+        is_rebased = self._flat_days >= self._flat_rebase_days()
+        if is_rebased:
+            self._peak, self._ignored_peak = equity, self._highest()
+        earned = equity > self._day_open() or (is_rebased and equity == self._day_open())
         self._profitable_days = self._profitable_days + 1 if earned else 0
         self._closes.append(equity)
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
+        """Return the metrics of the account; those of equity are None while prices of what is held are too old."""
         equity, day_open = self._equity(), self._day_open()
-        self._see_peak(equity)
+        self._update_peak(equity)
         known = day_open > 0 and (self._is_flat() or is_fresh(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS))
         return TransitionMetrics(
             drawdown_pct=float(minus(ONE, ratio(equity, self._peak))) if known and self._peak > 0 else None,
@@ -178,9 +198,10 @@ class AccountMetrics:
         )
 
     def export_state(self) -> dict[str, Any]:
+        """Return everything that the metrics remember."""
         return {
             "peak": str(self._peak),
-            "left_behind": str(self._left_behind),
+            "left_behind": str(self._ignored_peak),
             "closes": [str(close) for close in self._closes],
             "trades": self._trades.export_state(),
             "scalp_losses": self._scalp_losses,
@@ -189,17 +210,18 @@ class AccountMetrics:
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        self._peak, self._left_behind = Decimal(saved["peak"]), Decimal(saved["left_behind"])
+        """Continue from :meth:`export_state`."""
+        self._peak, self._ignored_peak = Decimal(saved["peak"]), Decimal(saved["left_behind"])
         self._closes = deque((Decimal(close) for close in saved["closes"]), maxlen=_YEAR_DAYS + 1)
         self._trades.import_state(saved["trades"])
         self._scalp_losses = saved["scalp_losses"]
         self._profitable_days = saved["profitable_days"]
         self._flat_days = saved["flat_days"]
 
-    def _see_peak(self, equity: Decimal) -> None:
-        """Count the highest equity between two calls too, but none from before the account was judged anew."""
+    def _update_peak(self, equity: Decimal) -> None:
+        """Raise the peak to the highest equity since the last call, but not to one from before a rebase."""
         highest = self._highest()
-        self._peak = max(self._peak, equity, highest if highest > self._left_behind else equity)
+        self._peak = max(self._peak, equity, highest if highest > self._ignored_peak else equity)
 
     def _growth_over(self, days: int, equity: Decimal) -> float | None:
         if len(self._closes) < days or self._closes[-days] <= 0:
@@ -208,9 +230,9 @@ class AccountMetrics:
 
     def _win_rate(self, now_ns: int) -> float | None:
         self._trades.drop_before(now_ns - _MONTH_NS)
-        return self._trades.won() / len(self._trades) if len(self._trades) else None
+        return self._trades.wins() / len(self._trades) if len(self._trades) else None
 
 
 def is_fresh(ts_ns: int, now_ns: int, max_age_ns: int) -> bool:
-    """Known, not from the future, not too old."""
+    """Return whether ``ts_ns`` is known (above 0), not in the future and at most ``max_age_ns`` old."""
     return ts_ns > 0 and 0 <= now_ns - ts_ns <= max_age_ns

@@ -1,8 +1,8 @@
-"""How far the account ever went: highest and lowest equity, deepest fall, worst day, highest exposure.
+"""Tracks the extremes of the account: highest and lowest equity, maximum drawdown, worst day, highest exposure.
 
-A sample every few minutes misses what lies between two of them, so every price of a held symbol and every fill is
-looked at. Equity is kept by difference, and where one symbol is held only prices outside two bounds are looked at
-more closely: within them nothing can be further out than before. A flat account costs nothing.
+Samples every few minutes miss what happens between them, so every price of a held symbol and every fill counts.
+Equity is updated by differences, and while one symbol is held only prices outside two bounds are evaluated: within
+them no extreme can change. A flat account costs nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from qts.ledger.account import Account
 from qts.market.last_values import LastValues
 from qts.money import ONE, ZERO, minus, plus, ratio, times
 
-_A_LITTLE_LESS: Final = Decimal("0.999999999999")
-"""A quotient that was rounded up is made less by more than that."""
+_ROUND_DOWN: Final = Decimal("0.999999999999")
+"""A factor that lowers a quotient by more than any rounding can have raised it."""
 
 
-class Held(msgspec.Struct, gc=False):
-    """What is held of one symbol over all strategies, and the price by which equity was reckoned last.
+class HeldSymbol(msgspec.Struct, gc=False):
+    """The holding of one symbol over all strategies, and the price at which it is valued.
 
-    ``mark`` None: it is valued at cost, no price is known. Prices from ``low`` to ``high`` tell nothing new.
+    ``mark`` None: no price is known, and it is valued at cost. Prices from ``low`` to ``high`` change no extreme.
     """
 
     net: Decimal
@@ -39,160 +39,167 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     ts_ns: int
 
 
-class Fall(msgspec.Struct, frozen=True, gc=False):
-    """From one point down to another; ``top`` is above 0."""
+class Drawdown(msgspec.Struct, frozen=True, gc=False):
+    """A drawdown from one point of equity to a lower one; ``top`` is above 0."""
 
     top: Point
     low: Point
 
     @property
     def amount(self) -> Decimal:
+        """Return the size of the drawdown, in the account's currency."""
         return minus(self.top.amount, self.low.amount)
 
     @property
     def share(self) -> Decimal:
-        """Of the top, 0.05 = 5 %."""
+        """Return the drawdown as a fraction of the top (0.05 is 5 %)."""
         return ratio(self.amount, self.top.amount) if self.top.amount > 0 else ZERO
 
-    def is_less_than(self, top: Decimal, low: Decimal) -> bool:
-        """Whether the fall from ``top`` to ``low`` is a larger share; without a division, so exactly."""
+    def is_smaller_than(self, top: Decimal, low: Decimal) -> bool:
+        """Return whether the drawdown from ``top`` to ``low`` is the larger fraction; exact, without a division."""
         return top > 0 and times(minus(top, low), self.top.amount) > times(self.amount, top)
 
 
-class SinceLook(msgspec.Struct, frozen=True, gc=False):
-    """What happened between two looks of the guards: the lowest equity, and exposure with the equity of the moment
-    at which it was the largest share of it."""
+class WorstSinceCheck(msgspec.Struct, frozen=True, gc=False):
+    """The worst moments between two checks of the account's limits.
+
+    The lowest equity, and the exposure and equity of the moment at which exposure was the largest share of equity.
+    """
 
     lowest_equity: Decimal
     exposure: Decimal
     equity: Decimal
 
 
-class Noted(msgspec.Struct, gc=False):
-    """What a checkpoint keeps.
+class ExtremesRecord(msgspec.Struct, gc=False):
+    """The extremes of the session and the day, as a checkpoint keeps them.
 
-    ``trough`` is the lowest point since ``highest``; ``deepest`` the deepest fall from a peak, ``worst_day`` from a
-    day's opening; ``looked_ns`` is the newest value's time at the last look.
+    ``trough`` is the lowest point since ``highest``; ``deepest`` is the maximum drawdown from a peak, ``worst_day``
+    from a day's opening; ``look`` is what happened since the last check of the limits, ``looked_ns`` the newest
+    value's time then.
     """
 
     highest: Point
     lowest: Point
     trough: Point
-    deepest: Fall
+    deepest: Drawdown
     day_open: Point
     day_low: Point
-    worst_day: Fall
+    worst_day: Drawdown
     highest_exposure: Point
-    look: SinceLook
+    look: WorstSinceCheck
     looked_ns: int = 0
     book_changed: bool = False
 
 
 class Extremes:
-    """Follows the account: :meth:`on_mark` per price of a symbol in ``held``, :meth:`book_changed` per fill.
+    """The extremes of an account: :meth:`on_mark` per price of a held symbol, :meth:`book_changed` per fill.
 
-    ``held`` is read by whoever sees the prices: a symbol that is not in it, or a price between its bounds, needs no
-    call. Amounts in the account's currency. Not thread-safe.
+    The intake reads ``held``: a symbol that is not in it, or a price between its bounds, needs no call. Amounts are
+    in the account's currency. Not thread-safe.
     """
 
-    __slots__ = ("_account", "_beside", "_ceiling", "_equity", "_floor", "_last", "held", "noted")
+    __slots__ = ("_account", "_ceiling", "_equity", "_floor", "_last", "_unexposed", "held", "values")
 
     def __init__(self, account: Account, last: LastValues, now_ns: int) -> None:
         self._account = account
         self._last = last
         self._floor, self._ceiling, self._equity = ONE, ZERO, ZERO
-        self._beside: Decimal | None = None
-        self.held: dict[str, Held] = {}
-        self._value()
+        self._unexposed: Decimal | None = None
+        self.held: dict[str, HeldSymbol] = {}
+        self._revalue()
         here = Point(self._equity, now_ns)
-        flat = Fall(here, here)
-        look = SinceLook(self._equity, ZERO, self._equity)
-        self.noted = Noted(here, here, here, flat, here, here, flat, Point(ZERO, now_ns), look)
-        self._bound()
+        flat = Drawdown(here, here)
+        look = WorstSinceCheck(self._equity, ZERO, self._equity)
+        self.values = ExtremesRecord(here, here, here, flat, here, here, flat, Point(ZERO, now_ns), look)
+        self._update_bounds()
 
     @property
-    def moved(self) -> bool:
-        """Whether a fill, or any value while something is held, came since the last look."""
-        noted = self.noted
+    def has_moved(self) -> bool:
+        """Return whether a fill, or any value while something is held, came since the last :meth:`take_worst`."""
+        noted = self.values
         return noted.book_changed or (bool(self.held) and self._last.feed_ts_ns != noted.looked_ns)
 
     def on_mark(self, symbol: str, mark: Decimal | None, ts_ns: int) -> None:
-        """A value of a held symbol came; ``mark`` values it from now on (None: nothing does)."""
+        """Value a held symbol at ``mark`` from now on; None: no price is known."""
         held = self.held[symbol]
         old = held.mark
         if mark is old or mark == old:
             return
         if mark is None or old is None:
-            self._value()
-            self._note(ts_ns)
+            self._revalue()
+            self._record(ts_ns)
             return
         held.mark = mark
         self._equity = equity = plus(self._equity, times(held.net, minus(mark, old)))
         if not self._floor <= equity <= self._ceiling:
-            self._note(ts_ns)
+            self._record(ts_ns)
 
     def book_changed(self, ts_ns: int) -> None:
-        """Cash or holdings changed: value everything anew."""
-        self._value()
-        self.noted.book_changed = True
-        self._note(ts_ns)
+        """Value the whole account again, because cash or holdings changed."""
+        self._revalue()
+        self.values.book_changed = True
+        self._record(ts_ns)
 
     def start_day(self, now_ns: int) -> None:
-        """Let a day begin with the equity of this moment."""
-        self._value()
-        self.noted.day_open = self.noted.day_low = Point(self._equity, now_ns)
-        self._bound()
+        """Start a trading day with the present equity."""
+        self._revalue()
+        self.values.day_open = self.values.day_low = Point(self._equity, now_ns)
+        self._update_bounds()
 
-    def take_worst(self) -> SinceLook:
-        """What happened since the last call, this moment included; what follows belongs to the next one."""
-        noted = self.noted
+    def take_worst(self) -> WorstSinceCheck:
+        """Return the worst since the last call, this moment included, and start the next period."""
+        noted = self.values
         seen = noted.look
-        self._value()
-        noted.look = SinceLook(self._equity, self._exposure(), self._equity)
+        self._revalue()
+        noted.look = WorstSinceCheck(self._equity, self._exposure(), self._equity)
         noted.looked_ns, noted.book_changed = self._last.feed_ts_ns, False
-        self._bound()
+        self._update_bounds()
         return seen
 
-    def export_state(self) -> Noted:
-        return self.noted
+    def export_state(self) -> ExtremesRecord:
+        """Return the record for a checkpoint."""
+        return self.values
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Continue from ``saved``; the account and the last values must have been restored before."""
-        self.noted = msgspec.convert(saved, Noted, strict=False)
-        self._value()
-        self._bound()
+        self.values = msgspec.convert(saved, ExtremesRecord, strict=False)
+        self._revalue()
+        self._update_bounds()
 
     def _exposure(self) -> Decimal:
         return (
-            self._account.exposure(self._last.mark) if self._beside is None else minus(self._equity, self._beside)
+            self._account.exposure(self._last.mark)
+            if self._unexposed is None
+            else minus(self._equity, self._unexposed)
         )
 
-    def _value(self) -> None:
-        """Value the whole account. ``_beside`` is the equity that is not exposed; None while anything is short."""
+    def _revalue(self) -> None:
+        """Value the whole account; ``_unexposed`` becomes equity minus exposure, None while anything is short."""
         mark = self._last.mark
-        self.held.clear()  # the intake holds on to it
+        self.held.clear()  # in place: the intake refers to it
         long_only = True
         for row in self._account.position_rows():
             if row.qty:
-                held = self.held.setdefault(row.symbol, Held(ZERO, mark(row.symbol)))
+                held = self.held.setdefault(row.symbol, HeldSymbol(ZERO, mark(row.symbol)))
                 held.net = plus(held.net, row.qty)
                 long_only &= row.qty > 0
         self._equity = self._account.equity(mark)
-        self._beside = minus(self._equity, self._account.exposure(mark)) if long_only else None
+        self._unexposed = minus(self._equity, self._account.exposure(mark)) if long_only else None
 
-    def _bound(self) -> None:
-        """Between these amounts of equity, and these prices of the only symbol held, nothing lies further out.
+    def _update_bounds(self) -> None:
+        """Compute the bounds of equity, and of the price of the only symbol held, within which no extreme changes.
 
-        Where nothing is short and cash is not below zero, exposure and its share of equity rise with equity alone.
-        A bound may lie too near, which costs a look at what is noted, never too far.
+        While nothing is short and cash is not below zero, exposure and its share of equity rise with equity alone.
+        A bound may be too narrow, which costs an evaluation, never too wide.
         """
-        noted, beside = self.noted, self._beside
+        noted, beside = self.values, self._unexposed
         look, equity = noted.look, self._equity
         self._floor = max(noted.trough.amount, noted.day_low.amount, look.lowest_equity)
         if beside is None or beside < 0 or look.equity <= look.exposure:
-            self._ceiling = minus(self._floor, ONE)  # every value is looked at
+            self._ceiling = minus(self._floor, ONE)  # every value is evaluated
         else:
-            exposed = _not_above(times(look.exposure, beside), minus(look.equity, look.exposure))
+            exposed = _ratio_rounded_down(times(look.exposure, beside), minus(look.equity, look.exposure))
             self._ceiling = min(noted.highest.amount, plus(beside, min(exposed, noted.highest_exposure.amount)))
         if len(self.held) != 1:
             return
@@ -200,21 +207,21 @@ class Extremes:
         if held.mark is None or held.net <= 0 or not self._floor <= equity <= self._ceiling:
             held.low, held.high = ONE, ZERO
             return
-        held.low = minus(held.mark, _not_above(minus(equity, self._floor), held.net))
-        held.high = plus(held.mark, _not_above(minus(self._ceiling, equity), held.net))
+        held.low = minus(held.mark, _ratio_rounded_down(minus(equity, self._floor), held.net))
+        held.high = plus(held.mark, _ratio_rounded_down(minus(self._ceiling, equity), held.net))
 
-    def _note(self, ts_ns: int) -> None:
-        equity, exposure, noted = self._equity, self._exposure(), self.noted
+    def _record(self, ts_ns: int) -> None:
+        equity, exposure, noted = self._equity, self._exposure(), self.values
         if equity > noted.highest.amount:
             noted.highest = noted.trough = Point(equity, ts_ns)
         elif equity < noted.trough.amount:
             noted.trough = low = Point(equity, ts_ns)
-            if noted.deepest.is_less_than(noted.highest.amount, equity):
-                noted.deepest = Fall(noted.highest, low)
+            if noted.deepest.is_smaller_than(noted.highest.amount, equity):
+                noted.deepest = Drawdown(noted.highest, low)
         if equity < noted.day_low.amount:
             noted.day_low = low = Point(equity, ts_ns)
-            if noted.worst_day.is_less_than(noted.day_open.amount, equity):
-                noted.worst_day = Fall(noted.day_open, low)
+            if noted.worst_day.is_smaller_than(noted.day_open.amount, equity):
+                noted.worst_day = Drawdown(noted.day_open, low)
             if equity < noted.lowest.amount:
                 noted.lowest = low
         if exposure > noted.highest_exposure.amount:
@@ -223,13 +230,13 @@ class Extremes:
         lowest = min(equity, look.lowest_equity)
         # As a share of equity, without a division; equity of 0 or less is a fail-safe of its own.
         if equity > 0 and times(exposure, look.equity) > times(look.exposure, equity):
-            noted.look = SinceLook(lowest, exposure, equity)
+            noted.look = WorstSinceCheck(lowest, exposure, equity)
         elif lowest < look.lowest_equity:
-            noted.look = SinceLook(lowest, look.exposure, look.equity)
-        self._bound()
+            noted.look = WorstSinceCheck(lowest, look.exposure, look.equity)
+        self._update_bounds()
 
 
-def _not_above(amount: Decimal, by: Decimal) -> Decimal:
-    """A quotient that was not rounded up; both are 0 or above."""
+def _ratio_rounded_down(amount: Decimal, by: Decimal) -> Decimal:
+    """Return ``amount / by``, never rounded up; both are 0 or above."""
     quotient = ratio(amount, by)
-    return quotient if times(quotient, by) <= amount else times(quotient, _A_LITTLE_LESS)
+    return quotient if times(quotient, by) <= amount else times(quotient, _ROUND_DOWN)

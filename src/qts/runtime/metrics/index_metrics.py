@@ -1,4 +1,4 @@
-"""The operating state judged by an index and a volatility index instead of the account's own course."""
+"""Metrics of an index and a volatility index, on which the operating state is judged instead of the account."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class IndexMetrics:
         self._closed_ns = value.ts_ns
 
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
-        """The index is the judge; trades are not asked."""
+        """Ignore the trade: the index alone counts."""
 
     def on_day_end(self, equity: Decimal, now_ns: int) -> None:
-        """The index is the judge; the account's day is not asked."""
+        """Ignore the account's day: the index alone counts."""
 
     def metrics(self, now_ns: int) -> TransitionMetrics:
         vix = self._volatility.reading(now_ns).value

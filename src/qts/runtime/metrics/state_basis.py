@@ -1,4 +1,4 @@
-"""What the operating state has been judged on: which source, since when each metric is known, and on how many
+"""Records on what the operating state was judged: the source, since when each metric is known, and on how many
 trading days no entry was possible. For people; no rule reads it."""
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ MEASURED: Final = (
     "capital_growth_pct",
     "win_rate_30d",
 )
-"""The metrics of the rules' conditions, in the order in which people are shown them."""
+"""The metrics of the rules' conditions, in the order in which they are shown."""
 
 
 class StateBasis:
-    """Takes every hourly evaluation. Called on the loop; kept in the checkpoint, so a resumed session goes on."""
+    """A record of every hourly evaluation. For the session's thread alone; part of the checkpoint."""
 
     def __init__(self, *, judged_by: Literal["account", "index"]) -> None:
         self._judged_by = judged_by
@@ -42,7 +42,7 @@ class StateBasis:
     def on_evaluation(
         self, day: date, metrics: TransitionMetrics, volatility: VolatilityReading, *, may_enter: bool
     ) -> None:
-        """Take one evaluation of the trading day ``day``; ``may_enter``: both states allow entries now."""
+        """Add one evaluation of the trading day ``day``; ``may_enter``: both states allow entries now."""
         today = day.isoformat()
         if today != self._day:
             self._day, self._possible_today = today, False
@@ -76,6 +76,7 @@ class StateBasis:
         }
 
     def export_state(self) -> dict[str, Any]:
+        """Return the record for a checkpoint."""
         return {
             "judged_by": self._judged_by,
             "reading": None if self._reading is None else msgspec.to_builtins(self._reading),
@@ -88,6 +89,7 @@ class StateBasis:
         }
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
         self._reading = None if saved["reading"] is None else VolatilityReading(**saved["reading"])
         self._measured_since = saved["measured_since"]
         self._known_since = dict(saved["known_since"])
@@ -96,9 +98,9 @@ class StateBasis:
 
 
 def waiting_for_prices(metrics: TransitionMetrics, holdings: Mapping[str, object], limit: float) -> str:
-    """Return why DEFENSIVE goes on for an account with ``holdings``; "" when it does not wait for their prices.
+    """Return why DEFENSIVE continues for an account with ``holdings``; "" when it does not wait for their prices.
 
-    ``limit``: the drawdown under which DEFENSIVE may end, a fraction.
+    ``limit``: the drawdown below which DEFENSIVE may end, a fraction.
     """
     if not holdings:
         return ""

@@ -1,9 +1,9 @@
-"""Where the operating state gets its volatility from: a volatility index that the feed declares, or what the
-prices themselves show, or nothing.
+"""Sources of the volatility on which the operating state is judged: a volatility index that the feed declares, or
+the volatility of the prices themselves, or none.
 
-A feed that declares an index and falls silent leaves the volatility unknown: no rule takes that for calm. Without
-one the volatility of the symbols' own closes is measured (``realised_20d``). Until enough closes are known the
-rules are given :data:`NOT_MEASURED`, with which DEFENSIVE can end and AGGRESSIVE is not reached.
+When a feed declares an index and sends nothing, the volatility is unknown: no rule treats that as calm. Without an
+index the volatility of the symbols' own closes is measured (``realised_20d``). Until enough closes are known the
+rules get :data:`NOT_MEASURED`, with which DEFENSIVE can end and AGGRESSIVE is not reached.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from qts.clock import NS_PER_S
 from qts.market.contracts import VolatilityLevel
 
 VIX_MAX_AGE_NS: Final = 30 * 3600 * NS_PER_S
-"""A volatility that is older is unknown."""
+"""A volatility older than this is unknown."""
 NOT_MEASURED: Final = 17.5
-"""Stands in while nothing is measured: under the 20 that DEFENSIVE waits for, over the 15 of AGGRESSIVE."""
-USUAL: Final = 17.0
-"""The scale of ``realised_20d``: this is what it says when the volatility is at its own median."""
+"""The value used while nothing is measured: below the 20 that DEFENSIVE waits for, above the 15 of AGGRESSIVE."""
+MEDIAN_LEVEL: Final = 17.0
+"""The scale of ``realised_20d``: its value when the volatility equals its own median."""
 RETURN_DAYS: Final = 20
 MEDIAN_DAYS: Final = 250
-LEAST_MEDIAN_DAYS: Final = 60
-CLOSES_NEEDED: Final = 1 + RETURN_DAYS + LEAST_MEDIAN_DAYS
-"""Closes from which on ``realised_20d`` can be measured: a first price, 20 returns, 60 further days."""
+MIN_MEDIAN_DAYS: Final = 60
+CLOSES_NEEDED: Final = 1 + RETURN_DAYS + MIN_MEDIAN_DAYS
+"""Number of closes that ``realised_20d`` needs: a first price, 20 returns, 60 further days."""
 
 SourceName = Literal["feed", "realised_20d", "none"]
 
 
 class VolatilityReading(msgspec.Struct, frozen=True):
-    """What the rules are given at one moment.
+    """The volatility that the rules get at one moment.
 
-    ``value``: points on the scale of the VIX; None when the source is silent. ``source`` "none": ``value`` is
-    :data:`NOT_MEASURED` and nothing was measured. ``realised_20d`` is scaled to the usual level of the VIX, no VIX.
+    ``value``: points on the scale of the VIX; None when the source has sent nothing recent. ``source`` "none":
+    ``value`` is :data:`NOT_MEASURED` and nothing was measured. ``realised_20d`` is scaled to the usual level of the
+    VIX; it is not the VIX.
     """
 
     value: float | None
@@ -47,35 +48,43 @@ class VolatilityReading(msgspec.Struct, frozen=True):
 
     @property
     def measured(self) -> bool:
+        """Return whether the value is known and was measured."""
         return self.source != "none" and self.value is not None
 
 
 class VolatilitySource(Protocol):
-    """Gives the volatility of the moment. Called on the loop, by nobody else."""
+    """A source of the present volatility.
+
+    Every method is called by the session on its thread, must not wait, and ends the session when it raises. Times
+    are ns of the session's clock.
+    """
 
     def on_level(self, value: VolatilityLevel) -> None:
-        """Take the newest level of a volatility index."""
+        """Accept the newest level of a volatility index, in points. Called by the handler of market values."""
         ...
 
     def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
-        """Take the closes of the symbols that had a price today, in their currencies, known at ``now_ns``."""
+        """Accept the closes of the symbols that had a price today, in their currencies, known at ``now_ns``.
+
+        Called once for each trading day, at its close.
+        """
         ...
 
     def reading(self, now_ns: int) -> VolatilityReading:
-        """Return what the rules are given at ``now_ns``."""
+        """Return the volatility that the rules get at ``now_ns``."""
         ...
 
     def export_state(self) -> dict[str, Any]:
-        """Return everything that a resumed session needs, as plain values."""
+        """Return the state as plain values for a checkpoint."""
         ...
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
-        """Continue from :meth:`export_state`."""
+        """Continue from :meth:`export_state`, before any other call."""
         ...
 
 
 class DeclaredVolatility:
-    """The newest level of the index that the feed declares; None when none came within 30 hours."""
+    """The volatility index that the feed declares: its newest level, None when none came within 30 hours."""
 
     def __init__(self) -> None:
         self._level: float | None = None
@@ -85,7 +94,7 @@ class DeclaredVolatility:
         self._level, self._ts_ns = value.level, value.ts_ns
 
     def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
-        """The index is asked, not the prices."""
+        """Ignore the closes: the index alone counts."""
 
     def reading(self, now_ns: int) -> VolatilityReading:
         return VolatilityReading(self._level if _is_fresh(self._ts_ns, now_ns) else None, "feed")
@@ -98,10 +107,11 @@ class DeclaredVolatility:
 
 
 class RealisedVolatility:
-    """17 × the 20-day volatility of the equal-weight universe ÷ its own median over the 250 days before.
+    """The measured volatility: 17 × the 20-day volatility of the equal-weight universe ÷ its median over 250 days.
 
-    A day's return is the mean over the symbols with a close on that day and on the one before it. Less than 60 days
-    before, or a median of 0: not measured. Once measured it is unknown when the newest close is over 30 hours old.
+    The median is of the 250 days before. A day's return is the mean over the symbols with a close on that day and
+    on the day before. With fewer than 60 days, or a median of 0, it is not measured. Once measured, it is unknown
+    when the newest close is over 30 hours old.
     """
 
     def __init__(self) -> None:
@@ -112,7 +122,7 @@ class RealisedVolatility:
         self._ts_ns = 0
 
     def on_level(self, value: VolatilityLevel) -> None:
-        """A level that the feed does not declare to send is not relied on."""
+        """Ignore the level: the feed has not declared that it sends one."""
 
     def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
         if not closes:
@@ -127,8 +137,8 @@ class RealisedVolatility:
             self._measure(stdev(self._returns))
 
     def _measure(self, volatility: float) -> None:
-        usual = median(self._volatilities) if len(self._volatilities) >= LEAST_MEDIAN_DAYS else 0.0
-        value = USUAL * volatility / usual if usual > 0 else math.nan
+        usual = median(self._volatilities) if len(self._volatilities) >= MIN_MEDIAN_DAYS else 0.0
+        value = MEDIAN_LEVEL * volatility / usual if usual > 0 else math.nan
         self._value = value if math.isfinite(value) else None
         self._volatilities.append(volatility)
 
@@ -159,5 +169,5 @@ def volatility_source(*, declared: bool) -> VolatilitySource:
 
 
 def _is_fresh(ts_ns: int, now_ns: int) -> bool:
-    """Known, not from the future, not too old."""
+    """Return whether ``ts_ns`` is known (above 0), not in the future and at most 30 hours old."""
     return ts_ns > 0 and 0 <= now_ns - ts_ns <= VIX_MAX_AGE_NS

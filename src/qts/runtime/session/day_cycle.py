@@ -55,7 +55,7 @@ class DayCycle:
             self._shared.metrics.on_day_end(self._shared.equity(), now_ns)
             self._capital.rebalance(now_ns)
             self._curve.sample(now_ns)
-        self._monitor.remind_of_doubts()
+        self._monitor.report_doubtful_holdings()
         self._collect()
 
     def _closes(self, now_ns: int) -> dict[str, Decimal]:

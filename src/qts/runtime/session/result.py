@@ -21,7 +21,7 @@ from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus
 from qts.notes import Note
-from qts.runtime.metrics.extremes import Fall, Point
+from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.session.session_view import ExtremesView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
 
@@ -175,7 +175,7 @@ def extremes_of(noted: ExtremesView, shown: Callable[[int], str]) -> dict[str, A
     def point(one: Point) -> dict[str, str]:
         return {"amount": text_of(one.amount), "at": shown(one.ts_ns)}
 
-    def fall(one: Fall) -> dict[str, str]:
+    def fall(one: Drawdown) -> dict[str, str]:
         share = f"{one.share:.6f}"
         return {
             "share": share,

@@ -17,7 +17,7 @@ import msgspec
 
 from qts.errors import StorageError
 from qts.notes import Note
-from qts.runtime.metrics.extremes import Fall, Point
+from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.safety.scoped_stops import ScopedStop
 
 VIEW_NAME: Final = "view.json"
@@ -172,8 +172,8 @@ class ExtremesView(msgspec.Struct, frozen=True):
 
     highest: Point
     lowest: Point
-    deepest: Fall
-    worst_day: Fall
+    deepest: Drawdown
+    worst_day: Drawdown
     highest_exposure: Point
 
 

@@ -107,7 +107,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         safety_changes=tuple(map(_safety_change, shared.safety.history[-_CHANGES_SHOWN:])),
         stops=tuple(shared.stops),
         quarantine=_quarantine(kernel.execution_reports.quarantine),
-        no_entries=(*map(shared.rejects.stop_of, shared.rejects.stopped), *shared.price_bands.standing()),
+        no_entries=(*map(shared.rejects.stop_of, shared.rejects.stopped), *shared.price_bands.doubt_reasons()),
         operating=_operating(stated, shared),
         operating_changes=tuple(map(_state_change, stated[-_CHANGES_SHOWN:])),
         pools=tuple(
@@ -155,7 +155,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
 
 
 def _extremes(shared: SharedComponents) -> ExtremesView:
-    noted = shared.extremes.noted
+    noted = shared.extremes.values
     return ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure)
 
 

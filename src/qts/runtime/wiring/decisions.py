@@ -49,7 +49,7 @@ def make_pipeline(
             locked_pools={},
             leaving=shared.forced_exit_reasons,
             stops=shared.stops,
-            in_doubt=shared.price_bands.in_doubt,
+            in_doubt=shared.price_bands.doubt_reason,
             order_ids=ids["o"],
             rejects=shared.rejects,
             config=shared.config.pipeline,

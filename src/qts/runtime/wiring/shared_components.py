@@ -126,7 +126,7 @@ def _metrics(
     return AccountMetrics(
         target_cagr=TARGET_CAGR,
         equity=lambda: account.equity(last.mark),
-        highest=lambda: extremes.noted.highest.amount,
+        highest=lambda: extremes.values.highest.amount,
         day_open=lambda: day.open_equity,
         marks_ns=lambda: last.feed_ts_ns,
         volatility=volatility,
