@@ -18,7 +18,7 @@ from qts.pipeline.contracts import Acted, Candidate, Decision
 from qts.risk.contracts import Approved, Refusal, Refused
 from qts.strategy.contracts import Side
 from tests.broker.scripted import DAY
-from tests.pipeline.desk import SYMBOL, Desk
+from tests.pipeline.rig import SYMBOL, PipelineRig
 from tests.risk.questions import NOW, D
 
 COST_OF_100 = D(5_000_000) + 5_000 + 1
@@ -26,160 +26,160 @@ COST_OF_100 = D(5_000_000) + 5_000 + 1
 
 
 async def test_the_intent_is_durable_before_the_broker_hears_of_it() -> None:
-    desk = Desk()
+    rig = PipelineRig()
     stored_at_send: list[object] = []
-    desk.broker.before_answer = lambda approved: stored_at_send.extend(desk.log.durable)
+    rig.broker.before_answer = lambda approved: stored_at_send.extend(rig.log.durable)
 
-    await desk.run(qty=100, limit=50_000)
+    await rig.run(qty=100, limit=50_000)
 
     decision, order = stored_at_send
     assert isinstance(decision, DecisionRow)
     assert isinstance(order, Order)
     assert order.state is OrderState.INTENT
-    assert order.approval_id == decision.approval_id == desk.broker.placed[0].approval_id
+    assert order.approval_id == decision.approval_id == rig.broker.placed[0].approval_id
     assert order.client_order_id == decision.client_order_id
 
 
 async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
     async def full(records: object) -> None:
         raise OSError("disk full")
 
-    desk.log.write_now = full  # type: ignore[method-assign]
+    rig.log.write_now = full  # type: ignore[method-assign]
 
     with pytest.raises(HalfDoneError, match="disk full"):
-        await desk.run(qty=1)
-    assert desk.broker.placed == []
-    assert (desk.log.given_up, desk.log.held) == (["order o-1"], 0)
+        await rig.run(qty=1)
+    assert rig.broker.placed == []
+    assert (rig.log.given_up, rig.log.held) == (["order o-1"], 0)
 
 
-def while_the_intent_is_written(desk: Desk, happens: Callable[[], object]) -> None:
+def while_the_intent_is_written(rig: PipelineRig, happens: Callable[[], object]) -> None:
     """The disk takes its time, and something happens meanwhile."""
-    write = desk.log.write_now
+    write = rig.log.write_now
 
     async def slow(records: Sequence[Record]) -> None:
         await write(records)
         happens()
 
-    desk.log.write_now = slow  # type: ignore[method-assign]
+    rig.log.write_now = slow  # type: ignore[method-assign]
 
 
 async def test_no_checkpoint_is_taken_from_the_intent_to_the_answer() -> None:
-    desk, held = Desk(), list[int]()
-    place = desk.broker.place
-    while_the_intent_is_written(desk, lambda: held.append(desk.log.held))
+    rig, held = PipelineRig(), list[int]()
+    place = rig.broker.place
+    while_the_intent_is_written(rig, lambda: held.append(rig.log.held))
 
     async def noted(approved: Approved) -> OrderAck:
-        held.append(desk.log.held)
+        held.append(rig.log.held)
         return await place(approved)
 
-    desk.broker.place = noted  # type: ignore[method-assign]
+    rig.broker.place = noted  # type: ignore[method-assign]
 
-    await desk.run(qty=100, limit=50_000)
+    await rig.run(qty=100, limit=50_000)
 
-    assert (held, desk.log.held) == ([1, 1], 0)
+    assert (held, rig.log.held) == ([1, 1], 0)
 
 
 async def test_an_entry_does_not_leave_when_an_alarm_was_raised_while_its_intent_was_written() -> None:
-    desk = Desk()
-    while_the_intent_is_written(desk, lambda: desk.safety.apply_fail_safe("FS104"))
+    rig = PipelineRig()
+    while_the_intent_is_written(rig, lambda: rig.safety.apply_fail_safe("FS104"))
 
-    outcome = await desk.run(qty=100, limit=50_000)
+    outcome = await rig.run(qty=100, limit=50_000)
 
     assert isinstance(outcome, Refused)
     assert outcome.reason is Refusal.SAFETY_BLOCKS_ENTRIES
-    assert (desk.broker.placed, len(desk.sent)) == ([], 1)  # it counts against the limits all the same
-    assert (len(desk.orders), desk.account.open_reservations) == (0, ())
-    (ended,) = desk.log.later
+    assert (rig.broker.placed, len(rig.sent)) == ([], 1)  # it counts against the limits all the same
+    assert (len(rig.orders), rig.account.open_reservations) == (0, ())
+    (ended,) = rig.log.later
     assert isinstance(ended, Order)
     assert (ended.state, ended.note) == (OrderState.NOT_SENT, "safety stopped it before it was sent")
 
 
 async def test_an_exit_leaves_whatever_was_raised_while_its_intent_was_written() -> None:
-    desk = Desk()
-    desk.hold(10)
-    while_the_intent_is_written(desk, lambda: desk.safety.apply_fail_safe("FS104"))
+    rig = PipelineRig()
+    rig.hold(10)
+    while_the_intent_is_written(rig, lambda: rig.safety.apply_fail_safe("FS104"))
 
-    outcome = await desk.run(Side.SELL)
+    outcome = await rig.run(Side.SELL)
 
     assert isinstance(outcome, Acted)
-    assert len(desk.broker.placed) == 1
+    assert len(rig.broker.placed) == 1
 
 
 async def test_an_order_that_was_withdrawn_while_its_intent_was_written_does_not_leave() -> None:
     """Given an emergency stop without liquidation, a sale on its way to the disk does not leave either."""
-    desk = Desk()
-    desk.hold(10)
+    rig = PipelineRig()
+    rig.hold(10)
 
     def stop() -> None:
-        (order,) = desk.orders
-        withdraw(order, NOW, "emergency stop", orders=desk.orders, account=desk.account, log=desk.log)
+        (order,) = rig.orders
+        withdraw(order, NOW, "emergency stop", orders=rig.orders, account=rig.account, log=rig.log)
 
-    while_the_intent_is_written(desk, stop)
+    while_the_intent_is_written(rig, stop)
 
-    outcome = await desk.run(Side.SELL)
+    outcome = await rig.run(Side.SELL)
 
     assert isinstance(outcome, Refused)
     assert outcome.reason is Refusal.SAFETY_BLOCKS_ENTRIES
-    assert (desk.broker.placed, len(desk.orders), desk.account.open_reservations) == ([], 0, ())
+    assert (rig.broker.placed, len(rig.orders), rig.account.open_reservations) == ([], 0, ())
 
 
 async def test_a_decision_cut_off_while_it_waits_for_the_disk_leaves_nothing_behind() -> None:
-    desk = Desk()
+    rig = PipelineRig()
     waiting = asyncio.Event()
 
     async def hangs(records: object) -> None:
         waiting.set()
         await asyncio.Event().wait()
 
-    desk.log.write_now = hangs  # type: ignore[method-assign]
-    task = asyncio.create_task(desk.run(qty=100, limit=50_000))
+    rig.log.write_now = hangs  # type: ignore[method-assign]
+    task = asyncio.create_task(rig.run(qty=100, limit=50_000))
     await waiting.wait()
-    assert len(desk.account.open_reservations) == 1
+    assert len(rig.account.open_reservations) == 1
 
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert desk.broker.placed == []
-    assert (len(desk.orders), desk.account.open_reservations) == (0, ())
+    assert rig.broker.placed == []
+    assert (len(rig.orders), rig.account.open_reservations) == (0, ())
 
 
 async def test_the_money_is_reserved_before_the_send() -> None:
-    desk = Desk()
+    rig = PipelineRig()
     free_at_send: list[Decimal] = []
-    desk.broker.before_answer = lambda approved: free_at_send.append(desk.account.available(approved.request.pool))
+    rig.broker.before_answer = lambda approved: free_at_send.append(rig.account.available(approved.request.pool))
 
-    await desk.run(qty=100, limit=50_000)
+    await rig.run(qty=100, limit=50_000)
 
     assert free_at_send == [D(33_333_333) - COST_OF_100]
 
 
 async def test_an_accepted_order_works_and_keeps_its_money() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    outcome = await desk.run(qty=100, limit=50_000)
+    outcome = await rig.run(qty=100, limit=50_000)
 
     assert isinstance(outcome, Acted)
-    (order,) = desk.orders
+    (order,) = rig.orders
     assert order.state is OrderState.WORKING
     assert order.venue_refs == (VenueRef(DAY, "scripted-o1", "scripted"),)
-    assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]
-    assert desk.log.later == [order]
+    assert [r.cash for r in rig.account.open_reservations] == [COST_OF_100]
+    assert rig.log.later == [order]
 
 
 async def test_a_rejected_order_gives_its_money_back() -> None:
-    desk = Desk()
-    desk.broker.answer = AckStatus.REJECTED
+    rig = PipelineRig()
+    rig.broker.answer = AckStatus.REJECTED
 
-    outcome = await desk.run(qty=100, limit=50_000)
+    outcome = await rig.run(qty=100, limit=50_000)
 
     assert isinstance(outcome, Acted)
     assert outcome.ack.status is AckStatus.REJECTED
-    assert len(desk.orders) == 0
-    assert desk.account.open_reservations == ()
-    stored = desk.log.later[-1]
+    assert len(rig.orders) == 0
+    assert rig.account.open_reservations == ()
+    stored = rig.log.later[-1]
     assert isinstance(stored, Order)
     assert stored.state is OrderState.REJECTED
     assert "as scripted" in stored.note
@@ -198,111 +198,111 @@ async def test_a_rejected_order_gives_its_money_back() -> None:
 async def test_an_unknown_answer_keeps_order_and_money_and_nothing_is_sent_again(
     answer: AckStatus | Exception,
 ) -> None:
-    desk = Desk()
-    desk.broker.answer = answer
+    rig = PipelineRig()
+    rig.broker.answer = answer
 
-    await desk.run(qty=100, limit=50_000)
+    await rig.run(qty=100, limit=50_000)
 
-    (order,) = desk.orders
+    (order,) = rig.orders
     assert order.state is OrderState.UNKNOWN
-    assert [r.cash for r in desk.account.open_reservations] == [COST_OF_100]
-    assert len(desk.broker.placed) == 1
+    assert [r.cash for r in rig.account.open_reservations] == [COST_OF_100]
+    assert len(rig.broker.placed) == 1
 
 
 @pytest.mark.parametrize("strategy", ["s", "another"])
 async def test_the_next_order_on_that_key_is_refused_to_every_strategy(strategy: str) -> None:
-    desk = Desk()
-    desk.broker.answer = AckStatus.UNKNOWN
-    await desk.run(qty=100, limit=50_000)
-    desk.broker.answer = AckStatus.ACCEPTED
+    rig = PipelineRig()
+    rig.broker.answer = AckStatus.UNKNOWN
+    await rig.run(qty=100, limit=50_000)
+    rig.broker.answer = AckStatus.ACCEPTED
 
-    refused = await desk.run(qty=1, strategy=strategy)
+    refused = await rig.run(qty=1, strategy=strategy)
 
     assert isinstance(refused, Refused)
     assert refused.reason is Refusal.UNRESOLVED_ORDER
-    assert len(desk.broker.placed) == 1
+    assert len(rig.broker.placed) == 1
 
 
 async def test_the_other_side_of_that_key_is_free() -> None:
-    desk = Desk()
-    desk.hold(10, strategy="holder")
-    desk.broker.answer = AckStatus.UNKNOWN
-    await desk.run(qty=100, limit=50_000)
-    desk.broker.answer = AckStatus.ACCEPTED
+    rig = PipelineRig()
+    rig.hold(10, strategy="holder")
+    rig.broker.answer = AckStatus.UNKNOWN
+    await rig.run(qty=100, limit=50_000)
+    rig.broker.answer = AckStatus.ACCEPTED
 
-    assert isinstance(await desk.run(Side.SELL, strategy="holder"), Acted)
+    assert isinstance(await rig.run(Side.SELL, strategy="holder"), Acted)
 
 
-def _filled(desk: Desk, approved: Approved, qty: int) -> None:
+def _filled(rig: PipelineRig, approved: Approved, qty: int) -> None:
     """A fill that is booked while the answer to the order is still under way."""
     request = approved.request
     fill = Fill(
         "said", "x-1", request.client_order_id, SYMBOL, Side.BUY, D(qty), D(50_000), D(0), D(0), NOW, qty == 100
     )
-    order = desk.orders.get(request.client_order_id)
+    order = rig.orders.get(request.client_order_id)
     assert order is not None
-    desk.account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
-    desk.orders.put(apply_fill(order, fill))
+    rig.account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
+    rig.orders.put(apply_fill(order, fill))
 
 
 async def test_a_fill_that_overtakes_the_answer_is_not_forgotten() -> None:
-    desk = Desk()
-    desk.broker.before_answer = lambda approved: _filled(desk, approved, 40)
+    rig = PipelineRig()
+    rig.broker.before_answer = lambda approved: _filled(rig, approved, 40)
 
-    await desk.run(qty=100, limit=50_000)
+    await rig.run(qty=100, limit=50_000)
 
-    (order,) = desk.orders
+    (order,) = rig.orders
     assert (order.state, order.filled) == (OrderState.PARTIAL, D(40))
 
 
 async def test_a_refusal_that_contradicts_a_fill_leaves_the_rest_reserved() -> None:
-    desk = Desk()
-    desk.broker.answer = AckStatus.REJECTED
-    desk.broker.before_answer = lambda approved: _filled(desk, approved, 40)
+    rig = PipelineRig()
+    rig.broker.answer = AckStatus.REJECTED
+    rig.broker.before_answer = lambda approved: _filled(rig, approved, 40)
 
-    await desk.run(qty=100, limit=50_000)
+    await rig.run(qty=100, limit=50_000)
 
-    (order,) = desk.orders
+    (order,) = rig.orders
     assert order.state is OrderState.PARTIAL
     assert "declined" in order.note
-    (left,) = desk.account.open_reservations
+    (left,) = rig.account.open_reservations
     assert left.left == D(60)
 
 
 async def test_money_that_went_away_since_the_gate_looked_is_a_refusal_not_an_order() -> None:
-    desk = Desk(symbol_weight_limit=0.6)
-    candidate = desk.evaluate(desk.transform(desk.extract(desk.signal(qty=100, limit=50_000))))
+    rig = PipelineRig(symbol_weight_limit=0.6)
+    candidate = rig.evaluate(rig.transform(rig.extract(rig.signal(qty=100, limit=50_000))))
     assert isinstance(candidate, Candidate)
-    decision = desk.decide(candidate)
+    decision = rig.decide(candidate)
     assert isinstance(decision, Decision)
     for number in range(6):
-        await desk.run(qty=100, limit=50_000, strategy=f"other-{number}")
+        await rig.run(qty=100, limit=50_000, strategy=f"other-{number}")
 
-    outcome = await desk.act(decision)
+    outcome = await rig.act(decision)
 
     # 6 × 5,005,001 of 33,333,333 leave 3,303,327.
     assert isinstance(outcome, Refused)
     assert outcome.reason is Refusal.INSUFFICIENT_CAPITAL
     assert outcome.code == "GR061"
-    assert len(desk.broker.placed) == 6
+    assert len(rig.broker.placed) == 6
 
 
 async def test_a_sale_reserves_the_holding_not_money() -> None:
-    desk = Desk()
-    desk.hold(10)
+    rig = PipelineRig()
+    rig.hold(10)
 
-    await desk.run(Side.SELL)
+    await rig.run(Side.SELL)
 
-    assert desk.account.reserved_qty("s", SYMBOL) == D(10)
-    assert desk.account.reserved(desk.broker.placed[0].request.pool) == 0
+    assert rig.account.reserved_qty("s", SYMBOL) == D(10)
+    assert rig.account.reserved(rig.broker.placed[0].request.pool) == 0
 
 
 async def test_the_stored_decision_explains_itself() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    await desk.run(confidence=0.75, qty=100, limit=50_000)
+    await rig.run(confidence=0.75, qty=100, limit=50_000)
 
-    (decision,) = [row for row in desk.log.durable if isinstance(row, DecisionRow)]
+    (decision,) = [row for row in rig.log.durable if isinstance(row, DecisionRow)]
     inputs = msgspec.json.decode(decision.inputs)
     assert inputs["confidence"] == 0.75
     assert inputs["view"]["price"] == "50100"
@@ -315,30 +315,30 @@ async def test_the_stored_decision_explains_itself() -> None:
 
 
 async def test_the_day_counts_a_send_before_the_answer() -> None:
-    desk = Desk()
+    rig = PipelineRig()
     counted: list[int] = []
-    desk.broker.before_answer = lambda approved: counted.append(desk.day.entries)
+    rig.broker.before_answer = lambda approved: counted.append(rig.day.entries)
 
-    await desk.run(qty=1)
+    await rig.run(qty=1)
 
     assert counted == [1]
 
 
 async def test_an_order_that_waits_for_its_answer_is_pending_and_no_longer_an_intent() -> None:
-    desk = Desk()
+    rig = PipelineRig()
     states: list[OrderState] = []
-    desk.broker.before_answer = lambda approved: states.extend(order.state for order in desk.orders)
+    rig.broker.before_answer = lambda approved: states.extend(order.state for order in rig.orders)
 
-    await desk.run(qty=1)
+    await rig.run(qty=1)
 
     assert states == [OrderState.PENDING_NEW]
-    assert [row.state for row in desk.log.later if isinstance(row, Order)] == [OrderState.WORKING]
+    assert [row.state for row in rig.log.later if isinstance(row, Order)] == [OrderState.WORKING]
 
 
 async def test_an_order_that_may_wait_for_long_is_seen_as_pending_in_the_store() -> None:
-    desk = Desk(stores_pending=True)
+    rig = PipelineRig(stores_pending=True)
 
-    await desk.run(qty=1)
+    await rig.run(qty=1)
 
-    rows = [row.state for row in desk.log.later if isinstance(row, Order)]
+    rows = [row.state for row in rig.log.later if isinstance(row, Order)]
     assert rows == [OrderState.PENDING_NEW, OrderState.WORKING]

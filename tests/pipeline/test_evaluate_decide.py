@@ -10,17 +10,17 @@ from qts.risk.contracts import Refusal, Refused
 from qts.risk.rules import engine_active
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.strategy.contracts import Side
-from tests.pipeline.desk import Desk
+from tests.pipeline.rig import PipelineRig
 
 A, B, DEF = OperatingState.AGGRESSIVE, OperatingState.BALANCED, OperatingState.DEFENSIVE
 
 
 @pytest.mark.parametrize(("state", "enough", "too_weak"), [(A, 0.60, 0.59), (B, 0.70, 0.69), (DEF, 0.90, 0.89)])
 def test_an_entry_needs_the_state_s_confidence(state: OperatingState, enough: float, too_weak: float) -> None:
-    desk = Desk(state)
+    rig = PipelineRig(state)
 
     def answer(confidence: float) -> Candidate | Refused:
-        return desk.evaluate(desk.transform(desk.extract(desk.signal(confidence=confidence))))
+        return rig.evaluate(rig.transform(rig.extract(rig.signal(confidence=confidence))))
 
     assert isinstance(answer(enough), Candidate)
     refused = answer(too_weak)
@@ -32,26 +32,26 @@ def test_an_entry_needs_the_state_s_confidence(state: OperatingState, enough: fl
 
 @pytest.mark.parametrize("state", list(OperatingState))
 async def test_an_exit_is_not_asked_for_confidence(state: OperatingState) -> None:
-    desk = Desk(state)
-    desk.hold(10)
+    rig = PipelineRig(state)
+    rig.hold(10)
 
-    assert isinstance(await desk.run(Side.SELL, 0.0), Acted)
+    assert isinstance(await rig.run(Side.SELL, 0.0), Acted)
 
 
 async def test_a_strong_buy_in_defensive_is_refused_as_such() -> None:
-    desk = Desk(DEF)
+    rig = PipelineRig(DEF)
 
-    refused = await desk.run(confidence=1.0, pool=Pool.PORTFOLIO, strategy="p")
+    refused = await rig.run(confidence=1.0, pool=Pool.PORTFOLIO, strategy="p")
 
     assert isinstance(refused, Refused)
     assert refused.reason is Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE
     assert refused.code == "GR082"
-    assert not desk.broker.placed
-    assert not desk.log.durable
+    assert not rig.broker.placed
+    assert not rig.log.durable
 
 
 async def test_the_same_buy_in_balanced_leaves() -> None:
-    assert isinstance(await Desk(B).run(confidence=1.0, pool=Pool.PORTFOLIO, strategy="p"), Acted)
+    assert isinstance(await PipelineRig(B).run(confidence=1.0, pool=Pool.PORTFOLIO, strategy="p"), Acted)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_which_engines_are_awake(state: OperatingState, pool: Pool, awake: bool)
 
 
 async def test_the_gate_has_the_last_word() -> None:
-    desk = Desk()
-    desk.safety.apply_code("FS020")
+    rig = PipelineRig()
+    rig.safety.apply_code("FS020")
 
-    refused = await desk.run()
+    refused = await rig.run()
 
     assert isinstance(refused, Refused)
     assert refused.reason is Refusal.SAFETY_BLOCKS_ENTRIES
@@ -80,29 +80,29 @@ async def test_the_gate_has_the_last_word() -> None:
 
 @pytest.mark.parametrize("code", ["FS020", "FS104"])
 async def test_an_exit_leaves_in_fail_and_in_lockdown(code: str) -> None:
-    desk = Desk()
-    desk.hold(10)
-    desk.safety.apply_code(code)
+    rig = PipelineRig()
+    rig.hold(10)
+    rig.safety.apply_code(code)
 
-    assert isinstance(await desk.run(Side.SELL), Acted)
+    assert isinstance(await rig.run(Side.SELL), Acted)
 
 
 async def test_the_account_s_open_orders_have_a_limit() -> None:
-    desk = Desk(max_open_orders=2)
+    rig = PipelineRig(max_open_orders=2)
 
-    assert isinstance(await desk.run(qty=1, strategy="a"), Acted)
-    assert isinstance(await desk.run(qty=1, strategy="b"), Acted)
-    refused = await desk.run(qty=1, strategy="c")
+    assert isinstance(await rig.run(qty=1, strategy="a"), Acted)
+    assert isinstance(await rig.run(qty=1, strategy="b"), Acted)
+    refused = await rig.run(qty=1, strategy="c")
 
     assert isinstance(refused, Refused)
     assert refused.reason is Refusal.OPEN_ORDERS_LIMIT
 
 
 async def test_a_refused_signal_leaves_no_trace_in_the_account() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    await desk.run(confidence=0.1)
+    await rig.run(confidence=0.1)
 
-    assert len(desk.orders) == 0
-    assert desk.account.open_reservations == ()
-    assert desk.sent == []
+    assert len(rig.orders) == 0
+    assert rig.account.open_reservations == ()
+    assert rig.sent == []

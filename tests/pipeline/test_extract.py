@@ -12,23 +12,23 @@ from qts.risk.contracts import Refusal, Refused
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
-from tests.pipeline.desk import SECOND, SYMBOL, Desk
+from tests.pipeline.rig import SECOND, SYMBOL, PipelineRig
 from tests.risk.questions import NOW, D
 
 
 def test_a_buyer_expects_the_ask_and_a_seller_the_bid() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    assert desk.extract(desk.signal(Side.BUY)).price == D(50_100)
-    assert desk.extract(desk.signal(Side.SELL)).price == D(50_000)
+    assert rig.extract(rig.signal(Side.BUY)).price == D(50_100)
+    assert rig.extract(rig.signal(Side.SELL)).price == D(50_000)
 
 
 def test_without_a_book_both_expect_the_last_price() -> None:
-    desk = Desk()
-    desk.quote(bid=None, ask=None, last=49_900)
+    rig = PipelineRig()
+    rig.quote(bid=None, ask=None, last=49_900)
 
-    assert desk.extract(desk.signal(Side.BUY)).price == D(49_900)
-    assert desk.extract(desk.signal(Side.SELL)).price == D(49_900)
+    assert rig.extract(rig.signal(Side.BUY)).price == D(49_900)
+    assert rig.extract(rig.signal(Side.SELL)).price == D(49_900)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
     bid: int | None, ask: int | None, buyer: int | None, seller: int
 ) -> None:
     """No entry is decided on crossed sides. An exit may leave on what there is."""
-    desk = Desk()
-    desk.quote(bid=bid, ask=ask, last=49_900)
+    rig = PipelineRig()
+    rig.quote(bid=bid, ask=ask, last=49_900)
 
-    assert desk.extract(desk.signal(Side.BUY)).price == buyer
-    assert desk.extract(desk.signal(Side.SELL)).price == seller
+    assert rig.extract(rig.signal(Side.BUY)).price == buyer
+    assert rig.extract(rig.signal(Side.SELL)).price == seller
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,21 @@ def test_a_buyer_expects_nothing_of_a_book_without_two_sides_in_order(
 )
 def test_a_side_without_size_at_its_price_is_empty(sizes: tuple[int | None, int | None], buyer: int | None) -> None:
     """At a price limit some sources go on telling the price of the empty side, with the size 0."""
-    desk = Desk()
+    rig = PipelineRig()
     bid_size, ask_size = (None if size is None else D(size) for size in sizes)
-    desk.last.quotes[SYMBOL] = Quote(SYMBOL, NOW, D(50_000), D(50_100), bid_size, ask_size)
+    rig.last.quotes[SYMBOL] = Quote(SYMBOL, NOW, D(50_000), D(50_100), bid_size, ask_size)
 
-    assert desk.extract(desk.signal(Side.BUY)).price == buyer
-    assert desk.extract(desk.signal(Side.SELL)).price == D(50_000)
+    assert rig.extract(rig.signal(Side.BUY)).price == buyer
+    assert rig.extract(rig.signal(Side.SELL)).price == D(50_000)
 
 
 async def test_an_entry_on_a_crossed_book_is_refused_and_an_exit_leaves() -> None:
-    desk = Desk()
-    desk.hold(10)
-    desk.quote(bid=50_200, ask=50_100)
+    rig = PipelineRig()
+    rig.hold(10)
+    rig.quote(bid=50_200, ask=50_100)
 
-    refused = await desk.run(Side.BUY, qty=1)
-    left = await desk.run(Side.SELL)
+    refused = await rig.run(Side.BUY, qty=1)
+    left = await rig.run(Side.SELL)
 
     assert isinstance(refused, Refused)
     assert refused.reason is Refusal.PRICE_UNUSABLE
@@ -79,9 +79,9 @@ async def test_an_entry_on_a_crossed_book_is_refused_and_an_exit_leaves() -> Non
 
 
 def test_an_unquoted_symbol_has_no_price_and_an_unknown_one_is_closed() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    facts = desk.extract(desk.signal(symbol="000660"))
+    facts = rig.extract(rig.signal(symbol="000660"))
 
     assert facts.price is None
     assert facts.base_price is None
@@ -90,11 +90,11 @@ def test_an_unquoted_symbol_has_no_price_and_an_unknown_one_is_closed() -> None:
 
 
 def test_the_age_is_that_of_the_feed_not_of_the_symbol() -> None:
-    desk = Desk()
-    desk.clock.advance(timedelta(seconds=3))
-    desk.last.feed_ts_ns = NOW + 2 * SECOND
+    rig = PipelineRig()
+    rig.clock.advance(timedelta(seconds=3))
+    rig.last.feed_ts_ns = NOW + 2 * SECOND
 
-    facts = desk.extract(desk.signal())
+    facts = rig.extract(rig.signal())
 
     assert facts.now_ns == NOW + 3 * SECOND
     assert facts.price_ts_ns == NOW + 2 * SECOND
@@ -102,10 +102,10 @@ def test_the_age_is_that_of_the_feed_not_of_the_symbol() -> None:
 
 
 def test_both_states_are_those_of_the_moment() -> None:
-    desk = Desk(OperatingState.AGGRESSIVE)
-    desk.safety.apply_code("AN001")
+    rig = PipelineRig(OperatingState.AGGRESSIVE)
+    rig.safety.apply_code("AN001")
 
-    facts = desk.extract(desk.signal())
+    facts = rig.extract(rig.signal())
 
     assert facts.state is OperatingState.AGGRESSIVE
     assert facts.safety is SafetyState.WARNING
@@ -113,8 +113,8 @@ def test_both_states_are_those_of_the_moment() -> None:
 
 
 def test_a_trade_is_a_price_too() -> None:
-    desk = Desk()
-    desk.quote(bid=None, ask=None)
-    desk.last.ticks[SYMBOL] = Tick(SYMBOL, NOW + 1, D(50_300), D(7))
+    rig = PipelineRig()
+    rig.quote(bid=None, ask=None)
+    rig.last.ticks[SYMBOL] = Tick(SYMBOL, NOW + 1, D(50_300), D(7))
 
-    assert desk.extract(desk.signal()).price == D(50_300)
+    assert rig.extract(rig.signal()).price == D(50_300)

@@ -14,14 +14,14 @@ from qts.pipeline.transform import collared
 from qts.risk.contracts import OrderRequest
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
-from tests.pipeline.desk import SYMBOL, Desk
+from tests.pipeline.rig import SYMBOL, PipelineRig
 from tests.risk.questions import NOW, D, NoBand, instrument
 
 DAY = date(2026, 1, 23)
 
 
-def request(desk: Desk, side: Side = Side.BUY, **more: object) -> OrderRequest:
-    return desk.transform(desk.extract(desk.signal(side, **more))).request  # type: ignore[arg-type]
+def request(rig: PipelineRig, side: Side = Side.BUY, **more: object) -> OrderRequest:
+    return rig.transform(rig.extract(rig.signal(side, **more))).request  # type: ignore[arg-type]
 
 
 # -- the price ---------------------------------------------------------------------------------------------------
@@ -29,19 +29,19 @@ def request(desk: Desk, side: Side = Side.BUY, **more: object) -> OrderRequest:
 
 def test_a_market_buy_leaves_as_a_limit_one_percent_above_the_ask_rounded_down_to_the_grid() -> None:
     # 50,100 × 1.01 = 50,601; the grid is 100.
-    assert request(Desk()).limit == D(50_600)
+    assert request(PipelineRig()).limit == D(50_600)
 
 
 def test_a_market_sell_leaves_without_a_limit() -> None:
-    desk = Desk()
-    desk.hold(10)
+    rig = PipelineRig()
+    rig.hold(10)
 
-    assert request(desk, Side.SELL).limit is None
+    assert request(rig, Side.SELL).limit is None
 
 
 def test_the_limit_of_a_strategy_is_kept_as_it_is_even_off_the_grid() -> None:
-    assert request(Desk(), limit=49_950).limit == D(49_950)  # the gate refuses it, it is not repaired
-    assert isinstance(request(Desk(), limit=49_900).limit, Decimal)
+    assert request(PipelineRig(), limit=49_950).limit == D(49_950)  # the gate refuses it, it is not repaired
+    assert isinstance(request(PipelineRig(), limit=49_900).limit, Decimal)
 
 
 @pytest.mark.parametrize(
@@ -89,42 +89,42 @@ def test_the_collar_uses_the_grid_of_the_date() -> None:
 def test_a_buy_without_quantity_takes_the_pool_s_share_at_its_limit() -> None:
     # SCALP has 33,333,333 free, a fifth of it is 6,666,666.6; at 50,600 with 0.1 % fee and one won for rounding:
     # 131 cost 6,628,600 + 6,628 + 1 = 6,635,229; 132 cost 6,679,200 + … and are too many.
-    assert request(Desk()).qty == D(131)
+    assert request(PipelineRig()).qty == D(131)
 
 
 def test_the_state_s_multiplier_scales_it() -> None:
     # DEFENSIVE halves the share to a tenth: 3,333,333.3 / 50,600 = 65.9.
-    assert request(Desk(OperatingState.DEFENSIVE)).qty == D(65)
+    assert request(PipelineRig(OperatingState.DEFENSIVE)).qty == D(65)
     # AGGRESSIVE makes it 0.24: 7,999,999.9 / 50,600 = 158.1; 158 cost 7,994,800 + 7,994 + 1 = 8,002,795: too much.
-    assert request(Desk(OperatingState.AGGRESSIVE)).qty == D(157)
+    assert request(PipelineRig(OperatingState.AGGRESSIVE)).qty == D(157)
 
 
 def test_a_given_quantity_is_taken_as_it_is() -> None:
-    assert request(Desk(), qty=7).qty == D(7)
-    assert isinstance(request(Desk(), qty=7).qty, Decimal)
+    assert request(PipelineRig(), qty=7).qty == D(7)
+    assert isinstance(request(PipelineRig(), qty=7).qty, Decimal)
 
 
 def test_a_sale_without_quantity_is_what_is_held_and_not_yet_leaving() -> None:
-    desk = Desk()
-    desk.hold(10)
-    desk.hold(5, strategy="other")
+    rig = PipelineRig()
+    rig.hold(10)
+    rig.hold(5, strategy="other")
 
-    assert request(desk, Side.SELL).qty == D(10)
+    assert request(rig, Side.SELL).qty == D(10)
 
 
 async def test_what_is_leaving_already_is_not_sold_twice() -> None:
-    desk = Desk()
-    desk.hold(10)
-    await desk.run(Side.SELL, qty=4)
+    rig = PipelineRig()
+    rig.hold(10)
+    await rig.run(Side.SELL, qty=4)
 
-    assert request(desk, Side.SELL).qty == D(6)
+    assert request(rig, Side.SELL).qty == D(6)
 
 
 def test_nothing_is_sized_without_a_price() -> None:
-    desk = Desk()
-    desk.quote(bid=None, ask=None)
+    rig = PipelineRig()
+    rig.quote(bid=None, ask=None)
 
-    asked = request(desk)
+    asked = request(rig)
 
     assert asked.qty == 0
     assert asked.limit is None
@@ -132,26 +132,26 @@ def test_nothing_is_sized_without_a_price() -> None:
 
 
 def test_nothing_held_is_a_sale_of_nothing() -> None:
-    assert request(Desk(), Side.SELL).qty == 0
+    assert request(PipelineRig(), Side.SELL).qty == 0
 
 
 # -- the rest of the request -------------------------------------------------------------------------------------
 
 
 def test_a_sale_only_reduces_and_a_forced_one_says_so() -> None:
-    desk = Desk()
-    desk.hold(10)
+    rig = PipelineRig()
+    rig.hold(10)
 
-    assert not request(desk).reduce_only
-    assert request(desk, Side.SELL).reduce_only
-    assert not request(desk, Side.SELL).forced
-    assert request(desk, Side.SELL, forced=True).forced
+    assert not request(rig).reduce_only
+    assert request(rig, Side.SELL).reduce_only
+    assert not request(rig, Side.SELL).forced
+    assert request(rig, Side.SELL, forced=True).forced
 
 
 def test_the_request_names_decision_strategy_pool_price_and_time() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    asked = request(desk, pool=Pool.SWING, strategy="swing", reason="because")
+    asked = request(rig, pool=Pool.SWING, strategy="swing", reason="because")
 
     assert asked.decision_id == "d-1"
     assert (asked.strategy, asked.pool, asked.symbol) == ("swing", Pool.SWING, SYMBOL)
@@ -161,20 +161,20 @@ def test_the_request_names_decision_strategy_pool_price_and_time() -> None:
 
 
 def test_every_request_has_an_id_of_its_own() -> None:
-    desk = Desk()
+    rig = PipelineRig()
 
-    assert request(desk).client_order_id != request(desk).client_order_id
+    assert request(rig).client_order_id != request(rig).client_order_id
 
 
 # -- the account's view ------------------------------------------------------------------------------------------
 
 
 async def test_open_buys_count_as_exposure_positions_and_orders() -> None:
-    desk = Desk()
-    desk.hold(10, strategy="other")
-    await desk.run(qty=100, limit=50_000)
+    rig = PipelineRig()
+    rig.hold(10, strategy="other")
+    await rig.run(qty=100, limit=50_000)
 
-    seen = desk.transform(desk.extract(desk.signal(strategy="third"))).view
+    seen = rig.transform(rig.extract(rig.signal(strategy="third"))).view
 
     assert seen.exposure == 10 * D(50_000) + 100 * D(50_000)
     assert seen.symbol_exposure == seen.exposure
@@ -185,23 +185,23 @@ async def test_open_buys_count_as_exposure_positions_and_orders() -> None:
 
 
 async def test_one_s_own_open_orders_are_seen_by_side() -> None:
-    desk = Desk()
-    await desk.run(qty=1)
+    rig = PipelineRig()
+    await rig.run(qty=1)
 
-    buys = desk.transform(desk.extract(desk.signal(Side.BUY))).view
-    sells = desk.transform(desk.extract(desk.signal(Side.SELL))).view
+    buys = rig.transform(rig.extract(rig.signal(Side.BUY))).view
+    sells = rig.transform(rig.extract(rig.signal(Side.SELL))).view
 
     assert (buys.working_same_side, buys.working_other_side) == (True, False)
     assert (sells.working_same_side, sells.working_other_side) == (False, True)
 
 
 async def test_counts_of_the_day_are_told() -> None:
-    desk = Desk()
-    desk.hold(5, strategy="b")
-    await desk.run(qty=1, strategy="a")
-    await desk.run(Side.SELL, strategy="b")
+    rig = PipelineRig()
+    rig.hold(5, strategy="b")
+    await rig.run(qty=1, strategy="a")
+    await rig.run(Side.SELL, strategy="b")
 
-    seen = desk.transform(desk.extract(desk.signal())).view
+    seen = rig.transform(rig.extract(rig.signal())).view
 
     assert seen.entries_today == 1
     assert seen.orders_last_second == 2

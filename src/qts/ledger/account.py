@@ -5,7 +5,7 @@ broke is reported in its :class:`~qts.ledger.contracts.FillEffect`. Fees and tax
 every moment and to the last digit: Σ pools = cash + holdings valued = opening + realised + unrealised.
 
 Memory: the keys of all fills of the run stay (a fill may be repeated at any time); the store's unique index is the
-last word behind it.
+last check behind it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Account:
     """One account in one currency.
 
     ``opening`` is divided among the pools by ``split`` (weights; a missing pool has 0) in whole quanta, the rest
-    goes to ``remainder`` (spec 09, trap 14). Raises ContractError when it cannot be divided or ``quantum`` is not
-    above 0. ``name`` and ``trade_date``, the market's date of a moment in ns, are part of a fill's identity.
+    goes to ``remainder``, so that the pools add up to it. Raises ContractError when it cannot be divided or
+    ``quantum`` is not above 0. ``name`` and ``trade_date``, the market's date of a moment in ns, are part of a
+    fill's identity.
     """
 
     def __init__(
@@ -114,9 +115,10 @@ class Account:
         return True
 
     def release(self, order_id: str) -> bool:
-        """Give back what an order still holds: True the first time, False when it holds nothing (any more).
+        """Release what an order still holds back; return True the first time, False when it holds nothing (any
+        more).
 
-        Filled quantities give back their share themselves; call this when an order becomes final.
+        Filled quantities release their share themselves; call this when an order becomes final.
         """
         reservation = self._reservations.pop(order_id, None)
         if reservation is None:
@@ -126,14 +128,15 @@ class Account:
 
     @property
     def open_reservations(self) -> tuple[Reservation, ...]:
+        """Return what open orders hold back, in the order of their making."""
         return tuple(self._reservations.values())
 
     def reserved(self, pool: Pool) -> Decimal:
-        """Cash of the pool held back by open orders."""
+        """Return the cash of the pool held back by open orders."""
         return self._reserved[pool]
 
     def reserved_qty(self, strategy: str, symbol: str) -> Decimal:
-        """Quantity of the strategy's holding held back by its open sales."""
+        """Return the quantity of the strategy's holding held back by its open sales."""
         held = (
             r.left
             for r in self._reservations.values()
@@ -142,11 +145,14 @@ class Account:
         return sum_of(held)
 
     def pool_cash(self, pool: Pool) -> Decimal:
-        """Cash of the pool, reserved or not."""
+        """Return the cash of the pool, reserved or not."""
         return self._cash[pool]
 
     def available(self, pool: Pool) -> Decimal:
-        """Cash of the pool that is not reserved; below zero only after a fill that cost more than was reserved."""
+        """Return the cash of the pool that is not reserved.
+
+        Below zero only after a fill that cost more than was reserved.
+        """
         return minus(self._cash[pool], self._reserved[pool])
 
     # -- facts -------------------------------------------------------------------------------------------------
@@ -189,7 +195,7 @@ class Account:
         )
 
     def has_booked(self, fill: Fill) -> bool:
-        """Whether this execution, whatever else is said of it, is in the book."""
+        """Return whether this execution, whatever else the notice says, is in the book."""
         return self._id_of(fill) in self._seen
 
     def identity_of(self, report: object) -> FillId | None:
@@ -225,21 +231,21 @@ class Account:
     # -- questions ---------------------------------------------------------------------------------------------
 
     def holding(self, strategy: str, symbol: str) -> Decimal:
-        """Signed quantity of the strategy's own fills."""
+        """Return the signed quantity of the strategy's own fills, in shares or contracts."""
         held = self._holdings.get((strategy, symbol))
         return held.qty if held is not None else ZERO
 
     def average_cost(self, strategy: str, symbol: str) -> Decimal | None:
-        """Average price of the strategy's holding, without fees; None when flat."""
+        """Return the average price of the strategy's holding, without fees; None when flat."""
         held = self._holdings.get((strategy, symbol))
         return held.average_cost if held is not None else None
 
     def held_by(self, strategy: str) -> list[str]:
-        """The symbols in which the strategy's holding is not flat."""
+        """Return the symbols in which the strategy's holding is not flat."""
         return [symbol for (name, symbol), held in self._holdings.items() if name == strategy and held.qty]
 
     def position(self, symbol: str) -> Decimal:
-        """Signed quantity over all strategies."""
+        """Return the signed quantity over all strategies."""
         total = ZERO
         for (_, held_symbol), held in self._holdings.items():
             if held_symbol == symbol:
@@ -247,7 +253,7 @@ class Account:
         return total
 
     def positions(self) -> dict[str, Decimal]:
-        """Signed quantity by symbol, flat symbols left out."""
+        """Return the signed quantity by symbol, flat symbols left out."""
         total: dict[str, Decimal] = {}
         for (_, symbol), held in self._holdings.items():
             if held.qty:
@@ -256,24 +262,24 @@ class Account:
 
     @property
     def cash(self) -> Decimal:
-        """Cash of all pools, reserved or not."""
+        """Return the cash of all pools, reserved or not."""
         return sum_of(self._cash.values())
 
     def equity(self, mark: Mark) -> Decimal:
-        """Cash plus holdings valued; a holding without a mark counts at cost (see :meth:`unmarked`)."""
+        """Return cash plus holdings valued; a holding without a mark counts at cost (see :meth:`unmarked`)."""
         return sum_of((h.value(mark(s)) for (_, s), h in self._holdings.items() if h.qty), self.cash)
 
     def exposure(self, mark: Mark) -> Decimal:
-        """Marked value of all holdings, each by its size (a short holding counts like a long one)."""
+        """Return the marked value of all holdings, each by its size (a short holding counts like a long one)."""
         return sum_of(magnitude(h.value(mark(s))) for (_, s), h in self._holdings.items() if h.qty)
 
     def symbol_exposure(self, symbol: str, mark: Mark) -> Decimal:
-        """Like :meth:`exposure`, of one symbol."""
+        """Return the :meth:`exposure` of one symbol."""
         price = mark(symbol)
         return sum_of(magnitude(h.value(price)) for (_, s), h in self._holdings.items() if s == symbol)
 
     def valued(self, mark: Mark, symbol: str) -> Valuation:
-        """:meth:`equity`, :meth:`exposure`, :meth:`symbol_exposure` and :meth:`positions` in one pass."""
+        """Return :meth:`equity`, :meth:`exposure`, :meth:`symbol_exposure` and :meth:`positions` in one pass."""
         worth = exposure = of_symbol = ZERO
         positions: dict[str, Decimal] = {}
         for (_, held_symbol), held in self._holdings.items():
@@ -290,36 +296,38 @@ class Account:
         return Valuation(plus(self.cash, worth), exposure, of_symbol, held_now)
 
     def unmarked(self, mark: Mark) -> tuple[str, ...]:
-        """Symbols held that have no mark and are therefore valued at cost."""
+        """Return the symbols held that have no mark and are therefore valued at cost."""
         return tuple(sorted({s for (_, s), h in self._holdings.items() if h.qty and mark(s) is None}))
 
     @property
     def realized_by_pool(self) -> dict[Pool, Decimal]:
-        """Realised result by pool, fees and taxes in."""
+        """Return the realised result by pool, fees and taxes in."""
         return dict(self._realized)
 
     @property
     def fills_applied(self) -> int:
+        """Return how many fills were booked."""
         return len(self._seen)
 
     def pool(self, pool: Pool, mark: Mark, target: Decimal = ZERO) -> CapitalPool:
-        """A snapshot of one pool; ``target`` is its share of equity by rule (0..1)."""
+        """Return a snapshot of one pool; ``target`` is its share of equity by rule (0..1)."""
         return self._snapshot(pool, mark, target, self.equity(mark))
 
     def pools(self, mark: Mark, targets: Mapping[Pool, Decimal]) -> dict[Pool, CapitalPool]:
-        """Snapshots of all pools; a pool missing in ``targets`` has target 0."""
+        """Return snapshots of all pools; a pool missing in ``targets`` has target 0."""
         equity = self.equity(mark)
         return {pool: self._snapshot(pool, mark, targets.get(pool, ZERO), equity) for pool in Pool}
 
     def pool_row(self, pool: Pool) -> PoolRow:
-        """The pool as it is stored."""
+        """Return the pool as it is stored."""
         return PoolRow(pool, self._cash[pool], self._realized[pool], self._pool_ts[pool])
 
     def pool_rows(self) -> tuple[PoolRow, ...]:
+        """Return all pools as they are stored."""
         return tuple(self.pool_row(pool) for pool in Pool)
 
     def position_rows(self) -> tuple[PositionRow, ...]:
-        """Every holding there ever was, flat ones too."""
+        """Return every holding there ever was, flat ones too."""
         return tuple(
             PositionRow(strategy, self._pool_of[strategy], symbol, h.qty, h.cost, h.ts_ns)
             for (strategy, symbol), h in self._holdings.items()
@@ -328,7 +336,10 @@ class Account:
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def export_state(self) -> dict[str, Any]:
-        """What the stored rows do not say: the first division, reservations, totals to check them. Plain data."""
+        """Return what the stored rows do not show, as plain data.
+
+        The first division, the reservations, and totals to check the rows by.
+        """
         return {
             "version": EXPORT_VERSION,
             "opening": str(self.opening),
@@ -353,7 +364,7 @@ class Account:
     def import_state(
         self, state: Mapping[str, Any], *, ledger: Iterable[LedgerRow], transfers: Iterable[Transfer] = ()
     ) -> None:
-        """Become what :meth:`export_state` saw, from the rows stored up to that moment (Store.ledger, .transfers).
+        """Restore what :meth:`export_state` saw, from the rows stored up to that moment.
 
         Only on an account that has done nothing yet, else StateError. Raises StorageError when rows and totals
         disagree: the store was damaged or belongs to another checkpoint.
@@ -379,7 +390,7 @@ class Account:
     def roll_forward(
         self, state: Mapping[str, Any], *, ledger: Sequence[LedgerRow], transfers: Sequence[Transfer] = ()
     ) -> None:
-        """Become what :meth:`export_state` saw and what the rows behind it say has happened since.
+        """Restore what :meth:`export_state` saw and apply what the rows behind it show of the time since.
 
         Rows are in the order of booking; those that ``state`` knows come first. Raises like :meth:`import_state`.
         """
@@ -425,7 +436,7 @@ class Account:
         return held
 
     def _consume(self, order_id: str, qty: Decimal) -> bool:
-        """Give back the filled share of the order's reservation; True when it had less left than was filled."""
+        """Release the filled share of the order's reservation; return whether more was filled than it had left."""
         reservation = self._reservations.get(order_id)
         if reservation is None:
             return False
@@ -497,7 +508,7 @@ class Account:
         self._reserved[pool] = plus(self._reserved[pool], reservation.cash)
 
     def _check_against(self, state: Mapping[str, Any]) -> None:
-        """The rows must give the totals of the checkpoint, and the holdings the results the rows claim."""
+        """Check that the rows give the totals of the checkpoint, and the holdings the results the rows claim."""
         for name, now, then in (
             ("fills", len(self._seen), state["fills"]),
             ("transfers", len(self._transfers), state["transfers"]),

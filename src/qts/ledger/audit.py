@@ -1,8 +1,8 @@
-"""The account recomputed from stored facts alone, to be held against what the book of record claims.
+"""The account recomputed from stored facts alone, to be compared with what the book of record claims.
 
-Shares no code with :mod:`qts.ledger.account` or :mod:`qts.ledger.holding`: sums are made anew, with
-the exact arithmetic of :mod:`qts.money`, average cost with as many digits. Findings are values; what they mean for
-safety is the kernel's to say. The numbers are those of spec 09.
+Shares no code with :mod:`qts.ledger.account` or :mod:`qts.ledger.holding`: sums are computed again, with the exact
+arithmetic of :mod:`qts.money`, average cost with as many digits. Findings are values; what they mean for safety is
+decided by the kernel. The invariants have the numbers and names of docs/concepts/requirements.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ INVARIANTS: Final[Mapping[int, str]] = {
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What the book of record says of itself; ``broker_positions`` None when the broker was not asked."""
+    """The claims of the book of record about itself; ``broker_positions`` None when the broker was not asked."""
 
     equity: Decimal
     cash: Decimal
@@ -67,10 +67,11 @@ class AuditResult(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
+        """Return whether nothing was found."""
         return not self.findings
 
     def holds(self, invariant: int) -> bool | None:
-        """True or False; None when nothing was compared."""
+        """Return whether an invariant holds; None when nothing was compared."""
         if not self.checks.get(invariant):
             return None
         return all(finding.invariant != invariant for finding in self.findings)
@@ -157,7 +158,7 @@ class _Books:
 
 
 def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
-    """Signed cost of what each strategy holds: quantity × the average price it was entered at."""
+    """Return the signed cost of what each strategy holds: quantity × the average price it was entered at."""
     held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
     in_time = sorted(ledger, key=lambda r: (r.ts_ns, r.broker, len(r.execution_id), r.execution_id, r.order_id))
     for row in in_time:
@@ -175,7 +176,7 @@ def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
 
 
 def _check_pools(protocol: _Protocol, books: _Books, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
-    """Invariant 1: Σ pools = equity = opening + realised + unrealised, each from its own sum."""
+    """Check ``pools-equal-equity``: Σ pools = equity = opening + realised + unrealised, each from its own sum."""
     total_cost = sum_of(row.cost for row in claims.holdings)
     value = dict.fromkeys(Pool, _NOTHING)
     for row in claims.holdings:
@@ -198,7 +199,7 @@ def _check_pools(protocol: _Protocol, books: _Books, claims: Claims, mark: Calla
 
 
 def _check_transfers(protocol: _Protocol, transfers: Sequence[Transfer], claims: Claims) -> None:
-    """Invariant 2: each id once, between two pools, above zero; and no pool below zero."""
+    """Check ``whole-transfer``: each id once, between two pools, above zero; and no pool below zero."""
     seen: set[str] = set()
     for transfer in transfers:
         name = f"transfer {transfer.transfer_id}"
@@ -214,7 +215,9 @@ def _check_transfers(protocol: _Protocol, transfers: Sequence[Transfer], claims:
 def _check_reservations(
     protocol: _Protocol, orders: Mapping[str, Order], ledger: Sequence[LedgerRow], claims: Claims
 ) -> None:
-    """Invariants 3 and 6: who may hold money back, how much, and how much an order may take."""
+    """Check ``reserved-cash`` and ``within-approval``: who may hold money back, how much, and how much an
+    order may take.
+    """
     held = dict.fromkeys(Pool, _NOTHING)
     for reservation in claims.reservations:
         held[reservation.pool] = plus(held[reservation.pool], reservation.cash)
@@ -238,7 +241,9 @@ def _check_reservations(
 
 
 def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum: Decimal) -> None:
-    """Invariant 4: quantities exactly, costs to the quantum, and the broker's view when it is known."""
+    """Check ``position-from-fills``: quantities exactly, costs to the quantum, and the broker's view when it
+    is known.
+    """
     by_symbol: dict[str, Decimal] = defaultdict(Decimal)
     for (_, symbol), qty in books.qty.items():
         by_symbol[symbol] = plus(by_symbol[symbol], qty)
@@ -261,7 +266,7 @@ def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum
 
 
 def _check_keys(protocol: _Protocol, ledger: Sequence[LedgerRow], claims: Claims) -> None:
-    """Invariant 5: no key twice, and the book knows as many fills as are stored."""
+    """Check ``fill-once``: no key twice, and the book knows as many fills as are stored."""
     seen: set[tuple[str, ...]] = set()
     for row in ledger:
         key = (row.account, row.broker, row.trade_date, row.order_id, row.execution_id)

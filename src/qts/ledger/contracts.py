@@ -67,14 +67,13 @@ class PoolRow(msgspec.Struct, frozen=True):
 
 
 class FillEffect(msgspec.Struct, frozen=True):
-    """What one applied fill did.
+    """The changes that one applied fill made.
 
-    ``realized`` is net of fee and tax; ``gross`` is the trade's own result against average cost (0 for a fill
-    that only opens). ``partial``: the order has something left to fill. Nothing true is refused, so three flags
-    report what should not have happened: ``oversold`` (the holding is below zero after it), ``overfilled``
-    (more than the order's reservation had left), ``overdrawn`` (the pool's available cash is below zero).
-    ``late``: an earlier fill than the newest one of its holding; the later ones were valued again, and the
-    difference is in this row.
+    ``realized`` is net of fee and tax; ``gross`` is the trade's own result against average cost (0 for a fill that
+    only opens). ``partial``: the order has something left to fill. Nothing true is refused, so three flags report
+    what should not have happened: ``oversold`` (the holding is below zero after it), ``overfilled`` (more than the
+    order's reservation had left), ``overdrawn`` (the pool's available cash is below zero). ``late``: an earlier
+    fill than the newest one of its holding; the later ones were valued again, and the difference is in this row.
     """
 
     ledger: LedgerRow
@@ -91,12 +90,14 @@ class FillEffect(msgspec.Struct, frozen=True):
 
     @property
     def records(self) -> tuple[LedgerRow, PositionRow, PoolRow]:
-        """The rows that belong into one transaction."""
+        """Return the rows that belong into one transaction."""
         return (self.ledger, self.position, self.pool)
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """What an open order still holds back: ``cash`` of the pool (BUY) or ``qty`` of the holding (SELL)."""
+    """The part of an open order that is still held back: ``cash`` of the pool (BUY) or ``qty`` of the holding
+    (SELL).
+    """
 
     order_id: str
     strategy: str
@@ -110,7 +111,7 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class Valuation(NamedTuple):
-    """What the account is worth at the marks of one moment, and what of it is at stake."""
+    """The account's value at the marks of one moment, and how much of it is at stake."""
 
     equity: Decimal
     exposure: Decimal

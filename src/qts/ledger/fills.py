@@ -14,7 +14,7 @@ from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, is_bounded, minus, negated
 
 
 class FillId(NamedTuple):
-    """What makes an execution the same one, whatever else is said of it. ``trade_date``: the market's own, ISO."""
+    """The identity of an execution, whatever else its notice says. ``trade_date``: the market's own, ISO."""
 
     account: str
     broker: str
@@ -50,12 +50,12 @@ def check(fill: Fill) -> None:
 
 
 def cash_of(signed: Decimal, row: Fill | LedgerRow) -> Decimal:
-    """What an execution changes in the pool's cash."""
+    """Return what an execution changes in the pool's cash."""
     return minus(minus(negated(times(signed, row.price)), row.fee), row.tax)
 
 
 def ledger_row(fill: Fill, identity: FillId, strategy: str, pool: Pool, net: Decimal) -> LedgerRow:
-    """The row of an execution; ``net`` is what it changed in the realised result of its pool."""
+    """Return the row of an execution; ``net`` is what it changed in the realised result of its pool."""
     return LedgerRow(
         fill.broker,
         fill.execution_id,

@@ -2,7 +2,7 @@
 
 Average cost depends on the order of fills, and fills may arrive late. So the fills are kept in *their* order
 (time, broker, execution id, order) with the totals after each; a late one is put in its place and the totals behind
-it are made again. What comes out depends on the set of fills alone (spec 09, invariant 5).
+it are computed again. The result depends on the set of fills alone (``fill-once``).
 
 Cost is signed like the quantity, so one formula serves long and short:
 ``realised = change of cost − signed quantity × price``. The cost of what is sold is whole quanta of the currency,
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 def fill_key(ts_ns: int, broker: str, execution_id: str, order_id: str = "") -> FillKey:
-    """The place of a fill among the fills of its holding."""
+    """Return the place of a fill among the fills of its holding."""
     return (ts_ns, broker, len(execution_id), execution_id, order_id)
 
 
@@ -58,11 +58,13 @@ class Holding:
 
     @property
     def average_cost(self) -> Decimal | None:
-        """Average price paid (or received, when short) for what is held, without fees; None when flat."""
+        """Return the average price paid (or received, when short) for what is held, without fees; None when
+        flat.
+        """
         return ratio(self._steps[-1].basis, self.qty) if self.qty else None
 
     def value(self, mark: Decimal | None) -> Decimal:
-        """Worth at ``mark``; at cost when there is no mark."""
+        """Return the value at ``mark``; at cost when there is no mark."""
         return times(self.qty, mark) if mark is not None else self.cost
 
     def apply(self, key: FillKey, signed: Decimal, price: Decimal) -> bool:

@@ -30,14 +30,14 @@ CUT_OFF: Final = (CancelledError, GeneratorExit)
 
 
 class IntentLog(Protocol):
-    """Where an order's intent becomes durable before it is sent."""
+    """The log that makes the intent of an order durable before it is sent; on the loop's thread."""
 
     async def write_now(self, records: Sequence[Record]) -> None:
-        """Durable when it returns."""
+        """Write ``records``; they are durable when it returns. What it raises means that nothing may be sent."""
         ...
 
     def write_later(self, record: Record) -> None:
-        """Durable with the next transaction."""
+        """Write ``record`` with the next transaction; never raises."""
         ...
 
     def begin_send(self) -> None:
@@ -45,22 +45,22 @@ class IntentLog(Protocol):
         ...
 
     def end_send(self) -> None:
-        """The order's answer is booked, or the order did not leave."""
+        """Allow checkpoints again: the order's answer is booked, or the order did not leave."""
         ...
 
     def give_up(self, effect: str, error: BaseException) -> Exception:
-        """Write nothing more, because ``effect`` is not whole; the error to raise."""
+        """Write nothing more, because ``effect`` is not whole; return the error to raise."""
         ...
 
 
 class Act:
-    """Sends what was approved, once. A send whose answer is unknown is never repeated here (spec 00, 5).
+    """Sends what was approved, once. A send whose answer is unknown is never repeated here (``no-resend``).
 
-    ``on_sent`` is told before the intent is written: the order counts against every limit from then on. From the
+    ``on_sent`` is called before the intent is written: the order counts against every limit from then on. From the
     reservation on, what is raised ends the session (HalfDoneError): decided again, money would be held back twice,
-    or a second order leave.
-    ``may_enter`` is asked again at the last moment before an entry leaves. ``stores_pending``: an order that waits
-    for its answer is seen as such in the store; an answer that comes at once has nothing to wait for.
+    or a second order leave. ``may_enter`` is asked again at the last moment before an entry leaves.
+    ``stores_pending``: an order that waits for its answer is seen as such in the store; an answer that comes at
+    once has nothing to wait for.
     """
 
     def __init__(
@@ -118,7 +118,9 @@ class Act:
         return Acted(decision=decision, ticket=self._submit(decision.approved, order))
 
     def _entered(self, decision: Decision, instrument: Instrument) -> Order | None:
-        """The order with its money held back, among the working ones, counted; None when that much is not there."""
+        """Return the order with its money held back, among the working ones, counted; None when that much is
+        not there.
+        """
         request = decision.approved.request
         if not self._reserve(request, instrument, decision.proposal.facts.local_day):
             return None
@@ -145,7 +147,7 @@ class Act:
         )
 
     def _is_stopped(self, order: Order, now_ns: int) -> bool:
-        """Whether an emergency stop has withdrawn it, or an alarm was raised, while it went to the disk."""
+        """Return whether an emergency stop has withdrawn it, or an alarm was raised, while it went to the disk."""
         if self._orders.get(order.client_order_id) is not order:
             return True
         if order.reduce_only or self._may_enter():
@@ -154,7 +156,7 @@ class Act:
         return True
 
     def _submit(self, approved: Approved, order: Order) -> Ticket:
-        """Send it. From here on it may be at the broker: nobody may say that it was never sent."""
+        """Send it. From here on it may be at the broker and counts as sent."""
         pending = apply_sent(order, self._clock.time_ns())
         self._orders.put(pending)
         if self._stores_pending:
@@ -210,7 +212,7 @@ def withdraw(
 
 
 def decision_row(decision: Decision) -> DecisionRow:
-    """What is needed to explain the decision later: the inputs the gate saw and the limits it used."""
+    """Return what is needed to explain the decision later: the inputs the gate saw and the limits it used."""
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")

@@ -13,7 +13,7 @@ RELOADABLE: frozenset[str] = frozenset({"market_buy_collar"})
 
 
 class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How an intent becomes an order."""
+    """Settings of the way from an intent to an order."""
 
     market_buy_collar: Annotated[
         Decimal,
@@ -26,5 +26,5 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = 60
 
     def problems(self) -> list[tuple[str, str]]:
-        """Impossible combinations: none, the two settings are independent."""
+        """Find impossible combinations: none, the two settings are independent."""
         return []

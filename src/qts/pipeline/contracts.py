@@ -60,14 +60,14 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """Act's answer: the order was given to whoever sends it; ``ticket`` tells what becomes of that."""
+    """Act's answer: the order was given to the sender; ``ticket`` gets its answer."""
 
     decision: Decision
     ticket: Ticket
 
     @property
     def ack(self) -> OrderAck | None:
-        """Return the broker's answer, None as long as there is none."""
+        """Return the broker's answer; None as long as there is none."""
         return self.ticket.ack
 
 

@@ -11,7 +11,7 @@ from qts.strategy.contracts import Side
 
 
 class Evaluate:
-    """Refuses a signal that is too weak for an entry; exits are not asked for confidence (spec 02)."""
+    """Refuses a signal that is too weak for an entry; exits are not asked for confidence."""
 
     def __init__(self, properties: Mapping[OperatingState, StateProperties]) -> None:
         self._properties = properties

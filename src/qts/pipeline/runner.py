@@ -18,7 +18,7 @@ from qts.strategy.contracts import Signal
 class Pipeline:
     """Extract → Transform → Evaluate → Decide → Act for one signal.
 
-    ``ids`` are the counters that deciding uses up: a signal whose decision raised is decided anew with them.
+    ``ids`` are the counters that deciding uses up: a signal whose decision raised is decided again with them.
     """
 
     def __init__(
@@ -38,7 +38,9 @@ class Pipeline:
         self._ids = ids
 
     async def run(self, signal: Signal) -> Outcome:
-        """The signal's outcome. Raises HalfDoneError when it ended halfway; anything else has changed nothing."""
+        """Return the signal's outcome. Raises HalfDoneError when it ended halfway; anything else has changed
+        nothing.
+        """
         before = [ids.last for ids in self._ids]
         try:
             return await self._run(signal)

@@ -1,4 +1,4 @@
-"""The port through which requests leave for a broker: nobody who decides waits for an answer."""
+"""The port through which requests leave for a broker: the decision path does not wait for an answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ticket:
         self._listeners: list[Callable[[OrderAck], None]] = []
 
     def when_answered(self, listener: Callable[[OrderAck], None]) -> None:
-        """Have ``listener`` called with the answer: at once when it is there, else as soon as it comes."""
+        """Call ``listener`` with the answer: at once when it is there, else as soon as it comes."""
         if self.ack is None:
             self._listeners.append(listener)
         else:
@@ -49,11 +49,13 @@ class OrderSender(Protocol):
     """
 
     def submit(self, approved: Approved) -> Ticket:
-        """Send one approved order. Called by the decision path alone, once its intent is durable."""
+        """Send one approved order. Called by the decision path alone, once its intent is durable
+        (``intent-before-send``).
+        """
         ...
 
     def cancel(self, client_order_id: str) -> Ticket:
-        """Ask for an order to be taken out; while such a request is under way, that one's ticket."""
+        """Ask for an order to be taken out; while such a request is under way, return the ticket of that one."""
         ...
 
     async def close(self, grace_s: float) -> None:

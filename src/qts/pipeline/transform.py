@@ -159,7 +159,9 @@ class Transform:
         return qty_for(view.pool_available, price, facts.instrument, limits, view)
 
     def _limit(self, facts: Facts) -> Decimal | None:
-        """A buy never leaves without a limit, so that what it may cost can be reserved to the won."""
+        """Return the limit of the order; a buy never leaves without one, so that its cost can be reserved
+        exactly.
+        """
         intent = facts.signal.intent
         if intent.limit is not None:
             return Decimal(intent.limit)
@@ -171,7 +173,7 @@ class Transform:
 
 
 def collared(price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date) -> Decimal:
-    """The highest grid price not above ``price`` × (1 + ``collar``) and inside the day's band."""
+    """Return the highest grid price not above ``price`` × (1 + ``collar``) and inside the day's band."""
     limit = instrument.ticks.round_down(times(price, plus(ONE, collar)), day)
     # A grid coarser than the collar would round below the touch and never trade.
     limit = max(limit, instrument.ticks.round_up(price, day))

@@ -32,27 +32,25 @@ RELOADABLE: Final[frozenset[str]] = frozenset(
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base limits, before the operating state's risk multiplier (spec 02)."""
+    """Base limits, before the operating state's risk multiplier."""
 
     exposure_limit: Annotated[
         float,
-        msgspec.Meta(
-            gt=0, le=1, description="fraction of equity; holdings plus working entries above it: GR001 (spec 02)"
-        ),
+        msgspec.Meta(gt=0, le=1, description="fraction of equity; holdings plus working entries above it: GR001"),
     ] = 0.95
     symbol_weight_limit: Annotated[
-        float, msgspec.Meta(gt=0, le=1, description="fraction of equity in one symbol, above it: GR010 (spec 02)")
+        float, msgspec.Meta(gt=0, le=1, description="fraction of equity in one symbol, above it: GR010")
     ] = 0.15
     daily_loss_warning: Annotated[
         float,
-        msgspec.Meta(gt=0, le=1, description="fraction of the day's opening equity lost: GR020 (spec 02)"),
+        msgspec.Meta(gt=0, le=1, description="fraction of the day's opening equity lost: GR020"),
     ] = 0.03
     daily_loss_limit: Annotated[
         float,
         msgspec.Meta(
             gt=0,
             le=1,
-            description="fraction of the day's opening equity lost: no entries from here on (spec 02)",
+            description="fraction of the day's opening equity lost: no entries from here on",
         ),
     ] = 0.05
     position_size_limit: Annotated[
@@ -62,12 +60,14 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         ),
     ] = 0.20
     order_rate_per_second: Annotated[
-        int, msgspec.Meta(ge=1, le=1000, description="orders within one second, all together (spec kis: 15 live)")
+        int, msgspec.Meta(ge=1, le=1000, description="orders within one second, all together")
     ] = 15
     order_rate_kept_for_exits: Annotated[
         int,
         msgspec.Meta(
-            ge=0, le=999, description="orders per second that entries leave free for exits (spec 09: at least half)"
+            ge=0,
+            le=999,
+            description="orders per second that entries leave free for exits (at least half is advised)",
         ),
     ] = 8
     max_open_orders: Annotated[
@@ -79,7 +79,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     approval_ttl_ms: Annotated[
         int,
         msgspec.Meta(
-            ge=1, le=60_000, description="milliseconds an approval may be used; the PreCheck stage limit (spec 05)"
+            ge=1, le=60_000, description="milliseconds an approval may be used; the limit of the pre-trade check"
         ),
     ] = 5_000
     max_price_deviation: Annotated[
@@ -95,7 +95,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         msgspec.Meta(
             ge=0,
             le=0.30,
-            description="fraction added to the cost of an entry without a limit (spec 05: slippage 0.5 %)",
+            description="fraction added to the cost of an entry without a limit, for slippage",
         ),
     ] = 0.005
     reject_wait_s: Annotated[
@@ -126,7 +126,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ] = 60
 
     def problems(self) -> list[tuple[str, str]]:
-        """(field, message) for values that are not finite and for pairs that contradict each other."""
+        """Find values that are not finite and pairs that contradict each other, as (field, message)."""
         found = [
             (name, f"{name} must be a finite number, got {value}")
             for name in self.__struct_fields__

@@ -18,7 +18,7 @@ from qts.strategy.contracts import Side
 
 
 class OrderType(str, Enum):
-    """How an order's price is found.
+    """The ways to find an order's price.
 
     STOP and STOP_LIMIT wait until the market trades at their stop price, and go on as MARKET and LIMIT. BEST takes
     the best price of the other side when it arrives, MID stands in the middle of the two sides.
@@ -33,8 +33,11 @@ class OrderType(str, Enum):
 
 
 class TimeInForce(str, Enum):
-    """How long an order works: the session, at once in part (IOC) or wholly (FOK), until cancelled (GTC), or in the
-    opening or closing auction alone."""
+    """The time that an order works.
+
+    DAY: the session. IOC and FOK: immediately, in part or wholly. GTC: until cancelled. OPEN and CLOSE: in the
+    opening or closing auction alone.
+    """
 
     DAY = "DAY"
     IOC = "IOC"
@@ -56,7 +59,7 @@ class OrderRequest(msgspec.Struct, frozen=True):
     they may never grow or flip a position. ``decision_price`` is the price the decision was made at (for slippage).
     ``venue``: where it is to be executed, "" leaves that to the broker. ``parent_id``: the order of which it is a
     part, "" for none. ``expires_ns``: when it ends by itself before its time in force does, None never. ``tag``: a
-    word of whoever asked for it, told to nobody outside. Raises ContractError when prices do not fit the type.
+    word of the requester for itself, never sent. Raises ContractError when prices do not fit the type.
     """
 
     client_order_id: str
@@ -91,7 +94,7 @@ class OrderRequest(msgspec.Struct, frozen=True):
 
 
 class Refusal(str, Enum):
-    """Why nothing was sent. Counted under these names in every report."""
+    """The reason why nothing was sent. Counted under these names in every report."""
 
     BELOW_STATE_THRESHOLD = "BELOW_STATE_THRESHOLD"
     NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE = "NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE"
@@ -148,8 +151,8 @@ Verdict: TypeAlias = Approved | Refused
 class AccountView(msgspec.Struct, frozen=True):
     """Everything the gate may look at, gathered by Extract and Transform for one request.
 
-    Amounts in the account's currency. ``price_ts_ns`` is when the feed last said anything (spec 05: freshness
-    is the age of the feed). ``symbol_exposure`` and ``exposure`` are marked values of what is held plus what
+    Amounts in the account's currency. ``price_ts_ns`` is when the feed last gave a value (freshness is the
+    age of the feed). ``symbol_exposure`` and ``exposure`` are marked values of what is held plus what
     working entries would add. ``holding`` is the asking strategy's own signed quantity; ``open_orders`` counts
     the whole account's orders that can still be filled. ``forced_out``: the rules are selling that whole holding.
     ``stopped``: the operator's stop that cuts off this strategy, symbol or pool, in words; "" when none does.

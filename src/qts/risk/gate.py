@@ -59,18 +59,19 @@ class RiskGate:
 
     @property
     def config(self) -> RiskConfig:
+        """Return the base limits."""
         return self._config
 
     def limits(self, state: OperatingState) -> RiskLimits:
-        """The limits in force in ``state``."""
+        """Return the limits in force in ``state``."""
         return self._limits[state]
 
     def values(self) -> GateValues:
-        """Every base value as text, for reports (spec 02: gate values printed in every report)."""
+        """Return every base value as text, for reports."""
         return {name: str(getattr(self._config, name)) for name in self._config.__struct_fields__}
 
     def evaluate(self, request: OrderRequest, view: AccountView, day: date | None = None) -> Verdict:
-        """One verdict: a fresh single-use approval, or the first reason against it.
+        """Return one verdict: a fresh single-use approval, or the first reason against it.
 
         ``day`` is the market's own date at ``view.now_ns``, from a caller who has looked it up already.
         """
@@ -96,13 +97,14 @@ class RiskGate:
 
 
 def limits_for(config: RiskConfig, rules: StateProperties) -> RiskLimits:
-    """Base limits × risk multiplier: position size, symbol weight and losses; exposure stays (spec 02).
+    """Return base limits × risk multiplier: position size, symbol weight and losses; exposure stays.
 
     No fraction is scaled above 1.
     """
     multiplier = rules.multiplier
 
     def scaled(value: float) -> Decimal:
+        """Return a fraction times the multiplier, at most 1."""
         return min(times(decimal_fraction(repr(value)), multiplier), ONE)
 
     return RiskLimits(

@@ -20,7 +20,7 @@ _GROWTH: Final = 2
 
 
 class Rejected(msgspec.Struct):
-    """What a symbol has come to: rejects in a row, what the last one said, whether entries are stopped.
+    """The state of a symbol: rejects in a row, the reason of the last one, whether entries are stopped.
 
     ``wait_until_ns``: no entry before. ``exit_ns``: when an exit was rejected last.
     """
@@ -33,7 +33,9 @@ class Rejected(msgspec.Struct):
 
 
 class RejectOutcome(msgspec.Struct, frozen=True):
-    """What one reject has led to: it has ``stopped`` its symbol; it completed a ``storm``, in words ("" if not)."""
+    """The consequences of one reject: it has ``stopped`` its symbol; it completed a ``storm``, in words ("" if
+    not).
+    """
 
     stopped: bool
     storm: str
@@ -99,7 +101,7 @@ class Rejects:
 
     @property
     def stopped(self) -> Mapping[str, str]:
-        """The symbols that take no entry, with what the last reject said."""
+        """Return the symbols that take no entry, with the reason of the last reject."""
         return {symbol: one.said for symbol, one in self._symbols.items() if one.stopped}
 
     def stop_of(self, symbol: str) -> str:
@@ -131,11 +133,13 @@ class Rejects:
         return f"an order of {symbol} was rejected, {one.row} in a row: the next waits until {until} UTC"
 
     def export_state(self) -> dict[str, Any]:
+        """Return everything as plain data."""
         return {
             "symbols": {symbol: msgspec.structs.asdict(one) for symbol, one in self._symbols.items()},
             "recent": [list(one) for one in self._recent],
         }
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Restore what :meth:`export_state` returned."""
         self._symbols = {symbol: Rejected(**one) for symbol, one in saved["symbols"].items()}
         self._recent = deque((ns, order_id) for ns, order_id in saved["recent"])

@@ -45,13 +45,13 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def price(self) -> Decimal:
-        """The price of the moment; ``price_unusable`` stands before every rule that asks for it."""
+        """Return the price of the moment; ``price_unusable`` stands before every rule that asks for it."""
         assert self.view.price is not None
         return self.view.price
 
     @property
     def worst_price(self) -> Decimal:
-        """What one unit of an entry may cost: its limit, else the price and an allowance for slippage."""
+        """Return what one unit of an entry may cost: its limit, else the price and an allowance for slippage."""
         limit = self.request.limit
         return limit if limit is not None else times(self.price, plus(ONE, self.allowance))
 
@@ -60,7 +60,7 @@ Rule: TypeAlias = Callable[[Case], Refused | None]
 
 
 def engine_active(pool: Pool, rules: StateProperties) -> bool:
-    """Whether a pool may hold positions in this state; the portfolio pool always may (spec 02)."""
+    """Return whether a pool may hold positions in this state; the portfolio pool always may."""
     if pool is Pool.SCALP:
         return rules.scalp_engine_active
     return rules.swing_engine_active if pool is Pool.SWING else True
@@ -70,13 +70,14 @@ def engine_active(pool: Pool, rules: StateProperties) -> bool:
 
 
 def sell_that_may_grow(case: Case) -> Refused | None:
-    """Long only: a SELL that does not promise to reduce could open a short."""
+    """Refuse a SELL that does not promise to reduce: positions are long only, it could open a short."""
     if case.request.side is Side.BUY:
         return None
     return _refuse(case, Refusal.NOTHING_TO_SELL, "a SELL must be reduce_only, positions are long only", "GR040")
 
 
 def safety_blocks_entries(case: Case) -> Refused | None:
+    """Refuse an entry while the safety state allows none."""
     safety = case.view.safety
     if safety is SafetyState.NORMAL or safety is SafetyState.WARNING:
         return None
@@ -85,33 +86,35 @@ def safety_blocks_entries(case: Case) -> Refused | None:
 
 
 def stopped_by_operator(case: Case) -> Refused | None:
-    """A part that an operator has cut off takes no entry until it is released; exits always go."""
+    """Refuse an entry of a part that an operator has stopped, until its release; exits always leave."""
     if not case.view.stopped:
         return None
     return _refuse(case, Refusal.STOPPED_BY_OPERATOR, f"{case.view.stopped}; entries wait for its release")
 
 
 def stopped_after_rejects(case: Case) -> Refused | None:
-    """The broker takes no orders of this symbol today; exits go on trying."""
+    """Refuse an entry while the broker rejects all orders of this symbol, for the day; exits go on trying."""
     if not case.view.reject_stop:
         return None
     return _refuse(case, Refusal.STOPPED_AFTER_REJECTS, f"{case.view.reject_stop}; entries wait for the next day")
 
 
 def rejected_just_now(case: Case) -> Refused | None:
-    """Sent again at once, an order would be rejected again; what the rules force out has its own pause."""
+    """Refuse what would be rejected again if it left at once; forced exits have a pause of their own."""
     if not case.view.reject_wait:
         return None
     return _refuse(case, Refusal.REJECTED_JUST_NOW, case.view.reject_wait)
 
 
 def critical_only_mode(case: Case) -> Refused | None:
+    """Refuse an entry in critical-only mode."""
     if not case.view.critical_only:
         return None
     return _refuse(case, Refusal.CRITICAL_ONLY_MODE, "critical-only mode: only cancels and exits leave", "GR090")
 
 
 def state_blocks_entries(case: Case) -> Refused | None:
+    """Refuse an entry while the operating state allows none."""
     if case.state_rules.new_entry_enabled:
         return None
     detail = f"{_name(case.view.state)} takes exits only"
@@ -119,6 +122,7 @@ def state_blocks_entries(case: Case) -> Refused | None:
 
 
 def engine_asleep(case: Case) -> Refused | None:
+    """Refuse an entry of a pool whose engine is inactive in this state."""
     pool = case.request.pool
     if engine_active(pool, case.state_rules):
         return None
@@ -130,7 +134,7 @@ def engine_asleep(case: Case) -> Refused | None:
 
 
 def nothing_to_reduce(case: Case) -> Refused | None:
-    """An exit never sells more than is held and not yet being sold, and never changes the sign (invariant 10)."""
+    """Refuse an exit of more than is held and not yet being sold (``reduce-only``)."""
     view, request = case.view, case.request
     if not request.qty.is_finite():
         return qty_off_lot(case)
@@ -152,6 +156,7 @@ def nothing_to_reduce(case: Case) -> Refused | None:
 
 
 def qty_off_lot(case: Case) -> Refused | None:
+    """Refuse a quantity that is not a positive multiple of the lot."""
     qty, lot = case.request.qty, case.instrument.lot
     if qty.is_finite() and qty >= lot and is_multiple(qty, lot):
         return None
@@ -159,12 +164,14 @@ def qty_off_lot(case: Case) -> Refused | None:
 
 
 def market_closed(case: Case) -> Refused | None:
+    """Refuse an order while its market takes none."""
     if case.view.phase.takes_orders:
         return None
     return _refuse(case, Refusal.MARKET_CLOSED, f"the market of {case.request.symbol} is {case.view.phase.value}")
 
 
 def price_unusable(case: Case) -> Refused | None:
+    """Refuse without a price that is finite and above 0."""
     price, limit, decision = case.view.price, case.request.limit, case.request.decision_price
     if _usable(price) and _usable(decision) and (limit is None or _usable(limit)):
         return None
@@ -173,14 +180,14 @@ def price_unusable(case: Case) -> Refused | None:
 
 
 def price_in_doubt(case: Case) -> Refused | None:
-    """What the market shows cannot be, so nobody knows what an entry would cost; exits may be tried."""
+    """Refuse an entry while the market shows an impossible price: its cost is unknown; exits may be tried."""
     if not case.view.in_doubt:
         return None
     return _refuse(case, Refusal.PRICE_IN_DOUBT, f"{case.view.in_doubt}; entries wait for a price that can be")
 
 
 def price_stale(case: Case) -> Refused | None:
-    """Older than its limit, or stamped in the future: then its age is unknown (spec 09 invariant 15)."""
+    """Refuse a price that is older than its limit, or of the future: then its age is unknown (``usable-price``)."""
     age, limit = case.view.now_ns - case.view.price_ts_ns, case.view.max_age_ns
     if 0 <= age <= limit:
         return None
@@ -191,6 +198,7 @@ def price_stale(case: Case) -> Refused | None:
 
 
 def off_tick_grid(case: Case) -> Refused | None:
+    """Refuse a limit off the price grid."""
     limit = case.request.limit
     if limit is None or case.instrument.ticks.is_valid(limit, case.day):
         return None
@@ -199,7 +207,10 @@ def off_tick_grid(case: Case) -> Refused | None:
 
 
 def price_outside_band(case: Case) -> Refused | None:
-    """Price of the moment and limit inside the day's band; a band around an unknown base price is no band."""
+    """Refuse a price or a limit outside the day's band.
+
+    Without a base price, where the market has a band, the band is unknown: refused as well.
+    """
     day, base, ticks = case.day, case.view.base_price, case.instrument.ticks
     if base is None or not _usable(base):
         if ticks.band(case.price, day) is None:
@@ -211,7 +222,7 @@ def price_outside_band(case: Case) -> Refused | None:
 
 
 def limit_outside_band(case: Case) -> Refused | None:
-    """For exits: only the limit counts, and only when the band is known; a market exit always may try."""
+    """Refuse an exit with a limit outside a known band; an exit at the market may always try."""
     limit, base = case.request.limit, case.view.base_price
     if limit is None or base is None or not _usable(base):
         return None
@@ -220,7 +231,7 @@ def limit_outside_band(case: Case) -> Refused | None:
 
 
 def limit_too_far(case: Case) -> Refused | None:
-    """A limit far on our disadvantage's side of the price is a slip of the hand; on the other it just waits."""
+    """Refuse a limit far on the wrong side of the price: an input error; on the other side it only waits."""
     limit, price = case.request.limit, case.price
     if limit is None:
         return None
@@ -232,7 +243,7 @@ def limit_too_far(case: Case) -> Refused | None:
 
 
 def unresolved_order(case: Case) -> Refused | None:
-    """At most one order of unknown fate per symbol and side; others wait until the broker was asked."""
+    """Refuse while an order of this symbol and side has an unknown fate (``one-unknown-order``)."""
     if not case.view.unknown_order:
         return None
     detail = f"an order of unknown fate is open on {case.request.symbol} {case.request.side.value}"
@@ -240,6 +251,7 @@ def unresolved_order(case: Case) -> Refused | None:
 
 
 def duplicate_intent(case: Case) -> Refused | None:
+    """Refuse a second order of the same strategy, symbol and side."""
     if not case.view.working_same_side:
         return None
     detail = f"{case.request.strategy} already works a {case.request.side.value} of {case.request.symbol}"
@@ -247,7 +259,7 @@ def duplicate_intent(case: Case) -> Refused | None:
 
 
 def exit_is_working(case: Case) -> Refused | None:
-    """An entry against one's own working exit would trade with oneself."""
+    """Refuse an entry against one's own working exit: it would trade with oneself."""
     if not case.view.working_other_side:
         return None
     detail = f"{case.request.strategy} is leaving {case.request.symbol}: its exit is still working"
@@ -255,7 +267,7 @@ def exit_is_working(case: Case) -> Refused | None:
 
 
 def forced_out(case: Case) -> Refused | None:
-    """While the rules sell the whole holding, an order of the strategy's own would only stand in their way."""
+    """Refuse the strategy's own orders while the rules sell the whole holding."""
     if not case.view.forced_out:
         return None
     detail = f"the rules are selling all that {case.request.strategy} holds of {case.request.symbol}"
@@ -263,15 +275,17 @@ def forced_out(case: Case) -> Refused | None:
 
 
 def order_rate(case: Case) -> Refused | None:
+    """Refuse an order beyond the rate of all orders."""
     return _too_fast(case, case.config.order_rate_per_second)
 
 
 def entry_rate(case: Case) -> Refused | None:
-    """Entries leave part of the rate to exits (spec 09: the emergency lane has at least half)."""
+    """Refuse an entry beyond the rate that leaves exits their part (``exit-capacity``)."""
     return _too_fast(case, case.config.order_rate_per_second - case.config.order_rate_kept_for_exits)
 
 
 def too_many_open_orders(case: Case) -> Refused | None:
+    """Refuse an order beyond the number that may be open."""
     limit = case.config.max_open_orders
     if case.view.open_orders < limit:
         return None
@@ -282,7 +296,7 @@ def too_many_open_orders(case: Case) -> Refused | None:
 
 
 def account_unknown(case: Case) -> Refused | None:
-    """No entry on amounts that are not numbers, or without equity."""
+    """Refuse an entry on amounts that are not numbers, or without equity."""
     view = case.view
     known = (
         view.equity.is_finite()
@@ -299,6 +313,7 @@ def account_unknown(case: Case) -> Refused | None:
 
 
 def daily_loss(case: Case) -> Refused | None:
+    """Refuse an entry after the day's loss limit."""
     opening, limit = case.view.day_open_equity, case.limits.daily_loss_limit
     lost = minus(opening, case.view.equity)
     if lost < times(limit, opening):
@@ -308,6 +323,7 @@ def daily_loss(case: Case) -> Refused | None:
 
 
 def too_many_positions(case: Case) -> Refused | None:
+    """Refuse an entry beyond the number of open positions."""
     limit = case.limits.max_positions
     if case.view.has_position or case.view.open_positions < limit:
         return None
@@ -315,6 +331,7 @@ def too_many_positions(case: Case) -> Refused | None:
 
 
 def too_many_trades(case: Case) -> Refused | None:
+    """Refuse an entry beyond the day's number."""
     count, limit = case.view.entries_today, case.limits.max_daily_trades
     if count < limit:
         return None
@@ -323,12 +340,14 @@ def too_many_trades(case: Case) -> Refused | None:
 
 
 def pool_locked(case: Case) -> Refused | None:
+    """Refuse an entry of a locked pool."""
     if not case.view.pool_locked:
         return None
     return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, f"the {case.request.pool.value} pool is locked", "GR061")
 
 
 def exposure_over_limit(case: Case) -> Refused | None:
+    """Refuse an entry that would lift exposure above its limit."""
     after = plus(case.view.exposure, times(case.request.qty, case.worst_price))
     most = times(case.limits.exposure_limit, case.view.equity)
     if after <= most:
@@ -338,6 +357,7 @@ def exposure_over_limit(case: Case) -> Refused | None:
 
 
 def symbol_over_weight(case: Case) -> Refused | None:
+    """Refuse an entry that would lift the weight of its symbol above its limit."""
     after = plus(case.view.symbol_exposure, times(case.request.qty, case.worst_price))
     most = times(case.limits.symbol_weight_limit, case.view.equity)
     if after <= most:
@@ -350,7 +370,7 @@ def symbol_over_weight(case: Case) -> Refused | None:
 
 
 def capital_too_small(case: Case) -> Refused | None:
-    """Amount, fee and one quantum for rounding within both the pool's free money and the account's cash."""
+    """Refuse an entry that with fee and one quantum exceeds the pool's free money or the account's cash."""
     cost = cost_of(case.request.qty, case.worst_price, case.instrument, case.day)
     money = min(case.view.cash, case.view.pool_available)
     if cost <= money:
@@ -365,7 +385,7 @@ MONEY_RULES: Final[tuple[Rule, ...]] = (symbol_over_weight, exposure_over_limit,
 
 
 def no_room_for_a_lot(case: Case) -> Refused | None:
-    """Sizing found no room (quantity 0): say which limit leaves none for a single lot."""
+    """Refuse an entry for which sizing found no room (quantity 0): name the limit that leaves none for one lot."""
     if not case.request.qty.is_finite() or case.request.qty != 0:
         return None
     one = msgspec.structs.replace(case, request=msgspec.structs.replace(case.request, qty=case.instrument.lot))
@@ -437,7 +457,7 @@ FORCED_EXIT_RULES: Final[tuple[Rule, ...]] = (
 
 
 def rules_for(request: OrderRequest) -> tuple[Rule, ...]:
-    """Which list applies. ``forced`` loosens exits only: a forced entry is an entry."""
+    """Return the list that applies. ``forced`` loosens exits only: a forced entry is an entry."""
     if not request.reduce_only:
         return ENTRY_RULES
     return FORCED_EXIT_RULES if request.forced else EXIT_RULES

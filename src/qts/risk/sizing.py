@@ -17,11 +17,11 @@ from qts.risk.contracts import AccountView, RiskLimits
 def qty_for(
     budget: Decimal, price: Decimal, instrument: Instrument, limits: RiskLimits, view: AccountView
 ) -> Decimal:
-    """The quantity of a buy at ``price`` (its limit, else the ask), whole lots, 0 when not one lot fits.
+    """Return the quantity of a buy at ``price`` (its limit, else the ask), in whole lots, 0 when not one lot fits.
 
     Bounded by the position-size share of ``budget`` (the pool's free cash), by what symbol weight and exposure
-    leave (both of equity), by the pool's and the account's cash; the last three include the fee and one quantum
-    for rounding. Anything unknown or not finite gives 0.
+    leave (both of equity), by the pool's and the account's cash; the last three include the fee and one quantum for
+    rounding. Anything unknown or not finite gives 0.
     """
     amounts = (budget, price, view.equity, view.exposure, view.symbol_exposure, view.cash, view.pool_available)
     if not all(amount.is_finite() for amount in amounts) or price <= 0:
@@ -39,7 +39,7 @@ def qty_for(
 
 
 def cost_of(qty: Decimal, price: Decimal, instrument: Instrument, day: date) -> Decimal:
-    """The most cash a buy of ``qty`` at ``price`` takes: amount, fee, one quantum for rounding."""
+    """Return the most cash a buy of ``qty`` at ``price`` takes: amount, fee, one quantum for rounding."""
     amount = times(qty, price)
     return plus(plus(amount, instrument.costs.fee(amount, day)), instrument.quantum)
 
@@ -49,7 +49,9 @@ def _lots(money: Decimal, lot_price: Decimal) -> int:
 
 
 def _lots_with_costs(most: int, money: Decimal, price: Decimal, instrument: Instrument, day: date) -> int:
-    """The largest number of lots, at most ``most``, whose cost is within ``money`` (cost grows with quantity)."""
+    """Return the largest number of lots, at most ``most``, whose cost is within ``money`` (cost grows with
+    quantity).
+    """
 
     def fits(lots: int) -> bool:
         return cost_of(times(instrument.lot, lots), price, instrument, day) <= money

@@ -1,4 +1,4 @@
-"""The decision path on a desk of its own: real account, orders, states, gate; a broker that says what it is told.
+"""A rig around the decision path: real account, orders, states, gate; a scripted broker.
 
 100,000,000 won in BALANCED: SCALP 33,333,333, SWING 33,333,333, PORTFOLIO the rest by weights of a third. 005930
 shows 50,000 bid / 50,100 ask, grid 100, base price 50,000, fee 0.1 % truncated, 2026-01-23 00:00 UTC.
@@ -81,7 +81,7 @@ class OneSymbolFeed:
         self.instruments = instruments
 
 
-class Desk:
+class PipelineRig:
     """Everything the pipeline needs; ``state`` is where the operating state starts."""
 
     def __init__(
