@@ -74,7 +74,6 @@ TURN = re.compile(
 WRITTEN = ("src", "tests", "docs", "bench", "examples", "lint", "config")
 MAY_USE_TURNS: tuple[str, ...] = (
     "ARCHITECTURE.md",
-    "README.md",
     "bench/loads.py",
     "bench/stages.py",
     "bench/stop.py",
@@ -91,12 +90,9 @@ MAY_USE_TURNS: tuple[str, ...] = (
     "src/qts/errors.py",
     "src/qts/event/",
     "src/qts/files.py",
-    "src/qts/ledger/",
     "src/qts/market/",
     "src/qts/money.py",
-    "src/qts/pipeline/",
     "src/qts/report/",
-    "src/qts/risk/",
     "src/qts/runtime/",
     "src/qts/safety/",
     "src/qts/strategy/",
