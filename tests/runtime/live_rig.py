@@ -127,7 +127,7 @@ class LiveRig:
 
     async def _do_due_work(self) -> None:
         await self.kernel.run_due_work()
-        await self.kernel.background.finished(60)
+        await self.kernel.background.wait(60)
 
     async def drain(self) -> None:
         """Wait until nothing is queued, in a lane or due, and nothing asks for a quiet moment.
@@ -207,7 +207,7 @@ async def live(
         await rig.begin()
         yield rig
     finally:
-        await rig.kernel.background.end()
+        await rig.kernel.background.cancel()
         await rig.kernel.dispatcher.stop(timeout_ms=1)
         await rig.kernel.sender.close(0)
         rig.store.close()

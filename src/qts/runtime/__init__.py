@@ -1,1 +1,1 @@
-"""The session at work: the kernel, made by wiring of components that each have a room, and what drives it."""
+"""A running session: the kernel, made by wiring of components that each have a folder, and its drivers."""

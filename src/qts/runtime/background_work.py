@@ -1,4 +1,4 @@
-"""Work of a session that waits for a disk or a broker, beside its prices: at most one task of each kind."""
+"""Runs work that waits for a disk or a broker while values are handled: at most one task of each kind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class BackgroundWork:
-    """Runs coroutines in tasks of the running event loop; on the session's thread alone.
+    """A group of tasks of the running event loop. For the session's thread alone.
 
-    ``on_end`` is called on the loop whenever one has ended, however it did. What one of them raised is kept for
-    :meth:`raise_failure`: the first only, because the session ends with it.
+    ``on_end`` is called on the loop whenever a task has ended, also by an error. The first exception is kept for
+    :meth:`raise_failure`, because the session ends with it.
     """
 
     def __init__(self, on_end: Callable[[], object]) -> None:
@@ -21,38 +21,38 @@ class BackgroundWork:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any task has not ended."""
+        """Return whether any task has not ended."""
         return bool(self._tasks)
 
     @property
     def has_failed(self) -> bool:
-        """Whether a task has raised something."""
+        """Return whether a task has raised an exception."""
         return self._failure is not None
 
     def is_running(self, kind: str) -> bool:
-        """Tell whether a task of this kind has not ended."""
+        """Return whether a task of this kind has not ended."""
         return kind in self._tasks
 
     def start(self, kind: str, work: Coroutine[Any, Any, None]) -> None:
-        """Begin ``work``; its kind must not be running. Raises RuntimeError where no event loop runs."""
+        """Start ``work``; no task of its kind may be running. Raises RuntimeError where no event loop runs."""
         task = asyncio.get_running_loop().create_task(work, name=f"qts-{kind}")
         self._tasks[kind] = task
         task.add_done_callback(lambda ended: self._ended(kind, ended))
 
     def raise_failure(self) -> None:
-        """Raise what a task has raised, if one has."""
+        """Raise the first exception of a task, if there is one."""
         if self._failure is not None:
             raise self._failure
 
-    async def finished(self, timeout_s: float) -> None:
-        """Wait until nothing is running, ``timeout_s`` of real time at most, and raise what a task has raised."""
+    async def wait(self, timeout_s: float) -> None:
+        """Wait until no task runs, at most ``timeout_s`` of real time; then raise the first exception, if any."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks.values()), timeout=timeout_s)
-            await asyncio.sleep(0)  # what is done at the end of a task is a callback
+            await asyncio.sleep(0)  # the end of a task is handled in a callback
         self.raise_failure()
 
-    async def end(self) -> None:
-        """Cut off what is running."""
+    async def cancel(self) -> None:
+        """Cancel all tasks and wait until they have ended."""
         while self._tasks:
             tasks = tuple(self._tasks.values())
             for task in tasks:

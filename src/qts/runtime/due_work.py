@@ -1,4 +1,4 @@
-"""Keeps what waits for a moment between two handlers, and when the kernel has to look again."""
+"""Keeps the work that has to be done between two handlers, and the time of the next scheduled task."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from qts.clock import NS_PER_S
 from qts.config.runtime_config import RuntimeConfig
 
 GUARD_INTERVAL_NS = 60 * NS_PER_S
-"""Limits of the account are looked at once a minute of market time, when prices move."""
+"""The limits of the account are checked once a minute of market time, when prices move."""
 
 
 class DueWork:
-    """Marks of what is due; :meth:`qts.runtime.kernel.Kernel.run_due_work` does it and takes the marks off.
+    """Flags of the work that is due; :meth:`qts.runtime.kernel.Kernel.run_due_work` does it and clears them.
 
-    Set on the loop's thread, but for :meth:`call_soon`. Times are ns of the session's clock. The drivers look at
-    ``attention`` after every value: whoever marks anything sets it too.
+    Set on the loop's thread, except by :meth:`call_soon`. Times are ns of the session's clock. The drivers check
+    ``pending`` after every value, so code that sets another flag sets it as well.
     """
 
     __slots__ = (
@@ -38,71 +38,71 @@ class DueWork:
 
     def __init__(self, config: RuntimeConfig, now_ns: int) -> None:
         self.pending = False
-        """Whether anything is to be done at the next moment between two handlers."""
+        """Whether any work is due before the next handler."""
         self.checkpoint = self.audit = self.unresolved = False
         self.next_guard_ns = self.next_sample_ns = now_ns
         self.wake_ns = 0
-        """The earliest appointment; a value from then on has it kept first."""
+        """Time of the next scheduled task; it runs before any value from then on."""
         self.final_check_done = False
-        """Whether the last full look of the session was taken."""
+        """Whether the last check of the limits at the end of the session was made."""
         self.done = False
-        """Whether the session came to its end; what is left is the stored result."""
+        """Whether the session has ended; only its result is left to be stored."""
         self._calls: deque[Callable[[], None]] = deque()
         self._checkpoint_rows = self._next_checkpoint_row = config.checkpoint_interval_rows
         self._sample_ns = config.equity_sample_interval_s * NS_PER_S
 
     def reconfigure(self, config: RuntimeConfig) -> None:
-        """Take over reloaded intervals; the next checkpoint and sample keep their time."""
+        """Apply reloaded intervals; the next checkpoint and sample keep their time."""
         self._checkpoint_rows = config.checkpoint_interval_rows
         self._sample_ns = config.equity_sample_interval_s * NS_PER_S
 
     def call_soon(self, call: Callable[[], None]) -> None:
-        """Have ``call`` made between two handlers, before the next signal is decided; from any thread.
+        """Run ``call`` on the session's thread between two handlers, before the next signal; from any thread.
 
-        For those who see something on a thread of their own: the watchdog, a broker's connection.
+        The watchdog and a broker's connection report through it from threads of their own.
         """
         self._calls.append(call)
         self.pending = True
 
-    def make_calls(self) -> None:
-        """Make what :meth:`call_soon` was given, oldest first."""
+    def run_calls(self) -> None:
+        """Run the calls given to :meth:`call_soon`, oldest first."""
         while self._calls:
             self._calls.popleft()()
 
     def checkpoint_soon(self) -> None:
-        """Ask for a checkpoint."""
+        """Request a checkpoint."""
         self.pending = self.checkpoint = True
 
     def audit_soon(self) -> None:
-        """Ask for a comparison of all books, and a checkpoint behind it."""
+        """Request an audit of all books, and a checkpoint after it."""
         self.pending = self.checkpoint = self.audit = True
 
     def resolve_soon(self) -> None:
-        """Ask for the fate of unknown orders at the broker."""
+        """Request a query of the broker for unknown orders."""
         self.pending = self.unresolved = True
 
     def on_rows(self, rows: int) -> None:
-        """Ask for the checkpoint that goes with the interval of rows; called now and then with the rows so far."""
+        """Request a checkpoint when the interval of rows has passed; ``rows`` is their number so far."""
         if rows >= self._next_checkpoint_row:
             self._next_checkpoint_row = rows + self._checkpoint_rows
             self.checkpoint_soon()
 
     def is_guard_due(self, now_ns: int) -> bool:
-        """Tell whether the look once a minute is due, and set the next one."""
+        """Return whether the check of the limits is due, and schedule the next one."""
         if self.next_guard_ns > now_ns:
             return False
         self.next_guard_ns = now_ns + GUARD_INTERVAL_NS
         return True
 
     def is_sample_due(self, now_ns: int) -> bool:
-        """Tell whether a point of the equity curve is due, and set the next one."""
+        """Return whether a sample of the equity curve is due, and schedule the next one."""
         if self.next_sample_ns > now_ns:
             return False
         self.next_sample_ns = now_ns + self._sample_ns
         return True
 
     def export_state(self) -> dict[str, Any]:
-        """Return what a resumed session goes on with; what asks for a checkpoint is answered by this one."""
+        """Return the state for a checkpoint; a requested checkpoint is this one, so it is not part of it."""
         return {
             "guard_ns": self.next_guard_ns,
             "sample_ns": self.next_sample_ns,
@@ -113,7 +113,7 @@ class DueWork:
         }
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
-        """Go on with what :meth:`export_state` gave."""
+        """Continue from :meth:`export_state`."""
         self.next_guard_ns, self.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self.audit, self.unresolved = saved["audit"], saved["unresolved"]
         self.final_check_done, self.done = saved["looked_last"], saved["done"]

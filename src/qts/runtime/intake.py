@@ -1,7 +1,7 @@
-"""Where a value from the feed enters: clock, the day's price band, last-value table, extremes of the account,
-exchange, in this order, before any queue.
+"""Applies a value from the feed to the clock, the day's price band, the last-value table, the extremes of the
+account and the exchange, in this order, before any queue.
 
-So no pause of a queue can blind the exchange, the valuation or a liquidation (spec 00).
+So no pause of a queue can blind the exchange, the valuation or a liquidation (``last-value-first``).
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from qts.runtime.metrics.extremes import Extremes, HeldSymbol
 
 
 class Intake:
-    """Accepts one value after the other; ``rows`` counts them.
+    """The entrance through which every value passes one after the other; ``rows`` counts them.
 
-    An object of its own, because every row passes through it: its few attributes are read faster than the
-    kernel's many.
+    For the session's thread alone. It is an object of its own with slots because it runs for every row.
     """
 
     __slots__ = (
@@ -57,23 +56,23 @@ class Intake:
         self._venue = venue
         self._waiting: Mapping[str, object] = venue.active
         self._clock = clock if isinstance(clock, ManualClock) else None
-        """None: real time moves itself."""
+        """None for a clock in real time, which advances by itself."""
         self._price_bands = price_bands
         self._bands: Mapping[str, Band | None] = price_bands.bands
         self._on_code = on_code
         self.rows = 0
 
     def accept(self, value: MarketValue) -> bool:
-        """Make everything true that ``value`` brings, before anybody hears of it; False when nobody may.
+        """Apply ``value`` before any handler sees it; return False when it was rejected.
 
-        Then the day's price band makes it impossible: the clock has moved, and nothing else has. Called by
-        :mod:`qts.runtime.market_input` alone. Raises ContractError for a value from before the virtual clock.
+        A value outside the day's price band is rejected: it moves the clock, and is applied to nothing else. Called
+        by :mod:`qts.runtime.market_input` alone. Raises ContractError for a value older than the virtual clock.
         """
         ts_ns = value.ts_ns
         clock = self._clock
         if clock is not None:
             if ts_ns < clock.ns:
-                clock.set_ns(ts_ns)  # says why not
+                clock.set_ns(ts_ns)  # raises the ContractError
             clock.ns = ts_ns
         self.rows += 1
         kind, symbol = value.__class__, value.symbol
@@ -86,7 +85,7 @@ class Intake:
                 low, high, _, _ = band
                 try:
                     if bid is not None and ask is not None:
-                        fits = low <= bid <= ask <= high  # a crossed book is looked at closely
+                        fits = low <= bid <= ask <= high  # a crossed book gets the full check
                     else:
                         fits = (bid is None or low <= bid <= high) and (ask is None or low <= ask <= high)
                     fits = fits and (price is None or low <= price <= high)
@@ -143,14 +142,14 @@ class Intake:
         return True
 
     def _rejects(self, value: MarketValue) -> bool:
-        """Whether ``value`` is not believed; then its alarm is raised, once a day for each symbol."""
+        """Return whether ``value`` is rejected; then its alarm is raised, once a day for each symbol."""
         if self._price_bands.accepts(value):
             return False
         venue, ts_ns = self._venue, value.ts_ns
-        if isinstance(value, BookUpdate):  # what it would have changed is not known from now on
+        if isinstance(value, BookUpdate):  # the book it would have changed is unknown from now on
             venue.on_market(BookUpdate(value.symbol, ts_ns, (), (), after_gap=True))
         elif ts_ns >= venue.due_ns:
-            venue.on_time(ts_ns)  # time passes all the same
+            venue.on_time(ts_ns)  # its time counts even so
         if alarm := self._price_bands.alarm(value.symbol):
             self._on_code("AN001", alarm)
         return True

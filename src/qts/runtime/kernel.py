@@ -1,6 +1,6 @@
-"""Runs one session: begins and ends it, keeps its appointments, and does between handlers what no handler may.
+"""Runs one session: starts and ends it, runs its scheduled tasks, and does the due work between handlers.
 
-Its components are made by :mod:`qts.runtime.wiring`. A value comes in by :mod:`qts.runtime.market_input`.
+Its components are made by :mod:`qts.runtime.wiring`. A value comes in through :mod:`qts.runtime.market_input`.
 Everything else happens in handlers, one at a time, P0 first.
 """
 
@@ -24,7 +24,7 @@ from qts.runtime.session.schedule import ScheduledTask
 
 
 class Kernel:
-    """One session's machine; its drivers give values to ``market``, and have what is due done between them.
+    """The core of one session; its drivers pass values to ``market``, and run the due work between them.
 
     On an event loop they call :attr:`on_market_value`, :meth:`run_scheduled_task` and :meth:`run_due_work`; on the
     virtual clock the scheduler draws from ``market``, and :meth:`drain` handles what is left.
@@ -48,7 +48,7 @@ class Kernel:
         self.on_code = c.codes.report
         self.on_market_value = c.market.publish
         self.pending_value: MarketValue | None = None
-        """The value that has left the feed and is not yet taken in; a checkpoint keeps it."""
+        """The value that has left the feed and is not yet accepted; a checkpoint keeps it. None: there is none."""
         self._inline, self._journal = c.inline, c.journal
         self.background = BackgroundWork(self._on_work_ended)
         clock = c.shared.clock
@@ -61,18 +61,18 @@ class Kernel:
         c.shared.record.connect(self._checkpoint, c.due.checkpoint_soon, on_stored, journal)
 
     async def drain(self) -> None:
-        """On the virtual clock: handle everything that is queued, then what could not be done in a handler."""
+        """Handle everything that is queued and all due work, on the virtual clock."""
         self.dispatcher.run_inline()
         while self.due.pending:
             await self.run_due_work()
-            self.dispatcher.run_inline()  # what that published belongs to this moment, not to the next value's
+            self.dispatcher.run_inline()  # its events belong to this moment, not to the next value's
 
     async def run_due_work(self) -> None:
-        """Do what is due between two handlers, never inside one: calls of other threads, forced exits, unknown
-        orders, the comparison of all books, the checkpoint.
+        """Run the due work between two handlers, never inside one.
 
-        On the event loop what waits for a broker or a disk goes on beside the prices, one of a kind at a time.
-        Raises StorageError when the store or the journal has failed, and what the work beside the prices raised.
+        That is: calls of other threads, forced exits, unknown orders, the audit of all books, the checkpoint. On
+        the event loop, work that waits for a broker or a disk runs in the background, one task of a kind at a time.
+        Raises StorageError when the store or the journal has failed, and the exception of background work.
         """
         due = self.due
         if not due.pending:
@@ -82,7 +82,7 @@ class Kernel:
         self.shared.record.raise_failure()
         if self._journal is not None:
             self._journal.raise_if_fatal()
-        due.make_calls()
+        due.run_calls()
         now_ns = self.shared.clock.time_ns()
         if self.exits.due_ns <= now_ns:
             await self._do("forced-exits", partial(self.exits.retry_due, now_ns))
@@ -93,7 +93,7 @@ class Kernel:
             await self._do("audit", partial(self._audit, now_ns))
         if due.checkpoint or self.shared.record.is_full:
             due.checkpoint = False
-            await self.shared.record.book(())  # beside the loop nothing waits for it
+            await self.shared.record.book(())  # with a store thread this does not wait
 
     async def _do(self, kind: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._inline:
@@ -106,24 +106,22 @@ class Kernel:
         await self.unresolved.work(now_ns)
 
     async def _audit(self, now_ns: int) -> None:
-        self.due.audit = not await self.auditor.run_full_audit(
-            now_ns
-        )  # again when something else asks for attention
+        self.due.audit = not await self.auditor.run_full_audit(now_ns)  # repeated with the next due work
 
     def _on_work_ended(self) -> None:
-        """Have a failure raised, and go on with what came due meanwhile; an audit waits to be asked for again."""
+        """Request due work when a background task failed or more came due; an audit does not repeat itself."""
         due, exits_due_ns = self.due, self.exits.due_ns
         due.wake_ns = min(due.wake_ns, exits_due_ns)
         if self.background.has_failed or due.unresolved or exits_due_ns <= self.shared.clock.time_ns():
             due.pending = True
 
     def on_command(self) -> None:
-        """Take a checkpoint soon in which both states are stored anew, whatever an operator's command changes."""
+        """Request a checkpoint that contains both states, whatever an operator's command has changed."""
         self.due.checkpoint_soon()
         self.counters.codes_told += 1
 
     def reconfigure(self, config: QtsConfig, config_hash: str) -> None:
-        """Take over a reloaded configuration: what may change while running is in force for the next decision."""
+        """Apply a reloaded configuration: what may change while running is in force for the next decision."""
         shared = self.shared
         shared.config = config
         self.dispatcher.reconfigure(config.event)
@@ -134,20 +132,26 @@ class Kernel:
         self.due.reconfigure(config.runtime)
 
     async def start(self, first: MarketValue | None) -> None:
-        """Before ``first``, which has left the feed, is taken in a fresh session; stores every pool."""
+        """Start a new session before its first value, which has left the feed already; store every pool.
+
+        Instead of :meth:`restore`. Raises StorageError when the store has failed.
+        """
         self.pending_value = first
         self.host.start()
         self._replay_journal()
         await self.shared.record.checkpoint(self.shared.account.pool_rows())
 
     async def finish(self) -> None:
-        """After the last value: the appointments of its day, a last full look, everything on disk; once."""
+        """Finish the session after its last value: the day's remaining tasks, a last check and audit, a checkpoint.
+
+        A second call does nothing. Raises StorageError when the store has failed.
+        """
         if self.due.done:
             return  # killed between this checkpoint and the stored result
         if self._inline:
             await self.close_day()
         now_ns = self.shared.clock.time_ns()
-        if not self.due.final_check_done:  # it may commit; a run that is resumed behind it looks no second time
+        if not self.due.final_check_done:  # it may store rows; a run resumed after it does not repeat it
             self.monitor.check_limits(now_ns)
             self.components.curve.sample(now_ns)
             self.due.final_check_done = True
@@ -156,7 +160,7 @@ class Kernel:
         await self.shared.record.checkpoint()
 
     async def close_day(self) -> None:
-        """Keep what is left of the day's appointments; off the virtual clock while the dispatcher still runs."""
+        """Run the day's remaining scheduled tasks; on an event loop while the dispatcher still runs."""
         day = self.shared.calendar.local_date(self.shared.clock.now())
         while self.shared.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
             self._run_task(*self.schedule.pop())
@@ -164,9 +168,9 @@ class Kernel:
                 await self.drain()
 
     def run_scheduled_task(self, now_ns: int) -> bool:
-        """Keep one appointment that is due by ``now_ns``, at its own time; False when none is left.
+        """Run one scheduled task that is due by ``now_ns``, at its own time; return False when none is left.
 
-        One at a time, because the events it causes come before the next.
+        One at a time, because the events it causes are handled before the next.
         """
         if self.schedule.next_ns <= now_ns:
             self._run_task(*self.schedule.pop())
@@ -179,17 +183,17 @@ class Kernel:
         if self.exits.due_ns > now_ns:
             due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         else:
-            due.pending = True  # at the first value after it is due, whatever else asks for attention
+            due.pending = True  # at the first value after it is due
         return False
 
     def _check_once_a_minute(self, now_ns: int) -> None:
-        """Once a minute of market time: limits of the account, now and then a point of the curves."""
+        """Check the limits of the account, let the venue's time pass, and sample the curves when due."""
         self._set_clock(now_ns)
         self.monitor.check_limits(now_ns)
         self.venue.on_time(now_ns)
         if self.unresolved.any():
             self.due.resolve_soon()
-        if not self._inline:  # in real time a minute is worth a checkpoint; a replay counts rows
+        if not self._inline:  # a checkpoint a minute in real time; a replay counts rows
             self.due.checkpoint_soon()
         if self.due.is_sample_due(now_ns):
             self.components.curve.sample(now_ns)
@@ -197,7 +201,7 @@ class Kernel:
     def _run_task(self, due_ns: int, kind: ScheduledTask) -> None:
         self._set_clock(due_ns)
         if self.venue.due_ns <= due_ns:
-            self.venue.on_time(due_ns)  # while nothing was quoted a line may have come up again
+            self.venue.on_time(due_ns)  # a connection may have come up while nothing was quoted
         self.monitor.check_limits_if_moved()
         if kind is ScheduledTask.DAY_START:
             self.days.day_start(due_ns)
@@ -218,7 +222,11 @@ class Kernel:
         return self.checkpoints.take()
 
     async def restore(self, checkpoint: bytes, store: SessionStore, pending_value: MarketValue | None) -> None:
-        """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`); instead of :meth:`start`."""
+        """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`), instead of :meth:`start`.
+
+        ``pending_value`` had left the feed and was not accepted; None: there was none. Raises StorageError when the
+        store has failed.
+        """
         recovery = self.components.recovery
         self.execution_reports.quarantine.know(store.quarantine())
         recovery.restore(store, checkpoint)
@@ -230,16 +238,16 @@ class Kernel:
         await recovery.catch_up(self.shared.clock.time_ns())
 
     def _replay_journal(self) -> None:
-        """Take up P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.
+        """Publish P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.
 
-        Not the reports of a simulated venue: it stands where the checkpoint has put it and publishes them again.
+        Reports of a simulated venue are left out: restored from the checkpoint, it publishes them again.
         """
         if self._journal is not None:
             self.dispatcher.replay_journal(lambda event: self.venue.takes_back(event.source, event.payload))
 
 
 def _skip(saved: object) -> None:
-    """Take nothing back: the value in hand is given to :meth:`Kernel.restore`."""
+    """Restore nothing: the pending value is passed to :meth:`Kernel.restore`."""
 
 
 def _set_nothing(ns: int) -> None:

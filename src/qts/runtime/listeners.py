@@ -1,7 +1,7 @@
-"""Says who is told of fills, orders and states: each list is called in the order in which it was made.
+"""Notifies listeners of fills, orders and states: each list is called in its order.
 
-Everybody is called on the thread of the session, inside the handler in which the thing happened. A fill's listeners
-run in the block that books it: what one of them raises ends the session with nothing written after half an effect.
+Listeners are called on the session's thread, inside the handler of the event. Those of a fill run in the block that
+books it: an exception of one of them ends the session, and nothing is stored of the half-applied fill.
 """
 
 from __future__ import annotations
@@ -17,50 +17,52 @@ from qts.state.contracts import TransitionRecord
 
 
 class FillListener(Protocol):
-    """Is told of every fill once, after account and order know of it and before it is stored."""
+    """A listener that is notified of every fill once, when account and order are updated, before it is stored."""
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """Take a booked fill; ``order`` is as the fill has left it, ``effect`` what it did to the account.
+        """Handle a booked fill; ``order`` is its order after the fill, ``effect`` its effect on the account.
 
-        Must not wait. Whatever it raises ends the session.
+        Called on the session's thread. Must not wait. Any exception ends the session.
         """
 
 
 class OrderListener(Protocol):
-    """Is told of an order when it is decided and when nothing more of it can happen but a late fill."""
+    """A listener that is notified of an order when it is approved and when it has ended without being filled."""
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Take an approved order whose money is held back; its intent is stored next, and then it leaves.
+        """Handle an approved order whose cash or shares are reserved; its intent is stored next, then it is sent.
 
-        A stop may still keep it from leaving. Must not wait. Whatever it raises keeps it from leaving and ends the
-        session.
+        A stop may still withdraw it. Called on the session's thread. Must not wait. Any exception keeps the order
+        from being sent and ends the session.
         """
 
     def on_ended(self, order: Order) -> None:
-        """Take an order that was cancelled or rejected; one that was filled ends with its last fill.
+        """Handle an order that was cancelled or rejected; a filled one ends with its last fill instead.
 
-        Must not wait. Whatever it raises ends the session.
+        A late fill may still follow. Called on the session's thread. Must not wait. Any exception ends the session.
         """
 
 
 class StateListener(Protocol):
-    """Is told of every change of the safety state and of every record of the operating state."""
+    """A listener that is notified of every safety cause and of every record of the operating state."""
 
     def on_safety(self, change: SafetyChange) -> None:
-        """Take a cause that safety has judged; it need not have moved the state.
+        """Handle a cause that safety has judged; the state need not have changed.
 
-        Must not wait. What it raises is counted by safety, and no later listener is told.
+        Called on the session's thread. Must not wait. An exception is counted by safety, and the listeners after
+        this one are not called.
         """
 
     def on_state(self, record: TransitionRecord) -> None:
-        """Take a record of the operating state, also one of a transition that was refused.
+        """Handle a record of the operating state, also of a refused transition.
 
-        Must not wait. What it raises is counted by the state, and no later listener is told.
+        Called on the session's thread. Must not wait. An exception is counted by the operating state, and the
+        listeners after this one are not called.
         """
 
 
 class Listeners:
-    """Tells everybody. Complete before the session starts."""
+    """The lists of listeners of a session. Complete before the session starts."""
 
     def __init__(self) -> None:
         self.fills: Sequence[FillListener] = ()
@@ -68,26 +70,26 @@ class Listeners:
         self.states: Sequence[StateListener] = ()
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """Tell of a fill that account and order know of."""
+        """Notify the listeners of a booked fill."""
         for one in self.fills:
             one.on_fill(fill, order, effect)
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Tell of an order that is stored next and then goes to the broker."""
+        """Notify the listeners of an approved order, before it is stored and sent."""
         for one in self.orders:
             one.on_sent(request)
 
     def on_ended(self, order: Order) -> None:
-        """Tell of an order that was cancelled or rejected."""
+        """Notify the listeners of an order that was cancelled or rejected."""
         for one in self.orders:
             one.on_ended(order)
 
     def on_safety(self, change: SafetyChange) -> None:
-        """Tell of a change of the safety state."""
+        """Notify the listeners of a safety cause."""
         for one in self.states:
             one.on_safety(change)
 
     def on_state(self, record: TransitionRecord) -> None:
-        """Tell of a record of the operating state."""
+        """Notify the listeners of a record of the operating state."""
         for one in self.states:
             one.on_state(record)

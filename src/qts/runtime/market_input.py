@@ -1,16 +1,14 @@
-"""The one way in for a market value, whichever driver gives it.
+"""Takes every market value in, from whichever driver it comes.
 
 What happens to a value is written once, in :meth:`qts.runtime.intake.Intake.accept`: clock, price band, last-value
-table, extremes of the account, exchange. Then it becomes the event of its type. Two things differ, and here is all
-of it:
+table, extremes of the account, exchange. Then it becomes the event of its type. Drivers differ in two points only:
 
-* Who moves the clock. The virtual clock is set to each value's time by ``accept``; a clock in real time moves
-  itself, and ``accept`` leaves it alone.
-* Queued or at once. On an event loop the event is published and waits in its queue for the scheduler's next slice
+* The clock. The virtual clock is set to each value's time by ``accept``; a clock in real time advances by itself.
+* The queue. On an event loop the event is published and waits in its queue for the scheduler's next slice
   (:meth:`MarketInput.publish`). On the virtual clock the scheduler draws accepted values itself, only when nothing
-  is queued, and gives each straight to its handlers (:meth:`MarketInput.stream`).
+  is queued, and passes each directly to its handlers (:meth:`MarketInput.stream`).
 
-Appointments that came due before a value are kept before it is given in here, by each driver in its own way.
+Each driver runs the scheduled tasks that came due before a value before it passes the value in.
 """
 
 from __future__ import annotations
@@ -36,26 +34,26 @@ SOURCE: Final = "feed"
 
 
 class MarketInput:
-    """Accepts market values on the loop's thread and makes events of them."""
+    """The entrance of market values: it accepts them and makes events of them. For the session's thread alone."""
 
     __slots__ = ("_publish", "accept")
 
     def __init__(self, intake: Intake, publish: Callable[[EventType, Any, str], object]) -> None:
         self.accept: Final = intake.accept
-        """Make everything true that a value brings; False when its price cannot be, and nobody may hear of it."""
+        """Apply a value as :meth:`Intake.accept` does; False: its price is impossible, make no event."""
         self._publish = publish
 
     def publish(self, value: MarketValue) -> bool:
-        """Accept ``value`` and queue its event; False when it was turned away. For drivers on an event loop."""
+        """Accept ``value`` and queue its event; return False when it was rejected. For drivers on an event loop."""
         if not self.accept(value):
             return False
         self._publish(EVENT_OF_VALUE[value.__class__], value, SOURCE)
         return True
 
     def stream(self, accepted: Iterator[MarketValue | None]) -> Stream:
-        """Return what the scheduler draws from on the virtual clock.
+        """Return the stream from which the scheduler draws on the virtual clock.
 
-        ``accepted`` gives each value for which :attr:`accept` has said yes, and None after anything else that the
-        scheduler has to look at.
+        ``accepted`` yields each value that :attr:`accept` has accepted, and None after any other step that may have
+        queued events.
         """
         return Stream(accepted, EVENT_OF_VALUE, SOURCE)

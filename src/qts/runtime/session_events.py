@@ -1,4 +1,4 @@
-"""What a session does when something has happened to its orders, its states or its strategies: small listeners."""
+"""Reacts to events of orders, states and strategies: small listeners of a session, each for one purpose."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from qts.strategy.contracts import Side
 
 
 class Log(Protocol):
-    """Says something for people; called on the session's thread, never raises."""
+    """A log for people. Called on the session's thread; never raises."""
 
     def __call__(self, level: str, message: str, **fields: str) -> None:
-        """Say ``message`` at ``level`` (INFO, WARNING, ERROR)."""
+        """Log ``message`` at ``level`` (INFO, WARNING, ERROR) with ``fields``."""
 
 
 class Codes:
-    """Brings a code raised by any component to safety, whatever its family."""
+    """The path of every code from the component that raises it to safety."""
 
     def __init__(
         self, safety: SafetyStateManager, counters: SessionCounters, due: DueWork, journal: Journal | None
@@ -50,15 +50,15 @@ class Codes:
         self._journal = journal
 
     def report(self, code: str, detail: str) -> None:
-        """Have safety judge ``code``. On the session's thread."""
+        """Report ``code`` to safety, which judges it. For the session's thread alone."""
         self._counters.codes_told += 1
         if self._journal is not None and self._journal.must_exit:
-            self._due.pending = True  # nobody knows what is on its disk: the session ends at the next quiet moment
+            self._due.pending = True  # its files are in an unknown state: the session ends between handlers
         self._safety.apply_code(code, detail)
 
 
 class OrderCounts:
-    """Counts orders and fills, of the session and of the day, and shows the extremes that the book has changed."""
+    """A counter of orders and fills, of session and day, that also updates the extremes after each fill."""
 
     def __init__(self, counters: SessionCounters, day: TradingDay, extremes: Extremes, clock: Clock) -> None:
         self._counters = counters
@@ -81,7 +81,7 @@ class OrderCounts:
 
 
 class ExitWakeUp:
-    """Tells the forced exits what has happened to orders, and asks for attention when one can go on."""
+    """A listener that passes order events to the forced exits, and requests due work when one can continue."""
 
     def __init__(self, exits: ForcedExits, forced_exit_reasons: dict[tuple[str, str], str], due: DueWork) -> None:
         self._exits = exits
@@ -89,43 +89,43 @@ class ExitWakeUp:
         self._due = due
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """See whether the fill lets an exit go on."""
-        self._moved(order)
+        """Continue a forced exit if the fill allows it."""
+        self._continue_exit(order)
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Note an entry: what it buys belongs to an exit that has ended."""
+        """Report an entry to the forced exits: what it buys does not belong to an exit requested before."""
         if request.side is Side.BUY:
             self._exits.on_entry(request.strategy, request.symbol)
 
     def on_ended(self, order: Order) -> None:
-        """See whether the end lets an exit go on."""
-        self._moved(order)
+        """Continue a forced exit if the end of the order allows it."""
+        self._continue_exit(order)
 
-    def _moved(self, order: Order) -> None:
+    def _continue_exit(self, order: Order) -> None:
         if (self._leaving or order.state is OrderState.FILLED_LATE) and self._exits.on_order_update(order):
             self._due.pending = True
 
 
 class OrderLog:
-    """Says of orders and fills what is of interest."""
+    """A log of orders and fills."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """Say what was filled."""
+        """Log the fill."""
         self._log("INFO", f"filled {fill.qty} {fill.symbol} at {fill.price}", order=order.client_order_id)
 
     def on_sent(self, request: OrderRequest) -> None:
-        """Say what is sent."""
+        """Log the order that is sent."""
         self._log("INFO", f"{request.side.value} {request.qty} {request.symbol}", order=request.client_order_id)
 
     def on_ended(self, order: Order) -> None:
-        """Say nothing: who ended it has said why."""
+        """Ignore the end: the component that ended the order has logged it."""
 
 
 class StateHistory:
-    """Stores every change of both states, and has a checkpoint taken behind it."""
+    """The stored history of both states."""
 
     def __init__(self, shared: SharedComponents, counters: SessionCounters, log: Log) -> None:
         self._record = shared.record
@@ -133,7 +133,7 @@ class StateHistory:
         self._log = log
 
     def on_safety(self, change: SafetyChange) -> None:
-        """Store and say a change of the safety state."""
+        """Store and log a safety cause."""
         self._counters.changes += 1
         self._record.write_later(safety_row(change))
         self._log("WARNING", f"safety {safety_text(change)}")
@@ -145,7 +145,7 @@ class StateHistory:
 
 
 class SafetyConsequences:
-    """Lets the dispatcher and the operating state follow safety."""
+    """A listener that makes the dispatcher and the operating state follow safety."""
 
     def __init__(
         self, dispatcher: EventDispatcher, state: OperatingStateManager, config: Callable[[], QtsConfig]
@@ -155,21 +155,21 @@ class SafetyConsequences:
         self._config = config
 
     def on_safety(self, change: SafetyChange) -> None:
-        """Pause or resume queues, and force the operating state or let it go."""
+        """Pause or resume queues, and force the operating state or end the force."""
         self._dispatcher.apply_safety_state(change.to_state)
         if not self._config().state.enabled:
-            return  # it rules nothing: what safety says is enough
+            return  # the operating state has no effect in this run
         if change.from_state is SafetyState.LOCKDOWN:
             self._state.on_lockdown_release()
         else:
             self._state.apply_safety_override(change.to_state)
 
     def on_state(self, record: TransitionRecord) -> None:
-        """Do nothing: safety stands above the operating state."""
+        """Ignore the record: safety outranks the operating state."""
 
 
 class StateWakeUp:
-    """Lets what the pools hold follow the operating state, and asks for what a change of either state makes due."""
+    """A listener that requests what a change of either state makes due: transfers, exits, audit, checkpoint."""
 
     def __init__(self, capital: CapitalTransfers, exits: ExitRequests, due: DueWork, log: Log) -> None:
         self._capital = capital
@@ -178,12 +178,12 @@ class StateWakeUp:
         self._log = log
 
     def on_safety(self, change: SafetyChange) -> None:
-        """Ask for a checkpoint, and for a look at all books when no entry is allowed any more."""
+        """Request a checkpoint, and an audit of all books when entries are not allowed any more."""
         self._due.audit |= not change.to_state.allows_entries
         self._due.checkpoint_soon()
 
     def on_state(self, record: TransitionRecord) -> None:
-        """Ask for a checkpoint, and for the exits that a transition orders."""
+        """Request a checkpoint, and after a transition the transfers and exits of the new state."""
         if record.is_transition:
             self._capital.on_state_changed()
             self._exits.on_state_changed(record.ts_ns)
@@ -192,9 +192,9 @@ class StateWakeUp:
 
 
 class StrategyFaults:
-    """Tells of what a strategy has raised, and has sold what a halted one holds.
+    """A receiver of strategies' errors: it logs them, and requests the exit of what a halted strategy holds.
 
-    ``on_error`` gets the text for standard error; "" when it is on the record already.
+    ``on_error`` takes the text for standard error, "" when it was written before.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class StrategyFaults:
         self._log = log
 
     def on_fault(self, name: str, callback: str, fault: str, halted: bool, trace: str) -> None:
-        """Take the failure of ``callback`` of strategy ``name``; ``trace`` "": it was told before."""
+        """Handle the failure of ``callback`` of strategy ``name``; ``trace`` is "" when it was logged before."""
         what = f"strategy {name} raised {fault} in {callback}" + ("; it is halted" if halted else "")
         self._log("ERROR", f"{what}\n{trace}" if trace else what)
         self._on_error(f"{what}\n{trace}" if trace else "")
@@ -226,7 +226,7 @@ class StrategyFaults:
 
 
 class ExecutionReportInput:
-    """Publishes a broker's reports as P0 events; what a journal cannot hold is kept raw between two handlers."""
+    """A publisher of a broker's reports as P0 events; what a journal cannot hold is kept raw between handlers."""
 
     def __init__(
         self,
@@ -241,20 +241,20 @@ class ExecutionReportInput:
         self._broker = broker
 
     def on_report(self, report: ExecutionReport | BrokerDisconnect) -> None:
-        """Take one report from the broker. Any thread."""
+        """Publish one report from the broker. Callable from any thread; never waits."""
         heard = self._execution_reports.heard(report, self._due.call_soon)
         if heard is not None:
             self._publish(event_type_of(heard), heard, self._broker)
 
 
-class OtherValues:
-    """Shows values that are no prices to those by which the operating state is judged."""
+class IndexInput:
+    """A handler of index values, on which the operating state is judged."""
 
     def __init__(self, shared: SharedComponents, counters: SessionCounters) -> None:
         self._shared = shared
         self._counters = counters
 
     def on_value(self, value: MarketValue) -> None:
-        """Take an index or volatility level."""
+        """Accept an index or volatility level."""
         self._counters.metrics_fed += 1
         self._shared.measure(value)

@@ -88,7 +88,7 @@ class LoopSession:
         kernel, limit_ms = self._kernel, self._kernel.shared.config.event.stop_timeout_ms
         await kernel.dispatcher.stats.at_rest(limit_ms)
         await kernel.run_due_work()
-        await kernel.background.finished(limit_ms / 1_000)
+        await kernel.background.wait(limit_ms / 1_000)
         await kernel.close_day()  # orders expire; stopping drains what that publishes
 
     def _share_of_day(self, now_ns: int) -> float | None:
@@ -171,10 +171,10 @@ async def _end(kernel: Kernel) -> None:
 async def _end_background(kernel: Kernel, grace_s: float) -> None:
     """Wait ``grace_s`` for the background work, then cancel it; a failure makes the store writer give up."""
     try:
-        await kernel.background.finished(grace_s)
+        await kernel.background.wait(grace_s)
     except Exception as error:  # noqa: BLE001 - the edge of the session: what comes after it must be stopped, too
         kernel.shared.record.give_up("background work", error)
-    await kernel.background.end()
+    await kernel.background.cancel()
 
 
 async def _begin_stops_while_pressed(kill: KillSwitch, begin_stops: Callable[[], object]) -> None:

@@ -52,7 +52,7 @@ class DecisionPath:
 
     async def on_signal(self, event: Event) -> None:
         """Decide a strategy's signal. The P2 handler."""
-        self._due.make_calls()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
+        self._due.run_calls()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
         await self.decide(event.payload)
 
     async def decide(self, signal: Signal) -> Outcome:
