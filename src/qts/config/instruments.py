@@ -34,6 +34,7 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Decimal(1)
     )
     name: Annotated[str, Meta(max_length=100, description="for people")] = ""
+    name_ko: Annotated[str, Meta(max_length=100, description="for people, in Korean; empty: the name above")] = ""
     currency: Annotated[str, Meta(pattern="^[A-Z]{3,5}$", description="what it is paid in")] | None = None
     quantum: Annotated[Decimal, Meta(gt=0, le=1_000_000, description="smallest amount of the currency")] | None = (
         None
@@ -46,7 +47,7 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         """The instrument itself. Raises ContractError for a symbol its market does not have or a missing rule."""
         if self.market.startswith(_KRX):
             instrument = krx_instrument(symbol, self.market.removeprefix(_KRX))
-            return msgspec.structs.replace(instrument, lot=self.lot)
+            return msgspec.structs.replace(instrument, lot=self.lot, name=self.name, name_ko=self.name_ko)
         currency, quantum, tick, fee, tax = self.currency, self.quantum, self.tick, self.fee_rate, self.tax_rate
         if currency is None or quantum is None or tick is None or fee is None or tax is None:
             raise ContractError(f"{symbol}: {self.market} needs {', '.join(_OWN_RULES)}")
@@ -58,6 +59,8 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             ticks=FixedTicks(tick),
             costs=RateCosts(fee, tax, quantum),
             calendar=AlwaysOpen(),
+            name=self.name,
+            name_ko=self.name_ko,
         )
 
     def problems(self, symbol: str) -> list[tuple[str, str]]:
@@ -87,7 +90,9 @@ class InstrumentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             "OPEN-24H also needs currency, quantum, tick, fee_rate, tax_rate",
         ),
     ] = msgspec.field(
-        default_factory=lambda: {"005930": InstrumentConfig(market="KRX-KOSPI", name="Samsung Electronics")}
+        default_factory=lambda: {
+            "005930": InstrumentConfig(market="KRX-KOSPI", name="Samsung Electronics", name_ko="삼성전자")
+        }
     )
 
     def build(self) -> dict[str, Instrument]:

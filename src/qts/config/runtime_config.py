@@ -62,6 +62,13 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         int, Meta(ge=1, le=10_000, description="MB after which session.log.jsonl is put aside and begun anew")
     ] = 64
     log_files_kept: Annotated[int, Meta(ge=0, le=1_000, description="older files of the session log that stay")] = 4
+    gain_color: Annotated[
+        Literal["auto", "green", "red"],
+        Meta(
+            description="colour of a gain in the report: green, with losses red; red, with losses blue, as Korean "
+            "brokers show it; auto: red for a reader of Korean, green for a reader of English"
+        ),
+    ] = "auto"
     strategies: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
         Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),

@@ -204,6 +204,10 @@ class Instrument(msgspec.Struct, frozen=True):
     ticks: TickRule
     costs: FeeRule
     calendar: Calendar
+    name: str = ""
+    """What people call it in English; "" when that is not known."""
+    name_ko: str = ""
+    """What people call it in Korean; "" when that is not known."""
 
 
 class MarketSource(Protocol):

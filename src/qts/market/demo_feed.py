@@ -75,7 +75,10 @@ class DemoFeed:
             f"demo/{GENERATOR_VERSION} seed={seed} from={first} to={last} window={window_start}..{window_end} "
             f"events={events_per_day} sample={sample_sha256()}"
         )
-        self.instruments = {SAMPLE_SYMBOL: krx_instrument(SAMPLE_SYMBOL, trading_days=traded)}
+        instrument = krx_instrument(SAMPLE_SYMBOL, trading_days=traded)
+        self.instruments = {
+            SAMPLE_SYMBOL: msgspec.structs.replace(instrument, name="Samsung Electronics", name_ko="삼성전자")
+        }
         self.rows_refused: dict[str, int] = {}
         self.trading_days = tuple(day for day in traded if first <= day <= last)
         self._seed = seed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,10 +19,10 @@ from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar
-from qts.money import plus
+from qts.money import plus, sum_of
 from qts.notes import Note
 from qts.runtime.metrics.extremes import Drawdown, Point
-from qts.runtime.session.session_view import ExtremesView, QueueView, SessionView
+from qts.runtime.session.session_view import ExtremesView, PositionView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
@@ -32,6 +32,8 @@ _NUMBER = re.compile(r"\b[0-9a-f]{8}(?:-\w+)+|\d[\d,.:]*")
 
 
 Rows = list[dict[str, Any]]
+GainColor = Literal["auto", "green", "red"]
+"""The setting ``runtime.gain_color``."""
 
 
 class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +59,15 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     equity_start: str
     equity_end: str
+    cash: str | None = None
+    cash_available: str | None = None
     extremes: dict[str, dict[str, str]] | None = None
     fees: str
     taxes: str
     pools: dict[str, dict[str, str]]
     positions: dict[str, str]
+    holdings: Rows = []
+    symbol_names: dict[str, dict[str, str]] = {}
     operating_state: str
     safety_state: str
     state_basis: dict[str, Any]
@@ -97,14 +103,15 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
 class SessionResult:
     """A session's result and where its run is stored."""
 
-    def __init__(self, values: ResultValues, directory: Path) -> None:
+    def __init__(self, values: ResultValues, directory: Path, gain_color: GainColor = "auto") -> None:
         self.values = values
         self.directory = directory
+        self.gain_color: GainColor = gain_color
 
     @classmethod
-    def stored(cls, text: str, directory: Path) -> SessionResult:
+    def stored(cls, text: str, directory: Path, gain_color: GainColor = "auto") -> SessionResult:
         """Return the result a finished run left in its store."""
-        return cls(msgspec.json.decode(text, type=ResultValues), directory)
+        return cls(msgspec.json.decode(text, type=ResultValues), directory, gain_color)
 
     @property
     def finished(self) -> bool:
@@ -113,7 +120,7 @@ class SessionResult:
 
     def with_report(self, path: str) -> SessionResult:
         """Return the result that names the report written of it."""
-        return SessionResult(msgspec.structs.replace(self.values, report=path), self.directory)
+        return SessionResult(msgspec.structs.replace(self.values, report=path), self.directory, self.gain_color)
 
     def to_json(self) -> str:
         """Return the result as one JSON object."""
@@ -204,6 +211,7 @@ class SessionFacts(msgspec.Struct, frozen=True):
     safety: Sequence[SafetyRow]
     orders: Sequence[Order]
     transfers: Sequence[Transfer]
+    gain_color: GainColor = "auto"
 
 
 def summarize(
@@ -250,6 +258,8 @@ def summarize(
         time_zone=view.time_zone,
         equity_start=text_of(view.equity_start),
         equity_end=text_of(view.equity),
+        cash=text_of(view.cash),
+        cash_available=text_of(sum_of(one.available for one in view.pools)),
         extremes=extremes_of(view.extremes, local),
         fees=text_of(view.fees),
         taxes=text_of(view.taxes),
@@ -262,6 +272,8 @@ def summarize(
             for one in view.pools
         },
         positions=positions_of(view),
+        holdings=[_holding(one) for one in view.positions],
+        symbol_names=view.symbol_names,
         operating_state=view.operating.state,
         safety_state=view.safety.state,
         state_basis=msgspec.to_builtins(view.state_basis),
@@ -298,6 +310,20 @@ def summarize(
 def latency_row(queue: QueueView) -> dict[str, float]:
     """Return accept to handler start in microseconds of real time."""
     return {"p50": queue.p50_us, "p99": queue.p99_us, "p999": queue.p999_us, "max": queue.max_us}
+
+
+def _holding(one: PositionView) -> dict[str, Any]:
+    """Return what a strategy holds of a symbol; None where no price was ever seen."""
+    return {
+        "symbol": one.symbol,
+        "strategy": one.strategy,
+        "pool": one.pool,
+        "qty": text_of(one.qty),
+        "average_cost": None if one.average_cost is None else text_of(one.average_cost),
+        "price": None if one.mark is None else text_of(one.mark),
+        "value": None if one.value is None else text_of(one.value),
+        "unrealized_pnl": None if one.unrealized_pnl is None else text_of(one.unrealized_pnl),
+    }
 
 
 def positions_of(view: SessionView) -> dict[str, str]:

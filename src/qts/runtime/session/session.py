@@ -112,7 +112,7 @@ async def _run_session(
             resume=options.resume,
         )
         if previous is not None and previous.finished:
-            return SessionResult.stored(previous.result, directory)
+            return SessionResult.stored(previous.result, directory, config.tree.runtime.gain_color)
         store = open_store(place.database, paced=plan.paced)
         try:
             session = Session(plan, config, feed, strategies, previous or run, place, store, watchdog)
@@ -360,7 +360,7 @@ class Session:
             finished_at=machine.now(),
             took_ns=took_ns,
         )
-        result = SessionResult(values, self._place.path)
+        result = SessionResult(values, self._place.path, self._config.tree.runtime.gain_color)
         if result.finished:
             self._store.verify_history()
             self._store.finish_run(result.to_json())
@@ -379,7 +379,7 @@ def begins_at(calendar: Calendar, first_ns: int) -> int:
 
 
 def session_facts(result: SessionResult) -> SessionFacts:
-    """Everything the report needs, read from the run's store."""
+    """Read everything that the report needs from the run's store."""
     with stored_run(result.directory / DATABASE_NAME) as store:
         run = store.run()
         assert run is not None  # the result came from there
@@ -392,6 +392,7 @@ def session_facts(result: SessionResult) -> SessionFacts:
             safety=store.safety_history(),
             orders=store.orders(),
             transfers=store.transfers(),
+            gain_color=result.gain_color,
         )
 
 

@@ -258,6 +258,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     equity_start: Decimal
     equity: Decimal
     cash: Decimal
+    symbol_names: dict[str, dict[str, str]] = {}
+    """What people call the symbols traded so far, by language (en, ko); a symbol without a name is absent."""
     safety: StateView
     safety_causes: tuple[CauseView, ...]
     safety_next: str

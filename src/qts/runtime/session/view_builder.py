@@ -99,6 +99,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         equity_start=shared.account.opening,
         equity=shared.equity(),
         cash=shared.account.cash,
+        symbol_names=_names(shared),
         safety=StateView(
             safety.state.value, safety.since_ns, "" if safety.last_change is None else safety.last_change.reason
         ),
@@ -152,6 +153,16 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         notes=tuple(map(in_english, notes)),
         note_values=notes,
     )
+
+
+def _names(shared: SharedComponents) -> dict[str, dict[str, str]]:
+    names = {}
+    for symbol in sorted({row.symbol for row in shared.account.position_rows()}):
+        instrument = shared.feed.instruments.get(symbol)
+        if instrument is not None and (instrument.name or instrument.name_ko):
+            either = instrument.name or instrument.name_ko
+            names[symbol] = {"en": either, "ko": instrument.name_ko or either}
+    return names
 
 
 def _extremes(shared: SharedComponents) -> ExtremesView:
