@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 import pytest
 
 from qts.notes import Note, in_english
-from qts.report.chart_texts import Words, amount_in, korean_currency, tick_in_korean
+from qts.report.chart_texts import ChartTexts, amount_in, korean_currency, short_number
 from qts.report.markup import el, en_ko, heading, join
 from qts.runtime.session.result import SessionFacts
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")
 
+from qts.report.chart_style import drawing, inline_svg
+from qts.report.report_data import ReportData
 from qts.report.session_report import write_report
+from qts.report.time_charts import blank, equity_chart
 
 from .session import (
     DAY_NS,
@@ -212,41 +216,67 @@ def test_names_and_recorded_texts_need_no_korean() -> None:
 
 
 class TestDrawings:
-    def svg(self, text: str) -> str:
-        return f'<text x="1">{text}</text>'
+    def test_a_text_is_drawn_as_a_key_and_becomes_a_pair_that_follows_the_choice(self) -> None:
+        with drawing("x") as texts:
+            figure = blank((200, 100))
+            figure.text(0.5, 0.5, texts(("fees & taxes", "수수료·세금")))
+            svg = inline_svg(figure, texts, ("Fees", "수수료"))
+        korean = '<tspan class="ko" lang="ko">수수료·세금</tspan></text>'
+        assert f'<tspan class="en" lang="en">fees &amp; taxes</tspan>{korean}' in svg
+        assert 'aria-label="Fees · 수수료"' in svg
 
-    def test_a_text_becomes_a_pair_that_follows_the_choice(self) -> None:
-        words = Words()
-        assert words(("fees & taxes", "수수료·세금")) == "fees & taxes"
-        assert words.in_both(self.svg("fees &amp; taxes")) == (
-            '<text x="1"><tspan class="en" lang="en">fees &amp; taxes</tspan>'
-            '<tspan class="ko" lang="ko">수수료·세금</tspan></text>'
-        )
-
-    @pytest.mark.parametrize("text", ["100", "−2.5", "P0", "2018", "09:00", "A&lt;b", "May Inc"])
+    @pytest.mark.parametrize("text", ["100", "−2.5", "P0", "2018", "09:00", "A<b", "text", "&", "22 Jan"])
     def test_any_other_text_stays(self, text: str) -> None:
-        assert Words().in_both(self.svg(text)) == self.svg(text)
+        with drawing("x") as texts:
+            figure = blank((200, 100))
+            figure.text(0.5, 0.5, text)
+            svg = inline_svg(figure, texts, ("A", "가"))
+        assert f">{escape(text)}</text>" in svg
+
+    def test_the_same_text_has_one_key_and_one_that_both_languages_share_has_none(self) -> None:
+        texts = ChartTexts()
+        assert texts(("buy", "매수")) == texts(("buy", "매수")) != texts(("sell", "매도"))
+        assert texts(("P0", "P0")) == "P0"
+        assert texts.get("P0") is None
+
+    def test_a_text_that_is_known_only_while_the_figure_is_drawn_comes_later(self) -> None:
+        texts = ChartTexts()
+        key = texts.later()
+        assert texts.get(key) == ("", "")
+        texts.put(key, ("Jan", "1월"))
+        assert texts.get(key) == ("Jan", "1월")
+        assert texts(("Feb", "2월")) != key
 
     @pytest.mark.parametrize(
-        ("english", "korean"),
+        ("value", "said"),
         [
-            ("22 Jan", "1월 22일"),
-            ("Feb", "2월"),
-            ("Feb-02", "2월 2일"),
-            ("2018-Dec", "2018년 12월"),
-            ("2018-Jan-22", "2018년 1월 22일"),
-            ("2018-Jan-22 09:00", "2018년 1월 22일 09:00"),
-            ("1 M", "100만"),
-            ("2.5 M", "250만"),
-            ("99 M", "9,900만"),
-            ("100 M", "1억"),
-            ("150 M", "1.5억"),
-            ("2014", None),
-            ("45,000", None),
+            (0.1, ("0.1", "0.1")),
+            (1, ("1", "1")),
+            (45_000, ("45,000", "45,000")),
+            (1_000_000, ("1 M", "100만")),
+            (2_500_000, ("2.5 M", "250만")),
+            (99_000_000, ("99 M", "9,900만")),
+            (100_000_000, ("100 M", "1억")),
+            (150_000_000, ("150 M", "1.5억")),
         ],
     )
-    def test_ticks(self, english: str, korean: str | None) -> None:
-        assert tick_in_korean(english) == korean
+    def test_ticks(self, value: float, said: tuple[str, str]) -> None:
+        assert short_number(value) == said
+
+    @pytest.mark.parametrize(
+        ("days", "hours", "said"),
+        [
+            (900, 24, {("2019", "2019년"), ("Jul", "7월")}),
+            (100, 24, {("Feb", "2월"), ("2018 KST", "2018년 KST")}),
+            (2, 24, {("24", "24일"), ("2018-Jan KST", "2018년 1월 KST")}),
+        ],
+    )
+    def test_dates(self, days: int, hours: int, said: set[tuple[str, str]]) -> None:
+        curve = [sample(START_NS + number * hours * HOUR_NS, 100 + number) for number in range(days + 1)]
+        drawn = equity_chart(ReportData(facts_of(result(), equity=curve)))
+        assert drawn is not None
+        read = Pages(drawn.wide)
+        assert said <= set(read.pairs), read.pairs
 
     @pytest.mark.parametrize(
         ("unit", "currency", "told"),

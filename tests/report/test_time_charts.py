@@ -14,11 +14,11 @@ from qts.capital.contracts import Pool
 pytest.importorskip("matplotlib", reason="the drawings need the extra 'report'")
 
 from qts.report.bar_charts import counts_chart, latency_chart, result_chart
+from qts.report.chart_texts import ChartTexts
 from qts.report.report_data import ReportData, Window
 from qts.report.time_charts import (
     TradingAxis,
     equity_chart,
-    grouped,
     money_scale,
     pools_chart,
     thinned,
@@ -74,11 +74,6 @@ def test_money_is_scaled_from_two_units_on(top: float, expected: tuple[float, st
     assert money_scale([-top, 0.0]) == expected
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.1, "0.1"), (1, "1"), (45_000, "45,000"), (2_500_000, "2.5 M")])
-def test_ticks_are_short(value: float, text: str) -> None:
-    assert grouped(value, 0) == text
-
-
 @pytest.mark.parametrize(
     ("top", "ticks"),
     [
@@ -120,9 +115,10 @@ def test_the_days_under_an_axis_without_nights_keep_their_distance() -> None:
     data = ReportData(facts_of(result(), equity=[sample(ts_ns, 100) for ts_ns in times]))
     marks = Marks()
 
-    TradingAxis(data, range(len(times))).mark(marks, 5)
+    TradingAxis(data, range(len(times))).mark(marks, 5, texts := ChartTexts(), key := texts.later())
 
     assert marks.places == [0, 40]
+    assert texts.get(key) == ("KST", "KST")
 
 
 class Marks:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qts.capital.contracts import Pool
 from qts.report.chart_style import FAINT, INK, POOL_COLOURS, drawing, dress, inline_svg, light
-from qts.report.chart_texts import Words, amount_in
+from qts.report.chart_texts import ChartTexts, amount_in
 from qts.report.markup import Html
 from qts.report.meanings import Bilingual
 from qts.report.report_data import ReportData
-from qts.report.time_charts import HALF, NARROW, Drawn, blank, grouped, money_scale, money_ticks, titled
+from qts.report.time_charts import HALF, NARROW, Drawn, blank, money_scale, money_ticks, short_ticks, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def result_chart(data: ReportData) -> Drawn | None:
     scale, unit = money_scale([*realised, *paper])
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"result{size[0]}") as words:
+        with drawing(f"result{size[0]}") as texts:
             figure = blank(size)
             chart = figure.subplots()
             for offset, amounts, alpha in ((-0.19, realised, 0.95), (0.19, paper, 0.42)):
@@ -50,11 +50,11 @@ def result_chart(data: ReportData) -> Drawn | None:
             room = (high - low or 1.0) * 0.22
             chart.set_xlim(low - (room if low < 0 else room * 0.1), high + room)
             dress(chart, grid="x")
-            titled(chart, words, amount_in(unit, data.currency))
+            titled(chart, texts, amount_in(unit, data.currency))
             money_ticks(chart.xaxis)
             figure.subplots_adjust(left=95 / size[0], right=0.985, top=0.90, bottom=0.10)
             return inline_svg(
-                figure, words, ("Result by pool, realised and unrealised", "풀별 실현손익과 평가손익")
+                figure, texts, ("Result by pool, realised and unrealised", "풀별 실현손익과 평가손익")
             )
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(Pool), of=len(Pool))
@@ -69,7 +69,7 @@ def latency_chart(data: ReportData) -> Drawn | None:
         return None
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"latency{size[0]}") as words:
+        with drawing(f"latency{size[0]}") as texts:
             figure = blank(size)
             chart = figure.subplots()
             for name in names:
@@ -84,9 +84,9 @@ def latency_chart(data: ReportData) -> Drawn | None:
             chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
             chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
             _finish_log(
-                figure, chart, words, ("µs, accept to start (log)", "수신부터 처리 시작까지, µs(로그 눈금)")
+                figure, chart, texts, ("µs, accept to start (log)", "수신부터 처리 시작까지, µs(로그 눈금)")
             )
-            return inline_svg(figure, words, ("Latency by priority", "우선순위별 지연시간"))
+            return inline_svg(figure, texts, ("Latency by priority", "우선순위별 지연시간"))
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(names), of=len(names))
 
@@ -98,23 +98,25 @@ def counts_chart(data: ReportData) -> Drawn | None:
         return None
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"counts{size[0]}") as words:
+        with drawing(f"counts{size[0]}") as texts:
             figure = blank(size)
             chart = figure.subplots()
             for y, name in enumerate(PRIORITIES):
-                _count_bar(chart, words, y, name, queues[name], in_words=size is HALF)
+                _count_bar(chart, texts, y, name, queues[name], in_words=size is HALF)
             chart.set_xscale("log")
             top = max(queues[name]["handled"] for name in PRIORITIES)
             chart.set_xlim(0.8, max(top, 10) * 1.6)
             chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
             chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)
-            _finish_log(figure, chart, words, ("events handled (log)", "처리한 이벤트 수(로그 눈금)"))
-            return inline_svg(figure, words, ("Events by priority", "우선순위별 이벤트 수"))
+            _finish_log(figure, chart, texts, ("events handled (log)", "처리한 이벤트 수(로그 눈금)"))
+            return inline_svg(figure, texts, ("Events by priority", "우선순위별 이벤트 수"))
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=4, of=4)
 
 
-def _count_bar(chart: Any, words: Words, y: int, name: str, counts: Mapping[str, int], *, in_words: bool) -> None:
+def _count_bar(
+    chart: Any, texts: ChartTexts, y: int, name: str, counts: Mapping[str, int], *, in_words: bool
+) -> None:
     """One priority; a narrow drawing has no room for what was lost ``in_words``, the table under it says so too."""
     handled = counts["handled"]
     lost = sum(counts[key] for key in ("dropped", "collapsed", "sampled", "rejected"))
@@ -131,7 +133,7 @@ def _count_bar(chart: Any, words: Words, y: int, name: str, counts: Mapping[str,
     inside = handled > 30_000
     told = f"{handled:,}"
     if lost and in_words:
-        told = words((f"{told}  ({lost:,} collapsed or lost)", f"{told}  (병합·유실 {lost:,})"))
+        told = texts((f"{told}  ({lost:,} collapsed or lost)", f"{told}  (병합·유실 {lost:,})"))
     chart.annotate(
         told,
         (max(handled, 0.8), y - 0.12),
@@ -159,12 +161,12 @@ def _bar_labels(chart: Any, amounts: Sequence[float], offset: float) -> None:
         )
 
 
-def _finish_log(figure: Figure, chart: Any, words: Words, title: Bilingual) -> None:
+def _finish_log(figure: Figure, chart: Any, texts: ChartTexts, title: Bilingual) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     dress(chart, grid="x")
     chart.xaxis.set_major_locator(LogLocator(base=10, numticks=8))
     chart.xaxis.set_minor_locator(NullLocator())
-    chart.xaxis.set_major_formatter(grouped)
-    titled(chart, words, title)
+    chart.xaxis.set_major_formatter(short_ticks(texts))
+    titled(chart, texts, title)
     figure.subplots_adjust(left=0.085, right=0.965, top=0.90, bottom=0.10)

@@ -7,17 +7,16 @@ one drawing follows the theme of its reader; text stays text and takes the font 
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree
 
 from qts.capital.contracts import Pool
 from qts.errors import MissingExtraError
-from qts.report.chart_texts import Words, name_of
-from qts.report.markup import Html
+from qts.report.chart_texts import ChartTexts, label_of
+from qts.report.markup import Html, el, en_ko
 from qts.report.meanings import Bilingual
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
@@ -86,10 +85,10 @@ def require_matplotlib(feature: str) -> None:
 
 
 @contextmanager
-def drawing(salt: str) -> Iterator[Words]:
-    """The settings every figure is made and written under, whatever the user's own matplotlib file says.
+def drawing(salt: str) -> Iterator[ChartTexts]:
+    """Set what every figure is made and written under, whatever the user's own matplotlib file says.
 
-    Gives the :class:`~qts.report.chart_texts.Words` that everything written in the figure passes through.
+    Yields the :class:`~qts.report.chart_texts.ChartTexts` that every text with two languages passes through.
     ``salt`` keeps the ids inside two drawings of one page apart and the same in every run. Text is never read
     as mathematics: a symbol may contain a dollar sign. The reader's fonts draw it, so ours need not know it.
     """
@@ -99,7 +98,7 @@ def drawing(salt: str) -> Iterator[Words]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update({"svg.hashsalt": salt, "svg.fonttype": "none", "text.parse_math": False})
-        yield Words()
+        yield ChartTexts()
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
@@ -112,29 +111,19 @@ def rendered(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def inline_svg(figure: Figure, words: Words, label: Bilingual) -> Html:
-    """``figure`` as an element for an HTML page; call inside :func:`drawing`. ``label`` is for screen readers."""
+def inline_svg(figure: Figure, texts: ChartTexts, label: Bilingual) -> Html:
+    """Return ``figure`` as an element for an HTML page; call inside :func:`drawing`.
+
+    ``label`` is for screen readers. The element has no fonts and no colours of its own: it takes the page's font and the variables of its theme.
+    """
     import matplotlib as mpl
 
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
-    text = text.replace("xlink:href=", "href=")
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    text = re.sub(r" font-family: [^;\"]*;| transform=\"rotate\(-0 [^\"]*\"", "", text)
-    text = _COLOUR.sub(lambda found: _VARIABLE.get(found[0], found[0]), text)
-    text = re.sub(r"\n\s*", "\n", text)
-    text = words.in_both(text)
-    text = _own_ids(text, str(mpl.rcParams["svg.hashsalt"]))
-    size = re.search(r'viewBox="([^"]*)"', text)
-    assert size is not None  # matplotlib always writes it
-    body = text[text.index(">") + 1 :]
-    return Html(f'<svg class="q" viewBox="{size[1]}" role="img" aria-label="{escape(name_of(label))}">{body}')
+    root = ElementTree.fromstring(buffer.getvalue())  # noqa: S314 - what matplotlib has just written
+    ids = _own_ids(root, str(mpl.rcParams["svg.hashsalt"]))
+    parts = [_written(child, texts, ids) for child in root]
+    return el("svg", *parts, cls="q", viewBox=root.attrib["viewBox"], role="img", aria_label=label_of(label))
 
 
 def dress(axis: Any, *, size: float = 10.5, grid: str | None = "y") -> None:
@@ -151,13 +140,58 @@ def dress(axis: Any, *, size: float = 10.5, grid: str | None = "y") -> None:
     axis.set_axisbelow(True)
 
 
-def _own_ids(text: str, salt: str) -> str:
-    """Ids that no other drawing of the page has; matplotlib names equal markers alike everywhere."""
-    names: dict[str, str] = {}
-    for found in re.findall(r' id="([^"]+)"', text):
-        names.setdefault(found, f"{salt}-{len(names)}")
-    return re.sub(r'( id="|href="#|url\(#)([^")]+)', lambda found: found[1] + names.get(found[2], found[2]), text)
+def _own_ids(root: ElementTree.Element, salt: str) -> dict[str, str]:
+    """Return ids that no other drawing of the page has, by matplotlib's, which names equal markers alike.
+
+    Groups need none.
+    """
+    found = dict.fromkeys(node.attrib["id"] for node in root.iter() if "id" in node.attrib and _name(node) != "g")
+    return {old: f"{salt}-{number}" for number, old in enumerate(found)}
 
 
-_COLOUR: Final = re.compile(r"#[0-9a-f]{6}\b")
+def _written(node: ElementTree.Element, texts: ChartTexts, ids: Mapping[str, str]) -> Html | None:
+    """Return one element of a drawing as markup; None for what a page does not need."""
+    name = _name(node)
+    if name in _LEFT_OUT:
+        return None
+    attributes = {
+        key.rpartition("}")[2]: value for key, value in node.attrib.items() if not _says_nothing(name, key, value)
+    }
+    if "id" in attributes:
+        attributes["id"] = ids[attributes["id"]]
+    for key in _REFERENCES & attributes.keys():
+        before, mark, target = attributes[key].partition("#")
+        attributes[key] = f"{before}{mark}{ids[target.rstrip(')')]}{')' if target.endswith(')') else ''}"
+    if "style" in attributes:
+        attributes["style"] = _style(attributes["style"])
+    return el(name, _text(node, texts), *(_written(child, texts, ids) for child in node), **attributes)
+
+
+def _text(node: ElementTree.Element, texts: ChartTexts) -> object:
+    drawn = (node.text or "").strip()
+    found = texts.get(drawn)
+    return drawn if found is None else en_ko(*found, tag="tspan")
+
+
+def _style(text: str) -> str:
+    """Return a style without its font, with its colours as variables of the page."""
+    declared = []
+    for name, _, value in (one.strip().partition(": ") for one in text.split(";")):
+        if name == "font":
+            declared.append(f"font-size: {value.partition(' ')[0]}")
+        elif name and name != "font-family":
+            declared.append(f"{name}: {_VARIABLE.get(value, value)}")
+    return "; ".join(declared)
+
+
+def _says_nothing(name: str, key: str, value: str) -> bool:
+    return (key == "id" and name == "g") or value.startswith("rotate(-0 ")
+
+
+def _name(node: ElementTree.Element) -> str:
+    return str(node.tag).rpartition("}")[2]
+
+
+_LEFT_OUT: Final = frozenset({"metadata", "style"})
+_REFERENCES: Final = frozenset({"href", "clip-path"})
 _VARIABLE: Final = {pair[0]: f"var(--{name})" for name, pair in PALETTE.items()}

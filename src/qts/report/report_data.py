@@ -90,6 +90,7 @@ class ReportData:
         self.facts = facts
         self.values = facts.result
         self.zone = zone_of(str(self.values.time_zone))
+        self.zone_name = str(self.zone.tzname(None))
         self.currency = str(self.values.currency)
         self.start = Decimal(self.values.equity_start)
         self.end = Decimal(self.values.equity_end)

@@ -28,7 +28,7 @@ from qts.report.chart_style import (
     inline_svg,
     light,
 )
-from qts.report.chart_texts import Words, amount_in
+from qts.report.chart_texts import ChartTexts, amount_in, short_number
 from qts.report.markup import Html
 from qts.report.meanings import Bilingual
 from qts.report.report_data import ReportData, Window
@@ -49,6 +49,12 @@ MARKER_GRID: Final = (260, 80)
 """Cells of a chart, across and up; equal markers in one cell are drawn once."""
 _DAY_S: Final = 86_400
 _THOUSANDS: Final = re.compile(r"(?<=\d)(?=(?:\d{3})+$)")
+_KOREAN_DATES: Final = {
+    "formats": ["%Y년", "%-m월", "%-d일", "%H:%M", "%H:%M", "%S.%f"],
+    "zero_formats": ["", "%Y년", "%-m월", "%-m월 %-d일", "%H:%M", "%H:%M"],
+    "offset_formats": ["", "%Y년", "%Y년 %-m월", "%Y년 %-m월 %-d일", "%Y년 %-m월 %-d일", "%Y년 %-m월 %-d일 %H:%M"],
+}
+"""What matplotlib's ConciseDateFormatter writes for years, months, days, hours, minutes and seconds."""
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -67,8 +73,11 @@ class TimeAxis(Protocol):
         """Return where ``ts_ns`` (ns since 1970 UTC) lies, in units of the axis."""
         ...
 
-    def mark(self, axis: Any, ticks: int) -> None:
-        """Write about ``ticks`` labels under ``axis`` (matplotlib)."""
+    def mark(self, axis: Any, ticks: int, texts: ChartTexts, remark: str) -> None:
+        """Write about ``ticks`` labels under ``axis`` (matplotlib).
+
+        ``remark`` is the key of what all of them have in common: the market's time zone, and the day of hours.
+        """
         ...
 
 
@@ -77,18 +86,36 @@ class CalendarAxis:
 
     def __init__(self, data: ReportData) -> None:
         self._offset_s = (data.zone.utcoffset(None)).total_seconds()
+        self._zone = data.zone_name
 
     def at(self, ts_ns: int) -> float:
         return (ts_ns / NS_PER_S + self._offset_s) / _DAY_S
 
-    def mark(self, axis: Any, ticks: int) -> None:
+    def mark(self, axis: Any, ticks: int, texts: ChartTexts, remark: str) -> None:
         from matplotlib import dates as untyped
+        from matplotlib.ticker import Formatter
 
         dates: Any = untyped
         locator = dates.AutoDateLocator(maxticks=ticks, minticks=2)
+        english = dates.ConciseDateFormatter(locator)
+        korean = dates.ConciseDateFormatter(locator, **_KOREAN_DATES)
+        zone = self._zone
+
+        class BothLanguages(Formatter):
+            def __call__(self, value: float, position: int | None = None) -> str:
+                return texts((english(value, position), korean(value, position)))
+
+            def format_ticks(self, values: Sequence[float]) -> list[str]:
+                pairs = zip(english.format_ticks(values), korean.format_ticks(values), strict=True)
+                return [texts(pair) for pair in pairs]
+
+            def get_offset(self) -> str:
+                days = (english.get_offset(), korean.get_offset())
+                texts.put(remark, (f"{days[0]} {zone}".strip(), f"{days[1]} {zone}".strip()))
+                return ""
+
         axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-        axis.xaxis.get_offset_text().set(color=light("muted"), size=9.5)
+        axis.xaxis.set_major_formatter(BothLanguages())
 
 
 class TradingAxis:
@@ -97,6 +124,7 @@ class TradingAxis:
     def __init__(self, data: ReportData, samples: Sequence[int]) -> None:
         self._times = [data.facts.equity[i].ts_ns for i in samples]
         self._local = data.local
+        self._zone = data.zone_name
 
     def at(self, ts_ns: int) -> float:
         right = bisect_left(self._times, ts_ns)
@@ -107,7 +135,8 @@ class TradingAxis:
         before, after = self._times[right - 1], self._times[right]
         return right - 1 + (ts_ns - before) / (after - before)
 
-    def mark(self, axis: Any, ticks: int) -> None:
+    def mark(self, axis: Any, ticks: int, texts: ChartTexts, remark: str) -> None:
+        texts.put(remark, (self._zone, self._zone))
         days: dict[Any, int] = {}
         for index, ts_ns in enumerate(self._times):
             days.setdefault(self._local(ts_ns).date(), index)
@@ -116,7 +145,8 @@ class TradingAxis:
         for day, index in days.items():
             if not chosen or index - chosen[-1][1] >= room:
                 chosen.append((day, index))
-        axis.set_xticks([index for _, index in chosen], [f"{day.day} {day:%b}" for day, _ in chosen])
+        labels = [texts((f"{day.day} {day:%b}", f"{day.month}월 {day.day}일")) for day, _ in chosen]
+        axis.set_xticks([index for _, index in chosen], labels)
 
 
 def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None:
@@ -129,7 +159,7 @@ def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None
     axis = _time_axis(data, samples, window)
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"equity{window is not None}{size[0]}") as words:
+        with drawing(f"equity{window is not None}{size[0]}") as texts:
             figure = blank(size)
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.5, 1])
             xs = [axis.at(data.facts.equity[i].ts_ns) for i in kept]
@@ -145,13 +175,13 @@ def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None
             lower.plot(xs, falls, color=light("loss"), linewidth=1.0)
             lower.set_ylim(min(*falls, -0.1) * 1.12, 0)
             english, korean = amount_in(unit, data.currency)
-            titled(upper, words, (f"equity, {english}", f"평가금액({korean})"))
+            titled(upper, texts, (f"equity, {english}", f"평가금액({korean})"))
             money_ticks(upper.yaxis)
-            titled(lower, words, ("drawdown, %", "낙폭(%)"))
-            _finish(figure, size, (upper, lower), axis, xs)
+            titled(lower, texts, ("drawdown, %", "낙폭(%)"))
+            _finish(figure, size, (upper, lower), axis, xs, texts)
             return inline_svg(
                 figure,
-                words,
+                texts,
                 ("Equity, drawdown and operating state over time", "평가금액, 낙폭, 운용 상태 추이"),
             )
 
@@ -171,7 +201,7 @@ def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None
 
     def draw(size: tuple[int, int]) -> Html:
         nonlocal shown
-        with drawing(f"trades{window is not None}{size[0]}") as words:
+        with drawing(f"trades{window is not None}{size[0]}") as texts:
             figure = blank(size)
             chart = figure.subplots()
             xs = [axis.at(row.ts_ns) for row in fills]
@@ -180,11 +210,11 @@ def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None
             chart.plot(xs, ys, color=FAINT, linewidth=0.9, alpha=0.8)
             shown = _markers(chart, data, fills, xs, ys, small=size is NARROW)
             unit, unit_ko = amount_in("", data.currency)
-            titled(chart, words, (f"{data.symbol}, {unit}", f"{data.symbol} 체결가({unit_ko})"))
-            chart.yaxis.set_major_formatter(grouped)
+            titled(chart, texts, (f"{data.symbol}, {unit}", f"{data.symbol} 체결가({unit_ko})"))
+            chart.yaxis.set_major_formatter(short_ticks(texts))
             edges = [axis.at(data.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
-            _finish(figure, size, (chart,), axis, [*edges, *xs])
-            return inline_svg(figure, words, ("Fills by pool and side over time", "풀·매매 방향별 체결 추이"))
+            _finish(figure, size, (chart,), axis, [*edges, *xs], texts)
+            return inline_svg(figure, texts, ("Fills by pool and side over time", "풀·매매 방향별 체결 추이"))
 
     narrow, wide = draw(NARROW), draw(WIDE)
     return Drawn(wide=wide, narrow=narrow, shown=shown, of=len(fills))
@@ -207,15 +237,15 @@ def pools_chart(data: ReportData) -> Drawn | None:
     colours = [POOL_COLOURS[pool] for pool in stacks]
 
     def draw(size: tuple[int, int]) -> Html:
-        with drawing(f"pools{size[0]}") as words:
+        with drawing(f"pools{size[0]}") as texts:
             figure = blank(size)
             chart = figure.subplots()
             chart.stackplot(xs, list(stacks.values()), colors=colours, alpha=0.82, linewidth=0)
             chart.set_ylim(bottom=0)
-            titled(chart, words, amount_in(unit, data.currency))
+            titled(chart, texts, amount_in(unit, data.currency))
             money_ticks(chart.yaxis)
-            _finish(figure, size, (chart,), axis, xs)
-            return inline_svg(figure, words, ("Pools over time, stacked", "풀별 평가금액 추이(누적)"))
+            _finish(figure, size, (chart,), axis, xs, texts)
+            return inline_svg(figure, texts, ("Pools over time, stacked", "풀별 평가금액 추이(누적)"))
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(kept), of=len(rows))
 
@@ -247,16 +277,14 @@ def blank(size: tuple[int, int]) -> Figure:
     return Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
 
 
-def titled(axis: Any, words: Words, said: Bilingual) -> None:
+def titled(axis: Any, texts: ChartTexts, said: Bilingual) -> None:
     """What an axis measures, above it on the left."""
-    axis.set_title(words(said), loc="left", fontsize=10.5, color=light("muted"), pad=6)
+    axis.set_title(texts(said), loc="left", fontsize=10.5, color=light("muted"), pad=6)
 
 
-def grouped(value: float, position: object) -> str:
-    """A tick as a person writes it: thousands grouped, millions short. A formatter for matplotlib."""
-    if value >= 1_000_000:
-        return f"{value / 1_000_000:g} M"
-    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+def short_ticks(texts: ChartTexts) -> Callable[[float, object], str]:
+    """Return a formatter for matplotlib: ticks as :func:`~qts.report.chart_texts.short_number` writes them."""
+    return lambda value, position: texts(short_number(value))
 
 
 def money_ticks(axis: Any) -> None:
@@ -359,14 +387,21 @@ def _cell_of(values: Sequence[float], cells: int) -> Callable[[float], int]:
 
 
 def _finish(
-    figure: Figure, size: tuple[int, int], charts: Sequence[Any], axis: TimeAxis, xs: Sequence[float]
+    figure: Figure,
+    size: tuple[int, int],
+    charts: Sequence[Any],
+    axis: TimeAxis,
+    xs: Sequence[float],
+    texts: ChartTexts,
 ) -> None:
     for chart in charts:
         dress(chart)
     low, high = min(xs), max(xs)
     margin = (high - low) * 0.006 or 0.02
     charts[-1].set_xlim(low - margin, high + margin)
-    axis.mark(charts[-1], 9 if size is WIDE else 5)
+    remark = texts.later()
+    charts[0].set_title(remark, loc="right", fontsize=9.5, color=light("muted"), pad=6)
+    axis.mark(charts[-1], 9 if size is WIDE else 5, texts, remark)
     left = {WIDE: 62, NARROW: 46, HALF: 46}[size] / size[0]
     figure.subplots_adjust(
         left=left, right=1 - 10 / size[0], top=1 - 26 / size[1], bottom=26 / size[1], hspace=0.22
