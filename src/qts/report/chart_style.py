@@ -114,7 +114,8 @@ def rendered(figure: Figure, kind: str) -> bytes:
 def inline_svg(figure: Figure, texts: ChartTexts, label: Bilingual) -> Html:
     """Return ``figure`` as an element for an HTML page; call inside :func:`drawing`.
 
-    ``label`` is for screen readers. The element has no fonts and no colours of its own: it takes the page's font and the variables of its theme.
+    ``label`` is for screen readers. The element has no fonts and no colours of its own: it takes the page's font and
+    the variables of its theme.
     """
     import matplotlib as mpl
 
@@ -170,7 +171,10 @@ def _written(node: ElementTree.Element, texts: ChartTexts, ids: Mapping[str, str
 def _text(node: ElementTree.Element, texts: ChartTexts) -> object:
     drawn = (node.text or "").strip()
     found = texts.get(drawn)
-    return drawn if found is None else en_ko(*found, tag="tspan")
+    if found is None:
+        return drawn
+    english, korean = found
+    return english if english == korean else en_ko(english, korean, tag="tspan")
 
 
 def _style(text: str) -> str:

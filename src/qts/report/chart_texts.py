@@ -44,7 +44,7 @@ class ChartTexts:
 
 
 def amount_in(unit: str, currency: str) -> Bilingual:
-    """Return the unit of an axis of money: ``unit`` of :func:`qts.report.time_charts.money_scale` and the currency."""
+    """Return the unit of an axis of money: of :func:`qts.report.time_charts.money_scale`, and the currency."""
     return f"{unit}{currency}", f"{UNITS_KOREAN[unit]}{korean_currency(currency)}".strip()
 
 
