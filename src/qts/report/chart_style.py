@@ -114,8 +114,8 @@ def rendered(figure: Figure, kind: str) -> bytes:
 def inline_svg(figure: Figure, texts: ChartTexts, label: Bilingual) -> Html:
     """Return ``figure`` as an element for an HTML page; call inside :func:`drawing`.
 
-    ``label`` is for screen readers. The element has no fonts and no colours of its own: it takes the page's font and
-    the variables of its theme.
+    ``label`` is for screen readers. The element has no fonts and no colours of its own: it takes the font and
+    the variables of the page.
     """
     import matplotlib as mpl
 
