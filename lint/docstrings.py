@@ -58,22 +58,15 @@ NO_BEGINNING = frozenset(
 
 EXEMPT: tuple[str, ...] = (
     "capital/",
-    "cli/",
-    "clock.py",
     "config/",
     "db/",
     "event/",
-    "exposition.py",
-    "files.py",
-    "ids.py",
     "market/",
-    "money.py",
     "report/",
     "runtime/",
     "safety/",
     "state/",
     "strategy/",
-    "threads.py",
 )
 """Folders and files below ``qts`` that are not checked yet."""
 

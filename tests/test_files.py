@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qts.files import own, same_file, try_beside, write_whole
+from qts.files import check_writable, in_place_opener, same_file, write_atomically
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def open_mask() -> Iterator[None]:
 
 
 def test_a_file_is_its_owners_alone_whatever_the_mask(open_mask: None, tmp_path: Path) -> None:
-    write_whole(tmp_path / "whole", b"money")
-    os.close(own(str(tmp_path / "own"), os.O_RDWR | os.O_CREAT))
+    write_atomically(tmp_path / "whole", b"money")
+    os.close(in_place_opener(str(tmp_path / "own"), os.O_RDWR | os.O_CREAT))
 
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {
         "whole": 0o600,
@@ -34,7 +34,7 @@ def test_a_file_is_its_owners_alone_whatever_the_mask(open_mask: None, tmp_path:
 def test_a_file_is_replaced_wholly_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     (tmp_path / "report").write_bytes(b"old, and longer than what comes")
 
-    write_whole(tmp_path / "report", b"new")
+    write_atomically(tmp_path / "report", b"new")
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"report": b"new"}
 
@@ -46,7 +46,7 @@ def test_a_disk_that_fills_leaves_the_old_file_and_nothing_else(tmp_path: Path) 
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
     try:
         with pytest.raises(OSError) as error:
-            write_whole(tmp_path / "report", b"x" * 1_001)
+            write_atomically(tmp_path / "report", b"x" * 1_001)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -58,7 +58,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_bytes(b"prices")
     (tmp_path / "report").symlink_to("prices.csv")
 
-    write_whole(tmp_path / "report", b"new")
+    write_atomically(tmp_path / "report", b"new")
 
     assert (tmp_path / "prices.csv").read_bytes() == b"prices"
     assert not (tmp_path / "report").is_symlink()
@@ -68,8 +68,8 @@ def test_a_file_of_a_name_like_the_one_in_between_is_left_alone(tmp_path: Path) 
     mine = tmp_path / f".report.{os.getpid()}-1.part"
     mine.write_bytes(b"mine")
 
-    try_beside(tmp_path / "report")
-    write_whole(tmp_path / "report", b"new")
+    check_writable(tmp_path / "report")
+    write_atomically(tmp_path / "report", b"new")
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {mine.name: b"mine", "report": b"new"}
 
@@ -85,7 +85,7 @@ def test_what_is_written_where_it_stands_is_no_link_and_no_device(kind: str, tmp
     else:
         os.mkfifo(path)
 
-    with pytest.raises(OSError, match=kind), open(path, "r+b", opener=own) as file:
+    with pytest.raises(OSError, match=kind), open(path, "r+b", opener=in_place_opener) as file:
         file.write(b"log")
 
     assert (tmp_path / "prices.csv").read_bytes() == b"prices"

@@ -1,4 +1,4 @@
-"""The only place where time is read.
+"""The only module that reads the time.
 
 Everything else receives a :class:`Clock`. On the virtual clock a session replays byte for byte; on the
 system clock it trades. :func:`stopwatch_ns` measures how long our own code takes: it is never an input of
@@ -25,7 +25,7 @@ stopwatch_ns = time.perf_counter_ns
 """Real nanoseconds for measuring durations of our own code; has no relation to any clock."""
 
 cpu_ns = time.process_time_ns
-"""Nanoseconds of processor that all threads of this process have used; tells a busy process from a paused one."""
+"""Processor time of all threads of this process in nanoseconds: a busy process uses some, a paused one none."""
 
 
 @runtime_checkable
@@ -33,15 +33,15 @@ class Clock(Protocol):
     """A source of time. ``now`` is an aware UTC datetime; the other two are integer nanoseconds."""
 
     def now(self) -> datetime:
-        """Return the present moment as an aware UTC datetime; it has microseconds, the other two nanoseconds."""
+        """Return the present moment as an aware UTC datetime, to the microsecond; callable on any thread."""
         ...
 
     def time_ns(self) -> int:
-        """Nanoseconds since 1970-01-01 UTC."""
+        """Return integer nanoseconds since 1970-01-01 UTC; callable on any thread, never raises."""
         ...
 
     def monotonic_ns(self) -> int:
-        """Nanoseconds that never go back; only differences mean something."""
+        """Return integer nanoseconds that never decrease; only differences have a meaning. Never raises."""
         ...
 
 
@@ -56,7 +56,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A virtual clock that moves only when told to, and never back.
+    """A virtual clock that moves only by its methods, and never back.
 
     Raises :class:`~qts.errors.ContractError` for a naive datetime or a step into the past.
     """
@@ -65,7 +65,7 @@ class ManualClock:
 
     def __init__(self, start: datetime) -> None:
         self.ns = to_ns(start)
-        """What it shows; to be moved with :meth:`set_ns`, or forward by whoever has looked that it is forward."""
+        """Its time; move it with :meth:`set_ns`. The kernel, which checks the order itself, assigns it directly."""
         self._origin = self.ns
 
     def now(self) -> datetime:
@@ -106,7 +106,7 @@ class PacedClock:
 
     @property
     def speed(self) -> float:
-        """How many seconds pass here in one real second."""
+        """Return the seconds of this clock in one real second."""
         return self._speed
 
     def now(self) -> datetime:
@@ -119,7 +119,7 @@ class PacedClock:
         return int((time.monotonic_ns() - self._base) * self._speed)
 
     def wait_until_ns(self, ns: int, stopped: Callable[[], bool]) -> None:
-        """Block until this clock shows ``ns`` or ``stopped`` says so (asked at least every 0.1 s)."""
+        """Block until this clock shows ``ns`` or ``stopped`` returns True (called at least every 0.1 s)."""
         while (left := ns - self.time_ns()) > 0 and not stopped():
             time.sleep(min(left / NS_PER_S / self._speed, 0.1))
 
@@ -130,7 +130,7 @@ class PacedClock:
 
 
 def to_ns(moment: datetime) -> int:
-    """Nanoseconds since the epoch of an aware datetime. Raises ContractError for a naive one."""
+    """Return the nanoseconds since the epoch of an aware datetime. Raises ContractError for a naive one."""
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise ContractError(f"a time needs its offset from UTC, got the naive {moment!r}")
     delta = moment - _EPOCH
@@ -148,5 +148,5 @@ def zone_of(text: str) -> timezone:
 
 
 def from_ns(ns: int) -> datetime:
-    """Aware UTC datetime of nanoseconds since the epoch (microsecond precision, truncated)."""
+    """Return the aware UTC datetime of nanoseconds since the epoch, truncated to microseconds."""
     return _EPOCH + timedelta(microseconds=ns // NS_PER_US)

@@ -1,7 +1,7 @@
-"""Every exception QTS raises, designed by what the caller does with it.
+"""Every exception that QTS raises, grouped by what the caller does about it.
 
     QtsError
-    ├── InputError            your fault: fix the value named in the message     (exit code 2)
+    ├── InputError            unusable input: fix the value named in the message     (exit code 2)
     │   ├── ConfigError       a configuration file, key or value
     │   ├── DataError         an input file that cannot be used at all
     │   └── ContractError     a value that breaks a contract (event, order, money)
@@ -11,7 +11,7 @@
     ├── StorageError          the store cannot keep its promise: stop             (exit code 3)
     │   └── HalfDoneError     an effect was begun and not finished: stop, resume
     ├── BrokerUnavailable     the broker does not answer: ask again later           (exit code 3)
-    ├── DefectError           QTS itself is wrong: look into the log, resume        (exit code 3)
+    ├── DefectError           a defect of QTS: look into the log, resume             (exit code 3)
     └── InvariantBreach       what must always hold does not: stop and look       (exit code 4)
 
 Ordinary outcomes (an order refused, a row skipped, a fill seen twice) are values, not exceptions.
@@ -27,7 +27,7 @@ class QtsError(Exception):
 
 
 class InputError(QtsError):
-    """Something the user gave cannot be used; the message names the place, the value and what is allowed."""
+    """Unusable input of the user; the message names the place, the value and what is allowed."""
 
     exit_code = 2
 
@@ -45,7 +45,7 @@ class ContractError(InputError):
 
 
 class StateError(QtsError):
-    """The call does not fit the state the object is in."""
+    """The call does not fit the object's state."""
 
     exit_code = 2
 
@@ -70,25 +70,25 @@ class StorageError(QtsError):
 
 
 class HalfDoneError(StorageError):
-    """An effect was begun and not finished: memory cannot be believed, what is stored stands as it was before.
+    """An effect was begun and not finished: memory is unreliable, the store is as it was before.
 
-    Nothing tries it again in the same process: the session ends, and resuming it takes up what was under way.
+    It is not retried in the same process: the session ends, and resuming it handles the event again.
     """
 
 
 class BrokerUnavailable(QtsError):
-    """The broker gives no whole answer now (line down, timeout, error of its own): what it holds stays unknown."""
+    """The broker gives no whole answer now (line down, timeout, error of its own); its books stay unknown."""
 
     exit_code = 3
 
 
 class DefectError(QtsError):
-    """Something that nobody expected ended a session; what is stored stands, the traceback is in its log."""
+    """An unexpected error ended a session; the store is intact, the traceback is in the session's log."""
 
     exit_code = 3
 
 
 class InvariantBreach(QtsError):
-    """A property that must always hold does not; trading stops and the message says which and by how much."""
+    """A property that must always hold does not; trading stops, and the message names it with its numbers."""
 
     exit_code = 4

@@ -1,6 +1,6 @@
-"""The way to Prometheus: collectors of the packages make their metric families with what this gives.
+"""Access to ``prometheus_client``, with which the collectors of the packages make their metric families.
 
-Needs ``prometheus_client`` (extra ``metrics``), asked for when a collector is made.
+It is an optional extra (``metrics``), imported when a collector is made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from qts.errors import MissingExtraError
 
 
 def prometheus_core() -> ModuleType:
-    """``prometheus_client.core``. Raises :class:`~qts.errors.MissingExtraError` when it is not installed."""
+    """Return ``prometheus_client.core``. Raises :class:`~qts.errors.MissingExtraError` when it is not installed."""
     try:
         from prometheus_client import core
     except ImportError:

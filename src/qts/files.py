@@ -1,4 +1,4 @@
-"""What every file that must outlive a power cut, be read by its owner alone, or never be half written needs."""
+"""Durable, private and atomic files: they survive a power cut, are their owner's alone and never half written."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ PUBLIC: Final = 0o644
 _TRIES: Final = 1_000
 
 
-def private(path: str, flags: int) -> int:
-    """An ``opener`` of files that only their owner may read: events tell orders and fills."""
+def private_opener(path: str, flags: int) -> int:
+    """Open a file that only its owner may read, since events hold orders and fills; an ``opener`` of ``open``."""
     return os.open(path, flags | os.O_CLOEXEC, PRIVATE)
 
 
-def own(path: str, flags: int) -> int:
-    """An ``opener`` of private files that are written where they stand, and of no others.
+def in_place_opener(path: str, flags: int) -> int:
+    """Open a private regular file that is written in place; an ``opener`` of ``open``.
 
-    Raises OSError for a symbolic link, for what is no regular file and for a file with a second name (a hard
-    link): what is written would change something that lies elsewhere.
+    Raises OSError for a symbolic link, a file that is not regular and a file with a second name (a hard link): what
+    is written would change a file elsewhere.
     """
     try:
-        # O_NONBLOCK: a FIFO would keep us waiting for somebody at its other end.
+        # O_NONBLOCK: opening a FIFO would wait for its other end.
         handle = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, PRIVATE)
     except OSError as error:
         if error.errno == errno.ELOOP:
@@ -46,11 +46,11 @@ def own(path: str, flags: int) -> int:
     return handle
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
-    """Let ``path`` hold ``content``: wholly, or as it was before. Durable when it returns.
+def write_atomically(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
+    """Replace the content of ``path`` atomically; durable when it returns.
 
     A symbolic link of that name is replaced, never followed. ``mode`` is that of the new file, less what the
-    process's mask takes away. Raises OSError; nothing is left beside it then.
+    process's mask takes away. Raises OSError, and leaves no temporary file then.
     """
     handle, beside = _open_beside(path, mode)
     try:
@@ -66,8 +66,8 @@ def write_whole(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     sync_directory(path.parent)
 
 
-def try_beside(path: Path) -> None:
-    """Raise the OSError with which :func:`write_whole` would fail at once; leaves everything as it was."""
+def check_writable(path: Path) -> None:
+    """Raise the OSError with which :func:`write_atomically` would fail at once; changes no file."""
     with contextlib.suppress(FileNotFoundError):
         os.lstat(path)  # a name that is too long, say
     handle, beside = _open_beside(path, PRIVATE)
@@ -76,7 +76,7 @@ def try_beside(path: Path) -> None:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether the two name one file, through symbolic and hard links; also for files that are not there yet."""
+    """Return whether both paths name one file, through symbolic and hard links; also for missing files."""
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):
@@ -84,7 +84,7 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable: the content of a new file would be nowhere without its name.
+    """Make the names in a directory durable: without its name a new file would be lost.
 
     Raises OSError when the system cannot.
     """
@@ -96,7 +96,7 @@ def sync_directory(path: Path) -> None:
 
 
 def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
-    """A new file in the same directory, under a name that nothing there has."""
+    """Create a file in the same directory under an unused name; return its descriptor and its path."""
     for number in count(1):
         beside = path.with_name(f".{path.name[:80]}.{os.getpid()}-{number}.part")
         try:

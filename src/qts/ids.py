@@ -1,4 +1,4 @@
-"""Identifiers and randomness: the second half of the seam that makes a session repeatable.
+"""The only source of identifiers and randomness, so that a session can be repeated.
 
 Nothing else calls ``uuid4`` or the module functions of ``random``.
 """
@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class IdSource(Protocol):
-    """Gives texts that never repeat within a run."""
+    """A source of texts that never repeat within a run."""
 
     def next_id(self) -> str:
         """Return the next text. Called on the thread that owns the source; never raises."""
@@ -36,22 +36,22 @@ class CounterIds:
         return f"{self.prefix}-{self._last}"
 
     def continue_after(self, last: int) -> None:
-        """Give numbers after ``last`` from now on."""
+        """Continue with the number after ``last``."""
         self._last = last
 
     @property
     def last(self) -> int:
-        """The number most recently given (0 before the first); store it to continue after a restart."""
+        """Return the newest number (0 before the first); store it to continue after a restart."""
         return self._last
 
 
 def random_prefix() -> str:
-    """Twelve hex digits from the operating system, for processes that need no replay."""
+    """Return twelve hex digits from the operating system, for processes that need no replay."""
     return os.urandom(6).hex()
 
 
 def run_id_of(*parts: str) -> str:
-    """The run id: 16 hex digits of the SHA-256 of seed, input and configuration (spec 00)."""
+    """Return the run id: 16 hex digits of the SHA-256 of ``parts`` (seed, input, configuration)."""
     digest = hashlib.sha256()
     for part in parts:
         raw = part.encode()
@@ -61,6 +61,6 @@ def run_id_of(*parts: str) -> str:
 
 
 def seeded(seed: int, stream: str) -> random.Random:
-    """An independent random stream for one purpose; the same seed and name give the same numbers."""
+    """Return an independent random stream for one purpose; the same seed and name give the same numbers."""
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "little"))

@@ -1,4 +1,4 @@
-"""Price, quantity and amount: decimals that no binary float becomes, and the arithmetic that amounts are made with.
+"""Exact decimals for price, quantity and amount, and the arithmetic on them; binary floats are refused.
 
 All three are :class:`decimal.Decimal`. Amounts of a currency are whole multiples of its quantum
 (1 for KRW, 0.01 for USDT by default); shares of a split are whole quanta and the remainder goes to one
@@ -46,7 +46,7 @@ MAX_DECIMALS: Final = 30
 """Digits behind the point that a number of input may have: every binary float from 1e-12 on has fewer."""
 _SUMMED_DIGITS: Final = 12
 PRECISION: Final = 3 * (MAX_WHOLE_DIGITS + MAX_DECIMALS) + _SUMMED_DIGITS
-"""Digits in which nothing is ever rounded: price × size × size (what the rest of a holding has cost) or price ×
+"""Digits with which no result is rounded: price × size × size (what the rest of a holding has cost) or price ×
 size × rate (a fee), added up 10¹² times."""
 RATIO_DIGITS: Final = 28
 _FINEST: Final = Decimal(f"1E-{MAX_DECIMALS}")
@@ -55,7 +55,7 @@ _FINEST: Final = Decimal(f"1E-{MAX_DECIMALS}")
 def own_context(
     precision: int, rounding: str = ROUND_HALF_EVEN, *, exact: bool = False, capitals: int = 1
 ) -> Context:
-    """A context that takes nothing from :data:`decimal.DefaultContext`, which anybody may change."""
+    """Return a context independent of :data:`decimal.DefaultContext`, which any library may change."""
     traps = [InvalidOperation, DivisionByZero, Overflow, *([Inexact] if exact else [])]
     return Context(
         prec=precision,
@@ -71,13 +71,13 @@ def own_context(
 
 @contextmanager
 def standard_context() -> Iterator[None]:
-    """Let texts and comparisons of Decimals meanwhile be what they are, whatever context the caller has set."""
+    """Run the block in a context of our own, so that the caller's context changes no text and no comparison."""
     with localcontext(own_context(RATIO_DIGITS)):
         yield
 
 
 def begin_thread() -> None:
-    """Do the same for the rest of a thread of our own; a new one begins with :data:`decimal.DefaultContext`."""
+    """Set our own context for the rest of the calling thread, which begins with :data:`decimal.DefaultContext`."""
     setcontext(own_context(RATIO_DIGITS))
 
 
@@ -95,21 +95,21 @@ magnitude: Final = _EXACT.abs
 exact_quotient: Final = _EXACT.divide
 """A quotient that has an end, like the half of an amount; raises Inexact for one that has none."""
 steps_in: Final = _EXACT.divide_int
-"""How many whole times a Decimal goes into another, cut toward zero."""
+"""The whole quotient of two Decimals, truncated toward zero."""
 without_zeros: Final = _EXACT.normalize
 remainder: Final = _EXACT.remainder
-"""What is left of a Decimal divided by another, with the sign of the first."""
+"""The remainder of two Decimals, with the sign of the first."""
 ratio: Final = own_context(RATIO_DIGITS).divide
 """A quotient of 28 digits, for shares, averages and what is shown. It is no amount: nothing is booked with it."""
 
 
 def sum_of(amounts: Iterable[Decimal], start: Decimal = ZERO) -> Decimal:
-    """The exact sum."""
+    """Return the exact sum of ``start`` and ``amounts``."""
     return reduce(plus, amounts, start)
 
 
 def decimal_of(value: str | int | Decimal, name: str = "value") -> Decimal:
-    """A finite Decimal from text, an integer or a Decimal.
+    """Return a finite Decimal from text, an integer or a Decimal.
 
     Raises :class:`~qts.errors.ContractError` for a float, a bool, NaN, an infinity or text that is no number.
     """
@@ -125,16 +125,16 @@ def decimal_of(value: str | int | Decimal, name: str = "value") -> Decimal:
 
 
 def decimal_fraction(text: str) -> Decimal:
-    """The ratio that ``text`` writes ("0.15" is what a person meant by that float, not its binary neighbour).
+    """Return the ratio that ``text`` writes: for the text of a float the decimal, not its binary neighbour.
 
-    What exact arithmetic does not take is rounded to what it takes ("1e-300" is 0).
+    More digits than exact arithmetic takes are rounded ("1e-300" is 0).
     """
     number = Decimal(text)
     return number if is_bounded(number) else multiple_of(number, power_of_ten(-MAX_DECIMALS), ROUND_HALF_EVEN)
 
 
 def positive(value: str | int | Decimal, name: str = "value") -> Decimal:
-    """Like :func:`decimal_of`, and > 0."""
+    """Return :func:`decimal_of` of ``value``. Raises ContractError as it does, and unless the number is above 0."""
     number = decimal_of(value, name)
     if number <= 0:
         raise ContractError(f"{name} must be above 0, got {number}")
@@ -142,7 +142,7 @@ def positive(value: str | int | Decimal, name: str = "value") -> Decimal:
 
 
 def is_bounded(number: Decimal) -> bool:
-    """Whether exact arithmetic takes ``number``: finite, below 10¹⁵ in size, at most 30 digits behind the point."""
+    """Return whether exact arithmetic takes ``number``: finite, below 10¹⁵ in size, at most 30 decimals."""
     if not number.is_finite():
         return False
     try:
@@ -153,32 +153,32 @@ def is_bounded(number: Decimal) -> bool:
 
 
 def power_of_ten(exponent: int) -> Decimal:
-    """A step of a decimal grid: 0.01 for -2."""
+    """Return a step of a decimal grid: 0.01 for -2."""
     return Decimal((0, (1,), exponent))
 
 
 def multiple_of(value: Decimal, step: Decimal, rounding: str) -> Decimal:
-    """``value`` rounded to a multiple of ``step``: ROUND_FLOOR, ROUND_DOWN, ROUND_CEILING or ROUND_HALF_EVEN."""
+    """Round ``value`` to a multiple of ``step``: ROUND_FLOOR, ROUND_DOWN, ROUND_CEILING or ROUND_HALF_EVEN."""
     return times(whole_steps(value, step, rounding), step)
 
 
 def whole_steps(value: Decimal, step: Decimal, rounding: str) -> Decimal:
-    """How many times ``step`` goes into ``value``, rounded as :func:`multiple_of` rounds."""
+    """Return ``value`` divided by ``step``, rounded to a whole number as :func:`multiple_of` rounds."""
     return _CUT[rounding].divide(value, step).to_integral_value(rounding, _EXACT)
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
-    """The largest multiple of ``step`` that is not above ``value`` (lots, ticks)."""
+    """Return the largest multiple of ``step`` that is not above ``value`` (lots, ticks)."""
     return multiple_of(value, step, ROUND_FLOOR)
 
 
 def truncate_to(value: Decimal, quantum: Decimal) -> Decimal:
-    """``value`` cut toward zero to a multiple of ``quantum`` (fees and taxes: spec krx, won, truncated)."""
+    """Truncate ``value`` toward zero to a multiple of ``quantum``, as the KRX does with fees and taxes."""
     return multiple_of(value, quantum, ROUND_DOWN)
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:
-    """Whether ``value`` lies on the grid of ``step``."""
+    """Return whether ``value`` lies on the grid of ``step``."""
     return remainder(value, step) == 0
 
 

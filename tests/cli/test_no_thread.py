@@ -56,7 +56,10 @@ def test_a_session_whose_thread_cannot_be_started_says_so_and_can_be_begun_later
     code, out, err = ended(name, *paper)
 
     assert (code, out) == (3, "")
-    assert f"qts: the thread {name} cannot be started (can't start new thread): the system has no room" in err
+    assert (
+        f"qts: the thread {name} cannot be started (can't start new thread): the system starts no further one"
+        in err
+    )
     code, out, err = ended("none", *paper, "--resume")
     assert (code, json.loads(out)["rows"]) == (0, 30), err
 

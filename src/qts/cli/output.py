@@ -21,7 +21,7 @@ _STANDARD_ERROR: Final = 2
 
 
 def ran_out_of_files(error: BaseException) -> bool:
-    """Tell whether ``error``, or what it was raised for, is that no further file could be opened."""
+    """Return whether ``error`` or one of its causes is that no further file could be opened."""
     looked_at: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in looked_at:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Give ``parser`` the two options; read the second with :func:`overrides_of`."""
+    """Add the two options to ``parser``; read the second with :func:`overrides_of`."""
     parser.add_argument("--config", type=directory, metavar="DIR", help="directory of configuration files")
     parser.add_argument(
         "--set",

@@ -90,7 +90,7 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """``qts state show``: exit code 0, or 2 when there is no run."""
+    """Run ``qts state show``: exit code 0, or 2 when there is no run."""
     meant = run_meant(args.data_dir)
     data_dir = meant.directory
     manager, basis = _manager_in(data_dir), _basis_in(data_dir)
@@ -109,7 +109,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_backtest(args: argparse.Namespace) -> int:
-    """``qts state backtest``: exit code 0, or 2 when the file cannot be used."""
+    """Run ``qts state backtest``: exit code 0, or 2 when the file cannot be used."""
     from qts.market.files.reading import read_as
     from qts.state.backtest import SkippedRow, backtest, read_series, transition_rows
 

@@ -20,7 +20,7 @@ from qts.config.loader import LoadedConfig, examine
 from qts.config.shape import Field, Kind, Shape
 from qts.config.tree import QTS, Layout
 from qts.errors import ConfigError
-from qts.files import PUBLIC, write_whole
+from qts.files import PUBLIC, write_atomically
 
 WIDTH: Final = 110
 _HEADER: Final = (
@@ -52,7 +52,7 @@ def write_defaults(directory: Path, layout: Layout = QTS, *, replace: bool = Fal
         if not isinstance(found, LoadedConfig) or found.hash != config_hash(layout.shape, root):
             raise ConfigError(f"{directory} holds settings that were edited; move them away, or give --replace")
     for path, text in texts.items():
-        write_whole(path, text.encode(), mode=PUBLIC)
+        write_atomically(path, text.encode(), mode=PUBLIC)
     return list(texts)
 
 

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from qts.clock import NS_PER_MS, PacedClock, SystemClock
 from qts.errors import InputError, StateError, StorageError
-from qts.files import own, sync_directory
+from qts.files import in_place_opener, sync_directory
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
@@ -36,7 +36,7 @@ class DataDir:
         self.path = Path(path)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock: int | None = own(str(self.path / LOCK_NAME), os.O_RDWR | os.O_CREAT)
+            self._lock: int | None = in_place_opener(str(self.path / LOCK_NAME), os.O_RDWR | os.O_CREAT)
         except OSError as error:
             kind = StorageError if error.errno in _DISK_FAILS else InputError
             raise kind(

@@ -55,7 +55,7 @@ from qts.db.marks import NUMBERED, last_numbers, marks_of, marks_text
 from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
-from qts.files import own
+from qts.files import in_place_opener
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -314,7 +314,7 @@ class SqliteStore:
     def _make_private(self) -> None:
         """Begin a new file for its owner alone; the library gives the files beside it the same mode."""
         try:
-            os.close(own(str(self._path), os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            os.close(in_place_opener(str(self._path), os.O_RDWR | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             # It is not opened to be judged: closing it would take away the locks of others in this process.
             found = self._path.lstat()

@@ -13,7 +13,7 @@ import msgspec
 from qts.errors import StorageError
 from qts.event.codec import decode_event, encode_event
 from qts.event.contracts import Event, EventPriority
-from qts.files import private, sync_directory
+from qts.files import private_opener, sync_directory
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -112,7 +112,7 @@ class DeadLetterQueue:
     def _write(self, path: Path, mode: str, letters: list[DeadLetter]) -> None:
         try:
             is_new = not path.exists()
-            with open(path, mode, opener=private) as file:
+            with open(path, mode, opener=private_opener) as file:
                 for letter in letters:
                     file.write(_line_of(letter))
                 if _must_be_synced(letters):

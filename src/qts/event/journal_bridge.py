@@ -22,8 +22,8 @@ from qts.event.journal_recovery import Unfinished
 from qts.event.journal_segments import Mark, check_size
 from qts.event.journal_spill import Spill, SpillQueue
 from qts.event.work import HandlerRegistration, InFlightEvent, PriorityLevel
-from qts.files import private
-from qts.threads import beside_loop
+from qts.files import private_opener
+from qts.threads import off_loop
 
 QUARANTINE: Final = "quarantine"
 """Directory beside the journal's files for stored events that cannot be understood any more."""
@@ -204,7 +204,7 @@ class JournaledIngress:
     async def flush(self) -> None:
         """Return once everything is on disk; a journal that has failed has told so already."""
         with contextlib.suppress(StorageError):
-            await beside_loop(self.journal.flush)
+            await off_loop(self.journal.flush)
 
     # -- after a restart ---------------------------------------------------------------------------------------
 
@@ -272,7 +272,7 @@ class JournaledIngress:
         self.quarantined += 1
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            with open(path, "wb", opener=private) as file:
+            with open(path, "wb", opener=private_opener) as file:
                 file.write(body)
         except OSError as failure:
             raise StorageError(f"{path}: cannot keep an event that cannot be understood: {failure}") from failure

@@ -21,7 +21,7 @@ import msgspec
 
 from qts.errors import ContractError, StateError, StorageError
 from qts.event.journal_key import id_in
-from qts.files import own
+from qts.files import in_place_opener
 
 _HEAD: Final = struct.Struct("<II")
 _REST: Final = struct.Struct("<Q16sH")
@@ -291,7 +291,7 @@ class Directory:
     def __init__(self, path: Path) -> None:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = own(str(path / "lock"), os.O_RDWR | os.O_CREAT)
+            self._lock = in_place_opener(str(path / "lock"), os.O_RDWR | os.O_CREAT)
             try:
                 self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:

@@ -15,7 +15,7 @@ from qts.event.config import JournalConfig
 from qts.event.journal_buffer import JournalBuffer
 from qts.event.journal_index import JournalIndex, Segment
 from qts.event.journal_segments import Directory, Run, Torn, encode_marks, pack_record
-from qts.threads import started
+from qts.threads import start_thread
 
 _LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
@@ -63,7 +63,7 @@ class JournalWriter:
         except OSError as error:
             raise StorageError(f"{self._directory}: the journal cannot be written: {error.strerror}") from error
         try:
-            self._thread = started(self._live, "qts-journal")
+            self._thread = start_thread(self._live, "qts-journal")
         except StorageError:
             os.close(self._fd)
             raise

@@ -25,7 +25,7 @@ from qts.event.queue import BoundedQueue, create_queue
 from qts.event.scheduler import Scheduler
 from qts.event.task_step import run_as_step
 from qts.event.work import HandlerRegistration, InFlightEvent, Suspended, stepped
-from qts.threads import started
+from qts.threads import start_thread
 
 MAX_ABANDONED_THREADS: Final = 3
 """A thread that hangs cannot be ended; while this many of one handler do, its events are dead-lettered at once."""
@@ -413,7 +413,7 @@ class ThreadRunner(LaneRunner):
             self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
 
         name = f"qts-lane-{self.registration.name}"
-        self._thread = started(lambda: work_off(jobs, self.registration.handler, report), name)
+        self._thread = start_thread(lambda: work_off(jobs, self.registration.handler, report), name)
         return jobs
 
     def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:

@@ -20,7 +20,7 @@ from qts.event.contracts import Event, EventPriority
 from qts.event.lanes import LaneRunner, LaneTools, Outcome
 from qts.event.work import HandlerRegistration
 from qts.event.worker import LENGTH, PARENTS_SIGNALS, frame
-from qts.threads import started
+from qts.threads import start_thread
 
 
 class WorkerDied(Exception):
@@ -101,7 +101,7 @@ class Keeper:
         self.ended: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._ours = ours
-        started(lambda: self._keep(child), "qts-worker-keeper")
+        start_thread(lambda: self._keep(child), "qts-worker-keeper")
 
     async def end(self) -> None:
         """End a process nobody wants any more, as soon as it is there."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from qts.errors import InputError, StorageError
-from qts.files import PRIVATE, try_beside, write_whole
+from qts.files import PRIVATE, check_writable, write_atomically
 
 NEVER_REPLACED: Final = frozenset(
     {
@@ -34,7 +34,7 @@ def require_output_path(what: str, path: Path, *, made: Path | None = None) -> N
         raise InputError(f"{what} cannot go to {path}: there is no directory {path.parent}; create it first")
     _refuse_what_is_no_report(what, path)
     try:
-        try_beside(path)
+        check_writable(path)
     except OSError as error:
         raise InputError(
             f"{what} cannot go to {path}: {error.strerror or error}; name a file this user can write"
@@ -44,7 +44,7 @@ def require_output_path(what: str, path: Path, *, made: Path | None = None) -> N
 def write_output(what: str, path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
     """Write ``what`` to ``path``, wholly or not at all. Raises :class:`~qts.errors.StorageError`."""
     try:
-        write_whole(path, content, mode=mode)
+        write_atomically(path, content, mode=mode)
     except OSError as error:
         raise StorageError(f"cannot write {what} {path}: {error.strerror or error}") from None
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import StorageError
-from qts.files import own, sync_directory
+from qts.files import in_place_opener, sync_directory
 
 FORMAT: Final = "qts-state/1"
 
@@ -70,7 +70,7 @@ class FileStateStore:
     def _append(self, line: bytes) -> None:
         assert self._good_bytes is not None
         created = not self.history_path.exists()
-        with open(self.history_path, "ab", opener=own) as file:
+        with open(self.history_path, "ab", opener=in_place_opener) as file:
             file.truncate(self._good_bytes)  # a torn line of an earlier crash
             file.write(line)
             file.flush()
@@ -81,7 +81,7 @@ class FileStateStore:
 
     def _replace(self, line: bytes) -> None:
         temporary = self.path.with_name(self.path.name + ".tmp")
-        with open(temporary, "wb", opener=own) as file:
+        with open(temporary, "wb", opener=in_place_opener) as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())

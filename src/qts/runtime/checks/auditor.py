@@ -33,7 +33,7 @@ from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.state.contracts import TransitionKind, TransitionRecord
 from qts.strategy.contracts import Side
-from qts.threads import beside_loop
+from qts.threads import off_loop
 
 _POOLS = tuple(Pool)
 
@@ -176,7 +176,7 @@ class Auditor:
             mark=marks.get,
         )
         # It takes about 5 µs per stored fill; off the loop it delays no event.
-        result = await beside_loop(recompute) if p.record.is_concurrent else recompute()
+        result = await off_loop(recompute) if p.record.is_concurrent else recompute()
         for number, count in result.checks.items():
             if count:
                 broken = [finding for finding in result.findings if finding.invariant == number]

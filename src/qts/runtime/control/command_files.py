@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from qts.errors import InputError
-from qts.files import own
+from qts.files import in_place_opener
 from qts.ids import random_prefix
 from qts.runtime.control.commands import MAX_CHARACTERS, Command, command_from, name_of
 
@@ -51,7 +51,7 @@ def write_command(data_dir: Path, command: Command) -> Path:
     draft = directory / f".{name}"
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
-        with open(draft, "xb", opener=own) as file:
+        with open(draft, "xb", opener=in_place_opener) as file:
             file.write(data)
         os.replace(draft, directory / f"{name}{COMMAND_SUFFIX}")
     except OSError as error:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from qts.errors import QtsError, StorageError
-from qts.files import own
+from qts.files import in_place_opener
 from qts.runtime.control.command_files import ANSWER_SUFFIX, COMMAND_SUFFIX, DIRECTORY
 from qts.runtime.control.commands import Answer, Command, Stop, StopReport, command_from
 from qts.runtime.control.kill_switch import STOP_FILES, is_stop, stop_files_in
@@ -306,7 +306,7 @@ def _write_answer(path: Path, answer: Answer) -> None:
     draft = path.with_suffix(".draft")
     with contextlib.suppress(FileNotFoundError):
         draft.unlink()  # a FIFO or link of that name could make us wait, or write elsewhere
-    with open(draft, "xb", opener=own) as file:
+    with open(draft, "xb", opener=in_place_opener) as file:
         file.write(msgspec.json.encode(answer))
     os.replace(draft, path.with_suffix(ANSWER_SUFFIX))
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import InputError, StorageError
-from qts.files import own
+from qts.files import in_place_opener
 from qts.strategy.contracts import Strategy
 
 FILE_NAME: Final = "hang.txt"
@@ -64,7 +64,7 @@ class HangFile:
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
         try:
-            with open(self.path, "a+b", opener=own) as file:
+            with open(self.path, "a+b", opener=in_place_opener) as file:
                 self.handle = os.dup(file.fileno())
         except OSError as error:
             why = f"{self.path}: cannot be used ({error.strerror})"

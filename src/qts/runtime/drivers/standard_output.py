@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TextIO, cast
 
 from qts.clock import NS_PER_S, stopwatch_ns
-from qts.threads import started
+from qts.threads import start_thread
 
 MAX_WAITING: Final = 1 << 20
 """Characters that may wait to be written; text for which there is no room is dropped."""
@@ -44,7 +44,7 @@ class BackgroundWriter:
         self._waiting = self._unreported = self._written = 0
         self._stuck_at = -1
         self._has_written = threading.Event()
-        started(self._write_all, "qts-stderr")
+        start_thread(self._write_all, "qts-stderr")
 
     def put(self, text: str, wait: Callable[[], bool] | None = None) -> None:
         """Queue ``text``. Without room, wait as long as ``wait`` returns True, then drop it; None: do not wait."""

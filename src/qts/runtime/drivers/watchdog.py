@@ -25,7 +25,7 @@ from qts.errors import StorageError
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.hang_file import HangFile, UserCall, stack_of, thread_frame, user_call
 from qts.runtime.drivers.standard_output import say, wait_written
-from qts.threads import started
+from qts.threads import start_thread
 
 RESTART: Final = 75
 """Exit code of a session that was ended because it hung: start it again with --resume."""
@@ -113,7 +113,7 @@ class Watchdog:
     def __enter__(self) -> Watchdog:
         self._delays = [_RunQueueDelay(threading.get_native_id())]
         try:
-            self._thread = started(self._watch, "qts-watchdog")
+            self._thread = start_thread(self._watch, "qts-watchdog")
         except StorageError:
             self._delays[0].close()
             raise

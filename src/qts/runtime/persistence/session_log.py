@@ -16,7 +16,7 @@ from qts.errors import StorageError
 from qts.event.contracts import EventType
 from qts.event.monitoring import Alert, Report
 from qts.event.payloads import LogWrite
-from qts.files import own
+from qts.files import in_place_opener
 
 FILE_NAME = "session.log.jsonl"
 _OURS = re.compile(r"session\.log(\.(\d+|new))?\.jsonl")
@@ -41,7 +41,7 @@ class SessionLog:
         if anew:
             self._forget(directory)
         try:
-            self._file = open(self._path, "ab", buffering=1 << 16, opener=own)  # noqa: SIM115 - closed by close()
+            self._file = open(self._path, "ab", buffering=1 << 16, opener=in_place_opener)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise self._explanation(error) from None
         self._bytes = self._file.tell()
@@ -116,7 +116,7 @@ class SessionLog:
         self._bytes = 0
         try:
             self._draft.unlink(missing_ok=True)
-            fresh = open(self._draft, "wb", buffering=1 << 16, opener=own)  # noqa: SIM115 - closed by close()
+            fresh = open(self._draft, "wb", buffering=1 << 16, opener=in_place_opener)  # noqa: SIM115 - closed by close()
             try:
                 for newer, older in reversed(list(pairwise([self._path, *self._older]))):
                     with contextlib.suppress(FileNotFoundError):

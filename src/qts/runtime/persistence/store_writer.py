@@ -18,7 +18,7 @@ from qts.event.journal import Journal
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
 from qts.money import begin_thread
-from qts.threads import beside_loop, one_thread
+from qts.threads import off_loop, single_thread_executor
 
 _BOOK: frozenset[type] = frozenset({LedgerRow, Order, Transfer})
 _MAX_PENDING = 1_000
@@ -409,14 +409,14 @@ class GroupCommitWriter(_Waiting):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Raises StorageError when the system has no room for the thread."""
-        self._thread = one_thread("qts-store", begin_thread)
+        self._thread = single_thread_executor("qts-store", begin_thread)
         try:
             yield
         finally:
             if self._writing is not None:
                 await asyncio.wait((self._writing,))
             thread, self._thread = self._thread, None
-            await beside_loop(thread.shutdown)
+            await off_loop(thread.shutdown)
 
     def begin_send(self) -> None:
         self._leaving += 1

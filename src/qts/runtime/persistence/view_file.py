@@ -17,7 +17,7 @@ import msgspec
 from qts.clock import NS_PER_S, Clock, stopwatch_ns
 from qts.db.contracts import RunRow
 from qts.event.contracts import EventPriority
-from qts.files import private
+from qts.files import private_opener
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import Progress
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
@@ -88,6 +88,6 @@ class ViewFile:
         """Not synced: whoever reads it after a loss of power is told by the store that the session is gone."""
         draft = f"{self._path}.new"
         with suppress(OSError):
-            with open(draft, "wb", opener=private) as file:
+            with open(draft, "wb", opener=private_opener) as file:
                 file.write(data)
             os.replace(draft, self._path)
