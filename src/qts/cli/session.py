@@ -26,7 +26,7 @@ from qts.report.output_path import require_output_path
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.standard_output import redirected_output, say
-from qts.runtime.session.defect import sentence_of
+from qts.runtime.session.defect import defect_message
 from qts.runtime.session.session import run_session, session_facts
 from qts.runtime.session.session_plan import SessionPlan
 
@@ -80,7 +80,7 @@ def _unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the edge of the command: an unexpected error becomes one sentence
-        text = "" if isinstance(error, QtsError) or _is_no_room(error) else sentence_of(error)
+        text = "" if isinstance(error, QtsError) or _is_no_room(error) else defect_message(error)
         if shown and (text or isinstance(error, HalfDoneError)):
             traceback.print_exception(error, file=sys.stderr)
         if not text:

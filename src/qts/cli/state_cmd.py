@@ -117,10 +117,10 @@ def run_backtest(args: argparse.Namespace) -> int:
         raise DataError(f"--plot {args.plot}: the ending must be one of {', '.join(PLOT_FORMATS)}")
     if args.plot is not None:
         from qts.report.output_path import require_output_path
-        from qts.runtime.session.outputs import Input, require_apart
+        from qts.runtime.session.outputs import Input, require_distinct_files
 
         require_output_path("the plot", args.plot)  # before the work, not after it
-        require_apart({"the plot": args.plot}, [Input("the history", Path(args.file))])
+        require_distinct_files({"the plot": args.plot}, [Input("the history", Path(args.file))])
     declared = read_as(encoding=args.encoding, delimiter=args.delimiter, date_format=args.date_format)
     examples: list[SkippedRow] = []
     rows, skipped = read_series(args.file, read_as=declared, examples=examples)

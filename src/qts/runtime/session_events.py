@@ -74,7 +74,7 @@ class OrderCounts:
     def on_sent(self, request: OrderRequest) -> None:
         """Count an order."""
         self._counters.orders += 1
-        self._day.sent(request.ts_ns, is_entry=request.side is Side.BUY)
+        self._day.count_order(request.ts_ns, is_entry=request.side is Side.BUY)
 
     def on_ended(self, order: Order) -> None:
         """Count nothing: an end is in the order's row."""

@@ -96,7 +96,7 @@ class BackgroundWriter:
                 self.dropped += lost
                 unreported, self._unreported = self._unreported, 0
             if unreported:
-                self._write(f"\n[qts: {_characters(unreported)} dropped here: standard error was not read]\n")
+                self._write(f"\n[qts: {characters(unreported)} dropped here: standard error was not read]\n")
             self._has_written.set()
 
     def _write(self, text: str) -> bool:
@@ -249,5 +249,6 @@ def _write_whole(handle: int, data: bytes) -> None:
             select.select([], [handle], [], None)
 
 
-def _characters(count: int) -> str:
+def characters(count: int) -> str:
+    """Return "1 character" or "n characters"."""
     return "1 character" if count == 1 else f"{count:,} characters"

@@ -146,7 +146,7 @@ class RollForward:
         ids = self._ids["o"]
         newer = [order for order in orders if _number(order.client_order_id, ids.prefix) > ids.last]
         for order in sorted(newer, key=lambda order: order.ts_intent_ns):
-            self._shared.day.sent(order.ts_intent_ns, is_entry=order.side is Side.BUY)
+            self._shared.day.count_order(order.ts_intent_ns, is_entry=order.side is Side.BUY)
 
     def _continue_ids(self, store: SessionStore) -> None:
         """No number that a row holds is given again."""

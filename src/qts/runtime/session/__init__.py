@@ -1,1 +1,1 @@
-"""One session from its plan to its result: inputs, resuming, appointments, the view that everybody reads."""
+"""One session from its plan to its result: inputs, resuming, scheduled tasks, the view of its state."""

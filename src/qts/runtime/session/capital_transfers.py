@@ -19,7 +19,7 @@ from qts.state.contracts import StateProperties
 
 
 class CapitalTransfers:
-    """Knows the pools' targets and whether cash has to move. Amounts in the account's currency."""
+    """The transfers of cash between the pools toward their targets. Amounts in the account's currency."""
 
     def __init__(
         self, shared: SharedComponents, *, transfer_ids: IdSource, log: Callable[[str, str], None]
@@ -32,15 +32,15 @@ class CapitalTransfers:
 
     @property
     def targets(self) -> dict[Pool, Decimal]:
-        """The pools' target shares in the present operating state."""
+        """Return the target share of each pool in the present operating state, 0..1."""
         return pool_targets(self._rules)
 
     def on_state_changed(self) -> None:
-        """Move toward the targets of the new state from the next close on."""
+        """Start moving cash toward the targets of the new state, from the next close on."""
         self._rebalancing = True
 
     def rebalance(self, now_ns: int) -> None:
-        """Move cash toward the targets: on a changed state, monthly, or on drift; at most 5 % of equity a day."""
+        """Move cash toward the targets after a state change, monthly, or on drift; at most 5 % of equity a day."""
         p = self._shared
         pools = p.account.pools(p.last.mark, self.targets)
         month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
@@ -56,14 +56,14 @@ class CapitalTransfers:
             self._transfer(move.source, move.target, move.amount, reason, now_ns)
         for waiting in plan.waiting:
             self._log("INFO", f"{waiting.code} {waiting.reason}")
-        self._rebalancing = bool(plan.moves)  # goes on tomorrow until nothing is left to move
+        self._rebalancing = bool(plan.moves)  # continues tomorrow until nothing is left to move
 
     def export_state(self) -> dict[str, Any]:
-        """Return whether cash still has to move, and the month of the last look."""
+        """Return whether cash still has to move, and the month of the last check."""
         return {"rebalancing": self._rebalancing, "month": self._month}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        """Go on with what :meth:`export_state` gave."""
+        """Continue from :meth:`export_state`."""
         self._rebalancing, self._month = saved["rebalancing"], saved["month"]
 
     @property
@@ -72,7 +72,7 @@ class CapitalTransfers:
 
     @property
     def _capital(self) -> CapitalConfig:
-        """Minimum amounts of the pools are won; an account in another currency goes by shares alone."""
+        """Return the settings; minimum amounts are in won, so an account in another currency uses shares alone."""
         config = self._shared.config
         return config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
 

@@ -1,4 +1,4 @@
-"""Begins and closes the market's day: base prices, counts, metrics, capital."""
+"""Starts and closes the market's day: base prices, counts, metrics, capital."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from qts.safety.contracts import SafetyState
 
 
 class DayCycle:
-    """Called by the kernel at the day's appointments; each call sees one moment.
+    """The work at the start and close of a trading day. Called by the kernel, on the session's thread.
 
-    ``collect`` is called behind the close, the quiet moment in which garbage may be collected.
+    ``collect`` is called after the close, when the garbage collector may run.
     """
 
     def __init__(
@@ -35,21 +35,24 @@ class DayCycle:
         self._collect = collect
 
     def day_start(self, now_ns: int) -> None:
-        """Make yesterday's last prices the base of today's bands; counts begin again."""
+        """Start the day: yesterday's last prices become base prices, counts of the day are reset."""
         p = self._shared
         for symbol in p.last.symbols():
             price = p.last.last_trade(symbol) or p.last.mark(symbol)
             if price is not None:
                 p.base_prices[symbol] = price
         p.price_bands.start_day()
-        p.day.roll(p.equity())
+        p.day.start(p.equity())
         p.extremes.start_day(now_ns)
         p.rejects.new_day()
         if p.safety.current_state is SafetyState.FAIL:
             p.safety.request_recovery(checks=self._monitor.recovery_checks())
 
     def day_close(self, now_ns: int) -> None:
-        """Close the day: metrics, capital toward its targets, one sample. Raises HalfDoneError after half of it."""
+        """Close the day: metrics, transfers toward the targets, one sample of the curves.
+
+        Raises HalfDoneError when it fails after half of that.
+        """
         with self._shared.record.whole("the day's close"):  # a transfer is whole or not at all
             self._shared.volatility.on_day_close(self._closes(now_ns), now_ns)
             self._shared.metrics.on_day_end(self._shared.equity(), now_ns)

@@ -1,4 +1,4 @@
-"""Takes points of the equity curve."""
+"""Samples the equity curve."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from qts.runtime.shared_components import SharedComponents
 
 
 class EquityCurve:
-    """Writes one row for each sample: equity, cash, pools and both states, in the account's currency."""
+    """The equity curve: a stored row per sample, with equity, cash, pools and both states.
+
+    Amounts are in the account's currency.
+    """
 
     def __init__(self, shared: SharedComponents) -> None:
         self._shared = shared
 
     def sample(self, now_ns: int) -> None:
-        """Take one point of the curves."""
+        """Store one sample at ``now_ns``."""
         p = self._shared
         pools = p.account.pools(p.last.mark, {})
         p.record.write_later(

@@ -1,6 +1,6 @@
-"""Keeps what a command writes away from what it reads, from what configures it and from the files of a run.
+"""Checks that the outputs of a command do not overwrite its inputs, its configuration or the files of a run.
 
-Asked before anything runs. The same file is the same file through any symbolic or hard link.
+The check comes before anything runs. A file is the same through any symbolic or hard link.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SETTINGS: Final = (".yaml", ".yml")
 
 
 class Input(NamedTuple):
-    """A file that a command reads, and what it is to the user ("the recording")."""
+    """A file that a command reads, with its name in messages ("the recording")."""
 
     what: str
     path: Path
 
 
-def require_apart(
+def require_distinct_files(
     outputs: Mapping[str, Path],
     inputs: Iterable[Input],
     *,
@@ -41,11 +41,11 @@ def require_apart(
     config_dir: Path | None = None,
     journal: str = JournalConfig().directory,
 ) -> None:
-    """Raise InputError when one of ``outputs`` ("the report" and its file) would take the place of something else.
+    """Raise InputError when one of ``outputs`` (a name such as "the report", and its path) would overwrite a file.
 
-    That is: one of ``inputs``, a settings file of ``config_dir``, a file of the run in ``data_dir`` (whose journal
-    is in the directory ``journal`` there) or of any other run. Likewise when the run in ``data_dir`` itself would
-    write over one of ``inputs``.
+    These are protected: ``inputs``, the settings files of ``config_dir``, the files of the run in ``data_dir``
+    (whose journal is in its directory ``journal``) and those of any other run. It is also an error when the run in
+    ``data_dir`` itself would overwrite one of ``inputs``.
     """
     known = list(inputs)
     for what, path in outputs.items():
@@ -62,7 +62,7 @@ def require_apart(
 
 
 def is_file_of_run(directory: Path, path: Path, journal: str = JournalConfig().directory) -> bool:
-    """Whether the run in ``directory`` keeps something of its own under the name ``path``."""
+    """Return whether ``path`` is the name of a file that the run in ``directory`` writes."""
     inside = _inside(directory, path)
     if inside is None or not inside.parts:
         return False
@@ -100,7 +100,7 @@ def _refuse_inputs_as_files_of_run(inputs: Sequence[Input], data_dir: Path) -> N
 
 
 def _present(directory: Path) -> list[Path]:
-    """The files of a run that are there."""
+    """Return the files of a run that exist in ``directory``."""
     try:
         return [path for path in directory.iterdir() if _FILES_OF_A_RUN.fullmatch(path.name)]
     except OSError:
@@ -108,15 +108,15 @@ def _present(directory: Path) -> list[Path]:
 
 
 def _runs_around(path: Path, data_dir: Path | None) -> list[Path]:
-    """The run's own directory, and those above ``path`` that hold a run."""
+    """Return ``data_dir``, and the three nearest directories above ``path`` that hold a run."""
     real = Path(os.path.realpath(path))
     above = [one for one in list(real.parents)[:3] if (one / DATABASE_NAME).exists()]
     return above if data_dir is None else [data_dir, *above]
 
 
 def _inside(directory: Path, path: Path) -> Path | None:
-    """Where ``path`` is in ``directory``, by the places the two really have; None: elsewhere."""
-    # Of the path only the directory is followed: a link is known by its name here, by its file in same_file.
+    """Return ``path`` relative to ``directory``, with links of both directories resolved; None: not inside."""
+    # The last component is not resolved: a link counts by its name here, and by its file in same_file.
     place = Path(os.path.realpath(path.parent)) / path.name
     try:
         return place.relative_to(os.path.realpath(directory))

@@ -1,4 +1,4 @@
-"""How far a session is: the callable that drivers tell it."""
+"""Defines the callable to which drivers report the progress of a session."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Final, Protocol
 from qts.market.contracts import Feed, LiveFeed
 
 ROWS_PER_PROGRESS: Final = 256
-"""Values between two reports of a session that never has to wait."""
+"""Number of values between two reports of a session that does not wait between values."""
 
 
 class Progress(Protocol):
-    """Told now and then how far the session is: share of the input 0..1 (None unknown) and its time in ns."""
+    """A receiver of progress reports."""
 
     def __call__(self, share: float | None, moment_ns: int, /) -> None:
-        """Take how far the session is. Called on its thread; must not wait, and what it raises ends the session."""
+        """Accept a report: the share of the input, 0..1 (None: unknown), and the time of the session's clock, ns.
+
+        Called by drivers on the session's thread; must not wait. Any exception ends the session.
+        """
         ...
 
 
 def share_of(feed: Feed | LiveFeed) -> Callable[[], float | None]:
-    """Return what tells the share of ``feed`` already given, 0..1; None while unknown, as always of a live feed."""
+    """Return a callable for the share of ``feed`` already read, 0..1; None while unknown, as for a live feed."""
     return feed.progress if isinstance(feed, Feed) else _unknown
 
 

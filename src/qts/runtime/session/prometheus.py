@@ -1,4 +1,4 @@
-"""A session for Prometheus: its view, read when it is scraped."""
+"""Exports a session to Prometheus: its view, read at each scrape."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from qts.safety.contracts import SafetyState
 
 
 class SessionMetrics:
-    """Collects a session: ``prometheus_client.REGISTRY.register(SessionMetrics(view))``.
+    """A Prometheus collector of a session: ``prometheus_client.REGISTRY.register(SessionMetrics(view))``.
 
-    ``view`` gives the newest view, None while there is none; it is called at each scrape, on the thread of the
-    scrape, so it must be safe there, as reading ``view.json`` is. Amounts become binary floats here and nowhere
-    else: nothing is decided on them. Raises :class:`~qts.errors.MissingExtraError` without the extra ``metrics``.
+    ``view`` returns the newest view, None while there is none. It is called at each scrape, on the thread of the
+    scrape, so it must be thread-safe, as reading ``view.json`` is. Amounts are converted to binary floats here
+    alone, because nothing is decided on them. Raises :class:`~qts.errors.MissingExtraError` without the extra
+    ``metrics``.
     """
 
     def __init__(self, view: Callable[[], SessionView | None]) -> None:
@@ -24,7 +25,7 @@ class SessionMetrics:
         self._core = prometheus_core()
 
     def collect(self) -> Iterator[Any]:
-        """The metric families, as ``prometheus_client`` asks for them; none while there is no view."""
+        """Yield the metric families for ``prometheus_client``; none while there is no view."""
         view = self._view()
         if view is None:
             return

@@ -26,7 +26,7 @@ from qts.runtime.session.session_view import ExtremesView, PositionView, QueueVi
 from qts.safety.scoped_stops import stop_row
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
-MOST_REASONS = 20
+MAX_REASONS = 20
 _NUMBER = re.compile(r"\b[0-9a-f]{8}(?:-\w+)+|\d[\d,.:]*")
 """A number, or an id of this run."""
 
@@ -115,7 +115,7 @@ class SessionResult:
 
     @property
     def finished(self) -> bool:
-        """Whether the input came to its end; otherwise the run can be resumed."""
+        """Return whether the input came to its end; otherwise the run can be resumed."""
         return self.values.finished
 
     def with_report(self, path: str) -> SessionResult:
@@ -128,7 +128,7 @@ class SessionResult:
 
 
 def transitions_of(history: Sequence[StateRow], calendar: Calendar) -> list[dict[str, str]]:
-    """The operating state's moves with the market's own date and time."""
+    """Return the transitions of the operating state, with date and time in the market's time zone."""
     rows = []
     for row in history:
         moment = calendar.local_time(from_ns(row.ts_ns))
@@ -145,7 +145,7 @@ def transitions_of(history: Sequence[StateRow], calendar: Calendar) -> list[dict
 
 
 def safety_changes_of(history: Sequence[SafetyRow], calendar: Calendar) -> list[dict[str, str]]:
-    """Every safety cause with the market's own date and time; it need not have moved the state."""
+    """Return every safety cause, with date and time in the market's time zone; the state need not have changed."""
     rows = []
     for row in history:
         moment = calendar.local_time(from_ns(row.ts_ns))
@@ -165,19 +165,19 @@ def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
         for order in orders
         if order.state in FINAL_STATES and not order.filled
     )
-    named = dict(counts.most_common(MOST_REASONS))
+    named = dict(counts.most_common(MAX_REASONS))
     rest = sum(counts.values()) - sum(named.values())
     return dict(sorted(named.items())) | ({"other reasons": rest} if rest else {})
 
 
 def text_of(amount: Decimal) -> str:
-    """A Decimal without exponent and without trailing zeros behind the point."""
+    """Return a Decimal as text without exponent and without trailing zeros after the point."""
     plain = f"{amount:f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def extremes_of(noted: ExtremesView, shown: Callable[[int], str]) -> dict[str, Any]:
-    """The extremes as ``--json`` has them: amounts as text, shares as text to six places, moments by ``shown``."""
+    """Return the extremes as in ``--json``: amounts as text, shares as text with six places, times by ``shown``."""
 
     def point(one: Point) -> dict[str, str]:
         return {"amount": text_of(one.amount), "at": shown(one.ts_ns)}

@@ -1,4 +1,4 @@
-"""Finds out whether a data directory may be resumed, shown again or begun anew, and what to do when it may not."""
+"""Checks whether the run of a data directory may be resumed, shown again or started again."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def previous_run(
     *,
     resume: bool,
 ) -> RunRow | None:
-    """Return the unfinished run to continue or the finished one to show again; None for a fresh start.
+    """Return the unfinished run to resume or the finished one to show again; None for a new start.
 
-    ``run`` is what this would begin as. A run that has accepted ``config`` while it ran is the same run: it is
-    compared with ``begun_under`` the configuration it began with.
+    ``run`` is the run that a new start would create. A run that accepted ``config`` by a reload is the same run: it
+    is compared with the run that ``begun_under`` makes for the configuration it began with.
 
     Raises StateError when the directory holds another run, UnfinishedRunError when it holds an unfinished one and
     resuming was not asked for.
@@ -40,8 +40,8 @@ def previous_run(
             store.verify_history()
     if previous is None:
         return None
-    anew = previous.finished and not resume  # it would begin under this configuration
-    if not anew and was_accepted(previous, configs, config.hash):
+    starts_again = previous.finished and not resume  # then it runs under this configuration
+    if not starts_again and was_accepted(previous, configs, config.hash):
         run = begun_under(previous.config_hash)
     if previous.run_id != run.run_id:
         raise StateError(
@@ -49,7 +49,7 @@ def previous_run(
             f"{_difference(previous, run) or files_that_differ(files, plan, config)}. "
             f"{_advice(previous, run, configs, config)}"
         )
-    if anew:
+    if starts_again:
         place.clear(config.tree.event.journal.directory)  # the same run again gives the same result byte for byte
         return None
     if not previous.finished and not resume:
@@ -75,7 +75,7 @@ def _difference(previous: RunRow, run: RunRow) -> str:
 
 
 def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config: LoadedConfig) -> str:
-    """What to do; a configuration that the run has never accepted is told by its settings."""
+    """Return advice for the user; a configuration that the run never accepted is described by its settings."""
     elsewhere = "Choose another --data-dir, or delete that one"
     changes = changes_since(configs, config)
     if not changes or _differing(previous, run) != ["config_hash"]:

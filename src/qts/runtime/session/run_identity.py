@@ -1,4 +1,4 @@
-"""Names what a session runs on, for its run id, where the input has no content that could be hashed."""
+"""Names the source of a live session for its run id, because a live input has no content to hash."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from qts.errors import ContractError
 
 
 def live_source_id(*, broker: str, account: str, mode: str, begun_ns: int) -> str:
-    """Return the source id of a live session: which broker and account, in which mode, since when (ns, UTC).
+    """Return the source id of a live session: broker, account, mode and start (``begun_ns``, ns since 1970 UTC).
 
-    What a live feed gives cannot be had again, so nothing of it is part of the name: the same four give the same
-    run, which alone may be resumed, and two sessions on one account differ by their begin. ``mode`` is what the
-    broker calls its kind of account, such as real or paper. The account's number is hashed: the name stands in
-    logs and reports. Raises ContractError when one of the three texts is blank.
+    A live feed cannot be repeated, so none of its values are part of the id: the same four arguments are the same
+    run, which may be resumed, and two sessions on one account differ by their start. ``mode`` is the broker's name
+    of the kind of account, such as real or paper. The account number is hashed, because the id appears in logs and
+    reports. Raises ContractError when one of the three texts is blank.
     """
     for name, text in (("broker", broker), ("account", account), ("mode", mode)):
         if not text.strip():

@@ -1,4 +1,4 @@
-"""What a session is made of besides its own program: the recording, the settings, the files of its strategies."""
+"""Lists the files of a session: the recording, the settings, and the files of its strategies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from qts.strategy.loading import manifest_of_spec
 
 
 def specs_of(plan: SessionPlan, config: LoadedConfig) -> Sequence[str]:
-    """FILE.py:Class of every strategy the user has named; none: the command's own choice."""
+    """Return FILE.py:Class of every strategy that the user has named; empty: the command's own choice."""
     return plan.options.strategies or config.tree.runtime.strategies
 
 
 def files_read(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
-    """Every file that the session reads. Raises InputError when one of a strategy is missing."""
+    """Return every file that the session reads. Raises InputError when a file of a strategy is missing."""
     recording = [Input("the recording", plan.recording)] if plan.recording is not None else []
     folder = config.directory or Path()
     settings = [Input("a configuration file", folder / f"{name}.yaml") for name in config.documents]
@@ -34,7 +34,10 @@ def files_read(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
 
 
 def check_currency(feed: Feed, config: LoadedConfig) -> None:
-    """One account has one currency: amounts of another would be added up as if they were the same."""
+    """Raise InputError when an instrument is in another currency than the account.
+
+    Amounts are added without conversion, so an account has one currency.
+    """
     account = config.tree.runtime.currency
     for instrument in feed.instruments.values():
         if instrument.currency != account:
@@ -46,7 +49,7 @@ def check_currency(feed: Feed, config: LoadedConfig) -> None:
 
 
 def strategy_files(plan: SessionPlan, config: LoadedConfig) -> list[StrategyFile]:
-    """Every file of the strategies, as the store keeps it. Raises InputError when one is missing."""
+    """Return every file of the strategies for the store. Raises InputError when one is missing."""
     return [
         StrategyFile(number, made_of.class_name, b"" if path == made_of.main else _name(path, made_of.main), digest)
         for number, made_of in enumerate(map(manifest_of_spec, specs_of(plan, config)))
@@ -55,7 +58,7 @@ def strategy_files(plan: SessionPlan, config: LoadedConfig) -> list[StrategyFile
 
 
 def files_that_differ(before: Sequence[StrategyFile], plan: SessionPlan, config: LoadedConfig) -> str:
-    """Name what the strategies were made of ``before`` and are not any more, or are now."""
+    """Describe how the files of the strategies differ from those ``before``: gone, new or changed."""
     old, new = _by_name(before), _by_name(strategy_files(plan, config))
     specs = [os.fsencode(spec).decode(errors="replace") for spec in specs_of(plan, config)]
     texts = []

@@ -1,5 +1,7 @@
-"""The day's appointments on the market's own clock: day start, hourly evaluations, session end, day's
-close (a minute later, when the orders that expired are gone)."""
+"""Schedules the tasks of a day in the market's time zone: day start, hourly evaluations, session end, day's close.
+
+The close is a minute after the session end, when expired orders have ended.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from qts.clock import from_ns, to_ns
 from qts.market.contracts import Calendar
 
 AFTER_CLOSE = timedelta(minutes=1)
-"""The session-end appointment is this long after the close: call auctions end up to 30 s late (spec krx)."""
+"""The session-end task runs this long after the close: closing auctions of KRX may end up to 30 s late."""
 
 _MAX_DAYS_WITHOUT_SESSION = 400
 
 
 class ScheduledTask(Enum):
-    """Kinds of appointments, in the order in which they are kept when they fall together."""
+    """A kind of scheduled task; tasks of the same time run in the order of the values."""
 
     DAY_START = 0
     EVALUATE = 1
@@ -27,10 +29,11 @@ class ScheduledTask(Enum):
 
 
 class Schedule:
-    """Gives appointments one by one in time order, forever; a stored position continues where it was.
+    """A schedule of tasks in order of time; its position is part of the checkpoint.
 
-    ``hours`` are the local hours of state evaluation on trading days (spec: 09:00-15:00); a market that never
-    closes is evaluated every hour.
+    ``hours`` are the local hours at which the operating state is evaluated on trading days; in a market that never
+    closes it is evaluated every hour. ``next_ns`` (ns since 1970 UTC) and ``next_kind`` are the next task; after
+    the last session of the calendar ``next_ns`` is 2^63 − 1.
     """
 
     def __init__(self, calendar: Calendar, hours: Sequence[int], start: datetime) -> None:
@@ -43,15 +46,17 @@ class Schedule:
         self.next_ns, self.next_kind = next(self._items)
 
     def pop(self) -> tuple[int, ScheduledTask]:
-        """The appointment that is due, moving on to the one after it."""
+        """Return time and kind of the next task, and advance to the one after it."""
         due = (self.next_ns, self.next_kind)
         self.next_ns, self.next_kind = next(self._items)
         return due
 
     def export_state(self) -> dict[str, Any]:
+        """Return the next task for a checkpoint."""
         return {"next_ns": self.next_ns, "kind": self.next_kind.name}
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Continue with the task of :meth:`export_state`."""
         target = (saved["next_ns"], ScheduledTask[saved["kind"]])
         self._begin(from_ns(target[0]) - timedelta(days=1))
         while (self.next_ns, self.next_kind) != target:
@@ -67,7 +72,7 @@ class Schedule:
             else:
                 idle += 1
             day += timedelta(days=1)
-        while True:  # a calendar without further sessions has no further appointments
+        while True:  # a calendar without further sessions has no further tasks
             yield (1 << 63) - 1, ScheduledTask.SESSION_END
 
     def _of_day(self, day: Any) -> list[tuple[int, ScheduledTask]]:

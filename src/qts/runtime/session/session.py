@@ -38,7 +38,7 @@ from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
 from qts.runtime.drivers.hang_report import HangReport, report_previous_hang
 from qts.runtime.drivers.paced_driver import run_paced
 from qts.runtime.drivers.replay_driver import run_replay
-from qts.runtime.drivers.standard_output import dropped, say
+from qts.runtime.drivers.standard_output import characters, dropped, say
 from qts.runtime.drivers.watchdog import Watchdog
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.agreement import open_journal
@@ -49,8 +49,8 @@ from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import SessionLog
 from qts.runtime.persistence.view_file import ViewFile
-from qts.runtime.session.defect import write_down
-from qts.runtime.session.outputs import require_apart
+from qts.runtime.session.defect import record_defect
+from qts.runtime.session.outputs import require_distinct_files
 from qts.runtime.session.progress import Progress
 from qts.runtime.session.result import SessionFacts, SessionResult, summarize
 from qts.runtime.session.resume_check import previous_run
@@ -64,18 +64,20 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.loading import fingerprint_of, load_strategies
 from qts.strategy.unavailable import restore_names
 
-_TAKEN: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME})
+_RESERVED_NAMES: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME})
 
 
 @standard_context()
 def run_session(
     plan: SessionPlan, *, progress: Progress, stop: StopFlag, machine: Clock | None = None
 ) -> SessionResult:
-    """Run, resume or re-show the session of ``plan``.
+    """Run the session of ``plan``, resume it, or return the stored result of a finished one.
 
-    Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data
-    directory holds an unfinished run and resuming was not asked for, StateError when it holds another one or an
-    event loop runs in this thread.
+    ``progress`` and ``stop`` are used on this thread, ``machine`` is the machine's clock (None: the system's).
+    Raises InputError for anything the user gave that cannot be used, UnfinishedRunError when the data directory
+    holds an unfinished run and resuming was not requested, StateError when it holds another run or an event loop
+    runs in this thread, StorageError when the disk or the system fails, HalfDoneError when an event was half
+    applied.
     """
     require_no_running_loop()
     loop_factory = fastest_loop() if plan.paced else plain_loop()
@@ -92,7 +94,7 @@ async def _run_session(
     check_currency(feed, config)
     run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
-    require_apart(
+    require_distinct_files(
         options.outputs,
         files_read(plan, config),
         data_dir=directory,
@@ -143,12 +145,13 @@ class Session:
         self._run = run
         self._place = place
         self._store = store
-        self._told = ""
+        self._history_note = ""
         self._broker: Broker | None = None
 
     async def run(self, progress: Progress, stop: StopFlag, machine: Clock, *, resumed: bool) -> SessionResult:
+        """Run the session to the end of its input or to a stop, and return its result, which is then stored."""
         started = stopwatch_ns()
-        # First of all, before anything is written: it may belong to another run, or to another time.
+        # Before anything is written: the journal may belong to another run, or to another state of this one.
         with self._journal(resumed=resumed) or nullcontext() as journal:
             return await self._run_with(journal, progress, stop, machine, started, resumed=resumed)
 
@@ -163,7 +166,7 @@ class Session:
         resumed: bool,
     ) -> SessionResult:
         lost_before = dropped()
-        checkpoint = self._rewound() if resumed else None
+        checkpoint = self._find_checkpoint() if resumed else None
         share = None if checkpoint is None else decode(checkpoint)["parts"]["strategies"]
         self._strategies = restore_names(self._strategies, share)
         if not resumed:
@@ -179,27 +182,27 @@ class Session:
             anew=not resumed,
         )
         try:
-            if self._told:
-                log.record(LogWrite("WARNING", self._told, start_ns))
-            self._write_down_config(log, start_ns, "resume" if resumed else "start")
+            if self._history_note:
+                log.record(LogWrite("WARNING", self._history_note, start_ns))
+            self._record_config(log, start_ns, "resume" if resumed else "start")
             kernel = self._kernel(clock, log, journal, stop)
             with events_made_by(kernel.dispatcher.factory):
                 self._broker = kernel.broker
                 await kernel.broker.connect()
-                hangs = self._watchdog.open_hang_file(self._place.path) if self._plan.paced else None
-                hang = hangs.read(self._strategies) if hangs is not None and resumed else None
+                hang_file = self._watchdog.open_hang_file(self._place.path) if self._plan.paced else None
+                hang = hang_file.read(self._strategies) if hang_file is not None and resumed else None
                 if checkpoint is None:
                     await kernel.start(first)
                 else:
                     kernel.host.hung = hang.strategies if hang is not None else ()
                     await kernel.restore(checkpoint, self._store, first)
                 if journal is not None:
-                    journal.flush()  # from the second checkpoint on it must know of the store
+                    journal.flush()  # from the second checkpoint on it must contain the mark of the store
                 if hang is not None:
                     report_previous_hang(kernel, hang)
                     await kernel.shared.record.checkpoint()
-                if hangs is not None:
-                    hangs.clear()  # what it said is in the checkpoint
+                if hang_file is not None:
+                    hang_file.clear()  # its content is in the checkpoint
                 view = ViewFile(
                     self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
                 )
@@ -208,12 +211,12 @@ class Session:
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 last = await view.end("finished" if finished else "stopped")
                 if lost := dropped() - lost_before:
-                    said = f"{lost:,} characters for standard error were dropped: nobody has read or kept them"
-                    log.record(LogWrite("WARNING", said, clock.time_ns()))
+                    text = f"{characters(lost)} for standard error dropped: it was not read"
+                    log.record(LogWrite("WARNING", text, clock.time_ns()))
             return self._result(last, kernel.shared.calendar, machine, stopwatch_ns() - started)
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
-                write_down(error, log, self._place.path, clock.time_ns())
+                record_defect(error, log, self._place.path, clock.time_ns())
             raise
         finally:
             try:
@@ -222,8 +225,8 @@ class Session:
             finally:
                 log.close()
 
-    def _write_down_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
-        """The configuration given is in force from here on; it is no news when it was so at the end before."""
+    def _record_config(self, log: SessionLog, now_ns: int, actor: str) -> None:
+        """Store the configuration that is in force from now on, unless it was in force already."""
         known = self._store.configs()
         if known and known[-1].config_hash == self._config.hash:
             return
@@ -236,23 +239,23 @@ class Session:
             )
 
     def _journal(self, *, resumed: bool) -> Journal | None:
-        """Paper journals its P0 events; a replay can be had again from its input."""
+        """Open the journal of P0 events of a paper session; None for a replay, whose input can be read again."""
         config = self._config.tree.event.journal
         if not self._plan.paced or not config.enabled:
             return None
-        if config.directory in _TAKEN:
+        if config.directory in _RESERVED_NAMES:
             raise InputError(
                 f"event.journal.directory: {config.directory!r} is the name of something else in a data directory; "
-                f"any other but {', '.join(sorted(_TAKEN))} will do"
+                f"any other but {', '.join(sorted(_RESERVED_NAMES))} will do"
             )
         return open_journal(self._place.path / config.directory, config, self._run, self._store, resumed=resumed)
 
-    def _rewound(self) -> bytes | None:
-        self._told = self._store.verify_history()
-        return resume_point(self._store, is_simulated=True)  # the only kind of broker that is made here
+    def _find_checkpoint(self) -> bytes | None:
+        self._history_note = self._store.verify_history()
+        return resume_point(self._store, is_simulated=True)  # no other kind of broker is made here
 
     def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
-        """The values still to come, the one that has left the feed, the moment (ns) at which the session stands."""
+        """Return the values to come, the value that has left the feed already, and the session's time (ns)."""
         if checkpoint is not None:
             shares = decode(checkpoint)["parts"]
             self._feed.resume(shares["feed"])
@@ -266,22 +269,22 @@ class Session:
         calendar = next(iter(self._feed.instruments.values())).calendar
         start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
         if self._plan.paced:
-            return values, first, begins_at(calendar, first.ts_ns)
+            return values, first, paced_start_ns(calendar, first.ts_ns)
         return values, first, to_ns(start)
 
     def _clock(self, start_ns: int) -> ManualClock | PacedClock:
         if self._plan.paced:
             return PacedClock(from_ns(start_ns), self._plan.options.speed or 1.0)
         clock = ManualClock(from_ns(start_ns))
-        clock.set_ns(start_ns)  # a datetime ends at the microsecond
+        clock.set_ns(start_ns)  # a datetime has no nanoseconds
         return clock
 
     def _kernel(
         self, clock: ManualClock | PacedClock, log: SessionLog, journal: Journal | None, stop: StopFlag
     ) -> Kernel:
-        def on_strategy_error(told: str) -> None:
-            if told:
-                say(told)
+        def on_strategy_error(text: str) -> None:
+            if text:
+                say(text)
             if self._plan.options.strict:
                 stop.request()
 
@@ -325,7 +328,7 @@ class Session:
                 )
         speed = self._plan.options.speed
         first_ns = clock.time_ns() if kernel.pending_value is None else kernel.pending_value.ts_ns
-        begins = from_ns(begins_at(kernel.shared.calendar, first_ns))
+        begins = from_ns(paced_start_ns(kernel.shared.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
         with self._watchdog.watching_values(lambda: kernel.intake.rows):
             return await run_replay(kernel, values, progress, stop, pace)
@@ -367,10 +370,10 @@ class Session:
         return result
 
 
-def begins_at(calendar: Calendar, first_ns: int) -> int:
-    """Return the moment (ns) from which a paced session lets time pass: the open of the first value's day.
+def paced_start_ns(calendar: Calendar, first_ns: int) -> int:
+    """Return the moment (ns) at which the clock of a paced session starts: the open of the first value's day.
 
-    Values from before it are taken at once: nobody wants to wait for a morning without trading.
+    Earlier values are taken at once, because a session need not wait for the hours before the open.
     """
     opening = calendar.next_open(from_ns(first_ns))
     if opening is None or calendar.local_date(opening) != calendar.local_date(from_ns(first_ns)):
@@ -379,7 +382,7 @@ def begins_at(calendar: Calendar, first_ns: int) -> int:
 
 
 def session_facts(result: SessionResult) -> SessionFacts:
-    """Read everything that the report needs from the run's store."""
+    """Read everything that the report shows from the run's store. Raises StorageError when it cannot be read."""
     with stored_run(result.directory / DATABASE_NAME) as store:
         run = store.run()
         assert run is not None  # the result came from there

@@ -1,4 +1,4 @@
-"""What a session counts for its result. Lives in the checkpoint, so a resumed session counts on."""
+"""Counts the events of a session for its result. Part of the checkpoint, so a resumed session continues."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import msgspec
 
 
 class SessionCounters(msgspec.Struct):
-    """Numbers of the whole session. ``stand_in_bases``: symbols whose previous close was not in the data.
+    """Counters of the whole session. ``stand_in_bases``: symbols whose previous close was not in the data.
 
-    The last four tell when a checkpoint's parts that seldom change have to be encoded anew.
+    The last four show whether parts of a checkpoint that seldom change have to be encoded again.
     """
 
     first_day: str
@@ -25,11 +25,14 @@ class SessionCounters(msgspec.Struct):
     metrics_fed: int = 0
 
     def refused(self, reason: str) -> None:
+        """Count a signal that was refused for ``reason``."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
 
     def export_state(self) -> dict[str, Any]:
+        """Return all counters for a checkpoint."""
         return msgspec.structs.asdict(self)
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
         for name in self.__struct_fields__:
             setattr(self, name, saved[name])

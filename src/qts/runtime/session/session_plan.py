@@ -1,4 +1,4 @@
-"""What a session is asked to do, before anything is opened."""
+"""Describes a session before anything is opened: the user's options, and the plan of a command."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from qts.market.files.reading import ReadAs
 from qts.strategy.contracts import Strategy
 
 SEEDS: Final = (-(2**63), 2**63 - 1)
-"""The least and the greatest seed: what a column of the store holds."""
+"""Smallest and largest seed: the range of a column of the store."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user chose. ``speed`` None is as fast as it goes; ``data_dir`` None is ./qts-data/<run>.
+    """The user's choices. ``speed`` None is as fast as possible; ``data_dir`` None is ./qts-data/<run>.
 
     ``strict`` stops the session at the first error of a strategy. ``read_as`` declares how the texts of a CSV file
-    are to be read. ``outputs`` are the files that will be written beside the data directory, by what they are ("the
+    are parsed. ``outputs`` are the files written outside the data directory, by their name in messages ("the
     report").
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
@@ -45,11 +45,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One session: where prices come from, who trades by default, and how time passes.
+    """The plan of one session: its feed, its default strategies, and how time passes.
 
     ``paced`` runs on the event loop in real (or accelerated) time; otherwise the virtual clock decides.
     ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
-    account's own course. ``overrides_for`` gives settings the command itself makes, shown in the report.
+    account's own equity. ``overrides_for`` returns settings that the command itself makes, shown in the report.
     ``recording`` is the file that ``open_feed`` reads, None when there is none.
     """
 

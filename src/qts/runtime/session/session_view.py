@@ -1,8 +1,8 @@
-"""What a session shows of itself while it runs and at its end, as one frozen value.
+"""Defines the view of a session, while it runs and at its end, as one frozen value.
 
-Result, report, metrics, screens and commands read it, the latter from the file ``view.json`` of its directory;
-nothing that decides does. Amounts are Decimals (text in the file) in the account's currency, times are nanoseconds
-since 1970 UTC of the session's own clock unless they say otherwise.
+Result, report, metrics, screens and commands read it, the commands from the file ``view.json`` of its directory; no
+component that decides reads it. Amounts are Decimals (text in the file) in the account's currency. Times are
+nanoseconds since 1970 UTC of the session's own clock unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_BYTES: Final = 16 << 20
 
 
 class CauseView(msgspec.Struct, frozen=True):
-    """A cause that stands against safety: its code, how often it was told, when last, and what was said."""
+    """A standing cause of the safety state: its code, how often it was raised, when last, and its last detail."""
 
     code: str
     count: int
@@ -34,7 +34,7 @@ class CauseView(msgspec.Struct, frozen=True):
 
 
 class ChangeView(msgspec.Struct, frozen=True):
-    """One change of a state; ``code`` is "" for the operating state."""
+    """A change of a state; ``code`` is "" for the operating state."""
 
     ts_ns: int
     before: str
@@ -45,7 +45,7 @@ class ChangeView(msgspec.Struct, frozen=True):
 
 
 class StateView(msgspec.Struct, frozen=True):
-    """A state, since when it holds and what led to it ("" and the start when nothing has)."""
+    """A state, since when it holds and why; without a change, the start of the session and ""."""
 
     state: str
     since_ns: int
@@ -53,7 +53,7 @@ class StateView(msgspec.Struct, frozen=True):
 
 
 class PoolView(msgspec.Struct, frozen=True):
-    """One pool's amounts; ``available`` is what a new order may spend."""
+    """The amounts of a pool; ``available`` is what a new order may spend."""
 
     pool: str
     total: Decimal
@@ -65,7 +65,10 @@ class PoolView(msgspec.Struct, frozen=True):
 
 
 class PositionView(msgspec.Struct, frozen=True):
-    """What a strategy holds of a symbol. ``mark`` None: no price was ever seen, so value and result are unknown."""
+    """A holding of a strategy. ``mark`` None: no price was seen yet, so value and unrealised result are unknown.
+
+    ``qty`` is signed, in shares or contracts.
+    """
 
     strategy: str
     pool: str
@@ -78,7 +81,7 @@ class PositionView(msgspec.Struct, frozen=True):
 
 
 class OrderView(msgspec.Struct, frozen=True):
-    """An order that can still change. ``limit`` None: at the market. ``forced``: an exit that the rules ordered."""
+    """An order that has not ended. ``limit`` None: a market order. ``forced``: an exit ordered by the rules."""
 
     order_id: str
     strategy: str
@@ -94,9 +97,9 @@ class OrderView(msgspec.Struct, frozen=True):
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """One priority: events unfinished now, room, what became of all so far, accept to start in µs of real time.
+    """The events of a priority: unfinished now, capacity, counts by outcome, time from accept to start.
 
-    ``last_dead_letter``: the newest error that remained for good; "" when there was none.
+    Times are µs of real time. ``last_dead_letter``: the error of the newest dead letter; "" when there was none.
     """
 
     priority: str
@@ -118,14 +121,14 @@ class QueueView(msgspec.Struct, frozen=True):
 
 
 class OverstayView(msgspec.Struct, frozen=True):
-    """How often a handler took longer than its place allows, and the longest of them in microseconds."""
+    """The number of calls in which a handler took longer than its limit, and the longest in µs of real time."""
 
     count: int
     longest_us: float
 
 
 class ErrorView(msgspec.Struct, frozen=True):
-    """How often one callback of a strategy has failed, and what the first failure said."""
+    """The failures of a callback of a strategy: their number, and the text of the first."""
 
     callback: str
     count: int
@@ -133,7 +136,7 @@ class ErrorView(msgspec.Struct, frozen=True):
 
 
 class StrategyView(msgspec.Struct, frozen=True):
-    """One strategy. ``halted``: it is not asked any more, and ``why`` says what it was halted for."""
+    """A strategy. ``halted``: it is not called any more; ``why`` is the reason, "" while it is not halted."""
 
     name: str
     pool: str
@@ -143,9 +146,9 @@ class StrategyView(msgspec.Struct, frozen=True):
 
 
 class QuarantineView(msgspec.Struct, frozen=True):
-    """Notices of the broker that were not booked: how many, and of the first when it came, its code and why.
+    """Reports of the broker that were not booked: their number, and time, code and reason of the first.
 
-    ``notice``: the beginning of the first as it came, in ASCII.
+    ``notice``: the beginning of the first one as received, in ASCII.
     """
 
     count: int
@@ -156,7 +159,7 @@ class QuarantineView(msgspec.Struct, frozen=True):
 
 
 class CountsView(msgspec.Struct, frozen=True):
-    """Numbers of the whole session."""
+    """Counts of the whole session."""
 
     rows: int
     orders: int
@@ -168,7 +171,7 @@ class CountsView(msgspec.Struct, frozen=True):
 
 
 class ExtremesView(msgspec.Struct, frozen=True):
-    """The account's extremes; ``deepest`` is the deepest fall from a peak, ``worst_day`` from a day's opening."""
+    """The account's extremes; ``deepest`` is the maximum drawdown, ``worst_day`` the one from a day's opening."""
 
     highest: Point
     lowest: Point
@@ -178,7 +181,7 @@ class ExtremesView(msgspec.Struct, frozen=True):
 
 
 class VolatilityView(msgspec.Struct, frozen=True):
-    """Where the volatility comes from and what it said last; ``measured_since``: a day, None for never."""
+    """The source of the volatility and its last value; ``measured_since``: a day (ISO), None for never."""
 
     source: str
     value: float | None
@@ -187,10 +190,10 @@ class VolatilityView(msgspec.Struct, frozen=True):
 
 
 class StateBasisView(msgspec.Struct, frozen=True):
-    """What the operating state was judged on.
+    """The metrics on which the operating state was judged.
 
-    ``known_since``: the first day of each metric, None for never. ``waits``: why DEFENSIVE waits for prices, ""
-    when it does not.
+    ``known_since``: the first day (ISO) of each metric, None for never. ``waits``: why DEFENSIVE waits for prices,
+    "" when it does not.
     """
 
     judged_by: str
@@ -203,7 +206,7 @@ class StateBasisView(msgspec.Struct, frozen=True):
 
 
 class RefusedRowView(msgspec.Struct, frozen=True):
-    """One row of the input that could not be used; ``remedy`` is a sentence, ``remedy_code`` its short name."""
+    """A row of the input that could not be used; ``remedy`` is a sentence, ``remedy_code`` its short name."""
 
     file: str
     line: int
@@ -215,7 +218,7 @@ class RefusedRowView(msgspec.Struct, frozen=True):
 
 
 class DoubtView(msgspec.Struct, frozen=True):
-    """A symbol whose prices cannot be: the first of them, and whether it is still in doubt. Amounts as texts."""
+    """A symbol that had impossible prices: the first of them, and whether it is in doubt now. Amounts are text."""
 
     first: str
     price: str
@@ -227,19 +230,19 @@ class DoubtView(msgspec.Struct, frozen=True):
 
 
 class InvariantView(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one invariant has shown: ``ok`` None when it was never checked, ``last`` an ISO time."""
+    """The checks of an invariant: ``ok`` None when it was never checked, ``last`` an ISO time, None for never."""
 
     ok: bool | None
     checks: int
     last: str | None
     detail: str | msgspec.UnsetType = msgspec.UNSET
-    """What broke it; absent when nothing has."""
+    """Description of the first breach; absent when there was none."""
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
-    """One session at one moment.
+    """A session at one moment.
 
-    ``mode``: paper or replay. ``ended``: "" while it goes on, ``finished`` at the end of its input, ``stopped``
+    ``mode``: paper or replay. ``ended``: "" while it runs, ``finished`` at the end of its input, ``stopped``
     when it can be resumed. ``written_ns`` and ``started_at`` are the machine's time, ``clock_ns`` is the
     session's own.
     """
@@ -265,7 +268,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     safety_next: str
     safety_changes: tuple[ChangeView, ...]
     no_entries: tuple[str, ...]
-    """Why symbols take no entry: the broker has rejected order after order today, or their prices cannot be."""
+    """Reasons why symbols take no entry: the broker rejected too many orders today, or prices are impossible."""
     operating: StateView
     operating_changes: tuple[ChangeView, ...]
     pools: tuple[PoolView, ...]
@@ -276,18 +279,18 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     strategies: tuple[StrategyView, ...]
     stops: tuple[ScopedStop, ...] = ()
     quarantine: QuarantineView | None = None
-    """None: every fill was booked."""
+    """None: every report of the broker was booked."""
     extremes: ExtremesView
     fees: Decimal
     taxes: Decimal
     state_basis: StateBasisView
     overstays: dict[str, OverstayView]
-    """Handlers that have stayed on the loop for longer than allowed, by name."""
+    """Handlers that took longer than their limit, by name."""
     rows_refused: dict[str, int]
     rows_refused_examples: dict[str, tuple[RefusedRowView, ...]]
     doubtful_prices: dict[str, DoubtView]
     risk_limits: dict[str, str]
-    """Before the multiplier of the operating state."""
+    """Limits before the multiplier of the operating state, by name."""
     max_price_age_s: float
     invariants: dict[str, InvariantView]
     notes: tuple[str, ...]
@@ -299,7 +302,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 def read_view(directory: Path) -> SessionView | None:
     """Return the view in a run's directory; None when there is none, or one that another version has written.
 
-    Waits for nobody. Raises StorageError when the file cannot be read.
+    Never waits. Raises StorageError when the file cannot be read.
     """
     path = directory / VIEW_NAME
     try:

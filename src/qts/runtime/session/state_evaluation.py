@@ -1,4 +1,4 @@
-"""Has the operating state judged once an hour, and says what keeps it in DEFENSIVE."""
+"""Evaluates the operating state once an hour, and reports what keeps it in DEFENSIVE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qts.state.contracts import OperatingState
 
 
 class StateEvaluation:
-    """Judges by the metrics of the moment. Its handler call sees one moment."""
+    """An evaluator of the operating state on the present metrics. For the session's thread alone."""
 
     def __init__(
         self, shared: SharedComponents, counters: SessionCounters, log: Callable[[str, str], None]
@@ -25,12 +25,12 @@ class StateEvaluation:
         self._waits = ""
 
     async def on_event(self, event: Event) -> None:
-        """Judge the state now. The P2 handler of RISK_EVALUATE."""
+        """Evaluate the state now; the P2 handler of RISK_EVALUATE."""
         self._counters.evaluations += 1
         self.evaluate(self._shared.clock.time_ns())
 
     def evaluate(self, now_ns: int) -> None:
-        """Take the hourly look at the operating state."""
+        """Evaluate the operating state at ``now_ns`` (ns of the session's clock)."""
         p = self._shared
         p.safety.tick()
         metrics = p.metrics.metrics(now_ns)
@@ -40,18 +40,18 @@ class StateEvaluation:
         rules = p.config.state.table[p.state.current_state]
         may_enter = rules.new_entry_enabled and p.safety.is_trading_allowed
         p.basis.on_evaluation(day, metrics, volatility, may_enter=may_enter)
-        waits = self.waits_for()
-        if waits and not self._waits:  # once for as long as it is so
+        waits = self.waiting_reason()
+        if waits and not self._waits:  # logged once while it lasts
             self._log("WARNING", f"DEFENSIVE goes on: {waits}")
         self._waits = waits
 
     @property
-    def waited_for(self) -> str:
-        """Return why DEFENSIVE waited for prices at the last evaluation; "" when it did not. Moves nothing."""
+    def last_waiting_reason(self) -> str:
+        """Return why DEFENSIVE waited for prices at the last evaluation, "" when it did not; changes nothing."""
         return self._waits
 
-    def waits_for(self) -> str:
-        """Return why DEFENSIVE waits for the prices of what is held; "" when it does not."""
+    def waiting_reason(self) -> str:
+        """Return why DEFENSIVE waits for prices of holdings now, "" when it does not; updates the metrics."""
         p = self._shared
         if not p.config.state.enabled or p.state.current_state is not OperatingState.DEFENSIVE:
             return ""
@@ -59,9 +59,9 @@ class StateEvaluation:
         return waiting_for_prices(metrics, p.account.positions(), p.config.state.defensive_to_balanced.drawdown_pct)
 
     def export_state(self) -> dict[str, Any]:
-        """Return what DEFENSIVE waited for."""
+        """Return what DEFENSIVE waited for, for a checkpoint."""
         return {"waits": self._waits}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        """Go on with what :meth:`export_state` gave."""
+        """Continue from :meth:`export_state`."""
         self._waits = saved["waits"]

@@ -1,5 +1,4 @@
-"""Counts of the trading day that limits are measured against. They live in the checkpoint, so a restart
-does not forget them."""
+"""Counts what the limits of a trading day are measured against. Part of the checkpoint, so a restart keeps it."""
 
 from __future__ import annotations
 
@@ -13,28 +12,29 @@ _KEPT_SENDS = 1_000
 
 
 class TradingDay:
-    """Entries, equity at the start of the day and the moments of recent sends."""
+    """The entries of a trading day, its opening equity and the times of recent orders."""
 
     def __init__(self, open_equity: Decimal) -> None:
         self.open_equity = open_equity
         self.entries = 0
         self.moved: Decimal = ZERO
-        """Capital moved between pools today (spec 02: at most 5 % of equity a day)."""
+        """Capital moved between pools today, in the account's currency; at most 5 % of equity a day may move."""
         self._sends: deque[int] = deque(maxlen=_KEPT_SENDS)
 
-    def roll(self, equity: Decimal) -> None:
+    def start(self, equity: Decimal) -> None:
         """Start a new day at ``equity``."""
         self.open_equity = equity
         self.entries = 0
         self.moved = ZERO
 
-    def sent(self, now_ns: int, *, is_entry: bool) -> None:
+    def count_order(self, now_ns: int, *, is_entry: bool) -> None:
+        """Count an order sent at ``now_ns``."""
         self._sends.append(now_ns)
         if is_entry:
             self.entries += 1
 
     def orders_within(self, window_ns: int, now_ns: int) -> int:
-        """Orders sent in the last ``window_ns`` (at most 1,000 are remembered; limits are far below)."""
+        """Return the number of orders sent in the last ``window_ns`` (at most 1,000; limits are far below)."""
         edge = now_ns - window_ns
         count = 0
         for moment in reversed(self._sends):
@@ -44,6 +44,7 @@ class TradingDay:
         return count
 
     def export_state(self) -> dict[str, Any]:
+        """Return the counts for a checkpoint."""
         # Only sends of the longest window (a minute) can still matter; the newest are looked at first.
         edge = self._sends[-1] - 60_000_000_000 if self._sends else 0
         recent: list[int] = []
@@ -59,6 +60,7 @@ class TradingDay:
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Continue from :meth:`export_state`."""
         self.open_equity = Decimal(saved["open_equity"])
         self.entries = saved["entries"]
         self.moved = Decimal(saved["moved"])

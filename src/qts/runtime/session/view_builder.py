@@ -1,4 +1,4 @@
-"""Makes the view of a session: reads every component once, and asks none a question whose answer moves it."""
+"""Makes the view of a session: reads every component once, through calls that change none of them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class HasInputNotes(Protocol):
 def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) -> SessionView:
     """Return what ``kernel``'s session shows at this moment; ``machine`` is the machine's clock.
 
-    ``ended`` is "" while it goes on; at the end it may also be asked what moves it.
+    ``ended`` is "" while the session runs; at its end, metrics may be updated to report what DEFENSIVE waits for.
     """
     shared = kernel.shared
     now_ns = shared.clock.time_ns()
@@ -174,7 +174,7 @@ def _basis(kernel: Kernel, ended: str) -> StateBasisView:
     evaluation = kernel.components.evaluation
     values = kernel.shared.basis.values() | {
         "enabled": kernel.shared.config.state.enabled,
-        "waits": evaluation.waits_for() if ended else evaluation.waited_for,
+        "waits": evaluation.waiting_reason() if ended else evaluation.last_waiting_reason,
     }
     return msgspec.convert(values, StateBasisView)
 
@@ -198,7 +198,7 @@ def _zone(calendar: Calendar, now_ns: int) -> str:
 
 
 def _operating(history: tuple[TransitionRecord, ...], shared: SharedComponents) -> StateView:
-    """From the records: asking the state itself would end an override that is over."""
+    """Return the operating state from its records: a query of the state itself would end an expired override."""
     if not history:
         return StateView(shared.config.state.default_state.value, 0, "")
     moved = next((record for record in reversed(history) if record.is_transition), history[0])
@@ -313,7 +313,7 @@ def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
 def notes_of(kernel: Kernel) -> tuple[Note, ...]:
     """Return what a reader must know to judge the result, in the order of the English texts, each once.
 
-    Damage of the input, events that could not be handled, shared an operator has stopped, impossible prices,
+    Damage of the input, events that could not be handled, parts an operator has stopped, impossible prices,
     stand-ins, and rules taken beyond their first dated row.
     """
     shared = kernel.shared
@@ -363,7 +363,7 @@ def _written(ts_ns: int, calendar: Calendar) -> str:
 
 
 def _has_band(shared: SharedComponents, symbol: str) -> bool:
-    """Whether the market of ``symbol`` limits the price of a day, so that a missing previous close matters."""
+    """Return whether the market of ``symbol`` has daily price limits, so that a missing previous close matters."""
     instrument, base = shared.feed.instruments.get(symbol), shared.base_prices.get(symbol)
     if instrument is None or base is None:
         return False

@@ -9,7 +9,7 @@ import pytest
 from qts.clock import to_ns
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
-from qts.runtime.session.session import begins_at
+from qts.runtime.session.session import paced_start_ns
 
 
 def at(text: str) -> int:
@@ -28,8 +28,8 @@ def at(text: str) -> int:
     ],
 )
 def test_time_passes_from_the_open_of_the_first_value_s_day(first: str, begins: str) -> None:
-    assert begins_at(KrxCalendar(), at(first)) == at(begins)
+    assert paced_start_ns(KrxCalendar(), at(first)) == at(begins)
 
 
 def test_a_market_that_never_closes_begins_with_the_first_value() -> None:
-    assert begins_at(AlwaysOpen(), at("2026-01-24T03:00:00")) == at("2026-01-24T03:00:00")
+    assert paced_start_ns(AlwaysOpen(), at("2026-01-24T03:00:00")) == at("2026-01-24T03:00:00")
