@@ -1,4 +1,4 @@
-"""The commands that only look say which run they show, find it by themselves, and speak plainly."""
+"""The commands that only look say which run they show, find it by themselves, and speak call_directly."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from decimal import Decimal as D
 from pathlib import Path
 
 from qts.strategy.loading import load_strategy
-from qts.strategy.user_code import each_of, load_apart, plainly, runner_for
+from qts.strategy.user_code import each_of, load_apart, call_directly, runner_for
 
 FILE = """
 from decimal import Decimal, getcontext
@@ -103,6 +103,6 @@ def test_one_that_is_never_finished_does_so_too_when_it_is_closed() -> None:
 
 def test_every_kind_of_answer_is_gone_through() -> None:
     for said in ((1, 2), [1, 2], iter((1, 2)), {1: "a", 2: "b"}):
-        assert list(each_of(plainly, said)) == [1, 2]
+        assert list(each_of(call_directly, said)) == [1, 2]
     for nothing in (None, (), []):
-        assert list(each_of(plainly, nothing)) == []
+        assert list(each_of(call_directly, nothing)) == []

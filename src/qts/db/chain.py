@@ -1,7 +1,8 @@
 """Seals what happened: each row's digest follows from the one before it, so a change shows at the first look.
 
 A table begins with a digest of its own name. Rewinding takes the newest rows away and leaves a chain that is whole.
-Whoever can write the file can also make all of it anew; what is noticed is a change that was made to a part.
+A program that can write the file can also write all of it again; what is noticed is a change that was made to a
+part.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ class Chain:
             self.heads[name] = (row and row[0]) or _beginning(name)
 
     def add(self, name: str, number: int, values: Sequence[Any]) -> str:
-        """The digest of the row that comes next in the table ``name``."""
+        """Return the digest of the row that comes next in the table ``name``."""
         digest = self.heads[name] = _link(self.heads[name], number, values)
         return digest
 
     @contextmanager
     def undone_if_it_fails(self) -> Iterator[None]:
-        """Stand as before when what is written within the block is not."""
+        """Restore the chain when what is written within the block fails."""
         before = self.heads.copy()
         try:
             yield
@@ -98,7 +99,7 @@ class Chain:
         return f"rows written by an earlier version carry no digest: {', '.join(old)}" if old else ""
 
     def _verify_table(self, connection: sqlite3.Connection, name: str, only_new: bool) -> int:
-        """The number of the last row."""
+        """Verify one table and return the number of its last row."""
         number, digest = self._seen.get(name, (0, "")) if only_new else (0, "")
         columns = (_number_of(name), *COLUMNS[name], "digest")
         rows = connection.execute(
@@ -123,7 +124,7 @@ class Chain:
 
 
 class _Broken(Exception):
-    """Which table and row is not what was written."""
+    """A table and row that is not what was written."""
 
 
 def _number_of(name: str) -> str:

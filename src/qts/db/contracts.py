@@ -128,7 +128,7 @@ class RunRow(msgspec.Struct, frozen=True):
 
 
 class BatchRow(msgspec.Struct, frozen=True):
-    """What was written in one transaction. ``seq`` counts from 1 within the run, without gaps.
+    """The content of one transaction, in short. ``seq`` counts from 1 within the run, without gaps.
 
     ``inbox``: the ids of the P0 events whose effect is in it.
     """

@@ -18,8 +18,8 @@ from qts.files import in_place_opener, sync_directory
 
 LOCK_NAME: Final = "lock"
 DATABASE_NAME: Final = "qts.sqlite"
-_MOST_LOOKS: Final = 1_000
-"""How often, a millisecond apart, somebody may be found just looking before that counts as in use."""
+_MAX_TRIES: Final = 1_000
+"""Tries, a millisecond apart, in which another may be found just looking before that counts as in use."""
 _JOURNAL_FILES: Final = re.compile(r"p0-\d+\.journal|lock|dead-letters\.jsonl(\.new)?")
 _DISK_FAILS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
@@ -52,11 +52,11 @@ class DataDir:
 
     @property
     def database(self) -> Path:
-        """The embedded store."""
+        """Return the path of the embedded store."""
         return self.path / DATABASE_NAME
 
     def clear(self, *directories: str) -> None:
-        """Remove the embedded store and the named journals, so that the same run can begin anew.
+        """Remove the embedded store and the named journals, so that the same run can begin again.
 
         The store goes last: as long as it is there, the same is done again after a kill in between. Nothing else
         that lies there goes with them. Raises StorageError when a file cannot be removed.
@@ -69,7 +69,7 @@ class DataDir:
                 for path in paths:
                     path.unlink(missing_ok=True)
                 for name in directories:
-                    with contextlib.suppress(OSError):  # something of somebody else's is in it
+                    with contextlib.suppress(OSError):  # a file that is not ours is in it
                         (self.path / name).rmdir()
                 sync_directory(self.path)
             except OSError as error:
@@ -78,7 +78,7 @@ class DataDir:
                 ) from error
 
     def close(self) -> None:
-        """Let go of the directory; may be called twice."""
+        """Release the directory; may be called twice."""
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
@@ -104,9 +104,9 @@ class DataDir:
 def _locked(lock: int) -> bool:
     """Take the lock for this process alone; False when another holds it so.
 
-    Whoever only looks (:mod:`qts.db.find_run`) shares it for a moment, which keeps no session from beginning.
+    A search for runs (:mod:`qts.db.find_run`) shares it for a moment, which keeps no session from beginning.
     """
-    for _ in range(_MOST_LOOKS):
+    for _ in range(_MAX_TRIES):
         if lock_now(lock, fcntl.LOCK_EX):
             return True
         if not lock_now(lock, fcntl.LOCK_SH):

@@ -1,4 +1,4 @@
-"""Turn stored rows into records, and name the row that is none: a disk, or somebody, has changed it."""
+"""Turn stored rows into records, and name the row that is none: it was changed by a disk or from outside."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def run_of(path: Path, row: _Row | None) -> RunRow | None:
     """Return the run of its one row, read as :data:`RUN_COLUMNS`; None for none."""
 
     def made(values: _Row) -> RunRow:
+        """Make the record."""
         *others, finished, result = values
         return RunRow(*others, {0: False, 1: True}[finished], result)  # type: ignore[call-arg]
 
@@ -66,6 +67,7 @@ def configs_of(path: Path, rows: Iterable[_Row]) -> list[ConfigRow]:
     """Return the configurations; what each says of settings is text by name."""
 
     def made(values: _Row) -> ConfigRow:
+        """Make the record."""
         row = ConfigRow(*values)
         msgspec.json.decode(row.settings, type=dict[str, str])
         return row
@@ -77,6 +79,7 @@ def batches_of(path: Path, rows: Iterable[_Row]) -> list[BatchRow]:
     """Return the batches of their rows: number and inbox."""
 
     def made(values: _Row) -> BatchRow:
+        """Make the record."""
         seq, inbox = values
         return BatchRow(seq, tuple(msgspec.json.decode(inbox, type=list[str])) if inbox else ())
 

@@ -1,6 +1,6 @@
 """Find the run that a command means when no directory is named: the newest live one, else the newest.
 
-Nothing is locked for longer than one look, nothing is written: a session never notices that somebody searched.
+Nothing is locked for longer than one look, nothing is written: a session is not disturbed by a search.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _directories_in(root: Path) -> list[Path]:
 
 
 def _look(directory: Path) -> FoundRun | None:
-    """The run in a directory, None where there is none. Raises InputError when that cannot be told."""
+    """Return the run in a directory, None where there is none. Raises InputError when that cannot be found out."""
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -102,7 +102,7 @@ def _look(directory: Path) -> FoundRun | None:
 
 
 def _without_lock(directory: Path) -> FoundRun | None:
-    """A copy of a run, made without its lock."""
+    """Return a copy of a run, made without its lock."""
     try:
         written = (directory / DATABASE_NAME).stat()
     except OSError:
@@ -111,7 +111,7 @@ def _without_lock(directory: Path) -> FoundRun | None:
 
 
 def _is_held(lock: int) -> bool:
-    """Whether another holds the lock for itself; it is shared for the moment of the look, and given back."""
+    """Return whether another holds the lock for itself; it is shared for the moment of the look, and released."""
     if not lock_now(lock, fcntl.LOCK_SH):
         return True
     fcntl.flock(lock, fcntl.LOCK_UN)

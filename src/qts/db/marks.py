@@ -1,4 +1,4 @@
-"""What a checkpoint remembers of the store: its number, its length, the last row of each append-only table."""
+"""Numbers that a checkpoint keeps of the store: its own, its length, the last row of each append-only table."""
 
 from __future__ import annotations
 

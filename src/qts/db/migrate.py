@@ -1,7 +1,7 @@
 """Schema migrations: numbered SQL files in the package, forward only, checksummed, one transaction each.
 
 A database whose schema is not exactly what its migrations make is refused with the name of what differs; nothing is
-repaired behind the operator's back (spec 09, DB-08, DB-09).
+repaired behind the operator's back.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class Migration(NamedTuple):
 
     @property
     def checksum(self) -> str:
+        """Return the SHA-256 of the text, in hex."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def migrations() -> list[Migration]:
-    """The migrations of this version of the package, in order."""
+    """Return the migrations of this version of the package, in order."""
     folder = resources.files("qts.db.schema")
     files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
     return [Migration(int(name[:4]), name, (folder / name).read_text("utf-8")) for name in files]
@@ -56,7 +57,7 @@ def migrate(connection: sqlite3.Connection, known: list[Migration], where: str) 
 
 
 def is_behind(connection: sqlite3.Connection, known: list[Migration]) -> bool:
-    """Tell whether :func:`migrate` would change the schema; writes nothing."""
+    """Return whether :func:`migrate` would change the schema; writes nothing."""
     return bool({step.version for step in known} - _applied(connection).keys())
 
 
@@ -74,7 +75,7 @@ def refuse_drift(connection: sqlite3.Connection, known: list[Migration], where: 
 
 
 def statements(sql: str) -> list[str]:
-    """The single statements of a migration (a trigger with its inner semicolons is one)."""
+    """Split a migration into its statements (a trigger with its inner semicolons is one)."""
     found: list[str] = []
     pending = ""
     for line in sql.splitlines(keepends=True):
@@ -154,7 +155,7 @@ def _differences(
     wanted_columns: dict[str, list[str]],
     found_columns: dict[str, list[str]],
 ) -> list[str]:
-    """Tables of others are none of our business; ours must be exact."""
+    """Return what differs in our tables; those of others do not count, ours must be exact."""
     lines: list[str] = []
     for (kind, name), sql in sorted(wanted.items()):
         if (kind, name) not in found:

@@ -1,4 +1,4 @@
-"""Read a run's store for those who only look: nothing is written, and the session that writes waits for nobody."""
+"""Read a run's store beside the session that writes it: nothing is written, and the session never waits."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 
 
 class StoreReader:
-    """Everything read between opening and closing belongs to one moment of the store in the file ``path``.
+    """A reader of one moment of the store in the file ``path``: everything read until closing belongs to it.
 
     Every method raises StorageError with what to do when the file cannot be read or is damaged. To be closed soon:
-    the writer's log cannot be folded into the file as long as somebody reads in it.
+    the writer's log cannot be folded into the file as long as it is read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Without a log nobody has it open; then not even the files that readers share are made beside it: they
-        # would belong to whoever looks, not to whoever trades.
+        # Without a log no process has it open; then not even the files that readers share are made beside it: they
+        # would belong to the reading user, not to the trading one.
         logged = path.with_name(f"{path.name}-wal").exists()
         mode = "mode=ro" if logged else "mode=ro&immutable=1"
         self._connection = self._explained(
@@ -78,7 +78,7 @@ class StoreReader:
 
     @property
     def is_behind(self) -> bool:
-        """Whether an earlier version wrote the store, so that opening it for writing changes its schema."""
+        """Return whether an earlier version wrote the store, so that opening it for writing changes its schema."""
         return self._explained("read the schema", lambda: is_behind(self._connection, migrations()))
 
     def checkpoint(self) -> bytes | None:

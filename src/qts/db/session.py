@@ -102,7 +102,9 @@ class SessionStore(Protocol):
 
     @property
     def checkpoint_number(self) -> int:
-        """Number of the newest checkpoint, counted from 1 over all lives of the run; 0 for none. Reads no disk."""
+        """Return the number of the newest checkpoint, counted from 1 over all lives of the run; 0 for none.
+        Reads no disk.
+        """
         ...
 
     def checkpoint(self) -> bytes | None:

@@ -212,7 +212,9 @@ class SqliteStore:
 
     @property
     def checkpoint_number(self) -> int:
-        """Number of the newest checkpoint, counted from 1 over all lives of the run; 0 when there is none."""
+        """Return the number of the newest checkpoint, counted from 1 over all lives of the run; 0 when there
+        is none.
+        """
         return self._generation - 1
 
     def checkpoint(self) -> bytes | None:
@@ -336,7 +338,7 @@ class SqliteStore:
         self._load(connection)
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        """What the writer keeps in memory: generation, last row numbers, which rows have an image already."""
+        """Load what the writer keeps in memory: generation, last row numbers, which rows have an image already."""
         self._generation = marks_of(connection, self._path)[0]
         for name in NUMBERED:
             (last,) = connection.execute(f"SELECT coalesce(max(id), 0) FROM {name}").fetchone()  # noqa: S608 - ours
@@ -349,7 +351,7 @@ class SqliteStore:
         }
 
     def _take_back(self, numbers: dict[str, int], imaged: int) -> None:
-        """After a batch that was refused: file and memory stand as before it."""
+        """Restore file and memory as before a batch that was refused."""
         self._numbers = numbers
         while len(self._imaged) > imaged:
             self._imaged.popitem()
@@ -358,9 +360,10 @@ class SqliteStore:
                 self._connection.execute("ROLLBACK")
 
     def _write(self, records: Sequence[Record], *, keep_images: bool) -> None:
-        """In the order given, but orders behind the decisions they name and a transfer behind its source's row.
+        """Write in the order given, but orders behind the decisions they name and a transfer behind its source's
+        row.
 
-        Of an order that changed twice in the batch only the newest row is written: nobody can see the other one.
+        Of an order that changed twice in the batch only the newest row is written: the other one is never visible.
         """
         orders: dict[str, Order] = {}
         transfers: list[Transfer] = []
@@ -417,7 +420,7 @@ class SqliteStore:
         return bool(self._connection.execute(sql, in_order(row)).rowcount)
 
     def _mark(self, checkpoint: bytes) -> None:
-        """Padded, so that a checkpoint of about the same size overwrites the last one in place."""
+        """Write the checkpoint padded, so that one of about the same size overwrites it in place."""
         size = len(checkpoint)
         marks = marks_text(self._generation + 1, size, self._numbers.values())
         self._connection.execute(_SQL_CHECKPOINT, (marks, checkpoint.ljust(-(-size // _PADDING) * _PADDING, b"\0")))
@@ -442,7 +445,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
-        """BEGIN … COMMIT, or ROLLBACK whatever was raised, and the connection is clean for the next one."""
+        """Begin, and commit, or roll back whatever was raised; the connection is clean for the next one."""
         with self._explained(what):
             self._connection.execute("BEGIN IMMEDIATE")
             try:

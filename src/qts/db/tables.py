@@ -53,12 +53,12 @@ class Table(NamedTuple):
     fixed: tuple[str, ...] = ()
 
     def insert(self, *more: str) -> str:
-        """SQL that appends one row: ``id`` first, then the columns, then ``more`` of them."""
+        """Return SQL that appends one row: ``id`` first, then the columns, then ``more`` of them."""
         columns = ("id", *self.columns, *more)
         return f"INSERT INTO {self.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
     def replace(self, *, with_image: bool) -> str:
-        """SQL that writes one row over its key: the columns, then ``generation`` and ``before``.
+        """Return SQL that writes one row over its key: the columns, then ``generation`` and ``before``.
 
         ``with_image`` False leaves the two of an existing row as they are.
         """
@@ -70,10 +70,11 @@ class Table(NamedTuple):
         )
 
     def update(self, *, with_image: bool) -> tuple[str, Callable[[Values], Values]]:
-        """SQL that does what :meth:`replace` does, for a row that is there and whose fixed columns are the same.
+        """Return SQL that does what :meth:`replace` does, for an existing row whose fixed columns are the same.
 
-        And what makes its parameters of those of ``replace`` (without the two of the image when ``with_image`` is
-        False). It changes no row otherwise. Naming only what changes spares the checks of what a row may refer to.
+        With it comes what makes its parameters of those of ``replace`` (without the two of the image when
+        ``with_image`` is False). It changes no row otherwise. Naming only what changes spares the checks of what a
+        row may refer to.
         """
         columns = (*self.columns, *IMAGE) if with_image else self.columns
         changed = [column for column in columns if column not in (*self.key, *self.fixed)]
@@ -84,27 +85,29 @@ class Table(NamedTuple):
 
     @property
     def select(self) -> str:
-        """SQL that reads every row in a fixed order."""
+        """Return SQL that reads every row in a fixed order."""
         order = ", ".join(self.key) if self.key else "id"
         return f"SELECT {', '.join(self.columns)} FROM {self.name} ORDER BY {order}"  # noqa: S608
 
     @property
     def select_since(self) -> str:
-        """SQL that reads the rows behind a number, or those last changed at a moment or later."""
+        """Return SQL that reads the rows behind a number, or those last changed at a moment or later."""
         newer = "updated_at >= ?" if self.key else "id > ?"
         return self.select.replace(" ORDER BY", f" WHERE {newer} ORDER BY")
 
     @property
     def select_one(self) -> str:
+        """Return SQL that reads one row by its key."""
         return f"SELECT {', '.join(self.columns)} FROM {self.name} WHERE {self._is_key}"  # noqa: S608
 
     @property
     def select_changed(self) -> str:
-        """SQL for (before, key columns …) of the rows changed in a generation."""
+        """Return SQL for (before, key columns …) of the rows changed in a generation."""
         return f"SELECT before, {', '.join(self.key)} FROM {self.name} WHERE generation = ?"  # noqa: S608
 
     @property
     def delete_one(self) -> str:
+        """Return SQL that deletes one row by its key."""
         return f"DELETE FROM {self.name} WHERE {self._is_key}"  # noqa: S608
 
     @property
@@ -113,7 +116,7 @@ class Table(NamedTuple):
 
 
 def transfer_legs(transfer: Transfer) -> tuple[Values, Values]:
-    """The two rows of a transfer: out of the source, into the target, the same digits."""
+    """Return the two rows of a transfer: out of the source, into the target, the same digits."""
     t, amount = transfer, f"{transfer.amount:f}"
     return (
         (t.transfer_id, 1, 2, t.ts_ns, t.source.value, f"-{amount}", t.rule, t.reason),

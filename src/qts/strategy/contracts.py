@@ -26,14 +26,14 @@ _TOO_MUCH: Final = Decimal(10**15)
 
 
 class Side(str, Enum):
-    """Which way an order goes; positions are long only, so SELL leaves."""
+    """The direction of an order; positions are long only, so SELL leaves."""
 
     BUY = "BUY"
     SELL = "SELL"
 
     @property
     def sign(self) -> int:
-        """+1 for BUY, −1 for SELL."""
+        """Return +1 for BUY, −1 for SELL."""
         return 1 if self is Side.BUY else -1
 
 
@@ -58,10 +58,10 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
             raise ContractError(f"Intent.side must be Side.BUY or Side.SELL, got {self.side!r}")
         if not (isinstance(self.symbol, str) and self.symbol and _is_writable(self.symbol)):
             raise ContractError(f"Intent.symbol must be a text like '005930', got {self.symbol!r}")
-        said: object = self.confidence
-        if not isinstance(said, Real | Decimal):
+        given: object = self.confidence
+        if not isinstance(given, Real | Decimal):
             raise ContractError(f"Intent.confidence must be a number between 0 and 1, got {self.confidence!r}")
-        if (isinstance(said, Decimal) and said.is_nan()) or not 0.0 <= self.confidence <= 1.0:  # NaN is not
+        if (isinstance(given, Decimal) and said.is_nan()) or not 0.0 <= self.confidence <= 1.0:  # NaN is not
             raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
         if not isinstance(self.reason, str):
             raise ContractError(f"Intent.reason must be a text, got {self.reason!r}")
@@ -85,7 +85,7 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
         self._plain()
 
     def _plain(self) -> None:
-        """Exact types only: a checkpoint keeps no numpy float and no text of an own class."""
+        """Check for exact types: a checkpoint keeps no numpy float and no text of a class of its own."""
         for name, kind in (("symbol", str), ("confidence", float), ("reason", str)):
             value = getattr(self, name)
             if type(value) is not kind:
@@ -96,20 +96,20 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
                 msgspec.structs.force_setattr(self, name, Decimal(value))
 
 
-def check_intent(said: object) -> Intent:
-    """``said`` itself when it is an Intent. Raises ContractError otherwise: nothing else was checked."""
-    if not isinstance(said, Intent):
-        raise ContractError(f"a strategy answers with Intents, got {said!r}")
-    return said
+def check_intent(value: object) -> Intent:
+    """Return ``value`` itself when it is an Intent. Raises ContractError otherwise: nothing else was checked."""
+    if not isinstance(value, Intent):
+        raise ContractError(f"a strategy answers with Intents, got {value!r}")
+    return value
 
 
 def _shown(value: Decimal | int) -> str:
-    """Python does not write out integers of thousands of digits."""
+    """Return the number as text; Python does not write out integers of thousands of digits."""
     return repr(value) if isinstance(value, Decimal) or value.bit_length() < 256 else f"{Decimal(value):.3E}"
 
 
 def _is_writable(text: str) -> bool:
-    """Whether ``text`` is without lone surrogates."""
+    """Return whether ``text`` is without lone surrogates."""
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -128,15 +128,17 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def symbol(self) -> str:
+        """Return the symbol of the intent."""
         return self.intent.symbol
 
     @property
     def side(self) -> Side:
+        """Return the side of the intent."""
         return self.intent.side
 
 
 class FillView(msgspec.Struct, frozen=True, tag=True):
-    """One of the strategy's own fills, as told to ``on_fill``. Amounts in the instrument's currency."""
+    """One of the strategy's own fills, as given to ``on_fill``. Amounts in the instrument's currency."""
 
     symbol: str
     side: Side
@@ -151,7 +153,11 @@ class FillView(msgspec.Struct, frozen=True, tag=True):
 
 
 class Context(Protocol):
-    """What a strategy may ask. Everything is a value of the present moment; nothing can be changed here."""
+    """The view of the session that a strategy has: values of the present moment; nothing can be changed here.
+
+    Asked by strategies alone, within their methods, on the thread that calls these. None of it waits or raises; an
+    unknown symbol is one that is not held.
+    """
 
     @property
     def now(self) -> datetime:
@@ -165,19 +171,23 @@ class Context(Protocol):
 
     @property
     def budget(self) -> Decimal:
-        """Cash of the strategy's pool that is not invested and not reserved."""
+        """Return the cash of the strategy's pool that is not invested and not reserved, in the account's
+        currency.
+        """
         ...
 
     def holding(self, symbol: str) -> Decimal:
-        """Quantity this strategy holds (its own fills only)."""
+        """Return the quantity this strategy holds (its own fills only), in shares or contracts; 0 when flat."""
         ...
 
     def average_cost(self, symbol: str) -> Decimal | None:
-        """Average price paid for the present holding, without fees; None when flat."""
+        """Return the average price paid for the present holding, without fees, in the instrument's currency;
+        None when flat.
+        """
         ...
 
     def working(self, symbol: str) -> bool:
-        """Whether an order of this strategy for ``symbol`` is still open."""
+        """Return whether an order of this strategy for ``symbol`` is still open."""
         ...
 
 
@@ -185,8 +195,10 @@ class Context(Protocol):
 class Strategy(Protocol):
     """The contract of every strategy. ``symbols`` empty means: every symbol of the feed.
 
-    Attributes made of numbers, texts, Decimals, enums and the standard containers of those are saved in
-    checkpoints and restored by ``--resume``; anything else must be rebuilt in ``on_start``.
+    All methods are called by the session, on its loop, or in the strategy's own process with
+    ``runtime.strategy_lane: process``; never two at a time. What they raise is counted and shown, never passed on.
+    Attributes made of numbers, texts, Decimals, enums and the standard containers of those are saved in checkpoints
+    and restored by ``--resume``; anything else must be rebuilt in ``on_start``.
     """
 
     @property
@@ -196,27 +208,26 @@ class Strategy(Protocol):
 
     @property
     def pool(self) -> Pool:
-        """Say which pool pays for its orders; the same for the whole session."""
+        """Name the pool that pays for its orders; the same for the whole session."""
         ...
 
     @property
     def symbols(self) -> Sequence[str]:
-        """Say whose values it is given; empty: those of every symbol. Read at each value."""
+        """Name the symbols whose values it is given; empty: every symbol. Read at each value."""
         ...
 
     def on_start(self, ctx: Context) -> None:
-        """Prepare before the first value, also when a session is resumed: saved attributes are there by then.
+        """Prepare before the first value, also when a session is resumed: saved attributes are restored before.
 
-        A strategy whose start raises does not trade.
+        Called once per start. A strategy whose start raises does not trade.
         """
         ...
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
         """Return what the strategy wants after ``quote``, in the order of decision; empty: nothing.
 
-        Called on the loop, or in its process with ``runtime.strategy_lane: process``, one value at a time. It must
-        return soon: prices wait for it, and a session in real time ends after five seconds. What it raises is
-        counted and shown; the third error in a row halts the strategy and sells what it holds.
+        It must return soon: prices wait for it, and a session in real time ends after five seconds. The third error
+        in a row halts the strategy and sells what it holds.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What the shipped strategies read from the market, as floats: indicators may be, money may not (spec 00)."""
+"""Indicators of the shipped strategies, as floats: indicators may be, money may not."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from qts.money import plus
 
 
 def mid_of(quote: Quote) -> float | None:
-    """Half-way between the sides, else the last price; None when nothing usable is said.
+    """Return the middle between the sides, else the last price; None when there is nothing usable.
 
-    A crossed or locked book says nothing (spec 09 MD-03), even when a last price stands beside it.
+    A crossed or locked book is not usable, even when a last price stands beside it.
     """
     bid, ask = quote.bid, quote.ask
     if bid is not None and ask is not None:
@@ -23,22 +23,24 @@ def mid_of(quote: Quote) -> float | None:
 
 
 def ema_weight(samples: int) -> float:
-    """The weight of the newest sample in an exponential mean over ``samples`` samples: 2 / (n + 1)."""
+    """Return the weight of the newest sample in an exponential mean over ``samples`` samples: 2 / (n + 1)."""
     return 2.0 / (samples + 1)
 
 
 def confidence_of(strength: float, half: float) -> float:
-    """Confidence 0..1 of a signal: 0 for no strength, 0.5 at ``half``, 0.75 at twice that, 1 in the limit."""
+    """Return the confidence 0..1 of a signal: 0 for no strength, 0.5 at ``half``, 0.75 at twice that, 1 in the
+    limit.
+    """
     return 1.0 - 0.5 ** (strength / half) if strength > 0.0 else 0.0
 
 
 def true_range(bar: Bar, previous_close: float) -> float:
-    """The bar's range including the gap from the close before it."""
+    """Return the bar's range including the gap from the close before it."""
     return max(float(bar.high), previous_close) - min(float(bar.low), previous_close)
 
 
 def nanoseconds(seconds: float, name: str) -> int:
-    """``seconds`` (finite, ≥ 0) as whole nanoseconds. Raises ContractError naming the parameter."""
+    """Convert ``seconds`` (finite, ≥ 0) to whole nanoseconds. Raises ContractError naming the parameter."""
     if not 0.0 <= seconds < float("inf"):
         raise ContractError(f"{name} must be a finite number of seconds, 0 or more, got {seconds!r}")
     return round(seconds * NS_PER_S)
@@ -51,7 +53,9 @@ def check_above(name: str, value: float, floor: float) -> None:
 
 
 def symbols_of(symbols: Sequence[str]) -> tuple[str, ...]:
-    """The symbols as a tuple; a single text is a slip (it would be read letter by letter)."""
+    """Return the symbols as a tuple. Raises ContractError for a single text, which would be read letter by
+    letter.
+    """
     if isinstance(symbols, str):
         raise ContractError(f"symbols must be a list of symbols, got the text {symbols!r}; write ({symbols!r},)")
     return tuple(symbols)

@@ -36,7 +36,7 @@ would end the command, with 0 for done."""
 
 
 def load_strategy(spec: str) -> Strategy:
-    """The strategy that ``FILE.py:Class`` names, made without arguments and checked.
+    """Load the strategy that ``FILE.py:Class`` names, made without arguments and checked.
 
     Raises :class:`~qts.errors.InputError` when the file, the class or its construction is at fault and
     :class:`~qts.errors.ContractError` when the object does not keep the contract of a strategy.
@@ -54,12 +54,12 @@ def _load(made_of: Manifest) -> Strategy:
 
 
 def make_strategy(cls: type, where: str) -> Strategy:
-    """An object of ``cls``, made without arguments and checked; raises like :func:`load_strategy`."""
+    """Make an object of ``cls`` without arguments and check it; raises like :func:`load_strategy`."""
     return check_strategy(_construct(cls, where), where)
 
 
 def fingerprint_of(spec: str) -> str:
-    """What identifies the strategy of ``spec``: class and content of its files, not where they lie.
+    """Return what identifies the strategy of ``spec``: class and content of its files, not where they lie.
 
     Raises InputError when there is no such file.
     """
@@ -67,12 +67,12 @@ def fingerprint_of(spec: str) -> str:
 
 
 def manifest_of_spec(spec: str) -> Manifest:
-    """Every file that the strategy of ``spec`` is made of. Raises InputError when one is missing."""
+    """Return every file that the strategy of ``spec`` is made of. Raises InputError when one is missing."""
     return manifest_of(*_parse(spec))
 
 
 def load_strategies(specs: Sequence[str], *, resumed: bool = False) -> list[Strategy]:
-    """All of them, in order; when a run is ``resumed`` one that fails is an ``UnavailableStrategy`` that says why.
+    """Load all of them, in order; when a run is ``resumed`` one that fails becomes an ``UnavailableStrategy``.
 
     Raises ContractError when two have the same name, and like :func:`load_strategy`.
     """
@@ -101,7 +101,7 @@ def check_names(strategies: Sequence[Strategy]) -> None:
 
 
 def check_strategy(candidate: object, where: str) -> Strategy:
-    """``candidate`` itself when it keeps the contract, checked to the signatures; raises ContractError if not."""
+    """Return ``candidate`` when it keeps the contract, checked to the signatures; raises ContractError if not."""
     problems = [*_attribute_problems(candidate), *_method_problems(candidate)]
     if problems:
         raise ContractError(f"{where} is not a strategy: " + "; ".join(problems))
@@ -145,7 +145,9 @@ def _run_file(made_of: Manifest) -> ModuleType:
 
 
 def _check_files(cls: type, made_of: Manifest) -> None:
-    """``files`` is read from the text of the file, so that nothing has to run for it: it has to stand there."""
+    """Check that ``files`` stands in the text of the file, from which it is read so that nothing has to run
+    for it.
+    """
     named = getattr(cls, "files", ())
     if not isinstance(named, tuple | list) or not all(isinstance(name, str) for name in named):
         return  # an attribute of the strategy's own
@@ -217,14 +219,14 @@ def _accepts(method: object, count: int) -> bool:
 
 
 def _classes_in(path: Path) -> str:
-    """What the message offers instead: classes written in this file, by its text (it already ran)."""
+    """List what the message offers instead: classes written in this file, by its text (it already ran)."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     names = [line[6:].split("(")[0].split(":")[0].strip() for line in lines if line.startswith("class ")]
     return f"its classes are {', '.join(names)}" if names else "it defines no class"
 
 
 def _place(error: BaseException, path: Path) -> str:
-    """``file:line`` inside the user's file when the traceback passes through it."""
+    """Return ``file:line`` inside the user's file when the traceback passes through it."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{path}:{error.lineno}"
     trace, line = error.__traceback__, 0

@@ -47,7 +47,7 @@ class Manifest(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the strategy: class and content of its files, not where its folder lies."""
+        """Return what identifies the strategy: class and content of its files, not where its folder lies."""
         own = self.digests[self.main]
         if len(self.digests) == 1:
             return f"{self.class_name}:{own}"
@@ -59,7 +59,7 @@ class Manifest(NamedTuple):
 
     @property
     def by_name(self) -> dict[bytes, str]:
-        """The digests by the paths relative to the folder; bytes, because a name need not be text."""
+        """Return the digests by the paths relative to the folder; bytes, because a name need not be text."""
         folder = self.main.parent
         return {os.fsencode(os.path.relpath(path, folder)): digest for path, digest in self.digests.items()}
 
@@ -211,7 +211,7 @@ class _Search:
 
 
 def is_local(head: str, folder: Path) -> bool:
-    """Whether ``import head`` in a strategy of ``folder`` means a module there."""
+    """Return whether ``import head`` in a strategy of ``folder`` means a module there."""
     if head in _SHARED:
         return False
     spec = PathFinder.find_spec(head, [str(folder)])
@@ -227,7 +227,7 @@ def is_local(head: str, folder: Path) -> bool:
 
 
 def declared_files(main: Path, class_name: str) -> tuple[str, ...]:
-    """The texts in the attribute ``files`` of the class, as they are written in the file; nothing is run."""
+    """Return the texts in the attribute ``files`` of the class, as they are written in the file; nothing is run."""
     try:
         tree = ast.parse(main.read_bytes())
     except (SyntaxError, ValueError, RecursionError, OSError):
@@ -270,7 +270,7 @@ class _Unit:
         self._importlib = _Importlib(self)
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
-        """What ``importlib.import_module`` is in the strategy's modules."""
+        """Import a module as ``importlib.import_module`` does, for the strategy's modules."""
         own = not name.startswith(".") and self._is_own(name)
         return importlib.import_module(f"{self.root}.{name}" if own else name, package)
 

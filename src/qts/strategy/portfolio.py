@@ -51,12 +51,14 @@ class Portfolio:
         self._days_since_step: dict[str, int] = {}
 
     def on_start(self, ctx: Context) -> None:
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        """Return nothing: only closes count."""
         return NOTHING
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        """Return a step into the holding while closes are above the mean, or the exit after some below it."""
         symbol, close = bar.symbol, float(bar.close)
         closes = self._closes.setdefault(symbol, deque(maxlen=self._trend_days))
         closes.append(close)
@@ -73,7 +75,7 @@ class Portfolio:
         return self._leave(ctx, symbol) or self._step_in(ctx, bar, close > mean)
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
-        """Steps are paced by what was asked, not by what was filled."""
+        """Do nothing: steps are paced by what was asked, not by what was filled."""
 
     def _leave(self, ctx: Context, symbol: str) -> Iterable[Intent]:
         needed = self._confirm_days // 2 if ctx.state is OperatingState.DEFENSIVE else self._confirm_days

@@ -62,9 +62,10 @@ class Scalp:
         self._entered_ns: dict[str, int] = {}
 
     def on_start(self, ctx: Context) -> None:
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        """Return an entry below the mean, or an exit from a holding; at most one look per sampling interval."""
         symbol = quote.symbol
         if quote.ts_ns < self._next_ns.get(symbol, 0):
             return NOTHING
@@ -78,21 +79,22 @@ class Scalp:
         if ctx.holding(symbol) > 0:
             return self._leave(ctx, symbol, price)
         if quote.bid is None or quote.ask is None:
-            return NOTHING  # nobody scalps without seeing both sides; leaving is always allowed
+            return NOTHING  # no entry without seeing both sides; leaving is always allowed
         return self._enter(symbol, dip)
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        """Return nothing: bars are too slow for it."""
         return NOTHING
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
-        """The time limit counts from the newest entry fill."""
+        """Start the time limit again at the newest entry fill."""
         if fill.side is Side.BUY:
             self._entered_ns[fill.symbol] = fill.ts_ns
         elif not ctx.holding(fill.symbol) > 0:
             self._entered_ns.pop(fill.symbol, None)
 
     def _dip(self, symbol: str, price: float) -> float:
-        """How far the price stands under its mean, in usual distances, before it is added to them."""
+        """Return how far the price is under its mean, in usual distances, before it is added to them."""
         count = self._samples.get(symbol, 0)
         self._samples[symbol] = count + 1
         if count == 0:

@@ -23,7 +23,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.strategy.contracts import Strategy
-from qts.strategy.user_code import Run, plainly
+from qts.strategy.user_code import Run, call_directly
 
 NOT_SAVED: Final = "not_saved"
 """A strategy may name attributes here that it rebuilds in ``on_start``; they are left out."""
@@ -36,8 +36,8 @@ _MAX_PLACE: Final = 200
 _OWN_PATHS: Final[dict[type, str]] = {}
 
 
-def save(strategy: Strategy, run: Run = plainly) -> dict[str, Any]:
-    """The strategy's attributes (or what its own ``save_state()`` returns) as plain values.
+def save(strategy: Strategy, run: Run = call_directly) -> dict[str, Any]:
+    """Return the strategy's attributes (or what its own ``save_state()`` returns) as plain values.
 
     ``run`` calls what is the user's. Raises :class:`~qts.errors.ContractError` naming strategy, attribute, the way
     to it and type for a value that cannot be kept, and for a ``save_state()`` that raises. MemoryError is the
@@ -66,7 +66,7 @@ def save(strategy: Strategy, run: Run = plainly) -> dict[str, Any]:
     return {"class": _class_path(type(strategy)), "own": callable(own), "memory": saved}
 
 
-def save_bytes(strategy: Strategy, run: Run = plainly) -> bytes:
+def save_bytes(strategy: Strategy, run: Run = call_directly) -> bytes:
     """Return what :func:`save` gives in msgpack.
 
     Raises ContractError like it, and for texts that no file can hold.
@@ -87,8 +87,8 @@ def save_bytes(strategy: Strategy, run: Run = plainly) -> bytes:
         raise
 
 
-def restore(strategy: Strategy, saved: Mapping[str, Any], run: Run = plainly) -> None:
-    """Give ``strategy`` (newly made, after its ``on_start``) the memory that :func:`save` wrote.
+def restore(strategy: Strategy, saved: Mapping[str, Any], run: Run = call_directly) -> None:
+    """Restore into ``strategy`` (newly made, after its ``on_start``) the memory that :func:`save` wrote.
 
     Raises :class:`~qts.errors.ContractError` when it was written by another class or holds an unknown value.
     """
@@ -117,7 +117,9 @@ def _own_memory(strategy: Strategy, own: Callable[[], Any], run: Run) -> Any:
 
 
 def _way_to_misfit(value: Any, module: str, depth: int) -> str:
-    """From a value that cannot be kept to the part of it that is to blame, as Python would write it."""
+    """Return the way from a value that cannot be kept to the part of it that is to blame, as Python would
+    write it.
+    """
     if depth > _MAX_DEPTH:
         return ""
     for step, part in _parts_of(value):
@@ -151,7 +153,7 @@ def _names_in(value: Any) -> Iterable[str]:
 
 
 def _short(value: Any) -> str:
-    """A key as it is written; of what is no plain value only its type, whose text could be anything."""
+    """Return a key as it is written; of what is no plain value only its type, whose text could be anything."""
     return repr(value)[:40] if type(value) in _PLAIN or type(value) is int else type(value).__name__
 
 
@@ -176,7 +178,7 @@ def _attributes(strategy: Strategy) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _slots_of(cls: type) -> tuple[str, ...]:
-    """A class has the slots it was made with."""
+    """Return the slots of a class, cached: it keeps those it was made with."""
     found: list[str] = []
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
@@ -205,7 +207,7 @@ def _encode(value: Any, module: str, depth: int) -> Any:
 
 
 def _found_path(kind: type, module: str) -> str:
-    """Where :func:`_find_class` will find ``kind`` again; our own classes stay there, so once is enough."""
+    """Return where :func:`_find_class` will find ``kind`` again, cached for our own classes, which stay there."""
     path = _class_path(kind)
     if _find_class(path, module) is not kind:
         raise _UnsupportedError(f"{kind.__module__}.{kind.__qualname__}")
@@ -325,7 +327,7 @@ def _class_at(path: str, own_module: str) -> Any:
 
 
 def _find_class(path: str, own_module: str) -> Any:
-    """An enum, struct or dataclass of qts or of the strategy's own file, else None.
+    """Find an enum, struct or dataclass of qts or of the strategy's own file, else None.
 
     Nothing is imported: a checkpoint names data, it never makes other code run.
     """

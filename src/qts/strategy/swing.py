@@ -54,12 +54,14 @@ class Swing:
         self._days: dict[str, int] = {}
 
     def on_start(self, ctx: Context) -> None:
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        """Return nothing: only closes count."""
         return NOTHING
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        """Return an entry or an exit after a close."""
         symbol, close = bar.symbol, float(bar.close)
         closes = self._closes.setdefault(symbol, deque(maxlen=self._entry_days))
         answer = self._answer(ctx, symbol, close, closes)
@@ -70,7 +72,7 @@ class Swing:
         return answer
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
-        """A new holding starts its own high and its own count of days; a closed one forgets them."""
+        """Start the high and the count of days of a new holding; forget those of a closed one."""
         symbol = fill.symbol
         if fill.side is Side.BUY:
             self._highest.setdefault(symbol, float(fill.price))

@@ -53,9 +53,10 @@ class TwoEma:
         self._usual: dict[str, float] = {}
 
     def on_start(self, ctx: Context) -> None:
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to prepare."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        """Return an entry or an exit where the two means cross; at most one look per sampling interval."""
         symbol = quote.symbol
         if quote.ts_ns < self._next_ns.get(symbol, 0):
             return NOTHING
@@ -66,10 +67,11 @@ class TwoEma:
         return self._sample(ctx, symbol, price)
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        """Return nothing: quotes are what it follows."""
         return NOTHING
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
-        """Holdings are asked of the context when they matter."""
+        """Do nothing: the context is asked for holdings when they matter."""
 
     def _sample(self, ctx: Context, symbol: str, price: float) -> Iterable[Intent]:
         count = self._samples.get(symbol, 0) + 1

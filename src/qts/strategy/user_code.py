@@ -40,7 +40,7 @@ def load_apart(load: Callable[..., T], *arguments: Any) -> T:
 
 
 def runner_for(strategy: object) -> Run:
-    """Give what calls the code of ``strategy``: 28 digits and half-even rounding, unless its file has set others.
+    """Return what calls the code of ``strategy``: 28 digits and half-even rounding, unless its file has set others.
 
     One call at a time, and none from within another; any thread.
     """
@@ -51,14 +51,14 @@ def runner_for(strategy: object) -> Run:
     return context.run
 
 
-def plainly(function: Callable[..., T], /, *arguments: Any, **named: Any) -> T:
-    """A :class:`Run` for code that is nobody's in particular."""
+def call_directly(function: Callable[..., T], /, *arguments: Any, **named: Any) -> T:
+    """Call ``function`` as it is: the :class:`Run` of code that belongs to no strategy."""
     return function(*arguments, **named)
 
 
 def each_of(run: Run, said: Iterable[T] | None) -> Iterator[T]:
-    """Every intent of a method's answer, a generator's steps run as its method was; nothing for None."""
-    if not said:  # a method without a return says nothing
+    """Yield every intent of a method's answer, a generator's steps run as its method was; nothing for None."""
+    if not said:  # a method without a return wants nothing
         return
     if type(said) is tuple or type(said) is list:
         yield from said
