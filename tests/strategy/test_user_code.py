@@ -9,7 +9,7 @@ from decimal import Decimal as D
 from pathlib import Path
 
 from qts.strategy.loading import load_strategy
-from qts.strategy.user_code import each_of, load_apart, call_directly, runner_for
+from qts.strategy.user_code import call_directly, each_of, load_apart, runner_for
 
 FILE = """
 from decimal import Decimal, getcontext

@@ -37,7 +37,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     @property
     def mid(self) -> Decimal | None:
-        """Half-way between the sides when both are known, else the last price, else None."""
+        """Return the middle between the sides when both are known, else the last price, else None."""
         if self.bid is not None and self.ask is not None:
             return exact_quotient(plus(self.bid, self.ask), TWO)
         return self.last
@@ -105,7 +105,7 @@ MarketValue: TypeAlias = Quote | Tick | BookUpdate | Bar | IndexLevel | Volatili
 
 
 class Phase(Enum):
-    """What the market does at a moment."""
+    """The phases of a market."""
 
     CLOSED = "CLOSED"
     ORDER_ENTRY = "ORDER_ENTRY"  # orders are taken and wait for the opening auction (KRX 08:30-09:00)
@@ -114,56 +114,65 @@ class Phase(Enum):
 
     @property
     def takes_orders(self) -> bool:
+        """Return whether the market takes orders."""
         return self is not Phase.CLOSED
 
 
 class Calendar(Protocol):
-    """Sessions of one market. All arguments are aware datetimes or dates of the market's own time zone."""
+    """Sessions of one market. Arguments are aware datetimes, or dates of the market's own time zone.
+
+    Asked from any component, on the session's thread; pure, and raises only for a naive datetime.
+    """
 
     name: str
 
     def phase(self, moment: datetime) -> Phase:
-        """Return what the market does at ``moment``."""
+        """Return the phase of the market at ``moment``."""
         ...
 
     def phase_ns(self, ns: int) -> Phase:
-        """The same for nanoseconds since the epoch: asked while orders wait, without a datetime each time."""
+        """Return the :meth:`phase` at ``ns`` since 1970 UTC; asked at every value, without a datetime each time."""
         ...
 
     def local_date(self, moment: datetime) -> date:
-        """The market's own date at ``moment``."""
+        """Return the market's own date at ``moment``."""
         ...
 
     def local_time(self, moment: datetime) -> datetime:
-        """``moment`` on the market's own clock."""
+        """Return ``moment`` on the market's own clock."""
         ...
 
     def is_trading_day(self, day: date) -> bool:
-        """Tell whether the market opens on ``day``."""
+        """Return whether the market opens on ``day``."""
         ...
 
     def close(self, day: date) -> datetime | None:
-        """The regular close of a trading day; None when the market never closes."""
+        """Return the regular close of a trading day; None when there is no session, or the market never closes."""
         ...
 
     def next_open(self, moment: datetime) -> datetime | None:
-        """The next start of continuous trading at or after ``moment``; None when never closed."""
+        """Return the next start of continuous trading at or after ``moment``; None when it never closes, or
+        none is known.
+        """
         ...
 
     def at(self, day: date, hour: int, minute: int = 0) -> datetime:
-        """The aware moment of a wall-clock time on ``day`` in the market's time zone."""
+        """Return the aware moment of a wall-clock time on ``day`` in the market's time zone."""
         ...
 
 
 class TickRule(Protocol):
-    """The price grid of an instrument on a date."""
+    """The price grid of an instrument on a date, in the instrument's currency.
+
+    Asked from any component, on the session's thread; pure, and never raises.
+    """
 
     def tick(self, price: Decimal, day: date) -> Decimal:
-        """The grid step that applies at ``price``."""
+        """Return the grid step that applies at ``price``."""
         ...
 
     def is_valid(self, price: Decimal, day: date) -> bool:
-        """Tell whether an order may carry ``price`` on ``day``."""
+        """Return whether an order may carry ``price`` on ``day``; False for what is no price."""
         ...
 
     def round_down(self, price: Decimal, day: date) -> Decimal:
@@ -175,14 +184,15 @@ class TickRule(Protocol):
         ...
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal] | None:
-        """Lowest and highest price of the day around the base price; None where there is no limit."""
+        """Return the lowest and highest price of the day around the base price; None where there is no limit."""
         ...
 
 
 class FeeRule(Protocol):
-    """What a fill costs, in the instrument's currency, already rounded to its quantum.
+    """The costs of a fill, in the instrument's currency, already rounded to its quantum.
 
-    ``day`` is always the trade date; a rule whose table goes by another date finds that date itself.
+    ``day`` is always the trade date; a rule whose table goes by another date finds that date itself. Asked from any
+    component, on the session's thread; pure, and never raises.
     """
 
     def fee(self, amount: Decimal, day: date) -> Decimal:
@@ -195,7 +205,7 @@ class FeeRule(Protocol):
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """Everything the core needs to know about a symbol (spec 00); made by configuration or a file format."""
+    """Everything the core needs to know about a symbol; made by configuration or a file format."""
 
     symbol: str
     currency: str
@@ -211,19 +221,19 @@ class Instrument(msgspec.Struct, frozen=True):
 
 
 class MarketSource(Protocol):
-    """What a session has to know of any source of market values, pulled or pushed.
+    """The part of any source of market values, pulled or pushed, that a session has to know.
 
     Read on the loop's thread, at any time, also before the first value; reading never raises and never waits.
     """
 
     @property
     def name(self) -> str:
-        """What people call it: a path, or the name of a generator or a connection."""
+        """Return its name for people: a path, or the name of a generator or a connection."""
         ...
 
     @property
     def max_age_ns(self) -> int:
-        """How old a price may be when something is decided on it, in ns; it may change from value to value.
+        """Return how old a price may be when something is decided on it, in ns; it may change from value to value.
 
         100 ms for a live stream, 5 s for a generated one, 15 min for snapshots.
         """
@@ -231,26 +241,26 @@ class MarketSource(Protocol):
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
-        """The instruments by symbol, at least one; those of every price given so far are among them (not indices).
+        """Return the instruments by symbol, at least one; those of every price given so far are among them.
 
-        The mapping is one and the same object for the life of the source, and may grow.
+        Indices are none. The mapping is one and the same object for the life of the source, and may grow.
         """
         ...
 
     @property
     def declares_volatility(self) -> bool:
-        """Whether the source sends a volatility index, so that its silence means unknown and not absent."""
+        """Return whether the source sends a volatility index, so that its silence means unknown and not absent."""
         ...
 
     @property
     def rows_refused(self) -> Mapping[str, int]:
-        """How many rows or messages could not be used, by reason; they never became values."""
+        """Return how many rows or messages could not be used, by reason; they never became values."""
         ...
 
 
 @runtime_checkable
 class Feed(MarketSource, Protocol):
-    """A source of market values that is pulled one by one and can be had again, such as a file or a generator.
+    """A source of market values that is pulled one by one and can be read again, such as a file or a generator.
 
     One session has it for itself; every method is called on that session's thread.
     """
@@ -268,7 +278,7 @@ class Feed(MarketSource, Protocol):
 
         Pulled by a driver, one at a time, each when nothing of the one before waits. May block for a disk. Raises
         DataError when the source cannot be read on; nothing comes after that, nor after the end. A second call
-        goes on where the first one was left.
+        continues where the first one was left.
         """
         ...
 
@@ -280,7 +290,7 @@ class Feed(MarketSource, Protocol):
         ...
 
     def resume(self, position: Mapping[str, Any]) -> None:
-        """Go to a stored position: :meth:`values` then gives the rest, without handling earlier rows again.
+        """Move to a stored position: :meth:`values` then gives the rest, without handling earlier rows again.
 
         Called once, before :meth:`values`; the position has been through JSON or MessagePack. Counts of refused
         rows come with it. Raises DataError when it belongs to another input or is none.
@@ -293,10 +303,10 @@ class Feed(MarketSource, Protocol):
 
 
 class FeedGap(msgspec.Struct, frozen=True):
-    """Values are missing before those that follow: a line that was down, a message that was lost.
+    """A notice that values are missing before those that follow: a lost connection, a lost message.
 
-    ``symbols`` empty means all of the feed's. ``ts_ns`` is when it was noticed, ``reason`` one line for people, in
-    whatever words the source has; what no file can hold of it is kept as escapes.
+    ``symbols`` empty means all of the feed's. ``ts_ns`` is when it was noticed (ns since 1970, UTC), ``reason`` one
+    line for people, in whatever words the source has; what no file can hold of it is kept as escapes.
     """
 
     ts_ns: int
@@ -305,7 +315,7 @@ class FeedGap(msgspec.Struct, frozen=True):
 
 
 class LiveFeed(MarketSource, Protocol):
-    """A source that pushes market values as they happen, such as a websocket; what is over cannot be had again.
+    """A source that pushes market values as they happen, such as a websocket; what is over cannot be read again.
 
     It has no position and no hash of its content: a session on it is named by what it trades on and since when
     (:func:`qts.runtime.session.run_identity.live_source_id`). Every method is called on the loop's thread.
@@ -313,10 +323,10 @@ class LiveFeed(MarketSource, Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether values can come at present. False before :meth:`run`, while the line is down, and after it.
+        """Return whether values can come at present: False before :meth:`run`, while disconnected, and after it.
 
-        Read for people and for the progress of a session. That prices grow old meanwhile, and nothing is decided on
-        them past :attr:`max_age_ns`, needs no look at it.
+        Read for people and for the progress of a session. It decides nothing: prices grow old meanwhile, and none
+        past :attr:`max_age_ns` is decided on.
         """
         ...
 
@@ -328,10 +338,10 @@ class LiveFeed(MarketSource, Protocol):
         (``loop.call_soon_threadsafe``). ``ts_ns`` of a value is when it was known here, not before that of the
         value before.
 
-        A line that is lost is connected anew in here, with a bounded growing pause; ``connected`` is False
-        meanwhile. Before the first value after it, and wherever else values are missing, ``on_gap`` says so.
-        Return means that no value will ever come again (the market's day is over, the subscription ended), and the
-        session closes its day. Cancellation means that the session stops: close the line and let it through. Raises
+        A lost connection is made again in here, with a bounded growing pause; ``connected`` is False meanwhile.
+        Before the first value after it, and wherever else values are missing, ``on_gap`` is called. A return means
+        that no value will ever come again (the market's day is over, the subscription ended), and the session
+        closes its day. Cancellation means that the session stops: close the connection and let it through. Raises
         QtsError when it cannot go on at all, such as after refused credentials: the session stops as if it were
         asked to, and the error is passed on.
         """

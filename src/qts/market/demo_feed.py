@@ -97,7 +97,7 @@ class DemoFeed:
         self._enter(0)
 
     def values(self) -> Iterator[MarketValue]:
-        """All values after the present position, in time order."""
+        """Return all values after the present position, in time order."""
         skip = self._value_index
         for index in range(self._day_index, len(self._days)):
             self._enter(index)
@@ -108,10 +108,11 @@ class DemoFeed:
         self._day_index, self._value_index = len(self._days), 0
 
     def position(self) -> dict[str, Any]:
-        """Index of the calendar day and number of its values already given."""
+        """Return the index of the calendar day and the number of its values already given."""
         return {"day": self._day_index, "value": self._value_index}
 
     def resume(self, position: Mapping[str, Any]) -> None:
+        """Move to ``position``. Raises DataError when it belongs to another input or is none."""
         day, value = position.get("day"), position.get("value")
         if not isinstance(day, int) or not isinstance(value, int) or not 0 <= day <= len(self._days):
             raise DataError(f"position {dict(position)!r} does not fit a demo of {len(self._days)} days")
@@ -121,12 +122,12 @@ class DemoFeed:
         self._value_index = value
 
     def progress(self) -> float:
-        """Share of all values already given, 0..1."""
+        """Return the share of all values already given, 0..1."""
         return (self._before[self._day_index] + self._value_index) / self._before[-1]
 
     @property
     def total_values(self) -> int:
-        """How many values the whole feed has."""
+        """Return how many values the whole feed has."""
         return self._before[-1]
 
     def _enter(self, index: int) -> None:
@@ -170,7 +171,7 @@ class DemoFeed:
 def _known_days(
     sample: tuple[SampleRow, ...], first: date, last: date, window_start: date, window_end: date
 ) -> list[_Known]:
-    """Every calendar day on which something becomes known. The base price may come from before ``first``."""
+    """List every calendar day on which something becomes known. The base price may come from before ``first``."""
     by_day = {row.day: row for row in sample if first <= row.day <= last}
     base = next((row.bar for row in reversed(sample) if row.day < first and row.traded), None)
     days: list[_Known] = []

@@ -1,8 +1,8 @@
-"""Order-book levels that stay text until somebody reads them.
+"""Order-book levels that stay text until they are read.
 
-A raw capture has five level changes for every quote, and most are far from the touch. Turning all of them
-into Decimals costs more than everything else together, so a depth row is only checked here (shape, digits,
-magnitude: a few passes at memory speed) and taken apart on the first look at its levels.
+A raw capture has five level changes for every quote, and most are far from the touch. Turning all of them into
+Decimals costs more than everything else together, so a depth row is only checked here (shape, digits, magnitude: a
+few passes at memory speed) and taken apart on the first look at its levels.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LazyLevels(Sequence[Level]):
         self._levels: tuple[Level, ...] | None = None
 
     def pairs(self) -> Pairs:
-        """See :func:`pairs_of`."""
+        """Return what :func:`pairs_of` returns."""
         if self._levels is not None:
             return self._levels, _AS_IT_IS, _AS_IT_IS
         return _decode_text(self._text), self._prices, self._sizes
@@ -99,7 +99,7 @@ _AS_IT_IS: Final = _AsItIs()
 
 
 def pairs_of(levels: Sequence[Level]) -> Pairs:
-    """The levels for somebody who needs few of them, as pairs, and two tables to look up what the parts mean.
+    """Return the levels as pairs, for a reader of few of them, and two tables to look up what the parts mean.
 
     ``prices[pair[0]]`` and ``sizes[pair[1]]`` are the numbers; of a lazy sequence the rest stays text.
     """
@@ -107,7 +107,7 @@ def pairs_of(levels: Sequence[Level]) -> Pairs:
 
 
 def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[Level]:
-    """The levels in the JSON array ``text``; raises RowRefused or msgspec.DecodeError when they are none.
+    """Return the levels in the JSON array ``text``; raises RowRefused or msgspec.DecodeError when they are none.
 
     Plain ones (nearly all) stay lazy; whatever looks unusual is read, and judged, at once.
     """
@@ -117,21 +117,22 @@ def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[Level]:
 
 
 def sides_of(bids: bytes, asks: bytes, prices: Numbers, sizes: Numbers) -> tuple[Sequence[Level], Sequence[Level]]:
-    """:func:`levels_of` for both sides of a row: plain ones, as one list, are looked through in one go."""
+    """Return :func:`levels_of` of both sides of a row: plain ones, as one list, are looked through in one go."""
     if bids != b"[]" and asks != b"[]" and is_plain(bids[:-1] + b"," + asks[1:]):
         return LazyLevels(bids, prices, sizes), LazyLevels(asks, prices, sizes)
     return levels_of(bids, prices, sizes), levels_of(asks, prices, sizes)
 
 
 def read_levels(text: bytes, prices: Numbers, sizes: Numbers) -> tuple[Level, ...]:
+    """Return the levels, read now; raises like :func:`levels_of`."""
     return tuple([(prices[price], sizes[size]) for price, size in _decode_text(text)])
 
 
 def is_plain(text: bytes) -> bool:
-    """Whether valid JSON ``text`` is ``[["digits.digits","digits.digits"],…]`` with sane prices above zero.
+    """Return whether valid JSON ``text`` is ``[["digits.digits","digits.digits"],…]`` with sane prices above zero.
 
-    Without digits such a text is one level repeated, so a few passes at memory speed decide. Prices below 1
-    are left to the full check (they might be zero), as are numbers of 13 digits in a row.
+    Without digits such a text is one level repeated, so a few passes at memory speed decide. Prices below 1 are
+    left to the full check (they might be zero), as are numbers of 13 digits in a row.
     """
     skeleton = text.translate(None, _DIGITS)
     if not skeleton.endswith(b'"]]') or not _SKELETON.startswith(skeleton[:-1]):

@@ -55,7 +55,8 @@ def intraday(
     events: int,
     rng: random.Random,
 ) -> Iterator[Quote | Tick]:
-    """Exactly ``events`` values of one day in time order, from the opening to the end of the closing auction.
+    """Return exactly ``events`` values of one day in time order, from the opening to the end of the closing
+    auction.
 
     ``previous_close`` sets the price limits (None: no limits). A day of a single share has one trade, at the
     opening. Raises :class:`~qts.errors.ContractError`, at the call, for a bar that no day can have: off the grid,
@@ -153,7 +154,9 @@ class _Day:
             yield self._trade(levels.close, None)
 
     def _waypoints(self) -> list[tuple[int, float]]:
-        """Levels to reach in order, each with the share of what is then left of the free events; close last."""
+        """List the levels to reach in order, each with the share of what is then left of the free events;
+        close last.
+        """
         levels, rng = self._levels, self._rng
         ends = (levels.open, levels.close)
         extremes = [level for level in sorted({0, levels.top}) if level not in ends]
@@ -163,7 +166,7 @@ class _Day:
         return [*((level, 0.15 + 0.45 * rng.random()) for level in extremes), (levels.close, 1.0)]
 
     def _stretch(self, target: int, share: float) -> Iterator[Quote | Tick]:
-        """The free events on the way to ``target``: trades and quotes in random order."""
+        """Yield the free events on the way to ``target``: trades and quotes in random order."""
         random_, trades, quotes = self._rng.random, self._extra_trades, self._extra_quotes
         if share < 1.0:
             trades, quotes = int(trades * share), int(quotes * share)
@@ -203,7 +206,7 @@ class _Day:
         return self._quote(bid, bid + 2 if wide else bid + 1)
 
     def _quote_with(self, level: int) -> Quote:
-        """A quote that has ``level`` as one of its sides: the bid at the low, the ask at the high."""
+        """Return a quote that has ``level`` as one of its sides: the bid at the low, the ask at the high."""
         if self._levels.top == 0 or 0 < level < self._levels.top:
             bid = level - self._rng.randrange(2)
         else:
@@ -228,7 +231,7 @@ class _Day:
         )
 
     def _free_trade(self) -> Tick:
-        """A trade at one side of the present quote, inside low..high."""
+        """Return a trade at one side of the present quote, inside low..high."""
         at_ask = self._bid < 0 or (self._ask <= self._levels.top and self._rng.random() < 0.5)
         return self._trade(self._ask, False) if at_ask else self._trade(self._bid, True)
 
@@ -259,7 +262,7 @@ def _checked_band(
 
 
 def _whole_volume(bar: DayBar) -> int:
-    """The volume in shares. It must be enough for one share at each price that has to trade."""
+    """Return the volume in shares. It must be enough for one share at each price that has to trade."""
     volume = int(bar.volume)
     if volume != bar.volume or volume < 1:
         raise ContractError(f"volume must be whole shares above 0, got {bar.volume}")
@@ -271,7 +274,7 @@ def _whole_volume(bar: DayBar) -> int:
 
 
 def _grid(bar: DayBar, ticks: TickRule, day: date) -> list[Decimal]:
-    """Every grid price from low to high, both included."""
+    """List every grid price from low to high, both included."""
     prices = [bar.low]
     while prices[-1] < bar.high:
         prices.append(plus(prices[-1], ticks.tick(prices[-1], day)))
@@ -288,7 +291,7 @@ def _forced_trades(levels: _Levels, volume: int) -> int:
 
 
 def _sizes(volume: int, trades: int, rng: random.Random) -> list[int]:
-    """Whole positive sizes of all trades in order, summing to ``volume``: big auctions, a U over the day."""
+    """Draw whole positive sizes of all trades in order, summing to ``volume``: big auctions, a U over the day."""
     if trades == 1:
         return [volume]
     weights = [_weight(_busyness(index / trades), rng.random()) for index in range(trades)]
@@ -306,19 +309,21 @@ def _weight(busyness: float, chance: float) -> int:
 
 
 def _displayed(chance: float) -> float:
-    """What stands at a price beyond the next trade, in mean trade sizes: mostly little, seldom much."""
+    """Draw the size at a price beyond the next trade, in mean trade sizes: mostly little, seldom much."""
     return 8.0 * chance**6
 
 
 def _busyness(place: float) -> float:
-    """How much is traded at ``place`` 0..1 of the day, in proportion."""
+    """Return how much is traded at ``place`` 0..1 of the day, in proportion."""
     odd = 2 * place - 1
     return 0.5 + 1.5 * odd * odd
 
 
 @cache
 def _busy_times() -> tuple[float, ...]:
-    """Inverse of the share of events seen by a time of day: the density is 0.8 + 0.6 (2x − 1)², mildly U-shaped."""
+    """Return the inverse of the share of events seen by a time of day: density 0.8 + 0.6 (2x − 1)², mildly
+    U-shaped.
+    """
     return tuple(_time_of(index / _TIME_POINTS) for index in range(_TIME_POINTS + 1))
 
 

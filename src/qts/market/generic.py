@@ -19,18 +19,23 @@ class FixedTicks:
         self.step = positive(step, "step")
 
     def tick(self, price: Decimal, day: date) -> Decimal:
+        """Return the one step."""
         return self.step
 
     def is_valid(self, price: Decimal, day: date) -> bool:
+        """Return whether ``price`` is on the grid and above 0."""
         return price.is_finite() and price > 0 and is_multiple(price, self.step)
 
     def round_down(self, price: Decimal, day: date) -> Decimal:
+        """Return the highest grid price not above ``price``."""
         return floor_to(price, self.step)
 
     def round_up(self, price: Decimal, day: date) -> Decimal:
+        """Return the lowest grid price not below ``price``."""
         return negated(floor_to(negated(price), self.step))
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal] | None:
+        """Return None: there is no daily limit."""
         return None
 
 
@@ -48,9 +53,11 @@ class RateCosts:
         self.quantum = positive(quantum, "quantum")
 
     def fee(self, amount: Decimal, day: date) -> Decimal:
+        """Return the fee by the rate."""
         return truncate_to(times(amount, self.fee_rate), self.quantum)
 
     def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal:
+        """Return the tax, by its rate on sales."""
         return truncate_to(times(amount, self.tax_rate), self.quantum) if is_sell else ZERO
 
 
@@ -63,27 +70,35 @@ class AlwaysOpen:
         self.name = name
 
     def phase(self, moment: datetime) -> Phase:
+        """Return CONTINUOUS."""
         return Phase.CONTINUOUS
 
     def phase_ns(self, ns: int) -> Phase:
+        """Return CONTINUOUS."""
         return Phase.CONTINUOUS
 
     def local_date(self, moment: datetime) -> date:
+        """Return the date in UTC."""
         return moment.astimezone(UTC).date()
 
     def local_time(self, moment: datetime) -> datetime:
+        """Return ``moment`` in UTC."""
         return moment.astimezone(UTC)
 
     def is_trading_day(self, day: date) -> bool:
+        """Return True."""
         return True
 
     def close(self, day: date) -> datetime | None:
+        """Return None: it never closes."""
         return None
 
     def next_open(self, moment: datetime) -> datetime | None:
+        """Return None: it never closes."""
         return None
 
     def at(self, day: date, hour: int, minute: int = 0) -> datetime:
+        """Return the moment in UTC."""
         return datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""Korea Exchange: price grid, price limits, costs, calendar and instruments, all by date (spec krx).
+"""Korea Exchange: price grid, price limits, costs, calendar and instruments, all by date.
 
 The numbers live in ``data/krx.yaml``. Hot calls (:meth:`KrxTicks.tick`, :meth:`KrxCalendar.phase_ns`) look
 the rules of a day up once and then only compare.
@@ -68,7 +68,7 @@ class KrxTicks:
         self._use(row_at(self._tables, date.min))
 
     def tick(self, price: Decimal, day: date) -> Decimal:
-        """The grid step in won at ``price`` on ``day``."""
+        """Return the grid step in won at ``price`` on ``day``."""
         if not (price.is_finite() and price > 0):
             raise ContractError(f"a price must be a number above 0, got {price}")
         if day != self._day:
@@ -77,28 +77,28 @@ class KrxTicks:
         return self._steps[bisect_right(self._bounds, price)]
 
     def is_valid(self, price: Decimal, day: date) -> bool:
-        """Whether ``price`` lies on the grid; False for NaN, zero and negative prices."""
+        """Return whether ``price`` is on the grid; False for NaN, zero and negative prices."""
         return price.is_finite() and price > 0 and is_multiple(price, self.tick(price, day))
 
     def round_down(self, price: Decimal, day: date) -> Decimal:
-        """The highest grid price not above ``price`` (0 below the smallest step)."""
+        """Return the highest grid price not above ``price`` (0 below the smallest step)."""
         step = self.tick(price, day)
         return times(steps_in(price, step), step)
 
     def round_up(self, price: Decimal, day: date) -> Decimal:
-        """The lowest grid price not below ``price``."""
+        """Return the lowest grid price not below ``price``."""
         step = self.tick(price, day)
         below = times(steps_in(price, step), step)
         return below if below == price else plus(below, step)
 
     def band(self, base: Decimal, day: date) -> tuple[Decimal, Decimal]:
-        """Lowest and highest price around the base price (previous close), cut inward to the grid."""
+        """Return the lowest and highest price around the base price (previous close), cut inward to the grid."""
         limit = row_at(self._limits, day).limit
         lowest, highest = times(base, minus(ONE, limit)), times(base, plus(ONE, limit))
         return self.round_up(lowest, day), self.round_down(highest, day)
 
     def notes(self, day: date) -> list[Note]:
-        """What a report must say about rows that are missing for ``day``."""
+        """Return notes on rows that are missing for ``day``."""
         return [
             *note_before_first(self._tables, day, Note.of("tick-table", board=self.board)),
             *note_before_first(self._limits, day, Note.of("price-limit")),
@@ -110,7 +110,7 @@ class KrxTicks:
 
 
 class KrxCosts:
-    """Broker fee on both sides and tax on sales by date and board, each cut to the won (spec krx).
+    """Broker fee on both sides and tax on sales by date and board, each cut to the won.
 
     ``day`` is the trade date in every call. The fee goes by it; the tax goes by the settlement date, some trading
     days later (:meth:`settlement_day`), so a new rate reaches sales made just before it.
@@ -131,19 +131,19 @@ class KrxCosts:
         self._tax = row_at(self._taxes, date.min).rate
 
     def fee(self, amount: Decimal, day: date) -> Decimal:
-        """Broker fee in won for a fill of ``amount`` won on the trade date ``day``."""
+        """Return the broker fee in won for a fill of ``amount`` won on the trade date ``day``."""
         self._at(day)
         return truncate_to(times(amount, self._fee), WON)
 
     def tax(self, amount: Decimal, *, is_sell: bool, day: date) -> Decimal:
-        """Tax in won on a sale made on the trade date ``day``; 0 for a purchase."""
+        """Return the tax in won on a sale made on the trade date ``day``; 0 for a purchase."""
         if not is_sell:
             return ZERO
         self._at(day)
         return truncate_to(times(amount, self._tax), WON)
 
     def settlement_day(self, day: date) -> date:
-        """The date on which a trade made on ``day`` is paid."""
+        """Return the date on which a trade made on ``day`` is settled."""
         for _ in range(row_at(self._lags, day).days):
             day += _ONE_DAY
             while not self._calendar.is_trading_day(day):
@@ -151,7 +151,7 @@ class KrxCosts:
         return day
 
     def notes(self, day: date) -> list[Note]:
-        """What a report must say about rows that are missing for the trade date ``day``."""
+        """Return notes on rows that are missing for the trade date ``day``."""
         paid = self.settlement_day(day)
         tax_note = note_before_first(self._taxes, paid, Note.of("sell-tax", board=self.board), settled=True)
         lag_note = note_before_first(self._lags, day, Note.of("settlement"))
@@ -185,10 +185,11 @@ class KrxCalendar:
         self._sessions: dict[int, Session | None] = {}
 
     def phase(self, moment: datetime) -> Phase:
+        """Return the phase of the exchange at ``moment``."""
         return self.phase_ns(to_ns(moment))
 
     def phase_ns(self, ns: int) -> Phase:
-        """Like :meth:`phase`, for nanoseconds UTC.
+        """Return the :meth:`phase` at ``ns`` since 1970 UTC.
 
         The closing auction makes its price at its end (on the real exchange at a random moment of the next 30 s),
         so the moment of the close still belongs to it; the market is CLOSED after it.
@@ -201,16 +202,19 @@ class KrxCalendar:
         return Phase.CONTINUOUS if ns >= session.open_ns else Phase.ORDER_ENTRY
 
     def session(self, day: date) -> Session | None:
-        """The session of ``day``; None when the market is closed."""
+        """Return the session of ``day``; None when the market is closed."""
         return self._session(day.toordinal() - _EPOCH_ORDINAL)
 
     def local_date(self, moment: datetime) -> date:
+        """Return the date in Seoul at ``moment``."""
         return moment.astimezone(KST).date()
 
     def local_time(self, moment: datetime) -> datetime:
+        """Return ``moment`` on Seoul's clock."""
         return moment.astimezone(KST)
 
     def is_trading_day(self, day: date) -> bool:
+        """Return whether the exchange opens on ``day``."""
         if self._span is not None and self._span[0] <= day <= self._span[1]:
             return day in self._trading_days
         if day.weekday() >= _SATURDAY or day in self._closed_in(day.year):
@@ -218,12 +222,14 @@ class KrxCalendar:
         return f"{day:%m-%d}" not in self._closed_md and not _stands_for_new_years_eve(day)
 
     def close(self, day: date) -> datetime | None:
-        """The regular close of ``day`` (the end of the closing auction); None when there is no session."""
+        """Return the regular close of ``day`` (the end of the closing auction); None when there is no session."""
         session = self.session(day)
         return None if session is None else from_ns(session.close_ns).astimezone(KST)
 
     def next_open(self, moment: datetime) -> datetime | None:
-        """The next start of continuous trading at or after ``moment``; None when none is known for 400 days."""
+        """Return the next start of continuous trading at or after ``moment``; None when none is known for 400
+        days.
+        """
         ns = to_ns(moment)
         first = _day_number(ns)
         for number in range(first, first + _SEARCH_DAYS):
@@ -233,10 +239,11 @@ class KrxCalendar:
         return None
 
     def at(self, day: date, hour: int, minute: int = 0) -> datetime:
+        """Return the moment of a wall-clock time in Seoul."""
         return datetime(day.year, day.month, day.day, hour, minute, tzinfo=KST)
 
     def notes(self, day: date) -> list[Note]:
-        """What a report must say about how ``day`` was judged: missing rows, weekdays taken as trading days."""
+        """Return notes on how ``day`` was judged: missing rows, weekdays taken as trading days."""
         notes = note_before_first(self._rules.sessions, day, Note.of("session-times"))
         known = day.year in self._closed or (self._span and self._span[0] <= day <= self._span[1])
         if not known:
@@ -275,7 +282,7 @@ class KrxCalendar:
 
 
 def krx_instrument(symbol: str, board: str = "KOSPI", trading_days: Iterable[date] | None = None) -> Instrument:
-    """A KRX instrument in won, one share a lot.
+    """Make a KRX instrument in won, one share a lot.
 
     ``symbol`` is a short code of six digits or capital letters (005930, 0004V0). Raises
     :class:`~qts.errors.ContractError` for anything else and for an unknown board.
@@ -292,7 +299,7 @@ def krx_instrument(symbol: str, board: str = "KOSPI", trading_days: Iterable[dat
 
 
 def check_symbol(symbol: str) -> str:
-    """``symbol`` itself when it is a KRX short code. Raises :class:`~qts.errors.ContractError` otherwise."""
+    """Return ``symbol`` itself when it is a KRX short code. Raises :class:`~qts.errors.ContractError` otherwise."""
     if _SYMBOL.fullmatch(symbol):
         return symbol
     hint = ""
@@ -310,7 +317,7 @@ def _known(board: str, rows: dict[str, list[TickTable]] | dict[str, list[Rate]],
 
 
 def _stands_for_new_years_eve(day: date) -> bool:
-    """Whether ``day`` is the Friday that is closed because 31 December is a Saturday or Sunday."""
+    """Return whether ``day`` is the Friday that is closed because 31 December is a Saturday or Sunday."""
     return day.month == _DECEMBER and day.day in (29, 30) and day.weekday() == _FRIDAY
 
 
@@ -319,6 +326,6 @@ def _day_number(ns: int) -> int:
 
 
 def _clock_ns(text: str) -> int:
-    """Nanoseconds after midnight of "HH:MM"."""
+    """Return the nanoseconds after midnight of "HH:MM"."""
     hour, minute = text.split(":")
     return (int(hour) * 60 + int(minute)) * _MINUTE_NS

@@ -1,7 +1,7 @@
 """The dated rules of the Korea Exchange as values: read once from ``data/krx.yaml`` and checked.
 
 Every row applies from its date until the next one. Before the first row the oldest applies, and
-:func:`note_before_first` gives the sentence a report has to show for it (spec krx).
+:func:`note_before_first` gives the note that a report has to show for it.
 """
 
 from __future__ import annotations
@@ -82,23 +82,31 @@ class Settlement(_Struct, frozen=True):
 
 
 class FirstTradingDay(_Struct, frozen=True):
+    """The rule for the first trading day of the year."""
+
     source: str
     order_entry: str
     open: str
 
 
 class ShiftedDays(_Struct, frozen=True):
+    """Days on which the session is shifted."""
+
     source: str
     minutes: int
     days: list[date]
 
 
 class ClosedEveryYear(_Struct, frozen=True):
+    """Days on which the market is closed in every year."""
+
     source: str
     days: list[str]
 
 
 class ClosedYear(_Struct, frozen=True):
+    """The closed days of one year."""
+
     source: str
     year: int
     days: list[date]
@@ -124,13 +132,13 @@ class KrxRules(_Struct, frozen=True):
 
 @cache
 def embedded_rules() -> KrxRules:
-    """The rules that come with the package, read once per process."""
+    """Return the rules that come with the package, read once per process."""
     text = resources.files("qts.market").joinpath("data", DATA_FILE).read_text(encoding="utf-8")
     return parse_rules(text, DATA_FILE)
 
 
 def parse_rules(text: str, name: str) -> KrxRules:
-    """Rules from YAML text. Raises :class:`~qts.errors.DataError` naming ``name`` and the wrong place."""
+    """Parse rules from YAML text. Raises :class:`~qts.errors.DataError` naming ``name`` and the wrong place."""
     try:
         rules = msgspec.convert(yaml.safe_load(text), KrxRules)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
@@ -146,7 +154,7 @@ def parse_rules(text: str, name: str) -> KrxRules:
 
 
 def row_at(rows: Sequence[Row], day: date) -> Row:
-    """The row in force on ``day``; before the first one the oldest."""
+    """Return the row in force on ``day``; before the first one the oldest."""
     return rows[max(0, bisect_right(rows, day, key=_since) - 1)]
 
 

@@ -1,7 +1,7 @@
-"""The last-value table: prices go here first, before any queue (spec 00).
+"""The last-value table: prices go here first, before any queue (``last-value-first``).
 
-The simulated exchange, marking to market and the micro-risk loop read it, so no queue that a degradation
-pauses can blind them.
+The simulated exchange, marking to market and the checks read it, so no queue that a degradation pauses can blind
+them.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class LastValues:
         self.bars.update((v.symbol, v) for v in msgspec.convert(saved["bars"], list[Bar], strict=False))
 
     def symbols(self) -> list[str]:
-        """Every symbol that ever had a value, sorted."""
+        """Return every symbol that ever had a value, sorted."""
         return sorted(self.quotes.keys() | self.ticks.keys() | self.bars.keys())
 
     def mark(self, symbol: str) -> Decimal | None:
-        """The price at which a long holding of ``symbol`` is valued; None when none was ever seen.
+        """Return the price at which a long holding of ``symbol`` is valued; None when none was ever seen.
 
         The bid of the newest quote (what a sale would bring); without a book what :meth:`last_trade` gives.
         """
@@ -60,7 +60,7 @@ class LastValues:
         return self.last_trade(symbol)
 
     def last_trade(self, symbol: str) -> Decimal | None:
-        """The newest of trade price, snapshot price and bar close; None when none was ever seen."""
+        """Return the newest of trade price, snapshot price and bar close; None when none was ever seen."""
         best: Decimal | None = None
         best_ts = -1
         quote = self.quotes.get(symbol)
@@ -90,15 +90,15 @@ class LastValues:
         return max((value.ts_ns for value in newest if value is not None), default=0)
 
     def entry_price(self, symbol: str) -> Decimal | None:
-        """The price a buyer has to expect: the ask; without a book what :meth:`last_trade` gives.
+        """Return the price a buyer has to expect: the ask; without a book what :meth:`last_trade` gives.
 
-        None also while the book is crossed, locked or empty on one side: no entry is decided on it (MD-03).
+        None also while the book is crossed, locked or empty on one side: no entry is decided on it.
         """
         quote = self.quotes.get(symbol)
         if quote is None or (quote.bid is None and quote.ask is None):
             return self.last_trade(symbol)
         if quote.bid is None or quote.ask is None or quote.bid >= quote.ask:
             return None
-        if quote.bid_size == 0 or quote.ask_size == 0:  # a price at which nobody stands; None is a size not told
+        if quote.bid_size == 0 or quote.ask_size == 0:  # a price without size; None is a size that is not reported
             return None
         return quote.ask

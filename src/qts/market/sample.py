@@ -34,6 +34,7 @@ class DayBar(msgspec.Struct, frozen=True):
 
     @property
     def is_halt(self) -> bool:
+        """Return whether nothing traded on the day."""
         return self.volume == 0
 
 
@@ -47,24 +48,24 @@ class SampleRow(msgspec.Struct, frozen=True):
 
     @property
     def traded(self) -> bool:
-        """Whether 005930 had volume: the trading days of the sample."""
+        """Return whether 005930 had volume: the trading days of the sample."""
         return self.bar is not None and not self.bar.is_halt
 
 
 @cache
 def load_sample() -> tuple[SampleRow, ...]:
-    """All rows, oldest first; read once per process."""
+    """Return all rows, oldest first; read once per process."""
     return parse_sample(_content().decode(), SAMPLE_FILE)
 
 
 @cache
 def sample_sha256() -> str:
-    """SHA-256 of the table's bytes, for the run id."""
+    """Return the SHA-256 of the table's bytes, for the run id."""
     return hashlib.sha256(_content()).hexdigest()
 
 
 def parse_sample(text: str, name: str) -> tuple[SampleRow, ...]:
-    """Rows of a table in the sample's format. Raises :class:`~qts.errors.DataError` naming file and line."""
+    """Parse a table in the sample's format. Raises :class:`~qts.errors.DataError` naming file and line."""
     lines = csv.reader(io.StringIO(text))
     if tuple(next(lines, ())) != _COLUMNS:
         raise DataError(f"{name}: the first line must be {','.join(_COLUMNS)}")

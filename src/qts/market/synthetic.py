@@ -75,7 +75,7 @@ class SyntheticFeed:
         self._day_index = self._value_index = 0
 
     def values(self) -> Iterator[MarketValue]:
-        """All values after the present position, in time order."""
+        """Return all values after the present position, in time order."""
         skip = self._value_index
         for index in range(self._day_index, len(self.trading_days)):
             self._day_index, self._value_index = index, 0
@@ -86,10 +86,11 @@ class SyntheticFeed:
         self._day_index, self._value_index = len(self.trading_days), 0
 
     def position(self) -> dict[str, Any]:
-        """Index of the trading day and number of its values already given."""
+        """Return the index of the trading day and the number of its values already given."""
         return {"day": self._day_index, "value": self._value_index}
 
     def resume(self, position: Mapping[str, Any]) -> None:
+        """Move to ``position``. Raises DataError when it belongs to another input or is none."""
         day, value = position.get("day"), position.get("value")
         if not isinstance(day, int) or not isinstance(value, int) or not 0 <= day <= len(self.trading_days):
             raise DataError(f"position {dict(position)!r} does not fit a feed of {len(self.trading_days)} days")
@@ -98,7 +99,7 @@ class SyntheticFeed:
         self._day_index, self._value_index = day, value
 
     def progress(self) -> float:
-        """Share of all values already given, 0..1."""
+        """Return the share of all values already given, 0..1."""
         given = self._day_index * self._per_day + self._value_index
         return given / (len(self.trading_days) * self._per_day)
 
@@ -107,7 +108,9 @@ class SyntheticFeed:
         return len(self._symbols) * (1 + self._events)
 
     def _values_of(self, index: int) -> Iterator[MarketValue]:
-        """Day ``index`` counts from 0; its bar is ``_days[index + 1]``, the one of the day before comes first."""
+        """Return the values of day ``index``, from 0; its bar is ``_days[index + 1]``, the day before comes
+        first.
+        """
         before, today = self._days[index], self._days[index + 1]
         session = self._calendar.session(today.day)
         assert session is not None, "only trading days are walked"
@@ -140,7 +143,7 @@ class SyntheticFeed:
         yield from heapq.merge(*streams, key=attrgetter("ts_ns"))
 
     def _walk(self) -> list[_Day]:
-        """The daily bars of all days and of the one before the first."""
+        """Make the daily bars of all days and of the one before the first."""
         first = self.trading_days[0] - timedelta(days=1)
         while not self._calendar.is_trading_day(first):
             first -= timedelta(days=1)
@@ -157,7 +160,7 @@ class SyntheticFeed:
         return days
 
     def _bar(self, base: Decimal, day: date, rng: random.Random) -> DayBar:
-        """A day whose prices are a few random moves from the base price, on the grid and inside the limits."""
+        """Make a day whose prices are a few random moves from the base price, on the grid and inside the limits."""
         lowest, highest = self._ticks.band(base, day)
         price, path = base, []
         for _ in range(_STEPS):

@@ -61,7 +61,7 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
         given: object = self.confidence
         if not isinstance(given, Real | Decimal):
             raise ContractError(f"Intent.confidence must be a number between 0 and 1, got {self.confidence!r}")
-        if (isinstance(given, Decimal) and said.is_nan()) or not 0.0 <= self.confidence <= 1.0:  # NaN is not
+        if (isinstance(given, Decimal) and given.is_nan()) or not 0.0 <= self.confidence <= 1.0:  # NaN is not
             raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
         if not isinstance(self.reason, str):
             raise ContractError(f"Intent.reason must be a text, got {self.reason!r}")

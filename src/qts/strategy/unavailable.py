@@ -29,7 +29,6 @@ class UnavailableStrategy:
 
     def on_start(self, ctx: Context) -> None:
         """Do nothing."""
-        ...
 
     def on_quote(self, ctx: Context, quote: Any) -> Iterable[Intent]:
         """Return nothing."""
@@ -41,7 +40,6 @@ class UnavailableStrategy:
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
         """Do nothing."""
-        ...
 
 
 def restore_names(strategies: Sequence[Strategy], saved: Mapping[str, Any] | None) -> list[Strategy]:

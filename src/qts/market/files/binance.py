@@ -115,7 +115,7 @@ class _ExchangeClock:
         self.soon_ms = 0
 
     def check(self, event_ms: int, ts_ns: int) -> None:
-        """``event_ms`` 0 is unknown. Raises :class:`RowRefused`."""
+        """Check the time of a row; ``event_ms`` 0 is unknown. Raises :class:`RowRefused`."""
         if event_ms and event_ms * NS_PER_MS - ts_ns > self._latest_ns:
             raise RowRefused(FUTURE)
         self.soon_ms = (self._order.last_ns + self._latest_ns) // NS_PER_MS
@@ -145,7 +145,9 @@ class BinanceRows:
         self._decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
     def _parser(self) -> Callable[[bytes], MarketValue]:
-        """The hot path as a closure: local names are read faster than attributes, 94,000 times in six minutes."""
+        """Return the hot path as a closure: local names are read faster than attributes, 94,000 times in six
+        minutes.
+        """
         order = self.order
         handler_of = self._beginnings.get
         find_handler = self._find_handler
@@ -175,14 +177,16 @@ class BinanceRows:
         return parse
 
     def time_of(self, row: bytes) -> int | None:
+        """Return the time of a row in ns; None when it cannot be read."""
         stamp = row[:_STAMP]
         return int(stamp) if stamp.isdigit() and len(stamp) == _STAMP else None
 
     def show(self, row: bytes) -> bytes:
+        """Return the row for a message."""
         return shown(row)
 
     def column_of(self, row: bytes, value: str) -> str:
-        """The member of the message whose text is to blame."""
+        """Return the name of the member of the message whose text is to blame."""
         try:
             message = msgspec.json.decode(row[_STAMP:])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -192,6 +196,7 @@ class BinanceRows:
         return next((f"data.{name}" for name, text in members if text == value), "") if value else ""
 
     def notes(self) -> list[Note]:
+        """Return what was guessed and which gaps the input has."""
         notes = self.symbols.notes()
         for symbol, history in self._histories.items():
             if history.depth_chain.gaps:
@@ -201,6 +206,7 @@ class BinanceRows:
         return notes
 
     def state(self) -> dict[str, Any]:
+        """Return what has to be remembered of the rows so far, as plain data."""
         return {
             "last_ns": self.order.last_ns,
             "seen": {symbol: history.state() for symbol, history in self._histories.items()},
@@ -208,6 +214,7 @@ class BinanceRows:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
         self.symbols.restore(state["late"])
         for symbol, stored in state["seen"].items():
             self._histories[symbol] = history = SymbolHistory(symbol)
@@ -303,7 +310,7 @@ class BinanceRows:
         return BookUpdate(history.symbol, ts_ns, bids, asks, snapshot=True)
 
     def _first_of(self, symbol: str, prices: Sequence[str], sizes: Sequence[str]) -> SymbolHistory:
-        """Meet a symbol; its instrument is made now unless the probe of the file had it."""
+        """Make the history of a symbol; its instrument is made now unless the probe of the file had it."""
 
         def grid() -> Grid:
             for text in prices:

@@ -1,4 +1,4 @@
-"""What is remembered of each symbol of a raw capture, to know a message that comes twice."""
+"""Memory of each symbol of a raw capture, to recognise a message that comes twice."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ class LastMessage:
         self.checksum: int | None = None
 
     def is_repeated_by(self, text: bytes) -> bool:
+        """Return whether ``text`` is the same row again."""
         if self.text is not None:
             return text == self.text
         return self.checksum is not None and zlib.crc32(text) == self.checksum
 
     def state(self) -> list[int | None]:
+        """Return what has to be remembered of the rows so far, as plain data."""
         return [self.key, self.checksum if self.text is None else zlib.crc32(self.text)]
 
     def restore(self, state: Sequence[Any]) -> None:
+        """Restore what :meth:`state` returned."""
         self.key, self.checksum = state
         self.text = None
 
@@ -46,9 +49,10 @@ class DepthChain:
         self.last = -1
 
     def take(self, first: int, last: int, before: int) -> bool:
-        """Take the update of the numbers ``first`` to ``last`` behind ``before``; True when one is missing there.
+        """Take the update of the numbers ``first`` to ``last`` behind ``before``; return whether one is missing
+        there.
 
-        -1 is a number that the message does not tell. Without ``before`` numbers follow each other without a hole.
+        -1 is a number that the message does not have. Without ``before`` numbers follow each other without a hole.
         """
         known = self.last
         self.last = last if last >= 0 else known
@@ -60,7 +64,7 @@ class DepthChain:
 
 
 class TradeIds:
-    """Which trades were seen: all up to ``highest`` but the remembered holes; ``missed`` counts the holes made."""
+    """The trades seen: all up to ``highest`` but the remembered holes; ``missed`` counts the holes made."""
 
     __slots__ = ("highest", "holes", "missed")
 
@@ -70,9 +74,11 @@ class TradeIds:
         self.missed = 0
 
     def has(self, trade_id: int) -> bool:
+        """Return whether the trade was seen."""
         return trade_id <= self.highest and trade_id not in self.holes
 
     def add(self, trade_id: int) -> None:
+        """Remember a trade, and the holes before it."""
         highest = self.highest
         if trade_id < highest:
             del self.holes[trade_id]
@@ -88,7 +94,7 @@ class TradeIds:
 
 
 class SymbolHistory:
-    """What is remembered of one symbol."""
+    """The memory of one symbol: newest messages, numbers of depth updates, ids of trades."""
 
     __slots__ = ("depth", "depth_chain", "quote", "symbol", "trades")
 
@@ -100,6 +106,7 @@ class SymbolHistory:
         self.trades = TradeIds()
 
     def state(self) -> list[Any]:
+        """Return what has to be remembered of the rows so far, as plain data."""
         chain, trades = self.depth_chain, self.trades
         return [
             self.quote.state(),
@@ -111,6 +118,7 @@ class SymbolHistory:
         ]
 
     def restore(self, state: Sequence[Any]) -> None:
+        """Restore what :meth:`state` returned."""
         self.quote.restore(state[0])
         self.depth.restore(state[1])
         self.trades.highest = state[2]

@@ -1,4 +1,4 @@
-"""What the first rows of a raw capture tell about the whole: clock offset, symbols, price and size steps."""
+"""Facts of a raw capture from its first rows: clock offset, symbols, price and size steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAMP_DIGITS: Final = 19
 
 
 class CaptureProbe:
-    """What the first rows of a capture tell: the clock offset, the symbols and their grids."""
+    """The facts in the first rows of a capture: the clock offset, the symbols and their grids."""
 
     def __init__(self, lines: Iterable[bytes]) -> None:
         self.grids: dict[str, Grid] = {}
@@ -36,7 +36,9 @@ class CaptureProbe:
 
     @property
     def only_symbol(self) -> str | None:
-        """Whom a snapshot without a symbol belongs to: the one symbol of the capture."""
+        """Return the one symbol of the capture, to which a snapshot without a symbol belongs; None when there
+        are more.
+        """
         return next(iter(self.grids)) if len(self.grids) == 1 else None
 
 
@@ -67,6 +69,7 @@ def _count_decimals(data: dict[str, Any], grid: Grid) -> None:
 
 
 def add_all(add: Callable[[str], None], texts: Iterable[Any]) -> None:
+    """Call ``add`` with each of ``texts`` that is a text."""
     for text in texts:
         if isinstance(text, str):
             add(text)

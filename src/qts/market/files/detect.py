@@ -43,7 +43,7 @@ _FOREIGN: Final = (
 
 
 def detect(lines: Sequence[bytes], wanted: str | None, path: str, read_as: ReadAs) -> str:
-    """The format of a file of lines; DataError naming file, line and what is there when it is not ``wanted``.
+    """Return the format of a file of lines; DataError naming file, line and content when it is not ``wanted``.
 
     ``read_as`` declares encoding and delimiter of a CSV file.
     """
@@ -66,7 +66,7 @@ def detect(lines: Sequence[bytes], wanted: str | None, path: str, read_as: ReadA
 
 
 def format_of(line: bytes, read_as: ReadAs, *, first: bool) -> str | None:
-    """The format whose line this is; a CSV header counts only as the ``first`` line."""
+    """Return the format whose line this is; a CSV header counts only as the ``first`` line."""
     if _STAMPED.match(line):
         return BINANCE_RAW
     bare = line.lstrip()
@@ -80,7 +80,7 @@ def format_of(line: bytes, read_as: ReadAs, *, first: bool) -> str | None:
 
 
 def describe(line: bytes) -> str:
-    """A short name for content that is none of our formats."""
+    """Return a short name for content that is none of our formats."""
     for magic, name in _FOREIGN:
         if line.startswith(magic):
             return name

@@ -57,7 +57,7 @@ class FileFeed(Generic[R]):
         parser.order.following = self._following
 
     def values(self) -> Iterator[MarketValue]:
-        """The values from the present place on; a second call goes on where the first one was left."""
+        """Return the values from the present place on; a second call continues where the first one was left."""
         if self._ended:
             return
         offset, first, skip = self._place()
@@ -80,7 +80,7 @@ class FileFeed(Generic[R]):
         self._finish()
 
     def position(self) -> dict[str, Any]:
-        """Where the next row begins and all that is remembered of the rows before it."""
+        """Return where the next row begins and all that is remembered of the rows before it."""
         offset, first, skip = self._place()
         return {
             "source_id": self.source_id,
@@ -94,7 +94,7 @@ class FileFeed(Generic[R]):
         }
 
     def resume(self, position: Mapping[str, Any]) -> None:
-        """Go to ``position``. Raises DataError when it belongs to another file or is none."""
+        """Move to ``position``. Raises DataError when it belongs to another file or is none."""
         if position.get("source_id") != self.source_id:
             raise DataError(
                 f"{self.name}: the stored position belongs to {position.get('source_id')!r}, this file is "
@@ -112,18 +112,18 @@ class FileFeed(Generic[R]):
 
     @property
     def notes(self) -> list[Note]:
-        """What a reader of the result must know of the input: damage, gaps, and what was guessed."""
+        """Return what a reader of the result must know of the input: damage, gaps, and what was guessed."""
         return [*self._notes, *self._parser.notes()]
 
     def progress(self) -> float | None:
-        """Share of the file read, by bytes (Parquet: rows); up to one block ahead of the value given."""
+        """Return the share of the file read, by bytes (Parquet: rows); up to one block ahead of the value given."""
         return 1.0 if self._ended else self._source.share_read()
 
     def _place(self) -> tuple[int, int, int]:
         return self._block.offset, self._block.first, self._used()
 
     def _used(self) -> int:
-        """Rows of the block that were handled, the present one included."""
+        """Return how many rows of the block were handled, the present one included."""
         return self._reach - length_hint(self._left)
 
     def _next_block(self) -> Block[R] | None:
@@ -132,7 +132,7 @@ class FileFeed(Generic[R]):
         return next(self._blocks, None)
 
     def _following(self, count: int) -> list[R]:
-        """Up to ``count`` rows after the present one, reading ahead where the block ends."""
+        """Yield up to ``count`` rows after the present one, reading ahead where the block ends."""
         at = self._used()
         rows = self._block.rows[at : at + count]
         for read in self._ahead:

@@ -34,8 +34,8 @@ HEAD_ROWS: Final = 2_000
 HEAD_BYTES: Final = 8 << 20
 """Bounds of what is read before the first value: grids, symbols and the clock offset come from it."""
 MAX_AGE_NS: Final[Mapping[str, int]] = {
-    BINANCE_RAW: 100 * NS_PER_MS,  # a live stream (spec 05)
-    OBSERVER_JSONL: 15 * 60 * NS_PER_S,  # ten-minute snapshots (spec 05)
+    BINANCE_RAW: 100 * NS_PER_MS,  # a live stream
+    OBSERVER_JSONL: 15 * 60 * NS_PER_S,  # ten-minute snapshots
     CSV: 15 * 60 * NS_PER_S,  # the file does not say how often it speaks: taken as snapshots
     PARQUET: 15 * 60 * NS_PER_S,
 }
@@ -76,6 +76,7 @@ def open_feed(
     source_hash, magic = _read_through(path)
 
     def build() -> AnyFeed:
+        """Make the feed."""
         order = TimeOrder(not_after_ns)
         feed = _parquet_feed if magic == PARQUET_MAGIC else _line_feed
         return feed(
@@ -93,7 +94,7 @@ def open_feed(
 
 
 class _Wanted:
-    """Which instruments the caller asked for."""
+    """The instruments that the caller asked for."""
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ class _Wanted:
 
 
 def _read_through(path: Path) -> tuple[str, bytes]:
-    """SHA-256 of the content and its first bytes; DataError for whatever cannot be read as a file."""
+    """Return the SHA-256 of the content and its first bytes; DataError for whatever cannot be read as a file."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -179,7 +180,7 @@ def _line_feed(
 
 
 def _refuse_declared(path: Path, format: str, read_as: ReadAs) -> None:
-    """Encoding, delimiter and form of times belong to the format wherever it is not CSV."""
+    """Raise where encoding, delimiter or form of times is declared and the format, not being CSV, has its own."""
     for name in read_as.__struct_fields__:
         if getattr(read_as, name) is not None:
             raise DataError(f"{path}: --{name.replace('_', '-')} is for csv files; this one is {format}")

@@ -5,7 +5,7 @@ lines before the place where the damage shows, and a line without end never fill
 
 Where the damage shows is not where it is: behind a flipped bit the data often unpacks to other, plausible text
 until the checksum at the end disagrees. By then the rows were given; to know earlier the file would have to be read
-twice. So the note says it, and nobody is told that the rows before it are good.
+twice. So the note names the damage, and does not call the rows before it good.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ class OverlongLine(bytes):
 
     @classmethod
     def of(cls, start: bytes) -> OverlongLine:
+        """Make one of the first bytes of a line."""
         return cls(b"\0" + start[:_SHOWN])
 
 
 def shown(row: bytes) -> bytes:
-    """A line as a person should see it."""
+    """Return a line as a person should see it."""
     return row[1:] if isinstance(row, OverlongLine) else row
 
 
@@ -57,7 +58,7 @@ class LineSource:
         self._read = 0
 
     def share_read(self) -> float:
-        """Share of the file's bytes read so far, 0..1."""
+        """Return the share of the file's bytes read so far, 0..1."""
         return min(self._read / self._size, 1.0)
 
     def blocks(self, offset: int, first: int) -> Iterator[Block[bytes]]:
@@ -115,7 +116,7 @@ class LineSource:
                 yield data
 
     def _inflated(self, file: BinaryIO) -> Iterator[bytes]:
-        """The unpacked text in pieces of at most CHUNK bytes, through all members of the file."""
+        """Yield the unpacked text in pieces of at most CHUNK bytes, through all members of the file."""
         self._read = 0
         engine = zlib.decompressobj(_GZIP_WBITS)
         begun = False
@@ -145,7 +146,7 @@ class LineSource:
 
 
 def _until_damage(engine: zlib._Decompress, raw: bytes) -> Iterator[bytes]:
-    """What ``engine`` can still unpack of ``raw``: an exception would swallow all of it at once."""
+    """Return what ``engine`` can still unpack of ``raw``: an exception would swallow all of it at once."""
     for byte in raw:
         try:
             data = engine.decompress(bytes((byte,)))

@@ -27,7 +27,7 @@ _NEAR: Final = Decimal("4.5E-16")
 
 
 class Noise:
-    """What the head of a file shows: how many numbers carry noise, and which sizes are full floats."""
+    """The noise in the head of a file: how many numbers carry it, and which sizes are full floats."""
 
     def __init__(self) -> None:
         self.rows = self.numbers = self.noisy = 0
@@ -108,7 +108,7 @@ class CleanSizes(SizeTable):
 
 
 def denoised(text: str) -> str:
-    """The short decimal of which ``text`` is the binary float; ``text`` itself when it is none."""
+    """Return the short decimal of which ``text`` is the binary float; ``text`` itself when it is none."""
     if len(text) < _NOISY_LENGTH:
         return text
     try:
@@ -122,7 +122,7 @@ def denoised(text: str) -> str:
 
 
 def is_full_float(number: Decimal) -> bool:
-    """Whether ``number`` has the digits that a binary float writes when it is no short decimal."""
+    """Return whether ``number`` has the digits that a binary float writes when it is no short decimal."""
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     return -exponent > CLEAN_DECIMALS and len(digits) in FLOAT_DIGITS

@@ -21,7 +21,7 @@ from qts.market.files.refusals import (
 from qts.money import MAX_WHOLE_DIGITS, ZERO
 
 MAX_NUMBER: Final = Decimal(10**MAX_WHOLE_DIGITS)
-"""From here on a price or size is a fault of the source (fault catalogue MD-01: 1e308)."""
+"""From here on a price or size is a fault of the source, such as 1e308."""
 MIN_NUMBER: Final = Decimal("1E-12")
 MAX_TEXTS: Final = 65_536
 """Texts a table remembers before it starts afresh; bounds its memory to about 10 MB."""
@@ -38,6 +38,7 @@ class NumberTable(dict[str, Decimal]):
     __slots__ = ()
 
     def remember(self, text: str, number: Decimal) -> Decimal:
+        """Keep the number of a checked text; a full table starts again."""
         if len(self) >= MAX_TEXTS:
             self.clear()
         self[text] = number
@@ -69,7 +70,7 @@ class SizeTable(NumberTable):
 
 
 def number_of(text: str) -> Decimal:
-    """A finite Decimal of sane magnitude from plain decimal text; raises :class:`RowRefused` otherwise."""
+    """Return a finite Decimal of sane magnitude from plain decimal text; raises :class:`RowRefused` otherwise."""
     if len(text) <= _SHORT and text.isascii() and text.replace(".", "", 1).isdigit():
         return Decimal(text)  # too short to be out of range
     if len(text) > MAX_DIGITS or not _PLAIN.fullmatch(text):

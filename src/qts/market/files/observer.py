@@ -71,6 +71,7 @@ class ObserverRows:
         self._decode_stamp = msgspec.json.Decoder(_Stamp).decode
 
     def parse(self, row: bytes) -> MarketValue:
+        """Return the value of a row; raises RowRefused."""
         snapshot = self._decoded(row)
         ts_ns = self._times.ns(snapshot.ts)
         self.order.check(ts_ns, self.time_of)
@@ -82,16 +83,18 @@ class ObserverRows:
         return quote
 
     def time_of(self, row: bytes) -> int | None:
+        """Return the time of a row in ns; None when it cannot be read."""
         try:
             return self._ahead.ns(self._decode_stamp(row).ts)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowRefused):
             return None
 
     def show(self, row: bytes) -> bytes:
+        """Return the row for a message."""
         return shown(row)
 
     def column_of(self, row: bytes, value: str) -> str:
-        """The member of the object whose value is to blame; texts are compared, as they stand in the row."""
+        """Return the name of the member whose value is to blame; texts are compared as they stand in the row."""
         try:
             snapshot = self._decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -108,12 +111,15 @@ class ObserverRows:
         return next((name for name, text in members.items() if text == value), "") if value else ""
 
     def notes(self) -> list[Note]:
+        """Return what was guessed and which gaps the input has."""
         return self.symbols.notes()
 
     def state(self) -> dict[str, Any]:
+        """Return what has to be remembered of the rows so far, as plain data."""
         return {"last_ns": self.order.last_ns, "moment": self._moment.state(), "late": self.symbols.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
         self.symbols.restore(state["late"])
         if state["last_ns"]:
             self.order.accept(state["last_ns"])
@@ -151,7 +157,7 @@ class ObserverRows:
 
 
 def symbols_in(lines: Iterable[bytes]) -> dict[str, Grid]:
-    """The symbols of the head of a file, in order of appearance."""
+    """List the symbols of the head of a file, in order of appearance."""
     decode = msgspec.json.Decoder(_Symbol).decode
     found: dict[str, Grid] = {}
     for line in lines:

@@ -40,10 +40,11 @@ class ParquetSource:
         self._columns = self._columns_of(schema)
 
     def share_read(self) -> float:
-        """Share of the rows read so far, 0..1."""
+        """Return the share of the rows read so far, 0..1."""
         return min(self._read / self._rows, 1.0)
 
     def blocks(self, offset: int, first: int) -> Iterator[Block[Cells]]:
+        """Yield the blocks from row ``offset`` on."""
         self.damage = None
         with self._open() as file:
             start = 0

@@ -30,7 +30,7 @@ _NAMES: Final = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
 class ReadAs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user declares of a CSV file; None: not declared.
+    """The declarations of the user about a CSV file; None: not declared.
 
     ``encoding`` is one of :data:`ENCODINGS`, ``delimiter`` one of :data:`DELIMITERS`, ``timezone`` an IANA name
     such as Asia/Seoul for times without an offset, ``date_format`` a key of :data:`EPOCHS`, :data:`EXCEL` or a
@@ -110,7 +110,9 @@ class DeclaredTimes(IsoTimes):
 
     @staticmethod
     def _serial(text: str) -> datetime:
-        """A spreadsheet keeps a time of day to about a microsecond; the nearest millisecond is what was meant."""
+        """Return the time of a serial number, to the millisecond: a spreadsheet keeps a time of day to about 1
+        µs.
+        """
         if not _SERIAL.fullmatch(text):
             raise RowRefused(BAD_TIME, text)
         days, _, fraction = text.partition(".")

@@ -50,7 +50,7 @@ REASONS: Final[Mapping[str, str]] = {
     BAD_TIME: "the time is no ISO time with an offset from UTC",
     TIME_BACKWARDS: "the row is older than the one before it; time never moves back",
     FUTURE: "the row claims a time that has not come yet",
-    DUPLICATE: "the same row or trade once more",
+    DUPLICATE: "the same row or trade again",
     UNKNOWN_SYMBOL: "the symbol is not among the instruments or is no symbol of this market",
     TOO_MANY_SYMBOLS: "more symbols than a session can hold",
     UNKNOWN_STREAM: "a stream this format does not use",
@@ -108,7 +108,7 @@ class RowRefused(Exception):
 
 
 class BlankRow(RowRefused):
-    """Nothing to use and nothing wrong: an empty line or a header; skipped without a count."""
+    """A row with nothing to use and nothing wrong: an empty line or a header; skipped without a count."""
 
     def __init__(self) -> None:
         super().__init__("blank")
@@ -134,23 +134,26 @@ class Refusals:
         self.examples: dict[str, list[RefusalExample]] = {}
 
     def wants(self, reason: str) -> bool:
-        """Whether another example of ``reason`` would be kept."""
+        """Return whether another example of ``reason`` would be kept."""
         return len(self.examples.get(reason, ())) < MAX_EXAMPLES
 
     def add(self, reason: str, line: int, value: str | bytes, *, column: str = "", remedy: str = "") -> None:
+        """Count a refused row, and keep it as an example while there is room."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < MAX_EXAMPLES:
             shown.append(RefusalExample(line, shorten(value), column, remedy))
 
     def state(self) -> dict[str, Any]:
+        """Return counts and examples as plain data."""
         return {
             reason: [count, [list(msgspec.structs.astuple(example)) for example in self.examples[reason]]]
             for reason, count in self.counts.items()
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        # In place: whoever was handed the two mappings before a resume keeps seeing the truth.
+        # In place: a reader that was given the two mappings before a resume keeps seeing the present ones.
+        """Restore what :meth:`state` returned."""
         self.counts.clear()
         self.examples.clear()
         for reason, (count, examples) in state.items():
@@ -164,7 +167,7 @@ class Refusals:
 
 
 def shorten(value: str | bytes, limit: int = MAX_SHOWN) -> str:
-    """``value`` cut to ``limit`` characters, control characters and bad bytes escaped: safe to print."""
+    """Return ``value`` cut to ``limit`` characters, control characters and bad bytes escaped: safe to print."""
     head = value[: limit + 1]
     text = head.decode("utf-8", "backslashreplace") if isinstance(head, bytes) else head
     shown = "".join(char if char.isprintable() else _escaped(char) for char in text)

@@ -1,7 +1,7 @@
-"""What a feed reads from: rows in blocks, each of which knows where it begins.
+"""The port that a feed reads from: rows in blocks, each of which knows where it begins.
 
-The place of a row is (offset of its block, number of rows of the block already used), so noting where we are
-costs nothing per row: the replay only counts an index up.
+The place of a row is (offset of its block, number of rows of the block already used), so keeping it costs nothing
+per row: the replay only counts an index up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Damage(NamedTuple):
 
 
 class Source(Protocol[R]):
-    """Reads a file from the start of any block again."""
+    """A reader of a file from the start of any block; on the thread of its feed."""
 
     damage: Damage | None
     """Set when the blocks ended early."""

@@ -1,4 +1,4 @@
-"""What every format is made of: a parser from one raw row to one market value."""
+"""The port of every file format: a parser from one raw row to one market value."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ MAX_REMEMBERED: Final = 65_536
 
 
 class RowParser(Protocol[R]):
-    """Turns rows into values; its state is what it must remember of the rows before.
+    """A parser of rows into values; its state is what it must remember of the rows before.
 
-    A refused row may introduce its symbol; else it leaves the state as it was.
+    Called by the feed of the file, on the session's thread, with each row once and in order. A refused row may
+    introduce its symbol; else it leaves the state as it was.
     """
 
     order: TimeOrder
     symbols: SymbolTable
 
     def parse(self, row: R) -> MarketValue:
-        """Raises :class:`~qts.market.files.refusals.RowRefused`."""
+        """Return the value of ``row``. Raises :class:`~qts.market.files.refusals.RowRefused`."""
         ...
 
     def time_of(self, row: R) -> int | None:
-        """The time of a row in nanoseconds, None when it cannot be read."""
+        """Return the time of a row in nanoseconds since 1970 UTC; None when it cannot be read. Never raises."""
         ...
 
     def show(self, row: R) -> str | bytes:
-        """The row for a message."""
+        """Return the row for a message."""
         ...
 
     def column_of(self, row: R, value: str) -> str:
@@ -50,7 +51,7 @@ class RowParser(Protocol[R]):
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on after the rows that :meth:`state` remembered."""
+        """Restore what :meth:`state` returned. Called once, before the first row."""
         ...
 
 
@@ -67,18 +68,22 @@ class SameMoment:
         self._seen: set[tuple[str, int]] = set()
 
     def check(self, ts_ns: int, symbol: str, checksum: int) -> None:
+        """Raise RowRefused for a row that was accepted at this time already."""
         if ts_ns == self._ts_ns and (symbol, checksum) in self._seen:
             raise RowRefused(DUPLICATE)
 
     def accept(self, ts_ns: int, symbol: str, checksum: int) -> None:
+        """Remember a row."""
         if ts_ns != self._ts_ns or len(self._seen) >= MAX_REMEMBERED:
             self._ts_ns = ts_ns
             self._seen.clear()
         self._seen.add((symbol, checksum))
 
     def state(self) -> list[list[Any]]:
+        """Return what has to be remembered of the rows so far, as plain data."""
         return [[symbol, checksum] for symbol, checksum in sorted(self._seen)]
 
     def restore(self, ts_ns: int, state: list[list[Any]]) -> None:
+        """Restore what :meth:`state` returned."""
         self._ts_ns = ts_ns
         self._seen = {(symbol, checksum) for symbol, checksum in state}

@@ -61,6 +61,7 @@ class Decimals:
             self.add(text)
 
     def add(self, text: str) -> None:
+        """Count one number."""
         try:
             number = number_of(text)
         except RowRefused:
@@ -72,11 +73,12 @@ class Decimals:
 
     @property
     def are_floats(self) -> bool:
-        """Whether most of the numbers are full binary floats, which show no grid."""
+        """Return whether most of the numbers are full binary floats, which show no grid."""
         return self._floats * 2 > self.samples
 
     @property
     def count(self) -> int:
+        """Return the decimals of the grid."""
         return self._significant if self.samples >= ENOUGH_NUMBERS else self._written
 
 
@@ -94,7 +96,7 @@ class Grid:
         self.sizes = Decimals()
 
     def steps(self) -> tuple[int, int]:
-        """(decimals of prices, decimals of sizes)."""
+        """Return (decimals of prices, decimals of sizes)."""
         prices = self.prices if self.prices.samples else self.trades
         return prices.count, min(self.sizes.count, CLEAN_DECIMALS) if self.sizes.are_floats else self.sizes.count
 
@@ -146,10 +148,10 @@ class SymbolTable:
                     continue
 
     def admit(self, symbol: str, grid: Callable[[], Grid] = Grid) -> str:
-        """The symbol's one string object; an instrument exists from here on.
+        """Return the symbol's one string object; an instrument exists from here on.
 
-        Raises :class:`RowRefused` for a symbol outside the known or allowed ones. ``grid`` gives the decimals
-        of the present row, for a symbol that the head of the file did not have.
+        Raises :class:`RowRefused` for a symbol outside the known or allowed ones. ``grid`` gives the decimals of
+        the present row, for a symbol that the head of the file did not have.
         """
         instrument = self.instruments.get(symbol) or self.instruments.get(self._spelled.get(symbol, ""))
         if instrument is None:
@@ -159,9 +161,11 @@ class SymbolTable:
         return instrument.symbol
 
     def state(self) -> list[list[Any]]:
+        """Return the symbols met so far with their decimals, as plain data."""
         return [list(row) for row in self._late]
 
     def restore(self, state: Iterable[Iterable[Any]]) -> None:
+        """Restore what :meth:`state` returned."""
         for symbol, price_decimals, size_decimals in state:
             if symbol not in self.instruments:
                 self._add(symbol, price_decimals, size_decimals)
@@ -240,6 +244,7 @@ def generic_instrument(
 
 
 def usdt_instrument(symbol: str, price_decimals: int, size_decimals: int) -> Guessed:
+    """Make an instrument in USDT with these grids."""
     return Guessed(generic_instrument(symbol, price_decimals, size_decimals, currency="USDT"), "generic")
 
 
@@ -259,6 +264,7 @@ def by_look(currency: str) -> Make:
     """
 
     def make(symbol: str, price_decimals: int, size_decimals: int) -> Guessed:
+        """Make the instrument that the look of the symbol suggests."""
         if currency == _WON and not _WON_PAIR.fullmatch(symbol):
             return korean_instrument(symbol, price_decimals, size_decimals)
         return Guessed(generic_instrument(symbol, price_decimals, size_decimals, currency=currency), "generic")

@@ -56,7 +56,7 @@ Cells: TypeAlias = Sequence[str | None]
 
 
 def missing_columns(names: Iterable[str]) -> list[str]:
-    """Columns a file with these names lacks; empty when it can be read."""
+    """Return the columns that a file with these names lacks; empty when it can be read."""
     have = set(names)
     missing = [name for name in ("ts", "symbol") if name not in have]
     if "last" not in have and not {"bid", "ask"} <= have:
@@ -79,6 +79,7 @@ class CellValues:
         self._quoted: set[str] = set()  # symbols that have shown a side
 
     def value(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote | Tick:
+        """Return the value of a row of cells; raises RowRefused."""
         ts, name, bid_text, ask_text, bid_size, ask_size, last_text, size = cells
         if not ts:
             raise RowRefused(BAD_TIME, "", column="ts", remedy="empty")
@@ -113,12 +114,14 @@ class CellValues:
         return value
 
     def time(self, cells: Cells) -> int | None:
+        """Return the time of a row in ns; raises RowRefused."""
         try:
             return self._ahead.ns(cells[0] or "")
         except RowRefused:
             return None
 
     def state(self) -> dict[str, Any]:
+        """Return what has to be remembered of the rows so far, as plain data."""
         return {
             "last_ns": self.order.last_ns,
             "moment": self._moment.state(),
@@ -127,6 +130,7 @@ class CellValues:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
         self.symbols.restore(state["late"])
         self._quoted = set(state["quoted"])
         if state["last_ns"]:
@@ -135,7 +139,7 @@ class CellValues:
 
 
 class CsvLayout:
-    """Where the columns are in a CSV file, from its header line and from what was declared of it.
+    """The places of the columns in a CSV file, from its header line and from what was declared of it.
 
     Raises DataError when it has not enough columns.
     """
@@ -195,24 +199,29 @@ class CsvRows:
         self.restore = self._values.restore
 
     def parse(self, row: bytes) -> MarketValue:
+        """Return the value of a row; raises RowRefused."""
         return self._values.value(self._layout.cells(row), zlib.crc32(row), self.time_of)
 
     def time_of(self, row: bytes) -> int | None:
+        """Return the time of a row in ns; None when it cannot be read."""
         try:
             return self._values.time(self._layout.cells(row))
         except RowRefused:
             return None
 
     def show(self, row: bytes) -> str | bytes:
+        """Return the row for a message."""
         return shown(row)
 
     def column_of(self, row: bytes, value: str) -> str:
+        """Return the name of the cell that holds ``value``; "" when none does."""
         try:
             return column_with(self._layout.cells(row), value)
         except RowRefused:
             return ""
 
     def notes(self) -> list[Note]:
+        """Return what was guessed and which gaps the input has."""
         layout = self._layout
         guessed = [Note.of("input-delimiter", mark=MARKS[layout.delimiter])] if layout.is_guessed else []
         return guessed + self.symbols.notes()
@@ -230,21 +239,25 @@ class CellRows:
         self.restore = self._values.restore
 
     def parse(self, row: Cells) -> MarketValue:
+        """Return the value of a row; raises RowRefused."""
         checksum = zlib.crc32(repr(row).encode("utf-8", "backslashreplace"))
         return self._values.value(row[: len(COLUMNS)], checksum, self.time_of)
 
     def show(self, row: Cells) -> str | bytes:
+        """Return the row for a message."""
         return ",".join(cell or "" for cell in row)
 
     def column_of(self, row: Cells, value: str) -> str:
+        """Return the name of the cell that holds ``value``; "" when none does."""
         return column_with(row, value)
 
     def notes(self) -> list[Note]:
+        """Return what was guessed and which gaps the input has."""
         return self.symbols.notes()
 
 
 def csv_names(header: bytes, delimiter: str = ",", encoding: str = "utf-8") -> list[str]:
-    """Column names of a header line, lower case; nothing when it is no text."""
+    """Return the column names of a header line, lower case; nothing when it is no text."""
     try:
         text = header.removeprefix(BOM).decode(encoding).rstrip("\r")
         return [
@@ -272,7 +285,7 @@ def _undecodable(line: bytes, encoding: str) -> RowRefused:
 
 
 def grids_of(rows: Iterable[Cells], *, clean: bool = False) -> dict[str, Grid]:
-    """The decimals of every symbol in ``rows``, in order of appearance."""
+    """Return the decimals of every symbol in ``rows``, in order of appearance."""
     grids: dict[str, Grid] = {}
     for _, symbol, bid, ask, bid_size, ask_size, last, size, *_ in rows:
         if not symbol:
@@ -290,7 +303,7 @@ def grids_of(rows: Iterable[Cells], *, clean: bool = False) -> dict[str, Grid]:
 
 
 def csv_rows(layout: CsvLayout, lines: Iterable[bytes]) -> Iterator[tuple[int, Cells]]:
-    """The rows in the head of a CSV file, each with its line (from 1)."""
+    """Yield the rows in the head of a CSV file, each with its line (from 1)."""
     for number, line in enumerate(lines, 1):
         try:
             yield number, layout.cells(line)

@@ -62,13 +62,15 @@ class TimeOrder:
             raise RowRefused(FUTURE)
 
     def accept(self, ts_ns: int) -> None:
+        """Remember the time of an accepted row."""
         self.last_ns = ts_ns
 
     def _is_followed(self, ts_ns: int, time_of: Callable[[Any], int | None]) -> bool:
-        """Whether the rows to come speak for a jump to ``ts_ns``; where none says anything it is believed.
+        """Return whether the rows to come agree with a jump to ``ts_ns``; where none has a usable time it is
+        believed.
 
-        A time behind the last accepted row says nothing about this one: it is itself out of order. An even vote
-        goes to the row before the jump, which knew better so far; the first row of a file has none and is believed.
+        A time behind the last accepted row does not count for this one: it is itself out of order. An even vote
+        goes to the row before the jump, which was right so far; the first row of a file has none and is believed.
         """
         agree = against = 0
         for row in self._rows_ahead():
@@ -84,7 +86,7 @@ class TimeOrder:
         return agree > against or (agree == against and not (agree and self.last_ns))
 
     def _rows_ahead(self) -> Iterator[Any]:
-        """The near rows first: they decide nearly always, and then no further block has to be read."""
+        """Yield the near rows first: they decide nearly always, and then no further block has to be read."""
         near = self.following(DECIDING_ROWS)
         yield from near
         if len(near) == DECIDING_ROWS:
