@@ -59,14 +59,11 @@ NO_BEGINNING = frozenset(
 EXEMPT: tuple[str, ...] = (
     "capital/",
     "config/",
-    "db/",
     "event/",
-    "market/",
     "report/",
     "runtime/",
     "safety/",
     "state/",
-    "strategy/",
 )
 """Folders and files below ``qts`` that are not checked yet."""
 
