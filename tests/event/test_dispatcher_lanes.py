@@ -292,7 +292,7 @@ async def test_every_step_of_a_handler_on_the_loop_is_reported_when_it_overstays
             dispatcher.publish(TICK, {"n": n, "symbol": str(n)})
             dispatcher.publish(EventType.RISK_EVALUATE, {"n": n, "symbol": str(n)})
         dispatcher.publish(LOG, {"n": 0})
-        assert await dispatcher.stats.at_rest(timeout_ms=20_000)
+        assert await dispatcher.stats.wait_until_idle(timeout_ms=20_000)
         overstays = dispatcher.reports.overstays
         assert overstays["late"].count >= 2
         assert min(overstays[name].longest_us for name in ("late", "early", "again")) >= 10_000
@@ -397,7 +397,7 @@ async def test_events_of_one_key_that_a_lane_fails_with_are_each_handled_once_an
             dispatcher.publish(TICK, {"symbol": symbol, "n": n})
         await until(lambda: dispatcher.queue_stats()["P1_HIGH"]["queued"] == 0)
         let_go.set()
-        assert await dispatcher.stats.at_rest(timeout_ms=20_000)
+        assert await dispatcher.stats.wait_until_idle(timeout_ms=20_000)
     assert sorted(done) == [0, 1, 2, 3, 4]
     assert [n for n in done if n in (1, 2, 4)] == [1, 2, 4]
     assert balanced(dispatcher)

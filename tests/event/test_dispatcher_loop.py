@@ -122,9 +122,9 @@ async def test_at_rest_everything_accepted_is_finished_also_what_a_handler_was_w
         for n in range(3):
             dispatcher.publish(EventType.STRATEGY_EVALUATE, {"symbol": str(n), "n": n})
         assert dispatcher.stats.is_busy
-        assert not await dispatcher.stats.at_rest(timeout_ms=5)
+        assert not await dispatcher.stats.wait_until_idle(timeout_ms=5)
         let_go.set()
-        assert await dispatcher.stats.at_rest(timeout_ms=20_000)
+        assert await dispatcher.stats.wait_until_idle(timeout_ms=20_000)
         assert finished == [0, 1, 2]
         assert not dispatcher.stats.is_busy
 
@@ -145,7 +145,7 @@ async def test_an_event_that_waits_in_its_lane_has_not_started_yet() -> None:
         await until(lambda: started == [0, 1])
         assert dispatcher.stats.latency(P2).start.count == 2
         let_go.set()
-        assert await dispatcher.stats.at_rest(timeout_ms=20_000)
+        assert await dispatcher.stats.wait_until_idle(timeout_ms=20_000)
         assert dispatcher.stats.latency(P2).start.count == 3
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from qts.event.config import EventConfig
 from qts.event.dispatcher import EventDispatcher
-from qts.event.gc_control import MUCH_TOO_OLD, OLD, QUIET_LOOKS, TOO_MANY, YOUNG, GcController, controlled_gc
+from qts.event.gc_control import MUCH_TOO_OLD, OLD, QUIET_CHECKS, TOO_MANY, YOUNG, GcController, controlled_gc
 from tests.event.support import as_python_starts_collecting
 
 
@@ -86,21 +86,21 @@ def test_after_a_long_quiet_time_old_garbage_goes_too_and_once(collector: GcCont
     lost = weakref.ref(old)
     gc.collect()  # it has survived collections: no longer young
     del old
-    for _ in range(QUIET_LOOKS - 1):
+    for _ in range(QUIET_CHECKS - 1):
         collector.maybe_collect(quiet=True)
     assert lost() is not None
-    for _ in range(QUIET_LOOKS):
+    for _ in range(QUIET_CHECKS):
         collector.maybe_collect(quiet=True)
     assert lost() is None
     assert collector.collections == 1
-    for _ in range(10 * QUIET_LOOKS - 1):
+    for _ in range(10 * QUIET_CHECKS - 1):
         collector.maybe_collect(quiet=True)
     assert collector.collections == 2, "and again every ten times that long"
 
 
 def test_a_busy_moment_begins_the_quiet_time_anew(collector: GcController) -> None:
     for _ in range(2):
-        for _ in range(QUIET_LOOKS - 1):
+        for _ in range(QUIET_CHECKS - 1):
             collector.maybe_collect(quiet=True)
         collector.maybe_collect(quiet=False)
     assert collector.collections == 0
@@ -159,7 +159,7 @@ def test_old_garbage_goes_in_a_busy_moment_when_there_may_be_very_much(collector
 def test_the_more_lives_the_rarer_everything_is_collected(collector: GcController) -> None:
     kept = aged(collector, 8 * OLD, quiet=True)
     collector.maybe_collect(quiet=False)
-    for _ in range(QUIET_LOOKS):
+    for _ in range(QUIET_CHECKS):
         collector.maybe_collect(quiet=True)  # the old generation is counted anew
     old, lost = survivor()
     del old

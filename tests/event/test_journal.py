@@ -382,15 +382,15 @@ class Bell:
 def doze(journal: Journal, events: int) -> Bell:
     """Write ``events`` and let the writer look for their marks in vain, until it sleeps without a limit."""
     signal = journal._buffer.signal
-    bell = Bell(signal.bell)
-    signal.bell = bell  # type: ignore[assignment]
+    wakeup = Bell(signal.wakeup)
+    signal.wakeup = wakeup  # type: ignore[assignment]
     journal.wait(add(journal, events)[-1])
-    while not (signal.idle and signal.dozing and bell.patience[-1] == -1):
+    while not (signal.idle and signal.waits_without_limit and wakeup.patience[-1] == -1):
         with journal.lock:
-            if not signal.dozing:
-                signal.rouse()
-    bell.rung, bell.patience = 0, []
-    return bell
+            if not signal.waits_without_limit:
+                signal.wake_now()
+    wakeup.rung, wakeup.patience = 0, []
+    return wakeup
 
 
 def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> None:
@@ -403,10 +403,10 @@ def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> 
 
 def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:
     with opened(tmp_path, JournalConfig(mark_ms=60_000)) as journal:
-        bell = doze(journal, 10)
+        wakeup = doze(journal, 10)
         for number in range(1, 11):
             journal.mark_done(number, Mark.APPLIED)
-        assert bell.rung == 1
+        assert wakeup.rung == 1
         assert read_journal(tmp_path).count(Mark.APPLIED) == 0, "they wait for an event to travel with"
         journal.wait(journal.append("e-11", b""))
         assert read_journal(tmp_path).count(Mark.APPLIED) == 10
@@ -414,12 +414,12 @@ def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:
 
 def test_an_idle_writer_does_not_look_now_and_then_although_an_event_is_open(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        bell = doze(journal, 1)
+        wakeup = doze(journal, 1)
         journal.wait(journal.append("e-2", b""))
-        while -1 not in bell.patience:
+        while -1 not in wakeup.patience:
             pass
-        assert bell.patience == [0.001, -1], "once after the group, then until it is woken"
-        assert bell.rung == 1
+        assert wakeup.patience == [0.001, -1], "once after the group, then until it is woken"
+        assert wakeup.rung == 1
 
 
 # -- checkpoints -----------------------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ def started(tmp_path: Path) -> Journal:
 def test_a_failed_sync_is_fatal_and_never_repeated(tmp_path: Path, disk: Disk) -> None:
     with started(tmp_path) as journal:
         failures: list[StorageError] = []
-        journal.report_failure_to(failures.append)
+        journal.set_failure_callback(failures.append)
         disk.on_sync = refuse(errno.EIO)
         number = journal.append("e-2", b"")
         fails_for_good(journal, disk, number)

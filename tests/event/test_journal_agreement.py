@@ -148,7 +148,7 @@ async def test_a_journal_whose_disk_is_full_leaves_nothing_behind_that_a_checkpo
 def test_the_note_about_the_store_outlives_the_file_it_was_first_written_to(tmp_path: Path) -> None:
     small = config(segment_bytes=4_096).journal
     with Journal(tmp_path, RUN_ID, small, checkpointed=True) as journal:
-        journal.belongs_to("2026-03-02T09:00", 0)
+        journal.note_store("2026-03-02T09:00", 0)
         for checkpoint in range(1, 6):
             for _ in range(20):
                 journal.mark_done(journal.append(f"e-{journal.next_sequence}", b"x" * 400), Mark.APPLIED)
@@ -166,7 +166,7 @@ def test_the_note_about_the_store_outlives_the_file_it_was_first_written_to(tmp_
 def test_a_number_too_high_without_a_skip_is_damage(tmp_path: Path) -> None:
     with Journal(tmp_path, RUN_ID) as journal:
         journal.append("e-1", b"")
-        journal.go_on_after(5)
+        journal.continue_after_number(5)
         assert journal.append("e-6", b"") == 6
     assert recover(tmp_path, RUN_ID).next_sequence == 7
     ((_, path),) = segment_paths(tmp_path)

@@ -402,7 +402,7 @@ def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(lives:
     assert lives.words() == {f"n-{n}": "applied" for n in range(3)}
     assert answers == [None, None]
     assert check_journal(lives.directory) == []
-    assert read_journal(lives.directory).told_again == 2
+    assert read_journal(lives.directory).repeated == 2
 
 
 def test_one_id_for_two_different_fills_costs_none_and_is_reported(lives: Lives) -> None:

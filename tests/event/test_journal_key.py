@@ -103,7 +103,7 @@ def test_the_same_execution_told_twice_has_one_identity_and_both_are_kept(journa
     first, again = keys_of(journal, fill(), fill(fee=D(11)))
 
     assert first == again != b""
-    assert read_journal(journal.directory).told_again == 1
+    assert read_journal(journal.directory).repeated == 1
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_same_number_elsewhere_is_another_execution(journal: Journal, other:
     first, second = keys_of(journal, fill(), fill(**other))
 
     assert first != second
-    assert read_journal(journal.directory).told_again == 0
+    assert read_journal(journal.directory).repeated == 0
 
 
 def test_what_is_no_fill_or_cannot_be_read_has_its_id_alone(journal: Journal) -> None:

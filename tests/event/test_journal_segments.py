@@ -266,7 +266,7 @@ def test_the_check_counts_what_became_of_every_event(tmp_path: Path) -> None:
 
 def test_the_check_finds_an_event_settled_twice(tmp_path: Path) -> None:
     written(tmp_path, event(1), marks(1, Run(Mark.APPLIED, 1, 1), Run(Mark.PARKED, 1, 1)))
-    assert check_journal(tmp_path) == ["event 1 (id-1) was settled twice"]
+    assert check_journal(tmp_path) == ["event 1 (id-1) was finished twice"]
 
 
 def test_the_check_finds_an_id_accepted_twice(tmp_path: Path) -> None:

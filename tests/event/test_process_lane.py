@@ -22,8 +22,8 @@ from qts.event.config import EventConfig, LaneLimits
 from qts.event.contracts import EventPriority, EventType, Lane
 from qts.event.dispatcher import EventDispatcher
 from qts.event.handlers import CallbackHandler
-from qts.event.process_lane import ProcessRunner, launch
-from qts.event.worker import PARENTS_SIGNALS, read_frame, step_back, write_frame
+from qts.event.process_lane import ProcessRunner, start_worker_process
+from qts.event.worker import PARENTS_SIGNALS, lower_cpu_priority, read_frame, write_frame
 from tests.event import work
 from tests.event.support import P1, P2, P3, Recorder, balanced, is_gone, running, until
 
@@ -82,7 +82,7 @@ def test_where_that_is_not_allowed_the_worker_is_merely_nice(
     monkeypatch.setattr(os, "SCHED_IDLE", 5, raising=False)
     monkeypatch.setattr(os, "sched_param", lambda priority: priority, raising=False)
     monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
-    step_back(20)
+    lower_cpu_priority(20)
     assert steps == [19]
 
 
@@ -229,7 +229,7 @@ def test_a_worker_whose_parent_is_gone_already_ends_at_once() -> None:
 def test_a_signal_that_comes_while_a_worker_starts_does_not_end_it() -> None:
     # Given a worker that was just started, when every signal comes that its process group may get
     ours, child = socket.socketpair()
-    with ours, launch(child) as process:
+    with ours, start_worker_process(child) as process:
         for number in PARENTS_SIGNALS:
             process.send_signal(number)
         # then it greets as if nothing had happened, and ends with the connection
@@ -270,9 +270,9 @@ async def test_the_start_of_a_worker_does_not_count_for_the_limit_of_its_event(
 
     def slow_launch(child: socket.socket) -> subprocess.Popen[bytes]:
         time.sleep(0.75)
-        return launch(child)
+        return start_worker_process(child)
 
-    monkeypatch.setattr(process_lane, "launch", slow_launch)
+    monkeypatch.setattr(process_lane, "start_worker_process", slow_launch)
     async with running(EventConfig(lane_limits=LaneLimits(p3_ms=700))) as dispatcher:
         seen = Recorder()
         dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
@@ -321,10 +321,10 @@ async def test_stopping_while_a_process_is_being_started_leaves_none_behind(
     def slow_launch(child: socket.socket) -> subprocess.Popen[bytes]:
         asked.set()
         let_go.wait()
-        started.append(launch(child))
+        started.append(start_worker_process(child))
         return started[0]
 
-    monkeypatch.setattr(process_lane, "launch", slow_launch)
+    monkeypatch.setattr(process_lane, "start_worker_process", slow_launch)
     dispatcher = EventDispatcher(PATIENT)
     dispatcher.register_handler(P3, work.pid_of_worker, lane=Lane.PROCESS)
     await dispatcher.start()
@@ -337,7 +337,7 @@ async def test_stopping_while_a_process_is_being_started_leaves_none_behind(
     assert started[0].returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("what", ["launch", "connection"])
+@pytest.mark.parametrize("what", ["start_worker_process", "connection"])
 async def test_a_worker_that_cannot_be_started_ends_in_a_dead_letter(
     monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -348,8 +348,8 @@ async def test_a_worker_that_cannot_be_started_ends_in_a_dead_letter(
         child.close()
         raise OSError("no more processes")
 
-    if what == "launch":
-        monkeypatch.setattr(process_lane, "launch", no_process)
+    if what == "start_worker_process":
+        monkeypatch.setattr(process_lane, "start_worker_process", no_process)
     else:
         monkeypatch.setattr(process_lane.asyncio, "open_connection", no_connection)
     async with running(PATIENT) as dispatcher:

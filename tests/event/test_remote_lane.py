@@ -1,4 +1,4 @@
-"""Remote handlers: a worker with a memory, and the half on the loop that knows it as of the last note."""
+"""Remote handlers: a worker with a memory, and the half on the loop that knows it as of the last result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HASTY = EventConfig(retry_backoff_ms=1, lane_limits=LaneLimits(p1_ms=300))
 
 
 class Summer(RemoteHandler):
-    """Keeps the total as of the last note; notes what it is told, and what became of it, in order."""
+    """A handler that keeps the total as of the last result, and records the calls in order."""
 
     name = "summer"
     target = "tests.event.work:Summing"
@@ -38,8 +38,8 @@ class Summer(RemoteHandler):
         self.refuse = ""
         self.pids: list[int] = []
         self.story: list[Any] = []
-        self.briefs: list[Any] = []
-        self.next_briefs: list[Any] = []
+        self.contexts: list[Any] = []
+        self.next_contexts: list[Any] = []
         self.unwanted: set[int] = set()
         self.needed = True
         self.on_done: Callable[[], None] = lambda: None
@@ -51,20 +51,20 @@ class Summer(RemoteHandler):
     def arguments(self) -> Any:
         return {"total": self.total, "refuse": self.refuse}
 
-    def on_started(self, note: Any) -> None:
-        assert note["total"] == self.total
-        self.pids.append(note["pid"])
+    def on_started(self, greeting: Any) -> None:
+        assert greeting["total"] == self.total
+        self.pids.append(greeting["pid"])
 
     def wants(self, event: Event) -> bool:
         return event.payload["n"] not in self.unwanted
 
-    def brief(self) -> Any:
-        return self.next_briefs.pop(0) if self.next_briefs else {}
+    def batch_context(self) -> Any:
+        return self.next_contexts.pop(0) if self.next_contexts else {}
 
-    def on_note(self, note: Any) -> None:
-        self.total = note["total"]
-        self.briefs.append(note["brief"])
-        self.story.append(note["numbers"])
+    def on_batch_result(self, result: Any) -> None:
+        self.total = result["total"]
+        self.contexts.append(result["context"])
+        self.story.append(result["numbers"])
         self.on_done()
 
     def on_failure(self, problem: str) -> None:
@@ -72,7 +72,7 @@ class Summer(RemoteHandler):
 
     @property
     def done(self) -> list[int]:
-        """The numbers of all notes, in order."""
+        """The numbers of all results, in order."""
         return [number for told in self.story if isinstance(told, list) for number in told]
 
     @property
@@ -140,30 +140,30 @@ async def test_what_stopped_being_wanted_while_it_waited_does_not_travel_either(
         assert summer.done == [1, 3]
 
 
-async def test_a_brief_is_made_when_what_the_last_note_caused_has_been_handled() -> None:
+async def test_a_context_is_made_when_what_the_last_result_caused_has_been_handled() -> None:
     summer, decided = Summer(), Recorder()
     async with running(PATIENT) as dispatcher:
         register(dispatcher, summer)
         dispatcher.register_handler(P2, decided)
         summer.on_done = lambda: dispatcher.publish(EventType.SIGNAL_GENERATED, {"n": summer.total})  # type: ignore[assignment]
-        summer.brief = lambda: {"decided": len(decided.seen)}  # type: ignore[method-assign]
+        summer.batch_context = lambda: {"decided": len(decided.seen)}  # type: ignore[method-assign]
         publish(dispatcher, 1, 2, 3)
         await until(lambda: len(summer.done) == 3)
-    assert [brief["decided"] for brief in summer.briefs] == list(range(len(summer.briefs)))
-    assert len(summer.briefs) >= 2
+    assert [context["decided"] for context in summer.contexts] == list(range(len(summer.contexts)))
+    assert len(summer.contexts) >= 2
 
 
-async def test_a_batch_whose_worker_is_killed_is_done_once_with_a_new_brief_and_the_memory_of_before() -> None:
+async def test_a_batch_whose_worker_is_killed_is_done_once_with_a_new_context_and_the_memory_of_before() -> None:
     summer = Summer()
     async with running(PATIENT) as dispatcher:
         register(dispatcher, summer)
         publish(dispatcher, 1)
         await until(lambda: summer.done == [1])
-        summer.next_briefs = [{"die": True}, {"try": 2}]
+        summer.next_contexts = [{"die": True}, {"try": 2}]
         publish(dispatcher, 10)
         await until(lambda: summer.done == [1, 10])
         assert summer.total == 11
-        assert summer.briefs[-1] == {"try": 2}
+        assert summer.contexts[-1] == {"try": 2}
         assert len(set(summer.pids)) == 2
         assert [problem.partition(" process")[0] for problem in summer.failures] == ["WorkerDied: worker"]
         assert runner_of(dispatcher).restarts == 1

@@ -134,7 +134,7 @@ NOT_CALLABLE = 5
 
 
 class Summing:
-    """The far half of a remote handler: adds numbers up, and does what the brief or an event tells it to."""
+    """The far half of a remote handler: adds numbers up, and does what the batch context or an event asks for."""
 
     def __init__(self, arguments: Any) -> None:
         if arguments.get("refuse"):
@@ -144,7 +144,7 @@ class Summing:
     def started(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "total": self.total}
 
-    def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
+    def work(self, events: Sequence[Event], context: Any) -> dict[str, Any]:
         numbers = [event.payload["n"] for event in events]
         for number in numbers:
             if number == DIES:
@@ -154,9 +154,9 @@ class Summing:
             if number == FAILS:
                 raise ValueError("not this one")
             self.total += number
-        if brief.get("die"):
+        if context.get("die"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return {"pid": os.getpid(), "numbers": numbers, "total": self.total, "brief": brief}
+        return {"pid": os.getpid(), "numbers": numbers, "total": self.total, "context": context}
 
 
 DIES, HANGS, FAILS = -1, -2, -3

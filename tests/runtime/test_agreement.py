@@ -38,7 +38,7 @@ def judged(
         for event in range(events):
             journal.append(f"e-{event}", b"")
         if note is not None:
-            journal.belongs_to(note.store, note.checkpoint)
+            journal.note_store(note.store, note.checkpoint)
             journal.freeze()
             journal.commit()
     share = None if held is None else {"held": held}

@@ -106,7 +106,11 @@ def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
     rig.quotes(now + 1_000_000_000, 1)
     context: StrategyContext = rig.kernel.host.contexts[0]
 
+<<<<<<< HEAD
     view = View(msgspec.convert(over_the_wire(context.batch_context((FILL,))), BatchContext))
+=======
+    view = View(msgspec.convert(over_the_wire(seat.batch_context((FILL,))), Brief))
+>>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
 
     assert view.batch.fills == (FILL,)
     assert [getattr(view, name) for name in QUESTIONS] == [getattr(context, name) for name in QUESTIONS]
@@ -190,8 +194,13 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
         context, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
     note = done(worker(), quotes(150_000), brief())
+<<<<<<< HEAD
     remote.add_fill(FILL)
     remote.on_note(over_the_wire(note))
+=======
+    away.tell(FILL)
+    away.on_batch_result(over_the_wire(note))
+>>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
     assert faults == [("parrot", "intent", f"KeyError: {SYMBOL!r}", False, "")]
     assert context.errors == 1
     assert remote.export_memory()["untold"] == [FILL]  # the note did not say that it was told
@@ -204,9 +213,15 @@ def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
     )
     before = remote.export_memory()
     with pytest.raises(msgspec.ValidationError):
+<<<<<<< HEAD
         remote.on_note({"output": [], "fills_seen": 0, "errors": "many", "memory": b""})
     assert remote.export_memory() == before
     assert context.errors == 0
+=======
+        away.on_batch_result({"said": [], "told": 0, "errors": "many", "memory": b""})
+    assert away.export_memory() == before
+    assert seat.errors == 0
+>>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
 
 
 def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_of: MakeRig) -> None:
@@ -218,7 +233,11 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
     )
     memory = msgspec.msgpack.encode({})
     for _ in range(4):
+<<<<<<< HEAD
         remote.on_note(
+=======
+        away.on_batch_result(
+>>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
             {
                 "output": [{"type": "Fault", "text": "odd", "in_row": 1, "callback": "on_quote"}],
                 "fills_seen": 0,

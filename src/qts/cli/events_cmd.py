@@ -253,7 +253,7 @@ def _summary(report: JournalReport) -> dict[str, Any]:
         "files": [path.name for _, path in report.segments],
         "events": len(words),
         **{status: words.count(status) for status in STATUSES},
-        "told_again": report.told_again,
+        "told_again": report.repeated,
         "torn": None if torn is None else {"file": torn.path.name, "offset": torn.offset, "bytes": torn.size},
         "problems": report.problems,
     }
@@ -328,9 +328,9 @@ def _print_journal(report: JournalReport, shown: list[JournalEntry], matching: i
             f"{escape(report.torn.path.name)} ends with an incomplete record, {size} from offset {offset} on; the "
             "next start cuts it off"
         )
-    if report.told_again:
+    if report.repeated:
         console.print(
-            f"{report.told_again:,} of them were sent again by a source without an acknowledgement; the unique key "
+            f"{report.repeated:,} of them were sent again by a source without an acknowledgement; the unique key "
             "of a fill makes it count once"
         )
     for problem in report.problems:

@@ -65,5 +65,5 @@ def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> 
             future.set_exception(error)
 
 
-def nobody_listens(failure: StorageError) -> None:
+def ignore_failure(failure: StorageError) -> None:
     """The waiters were told; whoever drives the journal looks at ``failure``."""

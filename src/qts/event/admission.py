@@ -17,8 +17,8 @@ from qts.event.contracts import (
     EventFactory,
     EventPriority,
     EventType,
-    give_payload,
     priority_for,
+    set_payload,
     stamp,
 )
 from qts.event.journal_bridge import JournaledIngress
@@ -84,7 +84,7 @@ class Admission:
         on_code: Callable[[str, str], None],
     ) -> None:
         self.asleep = self.may_wait = False
-        self.wake: Callable[[], None] = _nobody
+        self.wake: Callable[[], None] = _no_loop
         self._config = config
         self._scheduler = scheduler
         self._levels = scheduler.levels
@@ -108,7 +108,7 @@ class Admission:
 
     def detach(self) -> None:
         """Note that no loop runs the scheduler any more."""
-        self.wake = _nobody
+        self.wake = _no_loop
         self.may_wait = False
 
     # -- accepting ---------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class Admission:
             level.rejected += 1
             return None
         if self._checks and isinstance(event.body, Mapping):
-            give_payload(event, typed_payload(event.event_type, event.body))
+            set_payload(event, typed_payload(event.event_type, event.body))
         stamp(event, stopwatch_ns())
         return level
 
@@ -279,7 +279,7 @@ def replace_queue(level: PriorityLevel, queue: EventQueue, error: Exception) -> 
     return problem, True
 
 
-def _nobody() -> None:
+def _no_loop() -> None:
     """Wake nobody: no loop runs the scheduler."""
 
 

@@ -113,7 +113,7 @@ class LatencySlas(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     p2: LatencySla = LatencySla(100, 300, 500, 1_000)
 
 
-GIVES_WAY: Final = 20
+IDLE_NICENESS: Final = 20
 """One more than the greatest niceness: SCHED_IDLE where the system has it. A woken loop takes the CPU from such a
 worker at once; from a merely nice one it may have to wait for the end of its slice, some milliseconds. But beside
 programs that keep every core busy such a worker hardly runs, and what exceeds its time limit is dead-lettered."""
@@ -212,13 +212,13 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     max_worker_processes: Annotated[int, Meta(ge=1, le=64, description="worker processes at once")] = 8
     max_worker_threads: Annotated[int, Meta(ge=1, le=256, description="worker threads at once")] = 32
     worker_nice: Annotated[
-        int, Meta(ge=0, le=GIVES_WAY, description="CPU niceness of the workers of strategies, P0 and P1")
+        int, Meta(ge=0, le=IDLE_NICENESS, description="CPU niceness of the workers of strategies, P0 and P1")
     ] = 10
     background_nice: Annotated[
         int,
         Meta(
             ge=0,
-            le=GIVES_WAY,
+            le=IDLE_NICENESS,
             description="the same of P2 and P3; 20 = only the CPU time that nobody else wants",
         ),
     ] = 10

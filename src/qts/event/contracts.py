@@ -196,7 +196,7 @@ def event_time_ns(event: Event) -> int:
     return stored if isinstance(stored, int) else to_ns(stored)
 
 
-def give_payload(event: Event, payload: msgspec.Struct) -> None:
+def set_payload(event: Event, payload: msgspec.Struct) -> None:
     """Put the typed form in the place of a mapping, before anybody has seen the event."""
     _payload_slot.__set__(event, payload)
 
@@ -328,13 +328,13 @@ def _own(event_type: EventType, payload: Any) -> Any:
 _default = EventFactory(SystemClock(), CounterIds(random_prefix()))
 
 
-def _begin_anew() -> None:
+def _reset_ids() -> None:
     """A forked child would go on with the parent's ids."""
     _default.run, _default.numbers = random_prefix(), itertools.count(1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset_ids)
 
 
 def default_factory() -> EventFactory:

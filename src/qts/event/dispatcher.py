@@ -229,10 +229,10 @@ class EventDispatcher:
         says are withdrawn instead: their source was set back with the checkpoint and tells them again.
         """
         ingress = self._ingress
-        if ingress is None or not ingress.has_leftovers:
+        if ingress is None or not ingress.needs_replay:
             return 0
-        count = ingress.take_up(withdraw)
-        self._retries.park_again(self._levels)
+        count = ingress.replay(withdraw)
+        self._retries.restore_parked(self._levels)
         for event_id in ingress.reopened():
             count += self.replay_dead_letter(event_id)
         return count

@@ -29,9 +29,9 @@ TOO_MANY: Final = 100_000
 """From here on young ones are collected in a busy moment too, because memory must stay bounded."""
 MUCH_TOO_OLD: Final = 5 * OLD
 """From here on old ones too, unless the last full collection left even more."""
-QUIET_LOOKS: Final = 50
+QUIET_CHECKS: Final = 50
 """Quiet looks in a row (5 s at the default interval) after which everything that is not frozen is collected."""
-QUIET_BETWEEN: Final = 9 * QUIET_LOOKS
+QUIET_PAUSE: Final = 9 * QUIET_CHECKS
 """More quiet looks before it is done again."""
 _EVERYTHING: Final = 2
 
@@ -123,8 +123,8 @@ class GcController:
         young = gc.get_count()[0]
         due = _heap.due(young, quiet=quiet)
         self._quiet = self._quiet + 1 if quiet else 0
-        if self._quiet == QUIET_LOOKS:
-            self._quiet = -QUIET_BETWEEN
+        if self._quiet == QUIET_CHECKS:
+            self._quiet = -QUIET_PAUSE
             due = _EVERYTHING
         if due is None:
             return

@@ -19,10 +19,10 @@ from qts.event.ack_waiters import AckCallback, resolve
 from qts.event.config import JournalConfig
 from qts.event.journal_buffer import JournalBuffer
 from qts.event.journal_index import JournalIndex
-from qts.event.journal_key import tells_of_none
+from qts.event.journal_key import no_identity
 from qts.event.journal_marks import Marks
 from qts.event.journal_recovery import Place, Recovered, Unfinished, recover
-from qts.event.journal_segments import Directory, Mark, Run, StoreNote, check_size, pack_record, run_bytes
+from qts.event.journal_segments import JournalDirectory, Mark, Run, StoreNote, check_size, pack_record, run_bytes
 from qts.event.journal_writer import JournalWriter
 
 
@@ -50,11 +50,11 @@ class Journal:
         self.directory = Path(directory)
         self.run_id = run_id
         self.config = config or JournalConfig()
-        self.identify: Callable[[Any], Sequence[str] | None] = tells_of_none
+        self.identify: Callable[[Any], Sequence[str] | None] = no_identity
         """The identity of the execution that an event's body tells of; None: of none."""
         self._checkpointed = checkpointed
         self._run = run_bytes(run_id)
-        self._held = Directory(self.directory)
+        self._held = JournalDirectory(self.directory)
         try:
             found = recover(self.directory, run_id)
             if check is not None:
@@ -99,7 +99,7 @@ class Journal:
         """Groups of events and marks that were written and synced."""
         return self._writer.groups
 
-    def report_failure_to(self, callback: Callable[[StorageError], None]) -> None:
+    def set_failure_callback(self, callback: Callable[[StorageError], None]) -> None:
         """Call ``callback`` when the journal fails, on the writer's thread, after those who wait were told."""
         self._writer.on_failure = callback
 
@@ -150,11 +150,11 @@ class Journal:
             if self._checkpointed:
                 return
             if mark is Mark.REOPENED:
-                self._signal.rouse()
+                self._signal.wake_now()
             else:
                 self._signal.mark_came()
 
-    def belongs_to(self, store: str, checkpoint: int) -> None:
+    def note_store(self, store: str, checkpoint: int) -> None:
         """The run's store, by the moment it was begun, and the number of its newest checkpoint (0: none)."""
         with self.lock:
             self._buffer.marks.note = StoreNote(store, checkpoint)
@@ -169,9 +169,9 @@ class Journal:
         with self.lock:
             self._buffer.marks.commit(checkpoint)
             if self._buffer.marks.are_due:
-                self._signal.rouse()
+                self._signal.wake_now()
 
-    def go_on_after(self, last: int) -> None:
+    def continue_after_number(self, last: int) -> None:
         """Numbers up to ``last`` are taken: a checkpoint names them, though the journal does not hold them."""
         if last < self._next:
             return
@@ -213,7 +213,7 @@ class Journal:
         with self.lock:
             if self.failure is None and not self._buffer.closing:
                 self._buffer.flushers.append(done)
-                self._signal.rouse()
+                self._signal.wake_now()
             else:
                 done.set()
         done.wait()
@@ -233,7 +233,7 @@ class Journal:
     def note_place(self, sequence: int) -> None:
         """Remember where the group of this event will lie when it is written. The caller holds ``lock``."""
         if sequence >= self._records.first:
-            self._index.want_place(sequence)
+            self._index.request_place(sequence)
 
     def buffered(self, sequence: int) -> bytes | None:
         """The record of an event that is not written yet; None when it is in a file. The caller holds ``lock``."""
@@ -251,7 +251,7 @@ class Journal:
             if self._buffer.closing:
                 return
             self._buffer.closing = True
-            self._signal.rouse()
+            self._signal.wake_now()
         self._writer.join()
         self._held.close()
 
@@ -260,7 +260,7 @@ class Journal:
         if self.must_exit and self.failure is not None:
             raise self.failure
 
-    def broke(self, error: StorageError) -> None:
+    def fail_reading(self, error: StorageError) -> None:
         """Records cannot be read back: nothing more is promised."""
         self._buffer.must_exit = True
         self._buffer.failure = self._buffer.failure or error

@@ -26,12 +26,12 @@ from qts.files import private_opener
 from qts.threads import off_loop
 
 QUARANTINE: Final = "quarantine"
-"""Directory beside the journal's files for stored events that cannot be understood any more."""
+"""JournalDirectory beside the journal's files for stored events that cannot be understood any more."""
 DEAD_LETTERS: Final = "dead-letters.jsonl"
 OnCode = Callable[[str, str], None]
 
 
-class _Try:
+class _Retry:
     """A dead-lettered event that is tried again: its number, and how many of its letters have no outcome yet."""
 
     __slots__ = ("open", "sequence")
@@ -67,13 +67,13 @@ class JournaledIngress:
         """Numbers of events that this process has taken back; a checkpoint names them, because a kill may be faster
         than their marks. Bounded by what was left when it started, and by what operators skip."""
         self._to_replay: list[str] = []
-        self._tries: dict[str, _Try] = {}
+        self._retries: dict[str, _Retry] = {}
         """By event id: dead-lettered events of which letters are being tried again."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[Unfinished] | None = journal.unfinished
         self.duplicates = self.quarantined = 0
         self.queue = self.new_queue()
-        journal.report_failure_to(self._failed)
+        journal.set_failure_callback(self._failed)
 
     def new_queue(self) -> SpillQueue:
         """The P0 queue; a new one takes over what waits in the journal."""
@@ -101,7 +101,7 @@ class JournaledIngress:
         """
         journal = self.journal
         if self._waiting is not None:
-            self.take_up()
+            self.replay()
         key, body = self._key(event), pack_event(event)
         check_size(key, body)
         sequence = 0
@@ -122,10 +122,10 @@ class JournaledIngress:
                     self._numbers[id(event)] = (sequence, event)
         if broken is not None:
             self._on_broken_queue(broken)
-            self._place_again(event, sequence)
+            self._place_in_new_queue(event, sequence)
         return sequence
 
-    def _place_again(self, event: Event, sequence: int) -> None:
+    def _place_in_new_queue(self, event: Event, sequence: int) -> None:
         with self.journal.lock:
             if self.queue.place(event, sequence) and sequence:
                 self._numbers[id(event)] = (sequence, event)
@@ -140,36 +140,38 @@ class JournaledIngress:
         """Every handler has finished with the event; ``dead`` when one of them never managed."""
         known = self._numbers.pop(id(event), None)
         sequence = known[0] if known is not None else 0
-        if self._tries:
-            tried = self._tries.get(event.event_id)
+        if self._retries:
+            tried = self._retries.get(event.event_id)
             if tried is not None and sequence in (0, tried.sequence):  # 0: its letters share the event
-                sequence, dead = self._tried(event, tried, dead)
+                sequence, dead = self._note_retry_outcome(event, tried, dead)
         if not sequence:
             return
         if dead:
             self._parked[event.event_id] = sequence
         self.journal.mark_done(sequence, Mark.PARKED if dead else Mark.APPLIED)
 
-    def _tried(self, event: Event, tried: _Try, dead: bool) -> tuple[int, bool]:
+    def _note_retry_outcome(self, event: Event, tried: _Retry, dead: bool) -> tuple[int, bool]:
         """One letter has its outcome; the event's number once all have that are tried, and whether one is left."""
         tried.open -= 1
         if tried.open:
             return 0, False
-        del self._tries[event.event_id]
+        del self._retries[event.event_id]
         return tried.sequence, dead or self._letters.find(event.event_id) is not None
 
     def reopen(self, event: Event) -> None:
         """A dead letter is given to its handler again; the event may have others, of other handlers."""
         sequence = self._parked.pop(event.event_id, 0)
         if sequence:
-            self._tries[event.event_id] = _Try(sequence)
+            self._retries[event.event_id] = _Retry(sequence)
             if event.event_id not in self._to_replay:  # else the operator's mark is there already
                 self.journal.mark_done(sequence, Mark.REOPENED)
         known = self._numbers.get(id(event))
-        if known is not None and event.event_id not in self._tries:  # another handler still tries it the first time
-            first = self._tries[event.event_id] = _Try(known[0])
+        if (
+            known is not None and event.event_id not in self._retries
+        ):  # another handler still tries it the first time
+            first = self._retries[event.event_id] = _Retry(known[0])
             first.open = 1
-        tried = self._tries.get(event.event_id)
+        tried = self._retries.get(event.event_id)
         if tried is not None:
             tried.open += 1
             self._numbers[id(event)] = (tried.sequence, event)
@@ -209,15 +211,15 @@ class JournaledIngress:
     # -- after a restart ---------------------------------------------------------------------------------------
 
     @property
-    def has_leftovers(self) -> bool:
-        """Whether :meth:`take_up` has not been called yet."""
+    def needs_replay(self) -> bool:
+        """Whether :meth:`replay` has not been called yet."""
         return self._waiting is not None
 
     def reopened(self) -> list[str]:
         """Ids of the events of dead letters that an operator wants to be tried again, one for each letter."""
         return list(self._to_replay)
 
-    def take_up(self, withdraw: Callable[[Event], bool] | None = None) -> int:
+    def replay(self, withdraw: Callable[[Event], bool] | None = None) -> int:
         """Queue what an earlier process accepted and did not finish, in order; how many events.
 
         Events for which ``withdraw`` says so are withdrawn instead: their source tells them again by itself. Not
@@ -228,12 +230,12 @@ class JournaledIngress:
             count = 0
             bodies = self._spill.read_all([one.sequence for one in waiting])
             for one, body in zip(waiting, bodies, strict=True):
-                event = self._understood(one.sequence, body)
+                event = self._decoded(one.sequence, body)
                 if event is not None:
-                    count += self._take_up(one, event, withdraw)
+                    count += self._replay_one(one, event, withdraw)
         return count
 
-    def _take_up(self, one: Unfinished, event: Event, withdraw: Callable[[Event], bool] | None) -> bool:
+    def _replay_one(self, one: Unfinished, event: Event, withdraw: Callable[[Event], bool] | None) -> bool:
         letters = sum(letter.event.event_id == one.event_id for letter in self._letters) if one.reopened else 0
         if letters:
             self._parked[one.event_id] = one.sequence
@@ -254,12 +256,12 @@ class JournaledIngress:
             self._letters.remove(letter)
 
     def _read_back(self, sequence: int, body: bytes) -> Event | None:
-        event = self._understood(sequence, body)
+        event = self._decoded(sequence, body)
         if event is not None:
             self._numbers[id(event)] = (sequence, event)
         return event
 
-    def _understood(self, sequence: int, body: bytes) -> Event | None:
+    def _decoded(self, sequence: int, body: bytes) -> Event | None:
         """The stored event; None when it cannot be understood: then its bytes are kept aside."""
         try:
             return unpack_event(body)
@@ -277,7 +279,9 @@ class JournaledIngress:
         except OSError as failure:
             raise StorageError(f"{path}: cannot keep an event that cannot be understood: {failure}") from failure
         self.journal.mark_done(sequence, Mark.PARKED)
-        self._later(lambda: self._on_code("FS098", f"P0 event {sequence} of the journal: {error}; kept in {path}"))
+        self._on_loop(
+            lambda: self._on_code("FS098", f"P0 event {sequence} of the journal: {error}; kept in {path}")
+        )
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 
@@ -307,18 +311,18 @@ class JournaledIngress:
         """Agree with a checkpoint: ``restored`` are the events it brought back into memory.
 
         What it knows as done is marked, what it has is not queued again, and the rest is left for
-        :meth:`take_up`. Events that it has and the journal lacks are written anew, and numbers go on behind the
+        :meth:`replay`. Events that it has and the journal lacks are written anew, and numbers go on behind the
         last of both. Raises StorageError when an event is open that neither of them holds.
         """
         last, open_ = (share["last"], set(share["open"])) if share is not None else (0, set())
         if share is not None:
             self._withdrawn.update(share["withdrawn"])
-        self.journal.go_on_after(last)
+        self.journal.continue_after_number(last)
         with self.journal.lock:
-            left, spilled = self._compared(last, open_, {event.event_id: event for event in restored})
+            left, spilled = self._reconciled(last, open_, {event.event_id: event for event in restored})
             for sequence in spilled:
                 self._spill.add(sequence)
-            self._write_anew(restored, share["lacks"] if share is not None else [])
+            self._append_missing(restored, share["lacks"] if share is not None else [])
         if open_:
             raise StorageError(
                 f"{self.journal.directory}: the checkpoint waits for event {min(open_)}, which the journal does "
@@ -331,7 +335,7 @@ class JournaledIngress:
         self.journal.freeze()  # what was marked here is what the checkpoint on disk says
         self.journal.commit()
 
-    def _compared(
+    def _reconciled(
         self, last: int, open_: set[int], by_id: Mapping[str, Event]
     ) -> tuple[list[Unfinished], list[int]]:
         """What the checkpoint does not know, and what waits in the files; ``open_`` keeps what is not there."""
@@ -343,19 +347,19 @@ class JournaledIngress:
             elif one.sequence <= last and one.sequence in open_:
                 spilled.append(one.sequence)
             elif one.sequence <= last and not one.reopened:
-                self.journal.mark_done(one.sequence, self._outcome_of(one))
+                self.journal.mark_done(one.sequence, self._mark_of(one))
             else:
                 left.append(one)
             open_.discard(one.sequence)
         return left, spilled
 
-    def _outcome_of(self, one: Unfinished) -> Mark:
+    def _mark_of(self, one: Unfinished) -> Mark:
         """What the checkpoint knows to have become of an event whose mark a kill has prevented."""
         if one.sequence in self._withdrawn:
             return Mark.WITHDRAWN
         return Mark.APPLIED if self._letters.find(one.event_id) is None else Mark.PARKED
 
-    def _write_anew(self, restored: Iterable[Event], lacking: Sequence[bytes]) -> None:
+    def _append_missing(self, restored: Iterable[Event], lacking: Sequence[bytes]) -> None:
         """Journal what only the checkpoint has: of the events it brought back, and the bodies it kept."""
         for event in restored:
             known = id(event) in self._numbers or event.event_id in self._parked
@@ -371,13 +375,13 @@ class JournaledIngress:
     # -- trouble -----------------------------------------------------------------------------------------------
 
     def _cannot_read(self, error: StorageError) -> None:
-        self.journal.broke(error)
-        self._later(lambda: self._on_code("FS096", f"{error}; trading is suspended"))
+        self.journal.fail_reading(error)
+        self._on_loop(lambda: self._on_code("FS096", f"{error}; trading is suspended"))
 
     def _failed(self, failure: StorageError) -> None:
-        self._later(lambda: self._on_code("FS096", f"{failure}; trading is suspended"))
+        self._on_loop(lambda: self._on_code("FS096", f"{failure}; trading is suspended"))
 
-    def _later(self, call: Callable[[], None]) -> None:
+    def _on_loop(self, call: Callable[[], None]) -> None:
         """On the loop when there is one: the caller may hold the lock or be the writer's thread."""
         loop = self._loop
         if loop is None:

@@ -54,37 +54,37 @@ class Records:
 class WriterSignal:
     """Lets the writer sleep and wakes it once for a burst; the caller holds the journal's lock, but to sleep.
 
-    ``idle``: the writer sleeps, or is about to. ``dozing``: it sleeps without a limit. ``nudged``: it was woken by
-    a mark alone, which may wait a little longer for an event to travel with.
+    ``idle``: the writer sleeps, or is about to. ``waits_without_limit``: it sleeps without a limit.
+    ``woken_by_mark``: it was woken by a mark alone, which may wait a little longer for an event to travel with.
     """
 
-    __slots__ = ("bell", "dozing", "full", "idle", "nudged")
+    __slots__ = ("full", "idle", "waits_without_limit", "wakeup", "woken_by_mark")
 
     def __init__(self) -> None:
-        self.idle = self.dozing = self.nudged = False
-        self.bell = threading.Lock()
-        self.bell.acquire()
+        self.idle = self.waits_without_limit = self.woken_by_mark = False
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
         self.full = threading.Event()
 
     def event_came(self) -> None:
         """Wake a writer that sleeps: there is an event to be written."""
         if self.idle:
             self.idle = False
-            self.bell.release()
+            self.wakeup.release()
 
     def mark_came(self) -> None:
         """Wake a writer that sleeps without a limit: it sleeps with one from now on."""
-        if self.dozing and self.idle:
-            self.idle, self.nudged = False, True
-            self.bell.release()
+        if self.waits_without_limit and self.idle:
+            self.idle, self.woken_by_mark = False, True
+            self.wakeup.release()
 
-    def rouse(self) -> None:
+    def wake_now(self) -> None:
         """Have everything written at once."""
         self.full.set()
-        self.nudged = False
+        self.woken_by_mark = False
         if self.idle:
             self.idle = False
-            self.bell.release()
+            self.wakeup.release()
 
 
 class JournalBuffer:

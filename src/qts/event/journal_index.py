@@ -51,7 +51,7 @@ class JournalIndex:
         firsts = [segment.first for segment in self.segments]
         return self.segments[max(bisect_right(firsts, sequence) - 1, 0)]
 
-    def want_place(self, sequence: int) -> None:
+    def request_place(self, sequence: int) -> None:
         """Remember where the group of this event will lie when it is written; numbers ascend."""
         self._wanted.append(sequence)
 
@@ -82,7 +82,7 @@ class JournalIndex:
             else:
                 self._count_done(run, -1)
 
-    def not_needed(self) -> Segment | None:
+    def removable(self) -> Segment | None:
         """Return the oldest file when everybody is done with all of its events; the newest file always stays."""
         oldest = self.segments[0]
         return oldest if len(self.segments) > 1 and oldest.done >= oldest.events else None

@@ -35,7 +35,7 @@ def identity_in(key: bytes) -> bytes:
     return key[len(_MARK) :].partition(_END)[0] if key.startswith(_MARK) else b""
 
 
-def tells_of_none(body: object) -> None:
+def no_identity(body: object) -> None:
     """Return the identity of an execution where nobody has said how to tell one."""
 
 

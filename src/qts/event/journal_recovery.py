@@ -11,7 +11,7 @@ import msgspec
 from qts.errors import QtsError, StorageError
 from qts.event.codec import same_content
 from qts.event.journal_key import id_in, identity_in
-from qts.event.journal_segments import JournalWalk, Mark, Record, Run, StoreNote, Torn, decode_said
+from qts.event.journal_segments import JournalWalk, Mark, Record, Run, StoreNote, Torn, decode_control
 
 
 class Place(NamedTuple):
@@ -66,7 +66,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
                 numbers[prefix] = int(number)
             open_[record.sequence] = Unfinished(record.sequence, record.event_id, Place(first, record.offset))
             continue
-        said = _said_in(path, record)
+        said = _control_in(path, record)
         if isinstance(said, StoreNote):
             noted = said
             continue
@@ -103,9 +103,9 @@ def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unfi
     return found
 
 
-def _said_in(path: Path, record: Record) -> list[Run] | StoreNote:
+def _control_in(path: Path, record: Record) -> list[Run] | StoreNote:
     try:
-        runs = decode_said(record.body)
+        runs = decode_control(record.body)
     except msgspec.MsgspecError as error:
         raise StorageError(f"{path}, offset {record.offset}: the marks cannot be read: {error}") from error
     if isinstance(runs, StoreNote):
@@ -136,7 +136,7 @@ class JournalEntry(msgspec.Struct):
 
 class JournalReport(msgspec.Struct):
     """All that is in a journal. ``applied_order`` lists events in the order in which they were done,
-    ``told_again`` counts those whose id is there already, and executions that another event has told before."""
+    ``repeated`` counts those whose id is there already, and executions that another event has told before."""
 
     run_id: str
     entries: dict[int, JournalEntry]
@@ -144,7 +144,7 @@ class JournalReport(msgspec.Struct):
     problems: list[str]
     torn: Torn | None = None
     applied_order: list[int] = []
-    told_again: int = 0
+    repeated: int = 0
 
     def count(self, status: Mark | None) -> int:
         return sum(entry.status is status for entry in self.entries.values())
@@ -163,7 +163,7 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
         if record.key:
             report.entries[record.sequence] = JournalEntry(record, path)
         else:
-            said = _said_in(path, record)
+            said = _control_in(path, record)
             for run in () if isinstance(said, StoreNote) else said:
                 _mark(report, run)
     report.run_id, report.torn = walk.run_id, walk.torn
@@ -192,7 +192,7 @@ def _mark(report: JournalReport, run: Run) -> None:
             entry.done += 1
             report.applied_order.append(sequence)
         if entry.done - entry.reopened > 1:
-            report.problems.append(f"event {sequence} ({entry.record.event_id}) was settled twice")
+            report.problems.append(f"event {sequence} ({entry.record.event_id}) was finished twice")
 
 
 def _check_ids(report: JournalReport) -> None:
@@ -205,11 +205,11 @@ def _check_ids(report: JournalReport) -> None:
         record = entry.record
         earlier = seen.setdefault(id_in(record.key), record)
         if earlier is not record:
-            report.told_again += 1
+            report.repeated += 1
             if not same_content(earlier.body, record.body):
                 numbers = f"{earlier.sequence} and {record.sequence}"
                 report.problems.append(f"event id {record.event_id} names two events: {numbers}")
             continue
         identity = identity_in(record.key)
         if identity and entry.status is not Mark.WITHDRAWN:
-            report.told_again += executions.setdefault(identity, record) is not record
+            report.repeated += executions.setdefault(identity, record) is not record

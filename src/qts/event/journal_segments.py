@@ -156,7 +156,7 @@ def encode_note(note: StoreNote) -> bytes:
     return msgspec.msgpack.encode(note)
 
 
-def decode_said(body: bytes) -> list[Run] | StoreNote:
+def decode_control(body: bytes) -> list[Run] | StoreNote:
     """What a record without a key says. Raises msgspec.MsgspecError when it cannot be read."""
     return msgspec.msgpack.decode(body, type=list[Run] | StoreNote)
 
@@ -222,7 +222,7 @@ class JournalWalk:
             end = yield from self._records(path, data)
             self.sizes[first] = end
             if end < len(data):
-                self._judge_end(path, data, end, is_last=index == len(self.segments) - 1)
+                self._check_end(path, data, end, is_last=index == len(self.segments) - 1)
 
     def _records(self, path: Path, data: bytes) -> Generator[tuple[Path, Record], None, int]:
         end = 0
@@ -251,7 +251,7 @@ class JournalWalk:
                 "the file was changed. Restore it from a copy"
             )
 
-    def _judge_end(self, path: Path, data: bytes, end: int, *, is_last: bool) -> None:
+    def _check_end(self, path: Path, data: bytes, end: int, *, is_last: bool) -> None:
         later = valid_after(data, end, self.run_id.encode("ascii", "replace"))
         if later is not None or not is_last:
             what = f"a valid record follows at offset {later}" if later is not None else "another file follows"
@@ -267,7 +267,7 @@ def _is_skip(record: Record, last: int) -> bool:
     if record.key or record.sequence <= last:
         return False
     try:
-        return decode_said(record.body) == [Run(Mark.SKIPPED, last + 1, record.sequence - last)]
+        return decode_control(record.body) == [Run(Mark.SKIPPED, last + 1, record.sequence - last)]
     except msgspec.MsgspecError:
         return False
 
@@ -279,7 +279,7 @@ def _read(path: Path) -> bytes:
         raise StorageError(f"{path}: cannot read the journal: {error.strerror}") from error
 
 
-class Directory:
+class JournalDirectory:
     """The journal's directory, held for this process, made when missing.
 
     It is kept open: when files run out, the names in it can still be synced, and an error that the disk reported

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from qts.errors import StorageError
-from qts.event.ack_waiters import nobody_listens, resolve
+from qts.event.ack_waiters import ignore_failure, resolve
 from qts.event.config import JournalConfig
 from qts.event.journal_buffer import JournalBuffer
 from qts.event.journal_index import JournalIndex, Segment
-from qts.event.journal_segments import Directory, Run, Torn, encode_marks, pack_record
+from qts.event.journal_segments import JournalDirectory, Run, Torn, encode_marks, pack_record
 from qts.threads import start_thread
 
-_LONGEST_NAP_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
+_LONGEST_WAIT_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
 
 
@@ -34,19 +34,19 @@ class JournalWriter:
         directory: Path,
         run: bytes,
         config: JournalConfig,
-        held: Directory,
+        held: JournalDirectory,
         buffer: JournalBuffer,
         index: JournalIndex,
     ) -> None:
         self.groups = 0
-        self.on_failure: Callable[[StorageError], None] = nobody_listens
+        self.on_failure: Callable[[StorageError], None] = ignore_failure
         self._directory = directory
         self._run = run
         self._config = config
         self._held = held
         self._buffer = buffer
         self._index = index
-        self._nap_s = config.mark_ms / 1_000
+        self._wait_s = config.mark_ms / 1_000
         self._thread: threading.Thread | None = None
 
     def start(self, torn: Torn | None) -> None:
@@ -78,13 +78,13 @@ class JournalWriter:
 
     def _live(self) -> None:
         try:
-            while self._work_off():
+            while self._write_next_group():
                 pass
         except Exception as error:  # noqa: BLE001 - whatever ends this thread, nobody may wait for it for ever
             self._buffer.must_exit = True
             self._fail(f"{type(error).__name__}: {error}")
 
-    def _work_off(self) -> bool:
+    def _write_next_group(self) -> bool:
         """Write what has gathered; False when that was the last."""
         self._gather()
         buffer = self._buffer
@@ -95,11 +95,11 @@ class JournalWriter:
             said, skip, buffer.skip = buffer.marks.bodies(runs), buffer.skip, None
             flushed, last = ([], False) if cut else (list(buffer.flushers), buffer.closing)
         if group or said or skip:
-            self._nap_s = self._config.mark_ms / 1_000
+            self._wait_s = self._config.mark_ms / 1_000
             if not self._commit_group(group, first, runs, said, skip):
                 return False
         else:
-            self._nap_s = min(self._nap_s * 2, _LONGEST_NAP_S)
+            self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
         if flushed:
             with buffer.lock:
                 buffer.flushers = [done for done in buffer.flushers if done not in flushed]
@@ -118,15 +118,15 @@ class JournalWriter:
             with buffer.lock:
                 if buffer.has_work:
                     return
-                soon = buffer.marks.are_due or (buffer.open and self._nap_s <= mark_s)
-                signal.idle, signal.dozing, signal.nudged = True, not soon, False
-            if not signal.bell.acquire(timeout=mark_s if soon else -1):
+                soon = buffer.marks.are_due or (buffer.open and self._wait_s <= mark_s)
+                signal.idle, signal.waits_without_limit, signal.woken_by_mark = True, not soon, False
+            if not signal.wakeup.acquire(timeout=mark_s if soon else -1):
                 with buffer.lock:
                     if signal.idle:
                         signal.idle = False
                         return
-                signal.bell.acquire()  # released between the two looks
-            if not signal.nudged:
+                signal.wakeup.acquire()  # released between the two looks
+            if not signal.woken_by_mark:
                 break
         if self._config.group_ms and not buffer.closing:
             signal.full.clear()
@@ -236,7 +236,7 @@ class JournalWriter:
 
     def _prune(self) -> None:
         """Delete the oldest files while nobody needs them any more."""
-        while (oldest := self._index.not_needed()) is not None:
+        while (oldest := self._index.removable()) is not None:
             try:
                 oldest.path.unlink(missing_ok=True)
             except OSError:

@@ -101,7 +101,7 @@ class LaneRunner(ABC):
     async def close(self) -> None:
         """Free what the lane holds."""
 
-    def give_up(self) -> list[InFlightEvent]:
+    def stop_now(self) -> list[InFlightEvent]:
         """Stop at once; the events that were not finished, in order."""
         left = self.pending
         self._is_over = True
@@ -227,7 +227,7 @@ class StrandRunner(LaneRunner):
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
         super().__init__(registration, tools)
-        self.on_rest: Callable[[], None] | None = None
+        self.on_idle: Callable[[], None] | None = None
         """Called once, as soon as nothing is in work any more; it may end this strand."""
         call = self._given = registration.call
         self._step: Callable[[Event], Any] = call if registration.is_async else lambda event: stepped(call(event))
@@ -255,7 +255,7 @@ class StrandRunner(LaneRunner):
 
     def _hand_over(self, suspended: Suspended) -> None:
         self._renew()
-        self._mail.set_result(suspended)
+        self._handover.set_result(suspended)
 
     def _renew(self) -> None:
         """Replace a task that a handler has cancelled because it found itself in it."""
@@ -284,15 +284,15 @@ class StrandRunner(LaneRunner):
 
     def _next(self) -> None:
         """Take the next event later: what is above it is looked at before each call."""
-        if self._backlog.size() or self.on_rest is not None:
+        if self._backlog.size() or self.on_idle is not None:
             self.tools.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         if self._working:
             return
-        on_rest, self.on_rest = self.on_rest, None
-        if on_rest is not None:
-            on_rest()
+        on_idle, self.on_idle = self.on_idle, None
+        if on_idle is not None:
+            on_idle()
         if not self._is_over:
             super()._next()
 
@@ -301,18 +301,18 @@ class StrandRunner(LaneRunner):
         self._task = self._new_task()
         self.restarts += 1
 
-    def retire(self) -> None:
+    def restore_handler(self) -> None:
         """Let the handler be called as it was given."""
         self.registration.call = self._given
         self._task.cancel()
 
     async def close(self) -> None:
-        self.retire()
+        self.restore_handler()
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _new_task(self) -> asyncio.Task[None]:
-        self._mail: asyncio.Future[Suspended] = self.tools.loop.create_future()
-        return self.tools.loop.create_task(self._live(self._mail), name=f"qts-strand-{self.registration.name}")
+        self._handover: asyncio.Future[Suspended] = self.tools.loop.create_future()
+        return self.tools.loop.create_task(self._live(self._handover), name=f"qts-strand-{self.registration.name}")
 
     async def _live(self, mail: asyncio.Future[Suspended]) -> None:
         """Finish what comes by mail, until this task is cancelled: by the lane, which has a new one then, or not.
@@ -324,17 +324,17 @@ class StrandRunner(LaneRunner):
         assert task is not None
         while not task.cancelling():
             suspended = await mail
-            outcome = await _Rest(suspended, partial(self._report_overrun, self._working[0].event))
-            if mail is not self._mail:  # abandoned: nobody listens any more
+            outcome = await _Remainder(suspended, partial(self._report_overrun, self._working[0].event))
+            if mail is not self._handover:  # abandoned: nobody listens any more
                 return
-            mail = self._mail = self.tools.loop.create_future()
+            mail = self._handover = self.tools.loop.create_future()
             self._ended([outcome])
 
     def _batch_size(self) -> int:
         return 1
 
 
-class _Rest:
+class _Remainder:
     """The rest of a coroutine whose first step has been run elsewhere; awaiting it gives what it came to.
 
     ``timed`` is told how many nanoseconds each step took.
@@ -410,18 +410,18 @@ class ThreadRunner(LaneRunner):
         jobs: queue.SimpleQueue[list[Event] | None] = queue.SimpleQueue()
 
         def report(outcomes: list[Outcome]) -> None:
-            self.tools.loop.call_soon_threadsafe(self._heard, jobs, outcomes)
+            self.tools.loop.call_soon_threadsafe(self._on_outcomes, jobs, outcomes)
 
         name = f"qts-lane-{self.registration.name}"
-        self._thread = start_thread(lambda: work_off(jobs, self.registration.handler, report), name)
+        self._thread = start_thread(lambda: run_jobs(jobs, self.registration.handler, report), name)
         return jobs
 
-    def _heard(self, jobs: object, outcomes: list[Outcome]) -> None:
+    def _on_outcomes(self, jobs: object, outcomes: list[Outcome]) -> None:
         if jobs is self._jobs and self._working:
             self._ended(outcomes)
 
 
-def work_off(
+def run_jobs(
     jobs: queue.SimpleQueue[list[Event] | None],
     handler: EventHandler,
     report: Callable[[list[Outcome]], None],

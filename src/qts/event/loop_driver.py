@@ -146,8 +146,8 @@ class LoopDriver:
         runners = [runner for runner in found if runner is not None]
         registration.runner = None
         for runner in runners:
-            for flight in runner.give_up():
-                self._retries.block_for_later(registration, flight)
+            for flight in runner.stop_now():
+                self._retries.block_until_start(registration, flight)
         registration.refresh()
         return runners
 
@@ -253,7 +253,7 @@ class LoopDriver:
             return
         strand = self._strands.get(id(registration))
         if strand is not None and strand.is_working:  # it goes with the events that are left, in their order
-            strand.on_rest = partial(self.move_to_process, registration)
+            strand.on_idle = partial(self.move_to_process, registration)
             return
         try:
             if not inspect.isfunction(registration.origin):
@@ -271,8 +271,8 @@ class LoopDriver:
         registration.lane = Lane.PROCESS
         left: list[InFlightEvent] = []
         if strand is not None:
-            left = strand.give_up()
-            strand.retire()
+            left = strand.stop_now()
+            strand.restore_handler()
             del self._strands[id(registration)]
         runner = ProcessRunner(registration, self._tools, registration.target)
         self._set_runner(registration, runner)

@@ -69,7 +69,7 @@ class Worker:
         self.writer.close()
 
 
-def launch(child: socket.socket) -> subprocess.Popen[bytes]:
+def start_worker_process(child: socket.socket) -> subprocess.Popen[bytes]:
     """Start a worker process that talks over ``child``.
 
     It begins with its parent's signals blocked, until it knows what to do with them.
@@ -88,12 +88,12 @@ def launch(child: socket.socket) -> subprocess.Popen[bytes]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Keeper:
+class ProcessWatcher:
     """Starts a worker process from a thread of its own and waits there for its end.
 
     The start must not be felt on the loop. The end is asked of the system, for the connection does not always tell:
     what the worker has forked may hold it open. And the thread has to live as long as the process: the system
-    ends a worker with the thread that started it (:func:`qts.event.worker.belong_to_parent`).
+    ends a worker with the thread that started it (:func:`qts.event.worker.end_with_parent`).
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ours: socket.socket, child: socket.socket) -> None:
@@ -114,14 +114,14 @@ class Keeper:
 
     def _keep(self, child: socket.socket) -> None:
         try:
-            process = launch(child)
+            process = start_worker_process(child)
         except OSError as error:
-            self._tell(self.started.set_exception, error)
+            self._call_on_loop(self.started.set_exception, error)
             return
-        if not self._tell(self._note_start, process):
+        if not self._call_on_loop(self._note_start, process):
             process.kill()
         process.wait()
-        self._tell(self._note_end)
+        self._call_on_loop(self._note_end)
 
     def _note_start(self, process: subprocess.Popen[bytes]) -> None:
         if self.started.done():  # whoever waited was cancelled with it
@@ -135,7 +135,7 @@ class Keeper:
         with contextlib.suppress(OSError):  # closed already
             self._ours.shutdown(socket.SHUT_RD)  # what it has said is still read, and then comes the end
 
-    def _tell(self, callback: Callable[..., Any], *values: Any) -> bool:
+    def _call_on_loop(self, callback: Callable[..., Any], *values: Any) -> bool:
         try:
             self._loop.call_soon_threadsafe(callback, *values)
         except RuntimeError:  # the loop is closed: nobody listens any more
@@ -172,7 +172,7 @@ class ProcessRunner(LaneRunner):
     def _abandon(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            self._see_out(self._task)
+            self._track(self._task)
             self._task = None
         self._kill()
 
@@ -181,7 +181,7 @@ class ProcessRunner(LaneRunner):
         while self._ending:  # one may bring another: a cancelled exchange leaves a process to be ended
             await asyncio.gather(self._ending.pop(), return_exceptions=True)
 
-    def _see_out(self, task: asyncio.Future[Any]) -> None:
+    def _track(self, task: asyncio.Future[Any]) -> None:
         """Remember something that only has to come to its end."""
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -193,7 +193,7 @@ class ProcessRunner(LaneRunner):
         self.restarts += 1
         worker.kill()
         if not worker.ended.done():
-            self._see_out(worker.ended)
+            self._track(worker.ended)
 
     async def _exchange(self, events: list[Event]) -> None:
         try:
@@ -243,7 +243,7 @@ class ProcessRunner(LaneRunner):
             child.close()
             raise
         try:
-            keeper = Keeper(self.tools.loop, parent, child)
+            keeper = ProcessWatcher(self.tools.loop, parent, child)
         except StorageError:
             writer.close()
             child.close()
@@ -252,5 +252,5 @@ class ProcessRunner(LaneRunner):
             return Worker(await asyncio.shield(keeper.started), keeper.ended, reader, writer)
         except BaseException:
             writer.close()
-            self._see_out(self.tools.loop.create_task(keeper.end()))
+            self._track(self.tools.loop.create_task(keeper.end()))
             raise

@@ -45,7 +45,7 @@ class QueueMetrics:
                 family.add_metric([priority], row[key])
             yield family
         yield self._latency()
-        yield from self._overstays()
+        yield from self._overruns()
         level = self._core.GaugeMetricFamily("qts_degradation_level", "1 for the level in force.", labels=["level"])
         for one in DegradationLevel:
             level.add_metric([one.value], float(one is self._dispatcher.degradation_level))
@@ -74,7 +74,7 @@ class QueueMetrics:
                 family.add_metric([f"P{priority:d}", span], buckets, histogram.sum_ns / NS_PER_S)
         return family
 
-    def _overstays(self) -> Iterator[Any]:
+    def _overruns(self) -> Iterator[Any]:
         times = self._core.CounterMetricFamily(
             "qts_handler_overstays", "Calls longer on the loop than allowed.", labels=["handler"]
         )

@@ -1,8 +1,8 @@
-"""Handlers that work in another process while somebody on the loop decides what is sent and hears what came of it.
+"""Remote handlers: the work is done in another process, under the control of a handler on the loop.
 
 An ordinary PROCESS handler is a function that is sent events and returns events. A *remote* handler has two halves:
 a :class:`RemoteHandler` on the loop, where the state of the session is, and a :class:`RemoteWork` in the process.
-With each batch a *brief* travels there and a *note* comes back, both plain data (what msgspec makes msgpack of).
+With each batch a *context* is sent and a *result* comes back, both plain data that msgspec can encode as msgpack.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class RemoteHandler(EventHandler):
 
     ``target`` names, as ``module:name``, what makes the :class:`RemoteWork` in the process, called with
     :meth:`arguments`. A worker is started with the dispatcher and again after every failure; its batches come one
-    after the other, in order. What a batch did counts from :meth:`on_note` on, and then its events are finished in
-    the same breath: a batch without a note never was, and is sent again to a worker that begins anew.
+    after the other, in order. What a batch did counts from :meth:`on_batch_result` on; its events are finished in
+    the same step. A batch without a result has no effect, and is sent again to a new worker.
     """
 
     target: str = ""
@@ -30,45 +30,55 @@ class RemoteHandler(EventHandler):
     @property
     @abstractmethod
     def is_needed(self) -> bool:
-        """Whether a worker is wanted at all. Once False it stays so: the worker ends, nothing more is sent."""
+        """Return whether a worker is needed. Once False it stays so: the worker ends, nothing more is sent."""
 
     @abstractmethod
     def arguments(self) -> Any:
-        """What a new worker begins with; asked at every start, so that it begins with the newest state."""
+        """Return the arguments of a new worker, plain data; called at every start, so that it has the newest
+        state.
+        """
 
     @abstractmethod
-    def on_started(self, note: Any) -> None:
-        """A worker is ready and has said this about itself."""
+    def on_started(self, greeting: Any) -> None:
+        """Accept the greeting of a worker that is ready: what :meth:`RemoteWork.started` returned."""
 
     @abstractmethod
     def wants(self, event: Event) -> bool:
-        """Whether to send ``event``; if not, it is finished at once. Asked on arrival and again before sending."""
+        """Return whether to send ``event``; if not, it is finished at once. Called on arrival and before
+        sending.
+        """
 
     @abstractmethod
-    def brief(self) -> Any:
-        """What travels with a batch; made when it is sent, and anew when it is sent again."""
+    def batch_context(self) -> Any:
+        """Return the context of a batch, plain data; called whenever a batch is sent, also when it is repeated."""
 
     @abstractmethod
-    def on_note(self, note: Any) -> None:
-        """The worker has done a batch. Must take all of the note or raise before it has taken any."""
+    def on_batch_result(self, result: Any) -> None:
+        """Apply the result of a batch wholly, or raise before applying any of it."""
 
     @abstractmethod
     def on_failure(self, problem: str) -> None:
-        """A worker died, was cut off, failed with a batch or did not start; it has been ended."""
+        """Note that a worker died, timed out, failed with a batch or did not start; it has been ended.
+
+        ``problem`` is a sentence for people.
+        """
 
     async def handle(self, event: Event) -> Any:
+        """Raise StateError: a remote handler is never called with single events."""
         raise StateError(
             f"{self.name or type(self).__name__} works in a process of its own: register it on Lane.PROCESS"
         )
 
 
 class RemoteWork(Protocol):
-    """The half in the worker process. An exception from any of this ends the worker; the loop is told."""
+    """The half in the worker process, called on its main thread. An exception ends the worker and reaches the
+    loop.
+    """
 
     def started(self) -> Any:
-        """What to tell the loop first."""
+        """Return the greeting for :meth:`RemoteHandler.on_started`, plain data; called once, before any batch."""
         ...
 
-    def work(self, events: Sequence[Event], brief: Any) -> Any:
-        """Do a batch; the note about it."""
+    def work(self, events: Sequence[Event], context: Any) -> Any:
+        """Process a batch with its context and return the result for :meth:`RemoteHandler.on_batch_result`."""
         ...

@@ -1,9 +1,9 @@
 """The lane of a remote handler: one worker process, one batch at a time, strictly in the order of arrival.
 
 It differs from the lane of an ordinary process handler in what a failure means. There a failed event is tried again
-beside the others; here the worker has a memory that the loop knows only as of the last note, so a failed batch
-stays at the head of the line, and the next worker begins with that memory. After a failure the events of the batch
-go one by one, so that the one to blame is found and no other is lost with it.
+beside the others; here the worker has a memory that the loop knows only as of the last result, so a failed batch
+stays at the head, and the next worker begins with that memory. After a failure the events of the batch
+are sent one by one, so that the one at fault is found and no other is lost with it.
 """
 
 from __future__ import annotations
@@ -21,52 +21,54 @@ from qts.event.retry import BACKOFF_GROWTH
 from qts.event.work import HandlerRegistration, InFlightEvent
 
 SHARE_OF_LIMIT: Final = 4
-"""A batch is as large as is done in a quarter of the lane's limit, at the pace of the batch before."""
+"""A batch is as large as can be done in a quarter of the lane's limit, at the pace of the batch before."""
 
 
 def process_runner(registration: HandlerRegistration, tools: LaneTools) -> LaneRunner:
-    """The runner that a handler of the PROCESS lane needs."""
+    """Return the runner that a handler of the PROCESS lane needs."""
     if isinstance(registration.origin, RemoteHandler):
         return RemoteRunner(registration, tools, registration.origin)
     return ProcessRunner(registration, tools, registration.target)
 
 
 class RemoteRunner(ProcessRunner):
-    """Starts and ends its process like any process lane; what is sent when is the affair of one task, its life."""
+    """The runner of a remote handler. It starts and ends its process like any process lane; one task sends
+    batches.
+    """
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools, handler: RemoteHandler) -> None:
         super().__init__(registration, tools, registration.target)
         self._handler = handler
-        self._came = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._size = 1
         self._sent = 0
         self._failures = 0
-        self._task = tools.loop.create_task(self._live(), name=f"qts-remote-{registration.name}")
+        self._task = tools.loop.create_task(self._run(), name=f"qts-remote-{registration.name}")
 
     def submit(self, flight: InFlightEvent) -> None:
         if self._handler.is_needed and self._handler.wants(flight.event):
             self._enqueue(flight)
-            self._came.set()
+            self._arrived.set()
         else:
             self.tools.scheduler.finished(self.registration, flight, None)
 
-    def give_up(self) -> list[InFlightEvent]:
+    def stop_now(self) -> list[InFlightEvent]:
         left = self.pending
         self._working = []
         self._abandon()
         self._release(self._backlog.size())
         return left
 
-    # -- the life of the lane ----------------------------------------------------------------------------------
+    # -- sending ----------------------------------------------------------------------------------
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         while self._handler.is_needed:
             try:
                 await self._step()
-            except Exception as error:  # noqa: BLE001 - the worker, its connection or its note may fail in any way
+            except Exception as error:  # noqa: BLE001 - the worker, its connection or its result may fail in any way
                 self._failed(error)
                 await asyncio.sleep(self._backoff_s())
-            await asyncio.sleep(0)  # what a note caused is handled before the next brief is made
+            await asyncio.sleep(0)  # what a result caused is handled before the next context is made
         self._kill()
         self._size = self._batch_size()
         while self.pending:
@@ -75,26 +77,26 @@ class RemoteRunner(ProcessRunner):
             await asyncio.sleep(0)  # there may be thousands; P0 does not wait for all of them
 
     async def _step(self) -> None:
-        """Start the worker, or fetch events, or have some of them done."""
+        """Start the worker, or fetch events, or process some of them."""
         if self._worker is None:
-            self._handler.on_started(await _within(self.tools.config.worker_start_ms, self._introduce()))
+            self._handler.on_started(await _within(self.tools.config.worker_start_ms, self._start_worker()))
         elif not self._working:
-            await self._came.wait()
+            await self._arrived.wait()
             self._take()
         else:
             sent = self._working[: self._size]
             for flight in sent:
                 flight.begin()
             self._sent, begun_ns = len(sent), stopwatch_ns()
-            self._handler.on_note(await _within(self._limit_ms, self._have_done(sent)))
+            self._handler.on_batch_result(await _within(self._limit_ms, self._process_batch(sent)))
             self._done(sent, stopwatch_ns() - begun_ns)
 
-    async def _introduce(self) -> Any:
+    async def _start_worker(self) -> Any:
         self._worker = await self._launch()
         return await self._ask([self.target, self.tools.config.worker_nice, self._handler.arguments()])
 
-    async def _have_done(self, sent: list[InFlightEvent]) -> Any:
-        return await self._ask([[encode_event(flight.event) for flight in sent], self._handler.brief()])
+    async def _process_batch(self, sent: list[InFlightEvent]) -> Any:
+        return await self._ask([[encode_event(flight.event) for flight in sent], self._handler.batch_context()])
 
     async def _ask(self, request: Any) -> Any:
         assert self._worker is not None
@@ -103,10 +105,10 @@ class RemoteRunner(ProcessRunner):
             raise HandlerFailed(str(value))
         return value
 
-    # -- what became of it -------------------------------------------------------------------------------------
+    # -- outcomes ----------------------------------------------------------------------------------------------
 
     def _done(self, sent: list[InFlightEvent], took_ns: int) -> None:
-        """Finish what was done and, when the batch is through, choose the size of the next."""
+        """Finish what was done and, when the batch is complete, choose the size of the next."""
         del self._working[: len(sent)]
         self._sent = self._failures = 0
         for flight in sent:
@@ -117,12 +119,12 @@ class RemoteRunner(ProcessRunner):
             self._size = max(1, min(self._batch_size(), aim_ns * len(sent) // max(took_ns, 1)))
 
     def _failed(self, error: Exception) -> None:
-        """End the worker, tell the handler, and give up an event that fails by itself again and again."""
+        """End the worker, notify the handler, and dead-letter an event that fails by itself again and again."""
         self._kill()
         cut_off_alone = isinstance(error, LaneTimeout) and self._sent == 1
         self._size, self._sent = 1, 0
         self._failures += 1
-        self._handler.on_failure(_told(error))
+        self._handler.on_failure(_problem_text(error))
         if self._working and (cut_off_alone or self._failures > self.tools.config.retries):
             self._failures = 0
             self.tools.scheduler.retries.failed(self.registration, self._working.pop(0), error, fatal=True)
@@ -134,7 +136,7 @@ class RemoteRunner(ProcessRunner):
         return config.retry_backoff_ms * growth / 1_000
 
     def _take(self) -> None:
-        """Move the next events from the backlog to what is being worked on; some are not wanted any more."""
+        """Move the next events from the backlog to the batch in work; finish those that are not wanted any more."""
         for flight in self._draw():
             if self._handler.wants(flight.event):
                 self._working.append(flight)
@@ -146,7 +148,7 @@ class RemoteRunner(ProcessRunner):
         while len(drawn) < self._size and (event := self._backlog.get_nowait()) is not None:
             drawn.append(self._flight_of(event))
         if not self._backlog.size():
-            self._came.clear()
+            self._arrived.clear()
         return drawn
 
     def _finish(self, flights: list[InFlightEvent]) -> None:
@@ -159,7 +161,7 @@ class RemoteRunner(ProcessRunner):
 
 
 async def _within(limit_ms: int, work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of ``work``. Raises LaneTimeout when it takes longer."""
+    """Return the result of ``work``. Raises LaneTimeout when it takes longer."""
     try:
         async with asyncio.timeout(limit_ms / 1_000):
             return await work
@@ -167,6 +169,6 @@ async def _within(limit_ms: int, work: Coroutine[Any, Any, Any]) -> Any:
         raise LaneTimeout(f"cut off after {limit_ms} ms") from error
 
 
-def _told(error: Exception) -> str:
-    """What happened, for people; a worker has named the kind of its error itself."""
+def _problem_text(error: Exception) -> str:
+    """Return what happened, for people; a worker has named the kind of its error itself."""
     return str(error) if isinstance(error, HandlerFailed) else f"{type(error).__name__}: {error}"

@@ -78,7 +78,7 @@ class RetryBook:
             oldest.done()
         return True
 
-    def block_for_later(self, registration: HandlerRegistration, flight: InFlightEvent) -> None:
+    def block_until_start(self, registration: HandlerRegistration, flight: InFlightEvent) -> None:
         """Keep an event that a lane gave back, for whoever runs next, in the order in which they are given back."""
         key = blocking_key(flight.event)
         blocked = registration.blocked_keys.get(key)
@@ -112,7 +112,7 @@ class RetryBook:
             self.skip(letter, registration)
         return True
 
-    def park_again(self, levels: Sequence[PriorityLevel]) -> None:
+    def restore_parked(self, levels: Sequence[PriorityLevel]) -> None:
         """After a restart: what follows a dead-lettered P0 event of a key is held for the operator as before."""
         for letter in self.letters:
             if letter.event.priority is not _P0 or order_key(letter.event) is None:

@@ -35,15 +35,15 @@ FOREVER_NS: Final = 1 << 62
 _LOWEST: Final = EventPriority.P3_LOW
 _P1: Final = EventPriority.P1_HIGH
 OnOverrun: TypeAlias = Callable[[HandlerRegistration, Event, int], None]
-"""Called with a handler, the event it took too long for, and the nanoseconds that took."""
+"""Called with a handler, the event that took it too long, and its duration in nanoseconds."""
 _make: Final[Callable[..., Event]] = Event  # with id and time in their stored form, as numbers
 
 
 class Scheduler:
-    """Strict priority over four levels.
+    """A scheduler with strict priority over four levels. Belongs to one thread.
 
     ``floor`` is the lowest priority that may run now. ``attention`` makes a running batch stop after the present
-    event, because something else has to be looked at first. ``deadline_ns`` (of ``clock_ns``) is when
+    event, because something else goes first. ``deadline_ns`` (of ``clock_ns``) is when
     ``on_deadline`` is called next, between two handler calls, whatever is queued.
     """
 
@@ -113,7 +113,7 @@ class Scheduler:
                 taken += self._draw(self.levels[_P1], stream)
 
     def watch(self, callback: Callable[[], None], interval_ns: int) -> None:
-        """Call ``callback`` every ``interval_ns`` of the clock, looked at before every handler call."""
+        """Call ``callback`` every ``interval_ns`` of the clock; this is checked before every handler call."""
 
         def fire() -> None:
             self.deadline_ns = self.clock_ns() + interval_ns
@@ -127,7 +127,7 @@ class Scheduler:
         self.watching = self.attention = True
 
     def rewire(self) -> None:
-        """Gather anew what the loop needs of every level; call it after a queue or a handler has come."""
+        """Refresh what the loop needs of every level; call it after a queue or a handler was added."""
         for level in self.levels:
             higher = [*(one.items for one in self.levels[: level.number]), (), (), ()]
             level.loop = (
@@ -137,7 +137,7 @@ class Scheduler:
         self.attention = True
 
     def has_work(self) -> bool:
-        """Whether :meth:`run` would find something to do."""
+        """Return whether :meth:`run` would find something to do."""
         return any(level.due or level.items for level in self.levels[: self.floor + 1])
 
     def _drain(self, level: PriorityLevel, until_ns: int) -> int:
@@ -170,7 +170,7 @@ class Scheduler:
                 handlers = routes[event.event_type]
                 spent = now - event.accepted_ns
                 if handlers and handlers[0].special:
-                    pass  # noted when its lane begins with it, or what holds it up is gone
+                    pass  # recorded when its lane begins with it, or its key is unblocked
                 elif spent < INDEXED_NS:
                     waits[INDEX_BY_8NS[spent >> 3]] += 1
                     if spent > wait.max_ns:
@@ -223,8 +223,8 @@ class Scheduler:
     def _draw(self, level: PriorityLevel, stream: Stream) -> int:
         """Handle what ``stream`` gives until it ends or something is queued; the loop of every replay.
 
-        Only the plain case is handled here: whatever has no or one handler that needs no care. Everything else
-        goes into the queue. What there is to do for every row is done here and in as few steps as there can be.
+        Only the plain case is handled here: an event with no handler, or with one that needs no care. Everything
+        else goes into the queue. This loop runs for every row of a replay and takes as few steps as it can.
         """
         plan, source, wait, work = stream.plan(level.routes).get, stream.source, level.wait, level.work
         first, items, queued2, queued3 = (one.items for one in self.levels)
@@ -282,7 +282,7 @@ class Scheduler:
                 spent = ended - started
                 if flight is not None:
                     in_hand = False
-                    _came_through_the_queue(level)
+                    _count_as_queued(level)
                     flight.done()
                 if spent > limit_ns and handler is not None:  # a fault of the machine when there is no handler
                     self.on_overrun(handler, event, spent)
@@ -301,8 +301,8 @@ class Scheduler:
             return drawn
         finally:
             self.serving = outer
-            if in_hand:  # what cannot be gone on with is not handled
-                _came_through_the_queue(level)
+            if in_hand:  # an event that cannot be continued is not handled
+                _count_as_queued(level)
 
     def _audit(self, number: int, started_ns: int) -> None:
         """Count a violation when an event above ``number`` had waited already as the last handler call started."""
@@ -315,7 +315,7 @@ class Scheduler:
     def _serve_above(self, number: int) -> None:
         """Handle everything above ``number`` before the next handler call of an event already begun.
 
-        The batch that is interrupted looks at everything anew afterwards: what came up meanwhile is not forgotten.
+        The batch that is interrupted checks all levels again afterwards, for what was queued meanwhile.
         """
         self.run(number - 1)
         self.attention = True
@@ -361,7 +361,7 @@ class Scheduler:
         started: int,
         result: Any,
     ) -> InFlightEvent | None:
-        """What a handler returned: events are passed on, a coroutine is gone on with."""
+        """Process a handler's result: dispatch events, continue a coroutine."""
         if isinstance(result, CoroutineType):
             try:
                 result = step(result)
@@ -375,12 +375,12 @@ class Scheduler:
             try:
                 for out in events_in(result):
                     self.emit(out)
-            except RAISED as error:  # what it returned is refused: its failure, not the end of the event in hand
+            except RAISED as error:  # what it returned is refused: its failure, not that of the present event
                 return self._failed(handler, event, level, flight, started, error)
         return flight
 
     def _retry(self, blocked: BlockedKey) -> None:
-        """Try the event of a blocked key once more."""
+        """Try the event of a blocked key again."""
         before, self.serving = self.serving, blocked.flight.level.number
         try:
             self._call(blocked.registration, blocked.flight, blocked)
@@ -400,7 +400,7 @@ class Scheduler:
             self.on_overrun(handler, flight.event, took_ns)
 
     def _attempt(self, handler: HandlerRegistration, flight: InFlightEvent, blocked: BlockedKey | None) -> None:
-        """Call a handler on the spot and see to what came of it."""
+        """Call a handler now and process the outcome."""
         flight.begin()
         try:
             result = stepped(handler.call(flight.event))
@@ -419,7 +419,7 @@ class Scheduler:
         result: Any,
         blocked: BlockedKey | None = None,
     ) -> None:
-        """A handler has finished with an event: count it, pass on what it returned, let the next of its key go."""
+        """Finish an event of one handler: dispatch what it returned, count it, unblock the next of its key."""
         try:
             for out in events_in(result):
                 self.emit(out)
@@ -433,8 +433,8 @@ class Scheduler:
             flight.done()
 
 
-def _came_through_the_queue(level: PriorityLevel) -> None:
-    """An event of a stream that is not finished counts like one that had to wait."""
+def _count_as_queued(level: PriorityLevel) -> None:
+    """Count an event of a stream that is not finished like one that had to wait."""
     level.passed -= 1
     level.queue.count_passed()
 
@@ -456,4 +456,4 @@ def _raise_queue_failure(level: PriorityLevel, error: Exception) -> None:
 
 
 def _no_handler(event: object) -> None:
-    """Do nothing, in the place of a handler, when there is none for events of this type."""
+    """Do nothing, in place of a handler, when there is none for events of this type."""

@@ -89,7 +89,7 @@ def _import_level(level: PriorityLevel, part: Mapping[str, Any]) -> None:
     for index, attempts, parked, held in part["holds"]:
         registration = level.registrations[index]
         first, *later = (flights[number] for number in held)
-        _import_hold(level, registration, first, later, attempts=attempts, parked=parked)
+        _import_blocked(level, registration, first, later, attempts=attempts, parked=parked)
 
 
 def _import_flight(level: PriorityLevel, stored: list[Any], now_ns: int) -> InFlightEvent:
@@ -99,7 +99,7 @@ def _import_flight(level: PriorityLevel, stored: list[Any], now_ns: int) -> InFl
     return flight
 
 
-def _import_hold(
+def _import_blocked(
     level: PriorityLevel,
     registration: HandlerRegistration,
     first: InFlightEvent,

@@ -36,7 +36,7 @@ class DispatcherStats:
         """Whether an accepted event of ``priority`` is unfinished; what waits for an operator does not count."""
         return self._levels[priority].is_busy
 
-    async def at_rest(self, timeout_ms: int) -> bool:
+    async def wait_until_idle(self, timeout_ms: int) -> bool:
         """Wait until nothing is busy any more; False when that takes longer."""
         until_ns = stopwatch_ns() + timeout_ms * NS_PER_MS
         while self.is_busy:

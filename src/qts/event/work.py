@@ -22,12 +22,13 @@ from qts.event.queue import EventQueue
 
 OVERRUNS_BELONG_TOGETHER: Final = 100
 RAISED: Final = (Exception, CancelledError, GeneratorExit)
-"""What a handler may raise and the dispatcher outlives: that something it waited for was cancelled is the handler's
-failure, not the end of everybody's loop. SystemExit and KeyboardInterrupt end the process, as they are meant to."""
+"""What a handler may raise without ending the dispatcher: that something it waited for was cancelled is the
+handler's failure, not the end of the loop. SystemExit and KeyboardInterrupt end the process, as they are meant
+to."""
 
 
 class PriorityLevel:
-    """One priority: its queue, its handlers by type, what is due for another attempt, and its counters."""
+    """One priority: its queue, its handlers by type, the keys due for another attempt, and its counters."""
 
     __slots__ = (
         "dead_lettered",
@@ -62,49 +63,54 @@ class PriorityLevel:
         ``finished``."""
         self.loop: tuple[Any, ...] = ()
         self.on_done: Callable[[Event, bool], None] | None = None
-        """Told when every handler has finished with an event, and whether one of them never managed."""
+        """Called with an event when every handler has finished with it, and whether one of them dead-lettered it.
+        """
         self.routes: dict[EventType, tuple[HandlerRegistration, ...]] = dict.fromkeys(EventType, ())
         self.use(queue)
 
     def use(self, queue: EventQueue) -> None:
+        """Take events from ``queue`` from now on."""
         self.queue = queue
         self.items = queue.items
 
     @property
     def accepted(self) -> int:
-        """Events that came in, whatever became of them."""
+        """Return the number of events accepted, whatever their outcome."""
         return self.queue.accepted + self.passed
 
     @property
     def handled(self) -> int:
-        """Events that every handler has finished with; one of a stream counts from when its handler has it."""
+        """Return the number of events that every handler has finished with; one of a stream counts from its call
+        on.
+        """
         return self.finished + self.passed
 
     @property
     def unfinished(self) -> int:
-        """Events accepted and neither handled nor lost: queued, held, in a lane or (not of a stream) in hand."""
+        """Return the number of events queued, held, in a lane or, but for a stream's, being handled."""
         return self.queue.size() + self.queue.taken - self.finished - self.dead_lettered - self.lost
 
     @property
     def is_busy(self) -> bool:
-        """Whether there is anything left that does not wait for an operator."""
+        """Return whether anything is left that does not wait for an operator."""
         return bool(self.due or self.items) or any(registration.is_busy for registration in self.registrations)
 
     @property
     def names(self) -> list[str]:
-        """Of its handlers, in the order of registration."""
+        """Return the names of its handlers, in the order of registration."""
         return [registration.name for registration in self.registrations]
 
     @property
     def is_special(self) -> bool:
-        """Whether a handler has a runner or holds something up."""
-        for registration in self.registrations:  # noqa: SIM110 - every checkpoint asks, and this costs half of any()
+        """Return whether a handler has a runner or a blocked key."""
+        for registration in self.registrations:  # noqa: SIM110 - called at every checkpoint, and this costs half of any()
             if registration.special:
                 return True
         return False
 
     def add(self, registration: HandlerRegistration) -> None:
-        registration.tell_apart(self.names)
+        """Register a handler behind the others; its name is made unique."""
+        registration.make_name_unique(self.names)
         self.registrations.append(registration)
         self.routes = {kind: tuple(e for e in self.registrations if kind in e.types) for kind in EventType}
 
@@ -112,13 +118,25 @@ class PriorityLevel:
 class HandlerRegistration:
     """One registered handler.
 
-    ``special`` tells the scheduler to look twice: it has a runner or blocked keys. ``origin`` is what the user
+    ``special``: it has a runner or blocked keys, which the scheduler has to consider. ``origin`` is what the user
     gave, ``target`` the ``module:name`` of a handler that runs in another process ("" when unknown).
     """
 
     __slots__ = (
-        "blocked_keys", "call", "handler", "is_async", "lane", "name", "origin", "overran_at", "overruns",
-        "priority", "runner", "special", "target", "types",
+        "blocked_keys",
+        "call",
+        "handler",
+        "is_async",
+        "lane",
+        "last_overrun_at",
+        "name",
+        "origin",
+        "overruns",
+        "priority",
+        "runner",
+        "special",
+        "target",
+        "types",
     )  # fmt: skip
 
     def __init__(self, handler: EventHandler, priority: EventPriority, lane: Lane) -> None:
@@ -131,24 +149,25 @@ class HandlerRegistration:
         self.call: Callable[[Event], Any] = _first_step(call) if self.is_async else call
         self.blocked_keys: dict[object, BlockedKey] = {}
         self.runner: Runner | None = None
-        self.overruns = self.overran_at = 0
+        self.overruns = self.last_overrun_at = 0
         self.special = False
         self.target = ""
 
-    def tell_apart(self, taken: Collection[str]) -> None:
-        """Get a name that is not ``taken`` by another handler of the priority: dead letters name theirs."""
+    def make_name_unique(self, taken: Collection[str]) -> None:
+        """Take a name that is not ``taken`` by another handler of the priority: dead letters refer to it."""
         given, count = self.name, 1
         while self.name in taken:
             count += 1
             self.name = f"{given}#{count}"
 
     def count_overrun(self, handled: int) -> None:
-        """A handler that is slow overruns again and again; a blameless one is pre-empted once in a while.
+        """Count an overrun. ``handled`` is the number of events of the priority handled so far.
 
-        Overruns count together while at most a hundred events of the priority lie between two of them.
+        Overruns count together while at most a hundred events lie between two of them: a slow handler overruns
+        again and again, a fast one is pre-empted by the system once in a while.
         """
-        self.overruns = self.overruns + 1 if handled - self.overran_at <= OVERRUNS_BELONG_TOGETHER else 1
-        self.overran_at = handled
+        self.overruns = self.overruns + 1 if handled - self.last_overrun_at <= OVERRUNS_BELONG_TOGETHER else 1
+        self.last_overrun_at = handled
 
     def refresh(self) -> None:
         """Set ``special`` after blocked keys or runner changed."""
@@ -156,7 +175,7 @@ class HandlerRegistration:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something of it is still on its way (what waits for an operator is not)."""
+        """Return whether an event of it is unfinished; one that waits for an operator does not count."""
         return (self.runner is not None and bool(self.runner.pending)) or any(
             not blocked.parked for blocked in self.blocked_keys.values()
         )
@@ -177,20 +196,20 @@ class InFlightEvent:
         level.in_flight += counted
 
     def begin(self) -> None:
-        """The first of its handlers begins: note how long it has waited since it was accepted, once."""
+        """Record how long it has waited since it was accepted, when the first of its handlers begins."""
         if self.waits:
             self.waits = False
             self.started_ns = stopwatch_ns()
             self.level.wait.record(self.started_ns - self.event.accepted_ns)
 
     def done(self) -> None:
-        """One handler has finished with the event, one way or the other."""
+        """Note that one handler has finished with the event; the last one counts it."""
         self.open -= 1
         if self.open:
             return
         level = self.level
         if not (self.dead or self.lost):
-            self.begin()  # finished without a handler's doing: nobody wanted it
+            self.begin()  # finished without a handler: none wanted it
         if level.on_done is not None:
             level.on_done(self.event, self.dead)
         if not self.counted:
@@ -219,7 +238,7 @@ class BlockedKey:
         self.waiting: deque[InFlightEvent] = deque()
 
     def add(self, flight: InFlightEvent) -> None:
-        """Let one more wait; nearly always behind all others, but a lane's backlog may give an older one late."""
+        """Add an event that waits, in the order of acceptance: a lane's backlog may give an older one late."""
         waiting, at = self.waiting, len(self.waiting)
         while at and waiting[at - 1].event.accepted_ns > flight.event.accepted_ns:
             at -= 1
@@ -227,15 +246,15 @@ class BlockedKey:
 
 
 class Runner(Protocol):
-    """Where a handler goes on that does not finish on the spot."""
+    """What continues a handler that does not finish at once: a lane. Called on the thread of the scheduler."""
 
     @property
     def pending(self) -> list[InFlightEvent]:
-        """Events it has not finished with."""
+        """Return the events it has not finished with, in order. Must not raise."""
         ...
 
     def submit(self, flight: InFlightEvent) -> None:
-        """Take the event; end with :meth:`Scheduler.finished` or :meth:`RetryBook.failed`."""
+        """Accept the event for its handler; ends with :meth:`Scheduler.finished` or :meth:`RetryBook.failed`."""
         ...
 
 
@@ -250,18 +269,18 @@ class Suspended:
 
 
 def blocking_key(event: Event) -> object:
-    """The key events wait under: order is kept in P0, P1 and P2; an event without a key waits for itself only."""
+    """Return the key under which events wait: order is kept in P0 to P2; an event without a key waits alone."""
     key = order_key(event) if event.priority is not EventPriority.P3_LOW else None
     return key if key is not None else (event.run, stored_id(event))
 
 
 def _first_step(call: Callable[[Event], Any]) -> Callable[[Event], Any]:
-    """Run an async handler on the spot as far as it goes; most never wait for anything."""
+    """Return a call that runs an async handler up to its first wait; most never wait."""
     return lambda event: step(call(event))
 
 
 def step(coroutine: Any) -> Any:
-    """The result of a coroutine that finishes at once, else what is left of it."""
+    """Run a coroutine up to its first wait; return its result, or what is left of it as :class:`Suspended`."""
     try:
         awaited = coroutine.send(None)
     except StopIteration as finished:
@@ -270,5 +289,5 @@ def step(coroutine: Any) -> Any:
 
 
 def stepped(result: Any) -> Any:
-    """What a call came to: a coroutine is gone on with, anything else is the result."""
+    """Return the result of a call; a coroutine is run as :func:`step` does."""
     return step(result) if isinstance(result, CoroutineType) else result

@@ -2,7 +2,8 @@
 
 It speaks length-prefixed msgpack over a socket it inherits: first a greeting that names the handler, then one
 request per batch of events, each answered with the events the handler returned or with an error text. For a remote
-handler (:mod:`qts.event.remote`) the greeting brings arguments too, a request a brief, and the answer is a note.
+handler (:mod:`qts.event.remote`) the greeting brings arguments too, a request a context, and the answer is a
+result.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.event.codec import decode_event, encode_event
-from qts.event.config import GIVES_WAY
+from qts.event.config import IDLE_NICENESS
 from qts.event.handlers import EventHandler, as_handler
 from qts.event.remote import RemoteHandler, RemoteWork
 
@@ -34,13 +35,13 @@ LENGTH: Final = struct.Struct("<I")
 MAX_FRAME: Final = 64 * 1024 * 1024
 _LOOK_FOR_PARENT_S: Final = 1.0
 PARENTS_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Sent to a whole process group they reach the workers too, and ask nothing of them: the parent decides."""
+"""Signals that a worker leaves to its parent; sent to a process group they reach the workers too."""
 _PR_SET_PDEATHSIG: Final = 1
 """prctl(2): the signal this process gets when the thread that started it ends."""
 
 
 def target_of(handler: Any) -> str:
-    """The ``module:qualname`` under which another process finds ``handler``.
+    """Return the ``module:qualname`` under which another process finds ``handler``.
 
     Raises ContractError when it cannot be found there: a closure, a bound method, something of ``__main__``.
     """
@@ -57,7 +58,7 @@ def target_of(handler: Any) -> str:
 
 
 def resolve(target: str) -> Any:
-    """What ``module:qualname`` names. Raises ContractError when there is no such thing."""
+    """Return what ``module:qualname`` names. Raises ContractError when there is no such object."""
     module_name, _, path = target.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -69,13 +70,13 @@ def resolve(target: str) -> Any:
 
 
 def handler_at(target: str) -> EventHandler:
-    """The handler that ``target`` names: a handler, a function, or a class made without arguments."""
+    """Return the handler that ``target`` names: a handler, a function, or a class made without arguments."""
     found = resolve(target)
     return as_handler(found() if isinstance(found, type) else found)
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> int:
-    """Answer requests until they end; the exit code."""
+    """Answer requests until they end; return the exit code."""
     pid = os.getpid()
     greeting = read_frame(requests)
     if greeting is None:
@@ -83,24 +84,24 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
     target, niceness, *arguments = greeting
     with asyncio.Runner() as runner:
         try:
-            step_back(niceness)
-            said, reply = begin_work(target, *arguments) if arguments else begin_handling(target, runner)
-        except Exception as error:  # noqa: BLE001 - importing user code may raise anything; the parent is told
+            lower_cpu_priority(niceness)
+            greeted, reply = begin_remote(target, *arguments) if arguments else begin_handler(target, runner)
+        except Exception as error:  # noqa: BLE001 - importing user code may raise anything; it is sent to the parent
             write_frame(answers, [False, f"{type(error).__name__}: {error}"])
             return 1
-        write_frame(answers, [True, said])
+        write_frame(answers, [True, greeted])
         while (request := read_frame(requests)) is not None:
-            told = reply(request)
-            if os.getpid() != pid:  # a fork made by user code that came back here: it has no business of its own
+            response = reply(request)
+            if os.getpid() != pid:  # a fork made by user code that returned here: it must not answer
                 os._exit(0)
-            write_frame(answers, told)
+            write_frame(answers, response)
     return 0
 
 
-def step_back(niceness: int) -> None:
-    """Let others have the CPU first, as ``worker_nice`` and ``background_nice`` say."""
-    os.nice(min(niceness, GIVES_WAY - 1))
-    if niceness >= GIVES_WAY and hasattr(os, "SCHED_IDLE"):
+def lower_cpu_priority(niceness: int) -> None:
+    """Lower the CPU priority of this process, as ``worker_nice`` and ``background_nice`` say."""
+    os.nice(min(niceness, IDLE_NICENESS - 1))
+    if niceness >= IDLE_NICENESS and hasattr(os, "SCHED_IDLE"):
         with contextlib.suppress(OSError):  # not every container and C library lets us: it is nice then
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
@@ -108,38 +109,38 @@ def step_back(niceness: int) -> None:
 Reply = Callable[[list[Any]], list[Any]]
 
 
-def begin_handling(target: str, runner: asyncio.Runner) -> tuple[Any, Reply]:
-    """An ordinary handler has nothing to say first, and answers requests with events."""
+def begin_handler(target: str, runner: asyncio.Runner) -> tuple[Any, Reply]:
+    """Prepare an ordinary handler: return its greeting (empty) and the function that answers requests."""
     return [], partial(answer, handler_at(target), runner=runner)
 
 
-def begin_work(target: str, arguments: Any) -> tuple[Any, Reply]:
-    """What the far half of a remote handler says first, and how it answers requests."""
+def begin_remote(target: str, arguments: Any) -> tuple[Any, Reply]:
+    """Prepare the remote half of a handler: return its greeting and the function that answers requests."""
     work: RemoteWork = resolve(target)(arguments)
-    return work.started(), partial(note_about, work)
+    return work.started(), partial(answer_remote, work)
 
 
-def note_about(work: RemoteWork, request: list[Any]) -> list[Any]:
-    """The answer to one request: ``[True, note]`` or ``[False, error text]``."""
+def answer_remote(work: RemoteWork, request: list[Any]) -> list[Any]:
+    """Return the answer to one request: ``[True, result]`` or ``[False, error text]``."""
     try:
-        stored, brief = request
-        return [True, work.work([decode_event(one) for one in stored], brief)]
-    except Exception as error:  # noqa: BLE001 - user code may raise anything; the parent is told
+        stored, context = request
+        return [True, work.work([decode_event(one) for one in stored], context)]
+    except Exception as error:  # noqa: BLE001 - user code may raise anything; it is sent to the parent
         return [False, f"{type(error).__name__}: {error}"]
 
 
 def answer(handler: EventHandler, request: list[Any], runner: asyncio.Runner) -> list[Any]:
-    """The answer to one request: ``[True, events]`` or ``[False, error text]``."""
+    """Return the answer to one request: ``[True, events]`` or ``[False, error text]``."""
     try:
         events = [decode_event(stored) for stored in request]
         results = runner.run(handler.handle_batch(events))
         return [True, [encode_event(event) for event in results]]
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a handler may raise anything; it is told
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a handler may raise anything; it is sent
         return [False, f"{type(error).__name__}: {error}"]
 
 
 def read_frame(stream: BinaryIO) -> Any:
-    """The next value, or None at the end of the stream."""
+    """Return the next value, or None at the end of the stream."""
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
@@ -148,12 +149,13 @@ def read_frame(stream: BinaryIO) -> Any:
 
 
 def write_frame(stream: BinaryIO, value: Any) -> None:
+    """Write one value and flush. Raises ContractError above 64 MB."""
     stream.write(frame(value))
     stream.flush()
 
 
 def frame(value: Any) -> bytes:
-    """A value as it travels: its length and its msgpack. Raises ContractError above 64 MB."""
+    """Return a value in its wire form, length and msgpack. Raises ContractError above 64 MB."""
     body = msgspec.msgpack.encode(value)
     if len(body) > MAX_FRAME:
         raise ContractError(f"a message to a worker may have {MAX_FRAME} bytes at most, this one has {len(body)}")
@@ -166,11 +168,11 @@ def main(arguments: list[str]) -> int:
         return serve(connection.makefile("rb"), connection.makefile("wb"))
 
 
-def belong_to_parent(parent: int) -> None:
-    """Leave it to the process ``parent`` when to end: Ctrl-C and stops are meant for it, and nobody outlives it.
+def end_with_parent(parent: int) -> None:
+    """End with the process ``parent`` and leave Ctrl-C and stops to it.
 
     A parent that dies closes the socket, but a worker that hangs in user code does not read it. Linux kills such a
-    worker; elsewhere a thread looks, which needs the interpreter: C code that keeps it outlives the parent there.
+    worker; elsewhere a thread checks, which needs the interpreter: C code that keeps it outlives the parent there.
     """
     _leave_signals_to_parent()
     if sys.platform == "linux":
@@ -182,10 +184,10 @@ def belong_to_parent(parent: int) -> None:
 
 
 def _leave_signals_to_parent() -> None:
-    """Nothing happens here at the parent's signals; those that came while this process started are forgotten.
+    """Ignore the parent's signals, and discard those that came while this process started.
 
     What user code starts is in the same process group, and inherits what is ignored. But it must end when user code
-    ends it, so SIGTERM is taken by a handler, which no other program inherits.
+    ends it, so SIGTERM has a handler, which no other program inherits.
     """
     for each in PARENTS_SIGNALS:
         if each is not signal.SIGTERM:
@@ -202,14 +204,14 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def keep_to_oneself(connection: int) -> None:
-    """Let no process that user code starts have the connection: it could answer for us or hold it open."""
+def keep_connection_private(connection: int) -> None:
+    """Keep the connection from processes that user code starts: they could answer on it or hold it open."""
     os.set_inheritable(connection, False)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.register_at_fork(after_in_child=lambda: os.dup2(nothing, connection, inheritable=False))
 
 
 if __name__ == "__main__":
-    belong_to_parent(int(sys.argv[2]))
-    keep_to_oneself(int(sys.argv[1]))
+    end_with_parent(int(sys.argv[2]))
+    keep_connection_private(int(sys.argv[1]))
     sys.exit(main(sys.argv[1:]))

@@ -39,7 +39,7 @@ def open_journal(
         check_agreement(directory, found, run if resumed else None, number, share)
 
     journal = Journal(directory, run.run_id, config, checkpointed=True, check=check)
-    journal.belongs_to(run.started_at, number)
+    journal.note_store(run.started_at, number)
     return journal
 
 
