@@ -69,13 +69,13 @@ def over_the_wire(value: Any) -> Any:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
 
 
-def brief(errors: int = 0, *fills: FillView) -> BatchContext:
+def context_of(errors: int = 0, *fills: FillView) -> BatchContext:
     return BatchContext(kst(10), OperatingState.BALANCED, D("1000.50"), {}, (), errors, fills)
 
 
 def worker(memory: bytes | None = None) -> StrategyWorker:
     origin = StrategySource("tests.runtime.test_strategy_worker:Parrot")
-    return StrategyWorker(over_the_wire(Start(origin, brief(), None, memory)))
+    return StrategyWorker(over_the_wire(Start(origin, context_of(), None, memory)))
 
 
 def quotes(*bids: int | None) -> list[Any]:
@@ -106,11 +106,7 @@ def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
     rig.quotes(now + 1_000_000_000, 1)
     context: StrategyContext = rig.kernel.host.contexts[0]
 
-<<<<<<< HEAD
     view = View(msgspec.convert(over_the_wire(context.batch_context((FILL,))), BatchContext))
-=======
-    view = View(msgspec.convert(over_the_wire(seat.batch_context((FILL,))), Brief))
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
 
     assert view.batch.fills == (FILL,)
     assert [getattr(view, name) for name in QUESTIONS] == [getattr(context, name) for name in QUESTIONS]
@@ -132,7 +128,7 @@ def test_a_fresh_worker_starts_its_strategy_and_one_with_a_memory_rebuilds_and_k
 
 
 def test_fills_are_told_before_the_values_and_the_note_says_how_many() -> None:
-    note = done(worker(), quotes(150_000), brief(0, FILL, FILL))
+    note = done(worker(), quotes(150_000), context_of(0, FILL, FILL))
     assert heard(note.memory)[1:] == ["fill x-1", "fill x-1", "quote 0"]
     assert note.fills_seen == 2
     assert note.output == [Intent(SYMBOL, Side.BUY, 0.9, limit=D(150_000))]
@@ -141,26 +137,26 @@ def test_fills_are_told_before_the_values_and_the_note_says_how_many() -> None:
 def test_the_view_is_that_of_the_batch_even_for_who_keeps_it() -> None:
     made = worker()
     kept = made.view
-    made.work([], over_the_wire(msgspec.structs.replace(brief(), now_ns=kst(11))))
+    made.work([], over_the_wire(msgspec.structs.replace(context_of(), now_ns=kst(11))))
     assert kept.now == from_ns(kst(11))
 
 
 def test_bars_are_shown_as_bars() -> None:
     bar = create_event(EventType.VOLUME_UPDATE, payload=Bar(SYMBOL, 5, D(1), D(1), D(1), D(1), D(1)))
-    assert heard(done(worker(), [bar], brief()).memory)[-1] == "bar 5"
+    assert heard(done(worker(), [bar], context_of()).memory)[-1] == "bar 5"
 
 
 def test_a_good_value_ends_the_row_of_errors_and_a_good_fill_does_not() -> None:
     partial = msgspec.structs.replace(FILL, partial=True)
-    note = done(worker(), quotes(None, 150_000, None), brief(1, FILL))
+    note = done(worker(), quotes(None, 150_000, None), context_of(1, FILL))
     assert [word.in_row if isinstance(word, Fault) else "intent" for word in note.output] == [2, "intent", 1]
     assert note.errors == 1
-    assert done(worker(), [], brief(1, partial, FILL)).errors == 2
+    assert done(worker(), [], context_of(1, partial, FILL)).errors == 2
 
 
 def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
     partial = msgspec.structs.replace(FILL, partial=True)
-    note = done(worker(), quotes(None, 150_000), brief(1, partial, partial, FILL))
+    note = done(worker(), quotes(None, 150_000), context_of(1, partial, partial, FILL))
     assert note.fills_seen == 2
     faults = [word for word in note.output if isinstance(word, Fault)]
     assert [(word.text, word.in_row, word.callback) for word in faults] == [
@@ -180,7 +176,7 @@ def test_an_origin_is_the_file_as_it_was_or_an_importable_class(tmp_path: Path) 
     with pytest.raises(InputError, match="there is no strategy file"):
         source_of(Parrot(), f"{tmp_path / 'gone.py'}:Mine")
     with pytest.raises(ContractError, match="no handler at"):
-        StrategyWorker(over_the_wire(Start(StrategySource("no.such.module:X"), brief())))
+        StrategyWorker(over_the_wire(Start(StrategySource("no.such.module:X"), context_of())))
 
 
 def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: MakeRig) -> None:
@@ -193,14 +189,9 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
     remote = StrategyProcessHandler(
         context, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
-    note = done(worker(), quotes(150_000), brief())
-<<<<<<< HEAD
+    note = done(worker(), quotes(150_000), context_of())
     remote.add_fill(FILL)
-    remote.on_note(over_the_wire(note))
-=======
-    away.tell(FILL)
-    away.on_batch_result(over_the_wire(note))
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
+    remote.on_batch_result(over_the_wire(note))
     assert faults == [("parrot", "intent", f"KeyError: {SYMBOL!r}", False, "")]
     assert context.errors == 1
     assert remote.export_memory()["untold"] == [FILL]  # the note did not say that it was told
@@ -213,15 +204,9 @@ def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
     )
     before = remote.export_memory()
     with pytest.raises(msgspec.ValidationError):
-<<<<<<< HEAD
-        remote.on_note({"output": [], "fills_seen": 0, "errors": "many", "memory": b""})
+        remote.on_batch_result({"output": [], "fills_seen": 0, "errors": "many", "memory": b""})
     assert remote.export_memory() == before
     assert context.errors == 0
-=======
-        away.on_batch_result({"said": [], "told": 0, "errors": "many", "memory": b""})
-    assert away.export_memory() == before
-    assert seat.errors == 0
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
 
 
 def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_of: MakeRig) -> None:
@@ -233,11 +218,7 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
     )
     memory = msgspec.msgpack.encode({})
     for _ in range(4):
-<<<<<<< HEAD
-        remote.on_note(
-=======
-        away.on_batch_result(
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
+        remote.on_batch_result(
             {
                 "output": [{"type": "Fault", "text": "odd", "in_row": 1, "callback": "on_quote"}],
                 "fills_seen": 0,
@@ -262,9 +243,11 @@ def test_a_name_that_is_no_text_travels_to_the_worker() -> None:
 
 def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None:
     origin = StrategySource("tests.runtime.test_strategy_worker:Endless")
-    one = StrategyWorker(over_the_wire(Start(origin, brief(), most_intents=7)))
+    one = StrategyWorker(over_the_wire(Start(origin, context_of(), most_intents=7)))
 
-    note = msgspec.convert(over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(brief()))), BatchResult)
+    note = msgspec.convert(
+        over_the_wire(one.work(quotes(150_000, 150_100), over_the_wire(context_of()))), BatchResult
+    )
 
     (fault,) = note.output
     assert isinstance(fault, Fault)

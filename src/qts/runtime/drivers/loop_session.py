@@ -85,13 +85,8 @@ class LoopSession:
 
     async def close_day(self) -> None:
         """Close the market's day after the last value, when the events of that value are handled or time is up."""
-<<<<<<< HEAD
         kernel, limit_ms = self._kernel, self._kernel.shared.config.event.stop_timeout_ms
-        await kernel.dispatcher.stats.at_rest(limit_ms)
-=======
-        kernel, limit_ms = self._kernel, self._kernel.parts.config.event.stop_timeout_ms
         await kernel.dispatcher.stats.wait_until_idle(limit_ms)
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
         await kernel.run_due_work()
         await kernel.background.wait(limit_ms / 1_000)
         await kernel.close_day()  # orders expire; stopping drains what that publishes

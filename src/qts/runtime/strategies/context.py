@@ -143,13 +143,8 @@ class StrategyContext:
     def working(self, symbol: str) -> bool:
         return bool(self._orders.of(self.strategy.name, symbol))
 
-<<<<<<< HEAD
     def batch_context(self, fills: Sequence[FillView]) -> BatchContext:
         """Return this view as it is now, with ``fills`` it has not seen, for a strategy in another process."""
-=======
-    def batch_context(self, fills: Sequence[FillView]) -> Brief:
-        """All of it at this moment, for a strategy elsewhere."""
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
         name = self.strategy.name
         return BatchContext(
             now_ns=self._clock.time_ns(),

@@ -68,43 +68,28 @@ class StrategyProcessHandler(RemoteHandler):
         return not self.context.halted
 
     def arguments(self) -> Start:
-<<<<<<< HEAD
         return Start(
             self._source, self.context.batch_context(()), self._made, self._memory, self.context.most_intents
         )
-=======
-        return Start(self._origin, self.seat.batch_context(()), self._made, self._memory, self.seat.most_intents)
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
 
     def wants(self, event: Event) -> bool:
         value = event.body
         return value.__class__ in _SHOWN and (not self._symbols or value.symbol in self._symbols)
 
-<<<<<<< HEAD
-    def brief(self) -> BatchContext:
+    def batch_context(self) -> BatchContext:
         return self.context.batch_context(self._pending_fills)
-=======
-    def batch_context(self) -> Brief:
-        return self.seat.batch_context(self._untold)
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
 
-    def on_started(self, note: Any) -> None:
-        started = msgspec.convert(note, Started)
+    def on_started(self, greeting: Any) -> None:
+        started = msgspec.convert(greeting, Started)
         self._symbols = started.symbols
         self._on_running(self.context.strategy.name, started.pid)
         self._keep(started.memory, started.unsaved)
         if started.fault:
             self._on_failure(ON_START, started.fault, self.context.errors + 1, final=True, trace=started.trace)
 
-<<<<<<< HEAD
-    def on_note(self, note: Any) -> None:
-        done = msgspec.convert(note, BatchResult)
+    def on_batch_result(self, result: Any) -> None:
+        done = msgspec.convert(result, BatchResult)
         del self._pending_fills[: done.fills_seen]
-=======
-    def on_batch_result(self, note: Any) -> None:
-        done = msgspec.convert(note, Note)
-        del self._untold[: done.told]
->>>>>>> 7fa6ce6 (Say in the dispatcher's core what is done, in the field's words; batches of a remote handler have a context and a result)
         all_taken = True
         for item in done.output:
             if isinstance(item, Intent):
