@@ -80,8 +80,6 @@ MAY_USE_TURNS: tuple[str, ...] = (
     "config/event.yaml",
     "config/runtime.yaml",
     "docs/concepts/",
-    "docs/guides/",
-    "docs/operations/",
     "docs/reference/",
     "lint/decimal_context.py",
     "src/qts/config/",
