@@ -18,6 +18,7 @@ from qts.strategy.contracts import Side
 
 pytest.importorskip("matplotlib", reason="the report needs the extra 'report'")
 
+from qts.report.page_css import stylesheet
 from qts.report.session_report import require_report_extra, write_report
 
 from .session import (
@@ -116,7 +117,8 @@ class TestContent:
 
     def test_tells_times_on_the_clock_of_the_market(self, text: str) -> None:
         assert "2018-01-22 09:00 – 2018-02-01 08:00 KST" in text
-        assert "2018-01-23 15:00 SELL 005930 forced 강제 10 52,000 1,575 +18,425 SCALP" in text
+        assert "When (KST) 체결시각(KST)" in text
+        assert "2018-01-23 15:00 SELL 매도 by rule 자동 005930 10 52,000 1,575 +18,425 SCALP" in text
 
     def test_shows_every_invariant_with_its_sentence(self, text: str) -> None:
         for number in range(1, 26):
@@ -236,15 +238,78 @@ class TestSelfContained:
         assert "A closer look" in long_page
 
 
+HOLDING = {
+    "symbol": "005930",
+    "strategy": "swing",
+    "pool": "SWING",
+    "qty": "3",
+    "average_cost": "50025.125",
+    "price": "52000",
+    "value": "156000",
+    "unrealized_pnl": "5924.625",
+}
+
+
+class TestHoldings:
+    def page(self, tmp_path: Path, *holdings: dict[str, Any], **values: Any) -> str:
+        return Reading(report_of(facts_of(result(holdings=list(holdings), **values)), tmp_path)).text
+
+    def test_what_a_screen_of_holdings_has(self, tmp_path: Path) -> None:
+        """Bought for 150,075.375 and worth 156,000: 5,924.625 more, which is 3.95 % of what was paid."""
+        text = self.page(tmp_path, HOLDING)
+        assert "005930 swing SWING 3 50,025.12 52,000 156,000 +5,924.62 +3.95%" in text
+        for korean in ("보유수량", "매입단가", "현재가", "평가금액", "평가손익", "수익률"):
+            assert korean in text
+
+    def test_without_a_price_nothing_is_said_of_value_and_result(self, tmp_path: Path) -> None:
+        unknown = HOLDING | dict.fromkeys(("price", "value", "unrealized_pnl"))
+        assert "SWING 3 50,025.12 – – – –" in self.page(tmp_path, unknown)
+
+    def test_a_result_of_an_earlier_version_has_quantities_alone(self, tmp_path: Path) -> None:
+        text = self.page(tmp_path, positions={"005930": "7", "000660": "0"})
+        assert "005930 7 – – – – –" in text
+        assert "000660" not in text
+
+    def test_a_symbol_is_called_by_its_name_in_each_language(self, tmp_path: Path) -> None:
+        names = {"005930": {"en": "Samsung Electronics", "ko": "삼성전자"}}
+        text = self.page(tmp_path, HOLDING, symbol_names=names)
+        assert "Samsung Electronics (005930) 삼성전자(005930)" in text
+
+    def test_the_cash_and_what_of_it_an_order_may_spend(self, tmp_path: Path) -> None:
+        text = self.page(tmp_path, cash="99843925", cash_available="90000000")
+        assert "Cash 예수금 99,843,925 available for orders 90,000,000 주문가능금액 90,000,000" in text
+
+
+class TestColours:
+    """A gain is red in Korea, where green or blue is a loss."""
+
+    GREEN, RED = "--up: #1d7f50", "--up: #c62f28"
+
+    def test_by_default_they_follow_the_language(self) -> None:
+        css = stylesheet()
+        assert f":root:has(#ko:checked) {{ {self.RED}" in css
+        assert css.index(self.GREEN) < css.index(self.RED)
+
+    @pytest.mark.parametrize(("setting", "shown", "absent"), [("green", GREEN, RED), ("red", RED, GREEN)])
+    def test_a_setting_decides_for_both_languages(self, setting: Any, shown: str, absent: str) -> None:
+        css = stylesheet(setting)
+        assert shown in css
+        assert absent not in css
+
+    def test_the_page_follows_the_setting(self, tmp_path: Path) -> None:
+        facts = facts_of(result(), gain_color="red")
+        assert self.GREEN not in report_of(facts, tmp_path)
+
+
 class TestDeterminism:
     def test_the_same_facts_give_the_same_bytes(self, tmp_path: Path) -> None:
         assert report_of(traded_session(), tmp_path) == report_of(traded_session(), tmp_path)
 
-    def test_times_of_the_machine_are_shown_as_they_are_and_change_nothing_else(
+    def test_times_of_the_machine_are_shown_in_the_market_s_zone_and_change_nothing_else(
         self, tmp_path: Path, traded_page: str
     ) -> None:
         later = report_of(traded_session(values={"started_at": "2027-05-05T05:05:05+00:00"}), tmp_path)
-        assert later.replace("2027-05-05T05:05:05+00:00", "2026-01-01T00:00:00+00:00") == traded_page
+        assert later.replace("2027-05-05 14:05:05 KST", "2026-01-01 09:00:00 KST") == traded_page
 
     def test_the_file_does_not_depend_on_the_users_drawing_settings(self, tmp_path: Path, traded_page: str) -> None:
         import matplotlib as mpl
@@ -263,7 +328,7 @@ class TestEmptySession:
             "No fill.",
             "The operating state never moved.",
             "No safety cause was recorded.",
-            "Nothing was refused.",
+            "No signal was rejected.",
             "Every row of the input was usable.",
             "No capital moved between pools.",
             "Flat: nothing is held.",
@@ -300,7 +365,7 @@ class TestHistories:
 class TestShortSession:
     @pytest.mark.parametrize(
         ("lasting_ns", "told"),
-        [(DAY_NS - 1, "2018-01-22 09:00:00 BUY A"), (DAY_NS, "2018-01-22 09:00 BUY A")],
+        [(DAY_NS - 1, "2018-01-22 09:00:00 BUY 매수 A"), (DAY_NS, "2018-01-22 09:00 BUY 매수 A")],
     )
     def test_tells_seconds_when_it_is_shorter_than_a_day(self, tmp_path: Path, lasting_ns: int, told: str) -> None:
         curve = [sample(START_NS, 1), sample(START_NS + lasting_ns, 2)]

@@ -54,7 +54,7 @@ def result_chart(data: ReportData) -> Drawn | None:
             money_ticks(chart.xaxis)
             figure.subplots_adjust(left=95 / size[0], right=0.985, top=0.90, bottom=0.10)
             return inline_svg(
-                figure, texts, ("Result by pool, realised and unrealised", "풀별 실현손익과 평가손익")
+                figure, texts, ("Result by pool, realised and unrealised", "자금 풀별 실현손익과 평가손익")
             )
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(Pool), of=len(Pool))

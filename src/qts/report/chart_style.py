@@ -43,9 +43,13 @@ PALETTE: Final[Mapping[str, tuple[str, str]]] = {
     "warn": ("#a86f00", "#f0b93a"),
     "bad": ("#c0322b", "#ff7b72"),
     "locked": ("#8c1d3f", "#ff6f9c"),
-    "loss": ("#b5483f", "#f08a80"),
+    "up": ("#1d7f50", "#4fce8e"),
+    "down": ("#b5483f", "#f08a80"),
 }
-"""Colours by name as (light, dark)."""
+"""Colours by name as (light, dark). "up" and "down" are a gain and a loss; a page may show them in others."""
+
+RED_GAINS: Final[Mapping[str, tuple[str, str]]] = {"up": ("#c62f28", "#ff7f75"), "down": ("#2563c4", "#79aaff")}
+"""A gain and a loss as Korean brokers show them: red and blue."""
 
 
 def light(name: str) -> str:

@@ -45,7 +45,7 @@ def fill_legend() -> Html:
     signs = (
         el("li", el("b", "▲", cls="up", style=colour("ink")), en_ko("buy", "매수")),
         el("li", el("b", "▼", cls="down", style=colour("ink")), en_ko("sell", "매도")),
-        el("li", el("b", cls="ring", style=colour("bad")), en_ko("forced exit", "강제 청산")),
+        el("li", el("b", cls="ring", style=colour("bad")), en_ko("forced exit", "규칙에 의한 자동 청산")),
     )
     return el("ul", *pools, *signs, cls="key")
 

@@ -25,7 +25,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.ENGINE_INACTIVE.value: (
         "The engine of this pool sleeps in the operating state of that moment.",
-        "그 시점의 운용 상태에서는 해당 풀의 엔진이 쉬고 있었습니다.",
+        "그 시점의 운용 상태에서는 해당 자금 풀의 엔진이 쉬고 있었습니다.",
     ),
     Refusal.SAFETY_BLOCKS_ENTRIES.value: (
         "Safety was FAIL or LOCKDOWN: only risk-reducing orders leave.",
@@ -33,7 +33,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.STOPPED_BY_OPERATOR.value: (
         "An operator had stopped this strategy, symbol or pool; it takes no entry until it is released.",
-        "운용자가 이 전략, 종목 또는 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
+        "운용자가 이 전략, 종목 또는 자금 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
     ),
     Refusal.STOPPED_AFTER_REJECTS.value: (
         "The broker had rejected several orders of this symbol in a row; it takes no entry until the next day, "
@@ -66,7 +66,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "이 종목의 신규 진입이 거부되었습니다.",
     ),
     Refusal.PRICE_STALE.value: (
-        "The feed's last word was older than its limit, or from the future.",
+        "The latest price was older than its limit, or from the future.",
         "시세가 허용 시간보다 오래되었거나 미래의 시각이었습니다.",
     ),
     Refusal.PRICE_OUTSIDE_BAND.value: (
@@ -87,11 +87,11 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.INSUFFICIENT_CAPITAL.value: (
         "The pool had too little free cash, or was locked.",
-        "풀의 가용 현금이 부족하거나 풀이 잠겨 있었습니다.",
+        "자금 풀의 가용 현금이 부족하거나 풀이 잠겨 있었습니다.",
     ),
     Refusal.EXPOSURE_LIMIT.value: (
         "The account's exposure would have passed its limit.",
-        "계좌 전체의 투자 비중(노출)이 한도를 넘게 됩니다.",
+        "계좌 전체의 익스포저(투자 비중)가 한도를 넘게 됩니다.",
     ),
     Refusal.SYMBOL_WEIGHT_LIMIT.value: (
         "The symbol would have weighed more than its share of equity.",
@@ -119,11 +119,11 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.UNRESOLVED_ORDER.value: (
         "The fate of an earlier order on that key was unknown; the broker has to be asked first.",
-        "같은 키의 이전 주문 결과를 아직 모르므로 먼저 브로커에 확인해야 합니다.",
+        "같은 종목·매매 방향의 이전 주문 결과를 아직 모르므로 먼저 증권사에 확인해야 합니다.",
     ),
     Refusal.CONFLICTING_SIGNALS.value: (
         "An exit was already under way: it wins over an entry, and a forced one over the strategy's own.",
-        "이미 청산이 진행 중이었습니다. 청산은 진입보다, 강제 청산은 전략 자신의 청산보다 우선합니다.",
+        "이미 청산이 진행 중이었습니다. 청산은 진입보다, 규칙에 의한 자동 청산은 전략 자신의 청산보다 우선합니다.",
     ),
     Refusal.CRITICAL_ONLY_MODE.value: (
         "The queues were in critical-only mode: only cancels and exits leave.",
@@ -171,11 +171,11 @@ ROWS_KOREAN: Final[Mapping[str, str]] = {
 INVARIANTS: Final[Mapping[int, Bilingual]] = {
     1: (
         "The pools add up to total equity, and to opening capital plus all results, to the last unit.",
-        "풀의 합은 총자산과 같고, 초기 자본에 모든 손익을 더한 값과 한 단위까지 일치한다.",
+        "자금 풀의 합은 총자산과 같고, 초기 자본에 모든 손익을 더한 값과 한 단위까지 일치한다.",
     ),
     2: (
         "A transfer between pools happens wholly, once, and never beyond what is available.",
-        "풀 간 이동은 전부, 단 한 번, 가용 금액 안에서만 일어난다.",
+        "자금 풀 간 이동은 전부, 단 한 번, 가용 금액 안에서만 일어난다.",
     ),
     3: (
         "Reserved cash is exactly what open orders hold back; each reservation is released once.",
@@ -183,7 +183,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     4: (
         "A position is the sum of its fills, its average cost comes from them, and the broker agrees.",
-        "보유 수량은 체결의 합이고 평균 단가도 체결에서 나오며 브로커와 일치한다.",
+        "보유 수량은 체결의 합이고 평균 단가도 체결에서 나오며 증권사와 일치한다.",
     ),
     5: (
         "A fill is applied exactly once, in whatever order or number of copies it arrives.",
@@ -195,7 +195,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     7: (
         "Every order that left had a durable intent and its own unexpired risk approval.",
-        "나간 주문마다 먼저 기록된 주문 의도와 유효한 단독 위험 승인이 있다.",
+        "나간 주문마다 먼저 기록된 주문 내용과 유효한 단독 위험 승인이 있다.",
     ),
     8: (
         "At most one order of unknown fate per symbol and side; it is never sent again.",
@@ -207,19 +207,19 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     10: (
         "In FAIL and LOCKDOWN only cancels and reduce-only orders leave; they never grow or flip a position.",
-        "FAIL과 LOCKDOWN에서는 취소와 축소 주문만 나가며 포지션을 늘리거나 뒤집지 않는다.",
+        "FAIL과 LOCKDOWN에서는 취소와 포지션 축소 주문만 나가며 포지션을 늘리거나 뒤집지 않는다.",
     ),
     11: (
         "Escape can be entered from every execution stage and ends only flat, confirmed by the broker.",
-        "비상 탈출은 모든 집행 단계에서 가능하고 브로커가 확인한 무포지션에서만 끝난다.",
+        "긴급 전량 청산은 모든 집행 단계에서 가능하고 증권사가 확인한 무포지션에서만 끝난다.",
     ),
     12: (
         "A finished order has nothing left working at the broker.",
-        "끝난 주문은 브로커에 남아 있지 않다.",
+        "끝난 주문은 증권사에 남아 있지 않다.",
     ),
     13: (
         "Safety rises freely and falls only by rule; LOCKDOWN ends only by an operator.",
-        "안전 상태는 자유롭게 올라가고 규칙으로만 내려오며, LOCKDOWN은 운영자만 푼다.",
+        "안전 상태는 자유롭게 올라가고 규칙으로만 내려오며, LOCKDOWN은 운용자만 푼다.",
     ),
     14: (
         "Safety outranks the operating state; an alarm never makes it bolder.",
@@ -239,7 +239,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     18: (
         "A trailing stop only tightens, and the micro-risk loop never misses its beat.",
-        "추적 손절은 조여지기만 하고 미시 위험 루프는 제때 돈다.",
+        "트레일링 스톱은 조여지기만 하고 실시간 손절 감시는 제때 돈다.",
     ),
     19: (
         "Nothing lower started while a P0 event waited; no P0 was dropped and every loss is counted.",
@@ -267,17 +267,17 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     25: (
         "The broker's book, our ledger and independent counters agree on every quantity.",
-        "브로커 장부, 우리 원장, 독립 집계의 수량이 모두 일치한다.",
+        "증권사 장부, 우리 원장, 독립 집계의 수량이 모두 일치한다.",
     ),
 }
 """The invariants of spec 09, each in one sentence."""
 
 LIMITS_KOREAN: Final[Mapping[str, str]] = {
-    "exposure_limit": "평가금액 대비 비율. 보유분과 미체결 진입 주문의 합이 이를 넘으면 GR001",
-    "symbol_weight_limit": "평가금액 대비 한 종목의 비중. 이를 넘으면 GR010",
-    "daily_loss_warning": "당일 시작 평가금액 대비 손실률. 이를 넘으면 GR020",
-    "daily_loss_limit": "당일 시작 평가금액 대비 손실률. 여기부터 신규 진입 중지",
-    "position_size_limit": "수량을 산정한 진입 한 건이 쓰는 풀 가용 예산의 비율",
+    "exposure_limit": "총자산 대비 비율. 보유분과 미체결 진입 주문의 합이 이를 넘으면 GR001",
+    "symbol_weight_limit": "총자산 대비 한 종목의 비중. 이를 넘으면 GR010",
+    "daily_loss_warning": "당일 시작 총자산 대비 손실률. 이를 넘으면 GR020",
+    "daily_loss_limit": "당일 시작 총자산 대비 손실률. 여기부터 신규 진입 중지",
+    "position_size_limit": "수량을 산정한 진입 한 건이 쓰는 자금 풀 가용 예산의 비율",
     "order_rate_per_second": "1초 동안의 전체 주문 수",
     "order_rate_kept_for_exits": "진입 주문이 청산용으로 남겨 두는 초당 주문 수",
     "max_open_orders": "신규 진입이 멈추는 계좌의 미체결 주문 수",
@@ -303,50 +303,50 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "FS010": "필수 원시 필드 누락",
     "FS020": "계산한 값에 NaN 또는 무한대 발생",
     "FS030": "위험 계산 오류",
-    "FS040": "브로커 주문 집행 오류",
+    "FS040": "증권사 주문 집행 오류",
     "FS041": "체결 데이터 불완전",
-    "FS042": "브로커 응답 시간 초과",
-    "FS043": "주문 거부 폭주: 브로커가 주문을 잇달아 거부",
-    "FS050": "평가금액이 0 이하",
-    "FS051": "노출이 한도의 1.2배 초과",
-    "FS052": "당일 손실이 한도(시작 평가금액의 5 %) 초과",
+    "FS042": "증권사 응답 시간 초과",
+    "FS043": "주문 거부 폭주: 증권사가 주문을 잇달아 거부",
+    "FS050": "총자산이 0 이하",
+    "FS051": "익스포저(투자 비중)가 한도의 1.2배 초과",
+    "FS052": "당일 손실이 한도(시작 총자산의 5%) 초과",
     "FS060": "사이클 시간 초과",
     "FS061": "세션 루프가 1초 동안 멈춤",
-    "FS062": "운영자의 명령을 받지 못할 수 있음(파일을 열 수 없거나 명령 디렉터리를 읽을 수 없음)",
-    "FS070": "보유 수량이 원장 또는 브로커와 불일치",
+    "FS062": "운용자의 명령을 받지 못할 수 있음(파일을 열 수 없거나 명령 디렉터리를 읽을 수 없음)",
+    "FS070": "보유 수량이 원장 또는 증권사와 불일치",
     "FS071": "실행 중에 저장된 기록이 변경됨",
     "FS080": "총자본이 0 이하",
-    "FS081": "풀 잔액이 음수",
-    "FS082": "풀의 낙폭이 20 % 초과",
-    "FS083": "풀의 비정상적 변동",
-    "FS084": "풀의 합과 계좌 불일치",
-    "FS085": "안전 상태가 LOCKDOWN이므로 풀 잠금 필요",
+    "FS081": "자금 풀 잔액이 음수",
+    "FS082": "자금 풀의 낙폭이 20% 초과",
+    "FS083": "자금 풀의 비정상적 변동",
+    "FS084": "자금 풀의 합과 계좌 불일치",
+    "FS085": "안전 상태가 LOCKDOWN이므로 자금 풀 잠금 필요",
     "FS090": "주문 전송이 모두 실패",
-    "FS091": "브로커가 모르는 종목",
-    "FS092": "비상 탈출",
+    "FS091": "증권사가 모르는 종목",
+    "FS092": "긴급 전량 청산",
     "FS093": "체결 시간 초과",
     "FS094": "슬리피지 한도 초과",
     "FS095": "P0 대기열 초과(생산자가 1초 넘게 대기)",
     "FS096": "P0 대기열 장애",
     "FS097": "P1 대기열 재구성 실패",
     "FS098": "P0 이벤트가 처리 실패 보관함(dead letter)으로 이동",
-    "FS100": "미시 위험 루프 중단",
-    "FS101": "그림자 포지션이 1초 넘게 지연",
-    "FS102": "미시 위험 루프의 비상 청산",
-    "FS103": "미시 위험 루프가 의사 결정 경로를 중지",
+    "FS100": "실시간 손절 감시 중단",
+    "FS101": "내부 추정 잔고가 1초 넘게 지연",
+    "FS102": "실시간 손절 감시의 긴급 청산",
+    "FS103": "실시간 손절 감시가 의사 결정 경로를 중지",
     "FS104": "킬 스위치",
     "FS105": "시세 수신 중단",
-    "GR001": "노출이 한도(평가금액의 95 %) 초과",
-    "GR010": "한 종목의 비중이 15 % 초과",
-    "GR020": "당일 손실 경고(−3 %)",
+    "GR001": "익스포저(투자 비중)가 한도(총자산의 95%) 초과",
+    "GR010": "한 종목의 비중이 15% 초과",
+    "GR020": "당일 손실 경고(−3%)",
     "GR030": "상충하는 신호",
     "GR040": "포지션 불일치 또는 보유 없는 매도",
-    "GR050": "풀 목표 비중의 합이 100 %가 아님",
-    "GR051": "풀이 최소 비중 미달",
-    "GR052": "풀이 최대 비중 초과",
-    "GR053": "풀 간 이동 금액 축소",
-    "GR054": "풀 간 이동 대기",
-    "GR055": "풀 비중이 목표에서 10 %p 넘게 이탈",
+    "GR050": "자금 풀 목표 비중의 합이 100%가 아님",
+    "GR051": "자금 풀이 최소 비중 미달",
+    "GR052": "자금 풀이 최대 비중 초과",
+    "GR053": "자금 풀 간 이동 금액 축소",
+    "GR054": "자금 풀 간 이동 대기",
+    "GR055": "자금 풀 비중이 목표에서 10%p 넘게 이탈",
     "GR060": "분할 주문 과다",
     "GR061": "잔고 부족",
     "GR062": "일일 거래 횟수 한도",
@@ -358,7 +358,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "GR073": "변동성 경고",
     "GR074": "비상 주문 실패",
     "GR080": "AGGRESSIVE의 일일 거래 횟수 도달",
-    "GR081": "BALANCED에서 풀 불균형",
+    "GR081": "BALANCED에서 자금 풀 불균형",
     "GR082": "DEFENSIVE에서 진입 시도",
     "GR090": "긴급 전용 모드",
     "AN001": "가격제한폭을 벗어난 불가능한 가격",
@@ -366,7 +366,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "AN020": "손익 급변",
     "AN030": "원장 불일치",
     "AN040": "사이클 시간 급증(예상의 3배)",
-    "AN050": "브로커 응답 지연 또는 연결 끊김",
+    "AN050": "증권사 응답 지연 또는 연결 끊김",
     "AN060": "전략 정지(연속 오류, 시작 실패 또는 저장할 수 없는 상태)",
 }
 """What a safety code means; the English is :data:`qts.safety.codes.CATALOGUE`."""
@@ -394,7 +394,7 @@ PRIORITIES: Final[Mapping[str, Bilingual]] = {
 }
 
 POOL_HORIZONS: Final[Mapping[str, Bilingual]] = {
-    "SCALP": ("minutes to hours", "분–시간"),
-    "SWING": ("days to weeks", "일–주"),
-    "PORTFOLIO": ("months to years", "월–년"),
+    "SCALP": ("minutes to hours", "수 분~수 시간"),
+    "SWING": ("days to weeks", "며칠~몇 주"),
+    "PORTFOLIO": ("months to years", "몇 달~몇 년"),
 }

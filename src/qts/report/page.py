@@ -21,13 +21,13 @@ from qts.runtime.session.result import ResultValues
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
 _SECTIONS: Final = (
-    ("equity", "Equity", "평가금액"),
-    ("trades", "Trades", "거래"),
-    ("pools", "Pools", "풀"),
+    ("equity", "Equity", "총자산"),
+    ("trades", "Trades", "매매 내역"),
+    ("pools", "Pools", "자금 풀"),
     ("states", "States", "상태"),
-    ("refused", "Refused", "거부"),
+    ("refused", "Rejected", "거부"),
     ("queues", "Queues", "대기열"),
-    ("checks", "Checks", "검사"),
+    ("checks", "Checks", "점검"),
     ("run", "This run", "실행 정보"),
 )
 
@@ -42,7 +42,7 @@ def page(data: ReportData) -> str:
             void("meta", name="viewport", content="width=device-width, initial-scale=1"),
             void("meta", name="referrer", content="no-referrer"),
             el("title", title),
-            el("style", Html("\n" + stylesheet())),
+            el("style", Html("\n" + stylesheet(data.facts.gain_color))),
         )
     )
     body = el("body", _header(data), _navigation(), el("main", *_main(data)), _footer(data))
@@ -59,7 +59,7 @@ def _header(data: ReportData) -> Html:
     if strategies:
         parts.append(", ".join(strategies))
     taken = en_ko(
-        f"{values.rows:,} rows in {values.wall_s:.1f} s",
+        f"{plural(values.rows, 'row')} in {values.wall_s:.1f} s",
         f"입력 {values.rows:,}행, 실행 시간 {values.wall_s:.1f}초",
     )
     line = join((*(f"{part} · " for part in parts), taken))
@@ -134,42 +134,47 @@ def _cards(data: ReportData) -> Html:
         _card(
             (
                 f"Result on {rounded(data.start)} {data.currency}",
-                f"손익(시작 평가금액 {rounded(data.start)}{korean_currency(data.currency)})",
+                f"손익(시작 총자산 {rounded(data.start)}{korean_currency(data.currency)})",
             ),
             tables.signed(data.gain, rounded),
             join(
                 (
                     f"{share:+.2%} · " if share is not None else "",
-                    en_ko(f"{end} at the end", f"종료 평가금액 {end}"),
+                    en_ko(f"{end} at the end", f"종료 총자산(추정예탁자산) {end}"),
                 )
             ),
         ),
-        _card(("Deepest drawdown", "최대 낙폭"), fell, when),
+        _card(
+            ("Cash", "예수금"),
+            "–" if values.cash is None else rounded(Decimal(values.cash)),
+            _available(values.cash_available),
+        ),
+        _card(("Max drawdown", "최대 낙폭(MDD)"), fell, when),
         _card(
             ("Fills", "체결"),
             f"{values.fills:,}",
-            en_ko(f"of {values.orders:,} orders sent", f"전송 주문 {values.orders:,}건"),
+            en_ko(f"of {plural(values.orders, 'order')} sent", f"주문 {values.orders:,}건 중"),
         ),
         _card(
-            ("Forced exits", "강제 청산"),
+            ("Forced exits", "규칙에 의한 자동 청산"),
             f"{values.forced_exits:,}",
-            en_ko("ordered by rule, not by a strategy", "전략이 아닌 규칙에 의한 청산"),
+            en_ko("ordered by rule, not by a strategy", "전략이 아닌 규칙이 낸 주문"),
         ),
         _card(
             ("Operating state", "운용 상태"),
             state_chip(values.operating_state),
-            en_ko(f"at the end, after {_moves(data)} moves", f"종료 시점, 전환 {_moves(data)}회"),
+            en_ko(f"at the end, after {plural(_moves(data), 'change')}", f"종료 시점, 전환 {_moves(data):,}회"),
         ),
         _card(
             ("Safety", "안전 상태"),
             safety_chip(values.safety_state),
             en_ko(
-                f"at the end, {len(data.facts.safety):,} causes",
+                f"at the end, {plural(len(data.facts.safety), 'cause')}",
                 f"종료 시점, 사유 {len(data.facts.safety):,}건",
             ),
         ),
         _card(
-            ("Fees and taxes", "수수료·세금"),
+            ("Fees and taxes", "제비용(수수료+세금)"),
             rounded(fees + taxes),
             en_ko(
                 f"fees {rounded(fees)}, taxes {rounded(taxes)}",
@@ -177,15 +182,20 @@ def _cards(data: ReportData) -> Html:
             ),
         ),
         _card(
-            ("Intents refused", "거부된 주문 의도"),
+            ("Rejected signals", "거부된 매매 신호"),
             f"{sum(values.refusals.values()):,}",
             en_ko(
-                f"{kinds} kind{'' if kinds == 1 else 's'}; {duplicates:,} repeated fills ignored",
+                f"{plural(kinds, 'reason')}; {plural(duplicates, 'repeated fill')} ignored",
                 f"사유 {kinds}종, 중복 체결 {duplicates:,}건 무시",
             ),
         ),
     )
     return el("div", *cards, cls="cards")
+
+
+def plural(count: int, word: str) -> str:
+    """Return the number with its word: "1 order", "2 orders"."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _card(name: tuple[str, str], big: object, sub: object) -> Html:
@@ -198,8 +208,15 @@ def _card(name: tuple[str, str], big: object, sub: object) -> Html:
     )
 
 
-def _moves(data: ReportData) -> str:
-    return f"{sum(row.from_state != row.to_state for row in data.facts.states):,}"
+def _available(amount: str | None) -> Html | None:
+    if amount is None:  # a result of a version that did not store it
+        return None
+    text = rounded(Decimal(amount))
+    return en_ko(f"available for orders {text}", f"주문가능금액 {text}")
+
+
+def _moves(data: ReportData) -> int:
+    return sum(row.from_state != row.to_state for row in data.facts.states)
 
 
 def _when_fell(data: ReportData) -> Html:
@@ -209,7 +226,7 @@ def _when_fell(data: ReportData) -> Html:
     first, last = data.local(deepest.peak_ns), data.local(deepest.trough_ns)
     form = "%H:%M:%S" if first.date() == last.date() else "%Y-%m-%d"
     since, until = (el("span", f"{moment:{form}}", cls="t") for moment in (first, last))
-    return join((el("div", f"-{rounded(deepest.amount)}"), since, " → ", until))
+    return join((el("div", f"-{rounded(deepest.amount)}"), since, " → ", until, f" {data.zone_name}"))
 
 
 def _equity(data: ReportData) -> Html:
@@ -223,7 +240,7 @@ def _equity(data: ReportData) -> Html:
             el("h3", *heading("A closer look: the days traded within the day", "장중 매매 구간 확대")),
             _drawing(time_charts.equity_chart(data, data.zoom), "zoom", _nights()),
         ]
-    return _section("equity", ("Equity and drawdown", "평가금액과 낙폭"), parts)
+    return _section("equity", ("Equity and drawdown", "총자산과 낙폭"), parts)
 
 
 def _trades(data: ReportData) -> Html:
@@ -238,28 +255,28 @@ def _trades(data: ReportData) -> Html:
                 _drawing(zoom, "zoom", _nights()),
             ]
     parts += [el("h3", *heading("Last trades", "최근 체결")), tables.last_trades(data)]
-    return _section("trades", ("Trades", "거래"), parts)
+    return _section("trades", ("Trades", "매매 내역"), parts)
 
 
 def _pools(data: ReportData) -> list[Html]:
     over_time = _section(
         "pools",
-        ("Pools over time", "풀별 평가금액 추이"),
+        ("Pools over time", "자금 풀별 자산 추이"),
         [_drawing(time_charts.pools_chart(data), "pools"), legends.pool_legend()],
     )
     results = _section(
         None,
-        ("Result by pool", "풀별 손익"),
+        ("Result by pool", "자금 풀별 손익"),
         [_drawing(bar_charts.result_chart(data), "result"), legends.result_legend()],
     )
     book = _section(
         None,
-        ("Pools at the end", "종료 시점의 풀별 현황"),
+        ("Pools at the end", "종료 시점의 자금 풀별 현황"),
         [
             tables.pools(data),
-            el("h3", *heading("Still held", "보유 잔고")),
+            el("h3", *heading("Open positions", "보유 잔고")),
             tables.positions(data),
-            el("h3", *heading("Transfers between pools", "풀 간 자금 이동")),
+            el("h3", *heading("Transfers between pools", "자금 풀 간 이동")),
             tables.transfers(data),
         ],
     )
@@ -284,7 +301,7 @@ def _states(data: ReportData) -> list[Html]:
 def _refused(data: ReportData) -> Html:
     return _section(
         "refused",
-        ("Refused: intents that came to nothing", "거부 사유: 주문으로 이어지지 않은 의도"),
+        ("Rejected signals, by reason", "주문으로 이어지지 않은 매매 신호(사유별)"),
         [
             tables.refusals(data),
             el("h3", *heading("Orders that ended without a fill", "체결 없이 끝난 주문")),
@@ -318,11 +335,11 @@ def _queues(data: ReportData) -> Html:
 def _checks(data: ReportData) -> list[Html]:
     explained = en_ko(
         "Not checked is not fine: an invariant without a check is shown as such.",
-        "미검사는 정상이라는 뜻이 아닙니다. 검사하지 않은 불변식은 미검사로 표시합니다.",
+        "미점검은 정상이라는 뜻이 아닙니다. 점검하지 않은 항목은 미점검으로 표시합니다.",
     )
     invariants = _section(
         "checks",
-        ("Invariants", "불변식"),
+        ("Invariants", "무결성 점검(불변식)"),
         [el("p", explained, cls="note"), el("div", tables.invariants(data), cls="tall")],
     )
     again = en_ko(
@@ -341,8 +358,8 @@ def _run(data: ReportData) -> Html:
         (en_ko("Seed", "시드"), _mono(values.seed)),
         (en_ko("Configuration", "설정(해시)"), _mono(values.config_hash)),
         (en_ko("Source", "입력"), _mono(values.source)),
-        (en_ko("Started", "시작"), values.started_at),
-        (en_ko("Finished", "종료"), values.finished_at),
+        (en_ko("Started", "시작"), data.machine_time(values.started_at)),
+        (en_ko("Finished", "종료"), data.machine_time(values.finished_at)),
         (
             en_ko("Settings the command made", "명령이 정한 설정"),
             join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
@@ -398,12 +415,13 @@ def _thinned(drawn: time_charts.Drawn) -> Html | None:
 
 
 def _joined(data: ReportData) -> Html:
-    """What the line is, and what is not drawn."""
+    """Say what the line is, and what is not drawn."""
+    name, name_ko = ("", "") if data.symbol is None else data.name_of(data.symbol)
     of = f", the most traded of {data.symbols:,} symbols" if data.symbols > 1 else ""
     of_ko = f"({data.symbols:,}개 종목 중 체결 최다)" if data.symbols > 1 else ""
     return en_ko(
-        f"The line joins the prices of the fills of {data.symbol}{of}.",
-        f"선은 {data.symbol}{of_ko}의 체결가를 이은 것입니다.",
+        f"The line joins the prices of the fills of {name}{of}.",
+        f"선은 {name_ko}{of_ko}의 체결가를 이은 것입니다.",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from qts.report.chart_style import PALETTE
+from qts.report.chart_style import PALETTE, RED_GAINS
+from qts.runtime.session.result import GainColor
 
 _RULES: Final = """
 *, *::before, *::after { box-sizing: border-box; }
@@ -51,14 +53,14 @@ figcaption { margin-top: .35rem; }
 .key b.up, .key b.down { background: none; width: auto; height: auto; color: var(--c); vertical-align: 0;
   font-weight: 400; }
 .key b.pale { opacity: .42; }
-.cards { display: grid; grid-template-columns: repeat(4, 1fr); gap: .8rem; margin: 0 0 1.1rem; }
+.cards { display: grid; grid-template-columns: repeat(3, 1fr); gap: .8rem; margin: 0 0 1.1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .75rem 1rem .8rem;
   min-width: 0; }
 .card .name { color: var(--muted); font-size: .8rem; }
 .card .big { font-size: 1.5rem; font-weight: 650; letter-spacing: -.02em; line-height: 1.25;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .card .sub { color: var(--muted); font-size: .82rem; font-variant-numeric: tabular-nums; }
-.up { color: var(--good); } .down { color: var(--loss); }
+.up { color: var(--up); } .down { color: var(--down); } .bad { color: var(--bad); }
 .verdict { border-radius: 12px; padding: .8rem 1.1rem; margin: 0 0 1.1rem; border: 1px solid var(--line);
   border-left: 6px solid var(--c); background: var(--card); }
 .verdict strong { color: var(--c); }
@@ -120,17 +122,29 @@ footer { color: var(--muted); font-size: .82rem; padding-bottom: 2.5rem; }
 """
 
 
-def stylesheet() -> str:
-    """Variables of both themes, then the rules. Without a choice the reader's own setting decides."""
-    bright, dark = _variables(0), _variables(1)
-    return (
-        f":root {{ color-scheme: light dark; {bright} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-        f":root:has(#light:checked) {{ color-scheme: light; {bright} }}\n"
-        f":root:has(#dark:checked) {{ color-scheme: dark; {dark} }}\n"
-        f"{_RULES.strip()}\n"
-    )
+def stylesheet(gain_color: GainColor = "auto") -> str:
+    """Return the variables of both themes, then the rules. Without a choice the reader's own setting decides.
+
+    ``gain_color`` "auto": gains are green in English and red in Korean.
+    """
+    palette = {**PALETTE, **RED_GAINS} if gain_color == "red" else PALETTE
+    bright, dark = _variables(palette, 0), _variables(palette, 1)
+    themes = [
+        f":root {{ color-scheme: light dark; {bright} }}",
+        f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}",
+        f":root:has(#light:checked) {{ color-scheme: light; {bright} }}",
+        f":root:has(#dark:checked) {{ color-scheme: dark; {dark} }}",
+    ]
+    if gain_color == "auto":
+        bright, dark = _variables(RED_GAINS, 0), _variables(RED_GAINS, 1)
+        themes += [
+            f":root:has(#ko:checked) {{ {bright} }}",
+            f"@media (prefers-color-scheme: dark) {{ :root:has(#ko:checked) {{ {dark} }} }}",
+            f":root:has(#ko:checked):has(#light:checked) {{ {bright} }}",
+            f":root:has(#ko:checked):has(#dark:checked) {{ {dark} }}",
+        ]
+    return "\n".join((*themes, _RULES.strip(), ""))
 
 
-def _variables(which: int) -> str:
-    return " ".join(f"--{name}: {pair[which]};" for name, pair in PALETTE.items())
+def _variables(palette: Mapping[str, tuple[str, str]], which: int) -> str:
+    return " ".join(f"--{name}: {pair[which]};" for name, pair in palette.items())

@@ -19,6 +19,7 @@ from qts.clock import NS_PER_S, from_ns, to_ns, zone_of
 from qts.db.contracts import EquityRow
 from qts.ledger.contracts import LedgerRow
 from qts.money import ZERO
+from qts.report.meanings import Bilingual
 from qts.runtime.session.result import SessionFacts
 from qts.strategy.contracts import Side
 
@@ -133,6 +134,18 @@ class ReportData:
         """``ts_ns`` as the tables write it: to the second in a session shorter than a day, else to the minute."""
         whole = self.facts.equity[-1].ts_ns - self.facts.equity[0].ts_ns if self.facts.equity else 0
         return f"{self.local(ts_ns):{'%Y-%m-%d %H:%M:%S' if whole < DAY_NS else '%Y-%m-%d %H:%M'}}"
+
+    def name_of(self, symbol: str) -> Bilingual:
+        """Return what people call ``symbol``, with the symbol itself: "Samsung Electronics (005930)"."""
+        names = self.values.symbol_names.get(symbol)
+        return (symbol, symbol) if names is None else (f"{names['en']} ({symbol})", f"{names['ko']}({symbol})")
+
+    def machine_time(self, text: str) -> str:
+        """Return an ISO time of the machine in the market's zone; ``text`` itself when it is no time."""
+        try:
+            return f"{datetime.fromisoformat(text).astimezone(self.zone):%Y-%m-%d %H:%M:%S} {self.zone_name}"
+        except ValueError:
+            return text
 
     @property
     def symbols(self) -> int:
@@ -252,7 +265,7 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
     whole = sum((Decimal(row["total"]) for row in values.pools.values()), ZERO)
     yield _compared(
         "Equity at the end = sum of the pools",
-        "최종 평가금액 = 풀 합계",
+        "최종 총자산 = 자금 풀 합계",
         values.equity_end,
         whole,
         values.pools,
@@ -309,6 +322,12 @@ def number(amount: object) -> str:
 def rounded(amount: Decimal) -> str:
     """The amount as a headline tells it: whole, or to two digits behind the point."""
     return f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"
+
+
+def price_text(price: Decimal) -> str:
+    """Return a price or an average of prices: up to two digits behind the point, up to eight below ten."""
+    plain = f"{price:,.{8 if abs(price) < 10 else 2}f}"
+    return plain.rstrip("0").rstrip(".")
 
 
 def _listed(quantities: Mapping[str, Decimal]) -> str:

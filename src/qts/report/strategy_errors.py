@@ -12,7 +12,7 @@ _PLACES: Final = {
     "on_quote": ("a quote", "호가 처리"),
     "on_bar": ("a bar", "봉 처리"),
     "on_fill": ("a fill", "체결 처리"),
-    "intent": ("an intent of its", "주문 의도"),
+    "intent": ("a signal of its", "매매 신호"),
     "save": ("keeping what it remembers", "상태 저장"),
     "load_state": ("giving back what it remembered", "상태 복원"),
     "loading": ("making it again", "전략 불러오기"),

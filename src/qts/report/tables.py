@@ -27,13 +27,15 @@ from qts.report.meanings import (
     REFUSALS,
     ROWS_KOREAN,
 )
-from qts.report.report_data import FLAT, ReportData, Status, number
+from qts.report.report_data import FLAT, ReportData, Status, number, price_text, rounded
 from qts.report.row_advice import ending, row_advice
+from qts.report.state_reasons import reason_said
 from qts.risk.config import RiskConfig
 from qts.runtime.session.result import QUEUE_COUNTS
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
+from qts.strategy.contracts import Side
 
 SHOWN_ROWS: Final = 60
 """Rows of a history that a table shows, newest first; how many there were is said beside it."""
@@ -42,10 +44,13 @@ _SOURCE: Final = re.compile(r" \((?:spec [^)]*|own choice)\)$")
 
 _STATUS_LOOK: Final = {Status.HELD: "good", Status.BROKEN: "bad", Status.NOT_CHECKED: "faint"}
 _STATUS_SAID: Final = {
-    Status.HELD: ("held", "충족"),
+    Status.HELD: ("held", "통과"),
     Status.BROKEN: ("BROKEN", "위반"),
-    Status.NOT_CHECKED: ("not checked", "미검사"),
+    Status.NOT_CHECKED: ("not checked", "미점검"),
 }
+
+
+SIDES: Final = {Side.BUY: ("BUY", "매수"), Side.SELL: ("SELL", "매도")}
 
 
 def colour(name: str) -> str:
@@ -83,6 +88,11 @@ def signed(amount: Decimal, told: Callable[[Decimal], str] = number) -> Html:
     return el("span", f"{'+' if amount > 0 else ''}{told(amount)}", cls=look)
 
 
+def when(data: ReportData, korean: str = "시각") -> Html:
+    """Return the heading of a column of times: they are the market's, and its zone is written."""
+    return en_ko(f"When ({data.zone_name})", f"{korean}({data.zone_name})")
+
+
 def newest(rows: Sequence[T], shown: int = SHOWN_ROWS) -> list[T]:
     """The last ``shown`` rows, the newest first."""
     return list(reversed(rows[-shown:]))
@@ -103,13 +113,13 @@ def transitions(data: ReportData) -> Html:
         (
             moment(data.time_text(row.ts_ns)),
             _from_to(state_chip(row.from_state), state_chip(row.to_state)),
-            row.reason,
+            _reason(row.reason),
             _actor(row),
         )
         for row in newest(rows)
     )
     headers = (
-        en_ko("When", "시각"),
+        when(data),
         en_ko("From → to", "이전 → 이후"),
         en_ko("Why", "사유"),
         en_ko("By", "주체"),
@@ -132,7 +142,7 @@ def safety_history(data: ReportData) -> Html:
         for row in newest(rows)
     )
     headers = (
-        en_ko("When", "시각"),
+        when(data),
         en_ko("From → to", "이전 → 이후"),
         en_ko("Code", "코드"),
         en_ko("Why", "사유"),
@@ -143,9 +153,9 @@ def safety_history(data: ReportData) -> Html:
 
 
 def refusals(data: ReportData) -> Html:
-    """Intents that came to nothing, by reason, the most frequent first, each kind explained."""
+    """Return the rejected signals by reason, the most frequent first, each reason explained."""
     explained = {reason: en_ko(*text) for reason, text in REFUSALS.items()}
-    nothing = en_ko("Nothing was refused.", "거부된 주문 의도가 없습니다.")
+    nothing = en_ko("No signal was rejected.", "거부된 매매 신호가 없습니다.")
     return _counts(data.values.refusals, explained, nothing, "accent")
 
 
@@ -191,18 +201,19 @@ def last_trades(data: ReportData, shown: int = 30) -> Html:
     """The newest fills with what they cost, what they realised and why they were wanted."""
     rows = sorted(data.facts.ledger, key=lambda row: row.ts_ns)
     headers = (
-        en_ko("When", "시각"),
-        en_ko("Trade", "거래"),
-        en_ko("Quantity", "수량"),
-        en_ko("Price", "가격"),
-        en_ko("Fee + tax", "수수료+세금"),
+        when(data, "체결시각"),
+        en_ko("Side", "구분"),
+        en_ko("Symbol", "종목"),
+        en_ko("Quantity", "체결수량"),
+        en_ko("Price", "체결가"),
+        en_ko("Fee + tax", "제비용(수수료+세금)"),
         en_ko("Realised", "실현손익"),
-        en_ko("Pool", "풀"),
+        en_ko("Pool", "자금 풀"),
         en_ko("Why", "사유"),
     )
     nothing = en_ko("No fill.", "체결이 없습니다.")
     body = (_trade(data, row) for row in newest(rows, shown))
-    return join((how_many(rows, shown), table(headers, body, numeric=(2, 3, 4, 5), prose=7, empty=nothing)))
+    return join((how_many(rows, shown), table(headers, body, numeric=(3, 4, 5, 6), prose=8, empty=nothing)))
 
 
 def transfers(data: ReportData) -> Html:
@@ -219,18 +230,18 @@ def transfers(data: ReportData) -> Html:
         for row in newest(rows)
     )
     headers = (
-        en_ko("When", "시각"),
+        when(data),
         en_ko("From → to", "출금 → 입금"),
         en_ko("Amount", "금액"),
         en_ko("Why", "사유"),
         en_ko("Rule", "규칙"),
     )
-    nothing = en_ko("No capital moved between pools.", "풀 사이에 이동한 자금이 없습니다.")
+    nothing = en_ko("No capital moved between pools.", "자금 풀 사이에 이동한 자금이 없습니다.")
     return join((how_many(rows), table(headers, body, numeric=(2,), prose=3, empty=nothing)))
 
 
 def pools(data: ReportData) -> Html:
-    """Each pool at the end: worth, share, results."""
+    """Return each pool at the end: value, share, results."""
     rows = data.values.pools
     body = []
     for pool in Pool:
@@ -239,8 +250,8 @@ def pools(data: ReportData) -> Html:
         results = (signed(row["realized_pnl"]), signed(row["unrealized_pnl"]))
         body.append((pool_chip(pool), number(row["total"]), share, *results))
     headers = (
-        en_ko("Pool", "풀"),
-        en_ko("Worth", "평가금액"),
+        en_ko("Pool", "자금 풀"),
+        en_ko("Value", "자산"),
         en_ko("Share", "비중"),
         en_ko("Realised", "실현손익"),
         en_ko("Unrealised", "평가손익"),
@@ -289,8 +300,8 @@ def invariants(data: ReportData) -> Html:
         en_ko("#", "번호"),
         en_ko("What must always hold", "항상 성립해야 하는 조건"),
         en_ko("Outcome", "결과"),
-        en_ko("Checks", "검사 횟수"),
-        en_ko("Last", "최종 검사"),
+        en_ko("Checks", "점검 횟수"),
+        en_ko(f"Last ({data.zone_name})", f"최종 점검({data.zone_name})"),
     )
     return table(headers, body, numeric=(3,))
 
@@ -345,18 +356,55 @@ def limit_meanings() -> dict[str, str]:
 
 
 def positions(data: ReportData) -> Html:
-    """What is still held at the end."""
-    held: Mapping[str, Any] = data.values.positions
-    body = [(symbol, number(qty)) for symbol, qty in held.items() if Decimal(qty)]
+    """Return what is still held at the end, by strategy, as it stands on a broker's screen of holdings."""
+    headers = (
+        en_ko("Symbol", "종목"),
+        en_ko("Pool", "자금 풀"),
+        en_ko("Quantity", "보유수량"),
+        en_ko("Average cost", "매입단가"),
+        en_ko("Last price", "현재가"),
+        en_ko("Value", "평가금액"),
+        en_ko("Unrealised", "평가손익"),
+        en_ko("Return", "수익률"),
+    )
     nothing = en_ko("Flat: nothing is held.", "보유 종목이 없습니다.")
-    return table((en_ko("Symbol", "종목"), en_ko("Quantity", "수량")), body, numeric=(1,), empty=nothing)
+    body = [_holding(data, row) for row in data.values.holdings]
+    if not body:  # a result of a version that stored quantities alone
+        held = data.values.positions.items()
+        body = [(_symbol(data, symbol), "", number(qty), *["–"] * 5) for symbol, qty in held if Decimal(qty)]
+    return table(headers, body, numeric=range(2, 8), empty=nothing)
+
+
+def _holding(data: ReportData, row: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the cells of one holding; "–" where no price was ever seen."""
+    cost, price, value, result = (
+        None if row[key] is None else Decimal(row[key])
+        for key in ("average_cost", "price", "value", "unrealized_pnl")
+    )
+    paid = None if value is None or result is None else value - result
+    return (
+        join((_symbol(data, row["symbol"]), el("div", row["strategy"], cls="muted"))),
+        pool_chip(Pool(row["pool"])),
+        number(row["qty"]),
+        "–" if cost is None else price_text(cost),
+        "–" if price is None else price_text(price),
+        "–" if value is None else rounded(value),
+        "–" if result is None else signed(result, rounded),
+        "–" if result is None or not paid else signed(result / paid, lambda share: f"{share:.2%}"),
+    )
+
+
+def _symbol(data: ReportData, symbol: str) -> object:
+    english, korean = data.name_of(symbol)
+    return el("span", english if english == korean else en_ko(english, korean), cls="t")
 
 
 def _trade(data: ReportData, row: LedgerRow) -> tuple[object, ...]:
-    forced = el("span", en_ko("forced", "강제"), cls="chip", style=colour("bad")) if data.is_forced(row) else None
+    forced = el("span", en_ko("by rule", "자동"), cls="chip", style=colour("bad")) if data.is_forced(row) else None
     return (
         moment(data.time_text(row.ts_ns)),
-        join((f"{row.side.value} {row.symbol} ", forced)),
+        join((en_ko(*SIDES[row.side]), " ", forced)),
+        _symbol(data, row.symbol),
         number(row.qty),
         number(row.price),
         number(row.fee + row.tax),
@@ -388,6 +436,11 @@ def _from_to(before: Html, after: Html) -> Html:
     return el("span", before, " → ", after, cls="t")
 
 
+def _reason(reason: str) -> object:
+    said = reason_said(reason)
+    return reason if said is None else en_ko(*said)
+
+
 def _actor(row: StateRow) -> str:
     """Who moved the state: the rule, safety, or an operator's id."""
     try:
@@ -415,4 +468,4 @@ def _grouped(value: str) -> str:
 
 
 def _detail(detail: str) -> Html | None:
-    return el("div", detail, cls="down") if detail else None
+    return el("div", detail, cls="bad") if detail else None

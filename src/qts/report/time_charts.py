@@ -171,18 +171,18 @@ def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None
             if min(equity[i] for i in kept) <= start <= max(equity[i] for i in kept):
                 upper.axhline(start / scale, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)))
             falls = [-100 * float(data.drawdowns[i]) for i in kept]
-            lower.fill_between(xs, falls, 0, color=light("loss"), alpha=0.35, linewidth=0)
-            lower.plot(xs, falls, color=light("loss"), linewidth=1.0)
+            lower.fill_between(xs, falls, 0, color=light("down"), alpha=0.35, linewidth=0)
+            lower.plot(xs, falls, color=light("down"), linewidth=1.0)
             lower.set_ylim(min(*falls, -0.1) * 1.12, 0)
             english, korean = amount_in(unit, data.currency)
-            titled(upper, texts, (f"equity, {english}", f"평가금액({korean})"))
+            titled(upper, texts, (f"equity, {english}", f"총자산({korean})"))
             money_ticks(upper.yaxis)
             titled(lower, texts, ("drawdown, %", "낙폭(%)"))
             _finish(figure, size, (upper, lower), axis, xs, texts)
             return inline_svg(
                 figure,
                 texts,
-                ("Equity, drawdown and operating state over time", "평가금액, 낙폭, 운용 상태 추이"),
+                ("Equity, drawdown and operating state over time", "총자산, 낙폭, 운용 상태 추이"),
             )
 
     return Drawn(wide=draw(WIDE), narrow=draw(NARROW), shown=len(kept), of=len(samples))
@@ -197,6 +197,7 @@ def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None
     if not fills or len(samples) < 2:
         return None
     axis = _time_axis(data, samples, window)
+    name, name_ko = data.name_of(data.symbol)
     shown = 0
 
     def draw(size: tuple[int, int]) -> Html:
@@ -210,11 +211,11 @@ def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None
             chart.plot(xs, ys, color=FAINT, linewidth=0.9, alpha=0.8)
             shown = _markers(chart, data, fills, xs, ys, small=size is NARROW)
             unit, unit_ko = amount_in("", data.currency)
-            titled(chart, texts, (f"{data.symbol}, {unit}", f"{data.symbol} 체결가({unit_ko})"))
+            titled(chart, texts, (f"{name}, {unit}", f"{name_ko} 체결가({unit_ko})"))
             chart.yaxis.set_major_formatter(short_ticks(texts))
             edges = [axis.at(data.facts.equity[i].ts_ns) for i in (samples[0], samples[-1])]
             _finish(figure, size, (chart,), axis, [*edges, *xs], texts)
-            return inline_svg(figure, texts, ("Fills by pool and side over time", "풀·매매 방향별 체결 추이"))
+            return inline_svg(figure, texts, ("Fills by pool and side over time", "자금 풀·매매 방향별 체결 추이"))
 
     narrow, wide = draw(NARROW), draw(WIDE)
     return Drawn(wide=wide, narrow=narrow, shown=shown, of=len(fills))
@@ -245,7 +246,7 @@ def pools_chart(data: ReportData) -> Drawn | None:
             titled(chart, texts, amount_in(unit, data.currency))
             money_ticks(chart.yaxis)
             _finish(figure, size, (chart,), axis, xs, texts)
-            return inline_svg(figure, texts, ("Pools over time, stacked", "풀별 평가금액 추이(누적)"))
+            return inline_svg(figure, texts, ("Pools over time, stacked", "자금 풀별 자산 추이(누적)"))
 
     return Drawn(wide=draw(HALF), narrow=draw(NARROW), shown=len(kept), of=len(rows))
 

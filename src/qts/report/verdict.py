@@ -35,18 +35,18 @@ def verdict_of(data: ReportData) -> Verdict:
     if not held:
         return Verdict(
             "faint",
-            ("Nothing was checked.", "검사한 항목이 없습니다."),
+            ("Nothing was checked.", "점검한 항목이 없습니다."),
             ("No statement can be made.", "판단할 근거가 없습니다."),
         )
     checks = sum(row.checks for row in held)
     return Verdict(
         "good",
-        ("Everything that was checked held.", "검사한 항목은 모두 충족되었습니다."),
+        ("Everything that was checked held.", "점검 항목을 모두 통과했습니다."),
         (
             f"{len(held)} invariants in {checks:,} checks; {unlooked} of {len(data.invariants)} were not checked "
             "in this session.",
-            f"불변식 {len(held)}개를 {checks:,}회 검사했고, {len(data.invariants)}개 중 {unlooked}개는 "
-            "이 세션에서 검사하지 않았습니다.",
+            f"무결성 점검(불변식) {len(held)}개 항목을 {checks:,}회 점검했고, {len(data.invariants)}개 중 "
+            f"{unlooked}개는 이 세션에서 점검하지 않았습니다.",
         ),
     )
 
@@ -55,7 +55,7 @@ def _alarm(broken: Sequence[str], wrong: Sequence[Check], lost: int) -> Verdict:
     english, korean = [], []
     if broken:
         english.append(f"Invariants broken: {', '.join(broken)}.")
-        korean.append(f"위반된 불변식: {', '.join(broken)}.")
+        korean.append(f"위반된 무결성 점검(불변식): {', '.join(broken)}.")
     if wrong:
         english.append(f"Sums that do not agree: {'; '.join(check.name for check in wrong)}.")
         korean.append(f"일치하지 않는 합계: {'; '.join(check.name_ko for check in wrong)}.")
