@@ -1,9 +1,12 @@
-"""What holds for every test."""
+"""What holds for every test: a patient watchdog, and few full garbage collections."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from qts.event.gc_control import controlled_gc
 from qts.runtime.drivers import watchdog
 
 PATIENT_S = 300.0
@@ -19,3 +22,17 @@ def _a_busy_machine_is_no_hung_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for limit in ("STALL_S", "FAULT_HANDLER_S", "HUNG_S", "_GAP_S"):
         monkeypatch.setattr(watchdog, limit, PATIENT_S)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_full_collections(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hold the garbage collector under control for each module whose tests run sessions in this process.
+
+    A session begins with a full collection, and a rig makes a replay of every single quote. In a process with all
+    the tests in it one collection takes a quarter of a second.
+    """
+    if request.module.__name__.split(".")[1] in {"cli", "runtime", "sim"}:
+        with controlled_gc():
+            yield
+    else:
+        yield
