@@ -60,7 +60,6 @@ EXEMPT: tuple[str, ...] = (
     "capital/",
     "config/",
     "event/",
-    "report/",
     "runtime/",
     "safety/",
     "state/",

@@ -1,4 +1,4 @@
-"""The whole page: it shows the facts, trusts nobody's text, loads nothing, and is the same every time."""
+"""The whole page: it shows the facts, trusts no text, loads nothing, and is the same every time."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class TestVerdict:
 
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Every text that anybody outside could choose is hostile."""
+    """Every text that someone outside could choose is hostile."""
     row = fill(1, symbol=EVIL, order_id=EVIL)
     names = ("run_id", "source", "config_hash", "command", "started_at", "currency", "operating_state")
     values = dict.fromkeys(names, EVIL)

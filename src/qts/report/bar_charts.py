@@ -1,4 +1,4 @@
-"""The drawings of the session report without a time axis: results by pool, events and waiting times by priority."""
+"""The charts of the session report without a time axis: results by pool, events and waiting times by priority."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PRIORITY_ALPHA: Final = {"P0": 1.0, "P1": 0.8, "P2": 0.65, "P3": 0.5}
 
 
 def result_chart(data: ReportData) -> Drawn | None:
-    """Realised and unrealised result of each pool; None while there is none."""
+    """Draw the realised and the unrealised result of each pool; None while there is none."""
     pools = data.values.pools
     realised = [float(pools[pool.value]["realized_pnl"]) for pool in Pool]
     paper = [float(pools[pool.value]["unrealized_pnl"]) for pool in Pool]
@@ -61,7 +61,7 @@ def result_chart(data: ReportData) -> Drawn | None:
 
 
 def latency_chart(data: ReportData) -> Drawn | None:
-    """Waiting time from acceptance to the start of the handler, per priority: median, p99, longest."""
+    """Draw the time from acceptance to the start of the handler by priority: median, p99, longest."""
     latency = data.values.latency_us_by_priority
     handled = data.values.events_by_priority
     names = [name for name in PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
@@ -92,7 +92,7 @@ def latency_chart(data: ReportData) -> Drawn | None:
 
 
 def counts_chart(data: ReportData) -> Drawn | None:
-    """How many events each priority handled, and what was collapsed or lost of it."""
+    """Draw how many events each priority handled, and how many of them were collapsed or lost."""
     queues = data.values.queues
     if not any(queues[name]["accepted"] for name in PRIORITIES):
         return None
@@ -117,7 +117,7 @@ def counts_chart(data: ReportData) -> Drawn | None:
 def _count_bar(
     chart: Any, texts: ChartTexts, y: int, name: str, counts: Mapping[str, int], *, in_words: bool
 ) -> None:
-    """One priority; a narrow drawing has no room for what was lost ``in_words``, the table under it says so too."""
+    """Draw one priority; ``in_words``: with what was lost, for which a narrow drawing has no room."""
     handled = counts["handled"]
     lost = sum(counts[key] for key in ("dropped", "collapsed", "sampled", "rejected"))
     chart.barh(

@@ -53,7 +53,7 @@ RED_GAINS: Final[Mapping[str, tuple[str, str]]] = {"up": ("#c62f28", "#ff7f75"),
 
 
 def light(name: str) -> str:
-    """The colour to draw with."""
+    """Return the colour to draw ``name`` with."""
     return PALETTE[name][0]
 
 
@@ -81,7 +81,7 @@ FAINT: Final = light("faint")
 
 
 def require_matplotlib(feature: str) -> None:
-    """Raises :class:`~qts.errors.MissingExtraError` naming ``feature`` when nothing can be drawn."""
+    """Raise :class:`~qts.errors.MissingExtraError` naming ``feature`` when nothing can be drawn."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -106,7 +106,7 @@ def drawing(salt: str) -> Iterator[ChartTexts]:
 
 
 def rendered(figure: Figure, kind: str) -> bytes:
-    """``figure`` as a file of ``kind`` (png, svg): the same figure gives the same bytes, no dates inside."""
+    """Return ``figure`` as a file of ``kind`` (png, svg): the same figure gives the same bytes, no dates inside."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()
@@ -132,7 +132,7 @@ def inline_svg(figure: Figure, texts: ChartTexts, label: Bilingual) -> Html:
 
 
 def dress(axis: Any, *, size: float = 10.5, grid: str | None = "y") -> None:
-    """The frame of every chart: no box, a faint grid, no tick marks."""
+    """Draw the frame of every chart: no box, a faint grid, no tick marks."""
     axis.set_facecolor("none")
     for side in ("top", "right", "left"):
         axis.spines[side].set_visible(False)

@@ -1,4 +1,4 @@
-"""What the colours and signs of the drawings mean: lists under them, because a list wraps on a phone."""
+"""The legends of the charts: lists under them, because a list wraps on a phone."""
 
 from __future__ import annotations
 

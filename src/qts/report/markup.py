@@ -1,4 +1,4 @@
-"""HTML by construction: whatever is not markup is escaped, without anybody having to think of it."""
+"""HTML by construction: whatever is not markup is escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Html(str):
 
 
 def el(name: str, /, *children: object, **attributes: object) -> Html:
-    """One element. Children that are not :class:`Html` are escaped; None is left out.
+    """Return one element. Children that are not :class:`Html` are escaped; None is left out.
 
     ``cls`` and names with a trailing underscore stand for reserved words; an attribute of None is left out and
     one of True is written bare.
@@ -23,22 +23,22 @@ def el(name: str, /, *children: object, **attributes: object) -> Html:
 
 
 def void(name: str, /, **attributes: object) -> Html:
-    """An element without content (``input``, ``meta``)."""
+    """Return an element without content (``input``, ``meta``)."""
     return Html(f"<{name}{_attributes(attributes)}>")
 
 
 def join(children: Iterable[object]) -> Html:
-    """The children one after the other, escaped where they are not markup."""
+    """Join the children one after the other, escaped where they are not markup."""
     return Html("".join(_child(child) for child in children))
 
 
 def en_ko(english: object, korean: object, *, tag: str = "span") -> Html:
-    """A text in both languages; the reader's choice shows one of them. ``tag`` is "tspan" inside a drawing."""
+    """Return a text in both languages, of which the page shows one. ``tag`` is "tspan" inside a drawing."""
     return join((el(tag, english, cls="en", lang="en"), el(tag, korean, cls="ko", lang="ko")))
 
 
 def heading(english: str, korean: str) -> tuple[Html, str, Html]:
-    """A heading in both languages, side by side whatever the choice."""
+    """Return a heading in both languages, side by side whatever the choice."""
     return el("span", english, cls="en", lang="en"), " ", el("span", korean, cls="ko", lang="ko")
 
 

@@ -1,4 +1,4 @@
-"""What the words of a session mean, one sentence each, in English and Korean.
+"""The meaning of the codes and names of a session, one sentence each, in English and Korean.
 
 Tests hold the tables complete: a new refusal, row reason or invariant without its sentence fails them.
 """
@@ -138,7 +138,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "지정가가 현재가에서 불리한 쪽으로 허용 범위보다 멀었습니다.",
     ),
 }
-"""Why nothing was sent."""
+"""Why a signal was rejected, by reason."""
 
 ROWS_KOREAN: Final[Mapping[str, str]] = {
     rows.MALFORMED: "행을 해석할 수 없습니다: JSON 오류, 열 수 불일치, 시각 없음",
@@ -270,7 +270,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
         "증권사 장부, 우리 원장, 독립 집계의 수량이 모두 일치한다.",
     ),
 }
-"""The invariants of spec 09, each in one sentence."""
+"""The invariants, each in one sentence."""
 
 LIMITS_KOREAN: Final[Mapping[str, str]] = {
     "exposure_limit": "총자산 대비 비율. 보유분과 미체결 진입 주문의 합이 이를 넘으면 GR001",

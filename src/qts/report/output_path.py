@@ -1,4 +1,4 @@
-"""Whether a file can be written where the user wants it: asked before the work, not after it."""
+"""Where a report or a plot may be written: checked before the work, not after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEVER_REPLACED: Final = frozenset(
 
 
 def require_output_path(what: str, path: Path, *, made: Path | None = None) -> None:
-    """Raises :class:`~qts.errors.InputError` when ``what`` ("the report") cannot be written to ``path``.
+    """Raise :class:`~qts.errors.InputError` when ``what`` ("the report") cannot be written to ``path``.
 
     ``made`` is a directory that the work itself makes, with those above it, if they are missing.
     """
@@ -50,7 +50,7 @@ def write_output(what: str, path: Path, content: bytes, *, mode: int = PRIVATE) 
 
 
 def _refuse_what_is_no_report(what: str, path: Path) -> None:
-    """Links, devices and files of other kinds stay as they are."""
+    """Refuse to replace links, devices and files of other kinds."""
     try:
         found = os.lstat(path)
     except OSError:  # nothing there yet, or nothing that can be had: told by the attempt

@@ -33,7 +33,7 @@ _SECTIONS: Final = (
 
 
 def page(data: ReportData) -> str:
-    """The whole document."""
+    """Return the whole document."""
     title = f"QTS · {data.values.command} · session report · 세션 보고서"
     head = join(
         (
@@ -415,7 +415,7 @@ def _thinned(drawn: time_charts.Drawn) -> Html | None:
 
 
 def _joined(data: ReportData) -> Html:
-    """Say what the line is, and what is not drawn."""
+    """Name what the line joins, and what is not drawn."""
     name, name_ko = ("", "") if data.symbol is None else data.name_of(data.symbol)
     of = f", the most traded of {data.symbols:,} symbols" if data.symbols > 1 else ""
     of_ko = f"({data.symbols:,}개 종목 중 체결 최다)" if data.symbols > 1 else ""

@@ -1,4 +1,4 @@
-"""The CSS of the session report: one page, light or dark, a phone or a desk, English or Korean, no script."""
+"""The CSS of the session report: light or dark, a phone or a wide screen, English or Korean, no script."""
 
 from __future__ import annotations
 

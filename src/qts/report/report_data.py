@@ -1,4 +1,4 @@
-"""What the report says, worked out from the facts before anything is drawn: curves, spans, sums, the verdict.
+"""What the report shows, computed from the facts before anything is drawn: curves, spans, sums.
 
 Nothing here knows HTML or matplotlib. Amounts stay Decimal; only what is handed to a drawing becomes a float.
 """
@@ -33,7 +33,7 @@ LONGEST_ZOOM_SHARE: Final = 0.5
 
 
 class Status(Enum):
-    """How a check ended. NOT_CHECKED is its own answer and never shown as a good one."""
+    """The outcome of a check. NOT_CHECKED is one of its own and never shown as a good one."""
 
     HELD = "held"
     BROKEN = "broken"
@@ -51,7 +51,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Invariant(msgspec.Struct, frozen=True):
-    """One invariant of spec 09 as the session saw it; ``last`` is an ISO time or None."""
+    """One invariant as the session saw it; ``last`` is an ISO time or None."""
 
     number: int
     status: Status
@@ -107,31 +107,31 @@ class ReportData:
         self.checks = own_checks(facts)
 
     def local(self, ts_ns: int) -> datetime:
-        """``ts_ns`` on the market's own clock."""
+        """Return ``ts_ns`` (ns since 1970 UTC) in the market's time zone."""
         return from_ns(ts_ns).astimezone(self.zone)
 
     def is_forced(self, row: LedgerRow) -> bool:
-        """Whether a rule, not a strategy, ordered this fill."""
+        """Return whether a rule, not a strategy, ordered this fill."""
         return row.order_id in self.forced_orders
 
     def fills_of(self, symbol: str, window: Window | None = None) -> list[LedgerRow]:
-        """The fills of ``symbol`` in time order, inside ``window`` when there is one."""
+        """Return the fills of ``symbol`` in time order, inside ``window`` when there is one."""
         rows = [row for row in self.facts.ledger if row.symbol == symbol and _inside(row.ts_ns, window)]
         return sorted(rows, key=lambda row: row.ts_ns)
 
     def equity_in(self, window: Window | None) -> list[int]:
-        """Positions of the samples inside ``window``."""
+        """Return the positions of the samples inside ``window``."""
         return [i for i, row in enumerate(self.facts.equity) if _inside(row.ts_ns, window)]
 
     @property
     def period(self) -> tuple[datetime, datetime] | None:
-        """First and last moment of the session on the market's clock; None when nothing was sampled."""
+        """Return the first and the last moment in the market's time zone; None when nothing was sampled."""
         if not self.facts.equity:
             return None
         return self.local(self.facts.equity[0].ts_ns), self.local(self.facts.equity[-1].ts_ns)
 
     def time_text(self, ts_ns: int) -> str:
-        """``ts_ns`` as the tables write it: to the second in a session shorter than a day, else to the minute."""
+        """Return ``ts_ns`` as tables write it: to the second in a session shorter than a day, else the minute."""
         whole = self.facts.equity[-1].ts_ns - self.facts.equity[0].ts_ns if self.facts.equity else 0
         return f"{self.local(ts_ns):{'%Y-%m-%d %H:%M:%S' if whole < DAY_NS else '%Y-%m-%d %H:%M'}}"
 
@@ -149,7 +149,7 @@ class ReportData:
 
     @property
     def symbols(self) -> int:
-        """How many symbols were traded."""
+        """Return how many symbols were traded."""
         return len({row.symbol for row in self.facts.ledger})
 
     @property
@@ -161,7 +161,7 @@ class ReportData:
         return None if self.start == 0 else self.gain / self.start
 
     def shares_of_time(self) -> dict[str, float]:
-        """Share of the sampled time in each operating state."""
+        """Return the share of the sampled time in each operating state."""
         seconds: Counter[str] = Counter()
         for span in self.states:
             seconds[span.name] += span.last_ns - span.first_ns
@@ -170,7 +170,7 @@ class ReportData:
 
 
 def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal]:
-    """How far each sample lies under the highest equity so far, as a fraction of it (≥ 0)."""
+    """Return how far each sample lies under the highest equity so far, as a fraction of it (≥ 0)."""
     peak, found = start, []
     for row in rows:
         peak = max(peak, row.equity)
@@ -179,7 +179,7 @@ def running_drawdowns(rows: Sequence[EquityRow], start: Decimal) -> list[Decimal
 
 
 def drawdown_seen(extremes: Mapping[str, Any] | None) -> Drawdown | None:
-    """What the session saw at every value and fill; None for a run that was made before this was kept."""
+    """Return the deepest drawdown that the session saw; None for a result of a version that did not store it."""
     if extremes is None:
         return None
     deepest = extremes["deepest_drawdown"]
@@ -188,7 +188,7 @@ def drawdown_seen(extremes: Mapping[str, Any] | None) -> Drawdown | None:
 
 
 def deepest_drawdown(rows: Sequence[EquityRow], start: Decimal) -> Drawdown | None:
-    """The largest of :func:`running_drawdowns` with its two moments; None without samples."""
+    """Return the largest of :func:`running_drawdowns` with its two moments; None without samples."""
     if not rows:
         return None
     peak, peak_ns = start, rows[0].ts_ns
@@ -203,7 +203,7 @@ def deepest_drawdown(rows: Sequence[EquityRow], start: Decimal) -> Drawdown | No
 
 
 def spans(samples: Sequence[tuple[str, int]]) -> list[Span]:
-    """Runs of one name; a run lasts until the next one begins, the last until the last sample."""
+    """Return the runs of one name; a run lasts until the next one begins, the last until the last sample."""
     found: list[Span] = []
     for name, ts_ns in samples:
         if found and found[-1].name == name:
@@ -216,13 +216,13 @@ def spans(samples: Sequence[tuple[str, int]]) -> list[Span]:
 
 
 def most_traded(ledger: Sequence[LedgerRow]) -> str | None:
-    """The symbol with the most fills (the first by name among equals); None without fills."""
+    """Return the symbol with the most fills (the first by name among equals); None without fills."""
     counts = Counter(row.symbol for row in ledger)
     return min(counts, key=lambda symbol: (-counts[symbol], symbol)) if counts else None
 
 
 def zoom_window(rows: Sequence[EquityRow], local: Any) -> Window | None:
-    """The stretch of days that were traded within the day, where it is a small part of the session."""
+    """Return the days that were traded within the day; None where they are no small part of the session."""
     if not rows:
         return None
     per_day: Counter[date] = Counter(local(row.ts_ns).date() for row in rows)
@@ -236,7 +236,7 @@ def zoom_window(rows: Sequence[EquityRow], local: Any) -> Window | None:
 
 
 def invariants_of(rows: Mapping[str, Mapping[str, Any]]) -> list[Invariant]:
-    """The invariants in their order. Whatever is not clearly true with at least one check has not been checked."""
+    """Return the invariants in order; one that is not clearly true with at least one check was not checked."""
     return [
         Invariant(
             number=int(name.removeprefix("inv")),
@@ -250,7 +250,7 @@ def invariants_of(rows: Mapping[str, Mapping[str, Any]]) -> list[Invariant]:
 
 
 def own_checks(facts: SessionFacts) -> list[Check]:
-    """What can be added up again from the stored rows, compared with what the session says."""
+    """Add up again what the stored rows hold, and compare it with what the session reported."""
     return list(_own_checks(facts))
 
 
@@ -305,7 +305,7 @@ def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow]) -> Chec
 
 
 def _compared(name: str, name_ko: str, reported: object, recomputed: object, evidence: object) -> Check:
-    """``evidence`` empty or 0: there was nothing to add up, so agreement means nothing."""
+    """Compare two numbers. ``evidence`` empty or 0: there was nothing to add up, so agreement proves nothing."""
     agree = Decimal(str(reported)) == Decimal(str(recomputed))
     status = Status.HELD if agree else Status.BROKEN
     if agree and not evidence:
@@ -314,13 +314,13 @@ def _compared(name: str, name_ko: str, reported: object, recomputed: object, evi
 
 
 def number(amount: object) -> str:
-    """Exactly the number, with thousands separated and no zeros behind the last digit."""
+    """Return exactly the number, with thousands separated and no zeros behind the last digit."""
     plain = f"{Decimal(str(amount)):,f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def rounded(amount: Decimal) -> str:
-    """The amount as a headline tells it: whole, or to two digits behind the point."""
+    """Return the amount as a headline shows it: whole, or to two digits behind the point."""
     return f"{amount:,.0f}" if amount == amount.to_integral_value() else f"{amount:,.2f}"
 
 

@@ -1,4 +1,4 @@
-"""Why rows of the input and orders came to nothing, and what to do about it: English and Korean."""
+"""Advice for rows of the input that were refused, and how unfilled orders ended: English and Korean."""
 
 from __future__ import annotations
 

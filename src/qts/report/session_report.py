@@ -16,7 +16,7 @@ from qts.runtime.session.result import SessionFacts
 
 
 def require_report_extra() -> None:
-    """Raises :class:`~qts.errors.MissingExtraError` when the drawings cannot be made; ask before the work."""
+    """Raise :class:`~qts.errors.MissingExtraError` when the charts cannot be drawn; call it before the work."""
     require_matplotlib("the report with plots")
 
 

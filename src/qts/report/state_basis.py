@@ -49,7 +49,7 @@ def basis_lines(basis: Mapping[str, Any]) -> list[Bilingual]:
 
 
 def volatility_line(seen: Mapping[str, Any]) -> Bilingual:
-    """Return which source gave the volatility, and what it said last."""
+    """Return which source gave the volatility, and its newest value."""
     value, since = seen["value"], seen["measured_since"]
     if seen["source"] == "none":
         return (
@@ -81,7 +81,7 @@ def _without_entry(without: int, days: int) -> Bilingual:
 
 
 def _known(since: Mapping[str, str | None]) -> list[Bilingual]:
-    """The conditions that can hold, by the day from which on; and those that never could."""
+    """Return the conditions that can hold, by the first day of each, and those that never could."""
     days: dict[str, list[str]] = {}
     for name, day in since.items():
         if day is not None:

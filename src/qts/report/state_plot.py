@@ -1,4 +1,4 @@
-"""Draws a state backtest: the close with bands of the operating state, the volatility index with its thresholds.
+"""The plot of a state backtest: the close with bands of the operating state, the volatility with thresholds.
 
 Needs matplotlib (extra ``report``). PNG and SVG are the figure; HTML is one self-contained page with the figure
 as inline SVG, the transitions as a table, headings in English and Korean. Same input, same bytes.
@@ -67,7 +67,7 @@ def write_state_plot(
 def state_figure(
     rows: Sequence[SeriesRow], transitions: Sequence[TransitionRecord], *, title: str, config: StateConfig
 ) -> Figure:
-    """The figure: close with state bands and transition markers above, the volatility index below."""
+    """Draw the close with state bands and transition markers above, the volatility index below."""
     require_matplotlib("the state plot")
     from matplotlib.figure import Figure
 
@@ -91,7 +91,7 @@ def _draw_bands(axes: Sequence[Axes], days: Sequence[date], ended: Sequence[Oper
 
 
 def _spans(days: Sequence[date], ended: Sequence[OperatingState]) -> Iterator[tuple[OperatingState, date, date]]:
-    """Runs of one state as (state, first day, first day of the next run)."""
+    """Yield the runs of one state as (state, first day, first day of the next run)."""
     groups = [
         (state, [day for _, day in run]) for state, run in itertools.groupby(zip(ended, days, strict=True), _state)
     ]
@@ -193,7 +193,7 @@ def _dress(
 
 
 def _number(day: date) -> float:
-    """Days since 1970-01-01, matplotlib's unit of dates."""
+    """Return days since 1970-01-01, matplotlib's unit of dates."""
     return (datetime.combine(day, time()) - datetime(1970, 1, 1)).total_seconds() / 86_400  # noqa: DTZ001 - dates
 
 

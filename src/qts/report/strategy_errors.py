@@ -1,4 +1,4 @@
-"""What the strategies have failed with, as a table of the report."""
+"""The failures of the strategies, as a table of the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLACES: Final = {
 
 
 def strategy_errors(data: ReportData) -> Html:
-    """Each strategy's failures by callback, with the first message of each; halted ones with what for."""
+    """Return each strategy's failures by callback with their first messages, and why one was halted."""
     body = []
     halted = []
     for one in data.values.strategies:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -40,7 +39,6 @@ from qts.strategy.contracts import Side
 SHOWN_ROWS: Final = 60
 """Rows of a history that a table shows, newest first; how many there were is said beside it."""
 T = TypeVar("T")
-_SOURCE: Final = re.compile(r" \((?:spec [^)]*|own choice)\)$")
 
 _STATUS_LOOK: Final = {Status.HELD: "good", Status.BROKEN: "bad", Status.NOT_CHECKED: "faint"}
 _STATUS_SAID: Final = {
@@ -54,18 +52,18 @@ SIDES: Final = {Side.BUY: ("BUY", "매수"), Side.SELL: ("SELL", "매도")}
 
 
 def colour(name: str) -> str:
-    """The value of a style attribute that hands a palette colour to the element."""
+    """Return the value of a style attribute that hands a palette colour to the element."""
     return f"--c: var(--{name})"
 
 
 def state_chip(name: str) -> Html:
-    """An operating state by name; one that is not known stays without its own colour."""
+    """Return an operating state by name; one that is not known stays without its own colour."""
     known = name in OperatingState.__members__
     return el("span", name, cls="chip", style=colour(name.lower() if known else "faint"))
 
 
 def safety_chip(name: str) -> Html:
-    """A safety state by name; one that is not known looks like FAIL: unknown never means fine."""
+    """Return a safety state by name; one that is not known looks like FAIL: unknown never means fine."""
     return el("span", name, cls="chip", style=colour(SAFETY_NAMES[SafetyState.of(name)]))
 
 
@@ -83,7 +81,7 @@ def moment(text: str) -> Html:
 
 
 def signed(amount: Decimal, told: Callable[[Decimal], str] = number) -> Html:
-    """An amount, written as ``told`` writes it, with its sign in the colour of gain or loss; zero in neither."""
+    """Return an amount as ``told`` writes it, with its sign in the colour of gain or loss; zero in neither."""
     look = "up" if amount > 0 else "down" if amount < 0 else None
     return el("span", f"{'+' if amount > 0 else ''}{told(amount)}", cls=look)
 
@@ -94,12 +92,12 @@ def when(data: ReportData, korean: str = "시각") -> Html:
 
 
 def newest(rows: Sequence[T], shown: int = SHOWN_ROWS) -> list[T]:
-    """The last ``shown`` rows, the newest first."""
+    """Return the last ``shown`` rows, the newest first."""
     return list(reversed(rows[-shown:]))
 
 
 def how_many(rows: Sequence[object], shown: int = SHOWN_ROWS) -> Html | None:
-    """A line that says that not all rows are shown; None when they are."""
+    """Return a line that says that not all rows are shown; None when they are."""
     if len(rows) <= shown:
         return None
     english = f"The newest {shown} of {len(rows):,}, newest first."
@@ -107,7 +105,7 @@ def how_many(rows: Sequence[object], shown: int = SHOWN_ROWS) -> Html | None:
 
 
 def transitions(data: ReportData) -> Html:
-    """Moves and overrides of the operating state with their reasons, newest first."""
+    """Return the changes and overrides of the operating state with their reasons, newest first."""
     rows = data.facts.states
     body = (
         (
@@ -129,7 +127,7 @@ def transitions(data: ReportData) -> Html:
 
 
 def safety_history(data: ReportData) -> Html:
-    """Every recorded safety cause, what it did and what its code means, newest first."""
+    """Return every recorded safety cause, what it did and what its code means, newest first."""
     rows = data.facts.safety
     body = (
         (
@@ -160,7 +158,7 @@ def refusals(data: ReportData) -> Html:
 
 
 def orders_unfilled(data: ReportData) -> Html:
-    """Orders that were sent and ended without a fill, by how and why."""
+    """Return the orders that were sent and ended without a fill, by how and why."""
     headers = (en_ko("How it ended", "종료 사유"), en_ko("Orders", "주문 수"))
     counts: Mapping[str, int] = data.values.orders_unfilled
     rows = [
@@ -170,7 +168,7 @@ def orders_unfilled(data: ReportData) -> Html:
 
 
 def rows_refused(data: ReportData) -> Html:
-    """Rows of the input that could not be used, by reason."""
+    """Return the rows of the input that could not be used, by reason."""
     explained = {reason: en_ko(text, ROWS_KOREAN.get(reason, text)) for reason, text in REASONS.items()}
     nothing = en_ko("Every row of the input was usable.", "입력의 모든 행을 사용했습니다.")
     counted = _counts(data.values.rows_refused, explained, nothing, "warn")
@@ -198,7 +196,7 @@ def rows_refused(data: ReportData) -> Html:
 
 
 def last_trades(data: ReportData, shown: int = 30) -> Html:
-    """The newest fills with what they cost, what they realised and why they were wanted."""
+    """Return the newest fills with what they cost, what they realised and why they were ordered."""
     rows = sorted(data.facts.ledger, key=lambda row: row.ts_ns)
     headers = (
         when(data, "체결시각"),
@@ -217,7 +215,7 @@ def last_trades(data: ReportData, shown: int = 30) -> Html:
 
 
 def transfers(data: ReportData) -> Html:
-    """Capital moved between the pools, newest first."""
+    """Return the capital moved between the pools, newest first."""
     rows = sorted(data.facts.transfers, key=lambda row: row.ts_ns)
     body = (
         (
@@ -260,7 +258,7 @@ def pools(data: ReportData) -> Html:
 
 
 def queues(data: ReportData) -> Html:
-    """What each priority accepted, handled and lost, and how long it waited."""
+    """Return what each priority accepted, handled and lost, and how long it waited."""
     values = data.values
     body = []
     for name, counts in values.queues.items():
@@ -285,7 +283,7 @@ def queues(data: ReportData) -> Html:
 
 
 def invariants(data: ReportData) -> Html:
-    """Invariants 01-25 with what each means; one without a check is shown as not checked."""
+    """Return the invariants with what each means; one without a check is shown as not checked."""
     body = [
         (
             f"{row.number:02d}",
@@ -307,7 +305,7 @@ def invariants(data: ReportData) -> Html:
 
 
 def own_checks(data: ReportData) -> Html:
-    """What this report added up again from the stored rows."""
+    """Return what this report added up again from the stored rows."""
     body = [
         (
             en_ko(check.name, check.name_ko),
@@ -327,7 +325,7 @@ def own_checks(data: ReportData) -> Html:
 
 
 def limits(data: ReportData) -> Html:
-    """The gate's base values, each with its meaning."""
+    """Return the gate's base values, each with its meaning."""
     meaning = {name: en_ko(text, LIMITS_KOREAN.get(name, text)) for name, text in limit_meanings().items()}
     values: Mapping[str, str] = data.values.risk_limits
     body = [
@@ -345,10 +343,10 @@ def limits(data: ReportData) -> Html:
 
 
 def limit_meanings() -> dict[str, str]:
-    """The description of every field of the gate's configuration, without the source that stands behind it."""
+    """Return the description of every field of the gate's configuration."""
     hints = get_type_hints(RiskConfig, include_extras=True)
     return {
-        name: _SOURCE.sub("", meta.description or "")
+        name: (meta.description or "").removesuffix(" (own choice)")
         for name, hint in hints.items()
         for meta in getattr(hint, "__metadata__", ())
         if isinstance(meta, msgspec.Meta)
@@ -442,7 +440,7 @@ def _reason(reason: str) -> object:
 
 
 def _actor(row: StateRow) -> str:
-    """Who moved the state: the rule, safety, or an operator's id."""
+    """Return who changed the state: the rule, safety, or an operator's id."""
     try:
         meta = msgspec.json.decode(row.meta)
     except msgspec.DecodeError:
@@ -460,7 +458,7 @@ def _sum(told: str) -> object:
 
 
 def _grouped(value: str) -> str:
-    """A limit as a person writes it; whatever is no number stays as it is."""
+    """Return a limit with its thousands separated; a text that is no number stays as it is."""
     try:
         return number(value)
     except InvalidOperation:

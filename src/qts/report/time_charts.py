@@ -1,4 +1,4 @@
-"""The drawings of the session report. Each takes the data and gives one inline SVG, or None with nothing to draw.
+"""The charts of the session report over time: each is one inline SVG, or None with nothing to draw.
 
 Curves with many points are thinned for drawing only: each step keeps its first, last, lowest and highest value,
 so no spike is lost. Markers that would cover each other are drawn once. :class:`Drawn` says how much was left out.
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 WIDE: Final = (1040, 400)
 NARROW: Final = (372, 330)
 HALF: Final = (500, 300)
-"""Sizes of drawings in CSS pixels: a desk, a phone, half a desk."""
+"""Sizes of drawings in CSS pixels: a wide screen, a phone, half a wide screen."""
 CURVE_STEPS: Final = 300
 """Steps of a thinned curve; each keeps up to four points."""
 MARKER_GRID: Final = (260, 80)
@@ -67,7 +67,7 @@ class Drawn(msgspec.Struct, frozen=True):
 
 
 class TimeAxis(Protocol):
-    """Where a moment lies from left to right, and what stands under the axis."""
+    """The place of a moment from left to right, and the labels under the axis."""
 
     def at(self, ts_ns: int) -> float:
         """Return where ``ts_ns`` (ns since 1970 UTC) lies, in units of the axis."""
@@ -150,7 +150,7 @@ class TradingAxis:
 
 
 def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None:
-    """Equity above, drawdown below, the operating state behind both, safety as a ribbon on top."""
+    """Draw equity above, drawdown below, the operating state behind both, safety as a ribbon on top."""
     samples = data.equity_in(window)
     if len(samples) < 2:
         return None
@@ -189,7 +189,7 @@ def equity_chart(data: ReportData, window: Window | None = None) -> Drawn | None
 
 
 def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None:
-    """The most traded symbol: the prices of its fills, each fill by pool and side, forced exits ringed."""
+    """Draw the most traded symbol: the prices of its fills, each fill by pool and side, forced exits ringed."""
     if data.symbol is None:
         return None
     fills = data.fills_of(data.symbol, window)
@@ -222,7 +222,7 @@ def trades_chart(data: ReportData, window: Window | None = None) -> Drawn | None
 
 
 def pools_chart(data: ReportData) -> Drawn | None:
-    """What each pool was worth, one upon the other: the upper edge is equity."""
+    """Draw the value of each pool, one upon the other: the upper edge is equity."""
     rows = data.facts.equity
     if len(rows) < 2:
         return None
@@ -252,7 +252,7 @@ def pools_chart(data: ReportData) -> Drawn | None:
 
 
 def thinned(indices: Sequence[int], values: Sequence[float], steps: int) -> list[int]:
-    """``indices`` cut into ``steps`` runs; of each the first, last, lowest and highest of ``values``, in order."""
+    """Cut ``indices`` into ``steps`` runs and keep of each the first, last, lowest and highest of ``values``."""
     if len(indices) <= steps * 4:
         return list(indices)
     kept: set[int] = set()
@@ -263,7 +263,7 @@ def thinned(indices: Sequence[int], values: Sequence[float], steps: int) -> list
 
 
 def money_scale(amounts: Iterable[float]) -> tuple[float, str]:
-    """A divisor and its word that keep the numbers of an axis short."""
+    """Return a divisor and its word that keep the numbers of an axis short."""
     top = max((abs(amount) for amount in amounts), default=0.0)
     for scale, word in ((1e12, "trillion "), (1e9, "billion "), (1e6, "million "), (1e3, "thousand ")):
         if top >= scale * 2:
@@ -272,14 +272,14 @@ def money_scale(amounts: Iterable[float]) -> tuple[float, str]:
 
 
 def blank(size: tuple[int, int]) -> Figure:
-    """An empty figure of ``size`` CSS pixels."""
+    """Return an empty figure of ``size`` CSS pixels."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72)
 
 
 def titled(axis: Any, texts: ChartTexts, said: Bilingual) -> None:
-    """What an axis measures, above it on the left."""
+    """Write above an axis, on the left, what it measures."""
     axis.set_title(texts(said), loc="left", fontsize=10.5, color=light("muted"), pad=6)
 
 
@@ -289,7 +289,7 @@ def short_ticks(texts: ChartTexts) -> Callable[[float, object], str]:
 
 
 def money_ticks(axis: Any) -> None:
-    """Ticks with thousands grouped, and never an offset that has to be added to them."""
+    """Write the ticks of ``axis`` with thousands grouped, and never an offset that has to be added to them."""
     from matplotlib.ticker import ScalarFormatter
 
     class Grouped(ScalarFormatter):
@@ -301,7 +301,7 @@ def money_ticks(axis: Any) -> None:
 
 
 def _time_axis(data: ReportData, samples: Sequence[int], window: Window | None) -> TimeAxis:
-    """A closer look, and a session that is all traded within the day, leave the nights out."""
+    """Return the axis: a closer look, and a session that is all traded within the day, leave the nights out."""
     equity = data.facts.equity
     days = {data.local(equity[i].ts_ns).date() for i in samples}
     all_day = len(days) > 1 and len(samples) >= 6 * len(days)

@@ -1,4 +1,4 @@
-"""The one line on top of the report: is there anything the reader must know first?"""
+"""The one line on top of the report: anything that the reader must know first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def verdict_of(data: ReportData) -> Verdict:
-    """The worst that is known, and never more good than was looked at."""
+    """Return the worst that is known; nothing is called good that was not checked."""
     broken = [row for row in data.invariants if row.status is Status.BROKEN]
     held = [row for row in data.invariants if row.status is Status.HELD]
     unlooked = len(data.invariants) - len(held) - len(broken)

@@ -1,6 +1,6 @@
 """The reference pages, made from the code so that they cannot tell another story than it does.
 
-``qts docs`` writes them, ``qts docs --check`` and a test see to it that nobody forgets to.
+``qts docs`` writes them, ``qts docs --check`` and a test refuse a page that is out of date.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INDEX: Final = "README.md"
 
 
 def reference_pages(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str, str]:
-    """Every page by file name, the index first; ``commands`` are the command line's own parsers."""
+    """Return every page by file name, the index first; ``commands`` are the command line's own parsers."""
     pages = {
         "command-line.md": command_line_page(commands),
         "configuration.md": configuration_page(),
@@ -46,7 +46,7 @@ def reference_pages(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str
 
 
 def write_pages(directory: Path, pages: Mapping[str, str]) -> list[Path]:
-    """Write every page, remove what is no page any more; gives the paths that changed.
+    """Write every page, remove what is no page any more; return the paths that changed.
 
     Raises InputError, and writes nothing, when another file has the name of a page; StorageError when the disk
     fails.
@@ -66,14 +66,14 @@ def write_pages(directory: Path, pages: Mapping[str, str]) -> list[Path]:
 
 
 def stale_pages(directory: Path, pages: Mapping[str, str]) -> list[str]:
-    """Names of pages that are missing, differ, or are no longer made, in order."""
+    """Return the names of pages that are missing, differ, or are no longer made, in order."""
     left_over = {path.name for path in directory.glob("*.md") if path.name not in pages and _is_ours(path)}
     differing = {name for name, text in pages.items() if _text_of(directory / name) != text}
     return sorted(left_over | differing)
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether we made it: another page in the same directory is nothing of ours to remove."""
+    """Return whether this module wrote the page: any other file of the directory stays."""
     return NOTICE in path.read_text(encoding="utf-8", errors="replace").splitlines()[:3]
 
 

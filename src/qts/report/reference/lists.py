@@ -39,7 +39,7 @@ ASKED_OF: Final[Mapping[Refusal, tuple[str, ...]]] = {
         (ENTRIES, EXITS, FORCED),
     ),
 }
-"""Which orders each question is asked of; a test compares it with the rules of the gate."""
+"""The orders of which each question is asked; a test compares it with the rules of the gate."""
 
 TYPES: Final[Mapping[Kind, str]] = {
     Kind.RECORD: "group",
@@ -56,7 +56,7 @@ _KINDS: Final = {CodeKind.FAIL_SAFE: "Fail-safes", CodeKind.GUARDRAIL: "Guardrai
 
 
 def codes_page() -> str:
-    """The code catalogue, one table for each family."""
+    """Return the catalogue of safety codes, one table for each family."""
     titles = ("code", "leads to", "meaning", "what happens by itself", "cleared when", "how to recover")
     tables = []
     for kind, title in _KINDS.items():
@@ -71,7 +71,7 @@ def codes_page() -> str:
 
 
 def configuration_page() -> str:
-    """Every setting of every file."""
+    """Return every setting of every file."""
     defaults, sections = QTS.root(), []
     for name in QTS.sections:
         field = QTS.shape.field(name)
@@ -93,15 +93,14 @@ def configuration_page() -> str:
         "Configuration",
         "The first part of a key is its file. “Reloadable” settings may change while a session runs "
         "(`qts config reload`); the others need a restart. How values are given: "
-        "[Configuration guide](../guides/configuration.md). A number's source stands behind its meaning: `spec 01` "
-        "is a chapter of the requirements QTS is built to, which are kept apart from the program; `design` and "
-        "`own choice` are ours.",
+        "[Configuration guide](../guides/configuration.md). `own choice` behind a meaning: no rule of a market or a "
+        "broker gives the number.",
         *sections,
     )
 
 
 def refusals_page() -> str:
-    """Why an intent came to nothing, and why a row of an input file was not used."""
+    """Return why a signal was rejected, and why a row of an input file was not used."""
     asked = (ENTRIES, EXITS, FORCED)
     rows = [
         (code(reason.value), REFUSALS[reason.value][0], *(yes(who in ASKED_OF[reason]) for who in asked))
@@ -110,7 +109,7 @@ def refusals_page() -> str:
     return page(
         "Refusals",
         "A refusal is an ordinary outcome: it is counted under its name, stored with its numbers, and shown.",
-        section("Intents", table(("reason", "meaning", *asked), rows)),
+        section("Signals", table(("reason", "meaning", *asked), rows)),
         section(
             "Rows of an input file",
             table(("reason", "meaning"), [(code(reason), text) for reason, text in REASONS.items()]),
@@ -119,7 +118,7 @@ def refusals_page() -> str:
 
 
 def invariants_page() -> str:
-    """What must always hold, by number."""
+    """Return what must always hold, by number."""
     return page(
         "Invariants",
         "A session checks those it can and counts the checks; one that was not checked is reported as unknown, "
@@ -130,7 +129,7 @@ def invariants_page() -> str:
 
 
 def command_line_page(commands: Mapping[str, argparse.ArgumentParser]) -> str:
-    """Every command with its arguments."""
+    """Return every command with its arguments."""
     sections = [
         section(code(parser.prog), *_about(parser))
         for name in sorted(commands)
@@ -170,7 +169,7 @@ def _about(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _spelling(action: argparse.Action) -> str:
-    """How an argument is written: ``--seed N``, ``[PREFIX]``, ``--mode paper``."""
+    """Return an argument as it is written: ``--seed N``, ``[PREFIX]``, ``--mode paper``."""
     choices = "|".join(map(str, action.choices)) if action.choices else ""
     metavar = action.metavar if isinstance(action.metavar, str) else choices or action.dest.upper()
     if not action.option_strings:

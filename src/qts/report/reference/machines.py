@@ -24,7 +24,7 @@ from qts.state.transition import rule_rows, rules_of
 CAUSES: Final[Mapping[SafetyCause, str]] = {
     SafetyCause.WARN: "an anomaly, a guardrail, or a fail-safe that the catalogue lets only warn",
     SafetyCause.FAIL_SAFE: "a fail-safe that does not stand yet",
-    SafetyCause.FAIL_SAFE_REPEATED: "the fail-safe that already stands, once more",
+    SafetyCause.FAIL_SAFE_REPEATED: "the fail-safe that already stands, again",
     SafetyCause.HALT: "kill switch, third broker failure, any code that leads to LOCKDOWN",
     SafetyCause.CLEARED: "the clear time has passed without any cause",
     SafetyCause.RECOVERY: "recovery was asked for, and the conditions hold",
@@ -32,7 +32,7 @@ CAUSES: Final[Mapping[SafetyCause, str]] = {
     SafetyCause.RECOVERY_UNFIT: "recovery was asked for, and a condition fails or is unknown",
 }
 UPDATES: Final[Mapping[OrderUpdate, str]] = {
-    OrderUpdate.SENT: "it was given to whoever sends it to the broker",
+    OrderUpdate.SENT: "it was handed to the sender, which sends it to the broker",
     OrderUpdate.ACCEPTED: "the broker took the order",
     OrderUpdate.REJECTED_ON_ENTRY: "the broker's first answer was no",
     OrderUpdate.NO_ANSWER: "the answer did not come in time",
@@ -46,7 +46,7 @@ _FLAGS: Final = ("requires_ack", "can_batch", "can_collapse", "can_drop")
 
 
 def events_page() -> str:
-    """The 23 types, their queues, what safety pauses, and every payload field by field."""
+    """Return the 23 types, their queues, what safety pauses, and every payload field by field."""
     return page(
         "Events",
         "A lower number goes first. P0 is never dropped; every loss of the others is counted.",
@@ -65,7 +65,7 @@ def events_page() -> str:
 
 
 def operating_state_page() -> str:
-    """The states' table and the four rules with their thresholds and hysteresis."""
+    """Return the states' table and the four rules with their thresholds and hysteresis."""
     config = StateConfig()
     states = [state.value for state in OperatingState]
     edges = ((r.from_state.value, r.to_state.value, r.name) for r in rules_of(config))
@@ -107,7 +107,7 @@ def operating_state_page() -> str:
 
 
 def safety_page() -> str:
-    """The total table of safety and its diagram."""
+    """Return the total table of safety and its diagram."""
     moves = (
         (state.value, answer.to_state.value, cause.value)
         for (state, cause), answer in SAFETY_TABLE.items()
@@ -128,7 +128,7 @@ def safety_page() -> str:
 
 
 def orders_page() -> str:
-    """The total table of an order's life and its diagram."""
+    """Return the total table of an order's life and its diagram."""
     edges = (
         (state.value, step.value, update.value)
         for state, answers in TABLE.items()

@@ -11,7 +11,7 @@ NOTICE: Final = "Made from the code by `qts docs`; do not edit. `qts docs --chec
 
 
 def page(title: str, *parts: str) -> str:
-    """A whole page: the title, the notice, then the parts with an empty line between them."""
+    """Return a whole page: the title, the notice, then the parts with an empty line between them."""
     return "\n\n".join([f"# {title}", NOTICE, *parts]) + "\n"
 
 
@@ -20,13 +20,13 @@ def section(title: str, *parts: str) -> str:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; bars and line ends inside cells are made harmless."""
+    """Return a table; bars and line ends inside cells are made harmless."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
 
 
 def code(text: str) -> str:
-    """``text`` in the code face; nothing stays nothing."""
+    """Return ``text`` in the code face; an empty text stays empty."""
     return f"`{text}`" if text else ""
 
 
@@ -35,7 +35,7 @@ def yes(value: bool) -> str:
 
 
 def diagram(edges: Iterable[tuple[str, str, str]], start: str) -> str:
-    """A mermaid state diagram; causes with the same way share one arrow."""
+    """Return a mermaid state diagram; causes with the same way share one arrow."""
     merged: dict[tuple[str, str], list[str]] = {}
     for source, target, cause in edges:
         merged.setdefault((source, target), []).append(cause)
@@ -44,13 +44,13 @@ def diagram(edges: Iterable[tuple[str, str, str]], start: str) -> str:
 
 
 def first_sentence(text: str | None) -> str:
-    """The first paragraph of a docstring as one line, without reStructuredText marks."""
+    """Return the first paragraph of a docstring as one line, without reStructuredText marks."""
     paragraph = " ".join((text or "").strip().split("\n\n")[0].split())
     return paragraph.replace("``", "`")
 
 
 def type_text(kind: Any) -> str:
-    """A Python type as a reader wants it: ``Decimal or None``, ``list of str``."""
+    """Return a Python type as a reader wants it: ``Decimal or None``, ``list of str``."""
     if kind is type(None):
         return "None"
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
