@@ -153,7 +153,9 @@ class KrxCosts:
     def notes(self, day: date) -> list[Note]:
         """Return notes on rows that are missing for the trade date ``day``."""
         paid = self.settlement_day(day)
-        tax_note = note_before_first(self._taxes, paid, Note.of("sell-tax", board=self.board), settled=True)
+        rural = self.board == "KOSPI"  # a part of the tax there is the special tax for rural development
+        tax = Note.of("sell-tax-with-rural", board=self.board) if rural else Note.of("sell-tax", board=self.board)
+        tax_note = note_before_first(self._taxes, paid, tax, settled=True)
         lag_note = note_before_first(self._lags, day, Note.of("settlement"))
         return [*note_before_first(self._fees, day, Note.of("broker-fee")), *lag_note, *tax_note]
 

@@ -15,6 +15,7 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "broker-fee": "broker fee",
     "sell-tax": "sell tax {board}",
+    "sell-tax-with-rural": "sell tax {board}",
     "tick-table": "tick table {board}",
     "price-limit": "price limit",
     "session-times": "session times",

@@ -15,6 +15,7 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "broker-fee": "위탁수수료",
     "sell-tax": "증권거래세({board})",
+    "sell-tax-with-rural": "증권거래세(농특세 포함, {board})",
     "tick-table": "호가 단위({board})",
     "price-limit": "가격제한폭",
     "session-times": "거래 시간",

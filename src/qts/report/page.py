@@ -17,6 +17,7 @@ from qts.report.strategy_errors import strategy_errors
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
 from qts.runtime.session.result import ResultValues
+from qts.wording import counted
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
@@ -59,7 +60,7 @@ def _header(data: ReportData) -> Html:
     if strategies:
         parts.append(", ".join(strategies))
     taken = en_ko(
-        f"{plural(values.rows, 'row')} in {values.wall_s:.1f} s",
+        f"{counted(values.rows, 'row')} in {values.wall_s:.1f} s",
         f"입력 {values.rows:,}행, 실행 시간 {values.wall_s:.1f}초",
     )
     line = join((*(f"{part} · " for part in parts), taken))
@@ -153,7 +154,7 @@ def _cards(data: ReportData) -> Html:
         _card(
             ("Fills", "체결"),
             f"{values.fills:,}",
-            en_ko(f"of {plural(values.orders, 'order')} sent", f"주문 {values.orders:,}건 중"),
+            en_ko(f"of {counted(values.orders, 'order')} sent", f"주문 {values.orders:,}건 중"),
         ),
         _card(
             ("Forced exits", "규칙에 의한 자동 청산"),
@@ -163,13 +164,13 @@ def _cards(data: ReportData) -> Html:
         _card(
             ("Operating state", "운용 상태"),
             state_chip(values.operating_state),
-            en_ko(f"at the end, after {plural(_moves(data), 'change')}", f"종료 시점, 전환 {_moves(data):,}회"),
+            en_ko(f"at the end, after {counted(_moves(data), 'change')}", f"종료 시점, 전환 {_moves(data):,}회"),
         ),
         _card(
             ("Safety", "안전 상태"),
             safety_chip(values.safety_state),
             en_ko(
-                f"at the end, {plural(len(data.facts.safety), 'cause')}",
+                f"at the end, {counted(len(data.facts.safety), 'cause')}",
                 f"종료 시점, 사유 {len(data.facts.safety):,}건",
             ),
         ),
@@ -185,17 +186,12 @@ def _cards(data: ReportData) -> Html:
             ("Rejected signals", "거부된 매매 신호"),
             f"{sum(values.refusals.values()):,}",
             en_ko(
-                f"{plural(kinds, 'reason')}; {plural(duplicates, 'repeated fill')} ignored",
+                f"{counted(kinds, 'reason')}; {counted(duplicates, 'repeated fill')} ignored",
                 f"사유 {kinds}종, 중복 체결 {duplicates:,}건 무시",
             ),
         ),
     )
     return el("div", *cards, cls="cards")
-
-
-def plural(count: int, word: str) -> str:
-    """Return the number with its word: "1 order", "2 orders"."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _card(name: tuple[str, str], big: object, sub: object) -> Html:

@@ -25,9 +25,11 @@ from qts.report.chart_style import (
 )
 from qts.report.meanings import STATES_KOREAN
 from qts.report.output_path import require_output_path, write_output
+from qts.report.state_reasons import reason_said
 from qts.state.backtest import SeriesRow, days_in_state, state_by_day, transition_rows
 from qts.state.config import StateConfig
 from qts.state.contracts import OperatingState, TransitionRecord
+from qts.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,7 +186,8 @@ def _dress(
         handles.append(Line2D([], [], marker=_MARKERS[bolder], color=FAINT, linestyle="", label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
     figure.suptitle(
-        f"Operating state over {title}\n{rows[0].day} to {rows[-1].day}, {len(rows)} days, {moves} transitions",
+        f"Operating state over {title}\n{rows[0].day} to {rows[-1].day}, {counted(len(rows), 'day')}, "
+        f"{counted(moves, 'transition')}",
         fontsize=12,
         color=INK,
         x=0.01,
@@ -213,7 +216,7 @@ def _page(
     )
     move_rows = "".join(
         f"<tr><td>{row['date']}</td><td>{row['time']}</td><td>{row['from']}</td><td>{row['to']}</td>"
-        f"<td>{escape(row['reason'])}</td></tr>"
+        f"<td>{_reason(row['reason'])}</td></tr>"
         for row in transition_rows(transitions)
     )
     refused = ", ".join(f"{escape(reason)} {count}" for reason, count in skipped.items()) or "0"
@@ -222,13 +225,20 @@ def _page(
         title=escape(title),
         first=rows[0].day,
         last=rows[-1].day,
-        days=len(rows),
-        moves=len(transitions),
+        counts=(
+            f"{counted(len(rows), 'day')}, {counted(len(transitions), 'transition')} · "
+            f"{len(rows):,}일, 전환 {len(transitions):,}회"
+        ),
         skipped=refused,
         drawing=drawing,
         shares=share_rows,
         transitions=move_rows or "<tr><td colspan=5>none · 없음</td></tr>",
     )
+
+
+def _reason(reason: str) -> str:
+    said = reason_said(reason)
+    return escape(reason if said is None else " · ".join(said))
 
 
 _PAGE: Final = """<!doctype html>
@@ -250,15 +260,15 @@ th, td {{ text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px s
 i {{ display: inline-block; width: .8em; height: .8em; margin-right: .5em; border-radius: 2px; }}
 </style>
 <h1>Operating state · 운용 상태</h1>
-<p>{title}: {first} – {last}, {days} days, {moves} transitions · {days}일, 전환 {moves}회</p>
+<p>{title}: {first} – {last}, {counts}</p>
 <p>Rows skipped · 제외된 행: {skipped}</p>
 <div class="scroll">{drawing}</div>
 <h2>Time in each state · 상태별 기간</h2>
 <div class="scroll"><table>
 <tr><th>State · 상태</th><th class=n>Days · 일</th><th class=n>Share · 비율</th></tr>{shares}</table></div>
-<h2>Transitions (UTC) · 상태 전환</h2>
+<h2>Transitions · 상태 전환</h2>
 <div class="scroll"><table>
-<tr><th>Date · 날짜</th><th>Time · 시각</th><th>From · 이전</th><th>To · 이후</th><th>Reason · 사유</th></tr>
+<tr><th>Date · 날짜</th><th>UTC · 시각(UTC)</th><th>From · 이전</th><th>To · 이후</th><th>Reason · 사유</th></tr>
 {transitions}</table></div>
 </html>
 """
