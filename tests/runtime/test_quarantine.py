@@ -176,7 +176,7 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
     (line,) = (line for line in status_lines(look, 500) if line.startswith("not booked"))
     names, (row,) = facts_of(look)
 
-    assert "1 notices of the broker, the first at " in line
+    assert "1 notice of the broker, the first at " in line
     assert "(FS041)" in line
     assert row[[column.key for column in names].index("quarantined")] == "1"
     screen = Screen(file=StringIO(), width=500)
