@@ -60,7 +60,11 @@ EXEMPT: tuple[str, ...] = (
     "capital/",
     "config/",
     "event/",
-    "runtime/",
+    "runtime/checks/",
+    "runtime/control/",
+    "runtime/drivers/",
+    "runtime/metrics/",
+    "runtime/session/",
     "safety/",
     "state/",
 )

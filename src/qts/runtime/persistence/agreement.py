@@ -1,10 +1,10 @@
-"""Whether a run's store and its journal are of one run and of one time, before anything goes on from them.
+"""Checks that a run's store and its journal belong to one run and one time, before the run is resumed.
 
-The store is written first, then the journal hears of it: a note in the journal names a checkpoint that is on disk.
-And a checkpoint is stored only when the journal holds the events that it names. So after a kill or a power cut at
-any line the store may be ahead of the journal's note, and the journal ahead of the store's events, but never the
-other way round. What is found the other way round was put back from a copy, or is missing; to go on from it would
-forget fills, orders or a LOCKDOWN.
+The store is written first, then a note in the journal: the note names a checkpoint that is on disk. And a
+checkpoint is stored only when the journal holds the events that it names. So after a kill or a power cut at any
+line the store may be ahead of the journal's note, and the journal ahead of the store's events, but never the
+reverse. A file for which the reverse holds was restored from a copy, or is missing; resuming from it would forget
+fills, orders or a LOCKDOWN.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REFUSED: Final = (
 def open_journal(
     directory: Path, config: JournalConfig, run: RunRow, store: SessionStore, *, resumed: bool
 ) -> Journal:
-    """The journal of ``run``, which is begun or ``resumed``; refused as :func:`check_agreement` says."""
+    """Open the journal of ``run``, which is begun or ``resumed``. Raises what :func:`check_agreement` raises."""
     checkpoint, number = store.checkpoint() if resumed else None, store.checkpoint_number
     share = None if checkpoint is None else decode(checkpoint)["parts"]["dispatcher"]["journal"]
 
@@ -46,10 +46,10 @@ def open_journal(
 def check_agreement(
     directory: Path, found: Recovered, run: RunRow | None, number: int, share: Mapping[str, Any] | None
 ) -> None:
-    """Refuse to go on from a store and a journal that do not belong together.
+    """Refuse to resume from a store and a journal that do not belong together.
 
     ``found`` is the journal in ``directory``; ``run`` is what the store was begun as (None: it holds no run),
-    ``number`` its newest checkpoint (0: none) and ``share`` what that says of the journal (None: nothing). Raises
+    ``number`` its newest checkpoint (0: none) and ``share`` the journal's part of that (None: nothing). Raises
     StateError when the journal is another run's, StorageError when one of the two is older than the other.
     """
     noted, last = found.noted, found.next_sequence - 1
