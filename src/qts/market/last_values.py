@@ -16,7 +16,7 @@ from qts.market.contracts import Bar, Quote, Tick
 
 
 class LastValues:
-    """The newest quote, trade and bar of every symbol, and when the feed last said anything.
+    """The newest quote, trade and bar of every symbol, and when the feed last gave a value.
 
     The dictionaries are public because the replay loop writes them once per row.
     """

@@ -45,7 +45,7 @@ class _Day(msgspec.Struct, frozen=True):
 class SyntheticFeed:
     """``days`` trading days from ``day`` on, ``events_per_day`` values for each symbol and day, plus daily bars.
 
-    On each day the bar of the day before is told when order entry opens, then quotes and trades follow. Raises
+    On each day the bar of the day before comes when order entry opens, then quotes and trades follow. Raises
     :class:`~qts.errors.ContractError` for no symbols, a symbol twice or malformed, or numbers out of range.
     """
 

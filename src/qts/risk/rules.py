@@ -143,7 +143,7 @@ def nothing_to_reduce(case: Case) -> Refused | None:
     if request.side is Side.SELL:
         room = minus(view.holding, view.holding_working_sells)
     elif view.working_same_side:
-        room = ZERO  # how much the working cover still buys is not told, so nothing is added to it
+        room = ZERO  # how much the working cover still buys is not known here, so nothing is added to it
     else:
         room = negated(view.holding)
     if 0 < room >= request.qty:

@@ -201,7 +201,7 @@ class InstrumentBook:
         return minus(self.instrument.lot if size is None else size, self.taken[is_buy])
 
     def took(self, is_buy: bool, price: Decimal, qty: Decimal, quote: Quote | None) -> None:
-        """Remember what we consumed, so that it is not offered again before the market says so."""
+        """Remember what we consumed, so that it is not offered again before the market shows it again."""
         if quote is not None and price == (quote.ask if is_buy else quote.bid):
             self.taken[is_buy] = plus(self.taken[is_buy], qty)
         if self.depth is not None:

@@ -1,4 +1,4 @@
-"""What to do about a row that cannot be used, where its text shows it: a code, its parameter and its sentence."""
+"""Remedies for a row that cannot be used, where its text shows one: a code, its parameter and its sentence."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def remedy_for(reason: str, value: str) -> str:
     return "" if find is None else find(value)
 
 
-def told(refused: row.Refusals) -> str:
+def refusals_text(refused: row.Refusals) -> str:
     """Return, for one line of an error message, the reasons by count and everything about the first refused row."""
     first = refused.first()
     if first is None:
