@@ -17,7 +17,7 @@ from qts.runtime.session.run_identity import live_source_id
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import until
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.live_market import live_session
 from tests.runtime.rig import SYMBOL, Said, kst
 

@@ -13,7 +13,7 @@ from qts.risk.contracts import Approved
 from qts.runtime.orders.order_sender import InlineSender, TaskSender
 from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
-from tests.risk.questions import NOW, entry
+from tests.risk.requests import NOW, entry
 
 ACCEPTED, REJECTED, UNKNOWN = AckStatus.ACCEPTED, AckStatus.REJECTED, AckStatus.UNKNOWN
 

@@ -23,7 +23,7 @@ from qts.runtime.persistence.run_lookup import Look
 from qts.runtime.session.result import ResultValues, SessionResult, quarantined
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import Rig, Said
 from tests.runtime.test_execution_reports import booked, codes, fill, tell, working
 from tests.runtime.test_session_view import shown

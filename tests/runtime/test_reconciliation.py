@@ -9,7 +9,7 @@ import msgspec
 from qts.execution.contracts import Fill, OrderState
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]

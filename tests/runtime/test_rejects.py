@@ -15,7 +15,7 @@ from qts.pipeline.contracts import Acted
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, command, kst, with_ten
 
 MakeRig = Callable[..., Rig]

@@ -23,7 +23,7 @@ from qts.runtime.session.session_view import SessionView, read_view
 from qts.runtime.session.view_builder import view_of
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 from tests.sim.sessions import book_of, run, spike_plan
 

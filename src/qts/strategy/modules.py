@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 
 from qts.errors import InputError
 
-MOST_FILES: Final = 2_000
+MAX_FILES: Final = 2_000
 """How many files a strategy may be made of."""
 _SHARED: Final = sys.stdlib_module_names | {"qts", "__main__"}
 """What a file of the same name in the folder does not hide."""
@@ -130,9 +130,9 @@ class _Search:
     def add(self, path: Path) -> None:
         if path in self.digests:
             return
-        if len(self.digests) == MOST_FILES:
+        if len(self.digests) == MAX_FILES:
             raise InputError(
-                f"the strategy in {self._folder} is made of more than {MOST_FILES:,} files; give it a folder of "
+                f"the strategy in {self._folder} is made of more than {MAX_FILES:,} files; give it a folder of "
                 "its own"
             )
         try:

@@ -25,7 +25,7 @@ from qts.market.files.observer import ObserverRows, symbols_in
 from qts.market.files.parquet import PARQUET_MAGIC, ParquetSource
 from qts.market.files.reading import ReadAs
 from qts.market.files.row_parser import RowParser
-from qts.market.files.symbols import SymbolTable, by_look, korean_instrument, usdt_instrument
+from qts.market.files.symbols import SymbolTable, instrument_maker, korean_instrument, usdt_instrument
 from qts.market.files.table_rows import CellRows, Cells, CsvLayout, CsvRows, csv_rows, grids_of
 from qts.market.files.times import TimeOrder
 from qts.notes import Note, in_english
@@ -113,7 +113,9 @@ class _Wanted:
 
     def table(self, format: str) -> SymbolTable:
         make = {BINANCE_RAW: usdt_instrument, OBSERVER_JSONL: korean_instrument}.get(format)
-        return SymbolTable(make or by_look(self.currency), known=self._known, only=self._only, own=self._own)
+        return SymbolTable(
+            make or instrument_maker(self.currency), known=self._known, only=self._only, own=self._own
+        )
 
 
 def _read_through(path: Path) -> tuple[str, bytes]:

@@ -256,7 +256,7 @@ def korean_instrument(symbol: str, _price_decimals: int, _size_decimals: int) ->
     return Guessed(krx_instrument(symbol), "board")
 
 
-def by_look(currency: str) -> Make:
+def instrument_maker(currency: str) -> Make:
     """Return what makes instruments in an account of ``currency``: Korean codes in won, generic ones otherwise.
 
     In won anything but a Korean code or a pair that names won is refused: without sell tax, price limits and
