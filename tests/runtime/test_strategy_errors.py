@@ -200,7 +200,7 @@ class Mute(Exception):
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(ValueError("half \ud800"), "ValueError: half ?"), (Mute(), "Mute, which says nothing")],
+    [(ValueError("half \ud800"), "ValueError: half ?"), (Mute(), "Mute, without a message")],
 )
 def test_an_error_that_cannot_be_written_down_ends_nothing(error: Exception, text: str, rig_of: MakeRig) -> None:
     said_ = Said()

@@ -62,8 +62,8 @@ def test_a_declared_form_of_times_is_taken(tmp_path: Path, ts: str, declared: Re
         ("1769126460", "--date-format epoch_s"),
         ("1769126460000", "--date-format epoch_ms"),
         ("46045.375694", "--date-format excel --timezone Asia/Seoul"),
-        ("23/01/2026", "the day stands first: --date-format %d/%m/%Y"),
-        ("01/23/2026", "the month stands first: --date-format %m/%d/%Y"),
+        ("23/01/2026", "the day is first: --date-format %d/%m/%Y"),
+        ("01/23/2026", "the month is first: --date-format %m/%d/%Y"),
         ("03/04/2024", "--date-format %d/%m/%Y or --date-format %m/%d/%Y"),
     ],
 )

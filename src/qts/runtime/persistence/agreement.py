@@ -23,8 +23,8 @@ from qts.event.journal_recovery import Recovered
 from qts.runtime.persistence.checkpoint import decode
 
 _REFUSED: Final = (
-    "Nothing was changed and nothing was traded. Put back the {wanted} of this run and resume; if it is gone, what "
-    "happened in between is gone with it: look into the broker's records and begin a new run in another --data-dir"
+    "Nothing was changed and nothing was traded. Restore the {wanted} of this run and resume; if it is lost, so "
+    "are the events in between: check the broker's records and begin a new run in another --data-dir"
 )
 
 
@@ -70,8 +70,8 @@ def check_agreement(
     if noted is not None and noted.checkpoint > number:
         stands = f"at checkpoint {number}" if number else "without a checkpoint"
         raise StorageError(
-            f"{store} is older than the journal in {directory}: it stands {stands}, the "
-            f"journal knows checkpoint {noted.checkpoint}. " + _REFUSED.format(wanted="newer store")
+            f"{store} is older than the journal in {directory}: it is {stands}, the "
+            f"journal has checkpoint {noted.checkpoint}. " + _REFUSED.format(wanted="newer store")
         )
     held = 0 if share is None else share["held"]
     if last < held:

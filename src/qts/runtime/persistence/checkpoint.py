@@ -75,8 +75,8 @@ class Checkpoints:
             return self._encode()
         except UnicodeEncodeError as error:
             raise StorageError(
-                f"a checkpoint cannot hold the text {error.object!r}: half a character (a lone surrogate) stands "
-                "in it. Find who keeps it (a strategy's attribute?) and let it keep whole characters"
+                f"a checkpoint cannot hold the text {error.object!r}: it contains half a character (a lone "
+                "surrogate), perhaps in an attribute of a strategy; store whole characters only"
             ) from None
 
     def _encode(self) -> bytes:
@@ -134,7 +134,7 @@ def decode(data: bytes) -> dict[str, Any]:
     if not is_whole and version == VERSION:
         raise StorageError(
             f"the checkpoint cannot be read, it is not what was written{damage}; restore the data directory from a "
-            "backup, or delete it and start anew"
+            "backup, or delete it and start again"
         )
     if version != VERSION:
         raise StorageError(

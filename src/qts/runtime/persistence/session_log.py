@@ -127,7 +127,7 @@ class SessionLog:
                 fresh.close()
                 raise
         except OSError as error:
-            message = f"this file could not be put aside and goes on: {error}"
+            message = f"the log could not be rotated and continues in this file: {error}"
             self._file.write(self._row(LogWrite("WARNING", message, now_ns)))
             return
         self._file.close()

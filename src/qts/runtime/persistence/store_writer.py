@@ -240,7 +240,7 @@ class _PendingRows:
             self._on_failure()
             self._failure = HalfDoneError(
                 f"{effect} did not come to its end ({type(error).__name__}: {error}). Nothing was written after "
-                "it: the run stands as it was before, continue it with --resume"
+                "it: the store is as it was before, continue the run with --resume"
             )
         first = self._failure
         return first if isinstance(first, HalfDoneError) else HalfDoneError(str(first))

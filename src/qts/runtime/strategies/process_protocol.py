@@ -26,7 +26,7 @@ def fault_text(error: BaseException) -> str:
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - edge: the exception is the user's own
-        text = f"{type(error).__name__}, which says nothing"
+        text = f"{type(error).__name__}, without a message"
     return text.encode("utf-8", "replace").decode()
 
 
