@@ -266,8 +266,6 @@ class Watchdog:
         """
         if call is not None and self._file is not None:
             self._file.end(call)
-        say(
-            "qts: the session hangs and is ended; everything up to its last checkpoint is on disk, --resume continues"
-        )
+        say("qts: the session hangs and is ended; all up to its last checkpoint is on disk, --resume continues it")
         wait_written(_LAST_MESSAGE_S)
         os._exit(RESTART)
