@@ -35,8 +35,8 @@ def defect_message(error: Exception) -> str:
         return ""
     return (
         f"an unexpected error in QTS ended the session ({type(error).__name__}: {str(error)[:_MAX_MESSAGE]}). "
-        "Nothing was written after it: the store is as it was at the last checkpoint, continue the run with --resume; "
-        f"{where}, please report it"
+        "Nothing was written after it: the store is as it was at the last checkpoint, continue the run with "
+        f"--resume; {where}, please report it"
     )
 
 
