@@ -247,10 +247,10 @@ class _Trial:
         for problem in report.problems:
             self._fail("doubled", problem)
         for entry in report.entries.values():
-            if entry.word == "accepted":
+            if entry.status_name == "accepted":
                 self._fail("lost", f"event {entry.record.event_id} has no outcome")
             event = unpack_event(entry.record.body)
-            if entry.word == "applied" and event.event_type in _FILLS:
+            if entry.status_name == "applied" and event.event_type in _FILLS:
                 self._look_at(event.payload)
         with closing(self._copy()) as connection:
             held = connection.execute("SELECT strategy, symbol, qty FROM positions").fetchall()

@@ -98,7 +98,7 @@ def test_a_missing_file_and_a_missing_key_keep_their_defaults(tmp_path: Path) ->
         ),
     ],
 )
-def test_a_file_nobody_reads_is_refused(tmp_path: Path, name: str, message: str) -> None:
+def test_a_file_without_a_reader_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / name).write_text("count: 1\n", encoding="utf-8")
 
     assert refused(tmp_path) == [f"{name}: {message}"]

@@ -123,7 +123,7 @@ def balanced(dispatcher: EventDispatcher) -> bool:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether the process has ended; one that only waits for somebody to take note of its end has."""
+    """Return whether the process has ended; a zombie has."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -48,7 +48,7 @@ def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
     letters = DeadLetterQueue(1, path)
     letters.append(letter(P0, 1))
     assert path.stat().st_mode & 0o777 == 0o600
-    letters.append(letter(P0, 2))  # one has to go: the file is written anew
+    letters.append(letter(P0, 2))  # one has to go: the file is written again
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -163,7 +163,7 @@ def test_an_operator_may_skip_a_dead_letter_and_let_the_rest_go_on() -> None:
     assert not dispatcher.replay_dead_letter("no-such")
 
 
-def test_a_p0_without_order_or_symbol_holds_nobody_and_can_be_replayed() -> None:
+def test_a_p0_without_order_or_symbol_holds_no_other_and_can_be_replayed() -> None:
     dispatcher, handler = inline_dispatcher(), Recorder(failures=4)
     dispatcher.register_handler(P0, handler)
     dispatcher.publish(EventType.BROKER_DISCONNECT, {"n": 1})

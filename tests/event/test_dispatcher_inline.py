@@ -129,7 +129,7 @@ def test_the_self_check_counts_a_start_while_a_p0_had_been_waiting() -> None:
     p0 = event_of(P0)
     dispatcher.dispatch_nowait(p0)
     dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns)
-    assert dispatcher.stats.priority_check() == (0, 0)  # it came at the same moment: nobody overtook it
+    assert dispatcher.stats.priority_check() == (0, 0)  # it came at the same moment: nothing overtook it
     dispatcher._scheduler._audit(1, started_ns=p0.accepted_ns + 1)
     assert dispatcher.stats.priority_check() == (0, 1)
     dispatcher.run_inline()

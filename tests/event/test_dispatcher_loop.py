@@ -83,7 +83,7 @@ async def test_a_stopped_dispatcher_can_be_started_again() -> None:
     assert seen.numbers == [0, 10, 1]
 
 
-async def test_where_p0_cannot_finish_stopping_does_not_wait_for_it_for_ever() -> None:
+async def test_where_p0_cannot_finish_stopping_does_not_wait_for_it_without_end() -> None:
     """Given a P0 handler that waits for what will not come, when the dispatcher is told so, then it stops."""
     dispatcher, never = EventDispatcher(FAST), asyncio.Event()
 
@@ -265,7 +265,7 @@ async def test_an_event_that_comes_after_the_loop_was_closed_stays_queued(caplog
 # -- retries, deadlines, monitoring ----------------------------------------------------------------------------
 
 
-async def test_a_retry_waits_for_its_backoff_and_holds_up_nobody() -> None:
+async def test_a_retry_waits_for_its_backoff_and_holds_up_no_other() -> None:
     async with running(EventConfig(retry_backoff_ms=30)) as dispatcher:
         order: list[str] = []
         failed: list[float] = []
@@ -441,7 +441,7 @@ async def test_an_async_handler_in_the_middle_is_given_up_at_the_deadline_and_tr
     assert balanced(dispatcher)
 
 
-async def test_what_comes_after_the_end_wakes_nobody_and_stays_queued() -> None:
+async def test_what_comes_after_the_end_wakes_no_loop_and_stays_queued() -> None:
     """Given a dispatcher that was stopped, when an event comes, then no slice runs, of the old driver neither."""
     dispatcher, seen = EventDispatcher(), Recorder()
     dispatcher.register_handler(P3, seen)

@@ -1,4 +1,4 @@
-"""Garbage is collected when nobody waits: off while events run, looked at in quiet moments, never unbounded."""
+"""Garbage is collected while no event waits: never during events, in quiet moments, never unbounded."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_after_a_long_quiet_time_old_garbage_goes_too_and_once(collector: GcCont
     assert collector.collections == 2, "and again every ten times that long"
 
 
-def test_a_busy_moment_begins_the_quiet_time_anew(collector: GcController) -> None:
+def test_a_busy_moment_begins_the_quiet_time_again(collector: GcController) -> None:
     for _ in range(2):
         for _ in range(QUIET_CHECKS - 1):
             collector.maybe_collect(quiet=True)
@@ -160,7 +160,7 @@ def test_the_more_lives_the_rarer_everything_is_collected(collector: GcControlle
     kept = aged(collector, 8 * OLD, quiet=True)
     collector.maybe_collect(quiet=False)
     for _ in range(QUIET_CHECKS):
-        collector.maybe_collect(quiet=True)  # the old generation is counted anew
+        collector.maybe_collect(quiet=True)  # the old generation is counted again
     old, lost = survivor()
     del old
     kept += aged(collector, OLD, quiet=True)
@@ -189,7 +189,7 @@ def test_the_last_of_several_users_gives_the_collector_back() -> None:
     first.begin()
     second.begin()
     first.end()
-    first.end()  # once more does nothing
+    first.end()  # a second call does nothing
     assert not gc.isenabled()
     assert gc.get_freeze_count() > 0
     second.end()

@@ -105,11 +105,11 @@ def test_an_event_is_acknowledged_only_after_the_sync(tmp_path: Path, disk: Disk
         assert journal.synced == number
 
 
-def test_a_callback_that_raises_keeps_nobody_from_hearing_and_the_journal_goes_on(
+def test_a_callback_that_raises_holds_up_no_other_and_the_journal_continues(
     tmp_path: Path, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(error: StorageError | None) -> None:
-        raise AttributeError("nobody home")
+        raise AttributeError("no one home")
 
     with opened(tmp_path) as journal:
         # Given two who wait for one event, the first of whom fails when it is told
@@ -123,7 +123,7 @@ def test_a_callback_that_raises_keeps_nobody_from_hearing_and_the_journal_goes_o
         assert journal.wait(journal.append("e-2", b""), timeout_s=30)
         assert told == [None]
         assert journal.failure is None
-    assert "AttributeError: nobody home" in caplog.text
+    assert "AttributeError: no one home" in caplog.text
 
 
 def test_what_gathers_during_a_sync_is_written_with_one_call(tmp_path: Path, disk: Disk) -> None:
@@ -169,7 +169,7 @@ def test_what_is_said_of_an_event_never_stands_before_it(tmp_path: Path, disk: D
 
 def test_events_wait_for_company_when_asked_to(tmp_path: Path, disk: Disk) -> None:
     with opened(tmp_path, JournalConfig(group_ms=1_000, max_group=3)) as journal:
-        *_, third = add(journal, 3)  # the third makes the group full: nobody waits a second
+        *_, third = add(journal, 3)  # the third makes the group full: no one waits a second
         journal.wait(third)
         assert journal.groups == 1
         journal.append("e-4", b"")
@@ -380,7 +380,7 @@ class Bell:
 
 
 def doze(journal: Journal, events: int) -> Bell:
-    """Write ``events`` and let the writer look for their marks in vain, until it sleeps without a limit."""
+    """Write ``events`` and let the writer wait for their marks without success, until it sleeps without a limit."""
     signal = journal._buffer.signal
     wakeup = Bell(signal.wakeup)
     signal.wakeup = wakeup  # type: ignore[assignment]
@@ -514,7 +514,7 @@ def test_a_file_that_cannot_be_begun_fails_the_journal(tmp_path: Path, disk: Dis
             journal.wait(journal.append("one more", b""))
 
 
-async def test_whoever_waits_when_the_disk_fails_is_told(tmp_path: Path, disk: Disk) -> None:
+async def test_a_waiter_gets_the_failure_of_the_disk(tmp_path: Path, disk: Disk) -> None:
     with started(tmp_path) as journal:
         disk.go.clear()
         disk.on_sync = refuse(errno.EIO)
@@ -526,7 +526,7 @@ async def test_whoever_waits_when_the_disk_fails_is_told(tmp_path: Path, disk: D
         assert all(isinstance(result, StorageError) for result in results)
 
 
-def test_a_writer_that_breaks_leaves_nobody_waiting(tmp_path: Path, disk: Disk) -> None:
+def test_a_writer_that_breaks_leaves_no_waiter(tmp_path: Path, disk: Disk) -> None:
     with started(tmp_path) as journal:
 
         def broken(fd: int, data: bytes) -> int:

@@ -43,7 +43,7 @@ def without_records(lives: Lives) -> None:
         path.write_bytes(b"")
 
 
-def test_events_that_only_the_checkpoint_has_are_written_anew_and_handled_once(lives: Lives) -> None:
+def test_events_that_only_the_checkpoint_has_are_written_again_and_handled_once(lives: Lives) -> None:
     # Given a checkpoint with two waiting events, and a journal that never got their records
     dispatcher = lives.begin(checkpointed=True)
     handled_by(dispatcher)
@@ -142,7 +142,7 @@ async def test_a_journal_whose_disk_is_full_leaves_nothing_behind_that_a_checkpo
         seen = handled_by(dispatcher, saved)
         dispatcher.run_inline()
         assert seen.numbers == [1, 2, 3]
-        assert again.next_sequence == 7, "numbers 1 to 3 are skipped, the three are written anew"
+        assert again.next_sequence == 7, "numbers 1 to 3 are skipped, the three are written again"
 
 
 def test_the_note_about_the_store_outlives_the_file_it_was_first_written_to(tmp_path: Path) -> None:

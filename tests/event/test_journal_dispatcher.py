@@ -71,7 +71,7 @@ class Lives:
         """What the journal says of every event."""
         assert self.journal is not None
         self.journal.flush()
-        return {one.record.event_id: one.word for one in read_journal(self.directory).entries.values()}
+        return {one.record.event_id: one.status_name for one in read_journal(self.directory).entries.values()}
 
 
 def numbered(n: int, order: str = "o-1") -> Event:
@@ -457,7 +457,7 @@ def test_ids_go_on_after_those_in_the_journal(lives: Lives) -> None:
     assert seen == ["e-1", "e-2", "e-3", "e-4"]
 
 
-def test_a_stored_event_nobody_understands_is_kept_aside_and_never_stops_a_start(lives: Lives) -> None:
+def test_a_stored_event_that_cannot_be_decoded_is_kept_aside_and_never_stops_a_start(lives: Lives) -> None:
     lives.begin()
     assert lives.journal is not None
     lives.journal.append("poison", b"\xc1 not an event")
@@ -474,7 +474,7 @@ def test_a_stored_event_nobody_understands_is_kept_aside_and_never_stops_a_start
     assert lives.words() == {"poison": "parked"}
 
 
-def test_a_spilled_event_nobody_understands_is_passed_over(lives: Lives) -> None:
+def test_a_spilled_event_that_cannot_be_decoded_is_skipped(lives: Lives) -> None:
     dispatcher, seen = lives.begin(config(1)), Recorder()
     dispatcher.register_handler(P0, seen)
     assert lives.journal is not None

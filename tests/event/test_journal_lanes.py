@@ -84,7 +84,7 @@ async def test_beyond_the_backlog_of_a_slow_lane_p0_waits_in_the_journal_and_com
             assert balanced(dispatcher)
             assert dispatcher._levels[0].queue.held == 0
         journal.flush()
-        assert {one.word for one in read_journal(tmp_path).entries.values()} <= {"applied"}
+        assert {one.status_name for one in read_journal(tmp_path).entries.values()} <= {"applied"}
 
 
 async def test_an_emergency_stop_does_not_wait_behind_a_slow_lane(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ async def test_a_killed_process_leaves_what_a_slow_lane_had_not_done(tmp_path: P
         journal.flush()
         driver = dispatcher._driver
         assert driver is not None
-        await driver.end(dispatcher._registrations())  # nobody finishes anything any more
+        await driver.end(dispatcher._registrations())  # no handler finishes any more
     slow.let_go.set()
     again = Slow()
     again.let_go.set()

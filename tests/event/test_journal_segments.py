@@ -255,7 +255,7 @@ def test_the_check_counts_what_became_of_every_event(tmp_path: Path) -> None:
     written(tmp_path, *map(event, range(1, 6)), marks(5, *runs))
     report = read_journal(tmp_path)
     assert report.run_id == RUN_ID
-    assert [entry.word for entry in report.entries.values()] == [
+    assert [entry.status_name for entry in report.entries.values()] == [
         "applied", "applied", "parked", "withdrawn", "accepted",
     ]  # fmt: skip
     assert report.count(Mark.APPLIED) == 2

@@ -55,9 +55,7 @@ async def test_a_process_handler_runs_elsewhere_and_its_results_come_back_in_ord
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has a scheduling class for such work")
 @pytest.mark.parametrize(("priority", "kind"), [(P1, EventType.PRICE_TICK), (P3, LOG)])
-async def test_background_workers_may_be_given_only_the_time_nobody_else_wants(
-    priority: EventPriority, kind: EventType
-) -> None:
+async def test_background_workers_may_be_given_only_idle_time(priority: EventPriority, kind: EventType) -> None:
     async with running(msgspec.structs.replace(PATIENT, worker_nice=7, background_nice=20)) as dispatcher:
         seen = Recorder()
         dispatcher.register_handler(priority, work.place_in_line, lane=Lane.PROCESS)
@@ -207,7 +205,9 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can end a worker that gives up nothing")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a worker that never releases the interpreter cannot be ended"
+)
 async def test_a_worker_that_keeps_the_interpreter_does_not_outlive_its_killed_parent(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(told)])

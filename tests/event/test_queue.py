@@ -129,7 +129,7 @@ async def test_an_event_that_comes_between_look_and_wait_is_not_slept_over() -> 
     waiting = asyncio.ensure_future(queue._wait_for_event(5.0))
     queue.items.append(event_of(P1, n=1))  # as a thread would, just before the waiter is registered
     await waiting
-    queue._wake_getter()  # nobody waits: nothing happens
+    queue._wake_getter()  # no one waits: nothing happens
     assert queue.size() == 1
 
 
@@ -264,7 +264,7 @@ def test_an_event_that_may_not_be_dropped_is_always_kept() -> None:
     assert numbers(queue) == [2, 3]
 
 
-def test_a_consumer_faster_than_the_push_out_costs_nobody_an_event() -> None:
+def test_a_consumer_faster_than_the_push_out_loses_no_event() -> None:
     queue = queue_of(OverflowPolicy.SAMPLE, 1, sample_rate=1.0)
     assert isinstance(queue, SamplingQueue)
     queue._push_out()  # the consumer emptied it between the look and the push
@@ -294,7 +294,7 @@ async def test_a_coroutine_waits_for_room_and_then_its_event_is_in() -> None:
     assert queue.overflow_count == 0
 
 
-async def test_waiting_producers_are_let_in_in_the_order_they_came_and_nobody_overtakes() -> None:
+async def test_waiting_producers_are_let_in_in_the_order_they_came() -> None:
     queue = bounded(1)
     events = fills(4)
     await queue.put(events[0])

@@ -186,7 +186,9 @@ async def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_replaced() 
 @pytest.mark.parametrize(
     ("poison", "word"), [(DIES, "ended while it held an event"), (FAILS, "ValueError: not this one")]
 )
-async def test_an_event_nobody_survives_is_dead_lettered_and_takes_no_other_along(poison: int, word: str) -> None:
+async def test_an_event_no_worker_survives_is_dead_lettered_and_takes_no_other_along(
+    poison: int, word: str
+) -> None:
     summer = Summer()
     async with running(PATIENT) as dispatcher:
         register(dispatcher, summer)
@@ -221,7 +223,7 @@ async def test_an_event_it_hangs_in_is_cut_off_and_p0_is_handled_meanwhile() -> 
     assert all(is_gone(pid) for pid in summer.pids)
 
 
-async def test_a_worker_may_take_longer_to_start_than_to_handle_but_not_for_ever() -> None:
+async def test_a_worker_may_take_longer_to_start_than_to_handle_but_not_without_end() -> None:
     summer = Summer()
     never = msgspec.structs.replace(PATIENT, worker_start_ms=1)
     async with running(never) as dispatcher:

@@ -53,7 +53,7 @@ def test_a_stream_is_drawn_from_only_when_nothing_is_left() -> None:
 
 
 def test_what_a_stream_itself_publishes_goes_before_the_event_it_gives() -> None:
-    """Given a feed whose row makes an order fill, the fill is handled before anybody hears of the row."""
+    """Given a feed whose row makes an order fill, the fill is handled before any handler gets the row."""
     dispatcher, order = inline_dispatcher(), list[str]()
 
     def rows() -> Iterator[Tick]:
@@ -86,7 +86,7 @@ def test_an_event_of_a_stream_is_one_like_any_other() -> None:
     assert all(event.accepted_ns > 0 and event.can_batch for event in seen)
 
 
-@pytest.mark.parametrize("handlers", [0, 1, 2], ids=["nobody listens", "one handler", "two handlers"])
+@pytest.mark.parametrize("handlers", [0, 1, 2], ids=["no handler", "one handler", "two handlers"])
 def test_every_event_of_a_stream_is_accounted_for(handlers: int) -> None:
     dispatcher = inline_dispatcher()
     for _ in range(handlers):

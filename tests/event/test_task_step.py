@@ -44,7 +44,7 @@ def waiting_task() -> asyncio.Task[Any]:
     return asyncio.ensure_future(asyncio.sleep(3600))
 
 
-def test_the_function_finds_itself_in_the_task_and_afterwards_nobody_does(run: Any) -> None:
+def test_the_function_runs_in_the_task_and_afterwards_no_task_is_current(run: Any) -> None:
     async def check() -> None:
         task = waiting_task()
 

@@ -83,7 +83,7 @@ def ending_what_it_started(event: Event) -> Event:
 
 
 def keeping_the_interpreter(event: Event) -> None:
-    """Tells its process id in a file and then computes in C for ever."""
+    """Write its process id into a file and then compute in C without end."""
     part = Path(event.payload["file"] + ".part")
     part.write_text(str(os.getpid()))
     part.rename(event.payload["file"])

@@ -49,7 +49,6 @@ def test_every_limit_of_the_gate_says_what_it_means() -> None:
     meanings = limit_meanings()
     assert set(meanings) == set(RiskConfig.__struct_fields__)
     assert all(meanings.values())
-    assert not any("spec" in text or "own choice" in text for text in meanings.values())
 
 
 def test_every_limit_every_code_and_every_unit_has_its_korean() -> None:

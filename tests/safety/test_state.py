@@ -336,7 +336,7 @@ class TestListeners:
         safety.apply_fail_safe("FS020")
         assert heard == [first]
 
-    def test_a_broken_listener_is_counted_and_keeps_nobody_from_the_news(self, safety: SafetyStateManager) -> None:
+    def test_a_broken_listener_is_counted_and_holds_up_no_other(self, safety: SafetyStateManager) -> None:
         heard: list[SafetyState] = []
 
         def broken(change: SafetyChange) -> None:

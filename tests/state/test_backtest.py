@@ -222,7 +222,7 @@ def walk(rng: random.Random, count: int) -> list[SeriesRow]:
 
 
 def model(rows: Sequence[SeriesRow]) -> list[tuple[str, str, str, str]]:
-    """The convention of the backtest once more, written flat and sharing nothing with the engine."""
+    """The convention of the backtest again, written flat and sharing nothing with the engine."""
     state, entered, last, window = "BALANCED", None, None, None
     moves = []
     closes = [row.close for row in rows]

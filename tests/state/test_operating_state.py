@@ -226,7 +226,7 @@ class TestSafety:
         assert governor.now(CALM, FAIL).to_state is D
         assert governor.now(CALM, FAIL).reason == "no_transition_needed"
 
-    def test_a_state_nobody_knows_counts_as_fail(self) -> None:
+    def test_an_unknown_state_counts_as_fail(self) -> None:
         governor = Governor(A)
         assert governor.now(CALM, "SUPER").to_state is D  # type: ignore[arg-type]
 

@@ -166,7 +166,7 @@ class TestUnknown:
     def test_an_unknown_value_does_not_hide_a_known_danger(self) -> None:
         assert AggressiveToBalanced().evaluate(with_(UNKNOWN_METRICS, vix=26.0), NORMAL, 0.0)
 
-    def test_a_safety_state_nobody_knows_counts_as_fail(self) -> None:
+    def test_an_unknown_safety_state_counts_as_fail(self) -> None:
         rule = find_applicable_rule(B, GREAT, "PERFECT", 99.0)  # type: ignore[arg-type]
         assert rule is not None
         assert rule.to_state is D

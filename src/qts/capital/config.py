@@ -32,7 +32,7 @@ class PoolLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CapitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How capital is divided at the start and moved afterwards."""
+    """Settings of capital: its division at the start and the transfers afterwards."""
 
     initial_split: Annotated[
         Literal["targets", "scalp"],

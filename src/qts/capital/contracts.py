@@ -17,7 +17,7 @@ class Pool(str, Enum):
 
 
 class PoolState(str, Enum):
-    """Whether a pool trades. LOCKED neither gives nor receives capital."""
+    """The state of a pool: does it trade? LOCKED neither gives nor receives capital."""
 
     ACTIVE = "ACTIVE"
     PAUSED = "PAUSED"

@@ -60,7 +60,7 @@ def run_journal_list(args: argparse.Namespace) -> int:
     from qts.cli.market_time import MarketTime
 
     report = _report(args.data_dir)
-    entries = [one for one in report.entries.values() if args.status in (None, one.word)]
+    entries = [one for one in report.entries.values() if args.status in (None, one.status_name)]
     shown = entries[-args.last :] if args.last > 0 else entries
     if args.json:
         _print_json(_summary(report) | {"shown": [_row(one) for one in shown]})
@@ -226,9 +226,9 @@ def _once_each(entries: Iterable[JournalEntry]) -> list[JournalEntry]:
 
 def _refuse_waiting(chosen: Iterable[JournalEntry]) -> None:
     for entry in chosen:
-        if entry.word in ("accepted", "reopened"):
+        if entry.status_name in ("accepted", "reopened"):
             raise DataError(
-                f"event {entry.record.sequence} ({entry.record.event_id}) is {entry.word}: "
+                f"event {entry.record.sequence} ({entry.record.event_id}) is {entry.status_name}: "
                 "the next start handles it anyway"
             )
 
@@ -246,7 +246,7 @@ def _reopen(data_dir: Path, report: JournalReport, chosen: Iterable[JournalEntry
 
 
 def _summary(report: JournalReport) -> dict[str, Any]:
-    words = [entry.word for entry in report.entries.values()]
+    words = [entry.status_name for entry in report.entries.values()]
     torn = report.torn
     return {
         "run_id": report.run_id,
@@ -268,7 +268,7 @@ def _row(entry: JournalEntry) -> dict[str, Any]:
         "about": _about(event),
         "time": None if event is None else event.timestamp.isoformat(),
         "source": None if event is None else event.source,
-        "status": entry.word,
+        "status": entry.status_name,
         "file": entry.path.name,
         "offset": entry.record.offset,
     }

@@ -50,7 +50,9 @@ class Binder:
         self._env = env
 
     def bind(self, shape: Shape, node: Node, default: Any, path: str) -> Any:
-        """The value of ``node``; what a record does not mention comes from ``default``, or for INVALID its type."""
+        """Return the value of ``node``; what a record does not mention comes from ``default``, or for INVALID its
+        type.
+        """
         if shape.optional and isinstance(node, Scalar) and not node.quoted and node.text == "null":
             self.places[path] = node.place
             return None
@@ -65,7 +67,7 @@ class Binder:
         return self._scalar(shape, node, path)
 
     def place_near(self, path: str) -> Place | None:
-        """Where ``path`` was written, else something inside it, else its nearest written neighbour."""
+        """Return where ``path`` was written, else something inside it, else its nearest written neighbour."""
         while path:
             if path in self.places:
                 return self.places[path]
@@ -189,7 +191,9 @@ class Binder:
 
 
 def override(root: Section | None, shape: Shape, keys: list[str], value: Node) -> Section | str:
-    """``root`` with ``value`` at ``keys``; or, as text, why that cannot be (an open table no file gives)."""
+    """Return ``root`` with ``value`` at ``keys``; or, as text, why that is not possible (a table that no file
+    gives).
+    """
     place = value.place
     root = root if root is not None else Section((), place)
     head, *rest = keys
@@ -219,7 +223,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _defaults(shape: Shape, default: Any) -> dict[str, Any]:
-    """The value of each field that is not written; fields without any are left out."""
+    """Return the value of each field that is not written; fields without any are left out."""
     if isinstance(default, msgspec.Struct):
         return {field.name: getattr(default, field.name) for field in shape.fields}
     found: dict[str, Any] = {}
@@ -304,7 +308,9 @@ _CONVERT: Final = {
 
 
 def _text_trap(node: Scalar) -> str:
-    """Why an unquoted text would not be a text to other readers of YAML (005930, yes, 2018-01-22), else ''."""
+    """Return why an unquoted text would not be a text to other readers of YAML (005930, yes, 2018-01-22), else
+    ''.
+    """
     if node.quoted:
         return ""
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers

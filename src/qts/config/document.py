@@ -27,7 +27,7 @@ _FORBIDDEN_CONTROL: Final = frozenset(chr(code) for code in range(32)) - {"\n", 
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a value was written: a file and its line (from 1), or ``--set`` / ``env NAME`` with line 0."""
+    """The place of a value: a file and its line (from 1), or ``--set`` / ``env NAME`` with line 0."""
 
     source: str
     line: int = 0
@@ -81,7 +81,7 @@ Node: TypeAlias = Scalar | Listing | Section
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What a file holds (``root`` None: nothing but comments) and what is wrong with its form.
+    """The content of a file (``root`` None: only comments) and what is wrong with its form.
 
     ``complete`` is False when the text does not end with a newline, as a half-written file would not.
     """
@@ -110,7 +110,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str, source: str) -> Document:
-    """The tree of a YAML text; ``source`` is named in every place."""
+    """Return the tree of a YAML text; ``source`` is named in every place."""
     complete = text.endswith("\n") or not text
     if problems := _forbidden_characters(text, source):
         return Document(None, tuple(problems), complete)
@@ -132,7 +132,7 @@ def parse_document(text: str, source: str) -> Document:
 
 
 def parse_value(text: str, place: Place) -> tuple[Node | None, tuple[Problem, ...]]:
-    """The value of ``--set KEY=VALUE``: a scalar or a one-line list, by the rules of the files."""
+    """Return the value of ``--set KEY=VALUE``: a scalar or a one-line list, by the rules of the files."""
     if "\n" in text or "\t" in text or not text.strip():
         return None, (Problem(place.source, 0, "", "needs one value on one line"),)
     builder = _Builder(place.source, lines=False)
@@ -147,13 +147,13 @@ def parse_value(text: str, place: Place) -> tuple[Node | None, tuple[Problem, ..
 
 
 def shown(text: str) -> str:
-    """A value as messages quote it: escaped, and cut when long."""
+    """Return a value as messages quote it: escaped, and cut when long."""
     cut = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return ascii(cut).replace("\\u2026", "…") if not cut.isprintable() else f"'{cut}'"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``" (did you mean X?)"`` when a known word is close to ``word``, else nothing."""
+    """Return ``" (did you mean X?)"`` when a known word is close to ``word``, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
 

@@ -44,7 +44,9 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     tax_rate: Annotated[Decimal, Meta(ge=0, lt=1, description="share of the amount, sales")] | None = None
 
     def build(self, symbol: str) -> Instrument:
-        """The instrument itself. Raises ContractError for a symbol its market does not have or a missing rule."""
+        """Return the instrument itself. Raises ContractError for a symbol its market does not have or a missing
+        rule.
+        """
         if self.market.startswith(_KRX):
             instrument = krx_instrument(symbol, self.market.removeprefix(_KRX))
             return msgspec.structs.replace(instrument, lot=self.lot, name=self.name, name_ko=self.name_ko)
@@ -64,7 +66,7 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         )
 
     def problems(self, symbol: str) -> list[tuple[str, str]]:
-        """What does not fit the market, as (field, message); the field is empty for the symbol itself."""
+        """Return what does not fit the market, as (field, message); the field is empty for the symbol itself."""
         if not self.market.startswith(_KRX):
             missing = [name for name in _OWN_RULES if getattr(self, name) is None]
             return [(name, f"is needed for {self.market}") for name in missing]
@@ -96,11 +98,11 @@ class InstrumentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     )
 
     def build(self) -> dict[str, Instrument]:
-        """The instruments by symbol."""
+        """Return the instruments by symbol."""
         return {symbol: entry.build(symbol) for symbol, entry in self.symbols.items()}
 
     def problems(self) -> list[tuple[str, str]]:
-        """What does not fit, as (dotted field, message)."""
+        """Return what does not fit, as (dotted field, message)."""
         return [
             (f"symbols.{symbol}.{name}" if name else f"symbols.{symbol}", message)
             for symbol, entry in self.symbols.items()

@@ -29,7 +29,7 @@ class Leaf(msgspec.Struct, frozen=True):
 
 
 def leaves(shape: Shape, value: Any, path: str = "") -> Iterator[Leaf]:
-    """Every setting of ``value`` in the order of its declaration."""
+    """Yield every setting of ``value`` in the order of its declaration."""
     if value is None or shape.is_leaf:
         yield Leaf(path, shape, value, MASK if shape.secret and value is not None else written(shape, value))
     elif shape.kind is Kind.RECORD:
@@ -50,7 +50,7 @@ def _table_leaves(shape: Shape, value: Mapping[Any, Any], path: str) -> Iterator
 
 
 def written(shape: Shape, value: Any) -> str:
-    """``value`` as one line of YAML, the same text for equal values."""
+    """Return ``value`` as one line of YAML, the same text for equal values."""
     if value is None:
         return "null"
     if shape.kind is Kind.BOOL:
@@ -68,14 +68,16 @@ def written(shape: Shape, value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text in quotes; single ones when it can be read so."""
+    """Return text in quotes; single ones when it can be read so."""
     if text.isprintable():
         return "'" + text.replace("'", "''") + "'"
     return '"' + "".join(_escaped(char) for char in text) + '"'
 
 
 def config_hash(shape: Shape, value: Any) -> str:
-    """SHA-256 (hex) of all settings but the secrets; equal values give equal hashes, however they were written."""
+    """Return the SHA-256 (hex) of all settings but the secrets; equal values give equal hashes, however they were
+    written.
+    """
     digest = hashlib.sha256()
     # Sorted, because equal tables may have their entries in another order.
     for leaf in sorted(leaves(shape, value), key=lambda leaf: leaf.path):
@@ -106,7 +108,7 @@ def _written_group(shape: Shape, value: Any) -> str:
 
 
 def table_key(shape: Shape, key: Any) -> str:
-    """A key of a table as the files write it: the enum's word, or text in quotes."""
+    """Return a key of a table as the files write it: the enum's word, or text in quotes."""
     return key_text(key) if shape.key is not None else quoted(key)
 
 

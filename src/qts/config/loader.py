@@ -53,14 +53,16 @@ class LoadedConfig(msgspec.Struct, frozen=True):
         return f"LoadedConfig(hash={self.hash[:12]}…, directory={str(self.directory)!r})"
 
     def source_of(self, dotted: str) -> str:
-        """``default``, ``file:line``, ``--set`` or ``env NAME``. Raises ConfigError for a setting that is none."""
+        """Return ``default``, ``file:line``, ``--set`` or ``env NAME``. Raises ConfigError for a setting that is
+        none.
+        """
         rows = [leaf.path for leaf in leaves(self.layout.shape, self.tree)]
         if dotted not in rows:
             raise ConfigError(f"there is no setting {dotted!r}{did_you_mean(dotted, rows)}")
         return self._source(dotted)
 
     def as_rows(self) -> list[Row]:
-        """Every setting in the order of the files; secrets are masked."""
+        """Return every setting in the order of the files; secrets are masked."""
         return [
             Row(
                 path=leaf.path,
@@ -82,7 +84,8 @@ class LoadedConfig(msgspec.Struct, frozen=True):
 def load_config(
     directory: Path | None, overrides: Mapping[str, str], env: Mapping[str, str], layout: Layout = QTS
 ) -> LoadedConfig:
-    """The configuration of ``directory`` (see the module for None) with ``overrides`` (dotted key → YAML text).
+    """Return the configuration of ``directory`` (see the module for None) with ``overrides`` (dotted key → YAML
+    text).
 
     ``env`` is the process environment: secrets and ``QTS_CONFIG`` are read from it.
     Raises :class:`~qts.errors.ConfigError` that lists every problem with its place, the value and what is allowed.
@@ -96,7 +99,7 @@ def load_config(
 def examine(
     directory: Path | None, overrides: Mapping[str, str], env: Mapping[str, str], layout: Layout = QTS
 ) -> LoadedConfig | list[Problem]:
-    """Like :func:`load_config`, with the problems as a list instead of an error."""
+    """Load as :func:`load_config` does, but return the problems as a list instead of raising them."""
     where, problems = find_directory(directory, env)
     documents, unusable = _read_all(where, layout)
     problems += unusable
@@ -118,7 +121,7 @@ def examine(
 
 
 def tree_of(settings: Mapping[str, str], layout: Layout = QTS) -> QtsConfig:
-    """The defaults with ``settings`` (dotted key → text, as :meth:`LoadedConfig.as_rows` gives it) in place.
+    """Return the defaults with ``settings`` (dotted key → text, as :meth:`LoadedConfig.as_rows` gives it) in place.
 
     No file and no environment is looked at. Raises :class:`~qts.errors.ConfigError` for what cannot be a setting.
     """
@@ -133,7 +136,9 @@ def tree_of(settings: Mapping[str, str], layout: Layout = QTS) -> QtsConfig:
 
 
 def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path | None, list[Problem]]:
-    """Where the files are (None: nowhere, the defaults apply), and what is wrong with a place that was named."""
+    """Return where the files are (None: nowhere, the defaults apply), and what is wrong with a place that was
+    named.
+    """
     named = directory or (Path(env[ENV_DIRECTORY]) if env.get(ENV_DIRECTORY) else None)
     if named is None:
         return (DEFAULT_DIRECTORY if DEFAULT_DIRECTORY.is_dir() else None), []
@@ -145,13 +150,13 @@ def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path
 
 
 def problem_text(problems: list[Problem]) -> str:
-    """All problems as one message, a line each."""
+    """Return all problems as one message, a line each."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return "\n  ".join([f"{count} in the configuration:", *map(str, problems)])
 
 
 def cross_check(name: str, section: object, binder: Binder) -> list[Problem]:
-    """What a section says about impossible combinations, with the place of the value that is to change."""
+    """Return the impossible combinations in a section, with the place of the value that is to change."""
     check = getattr(section, "problems", None)
     found = []
     for inner, message in check() if check is not None else ():
@@ -218,7 +223,7 @@ def _override_one(
 
 
 def _bind_sections(roots: Mapping[str, Section | None], binder: Binder, layout: Layout) -> object | None:
-    """The tree, or None when a value could not be made; problems are with the binder."""
+    """Return the tree, or None when a value could not be made; problems are with the binder."""
     defaults = layout.root()
     values = {}
     for field in layout.shape.fields:

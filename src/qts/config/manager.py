@@ -251,7 +251,7 @@ def _changes(layout: Layout, old: object, new: object) -> tuple[Change, ...]:
 
 
 def _doubts(old: Mapping[str, Document], new: Mapping[str, Document]) -> Iterable[str]:
-    """Signs that a file is not what its writer means: gone, cut off, or with settings missing that it had.
+    """Yield signs that a file is not what its writer means: gone, cut off, or with settings missing that it had.
 
     A cut-off YAML file is often still valid and would silently mean "all the rest by default". So a running
     session goes back to a default only when the default is written out.

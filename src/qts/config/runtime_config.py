@@ -23,7 +23,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class FreshnessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How old a feed may be before nothing is entered on it (`stale-feed`)."""
+    """Age limits of a feed: above them nothing is entered on it (`stale-feed`)."""
 
     live_ms: Annotated[int, Meta(ge=10, le=60_000, description="ms, a live feed")] = 100
     generated_ms: Annotated[int, Meta(ge=100, le=600_000, description="ms, a generated feed")] = 5_000
@@ -59,7 +59,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     )
     log_level: Annotated[LogLevel, Meta(description="lowest level that is logged")] = "INFO"
     log_file_mb: Annotated[
-        int, Meta(ge=1, le=10_000, description="MB after which session.log.jsonl is put aside and begun anew")
+        int, Meta(ge=1, le=10_000, description="MB after which session.log.jsonl is put aside and begun again")
     ] = 64
     log_files_kept: Annotated[int, Meta(ge=0, le=1_000, description="older files of the session log that stay")] = 4
     gain_color: Annotated[

@@ -1,4 +1,4 @@
-"""What a setting may be, read once from the type annotations of the configuration structs.
+"""The shape of a setting, read once from the type annotations of the configuration structs.
 
 The bounds live in the annotations (``Annotated[Decimal, msgspec.Meta(ge=0, le=1, description=...)]``) and
 nowhere else: refusing, explaining, documenting and the tests all read them here. msgspec itself cannot bound a
@@ -78,13 +78,15 @@ class Shape(msgspec.Struct, frozen=True):
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it is set as one value: everything but records and tables of records."""
+        """Return whether it is set as one value: everything but records and tables of records."""
         if self.kind is Kind.TABLE:
             return self.item is not None and self.key is None and self.item.kind is not Kind.RECORD
         return self.kind is not Kind.RECORD
 
     def allowed(self) -> str:
-        """What may be written, for people: "0 to 1", "AGGRESSIVE, BALANCED or DEFENSIVE", "true or false"."""
+        """Return what may be written, for people: "0 to 1", "AGGRESSIVE, BALANCED or DEFENSIVE", "true or
+        false".
+        """
         text = _allowed_value(self)
         return f"{text} or null" if self.optional else text
 
@@ -99,7 +101,7 @@ class Field(msgspec.Struct, frozen=True):
 
 @cache
 def shape_of(annotation: Any) -> Shape:
-    """The shape of a type. Raises TypeError for a type that a configuration cannot hold."""
+    """Return the shape of a type. Raises TypeError for a type that a configuration cannot hold."""
     inner, metas = _peel(annotation)
     optional = False
     if typing.get_origin(inner) in (Union, types.UnionType):
@@ -120,19 +122,19 @@ def shape_of(annotation: Any) -> Shape:
 
 
 def key_text(key: object) -> str:
-    """How a key of a table, or a member of an enum, is written in the files."""
+    """Return how a key of a table, or a member of an enum, is written in the files."""
     if isinstance(key, Enum):
         return key.value if isinstance(key.value, str) else key.name
     return str(key)
 
 
 def number_of(bound: int | float | Decimal) -> Decimal:
-    """A bound as the decimal a person reads (0.1, not its binary neighbour)."""
+    """Return a bound as the decimal a person reads (0.1, not its binary neighbour)."""
     return bound if isinstance(bound, Decimal) else Decimal(repr(bound))
 
 
 def plain(number: int | float | Decimal) -> str:
-    """A number written out: no exponent, no trailing zeros behind the point."""
+    """Return a number written out: no exponent, no trailing zeros behind the point."""
     text = format(number_of(number), "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
@@ -147,7 +149,7 @@ def _peel(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
 
 
 def _bounds(meta: msgspec.Meta) -> dict[str, Any]:
-    """The bounds of a Meta; ``extra`` may carry Decimal bounds, which Meta itself does not take."""
+    """Return the bounds of a Meta; ``extra`` may carry Decimal bounds, which Meta itself does not take."""
     found = {name: getattr(meta, name) for name in Limits.__struct_fields__ if getattr(meta, name) is not None}
     found.update({k: v for k, v in (meta.extra or {}).items() if k in Limits.__struct_fields__})
     return found

@@ -85,7 +85,7 @@ class Layout(msgspec.Struct, frozen=True):
         return self.root.__struct_fields__
 
     def may_change(self, path: str) -> bool:
-        """Whether the setting at ``path`` (dotted, with its section) may change without a restart."""
+        """Return whether the setting at ``path`` (dotted, with its section) may change without a restart."""
         section, _, inner = path.partition(".")
         names = self.reloadable.get(section, frozenset())
         parts = inner.split(".")

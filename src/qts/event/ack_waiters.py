@@ -1,4 +1,4 @@
-"""Those who wait until their event is on disk: callbacks of any thread, and futures of event loops."""
+"""Waiters for an event to be on disk: callbacks of any thread, and futures of event loops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qts.errors import StorageError
 from qts.event.queue_base import resolve_future
 
 AckCallback: TypeAlias = Callable[[StorageError | None], None]
-"""Called when an event is on disk (None) or will never be (the error); what it raises is logged, no more."""
+"""Called when an event is on disk (None) or will never be (the error); what it raises is only logged."""
 Waiter: TypeAlias = tuple[int, int, asyncio.AbstractEventLoop | None, Any]
 """Sequence waited for, order of joining, the loop of a future (None: a callback), future or callback."""
 
@@ -21,7 +21,7 @@ _log: Final = logging.getLogger("qts.event")
 
 
 class Waiters:
-    """Who waits for which event; the caller holds the journal's lock."""
+    """The waiters by event number; the caller holds the journal's lock."""
 
     __slots__ = ("_count", "_heap")
 
@@ -34,7 +34,7 @@ class Waiters:
         heapq.heappush(self._heap, (sequence, self._count, loop, target))
 
     def take(self, upto: int | None = None) -> list[Waiter]:
-        """Those who wait for events up to ``upto``, in their order; None: everybody. They wait no more."""
+        """Remove and return the waiters for events up to ``upto``, in their order; None: all of them."""
         taken = []
         while self._heap and (upto is None or self._heap[0][0] <= upto):
             taken.append(heapq.heappop(self._heap))
@@ -48,12 +48,12 @@ def resolve(waiters: Iterable[Waiter], error: StorageError | None) -> None:
         if loop is None:
             try:
                 target(error)
-            except Exception:  # noqa: BLE001 - edge: somebody else's code, and others wait for the same group
+            except Exception:  # noqa: BLE001 - edge: foreign code, and others wait for the same group
                 _log.exception("a callback that waited for the journal raised")
         else:
             by_loop.setdefault(loop, []).append(target)
     for loop, futures in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no one waits there any more
             loop.call_soon_threadsafe(_answer, futures, error)
 
 
@@ -66,4 +66,4 @@ def _answer(futures: list[asyncio.Future[None]], error: StorageError | None) -> 
 
 
 def ignore_failure(failure: StorageError) -> None:
-    """The waiters were told; whoever drives the journal looks at ``failure``."""
+    """Ignore a failure of the journal: the waiters have it, and ``Journal.failure`` keeps it."""

@@ -34,23 +34,25 @@ _make: Final[Callable[..., Event]] = Event  # with id and time in their stored f
 
 
 class Publish(Protocol):
-    """Makes an event and has it accepted, in one step."""
+    """The signature of :meth:`Admission.publish`."""
 
     def __call__(self, event_type: EventType, payload: Any = None, source: str = "") -> bool:
-        """See :meth:`Admission.publish`."""
+        """Make an event and accept it, from any thread; False when it was not kept. See
+        :meth:`Admission.publish`.
+        """
         ...
 
 
 class DispatchNowait(Protocol):
-    """Has an event accepted, from any thread."""
+    """The signature of :meth:`Admission.dispatch_nowait`."""
 
     def __call__(self, event: Event, on_ack: AckCallback | None = None) -> bool:
-        """See :meth:`Admission.dispatch_nowait`."""
+        """Accept an event, from any thread; False when it was not kept. See :meth:`Admission.dispatch_nowait`."""
         ...
 
 
 class PublishPath:
-    """What publishing events of one type needs. ``arrivals`` is None unless the level's queue needs no lock."""
+    """The path of published events of one type. ``arrivals`` is None unless the level's queue needs no lock."""
 
     __slots__ = ("append", "arrivals", "number", "priority", "put")
 
@@ -64,7 +66,7 @@ class PublishPath:
 
 
 class Admission:
-    """Accepts events: counts those that are refused, journals P0, puts the rest into queues and wakes the loop.
+    """The entry of events: counts those that are refused, journals P0, puts the rest into queues, wakes the loop.
 
     :meth:`publish`, :meth:`dispatch_nowait` and :meth:`wake_if_asleep` may be called from any thread, the rest
     belongs to the thread on which events are handled. ``asleep`` is set by what runs the scheduler on a loop: the
@@ -102,7 +104,7 @@ class Admission:
         self._owner = get_ident()
 
     def attach(self, wake: Callable[[], None]) -> None:
-        """Note that a loop runs the scheduler; ``wake``, callable from any thread, lets it look at the queues."""
+        """Note that a loop runs the scheduler; ``wake``, callable from any thread, makes it check the queues."""
         self.wake = wake
         self.may_wait = True
 
@@ -116,12 +118,13 @@ class Admission:
     def publish(self, event_type: EventType, payload: Any = None, source: str = "") -> bool:
         """Make an event and accept it in one step; thread-safe, see :meth:`dispatch_nowait`.
 
-        A typed payload is passed as it is; a mapping must not be changed afterwards.
+        A typed payload is passed as it is; a mapping must not be changed afterwards. False when the event was not
+        kept.
         """
         path = self._paths[event_type]
         if path.number > self._scheduler.floor or self._checks:
             return self.dispatch_nowait(self._factory.create(event_type, source, payload))
-        time_ns = self._time_ns  # looked up apart: as a method call CPython searches the class first
+        time_ns = self._time_ns  # looked up separately: as a method call CPython searches the class first
         number, run = next(self._numbers), self._run
         event = _make(event_type, path.priority, source, payload, number, time_ns(), run, stopwatch_ns())
         arrivals = path.arrivals
@@ -181,12 +184,12 @@ class Admission:
         return kept
 
     def wake_if_asleep(self) -> None:
-        """Let the loop look at the queues when it sleeps."""
+        """Wake the loop when it sleeps."""
         if self.asleep:
             self.wake()
 
     def _admit(self, event: Event) -> PriorityLevel | None:
-        """The level that takes ``event``, or None when it is refused and counted."""
+        """Return the level that takes ``event``, or None when it is refused and counted."""
         level = self._levels[event.priority]
         if level.number > self._scheduler.floor and (
             level.number > self._pauses.lowest_allowed or not is_risk_reducing(event)
@@ -232,7 +235,7 @@ class Admission:
     # -- queues and ids ----------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Point every short cut at the present queues and ids; call it after either was replaced."""
+        """Bind every path to the present queues and ids; call it after either was replaced."""
         for level in self._levels:
             if isinstance(level.queue, BoundedQueue):
                 level.queue.patience_s = self._config.block_report_ms / 1_000
@@ -244,14 +247,14 @@ class Admission:
         }
         used = 0 if self._ingress is None else self._ingress.journal.last_numbers.get(self._factory.run, 0)
         if self._factory.run and used > self._factory.last_number:
-            self._factory.continue_after(used)  # ids of events no checkpoint knows must not come again
+            self._factory.continue_after(used)  # ids of events that no checkpoint knows must not be used again
         self._numbers, self._run, self._time_ns = self._factory.numbers, self._factory.run, self._factory.time_ns
         self._checks = self._config.check_payloads
         self._scheduler.factory = self._factory
         self._scheduler.rewire()
 
     def rebuild(self, level: PriorityLevel, error: Exception) -> None:
-        """Let a new queue take the place of one that broke; FS096 for P0, FS097 for P1 whose events are lost."""
+        """Replace a queue that broke; raise FS096 for P0, FS097 for P1 when its events are lost."""
         priority = level.priority
         problem, saved = replace_queue(level, self._new_queue(priority), error)
         self._reports.add(Report("queue", priority.name, "", 0.0, problem))
@@ -264,7 +267,7 @@ class Admission:
 
 
 def replace_queue(level: PriorityLevel, queue: EventQueue, error: Exception) -> tuple[str, bool]:
-    """Let ``queue`` take the place of the one that failed with ``error``, with all its events and counts.
+    """Replace the queue that failed with ``error`` by ``queue``, with all its events and counts.
 
     Returns what happened, and whether the events could be saved.
     """
@@ -280,7 +283,7 @@ def replace_queue(level: PriorityLevel, queue: EventQueue, error: Exception) -> 
 
 
 def _no_loop() -> None:
-    """Wake nobody: no loop runs the scheduler."""
+    """Do nothing: no loop runs the scheduler."""
 
 
 def _never(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Pauses of priorities: by the safety state, and by the pressure of a queue that fills.
+"""Pauses of priorities: by the safety state, and by the pressure of a filling queue.
 
 A filling queue first gets larger batches, then the priorities below it pause until it has recovered.
 """
@@ -16,16 +16,16 @@ from qts.event.work import PriorityLevel
 from qts.safety.contracts import SafetyState
 
 BATCH_GROWTH: Final = 4
-"""How many times larger batches get from the warning on."""
+"""The factor by which batches grow from the warning on."""
 SAFETY_TO_DEGRADATION: Final[Mapping[SafetyState, DegradationLevel]] = dict(
     zip(SafetyState, DegradationLevel, strict=True)
 )
-"""NORMAL, WARNING, FAIL, LOCKDOWN pause nothing, P3, P2 and P3, all but P0."""
+"""The degradation by safety state: NORMAL pauses nothing, WARNING P3, FAIL P2 and P3, LOCKDOWN all but P0."""
 _P1, _P2, _P3 = EventPriority.P1_HIGH, EventPriority.P2_MEDIUM, EventPriority.P3_LOW
 
 
 class _Gauge:
-    """One queue's pressure: pauses at critical, lets go only below warning, so that nothing flaps."""
+    """One queue's pressure: pauses at critical, resumes only below warning, so that it does not flap."""
 
     __slots__ = ("pausing", "threshold", "warned")
 
@@ -39,7 +39,7 @@ class _Gauge:
 
 
 class BackpressureGuard:
-    """Watches P1 and P2. ``floor`` is the lowest priority that pressure leaves running."""
+    """The pressure of P1 and P2. ``floor`` is the lowest priority that it leaves running."""
 
     def __init__(self, config: Backpressure) -> None:
         self.reconfigure(config)
@@ -49,7 +49,7 @@ class BackpressureGuard:
         self.floor = int(_P3)
 
     def read(self, levels: Sequence[PriorityLevel]) -> bool:
-        """Look at the depths; whether ``floor`` changed."""
+        """Read the depths; return whether ``floor`` changed."""
         before, self.floor = self.floor, int(_P3)
         for priority, gauge in reversed(self._gauges.items()):
             gauge.read(levels[priority].queue.utilization())
@@ -58,13 +58,13 @@ class BackpressureGuard:
         return self.floor != before
 
     def batch_factor(self, priority: EventPriority) -> int:
-        """By how much batches of ``priority`` are larger than configured at present."""
+        """Return the factor by which batches of ``priority`` are larger than configured at present."""
         gauge = self._gauges.get(priority)
         return BATCH_GROWTH if gauge is not None and gauge.warned else 1
 
 
 class Pauses:
-    """Keeps the scheduler's floor: the higher of what degradation and pressure leave running.
+    """The scheduler's floor: the higher of what degradation and pressure leave running.
 
     ``degradation`` is the level in force. ``on_change`` is called after each change of the floor.
     """
@@ -77,7 +77,7 @@ class Pauses:
 
     @property
     def lowest_allowed(self) -> EventPriority:
-        """The lowest priority that degradation leaves running, whatever the pressure."""
+        """Return the lowest priority that degradation leaves running, whatever the pressure."""
         return self.degradation.lowest_allowed
 
     def degrade(self, level: DegradationLevel) -> None:
@@ -86,9 +86,9 @@ class Pauses:
         self._set_floor()
 
     def apply(self, state: SafetyState) -> DegradationLevel:
-        """Take the level that belongs to a safety state.
+        """Set the degradation that belongs to a safety state, and return it.
 
-        Anything that is no safety state pauses all but P0 and raises ContractError: unknown is never fine.
+        Anything that is no safety state pauses all but P0 and raises ContractError (`unknown-is-unsafe`).
         """
         level = SAFETY_TO_DEGRADATION.get(state) if isinstance(state, SafetyState) else None
         self.degrade(level or DegradationLevel.CRITICAL_ONLY)
@@ -99,12 +99,12 @@ class Pauses:
         return level
 
     def check_pressure(self) -> None:
-        """Look at the depths of the queues and pause or resume the priorities below them."""
+        """Read the depths of the queues and pause or resume the priorities below them."""
         if self._pressure.read(self._scheduler.levels):
             self._set_floor()
 
     def batch_factor(self, priority: EventPriority) -> int:
-        """How much larger the batches of ``priority`` are at present (a queue that fills)."""
+        """Return how much larger the batches of ``priority`` are at present (a queue that fills)."""
         return self._pressure.batch_factor(priority)
 
     def reconfigure(self, config: EventConfig) -> None:

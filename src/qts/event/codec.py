@@ -29,7 +29,8 @@ _to_msgpack: Final = msgspec.msgpack.Encoder(decimal_format="string").encode
 
 
 def encode_event(event: Event) -> list[Any]:
-    """The event as a list of plain values that msgpack and JSON can carry; :func:`decode_event` undoes it exactly.
+    """Return the event as a list of plain values that msgpack and JSON can carry; :func:`decode_event` undoes it
+    exactly.
 
     Raises ContractError for a payload outside the registry, naming the field of a mapping.
     """
@@ -46,7 +47,9 @@ def encode_event(event: Event) -> list[Any]:
 
 
 def decode_event(stored: list[Any]) -> Event:
-    """The event of :func:`encode_event`; ``accepted_ns`` is 0, as a stopwatch reading means nothing elsewhere."""
+    """Return the event of :func:`encode_event`; ``accepted_ns`` is 0, as a stopwatch reading means nothing
+    elsewhere.
+    """
     kind, priority, source, payload, number, time_ns, run, flags = stored
     event_type = EventType(kind)
     return Event(
@@ -63,7 +66,8 @@ def decode_event(stored: list[Any]) -> Event:
 
 
 def pack_event(event: Event) -> bytes:
-    """The event as msgpack with its acceptance stamp, for the journal: :func:`unpack_event` undoes it exactly.
+    """Return the event as msgpack with its acceptance stamp, for the journal: :func:`unpack_event` undoes it
+    exactly.
 
     Raises ContractError for an event that cannot be stored.
     """
@@ -91,7 +95,7 @@ def pack_event(event: Event) -> bytes:
 
 
 def unpack_event(data: bytes) -> Event:
-    """The event of :func:`pack_event`. Raises ContractError for bytes that are none."""
+    """Return the event of :func:`pack_event`. Raises ContractError for bytes that are none."""
     try:
         kind, priority, source, form, payload, number, time_ns, run, accepted_ns, flags = _unpack(data)
         event_type = EventType(kind)
@@ -106,12 +110,14 @@ def unpack_event(data: bytes) -> Event:
 
 
 def same_content(one: bytes, other: bytes) -> bool:
-    """Whether two stored events (:func:`pack_event`) say the same: type and payload, not who told it and when."""
+    """Return whether two stored events (:func:`pack_event`) have the same type and payload, whatever source and
+    time.
+    """
     try:
         kind, _, _, form, payload, *_ = _unpack(one)
         other_kind, _, _, other_form, other_payload, *_ = _unpack(other)
     except msgspec.MsgspecError:
-        return False  # bytes that are no event say nothing
+        return False  # bytes that are no event
     return (kind, form, bytes(payload)) == (other_kind, other_form, bytes(other_payload))
 
 
@@ -136,7 +142,7 @@ def _decode_payload(event_type: EventType, stored: Any) -> Any:
 
 
 def _sequence(value: Any) -> list[Any]:
-    """Sequences that are read from their source only when looked at (the levels of a book)."""
+    """Return a lazy sequence (the levels of a book) as a list. Raises ContractError for anything else."""
     if isinstance(value, Sequence):
         return list(value)
     raise ContractError(f"a {type(value).__name__} cannot be stored in a payload")

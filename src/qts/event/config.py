@@ -120,7 +120,7 @@ programs that keep every core busy such a worker hardly runs, and what exceeds i
 
 
 class LaneLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How long a handler off the loop may take before it is cut off, by the priority it serves."""
+    """The time limits of handlers off the loop, by the priority they serve."""
 
     p0_ms: Millis = 1_000
     p1_ms: Millis = 1_000
@@ -219,7 +219,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(
             ge=0,
             le=IDLE_NICENESS,
-            description="the same of P2 and P3; 20 = only the CPU time that nobody else wants",
+            description="the same of P2 and P3; 20 = only CPU time that is otherwise idle",
         ),
     ] = 10
     worker_start_ms: Annotated[
@@ -239,7 +239,7 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = False
 
     def problems(self) -> list[tuple[str, str]]:
-        """Impossible combinations as (dotted field, message with what is allowed)."""
+        """Return impossible combinations as (dotted field, message with what is allowed)."""
         return [
             *self._queue_problems(), *self._threshold_problems(), *self._sla_problems(), *self._turn_problems(),
         ]  # fmt: skip
@@ -272,15 +272,16 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ]
 
     def _turn_problems(self) -> list[tuple[str, str]]:
-        """A thread asks for the interpreter only after waiting a whole interval undisturbed.
+        """Return a switch interval too long for the slice, which would keep threads from the interpreter.
 
-        A busy loop gives it away for a moment after every slice, which begins that wait anew: with an interval as
-        long as the slice a producer thread was kept out for half a second (load "flood, P3 only" of the benchmark).
+        A thread asks for the interpreter only after waiting a whole interval undisturbed. A busy loop gives it away
+        for a moment after every slice, which begins that wait again: with an interval as long as the slice a
+        producer thread was kept out for half a second (load "flood, P3 only" of the benchmark).
         """
         if self.switch_interval_us * 2 <= self.slice_us:
             return []
         half = f"must be at most half of slice_us ({self.slice_us})"
-        return [("switch_interval_us", f"{half}, or threads wait for ever; got {self.switch_interval_us}")]
+        return [("switch_interval_us", f"{half}, or threads wait without end; got {self.switch_interval_us}")]
 
     def _sla_problems(self) -> list[tuple[str, str]]:
         found = []
@@ -292,6 +293,6 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 def reloaded(present: EventConfig, new: EventConfig) -> EventConfig:
-    """``present`` with the values of ``new`` that may change while running."""
+    """Return ``present`` with the values of ``new`` that may change while running."""
     names = {path.split(".")[0] for path in RELOADABLE}
     return msgspec.structs.replace(present, **{name: getattr(new, name) for name in names})

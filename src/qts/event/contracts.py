@@ -1,7 +1,7 @@
-"""What an event is: an immutable fact or request with a type, a priority and a payload.
+"""Events: immutable facts or requests with a type, a priority and a payload.
 
 An event is made for every tick, so making one is cheap: a frozen struct whose id text and datetime are
-formed when somebody asks for them. The payload as it was given is reachable at the cost of an attribute, without
+formed on demand. The payload as it was given is reachable at the cost of an attribute, without
 the read-only view, as ``body``.
 """
 
@@ -24,7 +24,7 @@ from qts.ids import CounterIds, IdSource, random_prefix
 
 
 class EventPriority(IntEnum):
-    """P0 is never delayed by anything lower; a lower number goes first."""
+    """The priority of an event: a lower number goes first, and P0 never waits for anything lower."""
 
     P0_CRITICAL = 0
     P1_HIGH = 1
@@ -33,7 +33,7 @@ class EventPriority(IntEnum):
 
 
 class EventType(str, Enum):
-    """The whole list of events; the value is the name."""
+    """The 23 types of events; the value is the name."""
 
     FILL_CONFIRMED = "FILL_CONFIRMED"
     FILL_PARTIAL = "FILL_PARTIAL"
@@ -76,7 +76,7 @@ P0_MAX_PROCESS_TIME_MS: Final = 10
 
 
 class OverflowPolicy(str, Enum):
-    """What a full queue does."""
+    """The behaviour of a full queue."""
 
     BLOCK = "BLOCK"
     DROP_OLDEST = "DROP_OLDEST"
@@ -85,7 +85,7 @@ class OverflowPolicy(str, Enum):
 
 
 class DegradationLevel(str, Enum):
-    """Which priorities are paused."""
+    """The degree of degradation: which priorities are paused."""
 
     NORMAL = "NORMAL"
     P3_PAUSED = "P3_PAUSED"
@@ -94,7 +94,7 @@ class DegradationLevel(str, Enum):
 
     @property
     def lowest_allowed(self) -> EventPriority:
-        """The lowest priority that still runs at this level."""
+        """Return the lowest priority that still runs at this level."""
         return _LOWEST_ALLOWED[self]
 
 
@@ -102,7 +102,7 @@ _LOWEST_ALLOWED: Final = dict(zip(DegradationLevel, (_P3, _P2, _P1, _P0), strict
 
 
 class Lane(str, Enum):
-    """Where a handler runs: the loop (short), a thread (blocking I/O) or a process (CPU)."""
+    """The place where a handler runs: the loop (short), a thread (blocking I/O) or a process (CPU)."""
 
     LOOP = "LOOP"
     THREAD = "THREAD"
@@ -149,7 +149,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False):
 
         @property
         def body(self) -> Any:
-            """The payload as it was given, without the read-only view: for typed payloads on hot paths."""
+            """Return the payload as it was given, without the read-only view: for typed payloads on hot paths."""
 
     def __eq__(self, other: object) -> bool:
         return self.event_id == other.event_id if isinstance(other, Event) else NotImplemented
@@ -191,13 +191,13 @@ Event.body = _payload_slot  # type: ignore[method-assign]
 
 
 def event_time_ns(event: Event) -> int:
-    """Nanoseconds since the epoch at which ``event`` was made."""
+    """Return the nanoseconds since the epoch at which ``event`` was made."""
     stored = _time_slot.__get__(event)
     return stored if isinstance(stored, int) else to_ns(stored)
 
 
 def set_payload(event: Event, payload: msgspec.Struct) -> None:
-    """Put the typed form in the place of a mapping, before anybody has seen the event."""
+    """Replace a mapping by its typed form, before any handler has seen the event."""
     _payload_slot.__set__(event, payload)
 
 
@@ -206,13 +206,13 @@ stamp: Final[Callable[[Event, int], None]] = Event.__dict__["accepted_ns"].__set
 
 
 def stored_id(event: Event) -> int | str:
-    """The counter value or the text that ``event_id`` is formed from."""
+    """Return the counter value or the text that ``event_id`` is formed from."""
     number: int | str = _number_slot.__get__(event)
     return number
 
 
 class Traits(msgspec.Struct, frozen=True):
-    """What every event of one type has in common: its priority and the flags that go with it."""
+    """The properties of all events of one type: the priority and its flags."""
 
     priority: EventPriority
     requires_ack: bool
@@ -253,7 +253,7 @@ for _name in FLAGS:
 
 
 def stored_flags(event: Event) -> list[Any]:
-    """The flags as given, None where the type decides; in the order of ``FLAGS``."""
+    """Return the flags as given, None where the type decides; in the order of ``FLAGS``."""
     return [slot.__get__(event) for slot in _flag_slots.values()]
 
 
@@ -261,7 +261,7 @@ _OVERRIDABLE: Final = frozenset({"event_id", "timestamp", *Traits.__struct_field
 
 
 def priority_for(event_type: EventType) -> EventPriority:
-    """The priority of a type. Raises ContractError for anything that is not one of the 23 types."""
+    """Return the priority of a type. Raises ContractError for anything that is not one of the 23 types."""
     try:
         return EVENT_PRIORITY_MAP[event_type]
     except KeyError:
@@ -269,7 +269,7 @@ def priority_for(event_type: EventType) -> EventPriority:
 
 
 class EventFactory:
-    """Makes events with the time of ``clock`` and ids of one run.
+    """A maker of events with the time of ``clock`` and ids of one run.
 
     With :class:`~qts.ids.CounterIds` the id is the prefix and a counter that continues after its ``last``, and
     its text is formed only when asked for; any other source is asked for a text per event. Thread-safe.
@@ -285,7 +285,7 @@ class EventFactory:
         )
 
     def create(self, event_type: EventType, source: str = "", payload: Any = None, **overrides: Any) -> Event:
-        """An event with the priority and flags of its type; any public field can be overridden.
+        """Return an event with the priority and flags of its type; any public field can be overridden.
 
         Raises ContractError for an unknown type or field, a naive timestamp, or a payload that is neither a
         struct nor a mapping.
@@ -304,18 +304,20 @@ class EventFactory:
 
     @property
     def last_number(self) -> int:
-        """The counter value most recently used; 0 when ids come from another source."""
+        """Return the counter value most recently used; 0 when ids come from another source."""
         text = repr(self.numbers)  # reading an itertools.count without moving it, so that makers need no lock
         return int(text[6:-1]) - 1 if text.startswith("count(") else 0
 
     def continue_after(self, last: int) -> None:
-        """Go on counting after ``last`` (a stored :attr:`last_number`)."""
+        """Continue counting after ``last`` (a stored :attr:`last_number`); 0 changes nothing."""
         if last:
             self.numbers = itertools.count(last + 1)
 
 
 def _own(event_type: EventType, payload: Any) -> Any:
-    """The payload as an event keeps it: structs as they are, mappings as a copy nobody else can change."""
+    """Return the payload as an event keeps it: structs as they are, mappings as a copy that no one else can
+    change.
+    """
     if payload is None or isinstance(payload, msgspec.Struct):
         return payload
     if isinstance(payload, Mapping):
@@ -329,7 +331,7 @@ _default = EventFactory(SystemClock(), CounterIds(random_prefix()))
 
 
 def _reset_ids() -> None:
-    """A forked child would go on with the parent's ids."""
+    """Reset the ids in a forked child, which would continue the parent's."""
     _default.run, _default.numbers = random_prefix(), itertools.count(1)
 
 
@@ -338,7 +340,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_factory() -> EventFactory:
-    """The factory that :func:`create_event` and ``Event(...)`` use."""
+    """Return the factory that :func:`create_event` and ``Event(...)`` use."""
     return _default
 
 
@@ -360,5 +362,5 @@ def events_made_by(factory: EventFactory) -> Iterator[None]:
 
 
 def create_event(event_type: EventType, source: str = "", payload: Any = None, **overrides: Any) -> Event:
-    """An event made by the default factory; see :meth:`EventFactory.create`."""
+    """Return an event made by the default factory; see :meth:`EventFactory.create`."""
     return _default.create(event_type, source, payload, **overrides)

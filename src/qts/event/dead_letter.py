@@ -1,4 +1,4 @@
-"""Events whose handler failed for good: bounded, kept on disk when asked, shown to and replayed by an operator."""
+"""Dead letters: events whose handler failed finally. Bounded, on disk if wanted, replayed by an operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from qts.files import private_opener, sync_directory
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """One event one handler could not deal with. ``error`` is the last exception as text."""
+    """An event that one handler failed to handle. ``error`` is the last exception as text, ``time_ns`` since the
+    epoch.
+    """
 
     event: Event
     handler: str
@@ -26,11 +28,12 @@ class DeadLetter(msgspec.Struct, frozen=True):
     time_ns: int
 
     def export(self) -> list[Any]:
-        """Plain values, see :meth:`DeadLetterQueue.export`."""
+        """Return the letter as plain values, for :meth:`load`."""
         return [encode_event(self.event), self.handler, self.error, self.attempts, self.time_ns]
 
     @classmethod
     def load(cls, stored: list[Any]) -> DeadLetter:
+        """Return the letter of :meth:`export`."""
         return cls(decode_event(stored[0]), *stored[1:])
 
 
@@ -61,6 +64,7 @@ class DeadLetterQueue:
         return self._letters[index]
 
     def append(self, letter: DeadLetter) -> None:
+        """Add a letter, in the file too. Raises StorageError when that cannot be written; the letter is kept."""
         self._letters.append(letter)
         if len(self._letters) > self.capacity:
             self._evict()
@@ -69,22 +73,23 @@ class DeadLetterQueue:
             self._write(self._path, "ab", [letter])
 
     def find(self, event_id: str, handler: str | None = None) -> DeadLetter | None:
-        """The letter of an event, of one handler when given."""
+        """Return the letter of an event, of one handler when given; None when there is none."""
         return next(
             (one for one in self._letters if one.event.event_id == event_id and handler in (None, one.handler)),
             None,
         )
 
     def remove(self, letter: DeadLetter) -> None:
-        """Take a letter out (it is being replayed, or the operator has dealt with it)."""
+        """Remove a letter that is being replayed or was dealt with by the operator."""
         self._letters.remove(letter)
         self._write_all()
 
     def export(self) -> dict[str, Any]:
+        """Return all letters and the count of evicted ones as plain values."""
         return {"evicted": self.evicted_count, "letters": [letter.export() for letter in self._letters]}
 
     def restore(self, stored: dict[str, Any]) -> None:
-        """Take over an export; it replaces what is here, in the file too."""
+        """Replace the letters by those of :meth:`export`, in the file too."""
         self.evicted_count = stored["evicted"]
         self._letters = [DeadLetter.load(letter) for letter in stored["letters"]]
         self._write_all()
@@ -97,7 +102,7 @@ class DeadLetterQueue:
         self.evicted_count += 1
 
     def _write_all(self) -> None:
-        """All of them under another name first, so that a kill leaves the old file or the new one."""
+        """Write all of them under another name first, so that a kill leaves the old file or the new one."""
         if self._path is None:
             return
         whole = self._path.with_name(self._path.name + ".new")
@@ -132,7 +137,7 @@ class DeadLetterQueue:
 
 
 def _must_be_synced(letters: list[DeadLetter]) -> bool:
-    """Only P0 is worth the time that the disk takes."""
+    """Return whether the letters have to be synced: only P0 is worth the time that the disk takes."""
     return any(letter.event.priority is EventPriority.P0_CRITICAL for letter in letters)
 
 
@@ -153,9 +158,9 @@ def _values_of(line: bytes) -> list[Any]:
 
 
 def read_letters(path: Path) -> tuple[list[DeadLetter], bool]:
-    """The dead letters in a file, which may be in use, and whether its last line was cut short.
+    """Return the dead letters in a file, which may be in use, and whether its last line was cut short.
 
-    Raises StorageError for a line that is none.
+    Raises StorageError for a line that is no dead letter.
     """
     whole, _, torn = path.read_bytes().rpartition(b"\n")
     letters = []

@@ -1,7 +1,7 @@
 """The dispatcher: accepts events from any thread and gives them to handlers in strict priority.
 
 With ``inline=True`` it belongs to a virtual clock: nothing happens until :meth:`EventDispatcher.run_inline`, and
-then everything happens in one thread, in an order that depends on nothing but the events. Otherwise it runs on
+then everything happens in one thread, in an order that depends only on the events. Otherwise it runs on
 the asyncio loop that :meth:`EventDispatcher.start` was called on. Both use the same scheduler.
 """
 
@@ -50,15 +50,15 @@ _log: Final = logging.getLogger("qts.event")
 
 
 class EventDispatcher:
-    """Accepts, orders, hands out and accounts for events.
+    """The dispatcher: accepts events and gives them to handlers in strict priority.
 
-    ``on_code`` is told of fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
-    FS098 a P0 event was dead-lettered) with a detail text, ``on_alert`` of thresholds crossed, ``on_report`` of
-    handlers that overstay and machinery that failed. ``rng`` is the random source of P3 sampling.
-    ``EventDispatcher()`` works with nothing given.
+    ``on_code`` is called with fail-safe codes (FS095 a P0 producer waited over a second, FS096/FS097 a queue broke,
+    FS098 a P0 event was dead-lettered) and a detail text, ``on_alert`` with thresholds that were crossed,
+    ``on_report`` with handlers that took too long and parts that failed; what they raise is logged. ``rng`` is the
+    random source of P3 sampling. ``EventDispatcher()`` works with nothing given.
 
-    With a ``journal`` every P0 event is on disk before it is acknowledged; a full P0 queue makes
-    nobody wait, later events are read back from the journal. What an earlier process left there is handled
+    With a ``journal`` every P0 event is on disk before it is acknowledged; no producer waits for a full P0 queue,
+    later events are read back from the journal. What an earlier process left there is handled
     first. Dead letters are kept beside it unless ``dead_letter_path`` says otherwise. The journal belongs to
     the caller, who closes it after :meth:`stop`.
     """
@@ -169,7 +169,7 @@ class EventDispatcher:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run_inline(self, lowest: EventPriority = EventPriority.P3_LOW, stream: Stream | None = None) -> int:
-        """Handle everything queued at ``lowest`` or higher, in strict priority, on the spot; how many events.
+        """Handle everything queued at ``lowest`` or higher now, in strict priority; return the number of events.
 
         Every lane runs here, failed handlers are tried again at once (after the event that failed, before newer
         ones of its priority). ``stream`` is drawn from whenever nothing is left, until it ends. Raises StateError
@@ -180,7 +180,7 @@ class EventDispatcher:
         if self._ingress is not None:
             self.replay_journal()
         handled = self._scheduler.run(lowest, stream=stream)
-        if self._scheduler.serving >= 0:  # called by a handler: the batch it interrupts looks at everything anew
+        if self._scheduler.serving >= 0:  # called by a handler: the batch it interrupts checks all levels again
             self._scheduler.attention = True
         return handled
 
@@ -199,10 +199,10 @@ class EventDispatcher:
         self._driver.begin(self._registrations())
 
     async def stop(self, timeout_ms: int | None = None, *, whole_p0: bool = True) -> dict[str, int]:
-        """Drain P0 fully and the rest until the deadline; what was left, by priority name.
+        """Drain P0 fully and the rest until the deadline; return what was left, by priority name.
 
-        ``timeout_ms`` None takes the configured one. ``whole_p0`` False drains P0 no longer than that either: where
-        what its handlers write to has failed they cannot finish, and waiting would never end. What was left
+        ``timeout_ms`` None takes the configured one. ``whole_p0`` False drains P0 no longer than that either: when
+        the store of its handlers has failed they cannot finish, and waiting would never end. What was left
         stays queued: :meth:`start` goes on with it; P0 that is held for an operator is in the journal too.
         """
         driver = self._driver
@@ -220,13 +220,15 @@ class EventDispatcher:
 
     @property
     def is_running(self) -> bool:
+        """Return whether it runs on an event loop: between :meth:`start` and :meth:`stop`."""
         return self._driver is not None
 
     def replay_journal(self, withdraw: Callable[[Event], bool] | None = None) -> int:
-        """Queue what the journal holds and nobody has finished with, in order; how many events.
+        """Queue what the journal holds unfinished, in order; return the number of events.
 
-        :meth:`start` does it when it was not done before; register every P0 handler first. Events that ``withdraw``
-        says are withdrawn instead: their source was set back with the checkpoint and tells them again.
+        :meth:`start` does it when it was not done before; register every P0 handler first. Events for which
+        ``withdraw`` returns True are withdrawn instead: their source was rewound with the checkpoint and sends them
+        again.
         """
         ingress = self._ingress
         if ingress is None or not ingress.needs_replay:
@@ -240,8 +242,8 @@ class EventDispatcher:
     def set_deadline(self, callback: Callable[[], None], interval_ms: float) -> None:
         """Call ``callback`` every ``interval_ms`` of the injected clock, between two handler calls.
 
-        It is looked at before every handler call, P0 too, so no load can starve it; intervals that were missed
-        are not made up for. Raises ContractError unless the interval is above 0.
+        It is checked before every handler call, P0 too, so no load can starve it; missed intervals are skipped.
+        Raises ContractError unless the interval is above 0.
         """
         if not interval_ms > 0:
             raise ContractError(f"interval_ms must be above 0, got {interval_ms!r}")
@@ -250,7 +252,7 @@ class EventDispatcher:
             self._driver.watch_deadline()
 
     def reconfigure(self, config: EventConfig) -> None:
-        """Take over what may change while running (``qts.event.config.RELOADABLE``); the rest stays as it is."""
+        """Apply the settings that may change while running (``qts.event.config.RELOADABLE``); the rest stays."""
         self.config = reloaded(self.config, config)
         self._scheduler.limit_ns = self.config.loop_handler_limit_us * NS_PER_US
         self.monitor.reconfigure(self.config)
@@ -265,38 +267,42 @@ class EventDispatcher:
     def apply_safety_state(self, state: SafetyState) -> DegradationLevel:
         """Set the level that belongs to a safety state.
 
-        Anything that is no safety state pauses all but P0 and raises ContractError: unknown is never fine.
+        Anything that is no safety state pauses all but P0 and raises ContractError (`unknown-is-unsafe`).
         """
         return self._pauses.apply(state)
 
     @property
     def degradation_level(self) -> DegradationLevel:
-        """The level in force."""
+        """Return the degradation level in force."""
         return self._pauses.degradation
 
     def is_priority_allowed(self, priority: EventPriority) -> bool:
-        """Whether events of ``priority`` are accepted and handled at present."""
+        """Return whether events of ``priority`` are accepted and handled at present."""
         return priority <= self._scheduler.floor
 
     def check_pressure(self) -> None:
-        """Look at the depths and pause or resume lower priorities; the running loop does it every slice."""
+        """Read the depths and pause or resume lower priorities; the running loop does it every slice."""
         self._pauses.check_pressure()
 
     def batch_factor(self, priority: EventPriority) -> int:
-        """How much larger the batches of ``priority`` are at present (backpressure warning)."""
+        """Return the factor by which batches of ``priority`` are larger at present (backpressure warning)."""
         return self._pauses.batch_factor(priority)
 
     # -- dead letters ------------------------------------------------------------------------------------------
 
     def replay_dead_letter(self, event_id: str, handler: str | None = None) -> bool:
-        """Give a dead letter to its handler again; what is held behind it follows when it succeeds.
+        """Replay a dead letter to its handler; what is held behind it follows when it succeeds.
 
-        False when there is no such letter. Raises StateError when its handler is not registered any more.
+        ``handler`` None takes the first letter of the event. False when there is no such letter. Raises StateError
+        when its handler is not registered any more.
         """
         return self._resolve_dead_letter(event_id, handler, replay=True)
 
     def skip_dead_letter(self, event_id: str, handler: str | None = None) -> bool:
-        """Forget a dead letter that was dealt with by hand; what is held behind it goes on."""
+        """Remove a dead letter that was dealt with by hand; what is held behind it continues.
+
+        ``handler`` None takes the first letter of the event. False when there is no such letter.
+        """
         return self._resolve_dead_letter(event_id, handler, replay=False)
 
     def _resolve_dead_letter(self, event_id: str, handler: str | None, *, replay: bool) -> bool:
@@ -307,25 +313,25 @@ class EventDispatcher:
         self._admission.wake_if_asleep()
         return found
 
-    # -- what there is to know ---------------------------------------------------------------------------------
+    # -- queries ----------------------------------------------------------------------------------------------
 
     @property
     def factory(self) -> EventFactory:
-        """What makes its events: with its clock and its ids."""
+        """Return the factory of its events, with its clock and its ids."""
         return self._factory
 
     @property
     def dispatch_count(self) -> int:
-        """Events accepted so far."""
+        """Return the number of events accepted so far."""
         return self.stats.accepted
 
     @property
     def reject_count(self) -> int:
-        """Events refused because their priority was paused."""
+        """Return the number of events refused because their priority was paused."""
         return self.stats.rejected
 
     def queue_stats(self) -> dict[str, dict[str, Any]]:
-        """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
+        """Return, per priority name, size, capacity, utilization, high_water, the counters, events per second.
 
         See :meth:`qts.event.stats.DispatcherStats.queue_stats`; ``stats`` answers everything else.
         """
@@ -334,7 +340,7 @@ class EventDispatcher:
     # -- state -------------------------------------------------------------------------------------------------
 
     def export_state(self) -> dict[str, Any]:
-        """Counters, queued and held events, dead letters and degradation as plain values.
+        """Return counters, queued and held events, dead letters and degradation as plain values.
 
         Take it between events, or from the last handler of the event being handled (which counts as handled).
         """
@@ -360,7 +366,7 @@ class EventDispatcher:
             self._ingress.restore(state.get("journal"), events_in_memory(self._levels[0], lambda registration: ()))
         self._admission.connect()
 
-    # -- trouble -----------------------------------------------------------------------------------------------
+    # -- failures ----------------------------------------------------------------------------------------------
 
     def _retry_at_once(self, blocked: BlockedKey, delay_s: float) -> None:
         blocked.flight.level.due.append(blocked)
@@ -392,12 +398,12 @@ class EventDispatcher:
 
 
 def _logged(callback: Callable[..., None], name: str) -> Callable[..., None]:
-    """Wrap a ``callback`` that only listens: when it raises, that is logged and the event goes its way."""
+    """Wrap a ``callback`` that only observes: what it raises is logged, and the event continues."""
 
-    def told(*what: object) -> None:
+    def call(*arguments: object) -> None:
         try:
-            callback(*what)
-        except Exception:  # noqa: BLE001 - edge: somebody else's code, and a P0 event may be in hand
+            callback(*arguments)
+        except Exception:  # noqa: BLE001 - edge: foreign code, and a P0 event may be in work
             _log.exception("%s raised", name)
 
-    return told
+    return call

@@ -1,12 +1,12 @@
-"""Keeps the garbage collector out of the way of events, and lets it work when nobody waits.
+"""Control of Python's garbage collector: it runs when no event waits.
 
 A full collection of a heap with a million objects stops every handler for 60 ms and more (measured with
 ``python -m bench dispatcher``, load "heap of 1 M objects"). So what exists at the start is frozen, automatic
-collection is off while events run, and a look now and then collects while nothing is queued.
+collection is off while events run, and a regular check collects while nothing is queued.
 
-As Python does it by itself, what survives is looked at more rarely: a middle and an old generation have their turn
-when enough has come into them. Garbage that lives for seconds before it is garbage would else stay for ever in a
-program that is never quiet for long.
+As Python does by default, survivors are examined more rarely: the middle and the old generation are collected when
+enough has come into them. Otherwise objects that live for seconds would never be freed in a program that is never
+quiet for long.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from typing import Final
 
 YOUNG: Final = 2_000
-"""New container objects that are worth a look in a quiet moment: about 0.1 ms of collecting."""
+"""New container objects that are worth a collection in a quiet moment: about 0.1 ms."""
 MIDDLE: Final = 10 * YOUNG
-"""Survivors of young collections that are worth a second look in a quiet moment."""
+"""Survivors of young collections that are worth a middle collection in a quiet moment."""
 OLD: Final = 100_000
 """Survivors since the last full collection that are worth another one in a quiet moment: about 10 ms."""
 OLD_SHARE: Final = 0.25
@@ -30,17 +30,17 @@ TOO_MANY: Final = 100_000
 MUCH_TOO_OLD: Final = 5 * OLD
 """From here on old ones too, unless the last full collection left even more."""
 QUIET_CHECKS: Final = 50
-"""Quiet looks in a row (5 s at the default interval) after which everything that is not frozen is collected."""
+"""Quiet checks in a row (5 s at the default interval) after which everything that is not frozen is collected."""
 QUIET_PAUSE: Final = 9 * QUIET_CHECKS
-"""More quiet looks before it is done again."""
+"""Further quiet checks before that is done again."""
 _EVERYTHING: Final = 2
 
 
 class _Heap:
-    """The interpreter's one heap: who uses it this way, and how much has survived in each generation.
+    """The interpreter's one heap: the count of its controllers, and the survivors in each generation.
 
-    The first user freezes and switches off, the last one undoes it. Only the first freezes: a user that comes and
-    goes would each time freeze what is garbage a moment later.
+    The first controller freezes and switches off, the last one undoes it. Only the first freezes: one that comes
+    and goes would each time freeze objects that die a moment later.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class _Heap:
                 gc.enable()
 
     def due(self, young: int, *, quiet: bool) -> int | None:
-        """The oldest generation that is worth a collection now; None when none is."""
+        """Return the oldest generation that is worth a collection now; None when none is."""
         old, share = (OLD, OLD_SHARE) if quiet else (MUCH_TOO_OLD, 1.0)
         if self._old >= max(old, self._left * share):
             return _EVERYTHING
@@ -96,7 +96,7 @@ _heap = _Heap()
 
 
 class GcController:
-    """Collects deliberately between :meth:`begin` and :meth:`end`.
+    """A controller of garbage collection between :meth:`begin` and :meth:`end`.
 
     One for the whole interpreter is enough; several share it: the first to begin freezes what exists and switches
     automatic collection off, the last to end gives it back if it was on.
@@ -143,7 +143,7 @@ class GcController:
 
 @contextmanager
 def controlled_gc() -> Iterator[GcController]:
-    """A :class:`GcController` that begins and ends with the block."""
+    """Yield a :class:`GcController` that begins and ends with the block."""
     collector = GcController()
     collector.begin()
     try:

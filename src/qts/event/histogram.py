@@ -59,14 +59,15 @@ class Histogram:
 
     @property
     def total(self) -> int:
+        """Return the number of records."""
         return sum(self.counts)
 
     def percentile_ns(self, share: float) -> float:
-        """The value below or at which ``share`` (0..1) of the records lie; 0.0 when there are none."""
+        """Return the value below or at which ``share`` (0..1) of the records lie; 0.0 when there are none."""
         return self.percentiles_ns((share,))[0]
 
     def percentiles_ns(self, shares: Iterable[float]) -> list[float]:
-        """One for each share."""
+        """Return :meth:`percentile_ns` for each share."""
         running = list(accumulate(self.counts[: _index(self.max_ns + 8) + 1]))  # 8: what the scheduler rounds to
         total = running[-1]
         if not total:
@@ -76,9 +77,9 @@ class Histogram:
         return [min(_middle(bisect_left(running, rank)), float(self.max_ns)) for rank in ranks]
 
     def exceeds(self, share: float, bound_ns: float) -> bool:
-        """Whether ``percentile_ns(share)`` lies above ``bound_ns``, for a fraction of its cost.
+        """Return whether ``percentile_ns(share)`` lies above ``bound_ns``, for a fraction of its cost.
 
-        The running loop asks this ten times a second, and meanwhile no fill can start.
+        The running loop calls this ten times a second, and meanwhile no fill can start.
         """
         if self.max_ns <= bound_ns:
             return False
@@ -90,16 +91,19 @@ class Histogram:
         return below < max(1, -(-share * total // 1))
 
     def up_to(self, bounds_ns: Iterable[int]) -> list[int]:
-        """How many records lie at or below each of the rising bounds, within the width of one bucket (3 %)."""
+        """Return how many records lie at or below each of the rising bounds, within the width of one bucket (3
+        %).
+        """
         running = [0, *accumulate(self.counts)]
         return [running[_index(bound) + 1] for bound in bounds_ns]
 
     @property
     def sum_ns(self) -> float:
-        """The sum of all records, from the middles of their buckets (within 1.6 %)."""
+        """Return the sum of all records, from the middles of their buckets (within 1.6 %)."""
         return sum(count * _middle(index) for index, count in enumerate(self.counts) if count)
 
     def snapshot(self) -> Latency:
+        """Return the percentiles and the maximum in microseconds."""
         p50, p95, p99, p999 = (ns / NS_PER_US for ns in self.percentiles_ns((0.5, 0.95, 0.99, 0.999)))
         return Latency(self.total, p50, p95, p99, p999, self.max_ns / NS_PER_US)
 

@@ -1,9 +1,9 @@
-"""The write-ahead journal of P0 events, as its producers see it: on disk before anybody is told "received".
+"""The write-ahead journal of P0 events, as its producers see it: on disk before an event is acknowledged.
 
 Events are appended by any thread and written by one (:mod:`qts.event.journal_writer`): it takes all that has
-gathered, writes it with one call, syncs once and tells everybody whose event was in it. While it syncs the next
-group gathers. What has become of events (their marks) travels with the groups. Where events lie is known to
-:mod:`qts.event.journal_index`.
+gathered, writes it with one call, syncs once and resolves the waiters of its events. While it syncs the next group
+gathers. The outcomes of events (their marks) are written with the groups. :mod:`qts.event.journal_index` knows
+where events lie.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from qts.event.journal_writer import JournalWriter
 class Journal:
     """The journal in ``directory``, made when missing, of the run ``run_id`` (16 ASCII characters).
 
-    Opening is recovery: a torn end is cut off (``torn`` says what), damage in the middle and another run's
-    journal are refused. What was accepted and of which nothing more is known is in ``unfinished``, in order.
+    Opening is recovery: a torn end is cut off (see ``torn``), damage in the middle and another run's
+    journal are refused. Events that were accepted and have no outcome are in ``unfinished``, in order.
 
     With ``checkpointed`` an event counts as applied only when a checkpoint that contains its effect is on disk:
-    :meth:`freeze` belongs to the moment at which the checkpoint is taken, :meth:`commit` to the moment after it
-    was stored. ``check`` looks at what is there before anything is changed, and may raise. Raises StorageError when
-    the directory cannot be used, StateError when another process has it.
+    :meth:`freeze` belongs to the moment at which the checkpoint is taken, :meth:`commit` to the moment after it was
+    stored. ``check`` is called with what was found before anything is changed, and may raise. Raises StorageError
+    when the directory cannot be used, StateError when another process has it.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Journal:
         self.run_id = run_id
         self.config = config or JournalConfig()
         self.identify: Callable[[Any], Sequence[str] | None] = no_identity
-        """The identity of the execution that an event's body tells of; None: of none."""
+        """Returns the identity of the execution in an event's body; None: it holds none."""
         self._checkpointed = checkpointed
         self._run = run_bytes(run_id)
         self._held = JournalDirectory(self.directory)
@@ -76,37 +76,39 @@ class Journal:
         self.torn = found.torn
         self.unfinished: list[Unfinished] = found.unfinished
         self.parked: dict[str, int] = {one.event_id: number for number, one in found.parked.items()}
-        """Dead-lettered by an earlier process, by event id."""
+        """Numbers of events dead-lettered by an earlier process, by event id."""
         self.last_numbers = found.last_numbers
 
     @property
     def failure(self) -> StorageError | None:
-        """Why nothing is written any more; None while the journal works."""
+        """Return why nothing is written any more; None while the journal works."""
         return self._buffer.failure
 
     @property
     def must_exit(self) -> bool:
-        """Whether nobody knows what is on the disk (a failed sync, unreadable records): the process has to end."""
+        """Return whether the content of the disk is unknown (a failed sync, unreadable records): the process must
+        end.
+        """
         return self._buffer.must_exit
 
     @property
     def synced(self) -> int:
-        """The number of the last event that is on disk."""
+        """Return the number of the last event that is on disk."""
         return self._buffer.synced
 
     @property
     def groups(self) -> int:
-        """Groups of events and marks that were written and synced."""
+        """Return the number of groups of events and marks that were written and synced."""
         return self._writer.groups
 
     def set_failure_callback(self, callback: Callable[[StorageError], None]) -> None:
-        """Call ``callback`` when the journal fails, on the writer's thread, after those who wait were told."""
+        """Call ``callback`` when the journal fails, on the writer's thread, after the waiters."""
         self._writer.on_failure = callback
 
     # -- appending ---------------------------------------------------------------------------------------------
 
     def append(self, key: str, body: bytes) -> int:
-        """Add an event; its sequence number. It is durable once :meth:`when_acknowledged` or :meth:`wait` says so.
+        """Add an event and return its sequence number. It is durable once it is acknowledged (:meth:`wait`).
 
         Raises ContractError for a key or body no record can hold, StorageError after a failure.
         """
@@ -116,7 +118,7 @@ class Journal:
             return self.append_locked(raw, body)
 
     def append_locked(self, key: bytes, body: bytes) -> int:
-        """As :meth:`append`, for a caller that holds ``lock`` and has checked the sizes."""
+        """Add an event as :meth:`append` does, for a caller that holds ``lock`` and has checked the sizes."""
         buffer = self._buffer
         if buffer.failure is not None or buffer.closing:
             raise buffer.failure or StateError(f"{self.directory}: the journal is closed")
@@ -133,16 +135,16 @@ class Journal:
 
     @property
     def next_sequence(self) -> int:
-        """The number that the next event gets."""
+        """Return the number that the next event gets."""
         return self._next
 
     @property
     def crowded(self) -> bool:
-        """Whether more waits to be written than ``buffer_bytes``: producers that can wait should."""
+        """Return whether more waits to be written than ``buffer_bytes``: producers that can wait should."""
         return self._records.size > self.config.buffer_bytes
 
     def mark_done(self, sequence: int, mark: Mark) -> None:
-        """Note what has become of an event; it is written with one of the next groups."""
+        """Note the outcome of an event; it is written with one of the next groups."""
         buffer = self._buffer
         with self.lock:
             buffer.open += 1 if mark is Mark.REOPENED else -1
@@ -155,24 +157,27 @@ class Journal:
                 self._signal.mark_came()
 
     def note_store(self, store: str, checkpoint: int) -> None:
-        """The run's store, by the moment it was begun, and the number of its newest checkpoint (0: none)."""
+        """Note the run's store, by the time it was begun, and the number of its newest checkpoint (0: none)."""
         with self.lock:
             self._buffer.marks.note = StoreNote(store, checkpoint)
 
     def freeze(self) -> None:
-        """A checkpoint is being taken: it contains the effects of all that is done so far."""
+        """Note that a checkpoint is being taken: it contains the effects of all that is done so far."""
         with self.lock:
             self._buffer.marks.freeze()
 
     def commit(self, checkpoint: int | None = None) -> None:
-        """The checkpoint of the last :meth:`freeze` is on disk: what it contains may be marked as done."""
+        """Note that the checkpoint of the last :meth:`freeze` is on disk: its events may be marked as done.
+
+        ``checkpoint`` is its number, None when the store is unknown.
+        """
         with self.lock:
             self._buffer.marks.commit(checkpoint)
             if self._buffer.marks.are_due:
                 self._signal.wake_now()
 
     def continue_after_number(self, last: int) -> None:
-        """Numbers up to ``last`` are taken: a checkpoint names them, though the journal does not hold them."""
+        """Skip numbers up to ``last``: a checkpoint names them, though the journal does not hold them."""
         if last < self._next:
             return
         self.flush()  # what is under way has the numbers before
@@ -185,13 +190,13 @@ class Journal:
 
     def when_acknowledged(self, sequence: int, callback: AckCallback) -> None:
         """Call ``callback`` once the event is on disk or the journal has failed; on the writer's thread."""
-        self._enlist(sequence, None, callback)
+        self._add_waiter(sequence, None, callback)
 
     async def acknowledged(self, sequence: int) -> None:
         """Return once the event is on disk. Raises StorageError when it will never be."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._enlist(sequence, loop, future)
+        self._add_waiter(sequence, loop, future)
         await future
 
     def wait(self, sequence: int, timeout_s: float | None = None) -> bool:
@@ -220,7 +225,7 @@ class Journal:
         if self.failure is not None:
             raise self.failure
 
-    def _enlist(self, sequence: int, loop: asyncio.AbstractEventLoop | None, target: Any) -> None:
+    def _add_waiter(self, sequence: int, loop: asyncio.AbstractEventLoop | None, target: Any) -> None:
         with self.lock:
             waiting = sequence > self.synced and self.failure is None
             if waiting:
@@ -231,22 +236,24 @@ class Journal:
     # -- reading back ------------------------------------------------------------------------------------------
 
     def note_place(self, sequence: int) -> None:
-        """Remember where the group of this event will lie when it is written. The caller holds ``lock``."""
+        """Record where the group of this event will lie when it is written. The caller holds ``lock``."""
         if sequence >= self._records.first:
             self._index.request_place(sequence)
 
     def buffered(self, sequence: int) -> bytes | None:
-        """The record of an event that is not written yet; None when it is in a file. The caller holds ``lock``."""
+        """Return the record of an event that is not written yet; None when it is in a file. The caller holds
+        ``lock``.
+        """
         return self._records.find(sequence)
 
     def locate(self, sequence: int, *, forget: bool = True) -> tuple[Path, Place]:
-        """A file and a place in it at or before the event's record. The caller holds ``lock``."""
+        """Return a file and a place in it at or before the event's record. The caller holds ``lock``."""
         return self._index.locate(sequence, forget=forget)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Write what is left, stop the thread and let go of the directory; may be called twice."""
+        """Write what is left, stop the thread and release the directory; may be called twice."""
         with self.lock:
             if self._buffer.closing:
                 return
@@ -261,7 +268,7 @@ class Journal:
             raise self.failure
 
     def fail_reading(self, error: StorageError) -> None:
-        """Records cannot be read back: nothing more is promised."""
+        """Note that records cannot be read back: nothing more is acknowledged."""
         self._buffer.must_exit = True
         self._buffer.failure = self._buffer.failure or error
 

@@ -1,4 +1,4 @@
-"""Joins journal and dispatcher: which number an event has, when it is done, what is taken up after a restart."""
+"""The bridge between journal and dispatcher: numbers of events, their outcomes, the replay after a restart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OnCode = Callable[[str, str], None]
 
 
 class _Retry:
-    """A dead-lettered event that is tried again: its number, and how many of its letters have no outcome yet."""
+    """A dead-lettered event that is replayed: its number, and how many of its letters have no outcome yet."""
 
     __slots__ = ("open", "sequence")
 
@@ -42,7 +42,7 @@ class _Retry:
 
 
 class JournaledIngress:
-    """The way of a P0 event: into the journal, into the queue, and a mark when every handler is done with it."""
+    """The path of a P0 event: into the journal, into the queue, and a mark when every handler is done with it."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class JournaledIngress:
         than their marks. Bounded by what was left when it started, and by what operators skip."""
         self._to_replay: list[str] = []
         self._retries: dict[str, _Retry] = {}
-        """By event id: dead-lettered events of which letters are being tried again."""
+        """By event id: dead-lettered events of which letters are being replayed."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[Unfinished] | None = journal.unfinished
         self.duplicates = self.quarantined = 0
@@ -76,7 +76,7 @@ class JournaledIngress:
         journal.set_failure_callback(self._failed)
 
     def new_queue(self) -> SpillQueue:
-        """The P0 queue; a new one takes over what waits in the journal."""
+        """Make and return the P0 queue; a new one continues with what waits in the journal."""
         self.queue = SpillQueue(
             self._config.queue_configs.p0,
             self.journal,
@@ -88,16 +88,16 @@ class JournaledIngress:
         return self.queue
 
     def run_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """The loop on which failures are reported; None: where they happen."""
+        """Report failures on ``loop``; None: on the thread where they happen."""
         self._loop = loop
 
     # -- accepting and finishing -------------------------------------------------------------------------------
 
     def accept(self, event: Event) -> int:
-        """Journal and queue an event, from any thread; its number, 0 when the journal has failed.
+        """Accept an event from any thread: journal and queue it; return its number, 0 when the journal has failed.
 
-        It is queued even then: a fill must be handled although nobody may be told that it is safe. An event
-        object that is queued already is not taken twice. Raises ContractError when it cannot be stored.
+        It is queued even then: a fill must be handled although it cannot be acknowledged. An event object that
+        is queued already is not accepted twice. Raises ContractError when it cannot be stored.
         """
         journal = self.journal
         if self._waiting is not None:
@@ -132,12 +132,12 @@ class JournaledIngress:
 
     def wait_for_room(self, patience_s: float, on_stall: Callable[[], None]) -> None:
         """Wait, in a thread, until the disk has caught up a little; not longer than ``patience_s``."""
-        with contextlib.suppress(StorageError):  # the journal has failed: the event is handled all the same
+        with contextlib.suppress(StorageError):  # the journal has failed: the event is handled nevertheless
             if not self.journal.wait_for_room(patience_s):
                 on_stall()
 
     def done(self, event: Event, dead: bool) -> None:
-        """Every handler has finished with the event; ``dead`` when one of them never managed."""
+        """Mark an event that every handler has finished with; ``dead``: one of them dead-lettered it."""
         known = self._numbers.pop(id(event), None)
         sequence = known[0] if known is not None else 0
         if self._retries:
@@ -151,7 +151,10 @@ class JournaledIngress:
         self.journal.mark_done(sequence, Mark.PARKED if dead else Mark.APPLIED)
 
     def _note_retry_outcome(self, event: Event, tried: _Retry, dead: bool) -> tuple[int, bool]:
-        """One letter has its outcome; the event's number once all have that are tried, and whether one is left."""
+        """Count the outcome of one letter; return the event's number and whether a letter is left.
+
+        The number is 0 until all letters that are replayed have their outcome.
+        """
         tried.open -= 1
         if tried.open:
             return 0, False
@@ -159,7 +162,7 @@ class JournaledIngress:
         return tried.sequence, dead or self._letters.find(event.event_id) is not None
 
     def reopen(self, event: Event) -> None:
-        """A dead letter is given to its handler again; the event may have others, of other handlers."""
+        """Note that a dead letter is given to its handler again; the event may have others, of other handlers."""
         sequence = self._parked.pop(event.event_id, 0)
         if sequence:
             self._retries[event.event_id] = _Retry(sequence)
@@ -179,7 +182,7 @@ class JournaledIngress:
             self._to_replay.remove(event.event_id)
 
     def skip(self, event: Event) -> None:
-        """An operator has dealt with a dead letter by hand: its handler will not get it any more."""
+        """Withdraw a dead letter that the operator dealt with by hand: its handler does not get it any more."""
         others = sum(letter.event.event_id == event.event_id for letter in self._letters) > 1
         sequence = 0 if others else self._parked.pop(event.event_id, 0)
         if sequence:
@@ -204,7 +207,7 @@ class JournaledIngress:
             callback(self.journal.failure)
 
     async def flush(self) -> None:
-        """Return once everything is on disk; a journal that has failed has told so already."""
+        """Return once everything is on disk; the failure of a journal was reported already."""
         with contextlib.suppress(StorageError):
             await off_loop(self.journal.flush)
 
@@ -212,18 +215,18 @@ class JournaledIngress:
 
     @property
     def needs_replay(self) -> bool:
-        """Whether :meth:`replay` has not been called yet."""
+        """Return whether :meth:`replay` has not been called yet."""
         return self._waiting is not None
 
     def reopened(self) -> list[str]:
-        """Ids of the events of dead letters that an operator wants to be tried again, one for each letter."""
+        """Return ids of the events of dead letters that the operator wants replayed, one for each letter."""
         return list(self._to_replay)
 
     def replay(self, withdraw: Callable[[Event], bool] | None = None) -> int:
-        """Queue what an earlier process accepted and did not finish, in order; how many events.
+        """Queue what an earlier process accepted and did not finish, in order; return the number of events.
 
-        Events for which ``withdraw`` says so are withdrawn instead: their source tells them again by itself. Not
-        what an operator has opened again: nobody else asks for it.
+        Events for which ``withdraw`` returns True are withdrawn instead: their source sends them again by itself.
+        An event that the operator opened again is always queued: no source sends it.
         """
         with self.journal.lock:
             waiting, self._waiting = self._waiting or [], None
@@ -251,7 +254,7 @@ class JournaledIngress:
         return True
 
     def _forget_letters(self, event: Event) -> None:
-        """An event that is handled again from the start is no dead letter any more."""
+        """Remove the letters of an event that is handled again from the start."""
         while (letter := self._letters.find(event.event_id)) is not None:
             self._letters.remove(letter)
 
@@ -262,7 +265,7 @@ class JournaledIngress:
         return event
 
     def _decoded(self, sequence: int, body: bytes) -> Event | None:
-        """The stored event; None when it cannot be understood: then its bytes are kept aside."""
+        """Return the stored event; None when it cannot be decoded: then its bytes are kept in the quarantine."""
         try:
             return unpack_event(body)
         except ContractError as error:
@@ -277,7 +280,7 @@ class JournaledIngress:
             with open(path, "wb", opener=private_opener) as file:
                 file.write(body)
         except OSError as failure:
-            raise StorageError(f"{path}: cannot keep an event that cannot be understood: {failure}") from failure
+            raise StorageError(f"{path}: cannot keep an event that cannot be decoded: {failure}") from failure
         self.journal.mark_done(sequence, Mark.PARKED)
         self._on_loop(
             lambda: self._on_code("FS098", f"P0 event {sequence} of the journal: {error}; kept in {path}")
@@ -286,7 +289,7 @@ class JournaledIngress:
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def export(self, unfinished: Iterable[Event]) -> dict[str, Any]:
-        """What a checkpoint has to know: everything up to ``last`` that is not ``open`` has had its effect.
+        """Return the journal's share of a checkpoint: all up to ``last`` that is not ``open`` has had its effect.
 
         ``unfinished`` are the events in memory that no handler, or not every handler, has finished with.
         """
@@ -295,7 +298,7 @@ class JournaledIngress:
             journal.freeze()
             known = (self._numbers.get(id(event)) for event in unfinished)
             last, failed = journal.next_sequence - 1, journal.failure is not None
-            # A journal that works holds all of them before this is stored; what a failed one lacks goes along.
+            # A journal that works holds all of them before this is stored; what a failed one lacks is exported too.
             held = journal.synced if failed else last
             spilled = self._spill.numbers()
             numbers = {one[0] for one in known if one is not None}.union(spilled)
@@ -308,11 +311,11 @@ class JournaledIngress:
             }
 
     def restore(self, share: Mapping[str, Any] | None, restored: Sequence[Event]) -> None:
-        """Agree with a checkpoint: ``restored`` are the events it brought back into memory.
+        """Reconcile with a checkpoint: ``restored`` are the events it brought back into memory.
 
-        What it knows as done is marked, what it has is not queued again, and the rest is left for
-        :meth:`replay`. Events that it has and the journal lacks are written anew, and numbers go on behind the
-        last of both. Raises StorageError when an event is open that neither of them holds.
+        Events it has done are marked, those it holds are not queued again, and the rest is left for :meth:`replay`.
+        Events that it holds and the journal lacks are appended, and numbers continue behind the last of both.
+        Raises StorageError when an event is open that neither of them holds.
         """
         last, open_ = (share["last"], set(share["open"])) if share is not None else (0, set())
         if share is not None:
@@ -338,7 +341,10 @@ class JournaledIngress:
     def _reconciled(
         self, last: int, open_: set[int], by_id: Mapping[str, Event]
     ) -> tuple[list[Unfinished], list[int]]:
-        """What the checkpoint does not know, and what waits in the files; ``open_`` keeps what is not there."""
+        """Return what the checkpoint does not know, and the numbers that wait in the files.
+
+        ``open_`` keeps the numbers that the journal lacks.
+        """
         left, spilled = [], []
         for one in self._waiting or []:
             event = by_id.get(one.event_id)
@@ -354,13 +360,13 @@ class JournaledIngress:
         return left, spilled
 
     def _mark_of(self, one: Unfinished) -> Mark:
-        """What the checkpoint knows to have become of an event whose mark a kill has prevented."""
+        """Return the outcome, by the checkpoint, of an event whose mark a kill has prevented."""
         if one.sequence in self._withdrawn:
             return Mark.WITHDRAWN
         return Mark.APPLIED if self._letters.find(one.event_id) is None else Mark.PARKED
 
     def _append_missing(self, restored: Iterable[Event], lacking: Sequence[bytes]) -> None:
-        """Journal what only the checkpoint has: of the events it brought back, and the bodies it kept."""
+        """Append what only the checkpoint has: of the events it brought back, and the bodies it kept."""
         for event in restored:
             known = id(event) in self._numbers or event.event_id in self._parked
             if not known and self._letters.find(event.event_id) is None:
@@ -372,7 +378,7 @@ class JournaledIngress:
     def _key(self, event: Event) -> bytes:
         return pack_key(event.event_id, self.journal.identify(event.body))
 
-    # -- trouble -----------------------------------------------------------------------------------------------
+    # -- failures ----------------------------------------------------------------------------------------------
 
     def _cannot_read(self, error: StorageError) -> None:
         self.journal.fail_reading(error)
@@ -382,19 +388,19 @@ class JournaledIngress:
         self._on_loop(lambda: self._on_code("FS096", f"{failure}; trading is suspended"))
 
     def _on_loop(self, call: Callable[[], None]) -> None:
-        """On the loop when there is one: the caller may hold the lock or be the writer's thread."""
+        """Call on the loop when there is one: the caller may hold the lock or be the writer's thread."""
         loop = self._loop
         if loop is None:
             call()
             return
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody trades there any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no trading there any more
             loop.call_soon_threadsafe(call)
 
 
 def events_in_memory(
     level: PriorityLevel, in_lane: Callable[[HandlerRegistration], Iterable[InFlightEvent]]
 ) -> list[Event]:
-    """Events of ``level`` that are queued, held or in a lane."""
+    """Return the events of ``level`` that are queued, held or in a lane."""
     events = level.queue.pending()
     for registration in level.registrations:
         for blocked in registration.blocked_keys.values():

@@ -1,4 +1,4 @@
-"""What producers have for the journal's writer: records, marks, those who wait, and the signal that wakes it."""
+"""The buffer between producers and the journal's writer: records, marks, waiters, and the signal to wake it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qts.event.journal_segments import Run
 
 
 class Records:
-    """Keeps records of successive events: those that gather, and the group that is being written."""
+    """The records of successive events: those that gather, and the group that is being written."""
 
     __slots__ = ("_writing", "_writing_first", "first", "gathered", "size")
 
@@ -23,11 +23,12 @@ class Records:
         self._writing: list[bytes] = []
 
     def add(self, record: bytes) -> None:
+        """Add the record of the next event."""
         self.gathered.append(record)
         self.size += len(record)
 
     def take(self, most: int) -> tuple[list[bytes], int]:
-        """Return at most so many to be written now, and the number of the first."""
+        """Return at most ``most`` records to be written now, and the number of the first."""
         first = self.first
         if len(self.gathered) <= most:
             group, self.gathered = self.gathered, []
@@ -52,7 +53,7 @@ class Records:
 
 
 class WriterSignal:
-    """Lets the writer sleep and wakes it once for a burst; the caller holds the journal's lock, but to sleep.
+    """The signal that wakes the sleeping writer, once for a burst; all but the wait is under the journal's lock.
 
     ``idle``: the writer sleeps, or is about to. ``waits_without_limit``: it sleeps without a limit.
     ``woken_by_mark``: it was woken by a mark alone, which may wait a little longer for an event to travel with.
@@ -79,7 +80,7 @@ class WriterSignal:
             self.wakeup.release()
 
     def wake_now(self) -> None:
-        """Have everything written at once."""
+        """Wake the writer to write everything at once."""
         self.full.set()
         self.woken_by_mark = False
         if self.idle:
@@ -91,7 +92,7 @@ class JournalBuffer:
     """Everything that producers and writer share, under ``lock``.
 
     ``synced`` is the last event that is on disk. After a ``failure`` nothing is written any more; ``must_exit``
-    says that nobody knows what is on the disk, so that the process has to end. ``open`` counts events without a
+    means that the content of the disk is unknown, so that the process has to end. ``open`` counts events without a
     mark.
     """
 
@@ -100,7 +101,7 @@ class JournalBuffer:
         self.records = Records(next_sequence)
         self.marks = marks
         self.skip: Run | None = None
-        """Numbers that are not used, to be told to the files before the next event."""
+        """Numbers that are not used, to be written before the next event."""
         self.waiters = Waiters()
         self.flushers: list[threading.Event] = []
         self.signal = WriterSignal()
@@ -112,5 +113,5 @@ class JournalBuffer:
 
     @property
     def has_work(self) -> bool:
-        """Whether there is something that must not wait."""
+        """Return whether there is something that must not wait."""
         return bool(self.records.gathered or self.closing or self.flushers)

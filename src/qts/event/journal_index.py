@@ -1,4 +1,4 @@
-"""The index of a journal's files: where events lie in them, and which file is not needed any more."""
+"""The index of a journal's files: where events lie in them, and which file can be removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qts.event.journal_segments import Mark, Run, segment_path
 
 
 class Segment:
-    """One file: how many events and bytes are in it, and with how many of the events everybody is done."""
+    """One file: the counts of its events and bytes, and of the events with which all handlers are done."""
 
     __slots__ = ("done", "events", "first", "path", "size")
 
@@ -22,7 +22,7 @@ class Segment:
 
 
 class JournalIndex:
-    """Knows the files of a journal, the newest of which is written; begins with what was ``found`` there.
+    """The files of a journal, the newest of which is written; begins with what recovery ``found``.
 
     The caller holds the journal's lock. Only the writer changes the files, and may read them without it.
     """
@@ -43,7 +43,7 @@ class JournalIndex:
 
     @property
     def newest(self) -> Segment:
-        """The file that is written."""
+        """Return the file that is written."""
         return self.segments[-1]
 
     def segment_of(self, sequence: int) -> Segment:
@@ -52,7 +52,7 @@ class JournalIndex:
         return self.segments[max(bisect_right(firsts, sequence) - 1, 0)]
 
     def request_place(self, sequence: int) -> None:
-        """Remember where the group of this event will lie when it is written; numbers ascend."""
+        """Record where the group of this event will lie when it is written; numbers ascend."""
         self._wanted.append(sequence)
 
     def locate(self, sequence: int, *, forget: bool) -> tuple[Path, Place]:
@@ -71,7 +71,7 @@ class JournalIndex:
         segment.size += size
 
     def marked(self, runs: Iterable[Run]) -> None:
-        """Note what the files say of events: a dead-lettered one is not done, its file stays for the operator."""
+        """Note the marks in the files: a dead-lettered event is not done, its file stays for the operator."""
         for run in runs:
             if run.mark is Mark.PARKED:
                 self._parked.update(range(run.first, run.first + run.length))
@@ -83,7 +83,7 @@ class JournalIndex:
                 self._count_done(run, -1)
 
     def removable(self) -> Segment | None:
-        """Return the oldest file when everybody is done with all of its events; the newest file always stays."""
+        """Return the oldest file when all of its events are done, else None; the newest file always stays."""
         oldest = self.segments[0]
         return oldest if len(self.segments) > 1 and oldest.done >= oldest.events else None
 

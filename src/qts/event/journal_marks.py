@@ -1,4 +1,4 @@
-"""What the journal has to say of events and of the run's store, on its way to the files."""
+"""The marks of a journal: outcomes of events, and the note about the run's store, before they are written."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from qts.event.journal_segments import Mark, Run, StoreNote, as_runs, encode_mar
 
 
 class Marks:
-    """What has become of events: noted at once, told to the files when a checkpoint contains it.
+    """The outcomes of events: noted at once, written when a checkpoint contains their effects.
 
-    Not ``checkpointed`` it is told without waiting for any. ``note`` is what the journal knows of the store; it
-    goes along with every group of marks, so that the newest one is never in a file that was deleted. The caller
+    Not ``checkpointed`` they are written without waiting. ``note`` is what the journal knows of the store; it is
+    written with every group of marks, so that the newest one is never in a file that was deleted. The caller
     holds the journal's lock.
     """
 
@@ -22,15 +22,16 @@ class Marks:
         self._frozen: list[tuple[Mark, int]] = []
 
     def add(self, mark: Mark, sequence: int) -> None:
+        """Note the outcome of an event."""
         (self._uncommitted if self.checkpointed else self._due).append((mark, sequence))
 
     def freeze(self) -> None:
-        """A checkpoint is being taken: it contains the effects of all that was noted so far."""
+        """Note that a checkpoint is being taken: it contains the effects of all that was noted so far."""
         self._frozen += self._uncommitted
         self._uncommitted = []
 
     def commit(self, checkpoint: int | None) -> None:
-        """The checkpoint of the last :meth:`freeze` is on disk; its number when the store is known."""
+        """Note that the checkpoint of the last :meth:`freeze` is on disk; None: the store is unknown."""
         self._due += self._frozen
         self._frozen = []
         if self.note is not None and checkpoint is not None:
@@ -39,16 +40,16 @@ class Marks:
 
     @property
     def are_due(self) -> bool:
-        """Whether there is something to write."""
+        """Return whether there is something to write."""
         return bool(self._due) or self._is_note_due
 
     def take(self, upto: int) -> list[Run]:
-        """What is to be written of events up to ``upto``; the rest waits for the next call."""
+        """Remove and return the marks to be written of events up to ``upto``; the rest waits for the next call."""
         marks, self._due = split_marks(self._due, upto)
         return as_runs(marks)
 
     def bodies(self, runs: list[Run]) -> list[bytes]:
-        """The records without a key that say ``runs`` and, when there is one, the note."""
+        """Return the bodies of the control records: ``runs`` and, when there is one, the note."""
         due, self._is_note_due = bool(runs) or self._is_note_due, False
-        said = [encode_marks(runs)] if runs else []
-        return [*said, encode_note(self.note)] if due and self.note is not None else said
+        marks = [encode_marks(runs)] if runs else []
+        return [*marks, encode_note(self.note)] if due and self.note is not None else marks

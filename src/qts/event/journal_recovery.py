@@ -1,4 +1,4 @@
-"""What a journal says after a restart, and whether it says it without contradiction."""
+"""Recovery of a journal: its content after a restart, and the check that it holds no contradiction."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from qts.event.journal_segments import JournalWalk, Mark, Record, Run, StoreNote
 
 
 class Place(NamedTuple):
-    """Where a record lies: the first event's number of its file, and the byte in it."""
+    """The place of a record: the first event's number of its file, and the byte in it."""
 
     first: int
     offset: int
 
 
 class Unfinished(NamedTuple):
-    """An event that was accepted and of which nothing more is known; ``reopened`` by an operator, or not."""
+    """An event that was accepted and has no outcome; ``reopened`` by an operator, or not."""
 
     sequence: int
     event_id: str
@@ -31,7 +31,7 @@ class Unfinished(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """A journal as its files tell it. ``events`` and ``sizes`` by the number of a file's first event."""
+    """The content of a journal's files. ``events`` and ``sizes`` are by the number of a file's first event."""
 
     run_id: str
     next_sequence: int
@@ -44,7 +44,7 @@ class Recovered(NamedTuple):
     """By the prefix of event ids that are prefix and number: the highest number used."""
     torn: Torn | None
     noted: StoreNote | None
-    """What it knows of the run's store; None when it has never heard of one."""
+    """The note about the run's store; None when it was never written."""
 
 
 def recover(directory: Path, run_id: str = "") -> Recovered:
@@ -66,11 +66,11 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
                 numbers[prefix] = int(number)
             open_[record.sequence] = Unfinished(record.sequence, record.event_id, Place(first, record.offset))
             continue
-        said = _control_in(path, record)
-        if isinstance(said, StoreNote):
-            noted = said
+        control = _control_in(path, record)
+        if isinstance(control, StoreNote):
+            noted = control
             continue
-        for run in said:
+        for run in control:
             for sequence in range(run.first, run.first + run.length):
                 known = open_.pop(sequence, None)
                 if run.mark is not Mark.REOPENED:
@@ -91,7 +91,7 @@ def recover(directory: Path, run_id: str = "") -> Recovered:
 
 
 def _find(directory: Path, run_id: str, wanted: Iterable[int]) -> dict[int, Unfinished]:
-    """Events that were done and are open again; those whose file is gone are not found."""
+    """Return events that were done and are open again; those whose file is gone are not found."""
     missing = set(wanted)
     found = {}
     walk = JournalWalk(directory, run_id)
@@ -120,7 +120,7 @@ def _control_in(path: Path, record: Record) -> list[Run] | StoreNote:
 
 
 class JournalEntry(msgspec.Struct):
-    """One event of the journal as people look at it; ``status`` None while nothing is known."""
+    """One event of the journal, for display; ``status`` None while it has no outcome."""
 
     record: Record
     path: Path
@@ -129,14 +129,16 @@ class JournalEntry(msgspec.Struct):
     reopened: int = 0
 
     @property
-    def word(self) -> str:
-        """accepted, applied, parked, withdrawn or reopened."""
+    def status_name(self) -> str:
+        """Return accepted, applied, parked, withdrawn or reopened."""
         return "accepted" if self.status is None else self.status.name.lower()
 
 
 class JournalReport(msgspec.Struct):
-    """All that is in a journal. ``applied_order`` lists events in the order in which they were done,
-    ``repeated`` counts those whose id is there already, and executions that another event has told before."""
+    """The content of a journal. ``applied_order`` lists events in the order in which they were done.
+
+    ``repeated`` counts events whose id is there already, and executions that an earlier event has.
+    """
 
     run_id: str
     entries: dict[int, JournalEntry]
@@ -147,12 +149,12 @@ class JournalReport(msgspec.Struct):
     repeated: int = 0
 
     def count(self, status: Mark | None) -> int:
+        """Return the number of events with ``status``; None: without an outcome."""
         return sum(entry.status is status for entry in self.entries.values())
 
 
 def read_journal(directory: Path, run_id: str = "") -> JournalReport:
-    """Every event in the journal and what has become of it, with everything that contradicts the rules of
-    :func:`check_journal`.
+    """Return every event in the journal with its outcome, and what contradicts the rules of :func:`check_journal`.
 
     May be called while the run goes on: a half-written end is reported as torn. Raises StorageError and
     StateError as JournalWalk does.
@@ -163,8 +165,8 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
         if record.key:
             report.entries[record.sequence] = JournalEntry(record, path)
         else:
-            said = _control_in(path, record)
-            for run in () if isinstance(said, StoreNote) else said:
+            control = _control_in(path, record)
+            for run in () if isinstance(control, StoreNote) else control:
                 _mark(report, run)
     report.run_id, report.torn = walk.run_id, walk.torn
     _check_ids(report)
@@ -172,8 +174,11 @@ def read_journal(directory: Path, run_id: str = "") -> JournalReport:
 
 
 def check_journal(directory: Path, run_id: str = "") -> list[str]:
-    """What contradicts the rules: no number is missing, each is done at most once (applied, parked or withdrawn),
-    and no id names two events; empty when nothing does. Damage that stops reading is one of the answers."""
+    """Return what contradicts the rules of a journal; empty when nothing does (`journal-without-gap`).
+
+    No number is missing, each event is done at most once (applied, parked or withdrawn), and no id names two
+    events. Damage that stops reading is returned as one of the problems.
+    """
     try:
         return read_journal(directory, run_id).problems
     except QtsError as error:
@@ -196,9 +201,11 @@ def _mark(report: JournalReport, run: Run) -> None:
 
 
 def _check_ids(report: JournalReport) -> None:
-    """One id must not name two events. What a source that never heard that it was safe has told again is one event:
-    it is handled again, and the unique key of its effect makes that nothing. An execution that another event has
-    told before is counted alike; what its source took back was never told."""
+    """Check that no id names two events, and count repeated ones.
+
+    An event that its source sent again without an acknowledgement is one event: it is handled again, and the unique
+    key makes that have no effect. An execution that an earlier event has is counted as well, unless withdrawn.
+    """
     seen: dict[bytes, Record] = {}
     executions: dict[bytes, Record] = {}
     for entry in report.entries.values():

@@ -1,9 +1,9 @@
-"""The journal's files: what a record looks like, in which files records lie, and how they are read.
+"""The journal's files: the form of a record, the files that records lie in, and how they are read.
 
-One record, little-endian: u32 length of what follows the CRC, u32 CRC32 (zlib) of it,
-u64 sequence, 16 bytes run id, u16 key length, idempotency key, body. A record with a key is an event; one
-without is a list of marks (what has become of earlier events) or a note about the run's store. Records of events
-are numbered without a gap, but for numbers that a mark skips.
+One record, little-endian: u32 length of what follows the CRC, u32 CRC32 (zlib) of it, u64 sequence, 16 bytes run
+id, u16 key length, idempotency key, body. A record with a key is an event; one without is a control record: a list
+of marks (the outcomes of earlier events) or a note about the run's store. Records of events are numbered without a
+gap, but for numbers that a mark skips.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ _crc = zlib.crc32
 
 
 class Mark(IntEnum):
-    """What has become of an event: its handlers are done, it was dead-lettered, its source took it back, it is to
-    be handled once more, or its number was given by a journal that failed and is not given again."""
+    """The outcome of an event.
+
+    APPLIED: its handlers are done. PARKED: it was dead-lettered. WITHDRAWN: its source took it back. REOPENED: it
+    is to be handled again. SKIPPED: its number was given by a journal that failed and is not given again.
+    """
 
     APPLIED = 1
     PARKED = 2
@@ -47,7 +50,7 @@ class Mark(IntEnum):
 
 
 class Run(NamedTuple):
-    """``length`` events in succession of which the same is to be said."""
+    """A run of ``length`` successive events with the same outcome."""
 
     mark: Mark
     first: int
@@ -55,14 +58,16 @@ class Run(NamedTuple):
 
 
 class StoreNote(msgspec.Struct, frozen=True):
-    """What the journal knows of the run's store: when that was begun, and its newest checkpoint on disk, from 1."""
+    """The note about the run's store: when it was begun, and the number of its newest checkpoint on disk, from
+    1.
+    """
 
     store: str
     checkpoint: int
 
 
 class Record(NamedTuple):
-    """A valid record; ``offset`` and ``end`` are bytes in its file. An empty key says that it holds marks."""
+    """A valid record; ``offset`` and ``end`` are bytes in its file. A control record has an empty key."""
 
     sequence: int
     run: bytes
@@ -73,6 +78,7 @@ class Record(NamedTuple):
 
     @property
     def event_id(self) -> str:
+        """Return the id of its event."""
         return id_in(self.key).decode("utf-8", "surrogatepass")
 
 
@@ -85,14 +91,14 @@ class Torn(NamedTuple):
 
 
 def run_bytes(run_id: str) -> bytes:
-    """The run id as records carry it. Raises ContractError unless it is 16 ASCII characters."""
+    """Return the run id as records carry it. Raises ContractError unless it is 16 ASCII characters."""
     if len(run_id) != RUN_BYTES or not run_id.isascii():
         raise ContractError(f"a journal needs a run id of {RUN_BYTES} ASCII characters, got {run_id!r}")
     return run_id.encode("ascii")
 
 
 def pack_record(sequence: int, run: bytes, key: bytes, body: bytes) -> bytes:
-    """The bytes of one record."""
+    """Return the bytes of one record."""
     rest = b"%b%b%b" % (_REST.pack(sequence, run, len(key)), key, body)
     return _HEAD.pack(len(rest), _crc(rest)) + rest
 
@@ -106,7 +112,7 @@ def check_size(key: bytes, body: bytes) -> None:
 
 
 def record_at(data: bytes, offset: int) -> Record | None:
-    """The record that begins at ``offset``; None when there is no valid one."""
+    """Return the record that begins at ``offset``; None when there is no valid one."""
     start = offset + _HEAD.size
     if start + _REST.size > len(data):
         return None
@@ -122,14 +128,16 @@ def record_at(data: bytes, offset: int) -> Record | None:
 
 
 def records_in(data: bytes, offset: int = 0) -> Iterator[Record]:
-    """Valid records from ``offset`` on, up to the end or to the first place that is none."""
+    """Yield valid records from ``offset`` on, up to the end or to the first place that is none."""
     while (record := record_at(data, offset)) is not None:
         yield record
         offset = record.end
 
 
 def valid_after(data: bytes, offset: int, run: bytes) -> int | None:
-    """Where the next valid record of ``run`` (b"": of any) behind ``offset`` begins; None when there is none."""
+    """Return where the next valid record of ``run`` (b"": of any) behind ``offset`` begins; None when there is
+    none.
+    """
     if not run:
         starts = range(offset + 1, len(data) - HEADER_BYTES + 1)
         return next((s for s in starts if _may_begin(data, s) and record_at(data, s) is not None), None)
@@ -143,33 +151,35 @@ def valid_after(data: bytes, offset: int, run: bytes) -> int | None:
 
 
 def _may_begin(data: bytes, start: int) -> bool:
-    """A glance that spares most places the CRC: a number below 2^48 and a run id of printable characters."""
+    """Return whether a record may begin here, without a CRC: a number below 2^48 and a printable run id."""
     run = data[start + _HEAD.size + 8 : start + _HEAD.size + 8 + RUN_BYTES]
     return data[start + 14 : start + 16] == b"\0\0" and run.isascii() and run.decode("ascii").isprintable()
 
 
 def encode_marks(runs: list[Run]) -> bytes:
+    """Return the body of a control record with marks."""
     return msgspec.msgpack.encode(runs)
 
 
 def encode_note(note: StoreNote) -> bytes:
+    """Return the body of a control record with the note about the store."""
     return msgspec.msgpack.encode(note)
 
 
 def decode_control(body: bytes) -> list[Run] | StoreNote:
-    """What a record without a key says. Raises msgspec.MsgspecError when it cannot be read."""
+    """Return the marks or the note of a control record. Raises msgspec.MsgspecError when it cannot be read."""
     return msgspec.msgpack.decode(body, type=list[Run] | StoreNote)
 
 
 def split_marks(marks: list[tuple[Mark, int]], upto: int) -> tuple[list[tuple[Mark, int]], list[tuple[Mark, int]]]:
-    """What is said of events up to ``upto``, and of later ones; each in the order given."""
+    """Return the marks of events up to ``upto``, and those of later ones; each in the order given."""
     if all(sequence <= upto for _, sequence in marks):
         return marks, []
     return [one for one in marks if one[1] <= upto], [one for one in marks if one[1] > upto]
 
 
 def as_runs(marks: list[tuple[Mark, int]]) -> list[Run]:
-    """Marks in the order given, neighbours that say the same of successive events together."""
+    """Return marks in the order given, equal ones of successive events joined."""
     runs: list[Run] = []
     for mark, sequence in marks:
         last = runs[-1] if runs else None
@@ -182,12 +192,12 @@ def as_runs(marks: list[tuple[Mark, int]]) -> list[Run]:
 
 
 def segment_path(directory: Path, first: int) -> Path:
-    """The file whose first event is number ``first``."""
+    """Return the file whose first event is number ``first``."""
     return directory / f"{_PREFIX}{first:020d}{_SUFFIX}"
 
 
 def segment_paths(directory: Path) -> list[tuple[int, Path]]:
-    """The segments in order, with the number of the first event of each."""
+    """Return the segments in order, with the number of the first event of each."""
     found = []
     for path in directory.glob(f"{_PREFIX}*{_SUFFIX}"):
         number = path.name[len(_PREFIX) : -len(_SUFFIX)]
@@ -197,7 +207,10 @@ def segment_paths(directory: Path) -> list[tuple[int, Path]]:
 
 
 class JournalWalk:
-    """Every valid record of a journal, in order, as ``(path, record)``; see it through, then look at the rest.
+    """An iteration over every valid record of a journal, in order, as ``(path, record)``.
+
+    The attributes are complete after the last record.
+
 
     ``run_id`` "" takes the run of the first record. Raises StorageError, naming file and offset, for damage in
     the middle (a valid record comes after it) and for numbers that do not follow each other; StateError for
@@ -263,7 +276,7 @@ class JournalWalk:
 
 
 def _is_skip(record: Record, last: int) -> bool:
-    """Whether it says that the numbers behind ``last`` up to its own are not used."""
+    """Return whether the record skips the numbers behind ``last`` up to its own."""
     if record.key or record.sequence <= last:
         return False
     try:
@@ -282,8 +295,9 @@ def _read(path: Path) -> bytes:
 class JournalDirectory:
     """The journal's directory, held for this process, made when missing.
 
-    It is kept open: when files run out, the names in it can still be synced, and an error that the disk reported
-    meanwhile is heard. Raises StateError when another process has it, StorageError when it cannot be used.
+    It is kept open: when descriptors run out, the names in it can still be synced, and an error that the disk
+    reported meanwhile is noticed. Raises StateError when another process has it, StorageError when it cannot be
+    used.
     """
 
     __slots__ = ("_fd", "_lock")
@@ -312,5 +326,6 @@ class JournalDirectory:
         os.fsync(self._fd)
 
     def close(self) -> None:
+        """Release the directory for other processes."""
         os.close(self._fd)
         os.close(self._lock)

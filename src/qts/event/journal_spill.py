@@ -1,6 +1,6 @@
-"""The P0 queue with a journal behind it: what does not fit into memory waits in the files, and nobody waits for it.
+"""The P0 queue with a journal: what does not fit into memory waits in the files, and no producer waits.
 
-Everything here is done by a caller that holds the journal's lock, which is the queue's lock too: an event's number
+Every caller here holds the journal's lock, which is the queue's lock too: an event's number
 and its place in the queue are decided together.
 """
 
@@ -27,7 +27,7 @@ _STOP: Final = EventType.EMERGENCY_STOP
 
 
 class Spill:
-    """Numbers of events that wait in the journal, in order, and how they are read back."""
+    """The numbers of events that wait in the journal, in order, and the reader that brings them back."""
 
     def __init__(self, journal: Journal) -> None:
         self.count = 0
@@ -36,7 +36,7 @@ class Spill:
         self._file: _Reader | None = None
 
     def add(self, sequence: int) -> None:
-        """The event just appended waits here."""
+        """Add the event just appended."""
         if not self.count:
             self._journal.note_place(sequence)
         self.count += 1
@@ -46,23 +46,23 @@ class Spill:
             self._ranges.append([sequence, sequence])
 
     def numbers(self) -> list[int]:
-        """Every number that waits."""
+        """Return every number that waits."""
         return [number for first, last in self._ranges for number in range(first, last + 1)]
 
     def body(self, sequence: int) -> bytes:
-        """Body of an event that is not written yet."""
+        """Return the body of an event that is not written yet."""
         data = self._journal.buffered(sequence)
         record = record_at(data, 0) if data is not None else None
         assert record is not None
         return record.body
 
     def first(self) -> tuple[int, bytes]:
-        """Number and body of the next event. Raises StorageError when it cannot be read back."""
+        """Return number and body of the next event. Raises StorageError when it cannot be read back."""
         sequence = self._ranges[0][0]
         return sequence, self._read(sequence).body
 
     def drop_first(self) -> None:
-        """The next event is in memory now."""
+        """Remove the next event, which is in memory now."""
         front = self._ranges[0]
         front[0] += 1
         self.count -= 1
@@ -72,7 +72,9 @@ class Spill:
             self._close()
 
     def read_all(self, sequences: list[int]) -> Iterator[bytes]:
-        """Bodies of events that an earlier process wrote, in the order of ``sequences``, which ascends."""
+        """Yield the bodies of events that an earlier process wrote, in the order of ``sequences``, which
+        ascends.
+        """
         if not sequences:
             return
         reader = _Reader(self._journal.directory, *self._journal.locate(sequences[0], forget=False))
@@ -96,7 +98,7 @@ class Spill:
         if self._file is None:
             self._file = _Reader(self._journal.directory, *self._journal.locate(sequence))
         found = self._file.seek(sequence)
-        if found is None:  # the place was of an earlier time, or its file is gone: look again from the right file
+        if found is None:  # the place is outdated, or its file is gone: read again from the right file
             self._close()
             self._file = _Reader(self._journal.directory, *self._journal.locate(sequence))
             found = self._file.seek(sequence)
@@ -111,7 +113,7 @@ class Spill:
 
 
 class _Reader:
-    """Reads records forward through the files of a journal that is being written."""
+    """A forward reader of the records in the files of a journal that is being written."""
 
     def __init__(self, directory: Path, path: Path, place: Place) -> None:
         self._directory = directory
@@ -126,10 +128,11 @@ class _Reader:
         self._data, self._at = b"", 0
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._fd)
 
     def seek(self, sequence: int) -> Record | None:
-        """The event's record, everything before it passed over; None when it does not come."""
+        """Return the event's record, skipping all before it; None when it does not come."""
         while (record := self._next()) is not None:
             if record.key and record.sequence >= sequence:
                 return record if record.sequence == sequence else None
@@ -164,12 +167,12 @@ class _Reader:
 
 
 class SpillQueue(BoundedQueue):
-    """P0 with a journal. ``capacity`` is the window in memory; producers never wait for it.
+    """The P0 queue of a session with a journal. ``capacity`` is the window in memory; producers never wait for it.
 
-    While lanes hold ``most_held`` events, new ones stay in the journal too: a handler on another lane that is for
-    long slower than what comes must not fill the memory. Until then it delays nobody. ``on_read`` is told the
-    number of every event that comes back into memory, ``on_broken`` of what could not be read back: those events
-    stay in the journal, nothing overtakes them.
+    While lanes hold ``most_held`` events, new ones stay in the journal too: a slow handler on another lane must not
+    fill the memory. ``on_read`` is called with the number and body of every event that comes back into memory and
+    returns it (None: it is dropped), ``on_broken`` with the error of a failed read: those events stay in the
+    journal, and nothing overtakes them.
     """
 
     __slots__ = ("_broken", "_on_broken", "_on_read", "_spill", "_tail", "most_held")
@@ -194,7 +197,7 @@ class SpillQueue(BoundedQueue):
         self._tail: deque[Event] = deque()
 
     def place(self, event: Event, sequence: int) -> bool:
-        """Take in an event just journalled (``sequence`` 0: that failed); whether it stays in memory."""
+        """Add an event just journalled (``sequence`` 0: that failed); return whether it stays in memory."""
         self._accepted += 1
         stays = True
         if event.event_type is _STOP or not (self._spill.count or self._tail or self._is_full()):
@@ -219,7 +222,7 @@ class SpillQueue(BoundedQueue):
     def release(self, count: int) -> bool:
         with self._lock:
             self.held -= count
-            if self.items or not self._spill.count:  # taking the next one looks after what is left
+            if self.items or not self._spill.count:  # taking the next one refills
                 return False
             self._bring_back()
             return bool(self.items)
@@ -234,7 +237,7 @@ class SpillQueue(BoundedQueue):
         return depth
 
     def pending(self) -> list[Event]:
-        """What is in memory; what waits in the journal is known by number."""
+        """Return the events in memory; those in the journal are known by number."""
         with self._lock:
             return [*self.items, *self._tail]
 
@@ -269,8 +272,8 @@ class SpillQueue(BoundedQueue):
     def _refill(self) -> None:
         """Bring the next events back into memory, one more than fit while the oldest is about to leave.
 
-        Ones that cannot be understood are passed over. An event leaves the spill when it is in memory, so
-        whatever goes wrong in between loses none.
+        Events that cannot be decoded are skipped. An event leaves the spill when it is in memory, so a failure in
+        between loses none.
         """
         fit = min(len(self.items) + _REFILL, self.capacity + 1)
         try:

@@ -1,4 +1,4 @@
-"""The journal's writer: one thread that writes what has gathered, syncs it and tells those who wait."""
+"""The journal's writer: one thread that writes what has gathered, syncs it and resolves the waiters."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from qts.event.journal_index import JournalIndex, Segment
 from qts.event.journal_segments import JournalDirectory, Run, Torn, encode_marks, pack_record
 from qts.threads import start_thread
 
-_LONGEST_WAIT_S: Final = 120.0  # twice the longest mark_ms: a nap above mark_ms says that the last one was in vain
+_LONGEST_WAIT_S: Final = 120.0  # twice the longest mark_ms: above mark_ms, no marks came during the last wait
 _OUT_OF_FILES: Final = frozenset({24, 23})  # EMFILE, ENFILE
 
 
 class JournalWriter:
-    """Writes what is in ``buffer`` to the files of ``index``, group by group, from :meth:`start` to :meth:`join`.
+    """The writer of ``buffer`` to the files of ``index``, group by group, from :meth:`start` to :meth:`join`.
 
-    A write or sync that fails ends it: neither is ever repeated, because after a failed sync nobody knows what is
-    on the disk. ``on_failure`` is called then, on its thread, after those who wait. ``groups`` counts groups on
+    A write or sync that fails ends it: neither is ever repeated, because after a failed sync the content of the
+    disk is unknown. ``on_failure`` is called then, on its thread, after the waiters. ``groups`` counts groups on
     disk.
     """
 
@@ -69,7 +69,7 @@ class JournalWriter:
             raise
 
     def join(self) -> None:
-        """Wait until the thread has written what is left, and let go of the file. ``buffer.closing`` is set."""
+        """Wait until the thread has written what is left, and close the file. ``buffer.closing`` is set before."""
         if self._thread is not None:
             self._thread.join()
         os.close(self._fd)
@@ -80,23 +80,23 @@ class JournalWriter:
         try:
             while self._write_next_group():
                 pass
-        except Exception as error:  # noqa: BLE001 - whatever ends this thread, nobody may wait for it for ever
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread, no waiter may wait without end
             self._buffer.must_exit = True
             self._fail(f"{type(error).__name__}: {error}")
 
     def _write_next_group(self) -> bool:
-        """Write what has gathered; False when that was the last."""
+        """Write what has gathered; return False when that was the last."""
         self._gather()
         buffer = self._buffer
         with buffer.lock:
             group, first = buffer.records.take(self._config.max_group)
-            cut = bool(buffer.records.gathered)  # more than one group: its rest comes before anything is said of it
+            cut = bool(buffer.records.gathered)  # more than one group: its rest comes before marks of it
             runs = buffer.marks.take(first + len(group) - 1 if cut else buffer.records.first)
-            said, skip, buffer.skip = buffer.marks.bodies(runs), buffer.skip, None
+            control, skip, buffer.skip = buffer.marks.bodies(runs), buffer.skip, None
             flushed, last = ([], False) if cut else (list(buffer.flushers), buffer.closing)
-        if group or said or skip:
+        if group or control or skip:
             self._wait_s = self._config.mark_ms / 1_000
-            if not self._commit_group(group, first, runs, said, skip):
+            if not self._commit_group(group, first, runs, control, skip):
                 return False
         else:
             self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
@@ -108,10 +108,10 @@ class JournalWriter:
         return not last
 
     def _gather(self) -> None:
-        """Wait for something to write; marks ``mark_ms`` for an event, events with ``group_ms`` for company.
+        """Wait for something to write: marks wait ``mark_ms`` for an event, an event ``group_ms`` for others.
 
-        After a group its marks are waited for as long; when none came the writer dozes until the first of the next
-        nudges it. So none waits longer and none but the first wakes anybody.
+        After a group the writer waits as long for its marks; when none came it sleeps until the first of the next
+        wakes it. So no mark waits longer, and only the first one wakes the thread.
         """
         buffer, signal, mark_s = self._buffer, self._buffer.signal, self._config.mark_ms / 1_000
         while True:
@@ -125,7 +125,7 @@ class JournalWriter:
                     if signal.idle:
                         signal.idle = False
                         return
-                signal.wakeup.acquire()  # released between the two looks
+                signal.wakeup.acquire()  # released between the two checks
             if not signal.woken_by_mark:
                 break
         if self._config.group_ms and not buffer.closing:
@@ -134,16 +134,16 @@ class JournalWriter:
                 signal.full.wait(self._config.group_ms / 1_000)
 
     def _commit_group(
-        self, group: list[bytes], first: int, runs: list[Run], said: list[bytes], skip: Run | None
+        self, group: list[bytes], first: int, runs: list[Run], control: list[bytes], skip: Run | None
     ) -> bool:
-        """Write and sync one group and tell about it; False when the journal has failed."""
+        """Write and sync one group and resolve its waiters; return False when the journal has failed."""
         last = first + len(group) - 1
-        records = [*group, *(pack_record(last, self._run, b"", body) for body in said)]
+        records = [*group, *(pack_record(last, self._run, b"", body) for body in control)]
         if skip is not None:
             records.insert(0, pack_record(first - 1, self._run, b"", encode_marks([skip])))
         data = b"".join(records)
         try:
-            # What explains a gap stands before it: in the file that ends there.
+            # The record that skips numbers stands before them: in the file that ends there.
             segment = self._room(first) if skip is None else self._index.newest
             self._write(segment, data)
         except OSError as error:
@@ -167,7 +167,7 @@ class JournalWriter:
         return True
 
     def _announce(self, synced: int) -> None:
-        """Tell everybody whose event is on disk now."""
+        """Resolve the waiters whose event is on disk now."""
         with self._buffer.lock:
             self._buffer.synced = synced
             ready = self._buffer.waiters.take(synced)
@@ -190,7 +190,7 @@ class JournalWriter:
     # -- files -------------------------------------------------------------------------------------------------
 
     def _room(self, first: int) -> Segment:
-        """The file to write to: a new one when the last is full."""
+        """Return the file to write to: a new one when the last is full."""
         segment = self._index.newest
         if segment.size < self._config.segment_bytes or segment.first == first:
             return segment
@@ -224,7 +224,7 @@ class JournalWriter:
             raise OSError(error.errno, f"the disk did not confirm its files: {error.strerror}") from error
 
     def _write(self, segment: Segment, data: bytes) -> None:
-        """One call; a short one is a failure, and its traces are cut off so that no half group is found later."""
+        """Write with one call; a short write is a failure and is cut off, so that no half group is found later."""
         try:
             written = os.write(self._fd, data)
             if written != len(data):
@@ -235,7 +235,7 @@ class JournalWriter:
             raise
 
     def _prune(self) -> None:
-        """Delete the oldest files while nobody needs them any more."""
+        """Delete the oldest files while all of their events are done."""
         while (oldest := self._index.removable()) is not None:
             try:
                 oldest.path.unlink(missing_ok=True)
@@ -249,7 +249,7 @@ class JournalWriter:
 def _reopened(segment: Segment, torn: Torn | None) -> int:
     """Open the last file for appending, without its torn end.
 
-    What another process wrote and did not sync is synced: it must not be lost after we trust it.
+    What another process wrote and did not sync is synced: it is relied on from here on.
     """
     fd = os.open(segment.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:

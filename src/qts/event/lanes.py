@@ -1,8 +1,8 @@
-"""Lanes: where handlers go on that must not be felt on the loop.
+"""Lanes: where handlers run that must not delay the loop.
 
 Every such handler works on one event (or batch) at a time, so its own order is kept, and has a backlog with the
-overflow policy of its priority, so one that is slow keeps nobody else waiting. What it takes longer than its
-lane's limit is cut off.
+overflow policy of its priority, so a slow one does not hold up others. A call that exceeds its lane's limit is cut
+off.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from qts.threads import start_thread
 MAX_ABANDONED_THREADS: Final = 3
 """A thread that hangs cannot be ended; while this many of one handler do, its events are dead-lettered at once."""
 Outcome: TypeAlias = tuple[Any, BaseException | None]
-"""What a handler call came to: its result, or why it failed."""
+"""The outcome of a handler call: its result, or why it failed."""
 
 
 class LaneTimeout(Exception):
@@ -38,7 +38,7 @@ class LaneTimeout(Exception):
 
 
 class LaneTools:
-    """What every lane needs of its dispatcher."""
+    """The parts of its dispatcher that every lane needs."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class LaneTools:
 
 
 class LaneRunner(ABC):
-    """The part all lanes share: backlog, one piece of work at a time, the limit."""
+    """The base of all lanes: backlog, one batch at a time, the limit. Belongs to the loop's thread."""
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
         self.registration = registration
@@ -78,12 +78,12 @@ class LaneRunner(ABC):
 
     @property
     def pending(self) -> list[InFlightEvent]:
-        """Events this handler has not finished with, in order."""
+        """Return events this handler has not finished with, in order."""
         queued = {number: iter(flights) for number, flights in self._flights.items()}
         return [*self._working, *(next(queued[id(event)]) for event in self._backlog.pending())]
 
     def submit(self, flight: InFlightEvent) -> None:
-        """Take an event on; at once when the handler is free and nothing waits for it."""
+        """Accept an event; begin at once when the handler is free and nothing waits for it."""
         if self._working or self._backlog.size():
             self._enqueue(flight)
         else:
@@ -95,14 +95,14 @@ class LaneRunner(ABC):
 
     @abstractmethod
     def _abandon(self) -> None:
-        """Give up the work in progress: nothing of it is listened to any more."""
+        """Drop the work in progress: its outcome is ignored."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Free what the lane holds."""
+        """Release the resources of the lane."""
 
     def stop_now(self) -> list[InFlightEvent]:
-        """Stop at once; the events that were not finished, in order."""
+        """Stop at once; return the events that were not finished, in order."""
         left = self.pending
         self._is_over = True
         if self._stop_work():
@@ -130,7 +130,9 @@ class LaneRunner(ABC):
         self.tools.scheduler.finished(self.registration, flight, None)
 
     def _flight_of(self, event: Event) -> InFlightEvent:
-        """The flight of an event that has left the backlog; a source may have sent the same one more than once."""
+        """Return the flight of an event that has left the backlog; a source may have sent the same one more than
+        once.
+        """
         flights = self._flights[id(event)]
         flight = flights.popleft()
         if not flights:
@@ -139,7 +141,7 @@ class LaneRunner(ABC):
         return flight
 
     def _release(self, count: int) -> None:
-        """So many P0 events wait here no more: others may come for them."""
+        """Release ``count`` P0 events from the window: others may take their place."""
         if isinstance(self._backlog, BoundedQueue):
             level = self.tools.scheduler.levels[self.registration.priority]
             if level.queue.release(count):
@@ -157,18 +159,20 @@ class LaneRunner(ABC):
 
     @property
     def _is_ready(self) -> bool:
-        """Whether work begins at once; a lane that has to be set up first starts the clock itself, after it."""
+        """Return whether work begins at once; a lane that has to be set up first starts the clock itself, after
+        it.
+        """
         return True
 
     def _start_clock(self) -> None:
-        """The handler has the work from now on: its limit runs."""
+        """Start the limit: the handler has the work from now on."""
         for flight in self._working:
             flight.begin()
         self._begun_ns = stopwatch_ns()
         self._timer = self.tools.loop.call_later(self._limit_ms / 1_000, self._cut_off)
 
     def _ended(self, outcomes: Sequence[Outcome]) -> None:
-        """Account for the work in progress and go on with the backlog."""
+        """Finish the work in progress and continue with the backlog."""
         if self._is_over:
             return
         flights = self._stop_work()
@@ -202,7 +206,7 @@ class LaneRunner(ABC):
         return flights
 
     def _next(self) -> None:
-        if self._working:  # finishing has already begun something (a retry)
+        if self._working:  # finishing has begun other work already (a retry)
             return
         batch: list[InFlightEvent] = []
         size = self._batch_size()
@@ -220,15 +224,16 @@ class LaneRunner(ABC):
 
 
 class StrandRunner(LaneRunner):
-    """An async handler on the loop that waits for something: it goes on in a task of its own.
+    """The strand of an async handler on the loop: what waits for something continues in a task of its own.
 
-    Its first step runs on the spot, as part of that task, so most events cost no task switch at all.
+    As in other frameworks a strand serialises its calls. The first step runs at once, as part of that task, so most
+    events cost no task switch.
     """
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
         super().__init__(registration, tools)
         self.on_idle: Callable[[], None] | None = None
-        """Called once, as soon as nothing is in work any more; it may end this strand."""
+        """Called once, as soon as nothing is in work; it may end this strand."""
         call = self._given = registration.call
         self._step: Callable[[Event], Any] = call if registration.is_async else lambda event: stepped(call(event))
         self._task = self._new_task()
@@ -236,7 +241,7 @@ class StrandRunner(LaneRunner):
 
     @property
     def is_working(self) -> bool:
-        """Whether the handler is in the middle of an event."""
+        """Return whether the handler is in the middle of an event."""
         return bool(self._working)
 
     def first_step(self, event: Event) -> Any:
@@ -247,7 +252,7 @@ class StrandRunner(LaneRunner):
         return run_as_step(self._task, self._step, event)
 
     def suspended(self, flight: InFlightEvent, suspended: Suspended) -> None:
-        """Go on with a handler whose first step did not finish it."""
+        """Continue a handler whose first step did not finish it."""
         self._note_begin([flight])
         self._hand_over(suspended)
         self.registration.runner = self
@@ -278,16 +283,16 @@ class StrandRunner(LaneRunner):
             self._ended([outcome])
 
     def _report_overrun(self, event: Event, took_ns: int) -> None:
-        """Every step is on the loop, whichever it is: there is one limit for all."""
+        """Report a step that exceeded the loop's limit, which holds for every step."""
         if took_ns > self.tools.scheduler.limit_ns:
             self.tools.scheduler.on_overrun(self.registration, event, took_ns)
 
     def _next(self) -> None:
-        """Take the next event later: what is above it is looked at before each call."""
+        """Schedule the next event: higher priorities are checked before each call."""
         if self._backlog.size() or self.on_idle is not None:
-            self.tools.loop.call_soon(self._go_on)
+            self.tools.loop.call_soon(self._continue)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if self._working:
             return
         on_idle, self.on_idle = self.on_idle, None
@@ -302,7 +307,7 @@ class StrandRunner(LaneRunner):
         self.restarts += 1
 
     def restore_handler(self) -> None:
-        """Let the handler be called as it was given."""
+        """Restore the handler's own call and end the task."""
         self.registration.call = self._given
         self._task.cancel()
 
@@ -312,22 +317,22 @@ class StrandRunner(LaneRunner):
 
     def _new_task(self) -> asyncio.Task[None]:
         self._handover: asyncio.Future[Suspended] = self.tools.loop.create_future()
-        return self.tools.loop.create_task(self._live(self._handover), name=f"qts-strand-{self.registration.name}")
+        return self.tools.loop.create_task(self._run(self._handover), name=f"qts-strand-{self.registration.name}")
 
-    async def _live(self, mail: asyncio.Future[Suspended]) -> None:
-        """Finish what comes by mail, until this task is cancelled: by the lane, which has a new one then, or not.
+    async def _run(self, handover: asyncio.Future[Suspended]) -> None:
+        """Finish what is handed over, until this task is cancelled by the lane or by the handler itself.
 
-        A handler may raise CancelledError though nobody cancelled it, from something it awaited: that is a failure
-        like any other. One that has itself cancelled ends this task with its event; the next call brings another.
+        A handler may raise CancelledError without being cancelled, from something it awaited: that is a failure
+        like any other. One that cancels itself ends this task with its event; the next call makes another task.
         """
         task = asyncio.current_task()
         assert task is not None
         while not task.cancelling():
-            suspended = await mail
+            suspended = await handover
             outcome = await _Remainder(suspended, partial(self._report_overrun, self._working[0].event))
-            if mail is not self._handover:  # abandoned: nobody listens any more
+            if handover is not self._handover:  # abandoned: the outcome is ignored
                 return
-            mail = self._handover = self.tools.loop.create_future()
+            handover = self._handover = self.tools.loop.create_future()
             self._ended([outcome])
 
     def _batch_size(self) -> int:
@@ -335,9 +340,9 @@ class StrandRunner(LaneRunner):
 
 
 class _Remainder:
-    """The rest of a coroutine whose first step has been run elsewhere; awaiting it gives what it came to.
+    """The rest of a coroutine whose first step has been run elsewhere; awaiting it returns the outcome.
 
-    ``timed`` is told how many nanoseconds each step took.
+    ``timed`` is called with the nanoseconds of each step.
     """
 
     __slots__ = ("_suspended", "_timed")
@@ -372,7 +377,9 @@ class _Remainder:
 
 
 class ThreadRunner(LaneRunner):
-    """Blocking I/O: one daemon thread per handler. A thread past the limit is abandoned and replaced."""
+    """The lane of blocking I/O: one daemon thread per handler. A thread past the limit is abandoned and
+    replaced.
+    """
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:
         super().__init__(registration, tools)
@@ -426,7 +433,7 @@ def run_jobs(
     handler: EventHandler,
     report: Callable[[list[Outcome]], None],
 ) -> None:
-    """The life of a lane's thread: work until None comes. The result of a batch is told with its first event."""
+    """Process jobs on a lane's thread until None comes. The result of a batch is that of its first event."""
     with asyncio.Runner() as runner:
         while (events := jobs.get()) is not None:
             try:
@@ -434,9 +441,9 @@ def run_jobs(
                     (runner.run(handler.handle_batch(events)), None),
                     *[(None, None)] * (len(events) - 1),
                 ]
-            except BaseException as error:  # noqa: BLE001 - exit and cancellation too: nobody else means this thread
+            except BaseException as error:  # noqa: BLE001 - exit and cancellation too: they end only this job
                 outcomes = [(None, error)] * len(events)
             try:
                 report(outcomes)
-            except RuntimeError:  # the loop is closed: nobody listens any more
+            except RuntimeError:  # the loop is closed: no one listens any more
                 return

@@ -1,4 +1,4 @@
-"""Drives the scheduler on an asyncio loop: one short slice after the other, asleep when there is nothing to do."""
+"""The driver of the scheduler on an asyncio loop: one short slice after the other, asleep when idle."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from qts.event.worker import target_of
 
 _HALF_US: Final = 5e-7
 AUDIT_GRACE_NS: Final = 20 * NS_PER_MS
-"""A thread may lose the interpreter between stamping an event and queueing it; that is not our reordering."""
+"""Tolerance of the priority audit: a thread may lose the interpreter between stamping an event and queueing it."""
 _log: Final = logging.getLogger("qts.event")
 
 
 class Host(Protocol):
-    """What the driver needs of its dispatcher."""
+    """The part of the dispatcher that the driver needs."""
 
     config: EventConfig
     """In force at present: some of it changes while running."""
@@ -44,7 +44,7 @@ class Host(Protocol):
 
 
 class LoopDriver:
-    """Lives from ``start()`` to ``stop()`` of a dispatcher."""
+    """The driver of one dispatcher from ``start()`` to ``stop()``."""
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class LoopDriver:
     # -- begin and end -----------------------------------------------------------------------------------------
 
     def begin(self, registrations: Iterable[HandlerRegistration]) -> None:
+        """Start running with these handlers."""
         if self._config.switch_interval_us:
             sys.setswitchinterval(self._config.switch_interval_us / 1_000_000)
         self._scheduler.on_suspended = self._suspended
@@ -101,7 +102,7 @@ class LoopDriver:
         self.wake()
 
     def attach(self, registration: HandlerRegistration) -> None:
-        """Give a handler what it needs to run beside the loop."""
+        """Attach the runner that a handler off the loop needs."""
         if registration.lane is Lane.THREAD:
             self._set_runner(registration, ThreadRunner(registration, self._tools))
         elif registration.lane is Lane.PROCESS:
@@ -124,7 +125,7 @@ class LoopDriver:
             await asyncio.sleep(LOOK_S)
 
     async def end(self, registrations: Iterable[HandlerRegistration]) -> None:
-        """Stop running; what lanes still held goes back to be tried by the next start."""
+        """Stop running; what lanes still held is kept for the next start."""
         self._ended = True
         self._admission.asleep = False
         for timer in [*self._timers, self._deadline_timer, self._monitor_timer]:
@@ -138,7 +139,7 @@ class LoopDriver:
             for blocked in registration.blocked_keys.values():
                 if not blocked.parked:
                     self._due_later(blocked)
-        for runner in runners:  # last: nothing may go on while one of them is waited for
+        for runner in runners:  # last: nothing may run while one of them is waited for
             await runner.close()
 
     def _detach(self, registration: HandlerRegistration) -> list[LaneRunner]:
@@ -152,7 +153,7 @@ class LoopDriver:
         return runners
 
     def in_lane(self, registration: HandlerRegistration) -> list[InFlightEvent]:
-        """Events a lane holds for ``registration``."""
+        """Return the events that a lane holds for ``registration``."""
         runner = self._runners.get(id(registration)) or self._strands.get(id(registration))
         return runner.pending if runner is not None else []
 
@@ -186,11 +187,11 @@ class LoopDriver:
             self._loop.call_soon(self._slice)
             return
         self._admission.asleep = True
-        if scheduler.has_work():  # a thread queued something between the look and the note
+        if scheduler.has_work():  # a thread queued something between the check and the note
             self.wake()
 
     def _tick(self) -> None:
-        """Depths and latencies against their thresholds, and the garbage, every monitoring interval."""
+        """Check depths and latencies, and collect garbage, every monitoring interval."""
         self._monitor_timer = self._loop.call_later(self._host.config.monitoring_interval_ms / 1_000, self._tick)
         self._pauses.check_pressure()
         self._host.monitor.check(self._scheduler.levels)
@@ -198,7 +199,7 @@ class LoopDriver:
             self._collector.maybe_collect(quiet=self._admission.asleep)
 
     def watch_deadline(self) -> None:
-        """Wake up for the deadline when nothing else does."""
+        """Set a timer for the deadline, for when nothing else wakes the loop."""
         scheduler = self._scheduler
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
@@ -214,7 +215,7 @@ class LoopDriver:
             scheduler.on_deadline()
         self.watch_deadline()
 
-    # -- what the scheduler asks for ---------------------------------------------------------------------------
+    # -- called by the scheduler -----------------------------------------------------------------------------
 
     def _retry_later(self, blocked: BlockedKey, delay_s: float) -> None:
         if self._ended:
@@ -237,7 +238,7 @@ class LoopDriver:
         self.wake()
 
     def _due_later(self, blocked: BlockedKey) -> None:
-        """Leave a blocked key to the next start; once, whoever asks for it."""
+        """Keep a blocked key for the next start, once."""
         if blocked not in blocked.flight.level.due:
             blocked.flight.level.due.append(blocked)
 
@@ -248,11 +249,13 @@ class LoopDriver:
         strand.suspended(flight, suspended)
 
     def move_to_process(self, registration: HandlerRegistration) -> None:
-        """A P2 or P3 handler that overstays on the loop leaves it, when another process can find it."""
+        """Move a P2 or P3 handler that takes too long on the loop to a process, if another process can import
+        it.
+        """
         if registration.lane is not Lane.LOOP or registration.priority < EventPriority.P2_MEDIUM:
             return
         strand = self._strands.get(id(registration))
-        if strand is not None and strand.is_working:  # it goes with the events that are left, in their order
+        if strand is not None and strand.is_working:  # it moves with the events that are left, in their order
             strand.on_idle = partial(self.move_to_process, registration)
             return
         try:

@@ -1,4 +1,4 @@
-"""What the queues and handlers are doing: counters, depths, latencies in fixed memory, alerts once per crossing."""
+"""Monitoring of queues and handlers: counters, depths, latencies in fixed memory, alerts once per crossing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Monitor:
-    """Compares depths and accept→start latencies with the thresholds and tells of each crossing once.
+    """A monitor of depths and accept→start latencies that alerts once for each crossing of a threshold.
 
     An alert fires again only after its value has been at or below the threshold in between.
     """
@@ -40,7 +40,7 @@ class Monitor:
         )
         self._on_alert = on_alert
         self._above: set[tuple[EventPriority, str, str]] = set()
-        self._seen: dict[EventPriority, int] = {}  # events taken at the last look: without new ones nothing changes
+        self._seen: dict[EventPriority, int] = {}  # events taken at the last check; without new ones it is skipped
         self._rate_base: dict[EventPriority, tuple[int, int]] = {}
         self.rates: dict[EventPriority, float] = dict.fromkeys(EventPriority, 0.0)
 
@@ -52,7 +52,7 @@ class Monitor:
         )
 
     def check(self, levels: Iterable[PriorityLevel]) -> list[Alert]:
-        """Look at every level once; call it every ``monitoring_interval_ms``."""
+        """Check every level and return the alerts; call it every ``monitoring_interval_ms``."""
         fired = [alert for level in levels for alert in self._check_level(level)]
         for alert in fired:
             if self._on_alert is not None:
@@ -102,10 +102,11 @@ class Monitor:
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Something about a handler or queue that a person should know.
+    """A message about a handler or queue for the operator.
 
     ``kind``: "overrun" (longer on the loop than allowed), "too long" (past the event's max_process_time_ms),
-    "moved" or "stays" (after repeated overruns), "queue" (rebuilt), "slice" (the machinery itself failed).
+    "moved" or "stays" (after repeated overruns), "queue" (rebuilt), "slice" (a slice of the loop failed),
+    "deadline" (its callback failed).
     """
 
     kind: str
@@ -116,16 +117,16 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class OverrunTotal(msgspec.Struct):
-    """How often a handler took longer than its place allows, and the longest of them in microseconds."""
+    """The calls of a handler that took longer than allowed: their count, and the longest in microseconds."""
 
     count: int = 0
     longest_us: float = 0.0
 
 
 class Reports:
-    """The newest reports, how many there were of each kind, and who overstayed how often and how long.
+    """The newest reports, the count of each kind, and the overruns by handler.
 
-    ``on_report`` is told of each; it must be quick.
+    ``on_report`` is called with each; it must be short.
     """
 
     def __init__(self, capacity: int = 1_000, on_report: Callable[[Report], None] | None = None) -> None:
@@ -141,13 +142,14 @@ class Reports:
         return len(self._newest)
 
     def add(self, report: Report) -> None:
+        """Keep, count and publish a report."""
         self._newest.append(report)
         self.counts[report.kind] = self.counts.get(report.kind, 0) + 1
         if self._on_report is not None:
             self._on_report(report)
 
     def overrun(self, name: str, event: Event, took_ns: int) -> None:
-        """A handler took ``took_ns`` for one event, longer than its place allows."""
+        """Report that a handler took ``took_ns`` for one event, longer than allowed."""
         allowed_ms = event.max_process_time_ms
         kind = "too long" if allowed_ms and took_ns > allowed_ms * NS_PER_MS else "overrun"
         took_us = took_ns / NS_PER_US
@@ -158,7 +160,7 @@ class Reports:
 
 
 def stats_of(level: PriorityLevel, events_per_s: float) -> dict[str, Any]:
-    """One level's row of ``queue_stats()``."""
+    """Return one level's row of ``queue_stats()``."""
     queue = level.queue
     return {
         "size": level.unfinished,

@@ -1,6 +1,6 @@
-"""What an event is about: the keys under which events keep their order, replace each other, or must not be lost.
+"""The keys of an event: under which events keep their order, replace each other, or must not be lost.
 
-Payloads may be typed structs or plain mappings; both are asked by field name.
+Payloads may be typed structs or plain mappings; both are read by field name.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PLAIN_SUBJECT: Final = ("strategy", "symbol")
 
 
 def field_of(payload: Any, name: str) -> Any:
-    """The field ``name`` of a struct or mapping; None when there is none."""
+    """Return the field ``name`` of a struct or mapping; None when there is none."""
     if isinstance(payload, Mapping):
         return payload.get(name)
     return getattr(payload, name, None)
 
 
 def order_key(event: Event) -> str | None:
-    """The key inside which order is kept: order id, else symbol; None when the event has neither.
+    """Return the key inside which order is kept: order id, else symbol; None when the event has neither.
 
     EMERGENCY_STOP has none: nothing holds it up.
     """
@@ -37,10 +37,10 @@ def order_key(event: Event) -> str | None:
 
 
 def collapse_key(event: Event) -> Hashable:
-    """The key under which a newer event replaces a queued one: type and subject.
+    """Return the key under which a newer event replaces a queued one: type and subject.
 
-    A forced signal has a key of its own, so that a later wish never takes its place. An event that may not
-    collapse, or a signal that does not say what it is about, is only ever equal to itself.
+    A forced signal has a key of its own, so that a later signal never takes its place. An event that may not
+    collapse, or a signal without its subject, is equal only to itself.
     """
     payload, kind = event.body, event.event_type
     subject = tuple(_part(field_of(payload, name)) for name in _SUBJECT.get(kind, _PLAIN_SUBJECT))
@@ -54,14 +54,14 @@ def _part(value: Any) -> str | None:
 
 
 def is_forced(payload: Any) -> bool:
-    """Whether the payload, or the intent it carries, is marked as forced or reduce-only."""
+    """Return whether the payload, or the intent it carries, is marked as forced or reduce-only."""
     return any(field_of(payload, name) for name in _FORCING)
 
 
 def is_risk_reducing(event: Event) -> bool:
-    """Whether losing ``event`` could keep a risk open: a SELL, a forced or reduce-only signal.
+    """Return whether losing ``event`` could keep a risk open: a SELL, a forced or reduce-only signal.
 
-    A signal that does not say its side counts as one: unknown never means harmless.
+    A signal without a side counts as one (`unknown-is-unsafe`).
     """
     if event.event_type is not _SIGNAL:
         return False

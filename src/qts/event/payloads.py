@@ -1,6 +1,6 @@
-"""Which payload each of the 23 event types carries (the schema registry), and the check of plain mappings.
+"""The payloads of the 23 event types (the schema registry), and the check of plain mappings.
 
-Payloads that belong to a domain live in its contracts; here are those that only the event flow knows.
+Payloads that belong to a domain are in its contracts; here are those that only the event flow knows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CycleStart(msgspec.Struct, frozen=True, tag=True):
 
 
 class StrategyEvaluate(msgspec.Struct, frozen=True, tag=True):
-    """STRATEGY_EVALUATE: let ``strategy`` look at ``symbol``."""
+    """STRATEGY_EVALUATE: let ``strategy`` evaluate ``symbol``."""
 
     strategy: str
     symbol: str
@@ -43,7 +43,7 @@ class StrategyEvaluate(msgspec.Struct, frozen=True, tag=True):
 
 
 class RiskEvaluate(msgspec.Struct, frozen=True, tag=True):
-    """RISK_EVALUATE: look at the exposure in ``symbol`` ("" = the whole account)."""
+    """RISK_EVALUATE: evaluate the exposure in ``symbol`` ("" = the whole account)."""
 
     symbol: str
     ts_ns: int
@@ -140,7 +140,7 @@ PAYLOAD_TYPES: Final[Mapping[EventType, tuple[type[msgspec.Struct], ...]]] = Map
 
 
 def typed_payload(event_type: EventType, payload: Any) -> msgspec.Struct:
-    """``payload`` as the typed value the registry asks for; a struct of the right type is returned as it is.
+    """Return ``payload`` as the typed value the registry requires; a struct of the right type is returned as it is.
 
     Raises ContractError naming the field when a mapping does not fit: missing, unknown, of another type, or a
     binary float where money is meant.
@@ -166,7 +166,9 @@ def typed_payload(event_type: EventType, payload: Any) -> msgspec.Struct:
 
 
 def _meant(allowed: tuple[type[msgspec.Struct], ...], payload: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """The struct a mapping means: the one it names in ``type``, else the one that shares most fields with it."""
+    """Return the struct a mapping means: the one it names in ``type``, else the one that shares most fields with
+    it.
+    """
     for kind in allowed:
         if payload.get("type") == kind.__name__:
             return kind

@@ -49,7 +49,7 @@ class Worker:
     ) -> None:
         self.process = process
         self.ended = ended
-        """Done when the process is no more."""
+        """Done when the process has ended."""
         self.reader = reader
         self.writer = writer
 
@@ -65,14 +65,15 @@ class Worker:
         return answer
 
     def kill(self) -> None:
+        """End the process at once and close the connection."""
         self.process.kill()
         self.writer.close()
 
 
 def start_worker_process(child: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a worker process that talks over ``child``.
+    """Start a worker process that communicates over ``child``.
 
-    It begins with its parent's signals blocked, until it knows what to do with them.
+    It begins with its parent's signals blocked, until it has set its own handling of them.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)  # of this thread, and of what it starts
@@ -89,10 +90,10 @@ def start_worker_process(child: socket.socket) -> subprocess.Popen[bytes]:
 
 
 class ProcessWatcher:
-    """Starts a worker process from a thread of its own and waits there for its end.
+    """A thread that starts a worker process and waits for its end.
 
-    The start must not be felt on the loop. The end is asked of the system, for the connection does not always tell:
-    what the worker has forked may hold it open. And the thread has to live as long as the process: the system
+    The start must not delay the loop. The end is that of the process, since the connection does not always show it:
+    a fork of the worker may hold it open. And the thread has to live as long as the process: the system
     ends a worker with the thread that started it (:func:`qts.event.worker.end_with_parent`).
     """
 
@@ -104,10 +105,10 @@ class ProcessWatcher:
         start_thread(lambda: self._keep(child), "qts-worker-keeper")
 
     async def end(self) -> None:
-        """End a process nobody wants any more, as soon as it is there."""
+        """End a process that is not needed any more, as soon as it has started."""
         try:
             process = await self.started
-        except OSError:  # it never came to be
+        except OSError:  # it never started
             return
         process.kill()
         await self.ended
@@ -124,7 +125,7 @@ class ProcessWatcher:
         self._call_on_loop(self._note_end)
 
     def _note_start(self, process: subprocess.Popen[bytes]) -> None:
-        if self.started.done():  # whoever waited was cancelled with it
+        if self.started.done():  # the waiter was cancelled with it
             process.kill()
         else:
             self.started.set_result(process)
@@ -133,18 +134,18 @@ class ProcessWatcher:
         if not self.ended.done():
             self.ended.set_result(None)
         with contextlib.suppress(OSError):  # closed already
-            self._ours.shutdown(socket.SHUT_RD)  # what it has said is still read, and then comes the end
+            self._ours.shutdown(socket.SHUT_RD)  # what it has sent is still read, then the end
 
     def _call_on_loop(self, callback: Callable[..., Any], *values: Any) -> bool:
         try:
             self._loop.call_soon_threadsafe(callback, *values)
-        except RuntimeError:  # the loop is closed: nobody listens any more
+        except RuntimeError:  # the loop is closed: no one listens any more
             return False
         return True
 
 
 class ProcessRunner(LaneRunner):
-    """One worker process for one handler; it starts with the first event and again after it died."""
+    """The runner of a PROCESS handler: one worker process, started with the first event and again after it died."""
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools, target: str) -> None:
         super().__init__(registration, tools)
@@ -155,7 +156,7 @@ class ProcessRunner(LaneRunner):
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id; None when there is none at present."""
+        """Return the worker's process id; None when there is none at present."""
         return None if self._worker is None else self._worker.process.pid
 
     @property
@@ -163,7 +164,7 @@ class ProcessRunner(LaneRunner):
         return self._worker is not None and not self._worker.ended.done()
 
     def _start(self, events: list[Event]) -> None:
-        if self._worker is not None and self._worker.ended.done():  # it died of something else than an event
+        if self._worker is not None and self._worker.ended.done():  # it died of something other than an event
             self._kill()
         self._task = self.tools.loop.create_task(
             self._exchange(events), name=f"qts-process-{self.registration.name}"
@@ -182,7 +183,7 @@ class ProcessRunner(LaneRunner):
             await asyncio.gather(self._ending.pop(), return_exceptions=True)
 
     def _track(self, task: asyncio.Future[Any]) -> None:
-        """Remember something that only has to come to its end."""
+        """Keep a future until it is done, for :meth:`close`."""
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -213,15 +214,17 @@ class ProcessRunner(LaneRunner):
     async def _outcome(self, request: Any) -> Outcome:
         worker = self._worker
         if worker is None:
-            worker = await self._greeted()
-            self._start_clock()  # the interpreter's start and the handler's imports are not the event's fault
+            worker = await self._start_worker()
+            self._start_clock()  # the interpreter's start and the handler's imports do not count for the event
         accepted, value = await worker.ask(request)
         if not accepted:
             return (None, HandlerFailed(str(value)))
         return ([decode_event(stored) for stored in value], None)
 
-    async def _greeted(self) -> Worker:
-        """A new worker that has its handler. Raises WorkerLate when that takes longer than ``worker_start_ms``."""
+    async def _start_worker(self) -> Worker:
+        """Return a new worker that has its handler. Raises WorkerLate when that takes longer than
+        ``worker_start_ms``.
+        """
         config, is_background = self.tools.config, self.registration.priority >= EventPriority.P2_MEDIUM
         try:
             async with asyncio.timeout(config.worker_start_ms / 1_000):

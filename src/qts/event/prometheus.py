@@ -19,7 +19,8 @@ OUTCOMES: Final = ("accepted", "handled", "dropped", "collapsed", "sampled", "re
 
 
 class QueueMetrics:
-    """Collects a dispatcher for Prometheus: ``prometheus_client.REGISTRY.register(QueueMetrics(dispatcher))``.
+    """A collector of a dispatcher for Prometheus:
+    ``prometheus_client.REGISTRY.register(QueueMetrics(dispatcher))``.
 
     Reads counters when it is scraped and costs nothing in between; the scrape may come on any thread. Raises
     :class:`~qts.errors.MissingExtraError` without the extra ``metrics``.
@@ -30,7 +31,7 @@ class QueueMetrics:
         self._core = prometheus_core()
 
     def collect(self) -> Iterator[Any]:
-        """The metric families, as ``prometheus_client`` asks for them."""
+        """Yield the metric families; ``prometheus_client`` calls it on the thread of a scrape."""
         stats = {name.split("_")[0]: row for name, row in self._dispatcher.queue_stats().items()}
         yield self._events(stats)
         for name, key, text in (

@@ -1,4 +1,4 @@
-"""The four queues, one per priority, each with its own answer to being full.
+"""The four queues, one per priority, each with its own overflow policy.
 
 Producers may be any thread; the consumer is one thread at a time. Every operation is O(1). What is lost is
 counted, and at any moment ``accepted == taken + size() + dropped_count + collapsed_count + sampled_out_count``.
@@ -26,11 +26,11 @@ _STOP: Final = EventType.EMERGENCY_STOP
 
 
 class BoundedQueue(CountingQueue):
-    """P0: nothing is dropped; when full the producer waits, EMERGENCY_STOP goes first and never waits.
+    """The P0 queue: nothing is dropped; when full the producer waits, EMERGENCY_STOP goes first and never waits.
 
-    A producer that waits hands its event over with its claim: the next free place takes it, in the order of
-    waiting. One that must not wait (:meth:`put_overflow`), and one that has waited longer than
-    ``patience_s``, goes beyond the capacity, counted in ``overflow_count``; ``on_stall`` is told of the latter.
+    A producer that waits hands its event over with its claim: the next free place is given in the order of waiting.
+    One that must not wait (:meth:`put_overflow`), and one that has waited longer than
+    ``patience_s``, goes beyond the capacity, counted in ``overflow_count``; ``on_stall`` is called with the latter.
     """
 
     __slots__ = ("_stops", "_waiting", "on_stall", "overflow_count", "patience_s")
@@ -46,7 +46,7 @@ class BoundedQueue(CountingQueue):
         self.on_stall = on_stall or (lambda event: None)
 
     def put_nowait(self, event: Event) -> bool:
-        """Add at once; False when there is no room (nothing has happened then)."""
+        """Add at once; return False, without any effect, when there is no room."""
         with self._lock:
             kept = self._add(event)
         if kept and self._getters:
@@ -54,7 +54,7 @@ class BoundedQueue(CountingQueue):
         return kept
 
     def put_overflow(self, event: Event) -> bool:
-        """Add at once, beyond the capacity if need be; True. What every fill of the loop's own goes through."""
+        """Add at once, beyond the capacity if need be, and return True; for producers on the loop's thread."""
         with self._lock:
             items = self.items
             depth = len(items)
@@ -95,7 +95,7 @@ class BoundedQueue(CountingQueue):
         return True
 
     def _claimed(self, claim: _Claim) -> bool:
-        """Whether there was room at once; otherwise the claim stands in line."""
+        """Return whether there was room at once; otherwise the claim waits."""
         with self._lock:
             kept = self._add(claim.event)
             if not kept:
@@ -158,7 +158,7 @@ class BoundedQueue(CountingQueue):
 
 
 class _Claim:
-    """An event whose producer waits, and how to tell the producer that it was taken in."""
+    """An event whose producer waits, and the call that resumes the producer."""
 
     __slots__ = ("event", "granted")
 
@@ -168,7 +168,7 @@ class _Claim:
 
 
 class RingBuffer(EventQueue):
-    """P1: full means that the oldest goes.
+    """The P1 queue: when full, the oldest is dropped.
 
     One bounded deque, appended to atomically: producers need no lock and the loss is what is missing.
     """
@@ -226,10 +226,10 @@ class RingBuffer(EventQueue):
 
 
 class CollapsingQueue(CountingQueue):
-    """P2: the newest event replaces the queued one of the same key and keeps its place.
+    """The P2 queue: the newest event replaces the queued one of the same key, at its place.
 
-    Full of distinct keys, the oldest goes, but never a risk-reducing signal: those stay even beyond capacity
-    (there is one per strategy, symbol and side), and a newcomer that finds nothing else is dropped itself.
+    Full of distinct keys, the oldest is dropped, but never a risk-reducing signal: those stay even beyond capacity
+    (there is one per strategy, symbol and side), and a new event that finds nothing else is dropped itself.
     """
 
     __slots__ = ("_droppable",)
@@ -285,9 +285,9 @@ class CollapsingQueue(CountingQueue):
 
 
 class SamplingQueue(CountingQueue):
-    """P3: when full each newcomer is kept with ``sample_rate`` and pushes out the oldest.
+    """The P3 queue: when full each new event is kept with ``sample_rate`` and replaces the oldest.
 
-    A refused newcomer counts as sampled out, a pushed-out oldest as dropped. Events that may not be dropped
+    A refused event counts as sampled out, a replaced one as dropped. Events that may not be dropped
     are always kept.
     """
 
@@ -321,7 +321,7 @@ class SamplingQueue(CountingQueue):
 
 
 def create_queue(config: QueueConfig, *, rng: random.Random | None = None) -> EventQueue:
-    """The queue for the overflow policy of ``config``; ``rng`` is the random source of a SAMPLE queue.
+    """Return the queue for the overflow policy of ``config``; ``rng`` is the random source of a SAMPLE queue.
 
     Raises ContractError for a policy that does not exist.
     """

@@ -1,4 +1,4 @@
-"""What all queues share: the interface, waiting for an event, and counting under a lock."""
+"""The base of all queues: the interface, waiting for an event, and counting under a lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qts.event.contracts import Event
 
 
 class EventQueue(ABC):
-    """What all queues share. ``items`` is the container itself: the dispatcher looks at its truth value."""
+    """The interface of all queues. ``items`` is the container itself: the dispatcher reads its truth value."""
 
     takes_directly = False
     """Whether the one consumer may pop from the left of ``items`` itself and count it in ``taken``."""
@@ -30,46 +30,46 @@ class EventQueue(ABC):
         """Events taken from here that wait in front of handlers on other lanes."""
         self.high_water = 0
         self.on_lost: Callable[[Event], None] | None = None
-        """Told of every event that is dropped, collapsed or sampled out; only for queues of one thread."""
+        """Called with every event that is dropped, collapsed or sampled out; only for queues of one thread."""
         self._lock = threading.Lock()
         self._getters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
 
     @property
     @abstractmethod
     def accepted(self) -> int:
-        """Events that entered, whatever became of them."""
+        """Return the number of events that entered, whatever their outcome."""
 
     @property
     def dropped_count(self) -> int:
-        """Events pushed out to make room."""
+        """Return the number of events dropped to make room."""
         return 0
 
     @property
     def collapsed_count(self) -> int:
-        """Events replaced by a newer one of the same key."""
+        """Return the number of events replaced by a newer one of the same key."""
         return 0
 
     @property
     def sampled_out_count(self) -> int:
-        """Newcomers that the sampling of a full queue refused."""
+        """Return the number of events that the sampling of a full queue refused."""
         return 0
 
     @abstractmethod
     def put_nowait(self, event: Event) -> bool:
-        """Add at once; False when this event was not kept."""
+        """Add at once; return False when this event was not kept. Thread-safe."""
 
     @abstractmethod
     def get_nowait(self) -> Event | None:
-        """The next event, or None when there is none."""
+        """Remove and return the next event; None when there is none."""
 
     def release(self, count: int) -> bool:
-        """``count`` of the events held by lanes wait no more; whether that has brought new ones into ``items``."""
+        """Note that lanes hold ``count`` events fewer; return whether that has brought new ones into ``items``."""
         self.held -= count
         return False
 
     @abstractmethod
     def pending(self) -> list[Event]:
-        """A copy of what is queued, in the order in which it will be taken."""
+        """Return a copy of what is queued, in the order in which it will be taken."""
 
     @abstractmethod
     def restore(self, events: list[Event], counts: dict[str, int]) -> None:
@@ -81,14 +81,16 @@ class EventQueue(ABC):
 
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """The counters as plain numbers; every checkpoint asks for them."""
+        """Return the counters as plain numbers, for a checkpoint."""
 
     async def put(self, event: Event) -> bool:
-        """Like :meth:`put_nowait`; only a BLOCK queue waits for room."""
+        """Add as :meth:`put_nowait` does; only a BLOCK queue waits for room."""
         return self.put_nowait(event)
 
     async def get(self, timeout_ms: float = 0) -> Event | None:
-        """The next event, waiting up to ``timeout_ms`` for one (0 = at once)."""
+        """Remove and return the next event, waiting up to ``timeout_ms`` for one (0 = at once); None when none
+        came.
+        """
         event = self.get_nowait()
         if event is not None or timeout_ms <= 0:
             return event
@@ -96,7 +98,7 @@ class EventQueue(ABC):
         return self.get_nowait()
 
     async def get_batch(self, max_count: int, timeout_ms: float = 0) -> list[Event]:
-        """Up to ``max_count`` events: what is there, or what comes first within ``timeout_ms`` when empty."""
+        """Remove and return up to ``max_count`` events; when empty, wait ``timeout_ms`` for the first."""
         first = await self.get(timeout_ms) if max_count > 0 else None
         batch = [] if first is None else [first]
         while batch and len(batch) < max_count and (event := self.get_nowait()) is not None:
@@ -104,7 +106,7 @@ class EventQueue(ABC):
         return batch
 
     def peek(self) -> Event | None:
-        """The event that would be taken next, left where it is."""
+        """Return the event that would be taken next, without removing it; None when there is none."""
         try:
             first: Event = self.items[0]
         except IndexError:
@@ -112,27 +114,29 @@ class EventQueue(ABC):
         return first
 
     def note_depth(self) -> int:
-        """The present depth, remembered in ``high_water`` when it was never greater."""
+        """Return the present depth, and keep the greatest one in ``high_water``."""
         depth = len(self.items)
         if depth > self.high_water:
             self.high_water = depth
         return depth
 
     def size(self) -> int:
+        """Return the number of queued events."""
         return len(self.items)
 
     def is_full(self) -> bool:
+        """Return whether ``capacity`` events are queued."""
         return self.size() >= self.capacity
 
     def utilization(self) -> float:
-        """Queued events over capacity; above 1 when events that must not be lost overflow."""
+        """Return queued events over capacity; above 1 when events that must not be lost overflow."""
         return self.size() / self.capacity
 
     async def _wait_for_event(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         waiter = (loop, loop.create_future())
         self._getters.append(waiter)
-        if self.items:  # one came between the look and the registration
+        if self.items:  # one came between the check and the registration
             self._wake_getter()
         try:
             await asyncio.wait_for(waiter[1], timeout_s)
@@ -151,12 +155,13 @@ class EventQueue(ABC):
 
 
 def resolve_future(future: asyncio.Future[Any]) -> None:
+    """Finish ``future`` unless it is done, on its loop's thread."""
     if not future.done():
         future.set_result(None)
 
 
 class CountingQueue(EventQueue):
-    """Queues that decide under a lock and therefore count as they go."""
+    """The base of queues that decide under a lock and count as they do."""
 
     __slots__ = ("_accepted", "_collapsed", "_dropped", "_sampled")
 

@@ -1,4 +1,4 @@
-"""What happens after a handler failed: its event is tried again while other keys go on, then it is dead-lettered.
+"""Retries: the event of a failed handler is tried again while other keys continue, then it is dead-lettered.
 
 A *blocked key* belongs to one handler and is an order id, else a symbol. While it stands, later events of that key
 wait behind it for that handler alone; other handlers and other keys are not held up.
@@ -24,7 +24,7 @@ _log: Final = logging.getLogger("qts.event")
 
 
 class RetryBook:
-    """Keeps the blocked keys and decides between another attempt and the dead letters."""
+    """The blocked keys, and the decision between another attempt and the dead letters."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class RetryBook:
     def failed(
         self, registration: HandlerRegistration, flight: InFlightEvent, error: BaseException, *, fatal: bool = False
     ) -> None:
-        """``registration`` failed with the event of ``flight``; a ``fatal`` failure is not tried again.
+        """Block the key of an event that ``registration`` failed with; a ``fatal`` failure is not tried again.
 
         One that failed together with an earlier event of its key waits for that one. After a HalfDoneError the
-        event is neither tried again nor given up: it stays unfinished, in the journal too, for whoever resumes.
+        event is neither tried again nor given up: it stays unfinished, in the journal too, for a resumed session.
         """
         if self.wait_behind(registration, flight):
             return
@@ -67,7 +67,9 @@ class RetryBook:
             self.schedule(blocked, backoff_ms / 1_000)
 
     def wait_behind(self, registration: HandlerRegistration, flight: InFlightEvent) -> bool:
-        """Whether an earlier event of the same key holds this one up; it waits then, in the order of acceptance."""
+        """Let the event wait behind an earlier one of its key, in the order of acceptance; return whether it
+        does.
+        """
         blocked = registration.blocked_keys.get(blocking_key(flight.event))
         if blocked is None or blocked.flight is flight:
             return False
@@ -79,7 +81,7 @@ class RetryBook:
         return True
 
     def block_until_start(self, registration: HandlerRegistration, flight: InFlightEvent) -> None:
-        """Keep an event that a lane gave back, for whoever runs next, in the order in which they are given back."""
+        """Keep an event that a lane returned for the next start, in the order of returning."""
         key = blocking_key(flight.event)
         blocked = registration.blocked_keys.get(key)
         if blocked is None:
@@ -88,7 +90,7 @@ class RetryBook:
             blocked.waiting.append(flight)
 
     def succeeded(self, blocked: BlockedKey) -> None:
-        """The held event was handled at last: the next of its key follows."""
+        """Finish the failed event that was handled after all, and continue with the next of its key."""
         blocked.flight.done()
         self._advance(blocked)
 
@@ -113,7 +115,7 @@ class RetryBook:
         return True
 
     def restore_parked(self, levels: Sequence[PriorityLevel]) -> None:
-        """After a restart: what follows a dead-lettered P0 event of a key is held for the operator as before."""
+        """Restore after a restart the keys that a dead-lettered P0 event blocks for the operator."""
         for letter in self.letters:
             if letter.event.priority is not _P0 or order_key(letter.event) is None:
                 continue
@@ -142,7 +144,7 @@ class RetryBook:
         self.schedule(blocked, 0.0)
 
     def skip(self, letter: DeadLetter, registration: HandlerRegistration) -> None:
-        """The operator has dealt with a dead letter: forget it and let what is held behind it go on."""
+        """Remove a dead letter that the operator dealt with, and continue with what is held behind it."""
         self.letters.remove(letter)
         blocked = registration.blocked_keys.get(blocking_key(letter.event))
         if blocked is not None and blocked.parked:
@@ -168,7 +170,7 @@ class RetryBook:
             self._advance(blocked)
 
     def _advance(self, blocked: BlockedKey) -> None:
-        """Go on with the next waiting event of the key, or unblock the key."""
+        """Continue with the next waiting event of the key, or unblock the key."""
         blocked.parked = False
         if not blocked.waiting:
             del blocked.registration.blocked_keys[blocked.key]

@@ -330,7 +330,7 @@ class Scheduler:
         *,
         first: bool,
     ) -> InFlightEvent:
-        """Give the event to the handler's runner, or let it wait behind an earlier one of its key."""
+        """Pass the event to the handler's runner, or let it wait behind an earlier one of its key."""
         flight = flight or InFlightEvent(event, level, started)
         flight.open += 1
         flight.waits = first

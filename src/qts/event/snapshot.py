@@ -21,7 +21,7 @@ Pending = Callable[[HandlerRegistration], Iterable[InFlightEvent]]
 
 
 def export_levels(scheduler: Scheduler, in_lane: Pending) -> list[dict[str, Any]]:
-    """Queues, counters and unfinished events of all four levels."""
+    """Return queues, counters and unfinished events of all four levels."""
     return [_export_level(level, in_lane) for level in scheduler.levels]
 
 
@@ -135,7 +135,7 @@ def _accepted_now(stored: list[Any], now_ns: int) -> Any:
 def export_scheduler(
     scheduler: Scheduler, factory: EventFactory, dead_letters: DeadLetterQueue, in_lane: Pending
 ) -> dict[str, Any]:
-    """Counters, queued and held events, ids given and dead letters as plain values."""
+    """Return counters, queued and held events, ids given and dead letters as plain values."""
     return {
         "last_number": factory.last_number,
         "violations": scheduler.starts_violating,

@@ -13,11 +13,11 @@ from qts.event.scheduler import Scheduler
 from qts.event.work import HandlerRegistration
 
 LOOK_S: Final = 0.001
-"""Seconds between two looks of somebody who waits until nothing is left to do."""
+"""Seconds between two checks of a caller that waits until nothing is left to do."""
 
 
 class DispatcherStats:
-    """Answers questions about a dispatcher and changes nothing.
+    """Queries about a dispatcher that change nothing.
 
     Belongs to the thread on which events are handled; counters may be read on any thread, each for itself.
     """
@@ -29,15 +29,19 @@ class DispatcherStats:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an accepted event that may run now is unfinished; what waits for an operator does not count."""
+        """Return whether an accepted event that may run now is unfinished; what waits for an operator does not
+        count.
+        """
         return any(level.is_busy for level in self._levels[: self._scheduler.floor + 1])
 
     def is_busy_with(self, priority: EventPriority) -> bool:
-        """Whether an accepted event of ``priority`` is unfinished; what waits for an operator does not count."""
+        """Return whether an accepted event of ``priority`` is unfinished; what waits for an operator does not
+        count.
+        """
         return self._levels[priority].is_busy
 
     async def wait_until_idle(self, timeout_ms: int) -> bool:
-        """Wait until nothing is busy any more; False when that takes longer."""
+        """Wait until nothing is busy any more; return False when that takes longer than ``timeout_ms``."""
         until_ns = stopwatch_ns() + timeout_ms * NS_PER_MS
         while self.is_busy:
             if stopwatch_ns() >= until_ns:
@@ -46,29 +50,29 @@ class DispatcherStats:
         return True
 
     def is_waiting(self, priority: EventPriority) -> bool:
-        """Whether an event of ``priority`` is queued."""
+        """Return whether an event of ``priority`` is queued."""
         return bool(self._levels[priority].items)
 
     def unfinished(self, priority: EventPriority) -> int:
-        """Events of ``priority`` accepted and not finished: queued, held behind a failure, or being handled."""
+        """Return the number of events of ``priority`` queued, held behind a failure, or being handled."""
         return self._levels[priority].unfinished
 
     def handlers(self, priority: EventPriority) -> tuple[HandlerRegistration, ...]:
-        """The handlers of ``priority`` in the order of registration; not to be written to."""
+        """Return the handlers of ``priority`` in the order of registration; not to be written to."""
         return tuple(self._levels[priority].registrations)
 
     @property
     def accepted(self) -> int:
-        """Events accepted so far."""
+        """Return the number of events accepted so far."""
         return sum(level.accepted for level in self._levels)
 
     @property
     def rejected(self) -> int:
-        """Events refused because their priority was paused."""
+        """Return the number of events refused because their priority was paused."""
         return sum(level.rejected for level in self._levels)
 
     def queue_stats(self) -> dict[str, dict[str, Any]]:
-        """Per priority name: size, capacity, utilization, high_water, the counters, events per second.
+        """Return, per priority name, size, capacity, utilization, high_water, the counters, events per second.
 
         ``size`` is everything accepted and not finished: queued, held behind a failure, or being handled; so
         accepted = handled + dropped + collapsed + sampled + dead_lettered + size at any moment. An event of a
@@ -77,15 +81,15 @@ class DispatcherStats:
         return {level.priority.name: stats_of(level, self._monitor.rates[level.priority]) for level in self._levels}
 
     def latency(self, priority: EventPriority) -> LatencySnapshot:
-        """Accept → start and start → end since the process began."""
+        """Return the latencies accept → start and start → end since the process began."""
         level = self._levels[priority]
         return LatencySnapshot(level.wait.snapshot(), level.work.snapshot())
 
     def histograms(self, priority: EventPriority) -> tuple[Histogram, Histogram]:
-        """Accept → start and start → end as they are recorded; not to be written to."""
+        """Return the histograms of accept → start and start → end; not to be written to."""
         level = self._levels[priority]
         return level.wait, level.work
 
     def priority_check(self) -> tuple[int, int]:
-        """Handler starts looked at, and how many of them while something higher had been waiting (must be 0)."""
+        """Return the handler starts checked, and those made while something higher had been waiting (must be 0)."""
         return sum(level.wait.total for level in self._levels), self._scheduler.starts_violating

@@ -1,4 +1,4 @@
-"""A source of events that is drawn from while nothing is queued: how a replayed feed enters the dispatcher."""
+"""A stream of events that is drawn from while nothing is queued: the path of a replayed feed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Routes: TypeAlias = dict[EventType, tuple[HandlerRegistration, ...]]
 
 
 class Stream:
-    """Where P1 events come from while nothing at all is queued (a replayed feed).
+    """A source of P1 events for when nothing at all is queued (a replayed feed).
 
-    ``payloads`` gives one typed payload after the other, or None after it has done something else: the queues are
-    looked at then. The event is made of it with the type that ``types`` has for its class, and goes straight to its
+    ``payloads`` yields one typed payload after the other, or None after it has done something else: then the queues
+    are checked. The event is made of it with the type that ``types`` has for its class, and goes straight to its
     handlers: what never had to wait needs no queue. Raises ContractError when a type is not one of P1.
     """
 
@@ -32,18 +32,18 @@ class Stream:
         self.source = source
         self.ended = False
         self.paused = False
-        """Set by whoever gives the payloads: the scheduler returns to its caller once nothing is queued."""
+        """Set by the source of the payloads: the scheduler returns to its caller once nothing is queued."""
         self._routes: object = None
         self._plan: dict[type, tuple[EventType, tuple[HandlerRegistration, ...]]] = {}
 
     def plan(self, routes: Routes) -> dict[type, tuple[EventType, tuple[HandlerRegistration, ...]]]:
-        """Type and handlers by the class of the payload."""
+        """Return type and handlers by the class of the payload."""
         if self._routes is not routes:
             self._routes = routes
             self._plan = {kind: (name, routes[name]) for kind, name in self.types.items()}
         return self._plan
 
     def unlisted(self, payload: object) -> ContractError:
-        """What to raise for a payload of a class that no type was named for."""
+        """Return the error for a payload of a class that no type was named for."""
         listed = ", ".join(sorted(one.__name__ for one in self.types))
         return ContractError(f"{self.source} gave a {type(payload).__name__}; listed are {listed}")

@@ -246,7 +246,7 @@ class BlockedKey:
 
 
 class Runner(Protocol):
-    """What continues a handler that does not finish at once: a lane. Called on the thread of the scheduler."""
+    """The lane of a handler that does not finish at once. Called on the thread of the scheduler."""
 
     @property
     def pending(self) -> list[InFlightEvent]:

@@ -1,4 +1,4 @@
-"""The five stages in their fixed order; the first refusal, with its reason, is the outcome."""
+"""The five stages in their fixed order; the first refusal ends the journey and says why."""
 
 from __future__ import annotations
 

@@ -346,7 +346,7 @@ def limit_meanings() -> dict[str, str]:
     """Return the description of every field of the gate's configuration."""
     hints = get_type_hints(RiskConfig, include_extras=True)
     return {
-        name: (meta.description or "").removesuffix(" (own choice)")
+        name: meta.description or ""
         for name, hint in hints.items()
         for meta in getattr(hint, "__metadata__", ())
         if isinstance(meta, msgspec.Meta)

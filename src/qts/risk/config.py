@@ -55,9 +55,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ] = 0.05
     position_size_limit: Annotated[
         float,
-        msgspec.Meta(
-            gt=0, le=1, description="fraction of the pool's free budget that one sized entry takes (own choice)"
-        ),
+        msgspec.Meta(gt=0, le=1, description="fraction of the pool's free budget that one sized entry takes"),
     ] = 0.20
     order_rate_per_second: Annotated[
         int, msgspec.Meta(ge=1, le=1000, description="orders within one second, all together")
@@ -72,9 +70,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ] = 8
     max_open_orders: Annotated[
         int,
-        msgspec.Meta(
-            ge=1, le=10_000, description="working orders of the account at which entries stop (own choice)"
-        ),
+        msgspec.Meta(ge=1, le=10_000, description="working orders of the account at which entries stop"),
     ] = 50
     approval_ttl_ms: Annotated[
         int,
@@ -87,7 +83,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         msgspec.Meta(
             gt=0,
             le=0.30,
-            description="fraction of the price that a limit may lie beyond it to our disadvantage (own choice)",
+            description="fraction of the price that a limit may lie beyond it to our disadvantage",
         ),
     ] = 0.03
     market_order_allowance: Annotated[
@@ -104,12 +100,12 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             ge=0.1,
             le=600,
             description="seconds an entry waits in a symbol after a rejected order; doubled with each more in a "
-            "row (own choice)",
+            "row",
         ),
     ] = 1.0
     reject_wait_max_s: Annotated[
         float,
-        msgspec.Meta(ge=0.1, le=3600, description="longest of these waits, in seconds (own choice)"),
+        msgspec.Meta(ge=0.1, le=3600, description="longest of these waits, in seconds"),
     ] = 60.0
     rejects_before_stop: Annotated[
         int,

@@ -28,7 +28,7 @@ from qts.state.operating_state import OperatingStateManager
 
 @dataclass(slots=True)
 class SharedComponents:
-    """Prices, money, orders, both states, counts of the day and the store's writer.
+    """Who keeps what: prices, money, orders, states, counts of the day, the record.
 
     Only the kernel assigns ``config`` and ``gate``, when the configuration is reloaded, and the session ``kill``.
     """
@@ -52,20 +52,20 @@ class SharedComponents:
     record: StoreWriter
     extremes: Extremes
     forced_exit_reasons: dict[tuple[str, str], str]
-    """Reason of each open forced exit, by (strategy, symbol)."""
+    """What the rules are selling: strategy and symbol, and why."""
     stops: ScopedStops
     """SharedComponents of the account that an operator has cut off."""
     kill: KillSwitch
-    """The stop that waits to be carried out; in real time the one that signals press."""
+    """A stop that waits to be carried out. A session in real time puts that of its signals here."""
     rejects: Rejects
-    """Symbols whose orders the broker has rejected."""
+    """Symbols of which the broker has rejected orders."""
 
     def equity(self) -> Decimal:
-        """Return cash plus holdings at the last price, in the account's currency."""
+        """Cash and marked holdings, in the account's currency."""
         return self.account.equity(self.last.mark)
 
     def measure(self, value: MarketValue) -> None:
-        """Pass an index or volatility level to the metrics of the operating state; ignore other values."""
+        """Show a value to those by which the operating state is judged; most mean nothing to them."""
         if isinstance(value, IndexLevel):
             self.metrics.on_index(value)
         elif isinstance(value, VolatilityLevel):

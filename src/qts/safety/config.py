@@ -12,7 +12,7 @@ RELOADABLE: frozenset[str] = frozenset(
 
 
 class SafetyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When a warning ends, how many broker failures are too many, how much history stays in memory."""
+    """Settings of safety: the end of a warning, the limit of broker failures, the history in memory."""
 
     warning_clear_minutes: Annotated[
         float,

@@ -12,7 +12,7 @@ import msgspec
 
 
 class SafetyState(str, Enum):
-    """Whether the session may trade at all. Rises freely, falls only by rule (`safety-falls-by-rule`)."""
+    """The safety state: may the session trade at all? Rises freely, falls only by rule (`safety-falls-by-rule`)."""
 
     NORMAL = "NORMAL"
     WARNING = "WARNING"
@@ -54,7 +54,7 @@ class SafetyCause(str, Enum):
 
     WARN = "WARN"  # an anomaly, a guardrail, a fail-safe whose catalogue target is WARNING
     FAIL_SAFE = "FAIL_SAFE"  # a fail-safe that is not standing yet
-    FAIL_SAFE_REPEATED = "FAIL_SAFE_REPEATED"  # the fail-safe that already stands, once more
+    FAIL_SAFE_REPEATED = "FAIL_SAFE_REPEATED"  # the fail-safe that already stands, again
     HALT = "HALT"  # kill switch, third broker failure, any code whose target is LOCKDOWN
     CLEARED = "CLEARED"  # the clear time passed without any cause
     RECOVERY = "RECOVERY"  # asked for; the conditions were checked and hold

@@ -32,12 +32,12 @@ class GuardLimits(msgspec.Struct, frozen=True, kw_only=True):
 class AccountHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The account at one moment, amounts in its currency; None is unknown (`unknown-is-unsafe`).
 
-    ``day_open_equity``: equity at the day's opening, corrected by deposits and withdrawals since. ``exposure``:
-    marked value of all holdings, absolute. ``symbol_values``: the same by symbol. ``lowest_equity`` and
-    ``highest_exposure`` (with the equity of its moment): the worst since the last check of the account; None where
-    nothing but this moment is known. ``position_differences``: (symbol, quantity by the ledger, quantity by the
-    broker) where they differ. ``sells_without_position`` and ``conflicting_symbols``: symbols. Cycle times in
-    milliseconds.
+    ``day_open_equity``: equity at the day's opening, corrected by deposits and withdrawals since.
+    ``exposure``: marked value of all holdings, absolute. ``symbol_values``: the same by symbol.
+    ``lowest_equity`` and ``highest_exposure`` (with the equity of its moment): the worst since the last check of
+    the account; None where only this moment is known.
+    ``position_differences``: (symbol, quantity by the ledger, quantity by the broker) where they differ.
+    ``sells_without_position`` and ``conflicting_symbols``: symbols. Cycle times in milliseconds.
     """
 
     equity: Decimal | None

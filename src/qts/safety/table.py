@@ -19,7 +19,7 @@ _C = SafetyCause
 
 
 class AnswerKind(str, Enum):
-    """What the table does with a cause."""
+    """The kinds of answers: move, stay, or refuse a recovery."""
 
     MOVE = "MOVE"
     STAY = "STAY"

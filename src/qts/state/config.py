@@ -75,7 +75,7 @@ class BalancedToAggressiveConfig(_Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class PropertiesConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What each operating state allows."""
+    """The properties of each operating state: what it allows."""
 
     aggressive: Annotated[AggressiveProperties, msgspec.Meta(description="in AGGRESSIVE")] = AggressiveProperties()
     balanced: Annotated[BalancedProperties, msgspec.Meta(description="in BALANCED")] = BalancedProperties()
@@ -91,7 +91,7 @@ class MinHoldDays(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class StateConfig(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the operating state moves and what each state allows."""
+    """Settings of the operating state: its transitions and what each state allows."""
 
     enabled: Annotated[
         bool,

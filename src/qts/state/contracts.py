@@ -21,7 +21,7 @@ from qts.safety.contracts import SafetyState
 
 
 class OperatingState(str, Enum):
-    """How boldly the session trades. Safety always takes precedence (`authority`)."""
+    """The operating state: how boldly the session trades. Safety always takes precedence (`authority`)."""
 
     AGGRESSIVE = "AGGRESSIVE"
     BALANCED = "BALANCED"
@@ -54,7 +54,7 @@ SwingActive = Annotated[bool, msgspec.Meta(description="whether swing strategies
 
 
 class StateProperties(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an operating state allows: limits, thresholds and switches.
+    """The properties of an operating state: what it allows, as limits, thresholds and switches.
 
     The ratios are floats as configured; where they meet money take :attr:`multiplier` and
     :meth:`allocation_ranges`, which are exact Decimals.

@@ -1,1 +1,1 @@
-"""The strategy contract, loading and memory of strategies, and four that come with the package."""
+"""What a strategy is, how one is loaded and remembered, and four that work."""

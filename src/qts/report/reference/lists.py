@@ -93,8 +93,7 @@ def configuration_page() -> str:
         "Configuration",
         "The first part of a key is its file. “Reloadable” settings may change while a session runs "
         "(`qts config reload`); the others need a restart. How values are given: "
-        "[Configuration guide](../guides/configuration.md). `own choice` behind a meaning: no rule of a market or "
-        "a broker gives the number.",
+        "[Configuration guide](../guides/configuration.md).",
         *sections,
     )
 

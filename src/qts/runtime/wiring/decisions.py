@@ -1,4 +1,4 @@
-"""Makes the decision pipeline, from an intent to an order that was sent."""
+"""The decision path, from an intent to an order that was sent."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def make_pipeline(
     *,
     stores_pending: bool,
 ) -> Pipeline:
-    """Make the pipeline for the configuration and the gate that ``shared`` holds now.
+    """The decision path over ``shared``, with the configuration and the gate they hold now.
 
-    ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a").
+    ``ids``: "o" those of orders, "a" those that the gate gives its approvals.
     """
     properties = shared.config.state.table
     return Pipeline(
