@@ -195,7 +195,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     7: (
         "Every order that left had a durable intent and its own unexpired risk approval.",
-        "나간 주문마다 먼저 기록된 주문 내용과 유효한 단독 위험 승인이 있다.",
+        "나간 주문마다 먼저 기록된 주문 내용과 그 주문만의 유효한 리스크 승인이 있다.",
     ),
     8: (
         "At most one order of unknown fate per symbol and side; it is never sent again.",

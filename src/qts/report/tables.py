@@ -112,7 +112,7 @@ def transitions(data: ReportData) -> Html:
             moment(data.time_text(row.ts_ns)),
             _from_to(state_chip(row.from_state), state_chip(row.to_state)),
             _reason(row.reason),
-            _actor(row),
+            _said_actor(_actor(row)),
         )
         for row in newest(rows)
     )
@@ -135,7 +135,7 @@ def safety_history(data: ReportData) -> Html:
             _from_to(safety_chip(row.from_state), safety_chip(row.to_state)),
             el("span", row.code, cls="mono"),
             join((_meaning(row.code), el("div", row.reason, cls="muted"))),
-            row.actor,
+            _said_actor(row.actor),
         )
         for row in newest(rows)
     )
@@ -437,6 +437,10 @@ def _from_to(before: Html, after: Html) -> Html:
 def _reason(reason: str) -> object:
     said = reason_said(reason)
     return reason if said is None else en_ko(*said)
+
+
+def _said_actor(actor: str) -> object:
+    return en_ko("rule", "규칙") if actor == "rule" else actor
 
 
 def _actor(row: StateRow) -> str:
