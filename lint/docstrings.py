@@ -56,7 +56,7 @@ NO_BEGINNING = frozenset(
 )
 """No noun and no verb: a docstring that begins so is half a sentence."""
 
-EXEMPT: tuple[str, ...] = ("runtime/",)
+EXEMPT: tuple[str, ...] = ()
 """Folders and files below ``qts`` that are not checked yet."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

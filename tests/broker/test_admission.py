@@ -12,31 +12,31 @@ from qts.broker.contracts import Broker
 from qts.broker.sim.config import SimConfig
 from qts.errors import ContractError
 from qts.execution.contracts import AckStatus, OrderRejected
-from tests.broker.floor import BUY, COIN, INSTANT, NOON, SAMSUNG, SELL, Floor, kst
+from tests.broker.exchange_rig import BUY, COIN, INSTANT, NOON, SAMSUNG, SELL, ExchangeRig, kst
 
 MORNING = kst("2018-01-22 10:00:00")
 
 
-def samsung(at: str = "2018-01-22 10:00:00") -> Floor:
-    return Floor(SAMSUNG, at=kst(at))
+def samsung(at: str = "2018-01-22 10:00:00") -> ExchangeRig:
+    return ExchangeRig(SAMSUNG, at=kst(at))
 
 
 def test_the_exchange_is_a_broker() -> None:
-    broker: Broker = Floor().exchange
+    broker: Broker = ExchangeRig().exchange
     assert broker.name == "sim"
 
 
 async def test_its_coroutines_work_under_an_event_loop_too() -> None:
-    floor = Floor()
-    ack = await asyncio.wait_for(floor.exchange.place(floor.approved("o", BUY, "1")), 1)
+    rig = ExchangeRig()
+    ack = await asyncio.wait_for(rig.exchange.place(rig.approved("o", BUY, "1")), 1)
     assert ack.status is AckStatus.ACCEPTED
-    assert [order.client_order_id for order in await floor.exchange.orders()] == ["o"]
+    assert [order.client_order_id for order in await rig.exchange.orders()] == ["o"]
 
 
 def test_it_takes_only_what_risk_approved() -> None:
-    floor = Floor()
+    rig = ExchangeRig()
     with pytest.raises(ContractError, match="Approved"):
-        floor.exchange.place(floor.approved("o", BUY, "1").request).send(None)  # type: ignore[arg-type]
+        rig.exchange.place(rig.approved("o", BUY, "1").request).send(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_it_takes_only_what_risk_approved() -> None:
     [("0", "multiple of the lot"), ("-1", "multiple"), ("1.05", "multiple"), ("NaN", "multiple"), ("1.1", "")],
 )
 def test_quantity_must_be_a_positive_multiple_of_the_lot(qty: str, reason: str) -> None:
-    ack = Floor(COIN).place("o", BUY, qty)
+    ack = ExchangeRig(COIN).place("o", BUY, qty)
     assert (ack.status is AckStatus.REJECTED) == bool(reason)
     assert reason in ack.reason
 
@@ -71,34 +71,34 @@ def test_a_limit_must_lie_on_the_grid_of_its_day(limit: str, accepted: bool) -> 
 )
 def test_a_limit_must_lie_in_the_daily_band_around_the_previous_close(limit: str, accepted: bool) -> None:
     # 50,000 +- 30 % = 35,000 .. 65,000
-    floor = samsung("2018-01-19 15:30:00")
-    floor.bar("50000", "1", "2018-01-19")
-    floor.at(MORNING)
-    assert (floor.place("o", BUY, "1", limit).status is AckStatus.ACCEPTED) is accepted
+    rig = samsung("2018-01-19 15:30:00")
+    rig.bar("50000", "1", "2018-01-19")
+    rig.at(MORNING)
+    assert (rig.place("o", BUY, "1", limit).status is AckStatus.ACCEPTED) is accepted
 
 
 def test_the_base_is_the_last_price_of_an_earlier_day_where_no_bar_told_it() -> None:
-    floor = samsung("2018-01-19 15:29:00")
-    floor.row("50000", "100")
-    floor.at(MORNING)
-    assert "35000..65000" in floor.place("early", BUY, "1", "65100").reason
+    rig = samsung("2018-01-19 15:29:00")
+    rig.row("50000", "100")
+    rig.at(MORNING)
+    assert "35000..65000" in rig.place("early", BUY, "1", "65100").reason
 
 
 def test_the_base_survives_the_prices_of_today() -> None:
-    floor = samsung("2018-01-19 15:29:00")
-    floor.trade("50000", "100")
-    floor.exchange.on_session_end(date(2018, 1, 19), floor.clock.time_ns())
-    floor.at(MORNING)
-    floor.trade("60000", "100")
-    assert "35000..65000" in floor.place("o", BUY, "1", "65100").reason
+    rig = samsung("2018-01-19 15:29:00")
+    rig.trade("50000", "100")
+    rig.exchange.on_session_end(date(2018, 1, 19), rig.clock.time_ns())
+    rig.at(MORNING)
+    rig.trade("60000", "100")
+    assert "35000..65000" in rig.place("o", BUY, "1", "65100").reason
 
 
 def test_a_close_known_today_is_not_todays_base() -> None:
-    floor = samsung("2018-01-19 15:30:00")
-    floor.bar("50000", "1", "2018-01-19")
-    floor.at(MORNING)
-    floor.bar("60000", "1", "2018-01-22")
-    assert "around 50000" in floor.place("o", BUY, "1", "65100").reason
+    rig = samsung("2018-01-19 15:30:00")
+    rig.bar("50000", "1", "2018-01-19")
+    rig.at(MORNING)
+    rig.bar("60000", "1", "2018-01-22")
+    assert "around 50000" in rig.place("o", BUY, "1", "65100").reason
 
 
 def test_without_a_base_the_band_is_not_checked() -> None:
@@ -122,73 +122,73 @@ def test_orders_are_taken_from_order_entry_to_the_close(moment: str, accepted: b
 
 
 def test_unknown_symbols_are_refused() -> None:
-    assert "unknown symbol 5930" in Floor().place("o", BUY, "1", symbol="5930").reason
+    assert "unknown symbol 5930" in ExchangeRig().place("o", BUY, "1", symbol="5930").reason
 
 
 def test_nothing_is_sold_that_is_not_held() -> None:
-    assert "holding 0" in Floor().place("o", SELL, "1").reason
+    assert "holding 0" in ExchangeRig().place("o", SELL, "1").reason
 
 
 def test_what_another_sell_offers_cannot_be_sold_again() -> None:
-    floor = Floor()
-    floor.hold("10")
-    assert floor.place("a", SELL, "6").status is AckStatus.ACCEPTED
-    assert "6 already offered" in floor.place("b", SELL, "5").reason
-    assert floor.place("c", SELL, "4").status is AckStatus.ACCEPTED
+    rig = ExchangeRig()
+    rig.hold("10")
+    assert rig.place("a", SELL, "6").status is AckStatus.ACCEPTED
+    assert "6 already offered" in rig.place("b", SELL, "5").reason
+    assert rig.place("c", SELL, "4").status is AckStatus.ACCEPTED
 
 
 def test_the_same_order_id_gets_its_first_answer_and_no_second_order() -> None:
-    floor = Floor()
-    first = floor.place("o", BUY, "5")
-    again = floor.place("o", BUY, "5")
-    other_approval = floor.place("o", BUY, "7", approval="another")
+    rig = ExchangeRig()
+    first = rig.place("o", BUY, "5")
+    again = rig.place("o", BUY, "5")
+    other_approval = rig.place("o", BUY, "7", approval="another")
     assert first == again == other_approval
-    floor.quote("99", "50", "100", "50")
-    assert floor.filled == [("o", "5", "100")]
-    assert floor.place("o", BUY, "5") == first  # also after it is gone
-    assert floor.open == []
+    rig.quote("99", "50", "100", "50")
+    assert rig.filled == [("o", "5", "100")]
+    assert rig.place("o", BUY, "5") == first  # also after it is gone
+    assert rig.open == []
 
 
 def test_a_refused_order_id_stays_refused() -> None:
-    floor = Floor()
-    first = floor.place("o", SELL, "5")
-    floor.hold("5")
-    assert floor.place("o", SELL, "5") == first
+    rig = ExchangeRig()
+    first = rig.place("o", SELL, "5")
+    rig.hold("5")
+    assert rig.place("o", SELL, "5") == first
 
 
 def test_an_approval_is_used_once() -> None:
-    floor = Floor()
-    floor.place("o", BUY, "1", approval="a")
-    ack = floor.place("p", BUY, "1", approval="a")
+    rig = ExchangeRig()
+    rig.place("o", BUY, "1", approval="a")
+    ack = rig.place("p", BUY, "1", approval="a")
     assert ack.status is AckStatus.REJECTED
     assert "already used for order o" in ack.reason
 
 
 @pytest.mark.parametrize(("late_ms", "accepted"), [(0, True), (0.001, False)])
 def test_an_approval_expires(late_ms: float, accepted: bool) -> None:
-    floor = Floor()
-    approved = floor.approved("o", BUY, "1", lives_ms=100)
-    floor.after(100 + late_ms)
+    rig = ExchangeRig()
+    approved = rig.approved("o", BUY, "1", lives_ms=100)
+    rig.after(100 + late_ms)
     with pytest.raises(StopIteration) as end:
-        floor.exchange.place(approved).send(None)
+        rig.exchange.place(approved).send(None)
     assert (end.value.value.status is AckStatus.ACCEPTED) is accepted
 
 
 def test_open_orders_are_limited() -> None:
-    floor = Floor(config=SimConfig(max_open_orders=2))
-    assert [floor.place(key, BUY, "1").status for key in "abc"][1:] == [AckStatus.ACCEPTED, AckStatus.REJECTED]
+    rig = ExchangeRig(config=SimConfig(max_open_orders=2))
+    assert [rig.place(key, BUY, "1").status for key in "abc"][1:] == [AckStatus.ACCEPTED, AckStatus.REJECTED]
 
 
 def test_answers_are_forgotten_only_when_closed_expired_and_too_many() -> None:
-    floor = Floor(config=SimConfig(kept_orders=2, order_latency_ms=0, order_jitter_ms=0))
-    first = floor.place("open", BUY, "1", "1")
-    refused = floor.place("refused", SELL, "1", lives_ms=1)
-    floor.after(5)
+    rig = ExchangeRig(config=SimConfig(kept_orders=2, order_latency_ms=0, order_jitter_ms=0))
+    first = rig.place("open", BUY, "1", "1")
+    refused = rig.place("refused", SELL, "1", lives_ms=1)
+    rig.after(5)
     for key in "abc":
-        floor.place(key, SELL, "1", lives_ms=1)
-        floor.after(5)
-    assert floor.place("open", BUY, "1", "1") == first
-    assert floor.place("refused", BUY, "1") != refused  # long closed, approval long expired: forgotten
+        rig.place(key, SELL, "1", lives_ms=1)
+        rig.after(5)
+    assert rig.place("open", BUY, "1", "1") == first
+    assert rig.place("refused", BUY, "1") != refused  # long closed, approval long expired: forgotten
 
 
 # -- costs --------------------------------------------------------------------------------------------------
@@ -196,12 +196,12 @@ def test_answers_are_forgotten_only_when_closed_expired_and_too_many() -> None:
 
 def test_a_sale_of_2018_costs_fee_and_tax_of_its_date() -> None:
     # 100 x 50,000 = 5,000,000: fee 0.015 % = 750, tax 0.30 % = 15,000
-    floor = samsung()
-    floor.place("b", BUY, "100")
-    floor.quote("49950", "100", "50000", "100")
-    floor.place("s", SELL, "100")
-    floor.quote("50000", "100", "50100", "100")
-    bought, sold = floor.fills
+    rig = samsung()
+    rig.place("b", BUY, "100")
+    rig.quote("49950", "100", "50000", "100")
+    rig.place("s", SELL, "100")
+    rig.quote("50000", "100", "50100", "100")
+    bought, sold = rig.fills
     assert (bought.fee, bought.tax) == (Decimal(750), Decimal(0))
     assert (sold.fee, sold.tax) == (Decimal(750), Decimal(15_000))
 
@@ -220,32 +220,32 @@ def test_a_sale_of_2018_costs_fee_and_tax_of_its_date() -> None:
     ],
 )
 def test_the_sell_tax_follows_the_date(day: str, tax: str) -> None:
-    floor = samsung(f"{day} 11:00:00")
-    floor.place("b", BUY, "100")
-    floor.quote("49950", "100", "50000", "100")
-    floor.place("s", SELL, "100")
-    floor.quote("50000", "100", "50100", "100")
-    assert floor.fills[1].tax == Decimal(tax)
+    rig = samsung(f"{day} 11:00:00")
+    rig.place("b", BUY, "100")
+    rig.quote("49950", "100", "50000", "100")
+    rig.place("s", SELL, "100")
+    rig.quote("50000", "100", "50100", "100")
+    assert rig.fills[1].tax == Decimal(tax)
 
 
 def test_costs_are_cut_to_the_quantum_of_the_currency() -> None:
     # 0.1 x 100.5 = 10.05 USDT; 0.05 % = 0.005025 -> 0.00; 1.0 x 100.5: 0.05025 -> 0.05
-    floor = Floor(COIN, at=NOON, config=INSTANT)
-    floor.place("small", BUY, "0.1")
-    floor.place("large", BUY, "1.0")
-    floor.quote("100", "9", "100.5", "9")
-    assert [fill.fee for fill in floor.fills] == [Decimal("0.00"), Decimal("0.05")]
+    rig = ExchangeRig(COIN, at=NOON, config=INSTANT)
+    rig.place("small", BUY, "0.1")
+    rig.place("large", BUY, "1.0")
+    rig.quote("100", "9", "100.5", "9")
+    assert [fill.fee for fill in rig.fills] == [Decimal("0.00"), Decimal("0.05")]
 
 
 def test_a_sell_whose_holding_vanished_before_it_arrived_is_rejected_on_arrival() -> None:
     # the exchange's book is its own: a state with a smaller holding stands for a correction by the exchange
-    floor = Floor()
-    floor.hold("10")
-    floor.place("o", SELL, "10")
-    state = floor.exchange.export_state()
+    rig = ExchangeRig()
+    rig.hold("10")
+    rig.place("o", SELL, "10")
+    state = rig.exchange.export_state()
     state["positions"] = [["SHARE", "9"]]
-    floor.exchange.import_state(state)
-    floor.quote("99", "50", "100", "50")
-    assert [type(report) for report in floor.reports] == [OrderRejected]
-    assert "holding" in floor.reports[0].reason  # type: ignore[union-attr]
-    assert floor.open == []
+    rig.exchange.import_state(state)
+    rig.quote("99", "50", "100", "50")
+    assert [type(report) for report in rig.reports] == [OrderRejected]
+    assert "holding" in rig.reports[0].reason  # type: ignore[union-attr]
+    assert rig.open == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qts.broker.sim.config import SimConfig
 from qts.execution.contracts import AckStatus, Fill, OrderCancelled, OrderRejected
 from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
-from tests.broker.floor import BUY, INSTANT, SELL, Floor
+from tests.broker.exchange_rig import BUY, INSTANT, SELL, ExchangeRig
 
 D = Decimal
 NOISY = SimConfig(
@@ -51,34 +51,34 @@ steps = st.one_of(
 courses = st.lists(steps, min_size=5, max_size=60)
 
 
-def run(floor: Floor, step: tuple[Any, ...], number: int) -> Any:
+def run(rig: ExchangeRig, step: tuple[Any, ...], number: int) -> Any:
     word, *rest = step
     if word == "place":
         side, qty, limit = rest
-        return floor.place(f"o{number}", side, qty, limit, lives_ms=5)
+        return rig.place(f"o{number}", side, qty, limit, lives_ms=5)
     if word == "cancel":
-        return floor.cancel(f"o{number - rest[0]}")
+        return rig.cancel(f"o{number - rest[0]}")
     if word == "quote":
         bid, bid_size, spread, ask_size = map(str, rest)
-        return floor.quote(bid, bid_size, str(int(bid) + int(spread)), ask_size)
+        return rig.quote(bid, bid_size, str(int(bid) + int(spread)), ask_size)
     if word == "traded":
         bid, bid_size, spread, ask_size, last, last_size = map(str, rest)
-        return floor.traded_quote(bid, bid_size, str(int(bid) + int(spread)), ask_size, last, last_size)
+        return rig.traded_quote(bid, bid_size, str(int(bid) + int(spread)), ask_size, last, last_size)
     if word == "trade":
-        return floor.trade(str(rest[0]), str(rest[1]), rest[2])
+        return rig.trade(str(rest[0]), str(rest[1]), rest[2])
     if word == "book":
         bid, bid_size, ask, ask_size, snapshot = rest
-        return floor.book({str(bid): str(bid_size)}, {str(ask): str(ask_size)}, snapshot=snapshot)
+        return rig.book({str(bid): str(bid_size)}, {str(ask): str(ask_size)}, snapshot=snapshot)
     if word == "row":
-        return floor.row(str(rest[0]), str(rest[1]))
-    return floor.exchange.on_time(floor.after(rest[0]))
+        return rig.row(str(rest[0]), str(rest[1]))
+    return rig.exchange.on_time(rig.after(rest[0]))
 
 
 class Witness:
     """An independent model: what was sent, what the market showed since, and what may follow from it."""
 
-    def __init__(self, floor: Floor) -> None:
-        self.floor = floor
+    def __init__(self, rig: ExchangeRig) -> None:
+        self.rig = rig
         self.qty: dict[str, Decimal] = {}
         self.limit: dict[str, Decimal | None] = {}
         self.side: dict[str, Any] = {}
@@ -93,13 +93,13 @@ class Witness:
         _, side, qty, limit = step
         self.side[key], self.qty[key] = side, D(qty)
         self.limit[key] = None if limit is None else D(limit)
-        self.sent_ns[key] = self.floor.clock.time_ns()
+        self.sent_ns[key] = self.rig.clock.time_ns()
         if status is AckStatus.REJECTED:
             self.ended.add(key)
 
     def listen(self) -> list[Fill]:
-        fresh = self.floor.reports[self.heard :]
-        self.heard = len(self.floor.reports)
+        fresh = self.rig.reports[self.heard :]
+        self.heard = len(self.rig.reports)
         fills = [report for report in fresh if isinstance(report, Fill)]
         for report in fresh:
             key = report.client_order_id
@@ -123,7 +123,7 @@ class Witness:
 
 
 def offered(
-    floor: Floor, value: Any, book: dict[bool, dict[Decimal, Decimal]], fill: Fill, limit: Decimal | None
+    rig: ExchangeRig, value: Any, book: dict[bool, dict[Decimal, Decimal]], fill: Fill, limit: Decimal | None
 ) -> bool:
     """Whether the market offered the fill's price at this value (or traded or quoted through its limit)."""
     buying = fill.side is BUY
@@ -150,19 +150,19 @@ def offered(
 @settings(max_examples=100, deadline=None)
 @given(courses)
 def test_no_fill_exceeds_its_order_its_limit_or_what_the_market_offered(course: list[tuple[Any, ...]]) -> None:
-    floor = Floor(config=HONEST)
-    witness = Witness(floor)
+    rig = ExchangeRig(config=HONEST)
+    witness = Witness(rig)
     book: dict[bool, dict[Decimal, Decimal]] = {True: {}, False: {}}
     told: list[Any] = []
-    tell = floor.tell
+    tell = rig.tell
 
     def overhear(value: Any) -> None:
         told.append(value)
         tell(value)
 
-    floor.tell = overhear  # type: ignore[method-assign]
+    rig.tell = overhear  # type: ignore[method-assign]
     for number, step in enumerate(course):
-        answer = run(floor, step, number)
+        answer = run(rig, step, number)
         if step[0] == "place":
             witness.sent(number, step, answer.status)
         value = told[-1] if told else None
@@ -173,10 +173,10 @@ def test_no_fill_exceeds_its_order_its_limit_or_what_the_market_offered(course: 
                 book[is_bid].update(levels)
                 book[is_bid] = {price: size for price, size in book[is_bid].items() if size}
         for fill in witness.listen():
-            assert offered(floor, value, book, fill, witness.limit[fill.client_order_id]), (fill, value)
+            assert offered(rig, value, book, fill, witness.limit[fill.client_order_id]), (fill, value)
         # three ways: the exchange's book, the report, and the exchange's own list of fills
-        assert floor.positions == ({"SHARE": witness.held} if witness.held else {})
-        assert set(floor.open) == set(witness.qty) - witness.ended
+        assert rig.positions == ({"SHARE": witness.held} if witness.held else {})
+        assert set(rig.open) == set(witness.qty) - witness.ended
 
 
 @settings(max_examples=100, deadline=None)
@@ -184,23 +184,23 @@ def test_no_fill_exceeds_its_order_its_limit_or_what_the_market_offered(course: 
     st.lists(st.tuples(st.just("quote"), prices, sizes, st.integers(0, 3), sizes), max_size=25), st.integers(1, 60)
 )
 def test_never_more_is_taken_than_all_quotes_displayed(course: list[tuple[Any, ...]], qty: int) -> None:
-    floor = Floor()
-    floor.place("o", BUY, str(qty))
+    rig = ExchangeRig()
+    rig.place("o", BUY, str(qty))
     for number, step in enumerate(course):
-        run(floor, step, number)
+        run(rig, step, number)
     displayed = sum(ask_size for _, _, _, _, ask_size in course)
-    assert sum(fill.qty for fill in floor.fills) == min(qty, displayed)
+    assert sum(fill.qty for fill in rig.fills) == min(qty, displayed)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.just("row"), prices, st.integers(0, 500)), max_size=25), st.integers(1, 60))
 def test_snapshots_give_at_most_a_tenth_of_the_volume(course: list[tuple[Any, ...]], qty: int) -> None:
-    floor = Floor()
-    floor.place("o", BUY, str(qty))
+    rig = ExchangeRig()
+    rig.place("o", BUY, str(qty))
     for number, step in enumerate(course):
-        run(floor, step, number)
+        run(rig, step, number)
     highest = max((volume for _, _, volume in course), default=0)
-    assert sum(fill.qty for fill in floor.fills) * 10 <= highest
+    assert sum(fill.qty for fill in rig.fills) * 10 <= highest
 
 
 @settings(max_examples=100, deadline=None)
@@ -208,12 +208,12 @@ def test_snapshots_give_at_most_a_tenth_of_the_volume(course: list[tuple[Any, ..
 def test_an_exchange_imported_at_every_step_behaves_like_one_that_ran_through(
     course: list[tuple[Any, ...]], seed: int
 ) -> None:
-    through = Floor(config=NOISY, seed=seed)
-    resumed = Floor(config=NOISY, seed=seed)
+    through = ExchangeRig(config=NOISY, seed=seed)
+    resumed = ExchangeRig(config=NOISY, seed=seed)
     for number, step in enumerate(course):
         packed = msgspec.msgpack.encode(resumed.exchange.export_state())
         report, told, held = resumed.reports, resumed.last_values, resumed.disconnects
-        fresh = Floor(config=NOISY, seed=seed + 1)  # another random stream: the state must bring its own
+        fresh = ExchangeRig(config=NOISY, seed=seed + 1)  # another random stream: the state must bring its own
         fresh.clock = resumed.clock
         fresh = _rewired(fresh, told)
         fresh.exchange.import_state(msgspec.msgpack.decode(packed))
@@ -228,7 +228,7 @@ def test_an_exchange_imported_at_every_step_behaves_like_one_that_ran_through(
         assert through.exchange.export_state() == resumed.exchange.export_state()
 
 
-class AttentiveFloor(Floor):
+class AttentiveExchange(ExchangeRig):
     """Its book looks at every quote, also while all orders are still travelling."""
 
     def tell(self, value: MarketValue) -> None:
@@ -244,54 +244,54 @@ class AttentiveFloor(Floor):
 def test_quotes_that_no_order_has_arrived_for_change_nothing(
     course: list[tuple[Any, ...]], config: SimConfig
 ) -> None:
-    floors = Floor(config=config), AttentiveFloor(config=config)
+    rigs = ExchangeRig(config=config), AttentiveExchange(config=config)
     for number, step in enumerate(course):
-        for floor in floors:
+        for rig in rigs:
             if step[0] != "again":
-                run(floor, step, number)
-            elif "SHARE" in floor.last_values.quotes:
-                floor.tell(msgspec.structs.replace(floor.last_values.quotes["SHARE"], ts_ns=floor.clock.time_ns()))
-        assert floors[0].reports == floors[1].reports
+                run(rig, step, number)
+            elif "SHARE" in rig.last_values.quotes:
+                rig.tell(msgspec.structs.replace(rig.last_values.quotes["SHARE"], ts_ns=rig.clock.time_ns()))
+        assert rigs[0].reports == rigs[1].reports
 
 
 @settings(max_examples=100, deadline=None)
 @given(courses, st.integers(0, 1000))
 def test_with_every_fault_on_the_reports_still_add_up(course: list[tuple[Any, ...]], seed: int) -> None:
-    floor = Floor(config=NOISY, seed=seed)
+    rig = ExchangeRig(config=NOISY, seed=seed)
     for number, step in enumerate(course):
-        run(floor, step, number)
-    floor.exchange.on_time(floor.after(1_000))  # the line comes back and everything is told
-    once = {fill.execution_id: fill for fill in floor.fills}
+        run(rig, step, number)
+    rig.exchange.on_time(rig.after(1_000))  # the line comes back and everything is told
+    once = {fill.execution_id: fill for fill in rig.fills}
     held = sum((fill.qty * fill.side.sign for fill in once.values()), D(0))
-    assert floor.positions == ({"SHARE": held} if held else {})
-    kept = {fill.execution_id: fill for fill in done_fills(floor)}
+    assert rig.positions == ({"SHARE": held} if held else {})
+    kept = {fill.execution_id: fill for fill in done_fills(rig)}
     assert all(once[key] == fill for key, fill in kept.items())
-    ends = Counter(n.client_order_id for n in floor.reports if isinstance(n, OrderCancelled | OrderRejected))
+    ends = Counter(n.client_order_id for n in rig.reports if isinstance(n, OrderCancelled | OrderRejected))
     assert all(count == 1 for count in ends.values())
-    assert not set(ends) & set(floor.open)
+    assert not set(ends) & set(rig.open)
 
 
-def done_fills(floor: Floor) -> list[Fill]:
-    return list(floor.exchange._fills.since(0))
+def done_fills(rig: ExchangeRig) -> list[Fill]:
+    return list(rig.exchange._fills.since(0))
 
 
-def _rewired(floor: Floor, last_values: Any) -> Floor:
-    """Give a fresh floor the clock and the table of another one, as a restarted kernel restores both."""
-    floor.last_values = last_values
-    exchange = floor.exchange
-    exchange._clock = floor.clock
+def _rewired(rig: ExchangeRig, last_values: Any) -> ExchangeRig:
+    """Give a fresh rig the clock and the table of another one, as a restarted kernel restores both."""
+    rig.last_values = last_values
+    exchange = rig.exchange
+    exchange._clock = rig.clock
     exchange._last_values = last_values
     exchange._matcher._last_values = last_values
-    return floor
+    return rig
 
 
 def test_the_witness_would_notice_a_price_that_was_not_offered() -> None:
-    floor = Floor()
-    floor.place("o", BUY, "1")
-    floor.quote("99", "5", "100", "5")
-    fill = floor.fills[0]
+    rig = ExchangeRig()
+    rig.place("o", BUY, "1")
+    rig.quote("99", "5", "100", "5")
+    fill = rig.fills[0]
     empty: dict[bool, dict[Decimal, Decimal]] = {True: {}, False: {}}
-    quote = floor.last_values.quotes["SHARE"]
-    assert offered(floor, quote, empty, fill, None)
-    assert not offered(floor, quote, empty, msgspec.structs.replace(fill, price=D(99)), None)
-    assert not offered(floor, BookUpdate("SHARE", 1, (), ()), {True: {}, False: {D(101): D(1)}}, fill, None)
+    quote = rig.last_values.quotes["SHARE"]
+    assert offered(rig, quote, empty, fill, None)
+    assert not offered(rig, quote, empty, msgspec.structs.replace(fill, price=D(99)), None)
+    assert not offered(rig, BookUpdate("SHARE", 1, (), ()), {True: {}, False: {D(101): D(1)}}, fill, None)

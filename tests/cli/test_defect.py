@@ -54,8 +54,8 @@ def test_a_defect_is_told_in_a_sentence_and_the_run_goes_on_from_its_checkpoint(
     code, out, err = said(capsys, *argv)
 
     assert (code, out) == (3, "")
-    assert err.startswith("qts: something in QTS itself went wrong (Broken: beyond ")
-    assert f"continue it with --resume; the traceback is in {LOG}" in err
+    assert err.startswith("qts: an unexpected error in QTS ended the session (Broken: beyond ")
+    assert f"continue the run with --resume; the traceback is in {LOG}" in err
     assert err.count("\n") == 1
     (row,) = logged()
     assert row["level"] == "ERROR"
@@ -78,7 +78,7 @@ def test_who_asks_for_it_gets_the_traceback_too(
     assert (code, out) == (3, "")
     assert err.startswith("Traceback (most recent call last)")
     assert "break_at_400" in err
-    assert err.splitlines()[-1].startswith("qts: something in QTS itself went wrong")
+    assert err.splitlines()[-1].startswith("qts: an unexpected error in QTS ended the session")
 
 
 def test_in_real_time_it_is_the_same(
@@ -89,7 +89,7 @@ def test_in_real_time_it_is_the_same(
     code, out, err = said(capsys, "run", "--feed", str(tape), "--speed", "1e9", "--json", "--data-dir", "run")
 
     assert (code, out) == (3, "")
-    assert "qts: something in QTS itself went wrong (Broken: no)" in err
+    assert "qts: an unexpected error in QTS ended the session (Broken: no)" in err
     assert "Traceback" not in err
     assert len(logged()) == 1
 

@@ -125,7 +125,7 @@ def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: py
     code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
 
     assert code == 2
-    assert out.startswith(f"the run in run is a qts {command}, which hears no operator: nothing was stopped")
+    assert out.startswith(f"the run in run is a qts {command}, which takes no commands: nothing was stopped")
     assert not Path("run/operator").exists()
 
 

@@ -145,23 +145,23 @@ Lose: TypeAlias = Callable[[], Awaitable[object]]
 MakeLive: TypeAlias = Callable[[Sequence[MarketValue | None]], LiveFeed]
 
 
-class Heard:
-    """What a live feed said, in order, and on which threads."""
+class Recorder:
+    """The values and gaps of a live feed, in order, and on which threads they came."""
 
     def __init__(self, feed: LiveFeed) -> None:
         self.feed = feed
-        self.said: list[MarketValue | FeedGap] = []
+        self.received: list[MarketValue | FeedGap] = []
         self.connected: list[bool] = []
         self.threads: set[int] = set()
 
-    def on(self, said: MarketValue | FeedGap) -> None:
-        self.said.append(said)
+    def on(self, value: MarketValue | FeedGap) -> None:
+        self.received.append(value)
         self.connected.append(self.feed.connected)
         self.threads.add(threading.get_ident())
 
     @property
     def values(self) -> list[MarketValue]:
-        return [one for one in self.said if not isinstance(one, FeedGap)]
+        return [one for one in self.received if not isinstance(one, FeedGap)]
 
 
 class LiveFeedTests:
@@ -178,29 +178,29 @@ class LiveFeedTests:
     def sent(self) -> Sequence[MarketValue]:
         raise NotImplementedError
 
-    async def heard(self, feed: LiveFeed) -> Heard:
-        heard = Heard(feed)
+    async def recorded(self, feed: LiveFeed) -> Recorder:
+        recorder = Recorder(feed)
         async with asyncio.timeout(60):
-            await feed.run(heard.on, heard.on)
-        return heard
+            await feed.run(recorder.on, recorder.on)
+        return recorder
 
     async def test_values_come_in_their_order_on_the_loops_thread(
         self, make: MakeLive, sent: Sequence[MarketValue]
     ) -> None:
-        heard = await self.heard(make(sent))
+        recorder = await self.recorded(make(sent))
 
-        assert heard.said == list(sent)
-        assert heard.threads == {threading.get_ident()}
-        assert all(before.ts_ns <= after.ts_ns for before, after in pairwise(heard.values))
+        assert recorder.received == list(sent)
+        assert recorder.threads == {threading.get_ident()}
+        assert all(before.ts_ns <= after.ts_ns for before, after in pairwise(recorder.values))
 
     async def test_it_is_connected_while_it_runs_alone(self, make: MakeLive, sent: Sequence[MarketValue]) -> None:
         feed = make(sent)
         before = feed.connected
 
-        heard = await self.heard(feed)
+        recorder = await self.recorded(feed)
 
         assert not before
-        assert all(heard.connected)
+        assert all(recorder.connected)
         assert not feed.connected
 
     async def test_prices_are_of_known_instruments(self, make: MakeLive, sent: Sequence[MarketValue]) -> None:
@@ -208,48 +208,48 @@ class LiveFeedTests:
         assert feed.max_age_ns > 0
         assert len(feed.instruments) > 0
 
-        for value in (await self.heard(feed)).values:
+        for value in (await self.recorded(feed)).values:
             assert isinstance(value, IndexLevel | VolatilityLevel) or value.symbol in feed.instruments
 
     async def test_a_lost_line_is_told_before_the_next_value(
         self, make: MakeLive, sent: Sequence[MarketValue]
     ) -> None:
         """given a line that is lost after the first value, when it is back, then a gap stands before the second"""
-        heard = await self.heard(make([sent[0], None, *sent[1:]]))
+        recorder = await self.recorded(make([sent[0], None, *sent[1:]]))
 
-        assert [isinstance(one, FeedGap) for one in heard.said[:3]] == [False, True, False]
-        gap = heard.said[1]
+        assert [isinstance(one, FeedGap) for one in recorder.received[:3]] == [False, True, False]
+        gap = recorder.received[1]
         assert isinstance(gap, FeedGap)
         assert gap.reason
-        assert set(gap.symbols) <= set(heard.feed.instruments)
-        assert heard.values == list(sent)
+        assert set(gap.symbols) <= set(recorder.feed.instruments)
+        assert recorder.values == list(sent)
 
     async def test_nothing_comes_after_it_has_returned(self, make: MakeLive, sent: Sequence[MarketValue]) -> None:
-        heard = await self.heard(make(sent))
-        count = len(heard.said)
+        recorder = await self.recorded(make(sent))
+        count = len(recorder.received)
 
         await asyncio.sleep(0.05)
 
-        assert len(heard.said) == count
+        assert len(recorder.received) == count
 
     async def test_cancelled_it_closes_and_says_nothing_more(
         self, make: MakeLive, sent: Sequence[MarketValue]
     ) -> None:
         feed = make(sent)
         first = asyncio.Event()
-        heard: list[Any] = []
+        recorder: list[Any] = []
 
-        def on(said: Any) -> None:
-            heard.append(said)
+        def on(value: Any) -> None:
+            recorder.append(value)
             first.set()
 
         task = asyncio.create_task(feed.run(on, on))
         await asyncio.wait_for(first.wait(), 60)
         task.cancel()
         await asyncio.wait((task,), timeout=60)
-        count = len(heard)
+        count = len(recorder)
         await asyncio.sleep(0.05)
 
         assert task.done()
         assert not feed.connected
-        assert len(heard) == count
+        assert len(recorder) == count

@@ -8,7 +8,7 @@ import pytest
 from qts.broker.contracts import MarketDriven, NotSimulated
 from qts.risk.contracts import Approved, OrderType
 from qts.strategy.contracts import Side
-from tests.broker.floor import Floor
+from tests.broker.exchange_rig import ExchangeRig
 from tests.broker.scripted import ScriptedBroker
 from tests.conformance.broker import BrokerBench, BrokerTests
 
@@ -23,24 +23,24 @@ def of_kind(approved: Approved, kind: str) -> Approved:
 
 
 class SimulatedBench(BrokerBench):
-    """The exchange on a floor where just as much is offered as is to be executed."""
+    """The exchange on a rig where just as much is offered as is to be executed."""
 
     def __init__(self) -> None:
-        self.floor = Floor()
-        self.broker = self.floor.exchange
-        self.reports = self.floor.reports
+        self.rig = ExchangeRig()
+        self.broker = self.rig.exchange
+        self.reports = self.rig.reports
 
     def approved(self, key: str, side: Side, qty: int, *, kind: str = "") -> Approved:
-        return of_kind(self.floor.approved(key, side, str(qty)), kind)
+        return of_kind(self.rig.approved(key, side, str(qty)), kind)
 
     def fills(self, key: str, qty: int) -> None:
-        self.floor.quote(bid=str(PRICE), bid_size=str(qty), ask=str(PRICE + 1), ask_size=str(qty))
+        self.rig.quote(bid=str(PRICE), bid_size=str(qty), ask=str(PRICE + 1), ask_size=str(qty))
 
     def lets_time_pass(self) -> None:
-        self.floor.exchange.on_time(self.floor.after(1_000))
+        self.rig.exchange.on_time(self.rig.after(1_000))
 
     def cuts_the_line(self) -> None:
-        self.floor.exchange.disconnect(self.floor.clock.time_ns(), "cable")
+        self.rig.exchange.disconnect(self.rig.clock.time_ns(), "cable")
 
 
 class TestSimulatedExchange(BrokerTests):
@@ -55,17 +55,17 @@ class ScriptedBench(BrokerBench):
     def __init__(self) -> None:
         self.reports = []
         self.broker = self.scripted = ScriptedBroker(self.reports.append)  # type: ignore[arg-type]
-        self.floor = Floor()
+        self.rig = ExchangeRig()
 
     def approved(self, key: str, side: Side, qty: int, *, kind: str = "") -> Approved:
-        return of_kind(self.floor.approved(key, side, str(qty)), kind)
+        return of_kind(self.rig.approved(key, side, str(qty)), kind)
 
     def fills(self, key: str, qty: int) -> None:
-        self.scripted.fill(key, qty, PRICE, self.floor.after(1))
+        self.scripted.fill(key, qty, PRICE, self.rig.after(1))
 
     def lets_time_pass(self) -> None:
         for key in self.scripted.cancels:
-            self.scripted.end(key, self.floor.after(1))
+            self.scripted.end(key, self.rig.after(1))
 
     def cuts_the_line(self) -> None:
         self.scripted.is_up = False

@@ -113,10 +113,10 @@ def test_a_damaged_value_is_named_by_table_and_row(statement: str, named: str, p
 def test_a_text_that_is_none_is_called_damage(path: Path) -> None:
     altered(path, "UPDATE orders SET note = CAST(x'fffe' AS TEXT)")
 
-    said = refusal_of(path)
+    message = refusal_of(path)
 
-    assert "cannot read" in said
-    assert "restore it from a backup" in said
+    assert "cannot read" in message
+    assert "restore it from a backup" in message
 
 
 def test_how_a_row_stood_before_is_not_put_back_over_another_row(path: Path) -> None:

@@ -14,7 +14,7 @@ from qts.market.contracts import Quote
 from qts.strategy.contracts import Side
 from qts.strategy.loading import load_strategy
 from qts.strategy.snapshot import restore, save
-from tests.strategy.scene import Scene
+from tests.strategy.scripted_context import ScriptedContext
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STRATEGY = EXAMPLES / "my_first_strategy.py"
@@ -77,24 +77,24 @@ class TestMyFirstStrategy:
         assert len([line for line in text.splitlines() if line.strip()]) < 30
 
     def test_buys_after_three_falls_and_sells_after_three_rises(self) -> None:
-        scene, strategy = Scene(), load_strategy(f"{STRATEGY}:ThreeInARow")
-        assert scene.quotes(strategy, [100, 99, 98]) == []
-        (bought,) = scene.quotes(strategy, [97])
+        context, strategy = ScriptedContext(), load_strategy(f"{STRATEGY}:ThreeInARow")
+        assert context.quotes(strategy, [100, 99, 98]) == []
+        (bought,) = context.quotes(strategy, [97])
         assert (bought.side, bought.confidence) == (Side.BUY, 0.8)
-        scene.fill(strategy, "A", Side.BUY, 97)
-        assert scene.quotes(strategy, [98, 98, 99]) == [], "an unchanged price neither counts nor interrupts"
-        (sold,) = scene.quotes(strategy, [100])
+        context.fill(strategy, "A", Side.BUY, 97)
+        assert context.quotes(strategy, [98, 98, 99]) == [], "an unchanged price neither counts nor interrupts"
+        (sold,) = context.quotes(strategy, [100])
         assert sold.side is Side.SELL
 
     def test_a_turn_starts_the_count_again(self) -> None:
-        scene, strategy = Scene(), load_strategy(f"{STRATEGY}:ThreeInARow")
-        assert scene.quotes(strategy, [100, 99, 98, 99, 98, 97]) == []
-        assert list(strategy.on_quote(scene, Quote("A", scene.ns + 1))) == []
-        assert len(scene.quotes(strategy, [96])) == 1
+        context, strategy = ScriptedContext(), load_strategy(f"{STRATEGY}:ThreeInARow")
+        assert context.quotes(strategy, [100, 99, 98, 99, 98, 97]) == []
+        assert list(strategy.on_quote(context, Quote("A", context.ns + 1))) == []
+        assert len(context.quotes(strategy, [96])) == 1
 
     def test_its_memory_survives_a_checkpoint(self) -> None:
-        scene, strategy = Scene(), load_strategy(f"{STRATEGY}:ThreeInARow")
-        scene.quotes(strategy, [100, 99, 98])
+        context, strategy = ScriptedContext(), load_strategy(f"{STRATEGY}:ThreeInARow")
+        context.quotes(strategy, [100, 99, 98])
         twin = load_strategy(f"{STRATEGY}:ThreeInARow")
         restore(twin, save(strategy))
-        assert len(scene.quotes(twin, [Decimal(97)])) == 1  # type: ignore[list-item]
+        assert len(context.quotes(twin, [Decimal(97)])) == 1  # type: ignore[list-item]

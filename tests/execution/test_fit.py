@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from qts.execution.contracts import Fill, Order
-from qts.execution.fit import MOST_TEXT, misfit, unreadable
+from qts.execution.fit import MAX_NAME_LENGTH, misfit, unreadable
 from qts.market.contracts import Instrument
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
@@ -68,7 +68,7 @@ def test_a_plain_fill_fits() -> None:
     [
         ({"execution_id": "\ud800"}, "execution_id"),
         ({"execution_id": ""}, "execution_id"),
-        ({"execution_id": "x" * (MOST_TEXT + 1)}, "execution_id"),
+        ({"execution_id": "x" * (MAX_NAME_LENGTH + 1)}, "execution_id"),
         ({"broker": None}, "broker"),
         ({"symbol": "005\x00930"}, "symbol"),
         ({"client_order_id": 7}, "client_order_id"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.execution.contracts import AckStatus, BrokerDisconnect, OrderAck, OrderCancelled, VenueRef
-from qts.execution.texts import MOST_REASON, kept_ack, kept_text, unreadable_end, with_kept_reason
+from qts.execution.texts import MAX_REASON_LENGTH, kept_ack, kept_text, unreadable_end, with_kept_reason
 
 DAY = date(2026, 1, 22)
 
@@ -19,7 +19,7 @@ def test_every_text_becomes_one_that_every_file_can_hold(text: str) -> None:
     kept = kept_text(text)
 
     kept.encode()
-    assert len(kept) <= MOST_REASON
+    assert len(kept) <= MAX_REASON_LENGTH
     assert not any(ord(char) < 32 for char in kept)
     assert kept_text(kept) == kept
 
@@ -42,7 +42,7 @@ def test_what_people_write_stays_as_it_is() -> None:
         ("two\nlines\x1b[2J\0", "two\\nlines\\x1b[2J\\x00"),
         (None, "None"),
         (b"bytes", "b'bytes'"),
-        ("x" * 1_000_000, "x" * (MOST_REASON - 1) + "…"),
+        ("x" * 1_000_000, "x" * (MAX_REASON_LENGTH - 1) + "…"),
     ],
 )
 def test_what_is_kept_instead(text: object, kept: str) -> None:
@@ -75,7 +75,7 @@ def test_a_report_that_can_be_kept_is_the_same_object() -> None:
     ],
 )
 def test_a_report_without_a_usable_id_or_moment(report: OrderCancelled | BrokerDisconnect, why: str) -> None:
-    said = unreadable_end(report)
+    reason = unreadable_end(report)
 
-    assert said.startswith(why)
-    assert bool(said) == bool(why)
+    assert reason.startswith(why)
+    assert bool(reason) == bool(why)

@@ -195,7 +195,7 @@ class AccountMachine(RuleBasedStateMachine):
     @invariant()
     def one_pass_says_what_the_single_questions_say_to_the_last_digit(self) -> None:
         mark = at(str(self.mark))
-        for symbol in ("005930", "000660", "unheard of"):
+        for symbol in ("005930", "000660", "ignore_disconnect of"):
             singly = (
                 self.book.equity(mark),
                 self.book.exposure(mark),

@@ -168,9 +168,9 @@ class TestCosts:
         day_before, day = date(2019, 5, 29), date(2019, 5, 30)
         assert (
             "sell tax KONEX: no table before 2019-06-03; its first row was used for settlement on 2019-05-31"
-            in (said(konex.notes(day_before)))
+            in (texts_of(konex.notes(day_before)))
         )
-        assert not any("sell tax" in text for text in said(konex.notes(day)))
+        assert not any("sell tax" in text for text in texts_of(konex.notes(day)))
 
     def test_etfs_pay_no_tax_and_konex_a_tenth_of_a_percent(self) -> None:
         day = date(2026, 3, 3)
@@ -325,7 +325,7 @@ class TestTradingDays:
         assert calendar.at(date(2018, 2, 5), 6) == datetime(2018, 2, 4, 21, 0, tzinfo=UTC)
 
 
-def said(notes: list[Note]) -> list[str]:
+def texts_of(notes: list[Note]) -> list[str]:
     return [in_english(note) for note in notes]
 
 
@@ -335,11 +335,11 @@ class TestNotes:
     def test_grid_and_limit(self) -> None:
         ticks = KrxTicks()
         assert ticks.notes(date(2010, 10, 4)) == []
-        assert said(ticks.notes(date(2010, 10, 3))) == [
+        assert texts_of(ticks.notes(date(2010, 10, 3))) == [
             "tick table KOSPI: no table before 2010-10-04; its first row was used for 2010-10-03"
         ]
         assert ticks.tick(D(50_000), date(1990, 1, 1)) == 100
-        assert [text.split(":")[0] for text in said(ticks.notes(date(1998, 12, 6)))] == [
+        assert [text.split(":")[0] for text in texts_of(ticks.notes(date(1998, 12, 6)))] == [
             "tick table KOSPI",
             "price limit",
         ]
@@ -347,11 +347,11 @@ class TestNotes:
     def test_costs(self) -> None:
         costs = KrxCosts()
         assert costs.notes(date(2026, 1, 1)) == []
-        assert said(costs.notes(date(2025, 12, 31))) == [
+        assert texts_of(costs.notes(date(2025, 12, 31))) == [
             "broker fee: no table before 2026-01-01; its first row was used for 2025-12-31"
         ]
         assert costs.fee(D(1_000_000), date(2014, 1, 2)) == 150
-        assert said(costs.notes(date(1996, 3, 27))) == [
+        assert texts_of(costs.notes(date(1996, 3, 27))) == [
             "broker fee: no table before 2026-01-01; its first row was used for 1996-03-27",
             "settlement: no table before 1996-04-01; its first row was used for 1996-03-27",
             "sell tax KOSPI: no table before 1996-04-01; its first row was used for settlement on 1996-03-29",
@@ -361,7 +361,7 @@ class TestNotes:
         assert KrxCalendar().notes(date(2026, 3, 3)) == []
         assert KrxCalendar().notes(date(2025, 3, 3)) == [Note.of("no-closed-days", year="2025")]
         assert KrxCalendar([date(2025, 3, 3), date(2025, 3, 5)]).notes(date(2025, 3, 4)) == []
-        assert "session times" in said(KrxCalendar().notes(date(2000, 5, 19)))[0]
+        assert "session times" in texts_of(KrxCalendar().notes(date(2000, 5, 19)))[0]
 
 
 class TestInstrument:

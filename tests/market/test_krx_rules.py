@@ -1,4 +1,4 @@
-"""The file of dated rules: what it must contain, and what is said about a wrong one."""
+"""The file of dated rules: what it must contain, and the errors for a wrong one."""
 
 from __future__ import annotations
 

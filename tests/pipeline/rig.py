@@ -40,7 +40,7 @@ from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.contracts import Intent, Side, Signal
 from tests.broker.scripted import ScriptedBroker
-from tests.risk.questions import NOW, D, instrument
+from tests.risk.requests import NOW, D, instrument
 
 SYMBOL = "005930"
 SECOND = 1_000_000_000
@@ -190,6 +190,6 @@ class PipelineRig:
         """A holding bought some time ago, without costs."""
         number = self.account.fills_applied + 1
         bought = Fill(
-            "said", f"x-{number}", f"old-{number}", SYMBOL, Side.BUY, D(qty), D(price), D(0), D(0), NOW, True
+            "scripted", f"x-{number}", f"old-{number}", SYMBOL, Side.BUY, D(qty), D(price), D(0), D(0), NOW, True
         )
         self.account.apply_fill(bought, strategy=strategy, pool=pool)

@@ -19,7 +19,7 @@ from qts.risk.contracts import Approved, Refusal, Refused
 from qts.strategy.contracts import Side
 from tests.broker.scripted import DAY
 from tests.pipeline.rig import SYMBOL, PipelineRig
-from tests.risk.questions import NOW, D
+from tests.risk.requests import NOW, D
 
 COST_OF_100 = D(5_000_000) + 5_000 + 1
 """100 at 50,000: amount, fee of 0.1 %, one won for rounding."""

@@ -13,7 +13,7 @@ from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
 from tests.pipeline.rig import SECOND, SYMBOL, PipelineRig
-from tests.risk.questions import NOW, D
+from tests.risk.requests import NOW, D
 
 
 def test_a_buyer_expects_the_ask_and_a_seller_the_bid() -> None:

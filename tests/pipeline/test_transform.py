@@ -15,7 +15,7 @@ from qts.risk.contracts import OrderRequest
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
 from tests.pipeline.rig import SYMBOL, PipelineRig
-from tests.risk.questions import NOW, D, NoBand, instrument
+from tests.risk.requests import NOW, D, NoBand, instrument
 
 DAY = date(2026, 1, 23)
 

@@ -22,7 +22,7 @@ from qts.risk.rules import ENTRY_RULES, EXIT_RULES, FORCED_EXIT_RULES
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import STATE_PROPERTIES, OperatingState
 from qts.strategy.contracts import Side
-from tests.risk.questions import MAX_AGE, NOW, D, NoBand, entry, gate, holding, instrument, leave, view
+from tests.risk.requests import MAX_AGE, NOW, D, NoBand, entry, gate, holding, instrument, leave, view
 
 NAN = D("NaN")
 
@@ -444,7 +444,7 @@ def test_no_exit_rule_counts_the_day_or_asks_for_permission_or_money() -> None:
             "safety_blocks_entries",
             "critical_only_mode",
             "state_blocks_entries",
-            "engine_asleep",
+            "engine_inactive",
             "too_many_trades",
             "too_many_positions",
             "too_many_open_orders",

@@ -6,7 +6,7 @@ import pytest
 
 from qts.errors import ContractError
 from qts.risk.contracts import OrderType
-from tests.risk.questions import D, entry
+from tests.risk.requests import D, entry
 
 LIMITED = {OrderType.LIMIT, OrderType.STOP_LIMIT}
 MAY_BE_LIMITED = {OrderType.BEST, OrderType.MID}

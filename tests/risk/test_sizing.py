@@ -12,7 +12,7 @@ from qts.clock import from_ns
 from qts.risk.contracts import Approved, RiskLimits
 from qts.risk.sizing import cost_of, qty_for
 from qts.state.contracts import OperatingState
-from tests.risk.questions import D, entry, gate, instrument, view
+from tests.risk.requests import D, entry, gate, instrument, view
 
 LIMITS = gate().limits(OperatingState.BALANCED)
 PRICE = D(50_000)

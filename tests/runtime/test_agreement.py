@@ -70,7 +70,7 @@ def test_what_a_kill_or_a_power_cut_leaves_behind_is_gone_on_with(
 REFUSED = [
     pytest.param(5, StoreNote(BEGUN, 3), run_row(), 2, 5, "3: ", "is older than the journal", id="older store"),
     pytest.param(
-        5, StoreNote(BEGUN, 1), run_row(), 0, None, "3: ", "stands without a checkpoint", id="emptied store"
+        5, StoreNote(BEGUN, 1), run_row(), 0, None, "3: ", "it is without a checkpoint", id="emptied store"
     ),
     pytest.param(5, StoreNote(BEGUN, 3), None, 0, None, "3: ", "is missing or empty", id="no store"),
     pytest.param(1, None, None, 0, None, "3: ", "is missing or empty", id="no store, journal without a note"),
@@ -104,7 +104,7 @@ def test_what_no_kill_leaves_behind_is_refused_with_what_to_do(
     said = judged(tmp_path, events=events, note=note, run=run, number=number, held=held)
     assert said.startswith(code)
     assert words in said
-    assert "Put back the" in said
+    assert "Restore the" in said
 
 
 # -- whole sessions --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from qts.execution.contracts import Fill, OrderCancelled
 from qts.runtime.orders.closed_trades import ClosedTrades
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]

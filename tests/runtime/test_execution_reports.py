@@ -12,7 +12,7 @@ from qts.execution.contracts import Fill, Order, OrderCancelled, OrderRejected, 
 from qts.runtime.orders.execution_reports import event_type_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]

@@ -15,7 +15,7 @@ from qts.execution.contracts import Fill, Order, OrderCancelled, OrderState
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]

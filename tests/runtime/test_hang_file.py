@@ -86,7 +86,7 @@ def test_what_the_watchdog_ended_is_named(file: HangFile, looked: Looked) -> Non
 
     assert hang is not None
     assert hang.strategies == ("looked",)
-    assert hang.text == "the session before stood still in on_fill of strategy looked"
+    assert hang.text == "the previous session hung in on_fill of strategy looked"
 
 
 def test_a_hang_in_our_own_code_halts_nobody(file: HangFile, looked: Looked) -> None:

@@ -11,7 +11,7 @@ from qts.runtime.checks.invariants import NUMBERS, Invariants
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]

@@ -17,7 +17,7 @@ from qts.runtime.session.run_identity import live_source_id
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import until
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.live_market import live_session
 from tests.runtime.rig import SYMBOL, Said, kst
 
@@ -230,7 +230,7 @@ async def test_a_checkpoint_of_a_live_session_holds_no_place_in_its_feed(tmp_pat
     async with live_session(tmp_path, Said(), begun_ns=TEN) as session:
         await session.run(quote(), quote(150_100))
 
-        parts = decode(session.kernel.checkpoints.take())["parts"]
+        parts = decode(session.kernel.checkpoints.encode())["parts"]
         assert (parts["feed"], parts["in_hand"]) == (None, None)
 
 

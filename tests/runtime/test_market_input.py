@@ -23,7 +23,7 @@ from qts.market.contracts import (
 )
 from qts.runtime.kernel import Kernel
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.live_rig import live
 from tests.runtime.rig import SYMBOL, Rig, kst
 

@@ -13,7 +13,7 @@ from qts.risk.contracts import Approved
 from qts.runtime.orders.order_sender import InlineSender, TaskSender
 from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
-from tests.risk.questions import NOW, entry
+from tests.risk.requests import NOW, entry
 
 ACCEPTED, REJECTED, UNKNOWN = AckStatus.ACCEPTED, AckStatus.REJECTED, AckStatus.UNKNOWN
 
@@ -56,12 +56,12 @@ async def test_nobody_waits_for_an_answer_that_takes_its_time() -> None:
     ticket = sender.submit(approved("o"))
     ticket.when_answered(told.append)
     await until(lambda: broker.waiting == ["o"])
-    assert (ticket.ack, told, sender.under_way) == (None, [], 1)
+    assert (ticket.ack, told, sender.in_flight) == (None, [], 1)
 
     broker.let_answer("o")
     await until(lambda: told)
     assert [ack.status for ack in told] == [ACCEPTED]
-    assert (ticket.ack, sender.under_way) == (told[0], 0)
+    assert (ticket.ack, sender.in_flight) == (told[0], 0)
 
 
 async def test_a_slow_answer_holds_back_no_other() -> None:
@@ -126,7 +126,7 @@ async def test_what_is_under_way_at_the_end_is_unknown_whether_it_has_begun_or_n
     for ticket in (begun, not_begun):
         assert ticket.ack is not None
         assert (ticket.ack.status, ticket.ack.reason) == (UNKNOWN, "cut off while it was sent")
-    assert sender.under_way == 0
+    assert sender.in_flight == 0
 
 
 async def test_the_end_waits_for_answers_that_come_in_time() -> None:
@@ -154,7 +154,7 @@ async def test_beyond_its_bound_an_order_is_not_sent_and_a_cancel_waits_for_its_
     assert cancel.ack is None
     broker.let_answer("b")
     await until(lambda: broker.cancels == ["b", "d"])
-    assert sender.under_way == 2
+    assert sender.in_flight == 2
     await sender.close(0)
     assert [one.request.client_order_id for one in broker.placed] == ["a"]
 

@@ -398,7 +398,7 @@ def test_no_day_closes_on_a_doubt_about_what_is_held_without_a_word(rig: Rig) ->
 def test_the_checkpoint_carries_bands_and_doubts(rig: Rig, tmp_path: Path) -> None:
     held_over_a_split(rig)
     run_to_completion(rig.shared.record.checkpoint())
-    saved = decode(rig.kernel.checkpoints.take())["parts"]["price_bands"]
+    saved = decode(rig.kernel.checkpoints.encode())["parts"]["price_bands"]
 
     other = PriceBands(rig.shared.feed.instruments, {})
     other.import_state(saved)

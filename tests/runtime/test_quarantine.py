@@ -18,12 +18,12 @@ from qts.db.find_run import FoundRun
 from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, OrderRejected, OrderState
 from qts.notes import in_korean
 from qts.runtime.drivers.sync import run_to_completion
-from qts.runtime.orders.quarantine import MOST_KEPT, MOST_SHOWN, MOST_TOLD, REMEMBERED, Quarantine
+from qts.runtime.orders.quarantine import MAX_LOGGED, MAX_SHOWN, MAX_STORED, REMEMBERED, Quarantine
 from qts.runtime.persistence.run_lookup import Look
 from qts.runtime.session.result import ResultValues, SessionResult, quarantined
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import Rig, Said
 from tests.runtime.test_execution_reports import booked, codes, fill, tell, working
 from tests.runtime.test_session_view import shown
@@ -112,7 +112,7 @@ def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Call
         on_kept=lambda: None,
         log=lambda *line: None,
     )
-    quarantine.know([QuarantineRow(1, "FS041", "r", ascii(f"notice {n}")) for n in range(REMEMBERED + 5)])
+    quarantine.restore([QuarantineRow(1, "FS041", "r", ascii(f"notice {n}")) for n in range(REMEMBERED + 5)])
 
     quarantine.keep(f"notice {REMEMBERED + 4}", "FS041", "r", 1)
     assert told == []
@@ -120,7 +120,7 @@ def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Call
 
     assert len(quarantine._known) == REMEMBERED
     assert len(told[0]) < 3_000
-    assert max(len(text) for text in quarantine._known) <= MOST_KEPT
+    assert max(len(text) for text in quarantine._known) <= MAX_STORED
 
 
 # -- where it is shown ---------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(worki
     assert told["count"] == 2
     assert told["first"]["code"] == "FS041"
     assert "149950" in told["first"]["reason"]
-    assert told["first"]["notice"] == ascii(first)[:MOST_SHOWN]
+    assert told["first"]["notice"] == ascii(first)[:MAX_SHOWN]
     view = shown(rig)
     (text,) = (text for text in view.notes if text.startswith("quarantine: "))
     assert text.startswith("quarantine: 2 notices of the broker were not booked; the first at ")
@@ -145,7 +145,7 @@ def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(worki
     assert in_korean(note).startswith("격리된 증권사 통보: 2건을 장부에 반영하지 않았습니다. 첫 건은 ")
     kept = view.quarantine
     assert kept is not None
-    assert (kept.count, kept.code, kept.notice) == (2, "FS041", ascii(first)[:MOST_SHOWN])
+    assert (kept.count, kept.code, kept.notice) == (2, "FS041", ascii(first)[:MAX_SHOWN])
 
 
 def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order]) -> None:
@@ -160,7 +160,7 @@ def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order])
 
 def test_a_restart_counts_on_from_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
     quarantine = rig_of(Said()).kernel.execution_reports.quarantine
-    quarantine.know([QuarantineRow(n, "FS041", "r", f"notice {n}") for n in range(1, 4)])
+    quarantine.restore([QuarantineRow(n, "FS041", "r", f"notice {n}") for n in range(1, 4)])
 
     quarantine.keep("another", "FS070", "r", 9)
 
@@ -176,7 +176,7 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
     (line,) = (line for line in status_lines(look, 500) if line.startswith("not booked"))
     names, (row,) = facts_of(look)
 
-    assert "1 notices of the broker, the first at " in line
+    assert "1 notice of the broker, the first at " in line
     assert "(FS041)" in line
     assert row[[column.key for column in names].index("quarantined")] == "1"
     screen = Screen(file=StringIO(), width=500)
@@ -184,7 +184,7 @@ def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -
         screen,
         SessionResult(msgspec.convert(result(quarantined=quarantined(shown(rig), str)), ResultValues), tmp_path),
     )
-    assert "NOT BOOKED: 1 notices of the broker, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "NOT BOOKED: 1 notice of the broker, the first: Fill(" in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
 # -- reports other than fills --------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_an_end_is_applied_whatever_its_reason_says(
     assert len(stored.note) < 1_000
     (raw,) = (line.message for line in rig.logged if "a reason that cannot be kept" in line.message)
     assert ascii(words)[:20] in raw
-    assert len(raw) < MOST_TOLD + 200
+    assert len(raw) < MAX_LOGGED + 200
 
 
 @pytest.mark.parametrize("words", WORDS, ids=["surrogate", "control", "long"])

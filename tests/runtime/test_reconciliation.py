@@ -9,7 +9,7 @@ import msgspec
 from qts.execution.contracts import Fill, OrderState
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 
 MakeRig = Callable[..., Rig]
@@ -67,10 +67,10 @@ def test_two_answers_too_close_to_each_other_are_one(rig_of: MakeRig) -> None:
     unresolved = rig.kernel.unresolved
     from qts.runtime.drivers.sync import run_to_completion
 
-    run_to_completion(unresolved.work(kst(10, 1)))
-    run_to_completion(unresolved.work(kst(10, 1, 1.999)))
+    run_to_completion(unresolved.resolve(kst(10, 1)))
+    run_to_completion(unresolved.resolve(kst(10, 1, 1.999)))
     assert state_of(rig) is OrderState.UNKNOWN
-    run_to_completion(unresolved.work(kst(10, 1, 2)))
+    run_to_completion(unresolved.resolve(kst(10, 1, 2)))
     assert state_of(rig) is OrderState.NOT_SENT
 
 

@@ -15,7 +15,7 @@ from qts.pipeline.contracts import Acted
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, command, kst, with_ten
 
 MakeRig = Callable[..., Rig]
@@ -126,7 +126,9 @@ def test_a_forced_exit_keeps_its_own_schedule(rig_of: MakeRig) -> None:
     rig = rig_of(holder)
     now = with_ten(rig, holder)
     rejecting(rig)
-    rig.kernel.due.call_soon(lambda: rig.kernel.exit_requests.want_out("holder", "drill", rig.clock.time_ns()))
+    rig.kernel.due.call_soon(
+        lambda: rig.kernel.exit_requests.liquidate_strategy("holder", "drill", rig.clock.time_ns())
+    )
     rig.quotes(now + S, 130, every_s=10)
     forced = [o for o in rig.orders() if o.forced]
     gaps = {(b.ts_intent_ns - a.ts_intent_ns) // S for a, b in pairwise(forced)}

@@ -14,7 +14,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.replay_driver import run_replay, run_virtual
 from qts.runtime.drivers.sync import run_to_completion
 from tests.event.support import as_python_starts_collecting
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, kst
 
 

@@ -11,7 +11,7 @@ from qts.notes import in_english
 from qts.runtime.session.result import unfilled_by_reason
 from qts.runtime.session.view_builder import dead_letters_of, notes_of
 from tests.db.rows import order
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, kst
 
 

@@ -99,7 +99,7 @@ def test_a_log_that_cannot_be_put_aside_goes_on_in_the_file_it_has(tmp_path: Pat
     # then the lines stand in the present file, with the reason
     zero, one, told, two = messages(tmp_path)
     assert (zero, one, two) == ("line 0", "line 1", "line 2")
-    assert "could not be put aside and goes on" in told
+    assert "could not be rotated and continues in this file" in told
     assert "session.log.1.jsonl" in told
     # and once the way is free it is put aside
     aside.rmdir()

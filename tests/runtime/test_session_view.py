@@ -23,7 +23,7 @@ from qts.runtime.session.session_view import SessionView, read_view
 from qts.runtime.session.view_builder import view_of
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, Said, kst
 from tests.sim.sessions import book_of, run, spike_plan
 
@@ -118,13 +118,13 @@ def test_the_file_is_its_owners_alone_and_replaced_as_a_whole(
     monkeypatch.setattr(view_file, "EVERY_NS", 0)
     rig = rig_of(Said())
     file = ViewFile(tmp_path, rig.kernel, RUN, "paper", MACHINE)
-    file.look()
+    file.write_if_due()
     first = (tmp_path / "view.json").stat()
     assert stat.S_IMODE(first.st_mode) == 0o600
     # Given somebody who has it open
     with open(tmp_path / "view.json", "rb") as held:
         rig.quote(kst(10))
-        file.look()
+        file.write_if_due()
         # Then the new one is another file: whoever reads sees the old one to its end
         assert (tmp_path / "view.json").stat().st_ino != first.st_ino
         assert json.loads(held.read())["clock_ns"] == kst(0)
@@ -146,7 +146,7 @@ def test_within_a_second_no_second_view_is_written(
     written = []
     for later_ns in (0, 999_999_999, 1):
         shows[0] += later_ns
-        file.look()
+        file.write_if_due()
         written.append((tmp_path / "view.json").stat().st_ino)
     assert written[0] == written[1] != written[2]
 
@@ -154,7 +154,7 @@ def test_within_a_second_no_second_view_is_written(
 def test_a_directory_that_takes_no_file_does_not_end_the_session(rig_of: MakeRig, tmp_path: Path) -> None:
     rig = rig_of(Said())
     file = ViewFile(tmp_path / "missing", rig.kernel, RUN, "paper", MACHINE)
-    file.look()
+    file.write_if_due()
     run_to_completion(file.end("stopped"))
 
 
@@ -163,7 +163,7 @@ async def test_the_last_view_stands_whatever_was_still_being_written(rig_of: Mak
     rig = rig_of(Said())
     file = ViewFile(tmp_path, rig.kernel, RUN, "paper", MACHINE)
     os.mkfifo(tmp_path / "view.json.new")
-    file.look()
+    file.write_if_due()
     # when the session ends and the disk goes on
     ending = asyncio.create_task(file.end("finished"))
     await asyncio.sleep(0)

@@ -242,7 +242,7 @@ async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_o
 async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_waiting_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("qts.runtime.persistence.store_writer._PATIENCE_S", 0.01)
+    monkeypatch.setattr("qts.runtime.persistence.store_writer._CHECKPOINT_WAIT_S", 0.01)
     store = SlowStore()
     record, _ = connected(store)
     async with record.running():

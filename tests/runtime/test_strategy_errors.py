@@ -22,7 +22,7 @@ from qts.runtime.session.session_view import read_view
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.unavailable import UnavailableStrategy, restore_names
 from tests.cli.prompt import elsewhere, said, tape
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime.live_rig import live
 from tests.runtime.rig import SYMBOL, Rig, Said, kst, with_ten
 from tests.runtime.test_strategy_process import market, written
@@ -200,7 +200,7 @@ class Mute(Exception):
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(ValueError("half \ud800"), "ValueError: half ?"), (Mute(), "Mute, which says nothing")],
+    [(ValueError("half \ud800"), "ValueError: half ?"), (Mute(), "Mute, without a message")],
 )
 def test_an_error_that_cannot_be_written_down_ends_nothing(error: Exception, text: str, rig_of: MakeRig) -> None:
     said_ = Said()

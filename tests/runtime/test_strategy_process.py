@@ -22,7 +22,7 @@ from qts.strategy.loading import load_strategies
 from qts.strategy.scalp import Scalp
 from qts.strategy.two_ema import TwoEma
 from tests.event.test_remote_lane import is_gone
-from tests.risk.questions import D
+from tests.risk.requests import D
 from tests.runtime import diarist
 from tests.runtime.live_rig import PROCESS, LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, kst

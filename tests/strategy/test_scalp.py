@@ -13,7 +13,7 @@ from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side, Strategy
 from qts.strategy.scalp import Scalp
-from tests.strategy.scene import START, Scene
+from tests.strategy.scripted_context import START, ScriptedContext
 
 QUIET = [1001, 999] * 20
 
@@ -22,16 +22,16 @@ def scalp(**changes: Any) -> Scalp:
     return Scalp(**{"samples": 10, "time_limit_s": 100, **changes})
 
 
-def warmed(**changes: Any) -> tuple[Scene, Scalp]:
-    scene, strategy = Scene(), scalp(**changes)
-    assert scene.quotes(strategy, QUIET) == []
-    return scene, strategy
+def warmed(**changes: Any) -> tuple[ScriptedContext, Scalp]:
+    context, strategy = ScriptedContext(), scalp(**changes)
+    assert context.quotes(strategy, QUIET) == []
+    return context, strategy
 
 
-def holding(price: float = 1000, **changes: Any) -> tuple[Scene, Scalp]:
-    scene, strategy = warmed(**changes)
-    scene.fill(strategy, "A", Side.BUY, price)
-    return scene, strategy
+def holding(price: float = 1000, **changes: Any) -> tuple[ScriptedContext, Scalp]:
+    context, strategy = warmed(**changes)
+    context.fill(strategy, "A", Side.BUY, price)
+    return context, strategy
 
 
 def test_keeps_the_contract_and_needs_no_arguments() -> None:
@@ -41,56 +41,56 @@ def test_keeps_the_contract_and_needs_no_arguments() -> None:
 
 
 def test_buys_an_unusual_dip_and_not_a_usual_one() -> None:
-    scene, strategy = warmed()
-    assert scene.quotes(strategy, [999]) == []
-    (said,) = scene.quotes(strategy, [994])
+    context, strategy = warmed()
+    assert context.quotes(strategy, [999]) == []
+    (said,) = context.quotes(strategy, [994])
     assert said.side is Side.BUY
     assert said.confidence > 0.7
 
 
 def test_does_not_enter_without_both_sides_but_leaves() -> None:
     # given the same dip, told as a snapshot without a book
-    scene, strategy = warmed()
-    assert list(strategy.on_quote(scene, Quote("A", scene.ns + 10**10, last=Decimal(994)))) == []
+    context, strategy = warmed()
+    assert list(strategy.on_quote(context, Quote("A", context.ns + 10**10, last=Decimal(994)))) == []
     # when something is held, a snapshot is enough to take a loss
-    scene, strategy = holding()
-    (said,) = strategy.on_quote(scene, Quote("A", scene.ns + 10**10, last=Decimal(900)))
+    context, strategy = holding()
+    (said,) = strategy.on_quote(context, Quote("A", context.ns + 10**10, last=Decimal(900)))
     assert said.side is Side.SELL
 
 
 def test_a_shallow_dip_is_too_weak_for_balanced_and_may_grow() -> None:
     # 1.5 usual distances give 0.60, 2 give 0.70: the shallow one is told, the deeper one is told again, louder
-    scene, strategy = warmed()
-    shallow, deeper = scene.quotes(strategy, [998.2, 996])
+    context, strategy = warmed()
+    shallow, deeper = context.quotes(strategy, [998.2, 996])
     assert 0.55 < shallow.confidence < 0.7 < deeper.confidence
 
 
 def test_the_same_dip_is_told_once_and_again_after_a_recovery() -> None:
-    scene, strategy = warmed()
-    (first,) = scene.quotes(strategy, [994, 994, 994])
-    assert scene.quotes(strategy, QUIET) == []
-    (second,) = scene.quotes(strategy, [997])
+    context, strategy = warmed()
+    (first,) = context.quotes(strategy, [994, 994, 994])
+    assert context.quotes(strategy, QUIET) == []
+    (second,) = context.quotes(strategy, [997])
     assert second.confidence < first.confidence, "after a recovery the smaller dip counts for itself"
 
 
 def test_a_dip_is_told_again_only_half_a_usual_distance_deeper() -> None:
     # over 1,000 samples the mean of 1,000 and the usual distance of 0.86 hardly move:
     # 994 is a dip of 6.9, 993.9 of 7.1, 993 of 8.1
-    scene, strategy = Scene(), scalp(samples=1000)
-    assert scene.quotes(strategy, [1001, 999] * 500) == []
-    assert len(scene.quotes(strategy, [994])) == 1
-    assert scene.quotes(strategy, [993.9]) == []
-    assert len(scene.quotes(strategy, [993])) == 1
+    context, strategy = ScriptedContext(), scalp(samples=1000)
+    assert context.quotes(strategy, [1001, 999] * 500) == []
+    assert len(context.quotes(strategy, [994])) == 1
+    assert context.quotes(strategy, [993.9]) == []
+    assert len(context.quotes(strategy, [993])) == 1
 
 
 def test_says_nothing_while_warming_up() -> None:
-    assert Scene().quotes(scalp(), [*QUIET[:9], 900]) == []
+    assert ScriptedContext().quotes(scalp(), [*QUIET[:9], 900]) == []
 
 
 @pytest.mark.parametrize(("price", "word"), [(1008, "profit"), (1007.9, None), (995, "stop"), (995.1, None)])
 def test_takes_profit_at_eight_and_stops_at_five_per_mille(price: float, word: str | None) -> None:
-    scene, strategy = holding()
-    said = scene.quotes(strategy, [price])
+    context, strategy = holding()
+    said = context.quotes(strategy, [price])
     assert [i.reason.split()[0] for i in said] == ([word] if word else [])
     assert all(i.side is Side.SELL for i in said)
 
@@ -98,57 +98,57 @@ def test_takes_profit_at_eight_and_stops_at_five_per_mille(price: float, word: s
 @pytest.mark.parametrize(("price", "leaves"), [(1125, True), (1124, False), (750, True), (751, False)])
 def test_exactly_at_its_exits_it_leaves(price: float, leaves: bool) -> None:
     # fractions that a float holds exactly: +1/8 and -1/4 of 1,000
-    scene, strategy = holding(take_profit=0.125, stop_loss=0.25)
-    assert bool(scene.quotes(strategy, [price])) == leaves
+    context, strategy = holding(take_profit=0.125, stop_loss=0.25)
+    assert bool(context.quotes(strategy, [price])) == leaves
 
 
 def test_leaves_when_the_time_is_up() -> None:
-    scene, strategy = holding()
-    assert scene.quotes(strategy, [1000], step_s=99) == []
-    (said,) = scene.quotes(strategy, [1000], step_s=1)
+    context, strategy = holding()
+    assert context.quotes(strategy, [1000], step_s=99) == []
+    (said,) = context.quotes(strategy, [1000], step_s=1)
     assert said.reason.startswith("time limit")
 
 
 def test_in_defensive_the_time_is_a_quarter() -> None:
-    scene, strategy = holding()
-    scene.state = OperatingState.DEFENSIVE
-    assert scene.quotes(strategy, [1000], step_s=24) == []
-    assert len(scene.quotes(strategy, [1000], step_s=1)) == 1
+    context, strategy = holding()
+    context.state = OperatingState.DEFENSIVE
+    assert context.quotes(strategy, [1000], step_s=24) == []
+    assert len(context.quotes(strategy, [1000], step_s=1)) == 1
 
 
 def test_a_holding_it_never_saw_bought_is_old() -> None:
-    scene, strategy = warmed()
-    scene.held["A"] = scene.budget
-    (said,) = scene.quotes(strategy, [1000])
+    context, strategy = warmed()
+    context.held["A"] = context.budget
+    (said,) = context.quotes(strategy, [1000])
     assert said.reason.startswith("time limit")
 
 
 def test_a_partial_exit_keeps_the_clock_of_the_rest() -> None:
-    scene, strategy = holding()
-    scene.ns += 50 * 10**9
-    scene.fill(strategy, "A", Side.SELL, 1000, qty=4)
-    assert scene.quotes(strategy, [1000], step_s=49) == []
-    assert len(scene.quotes(strategy, [1000], step_s=1)) == 1
-    scene.fill(strategy, "A", Side.SELL, 1000, qty=6)
-    assert scene.quotes(strategy, [1000], step_s=100) == []
+    context, strategy = holding()
+    context.ns += 50 * 10**9
+    context.fill(strategy, "A", Side.SELL, 1000, qty=4)
+    assert context.quotes(strategy, [1000], step_s=49) == []
+    assert len(context.quotes(strategy, [1000], step_s=1)) == 1
+    context.fill(strategy, "A", Side.SELL, 1000, qty=6)
+    assert context.quotes(strategy, [1000], step_s=100) == []
 
 
 def test_waits_for_its_working_order() -> None:
-    scene, strategy = holding()
-    scene.orders.add("A")
-    assert scene.quotes(strategy, [900]) == []
+    context, strategy = holding()
+    context.orders.add("A")
+    assert context.quotes(strategy, [900]) == []
 
 
 def test_between_samples_and_without_a_price_it_says_nothing() -> None:
-    scene, strategy = holding()
-    assert scene.quotes(strategy, [900], step_s=0.5) == []
-    assert list(strategy.on_quote(scene, Quote("A", scene.ns + 10**10))) == []
+    context, strategy = holding()
+    assert context.quotes(strategy, [900], step_s=0.5) == []
+    assert list(strategy.on_quote(context, Quote("A", context.ns + 10**10))) == []
 
 
 def test_bars_are_not_its_business() -> None:
-    one = Scene().budget
-    assert list(scalp().on_bar(Scene(), Bar("A", START, one, one, one, one, one))) == []
-    scalp().on_start(Scene())
+    one = ScriptedContext().budget
+    assert list(scalp().on_bar(ScriptedContext(), Bar("A", START, one, one, one, one, one))) == []
+    scalp().on_start(ScriptedContext())
 
 
 @pytest.mark.parametrize("bad", [{"samples": 1}, {"entry_deviation": 0}, {"take_profit": 0}, {"stop_loss": 1}])

@@ -29,7 +29,7 @@ from qts.strategy.scalp import Scalp
 from qts.strategy.snapshot import restore, save
 from qts.strategy.swing import Swing
 from qts.strategy.two_ema import TwoEma
-from tests.strategy.scene import Scene
+from tests.strategy.scripted_context import ScriptedContext
 
 
 class Mood(Enum):
@@ -119,17 +119,17 @@ def test_what_goes_in_comes_out(value: Any) -> None:
 @pytest.mark.parametrize("made", [TwoEma, Scalp, Swing, Portfolio])
 def test_a_restored_strategy_goes_on_as_if_nothing_had_happened(made: type) -> None:
     rising = [100 + (i * 7) % 13 + i / 10 for i in range(160)]
-    scene, strategy = Scene(), made()
-    scene.quotes(strategy, rising)
-    scene.bars(strategy, rising)
-    scene.fill(strategy, "A", Side.BUY, 110)
+    context, strategy = ScriptedContext(), made()
+    context.quotes(strategy, rising)
+    context.bars(strategy, rising)
+    context.fill(strategy, "A", Side.BUY, 110)
     twin = through_disk(strategy, made())
     assert vars(twin) == vars(strategy)
 
-    other = Scene()
-    other.ns, other.held, other.cost = scene.ns, dict(scene.held), dict(scene.cost)
+    other = ScriptedContext()
+    other.ns, other.held, other.cost = context.ns, dict(context.held), dict(context.cost)
     falling = [100 - (i * 5) % 11 for i in range(60)]
-    said = scene.quotes(strategy, falling) + scene.bars(strategy, falling)
+    said = context.quotes(strategy, falling) + context.bars(strategy, falling)
     assert other.quotes(twin, falling) + other.bars(twin, falling) == said
     assert said, "the series must make every strategy speak, or nothing is compared"
 

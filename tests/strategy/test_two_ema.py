@@ -13,7 +13,7 @@ from qts.market.contracts import Bar, Quote
 from qts.strategy.contracts import Side, Strategy
 from qts.strategy.snapshot import save
 from qts.strategy.two_ema import TwoEma
-from tests.strategy.scene import START, Scene
+from tests.strategy.scripted_context import START, ScriptedContext
 
 
 def small(**changes: Any) -> TwoEma:
@@ -29,99 +29,99 @@ def test_keeps_the_contract_and_needs_no_arguments() -> None:
 
 def test_buys_when_the_fast_mean_crosses_above_the_slow() -> None:
     # slow after 100, 98: 99; after 98: 98.5; then 101: 99.75 and the fast mean, 101, is above it
-    scene, strategy = Scene(), small()
-    assert scene.quotes(strategy, [100, 98, 98]) == []
-    (said,) = scene.quotes(strategy, [101])
+    context, strategy = ScriptedContext(), small()
+    assert context.quotes(strategy, [100, 98, 98]) == []
+    (said,) = context.quotes(strategy, [101])
     assert (said.symbol, said.side, said.qty) == ("A", Side.BUY, None)
     assert 0.7 < said.confidence <= 1.0
     assert "crossed up" in said.reason
 
 
 def test_says_it_once_per_crossing() -> None:
-    scene, strategy = Scene(), small()
-    scene.quotes(strategy, [100, 98, 98])
-    assert len(scene.quotes(strategy, [101, 102, 103, 104])) == 1
+    context, strategy = ScriptedContext(), small()
+    context.quotes(strategy, [100, 98, 98])
+    assert len(context.quotes(strategy, [101, 102, 103, 104])) == 1
 
 
 def test_says_nothing_before_it_has_seen_slow_samples() -> None:
     # down and up again, but the third sample is the first that may speak
-    scene, strategy = Scene(), small(slow=5)
-    assert scene.quotes(strategy, [100, 98, 101, 97]) == []
-    assert len(scene.quotes(strategy, [110])) == 1
+    context, strategy = ScriptedContext(), small(slow=5)
+    assert context.quotes(strategy, [100, 98, 101, 97]) == []
+    assert len(context.quotes(strategy, [110])) == 1
 
 
 def test_a_leap_is_more_confident_than_a_creep() -> None:
     def confidence(price: float) -> float:
-        scene, strategy = Scene(), small(slow=9)
-        (said,) = scene.quotes(strategy, [100, 99, 100, 99, 98, 97, 97, 97, 97, 97, price])
+        context, strategy = ScriptedContext(), small(slow=9)
+        (said,) = context.quotes(strategy, [100, 99, 100, 99, 98, 97, 97, 97, 97, 97, price])
         return said.confidence
 
     assert confidence(98) < 0.7 < confidence(110)
 
 
 def test_leaves_while_the_fast_mean_is_below_and_something_is_held() -> None:
-    scene, strategy = Scene(), small()
-    scene.quotes(strategy, [100, 98, 98, 101])
-    scene.fill(strategy, "A", Side.BUY, 101)
-    assert scene.quotes(strategy, [103]) == []
-    (said,) = scene.quotes(strategy, [95])
+    context, strategy = ScriptedContext(), small()
+    context.quotes(strategy, [100, 98, 98, 101])
+    context.fill(strategy, "A", Side.BUY, 101)
+    assert context.quotes(strategy, [103]) == []
+    (said,) = context.quotes(strategy, [95])
     assert (said.side, said.confidence, said.qty) == (Side.SELL, 1.0, None)
-    assert len(scene.quotes(strategy, [94])) == 1, "a refused exit is asked for again"
-    scene.fill(strategy, "A", Side.SELL, 94)
-    assert scene.quotes(strategy, [93]) == []
+    assert len(context.quotes(strategy, [94])) == 1, "a refused exit is asked for again"
+    context.fill(strategy, "A", Side.SELL, 94)
+    assert context.quotes(strategy, [93]) == []
 
 
 def test_does_not_ask_twice_while_an_order_works() -> None:
-    scene, strategy = Scene(), small()
-    scene.quotes(strategy, [100, 98, 98])
-    scene.orders.add("A")
-    assert scene.quotes(strategy, [101]) == []
-    scene.held["A"] = Decimal(10)
-    assert scene.quotes(strategy, [90]) == []
+    context, strategy = ScriptedContext(), small()
+    context.quotes(strategy, [100, 98, 98])
+    context.orders.add("A")
+    assert context.quotes(strategy, [101]) == []
+    context.held["A"] = Decimal(10)
+    assert context.quotes(strategy, [90]) == []
 
 
 def test_does_not_buy_what_it_holds() -> None:
-    scene, strategy = Scene(), small()
-    scene.quotes(strategy, [100, 98, 98])
-    scene.held["A"] = Decimal(10)
-    assert scene.quotes(strategy, [101]) == []
+    context, strategy = ScriptedContext(), small()
+    context.quotes(strategy, [100, 98, 98])
+    context.held["A"] = Decimal(10)
+    assert context.quotes(strategy, [101]) == []
 
 
 def test_samples_at_most_once_per_interval() -> None:
     # 99.5 between the samples would have changed the means; it is not looked at
-    scene, strategy = Scene(), small(every_s=1)
+    context, strategy = ScriptedContext(), small(every_s=1)
     said = []
     for ms, price in ((0, 100), (500, 1), (999, 1), (1000, 98), (2000, 98), (2500, 500), (3000, 101)):
-        said += strategy.on_quote(scene, Quote("A", START + ms * 1_000_000, last=Decimal(price)))
+        said += strategy.on_quote(context, Quote("A", START + ms * 1_000_000, last=Decimal(price)))
     assert [i.side for i in said] == [Side.BUY]
 
 
 def test_keeps_symbols_apart() -> None:
-    scene, strategy = Scene(), small()
-    scene.quotes(strategy, [100, 98, 98], symbol="A")
-    assert scene.quotes(strategy, [101], symbol="B") == []
-    assert [i.symbol for i in scene.quotes(strategy, [101], symbol="A")] == ["A"]
+    context, strategy = ScriptedContext(), small()
+    context.quotes(strategy, [100, 98, 98], symbol="A")
+    assert context.quotes(strategy, [101], symbol="B") == []
+    assert [i.symbol for i in context.quotes(strategy, [101], symbol="A")] == ["A"]
 
 
 def test_a_quote_that_says_nothing_changes_nothing() -> None:
-    scene, strategy = Scene(), small()
-    scene.quotes(strategy, [100, 98, 98])
+    context, strategy = ScriptedContext(), small()
+    context.quotes(strategy, [100, 98, 98])
     before = save(strategy)
-    crossed = Quote("A", scene.ns + 1, bid=Decimal(500), ask=Decimal(400), last=Decimal(450))
-    assert list(strategy.on_quote(scene, crossed)) == []
+    crossed = Quote("A", context.ns + 1, bid=Decimal(500), ask=Decimal(400), last=Decimal(450))
+    assert list(strategy.on_quote(context, crossed)) == []
     assert save(strategy) == before
-    assert len(scene.quotes(strategy, [101])) == 1
+    assert len(context.quotes(strategy, [101])) == 1
 
 
 def test_a_flat_market_says_nothing() -> None:
-    scene, strategy = Scene(), small()
-    assert scene.quotes(strategy, [100] * 50) == []
+    context, strategy = ScriptedContext(), small()
+    assert context.quotes(strategy, [100] * 50) == []
 
 
 def test_bars_are_not_its_business() -> None:
     bar = Bar("A", START, Decimal(1), Decimal(1), Decimal(1), Decimal(1), Decimal(1))
-    assert list(small().on_bar(Scene(), bar)) == []
-    small().on_start(Scene())
+    assert list(small().on_bar(ScriptedContext(), bar)) == []
+    small().on_start(ScriptedContext())
 
 
 @pytest.mark.parametrize(("fast", "slow"), [(0, 3), (3, 3), (4, 3), (-1, 2)])

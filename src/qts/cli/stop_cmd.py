@@ -100,8 +100,8 @@ def _stop(args: argparse.Namespace) -> int:
     replay = _replay_in(run.directory)
     if replay:
         print(
-            f"the run in {run.directory} is a qts {replay}, which hears no operator: nothing was stopped; "
-            "SIGTERM or Ctrl-C ends it, and --resume goes on"
+            f"the run in {run.directory} is a qts {replay}, which takes no commands: nothing was stopped. "
+            "End it by SIGTERM or Ctrl-C; --resume continues it"
         )
         return REFUSED
     command = Stop(

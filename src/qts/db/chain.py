@@ -69,7 +69,7 @@ class Chain:
     def verify(
         self, connection: sqlite3.Connection, marks: Mapping[str, int], where: str, *, only_new: bool = False
     ) -> str:
-        """Look at every row, or at those since the last look; what is to be said of rows older than the chain.
+        """Look at every row, or at those since the last look; return a sentence on rows older than the chain.
 
         ``marks`` are the numbers of the last rows that have to be there, ``where`` names the store in messages.
         Raises HistoryAltered.

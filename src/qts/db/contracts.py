@@ -1,4 +1,4 @@
-"""What is stored: one frozen struct for each kind of row. The port that writes them is :mod:`qts.db.session`."""
+"""The stored rows: one frozen struct for each kind of row. The port that writes them is :mod:`qts.db.session`."""
 
 from __future__ import annotations
 

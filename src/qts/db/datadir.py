@@ -132,10 +132,10 @@ def _is_of_journal(path: Path) -> bool:
 _held: WeakSet[DataDir] = WeakSet()
 
 
-def _let_go_in_child() -> None:
+def _release_in_child() -> None:
     # A forked worker that outlives a killed parent must not keep the directory locked.
     for held in list(_held):
         held.close()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_release_in_child)

@@ -47,7 +47,7 @@ def refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
 def records(path: Path, table: Table, rows: Iterable[_Row], first: int = 1) -> list[Any]:
     """Return the record of each row of ``table``, of which the first has the number ``first``.
 
-    Raises StorageError as :func:`of_row` says.
+    Raises StorageError like :func:`of_row`.
     """
     return _made(path, table.name, rows, table.decode, len(table.key), first)
 
@@ -64,7 +64,7 @@ def run_of(path: Path, row: _Row | None) -> RunRow | None:
 
 
 def configs_of(path: Path, rows: Iterable[_Row]) -> list[ConfigRow]:
-    """Return the configurations; what each says of settings is text by name."""
+    """Return the configurations; the settings of each are texts by name."""
 
     def made(values: _Row) -> ConfigRow:
         """Make the record."""

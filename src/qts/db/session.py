@@ -82,7 +82,7 @@ class SessionStore(Protocol):
         """Raise StorageError, naming table and row, when a stored row is not what was written.
 
         ``only_new`` looks at the rows since the last look, otherwise at all of them and at the file itself. Return
-        what is to be said of rows older than the means to verify them; empty for nothing.
+        a sentence on rows older than the means to verify them; "" for none.
         """
         ...
 
@@ -95,7 +95,7 @@ class SessionStore(Protocol):
         effect is in the batch: they are kept with it (:meth:`batches`) and judge nothing here. That an event has
         no effect twice is the affair of the records' own keys: a ledger row, an approval, a transfer or a
         transition that is there already raises StorageError, and so does an order without the approval that names
-        it. A transfer stands before the rows of its two pools: the row of its source says whether it was covered.
+        it. A transfer stands before the rows of its two pools: the row of its source shows whether it was covered.
         Raises ContractError for what is no record.
         """
         ...

@@ -173,14 +173,14 @@ class SqliteStore:
     def verify_history(self, *, only_new: bool = False) -> str:
         """Raise StorageError, naming table and row, when a row is not what was written.
 
-        ``only_new`` looks at those since the last look. Returns what is to be said of rows older than the chain.
+        ``only_new`` looks at those since the last look. Returns a sentence on rows older than the chain.
         """
         with self._explained("read the history"):
             marks = last_numbers(self._connection, self._path)
-            said = self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
+            sentence = self._chain.verify(self._connection, marks, str(self._path), only_new=only_new)
             if not only_new:
                 refuse_damage(self._connection, self._path)
-            return said
+            return sentence
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -327,7 +327,7 @@ class SqliteStore:
                     f"{self._path}: it is a link, symbolic or hard; put the file itself there"
                 ) from None
         except OSError:
-            pass  # told by the library, with what to do
+            pass  # reported by the library, with what to do
 
     def _prepare(self, connection: sqlite3.Connection, durability: Durability) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -465,7 +465,7 @@ class SqliteStore:
 
 
 def explanation(path: Path, what: str, error: sqlite3.Error) -> StorageError:
-    """Return the error that says what could not be done with the file, why, and what to do."""
+    """Return the error that names what could not be done with the file, why, and what to do."""
     return StorageError(f"{path}: cannot {what}: {error}; {_advice(error)}")
 
 

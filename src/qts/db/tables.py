@@ -1,4 +1,4 @@
-"""How each record becomes a row of its table and back. One entry per record type; the SQL is made from it.
+"""The mapping of each record to a row of its table and back. One entry per record type; the SQL is made from it.
 
 Decimals are stored as text and read back as the same digits, times as integer nanoseconds.
 """

@@ -17,16 +17,16 @@ from qts.market.contracts import Calendar, Instrument, Phase
 from qts.money import is_bounded, is_multiple, plus, times
 from qts.strategy.contracts import Side
 
-MOST_TEXT: Final = 200
+MAX_NAME_LENGTH: Final = 200
 """Characters that an id or a name may have."""
 CLOCKS_APART_NS: Final = 60 * NS_PER_S
 """How far a broker's clock may be from ours."""
 NEAR_A_SESSION_NS: Final = 3_600 * NS_PER_S
 FAR: Final = Decimal(10)
 """Where there is no band: a price beyond this many times, or below this part of, every price known is no price."""
-MOST_FILLED: Final = Decimal(2)
+MAX_FILLED: Final = Decimal(2)
 """Times its quantity that an order may be filled: less is an overfill, which is booked, more is not believed."""
-MOST_COST: Final = Decimal("0.1")
+MAX_COST_SHARE: Final = Decimal("0.1")
 """Share of the amount that the fee, or the tax, may be."""
 _LATEST_NS: Final = 4_102_444_800 * NS_PER_S
 """The year 2100."""
@@ -38,7 +38,7 @@ def unreadable(fill: Fill) -> str:
     """
     for name in ("broker", "execution_id", "client_order_id", "symbol"):
         if not is_name(getattr(fill, name)):
-            return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"
+            return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
     side: object = fill.side
     if not isinstance(side, Side):
         return "the side is neither BUY nor SELL"
@@ -84,7 +84,7 @@ def misfit(
 
 def _of_quantity(fill: Fill, order: Order, instrument: Instrument) -> Iterator[str]:
     filled = plus(order.filled, fill.qty)
-    if filled > times(order.qty, MOST_FILLED):
+    if filled > times(order.qty, MAX_FILLED):
         yield f"qty {fill.qty} would fill {filled} of {order.qty}"
     if not is_multiple(fill.qty, instrument.lot) and fill.qty != order.remaining:
         yield f"qty {fill.qty} is not in whole lots of {instrument.lot}"
@@ -115,7 +115,11 @@ def _of_costs(fill: Fill, instrument: Instrument, day: date) -> Iterator[str]:
         "tax": instrument.costs.tax(amount, is_sell=fill.side is Side.SELL, day=day),
     }
     for name, value in (("fee", fill.fee), ("tax", fill.tax)):
-        if not 0 <= value <= max(times(amount, MOST_COST), times(expected[name], Decimal(2)), instrument.quantum):
+        if (
+            not 0
+            <= value
+            <= max(times(amount, MAX_COST_SHARE), times(expected[name], Decimal(2)), instrument.quantum)
+        ):
             yield f"{name} {value} for an amount of {amount}"
 
 
@@ -134,7 +138,7 @@ def _of_time(fill: Fill, order: Order, calendar: Calendar, now_ns: int, market_n
 
 def is_name(text: object) -> bool:
     """Return whether this can be an id or a name: a text that can be stored, neither empty nor endless."""
-    return isinstance(text, str) and 0 < len(text) <= MOST_TEXT and _is_storable(text)
+    return isinstance(text, str) and 0 < len(text) <= MAX_NAME_LENGTH and _is_storable(text)
 
 
 def is_moment(ts_ns: object) -> bool:

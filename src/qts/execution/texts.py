@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 from msgspec.structs import replace
 
 from qts.execution.contracts import BrokerDisconnect, OrderAck, OrderCancelled, OrderRejected, VenueRef
-from qts.execution.fit import MOST_TEXT, is_moment, is_name
+from qts.execution.fit import MAX_NAME_LENGTH, is_moment, is_name
 
-MOST_REASON: Final = 500
+MAX_REASON_LENGTH: Final = 500
 """Characters of a reason that are kept."""
 
 _End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect)
@@ -20,7 +20,7 @@ def unreadable_end(report: OrderCancelled | OrderRejected | BrokerDisconnect) ->
     """Return what in the notice is no name or no moment, so that it can be assigned to no order; "": nothing."""
     for name in ("broker",) if isinstance(report, BrokerDisconnect) else ("broker", "client_order_id", "symbol"):
         if not is_name(getattr(report, name)):
-            return f"{name} is no text of 1 to {MOST_TEXT} characters that can be stored"
+            return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
     return "" if is_moment(report.ts_ns) else "its time is no moment"
 
 
@@ -37,11 +37,11 @@ def kept_ack(ack: OrderAck) -> OrderAck:
 
 
 def _kept_ref(ref: VenueRef) -> VenueRef:
-    number, venue, branch = (kept_text(text, MOST_TEXT) for text in (ref.number, ref.venue, ref.branch))
+    number, venue, branch = (kept_text(text, MAX_NAME_LENGTH) for text in (ref.number, ref.venue, ref.branch))
     return VenueRef(ref.day, number, venue, branch)
 
 
-def kept_text(text: object, most: int = MOST_REASON) -> str:
+def kept_text(text: object, most: int = MAX_REASON_LENGTH) -> str:
     """Return ``text`` cut to ``most`` characters, control characters and half characters as escapes."""
     raw = text if isinstance(text, str) else ascii(text)
     kept = "".join(char if _is_shown(char) else char.encode("unicode_escape").decode() for char in raw[:most])

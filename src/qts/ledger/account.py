@@ -158,7 +158,7 @@ class Account:
     # -- facts -------------------------------------------------------------------------------------------------
 
     def apply_fill(self, fill: Fill, *, strategy: str, pool: Pool) -> FillEffect | None:
-        """Book one execution; None when the same one was booked before, whatever else it says.
+        """Book one execution; None when the same one was booked before, whatever else the notice has.
 
         Raises ContractError, before anything changes, for a quantity or price that is not finite and above 0, a fee
         or tax that is not finite, or a strategy that belongs to another pool.
@@ -195,7 +195,7 @@ class Account:
         )
 
     def has_booked(self, fill: Fill) -> bool:
-        """Return whether this execution, whatever else the notice says, is in the book."""
+        """Return whether this execution, whatever else the notice has, is in the book."""
         return self._id_of(fill) in self._seen
 
     def identity_of(self, report: object) -> FillId | None:

@@ -1,4 +1,4 @@
-"""What the book of record gives out: the rows of one applied fill, reservations, the answer to a transfer.
+"""Values that the book of record returns: the rows of one applied fill, reservations, the answer to a transfer.
 
 The three row types are written by the store as they are; :mod:`qts.db.contracts` names them again for its users.
 """

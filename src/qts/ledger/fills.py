@@ -1,4 +1,4 @@
-"""What one execution means for the book: whether it can be booked, the cash it moves, the row it leaves."""
+"""The effect of one execution on the book: whether it can be booked, the cash it moves, the row it leaves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, is_bounded, minus, negated
 
 
 class FillId(NamedTuple):
-    """The identity of an execution, whatever else its notice says. ``trade_date``: the market's own, ISO."""
+    """The identity of an execution, whatever else its notice has. ``trade_date``: the market's own, ISO."""
 
     account: str
     broker: str

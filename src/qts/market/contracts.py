@@ -1,4 +1,4 @@
-"""What a market says: quotes, trades, books, bars, levels; and what an instrument is.
+"""Values of a market: quotes, trades, books, bars, levels; and the ports of feed, calendar, price grid and costs.
 
 All values are frozen. Times are integer nanoseconds since the epoch (UTC): the moment at which the value
 was known to us. Prices and sizes are Decimal; index levels and volatilities are indicators and may be floats.
@@ -22,7 +22,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag=True):
 
     ``volume`` is the day's cumulative volume. Sources without a book (snapshots) give only ``last`` and
     ``volume``; sources without trades only the two sides. With ``last_size`` the value reports a trade as well:
-    so much at ``last``, just before the sides it shows. Without it ``last`` only tells what the price was.
+    so much at ``last``, just before the sides it shows. Without it ``last`` is only the price of some trade before.
     """
 
     symbol: str
@@ -70,7 +70,7 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Open, high, low, close and volume of an interval, told at ``ts_ns`` (never before it was complete)."""
+    """Open, high, low, close and volume of an interval, known at ``ts_ns`` (never before it was complete)."""
 
     symbol: str
     ts_ns: int

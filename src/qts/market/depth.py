@@ -35,7 +35,7 @@ _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 class LazyLevels(Sequence[Level]):
     """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into.
 
-    ``text`` must be plain (:func:`is_plain`): whatever it says can be used.
+    ``text`` must be plain (:func:`is_plain`): all of it can be used.
     """
 
     __slots__ = ("_levels", "_prices", "_sizes", "_text")

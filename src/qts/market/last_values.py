@@ -16,7 +16,7 @@ from qts.market.contracts import Bar, Quote, Tick
 
 
 class LastValues:
-    """The newest quote, trade and bar of every symbol, and when the feed last said anything.
+    """The newest quote, trade and bar of every symbol, and when the feed last gave a value.
 
     The dictionaries are public because the replay loop writes them once per row.
     """
@@ -84,7 +84,7 @@ class LastValues:
         }
         return frozenset(price for price in prices if price is not None)
 
-    def told_ns(self, symbol: str) -> int:
+    def last_value_ns(self, symbol: str) -> int:
         """Return when ``symbol`` last had a value, ns since the epoch; 0 when it never had one."""
         newest = (self.quotes.get(symbol), self.ticks.get(symbol), self.bars.get(symbol))
         return max((value.ts_ns for value in newest if value is not None), default=0)

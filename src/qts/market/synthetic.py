@@ -34,7 +34,7 @@ _START_PRICES: Final = (20_000, 200_000)
 _STEPS: Final = 8
 _LARGEST_STEP_BP: Final = 75
 _VOLUMES: Final = (300_000, 3_000_000)
-_MOST_DAYS: Final = 2_500
+_MAX_DAYS: Final = 2_500
 
 
 class _Day(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class _Day(msgspec.Struct, frozen=True):
 class SyntheticFeed:
     """``days`` trading days from ``day`` on, ``events_per_day`` values for each symbol and day, plus daily bars.
 
-    On each day the bar of the day before is told when order entry opens, then quotes and trades follow. Raises
+    On each day the bar of the day before comes when order entry opens, then quotes and trades follow. Raises
     :class:`~qts.errors.ContractError` for no symbols, a symbol twice or malformed, or numbers out of range.
     """
 
@@ -176,8 +176,8 @@ class SyntheticFeed:
 def _check(symbols: Sequence[str], days: int, events: int) -> None:
     if not symbols or len(set(symbols)) != len(symbols):
         raise ContractError(f"symbols must be one or more different codes, got {list(symbols)}")
-    if not 1 <= days <= _MOST_DAYS:
-        raise ContractError(f"days must be between 1 and {_MOST_DAYS}, got {days}")
+    if not 1 <= days <= _MAX_DAYS:
+        raise ContractError(f"days must be between 1 and {_MAX_DAYS}, got {days}")
     if events < MIN_EVENTS:
         raise ContractError(f"events_per_day must be at least {MIN_EVENTS}, got {events}")
 

@@ -1,4 +1,4 @@
-"""The five stages in their fixed order; the first refusal ends the journey and says why."""
+"""The five stages in their fixed order; the first refusal, with its reason, is the outcome."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ class OrderSender(Protocol):
 
     Called on the session's thread, within a handler or between two. The answer is there at once, or comes as a call
     on the session's event loop between two handlers, never as an event. It comes in any case: what is not answered
-    in time, or is cut off because the session ends, is answered UNKNOWN. REJECTED also says of an order that it was
-    never sent, because too much is under way.
+    in time, or is cut off because the session ends, is answered UNKNOWN. REJECTED may also mean that an order
+    was never sent, because too much is under way.
     """
 
     def submit(self, approved: Approved) -> Ticket:

@@ -96,7 +96,7 @@ class Transform:
             instrument=facts.instrument,
             price=facts.price,
             base_price=facts.base_price,
-            price_ts_ns=self._last.told_ns(symbol) if in_doubt else facts.price_ts_ns,
+            price_ts_ns=self._last.last_value_ns(symbol) if in_doubt else facts.price_ts_ns,
             max_age_ns=facts.max_age_ns,
             equity=valued.equity,
             day_open_equity=self._day.open_equity,

@@ -53,20 +53,20 @@ class Rejects:
         self._recent: deque[tuple[int, str]] = deque()
 
     def rejected(
-        self, symbol: str, order_id: str, said: str, now_ns: int, config: RiskConfig, *, is_exit: bool
+        self, symbol: str, order_id: str, reason: str, now_ns: int, config: RiskConfig, *, is_exit: bool
     ) -> RejectOutcome | None:
         """Count a reject of an order; None when that order's has been counted already."""
         if any(order_id == known for _, known in self._recent):
             return None
-        stops = self._count(symbol, said, now_ns, config)
+        stops = self._count(symbol, reason, now_ns, config)
         if is_exit:
             self._symbols[symbol].exit_ns = now_ns
         return RejectOutcome(stops, self._storm(order_id, now_ns, config))
 
-    def _count(self, symbol: str, said: str, now_ns: int, config: RiskConfig) -> bool:
+    def _count(self, symbol: str, reason: str, now_ns: int, config: RiskConfig) -> bool:
         one = self._symbols.setdefault(symbol, Rejected())
         one.row += 1
-        one.said = said[:200]
+        one.said = reason[:200]
         wait_s = config.reject_wait_s
         for _ in range(one.row - 1):
             wait_s = min(wait_s * _GROWTH, config.reject_wait_max_s)
@@ -83,7 +83,7 @@ class Rejects:
         if len(recent) < config.rejects_before_fail:
             return ""
         seconds = (now_ns - recent[0][0]) / NS_PER_S
-        recent.clear()  # the next storm is told when it is one
+        recent.clear()  # the next storm counts from here
         return f"{config.rejects_before_fail} orders were rejected within {seconds:.1f} s"
 
     def succeeded(self, symbol: str) -> bool:
@@ -92,7 +92,7 @@ class Rejects:
         return one is not None and one.stopped
 
     def release(self, symbol: str) -> bool:
-        """Let a symbol enter again, by an operator's word; whether it was stopped."""
+        """Let a symbol enter again, by an operator's command; return whether it was stopped."""
         return self.succeeded(symbol)
 
     def new_day(self) -> None:

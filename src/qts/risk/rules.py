@@ -121,7 +121,7 @@ def state_blocks_entries(case: Case) -> Refused | None:
     return _refuse(case, Refusal.NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE, detail, "GR082")
 
 
-def engine_asleep(case: Case) -> Refused | None:
+def engine_inactive(case: Case) -> Refused | None:
     """Refuse an entry of a pool whose engine is inactive in this state."""
     pool = case.request.pool
     if engine_active(pool, case.state_rules):
@@ -143,7 +143,7 @@ def nothing_to_reduce(case: Case) -> Refused | None:
     if request.side is Side.SELL:
         room = minus(view.holding, view.holding_working_sells)
     elif view.working_same_side:
-        room = ZERO  # how much the working cover still buys is not told, so nothing is added to it
+        room = ZERO  # how much the working cover still buys is not known here, so nothing is added to it
     else:
         room = negated(view.holding)
     if 0 < room >= request.qty:
@@ -407,7 +407,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     stopped_after_rejects,
     critical_only_mode,
     state_blocks_entries,
-    engine_asleep,
+    engine_inactive,
     market_closed,
     price_unusable,
     price_in_doubt,

@@ -1,4 +1,4 @@
-"""How much an entry may buy: the largest whole-lot quantity that every limit has room for.
+"""The size of an entry: the largest whole-lot quantity that every limit has room for.
 
 Pure; the gate checks the answer again. What it rounds, it rounds down.
 """

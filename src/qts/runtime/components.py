@@ -44,9 +44,9 @@ from qts.runtime.strategies.strategy_host import StrategyHost
 
 @dataclass(slots=True, frozen=True)
 class Components:
-    """Everything that a session is made of, connected; ``shared`` is what most of them share.
+    """All components of a session, connected; ``shared`` holds those that most others use.
 
-    ``inline``: on the virtual clock, where nothing waits. ``journal`` None: the input can be had again.
+    ``inline``: on the virtual clock, where nothing waits. ``journal`` None: the input can be read again.
     """
 
     shared: SharedComponents
@@ -54,7 +54,7 @@ class Components:
     journal: Journal | None
     store: SessionStore
     ids: Mapping[str, CounterIds]
-    """By kind: "o" orders, "d" decisions, "a" approvals, "t" transfers, "e" events."""
+    """Id sources by kind: "o" orders, "d" decisions, "a" approvals, "t" transfers, "e" events."""
     notices: Notices
     counters: SessionCounters
     due: DueWork

@@ -103,7 +103,7 @@ class Kernel:
 
     async def _resolve(self, now_ns: int) -> None:
         self.due.unresolved = False
-        await self.unresolved.work(now_ns)
+        await self.unresolved.resolve(now_ns)
 
     async def _audit(self, now_ns: int) -> None:
         self.due.audit = not await self.auditor.run_full_audit(now_ns)  # repeated with the next due work
@@ -219,7 +219,7 @@ class Kernel:
     def _checkpoint(self) -> bytes:
         self.host.keep_memories()
         self.notices.flush()  # lines that a resumed session does not write again
-        return self.checkpoints.take()
+        return self.checkpoints.encode()
 
     async def restore(self, checkpoint: bytes, store: SessionStore, pending_value: MarketValue | None) -> None:
         """Continue from ``checkpoint`` (:mod:`qts.runtime.persistence.recovery`), instead of :meth:`start`.
@@ -228,7 +228,7 @@ class Kernel:
         store has failed.
         """
         recovery = self.components.recovery
-        self.execution_reports.quarantine.know(store.quarantine())
+        self.execution_reports.quarantine.restore(store.quarantine())
         recovery.restore(store, checkpoint)
         if self.unresolved.doubt_intents(self.shared.clock.time_ns()):
             self.due.resolve_soon()

@@ -242,7 +242,7 @@ class ExecutionReportInput:
 
     def on_report(self, report: ExecutionReport | BrokerDisconnect) -> None:
         """Publish one report from the broker. Callable from any thread; never waits."""
-        heard = self._execution_reports.heard(report, self._due.call_soon)
+        heard = self._execution_reports.readable(report, self._due.call_soon)
         if heard is not None:
             self._publish(event_type_of(heard), heard, self._broker)
 

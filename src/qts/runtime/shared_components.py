@@ -28,7 +28,7 @@ from qts.state.operating_state import OperatingStateManager
 
 @dataclass(slots=True)
 class SharedComponents:
-    """Who keeps what: prices, money, orders, states, counts of the day, the record.
+    """Prices, money, orders, both states, counts of the day and the store's writer.
 
     Only the kernel assigns ``config`` and ``gate``, when the configuration is reloaded, and the session ``kill``.
     """
@@ -52,20 +52,20 @@ class SharedComponents:
     record: StoreWriter
     extremes: Extremes
     forced_exit_reasons: dict[tuple[str, str], str]
-    """What the rules are selling: strategy and symbol, and why."""
+    """Reason of each open forced exit, by (strategy, symbol)."""
     stops: ScopedStops
     """SharedComponents of the account that an operator has cut off."""
     kill: KillSwitch
-    """A stop that waits to be carried out. A session in real time puts that of its signals here."""
+    """The stop that waits to be carried out; in real time the one that signals press."""
     rejects: Rejects
-    """Symbols of which the broker has rejected orders."""
+    """Symbols whose orders the broker has rejected."""
 
     def equity(self) -> Decimal:
-        """Cash and marked holdings, in the account's currency."""
+        """Return cash plus holdings at the last price, in the account's currency."""
         return self.account.equity(self.last.mark)
 
     def measure(self, value: MarketValue) -> None:
-        """Show a value to those by which the operating state is judged; most mean nothing to them."""
+        """Pass an index or volatility level to the metrics of the operating state; ignore other values."""
         if isinstance(value, IndexLevel):
             self.metrics.on_index(value)
         elif isinstance(value, VolatilityLevel):

@@ -1,1 +1,1 @@
-"""What a strategy is, how one is loaded and remembered, and four that work."""
+"""The strategy contract, loading and memory of strategies, and four that come with the package."""

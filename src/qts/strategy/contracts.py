@@ -1,4 +1,4 @@
-"""What a strategy is: a small object that is shown the market and says what it would like (an intent).
+"""The contract of a strategy: a small object that is shown the market and answers with intents.
 
 It never sends an order: what an intent becomes is decided by state, pool and risk.
 """
@@ -38,7 +38,7 @@ class Side(str, Enum):
 
 
 class Intent(msgspec.Struct, frozen=True, tag=True):
-    """A wish: buy or sell ``symbol`` with ``confidence`` 0..1.
+    """A request of a strategy: buy or sell ``symbol`` with ``confidence`` 0..1.
 
     ``qty`` None: BUY is sized from the pool's budget, SELL means the strategy's whole holding. ``limit`` None:
     a market order. ``reason`` is kept with the order and shown to people.

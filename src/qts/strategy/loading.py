@@ -31,7 +31,7 @@ RAISED_IN_CALL: Final = (Exception, SystemExit, KeyboardInterrupt)
 """As RAISED, for a call of a strategy while the session runs: the first Ctrl-C is a signal that stops it, and what
 is raised in a call, by the second or by the strategy itself, is no reason to end without a checkpoint."""
 RAISED: Final = (Exception, SystemExit)
-"""The edge to the user's program: whatever it raises is its own fault and told as such. sys.exit() too: else it
+"""The edge to the user's program: whatever it raises is its own fault and reported as such. sys.exit() too: else it
 would end the command, with 0 for done."""
 
 

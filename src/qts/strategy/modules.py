@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 
 from qts.errors import InputError
 
-MOST_FILES: Final = 2_000
+MAX_FILES: Final = 2_000
 """How many files a strategy may be made of."""
 _SHARED: Final = sys.stdlib_module_names | {"qts", "__main__"}
 """What a file of the same name in the folder does not hide."""
@@ -38,7 +38,7 @@ _IDENTIFIER: Final = re.compile(r"\W")
 class Manifest(NamedTuple):
     """Everything a strategy is made of: class, file, and the SHA-256 (hex) of every file by its path.
 
-    ``names`` are the paths as told to people, relative to the folder, the strategy's own file first.
+    ``names`` are the paths as shown to people, relative to the folder, the strategy's own file first.
     """
 
     class_name: str
@@ -79,8 +79,8 @@ def manifest_of(main: Path, class_name: str) -> Manifest:
 def load_file(manifest: Manifest) -> ModuleType:
     """Run the strategy's file with the modules of its folder for itself; whatever that raises comes out of it.
 
-    Raises ImportError, also later out of an import inside a function, for a module that is not what ``manifest``
-    says, or that is not in it.
+    Raises ImportError, also later out of an import inside a function, for a module whose content is not that of
+    ``manifest``, or that is not in it.
     """
     main = manifest.main
     place = hashlib.sha256(os.fsencode(main) + b":" + manifest.class_name.encode()).hexdigest()[:8]
@@ -130,9 +130,9 @@ class _Search:
     def add(self, path: Path) -> None:
         if path in self.digests:
             return
-        if len(self.digests) == MOST_FILES:
+        if len(self.digests) == MAX_FILES:
             raise InputError(
-                f"the strategy in {self._folder} is made of more than {MOST_FILES:,} files; give it a folder of "
+                f"the strategy in {self._folder} is made of more than {MAX_FILES:,} files; give it a folder of "
                 "its own"
             )
         try:
@@ -148,7 +148,7 @@ class _Search:
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, RecursionError, OSError):
-            return  # told with its line when it is run
+            return  # reported with its line when it is run
         package = list(path.parent.relative_to(self._folder).parts)
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):

@@ -20,7 +20,7 @@ class Portfolio:
 
     Leaves after ``confirm_days`` closes in a row more than ``tolerance`` (a fraction) under the mean; in DEFENSIVE,
     where nothing new is bought, half as many are enough. Confidence is the share of the last ``pace_days`` closes
-    that stood above the mean of their day; half of them or fewer are no trend and nothing is said.
+    that stood above the mean of their day; half of them or fewer are no trend and give no signal.
     """
 
     def __init__(

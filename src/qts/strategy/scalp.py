@@ -16,7 +16,7 @@ NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 1.15
 """Dip in usual distances that gives confidence 0.5; 1.5 gives 0.60 (enough in AGGRESSIVE), 2 gives 0.70."""
 DEEPER_BY = 0.5
-"""A dip is told again only when it is deeper by this much, so that a weak signal can grow into a strong one."""
+"""A dip gives another signal only when it is deeper by this much: a weak signal can grow into a strong one."""
 
 
 class Scalp:

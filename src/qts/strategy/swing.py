@@ -65,7 +65,7 @@ class Swing:
         symbol, close = bar.symbol, float(bar.close)
         closes = self._closes.setdefault(symbol, deque(maxlen=self._entry_days))
         answer = self._answer(ctx, symbol, close, closes)
-        # The day's own range is learnt after the answer: a leap must not make itself look usual.
+        # The day's own range counts after the answer: a jump must not make itself look usual.
         if closes:
             self._learn_range(symbol, true_range(bar, closes[-1]))
         closes.append(close)

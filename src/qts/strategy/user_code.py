@@ -56,14 +56,14 @@ def call_directly(function: Callable[..., T], /, *arguments: Any, **named: Any) 
     return function(*arguments, **named)
 
 
-def each_of(run: Run, said: Iterable[T] | None) -> Iterator[T]:
+def each_of(run: Run, answer: Iterable[T] | None) -> Iterator[T]:
     """Yield every intent of a method's answer, a generator's steps run as its method was; nothing for None."""
-    if not said:  # a method without a return wants nothing
+    if not answer:  # a method without a return wants nothing
         return
-    if type(said) is tuple or type(said) is list:
-        yield from said
+    if type(answer) is tuple or type(answer) is list:
+        yield from answer
         return
-    steps = run(iter, said)
+    steps = run(iter, answer)
     try:
         while (one := run(next, steps, _END)) is not _END:
             yield one

@@ -1,4 +1,4 @@
-"""Prices and sizes that went through binary floats are put on the decimal grid, and it is said."""
+"""Prices and sizes that went through binary floats are put on the decimal grid, and a note names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a csv file does not say of itself can be declared; what it shows without doubt is seen, and told."""
+"""What a csv file does not say of itself can be declared; what it shows without doubt is seen, and message_of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NS = 1_769_126_460_000_000_000
 VALUE = Quote("005930", NS, D(151600), D(151700), D(350), D(420), D(151700), D(10))
 
 
-def told(path: Path) -> str:
+def message_of(path: Path) -> str:
     """What the message says of a file that cannot be used, without the name of the file."""
     with pytest.raises(DataError) as caught:
         open_feed(path)
@@ -62,15 +62,15 @@ def test_a_declared_form_of_times_is_taken(tmp_path: Path, ts: str, declared: Re
         ("1769126460", "--date-format epoch_s"),
         ("1769126460000", "--date-format epoch_ms"),
         ("46045.375694", "--date-format excel --timezone Asia/Seoul"),
-        ("23/01/2026", "the day stands first: --date-format %d/%m/%Y"),
-        ("01/23/2026", "the month stands first: --date-format %m/%d/%Y"),
+        ("23/01/2026", "the day is first: --date-format %d/%m/%Y"),
+        ("01/23/2026", "the month is first: --date-format %m/%d/%Y"),
         ("03/04/2024", "--date-format %d/%m/%Y or --date-format %m/%d/%Y"),
     ],
 )
 def test_a_time_that_cannot_be_read_names_line_column_value_what_is_allowed_and_the_remedy(
     tmp_path: Path, ts: str, remedy: str
 ) -> None:
-    message = told(table(tmp_path / "f.csv", ts))
+    message = message_of(table(tmp_path / "f.csv", ts))
 
     assert f"line 2, column ts: {ts!r}" in message
     assert "allowed: a time with an offset, such as 2026-01-23T09:01:00+09:00" in message
@@ -78,7 +78,7 @@ def test_a_time_that_cannot_be_read_names_line_column_value_what_is_allowed_and_
 
 
 def test_a_lost_leading_zero_is_named(tmp_path: Path) -> None:
-    message = told(table(tmp_path / "f.csv", "2026-01-23T09:01:00+09:00", row=ROW.replace("005930", "5930")))
+    message = message_of(table(tmp_path / "f.csv", "2026-01-23T09:01:00+09:00", row=ROW.replace("005930", "5930")))
 
     assert "line 2, column symbol: '5930'" in message
     assert "its leading zeros are lost: 005930" in message
@@ -91,7 +91,7 @@ def test_a_lost_leading_zero_is_named(tmp_path: Path) -> None:
 def test_a_number_written_in_another_way_is_refused_with_its_remedy(
     tmp_path: Path, number: str, remedy: str
 ) -> None:
-    message = told(table(tmp_path / "f.csv", "2026-01-23T09:01:00+09:00", row=ROW.replace("151600", number)))
+    message = message_of(table(tmp_path / "f.csv", "2026-01-23T09:01:00+09:00", row=ROW.replace("151600", number)))
 
     assert "line 2, column bid" in message
     assert "allowed: a plain decimal number, such as 70000 or 0.015" in message
@@ -125,8 +125,8 @@ def test_a_header_in_cp949_says_so_and_can_be_declared(tmp_path: Path) -> None:
     rows = [f"{HEADER},비고", ROW.format(ts="2026-01-23T09:01:00+09:00") + ",삼성전자"]
     path.write_bytes("\n".join(rows).encode("cp949"))
 
-    assert "line 1" in told(path)
-    assert "looks like CP949 text (Korean): --encoding cp949 reads it" in told(path)
+    assert "line 1" in message_of(path)
+    assert "looks like CP949 text (Korean): --encoding cp949 reads it" in message_of(path)
     assert list(open_feed(path, read_as=read_as(encoding="cp949")).values()) == [VALUE]
 
 
@@ -134,8 +134,8 @@ def test_a_remark_in_cp949_is_refused_with_its_line_and_its_remedy(tmp_path: Pat
     row = ROW.format(ts="2026-01-23T09:01:00+09:00")
     path = write(tmp_path / "f.csv", [HEADER.encode() + b",note", f"{row},삼성".encode("cp949")])
 
-    assert "invalid_utf8 1; line 2" in told(path)
-    assert "it seems to be cp949 (Korean): --encoding cp949" in told(path)
+    assert "invalid_utf8 1; line 2" in message_of(path)
+    assert "it seems to be cp949 (Korean): --encoding cp949" in message_of(path)
 
 
 def test_what_was_declared_is_part_of_the_name_of_the_input(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Checks of the exchange before it takes an order; the first misfit is the reason of the rejection.
 
-An answer of "" means that nothing speaks against it.
+An answer of "" means that everything fits.
 """
 
 from __future__ import annotations

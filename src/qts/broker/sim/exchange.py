@@ -54,7 +54,7 @@ _CAPABILITIES = Capabilities(
 Hook: TypeAlias = Callable[[BrokerDisconnect], None]
 
 
-def unheard(_: BrokerDisconnect) -> None:
+def ignore_disconnect(_: BrokerDisconnect) -> None:
     """Ignore a disconnect, for callers without a listener."""
 
 
@@ -78,7 +78,7 @@ class SimExchange:
         publish: Callable[[ExecutionReport], None],
         rng: random.Random,
         config: SimConfig,
-        on_disconnect: Hook = unheard,
+        on_disconnect: Hook = ignore_disconnect,
     ) -> None:
         for field, message in config.problems():
             raise ConfigError(f"simulated exchange, {field}: {message}")
@@ -312,7 +312,7 @@ class SimExchange:
             book.instrument.lot,
         )
         if self._happens(self._config.late_reject_probability):
-            order.doomed = "injected late rejection"
+            order.late_reject = "injected late rejection"
         self._last_row_before(book)
         self._enter(order, book)
         return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._ref(order))
@@ -387,7 +387,7 @@ class SimExchange:
 
     def _admit(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
         """Check an order again on its arrival; a misfit is refused now."""
-        why = order.doomed
+        why = order.late_reject
         if not why and not order.is_buy:
             # its own quantity is among what is offered: give it back before comparing
             held = plus(self._positions.get(order.symbol, ZERO), order.remaining)

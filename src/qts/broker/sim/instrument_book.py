@@ -27,7 +27,7 @@ class SimOrder:
 
     ``live`` from the first value at or after ``arrival_ns``. ``taking``: it still meets displayed offers as the
     aggressor; afterwards it rests with ``ahead`` shares queued before it (None: not known, only a price beyond
-    the limit fills it). ``cancel_ns`` is when a requested cancel takes effect. ``doomed`` is an injected late
+    the limit fills it). ``cancel_ns`` is when a requested cancel takes effect. ``late_reject`` is an injected late
     rejection's reason.
     """
 
@@ -37,8 +37,8 @@ class SimOrder:
         "cancel_ns",
         "client_order_id",
         "day",
-        "doomed",
         "is_buy",
+        "late_reject",
         "limit",
         "live",
         "lot",
@@ -76,7 +76,7 @@ class SimOrder:
         self.taking = True
         self.ahead: Decimal | None = None
         self.cancel_ns: int | None = None
-        self.doomed = ""
+        self.late_reject = ""
         # price first, then time: market orders, then the most willing limit, then the earlier one
         self.rank = (limit is not None, ZERO if limit is None else (negated(limit) if is_buy else limit), seq)
 
@@ -101,7 +101,7 @@ class SimOrder:
             self.taking,
             None if self.ahead is None else str(self.ahead),
             self.cancel_ns,
-            self.doomed,
+            self.late_reject,
         ]
 
     @classmethod
@@ -119,7 +119,7 @@ class SimOrder:
             date.fromisoformat(day),
             lot,
         )
-        remaining, order.live, order.taking, ahead, order.cancel_ns, order.doomed = rest
+        remaining, order.live, order.taking, ahead, order.cancel_ns, order.late_reject = rest
         order.remaining = Decimal(remaining)
         order.ahead = _decimal(ahead)
         return order
@@ -201,7 +201,7 @@ class InstrumentBook:
         return minus(self.instrument.lot if size is None else size, self.taken[is_buy])
 
     def took(self, is_buy: bool, price: Decimal, qty: Decimal, quote: Quote | None) -> None:
-        """Remember what we consumed, so that it is not offered again before the market says so."""
+        """Remember what we consumed, so that it is not offered again before the market shows it again."""
         if quote is not None and price == (quote.ask if is_buy else quote.bid):
             self.taken[is_buy] = plus(self.taken[is_buy], qty)
         if self.depth is not None:

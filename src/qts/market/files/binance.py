@@ -296,7 +296,7 @@ class BinanceRows:
         self._exchange.check(row.E, ts_ns)
         symbol = row.symbol or self._snapshot_symbol
         if symbol is None:
-            raise RowRefused(UNKNOWN_SYMBOL, "a depth snapshot that does not say of which symbol")
+            raise RowRefused(UNKNOWN_SYMBOL, "a depth snapshot without a symbol")
         history = self._histories.get(symbol) or self._first_of(symbol, (), ())
         newest = history.depth
         if row.lastUpdateId == newest.key and newest.is_repeated_by(text):

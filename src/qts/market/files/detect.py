@@ -1,4 +1,4 @@
-"""Which format a file has, judged by its first lines; and what to call it when it has none of ours."""
+"""Detects the format of a file by its first lines, and names the content of one that has none of ours."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import msgspec
 from qts.errors import DataError
 from qts.market.contracts import Instrument, MarketValue
 from qts.market.files.refusals import BlankRow, RefusalExample, Refusals, RowRefused
-from qts.market.files.remedies import remedy_for, told
+from qts.market.files.remedies import refusals_text, remedy_for
 from qts.market.files.row_blocks import Block, Source
 from qts.market.files.row_parser import RowParser
 from qts.notes import Note, in_english
@@ -24,7 +24,7 @@ class FileFeed(Generic[R]):
     """A :class:`~qts.market.contracts.Feed` over one file.
 
     Unusable rows are counted in ``rows_refused``; ``refusal_examples`` keeps the first three of each reason
-    and ``notes`` says when the file ended early. Raises :class:`~qts.errors.DataError` while it is
+    and ``notes`` has one when the file ended early. Raises :class:`~qts.errors.DataError` while it is
     read when the system cannot read on, and at the end when no row at all was usable.
     """
 
@@ -162,7 +162,7 @@ class FileFeed(Generic[R]):
             self._notes.append(Note.of("input-ended-early", damage=damage.note, line=line - 1))
         self._ended = True
         if not self._parser.order.last_ns:
-            raise DataError(f"{self.name}: no usable row; {told(self._refusals)}")
+            raise DataError(f"{self.name}: no usable row; {refusals_text(self._refusals)}")
 
 
 def _restored(stored: Any) -> Note:

@@ -25,7 +25,7 @@ from qts.market.files.observer import ObserverRows, symbols_in
 from qts.market.files.parquet import PARQUET_MAGIC, ParquetSource
 from qts.market.files.reading import ReadAs
 from qts.market.files.row_parser import RowParser
-from qts.market.files.symbols import SymbolTable, by_look, korean_instrument, usdt_instrument
+from qts.market.files.symbols import SymbolTable, instrument_maker, korean_instrument, usdt_instrument
 from qts.market.files.table_rows import CellRows, Cells, CsvLayout, CsvRows, csv_rows, grids_of
 from qts.market.files.times import TimeOrder
 from qts.notes import Note, in_english
@@ -36,7 +36,7 @@ HEAD_BYTES: Final = 8 << 20
 MAX_AGE_NS: Final[Mapping[str, int]] = {
     BINANCE_RAW: 100 * NS_PER_MS,  # a live stream
     OBSERVER_JSONL: 15 * 60 * NS_PER_S,  # ten-minute snapshots
-    CSV: 15 * 60 * NS_PER_S,  # the file does not say how often it speaks: taken as snapshots
+    CSV: 15 * 60 * NS_PER_S,  # how often the file has values is not known: taken as snapshots
     PARQUET: 15 * 60 * NS_PER_S,
 }
 
@@ -64,11 +64,11 @@ def open_feed(
     (binance-raw is USDT, observer-jsonl won). ``instruments`` replaces what would be made from the file, and
     ``symbols`` narrows it: rows of others are refused as ``unknown_symbol``. ``own`` replaces it for its symbols
     and refuses no other. ``max_age_ns`` overrides the freshness limit of the format, ``not_after_ns`` is the
-    present, for files that must not speak of the future. ``read_as`` declares how the texts of a CSV file are to be
-    read; it becomes part of the name of the input.
+    present, for files that must have no values of the future. ``read_as`` declares how the texts of a CSV file are
+    to be read; it becomes part of the name of the input.
 
-    Raises :class:`~qts.errors.DataError` (exit code 2) for a file that cannot be read, is empty, has another
-    format or no usable row, and :class:`~qts.errors.MissingExtraError` for Parquet without pyarrow.
+    Raises :class:`~qts.errors.DataError` (exit code 2) for a file that cannot be read, is empty, has another format
+    or no usable row, and :class:`~qts.errors.MissingExtraError` for Parquet without pyarrow.
     """
     if format is not None and format not in FORMATS:
         raise DataError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
@@ -113,7 +113,9 @@ class _Wanted:
 
     def table(self, format: str) -> SymbolTable:
         make = {BINANCE_RAW: usdt_instrument, OBSERVER_JSONL: korean_instrument}.get(format)
-        return SymbolTable(make or by_look(self.currency), known=self._known, only=self._only, own=self._own)
+        return SymbolTable(
+            make or instrument_maker(self.currency), known=self._known, only=self._only, own=self._own
+        )
 
 
 def _read_through(path: Path) -> tuple[str, bytes]:

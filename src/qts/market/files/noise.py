@@ -1,4 +1,4 @@
-"""Binary noise in decimal columns: a file written from floats says 2310.4799999999996 where it means 2310.48.
+"""Binary noise in decimal columns: a file written from floats has 2310.4799999999996 for 2310.48.
 
 Recognised is only what a binary float writes (15 to 17 digits, more than eight behind the point) so close to a
 number of at most eleven digits that both are the same float or neighbours. Eight decimals and fewer are left alone.

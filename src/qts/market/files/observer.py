@@ -2,7 +2,7 @@
 
 The last price is the row's close, ``volume`` the day's cumulative volume; bid and ask are mostly null.
 Before the open a row carries yesterday's close with open, high and low 0: that price is real and is kept
-(no volume, so nothing can trade on it). A row whose close is 0 or absent says nothing and is refused.
+(no volume, so nothing can trade on it). A row whose close is 0 or absent is refused.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the texts of a CSV file are to be read where the file itself leaves a doubt: encoding, delimiter, time zone
+"""Declarations of how to read the texts of a CSV file where the file leaves a doubt: encoding, delimiter, time zone
 and form of its times. What is not declared is seen from the file only where it cannot be mistaken."""
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ REASONS: Final[Mapping[str, str]] = {
     NEGATIVE_SIZE: "a size or volume is negative",
     CROSSED_BOOK: "the bid is above the ask",
     BAD_TIME: "the time is no ISO time with an offset from UTC",
-    TIME_BACKWARDS: "the row is older than the one before it; time never moves back",
+    TIME_BACKWARDS: "the row is older than the one before it; times may not decrease",
     FUTURE: "the row claims a time that has not come yet",
     DUPLICATE: "the same row or trade again",
     UNKNOWN_SYMBOL: "the symbol is not among the instruments or is no symbol of this market",
@@ -56,8 +56,8 @@ REASONS: Final[Mapping[str, str]] = {
     UNKNOWN_STREAM: "a stream this format does not use",
     TRUNCATED_GZIP: "the gzip file ends in the middle; the incomplete last line was dropped",
     DAMAGED_GZIP: (
-        "the gzip file is damaged; nothing behind the place where it shows can be read, and values before it may "
-        "be wrong: only the checksum at the end of the file tells"
+        "the gzip file is damaged; nothing behind the damage can be read, and values before it may be wrong, "
+        "because only the checksum at the end of the file detects it"
     ),
     DAMAGED_PARQUET: "the parquet file is damaged; nothing behind the damage can be read",
 }

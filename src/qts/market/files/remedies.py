@@ -1,4 +1,4 @@
-"""What to do about a row that cannot be used, where its text shows it: a code, its parameter and its sentence."""
+"""Remedies for a row that cannot be used, where its text shows one: a code, its parameter and its sentence."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ SENTENCES: Final[Mapping[str, str]] = {
     "": "",
     "epoch": "it looks like a count since 1970: --date-format {}",
     "serial": "it looks like a spreadsheet's serial number: --date-format excel --timezone Asia/Seoul",
-    "day_first": "the day stands first: --date-format %d/%m/%Y",
-    "month_first": "the month stands first: --date-format %m/%d/%Y",
-    "which_first": "say which stands first: --date-format %d/%m/%Y or --date-format %m/%d/%Y",
-    "naive": "say where its clock stood: --timezone Asia/Seoul (or another zone)",
+    "day_first": "the day is first: --date-format %d/%m/%Y",
+    "month_first": "the month is first: --date-format %m/%d/%Y",
+    "which_first": "name the order: --date-format %d/%m/%Y or --date-format %m/%d/%Y",
+    "naive": "name the time zone: --timezone Asia/Seoul (or another zone)",
     "thousands": "leave out the thousands separators",
     "comma": "write a decimal point, no decimal comma",
     "zeros": "its leading zeros are lost: {}; keep the column as text",
     "six": "a Korean code has six characters",
     "won": (
         "an account in won trades Korean shares; for anything else write its rules into instruments.yaml (market "
-        "OPEN-24H with currency, quantum, tick, fee_rate, tax_rate), or say the account's currency: "
+        "OPEN-24H with currency, quantum, tick, fee_rate, tax_rate), or set the account's currency: "
         "--set runtime.currency=USD"
     ),
-    "currency": "one account has one currency, and this symbol is paid in {}",
+    "currency": "one account has one currency, and this symbol is traded in {}",
     "encoding": "it seems to be {} (Korean): --encoding {}",
     "sort": "sort the file by time",
-    "tell_apart": "if it is a row of its own, add a column id (or seq) that tells it apart",
+    "tell_apart": "if it is a row of its own, add a column id (or seq) that distinguishes it",
     "empty": "the cell is empty",
 }
 """The sentence of every code; ``{}`` stands for its parameter."""
@@ -53,7 +53,7 @@ def remedy_for(reason: str, value: str) -> str:
     return "" if find is None else find(value)
 
 
-def told(refused: row.Refusals) -> str:
+def refusals_text(refused: row.Refusals) -> str:
     """Return, for one line of an error message, the reasons by count and everything about the first refused row."""
     first = refused.first()
     if first is None:

@@ -1,4 +1,4 @@
-"""Which symbols a file may speak of, and the instruments made for them from the file itself."""
+"""The symbols that a file may contain, and the instruments made for them from the file itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KRX_SPELLINGS: Final = (
 )
 """Other ways to write a Korean code, with the board that the spelling names or that is taken for want of a name."""
 _WON_PAIR: Final = re.compile(r"[A-Z][A-Z0-9]{1,11}[-/_]?KRW|KRW[-/_][A-Z][A-Z0-9]{1,11}", re.ASCII)
-"""A pair that says itself that it is paid in won, such as ETHKRW or KRW-ETH."""
+"""A pair whose name shows that it is paid in won, such as ETHKRW or KRW-ETH."""
 _NOTED: Final = 3
 """Symbols that a note names; the others are counted."""
 _PRINTABLE: Final = re.compile(rf"[!-~]{{1,{MAX_SYMBOL_LENGTH}}}")
@@ -256,7 +256,7 @@ def korean_instrument(symbol: str, _price_decimals: int, _size_decimals: int) ->
     return Guessed(krx_instrument(symbol), "board")
 
 
-def by_look(currency: str) -> Make:
+def instrument_maker(currency: str) -> Make:
     """Return what makes instruments in an account of ``currency``: Korean codes in won, generic ones otherwise.
 
     In won anything but a Korean code or a pair that names won is refused: without sell tax, price limits and

@@ -1,12 +1,12 @@
 """The columns that CSV and Parquet share: one row of texts to one quote or trade.
 
 Columns: ts (ISO time with an offset), symbol, bid, ask, bid_size, ask_size, last, size; in any order, others
-are ignored, but for id or seq, which tells rows apart that are alike in everything else. An empty cell is unknown,
-never zero. At least bid and ask, or last, must exist.
+are ignored, but for id or seq, which distinguishes rows that are alike in everything else. An empty cell is
+unknown, never zero. At least bid and ask, or last, must exist.
 
 A row with last and size reports a trade. It stays one value, so that a row is one step of the feed: a quote that
 carries its trade, or, where the symbol has shown a side before, a bare trade that leaves the standing quote alone.
-Where no side was ever shown the quote is all that strategies hear of the price.
+Where no side was ever shown the quote is all that strategies see of the price.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from qts.notes import Note
 
 COLUMNS: Final = ("ts", "symbol", "bid", "ask", "bid_size", "ask_size", "last", "size")
 IDS: Final = ("id", "seq")
-"""Columns of which one may tell rows apart; a line of text is told apart by all its bytes anyway."""
+"""Columns of which one may distinguish rows; a line of text is distinguished by all its bytes anyway."""
 HEADER: Final = "a header with ts, symbol, and bid with ask or last among its columns"
 
 MARKS: Final = {

@@ -2,7 +2,7 @@
 
 A row that jumps ahead is believed only if most of the next readable rows do not fall back: without that, a few
 rows of ``2099-…`` would make every later row "older than the one before". One next row is no proof: wrong stamps
-come in runs, and a broken line says nothing.
+come in runs, and a broken line proves nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qts.market.files.refusals import BAD_TIME, FUTURE, TIME_BACKWARDS, RowRefus
 JUMP_NS: Final = NS_PER_S
 """A step forward up to this is believed at once (the tolerance the specification gives exchange times)."""
 DECIDING_ROWS: Final = 8
-"""A jump is decided when so many of the next readable rows speak for it or against it, so up to eight wrong stamps
+"""The readable rows after a jump that decide on it, for or against: up to eight wrong stamps
 in a row are found. A file in order is never touched by this: all its later rows agree."""
 LATEST_NS: Final = 7_258_118_400 * NS_PER_S
 """2200-01-01 UTC: from here on a time is in the future whatever follows. The store counts nanoseconds in 64 bits,

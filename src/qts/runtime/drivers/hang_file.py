@@ -88,10 +88,10 @@ class HangFile:
             if line.startswith(_ENDED):
                 call = msgspec.json.decode(line.removeprefix(_ENDED), type=UserCall)
                 where = f" in {call.callback} of strategy {call.strategy}" if call.strategy else ""
-                return Hang((call.strategy,) if call.strategy else (), f"the session before stood still{where}")
+                return Hang((call.strategy,) if call.strategy else (), f"the previous session hung{where}")
         names = tuple(_strategies_in(text.splitlines(), strategies))
         where = f" in strategy {', '.join(names)}" if names else ""
-        return Hang(names, f"the session before was ended while it stood still{where}")
+        return Hang(names, f"the previous session was ended while it hung{where}")
 
     @property
     def size(self) -> int:

@@ -211,7 +211,7 @@ class Watchdog:
             if self._file is not None:
                 stack = os.pread(self._file.handle, 16_384, 0).decode("utf-8", "replace")
             if listener is not None:
-                text = f"C code kept the interpreter for {gap_s:.1f} s: nothing moved"
+                text = f"C code held the interpreter for {gap_s:.1f} s"
                 say(f"qts: {text}\n{stack}")
                 listener.on_stall(text, stack)
         elif listener is not None:
@@ -225,7 +225,7 @@ class Watchdog:
             self._is_reported = False
             if self._file is not None:
                 self._file.clear()
-            say(f"qts: the session moves again after {self._stalled_s:.1f} s")
+            say(f"qts: the session continues after a stall of {self._stalled_s:.1f} s")
         self._stalled_s = 0.0
 
     def _act_on_stall(self, listener: HangListener | None) -> None:
@@ -252,7 +252,7 @@ class Watchdog:
         where = "" if call is None else f" in {call.callback} of strategy {call.strategy}"
         if call is not None and not call.strategy:
             where = " while the strategies are read"
-        text = f"nothing has moved for {self._stalled_s:.1f} s{where}"
+        text = f"the session has stalled for {self._stalled_s:.1f} s{where}"
         say(f"qts: {text}\n{stack}")
         if listener is not None:
             if self._file is not None:
@@ -266,8 +266,6 @@ class Watchdog:
         """
         if call is not None and self._file is not None:
             self._file.end(call)
-        say(
-            "qts: the session hangs and is ended; everything up to its last checkpoint is on disk: --resume goes on"
-        )
+        say("qts: the session hangs and is ended; all up to its last checkpoint is on disk, --resume continues it")
         wait_written(_LAST_MESSAGE_S)
         os._exit(RESTART)

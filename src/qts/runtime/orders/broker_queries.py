@@ -1,4 +1,4 @@
-"""Bounds the time that a broker has for the answer to a query."""
+"""Limits the time that a broker has for the answer to a query."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Final, TypeVar
 from qts.errors import BrokerUnavailable
 
 QUERY_TIMEOUT_S: Final = 10.0
-"""Real time that a broker has for all pages of an answer; then it counts as not available."""
+"""Real time that a broker has for all pages of an answer; after that it counts as unavailable."""
 
 T = TypeVar("T")
 
 
 async def answered(query: Awaitable[T], timeout_s: float = QUERY_TIMEOUT_S) -> T:
-    """Return the answer to ``query``; raise what it raises, and BrokerUnavailable after ``timeout_s`` of real time.
+    """Return the answer to ``query``, raise what it raises, or BrokerUnavailable after ``timeout_s`` of real time.
 
-    A broker that never answers would else keep a session from its end. Where no event loop runs nothing waits.
+    Without a limit a broker that never answers would keep a session from ending. Where no event loop runs the query
+    cannot wait.
     """
     try:
         asyncio.get_running_loop()

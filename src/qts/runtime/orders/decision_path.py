@@ -1,4 +1,4 @@
-"""Takes signals through the decision path, and tells those concerned what came of each."""
+"""Runs signals through the decision pipeline and passes on each outcome."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from qts.strategy.contracts import Signal
 
 
 class DecisionPath:
-    """Runs one signal after the other. ``make`` gives the stages for the configuration in force.
+    """Runs one signal after the other; ``make`` builds the stages for the configuration in force.
 
-    ``answered`` is told of an order when its answer is known, with the moment (ns); True: an exit can go on.
+    ``on_answer`` is called with an order once its answer is known and the moment (ns); it returns whether a forced
+    exit can go on.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class DecisionPath:
         codes: Codes,
         counters: SessionCounters,
         due: DueWork,
-        answered: Callable[[Order, int], bool],
+        on_answer: Callable[[Order, int], bool],
     ) -> None:
         self._make = make
         self._pipeline = make()
@@ -43,20 +44,20 @@ class DecisionPath:
         self._codes = codes
         self._counters = counters
         self._due = due
-        self._answered = answered
+        self._on_order_answer = on_answer
         self._answer_missing = True
 
     def reconfigure(self) -> None:
-        """Decide by the configuration that is in force now."""
+        """Rebuild the stages for the configuration now in force."""
         self._pipeline = self._make()
 
     async def on_signal(self, event: Event) -> None:
-        """Decide a strategy's signal. The P2 handler."""
-        self._due.run_calls()  # a FAIL of the watchdog stands before what the strategy that hung says in the end
+        """Handle a P2 event: decide a strategy's signal."""
+        self._due.run_calls()  # a FAIL of the watchdog comes before the signals of the strategy that hung
         await self.decide(event.payload)
 
     async def decide(self, signal: Signal) -> Outcome:
-        """Take ``signal`` through all stages. Raises HalfDoneError when what came of it is half told."""
+        """Run ``signal`` through all stages; return the outcome. Raises HalfDoneError for a half-done effect."""
         outcome = await self._pipeline.run(signal)
         if isinstance(outcome, Refused):
             with self._shared.record.whole(f"the outcome of decision {signal.decision_id}"):
@@ -69,7 +70,7 @@ class DecisionPath:
         with self._shared.record.whole(f"the answer to order {ack.client_order_id}"):
             self._judge_answer(acted, ack)
             order = self._shared.orders.get(ack.client_order_id)
-            if order is not None and self._answered(order, self._shared.clock.time_ns()):
+            if order is not None and self._on_order_answer(order, self._shared.clock.time_ns()):
                 self._due.pending = True
 
     def _judge_answer(self, acted: Acted, ack: OrderAck) -> None:

@@ -1,4 +1,4 @@
-"""What comes back from the broker: the P0 handler that books fills, cancels and rejections exactly once."""
+"""The P0 handler that applies fills, cancels and rejections from the broker exactly once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
 from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
-from qts.runtime.orders.quarantine import MOST_TOLD, Quarantine
+from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
 from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.strategy.contracts import FillView
@@ -35,7 +35,7 @@ EVENT_OF_REPORT = {
 
 
 def event_type_of(report: ExecutionReport | BrokerDisconnect) -> EventType:
-    """FILL_CONFIRMED for the fill that completes an order, FILL_PARTIAL for the others."""
+    """Return the event type of ``report``: FILL_CONFIRMED for the last fill of an order, else FILL_PARTIAL."""
     if isinstance(report, Fill):
         return EventType.FILL_CONFIRMED if report.last else EventType.FILL_PARTIAL
     return EVENT_OF_REPORT[type(report)]
@@ -44,10 +44,10 @@ def event_type_of(report: ExecutionReport | BrokerDisconnect) -> EventType:
 class ExecutionReportHandler:
     """Applies reports in this order: book of record, order, strategy; then a transaction with a checkpoint.
 
-    The store's unique key is the last word on "exactly once"; the account's memory of keys makes a repeated
-    notice cheap. Nothing is booked blind: a fill that does not fit its order, its instrument or the session goes
-    into quarantine and raises FS041, one of an order nobody knows FS070; the broker is asked. What is raised while
-    a report is applied ends the session: tried again it would find the mark of an effect that is not whole.
+    "Exactly once" rests on the store's unique key; the account's set of booked keys makes a duplicate cheap. A fill
+    that does not fit its order, its instrument or the session is quarantined and raises FS041, one of an unknown
+    order FS070; then the books are compared with the broker's. An exception while a report is applied ends the
+    session: applied again, the report would meet its own half-done effect.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class ExecutionReportHandler:
         self.quarantine = Quarantine(shared.record, on_code=on_code, on_kept=on_kept, log=log)
         self.duplicates = 0
 
-    def heard(
+    def readable(
         self, report: ExecutionReport | BrokerDisconnect, ask: Callable[[Callable[[], None]], None]
     ) -> ExecutionReport | BrokerDisconnect | None:
-        """Return ``report`` as a journal can hold it; None when nobody can tell what it is about. Any thread.
+        """Return ``report`` as a journal can store it; None if unreadable, then it is quarantined. Any thread.
 
-        ``ask`` lets that be kept, or a reason be logged as it came, between two handlers.
+        ``ask`` runs a call between two handlers on the session's thread: the quarantine, or a line in the log.
         """
         why = unreadable(report) if isinstance(report, Fill) else unreadable_end(report)
         if why:
@@ -88,8 +88,8 @@ class ExecutionReportHandler:
             return report
         kept = with_kept_reason(report)
         if kept is not report:
-            raw = ascii(report.reason[:MOST_TOLD]) if isinstance(report.reason, str) else ascii(report.reason)
-            ask(lambda: self._log("WARNING", f"a reason that cannot be kept as it came: {raw[:MOST_TOLD]}"))
+            raw = ascii(report.reason[:MAX_LOGGED]) if isinstance(report.reason, str) else ascii(report.reason)
+            ask(lambda: self._log("WARNING", f"a reason that cannot be kept as it came: {raw[:MAX_LOGGED]}"))
         return kept
 
     async def on_event(self, event: Event) -> None:
@@ -115,7 +115,7 @@ class ExecutionReportHandler:
             self.keep(fill, why)
             return
         if self._account.has_booked(fill):
-            self.duplicates += 1  # also of an order that ended too long ago to be remembered
+            self.duplicates += 1  # also of an order too old to be in memory
             return
         order = self._orders.get(fill.client_order_id)
         if order is None:
@@ -127,7 +127,7 @@ class ExecutionReportHandler:
             self.keep(fill, f"fill {fill.execution_id}: {why}")
             return
         effect = self._account.apply_fill(fill, strategy=order.strategy, pool=order.pool)
-        assert effect is not None  # it was looked for before
+        assert effect is not None  # checked above
         updated = apply_fill(order, fill)
         self._orders.put(updated)
         if updated.state in FINAL_STATES:
@@ -138,10 +138,10 @@ class ExecutionReportHandler:
         records: tuple[Record, ...] = (*effect.records, updated)
         await self._record.book(records)
 
-    async def _on_end(self, report: OrderCancelled | OrderRejected, word: str) -> None:
+    async def _on_end(self, report: OrderCancelled | OrderRejected, kind: str) -> None:
         order = self._orders.get(report.client_order_id)
         if order is None:
-            self._on_code("FS070", f"{word}: nobody here knows order {report.client_order_id}")
+            self._on_code("FS070", f"{kind}: order {report.client_order_id} is unknown here")
             return
         updated = (
             apply_cancelled(order, report) if isinstance(report, OrderCancelled) else apply_rejected(order, report)
@@ -154,7 +154,7 @@ class ExecutionReportHandler:
             self._on_ended(updated)
 
     def keep(self, notice: object, why: str, code: str = "FS041") -> None:
-        """Put a notice that cannot be booked into quarantine."""
+        """Store a notice that cannot be booked in quarantine, for the reason ``why``, and raise ``code``."""
         self.quarantine.keep(notice, code, why, self._shared.clock.time_ns())
 
     def _misfit(self, fill: Fill, order: Order) -> str:

@@ -1,4 +1,4 @@
-"""Two ways of giving requests to a broker: run to their end at once, or in tasks beside everything else."""
+"""Two implementations of the order sender: requests run to completion at once, or in tasks beside the session."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from qts.risk.contracts import Approved
 from qts.runtime.drivers.sync import run_to_completion
 
 ANSWER_TIMEOUT_S: Final = 5.0
-"""Real time that a broker has for an answer; one that comes later is found by asking the broker's books."""
-MOST_UNDER_WAY: Final = 64
-"""Requests that may wait for their answer side by side."""
+"""Real time that a broker has for an answer; a later one is found by querying the broker's books."""
+MAX_IN_FLIGHT: Final = 64
+"""Largest number of requests that wait for their answer at a time."""
 
 _Request: TypeAlias = Callable[[], Coroutine[Any, Any, OrderAck]]
 
 
 class InlineSender:
-    """Runs each request to its end at once, for a broker that never waits: a simulated venue's.
+    """Runs each request to completion at once, for a simulated venue, whose methods never suspend.
 
-    One that does wait is answered UNKNOWN.
+    A request that does suspend is answered UNKNOWN.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     def submit(self, approved: Approved) -> Ticket:
-        """Send one approved order; it is answered when this returns."""
-        return _at_once(approved.request.client_order_id, partial(self._broker.place, approved))
+        """Send one approved order; its ticket is answered on return."""
+        return _run_inline(approved.request.client_order_id, partial(self._broker.place, approved))
 
     def cancel(self, client_order_id: str) -> Ticket:
-        """Ask for an order to be taken out; it is answered when this returns."""
-        return _at_once(client_order_id, partial(self._broker.cancel, client_order_id))
+        """Request the cancel of an order; its ticket is answered on return."""
+        return _run_inline(client_order_id, partial(self._broker.cancel, client_order_id))
 
     async def close(self, grace_s: float) -> None:
-        """Do nothing: nothing is under way."""
+        """Do nothing: no request is in flight."""
 
 
 class TaskSender:
     """Runs each request in a task of its own on the running event loop.
 
-    At most ``most`` are under way: an order beyond that is answered REJECTED without having been sent; a cancel, of
-    which there is one for each order, waits for its turn. ``on_failed`` is called with what a listener of an answer
-    has raised: half an effect stands in memory.
+    At most ``most`` are in flight: an order beyond that is answered REJECTED without having been sent; a cancel, of
+    which there is one for each order, waits for its turn. ``on_failed`` is called with the exception of a listener
+    to an answer: memory then holds a half-done effect.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TaskSender:
         on_failed: Callable[[str, BaseException], object],
         *,
         timeout_s: float = ANSWER_TIMEOUT_S,
-        most: int = MOST_UNDER_WAY,
+        most: int = MAX_IN_FLIGHT,
     ) -> None:
         self._broker = broker
         self._on_failed = on_failed
@@ -70,40 +70,40 @@ class TaskSender:
         """Cancels that are not sent yet."""
 
     @property
-    def under_way(self) -> int:
-        """Return how many requests wait for their answer."""
+    def in_flight(self) -> int:
+        """Return the number of requests that wait for their answer."""
         return len(self._tasks)
 
     def submit(self, approved: Approved) -> Ticket:
         """Send one approved order in a task. Raises RuntimeError where no event loop runs."""
         ticket = Ticket(approved.request.client_order_id)
         if self._is_full:
-            said = f"not sent: {self._most} requests are under way"
-            ticket.answer(OrderAck(AckStatus.REJECTED, ticket.client_order_id, reason=said))
+            reason = f"not sent: {self._most} requests are under way"
+            ticket.answer(OrderAck(AckStatus.REJECTED, ticket.client_order_id, reason=reason))
         else:
-            self._begin(ticket, partial(self._broker.place, approved))
+            self._start(ticket, partial(self._broker.place, approved))
         return ticket
 
     def cancel(self, client_order_id: str) -> Ticket:
-        """Ask for an order to be taken out in a task, unless such a request is under way."""
+        """Request the cancel of an order in a task; return the ticket of a request in flight if there is one."""
         ticket = self._cancels.get(client_order_id)
         if ticket is None:
             ticket = self._cancels[client_order_id] = Ticket(client_order_id)
             ticket.when_answered(self._on_cancel_answered)
             self._waiting.append(ticket)
-            self._begin_waiting()
+            self._start_waiting()
         return ticket
 
     async def close(self, grace_s: float) -> None:
-        """Wait ``grace_s`` of real time for what is under way, then cut it off: it is answered UNKNOWN.
+        """Wait ``grace_s`` s of real time for requests in flight, then cut them off: they are answered UNKNOWN.
 
-        What an answer causes meanwhile, such as the cancel of an order that nobody wants any more, is sent, too.
+        Requests that an answer causes meanwhile, such as the cancel of an order of an ended exit, are sent too.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
         while self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=max(until - loop.time(), 0))
-            await asyncio.sleep(0)  # the answers are given in callbacks of the tasks
+            await asyncio.sleep(0)  # answers are given in callbacks of the tasks
             if loop.time() >= until:
                 break
         while self._waiting:
@@ -122,12 +122,12 @@ class TaskSender:
     def _is_full(self) -> bool:
         return len(self._tasks) >= self._most
 
-    def _begin_waiting(self) -> None:
+    def _start_waiting(self) -> None:
         while self._waiting and not self._is_full:
             ticket = self._waiting.popleft()
-            self._begin(ticket, partial(self._broker.cancel, ticket.client_order_id))
+            self._start(ticket, partial(self._broker.cancel, ticket.client_order_id))
 
-    def _begin(self, ticket: Ticket, request: _Request) -> None:
+    def _start(self, ticket: Ticket, request: _Request) -> None:
         key = ticket.client_order_id
         task = asyncio.get_running_loop().create_task(self._run(key, request), name=f"qts-send-{key}")
         self._tasks.add(task)
@@ -136,13 +136,13 @@ class TaskSender:
     async def _run(self, key: str, request: _Request) -> OrderAck:
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
-                return _fitting(await request(), key)
-        except Exception as error:  # noqa: BLE001 - whatever a client library raises: it may have left
+                return _checked(await request(), key)
+        except Exception as error:  # noqa: BLE001 - whatever a client library raises: it may have been sent
             return _unknown(key, f"within {self._timeout_s:g} s" if limit.expired() else error)
 
     def _done(self, ticket: Ticket, task: asyncio.Task[OrderAck]) -> None:
         self._tasks.discard(task)
-        self._begin_waiting()
+        self._start_waiting()
         key = ticket.client_order_id
         cut_off = OrderAck(AckStatus.UNKNOWN, key, reason="cut off while it was sent")
         ack = cut_off if task.cancelled() else task.result()
@@ -152,17 +152,17 @@ class TaskSender:
             self._on_failed(f"the answer to order {key}", error)
 
 
-def _at_once(key: str, request: _Request) -> Ticket:
+def _run_inline(key: str, request: _Request) -> Ticket:
     try:
-        ack = _fitting(run_to_completion(request()), key)
-    except Exception as error:  # noqa: BLE001 - whatever it raises: it may have left
+        ack = _checked(run_to_completion(request()), key)
+    except Exception as error:  # noqa: BLE001 - whatever it raises: it may have been sent
         ack = _unknown(key, error)
     ticket = Ticket(key)
     ticket.answer(ack)
     return ticket
 
 
-def _fitting(ack: OrderAck, key: str) -> OrderAck:
+def _checked(ack: OrderAck, key: str) -> OrderAck:
     if ack.client_order_id != key:
         return _unknown(key, f"but one to order {ack.client_order_id}")
     return kept_ack(ack)

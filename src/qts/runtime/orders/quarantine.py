@@ -1,4 +1,4 @@
-"""Keeps notices that were not booked, raw, and sees to it that somebody asks the broker."""
+"""Stores notices of the broker that were not booked, as they came, and requests a comparison of the books."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 from qts.db.contracts import QuarantineRow
 from qts.runtime.persistence.store_writer import StoreWriter
 
-MOST_KEPT = 65_536
+MAX_STORED = 65_536
 """Characters of one notice that are stored."""
-MOST_SHOWN = 300
-"""Characters of the first that stand in the result."""
-MOST_TOLD = 2_000
-"""Characters of one that are logged and told to safety."""
+MAX_SHOWN = 300
+"""Characters of the first notice that the result shows."""
+MAX_LOGGED = 2_000
+"""Characters of one notice that are logged and passed to safety."""
 REMEMBERED = 1_000
-"""Notices that are known when they come again; they are stored once."""
+"""Number of notices that are recognised when they come again; each is stored once."""
 
 
 class Quarantine:
-    """A table of the run; in memory the newest notices alone, so that a repeated one is counted, not kept again.
+    """The quarantined notices of a run. Memory holds the newest alone, to recognise one that comes again.
 
-    ``count`` and ``first`` are of the whole run; ``first`` None: nothing was kept. ``on_kept`` is told of each new
-    one: the broker's books have to be compared.
+    ``count`` and ``first`` cover the whole run; ``first`` None: there is none. ``on_kept`` is called for each new
+    one: the books have to be compared with the broker's.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Quarantine:
         self.first: QuarantineRow | None = None
 
     def keep(self, notice: object, code: str, reason: str, now_ns: int) -> None:
-        """Store ``notice`` as it came and raise ``code``; nothing more for one that was kept before."""
-        raw = ascii(notice)[:MOST_KEPT]
+        """Store ``notice`` as it came and raise ``code``; do nothing for one that was stored before."""
+        raw = ascii(notice)[:MAX_STORED]
         if raw in self._known:
             self._known.move_to_end(raw)
             return
         self._remember(raw)
-        detail = f"{reason}; not booked: {raw[:MOST_TOLD]}"
+        detail = f"{reason}; not booked: {raw[:MAX_LOGGED]}"
         row = QuarantineRow(now_ns, code, reason, raw)
         self.count, self.first = self.count + 1, self.first or row
         self._record.write_later(row)
@@ -56,8 +56,8 @@ class Quarantine:
         self._on_code(code, detail)
         self._on_kept()
 
-    def know(self, rows: Sequence[QuarantineRow]) -> None:
-        """After a restart: what the store holds was kept before."""
+    def restore(self, rows: Sequence[QuarantineRow]) -> None:
+        """Take over the stored notices of the run after a restart."""
         self.count, self.first = len(rows), rows[0] if rows else None
         for row in rows[-REMEMBERED:]:
             self._remember(row.notice)

@@ -1,8 +1,8 @@
-"""Orders whose fate is unknown: the broker is asked until it is known, and nothing is sent again before.
+"""Reconciles orders whose fate is unknown with the broker's books; nothing is sent again before the fate is known.
 
-Present at the broker: adopted. Absent in two answers at least two seconds apart, both asked for when the broker had
-to show it (``visibility_lag_ns``), without a fill and without an order there that might be it: it was never sent.
-Anything else stays unknown, and its key stays closed for new orders.
+An order present at the broker is adopted. One that is absent in two answers at least two seconds apart, both
+requested when the broker had to show it (``visibility_lag_ns``), without a fill and without an order there that
+might be it, was never sent. Any other stays unknown, and its key stays closed for new orders.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _ENDS: Final[Mapping[BrokerOrderState, type[OrderCancelled | OrderRejected]]] = 
     BrokerOrderState.CANCELLED: OrderCancelled,
     BrokerOrderState.REJECTED: OrderRejected,
 }
-_ON_ITS_WAY = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
+_MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 
 
 class OrderReconciler:
     """Resolves UNKNOWN orders from the broker's own books.
 
-    What the books tell of an order that was found, fills and an end, is given to ``on_report`` as if it came now.
+    Fills and ends that the books show of an order found there are given to ``on_report`` as if they came now.
     """
 
     def __init__(
@@ -63,25 +63,26 @@ class OrderReconciler:
         self._absent_since: dict[str, int] = {}
 
     def doubt_intents(self, now_ns: int) -> bool:
-        """After a restart an order whose intent was written may have left, answered or not: it counts as unknown.
+        """Mark as UNKNOWN every order whose intent was stored before a restart; return whether there was one.
 
-        Whether there was one (spec 09, PR-07 and PR-08).
+        Such an order may have been sent, and answered or not.
         """
-        intents = [order for order in self._orders if order.state in _ON_ITS_WAY]
+        intents = [order for order in self._orders if order.state in _MAY_BE_SENT]
         for order in intents:
             ack = OrderAck(AckStatus.UNKNOWN, order.client_order_id, reason="the session ended while it was sent")
             self._put(apply_ack(order, ack, now_ns))
         return bool(intents)
 
     def withdraw(self, order: Order, now_ns: int, why: str) -> None:
-        """End an order whose intent is still being written."""
+        """End ``order``, whose intent is still being written, at ``now_ns``, with ``why`` as its note."""
         withdraw(order, now_ns, why, orders=self._orders, account=self._account, log=self._record)
 
     def any(self) -> bool:
+        """Return whether any order is UNKNOWN."""
         return any(order.state is OrderState.UNKNOWN for order in self._orders)
 
-    async def work(self, now_ns: int) -> None:
-        """Ask the broker about every unknown order; a broker that does not answer leaves them unknown."""
+    async def resolve(self, now_ns: int) -> None:
+        """Ask the broker about every UNKNOWN order; without an answer they stay unknown."""
         unknown = [order.client_order_id for order in self._orders if order.state is OrderState.UNKNOWN]
         self._absent_since = {key: ns for key, ns in self._absent_since.items() if key in unknown}
         if not unknown:
@@ -115,7 +116,7 @@ class OrderReconciler:
             self._count_absence(order, now_ns)
 
     def _may_be_one_of(self, order: Order, theirs: Sequence[BrokerOrder]) -> bool:
-        """Whether the broker shows an order like it of which nobody can tell whose it is."""
+        """Return whether the broker shows an order of the same symbol and side that belongs to none of ours."""
         nameless = {
             one.ref
             for one in theirs
@@ -137,21 +138,23 @@ class OrderReconciler:
             self._account.release(order.client_order_id)
 
     def export_state(self) -> dict[str, Any]:
+        """Return since when which unknown order was absent, for a checkpoint."""
         return {"absent_since": self._absent_since}
 
     def import_state(self, saved: dict[str, Any]) -> None:
+        """Restore what :meth:`export_state` returned."""
         self._absent_since = dict(saved["absent_since"])
 
 
 def is_same(theirs: BrokerOrder, ours: Order) -> bool:
-    """Tell whether the broker means ``ours``: by its id, or by a number where it says no id."""
+    """Return whether ``theirs`` is ``ours``: by client order id, or by venue reference where there is no id."""
     if theirs.client_order_id is None:
         return theirs.ref in ours.venue_refs
     return theirs.client_order_id == ours.client_order_id
 
 
 def is_new(fill: Fill, account: Account) -> bool:
-    """Tell whether ``fill`` has to be applied; one that cannot be read is for whoever applies it to keep."""
+    """Return whether ``fill`` has to be applied; an unreadable one is, because applying it quarantines it."""
     return bool(unreadable(fill)) or not account.has_booked(fill)
 
 

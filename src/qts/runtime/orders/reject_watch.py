@@ -1,4 +1,4 @@
-"""Tell the account's memory of rejects what the broker answers, and the others what follows from it."""
+"""Feeds the reject counts with the broker's answers, and raises the codes that follow from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qts.runtime.shared_components import SharedComponents
 
 
 class RejectWatch:
-    """Hears of every rejected order once, whether the broker says so at once or later, and of every other end."""
+    """Counts every rejected order once, whether it is rejected on entry or later, and every other end."""
 
     def __init__(
         self, shared: SharedComponents, on_code: Callable[[str, str], None], log: Callable[[str, str], None]
@@ -22,7 +22,7 @@ class RejectWatch:
         self._log = log
 
     def on_answer(self, acted: Acted, ack: OrderAck) -> None:
-        """Take a rejection that answers an order; where its approval had expired it is our own lateness."""
+        """Count a rejection on entry; not where the approval had expired, which is our own lateness."""
         approved = acted.decision.approved
         if approved.expires_ns < self._shared.clock.time_ns():
             return
@@ -33,29 +33,29 @@ class RejectWatch:
         """Do nothing: the broker has not answered yet."""
 
     def on_ended(self, order: Order) -> None:
-        """Take the end of an order: rejected after all, or one that the broker had taken."""
+        """Count the end of an order: a later rejection, or a cancel, which shows that it had been accepted."""
         if order.state is OrderState.REJECTED:
             self._rejected(order.symbol, order.client_order_id, order.note, is_exit=order.reduce_only)
         elif order.state is OrderState.CANCELLED:
-            self._taken(order.symbol, ends_stop=False)
+            self._accepted(order.symbol, ends_stop=False)
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
-        """Take a fill: the broker takes orders of this symbol."""
-        self._taken(order.symbol, ends_stop=True)
+        """Reset the rejects of the symbol: a fill shows that the broker accepts its orders."""
+        self._accepted(order.symbol, ends_stop=True)
 
-    def _taken(self, symbol: str, *, ends_stop: bool) -> None:
+    def _accepted(self, symbol: str, *, ends_stop: bool) -> None:
         rejects = self._shared.rejects
         if not ends_stop and symbol in rejects.stopped:
             return
         if rejects.succeeded(symbol):
             self._log("WARNING", f"{symbol} may enter again: an order of it was filled")
 
-    def _rejected(self, symbol: str, order_id: str, said: str, *, is_exit: bool) -> None:
+    def _rejected(self, symbol: str, order_id: str, reason: str, *, is_exit: bool) -> None:
         p = self._shared
-        outcome = p.rejects.rejected(symbol, order_id, said, p.clock.time_ns(), p.config.risk, is_exit=is_exit)
+        outcome = p.rejects.rejected(symbol, order_id, reason, p.clock.time_ns(), p.config.risk, is_exit=is_exit)
         if outcome is None:
             return
         if outcome.stopped:
             self._log("WARNING", f"{p.rejects.stop_of(symbol)}: it takes no entry until the next day")
         if outcome.storm:
-            self._on_code("FS043", f"{outcome.storm}, the last of {symbol}: {said[:200]}")
+            self._on_code("FS043", f"{outcome.storm}, the last of {symbol}: {reason[:200]}")

@@ -1,4 +1,4 @@
-"""Turns intents into signals: gives each its decision id and sends it on its way as P2."""
+"""Turns intents into signals: gives each a decision id and publishes it as P2."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Signals:
         self._publish = publish
 
     def on_intent(self, strategy: Strategy, intent: Intent) -> None:
-        """What a strategy wants becomes a SIGNAL_GENERATED event; that it does not is no fault of the strategy."""
+        """Publish an intent as SIGNAL_GENERATED. Raises HalfDoneError, which is no failure of the strategy."""
         with self._shared.record.whole(f"a signal of strategy {strategy.name}"):
             if intent.symbol not in self._shared.base_prices:
-                self._stand_in_base(intent.symbol)
+                self._set_first_price_as_base(intent.symbol)
             signal = self._signal(strategy.name, intent, forced=False)
             self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
 
     def forced(self, strategy: str, intent: Intent) -> Signal:
-        """An exit the rules order; it is decided at once, P2 may be paused."""
+        """Return the signal of a forced exit; it is decided at once, because P2 may be paused."""
         self._counters.forced_exits += 1
         return self._signal(strategy, intent, forced=True)
 
@@ -54,8 +54,8 @@ class Signals:
             forced=forced,
         )
 
-    def _stand_in_base(self, symbol: str) -> None:
-        """A recording that begins mid-market has no previous close: its first price stands in, and is reported."""
+    def _set_first_price_as_base(self, symbol: str) -> None:
+        """Use the first price of a recording without a previous close as the base price, and report it."""
         price = self._shared.last.last_trade(symbol) or self._shared.last.mark(symbol)
         if price is not None:
             self._shared.base_prices[symbol] = price

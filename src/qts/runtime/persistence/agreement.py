@@ -1,10 +1,10 @@
-"""Whether a run's store and its journal are of one run and of one time, before anything goes on from them.
+"""Checks that a run's store and its journal belong to one run and one time, before the run is resumed.
 
-The store is written first, then the journal hears of it: a note in the journal names a checkpoint that is on disk.
-And a checkpoint is stored only when the journal holds the events that it names. So after a kill or a power cut at
-any line the store may be ahead of the journal's note, and the journal ahead of the store's events, but never the
-other way round. What is found the other way round was put back from a copy, or is missing; to go on from it would
-forget fills, orders or a LOCKDOWN.
+The store is written first, then a note in the journal: the note names a checkpoint that is on disk. And a
+checkpoint is stored only when the journal holds the events that it names. So after a kill or a power cut at any
+line the store may be ahead of the journal's note, and the journal ahead of the store's events, but never the
+reverse. A file for which the reverse holds was restored from a copy, or is missing; resuming from it would forget
+fills, orders or a LOCKDOWN.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from qts.event.journal_recovery import Recovered
 from qts.runtime.persistence.checkpoint import decode
 
 _REFUSED: Final = (
-    "Nothing was changed and nothing was traded. Put back the {wanted} of this run and resume; if it is gone, what "
-    "happened in between is gone with it: look into the broker's records and begin a new run in another --data-dir"
+    "Nothing was changed and nothing was traded. Restore the {wanted} of this run and resume; if it is lost, so "
+    "are the events in between: check the broker's records and begin a new run in another --data-dir"
 )
 
 
 def open_journal(
     directory: Path, config: JournalConfig, run: RunRow, store: SessionStore, *, resumed: bool
 ) -> Journal:
-    """The journal of ``run``, which is begun or ``resumed``; refused as :func:`check_agreement` says."""
+    """Open the journal of ``run``, which is begun or ``resumed``. Raises what :func:`check_agreement` raises."""
     checkpoint, number = store.checkpoint() if resumed else None, store.checkpoint_number
     share = None if checkpoint is None else decode(checkpoint)["parts"]["dispatcher"]["journal"]
 
@@ -46,10 +46,10 @@ def open_journal(
 def check_agreement(
     directory: Path, found: Recovered, run: RunRow | None, number: int, share: Mapping[str, Any] | None
 ) -> None:
-    """Refuse to go on from a store and a journal that do not belong together.
+    """Refuse to resume from a store and a journal that do not belong together.
 
     ``found`` is the journal in ``directory``; ``run`` is what the store was begun as (None: it holds no run),
-    ``number`` its newest checkpoint (0: none) and ``share`` what that says of the journal (None: nothing). Raises
+    ``number`` its newest checkpoint (0: none) and ``share`` the journal's part of that (None: nothing). Raises
     StateError when the journal is another run's, StorageError when one of the two is older than the other.
     """
     noted, last = found.noted, found.next_sequence - 1
@@ -70,8 +70,8 @@ def check_agreement(
     if noted is not None and noted.checkpoint > number:
         stands = f"at checkpoint {number}" if number else "without a checkpoint"
         raise StorageError(
-            f"{store} is older than the journal in {directory}: it stands {stands}, the "
-            f"journal knows checkpoint {noted.checkpoint}. " + _REFUSED.format(wanted="newer store")
+            f"{store} is older than the journal in {directory}: it is {stands}, the "
+            f"journal has checkpoint {noted.checkpoint}. " + _REFUSED.format(wanted="newer store")
         )
     held = 0 if share is None else share["held"]
     if last < held:

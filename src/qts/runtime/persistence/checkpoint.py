@@ -16,8 +16,8 @@ import msgspec
 from qts.errors import ContractError, StorageError
 
 VERSION = 6
-_SEAL = struct.Struct("<I")
-"""The CRC-32 of the rest, behind it: a disk that has changed a digit of an amount would else not be noticed."""
+_CHECKSUM = struct.Struct("<I")
+"""The CRC-32 of the rest, after it: it reveals a disk that has changed a digit of an amount."""
 
 
 class Checkpointed(Protocol):
@@ -39,7 +39,7 @@ class Checkpointed(Protocol):
 
 
 class Share(NamedTuple):
-    """Makes a :class:`Checkpointed` of two functions, for what has other names or more than one share."""
+    """A :class:`Checkpointed` made of two functions, for a component with other method names or several shares."""
 
     export_state: Callable[[], Any]
     import_state: Callable[[Any], None]
@@ -53,7 +53,7 @@ class Registered(NamedTuple):
 
 
 class Checkpoints:
-    """Gathers the registered components' states into bytes and hands them back, in the order of registration."""
+    """Encodes the states of the registered components and restores them, in the order of registration."""
 
     def __init__(self) -> None:
         self._components: dict[str, Registered] = {}
@@ -61,40 +61,40 @@ class Checkpoints:
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
 
     def register(self, name: str, component: Checkpointed, changed: Callable[[], object] | None = None) -> None:
-        """Make ``component`` part of every checkpoint under ``name``, which no other has.
+        """Add ``component`` to every checkpoint under ``name``. Raises ContractError when the name is taken.
 
-        With ``changed`` its encoded state is used again for as long as ``changed()`` returns an equal value.
+        With ``changed`` its encoded state is reused for as long as ``changed()`` returns an equal value.
         """
         if name in self._components:
             raise ContractError(f"two components would be {name!r} in a checkpoint")
         self._components[name] = Registered(component, changed)
 
-    def take(self) -> bytes:
-        """The bytes. Raises StorageError, showing the text, for one that no file can hold."""
+    def encode(self) -> bytes:
+        """Return the checkpoint of all components. Raises StorageError for a text that UTF-8 cannot encode."""
         try:
-            return self._take()
+            return self._encode()
         except UnicodeEncodeError as error:
             raise StorageError(
-                f"a checkpoint cannot hold the text {error.object!r}: half a character (a lone surrogate) stands "
-                "in it. Find who keeps it (a strategy's attribute?) and let it keep whole characters"
+                f"a checkpoint cannot hold the text {error.object!r}: it contains half a character (a lone "
+                "surrogate), perhaps in an attribute of a strategy; store whole characters only"
             ) from None
 
-    def _take(self) -> bytes:
+    def _encode(self) -> bytes:
         shares = {
             name: part.component.export_state() if part.changed is None else self._share(name, part)
             for name, part in self._components.items()
         }
         body = self._encoder.encode({"version": VERSION, "parts": shares})
-        return body + _SEAL.pack(zlib.crc32(body))
+        return body + _CHECKSUM.pack(zlib.crc32(body))
 
-    def give(self, data: bytes) -> None:
-        """Restore every part. Raises StorageError for a checkpoint of another version or with parts missing."""
+    def restore(self, data: bytes) -> None:
+        """Restore every component. Raises StorageError for another version or missing shares."""
         shares = self._decode(data)
         for name, part in self._components.items():
             part.component.import_state(shares[name])
 
     def share(self, data: bytes, name: str) -> Any:
-        """One part's share of a checkpoint."""
+        """Return one component's share of a checkpoint. Raises StorageError."""
         return self._decode(data)[name]
 
     def _decode(self, data: bytes) -> dict[str, Any]:
@@ -113,18 +113,20 @@ class Checkpoints:
 
 
 def _sequence(value: Any) -> list[Any]:
-    """Sequences that are read from their source only when looked at (the levels of a book)."""
+    """Encode sequences that are built on demand (the levels of a book) as lists."""
     if isinstance(value, Sequence):
         return list(value)
     raise StorageError(f"a {type(value).__name__} cannot be part of a checkpoint")
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """A checkpoint as plain data. Raises StorageError when it cannot be read or has another version."""
-    body, seal = data[: -_SEAL.size], data[-_SEAL.size :]
-    is_whole = len(seal) == _SEAL.size and _SEAL.unpack(seal)[0] == zlib.crc32(body)
+    """Return a checkpoint as plain data. Raises StorageError when it is damaged or of another version."""
+    body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
+    is_whole = len(checksum) == _CHECKSUM.size and _CHECKSUM.unpack(checksum)[0] == zlib.crc32(body)
     try:
-        saved: dict[str, Any] = msgspec.msgpack.decode(body if is_whole else data)  # earlier versions had no seal
+        saved: dict[str, Any] = msgspec.msgpack.decode(
+            body if is_whole else data
+        )  # earlier versions had no checksum
         version = saved["version"]
         damage = ""
     except (msgspec.DecodeError, ValueError, TypeError, LookupError, RecursionError) as error:
@@ -132,7 +134,7 @@ def decode(data: bytes) -> dict[str, Any]:
     if not is_whole and version == VERSION:
         raise StorageError(
             f"the checkpoint cannot be read, it is not what was written{damage}; restore the data directory from a "
-            "backup, or delete it and start anew"
+            "backup, or delete it and start again"
         )
     if version != VERSION:
         raise StorageError(

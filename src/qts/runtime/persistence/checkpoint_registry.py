@@ -1,4 +1,4 @@
-"""Registers the components of a session with its checkpoints, and reads shares that are needed before it exists."""
+"""Registers the components of a session with its checkpoints, and decodes the pending value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qts.runtime.persistence.checkpoint import Share
 
 
 def register_components(c: Components) -> None:
-    """Make all components part of the checkpoints, in the order in which they are restored.
+    """Register all components with the checkpoints, in the order in which they are restored.
 
-    Account and orders restore themselves from the store's rows, see :meth:`qts.runtime.kernel.Kernel.restore`. What
-    seldom changes is encoded again only when one of the counts moved that tell of its changes.
+    Account and orders are restored from the store's rows, see :meth:`qts.runtime.kernel.Kernel.restore`. A share
+    that seldom changes is encoded again only when one of its counters has changed.
     """
     p, t, register = c.shared, c.counters, c.checkpoints.register
 
@@ -70,15 +70,15 @@ def decode_pending_value(share: Any) -> MarketValue | None:
 
 
 def _no_position() -> None:
-    """Give the place in a live feed: what is over cannot be had again."""
+    """Return None as the position of a live feed: its past cannot be read again."""
 
 
 def _skip(saved: Any) -> None:
-    """Restored before the kernel exists, or from the store's rows."""
+    """Do nothing: restored before the kernel exists, or from the store's rows."""
 
 
 def _counts(c: Components) -> Share:
-    """Numbers of components that keep one of their own and nothing else."""
+    """Return the share of the components whose state is a single number."""
 
     def export_state() -> dict[str, Any]:
         return {

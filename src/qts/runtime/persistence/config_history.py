@@ -1,7 +1,7 @@
-"""Which configurations a run has had in force: under these it may be resumed; and what another one changes.
+"""The configurations that a run has had in force, under which it may be resumed, and what another one changes.
 
-A run is begun under one configuration, and its id is made of it. What an operator reloads later belongs to the run
-all the same, so it is written down before it is in force.
+A run is begun under one configuration, which is part of its id. A configuration that an operator reloads later
+belongs to the run too, so it is stored before it takes effect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from qts.db.contracts import ConfigRow, RunRow
 
 
 def next_row(rows: Sequence[ConfigRow], config: LoadedConfig, ts_ns: int, actor: str, reason: str) -> ConfigRow:
-    """The row of ``config`` that follows ``rows``; ``ts_ns`` is the session's time."""
+    """Return the row of ``config`` that follows ``rows``; ``ts_ns`` is the session's time."""
     settings = {row.path: row.value for row in config.as_rows()}
     return ConfigRow(
         version=len(rows) + 1,
@@ -29,12 +29,12 @@ def next_row(rows: Sequence[ConfigRow], config: LoadedConfig, ts_ns: int, actor:
 
 
 def was_accepted(run: RunRow, rows: Sequence[ConfigRow], config_hash: str) -> bool:
-    """Whether ``run`` was begun under this configuration or has taken it over since."""
+    """Return whether ``run`` was begun under this configuration or has loaded it since."""
     return config_hash == run.config_hash or any(row.config_hash == config_hash for row in rows)
 
 
 def changes_since(rows: Sequence[ConfigRow], config: LoadedConfig) -> list[Change]:
-    """What ``config`` sets otherwise than the configuration last in force; nothing when that one is unknown."""
+    """Return the settings in which ``config`` differs from the one last in force; [] when that one is unknown."""
     if not rows:
         return []
     old = msgspec.json.decode(rows[-1].settings, type=dict[str, str])
@@ -47,5 +47,5 @@ def changes_since(rows: Sequence[ConfigRow], config: LoadedConfig) -> list[Chang
 
 
 def change_text(change: Change) -> str:
-    """A setting with its old and its new value."""
+    """Return a setting with its old and its new value as text."""
     return f"{change.path}: {change.old} -> {change.new}"

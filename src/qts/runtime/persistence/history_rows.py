@@ -1,4 +1,4 @@
-"""What happened, as the rows that explain it afterwards (spec 00, invariant 9)."""
+"""Turns refusals, safety causes and state transitions into the rows that explain a decision afterwards."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from qts.state.contracts import TransitionRecord
 
 
 def refusal_row(refused: Refused) -> RefusalRow:
-    """With the guardrail's code in its text. Safety is not told of it: a wish that is refused is no danger.
+    """Return the row of a refusal, with the guardrail's code in its text.
 
-    Otherwise a strategy that goes on asking in DEFENSIVE would keep safety in WARNING, and the way up, which
-    demands safety NORMAL, shut for ever.
+    The code is not reported to safety: a refused intent is no danger. Otherwise a strategy that repeats its intent
+    in DEFENSIVE would keep safety in WARNING, and the way up, which requires NORMAL, would never open.
     """
     request = refused.request
     return RefusalRow(
@@ -29,18 +29,19 @@ def refusal_row(refused: Refused) -> RefusalRow:
 
 
 def safety_text(change: SafetyChange) -> str:
-    """A safety cause in one line: what it did, its code, who and why."""
+    """Return a safety cause in one line: the move, its code, the reason and the actor."""
     before, after = change.from_state.value, change.to_state.value
     moved = f"{before} -> {after}" if before != after else f"stays {after}"
     return f"{moved}: {with_code(change.code, change.reason)} ({change.actor})"
 
 
 def with_code(code: str, reason: str) -> str:
-    """The reason, its code before it unless it is there already."""
+    """Return the reason with its code in front, unless it contains the code."""
     return reason if code in reason else f"{code} {reason}"
 
 
 def safety_row(change: SafetyChange) -> SafetyRow:
+    """Return the row of a safety cause."""
     return SafetyRow(
         seq=change.seq,
         ts_ns=change.ts_ns,
@@ -53,6 +54,7 @@ def safety_row(change: SafetyChange) -> SafetyRow:
 
 
 def state_row(record: TransitionRecord) -> StateRow:
+    """Return the row of a transition of the operating state."""
     meta = {**record.meta, "actor": record.actor, "kind": record.kind.value}
     return StateRow(
         seq=record.seq,

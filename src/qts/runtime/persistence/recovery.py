@@ -1,4 +1,4 @@
-"""How a killed session goes on: rewound and executed again, or, with a real broker, rolled forward."""
+"""Resumes a session: a simulated broker is rewound and the session executed again, a real one is rolled forward."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from qts.risk.sizing import cost_of
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import end_of, is_new, is_same
 from qts.runtime.persistence.checkpoint import Checkpoints
-from qts.runtime.persistence.stored_orders import orders_as_they_stood
+from qts.runtime.persistence.stored_orders import in_book_order
 from qts.runtime.shared_components import SharedComponents
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 
 
 class Recovery(Protocol):
-    """How a session takes up what its last life has left. Called on the session's thread, in this order."""
+    """Restores a session from what its last process stored. Called on the session's thread, in this order."""
 
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
-        """Make the fresh components stand where the session goes on from; asks nobody but ``store``.
+        """Restore the fresh components from ``store`` and ``checkpoint`` alone, without asking a broker.
 
         Raises StorageError when rows and ``checkpoint`` do not belong together.
         """
         ...
 
     async def catch_up(self, now_ns: int) -> None:
-        """Take up what happened since, before the first value; after the journal was taken up.
+        """Take over what happened since, after the journal was replayed and before the first value.
 
         ``now_ns`` is the session's time. Raises BrokerUnavailable when the broker cannot be asked: a session that
         does not know its fills does not begin.
@@ -42,7 +42,7 @@ class Recovery(Protocol):
 
 
 def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
-    """Return the checkpoint that a session goes on from; a store of a simulated broker is rewound to it.
+    """Return the checkpoint from which a session resumes; the store of a simulated broker is rewound to it.
 
     None: there is none yet. Raises StorageError.
     """
@@ -52,32 +52,32 @@ def resume_point(store: SessionStore, *, is_simulated: bool) -> bytes | None:
 
 
 class RewindAndReplay:
-    """For a simulated broker: everything stands as at the checkpoint, and what came after it happens again."""
+    """Recovery with a simulated broker: everything returns to the checkpoint, and what came after happens again."""
 
     def __init__(self, shared: SharedComponents, checkpoints: Checkpoints) -> None:
         self._shared = shared
         self._checkpoints = checkpoints
 
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
-        """The store was rewound to ``checkpoint`` (:func:`resume_point`)."""
+        """Restore all components from ``checkpoint``, to which :func:`resume_point` has rewound the store."""
         share = self._checkpoints.share
         self._shared.account.import_state(
             share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers()
         )
-        self._shared.orders.import_state(orders_as_they_stood(store.orders(), share(checkpoint, "orders")))
-        self._checkpoints.give(checkpoint)
+        self._shared.orders.import_state(in_book_order(store.orders(), share(checkpoint, "orders")))
+        self._checkpoints.restore(checkpoint)
 
     async def catch_up(self, now_ns: int) -> None:
-        """Nothing has happened since: the venue was set back, too."""
+        """Do nothing: the venue was rewound too, so nothing has happened since."""
 
 
 class RollForward:
-    """For a real broker: facts are never rewound.
+    """Recovery with a real broker: facts are never rewound.
 
-    Rows say what is: fills, orders, transfers, which numbers were given, how strict safety was. The checkpoint says
-    the rest: the memory of the components. Of safety the stricter of the two holds. Fills that the broker knows and
-    the rows lack are given to ``on_report`` as if they came now: their key books each once. So are the ends of
-    orders that are open here. Orders at the broker that are not ours are named by ``on_foreign``.
+    Fills, orders, transfers, assigned ids and safety come from the rows, the memory of the components from the
+    checkpoint. Of two safety states the stricter holds. Fills that the broker knows and the rows lack are given to
+    ``on_report`` as if they came now: their key books each once. So are the ends of orders that are open here.
+    Orders at the broker that are not ours are reported to ``on_foreign``.
     """
 
     def __init__(
@@ -101,20 +101,20 @@ class RollForward:
         self._stricter: tuple[SafetyState, str, str] | None = None
 
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
-        """Rows that are newer than ``checkpoint`` count."""
+        """Restore all components from ``checkpoint`` and the rows, which may be newer."""
         p, share = self._shared, self._checkpoints.share
         p.account.roll_forward(share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers())
         orders = {order.client_order_id: order for order in store.orders()}
-        p.orders.import_state(self._as_they_stand(orders, share(checkpoint, "orders")))
-        self._checkpoints.give(checkpoint)
+        p.orders.import_state(self._in_book_order(orders, share(checkpoint, "orders")))
+        self._checkpoints.restore(checkpoint)
         for order in orders.values():
-            self._hold_back(order)
+            self._reserve(order)
         self._count(orders.values())
         self._continue_ids(store)
         self._continue_histories(store)
 
-    def _as_they_stand(self, orders: Mapping[str, Order], share: Iterable[str]) -> list[Order]:
-        """Ended orders by time (the last are remembered); open ones in the checkpoint's order, then newer ones."""
+    def _in_book_order(self, orders: Mapping[str, Order], share: Iterable[str]) -> list[Order]:
+        """Return ended orders by time, then open ones in the checkpoint's order, then newer ones."""
         known = dict.fromkeys(share)
         for key in known:
             if key not in orders:
@@ -127,8 +127,8 @@ class RollForward:
         stood = (*(orders[key] for key in known), *(order for order in newer if order.client_order_id not in known))
         return [*ended, *(order for order in stood if order.state not in FINAL_STATES)]
 
-    def _hold_back(self, order: Order) -> None:
-        """Hold back what an open order may take, whether it was sent before or after the checkpoint."""
+    def _reserve(self, order: Order) -> None:
+        """Reserve the cash or shares of an open order, whether it was sent before or after the checkpoint."""
         account, key = self._shared.account, order.client_order_id
         account.release(key)
         if order.state in FINAL_STATES or order.remaining <= 0:
@@ -142,14 +142,14 @@ class RollForward:
         account.hold_back(key, order.strategy, order.pool, order.symbol, order.side, order.remaining, cost)
 
     def _count(self, orders: Iterable[Order]) -> None:
-        """Count the orders that the checkpoint does not know: a session that dies often keeps to its limits."""
+        """Count the orders newer than the checkpoint: a session that is killed often keeps its daily limits."""
         ids = self._ids["o"]
         newer = [order for order in orders if _number(order.client_order_id, ids.prefix) > ids.last]
         for order in sorted(newer, key=lambda order: order.ts_intent_ns):
             self._shared.day.count_order(order.ts_intent_ns, is_entry=order.side is Side.BUY)
 
     def _continue_ids(self, store: SessionStore) -> None:
-        """No number that a row holds is given again."""
+        """Continue each id after the largest in the rows, so that none is assigned twice."""
         decisions = store.decisions()
         given = {
             "o": [row.client_order_id for row in decisions],
@@ -177,11 +177,11 @@ class RollForward:
             safety.continue_after(causes[-1].seq)
 
     async def catch_up(self, now_ns: int) -> None:
-        """Ask the broker for all fills of its day: one of an order that has ended here may be missing, too."""
+        """Ask the broker for all fills of its day: one of an order that has ended here may be missing too."""
         if self._stricter is not None:
             state, code, reason = self._stricter
             self._on_code(code, f"stored before the restart: {reason}")
-            if self._shared.safety.current_state.severity < state.severity:  # its code alone does not lead there
+            if self._shared.safety.current_state.severity < state.severity:  # its code alone does not reach it
                 self._on_code("FS104", f"safety was {state.value} before the restart: {code} {reason}")
         for fill in await answered(self._broker.fills_since(0)):
             if is_new(fill, self._shared.account):
@@ -191,7 +191,7 @@ class RollForward:
             if order is not None:
                 end = end_of(theirs, order, self._broker.name, now_ns)
                 if end is not None:
-                    self._on_report(end)  # nobody tells it again
+                    self._on_report(end)  # the broker does not report it again
             elif theirs.is_open and not self._has_ended_here(theirs):
                 self._on_foreign(
                     f"order {theirs.ref.number} at {self._broker.name} is not ours: {theirs.side.value} "
@@ -204,6 +204,6 @@ class RollForward:
 
 
 def _number(text: str, prefix: str) -> int:
-    """The number of an id that ``prefix`` begins; 0 for one from elsewhere."""
+    """Return the number in an id with ``prefix``; 0 for another id."""
     begin, _, number = text.rpartition("-")
     return int(number) if begin == prefix and number.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Gather what a run's directory tells about the run, while it goes on and afterwards."""
+"""Reads a run from its directory, while it is live and afterwards."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from qts.money import ratio
 from qts.runtime.session.session_view import PositionView, SessionView, read_view
 
 STALE_NS: Final = 5 * NS_PER_S
-"""Real time without a new view after which a session that holds its directory is said to show nothing."""
+"""Real time without a new view after which a live session counts as silent."""
 
 Life = Literal["beginning", "running", "silent", "finished", "stopped", "ended"]
 
 
 class Look(msgspec.Struct, frozen=True):
-    """A run as its directory tells it. ``run`` None: nothing is stored yet; ``view`` None: there is none of it.
+    """A run as read from its directory. ``run`` None: nothing is stored yet; ``view`` None: it has written none.
 
-    ``silent``: the process lives and has shown nothing for a while. ``ended``: it is gone and did not finish.
+    ``silent``: the process is live and has written no view for a while. ``ended``: it is gone and has not finished.
     """
 
     found: FoundRun
@@ -38,10 +38,10 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool = False) -> Look:
-    """Return the run in ``found.directory``; ``now_ns`` is the machine's time. Lists only when asked for.
+    """Return the run in ``found.directory``; ``now_ns`` is the machine's time. Lists are read on request only.
 
-    Raises StorageError when store or view cannot be read, and for damage or
-    altered history of a run that does not go on.
+    Raises StorageError when store or view cannot be read, and for damage or altered history of a run that is not
+    live.
     """
     view = read_view(found.directory)
     path = found.directory / DATABASE_NAME
@@ -51,7 +51,7 @@ def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool =
     with StoreReader(path) as store:
         run = store.run()
         if not found.live:
-            store.verify_history()  # a session that lives looks itself
+            store.verify_history()  # a live session verifies its own
         if view is not None and (run is None or view.run_id != run.run_id):
             view = None  # of the run that was here before
         life, remark = _life(found, run, view, now_ns)
@@ -85,7 +85,7 @@ def _life(found: FoundRun, run: RunRow | None, view: SessionView | None, now_ns:
 
 
 def _positions_of(store: StoreReader) -> list[PositionView]:
-    """Without prices: a store keeps no marks."""
+    """Return the stored positions without prices: a store keeps no marks."""
     return [
         PositionView(row.strategy, row.pool.value, row.symbol, row.qty, ratio(row.cost, row.qty), None, None, None)
         for row in store.positions()
@@ -94,7 +94,7 @@ def _positions_of(store: StoreReader) -> list[PositionView]:
 
 
 def which(look: Look) -> str:
-    """Return a line that says which run is shown, and how it stands."""
+    """Return one line with the command, id, process and life of the run."""
     name = "a run" if look.run is None else f"qts {look.run.command}, run {look.run.run_id}"
     pid = f", pid {look.found.pid}" if look.found.live and look.found.pid is not None else ""
     remark = f": {look.remark}" if look.remark else ""

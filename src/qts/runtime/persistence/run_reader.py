@@ -1,4 +1,4 @@
-"""What the run in a data directory knew at its last checkpoint, for people who only want to look."""
+"""Reads a run in a data directory as of its last checkpoint."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ T = TypeVar("T")
 
 
 def checkpoint_part(directory: Path, part: str) -> Any | None:
-    """The share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
+    """Return the share of one component (``state``, ``safety`` …); None when the directory holds no checkpoint.
 
-    May be called while the run goes on: it reads, and readers wait for nobody. Raises DataError for what is no
-    directory, StorageError for a damaged file, and for a run that does not go on of which
-    somebody has altered the history.
+    May be called while the run is live: it only reads. Raises DataError for a path that is no directory,
+    StorageError for a damaged file, and for an altered history of a run that is not live.
     """
     data = _read(directory, lambda store: store.checkpoint())
     return None if data is None else decode(data)["parts"].get(part)
 
 
 def stored_basis(directory: Path) -> dict[str, Any] | None:
-    """What the operating state was judged on, as in the result's ``state_basis``; None without a checkpoint.
+    """Return the inputs of the operating state, as in the result's ``state_basis``; None without a checkpoint.
 
     Raises like :func:`checkpoint_part`.
     """
@@ -50,13 +49,13 @@ def stored_basis(directory: Path) -> dict[str, Any] | None:
 
 
 def is_finished(directory: Path) -> bool:
-    """Tell whether the run in a directory came to its end. Raises like :func:`checkpoint_part`."""
+    """Return whether the run in a directory has finished. Raises like :func:`checkpoint_part`."""
     run = _read(directory, lambda store: store.run())
     return run is not None and run.finished
 
 
 def states_config(directory: Path) -> QtsConfig:
-    """The configuration last in force, as far as the two states go; the defaults where no run is stored.
+    """Return the state and safety settings last in force; the defaults where no run is stored.
 
     Raises like :func:`checkpoint_part`, and ConfigError for settings that this version does not know.
     """
@@ -66,7 +65,7 @@ def states_config(directory: Path) -> QtsConfig:
 
 
 def _read(directory: Path, what: Callable[[SessionStore], T]) -> T | None:
-    """What the store of a run says; None where there is none."""
+    """Return ``what`` of the store of a run; None where there is none."""
     if directory.exists() and not directory.is_dir():
         raise DataError(f"{directory} is no directory; give the one of a run")
     path = directory / DATABASE_NAME
@@ -74,5 +73,5 @@ def _read(directory: Path, what: Callable[[SessionStore], T]) -> T | None:
         return None
     with stored_run(path) as store:
         if not run_in(directory).live:
-            store.verify_history()  # a session that lives looks itself
+            store.verify_history()  # a live session verifies its own
         return what(store)

@@ -1,4 +1,4 @@
-"""The session's log, one JSON object a line, and what the session has to say there."""
+"""The session's log, one JSON object a line, and the notices that the session writes there."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 
 
 class SessionLog:
-    """Appends to ``session.log.jsonl``. After a kill, lines since the last checkpoint may stand there twice.
+    """Appends to ``session.log.jsonl``. After a kill, lines since the last checkpoint may appear twice.
 
-    ``anew``: what an earlier run left there goes first. A file of ``most_bytes`` becomes ``session.log.1.jsonl``,
-    the one that was so called ``.2`` and so on; ``older`` of them are kept.
+    ``anew``: files of an earlier run are removed first. A file of ``most_bytes`` is renamed to
+    ``session.log.1.jsonl``, that one to ``.2`` and so on; ``older`` of them are kept.
     """
 
     def __init__(
         self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4, anew: bool = False
     ) -> None:
-        """Raises StorageError when the file cannot be written, or is a link to somewhere else."""
+        """Open the file. Raises StorageError when it cannot be written, or is a symbolic link."""
         self._path = directory / FILE_NAME
         self._draft = directory / FILE_NAME.replace(".jsonl", ".new.jsonl")
         self._most_bytes = most_bytes
@@ -49,7 +49,7 @@ class SessionLog:
         self._encode = msgspec.json.Encoder().encode
 
     def _forget(self, directory: Path) -> None:
-        """Remove what an earlier run has left, and nothing else that is called alike."""
+        """Remove the log files of an earlier run, and no others with a similar name."""
         for path in directory.glob(FILE_NAME.replace(".jsonl", "*.jsonl")):
             if _OURS.fullmatch(path.name):
                 try:
@@ -58,27 +58,28 @@ class SessionLog:
                     raise self._explanation(error) from None
 
     def set_level(self, level: str) -> None:
-        """Leave out what is below ``level`` (DEBUG, INFO, WARNING or ERROR) from now on."""
+        """Skip lines below ``level`` (DEBUG, INFO, WARNING or ERROR) from now on."""
         self._least = _LEVELS[level]
 
     def write(self, line: LogWrite) -> None:
+        """Append ``line`` if its level is not skipped; buffered. Raises StorageError."""
         if _LEVELS.get(line.level, 40) >= self._least:
             self._append(line)
 
     def record(self, line: LogWrite) -> None:
-        """Write ``line`` whatever the level, out of the process when it returns: who commanded what is not lost."""
+        """Append ``line`` whatever its level, and flush, for operators' commands. Raises StorageError."""
         self._append(line)
         self.flush()
 
     def flush(self) -> None:
-        """Raises StorageError when the file cannot be written."""
+        """Write the buffer to the file. Raises StorageError when that fails."""
         try:
             self._file.flush()
         except OSError as error:
             raise self._explanation(error) from None
 
     def close(self) -> None:
-        """Raises StorageError when what waits cannot be written; the file is closed all the same."""
+        """Write the buffer and close the file, also when writing fails. Raises StorageError then."""
         try:
             self._file.close()
         except OSError as error:
@@ -95,7 +96,7 @@ class SessionLog:
             self._bytes += self._file.write(self._row(line))
             if self._bytes >= self._most_bytes:
                 self._file.flush()
-                self._begin_anew(line.ts_ns)
+                self._rotate(line.ts_ns)
         except OSError as error:
             raise self._explanation(error) from None
 
@@ -108,10 +109,10 @@ class SessionLog:
         }
         return self._encode(row) + b"\n"
 
-    def _begin_anew(self, now_ns: int) -> None:
-        """The oldest file goes, the others move up; a kill in between leaves a gap in the numbers, nothing else.
+    def _rotate(self, now_ns: int) -> None:
+        """Remove the oldest file and rename the others; a kill in between leaves a gap in the numbers only.
 
-        When that cannot be done, the present file goes on, says so, and it is tried again after as much again.
+        When that fails, the present file is continued with a line about it, until it has grown as much again.
         """
         self._bytes = 0
         try:
@@ -126,18 +127,18 @@ class SessionLog:
                 fresh.close()
                 raise
         except OSError as error:
-            said = f"this file could not be put aside and goes on: {error}"
-            self._file.write(self._row(LogWrite("WARNING", said, now_ns)))
+            message = f"the log could not be rotated and continues in this file: {error}"
+            self._file.write(self._row(LogWrite("WARNING", message, now_ns)))
             return
         self._file.close()
         self._file = fresh
 
 
 class Notices:
-    """Says things for people: what is of interest travels as P3, what is more goes into the file at once.
+    """Writes messages for people: INFO travels as a P3 event, higher levels go into the file at once.
 
-    A WARNING pauses P3 and must not silence itself (spec 01). ``flush`` before every checkpoint: a resumed session
-    does not write again what had been handled by then.
+    A WARNING pauses P3 and must not suppress its own message. ``flush`` is called before every checkpoint, so
+    that a resumed session does not repeat messages that were handled by then.
     """
 
     def __init__(
@@ -154,21 +155,22 @@ class Notices:
         self._reported: set[tuple[str, str]] = set()
 
     def say(self, level: str, message: str, **fields: str) -> None:
+        """Log ``message`` at ``level`` with the session's time. Raises nothing for a full disk."""
         line = LogWrite(level, message, self._clock.time_ns(), fields)
         if level == "INFO":
             self._publish(EventType.LOG_WRITE, line, "kernel")
         else:
-            with contextlib.suppress(StorageError):  # an alarm has more to do; the next checkpoint says so
+            with contextlib.suppress(StorageError):  # the caller has to go on; the next checkpoint raises it
                 self._write(line)
                 self.flush()
 
     def alert(self, alert: Alert) -> None:
-        """A threshold of a queue was crossed."""
+        """Log that a threshold of a queue was crossed."""
         what = f"{alert.priority.name}: {alert.measure} {alert.value:,.1f} is above {alert.threshold:,g}"
         self.say("WARNING", f"{alert.severity} of queue {what}")
 
     def report(self, report: Report) -> None:
-        """The first of each kind and handler is logged; how many there were stands in the result."""
+        """Log the first report of each kind and handler; the result holds the counts."""
         if (report.kind, report.name) not in self._reported:
             self._reported.add((report.kind, report.name))
             took = f" for {report.took_us:,.0f} µs" if report.took_us else ""

@@ -1,4 +1,4 @@
-"""The one writer of a session's store: intents at once, the rest with the next checkpoint, one with each fill."""
+"""The one writer of a session's store: intents at once, other rows with the next checkpoint, one with each fill."""
 
 from __future__ import annotations
 
@@ -22,62 +22,61 @@ from qts.threads import off_loop, single_thread_executor
 
 _BOOK: frozenset[type] = frozenset({LedgerRow, Order, Transfer})
 _MAX_PENDING = 1_000
-_UNSAID = HalfDoneError("an effect was begun and not finished; resume the run")
-"""Made beforehand: memory may be what is missing."""
-_PATIENCE_S = 1.0
-"""How long a checkpoint waits for orders that are leaving; then those of them that it contains are in doubt. As
-long it lets intents pass while the journal still writes; then they wait behind it."""
+_UNFINISHED = HalfDoneError("an effect was begun and not finished; resume the run")
+"""Made in advance, because the failure may be a lack of memory."""
+_CHECKPOINT_WAIT_S = 1.0
+"""How long a checkpoint waits for orders that are being sent; after that the fate of those it contains is unknown.
+As long as that it lets intents pass while the journal still writes; after that they wait behind it."""
 _T = TypeVar("_T")
 
 
 class StoreWriter(Protocol):
     """The one writer of the store.
 
-    What it promises: rows wait from the moment they are given until the next checkpoint, which carries all of them.
-    So what is in memory at a checkpoint is also on disk, and no fill is in a row without the checkpoint that knows
-    of it: no resumed session finds another fill under its number. Intents alone go before. A checkpoint contains no
-    order that is just leaving (:meth:`begin_send`): a resumed session could not know whether it has left. It is
-    stored only when the journal holds every event that it names: what the store knows, the journal knows. And after
-    half of an effect on the book, or a failed transaction, nothing is written any more: the session ends, and the
-    last checkpoint stays true.
+    It guarantees: rows wait until the next checkpoint, which stores all of them in its transaction. So what is in
+    memory at a checkpoint is also on disk, and no fill is in a row without the checkpoint that includes it: no
+    resumed session finds another fill under its number. Only intents are stored before. A checkpoint contains no
+    order that is being sent (:meth:`begin_send`): a resumed session could not know whether it was sent. It is
+    stored only when the journal holds every event that it names: the store never knows more than the journal. And
+    after a half-done effect on the book, or a failed transaction, nothing is written any more: the session ends,
+    and the last checkpoint stays true.
 
-    Everything is called on the thread of the session, the event loop's where there is one. What writes raises
-    StorageError when it could not be written, and the same error for everything asked for afterwards; a session
-    that meets it has to end.
+    All methods are called on the session's thread, the event loop's where there is one. A method that writes raises
+    StorageError when the write failed, and every later call raises the same error; the session then has to end.
     """
 
     @property
     def book_revision(self) -> int:
-        """Count of fills, orders and transfers so far, written or about to be: it changes when the book does."""
+        """Return the number of fills, orders and transfers so far, stored or waiting: it changes with the book."""
         ...
 
     def continue_after(self, revision: int) -> None:
-        """Set :attr:`book_revision` to what the checkpoint says that a resumed session goes on from."""
+        """Set :attr:`book_revision` to the value in the checkpoint from which a session resumes. Called once."""
         ...
 
     @property
     def is_concurrent(self) -> bool:
-        """Whether a transaction may run while the session goes on: what it reads may be of another moment."""
+        """Return whether transactions run beside the session, so that the store may be behind the memory."""
         ...
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits that the session should commit at the next quiet moment."""
+        """Return whether so many rows wait (1,000) that the session should commit at the next quiet moment."""
         ...
 
     @property
     def is_settled(self) -> bool:
-        """Whether every row given so far is on disk."""
+        """Return whether every row given so far is on disk."""
         ...
 
     @property
     def is_writing(self) -> bool:
-        """Whether a transaction is under way beside the loop, or asked for."""
+        """Return whether a transaction runs or is requested beside the loop."""
         ...
 
     @property
     def has_failed(self) -> bool:
-        """Whether nothing more is written."""
+        """Return whether a write has failed, so that nothing more is written."""
         ...
 
     def connect(
@@ -87,97 +86,96 @@ class StoreWriter(Protocol):
         on_stored: Callable[[], None] | None = None,
         journal: Journal | None = None,
     ) -> None:
-        """Say whose checkpoints are written; to be called once, before anything is written.
+        """Connect the writer with the session; called once, before the first write.
 
-        ``make_checkpoint`` is called on the session's thread when one is due and returns what is to be stored.
-        ``on_failure`` is called there, once, when nothing more is written. ``on_stored`` is called there for every
-        checkpoint that is on disk (None: nobody asks). ``journal`` holds the events that checkpoints name (None:
-        the input can be had again). Whatever the three raise counts as a failed transaction.
+        ``make_checkpoint`` is called on the session's thread when one is due and returns the bytes to store.
+        ``on_failure`` is called there, once, when a write has failed. ``on_stored`` is called there for every
+        checkpoint that is on disk (None: no call). ``journal`` holds the events that checkpoints name (None: the
+        input can be read again). An exception from the three callbacks counts as a failed transaction.
         """
         ...
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Within the block the writer may work beside the running event loop; at its end all asked for is done.
+        """Let the writer work beside the running event loop within the block; at its end all requests are done.
 
-        Outside of it everything is written at once, on the calling thread.
+        Outside of the block everything is written at once, on the calling thread.
         """
         ...
 
     def write_later(self, record: Record) -> None:
-        """Let a row wait for the next checkpoint. Raises nothing."""
+        """Queue a row for the next checkpoint. Raises nothing."""
         ...
 
     def applied(self, event_id: str) -> None:
-        """Name a P0 event whose effect is in the rows that wait: the next checkpoint's batch lists it."""
+        """Record that the effect of a P0 event is in the waiting rows: the next checkpoint's batch lists it."""
         ...
 
     async def write_now(self, records: Sequence[Record]) -> None:
-        """Write an order's intent: durable when it returns. It takes nothing along that belongs to a checkpoint."""
+        """Write an order's intent; durable on return. Rows that wait for a checkpoint are not written with it."""
         ...
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
-        """Write ``records``, what waits and a checkpoint that knows of them in one transaction; durable on return.
+        """Write the waiting rows, ``records`` and a checkpoint that includes them; durable on return.
 
-        The rows wait behind those given before: an answer that waits is older than the fill that carries it to
-        disk.
+        Rows keep their order: an answer that waits is older than the fill that takes it to disk.
         """
         ...
 
     async def book(self, records: Sequence[Record]) -> None:
-        """Write rows of an event that has changed the book, with a checkpoint.
+        """Write the rows of an event that has changed the book, with a checkpoint.
 
-        Whoever writes beside the loop returns at once: the journal keeps the event until a checkpoint that contains
-        it is stored. While the disk hangs no intent gets through, so no more than the open orders can fill.
+        A writer beside the loop returns at once: the journal keeps the event until a checkpoint that contains it is
+        stored. While the disk hangs no intent is stored, so no more than the open orders can fill.
         """
         ...
 
     async def on_store(self, call: Callable[[], _T]) -> _T:
-        """Return what ``call`` of a method of the store returns, or raise what it raises.
+        """Run ``call`` on the store and return its result, or raise what it raises.
 
-        It is run between two transactions, in the order of asking and on their thread: the store may not be used
-        in any other way while the writer runs.
+        It runs between two transactions, in the order of the calls and on their thread: while the writer runs the
+        store may not be used in any other way.
         """
         ...
 
     def begin_send(self) -> None:
-        """An order leaves: from now until :meth:`end_send` no checkpoint is taken, within reason (a second)."""
+        """Hold back checkpoints, for at most a second, until :meth:`end_send`: an order is being sent."""
         ...
 
     def end_send(self) -> None:
-        """The order's answer is booked, or the order did not leave."""
+        """Release the checkpoints held by :meth:`begin_send`: the answer is booked, or the order was not sent."""
         ...
 
     def raise_failure(self) -> None:
-        """Raise the StorageError after which nothing was written any more, if there was one."""
+        """Raise the StorageError of the failed write, if there was one."""
         ...
 
     def whole(self, effect: str) -> AbstractContextManager[None]:
-        """Run a block whose ``effect`` on the book is whole, or the last: nothing is written after half of it.
+        """Run a block whose ``effect`` on the book must be whole: if it fails, nothing more is written.
 
-        Raises HalfDoneError for whatever the block raises, and without running it when nothing is written any more.
-        What is no Exception (Ctrl-C) passes as it is. The block must not suspend while half of the effect is done.
+        Raises HalfDoneError for any Exception of the block, and without running it after a failed write. What is no
+        Exception (Ctrl-C) passes as it is. The block must not suspend while half of the effect is done.
         """
         ...
 
     def give_up(self, effect: str, error: BaseException) -> HalfDoneError:
-        """Write nothing more, because ``effect`` did not come to its end; return the error that says so.
+        """Stop all writing, because ``effect`` was not completed; return the error that says so.
 
-        The first failure is the one that is told, also by :meth:`raise_failure`.
+        The first failure is the one reported, also by :meth:`raise_failure`.
         """
         ...
 
 
 class _Batch(NamedTuple):
-    """What goes into one transaction; ``asked`` is the newest request that it answers."""
+    """The contents of one transaction; ``request`` is the newest request that it completes."""
 
-    asked: int
+    request: int
     records: list[Record]
     checkpoint: bytes | None
     inbox: list[str]
 
 
-class _Waiting:
-    """What both writers keep: the rows that wait, who asked, and the failure after which nothing is written."""
+class _PendingRows:
+    """State that both writers keep: waiting rows, open requests, and the failure after which nothing is written."""
 
     def __init__(self, store: SessionStore) -> None:
         self._store = store
@@ -186,15 +184,15 @@ class _Waiting:
         self._inbox: list[str] = []
         self._journal: Journal | None = None
         self._make_checkpoint: Callable[[], bytes] = _not_connected
-        self._on_failure: Callable[[], None] = _nobody_listens
-        self._on_stored: Callable[[], None] = _nobody_listens
+        self._on_failure: Callable[[], None] = _ignore
+        self._on_stored: Callable[[], None] = _ignore
         self._failure: StorageError | None = None
-        self._asked = self._asked_now = self._stored = self._stored_checkpoint = 0
-        self._wants_checkpoint = False
+        self._requests = self._intent_requests = self._stored = self._stored_checkpoint = 0
+        self._checkpoint_requested = False
         self.book_revision = 0
 
     def continue_after(self, revision: int) -> None:
-        """See :class:`StoreWriter`, here and below."""
+        """Implement :class:`StoreWriter`, here and below."""
         self.book_revision = revision
 
     def connect(
@@ -206,7 +204,7 @@ class _Waiting:
     ) -> None:
         self._make_checkpoint = make_checkpoint
         self._on_failure = on_failure
-        self._on_stored = on_stored or _nobody_listens
+        self._on_stored = on_stored or _ignore
         self._journal = journal
 
     @property
@@ -230,7 +228,7 @@ class _Waiting:
         try:
             self.raise_failure()
             yield
-        except Exception as error:  # whatever it was: half an effect stands in memory
+        except Exception as error:  # of any kind: memory holds a half-done effect
             raise self.give_up(effect, error) from error
         except BaseException as error:
             self.give_up(effect, error)
@@ -238,11 +236,11 @@ class _Waiting:
 
     def give_up(self, effect: str, error: BaseException) -> HalfDoneError:
         if self._failure is None:
-            self._failure = _UNSAID
+            self._failure = _UNFINISHED
             self._on_failure()
             self._failure = HalfDoneError(
                 f"{effect} did not come to its end ({type(error).__name__}: {error}). Nothing was written after "
-                "it: the run stands as it was before, continue it with --resume"
+                "it: the store is as it was before, continue the run with --resume"
             )
         first = self._failure
         return first if isinstance(first, HalfDoneError) else HalfDoneError(str(first))
@@ -262,61 +260,61 @@ class _Waiting:
     def is_settled(self) -> bool:
         return not self._pending and not self._intents
 
-    def _ask(self, records: Sequence[Record], *, checkpoint: bool) -> int:
-        """Let the rows wait for the next transaction; its number."""
+    def _request(self, records: Sequence[Record], *, checkpoint: bool) -> int:
+        """Queue the rows for the next transaction; return the number of this request."""
         self.raise_failure()
-        self._asked += 1
+        self._requests += 1
         if checkpoint:
             for record in records:
                 self.write_later(record)
-            self._wants_checkpoint = True
+            self._checkpoint_requested = True
         else:
             self._intents += records
             self.book_revision += sum(type(record) in _BOOK for record in records)
-            self._asked_now = self._asked
-        return self._asked
+            self._intent_requests = self._requests
+        return self._requests
 
     def _take_intents(self) -> _Batch:
-        """The intents that wait, for a transaction of their own."""
+        """Return the waiting intents, for a transaction of their own."""
         intents, self._intents = self._intents, []
-        return _Batch(self._asked_now, intents, None, [])
+        return _Batch(self._intent_requests, intents, None, [])
 
     def _take_checkpoint(self) -> _Batch:
-        """A checkpoint of this moment with all rows that wait."""
-        self.raise_failure()  # half an effect may stand in memory by now: no checkpoint is made of that
-        asked, made = self._asked, self._make_checkpoint()
-        batch = _Batch(asked, [*self._intents, *self._pending], made, self._inbox)
-        self._intents, self._pending, self._inbox, self._wants_checkpoint = [], [], [], False
+        """Make a checkpoint of this moment; return it with all waiting rows."""
+        self.raise_failure()  # no checkpoint is made of a half-done effect
+        request, made = self._requests, self._make_checkpoint()
+        batch = _Batch(request, [*self._intents, *self._pending], made, self._inbox)
+        self._intents, self._pending, self._inbox, self._checkpoint_requested = [], [], [], False
         return batch
 
     def _put_back(self, batch: _Batch) -> None:
-        """Let the rows wait again: a journal that failed will never hold what their checkpoint names."""
+        """Queue the rows again: a journal that failed will never hold the events that their checkpoint names."""
         self._pending = [*batch.records, *self._pending]
         self._inbox = [*batch.inbox, *self._inbox]
 
     def _named_by(self, batch: _Batch) -> tuple[Journal, int] | None:
-        """The journal, and the newest event that it has to hold before ``batch`` may be stored; or None."""
+        """Return the journal and the newest event it has to hold before ``batch`` is stored; None: no wait."""
         journal = self._journal
         if batch.checkpoint is None or journal is None or journal.failure is not None:
             return None
         return journal, journal.next_sequence - 1
 
-    def _now_stored(self, batch: _Batch) -> None:
-        self._stored = batch.asked
+    def _on_batch_stored(self, batch: _Batch) -> None:
+        self._stored = batch.request
         if batch.checkpoint is not None:
-            self._stored_checkpoint = batch.asked
+            self._stored_checkpoint = batch.request
             self._on_stored()
 
     @contextmanager
-    def _for_good(self) -> Iterator[None]:
-        """Make of whatever the block raises the failure after which nothing is written: rows may be nowhere."""
+    def _failing_for_good(self) -> Iterator[None]:
+        """Turn any exception of the block into the failure after which nothing is written: rows may be lost."""
         self.raise_failure()
         try:
             yield
         except StorageError as error:
             self._fail(error)
             raise
-        except BaseException as error:  # whatever it was: rows may be neither waiting nor stored
+        except BaseException as error:  # of any kind: rows may be neither waiting nor stored
             failure = StorageError(f"nothing more is written: {type(error).__name__}: {error}")
             self._fail(failure)
             if isinstance(error, QtsError) or not isinstance(error, Exception):
@@ -324,14 +322,14 @@ class _Waiting:
             raise failure from error
 
     def _fail(self, error: StorageError) -> None:
-        """From here on memory is ahead of the disk: nothing more is written, so the last checkpoint stays true."""
+        """Keep the first failure: memory is ahead of the disk now, so nothing more may be written."""
         if self._failure is None:
             self._failure = error
             self._on_failure()
 
     def _commit(self, *, checkpoint: bool) -> None:
-        """One transaction, on this thread."""
-        with self._for_good():
+        """Commit one transaction on this thread."""
+        with self._failing_for_good():
             batch = self._take_checkpoint() if checkpoint else self._take_intents()
             while named := self._named_by(batch):
                 journal, last = named
@@ -343,26 +341,26 @@ class _Waiting:
                 else:
                     break
             self._store.commit(batch.records, batch.checkpoint, batch.inbox)
-        self._now_stored(batch)
+        self._on_batch_stored(batch)
 
 
-class InlineWriter(_Waiting):
-    """Writes at once, on the calling thread: whatever it was asked for is durable when it returns.
+class InlineWriter(_PendingRows):
+    """Writes at once, on the calling thread; every write is durable on return.
 
-    For the virtual clock, where nothing else goes on meanwhile. None of its coroutines ever suspends.
+    For the virtual clock, where nothing runs beside it. None of its coroutines ever suspends.
     """
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Nothing is to be begun or ended."""
+        """Do nothing: there is no thread to start or stop."""
         yield
 
     async def write_now(self, records: Sequence[Record]) -> None:
-        self._ask(records, checkpoint=False)
+        self._request(records, checkpoint=False)
         self._commit(checkpoint=False)
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
-        self._ask(records, checkpoint=True)
+        self._request(records, checkpoint=True)
         self._commit(checkpoint=True)
 
     async def book(self, records: Sequence[Record]) -> None:
@@ -372,18 +370,17 @@ class InlineWriter(_Waiting):
         return call()
 
     def begin_send(self) -> None:
-        """No checkpoint can come between."""
+        """Do nothing: no checkpoint can come between."""
 
     def end_send(self) -> None:
-        """No checkpoint can come between."""
+        """Do nothing: no checkpoint can come between."""
 
 
-class GroupCommitWriter(_Waiting):
-    """Writes on a thread of its own while the session goes on; for a session in real time.
+class GroupCommitWriter(_PendingRows):
+    """Writes on a thread of its own beside the session; for real time.
 
-    One transaction runs at a time, and whoever comes meanwhile shares the next one. A fill waits for nothing; fills
-    that come close together share a transaction. A caller that is cut off while it waits does not take the
-    transaction down.
+    One transaction runs at a time; requests that come meanwhile share the next one. A fill waits for nothing; fills
+    that come close together share a transaction. Cancelling a caller that waits does not cancel the transaction.
     """
 
     def __init__(self, store: SessionStore) -> None:
@@ -391,8 +388,8 @@ class GroupCommitWriter(_Waiting):
         self._thread: ThreadPoolExecutor | None = None
         self._writing: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None]
-        self._leaving = 0
-        self._news = asyncio.Event()
+        self._sending = 0
+        self._wake = asyncio.Event()
 
     @property
     def is_concurrent(self) -> bool:
@@ -408,7 +405,7 @@ class GroupCommitWriter(_Waiting):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Raises StorageError when the system has no room for the thread."""
+        """Start and stop the writer's thread. Raises StorageError when the system cannot start one."""
         self._thread = single_thread_executor("qts-store", begin_thread)
         try:
             yield
@@ -419,11 +416,11 @@ class GroupCommitWriter(_Waiting):
             await off_loop(thread.shutdown)
 
     def begin_send(self) -> None:
-        self._leaving += 1
+        self._sending += 1
 
     def end_send(self) -> None:
-        self._leaving -= 1
-        self._news.set()
+        self._sending -= 1
+        self._wake.set()
 
     async def write_now(self, records: Sequence[Record]) -> None:
         await self._write(records, checkpoint=False)
@@ -435,7 +432,7 @@ class GroupCommitWriter(_Waiting):
         if self._thread is None:
             await self.checkpoint(records)
         else:
-            self._ask(records, checkpoint=True)
+            self._request(records, checkpoint=True)
 
     async def on_store(self, call: Callable[[], _T]) -> _T:
         if self._thread is None:
@@ -443,63 +440,63 @@ class GroupCommitWriter(_Waiting):
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     async def _write(self, records: Sequence[Record], *, checkpoint: bool) -> None:
-        mine = self._ask(records, checkpoint=checkpoint)
+        mine = self._request(records, checkpoint=checkpoint)
         if self._thread is None:
             self._commit(checkpoint=checkpoint)
             return
         while (self._stored_checkpoint if checkpoint else self._stored) < mine:
             self.raise_failure()
-            # A handler that is cut off must not take the transaction down that others wait for.
+            # Cancelling a handler must not cancel the transaction that others wait for.
             await asyncio.shield(self._turn)
-        self.raise_failure()  # durable, but whoever waited may not go on: the session ends
+        self.raise_failure()  # durable, but the caller may not go on: the session ends
 
-    def _ask(self, records: Sequence[Record], *, checkpoint: bool) -> int:
-        """Beside the loop see to it, too, that there is a next transaction."""
-        mine = super()._ask(records, checkpoint=checkpoint)
+    def _request(self, records: Sequence[Record], *, checkpoint: bool) -> int:
+        """Queue the rows, and start the writing task when none runs."""
+        mine = super()._request(records, checkpoint=checkpoint)
         if self._thread is not None and self._writing is None:
             loop = asyncio.get_running_loop()
             self._turn = loop.create_future()
             self._writing = loop.create_task(self._write_on(), name="qts-store-writer")
-        self._news.set()
+        self._wake.set()
         return mine
 
     async def _write_on(self) -> None:
-        """One transaction after the other, each for everybody who has asked by then, until nobody has."""
+        """Commit one transaction after the other, each for all requests so far, until none is open."""
         loop = asyncio.get_running_loop()
         until: float | None = None
-        while (self._stored < self._asked_now or self._wants_checkpoint) and self._failure is None:
-            self._news.clear()
-            checkpoint = self._wants_checkpoint
-            if checkpoint and (self._leaving or not self._told_when_journalled()):
-                until = until or loop.time() + _PATIENCE_S
+        while (self._stored < self._intent_requests or self._checkpoint_requested) and self._failure is None:
+            self._wake.clear()
+            checkpoint = self._checkpoint_requested
+            if checkpoint and (self._sending or not self._is_journalled()):
+                until = until or loop.time() + _CHECKPOINT_WAIT_S
                 checkpoint = loop.time() >= until
-                if not checkpoint and self._stored >= self._asked_now:
+                if not checkpoint and self._stored >= self._intent_requests:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._news.wait(), until - loop.time())
+                        await asyncio.wait_for(self._wake.wait(), until - loop.time())
                     continue
             until = None if checkpoint else until
             try:
                 await self._commit_beside(checkpoint)
             except Exception as error:  # noqa: BLE001 - edge: a strategy's memory, or the machine, may fail in any way
-                if self._failure is None:  # else remembered: whoever waits raises it
+                if self._failure is None:  # else kept: those who wait raise it
                     self._fail(StorageError(f"nothing more is written: {type(error).__name__}: {error}"))
             turn, self._turn = self._turn, loop.create_future()
             turn.set_result(None)
-        self._turn.set_result(None)  # of those who came meanwhile: none, or they are told that nothing is written
+        self._turn.set_result(None)  # for requests that came meanwhile: none, or all fail
         self._writing = None
 
-    def _told_when_journalled(self) -> bool:
-        """Whether the journal holds all that it was given; if not, there is news once it holds what it has now."""
+    def _is_journalled(self) -> bool:
+        """Return whether the journal holds all it was given; if not, wake the writer once it does."""
         journal = self._journal
         if journal is None or journal.failure is not None or journal.synced >= journal.next_sequence - 1:
             return True
         loop = asyncio.get_running_loop()
-        journal.when_acknowledged(journal.next_sequence - 1, lambda error: _call(loop, self._news.set))
+        journal.when_acknowledged(journal.next_sequence - 1, lambda error: _call_on(loop, self._wake.set))
         return False
 
     async def _commit_beside(self, checkpoint: bool) -> None:
-        """One transaction, on the writer's thread."""
-        with self._for_good():
+        """Commit one transaction on the writer's thread."""
+        with self._failing_for_good():
             batch = self._take_checkpoint() if checkpoint else self._take_intents()
             while named := self._named_by(batch):
                 journal, last = named
@@ -512,18 +509,18 @@ class GroupCommitWriter(_Waiting):
                     break
             commit = partial(self._store.commit, batch.records, batch.checkpoint, batch.inbox)
             await self.on_store(commit)
-        self._now_stored(batch)
+        self._on_batch_stored(batch)
 
 
 def _not_connected() -> bytes:
     raise StateError("the writer was asked for a checkpoint before it was connected")
 
 
-def _nobody_listens() -> None:
-    """Before the session is wired there is nobody to tell."""
+def _ignore() -> None:
+    """Do nothing: stands in for callbacks that were not given."""
 
 
-def _call(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """From the journal's thread."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Make ``call`` on the loop's thread; called on the journal's."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the session has ended
         loop.call_soon_threadsafe(call)

@@ -1,4 +1,4 @@
-"""Puts the store's orders in the order in which a session's book held them."""
+"""Sorts the store's orders as a session's book held them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 
 
-def orders_as_they_stood(stored: Sequence[Order], share: Any) -> list[Order]:
+def in_book_order(stored: Sequence[Order], share: Any) -> list[Order]:
     """Return the store's orders as the book held them: ended ones by time, open ones in the checkpoint's order.
 
-    Whoever goes through the open orders (cancels, exits) must meet them in the same order as without the restart.
+    Cancels and exits iterate over the open orders and must meet them in the same order as without the restart.
     """
     by_id = {order.client_order_id: order for order in stored}
     for key in share:

@@ -1,7 +1,7 @@
-"""Write down, at most once a second, what a session shows of itself.
+"""Writes the view of a session to its directory at most once a second.
 
-A look only reads (:mod:`qts.runtime.session.view_builder`). Off the virtual clock the file is
-written on another thread, one at a time; a slow disk costs newer views, never an event.
+Building a view only reads (:mod:`qts.runtime.session.view_builder`). In real time the file is written on another
+thread, one at a time; a slow disk delays views, never an event.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ViewFile:
         self._due_ns = 0
         self._writing: asyncio.Future[None] | None = None
 
-    def look(self) -> None:
+    def write_if_due(self) -> None:
         """Write a new view when the last one is a second old; not while a P0 event waits."""
         if stopwatch_ns() < self._due_ns:
             return
@@ -55,23 +55,23 @@ class ViewFile:
         data = self._encode(self._view(""))
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # on the virtual clock nobody waits for a handler
+        except RuntimeError:  # on the virtual clock no handler waits
             self._write(data)
         else:
             with suppress(RuntimeError):  # no room for a thread: the view is older, the session goes on
                 self._writing = loop.run_in_executor(None, self._write, data)
 
     def along(self, progress: Progress) -> Progress:
-        """Return a ``progress`` that looks each time it is told."""
+        """Return a ``progress`` that also writes the view when one is due."""
 
-        def told(share: float | None, moment_ns: int, /) -> None:
-            self.look()
+        def observed(share: float | None, moment_ns: int, /) -> None:
+            self.write_if_due()
             progress(share, moment_ns)
 
-        return told
+        return observed
 
     async def end(self, ended: str) -> SessionView:
-        """Write the last view, behind one that is still being written, and return it.
+        """Write the last view, after one that is still being written, and return it.
 
         ``ended``: the session has ``finished`` or was ``stopped``.
         """
@@ -85,7 +85,7 @@ class ViewFile:
         return view_of(self._kernel, self._run, self._mode, ended, self._machine)
 
     def _write(self, data: bytes) -> None:
-        """Not synced: whoever reads it after a loss of power is told by the store that the session is gone."""
+        """Replace the file without syncing it: after a loss of power the store shows that the session is gone."""
         draft = f"{self._path}.new"
         with suppress(OSError):
             with open(draft, "wb", opener=private_opener) as file:

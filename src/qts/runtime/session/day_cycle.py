@@ -68,6 +68,6 @@ class DayCycle:
         closes = {}
         for symbol in last.symbols():
             price = last.last_trade(symbol) or last.mark(symbol)
-            if price is not None and price > 0 and last.told_ns(symbol) >= day_start_ns:
+            if price is not None and price > 0 and last.last_value_ns(symbol) >= day_start_ns:
                 closes[symbol] = price
         return closes

@@ -34,9 +34,9 @@ def defect_message(error: Exception) -> str:
     if not where:
         return ""
     return (
-        f"something in QTS itself went wrong ({type(error).__name__}: {str(error)[:_MAX_MESSAGE]}). Nothing was "
-        f"written after it: the run stands as it was at its last checkpoint, continue it with --resume; {where}, "
-        "please report it"
+        f"an unexpected error in QTS ended the session ({type(error).__name__}: {str(error)[:_MAX_MESSAGE]}). "
+        "Nothing was written after it: the store is as it was at the last checkpoint, continue the run with "
+        f"--resume; {where}, please report it"
     )
 
 

@@ -42,7 +42,7 @@ class SessionMetrics:
             ("qts_orders", "Orders sent.", counts.orders),
             ("qts_fills", "Fills booked.", counts.fills),
             ("qts_forced_exits", "Exits that the rules ordered.", counts.forced_exits),
-            ("qts_duplicate_fills", "Fills told again and not booked again.", counts.duplicate_fills),
+            ("qts_duplicate_fills", "Duplicate fills, which were not booked again.", counts.duplicate_fills),
         ):
             yield self._core.CounterMetricFamily(name, text, value=value)
         yield self._counts("qts_refusals", "Signals that became no order.", "reason", counts.refusals.items())
@@ -60,7 +60,7 @@ class SessionMetrics:
 
     def _pools(self, view: SessionView) -> Iterator[Any]:
         for name, text, field in (
-            ("qts_pool_total", "Worth of a pool.", "total"),
+            ("qts_pool_total", "Value of a pool.", "total"),
             ("qts_pool_available", "What a new order of the pool may spend.", "available"),
             ("qts_pool_reserved", "Held back for orders of the pool.", "reserved"),
             ("qts_pool_realized_pnl", "Realised result of the pool.", "realized_pnl"),

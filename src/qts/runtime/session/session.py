@@ -206,7 +206,7 @@ class Session:
                 view = ViewFile(
                     self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
                 )
-                view.look()
+                view.write_if_due()
                 finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)
                 await (kernel.finish() if finished else kernel.shared.record.checkpoint())
                 last = await view.end("finished" if finished else "stopped")

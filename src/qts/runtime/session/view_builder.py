@@ -23,7 +23,7 @@ from qts.money import minus, times
 from qts.notes import Note, in_english
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
-from qts.runtime.orders.quarantine import MOST_SHOWN, Quarantine
+from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
 from qts.runtime.session.session_view import (
     CauseView,
     ChangeView,
@@ -190,7 +190,7 @@ def _quarantine(kept: Quarantine) -> QuarantineView | None:
     first = kept.first
     if first is None:
         return None
-    return QuarantineView(kept.count, first.ts_ns, first.code, first.reason, first.notice[:MOST_SHOWN])
+    return QuarantineView(kept.count, first.ts_ns, first.code, first.reason, first.notice[:MAX_SHOWN])
 
 
 def _zone(calendar: Calendar, now_ns: int) -> str:

@@ -26,7 +26,7 @@ def fault_text(error: BaseException) -> str:
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - edge: the exception is the user's own
-        text = f"{type(error).__name__}, which says nothing"
+        text = f"{type(error).__name__}, without a message"
     return text.encode("utf-8", "replace").decode()
 
 
@@ -40,7 +40,7 @@ def trace_of(error: BaseException) -> str:
 
 
 class StrategySource(msgspec.Struct, frozen=True):
-    """Where a worker finds the class of a strategy.
+    """The place where a worker finds the class of a strategy.
 
     ``place`` is FILE.py:Class with the ``fingerprint`` of its files as the session has read them, or module:Class
     with the fingerprint "". ``name`` is FILE.py:Class in the bytes of the file system when they are not valid
@@ -60,7 +60,7 @@ class StrategySource(msgspec.Struct, frozen=True):
 
     @property
     def spec(self) -> str:
-        """FILE.py:Class as it was given on the command line or in the configuration."""
+        """Return FILE.py:Class as it was given on the command line or in the configuration."""
         return os.fsdecode(self.name) if self.name else self.place
 
 

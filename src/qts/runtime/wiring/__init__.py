@@ -1,1 +1,1 @@
-"""Which implementation of a port stands where; with the kernel the only place that names them."""
+"""Makes and connects the components; with the kernel the only place that names implementations of ports."""

@@ -1,4 +1,4 @@
-"""The broker of a session, and what drives it when it is simulated."""
+"""Makes the broker of a session, and what drives it when it is simulated."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from qts.runtime.persistence.store_writer import StoreWriter
 
 
 class BrokerConnection(NamedTuple):
-    """The broker of a session, what drives it if it is simulated, and how both meet the rest.
+    """The broker of a session, its venue if it is simulated, and how both are connected with the session.
 
-    A simulated ``venue`` matches against ``last_values``, which the session keeps. The broker
-    publishes to ``report_relay``.
+    A simulated ``venue`` matches against ``last_values``, which the session updates. The broker publishes its
+    reports to ``report_relay``.
     """
 
     broker: Broker
@@ -32,7 +32,7 @@ class BrokerConnection(NamedTuple):
 
 
 def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: int) -> BrokerConnection:
-    """Make the simulated exchange of what ``feed`` trades. Raises ConfigError for a ``config`` at odds."""
+    """Make the simulated exchange for the instruments of ``feed``. Raises ConfigError."""
     last_values, report_relay = LastValues(), ReportRelay()
     exchange = SimExchange(
         last_values=last_values,
@@ -47,7 +47,7 @@ def simulated_broker(config: SimConfig, feed: MarketSource, clock: Clock, seed: 
 
 
 def make_sender(connection: BrokerConnection, record: StoreWriter, *, inline: bool) -> InlineSender | TaskSender:
-    """Make what sends to the broker: ``inline``, or where a simulated venue answers at once, without tasks."""
+    """Make the order sender: without tasks when ``inline`` or when a simulated venue answers at once."""
     if inline or connection.venue.is_simulated:
         return InlineSender(connection.broker)
     return TaskSender(connection.broker, record.give_up)

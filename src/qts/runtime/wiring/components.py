@@ -89,13 +89,13 @@ def make_components(
     flush_log: Callable[[], None] = lambda: None,
     journal: Journal | None = None,
     specs: Sequence[str] = (),
-    on_strategy_error: Callable[[str], None] = lambda told: None,
+    on_strategy_error: Callable[[str], None] = lambda text: None,
 ) -> Components:
     """Make and connect everything of one session.
 
-    ``inline``: on the virtual clock. ``journal`` None: P0 events are not kept. ``specs``: where each strategy comes
-    from, so that a process can make it anew. ``on_strategy_error`` gets what a strategy has raised, "" when that is
-    on the record already. Raises InputError when there may not be so many processes.
+    ``inline``: on the virtual clock. ``journal`` None: P0 events are not journalled. ``specs``: FILE.py:Class of
+    each strategy, so that a process can make it again. ``on_strategy_error`` is called with the text of a
+    strategy's failure, "" for one reported before. Raises InputError when the strategies need too many processes.
     """
     base = _make_base(
         {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")},
@@ -124,7 +124,7 @@ def make_components(
 
 @dataclass(slots=True, frozen=True)
 class _Base:
-    """What everything else is made with."""
+    """The components from which the others are made."""
 
     shared: SharedComponents
     inline: bool
@@ -168,7 +168,7 @@ def _make_base(
     counters = SessionCounters(first_session_day(shared.calendar, clock).isoformat())
     due = DueWork(config.runtime, clock.time_ns())
     codes = Codes(shared.safety, counters, due, journal)
-    said = notices(lambda *told: dispatcher.publish(*told))
+    notified = notices(lambda *event: dispatcher.publish(*event))
     dispatcher = EventDispatcher(
         config.event,
         clock=clock,
@@ -176,12 +176,12 @@ def _make_base(
         rng=seeded(seed, "dispatcher"),
         inline=inline,
         on_code=codes.report,
-        on_alert=None if inline else said.alert,  # on the virtual clock nothing may depend on real time
-        on_report=None if inline else reports_to(said.report, shared.record),
+        on_alert=None if inline else notified.alert,  # on the virtual clock nothing may depend on real time
+        on_report=None if inline else reports_to(notified.report, shared.record),
         journal=journal,
     )
     invariants = Invariants(breach_reporter(codes.report))
-    return _Base(shared, inline, journal, store, ids, counters, due, codes, invariants, said, dispatcher)
+    return _Base(shared, inline, journal, store, ids, counters, due, codes, invariants, notified, dispatcher)
 
 
 def _make_components(
@@ -209,7 +209,7 @@ def _make_components(
         codes=base.codes,
         counters=base.counters,
         due=due,
-        answered=lambda order, now_ns: exits.on_answer(order, now_ns),
+        on_answer=lambda order, now_ns: exits.on_answer(order, now_ns),
     )
     unresolved = OrderReconciler(
         account=p.account, orders=p.orders, broker=broker, record=p.record, on_report=report_relay
@@ -278,7 +278,7 @@ def _make_components(
 
 
 def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Checkpoints) -> Recovery:
-    """Make the way in which a session goes on: a simulated venue is rewound, a real one is asked what it did."""
+    """Make the recovery: a simulated venue is rewound, a real broker is queried."""
     if connection.venue.is_simulated:
         return RewindAndReplay(base.shared, checkpoints)
     return RollForward(
@@ -288,7 +288,7 @@ def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Check
         connection.broker,
         on_report=connection.report_relay,
         on_code=base.codes.report,
-        on_foreign=lambda told: base.notices.say("WARNING", told),
+        on_foreign=lambda text: base.notices.say("WARNING", text),
     )
 
 
@@ -318,7 +318,7 @@ def _make_stops(base: _Base, exits: ForcedExits, requests: ExitRequests, pools: 
 
 
 def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
-    """Register who listens to whom. The order of listeners is the order in which they are told."""
+    """Connect the listeners; they are called in the order of registration."""
     p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)

@@ -1,4 +1,4 @@
-"""The decision path, from an intent to an order that was sent."""
+"""Makes the decision pipeline, from an intent to an order that was sent."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def make_pipeline(
     *,
     stores_pending: bool,
 ) -> Pipeline:
-    """The decision path over ``shared``, with the configuration and the gate they hold now.
+    """Make the pipeline for the configuration and the gate that ``shared`` holds now.
 
-    ``ids``: "o" those of orders, "a" those that the gate gives its approvals.
+    ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a").
     """
     properties = shared.config.state.table
     return Pipeline(

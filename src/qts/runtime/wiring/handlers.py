@@ -1,4 +1,4 @@
-"""Which handler hears which events, and who is told of what the dispatcher reports."""
+"""Registers the handlers of events, and passes on the dispatcher's reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ P1_FOR_STRATEGIES = (
     EventType.VOLUME_UPDATE,
     EventType.INDEX_UPDATE,
     EventType.VIX_UPDATE,
-)  # no strategy hears of single trades
+)  # strategies get no single trades
 
 
 P1_FOR_WORKERS = (EventType.ORDERBOOK_UPDATE, EventType.VOLUME_UPDATE)
@@ -37,7 +37,7 @@ P0_REPORTS = (
 
 
 def breach_reporter(report: Callable[[str, str], None]) -> Callable[[int, str, bool], None]:
-    """Return what makes a code of a broken invariant: money made from nothing, or one broken again, locks down."""
+    """Return the function that reports a broken invariant: FS104 for money or a second breach, else FS070."""
 
     def on_breach(number: int, detail: str, again: bool) -> None:
         code = "FS104" if again or number in MONEY_INVARIANTS else "FS070"
@@ -57,7 +57,7 @@ def register_handlers(
     log: Callback,
     remote: Iterable[StrategyProcessHandler],
 ) -> None:
-    """Who hears what. All but strategies ``remote`` are short and run on the loop; the log only fills a buffer."""
+    """Register the handlers. All but the ``remote`` strategies are short and run on the loop."""
     register = dispatcher.register_handler
     register(_P0, TypeFilterHandler(CallbackHandler(reports, "execution reports"), P0_REPORTS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
@@ -69,12 +69,12 @@ def register_handlers(
         register(_P1, TypeFilterHandler(context, P1_FOR_WORKERS), lane=Lane.PROCESS)
 
 
-def reports_to(told: Callable[[Report], None], record: StoreWriter) -> Callable[[Report], None]:
-    """Pass on what the dispatcher reports; a slice that failed may have lost an event, so it is the last."""
+def reports_to(listener: Callable[[Report], None], record: StoreWriter) -> Callable[[Report], None]:
+    """Return a function that passes reports to ``listener``; a failed slice may lose an event and ends writing."""
 
     def report(report: Report) -> None:
         if report.kind == "slice":
             record.give_up("a slice of the dispatcher", StateError(report.detail))
-        told(report)
+        listener(report)
 
     return report

@@ -1,4 +1,4 @@
-"""Where strategies run: on the loop, or each in a process of its own."""
+"""Makes the host of the strategies: on the loop, or each in a process of its own."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def make_host(
     on_fault: OnFault,
     on_running: OnRunning,
 ) -> StrategyHost:
-    """The host of all strategies; ``apart``: each in a process of its own, made there from its spec if it has one.
+    """Make the host of all strategies; ``apart``: each in a process of its own, made there from its spec.
 
-    Raises InputError when there may not be so many processes or when another process cannot make a strategy.
+    Raises InputError when that needs too many processes or when another process cannot make a strategy.
     """
     contexts = [
         StrategyContext(

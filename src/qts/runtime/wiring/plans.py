@@ -1,4 +1,4 @@
-"""Plans of the commands: which feed gives the values, who trades by default, which settings a command makes."""
+"""Makes the plans of the commands: feed, default strategies, settings of a command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPENING_BY_CURRENCY: Final = {"USDT": "100000"}
 
 
 def demo_plan(options: Options) -> SessionPlan:
-    """Five real years of 005930 on the embedded sample."""
+    """Plan the demo: five real years of 005930 from the built-in sample data."""
     return SessionPlan(
         command="demo",
         options=options,
@@ -39,7 +39,7 @@ def demo_plan(options: Options) -> SessionPlan:
 
 
 def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan:
-    """A recorded file on the virtual clock."""
+    """Plan the replay of a recorded file on the virtual clock."""
     return SessionPlan(
         command="replay",
         options=options,
@@ -51,7 +51,7 @@ def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan
 
 
 def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
-    """The simulated exchange in real or accelerated time."""
+    """Plan a paper session: the simulated exchange in real or accelerated time."""
 
     def open_source() -> Feed:
         if feed == "synthetic":
@@ -76,8 +76,7 @@ def _demo_strategies() -> Sequence[Strategy]:
 
 
 def _recording(path: Path, format: str | None, options: Options) -> Feed:
-    """The feed of a file. What the configuration says of symbols and of the account's currency stands before what
-    the file shows, and does not depend on it."""
+    """Open the feed of a file. Configured symbols and currency take precedence over what the file shows."""
     tree = load_config(options.config_dir, options.overrides, os.environ).tree
     return open_feed(
         path, format, currency=tree.runtime.currency, own=tree.instruments.build(), read_as=options.read_as
@@ -85,7 +84,7 @@ def _recording(path: Path, format: str | None, options: Options) -> Feed:
 
 
 def _account_in(feed: Feed) -> dict[str, str]:
-    """A market of another currency trades an account in that currency (spec: 100,000 USDT)."""
+    """Return the settings of an account in the currency of the feed's market: 100,000 for USDT."""
     currency = next(iter(feed.instruments.values())).currency
     opening = OPENING_BY_CURRENCY.get(currency)
     return {} if opening is None else {"runtime.currency": currency, "runtime.equity_start": opening}

@@ -1,4 +1,4 @@
-"""What most components of a session share: account, orders, both states, gate, metrics."""
+"""Makes the components that most others use: account, orders, both states, gate, metrics."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make_shared_components(
     inline: bool,
     approval_ids: IdSource,
 ) -> SharedComponents:
-    """The parts of a fresh session at ``clock``'s moment; ``inline``: nothing goes on beside the session."""
+    """Make the shared components of a fresh session at ``clock``'s moment; ``inline``: on the virtual clock."""
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
     properties = config.state.table
@@ -94,18 +94,18 @@ def make_shared_components(
 
 
 def first_session_day(calendar: Calendar, clock: Clock) -> date:
-    """The day of the first session at or after the clock's moment."""
+    """Return the day of the first session at or after the clock's moment."""
     opening = calendar.next_open(clock.now())
     return calendar.local_date(clock.now() if opening is None else opening)
 
 
-_SPEC = FreshnessConfig()
+_DEFAULTS = FreshnessConfig()
 
 
 def max_age_ns(feed: MarketSource, freshness: FreshnessConfig) -> int:
-    """The configured age limit of the feed's kind; a feed names its kind by its own limit."""
+    """Return the configured age limit, ns, of the feed's kind, which is known by the default limit it declares."""
     for name in FreshnessConfig.__struct_fields__:
-        if feed.max_age_ns == getattr(_SPEC, name) * NS_PER_MS:
+        if feed.max_age_ns == getattr(_DEFAULTS, name) * NS_PER_MS:
             return int(getattr(freshness, name)) * NS_PER_MS
     return feed.max_age_ns
 

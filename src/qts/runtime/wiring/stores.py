@@ -1,4 +1,4 @@
-"""The store of a session: which kind it is, and how durable."""
+"""Opens the store of a session."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from qts.runtime.persistence.checkpoint import decode
 
 
 def open_store(path: Path, *, paced: bool) -> SessionStore:
-    """Open the store that a session writes; its simulated broker may rewind it.
+    """Open the store that a session writes; a simulated broker may rewind it.
 
-    A replay survives kill -9 of the process, a session in real time the loss of the machine, too. Raises
+    A replay survives kill -9 of the process, a session in real time the loss of the machine too. Raises
     StorageError.
     """
     return SqliteStore(path, durability="FULL" if paced else "NORMAL", rewindable=True)
@@ -24,9 +24,9 @@ def open_store(path: Path, *, paced: bool) -> SessionStore:
 
 @contextmanager
 def stored_run(path: Path) -> Iterator[SessionStore]:
-    """Open the store at ``path`` for somebody who only reads. Raises StorageError.
+    """Open the store at ``path`` for reading. Raises StorageError.
 
-    Nothing is changed in one of an unfinished run that only an earlier version can finish.
+    The store of an unfinished run that only an earlier version can finish is not migrated.
     """
     _leave_to_its_version(path)
     store = SqliteStore(path, durability="NORMAL")
@@ -44,6 +44,6 @@ def _leave_to_its_version(path: Path) -> None:
             left = run is not None and not run.finished and reader.is_behind
             checkpoint = reader.checkpoint() if left else None
     except StorageError:
-        return  # whatever it is, opening the store tells it with what to do
+        return  # opening the store raises it with advice
     if checkpoint is not None:
         decode(checkpoint)

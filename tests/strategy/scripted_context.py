@@ -1,4 +1,4 @@
-"""A context that a test moves by hand: time, holdings, working orders."""
+"""A strategy's context that a test sets: time, holdings, working orders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = 1_769_126_400_000_000_000  # 2026-01-23 00:00 UTC
 DAY_NS = 86_400 * NS_PER_S
 
 
-class Scene:
+class ScriptedContext:
     """The account of one strategy; :meth:`fill` is the market saying yes."""
 
     def __init__(self) -> None:

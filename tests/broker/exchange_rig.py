@@ -1,4 +1,4 @@
-"""A trading floor for the tests: one exchange, its clock, its last-value table, and short words to drive them."""
+"""A simulated exchange for the tests, with its clock, its last-value table, and short methods to drive them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def done(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the coroutine suspended")
 
 
-class Floor:
+class ExchangeRig:
     def __init__(
         self,
         *instruments: Instrument,

@@ -1,4 +1,4 @@
-"""A plain account in won and the questions it is asked; every test changes one thing of them.
+"""A plain account in won and the requests put to its gate; every test changes one thing of them.
 
 100,000,000 won of equity, all cash, 40,000,000 of it free in the SCALP pool, price and base price 50,000, grid 100,
 band ±30 % (35,000 to 65,000), fee 0.1 % truncated to the won, lot 1, continuous trading, BALANCED, NORMAL.
