@@ -34,7 +34,7 @@ _P2, _P3 = EventPriority.P2_MEDIUM, EventPriority.P3_LOW
 
 
 class Load:
-    """Nothing but P0. ``busy`` tells whether the load has really begun to press."""
+    """Only P0. ``busy`` shows whether the load has really begun to press."""
 
     name = "idle"
     config = EventConfig()
@@ -105,7 +105,7 @@ class FloodP3(Flood):
 
 
 class Hostile(Load):
-    """Handlers that nobody wants on the loop, each in its lane and never out of work."""
+    """Handlers that do not belong on the loop, each in its lane and never out of work."""
 
     config = EventConfig(stop_timeout_ms=0)
 

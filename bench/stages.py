@@ -162,7 +162,7 @@ def show(report: dict[str, Any]) -> str:
             about(report),
             table(["stage, own time", "n", "p50", "p99", "max"], rows),
             f"send → fill of our own time: {total['own']:.1f} µs a fill, with the store {total['together']:.1f} µs "
-            f"(bar {TARGET_US:.0f} µs without waiting for anybody); "
+            f"(bar {TARGET_US:.0f} µs without waiting); "
             f"{report['fills_per_run']:,.0f} fills a run",
             f"checkpoint: {weight['median']:,.0f} bytes, at most {weight['max']:,}" if weight else "no checkpoint",
         ]

@@ -8,9 +8,9 @@ parent stops it by command, by file and by signal in turn, half of them with a s
 after the rename of the file or the return of ``kill()``, and releases it. A stop after which none left counts as 0.
 ``effect`` is when the stop was carried out: safety locked down, the cancels sent. Times by the machine's monotonic
 clock, which both processes share. ``--unread``: the child prints 5 KB a quote into a pipe
-that nobody reads. The bar is 100 ms for the last order, at the 99th percentile.
+that is not read. The bar is 100 ms for the last order, at the 99th percentile.
 
-``--exhausted``: a session for each stop, whose prints nobody reads. Before the stop every descriptor that the child
+``--exhausted``: a session for each stop, whose output is not read. Before the stop every descriptor that the child
 may have is in use, or no file of it can grow. Either ends its entries by itself sooner or later (by FS062, or by an
 intent that cannot be stored, which ends the session), so it is counted how many stops were still carried out.
 """
@@ -167,7 +167,7 @@ def child(directory: Path, speed: float, *, unread: bool, exhausted: str) -> Non
     with kill_by_signal(stop.kill, listens=True), redirected_output():
         try:
             run_session(plan, progress=lambda share, moment: None, stop=stop)
-        except QtsError:  # as the command does; the interpreter's own traceback would wait for whoever reads it
+        except QtsError:  # as the command does; the interpreter's own traceback would wait for its reader
             raise SystemExit(3) from None
 
 
@@ -325,7 +325,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.stop", description=__doc__)
     parser.add_argument("--stops", type=int, default=100, help="of each way (default 100)")
     parser.add_argument("--speed", type=float, default=60.0, help="times real time (default 60)")
-    parser.add_argument("--unread", action="store_true", help="nobody reads what the child prints")
+    parser.add_argument("--unread", action="store_true", help="leave the output of the child unread")
     parser.add_argument("--exhausted", choices=[*RESOURCES], default="", help="leave the child nothing of this")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)

@@ -1,7 +1,7 @@
 """mypy plugin: refuses Decimal arithmetic in the ambient decimal context.
 
 Every operator on a Decimal rounds as the context of the calling thread says, and a strategy or a library may have
-changed that one. Amounts are therefore computed with the functions of :mod:`qts.money`, whose contexts nobody else
+changed that one. Amounts are therefore computed with the functions of :mod:`qts.money`, whose contexts nothing else
 holds. Comparisons, min and max are exact and stay allowed.
 """
 

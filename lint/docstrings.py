@@ -3,10 +3,11 @@
 ``python lint/docstrings.py [ROOT]`` reads every module below ROOT (``src``), names each docstring that begins
 otherwise, and each public name of a public port without one; its exit status is 1 when there is any.
 
-- The docstring of a function, method or property begins with a verb of :data:`VERBS`, in the imperative ("Return
-  the …") or in the third person ("Returns the …"). A list of verbs can be checked where a grammar cannot, and it
-  keeps out verbs that say less than another one ("Tell", "Say", "Give").
-- The docstring of a class may begin with a noun ("A queue of …"), never with a word of :data:`NO_BEGINNING`.
+- The docstring of a function, method or property begins with a verb of :data:`VERBS` in the imperative ("Return
+  the …"). A list of verbs can be checked where a grammar cannot, and it keeps out verbs that say less than another
+  one ("Tell", "Say", "Give").
+- The docstring of a module or a class may begin with a noun ("A queue of …"), never with a word of
+  :data:`NO_BEGINNING`.
 - Every public method of a Protocol has a docstring whose first sentence ends with a period. The other public names
   of the ports are checked by ruff (pydocstyle) in the files that ``pyproject.toml`` names.
 """
@@ -56,9 +57,6 @@ NO_BEGINNING = frozenset(
 )
 """No noun and no verb: a docstring that begins so is half a sentence."""
 
-EXEMPT: tuple[str, ...] = ()
-"""Folders and files below ``qts`` that are not checked yet."""
-
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -68,7 +66,6 @@ def main(arguments: list[str]) -> int:
     offences = [
         f"{path}:{line}: {offence}"
         for path in sorted(root.rglob("*.py"))
-        if not path.relative_to(root / "qts").as_posix().startswith(EXEMPT)
         for line, offence in offences_in(path.read_text("utf-8"))
     ]
     sys.stdout.writelines(f"{offence}\n" for offence in offences)
@@ -77,7 +74,11 @@ def main(arguments: list[str]) -> int:
 
 def offences_in(text: str) -> Iterator[tuple[int, str]]:
     """Yield line and reason for each docstring of the module ``text`` that is refused, and for each that lacks."""
-    for node in ast.walk(ast.parse(text)):
+    module = ast.parse(text)
+    first = first_word(ast.get_docstring(module) or "")
+    if first.lower() in NO_BEGINNING:
+        yield 1, f"the docstring of the module begins with {first!r}: name what it is"
+    for node in ast.walk(module):
         if isinstance(node, Function | ast.ClassDef):
             docstring = ast.get_docstring(node)
             first = first_word(docstring or "")
@@ -107,27 +108,9 @@ def first_paragraph(docstring: str) -> str:
 
 
 def begins_with_verb(docstring: str) -> bool:
-    """Return whether ``docstring`` begins with a verb; before "of" the same word is a noun ("Records of …")."""
-    return is_verb(first_word(docstring)) and not re.match(r"\S+\s+of\b", docstring)
-
-
-def is_verb(word: str) -> bool:
-    """Return whether ``word`` is one of :data:`VERBS`, capitalised, in the imperative or the third person."""
-    verb = word.lower()
-    if not word.istitle():
-        return False
-    return verb in VERBS or any(
-        third_person(known) == verb for known in (verb[:-1], verb[:-2], verb[:-3] + "y") if known in VERBS
-    )
-
-
-def third_person(verb: str) -> str:
-    """Return the form of a verb after "it"."""
-    if verb.endswith(("s", "sh", "ch", "x", "z")):
-        return f"{verb}es"
-    if verb.endswith("y") and verb[-2] not in "aeou":
-        return f"{verb[:-1]}ies"
-    return f"{verb}s"
+    """Return whether ``docstring`` begins with a verb; before "of" the same word is a noun ("Record of …")."""
+    first = first_word(docstring)
+    return first.istitle() and first.lower() in VERBS and not re.match(r"\S+\s+of\b", docstring)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def test_the_paced_clock_starts_where_told_and_goes_on() -> None:
     assert clock.time_ns() - clock.monotonic_ns() >= to_ns(START) - NS_PER_S * 10**9
 
 
-def test_waiting_ends_when_the_time_is_there_or_somebody_stops_it() -> None:
+def test_waiting_ends_when_the_time_is_there_or_it_is_stopped() -> None:
     clock = PacedClock(START, 1e9)
     clock.wait_until_ns(to_ns(START) + 5 * NS_PER_S, lambda: False)
     assert clock.time_ns() >= to_ns(START) + 5 * NS_PER_S

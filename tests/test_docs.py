@@ -127,7 +127,7 @@ def test_every_other_command_of_a_page_names_a_verb_a_file_or_an_extra_that_exis
     elif words[0] == "kill":
         assert signal.Signals[f"SIG{words[1][1:]}"] in SIGNALS
     else:
-        assert words[:3] == ["python3", "-m", "venv"], f"{page}: nobody checks {line!r}"
+        assert words[:3] == ["python3", "-m", "venv"], f"{page}: no test checks {line!r}"
 
 
 @pytest.mark.parametrize("path", [*WRITTEN, *sorted((ROOT / "src").rglob("*.py"))], ids=name_of)

@@ -56,7 +56,7 @@ def test_every_name_can_be_had_and_knows_itself(name: str) -> None:
 
     assert thing.__name__ == name
     assert thing.__module__.startswith("qts.")
-    assert thing.__doc__, f"{name} tells nobody what it is"
+    assert thing.__doc__, f"{name} does not say what it is"
 
 
 def test_a_name_that_is_not_offered_says_what_is() -> None:

@@ -25,7 +25,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **{table.name: table.columns for table in _SEALED},
     CONFIGURATIONS: _CONFIG_COLUMNS,
 }
-"""What is sealed of each table, behind the number of the row."""
+"""The sealed columns of each table, behind the number of the row."""
 _encode: Final = msgspec.json.Encoder().encode
 
 

@@ -20,7 +20,7 @@ from qts.money import PRECISION
 RESTORE: Final = "the file is damaged; restore it from a backup or start with a new data directory"
 RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
 _UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
-"""What making a record of values of another kind raises; msgspec's errors are ValueErrors."""
+"""Errors of making a record of values of another kind; those of msgspec are ValueErrors."""
 _R = TypeVar("_R", bound=msgspec.Struct)
 _Row = Sequence[Any]
 

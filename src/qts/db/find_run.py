@@ -16,7 +16,7 @@ from qts.db.datadir import DATABASE_NAME, LOCK_NAME, lock_now
 from qts.errors import InputError
 
 DEFAULT_ROOT: Final = Path("qts-data")
-"""Where the directories of runs are made unless one is named."""
+"""Folder in which the directories of runs are made unless one is named."""
 
 
 class FoundRun(msgspec.Struct, frozen=True):

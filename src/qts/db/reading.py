@@ -31,7 +31,7 @@ _ORDERS_OF_BEFORE: Final = {
     "expires_at": "NULL",
     "stop_price": "NULL",
 }
-"""What the migration of orders writes into their newer columns; '' into the others."""
+"""Values that the migration of orders writes into their newer columns; '' into the others."""
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608 - a constant
 
 

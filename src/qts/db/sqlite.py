@@ -60,7 +60,7 @@ from qts.files import in_place_opener
 Durability = Literal["FULL", "NORMAL"]
 
 BUSY_S: Final = 1.0
-"""How long to wait for another writer; there should be none, the data directory is locked."""
+"""Seconds to wait for another writer; there should be none, the data directory is locked."""
 _WAL_PAGES: Final = 4_000
 """Pages in the write-ahead log before it is folded into the file (16 MB): rarer folding, cheaper commits."""
 

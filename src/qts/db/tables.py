@@ -125,7 +125,7 @@ def transfer_legs(transfer: Transfer) -> tuple[Values, Values]:
 
 
 def transfers_from(rows: Iterable[Sequence[Any]]) -> list[Transfer]:
-    """Transfers from their legs, which stand one behind the other."""
+    """Return the transfers of their legs, which stand one behind the other."""
     legs = list(rows)
     return [
         Transfer(out[0], out[3], Pool(out[4]), Pool(into[4]), Decimal(into[5]), out[6], out[7])

@@ -20,10 +20,10 @@ from qts.strategy.contracts import Side
 MAX_NAME_LENGTH: Final = 200
 """Characters that an id or a name may have."""
 CLOCKS_APART_NS: Final = 60 * NS_PER_S
-"""How far a broker's clock may be from ours."""
+"""Difference that a broker's clock may have from ours."""
 NEAR_A_SESSION_NS: Final = 3_600 * NS_PER_S
 FAR: Final = Decimal(10)
-"""Where there is no band: a price beyond this many times, or below this part of, every price known is no price."""
+"""Factor for markets without a band: a price that far above or below every known price is no price."""
 MAX_FILLED: Final = Decimal(2)
 """Times its quantity that an order may be filled: less is an overfill, which is booked, more is not believed."""
 MAX_COST_SHARE: Final = Decimal("0.1")

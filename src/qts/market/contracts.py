@@ -215,9 +215,9 @@ class Instrument(msgspec.Struct, frozen=True):
     costs: FeeRule
     calendar: Calendar
     name: str = ""
-    """What people call it in English; "" when that is not known."""
+    """Its English name; "" when that is not known."""
     name_ko: str = ""
-    """What people call it in Korean; "" when that is not known."""
+    """Its Korean name; "" when that is not known."""
 
 
 class MarketSource(Protocol):

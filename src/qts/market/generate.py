@@ -284,7 +284,7 @@ def _grid(bar: DayBar, ticks: TickRule, day: date) -> list[Decimal]:
 
 
 def _forced_trades(levels: _Levels, volume: int) -> int:
-    """Trades that must happen: open, close (when there is a second share), untouched extremes."""
+    """Count the trades that must happen: open, close (when there is a second share), untouched extremes."""
     if volume == 1:
         return 1
     return 2 + len({0, levels.top} - {levels.open, levels.close})

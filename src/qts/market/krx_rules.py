@@ -188,7 +188,7 @@ def _tables(rules: KrxRules) -> Mapping[str, Sequence[_Dated]]:
 
 
 def _check_steps(table: TickTable, place: str) -> None:
-    """Bounds rise, only the last is open, and each bound lies on the grids of both its sides."""
+    """Check that bounds rise, only the last is open, and each bound is on the grids of both its sides."""
     bounds = [bound for bound, _ in table.steps]
     inner = [bound for bound in bounds[:-1] if bound is not None]
     if not bounds or bounds[-1] is not None or len(inner) != len(bounds) - 1 or inner != sorted(set(inner)):

@@ -1,4 +1,4 @@
-"""Where a report or a plot may be written: checked before the work, not after it."""
+"""The path of a report or a plot: checked before the work, not after it."""
 
 from __future__ import annotations
 

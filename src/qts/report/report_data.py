@@ -1,4 +1,4 @@
-"""What the report shows, computed from the facts before anything is drawn: curves, spans, sums.
+"""Data that the report shows, computed from the facts before anything is drawn: curves, spans, sums.
 
 Nothing here knows HTML or matplotlib. Amounts stay Decimal; only what is handed to a drawing becomes a float.
 """

@@ -1,4 +1,4 @@
-"""What the operating state was judged on, in sentences for people: one list in English and Korean."""
+"""The basis on which the operating state was judged, in sentences for people: one list in English and Korean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why the operating state changed, in both languages, where the record is a code of the governor."""
+"""Reasons for changes of the operating state, in both languages, where the record is a code of the governor."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
     "on_bar": ("ctx", "bar"),
     "on_fill": ("ctx", "fill"),
 }
-"""What the contract calls, and with which positional arguments."""
+"""The methods of the contract, and their positional arguments."""
 RAISED_IN_CALL: Final = (Exception, SystemExit, KeyboardInterrupt)
 """As RAISED, for a call of a strategy while the session runs: the first Ctrl-C is a signal that stops it, and what
 is raised in a call, by the second or by the strategy itself, is no reason to end without a checkpoint."""

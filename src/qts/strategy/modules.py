@@ -27,9 +27,9 @@ from typing import Any, Final, NamedTuple
 from qts.errors import InputError
 
 MAX_FILES: Final = 2_000
-"""How many files a strategy may be made of."""
+"""Number of files that a strategy may be made of."""
 _SHARED: Final = sys.stdlib_module_names | {"qts", "__main__"}
-"""What a file of the same name in the folder does not hide."""
+"""Modules that a file of the same name in the folder does not hide."""
 _IMPORTERS: Final = frozenset({"import_module", "__import__"})
 _AT_RUN_TIME: Final = frozenset({"exec", "eval", "run_path", "run_module", "spec_from_file_location"})
 _IDENTIFIER: Final = re.compile(r"\W")

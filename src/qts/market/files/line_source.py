@@ -62,7 +62,7 @@ class LineSource:
         return min(self._read / self._size, 1.0)
 
     def blocks(self, offset: int, first: int) -> Iterator[Block[bytes]]:
-        """Blocks from byte ``offset`` of the (unpacked) text on, where line number ``first`` begins."""
+        """Yield the blocks from byte ``offset`` of the (unpacked) text on, where line number ``first`` begins."""
         self.damage = None
         try:
             with self._path.open("rb") as file:

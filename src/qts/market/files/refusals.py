@@ -87,7 +87,7 @@ ALLOWED: Final[Mapping[str, str]] = {
     DAMAGED_GZIP: "a whole file",
     DAMAGED_PARQUET: "a whole file",
 }
-"""What is allowed in the place of what was refused, by reason."""
+"""The allowed content in the place of what was refused, by reason."""
 
 MAX_EXAMPLES: Final = 3
 MAX_SHOWN: Final = 120

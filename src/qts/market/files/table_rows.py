@@ -162,7 +162,7 @@ class CsvLayout:
         self._straight = self._at == tuple(range(len(COLUMNS))) == tuple(range(self.width))
 
     def cells(self, line: bytes) -> Cells:
-        """Raises :class:`RowRefused` for a line that is no row of this file."""
+        """Return the cells of ``line``. Raises :class:`RowRefused` for one that is no row of this file."""
         if isinstance(line, OverlongLine):
             raise RowRefused(OVERLONG)
         if line == self.header:

@@ -115,7 +115,7 @@ class IsoTimes:
         self._ns = 0
 
     def ns(self, text: str) -> int:
-        """Raises :class:`RowRefused` for no time, a time without offset and one before 1970."""
+        """Return the time in ns. Raises :class:`RowRefused` for no time, one without offset and one before 1970."""
         if text == self._text and text:
             return self._ns
         try:

@@ -1,1 +1,1 @@
-"""What outlives the process: the writer of the store, checkpoints, recovery, histories, the log, `view.json`."""
+"""Parts that outlive the process: the store writer, checkpoints, recovery, histories, the log, `view.json`."""

@@ -1,4 +1,4 @@
-"""What a session came to: one JSON object for programs, the same facts for summary and report."""
+"""The result of a session: one JSON object for programs, the same facts for summary and report."""
 
 from __future__ import annotations
 

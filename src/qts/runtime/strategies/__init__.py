@@ -1,1 +1,1 @@
-"""Where strategies run: the host on the loop, the process of its own, what each sees and says."""
+"""The places where strategies run: the host on the loop, a process of its own; and what each sees and answers."""
