@@ -80,6 +80,12 @@ MAY_USE_TURNS: tuple[str, ...] = (
     "tests/sim/",
 )
 """Files and folders whose words are not checked yet."""
+CITATION = re.compile(
+    r"\bspec(?:ification|s)? ?\d|\bspec (?:kis|krx)\b|\bfault catalogue\b|\btraps? \d|\binvariants? \d"
+    r"|\b(?:BR|CF|DB|MD|PR|Q|RD|SC|SEC|SH|WEB)-\d\d\b",
+    re.I,
+)
+"""What a reader of the repository cannot open: docs/concepts/requirements.md has the names to use in its place."""
 
 SLEEPS = {"time.sleep", "asyncio.sleep"}
 THREADS = {"threading", "multiprocessing", "concurrent", "_thread", "subprocess"}
@@ -275,26 +281,40 @@ def test_nothing_is_left_for_later() -> None:
     assert offences == []
 
 
-def test_words_are_those_of_the_field_and_of_today() -> None:
+def _written() -> Iterator[tuple[str, str]]:
+    """Yield name and text of everything that people read, but for this file."""
     root = TESTS.parent
-    written = [
-        *root.glob("*.md"),
-        *(
-            path
-            for folder in WRITTEN
-            for kind in ("*.py", "*.md", "*.yaml")
-            for path in (root / folder).rglob(kind)
-        ),
+    found = [*root.glob("*.md")]
+    found += [
+        path for folder in WRITTEN for kind in ("*.py", "*.md", "*.yaml") for path in (root / folder).rglob(kind)
     ]
+    for path in sorted(found):
+        if path != Path(__file__):
+            yield path.relative_to(root).as_posix(), path.read_text("utf-8")
+
+
+def _line_of(text: str, found: re.Match[str]) -> int:
+    return text.count("\n", 0, found.start()) + 1
+
+
+def test_words_are_those_of_the_field_and_of_today() -> None:
     offences = [
-        f"{name}:{text.count(chr(10), 0, found.start()) + 1}: {found[0]!r}: {TURNS[_plain(found[1])]}"
-        for path in sorted(written)
-        if (name := path.relative_to(root).as_posix()) not in {"CHANGELOG.md", "tests/test_tidy.py"}
-        and not name.startswith(MAY_USE_TURNS)
-        for text in [path.read_text("utf-8")]
+        f"{name}:{_line_of(text, found)}: {found[0]!r}: {TURNS[_plain(found[1])]}"
+        for name, text in _written()
+        if name != "CHANGELOG.md" and not name.startswith(MAY_USE_TURNS)
         for found in TURN.finditer(text)
     ]
     assert offences == []
+
+
+def test_no_text_is_cited_that_a_reader_cannot_open() -> None:
+    offences = [
+        f"{name}:{_line_of(text, found)}: {found[0]!r}"
+        for name, text in _written()
+        for found in CITATION.finditer(text)
+        if name != "CHANGELOG.md" or "invariant" not in found[0]  # releases name those of the reference by number
+    ]
+    assert offences == [], "say the reason, or use a name of docs/concepts/requirements.md"
 
 
 def _plain(turn: str) -> str:

@@ -295,7 +295,7 @@ def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(
 def test_a_paper_session_recomputes_its_whole_book_from_the_start_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every 5 s of real time (spec 00); here more often, because nobody wants to wait for it."""
+    """Every 5 s of real time; here more often, to keep the test short."""
     monkeypatch.setattr("qts.runtime.drivers.loop_session._AUDIT_NS", 50_000_000)
     write(Path("tape.csv"), walk(300))
 

@@ -220,7 +220,7 @@ class Rig:
 
 
 def defensive(rig: Rig, at_ns: int) -> None:
-    """A FAIL forces DEFENSIVE at once (spec 02)."""
+    """A FAIL forces DEFENSIVE at once."""
     rig.quote(at_ns)
     rig.kernel.on_code("FS020", "a computed value is not a number")
     rig.drain()

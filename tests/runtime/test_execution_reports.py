@@ -109,7 +109,7 @@ def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
 
 
 def test_a_fill_told_again_when_its_order_is_forgotten_counts_once_too(working: tuple[Rig, Order]) -> None:
-    """Only the newest ended orders are remembered; a broker may tell yesterday's fills again (spec 09, BR-05)."""
+    """Only the newest ended orders are remembered; a broker may tell yesterday's fills again (`duplicate-fill`)."""
     rig, order = working
     tell(rig, fill(order, "e1", qty=10, last=True))
 

@@ -38,7 +38,7 @@ def test_a_handler_that_overstays_again_and_again_is_logged_once_for_each_kind(r
 
 
 def test_an_alarm_does_not_silence_itself(rig_of: Callable[..., Rig]) -> None:
-    """Given a WARNING, which pauses P3, the log still says what raised it and what came after (spec 01)."""
+    """Given a WARNING, which pauses P3, the log still says what raised it and what came after."""
     rig = rig_of()
     rig.kernel.on_code("GR020", "the day's loss")
     rig.kernel.on_code("FS052", "a loss beyond the limit")

@@ -27,7 +27,7 @@ from qts.strategy.scalp import Scalp
 
 SYMBOL = "005930"
 MAY_DIFFER = {"wall_s", "events_per_s", "started_at", "finished_at", "report"}
-"""Keys of the JSON that two equal runs need not share, beside those that contain "latency" (spec 00)."""
+"""Keys of the JSON that two equal runs need not share, beside those that contain "latency"."""
 
 
 class Restless:

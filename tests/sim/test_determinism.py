@@ -1,4 +1,4 @@
-"""Same input, seed and configuration: the same events, orders and ledger, byte for byte (spec 00, invariant 10)."""
+"""Same input, seed and configuration: the same events, orders and ledger, byte for byte (`same-input-same-run`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 at any commit, then --resume: nothing lost, nothing twice, the same end (spec 00, invariant 10)."""
+"""kill -9 at any commit, then --resume: nothing lost, nothing twice, the same end (`same-input-same-run`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that fails stops the session; what it kept is enough to continue (spec 09: fail the k-th call)."""
+"""A store that fails stops the session; what it kept is enough to continue (`failing-call`)."""
 
 from __future__ import annotations
 
