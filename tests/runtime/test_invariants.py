@@ -151,7 +151,9 @@ def test_a_broker_that_holds_something_else_is_found_at_the_day_s_close(rig_of: 
 
 
 def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) -> None:
-    """FAIL falls with a clean reconcile (`safety-falls-by-rule`). Five shares that we do not know of go on the 26th."""
+    """FAIL falls with a clean reconcile (`safety-falls-by-rule`). Five shares that we do not know of go on the
+    26th.
+    """
     rig = rig_of()
     rig.quote(kst(10))
     rig.exchange._positions[SYMBOL] = D(5)
