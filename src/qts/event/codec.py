@@ -156,7 +156,7 @@ _unpack: Final = msgspec.msgpack.Decoder(
 
 
 def plain(value: Any, path: str = "value") -> Any:
-    """Numbers, texts, Decimals, datetimes, enums and containers of them as plain values.
+    """Return numbers, texts, Decimals, datetimes, enums and containers of them as plain values.
 
     Raises ContractError naming the place of anything else.
     """

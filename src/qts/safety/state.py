@@ -240,7 +240,7 @@ class SafetyStateManager:
         return self._seq
 
     def continue_after(self, seq: int) -> None:
-        """Number later records from ``seq`` on if that is newer: rows that a checkpoint does not know stay."""
+        """Count later records from ``seq`` on if that is newer: rows that a checkpoint does not know stay."""
         self._seq = max(self._seq, seq)
 
     # decisions

@@ -326,7 +326,7 @@ class OperatingStateManager:
         return plain
 
     def continue_after(self, seq: int) -> None:
-        """Number later records from ``seq`` on if that is newer: rows that a checkpoint does not know stay."""
+        """Count later records from ``seq`` on if that is newer: rows that a checkpoint does not know stay."""
         self._seq = max(self._seq, seq)
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
