@@ -50,7 +50,8 @@ bench: $(VENV)/.dev ## measure speed as ratios in one run, beside the peers
 	else echo "the peers (extra bench) cannot be installed here, see above: QTS is measured alone" >&2; \
 	exec $(BIN)/python -m bench; fi
 
-soak: $(VENV)/.dev ## the long trials: sessions killed hundreds of times beside slow disks
+soak: $(VENV)/.dev ## the long trials: sessions killed at every commit, and hundreds of times beside slow disks
+	QTS_EVERY_KILL=1 QTS_EVERY_CALL=1 $(BIN)/python -m pytest -n auto tests/sim/test_kill.py tests/sim/test_failing_calls.py
 	$(BIN)/python -m bench.soak
 
 docs: $(VENV)/.dev ## regenerate the reference pages from the code
