@@ -83,4 +83,4 @@ def test_what_stands_beside_a_real_broker_wants_nothing_and_keeps_nothing() -> N
     assert not nothing.is_simulated
     assert not nothing.active
     assert nothing.export_state() == {}
-    assert not nothing.takes_back("sim", object())  # what happened at a real broker has happened
+    assert not nothing.will_publish_again("sim", object())  # what happened at a real broker has happened

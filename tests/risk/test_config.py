@@ -1,4 +1,4 @@
-"""The gate's settings: values, bounds on every field, impossible combinations."""
+"""The gate's settings: base limits, bounds on every field, impossible combinations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from qts.risk.config import RELOADABLE, RiskConfig
 
 
-def test_the_numbers_of_the_specification() -> None:
+def test_the_base_limits() -> None:
     config = RiskConfig()
     assert config.exposure_limit == 0.95
     assert config.symbol_weight_limit == 0.15

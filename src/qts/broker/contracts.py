@@ -237,7 +237,7 @@ class MarketDriven(Protocol):
         """
         ...
 
-    def takes_back(self, source: str, report: object) -> bool:
+    def will_publish_again(self, source: str, report: object) -> bool:
         """Return whether a report that a killed session journalled will be published again, so it is not applied.
 
         Called for each journalled event after ``import_state``, with the name of its ``source``. False for reports
@@ -270,7 +270,7 @@ class NotSimulated:
     def on_session_end(self, day: date, now_ns: int) -> None:
         """Do nothing."""
 
-    def takes_back(self, source: str, report: object) -> bool:
+    def will_publish_again(self, source: str, report: object) -> bool:
         """Return False: everything that was journalled has to be applied."""
         return False
 

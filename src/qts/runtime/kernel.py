@@ -243,7 +243,7 @@ class Kernel:
         Reports of a simulated venue are left out: restored from the checkpoint, it publishes them again.
         """
         if self._journal is not None:
-            self.dispatcher.replay_journal(lambda event: self.venue.takes_back(event.source, event.payload))
+            self.dispatcher.replay_journal(lambda event: self.venue.will_publish_again(event.source, event.payload))
 
 
 def _skip(saved: object) -> None:

@@ -1,6 +1,6 @@
 """Settings of the simulated exchange: how slow, how deep, how unreliable.
 
-The defaults are an honest, quiet exchange: every fault is off. Nothing may change while a session runs, because the
+The defaults are an exchange without faults. Nothing may change while a session runs, because the
 same seed and configuration have to give the same fills (``same-input-same-run``).
 """
 

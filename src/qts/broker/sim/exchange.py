@@ -279,7 +279,7 @@ class SimExchange:
         self._rng.import_state(state["rng"])
         self._set_due()
 
-    def takes_back(self, source: str, report: object) -> bool:
+    def will_publish_again(self, source: str, report: object) -> bool:
         """Return whether ``report`` of a killed session is this exchange's own, so that it will be published again.
 
         The fill may then come out differently, so its execution number is never given again.

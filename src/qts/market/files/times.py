@@ -15,10 +15,10 @@ from qts.clock import NS_PER_S, to_ns
 from qts.market.files.refusals import BAD_TIME, FUTURE, TIME_BACKWARDS, RowRefused
 
 JUMP_NS: Final = NS_PER_S
-"""A step forward up to this is believed at once (the tolerance the specification gives exchange times)."""
+"""A step forward up to this is believed at once (the tolerance for times of an exchange)."""
 DECIDING_ROWS: Final = 8
-"""The readable rows after a jump that decide on it, for or against: up to eight wrong stamps
-in a row are found. A file in order is never touched by this: all its later rows agree."""
+"""The readable rows after a jump that decide on it, for or against: up to eight wrong stamps in a row are found.
+A file in order is never touched by this: all its later rows agree."""
 LATEST_NS: Final = 7_258_118_400 * NS_PER_S
 """2200-01-01 UTC: from here on a time is in the future whatever follows. The store counts nanoseconds in 64 bits,
 which end in 2262, and a session looks ahead to its next days."""
