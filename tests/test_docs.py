@@ -254,6 +254,22 @@ def test_every_code_refusal_event_and_order_state_named_in_the_text_exists(path:
     assert shouted <= known, name_of(path)
 
 
+def test_the_glossary_has_each_word_once_and_its_korean() -> None:
+    text = (ROOT / "docs/concepts/glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!word|---)(.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+
+    words = [word for word, _, _ in rows]
+    assert len(words) == len(set(words)) > 90
+    assert all(re.search("[가-힣]", korean) and meaning[-1] in ".?" for _, korean, meaning in rows)
+
+
+def test_the_requirements_are_named_once() -> None:
+    text = (ROOT / "docs/concepts/requirements.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\| `([a-z0-9-]+)` \|", text, re.MULTILINE)
+
+    assert len(names) == len(set(names)) > 60
+
+
 # Examples
 
 
