@@ -21,7 +21,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.demo
 
-demo: $(VENV)/.demo ## trade five real years on the embedded default and write the report
+demo: $(VENV)/.demo ## trade five real years on the built-in sample data and write the report
 	$(BIN)/qts demo --report qts-demo.html
 
 test: $(VENV)/.dev ## run the whole test suite

@@ -11,6 +11,7 @@ from qts.state.reasons import sentence
         ("confirmation_pending: 0/2", "0 of 2 confirming evaluations"),
         ("confirmation_pending: 2/2", "2 of 2 confirming evaluations, but not over the required time yet"),
         ("min_duration_not_met: 3.5/7 days", "the state has lasted 3.5 days, its minimum is 7 days"),
+        ("min_duration_not_met: 4.052e-05/3 days", "the state has lasted 0 days, its minimum is 3 days"),
         ("cooldown_period", "the cooldown after the last change is not over"),
         ("lockdown_released", "the lockdown was released"),
         ("override_cleared", "the override was ended by an operator"),

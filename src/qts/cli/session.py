@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -22,17 +23,18 @@ from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.db.find_run import DEFAULT_ROOT
 from qts.errors import DefectError, HalfDoneError, InvariantBreach, QtsError
+from qts.market.contracts import Feed
 from qts.report.output_path import require_output_path
 from qts.report.session_report import require_report_extra, write_report
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.standard_output import redirected_output, say
 from qts.runtime.session.defect import defect_message
+from qts.runtime.session.progress import Progress as Receiver
 from qts.runtime.session.session import run_session, session_facts
 from qts.runtime.session.session_plan import SessionPlan
 
 STOPPED = 130
 HALTED = 5
-Tell = Callable[[float | None, int], None]
 
 
 def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
@@ -48,15 +50,16 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.
     # In real time the session waits for no reader; on the virtual clock it does.
+    market = _MarketClock(plan)
     patience = None if plan.paced else lambda: not stop.requested
     with (
         _unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
         _stop_on_signals(stop),
         kill_by_signal(stop.kill, listens=plan.paced),
         redirected_output(patience) as aside,
-        _progress(aside) as tell,
+        _progress(aside, market) as show,
     ):
-        result = run_session(plan, progress=tell, stop=stop)
+        result = run_session(market.plan, progress=show, stop=stop)
     if args.report is not None:
         write_report(session_facts(result), args.report)
         result = result.with_report(os.fsencode(args.report).decode(errors="replace"))  # a name need not be text
@@ -92,8 +95,29 @@ def _is_no_room(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in NO_ROOM | OUT_OF_FILES
 
 
+class _MarketClock:
+    """The clock of the market that ``plan`` trades; UTC until its feed is open and has an instrument."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self._plan = plan
+        self._feed: Feed | None = None
+        self.plan = msgspec.structs.replace(plan, open_feed=self._open_feed)
+        """The plan to run, from which the clock learns the feed."""
+
+    def minute(self, ns: int) -> str:
+        """Return a moment (ns since 1970, UTC) to the minute, with its zone."""
+        moment = from_ns(ns)
+        for instrument in () if self._feed is None else self._feed.instruments.values():
+            return f"{instrument.calendar.local_time(moment):%Y-%m-%d %H:%M %Z}"
+        return f"{moment:%Y-%m-%d %H:%M %Z}"
+
+    def _open_feed(self) -> Feed:
+        self._feed = self._plan.open_feed()
+        return self._feed
+
+
 @contextmanager
-def _progress(stream: TextIO | None) -> Iterator[Tell]:
+def _progress(stream: TextIO | None, market: _MarketClock) -> Iterator[Receiver]:
     """Show a bar on the terminal, on standard error so that standard output stays clean."""
     console = Console(file=stream, stderr=True)
     if not console.is_terminal:  # the library would still print an empty line
@@ -109,10 +133,10 @@ def _progress(stream: TextIO | None) -> Iterator[Tell]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
 
-        def tell(share: float | None, moment_ns: int) -> None:
-            bar.update(task, completed=share, description=f"{from_ns(moment_ns):%Y-%m-%d %H:%M}")
+        def show(share: float | None, moment_ns: int) -> None:
+            bar.update(task, completed=share, description=market.minute(moment_ns))
 
-        yield tell
+        yield show
         bar.update(task, completed=1.0)
 
 

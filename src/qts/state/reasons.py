@@ -40,8 +40,16 @@ def sentence(reason: str) -> str:
         return _confirmation(parameters)
     if code == _DURATION:
         held, _, needed = parameters.partition("/")
-        return f"the state has lasted {held} days, its minimum is {needed}"
+        return f"the state has lasted {_days(held)} days, its minimum is {needed}"
     return reason
+
+
+def _days(number: str) -> str:
+    """Return a number of days without an exponent; a text that is no number as it is."""
+    try:
+        return f"{float(number):.4f}".rstrip("0").rstrip(".")
+    except ValueError:
+        return number
 
 
 def _confirmation(parameters: str) -> str:
