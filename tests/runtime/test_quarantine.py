@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from qts.cli.console import Screen
-from qts.cli.look_status import facts_of, status_lines
+from qts.cli.status_screen import facts_of, status_lines
 from qts.cli.summary import print_summary
 from qts.db.contracts import QuarantineRow
 from qts.db.find_run import FoundRun
@@ -19,7 +19,7 @@ from qts.execution.contracts import BrokerDisconnect, Order, OrderCancelled, Ord
 from qts.notes import in_korean
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.orders.quarantine import MAX_LOGGED, MAX_SHOWN, MAX_STORED, REMEMBERED, Quarantine
-from qts.runtime.persistence.run_lookup import Look
+from qts.runtime.persistence.run_lookup import RunStatus
 from qts.runtime.session.result import ResultValues, SessionResult, quarantined
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
@@ -171,10 +171,10 @@ def test_a_restart_counts_on_from_what_the_store_holds(rig_of: Callable[..., Rig
 def test_status_and_summary_say_it(working: tuple[Rig, Order], tmp_path: Path) -> None:
     rig, order = working
     tell(rig, fill(order, "e1", price=149_950))
-    look = Look(FoundRun(tmp_path, False, None, 0), "stopped", "", None, shown(rig))
+    status = RunStatus(FoundRun(tmp_path, False, None, 0), "stopped", "", None, shown(rig))
 
-    (line,) = (line for line in status_lines(look, 500) if line.startswith("not booked"))
-    names, (row,) = facts_of(look)
+    (line,) = (line for line in status_lines(status, 500) if line.startswith("not booked"))
+    names, (row,) = facts_of(status)
 
     assert "1 notice of the broker, the first at " in line
     assert "(FS041)" in line

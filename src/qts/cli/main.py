@@ -11,17 +11,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from qts.cli import config_cmd, docs_cmd, events_cmd, look_cmd, safety_cmd, session_cmd, state_cmd, stop_cmd
+from qts.cli import config_cmd, docs_cmd, events_cmd, safety_cmd, session_cmd, state_cmd, status_cmd, stop_cmd
 from qts.cli.distribution import foreign_distribution, version, warning_about
 from qts.cli.output import (
     NO_ROOM,
     OUT_OF_FILES,
     RAISE_LIMIT,
+    closed_pipe_ignored,
     drop_output,
     occupy_standard_descriptors,
-    print_anywhere,
     ran_out_of_files,
-    reader_may_leave,
+    replace_unencodable,
 )
 from qts.errors import QtsError, StorageError
 
@@ -37,14 +37,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (session_cmd, look_cmd, stop_cmd, state_cmd, safety_cmd, events_cmd, config_cmd, docs_cmd):
+    for module in (session_cmd, status_cmd, stop_cmd, state_cmd, safety_cmd, events_cmd, config_cmd, docs_cmd):
         module.add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     occupy_standard_descriptors()
-    print_anywhere()
+    replace_unencodable()
     parser = build_parser()
     args = parser.parse_args(argv)
     if not (args.version or hasattr(args, "func")):
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _warn_of_foreign_distribution()
     code = 0  # also when the reader of a pipe has left
     try:
-        with reader_may_leave():
+        with closed_pipe_ignored():
             code = _show_version() if args.version else int(args.func(args))
     except QtsError as error:
         if ran_out_of_files(error):  # no fault of the input, whatever the file was for

@@ -32,7 +32,7 @@ def ran_out_of_files(error: BaseException) -> bool:
     return False
 
 
-def print_anywhere() -> None:
+def replace_unencodable() -> None:
     """Print characters that the terminal's encoding lacks as "?" instead of ending with a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
@@ -50,7 +50,7 @@ def occupy_standard_descriptors() -> None:
 
 
 @contextlib.contextmanager
-def reader_may_leave() -> Iterator[None]:
+def closed_pipe_ignored() -> Iterator[None]:
     """Drop the rest of the output when its reader has left, as ``| head`` does; that is no error."""
     try:
         yield
@@ -61,7 +61,7 @@ def reader_may_leave() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def terminal_may_be_held(*, stopped: bool) -> Iterator[None]:
+def held_terminal_ignored(*, stopped: bool) -> Iterator[None]:
     """Let the output of a session that was ``stopped`` not wait for a held terminal (Ctrl-S, a line that hangs).
 
     Everything is on disk by then. Output that the terminal does not take within a second is dropped.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command, add_scope
+from qts.cli.run_selection import SAFETY_FILE, add_run_option, run_line, selected_run
 from qts.cli.stop_cmd import add_alias
-from qts.cli.which_run import SAFETY_FILE, add_run, run_line, run_meant
 from qts.errors import DataError, InputError
 from qts.wording import counted
 
@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
     safety.set_defaults(func=lambda args: _usage(safety))
     commands = safety.add_subparsers(title="commands", metavar="COMMAND")
     show = commands.add_parser("show", help="the stored safety state, its causes and its history")
-    add_run(show)
+    add_run_option(show)
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(func=run_show)
     codes = commands.add_parser("codes", help="every code: its meaning, its effect, how to recover")
@@ -79,14 +79,14 @@ def run_show(args: argparse.Namespace) -> int:
     """Run ``qts safety show``: exit code 0, or 2 when there is no run."""
     import msgspec
 
-    from qts.cli.look_status import stop_text
     from qts.cli.market_time import MarketTime
+    from qts.cli.status_screen import stop_text
     from qts.clock import ManualClock, from_ns
     from qts.runtime.persistence.run_reader import states_config
     from qts.safety.scoped_stops import stop_row
     from qts.safety.state import SafetyStateManager
 
-    meant = run_meant(args.data_dir)
+    meant = selected_run(args.data_dir)
     data_dir = meant.directory
     stored = load_safety(data_dir)
     clock = ManualClock(from_ns(int(stored.get("as_of_ns", 0))))

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from qts.cli.console import Screen
 from qts.cli.kill_signals import kill_by_signal
-from qts.cli.output import NO_ROOM, OUT_OF_FILES, reader_may_leave, terminal_may_be_held
+from qts.cli.output import NO_ROOM, OUT_OF_FILES, closed_pipe_ignored, held_terminal_ignored
 from qts.cli.summary import print_summary
 from qts.clock import from_ns
 from qts.db.find_run import DEFAULT_ROOT
@@ -63,7 +63,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     if args.report is not None:
         write_report(session_facts(result), args.report)
         result = result.with_report(os.fsencode(args.report).decode(errors="replace"))  # a name need not be text
-    with terminal_may_be_held(stopped=stop.requested), reader_may_leave():
+    with held_terminal_ignored(stopped=stop.requested), closed_pipe_ignored():
         if args.json:
             print(result.to_json())
         else:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qts.cli.operator_cmd import add_command
-from qts.cli.which_run import STATE_FILE, add_run, run_line, run_meant
+from qts.cli.run_selection import STATE_FILE, add_run_option, run_line, selected_run
 from qts.errors import DataError
 from qts.wording import counted
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     state.set_defaults(func=lambda args: _usage(state))
     commands = state.add_subparsers(title="commands", metavar="COMMAND")
     show = commands.add_parser("show", help="the stored state, why it is so, and what would change it")
-    add_run(show)
+    add_run_option(show)
     show.add_argument("--json", action="store_true", help="print one JSON object")
     show.set_defaults(func=run_show)
     test = commands.add_parser(
@@ -91,7 +91,7 @@ def load_state(data_dir: Path) -> dict[str, Any]:
 
 def run_show(args: argparse.Namespace) -> int:
     """Run ``qts state show``: exit code 0, or 2 when there is no run."""
-    meant = run_meant(args.data_dir)
+    meant = selected_run(args.data_dir)
     data_dir = meant.directory
     manager, basis = _manager_in(data_dir), _basis_in(data_dir)
     if args.json:

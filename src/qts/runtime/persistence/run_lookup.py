@@ -21,7 +21,7 @@ STALE_NS: Final = 5 * NS_PER_S
 Life = Literal["beginning", "running", "silent", "finished", "stopped", "ended"]
 
 
-class Look(msgspec.Struct, frozen=True):
+class RunStatus(msgspec.Struct, frozen=True):
     """A run as read from its directory. ``run`` None: nothing is stored yet; ``view`` None: it has written none.
 
     ``silent``: the process is live and has written no view for a while. ``ended``: it is gone and has not finished.
@@ -37,7 +37,7 @@ class Look(msgspec.Struct, frozen=True):
     positions: list[PositionView] = []
 
 
-def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool = False) -> Look:
+def read_status(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool = False) -> RunStatus:
     """Return the run in ``found.directory``; ``now_ns`` is the machine's time. Lists are read on request only.
 
     Raises StorageError when store or view cannot be read, and for damage or altered history of a run that is not
@@ -47,7 +47,7 @@ def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool =
     path = found.directory / DATABASE_NAME
     if not path.exists():
         life, remark = _life(found, None, None, now_ns)
-        return Look(found, life, remark, None, None)
+        return RunStatus(found, life, remark, None, None)
     with StoreReader(path) as store:
         run = store.run()
         if not found.live:
@@ -55,7 +55,7 @@ def look_at(found: FoundRun, now_ns: int, *, orders: bool = False, fills: bool =
         if view is not None and (run is None or view.run_id != run.run_id):
             view = None  # of the run that was here before
         life, remark = _life(found, run, view, now_ns)
-        return Look(
+        return RunStatus(
             found,
             life,
             remark,
@@ -93,9 +93,9 @@ def _positions_of(store: StoreReader) -> list[PositionView]:
     ]
 
 
-def which(look: Look) -> str:
+def status_line(status: RunStatus) -> str:
     """Return one line with the command, id, process and life of the run."""
-    name = "a run" if look.run is None else f"qts {look.run.command}, run {look.run.run_id}"
-    pid = f", pid {look.found.pid}" if look.found.live and look.found.pid is not None else ""
-    remark = f": {look.remark}" if look.remark else ""
-    return f"{name}{pid}, {look.life}{remark}"
+    name = "a run" if status.run is None else f"qts {status.run.command}, run {status.run.run_id}"
+    pid = f", pid {status.found.pid}" if status.found.live and status.found.pid is not None else ""
+    remark = f": {status.remark}" if status.remark else ""
+    return f"{name}{pid}, {status.life}{remark}"

@@ -19,8 +19,8 @@ from qts.errors import InputError
 from qts.wording import counted
 
 if TYPE_CHECKING:
-    from qts.cli.look_lists import Listing
-    from qts.runtime.persistence.run_lookup import Look
+    from qts.cli.status_lists import Listing
+    from qts.runtime.persistence.run_lookup import RunStatus
 
 LAST = 20
 _EVERY_S = 1
@@ -69,32 +69,32 @@ def _command(
 def run_status(args: argparse.Namespace) -> int:
     """Run ``qts status``: exit code 0, also at the end of --watch; 2 when there is no such run."""
     from qts.cli.columns import csv_text
-    from qts.cli.look_status import facts_of, status_lines, status_values
+    from qts.cli.status_screen import facts_of, status_lines, status_values
 
-    def shown(look: Look) -> str:
+    def shown(status: RunStatus) -> str:
         if args.json:
-            return json.dumps(status_values(look), ensure_ascii=False)
+            return json.dumps(status_values(status), ensure_ascii=False)
         if args.csv:
-            return csv_text(*facts_of(look))
-        return "\n".join(status_lines(look, _width()))
+            return csv_text(*facts_of(status))
+        return "\n".join(status_lines(status, _width()))
 
     return _show(args, shown)
 
 
 def run_list(args: argparse.Namespace) -> int:
     """Run ``qts orders``, ``trades`` or ``positions``: exit codes like :func:`run_status`."""
-    from qts.cli.look_lists import LISTINGS
+    from qts.cli.status_lists import LISTINGS
 
     listing = LISTINGS[args.listing]
-    return _show(args, lambda look: _list_text(listing, look, args), **listing.needs)
+    return _show(args, lambda status: _list_text(listing, status, args), **listing.needs)
 
 
-def _list_text(listing: Listing, look: Look, args: argparse.Namespace) -> str:
+def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) -> str:
     from qts.cli.columns import csv_text, table_lines
-    from qts.cli.look_status import run_values, time_of
-    from qts.runtime.persistence.run_lookup import which
+    from qts.cli.status_screen import run_values, time_of
+    from qts.runtime.persistence.run_lookup import status_line
 
-    records = listing.records(look)
+    records = listing.records(status)
     plain = args.csv or args.json
     most = args.last if args.last is not None else 0 if plain or args.listing == "positions" else LAST
     newest = records[-most:] if most else records
@@ -103,39 +103,39 @@ def _list_text(listing: Listing, look: Look, args: argparse.Namespace) -> str:
     if args.json:
         keys = [column.key for column in listing.columns]
         rows = [dict(zip(keys, listing.plain(record), strict=True)) for record in newest]
-        return json.dumps({"run": run_values(look), args.listing: rows}, ensure_ascii=False)
-    lines = [f"{which(look)} · {look.found.directory}"]
+        return json.dumps({"run": run_values(status), args.listing: rows}, ensure_ascii=False)
+    lines = [f"{status_line(status)} · {status.found.directory}"]
     if not newest:
         lines.append(f"no {args.listing}")
     else:
-        time = time_of(look)
+        time = time_of(status)
         lines += table_lines(listing.titled(time), [listing.shown(record, time) for record in newest], _width())
         if len(newest) < len(records):
             lines.append(f"the newest {len(newest):,} of {len(records):,}; --last 0 shows all")
     return "\n".join(lines)
 
 
-def _show(args: argparse.Namespace, text_of: Callable[[Look], str], **needs: bool) -> int:
+def _show(args: argparse.Namespace, text_of: Callable[[RunStatus], str], **needs: bool) -> int:
     """Print what ``text_of`` makes of the run, once or every second."""
     from qts.clock import NS_PER_S, PacedClock, SystemClock
     from qts.db.find_run import find_run
-    from qts.runtime.persistence.run_lookup import look_at, which
+    from qts.runtime.persistence.run_lookup import read_status, status_line
 
     if args.watch and args.csv:
         raise InputError("--watch and --csv exclude each other: --csv is one table")
     machine = SystemClock()
     clock = PacedClock(machine.now())
-    looks = 0
+    shown = 0
     try:
         while True:
             # Looked up each time: a newer run may have begun.
-            look = look_at(find_run(args.data_dir), machine.time_ns(), **needs)
-            _print(text_of(look), args, looks)
+            status = read_status(find_run(args.data_dir), machine.time_ns(), **needs)
+            _print(text_of(status), args, shown)
             if args.csv:
-                print(f"{which(look)} · {look.found.directory}", file=sys.stderr)
+                print(f"{status_line(status)} · {status.found.directory}", file=sys.stderr)
             if not args.watch:
                 return 0
-            looks += 1
+            shown += 1
             clock.wait_until_ns(clock.time_ns() + _EVERY_S * NS_PER_S, lambda: False)
     except KeyboardInterrupt:
         if not args.watch:
@@ -143,13 +143,13 @@ def _show(args: argparse.Namespace, text_of: Callable[[Look], str], **needs: boo
         return 0
 
 
-def _print(text: str, args: argparse.Namespace, looks: int) -> None:
+def _print(text: str, args: argparse.Namespace, shown: int) -> None:
     if args.csv:
         print(text, end="")
     elif args.watch and not args.json and sys.stdout.isatty():
-        print(_over_the_last(text, first=looks == 0), end="")
+        print(_over_the_last(text, first=shown == 0), end="")
     else:
-        print(text if args.json or not looks else f"\n{text}")
+        print(text if args.json or not shown else f"\n{text}")
     sys.stdout.flush()
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from qts.cli.columns import Column, facts_lines, folded, table_lines
-from qts.cli.look_lists import LISTINGS, amount, iso, titled
 from qts.cli.market_time import MarketTime
+from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
-from qts.runtime.persistence.run_lookup import Look, which
+from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_view import SessionView, StateView
 from qts.safety.scoped_stops import ScopedStop
@@ -48,18 +48,18 @@ _ORDERS = (
 )
 
 
-def time_of(look: Look) -> MarketTime:
+def time_of(status: RunStatus) -> MarketTime:
     """Return the market's clock of the run."""
-    return MarketTime("" if look.view is None else look.view.time_zone)
+    return MarketTime("" if status.view is None else status.view.time_zone)
 
 
-def run_values(look: Look) -> dict[str, Any]:
+def run_values(status: RunStatus) -> dict[str, Any]:
     """Return the identity of the run and whether it is running, for JSON."""
-    found, run = look.found, look.run
+    found, run = status.found, status.run
     return {
         "directory": str(found.directory),
-        "life": look.life,
-        "remark": look.remark,
+        "life": status.life,
+        "remark": status.remark,
         "live": found.live,
         "pid": found.pid,
         "run_id": None if run is None else run.run_id,
@@ -68,16 +68,16 @@ def run_values(look: Look) -> dict[str, Any]:
     }
 
 
-def status_values(look: Look) -> dict[str, Any]:
+def status_values(status: RunStatus) -> dict[str, Any]:
     """Return everything that is known, for JSON: amounts as texts, times as nanoseconds (``_ns``)."""
-    view = None if look.view is None else msgspec.json.decode(msgspec.json.encode(look.view))
-    return {"run": run_values(look), "view": view}
+    view = None if status.view is None else msgspec.json.decode(msgspec.json.encode(status.view))
+    return {"run": run_values(status), "view": view}
 
 
-def facts_of(look: Look) -> tuple[list[Column], list[list[str]]]:
+def facts_of(status: RunStatus) -> tuple[list[Column], list[list[str]]]:
     """Return the head and the one row of ``--csv``; what is unknown is empty."""
-    values: dict[str, Any] = run_values(look)
-    view = look.view
+    values: dict[str, Any] = run_values(status)
+    view = status.view
     if view is not None:
         values |= {
             "clock": iso(view.clock_ns),
@@ -109,21 +109,21 @@ _OF_THE_VIEW = (
 )  # fmt: skip
 
 
-def status_lines(look: Look, width: int) -> list[str]:
+def status_lines(status: RunStatus, width: int) -> list[str]:
     """Return the screen in a terminal of ``width`` cells."""
-    lines = folded(which(look), width)
-    time = time_of(look)
-    facts = [("directory", str(look.found.directory))]
-    if look.run is not None:
-        facts.append(("started", time.second(to_ns(datetime.fromisoformat(look.run.started_at)))))
-    if look.view is None:
+    lines = folded(status_line(status), width)
+    time = time_of(status)
+    facts = [("directory", str(status.found.directory))]
+    if status.run is not None:
+        facts.append(("started", time.second(to_ns(datetime.fromisoformat(status.run.started_at)))))
+    if status.view is None:
         return [
             *lines,
             *facts_lines(
                 [*facts, ("state", "not shown by the session; see qts orders, qts trades and qts positions")], width
             ),
         ]
-    view = look.view
+    view = status.view
     lines += facts_lines([*facts, *_facts(view, time)], width)
     for title, part in (
         ("Pools", _pool_lines(view, width)),

@@ -13,20 +13,20 @@ from qts.cli.market_time import MarketTime
 from qts.clock import NS_PER_S, from_ns
 from qts.execution.contracts import Order
 from qts.ledger.contracts import LedgerRow
-from qts.runtime.persistence.run_lookup import Look
+from qts.runtime.persistence.run_lookup import RunStatus
 from qts.runtime.session.result import text_of
 from qts.runtime.session.session_view import PositionView
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """One list: the part of a look that it shows, its columns, and a record's values in their order.
+    """One list: the part of a status that it shows, its columns, and a record's values in their order.
 
     A value is a text, a Decimal, nanoseconds in a column whose key ends in ``_at``, a bool, or None for unknown.
     """
 
     columns: tuple[Column, ...]
     needs: Mapping[str, bool]
-    records: Callable[[Look], Sequence[Any]]
+    records: Callable[[RunStatus], Sequence[Any]]
     values: Callable[[Any], tuple[Any, ...]]
 
     def titled(self, time: MarketTime) -> list[Column]:
@@ -126,7 +126,7 @@ LISTINGS: Final = {
             Column("note", "note", extra=True),
         ),
         {"orders": True},
-        lambda look: look.orders,
+        lambda status: status.orders,
         _order,
     ),
     "trades": Listing(
@@ -147,7 +147,7 @@ LISTINGS: Final = {
             Column("broker", "broker", extra=True),
         ),
         {"fills": True},
-        lambda look: look.fills,
+        lambda status: status.fills,
         _fill,
     ),
     "positions": Listing(
@@ -162,7 +162,7 @@ LISTINGS: Final = {
             Column("pool", "pool", extra=True),
         ),
         {},
-        lambda look: look.positions,
+        lambda status: status.positions,
         _position,
     ),
 }

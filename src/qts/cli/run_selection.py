@@ -17,7 +17,7 @@ SAFETY_FILE = "safety.json"
 """Files of a program that uses the governor or safety alone."""
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
+def add_run_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a run's directory."""
     parser.add_argument(
         "--data-dir",
@@ -27,7 +27,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_meant(named: Path | None) -> FoundRun:
+def selected_run(named: Path | None) -> FoundRun:
     """Return the run in ``named``, else the default; a directory may also hold only a state that a program stored.
 
     Raises InputError, saying what to give, when there is none.
