@@ -73,8 +73,6 @@ TURN = re.compile(
 )
 WRITTEN = ("src", "tests", "docs", "bench", "examples", "lint", "config")
 MAY_USE_TURNS: tuple[str, ...] = (
-    "ARCHITECTURE.md",
-    "src/qts/runtime/",
     "tests/cli/",
     "tests/runtime/",
     "tests/sim/",

@@ -123,7 +123,7 @@ def test_a_log_goes_on_where_it_was_when_the_session_is_resumed(tmp_path: Path) 
 def test_a_run_that_begins_anew_begins_its_log_anew(tmp_path: Path) -> None:
     for name in (FILE_NAME, "session.log.1.jsonl"):
         (tmp_path / name).write_text("of another run\n", "utf-8")
-    log = SessionLog(tmp_path, "INFO", anew=True)
+    log = SessionLog(tmp_path, "INFO", replaces_old=True)
     log.write(LogWrite("INFO", "first", 0))
     log.close()
 

@@ -26,19 +26,19 @@ _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 class SessionLog:
     """Appends to ``session.log.jsonl``. After a kill, lines since the last checkpoint may appear twice.
 
-    ``anew``: files of an earlier run are removed first. A file of ``most_bytes`` is renamed to
+    ``replaces_old``: files of an earlier run are removed first. A file of ``most_bytes`` is renamed to
     ``session.log.1.jsonl``, that one to ``.2`` and so on; ``older`` of them are kept.
     """
 
     def __init__(
-        self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4, anew: bool = False
+        self, directory: Path, level: str, *, most_bytes: int = 64 << 20, older: int = 4, replaces_old: bool = False
     ) -> None:
         """Open the file. Raises StorageError when it cannot be written, or is a symbolic link."""
         self._path = directory / FILE_NAME
         self._draft = directory / FILE_NAME.replace(".jsonl", ".new.jsonl")
         self._most_bytes = most_bytes
         self._older = [directory / FILE_NAME.replace(".jsonl", f".{n}.jsonl") for n in range(1, older + 1)]
-        if anew:
+        if replaces_old:
             self._forget(directory)
         try:
             self._file = open(self._path, "ab", buffering=1 << 16, opener=in_place_opener)  # noqa: SIM115 - closed by close()

@@ -179,7 +179,7 @@ class Session:
             runtime.log_level,
             most_bytes=runtime.log_file_mb << 20,
             older=runtime.log_files_kept,
-            anew=not resumed,
+            replaces_old=not resumed,
         )
         try:
             if self._history_note:
