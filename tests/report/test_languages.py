@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from qts import notes, report
 from qts.notes import Note, in_english
 from qts.report.chart_texts import ChartTexts, amount_in, korean_currency, short_number
 from qts.report.markup import el, en_ko, heading, join
@@ -291,3 +292,30 @@ class TestDrawings:
 
     def test_the_currency_behind_an_amount(self) -> None:
         assert (korean_currency("KRW"), korean_currency("USD")) == ("원", " USD")
+
+
+SAID_OTHERWISE = {
+    "브로커": "증권사",
+    "운영자": "운용자",
+    "강제 청산": "규칙에 의한 자동 청산",
+    "의도": "매매 신호",
+    "충족": "통과",
+    "추적 손절": "트레일링 스톱",
+    "미시 위험 루프": "실시간 손절 감시",
+    "그림자 포지션": "내부 추정 잔고",
+    "비상 탈출": "긴급 전량 청산",
+    "노출": "익스포저(투자 비중)",
+    r"\d %": "5%, without a space",
+}
+"""Patterns of what a Korean trader does not say, each with what to write."""
+
+
+def test_the_korean_is_that_of_brokers_and_traders() -> None:
+    written = [path for package in (report, notes) for path in Path(package.__file__ or "").parent.glob("*.py")]
+    offences = [
+        f"{path.name}: {line.strip()}"
+        for path in written
+        for line in path.read_text("utf-8").splitlines()
+        if HANGUL.search(line) and any(re.search(word, line) for word in SAID_OTHERWISE)
+    ]
+    assert offences == []

@@ -79,7 +79,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.QTY_BELOW_LOT.value: (
         "What was left after all limits was less than one lot, or no whole number of lots.",
-        "모든 한도를 적용한 수량이 최소 매매 단위보다 작거나 맞지 않았습니다.",
+        "모든 한도를 적용한 수량이 최소 수량보다 작거나 그 배수가 아니었습니다.",
     ),
     Refusal.DUPLICATE_INTENT.value: (
         "An order of the same strategy, symbol and side was still working.",
