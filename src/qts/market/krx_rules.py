@@ -25,6 +25,8 @@ DATA_FILE: Final = "krx.yaml"
 
 
 class _Dated(Protocol):
+    """A row of a dated table."""
+
     @property
     def since(self) -> date:
         """Return the first day on which the row applies."""

@@ -85,6 +85,9 @@ class Act:
         self._stores_pending = stores_pending
 
     async def __call__(self, decision: Decision) -> Acted | Refused:
+        """Send the order of ``decision``; return it with its ticket, or a refusal when it may not leave any
+        more.
+        """
         try:
             return await self._act(decision)
         except HalfDoneError:

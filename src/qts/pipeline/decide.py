@@ -14,6 +14,7 @@ class Decide:
         self._gate = gate
 
     def __call__(self, candidate: Candidate) -> Decision | Refused:
+        """Return the decision of the gate: approved, or refused with a reason."""
         proposal = candidate.proposal
         verdict = self._gate.evaluate(proposal.request, proposal.view, proposal.facts.local_day)
         return Decision(approved=verdict, proposal=proposal) if isinstance(verdict, Approved) else verdict

@@ -1,4 +1,4 @@
-"""Evaluate: is the signal strong enough for the operating state?"""
+"""Evaluate: refuses a signal that is too weak for the operating state."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Evaluate:
         self._properties = properties
 
     def __call__(self, proposal: Proposal) -> Candidate | Refused:
+        """Return the candidate; refused when its confidence is below the threshold of the state."""
         signal = proposal.facts.signal
         if signal.side is Side.BUY:
             threshold = self._properties[proposal.facts.state].entry_signal_threshold

@@ -37,6 +37,7 @@ class Extract:
         self._max_age_ns = max_age_ns
 
     def __call__(self, signal: Signal) -> Facts:
+        """Return what is true at this moment about the signal's symbol and about both states."""
         symbol = signal.symbol
         instrument = self._feed.instruments.get(symbol)
         price = self._last.entry_price(symbol) if signal.side is Side.BUY else self._last.mark(symbol)

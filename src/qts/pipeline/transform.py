@@ -26,7 +26,10 @@ from qts.strategy.contracts import Side
 
 
 class DayCounters(Protocol):
-    """Counts of the trading day that limits are measured against; they survive a restart."""
+    """Counts of the trading day that limits are measured against; they survive a restart.
+
+    Asked by the decision path, on the session's thread; never raises.
+    """
 
     @property
     def entries(self) -> int:
@@ -76,6 +79,7 @@ class Transform:
         self._config = config
 
     def __call__(self, facts: Facts) -> Proposal:
+        """Return the order as it would be, the account it would meet, and the limits in force."""
         view = self._view(facts)
         limits = self._gate.limits(facts.state)
         request = self._request(facts, view, limits)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Run(Protocol):
-    """Calls a function of the user's with its arguments."""
+    """A callable that calls a function of the user's with its arguments; any thread, one call at a time."""
 
     def __call__(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> T:
         """Call ``function`` in the decimal context of its strategy. What it raises passes through."""
