@@ -152,7 +152,7 @@ class PipelineRig:
 
     def _on_sent(self, request: OrderRequest) -> None:
         self.sent.append(request)
-        self.day.sent(request.ts_ns, is_entry=request.side is Side.BUY)
+        self.day.count_order(request.ts_ns, is_entry=request.side is Side.BUY)
 
     def quote(self, bid: int | None = 50_000, ask: int | None = 50_100, last: int | None = None) -> None:
         now_ns = self.clock.time_ns()
