@@ -16,7 +16,7 @@ from qts.strategy.contracts import Side
 from tests.event.support import fill, quote, signal, tick
 
 
-def travel(event: Event) -> Event:
+def round_trip(event: Event) -> Event:
     return decode_event(msgspec.msgpack.decode(msgspec.msgpack.encode(encode_event(event))))
 
 
@@ -36,7 +36,7 @@ def travel(event: Event) -> Event:
 )
 def test_an_event_travels_as_plain_values_and_comes_back_the_same(kind: EventType, payload: object) -> None:
     event = create_event(kind, "src", payload, can_drop=True)
-    back = travel(event)
+    back = round_trip(event)
     assert back == event
     assert (back.event_type, back.priority, back.source, back.run) == (kind, event.priority, "src", event.run)
     assert back.body == payload
@@ -56,7 +56,7 @@ class LazyLevels(Sequence[tuple[Decimal, Decimal]]):
 
 def test_the_levels_of_a_book_are_read_when_it_is_stored() -> None:
     book = BookUpdate("A", 1, LazyLevels(), ())
-    back = travel(create_event(EventType.ORDERBOOK_UPDATE, payload=book)).body
+    back = round_trip(create_event(EventType.ORDERBOOK_UPDATE, payload=book)).body
     assert [tuple(level) for level in back.bids] == [(Decimal("1.5"), Decimal(2))]
     assert list(back.asks) == []
 
@@ -69,7 +69,7 @@ def test_a_payload_field_that_cannot_be_stored_is_refused() -> None:
 
 def test_a_given_text_id_and_priority_survive() -> None:
     event = create_event(EventType.LOG_WRITE, event_id="mine", priority=1)
-    assert (travel(event).event_id, travel(event).priority) == ("mine", event.priority)
+    assert (round_trip(event).event_id, round_trip(event).priority) == ("mine", event.priority)
 
 
 def test_a_struct_of_another_type_cannot_be_stored() -> None:

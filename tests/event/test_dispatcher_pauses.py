@@ -113,14 +113,14 @@ def test_an_unknown_safety_state_is_never_treated_as_normal(unknown: Any) -> Non
     assert dispatcher.degradation_level is DegradationLevel.CRITICAL_ONLY
 
 
-def pressed() -> EventDispatcher:
+def under_pressure() -> EventDispatcher:
     """P1 of ten, warning at 7, critical at 9."""
     queues = QueueConfigs(p1=QueueConfig(P1, 10, OverflowPolicy.DROP_OLDEST))
     return inline_dispatcher(EventConfig(queue_configs=queues))
 
 
 def test_critical_backpressure_pauses_the_lower_priorities_until_below_warning() -> None:
-    dispatcher, allowed = pressed(), dict[int, bool]()
+    dispatcher, allowed = under_pressure(), dict[int, bool]()
 
     def look(event: object = None) -> None:
         dispatcher.check_pressure()
@@ -139,7 +139,7 @@ def test_critical_backpressure_pauses_the_lower_priorities_until_below_warning()
 
 
 def test_warning_makes_batches_larger_and_nothing_else() -> None:
-    dispatcher = pressed()
+    dispatcher = under_pressure()
     factors = []
     for depth in (6, 7):
         while dispatcher.queue_stats()["P1_HIGH"]["queued"] < depth:
@@ -163,7 +163,7 @@ def test_p2_pressure_pauses_p3_only() -> None:
 
 
 def test_backpressure_delays_a_sell_but_never_refuses_it() -> None:
-    dispatcher = pressed()
+    dispatcher = under_pressure()
     for _ in range(9):
         dispatcher.publish(TICK, tick())
     dispatcher.check_pressure()
@@ -174,7 +174,7 @@ def test_backpressure_delays_a_sell_but_never_refuses_it() -> None:
 
 
 def test_thresholds_and_limits_may_change_while_running_and_nothing_else_does() -> None:
-    dispatcher = pressed()
+    dispatcher = under_pressure()
     for _ in range(5):
         dispatcher.publish(TICK, tick())
     new = EventConfig(

@@ -15,7 +15,7 @@ from qts.event.gc_control import MUCH_TOO_OLD, OLD, QUIET_CHECKS, TOO_MANY, YOUN
 from tests.event.support import as_python_starts_collecting
 
 
-class Knot:
+class Cycle:
     """Refers to itself: only the garbage collector can free it."""
 
     def __init__(self) -> None:
@@ -33,8 +33,8 @@ def collector() -> Iterator[GcController]:
         yield begun
 
 
-def knot() -> weakref.ref[Knot]:
-    return weakref.ref(Knot())
+def cycle() -> weakref.ref[Cycle]:
+    return weakref.ref(Cycle())
 
 
 def test_between_begin_and_end_nothing_is_collected_by_itself() -> None:
@@ -57,14 +57,14 @@ def test_who_found_it_switched_off_leaves_it_off() -> None:
 
 
 def test_a_few_young_objects_are_left_alone(collector: GcController) -> None:
-    lost = knot()
+    lost = cycle()
     collector.maybe_collect(quiet=True)
     assert lost() is not None
     assert (collector.collections, collector.forced) == (0, 0)
 
 
 def test_many_young_objects_are_collected_in_a_quiet_moment_only(collector: GcController) -> None:
-    lost = knot()
+    lost = cycle()
     kept = [[] for _ in range(YOUNG)]  # type: ignore[var-annotated]
     collector.maybe_collect(quiet=False)
     assert lost() is not None
@@ -74,7 +74,7 @@ def test_many_young_objects_are_collected_in_a_quiet_moment_only(collector: GcCo
 
 
 def test_too_many_are_collected_in_a_busy_moment_too(collector: GcController) -> None:
-    lost = knot()
+    lost = cycle()
     kept = [[] for _ in range(TOO_MANY)]  # type: ignore[var-annotated]
     collector.maybe_collect(quiet=False)
     assert lost() is None
@@ -82,7 +82,7 @@ def test_too_many_are_collected_in_a_busy_moment_too(collector: GcController) ->
 
 
 def test_after_a_long_quiet_time_old_garbage_goes_too_and_once(collector: GcController) -> None:
-    old = Knot()
+    old = Cycle()
     lost = weakref.ref(old)
     gc.collect()  # it has survived collections: no longer young
     del old
@@ -117,8 +117,8 @@ def aged(collector: GcController, count: int, *, quiet: bool) -> list[list[None]
     return kept
 
 
-def survivor() -> tuple[Knot, weakref.ref[Knot]]:
-    old = Knot()
+def survivor() -> tuple[Cycle, weakref.ref[Cycle]]:
+    old = Cycle()
     gc.collect()  # young collections do not look at it any more
     return old, weakref.ref(old)
 
@@ -137,7 +137,7 @@ def test_old_garbage_goes_although_it_is_never_quiet_for_long(collector: GcContr
 def test_what_became_garbage_after_one_young_collection_goes_with_the_middle_generation(
     collector: GcController,
 ) -> None:
-    old = Knot()
+    old = Cycle()
     lost = weakref.ref(old)
     kept = aged(collector, YOUNG, quiet=True)
     del old
@@ -174,8 +174,8 @@ def test_the_more_lives_the_rarer_everything_is_collected(collector: GcControlle
 
 def test_what_is_freed_at_once_makes_nothing_old(collector: GcController) -> None:
     for _ in range(2 * OLD // YOUNG):
-        knots = [Knot() for _ in range(YOUNG)]
-        del knots
+        cycles = [Cycle() for _ in range(YOUNG)]
+        del cycles
         collector.maybe_collect(quiet=True)
         collector.maybe_collect(quiet=False)
     old, lost = survivor()
@@ -198,7 +198,7 @@ def test_the_last_of_several_users_gives_the_collector_back() -> None:
 
 
 def test_a_user_that_comes_and_goes_freezes_nothing_of_the_others(collector: GcController) -> None:
-    old = Knot()
+    old = Cycle()
     lost = weakref.ref(old)
     with controlled_gc():
         pass

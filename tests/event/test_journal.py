@@ -362,7 +362,7 @@ def test_a_table_of_files_that_is_full_keeps_the_open_file_going(tmp_path: Path,
 # -- marks -----------------------------------------------------------------------------------------------------
 
 
-class Bell:
+class CountedLock:
     """Counts how often the writer is woken."""
 
     def __init__(self, lock: Any) -> None:
@@ -379,10 +379,10 @@ class Bell:
         self.lock.release()
 
 
-def doze(journal: Journal, events: int) -> Bell:
+def sleep_without_limit(journal: Journal, events: int) -> CountedLock:
     """Write ``events`` and let the writer wait for their marks without success, until it sleeps without a limit."""
     signal = journal._buffer.signal
-    wakeup = Bell(signal.wakeup)
+    wakeup = CountedLock(signal.wakeup)
     signal.wakeup = wakeup  # type: ignore[assignment]
     journal.wait(add(journal, events)[-1])
     while not (signal.idle and signal.waits_without_limit and wakeup.patience[-1] == -1):
@@ -395,7 +395,7 @@ def doze(journal: Journal, events: int) -> Bell:
 
 def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        doze(journal, 1)
+        sleep_without_limit(journal, 1)
         journal.mark_done(1, Mark.APPLIED)
         while read_journal(tmp_path).count(Mark.APPLIED) == 0:
             pass
@@ -403,7 +403,7 @@ def test_a_mark_that_comes_late_is_written_without_any_event(tmp_path: Path) -> 
 
 def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:
     with opened(tmp_path, JournalConfig(mark_ms=60_000)) as journal:
-        wakeup = doze(journal, 10)
+        wakeup = sleep_without_limit(journal, 10)
         for number in range(1, 11):
             journal.mark_done(number, Mark.APPLIED)
         assert wakeup.rung == 1
@@ -414,7 +414,7 @@ def test_only_the_first_of_many_marks_wakes_the_writer(tmp_path: Path) -> None:
 
 def test_an_idle_writer_does_not_look_now_and_then_although_an_event_is_open(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        wakeup = doze(journal, 1)
+        wakeup = sleep_without_limit(journal, 1)
         journal.wait(journal.append("e-2", b""))
         while -1 not in wakeup.patience:
             pass

@@ -16,14 +16,14 @@ from qts.event.journal_recovery import check_journal, recover
 from qts.event.journal_segments import Mark, StoreNote, segment_paths
 from tests.event.support import P0, Recorder
 from tests.event.test_journal import Disk, disk, refuse
-from tests.event.test_journal_dispatcher import RUN_ID, Lives, config, numbered, stop_event
+from tests.event.test_journal_dispatcher import RUN_ID, Restarts, config, numbered, stop_event
 
 __all__ = ["disk"]
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    started = Lives(tmp_path / "journal")
+def restarts(tmp_path: Path) -> Iterator[Restarts]:
+    started = Restarts(tmp_path / "journal")
     yield started
     started.end()
 
@@ -36,85 +36,87 @@ def handled_by(dispatcher: EventDispatcher, saved: dict[str, Any] | None = None)
     return seen
 
 
-def without_records(lives: Lives) -> None:
+def without_records(restarts: Restarts) -> None:
     """The machine died before the journal's records were on disk."""
-    lives.end()
-    for _, path in segment_paths(lives.directory):
+    restarts.end()
+    for _, path in segment_paths(restarts.directory):
         path.write_bytes(b"")
 
 
-def test_events_that_only_the_checkpoint_has_are_written_again_and_handled_once(lives: Lives) -> None:
+def test_events_that_only_the_checkpoint_has_are_written_again_and_handled_once(restarts: Restarts) -> None:
     # Given a checkpoint with two waiting events, and a journal that never got their records
-    dispatcher = lives.begin(checkpointed=True)
+    dispatcher = restarts.begin(checkpointed=True)
     handled_by(dispatcher)
     for n in (1, 2):
         dispatcher.dispatch_nowait(numbered(n))
     saved = dispatcher.export_state()
     saved["journal"] |= {"held": 0, "open": []}  # as a journal says that has failed
-    without_records(lives)
+    without_records(restarts)
 
     # When the next life takes over the checkpoint, is killed, and another one takes it over
-    handled_by(lives.begin(checkpointed=True), saved)
-    assert lives.words() == {"n-1": "accepted", "n-2": "accepted"}
-    dispatcher = lives.begin(checkpointed=True)
+    handled_by(restarts.begin(checkpointed=True), saved)
+    assert restarts.words() == {"n-1": "accepted", "n-2": "accepted"}
+    dispatcher = restarts.begin(checkpointed=True)
     seen = handled_by(dispatcher, saved)
     dispatcher.run_inline()
 
     # Then each was handled once, and the journal tells it
     assert seen.numbers == [1, 2]
     dispatcher.export_state()
-    assert lives.journal is not None
-    lives.journal.commit()
-    assert lives.words() == {"n-1": "applied", "n-2": "applied"}
-    assert check_journal(lives.directory) == []
+    assert restarts.journal is not None
+    restarts.journal.commit()
+    assert restarts.words() == {"n-1": "applied", "n-2": "applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_a_number_that_a_checkpoint_knows_as_done_is_never_given_to_another_event(lives: Lives) -> None:
+def test_a_number_that_a_checkpoint_knows_as_done_is_never_given_to_another_event(restarts: Restarts) -> None:
     """Else an emergency stop that was acknowledged would count as handled after the next kill."""
     # Given a checkpoint in which event 1 is done, and a journal that never got its record
-    dispatcher = lives.begin(checkpointed=True)
+    dispatcher = restarts.begin(checkpointed=True)
     handled_by(dispatcher)
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.run_inline()
     saved = dispatcher.export_state()
-    without_records(lives)
+    without_records(restarts)
 
     # When the next life acknowledges a stop and is killed before it is handled
-    dispatcher = lives.begin(checkpointed=True)
+    dispatcher = restarts.begin(checkpointed=True)
     handled_by(dispatcher, saved)
     told: list[object] = []
     dispatcher.dispatch_nowait(stop_event(), told.append)
-    assert lives.journal is not None
-    lives.journal.flush()
+    assert restarts.journal is not None
+    restarts.journal.flush()
     assert told == [None]
 
     # Then the stop has the next number, and the life after takes it up
-    assert [one.sequence for one in recover(lives.directory, RUN_ID).unfinished] == [2]
-    dispatcher = lives.begin(checkpointed=True)
+    assert [one.sequence for one in recover(restarts.directory, RUN_ID).unfinished] == [2]
+    dispatcher = restarts.begin(checkpointed=True)
     dispatcher.register_handler(P0, Recorder())
     dispatcher.import_state(saved)
     assert dispatcher.replay_journal() == 1
-    assert check_journal(lives.directory) == []
+    assert check_journal(restarts.directory) == []
 
 
-def test_what_was_taken_back_is_never_told_as_applied_when_a_kill_was_faster_than_its_mark(lives: Lives) -> None:
+def test_what_was_taken_back_is_never_told_as_applied_when_a_kill_was_faster_than_its_mark(
+    restarts: Restarts,
+) -> None:
     # Given an event that no checkpoint knows, and a life that takes it back and stores a checkpoint
-    dispatcher = lives.begin(checkpointed=True)
+    dispatcher = restarts.begin(checkpointed=True)
     handled_by(dispatcher)
     before = dispatcher.export_state()
     dispatcher.dispatch_nowait(numbered(1))
-    assert lives.journal is not None
-    lives.journal.flush()
-    dispatcher = lives.begin(checkpointed=True)
+    assert restarts.journal is not None
+    restarts.journal.flush()
+    dispatcher = restarts.begin(checkpointed=True)
     handled_by(dispatcher, before)
     assert dispatcher.replay_journal(withdraw=lambda event: True) == 0
     after = dispatcher.export_state()
 
     # When it is killed before the journal hears of that, and the next life takes over the checkpoint
-    seen = handled_by(lives.begin(checkpointed=True), after)
+    seen = handled_by(restarts.begin(checkpointed=True), after)
 
     # Then the journal tells what has become of it
-    assert lives.words() == {"n-1": "withdrawn"}
+    assert restarts.words() == {"n-1": "withdrawn"}
     assert seen.numbers == []
 
 

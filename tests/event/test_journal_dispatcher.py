@@ -43,13 +43,13 @@ def config(window: int = 100, **journal: Any) -> EventConfig:
 
 
 @pytest.fixture
-def lives(tmp_path: Path) -> Iterator[Lives]:
-    started = Lives(tmp_path / "journal")
+def restarts(tmp_path: Path) -> Iterator[Restarts]:
+    started = Restarts(tmp_path / "journal")
     yield started
     started.end()
 
 
-class Lives:
+class Restarts:
     """One journal, and one process after the other that uses it."""
 
     def __init__(self, directory: Path) -> None:
@@ -142,8 +142,8 @@ def nested(depth: int) -> Any:
 
 
 @pytest.mark.parametrize("poison", ["\ud800", 1 << 70, {1: 2}, object(), nested(100_000)])
-def test_an_event_that_cannot_be_stored_is_refused_and_harms_nothing(lives: Lives, poison: Any) -> None:
-    dispatcher, seen = lives.begin(), Recorder()
+def test_an_event_that_cannot_be_stored_is_refused_and_harms_nothing(restarts: Restarts, poison: Any) -> None:
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     with pytest.raises(ContractError):
         dispatcher.dispatch_nowait(event_of(P0, n=1, bad=poison))
@@ -153,8 +153,8 @@ def test_an_event_that_cannot_be_stored_is_refused_and_harms_nothing(lives: Live
     assert dispatcher.queue_stats()["P0_CRITICAL"]["accepted"] == 1
 
 
-def test_a_payload_of_ten_megabytes_is_journalled(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(), Recorder()
+def test_a_payload_of_ten_megabytes_is_journalled(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     dispatcher.dispatch_nowait(create_event(PARTIAL, payload={"n": 1, "raw": "x" * 10_000_000}))
     dispatcher.run_inline()
@@ -229,22 +229,22 @@ def test_without_a_journal_an_acknowledgement_comes_at_once() -> None:
     assert told == [None]
 
 
-def test_an_event_object_that_is_queued_already_is_not_taken_twice(lives: Lives) -> None:
-    dispatcher, seen, event = lives.begin(), Recorder(), numbered(1)
+def test_an_event_object_that_is_queued_already_is_not_taken_twice(restarts: Restarts) -> None:
+    dispatcher, seen, event = restarts.begin(), Recorder(), numbered(1)
     dispatcher.register_handler(P0, seen)
     assert dispatcher.dispatch_nowait(event)
     assert dispatcher.dispatch_nowait(event)
     dispatcher.run_inline()
     assert seen.numbers == [1]
-    assert lives.words() == {"n-1": "applied"}
+    assert restarts.words() == {"n-1": "applied"}
 
 
 # -- spilling --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 100])
-def test_what_memory_cannot_hold_is_read_back_in_order(lives: Lives, window: int) -> None:
-    dispatcher, seen = lives.begin(config(window, segment_bytes=1 << 20)), Recorder()
+def test_what_memory_cannot_hold_is_read_back_in_order(restarts: Restarts, window: int) -> None:
+    dispatcher, seen = restarts.begin(config(window, segment_bytes=1 << 20)), Recorder()
     dispatcher.register_handler(P0, seen)
     for n in range(500):
         dispatcher.dispatch_nowait(numbered(n))
@@ -253,12 +253,12 @@ def test_what_memory_cannot_hold_is_read_back_in_order(lives: Lives, window: int
     assert len(dispatcher._levels[0].items) == window
     dispatcher.run_inline()
     assert seen.numbers == list(range(500))
-    assert set(lives.words().values()) == {"applied"}
-    assert check_journal(lives.directory) == []
+    assert set(restarts.words().values()) == {"applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_an_emergency_stop_overtakes_what_was_spilled(lives: Lives) -> None:
-    dispatcher, order = lives.begin(config(2)), list[str]()
+def test_an_emergency_stop_overtakes_what_was_spilled(restarts: Restarts) -> None:
+    dispatcher, order = restarts.begin(config(2)), list[str]()
     dispatcher.register_handler(P0, lambda event: order.append(event.event_id))
     for n in range(10):
         dispatcher.dispatch_nowait(numbered(n))
@@ -317,31 +317,31 @@ async def test_eight_threads_never_wait_and_the_order_inside_each_order_is_kept(
     assert report.count(None) == 0
 
 
-def test_events_that_are_spilled_over_several_files_come_back(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(config(1)), Recorder()
+def test_events_that_are_spilled_over_several_files_come_back(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(config(1)), Recorder()
     dispatcher.register_handler(P0, seen)
-    assert lives.journal is not None
+    assert restarts.journal is not None
     for n in range(200):
         dispatcher.dispatch_nowait(numbered(n))
-        lives.journal.flush()
-    assert len(segment_paths(lives.directory)) > 3
+        restarts.journal.flush()
+    assert len(segment_paths(restarts.directory)) > 3
     dispatcher.run_inline()
     assert seen.numbers == list(range(200))
-    lives.journal.flush()
-    assert len(segment_paths(lives.directory)) == 1
+    restarts.journal.flush()
+    assert len(segment_paths(restarts.directory)) == 1
 
 
-def test_what_cannot_be_read_back_stays_in_the_journal_and_is_fatal(lives: Lives) -> None:
+def test_what_cannot_be_read_back_stays_in_the_journal_and_is_fatal(restarts: Restarts) -> None:
     codes: list[str] = []
     settings_ = config(1, segment_bytes=1 << 20)
-    journal = lives.journal = Journal(lives.directory, RUN_ID, settings_.journal)
+    journal = restarts.journal = Journal(restarts.directory, RUN_ID, settings_.journal)
     dispatcher = inline_dispatcher(settings_, journal=journal, on_code=lambda *told: codes.append(told[0]))
     seen = Recorder()
     dispatcher.register_handler(P0, seen)
     for n in range(5):
         dispatcher.dispatch_nowait(numbered(n))
     journal.flush()
-    ((_, path),) = segment_paths(lives.directory)
+    ((_, path),) = segment_paths(restarts.directory)
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
     dispatcher.run_inline()
@@ -352,7 +352,7 @@ def test_what_cannot_be_read_back_stays_in_the_journal_and_is_fatal(lives: Lives
     with pytest.raises(StorageError, match="cannot be read back"):
         journal.raise_if_fatal()
     path.write_bytes(whole)
-    dispatcher = lives.begin(settings_)
+    dispatcher = restarts.begin(settings_)
     dispatcher.register_handler(P0, seen)
     dispatcher.run_inline()
     assert seen.numbers in ([0, 1, 2, 3, 4], [0, 0, 1, 2, 3, 4])  # 5 was never acknowledged
@@ -362,65 +362,67 @@ def test_what_cannot_be_read_back_stays_in_the_journal_and_is_fatal(lives: Lives
 
 
 @pytest.mark.parametrize("window", [2, 100])
-def test_a_restart_handles_what_was_accepted_and_not_handled_before_anything_new(lives: Lives, window: int) -> None:
-    dispatcher = lives.begin(config(window))
+def test_a_restart_handles_what_was_accepted_and_not_handled_before_anything_new(
+    restarts: Restarts, window: int
+) -> None:
+    dispatcher = restarts.begin(config(window))
     dispatcher.register_handler(P0, Recorder())
     for n in range(20):
         dispatcher.dispatch_nowait(numbered(n))
-    dispatcher, seen = lives.begin(config(window)), Recorder()
+    dispatcher, seen = restarts.begin(config(window)), Recorder()
     dispatcher.register_handler(P0, seen)
     dispatcher.dispatch_nowait(numbered(20))
     dispatcher.run_inline()
     assert seen.numbers == list(range(21))
-    again = lives.begin()
+    again = restarts.begin()
     again.register_handler(P0, seen)
     again.run_inline()
     assert seen.numbers == list(range(21))
-    assert check_journal(lives.directory) == []
+    assert check_journal(restarts.directory) == []
 
 
-def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(lives: Lives) -> None:
+def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(restarts: Restarts) -> None:
     """The journal is "at least once"; the unique key of the effect makes it "exactly once" (`effect-with-mark`).
 
     Who would drop it at the door would one day drop a fill that the restored checkpoint does not contain.
     """
     # Given fills on disk, one of them not handled yet, whose source died before it heard that.
-    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     for n in range(3):
         dispatcher.dispatch_nowait(numbered(n))
         if n < 2:
             dispatcher.run_inline()
     # When it tells the last two again.
-    dispatcher, answers = lives.begin(), list[Exception | None]()
+    dispatcher, answers = restarts.begin(), list[Exception | None]()
     dispatcher.register_handler(P0, seen)
     for n in (1, 2):
         dispatcher.dispatch_nowait(numbered(n), answers.append)
     dispatcher.run_inline()
     # Then both are handled and answered, and the journal says how many were told again.
     assert seen.numbers == [0, 1, 2, 1, 2]
-    assert lives.words() == {f"n-{n}": "applied" for n in range(3)}
+    assert restarts.words() == {f"n-{n}": "applied" for n in range(3)}
     assert answers == [None, None]
-    assert check_journal(lives.directory) == []
-    assert read_journal(lives.directory).repeated == 2
+    assert check_journal(restarts.directory) == []
+    assert read_journal(restarts.directory).repeated == 2
 
 
-def test_one_id_for_two_different_fills_costs_none_and_is_reported(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(), Recorder()
+def test_one_id_for_two_different_fills_costs_none_and_is_reported(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.dispatch_nowait(create_event(PARTIAL, payload={"n": 7, "order_id": "o-2"}, event_id="n-1"))
     dispatcher.run_inline()
     assert seen.numbers == [1, 7]
-    lives.words()
-    assert check_journal(lives.directory) == ["event id n-1 names two events: 1 and 2"]
+    restarts.words()
+    assert check_journal(restarts.directory) == ["event id n-1 names two events: 1 and 2"]
 
 
-def test_an_emergency_stop_is_first_after_a_restart_too(lives: Lives) -> None:
-    dispatcher = lives.begin()
+def test_an_emergency_stop_is_first_after_a_restart_too(restarts: Restarts) -> None:
+    dispatcher = restarts.begin()
     for event in (numbered(1), numbered(2), stop_event()):
         dispatcher.dispatch_nowait(event)
-    dispatcher, order = lives.begin(config(1)), list[str]()
+    dispatcher, order = restarts.begin(config(1)), list[str]()
     dispatcher.register_handler(P0, lambda event: order.append(event.event_id))
     dispatcher.run_inline()
     assert order == ["stop-0", "n-1", "n-2"]
@@ -438,17 +440,17 @@ async def test_a_thousand_queued_at_a_stop_are_all_handled(tmp_path: Path) -> No
     assert read_journal(tmp_path).count(None) == 0
 
 
-def test_ids_go_on_after_those_in_the_journal_also_before_the_start(lives: Lives) -> None:
-    for _ in range(2):  # published before anything runs, with the same prefix in both lives
-        lives.begin().publish(EventType.BROKER_DISCONNECT)
-    assert len(lives.words()) == 2
+def test_ids_go_on_after_those_in_the_journal_also_before_the_start(restarts: Restarts) -> None:
+    for _ in range(2):  # published before anything runs, with the same prefix in both processes
+        restarts.begin().publish(EventType.BROKER_DISCONNECT)
+    assert len(restarts.words()) == 2
 
 
-def test_ids_go_on_after_those_in_the_journal(lives: Lives) -> None:
-    dispatcher = lives.begin()
+def test_ids_go_on_after_those_in_the_journal(restarts: Restarts) -> None:
+    dispatcher = restarts.begin()
     for _ in range(3):
         dispatcher.publish(PARTIAL, {"n": 1})
-    dispatcher = lives.begin()
+    dispatcher = restarts.begin()
     seen: list[str] = []
     dispatcher.register_handler(P0, lambda event: seen.append(event.event_id))
     dispatcher.run_inline()
@@ -457,30 +459,32 @@ def test_ids_go_on_after_those_in_the_journal(lives: Lives) -> None:
     assert seen == ["e-1", "e-2", "e-3", "e-4"]
 
 
-def test_a_stored_event_that_cannot_be_decoded_is_kept_aside_and_never_stops_a_start(lives: Lives) -> None:
-    lives.begin()
-    assert lives.journal is not None
-    lives.journal.append("poison", b"\xc1 not an event")
+def test_a_stored_event_that_cannot_be_decoded_is_kept_aside_and_never_stops_a_start(restarts: Restarts) -> None:
+    restarts.begin()
+    assert restarts.journal is not None
+    restarts.journal.append("poison", b"\xc1 not an event")
     codes: list[str] = []
     for _ in range(2):
-        lives.end()
-        lives.journal = Journal(lives.directory, RUN_ID, config().journal)
-        dispatcher = inline_dispatcher(config(), journal=lives.journal, on_code=lambda *told: codes.append(told[0]))
+        restarts.end()
+        restarts.journal = Journal(restarts.directory, RUN_ID, config().journal)
+        dispatcher = inline_dispatcher(
+            config(), journal=restarts.journal, on_code=lambda *told: codes.append(told[0])
+        )
         dispatcher.run_inline()
     assert codes == ["FS098"]
-    kept = lives.directory / "quarantine" / "1.msgpack"
+    kept = restarts.directory / "quarantine" / "1.msgpack"
     assert kept.read_bytes() == b"\xc1 not an event"
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert lives.words() == {"poison": "parked"}
+    assert restarts.words() == {"poison": "parked"}
 
 
-def test_a_spilled_event_that_cannot_be_decoded_is_skipped(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(config(1)), Recorder()
+def test_a_spilled_event_that_cannot_be_decoded_is_skipped(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(config(1)), Recorder()
     dispatcher.register_handler(P0, seen)
-    assert lives.journal is not None
+    assert restarts.journal is not None
     dispatcher.dispatch_nowait(numbered(0))
-    with lives.journal.lock:
-        bad = lives.journal.append_locked(b"poison", b"\xc1")
+    with restarts.journal.lock:
+        bad = restarts.journal.append_locked(b"poison", b"\xc1")
         dispatcher._levels[0].queue.place(numbered(99), bad)  # type: ignore[attr-defined]
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.run_inline()
@@ -490,9 +494,9 @@ def test_a_spilled_event_that_cannot_be_decoded_is_skipped(lives: Lives) -> None
 # -- dead letters ----------------------------------------------------------------------------------------------
 
 
-def failing_then_restarted(lives: Lives) -> tuple[EventDispatcher, Recorder]:
+def failing_then_restarted(restarts: Restarts) -> tuple[EventDispatcher, Recorder]:
     """n-1 of order o-1 fails for good, n-2 follows it, n-3 is of another order; then the process restarts."""
-    dispatcher, seen = lives.begin(), Recorder(failures=4)
+    dispatcher, seen = restarts.begin(), Recorder(failures=4)
     dispatcher.register_handler(P0, seen)
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.run_inline()
@@ -500,62 +504,62 @@ def failing_then_restarted(lives: Lives) -> tuple[EventDispatcher, Recorder]:
     dispatcher.dispatch_nowait(numbered(3, order="o-2"))
     dispatcher.run_inline()
     assert seen.numbers == [3]
-    assert lives.words() == {"n-1": "parked", "n-2": "accepted", "n-3": "applied"}
-    dispatcher = lives.begin()
+    assert restarts.words() == {"n-1": "parked", "n-2": "accepted", "n-3": "applied"}
+    dispatcher = restarts.begin()
     dispatcher.register_handler(P0, seen)
     dispatcher.run_inline()
     return dispatcher, seen
 
 
-def test_a_parked_event_and_what_follows_it_are_held_after_a_restart_too(lives: Lives) -> None:
-    dispatcher, seen = failing_then_restarted(lives)
+def test_a_parked_event_and_what_follows_it_are_held_after_a_restart_too(restarts: Restarts) -> None:
+    dispatcher, seen = failing_then_restarted(restarts)
     assert seen.numbers == [3]
     assert [letter.event.event_id for letter in dispatcher.dead_letter_queue] == ["n-1"]
-    assert lives.words() == {"n-1": "parked", "n-2": "accepted", "n-3": "applied"}
+    assert restarts.words() == {"n-1": "parked", "n-2": "accepted", "n-3": "applied"}
 
 
-def test_an_operator_may_skip_it_after_a_restart(lives: Lives) -> None:
-    dispatcher, seen = failing_then_restarted(lives)
+def test_an_operator_may_skip_it_after_a_restart(restarts: Restarts) -> None:
+    dispatcher, seen = failing_then_restarted(restarts)
     dispatcher.skip_dead_letter("n-1")
     dispatcher.run_inline()
     assert seen.numbers == [3, 2]
-    assert lives.words() == {"n-1": "withdrawn", "n-2": "applied", "n-3": "applied"}
-    assert check_journal(lives.directory) == []
+    assert restarts.words() == {"n-1": "withdrawn", "n-2": "applied", "n-3": "applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_a_replayed_dead_letter_is_marked_by_how_it_ended(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(), Recorder(failures=4)
+def test_a_replayed_dead_letter_is_marked_by_how_it_ended(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(), Recorder(failures=4)
     dispatcher.register_handler(P0, seen)
     dispatcher.dispatch_nowait(numbered(1))
     dispatcher.run_inline()
     assert dispatcher.replay_dead_letter("n-1")
     dispatcher.run_inline()
     assert seen.numbers == [1]
-    assert lives.words() == {"n-1": "applied"}
-    assert check_journal(lives.directory) == []
+    assert restarts.words() == {"n-1": "applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_a_dead_letter_opened_again_between_two_lives_is_tried_by_the_next(lives: Lives) -> None:
-    failing_then_restarted(lives)
-    lives.end()
-    with Journal(lives.directory, RUN_ID, config().journal) as journal:
+def test_a_dead_letter_opened_again_between_two_lives_is_tried_by_the_next(restarts: Restarts) -> None:
+    failing_then_restarted(restarts)
+    restarts.end()
+    with Journal(restarts.directory, RUN_ID, config().journal) as journal:
         journal.mark_done(1, Mark.REOPENED)
-    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     dispatcher.run_inline()
     assert seen.numbers == [1, 2]
     assert len(dispatcher.dead_letter_queue) == 0
-    assert lives.words() == {"n-1": "applied", "n-2": "applied", "n-3": "applied"}
-    assert check_journal(lives.directory) == []
+    assert restarts.words() == {"n-1": "applied", "n-2": "applied", "n-3": "applied"}
+    assert check_journal(restarts.directory) == []
 
 
 class Other(Recorder):
     """A handler of another name: dead letters go by it."""
 
 
-def two_letters(lives: Lives) -> tuple[EventDispatcher, Recorder, Recorder]:
+def two_letters(restarts: Restarts) -> tuple[EventDispatcher, Recorder, Recorder]:
     """n-1 fails with both of its handlers."""
-    dispatcher, first, second = lives.begin(), Recorder(failures=4), Other(failures=4)
+    dispatcher, first, second = restarts.begin(), Recorder(failures=4), Other(failures=4)
     dispatcher.register_handler(P0, first)
     dispatcher.register_handler(P0, second)
     dispatcher.dispatch_nowait(numbered(1))
@@ -564,52 +568,52 @@ def two_letters(lives: Lives) -> tuple[EventDispatcher, Recorder, Recorder]:
     return dispatcher, first, second
 
 
-def test_an_event_is_applied_when_none_of_its_letters_is_left(lives: Lives) -> None:
-    dispatcher, first, second = two_letters(lives)
+def test_an_event_is_applied_when_none_of_its_letters_is_left(restarts: Restarts) -> None:
+    dispatcher, first, second = two_letters(restarts)
     assert dispatcher.replay_dead_letter("n-1", "Other")
     dispatcher.run_inline()
     assert (first.numbers, second.numbers) == ([], [1])
-    assert lives.words() == {"n-1": "parked"}
+    assert restarts.words() == {"n-1": "parked"}
     assert dispatcher.replay_dead_letter("n-1")
     dispatcher.run_inline()
     assert (first.numbers, second.numbers) == ([1], [1])
-    assert lives.words() == {"n-1": "applied"}
-    assert check_journal(lives.directory) == []
+    assert restarts.words() == {"n-1": "applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_letters_tried_at_the_same_time_settle_their_event_once(lives: Lives) -> None:
-    dispatcher, first, second = two_letters(lives)
+def test_letters_tried_at_the_same_time_settle_their_event_once(restarts: Restarts) -> None:
+    dispatcher, first, second = two_letters(restarts)
     second.failures = 4
     assert dispatcher.replay_dead_letter("n-1")
     assert dispatcher.replay_dead_letter("n-1")
     dispatcher.run_inline()
     assert (first.numbers, second.numbers) == ([1], [])
-    assert lives.words() == {"n-1": "parked"}
-    assert check_journal(lives.directory) == []
+    assert restarts.words() == {"n-1": "parked"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_skipping_one_of_two_letters_leaves_the_other(lives: Lives) -> None:
-    dispatcher, first, second = two_letters(lives)
+def test_skipping_one_of_two_letters_leaves_the_other(restarts: Restarts) -> None:
+    dispatcher, first, second = two_letters(restarts)
     assert dispatcher.skip_dead_letter("n-1", "Recorder")
-    assert lives.words() == {"n-1": "parked"}
+    assert restarts.words() == {"n-1": "parked"}
     assert dispatcher.replay_dead_letter("n-1")
     dispatcher.run_inline()
     assert (first.numbers, second.numbers) == ([], [1])
-    assert lives.words() == {"n-1": "applied"}
-    assert check_journal(lives.directory) == []
+    assert restarts.words() == {"n-1": "applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_a_letter_replayed_while_another_handler_still_tries_does_not_settle_the_event(lives: Lives) -> None:
-    dispatcher, first, second = lives.begin(), Recorder(failures=4), Other(failures=1)
+def test_a_letter_replayed_while_another_handler_still_tries_does_not_settle_the_event(restarts: Restarts) -> None:
+    dispatcher, first, second = restarts.begin(), Recorder(failures=4), Other(failures=1)
     dispatcher.register_handler(P0, first)
     dispatcher.register_handler(P0, second)
     schedule, later = dispatcher._scheduler.retries.schedule, list[BlockedKey]()
 
-    def second_waits(hold: BlockedKey, delay_s: float) -> None:
-        if hold.registration is dispatcher._levels[0].registrations[1]:
-            later.append(hold)
+    def second_waits(blocked: BlockedKey, delay_s: float) -> None:
+        if blocked.registration is dispatcher._levels[0].registrations[1]:
+            later.append(blocked)
         else:
-            schedule(hold, delay_s)
+            schedule(blocked, delay_s)
 
     dispatcher._scheduler.retries.schedule = second_waits
     dispatcher.dispatch_nowait(numbered(1))
@@ -617,28 +621,30 @@ def test_a_letter_replayed_while_another_handler_still_tries_does_not_settle_the
     assert dispatcher.replay_dead_letter("n-1")
     dispatcher.run_inline()
     assert first.numbers == [1]
-    assert lives.words() == {"n-1": "accepted"}
+    assert restarts.words() == {"n-1": "accepted"}
     schedule(later[0], 0.0)
     dispatcher.run_inline()
     assert second.numbers == [1]
-    assert lives.words()["n-1"] == "parked", "one handler had failed for good; that it was tried again is no harm"
-    assert check_journal(lives.directory) == []
+    assert restarts.words()["n-1"] == "parked", (
+        "one handler had failed for good; that it was tried again is no harm"
+    )
+    assert check_journal(restarts.directory) == []
 
 
-def test_a_kill_between_two_handlers_tries_the_event_again_with_both(lives: Lives) -> None:
-    dispatcher, first = lives.begin(), Recorder()
+def test_a_kill_between_two_handlers_tries_the_event_again_with_both(restarts: Restarts) -> None:
+    dispatcher, first = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, first)
     dispatcher.register_handler(P0, Recorder(failures=1))
     dispatcher.dispatch_nowait(numbered(1))
-    dispatcher._scheduler.retries.schedule = lambda hold, delay_s: None  # killed before the second attempt
+    dispatcher._scheduler.retries.schedule = lambda blocked, delay_s: None  # killed before the second attempt
     dispatcher.run_inline()
-    assert lives.words() == {"n-1": "accepted"}
-    dispatcher, second = lives.begin(), Recorder()
+    assert restarts.words() == {"n-1": "accepted"}
+    dispatcher, second = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, first)
     dispatcher.register_handler(P0, second)
     dispatcher.run_inline()
     assert (first.numbers, second.numbers) == ([1, 1], [1])  # at least once; the handler's own key makes it once
-    assert lives.words() == {"n-1": "applied"}
+    assert restarts.words() == {"n-1": "applied"}
 
 
 async def test_an_event_in_a_lane_is_applied_when_the_lane_is_done(tmp_path: Path) -> None:
@@ -657,9 +663,9 @@ async def test_an_event_in_a_lane_is_applied_when_the_lane_is_done(tmp_path: Pat
 # -- checkpoints -----------------------------------------------------------------------------------------------
 
 
-def with_checkpoint(lives: Lives, window: int) -> tuple[dict[str, Any], list[int]]:
+def with_checkpoint(restarts: Restarts, window: int) -> tuple[dict[str, Any], list[int]]:
     """Five events: 0 handled, 1 in hand while the checkpoint is taken, 2 to 4 queued; 5 comes after it."""
-    dispatcher, effects = lives.begin(config(window), checkpointed=True), list[int]()
+    dispatcher, effects = restarts.begin(config(window), checkpointed=True), list[int]()
     saved: dict[str, Any] = {}
 
     def handle(event: Event) -> None:
@@ -679,10 +685,10 @@ def with_checkpoint(lives: Lives, window: int) -> tuple[dict[str, Any], list[int
 
 @pytest.mark.parametrize("window", [1, 2, 100])
 def test_a_restart_from_a_checkpoint_does_what_neither_it_nor_the_journal_knows_as_done(
-    lives: Lives, window: int
+    restarts: Restarts, window: int
 ) -> None:
-    saved, effects = with_checkpoint(lives, window)
-    dispatcher = lives.begin(config(window), checkpointed=True)
+    saved, effects = with_checkpoint(restarts, window)
+    dispatcher = restarts.begin(config(window), checkpointed=True)
     dispatcher.register_handler(P0, CallbackHandler(lambda event: effects.append(event.payload["n"]), "book"))
     dispatcher.import_state(saved)
     assert dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 3
@@ -690,51 +696,51 @@ def test_a_restart_from_a_checkpoint_does_what_neither_it_nor_the_journal_knows_
     assert effects == [0, 1, 2, 3, 4, 5]
     row = dispatcher.queue_stats()["P0_CRITICAL"]
     assert (row["accepted"], row["handled"], row["size"]) == (6, 6, 0)
-    assert lives.journal is not None
+    assert restarts.journal is not None
     dispatcher.export_state()
-    lives.journal.commit()
-    assert set(lives.words().values()) == {"applied"}
-    assert check_journal(lives.directory) == []
+    restarts.journal.commit()
+    assert set(restarts.words().values()) == {"applied"}
+    assert check_journal(restarts.directory) == []
 
 
-def test_the_source_of_an_event_may_take_back_what_the_checkpoint_does_not_know(lives: Lives) -> None:
-    saved, effects = with_checkpoint(lives, 100)
-    dispatcher = lives.begin(checkpointed=True)
+def test_the_source_of_an_event_may_take_back_what_the_checkpoint_does_not_know(restarts: Restarts) -> None:
+    saved, effects = with_checkpoint(restarts, 100)
+    dispatcher = restarts.begin(checkpointed=True)
     dispatcher.register_handler(P0, CallbackHandler(lambda event: effects.append(event.payload["n"]), "book"))
     dispatcher.import_state(saved)
     assert dispatcher.replay_journal(withdraw=lambda event: event.payload["n"] == 5) == 0
     dispatcher.run_inline()
     assert effects == [0, 1, 2, 3, 4]
     dispatcher.export_state()
-    assert lives.journal is not None
-    lives.journal.commit()
-    assert lives.words()["n-5"] == "withdrawn"
+    assert restarts.journal is not None
+    restarts.journal.commit()
+    assert restarts.words()["n-5"] == "withdrawn"
 
 
-def test_what_an_operator_opened_again_is_not_taken_back(lives: Lives) -> None:
-    dispatcher = lives.begin()
+def test_what_an_operator_opened_again_is_not_taken_back(restarts: Restarts) -> None:
+    dispatcher = restarts.begin()
     dispatcher.register_handler(P0, Recorder())
     for n in (1, 2):
         dispatcher.dispatch_nowait(numbered(n))
     dispatcher.run_inline()
-    lives.end()
-    with Journal(lives.directory, RUN_ID, config().journal) as journal:
+    restarts.end()
+    with Journal(restarts.directory, RUN_ID, config().journal) as journal:
         journal.mark_done(1, Mark.REOPENED)
         journal.append("n-3", pack_event(numbered(3)))
-    dispatcher, seen = lives.begin(), Recorder()
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
     assert dispatcher.replay_journal(withdraw=lambda event: True) == 1
     dispatcher.run_inline()
     assert seen.numbers == [1]
-    assert lives.words() == {"n-1": "applied", "n-2": "applied", "n-3": "withdrawn"}
+    assert restarts.words() == {"n-1": "applied", "n-2": "applied", "n-3": "withdrawn"}
 
 
-def test_a_checkpoint_that_waits_for_an_event_the_journal_lacks_is_refused(lives: Lives) -> None:
-    saved, _ = with_checkpoint(lives, 1)
-    lives.end()
-    for _, path in segment_paths(lives.directory):
+def test_a_checkpoint_that_waits_for_an_event_the_journal_lacks_is_refused(restarts: Restarts) -> None:
+    saved, _ = with_checkpoint(restarts, 1)
+    restarts.end()
+    for _, path in segment_paths(restarts.directory):
         path.unlink()
-    dispatcher = lives.begin(config(1), checkpointed=True)
+    dispatcher = restarts.begin(config(1), checkpointed=True)
     dispatcher.register_handler(P0, CallbackHandler(Recorder(), "book"))
     with pytest.raises(StorageError, match="waits for event 3, which the journal does not hold"):
         dispatcher.import_state(saved)
@@ -785,8 +791,8 @@ async def test_after_a_full_disk_too_but_the_process_may_live_on(tmp_path: Path,
     assert not journal.must_exit
 
 
-def test_a_queue_that_breaks_loses_nothing_that_was_journalled(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(config(2)), Recorder()
+def test_a_queue_that_breaks_loses_nothing_that_was_journalled(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(config(2)), Recorder()
     dispatcher.register_handler(P0, seen)
     for n in range(6):
         dispatcher.dispatch_nowait(numbered(n))
@@ -805,8 +811,8 @@ def test_a_queue_that_breaks_loses_nothing_that_was_journalled(lives: Lives) -> 
     assert dispatcher.reports.counts["queue"] == 1
 
 
-def test_a_queue_that_breaks_on_arrival_is_replaced_and_the_event_is_in_the_next(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(), Recorder()
+def test_a_queue_that_breaks_on_arrival_is_replaced_and_the_event_is_in_the_next(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P0, seen)
 
     class Broken(deque[Event]):
@@ -818,7 +824,7 @@ def test_a_queue_that_breaks_on_arrival_is_replaced_and_the_event_is_in_the_next
     dispatcher.run_inline()
     assert seen.numbers == [1]
     assert dispatcher.reports.counts["queue"] == 1
-    assert lives.words() == {"n-1": "applied"}
+    assert restarts.words() == {"n-1": "applied"}
 
 
 def test_a_producer_in_a_thread_waits_when_the_disk_falls_far_behind(tmp_path: Path, disk: Disk) -> None:
@@ -842,11 +848,11 @@ def test_a_producer_in_a_thread_waits_when_the_disk_falls_far_behind(tmp_path: P
         assert journal.synced == 5
 
 
-def test_lower_priorities_go_their_way_as_before(lives: Lives) -> None:
-    dispatcher, seen = lives.begin(), Recorder()
+def test_lower_priorities_go_their_way_as_before(restarts: Restarts) -> None:
+    dispatcher, seen = restarts.begin(), Recorder()
     dispatcher.register_handler(P1, lambda event: seen.calls)
     dispatcher.publish(EventType.PRICE_TICK, tick())
     dispatcher.run_inline()
-    assert lives.words() == {}
+    assert restarts.words() == {}
     assert dispatcher.queue_stats()["P1_HIGH"]["handled"] == 1
     assert CounterIds("e").last == 0

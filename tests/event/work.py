@@ -109,7 +109,7 @@ async def waiting(event: Event) -> Event:
 
 
 class Counting(EventHandler):
-    """Keeps a count of its own, in whichever process it lives."""
+    """Keeps a count of its own, in whichever process it restarts."""
 
     def __init__(self) -> None:
         self.count = 0

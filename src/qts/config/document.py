@@ -58,11 +58,15 @@ class Scalar(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
+    """A list in a file."""
+
     items: tuple[Node, ...]
     place: Place
 
 
 class Entry(msgspec.Struct, frozen=True):
+    """A key of a mapping with its value."""
+
     key: Scalar
     value: Node
 
@@ -74,6 +78,7 @@ class Section(msgspec.Struct, frozen=True):
     place: Place
 
     def get(self, key: str) -> Entry | None:
+        """Return the entry of ``key``; None when there is none."""
         return next((entry for entry in self.entries if entry.key.text == key), None)
 
 
@@ -159,7 +164,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class _Unusable(Exception):
-    """A file that must not be read; the text says why and what to do."""
+    """The error of a file that must not be read; its text gives the reason and the remedy."""
 
 
 def _reason(error: OSError | _Unusable) -> str:
@@ -254,7 +259,7 @@ class _Builder:
         self.problems.append(Problem(self._source, line if self._lines else 0, "", message))
 
     def accept(self, event: yaml.Event) -> bool:
-        """Take one event; False when the rest must not be looked at."""
+        """Accept one parser event; return False when the rest must not be read."""
         self.line = line = _line_of(event)
         if isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1

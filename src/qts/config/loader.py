@@ -123,7 +123,7 @@ def examine(
 def tree_of(settings: Mapping[str, str], layout: Layout = QTS) -> QtsConfig:
     """Return the defaults with ``settings`` (dotted key → text, as :meth:`LoadedConfig.as_rows` gives it) in place.
 
-    No file and no environment is looked at. Raises :class:`~qts.errors.ConfigError` for what cannot be a setting.
+    No file and no environment is read. Raises :class:`~qts.errors.ConfigError` for what cannot be a setting.
     """
     binder = Binder({})
     roots: dict[str, Section | None] = {}

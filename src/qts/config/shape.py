@@ -37,6 +37,7 @@ class Kind(Enum):
 
     @property
     def is_number(self) -> bool:
+        """Return whether values are numbers."""
         return self in (Kind.INT, Kind.FLOAT, Kind.DECIMAL)
 
 
@@ -74,6 +75,7 @@ class Shape(msgspec.Struct, frozen=True):
     choices: tuple[tuple[str, Any], ...] = ()
 
     def field(self, name: str) -> Field | None:
+        """Return the field of a record by name; None when there is none."""
         return next((field for field in self.fields if field.name == name), None)
 
     @property

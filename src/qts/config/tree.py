@@ -30,16 +30,17 @@ from qts.state.config import StateConfig
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One group for each broker there is."""
+    """The settings of the brokers, one group for each."""
 
     sim: Annotated[SimConfig, Meta(description="the simulated exchange of replay, demo and paper")] = SimConfig()
 
     def problems(self) -> list[tuple[str, str]]:
+        """Return combinations that contradict each other, as (dotted field, message)."""
         return [(f"sim.{path}", message) for path, message in self.sim.problems()]
 
 
 class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that can be set. Each field is one file, ``config/<field>.yaml``."""
+    """The whole configuration. Each field is one file, ``config/<field>.yaml``."""
 
     runtime: Annotated[
         RuntimeConfig, Meta(description="The session itself: account, hours, intervals, freshness, log.")
@@ -78,10 +79,12 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def shape(self) -> Shape:
+        """Return the shape of the whole configuration."""
         return shape_of(self.root)
 
     @property
     def sections(self) -> tuple[str, ...]:
+        """Return the names of the files, without their ending."""
         return self.root.__struct_fields__
 
     def may_change(self, path: str) -> bool:

@@ -30,6 +30,7 @@ class Waiters:
         self._count = 0
 
     def add(self, sequence: int, loop: asyncio.AbstractEventLoop | None, target: Any) -> None:
+        """Add a callback (``loop`` None) or the future of a loop that waits for the event ``sequence``."""
         self._count += 1
         heapq.heappush(self._heap, (sequence, self._count, loop, target))
 

@@ -70,7 +70,7 @@ class Admission:
 
     :meth:`publish`, :meth:`dispatch_nowait` and :meth:`wake_if_asleep` may be called from any thread, the rest
     belongs to the thread on which events are handled. ``asleep`` is set by what runs the scheduler on a loop: the
-    next event has to ``wake`` it. ``may_wait`` says whether there is one: else :meth:`dispatch` never waits.
+    next event has to ``wake`` it. ``may_wait`` is whether there is one: else :meth:`dispatch` never waits.
     """
 
     def __init__(

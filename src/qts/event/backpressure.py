@@ -45,6 +45,7 @@ class BackpressureGuard:
         self.reconfigure(config)
 
     def reconfigure(self, config: Backpressure) -> None:
+        """Compare with the thresholds of ``config`` from now on; no priority is paused until the next read."""
         self._gauges = {_P1: _Gauge(config.p1), _P2: _Gauge(config.p2)}
         self.floor = int(_P3)
 

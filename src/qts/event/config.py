@@ -45,10 +45,10 @@ Millis = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds")]
 class QueueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One queue. ``sample_rate`` is the share of newcomers a full SAMPLE queue still takes."""
 
-    priority: Annotated[EventPriority, Meta(description="which queue this is; says so only, it cannot be another")]
+    priority: Annotated[EventPriority, Meta(description="which queue this is; it cannot be another")]
     capacity: Capacity
     overflow_policy: Annotated[
-        OverflowPolicy, Meta(description="what it does when full; says so only, each queue has its own")
+        OverflowPolicy, Meta(description="what it does when full; each queue has its own, no other")
     ]
     batch_size: BatchSize = 1
     batch_timeout_ms: BatchTimeout = 0

@@ -164,7 +164,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 # The struct stores what was given: a number or a text, nanoseconds or a datetime, any payload, a flag or None for
-# "as the type says". The public names become views of those slots.
+# "as for the type". The public names become views of those slots.
 _number_slot: Final = Event.__dict__["event_id"]
 _time_slot: Final = Event.__dict__["timestamp"]
 _payload_slot: Final = Event.__dict__["payload"]
@@ -245,7 +245,7 @@ def _flag(name: str) -> property:
         given = slot.__get__(event)
         return given if given is not None else getattr(TRAITS[event.event_type], name)
 
-    return property(view, doc="As given, else as the type says.")
+    return property(view, doc="Return the flag as given, else as for the type.")
 
 
 for _name in FLAGS:

@@ -59,7 +59,7 @@ class EventDispatcher:
 
     With a ``journal`` every P0 event is on disk before it is acknowledged; no producer waits for a full P0 queue,
     later events are read back from the journal. What an earlier process left there is handled
-    first. Dead letters are kept beside it unless ``dead_letter_path`` says otherwise. The journal belongs to
+    first. Dead letters are kept beside it unless ``dead_letter_path`` is given. The journal belongs to
     the caller, who closes it after :meth:`stop`.
     """
 

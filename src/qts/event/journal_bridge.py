@@ -335,7 +335,7 @@ class JournaledIngress:
         self._withdrawn.intersection_update(
             one.sequence for one in self.journal.unfinished
         )  # the others are marked
-        self.journal.freeze()  # what was marked here is what the checkpoint on disk says
+        self.journal.freeze()  # what was marked here is what the checkpoint on disk holds
         self.journal.commit()
 
     def _reconciled(

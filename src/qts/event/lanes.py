@@ -312,6 +312,7 @@ class StrandRunner(LaneRunner):
         self._task.cancel()
 
     async def close(self) -> None:
+        """Restore the handler and wait for the end of the task."""
         self.restore_handler()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -409,6 +410,7 @@ class ThreadRunner(LaneRunner):
             self.restarts += 1
 
     async def close(self) -> None:
+        """Let the thread end after its present job, without waiting for it."""
         if self._jobs is not None:
             self._jobs.put(None)
             self._jobs = None

@@ -92,7 +92,7 @@ class ReportGenerate(msgspec.Struct, frozen=True, tag=True):
 
 
 class NotificationSend(msgspec.Struct, frozen=True, tag=True):
-    """NOTIFICATION_SEND: tell people; never used for safety alerts, which do not travel as P3."""
+    """NOTIFICATION_SEND: notify people; never used for safety alerts, which do not travel as P3."""
 
     level: str
     title: str

@@ -178,6 +178,7 @@ class ProcessRunner(LaneRunner):
         self._kill()
 
     async def close(self) -> None:
+        """End the worker and wait for the end of its process."""
         self._kill()
         while self._ending:  # one may bring another: a cancelled exchange leaves a process to be ended
             await asyncio.gather(self._ending.pop(), return_exceptions=True)

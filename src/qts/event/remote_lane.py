@@ -46,6 +46,7 @@ class RemoteRunner(ProcessRunner):
         self._task = tools.loop.create_task(self._run(), name=f"qts-remote-{registration.name}")
 
     def submit(self, flight: InFlightEvent) -> None:
+        """Accept an event that the handler wants; finish any other at once."""
         if self._handler.is_needed and self._handler.wants(flight.event):
             self._enqueue(flight)
             self._arrived.set()
@@ -53,6 +54,7 @@ class RemoteRunner(ProcessRunner):
             self.tools.scheduler.finished(self.registration, flight, None)
 
     def stop_now(self) -> list[InFlightEvent]:
+        """Stop at once; return the events that were not finished, in order."""
         left = self.pending
         self._working = []
         self._abandon()

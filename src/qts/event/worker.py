@@ -99,7 +99,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
 
 
 def lower_cpu_priority(niceness: int) -> None:
-    """Lower the CPU priority of this process, as ``worker_nice`` and ``background_nice`` say."""
+    """Lower the CPU priority of this process, by ``worker_nice`` or ``background_nice``."""
     os.nice(min(niceness, IDLE_NICENESS - 1))
     if niceness >= IDLE_NICENESS and hasattr(os, "SCHED_IDLE"):
         with contextlib.suppress(OSError):  # not every container and C library lets us: it is nice then

@@ -1,4 +1,4 @@
-"""Safety, which says whether the session may trade at all: states, codes, guards."""
+"""Safety, which decides whether the session may trade at all: states, codes, guards."""
 
 from qts.safety.contracts import SafetyChange, SafetyState
 from qts.safety.state import SafetyStateManager

@@ -1,4 +1,4 @@
-"""Values and ports of safety, which says whether the session may trade at all: the four states, what changed and
+"""Values and ports of safety, which decides whether the session may trade at all: the four states, what changed and
 why, what is known about each cause, and the port through which state and history survive a restart.
 """
 
@@ -42,7 +42,7 @@ _ORDER = (SafetyState.NORMAL, SafetyState.WARNING, SafetyState.FAIL, SafetyState
 
 
 class CodeKind(str, Enum):
-    """The three families of codes; the prefix says which (AN, GR, FS)."""
+    """The three families of codes; by their prefix (AN, GR, FS)."""
 
     ANOMALY = "ANOMALY"
     GUARDRAIL = "GUARDRAIL"

@@ -1,4 +1,4 @@
-"""Guards: small pure rules that look at the account's health and name what is wrong.
+"""Guards: small pure rules that examine the account's health and name what is wrong.
 
 Each guard takes the health and the limits in force and yields (code, detail) pairs; it changes nothing. The
 caller hands the codes to :meth:`~qts.safety.state.SafetyStateManager.apply_code`. Beyond the fail-safe bounds

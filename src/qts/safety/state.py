@@ -145,7 +145,7 @@ class SafetyStateManager:
         return self._apply(code, CodeKind.GUARDRAIL, detail)
 
     def apply_fail_safe(self, code: str, detail: str = "") -> SafetyChange:
-        """Apply a fail-safe, a defect (FSnnn). A few only warn or lock down at once, as the catalogue says."""
+        """Apply a fail-safe, a defect (FSnnn). By the catalogue a few only warn or lock down at once."""
         return self._apply(code, CodeKind.FAIL_SAFE, detail)
 
     def apply_code(self, code: str, detail: str = "") -> SafetyChange:

@@ -27,7 +27,7 @@ class AnswerKind(str, Enum):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The state that a cause leads to, whether that is a move, and the sentence that says why."""
+    """The state that a cause leads to, whether that is a move, and the sentence with the reason."""
 
     to_state: SafetyState
     kind: AnswerKind

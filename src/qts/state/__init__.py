@@ -1,4 +1,4 @@
-"""The operating state, which says how boldly to trade: states, rules, hysteresis, overrides."""
+"""The operating state, which decides how boldly to trade: states, rules, hysteresis, overrides."""
 
 from qts.state.config import StateConfig
 from qts.state.contracts import (

@@ -1,4 +1,4 @@
-"""Values and ports of the operating state, which says how boldly to trade.
+"""Values and ports of the operating state, which decides how boldly to trade.
 
 The three states, what each allows, what a transition is decided on, what an evaluation answers, and the port
 through which state and history survive kill -9. Fractions are fractions (0.05 = 5 %); times are nanoseconds
@@ -164,13 +164,13 @@ class TransitionMetrics(msgspec.Struct, frozen=True):
 
 
 UNKNOWN_METRICS = TransitionMetrics(None, None, None, None, None, None, None, None, None, None)
-"""Metrics of which nothing is known: no rule that looks at metrics can fire."""
+"""Metrics of which nothing is known: no rule on metrics can apply."""
 
 
 class TransitionResult(msgspec.Struct, frozen=True):
     """The answer of every evaluation, with its evidence.
 
-    ``to_state`` is where the rule would go; ``applied`` says whether it went. ``reason`` is
+    ``to_state`` is where the rule would go; ``applied`` is whether it went. ``reason`` is
     ``no_transition_needed``, ``manual_override_active``, ``confirmation_pending: 1/2``,
     ``min_duration_not_met: 3.0/7 days``, ``cooldown_period`` or, when applied, the rule's own.
     ``meta`` holds the metrics, the clauses and the numbers the answer was made of.

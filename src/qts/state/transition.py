@@ -41,6 +41,7 @@ class MetricClause(msgspec.Struct, frozen=True):
     against: str = ""
 
     def holds(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> bool:
+        """Return whether the condition is met; unknown is not met."""
         value = known(self.field, getattr(metrics, self.field))
         limit = self.limit(metrics)
         if value is None or limit is None or (not self.danger and math.isinf(value)):
@@ -55,6 +56,7 @@ class MetricClause(msgspec.Struct, frozen=True):
         return other if other is not None and math.isfinite(other) else None
 
     def forecast(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> ClauseForecast:
+        """Return value, threshold and distance of the condition."""
         value = known(self.field, getattr(metrics, self.field))
         limit = self.limit(metrics)
         gap = limit - value if value is not None and limit is not None and math.isfinite(value) else None
@@ -70,6 +72,7 @@ class MetricClause(msgspec.Struct, frozen=True):
         )
 
     def text(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> str:
+        """Return the comparison in words."""
         value = known(self.field, getattr(metrics, self.field))
         limit = self.limit(metrics)
         measured = "unknown" if value is None else f"{value:.6g}"
@@ -83,9 +86,11 @@ class BreakerClause(msgspec.Struct, frozen=True):
     """The condition that the market's circuit breaker is on."""
 
     def holds(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> bool:
+        """Return whether the condition is met; unknown is not met."""
         return metrics.market_circuit_breaker is True
 
     def forecast(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> ClauseForecast:
+        """Return value, threshold and distance of the condition."""
         on = metrics.market_circuit_breaker
         value = "unknown" if on is None else "on" if on else "off"
         text = f"market_circuit_breaker {value}"
@@ -94,6 +99,7 @@ class BreakerClause(msgspec.Struct, frozen=True):
         )
 
     def text(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> str:
+        """Return the comparison in words."""
         return self.forecast(metrics, safety, days).text
 
 
@@ -103,14 +109,17 @@ class SafetyClause(msgspec.Struct, frozen=True):
     normal: bool
 
     def holds(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> bool:
+        """Return whether the condition is met; unknown is not met."""
         return (safety is SafetyState.NORMAL) is self.normal
 
     def forecast(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> ClauseForecast:
+        """Return value, threshold and distance of the condition."""
         wanted = "NORMAL" if self.normal else "WARNING or worse"
         text = f"safety {safety.value} is {wanted}"
         return ClauseForecast("safety", self.holds(metrics, safety, days), safety.value, "is", wanted, None, text)
 
     def text(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> str:
+        """Return the comparison in words."""
         return f"safety {safety.value}"
 
 
@@ -120,15 +129,18 @@ class HeldClause(msgspec.Struct, frozen=True):
     days: float
 
     def holds(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> bool:
+        """Return whether the condition is met; unknown is not met."""
         return days >= self.days
 
     def forecast(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> ClauseForecast:
+        """Return value, threshold and distance of the condition."""
         held = self.holds(metrics, safety, days)
         return ClauseForecast(
             "held_days", held, days, "≥", self.days, self.days - days, self.text(metrics, safety, days)
         )
 
     def text(self, metrics: TransitionMetrics, safety: SafetyState, days: float) -> str:
+        """Return the comparison in words."""
         return f"held {days:.4g} ≥ {self.days:g} days"
 
 
