@@ -73,7 +73,6 @@ TURN = re.compile(
 )
 WRITTEN = ("src", "tests", "docs", "bench", "examples", "lint", "config")
 MAY_USE_TURNS: tuple[str, ...] = (
-    "tests/cli/",
     "tests/runtime/",
     "tests/sim/",
 )

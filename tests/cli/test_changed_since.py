@@ -15,10 +15,10 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import replay_plan
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.db.test_chain import altered
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 
 STRATEGY = """
 import json
@@ -96,7 +96,7 @@ def test_a_stopped_run_does_not_go_on_with_other_files(
     argv += ("--set", f"runtime.strategy_lane={lane}")
 
     Path(changed).write_text(CHANGES[changed])
-    code, out, err = said(capsys, *argv)
+    code, out, err = run_qts(capsys, *argv)
 
     assert (code, out) == (2, "")
     assert "the strategies differ; " in err
@@ -104,7 +104,7 @@ def test_a_stopped_run_does_not_go_on_with_other_files(
     assert changed.removeprefix("s/") in err
     assert all(f"{other.removeprefix('s/')} of" not in err for other in CHANGES if other != changed)
     Path(changed).write_text(before)
-    assert said(capsys, *argv)[0] == 0
+    assert run_qts(capsys, *argv)[0] == 0
 
 
 def test_a_file_that_is_new_or_gone_is_named(mine: str, tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +113,7 @@ def test_a_file_that_is_new_or_gone_is_named(mine: str, tape: Path, capsys: pyte
 
     Path("s/pkg/sides.py").rename("s/sides.py")
     Path("s/mine.py").write_text(STRATEGY.replace("from pkg.sides", "from sides"))
-    _, _, err = said(capsys, *argv)
+    _, _, err = run_qts(capsys, *argv)
 
     assert "pkg/sides.py of s/mine.py:Mine is gone" in err
     assert "; sides.py of s/mine.py:Mine is new" in err
@@ -124,14 +124,14 @@ def test_a_finished_run_is_not_shown_as_the_result_of_other_code(
     mine: str, tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ("replay", str(tape), "--strategy", mine, "--data-dir", "run", "--json")
-    first = json.loads(said(capsys, *argv)[1])
+    first = json.loads(run_qts(capsys, *argv)[1])
     assert first["fills"] > 0
-    assert json.loads(said(capsys, *argv, "--resume")[1]) == first
+    assert json.loads(run_qts(capsys, *argv, "--resume")[1]) == first
 
     Path("s/pkg/sides.py").write_text(SIDES + "# another\n")
 
     for more in ((), ("--resume",)):
-        code, out, err = said(capsys, *argv, *more)
+        code, out, err = run_qts(capsys, *argv, *more)
         assert (code, out) == (2, "")
         assert "pkg/sides.py of s/mine.py:Mine has changed" in err
 
@@ -146,7 +146,7 @@ def test_every_command_makes_another_run_of_other_files(
     runs = []
     for text in ("", "x = 1"):
         Path("s/pkg/__init__.py").write_text(text)
-        runs.append(json.loads(said(capsys, *argv)[1])["run_id"])
+        runs.append(json.loads(run_qts(capsys, *argv)[1])["run_id"])
 
     assert runs[0] != runs[1]
 
@@ -160,12 +160,12 @@ def test_names_that_are_no_text_are_files_as_any_other(
     tape.rename(f"{data}.csv")
     argv = ("replay", f"{data}.csv", "--strategy", f"{folder}/mine.py:Mine", "--data-dir", data, "--json")
 
-    code, out, err = said(capsys, *argv, "--report", f"{data}.html")
+    code, out, err = run_qts(capsys, *argv, "--report", f"{data}.html")
     assert (code, err) == (0, "")
     assert json.loads(out)["report"] == "\ufffd\ufffd.html"
 
     Path(folder, "weights.json").write_text("25")
-    code, _, err = said(capsys, *argv)
+    code, _, err = run_qts(capsys, *argv)
     assert code == 2
     assert "weights.json of ????/mine.py:Mine has changed" in err or "mine.py:Mine has changed" in err
 
@@ -175,7 +175,7 @@ def test_names_that_are_no_text_are_files_as_any_other(
 
 @pytest.fixture
 def finished(tape: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    said(capsys, "replay", str(tape), "--data-dir", "run", "--json")
+    run_qts(capsys, "replay", str(tape), "--data-dir", "run", "--json")
     return Path("run/qts.sqlite")
 
 
@@ -192,12 +192,12 @@ def finished(tape: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_a_finished_run_with_an_altered_history_is_not_shown(
     command: tuple[str, ...], finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said(capsys, *command)[0] == 0
+    assert run_qts(capsys, *command)[0] == 0
     with closing(sqlite3.connect(finished)) as connection:
         (last,) = connection.execute("SELECT max(id) FROM t_ledger").fetchone()
     altered(finished, f"UPDATE t_ledger SET price = '1' WHERE id = {last}")
 
-    code, out, err = said(capsys, *command)
+    code, out, err = run_qts(capsys, *command)
 
     assert (code, out) == (3, "")
     assert f"table t_ledger: row {last} is not what was written" in err
@@ -207,16 +207,16 @@ def test_a_stopped_run_with_an_altered_history_is_not_resumed(
     mine: str, tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped_run(tape, mine, {})
-    altered(Path("run/qts.sqlite"), "UPDATE configurations SET actor = 'nobody' WHERE version = 1")
+    altered(Path("run/qts.sqlite"), "UPDATE configurations SET actor = 'mallory' WHERE version = 1")
 
-    code, _, err = said(capsys, "replay", str(tape), "--strategy", mine, "--data-dir", "run", "--resume")
+    code, _, err = run_qts(capsys, "replay", str(tape), "--strategy", mine, "--data-dir", "run", "--resume")
 
     assert code == 3
     assert "table configurations: row 1 is not what was written" in err
 
 
 def test_a_session_that_ends_with_an_altered_history_does_not_count_as_finished(mine: str, tape: Path) -> None:
-    """Somebody writes into the store while the session runs."""
+    """Another program writes into the store while the session runs."""
     done = []
 
     def tell(share: float | None, moment_ns: int) -> None:

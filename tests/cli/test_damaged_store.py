@@ -18,11 +18,11 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import replay_plan
-from tests.cli.prompt import elsewhere, said
+from tests.cli.command_line import own_directory, run_qts
 from tests.sim.sessions import comparable
 from tests.sim.tape import walk, write
 
-__all__ = ["elsewhere"]
+__all__ = ["own_directory"]
 SEED = 11
 DAMAGES = 14
 PAGE = 4096
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_or_does_no_harm(
     truth = {}
     for name, argv in stopped.commands(directory).items():
         shutil.copytree(stopped.root / "at-rest", directory)
-        code, out, err = said(capsys, *argv)
+        code, out, err = run_qts(capsys, *argv)
         assert (code, name) == (0, name), err
         truth[name] = told(name, out)
         shutil.rmtree(directory)
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_refused_in_a_sentence_or_does_no_harm(
         for name, argv in stopped.commands(directory).items():
             shutil.copytree(stopped.root / kept, directory)
             (directory / name_of_file).write_bytes(data)
-            code, out, err = said(capsys, *argv)
+            code, out, err = run_qts(capsys, *argv)
             where = f"damage {number} of {kept}/{name_of_file}, {name}: {code}, {err}"
             assert code in (0, 2, 3), where
             if code:
@@ -185,7 +185,7 @@ def test_a_table_whose_page_is_lost_is_refused_by_what_reads_it(
         data[(root - 1) * PAGE : root * PAGE] = bytes(PAGE)
         (directory / "qts.sqlite").write_bytes(data)
 
-        code, out, err = said(capsys, *argv)
+        code, out, err = run_qts(capsys, *argv)
 
         assert (code, out) == (3, ""), (name, err)
         assert "restore it from a backup" in err

@@ -1,4 +1,4 @@
-"""What nobody expected ends a session in a sentence; where it happened is in the session's log."""
+"""An unexpected error ends a session with one sentence; its traceback is in the session's log."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from qts.runtime.intake import Intake
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.sim.sessions import comparable
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 LOG = Path("run", "session.log.jsonl")
 
 
@@ -51,7 +51,7 @@ def test_a_defect_is_told_in_a_sentence_and_the_run_goes_on_from_its_checkpoint(
 ) -> None:
     argv = ("replay", str(tape), "--json", "--data-dir", "run")
 
-    code, out, err = said(capsys, *argv)
+    code, out, err = run_qts(capsys, *argv)
 
     assert (code, out) == (3, "")
     assert err.startswith("qts: an unexpected error in QTS ended the session (Broken: beyond ")
@@ -62,8 +62,8 @@ def test_a_defect_is_told_in_a_sentence_and_the_run_goes_on_from_its_checkpoint(
     assert "break_at_400" in row["traceback"]
     assert row["traceback"].rstrip().endswith("beyond \\ud800 me")
     broken.undo()
-    resumed = json.loads(said(capsys, *argv, "--resume")[1])
-    whole = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "whole")[1])
+    resumed = json.loads(run_qts(capsys, *argv, "--resume")[1])
+    whole = json.loads(run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "whole")[1])
     assert comparable(resumed) == comparable(whole)
 
 
@@ -73,7 +73,7 @@ def test_who_asks_for_it_gets_the_traceback_too(
 ) -> None:
     broken.setenv("QTS_DEBUG", "0" if more else "1")
 
-    code, out, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", *more)
+    code, out, err = run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run", *more)
 
     assert (code, out) == (3, "")
     assert err.startswith("Traceback (most recent call last)")
@@ -86,7 +86,7 @@ def test_in_real_time_it_is_the_same(
 ) -> None:
     breaks(monkeypatch, Broken("no"))
 
-    code, out, err = said(capsys, "run", "--feed", str(tape), "--speed", "1e9", "--json", "--data-dir", "run")
+    code, out, err = run_qts(capsys, "run", "--feed", str(tape), "--speed", "1e9", "--json", "--data-dir", "run")
 
     assert (code, out) == (3, "")
     assert "qts: an unexpected error in QTS ended the session (Broken: no)" in err
@@ -99,6 +99,6 @@ def test_a_full_disk_is_no_defect(
 ) -> None:
     breaks(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "somewhere"))
 
-    code, _, err = said(capsys, "replay", str(tape), "--data-dir", "run")
+    code, _, err = run_qts(capsys, "replay", str(tape), "--data-dir", "run")
 
     assert (code, err) == (3, "qts: cannot write somewhere: No space left on device\n")

@@ -71,7 +71,7 @@ def test_a_halted_strategy_ends_a_finished_run_with_5_and_its_first_traceback_is
     assert any("Traceback" in line["message"] and place in line["message"] for line in logged(tmp_path))
 
 
-def test_errors_that_halt_nobody_are_told_and_the_run_is_done(tmp_path: Path) -> None:
+def test_errors_that_halt_no_strategy_are_shown_and_the_run_finishes(tmp_path: Path) -> None:
     done = replayed(tmp_path, 2)
 
     assert done.returncode == 0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.prompt import elsewhere
+from tests.cli.command_line import own_directory
 from tests.sim.tape import walk, write
 
-__all__ = ["elsewhere"]
+__all__ = ["own_directory"]
 PROGRAM = """
 import resource, sys
 

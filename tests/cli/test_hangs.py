@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from qts.clock import NS_PER_MS
-from tests.cli.prompt import elsewhere
+from tests.cli.command_line import own_directory
 from tests.sim.tape import walk, write
 
-__all__ = ["elsewhere"]
+__all__ = ["own_directory"]
 DEADLINE_S = 90
 HUNG, STOPPED = 75, 130
 HALTED = 5

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.strategy.test_loading import GOOD
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 
 
 def mine(line: str) -> tuple[str, str]:
@@ -24,7 +24,7 @@ def mine(line: str) -> tuple[str, str]:
 def test_what_a_strategy_raises_halts_it_and_ends_nothing_else(
     line: str, tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = said(capsys, "replay", str(tape), *mine(line), "--data-dir", "run", "--json")
+    code, out, _ = run_qts(capsys, "replay", str(tape), *mine(line), "--data-dir", "run", "--json")
 
     values = json.loads(out)
     assert code == 5  # it was halted
@@ -43,6 +43,6 @@ def test_a_process_that_a_strategy_has_ended_leaves_an_unfinished_run(
     )
 
     assert done.stdout == ""
-    code, _, err = said(capsys, *words)
+    code, _, err = run_qts(capsys, *words)
     assert code == 2
     assert "holds an unfinished run" in err

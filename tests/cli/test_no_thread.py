@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.prompt import elsewhere
+from tests.cli.command_line import own_directory
 from tests.sim.tape import walk, write
 
-__all__ = ["elsewhere"]
+__all__ = ["own_directory"]
 PROGRAM = """
 import sys, threading
 from pathlib import Path
@@ -28,7 +28,7 @@ def no_room(self):
 
 threading.Thread.start = no_room
 code = main(sys.argv[2:])
-DataDir("run").close()  # nobody holds it
+DataDir("run").close()  # no process holds it
 sys.exit(code)
 """
 """``qts`` in which threads of one name cannot be started, as where ``ulimit -u`` is reached."""

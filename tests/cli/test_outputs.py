@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.sim.tape import walk, write
 from tests.strategy.test_loading import GOOD
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -69,7 +69,7 @@ def test_a_report_replaces_nothing_that_is_needed(
     source = ("tape.csv",) if verb == "replay" else ("--feed", "tape.csv", "--speed", "1e9")
     before = contents(place)
 
-    code, out, err = said(
+    code, out, err = run_qts(
         capsys,
         verb,
         *source,
@@ -96,11 +96,11 @@ def test_a_report_replaces_nothing_that_is_needed(
 def test_a_report_replaces_no_file_of_another_run(
     taken: str, tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said(capsys, "replay", "tape.csv", "--json", "--data-dir", "other")
+    run_qts(capsys, "replay", "tape.csv", "--json", "--data-dir", "other")
     Path("other/hard.html").hardlink_to("other/session.log.jsonl")
     before = contents(Path("other"))
 
-    code, _, err = said(capsys, "demo", "--data-dir", "run", "--report", f"other/{taken}")
+    code, _, err = run_qts(capsys, "demo", "--data-dir", "run", "--report", f"other/{taken}")
 
     assert code == 2
     assert err.startswith("qts: the report cannot go to other")
@@ -111,11 +111,11 @@ def test_a_finished_run_that_is_shown_again_replaces_nothing_either(
     tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ("replay", "tape.csv", "--json", "--data-dir", "run")
-    said(capsys, *argv)
+    run_qts(capsys, *argv)
     before = contents(Path())
 
-    assert said(capsys, *argv, "--resume", "--report", "tape.csv")[0] == 2
-    assert said(capsys, *argv, "--resume", "--report", "run/session.log.jsonl")[0] == 2
+    assert run_qts(capsys, *argv, "--resume", "--report", "tape.csv")[0] == 2
+    assert run_qts(capsys, *argv, "--resume", "--report", "run/session.log.jsonl")[0] == 2
     assert contents(Path()) == before
 
 
@@ -136,9 +136,9 @@ def test_a_report_replaces_only_what_can_be_a_report(
     elif name == "away.html":
         Path(name).symlink_to("/dev/null")
     else:
-        Path(name).write_text("somebody's work")
+        Path(name).write_text("other work")
 
-    code, _, err = said(capsys, "replay", "tape.csv", "--report", name)
+    code, _, err = run_qts(capsys, "replay", "tape.csv", "--report", name)
 
     assert code == 2
     assert re.search(why, err)
@@ -161,7 +161,7 @@ def test_a_run_does_not_write_over_its_own_recording(
         Path("run", name).symlink_to(tape)
     before = source.read_bytes()
 
-    code, _, err = said(capsys, "replay", str(source), "--data-dir", "run")
+    code, _, err = run_qts(capsys, "replay", str(source), "--data-dir", "run")
 
     assert code == 2
     assert "is the recording, and a run in run would write over it" in err
@@ -169,13 +169,13 @@ def test_a_run_does_not_write_over_its_own_recording(
 
 
 def test_a_run_removes_only_its_own_files(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same run again begins anew: what lies beside it under a name alike, or in its journal, stays."""
+    """Running the same run again starts over: files of similar names beside it or in its journal stay."""
     argv = ("run", "--feed", "tape.csv", "--speed", "1e9", "--json", "--data-dir", "run")
-    said(capsys, *argv)
+    run_qts(capsys, *argv)
     for name in ("session.log.of-mine.jsonl", "qts.sqlite.backup", "journal/mine.txt"):
         Path("run", name).write_text("mine")
 
-    code, _, _ = said(capsys, *argv)
+    code, _, _ = run_qts(capsys, *argv)
 
     assert code == 0
     for name in ("session.log.of-mine.jsonl", "qts.sqlite.backup", "journal/mine.txt"):
@@ -187,7 +187,7 @@ def test_a_plot_does_not_replace_its_history(capsys: pytest.CaptureFixture[str])
     history.write_text("date,close,vix\n2024-01-02,100,15\n2024-01-03,101,16\n")
     before = history.read_bytes()
 
-    code, _, err = said(capsys, "state", "backtest", "history.html", "--plot", "history.html")
+    code, _, err = run_qts(capsys, "state", "backtest", "history.html", "--plot", "history.html")
 
     assert code == 2
     assert "the plot cannot go to history.html: that is the history" in err
@@ -200,7 +200,7 @@ def test_the_reference_pages_replace_no_page_of_others(capsys: pytest.CaptureFix
     Path("out/codes.md").symlink_to(Path("README.md").absolute())
 
     for where in (".", "out"):
-        code, _, err = said(capsys, "docs", "--out", where)
+        code, _, err = run_qts(capsys, "docs", "--out", where)
         assert code == 2
         assert "is no page that was written from the code" in err
 
@@ -212,12 +212,12 @@ def test_whatever_shows_the_account_is_its_owners_alone(tape: Path, capsys: pyte
     pytest.importorskip("matplotlib")
     before = os.umask(0)
     try:
-        said(
+        run_qts(
             capsys,
             *("run", "--feed", "tape.csv", "--speed", "1e9", "--json", "--data-dir", "run", "--report", "r.html"),
             *("--set", "runtime.log_file_mb=1"),
         )
-        said(capsys, "safety", "stop", "--data-dir", "run", "--operator", "kim", "--reason", "x")
+        run_qts(capsys, "safety", "stop", "--data-dir", "run", "--operator", "kim", "--reason", "x")
     finally:
         os.umask(before)
 

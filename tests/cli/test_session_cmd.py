@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.sim.tape import FIRST_DAY, row, walk, write
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 KEYS = {
     "events_by_priority",
     "queues",
@@ -37,7 +37,7 @@ KEYS = {
 
 
 def test_json_is_one_object_with_every_promised_key(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run")
+    code, out, err = run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run")
 
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 1
@@ -58,7 +58,7 @@ def test_json_is_one_object_with_every_promised_key(tape: Path, capsys: pytest.C
 
 
 def test_the_numbers_are_of_the_promised_kinds(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    values = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "run")[1])
+    values = json.loads(run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run")[1])
 
     for name in ("lost_p0", "orders", "fills", "ledger_rows", "events_per_s"):
         assert type(values[name]) is int, name
@@ -71,9 +71,9 @@ def test_the_numbers_are_of_the_promised_kinds(tape: Path, capsys: pytest.Captur
 
 
 def test_people_get_a_summary_with_the_same_numbers(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    values = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "a")[1])
+    values = json.loads(run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "a")[1])
 
-    code, out, _ = said(capsys, "replay", str(tape), "--data-dir", "b", "--verbose")
+    code, out, _ = run_qts(capsys, "replay", str(tape), "--data-dir", "b", "--verbose")
 
     assert code == 0
     assert f"{values['orders']:,}, {values['fills']:,}" in out
@@ -88,7 +88,7 @@ def test_the_summary_keeps_a_title_on_one_line_and_knows_no_wait_where_nothing_w
     prices = tmp_path / "two.csv"
     prices.write_text("ts,symbol,bid,ask\n2026-01-23T09:01:00+09:00,005930,151900,152000\n2026-01-23,005930,1,2\n")
 
-    _, out, _ = said(capsys, "replay", str(prices), "--data-dir", "c")
+    _, out, _ = run_qts(capsys, "replay", str(prices), "--data-dir", "c")
 
     assert "Input rows that could not be used" in out
     (p0,) = [line.split() for line in out.splitlines() if line.split()[:1] == ["P0"]]
@@ -103,7 +103,7 @@ def test_a_symbol_goes_by_the_rules_the_configuration_gives_it(
     prices = tmp_path / "two.csv"
     prices.write_text("ts,symbol,bid,ask\n2014-06-02T09:01:00+09:00,005930,15195,15200\n")
     notes = [
-        json.loads(said(capsys, "replay", str(prices), "--json", "--data-dir", where, *words)[1])["notes"]
+        json.loads(run_qts(capsys, "replay", str(prices), "--json", "--data-dir", where, *words)[1])["notes"]
         for where, words in (("plain", ()), ("own", ("--config", str(tmp_path / "own"))))
     ]
 
@@ -111,7 +111,7 @@ def test_a_symbol_goes_by_the_rules_the_configuration_gives_it(
 
 
 def test_without_a_directory_the_run_gets_one_of_its_own(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    values = json.loads(said(capsys, "replay", str(tape), "--json")[1])
+    values = json.loads(run_qts(capsys, "replay", str(tape), "--json")[1])
 
     assert Path("qts-data", f"replay-{values['run_id']}", "qts.sqlite").exists()
 
@@ -119,7 +119,7 @@ def test_without_a_directory_the_run_gets_one_of_its_own(tape: Path, capsys: pyt
 def test_a_report_is_one_file_that_needs_no_other(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
 
-    code, out, _ = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--report", "out.html")
+    code, out, _ = run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--report", "out.html")
 
     assert code == 0
     assert json.loads(out)["report"] == "out.html"
@@ -136,7 +136,7 @@ def test_a_report_without_its_extra_is_refused_before_the_work(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
-    code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", "--report", "out.html")
+    code, out, err = run_qts(capsys, "replay", str(tape), "--data-dir", "run", "--report", "out.html")
 
     assert (code, out) == (2, "")
     assert "pip install 'qts-runtime[report]'" in err
@@ -155,7 +155,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
 def test_a_report_may_go_into_the_directory_of_the_run(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
 
-    code, _, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--report", "run/out.html")
+    code, _, err = run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--report", "run/out.html")
 
     assert (code, err) == (0, "")
     assert Path("run", "out.html").exists()
@@ -173,7 +173,7 @@ def test_a_seed_the_store_cannot_hold(seed: int, tape: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("seed", [2**63 - 1, -(2**63)])
 def test_the_greatest_and_the_least_seed(seed: int, tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", f"--seed={seed}")
+    code, out, _ = run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run", f"--seed={seed}")
 
     assert (code, json.loads(out)["seed"]) == (0, seed)
 
@@ -182,7 +182,7 @@ def test_the_greatest_and_the_least_seed(seed: int, tape: Path, capsys: pytest.C
 def test_a_data_directory_that_is_a_file(
     words: tuple[str, ...], tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = said(capsys, *words, "--data-dir", str(tape))
+    code, out, err = run_qts(capsys, *words, "--data-dir", str(tape))
 
     assert (code, out) == (2, "")
     assert "tape.csv" in err
@@ -193,7 +193,7 @@ def test_a_data_directory_that_is_a_file(
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     """The message of a command that ended with 2 and stored nothing."""
-    code, out, err = said(capsys, *argv, "--data-dir", "run")
+    code, out, err = run_qts(capsys, *argv, "--data-dir", "run")
     assert (code, out) == (2, ""), err
     assert not Path("run", "qts.sqlite").exists()
     assert "Traceback" not in err
@@ -235,7 +235,7 @@ def test_a_truncated_gzip_is_used_as_far_as_it_goes_and_said(
     whole = gzip.compress(tape.read_bytes())
     Path("cut.csv.gz").write_bytes(whole[: len(whole) // 2])
 
-    code, out, _ = said(capsys, "replay", "cut.csv.gz", "--json", "--data-dir", "run")
+    code, out, _ = run_qts(capsys, "replay", "cut.csv.gz", "--json", "--data-dir", "run")
 
     values = json.loads(out)
     assert code == 0
@@ -251,7 +251,7 @@ def test_a_damaged_gzip_is_used_and_the_run_says_that_values_may_be_wrong(
     packed[-5] ^= 1  # the checksum at the end, as a bit flipped anywhere before would make it disagree
     Path("damaged.csv.gz").write_bytes(packed)
 
-    code, out, _ = said(capsys, "replay", "damaged.csv.gz", "--json", "--data-dir", "run")
+    code, out, _ = run_qts(capsys, "replay", "damaged.csv.gz", "--json", "--data-dir", "run")
 
     values = json.loads(out)
     assert (code, values["rows"], values["rows_refused"]) == (0, 600, {"damaged_gzip": 1})
@@ -277,8 +277,8 @@ def test_rows_that_cannot_be_used_are_counted_by_reason_and_never_traded(
     write(Path("clean.csv"), lines)
     write(Path("dirty.csv"), [*lines[:200], *bad, *lines[200:]])
 
-    clean = json.loads(said(capsys, "replay", "clean.csv", "--json", "--data-dir", "clean")[1])
-    code, out, _ = said(capsys, "replay", "dirty.csv", "--json", "--data-dir", "dirty")
+    clean = json.loads(run_qts(capsys, "replay", "clean.csv", "--json", "--data-dir", "clean")[1])
+    code, out, _ = run_qts(capsys, "replay", "dirty.csv", "--json", "--data-dir", "dirty")
 
     dirty = json.loads(out)
     assert code == 0
@@ -299,7 +299,7 @@ def test_a_paper_session_recomputes_its_whole_book_from_the_start_on(
     monkeypatch.setattr("qts.runtime.drivers.loop_session._AUDIT_NS", 50_000_000)
     write(Path("tape.csv"), walk(300))
 
-    out = said(capsys, "run", "--feed", "tape.csv", "--speed", "300", "--json", "--data-dir", "run")[1]
+    out = run_qts(capsys, "run", "--feed", "tape.csv", "--speed", "300", "--json", "--data-dir", "run")[1]
 
     invariants = json.loads(out)["invariants"]
     assert invariants["inv25"]["ok"]
@@ -330,7 +330,7 @@ def test_a_setting_that_cannot_be_meant(
 def test_a_setting_in_force_is_shown(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ("replay", str(tape), "--json", "--data-dir", "run", "--set", "risk.symbol_weight_limit=0.3")
 
-    assert json.loads(said(capsys, *argv)[1])["risk_limits"]["symbol_weight_limit"] == "0.3"
+    assert json.loads(run_qts(capsys, *argv)[1])["risk_limits"]["symbol_weight_limit"] == "0.3"
 
 
 def test_an_unknown_key_in_a_file_is_named_with_its_place(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -380,7 +380,7 @@ def test_a_strategy_that_cannot_be_had(
     ids=" ".join,
 )
 def test_a_command_line_that_cannot_be_meant(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, *argv)
+    code, out, err = run_qts(capsys, *argv)
 
     assert (code, out) == (2, "")
     assert "usage:" in err
@@ -388,8 +388,8 @@ def test_a_command_line_that_cannot_be_meant(argv: tuple[str, ...], capsys: pyte
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     for argv in (["--help"], ["demo", "--help"], ["replay", "--help"], ["run", "--help"]):
-        code, out, _ = said(capsys, *argv)
+        code, out, _ = run_qts(capsys, *argv)
         assert code == 0
         assert "usage: qts" in out
-    assert said(capsys, "--version")[1].startswith("qts ")
-    assert said(capsys)[0] == 2
+    assert run_qts(capsys, "--version")[1].startswith("qts ")
+    assert run_qts(capsys)[0] == 2

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.sim.sessions import book_of, comparable
 from tests.sim.tape import walk, write
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 DEADLINE_S = 60
 
 
@@ -28,25 +28,25 @@ DEADLINE_S = 60
 
 def test_a_finished_run_is_run_again_or_shown_again(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ("replay", str(tape), "--json", "--data-dir", "run")
-    first = json.loads(said(capsys, *argv)[1])
+    first = json.loads(run_qts(capsys, *argv)[1])
 
-    again = json.loads(said(capsys, *argv)[1])
-    shown = json.loads(said(capsys, *argv, "--resume")[1])
+    again = json.loads(run_qts(capsys, *argv)[1])
+    shown = json.loads(run_qts(capsys, *argv, "--resume")[1])
 
     assert comparable(again) == comparable(first)
     assert shown == again
 
 
 def test_a_directory_of_another_run_is_refused(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "replay", str(tape), "--json", "--data-dir", "run")
+    run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run")
     before = book_of(Path("run"))
 
     for more in (["--seed", "8"], ["--seed", "8", "--resume"]):
-        code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", *more)
+        code, out, err = run_qts(capsys, "replay", str(tape), "--data-dir", "run", *more)
         assert (code, out) == (2, "")
         assert "seed was 7, now 8" in err
     write(Path("other.csv"), walk(600, days=2, seed=2))
-    code, _, err = said(capsys, "replay", "other.csv", "--data-dir", "run", "--resume")
+    code, _, err = run_qts(capsys, "replay", "other.csv", "--data-dir", "run", "--resume")
     assert code == 2
     assert "source_id was csv:" in err
     assert book_of(Path("run")) == before
@@ -94,7 +94,7 @@ def started() -> Iterator[Any]:
 
 
 def whole_run(capsys: pytest.CaptureFixture[str], tape: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "whole")[1])
+    values: dict[str, Any] = json.loads(run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "whole")[1])
     return values
 
 
@@ -114,10 +114,10 @@ def test_a_signal_stops_with_130_and_the_run_can_be_resumed(
     assert code == 130, err
     assert "stopping" in err
     assert json.loads(out)["finished"] is False
-    refused_code, _, message = said(capsys, "replay", str(tape), "--data-dir", "run")
+    refused_code, _, message = run_qts(capsys, "replay", str(tape), "--data-dir", "run")
     assert refused_code == 2
     assert "--resume" in message
-    resumed = json.loads(said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--resume")[1])
+    resumed = json.loads(run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--resume")[1])
     assert comparable(resumed) == comparable(whole)
     assert book_of(Path("run")) == book_of(Path("whole"))
 
@@ -128,14 +128,14 @@ def test_a_second_instance_in_the_same_directory_is_refused(
     process = started("replay", str(tape), "--speed", "60", "--json", "--data-dir", "run")
     process.wait_for(Path("run/qts.sqlite-wal"))
 
-    code, out, err = said(capsys, "replay", str(tape), "--data-dir", "run", "--resume")
+    code, out, err = run_qts(capsys, "replay", str(tape), "--data-dir", "run", "--resume")
 
     assert (code, out) == (2, "")
     assert f"in use by the process with pid {process.process.pid}" in err
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_kill_9_at_moments_nobody_chose_changes_nothing(
+def test_kill_9_at_random_moments_changes_nothing(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], started: Any
 ) -> None:
     """A real process is killed from outside after random times that grow, until one life is long enough."""
@@ -152,7 +152,7 @@ def test_kill_9_at_moments_nobody_chose_changes_nothing(
             os.kill(process.process.pid, signal.SIGKILL)
             assert process.ended()[0] == -signal.SIGKILL
             kills += 1
-    code, out, err = said(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--resume")
+    code, out, err = run_qts(capsys, "replay", str(tape), "--json", "--data-dir", "run", "--resume")
 
     assert (code, err) == (0, "")
     assert kills > 0
@@ -175,15 +175,15 @@ def test_kill_9_after_a_reload_is_resumed_by_the_command_that_began_it(
     process.wait_for(Path("run", "qts.sqlite-wal"))
 
     limits.write_text("symbol_weight_limit: 5\n", encoding="utf-8")
-    code, out, _ = said(capsys, *reload)
+    code, out, _ = run_qts(capsys, *reload)
     assert (code, "the configuration in force stays" in out) == (2, True)
     limits.write_text("symbol_weight_limit: 0.05\n", encoding="utf-8")
-    assert said(capsys, *reload) == (0, "risk.symbol_weight_limit: 0.15 -> 0.05\n", "")
+    assert run_qts(capsys, *reload) == (0, "risk.symbol_weight_limit: 0.15 -> 0.05\n", "")
     os.kill(process.process.pid, signal.SIGKILL)
     assert process.ended()[0] == -signal.SIGKILL
 
     resumed = started(*paper, "--resume")
-    assert said(capsys, *reload) == (0, "nothing has changed\n", "")
+    assert run_qts(capsys, *reload) == (0, "nothing has changed\n", "")
     resumed.process.send_signal(signal.SIGTERM)
     code, out, err = resumed.ended()
     assert code == 130, err
@@ -214,7 +214,7 @@ class Hoping:
             return [Intent(quote.symbol, Side.BUY, 1.0, qty=10, limit=quote.bid - 4_000)]
         return ()
 """
-"""Buys once, and then bids where nobody sells: that order still works when the input ends."""
+"""Buys once, and then bids below every offer: that order is still open when the input ends."""
 
 
 def test_paper_runs_in_accelerated_time_and_loses_no_p0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +223,7 @@ def test_paper_runs_in_accelerated_time_and_loses_no_p0(capsys: pytest.CaptureFi
     paper = ("run", "--feed", "five.csv", "--speed", "100", "--strategy", "hoping.py:Hoping")
     patient = ("--set", "risk.approval_ttl_ms=60000")  # 0.6 s here
 
-    code, out, err = said(capsys, *paper, *patient, "--json", "--data-dir", "run")
+    code, out, err = run_qts(capsys, *paper, *patient, "--json", "--data-dir", "run")
 
     values = json.loads(out)
     assert (code, err) == (0, "")

@@ -18,11 +18,11 @@ import pytest
 from qts.db.datadir import DataDir
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.runtime.paper import files_in, paper
 from tests.sim.sessions import spike_plan
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 LISTS = ("orders", "trades", "positions")
 
 
@@ -35,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_finished_run_is_told_as_that(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = said(capsys, "status", "--data-dir", str(finished))
+    code, out, err = run_qts(capsys, "status", "--data-dir", str(finished))
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith("qts demo, run ")
     assert out.splitlines()[0].endswith(", finished")
@@ -44,33 +44,33 @@ def test_a_finished_run_is_told_as_that(finished: Path, capsys: pytest.CaptureFi
 
 
 def test_the_lists_tell_what_the_store_holds(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, "status", "--json", "--data-dir", str(finished))
+    code, out, _ = run_qts(capsys, "status", "--json", "--data-dir", str(finished))
     counts = json.loads(out)["view"]["counts"]
     assert code == 0
     for command, count in (("orders", counts["orders"]), ("trades", counts["fills"])):
-        code, out, _ = said(capsys, command, "--json", "--data-dir", str(finished))
+        code, out, _ = run_qts(capsys, command, "--json", "--data-dir", str(finished))
         assert code == 0
         told = json.loads(out)
         assert told["run"]["life"] == "finished"
         assert len(told[command]) == count > 20
-        _, out, _ = said(capsys, command, "--data-dir", str(finished))
+        _, out, _ = run_qts(capsys, command, "--data-dir", str(finished))
         assert out.splitlines()[-1] == f"the newest 20 of {count}; --last 0 shows all"
-        _, out, _ = said(capsys, command, "--last", "0", "--data-dir", str(finished))
+        _, out, _ = run_qts(capsys, command, "--last", "0", "--data-dir", str(finished))
         assert len(out.splitlines()) == count + 2
 
 
 def test_csv_has_a_header_and_the_same_rows(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in LISTS:
-        _, out, _ = said(capsys, command, "--json", "--data-dir", str(finished))
+        _, out, _ = run_qts(capsys, command, "--json", "--data-dir", str(finished))
         rows = json.loads(out)[command]
-        code, out, err = said(capsys, command, "--csv", "--data-dir", str(finished))
+        code, out, err = run_qts(capsys, command, "--csv", "--data-dir", str(finished))
         assert code == 0
         assert "finished" in err  # which run it was, beside the data
         assert out.count("\r\n") == len(rows) + 1
         read = list(csv.DictReader(io.StringIO(out, newline="")))
         assert [row["strategy"] for row in read] == [row["strategy"] for row in rows]
         assert all(row["qty"] == str(other["qty"]) for row, other in zip(read, rows, strict=True))
-    _, out, _ = said(capsys, "status", "--csv", "--data-dir", str(finished))
+    _, out, _ = run_qts(capsys, "status", "--csv", "--data-dir", str(finished))
     (row,) = csv.DictReader(io.StringIO(out, newline=""))
     assert (row["life"], row["command"]) == ("finished", "demo")
 
@@ -80,9 +80,9 @@ def test_no_amount_and_no_name_is_cut_in_a_narrow_terminal(
     columns: str, finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    _, out, _ = said(capsys, "status", "--json", "--data-dir", str(finished))
+    _, out, _ = run_qts(capsys, "status", "--json", "--data-dir", str(finished))
     view = json.loads(out)["view"]
-    _, out, _ = said(capsys, "status", "--data-dir", str(finished))
+    _, out, _ = run_qts(capsys, "status", "--data-dir", str(finished))
     for pool in view["pools"]:
         assert f"{int(pool['total']):,}" in out
         assert pool["pool"] in out
@@ -102,9 +102,9 @@ def test_a_run_that_goes_on_is_found_and_shown_fresh(
     def progress(share: float | None, moment_ns: int) -> None:
         if told or not Path("qts-data/mine/view.json").exists():
             return
-        # When somebody asks without a name, in the midst of it
+        # When a command names no run, in the midst of it
         for command in ("status", *LISTS):
-            code, out, _ = said(capsys, command, "--json")
+            code, out, _ = run_qts(capsys, command, "--json")
             assert code == 0
             told.append(out)
         stop.request()
@@ -117,7 +117,7 @@ def test_a_run_that_goes_on_is_found_and_shown_fresh(
     assert (status["view"]["mode"], status["view"]["pid"]) == ("paper", os.getpid())
     assert [set(json.loads(one)) - {"run"} for one in told[1:]] == [{"orders"}, {"trades"}, {"positions"}]
     # And afterwards that it was stopped
-    _, out, _ = said(capsys, "status")
+    _, out, _ = run_qts(capsys, "status")
     assert ", stopped: --resume continues it" in out.splitlines()[0]
 
 
@@ -154,11 +154,11 @@ def killed(tmp_path: Path) -> Iterator[Path]:
 def test_a_killed_run_is_told_to_have_ended_without_finishing(
     killed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = said(capsys, "status", "--data-dir", str(killed))
+    code, out, _ = run_qts(capsys, "status", "--data-dir", str(killed))
     assert code == 0
     assert ", ended: ended without finishing; --resume continues it" in out.splitlines()[0]
     for command in LISTS:
-        assert said(capsys, command, "--data-dir", str(killed))[0] == 0
+        assert run_qts(capsys, command, "--data-dir", str(killed))[0] == 0
 
 
 def test_a_process_that_shows_nothing_new_is_told_as_silent(
@@ -169,7 +169,7 @@ def test_a_process_that_shows_nothing_new_is_told_as_silent(
         view = json.loads((finished / "view.json").read_text()) | {"ended": "", "written_ns": 1_000_000_000}
         (tmp_path / "run" / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
         (tmp_path / "run" / "view.json").write_text(json.dumps(view))
-        _, out, _ = said(capsys, "status", "--data-dir", str(tmp_path / "run"))
+        _, out, _ = run_qts(capsys, "status", "--data-dir", str(tmp_path / "run"))
     assert ", silent: its process lives, but it has shown nothing new for " in " ".join(out.splitlines()[:2])
 
 
@@ -177,14 +177,14 @@ def test_times_for_people_are_the_markets_with_its_zone_and_those_for_programs_u
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = ("--data-dir", str(finished))
-    first = json.loads(said(capsys, "trades", "--json", *named)[1])["trades"][0]["filled_at"]
+    first = json.loads(run_qts(capsys, "trades", "--json", *named)[1])["trades"][0]["filled_at"]
     local = datetime.fromisoformat(first[:19] + "+00:00") + timedelta(hours=9)
-    lines = said(capsys, "trades", "--last", "0", *named)[1].splitlines()
+    lines = run_qts(capsys, "trades", "--last", "0", *named)[1].splitlines()
     assert first.endswith("Z")
     assert lines[1].startswith("filled (KST) ")
     assert lines[2].startswith(f"{local:%Y-%m-%d %H:%M:%S}  ")
     for command in (("status",), ("state", "show"), ("safety", "show")):
-        out = said(capsys, *command, *named)[1]
+        out = run_qts(capsys, *command, *named)[1]
         assert " KST" in out
         assert "UTC" not in out
 
@@ -197,7 +197,7 @@ def test_a_view_of_another_run_is_not_shown(
     (place / "qts.sqlite").write_bytes((finished / "qts.sqlite").read_bytes())
     view = json.loads((finished / "view.json").read_text()) | {"run_id": "other"}
     (place / "view.json").write_text(json.dumps(view))
-    code, out, _ = said(capsys, "status", "--data-dir", str(place))
+    code, out, _ = run_qts(capsys, "status", "--data-dir", str(place))
     assert code == 0
     assert "not shown by the session" in out
     assert "Pools" not in out
@@ -209,24 +209,24 @@ def test_a_directory_that_is_no_run_is_refused(
 ) -> None:
     (tmp_path / "empty").mkdir()
     for place, message in (("missing", "is no directory"), ("empty", "is not the directory of a run")):
-        code, out, err = said(capsys, command, "--data-dir", str(tmp_path / place))
+        code, out, err = run_qts(capsys, command, "--data-dir", str(tmp_path / place))
         assert (code, out) == (2, "")
         assert message in err
-    code, _, err = said(capsys, command)
+    code, _, err = run_qts(capsys, command)
     assert code == 2
     assert "there is no run in" in err
 
 
 @pytest.mark.parametrize("last", ["-1", "x", "１", "1.5", ""])
 def test_a_count_is_a_whole_number(last: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = said(capsys, "orders", "--last", last)
+    code, _, err = run_qts(capsys, "orders", "--last", last)
     assert code == 2
     assert "whole number" in err or "expected one argument" in err
 
 
 def test_one_form_at_a_time(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "status", "--csv", "--json", "--data-dir", str(finished))[0] == 2
-    code, _, err = said(capsys, "status", "--csv", "--watch", "--data-dir", str(finished))
+    assert run_qts(capsys, "status", "--csv", "--json", "--data-dir", str(finished))[0] == 2
+    code, _, err = run_qts(capsys, "status", "--csv", "--watch", "--data-dir", str(finished))
     assert code == 2
     assert "--watch" in err
 

@@ -13,11 +13,11 @@ import pytest
 
 from qts.db.contracts import RunRow
 from qts.db.sqlite import SqliteStore
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.cli.test_session_lives import Process
 from tests.sim.tape import FIRST_DAY, row, write
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 WHO = ("--operator", "kim", "--reason", "drill")
 STRATEGY = """
 from qts.capital.contracts import Pool
@@ -53,30 +53,30 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     session: Process, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A part that is not there is refused, with those that are.
-    code, out, _ = said(capsys, "stop", "--keep", "--strategy", "seller", "--data-dir", "run", *WHO)
+    code, out, _ = run_qts(capsys, "stop", "--keep", "--strategy", "seller", "--data-dir", "run", *WHO)
     assert code == 2
     assert "no strategy seller in this run; nothing was stopped. There is: buyer" in out
 
     # One that is there is kept, shown, and released by its own name.
-    code, out, _ = said(capsys, "stop", "--keep", "--pool", "SCALP", "--data-dir", "run", *WHO)
+    code, out, _ = run_qts(capsys, "stop", "--keep", "--pool", "SCALP", "--data-dir", "run", *WHO)
     assert code == 0, out
     first, second, *_ = out.splitlines()
     assert first == f"session in run, pid {session.process.pid}"
     assert second == "pool SCALP is stopped: it takes no entry until 'qts safety release --pool SCALP'"
     assert "sold            nothing\nopen positions  005930 " in out
-    code, out, _ = said(capsys, "safety", "show", "--data-dir", "run")
+    code, out, _ = run_qts(capsys, "safety", "show", "--data-dir", "run")
     assert out.startswith("run    run (running)\nsafety NORMAL since ")
     assert "stop   pool SCALP is stopped since 2026-01-22" in out
     assert "by kim: drill; holdings kept" in out
-    shown = json.loads(said(capsys, "safety", "show", "--json", "--data-dir", "run")[1])
+    shown = json.loads(run_qts(capsys, "safety", "show", "--json", "--data-dir", "run")[1])
     assert [(stop["scope"], stop["name"]) for stop in shown["stops"]] == [("pool", "SCALP")]
-    code, out, _ = said(capsys, "safety", "release", "--strategy", "buyer", "--data-dir", "run", *WHO)
+    code, out, _ = run_qts(capsys, "safety", "release", "--strategy", "buyer", "--data-dir", "run", *WHO)
     assert code == 2
     assert "in force: pool SCALP is stopped" in out
-    assert said(capsys, "safety", "release", "--pool", "SCALP", "--data-dir", "run", *WHO)[0] == 0
+    assert run_qts(capsys, "safety", "release", "--pool", "SCALP", "--data-dir", "run", *WHO)[0] == 0
 
     # Everything is sold under the former name, which says how it is called now.
-    code, out, err = said(capsys, "safety", "stop", "--data-dir", "run", *WHO)
+    code, out, err = run_qts(capsys, "safety", "stop", "--data-dir", "run", *WHO)
     assert code == 0, out
     assert "qts safety stop is now called qts stop --sell" in err
     assert "everything is stopped (LOCKDOWN): no entry leaves until 'qts safety release'" in out
@@ -87,7 +87,7 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        code = said(capsys, "stop", "--keep", "--data-dir", "run", *WHO)[0]
+        code = run_qts(capsys, "stop", "--keep", "--data-dir", "run", *WHO)[0]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert code == 1
@@ -100,16 +100,16 @@ def test_a_running_session_is_stopped_by_part_and_as_a_whole(
     log = Path("run/session.log.jsonl").read_text("utf-8")
     assert "operator signal SIGUSR1: stop (sent to the process): done" in log
 
-    # Now nobody runs there: the stop waits for the resume, and the command says so.
-    code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
+    # Now no session runs there: the stop waits for the resume, and the command says so.
+    code, out, _ = run_qts(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
     assert code == 1
     assert "no session runs in run, so nothing trades there; --resume carries the stop out" in out
     assert len(list(Path("run/operator").glob("stop-*.asked"))) == 1
 
 
 def test_a_finished_run_says_so(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "replay", str(tape), "--data-dir", "run")
-    code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
+    run_qts(capsys, "replay", str(tape), "--data-dir", "run")
+    code, out, _ = run_qts(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
     assert code == 2
     assert out == "the run in run is finished: nothing trades there, and nothing was stopped\n"
     assert not Path("run/operator").exists()
@@ -122,7 +122,7 @@ def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: py
     store.open_run(RunRow("r", command, 7, "source", "config", "2026-03-02T00:00:00+00:00", finished=False))
     store.close()
 
-    code, out, _ = said(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
+    code, out, _ = run_qts(capsys, "stop", "--sell", "--data-dir", "run", *WHO)
 
     assert code == 2
     assert out.startswith(f"the run in run is a qts {command}, which takes no commands: nothing was stopped")
@@ -140,12 +140,12 @@ def test_a_replay_hears_no_operator_and_gets_no_command(command: str, capsys: py
     ],
 )
 def test_what_cannot_be_meant_is_refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = said(capsys, *words)
+    code, _, err = run_qts(capsys, *words)
     assert code == 2
     assert says in err
 
 
 def test_where_no_run_is_there_is_nothing_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, err = said(capsys, "stop", "--sell", *WHO)
+    code, _, err = run_qts(capsys, "stop", "--sell", *WHO)
     assert code == 2
     assert "there is no run in" in err

@@ -99,7 +99,7 @@ class Gone:
         ("run", "--feed", "tape.csv", "--speed", "5000"),
     ],
 )
-def test_a_strategy_is_not_halted_because_nobody_takes_what_it_prints(
+def test_a_strategy_is_not_halted_because_its_output_is_not_read(
     command: Sequence[str],
     is_terminal: bool,
     given: tuple[str, ...],

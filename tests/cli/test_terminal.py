@@ -1,4 +1,4 @@
-"""A session on a terminal whose output is held or that nobody reads: the first Ctrl-C ends it, to be resumed."""
+"""A session on a terminal whose output is held or not read: the first Ctrl-C ends it, to be resumed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.prompt import elsewhere, said
+from tests.cli.command_line import own_directory, run_qts
 from tests.cli.test_unread_output import DEADLINE_S, loud
 
-__all__ = ["elsewhere", "loud"]
+__all__ = ["loud", "own_directory"]
 CTRL_C, CTRL_S = b"\x03", b"\x13"
 
 
@@ -68,7 +68,7 @@ def terminal(loud: tuple[str, ...]) -> Iterator[Terminal]:
 def test_the_first_ctrl_c_ends_a_session_whose_terminal_takes_nothing(
     held: bool, terminal: Terminal, loud: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a session that prints on a terminal which was stopped, or which nobody reads
+    # Given a session that prints on a terminal which was stopped, or is not read
     if held:
         terminal.type(CTRL_S)
     terminal.wait_until_full()
@@ -77,7 +77,7 @@ def test_the_first_ctrl_c_ends_a_session_whose_terminal_takes_nothing(
     terminal.type(CTRL_C)
     # then the session ends, and it can be resumed
     assert terminal.process.wait(timeout=DEADLINE_S) == 130
-    code, out, _ = said(capsys, *loud, "--resume", "--speed", "3000")
+    code, out, _ = run_qts(capsys, *loud, "--resume", "--speed", "3000")
     assert code == 0
     assert json.loads(out)["finished"] is True
     assert Path("run/qts.sqlite").exists()

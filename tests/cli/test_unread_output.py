@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.prompt import elsewhere
+from tests.cli.command_line import own_directory
 from tests.sim.tape import walk, write
 
-__all__ = ["elsewhere"]
+__all__ = ["own_directory"]
 DEADLINE_S = 60
 QUOTES = 300
 LOUD = """
@@ -44,7 +44,7 @@ class Raw(Loud):
 
 
 @pytest.fixture
-def loud(elsewhere: None) -> tuple[str, ...]:
+def loud(own_directory: None) -> tuple[str, ...]:
     """A command with a strategy that prints 1.5 MB in all, more than a pipe and all that may wait for it."""
     write(Path("tape.csv"), walk(QUOTES))
     Path("loud.py").write_text(LOUD, encoding="utf-8")
@@ -75,7 +75,7 @@ def result() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("lane", ["loop", "process"])
-def test_a_pipe_that_nobody_reads_does_not_stop_trading(lane: str, loud: tuple[str, ...], started: Any) -> None:
+def test_a_pipe_that_is_not_read_does_not_stop_trading(lane: str, loud: tuple[str, ...], started: Any) -> None:
     more = ("--speed", "3000", "--set", f"runtime.strategy_lane={lane}", "--set", "risk.approval_ttl_ms=60000")
     process = started(*loud, *more, stderr=subprocess.PIPE)
 
@@ -88,7 +88,7 @@ def test_a_pipe_that_nobody_reads_does_not_stop_trading(lane: str, loud: tuple[s
         assert "characters for standard error dropped: it was not read" in log
 
 
-def test_the_first_signal_stops_a_session_whose_prints_nobody_reads(loud: tuple[str, ...], started: Any) -> None:
+def test_the_first_signal_stops_a_session_whose_output_is_not_read(loud: tuple[str, ...], started: Any) -> None:
     reader, writer = os.pipe()
     try:
         process = started(*loud, "--speed", "300", stderr=writer)

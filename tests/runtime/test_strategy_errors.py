@@ -21,13 +21,13 @@ from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.session.session_view import read_view
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.unavailable import UnavailableStrategy, restore_names
-from tests.cli.prompt import elsewhere, said, tape
+from tests.cli.command_line import own_directory, run_qts, tape
 from tests.risk.requests import D
 from tests.runtime.live_rig import live
 from tests.runtime.rig import SYMBOL, Rig, Said, kst, with_ten
 from tests.runtime.test_strategy_process import market, written
 
-__all__ = ["elsewhere", "tape"]
+__all__ = ["own_directory", "tape"]
 MakeRig = Callable[..., Rig]
 
 
@@ -274,7 +274,7 @@ def buyer(made: str = "pass", quote: str = "pass") -> str:
 def test_the_result_the_summary_and_the_view_tell_it(tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = buyer(quote="if self.quotes > 5: self.book = {'open': object()}")
     argv = ("replay", str(tape), "--strategy", spec, "--data-dir", "run")
-    code, out, _ = said(capsys, *argv, "--json", "--report", "report.html")
+    code, out, _ = run_qts(capsys, *argv, "--json", "--report", "report.html")
     (one,) = json.loads(out)["strategies"]
     assert code == 5
     assert (one["name"], one["pool"], one["halted"]) == ("buyer", "SWING", True)
@@ -284,13 +284,13 @@ def test_the_result_the_summary_and_the_view_tell_it(tape: Path, capsys: pytest.
     view = read_view(Path("run"))
     assert view is not None
     assert msgspec.to_builtins(view.strategies[0])["errors"] == (error,)
-    _, out, _ = said(capsys, *argv)
+    _, out, _ = run_qts(capsys, *argv)
     assert "HALTED: strategy buyer: what it remembers cannot be kept" in out
     assert "strategy buyer failed in save 1 time, first: ContractError" in " ".join(out.split())
     page = Path("report.html").read_text("utf-8")
     for text in ("Errors of strategies", "전략 오류", "keeping what it remembers", "상태 저장", "was halted"):
         assert text in page
-    _, out, _ = said(capsys, "status", "--data-dir", "run")
+    _, out, _ = run_qts(capsys, "status", "--data-dir", "run")
     assert "buyer is HALTED: what it remembers cannot be kept" in " ".join(out.split())
 
 
@@ -320,7 +320,9 @@ def test_a_strategy_that_cannot_be_made_again_does_not_keep_its_run_from_going_o
     stopped_after(256, spec, tape)
     Path("needed").unlink()
     # When it is resumed
-    code, out, _ = said(capsys, "replay", str(tape), "--strategy", spec, "--data-dir", "run", "--resume", "--json")
+    code, out, _ = run_qts(
+        capsys, "replay", str(tape), "--strategy", spec, "--data-dir", "run", "--resume", "--json"
+    )
     # Then the session goes on to its end, the strategy halted by its own name and its share sold
     assert code == 5
     (one,) = json.loads(out)["strategies"]
@@ -342,7 +344,7 @@ def test_without_a_run_to_go_on_with_it_is_refused_as_before(
 ) -> None:
     spec = buyer(made="open('needed').close()")
     for more in ((), ("--resume",)):
-        code, out, err = said(capsys, "replay", str(tape), "--strategy", spec, "--data-dir", "run", *more)
+        code, out, err = run_qts(capsys, "replay", str(tape), "--strategy", spec, "--data-dir", "run", *more)
         assert (code, out) == (2, "")
         assert "making" in err
         assert "FileNotFoundError" in err
@@ -354,7 +356,7 @@ def test_what_could_not_be_kept_is_not_named_again_by_a_resumed_run(
     spec = buyer(made="self.x = object()")
     stopped_after(256, spec, tape)
     stopped_after(256, spec, tape, resume=True)
-    _, out, _ = said(capsys, "replay", str(tape), "--strategy", spec, "--data-dir", "run", "--resume", "--json")
+    _, out, _ = run_qts(capsys, "replay", str(tape), "--strategy", spec, "--data-dir", "run", "--resume", "--json")
     (one,) = json.loads(out)["strategies"]
     assert [(error["callback"], error["count"]) for error in one["errors"]] == [("save", 1)]
     log = Path("run/session.log.jsonl").read_text("utf-8")

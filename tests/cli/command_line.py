@@ -1,4 +1,4 @@
-"""A command line as a user has it: a directory of its own, a recorded tape, what a command says."""
+"""The command line as a user has it: a directory of its own, a recorded file, the output of a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.sim.tape import walk, write
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QTS_CONFIG", raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.chdir(tmp_path)
@@ -23,8 +23,8 @@ def tape(tmp_path: Path) -> Path:
     return write(tmp_path / "tape.csv", walk(600, days=2))
 
 
-def said(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command."""
+def run_qts(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Run a command and return its exit code, standard output and standard error."""
     try:
         code = main([str(word) for word in argv])
     except SystemExit as left:  # argparse
