@@ -323,7 +323,7 @@ def test_a_handler_that_no_other_process_can_find_is_refused_where_processes_are
 # -- overruns and deadlines ------------------------------------------------------------------------------------
 
 
-def test_a_handler_that_overstays_is_named_in_a_report() -> None:
+def test_a_handler_that_takes_too_long_is_named_in_a_report() -> None:
     dispatcher = inline_dispatcher(EventConfig(loop_handler_limit_us=10))
 
     def slow(event: Event) -> None:

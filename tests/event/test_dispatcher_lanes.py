@@ -265,7 +265,7 @@ async def test_thousands_behind_an_async_handler_that_waited_are_all_done_and_p0
         assert [n for n in order if n != "fill"] == list(range(3_000))
 
 
-async def test_every_step_of_a_handler_on_the_loop_is_reported_when_it_overstays() -> None:
+async def test_every_step_of_a_handler_on_the_loop_is_reported_when_it_takes_too_long() -> None:
     """Given steps of 10 ms where 5 are allowed: after waiting, at the first step of a later call, in a retry."""
     async with running(EventConfig(loop_handler_limit_us=5_000, retry_backoff_ms=0)) as dispatcher:
         failures = [1]
@@ -293,9 +293,9 @@ async def test_every_step_of_a_handler_on_the_loop_is_reported_when_it_overstays
             dispatcher.publish(EventType.RISK_EVALUATE, {"n": n, "symbol": str(n)})
         dispatcher.publish(LOG, {"n": 0})
         assert await dispatcher.stats.wait_until_idle(timeout_ms=20_000)
-        overstays = dispatcher.reports.overstays
-        assert overstays["late"].count >= 2
-        assert min(overstays[name].longest_us for name in ("late", "early", "again")) >= 10_000
+        overruns = dispatcher.reports.overruns
+        assert overruns["late"].count >= 2
+        assert min(overruns[name].longest_us for name in ("late", "early", "again")) >= 10_000
 
 
 # -- threads ---------------------------------------------------------------------------------------------------

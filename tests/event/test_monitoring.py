@@ -105,13 +105,13 @@ def test_reports_are_bounded_and_counted_by_kind() -> None:
     assert reports.counts == {"overrun": 3, "too long": 1, "moved": 1}
 
 
-def test_who_overstays_is_known_by_name_with_how_often_and_how_long_and_told_at_once() -> None:
+def test_overruns_are_counted_by_handler_with_the_longest_and_reported_at_once() -> None:
     told: list[tuple[str, str, float]] = []
     reports = Reports(on_report=lambda report: told.append((report.kind, report.name, report.took_us)))
     for took_ns in (300_000, 900_000, 400_000):
         reports.overrun("slow", event_of(P1), took_ns)
     reports.overrun("slower", event_of(P1), 2_000_000)
-    assert {name: (one.count, one.longest_us) for name, one in reports.overstays.items()} == {
+    assert {name: (one.count, one.longest_us) for name, one in reports.overruns.items()} == {
         "slow": (3, 900.0),
         "slower": (1, 2_000.0),
     }

@@ -1,4 +1,4 @@
-"""Handlers in worker processes: results, failures, death, limits, and the move of those that overstay."""
+"""Handlers in worker processes: results, failures, death, limits, and the move of slow ones."""
 
 from __future__ import annotations
 
@@ -360,7 +360,7 @@ async def test_a_worker_that_cannot_be_started_ends_in_a_dead_letter(
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, CallbackHandler])
-async def test_a_handler_that_overstays_three_times_is_moved_to_a_process(wrap: Any) -> None:
+async def test_a_handler_that_takes_too_long_three_times_is_moved_to_a_process(wrap: Any) -> None:
     config = EventConfig(loop_handler_limit_us=10, overruns_before_move=3, lane_limits=LaneLimits(p3_ms=60_000))
     async with running(config) as dispatcher:
         dispatcher.register_handler(P3, wrap(work.slow_on_the_loop))

@@ -84,7 +84,7 @@ def test_the_degradation_level_in_force_is_one_and_the_others_zero(scraped: Samp
     assert value(scraped, "qts_degradation_level", level="NORMAL") == 0
 
 
-def test_who_overstays_is_named(dispatcher: EventDispatcher) -> None:
+def test_a_handler_that_takes_too_long_is_named(dispatcher: EventDispatcher) -> None:
     dispatcher.reports.overrun("slow", event_of(P0), 3_000_000)
     families = {family.name: family for family in QueueMetrics(dispatcher).collect()}
     (times,) = families["qts_handler_overstays"].samples

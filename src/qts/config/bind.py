@@ -136,7 +136,7 @@ class Binder:
             return [(members[e.key.text], e) for e in node.entries if e.key.text in members]
         kept = []
         for entry in node.entries:
-            if message := _text_trap(entry.key) or _length_problem(
+            if message := _ambiguity_of(entry.key) or _length_problem(
                 len(entry.key.text), shape.key_limits, "characters"
             ):
                 self._refuse(entry.key.place, _join(path, entry.key.text), f"as a key {message}")
@@ -288,7 +288,7 @@ def _choice(shape: Shape, node: Scalar) -> Any:
 
 
 def _text(shape: Shape, node: Scalar) -> Any:
-    if message := _text_trap(node):
+    if message := _ambiguity_of(node):
         return _Refusal(message)
     if message := _length_problem(len(node.text), shape.limits, "characters"):
         return _Refusal(message)
@@ -307,7 +307,7 @@ _CONVERT: Final = {
 }
 
 
-def _text_trap(node: Scalar) -> str:
+def _ambiguity_of(node: Scalar) -> str:
     """Return why an unquoted text would not be a text to other readers of YAML (005930, yes, 2018-01-22), else
     ''.
     """

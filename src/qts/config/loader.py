@@ -193,7 +193,7 @@ def _apply_overrides(
     problems: list[Problem] = []
     for dotted, text in overrides.items():
         section, _, inner = dotted.partition(".")
-        if message := _misnamed(section, inner, layout):
+        if message := _naming_problem(section, inner, layout):
             problems.append(Problem(SET, 0, dotted, message))
             continue
         node, wrong = parse_value(text, Place(SET))
@@ -203,7 +203,7 @@ def _apply_overrides(
     return problems
 
 
-def _misnamed(section: str, inner: str, layout: Layout) -> str:
+def _naming_problem(section: str, inner: str, layout: Layout) -> str:
     if section not in layout.sections:
         hint = did_you_mean(section, layout.sections)
         return f"no such setting{hint}; it starts with one of: {', '.join(layout.sections)}, and a dot"

@@ -145,20 +145,20 @@ class ConfigManager:
         # The directory was determined before: one that vanished is a fault, not "all by default".
         found = examine(old.directory or self._directory, self._overrides, self._env, self._layout)
         if not isinstance(found, LoadedConfig):
-            return self._kept(actor, reason, [problem_text(found)])
-        if doubts := list(_doubts(old.documents, found.documents)):
-            return self._kept(actor, reason, doubts)
+            return self._keep_present(actor, reason, [problem_text(found)])
+        if damage := list(_signs_of_damage(old.documents, found.documents)):
+            return self._keep_present(actor, reason, damage)
         return self._swap(old, found, actor, reason)
 
     def _swap(self, old: LoadedConfig, found: LoadedConfig, actor: str, reason: str) -> ReloadResult:
         try:
             tree = _merged(self._layout, self._layout.shape, old.tree, found.tree, "")
         except (ValueError, TypeError, QtsError) as error:  # what a struct's own __post_init__ may raise
-            return self._kept(actor, reason, [f"old and new values do not fit together: {error}"])
+            return self._keep_present(actor, reason, [f"old and new values do not fit together: {error}"])
         waiting = _changes(self._layout, tree, found.tree)
-        if problems := _misfits(tree, found, self._layout):
+        if problems := _contradictions(tree, found, self._layout):
             warning = "the changes that need no restart do not fit what stays: " + problem_text(problems)
-            return self._kept(actor, reason, [warning], waiting)
+            return self._keep_present(actor, reason, [warning], waiting)
         new = msgspec.structs.replace(
             found,
             tree=cast(QtsConfig, tree),
@@ -174,7 +174,7 @@ class ConfigManager:
             result = msgspec.structs.replace(result, record=record)
         return result
 
-    def _kept(
+    def _keep_present(
         self, actor: str, reason: str, warnings: Iterable[str], waiting: tuple[Change, ...] = ()
     ) -> ReloadResult:
         texts = tuple(f"the configuration in force stays: {text}" for text in warnings)
@@ -225,7 +225,7 @@ def _merged(layout: Layout, shape: Shape, old: Any, new: Any, path: str) -> Any:
     return shape.type(**values)
 
 
-def _misfits(tree: object, found: LoadedConfig, layout: Layout) -> list[Problem]:
+def _contradictions(tree: object, found: LoadedConfig, layout: Layout) -> list[Problem]:
     binder = Binder({})
     binder.places = dict(found.places)
     return [problem for name in layout.sections for problem in cross_check(name, getattr(tree, name), binder)]
@@ -250,7 +250,7 @@ def _changes(layout: Layout, old: object, new: object) -> tuple[Change, ...]:
     return tuple(found)
 
 
-def _doubts(old: Mapping[str, Document], new: Mapping[str, Document]) -> Iterable[str]:
+def _signs_of_damage(old: Mapping[str, Document], new: Mapping[str, Document]) -> Iterable[str]:
     """Yield signs that a file is not what its writer means: gone, cut off, or with settings missing that it had.
 
     A cut-off YAML file is often still valid and would silently mean "all the rest by default". So a running

@@ -133,7 +133,7 @@ class Reports:
         self._newest: deque[Report] = deque(maxlen=capacity)
         self._on_report = on_report
         self.counts: dict[str, int] = {}
-        self.overstays: dict[str, OverrunTotal] = {}
+        self.overruns: dict[str, OverrunTotal] = {}
 
     def __iter__(self) -> Iterator[Report]:
         return iter(tuple(self._newest))
@@ -153,9 +153,9 @@ class Reports:
         allowed_ms = event.max_process_time_ms
         kind = "too long" if allowed_ms and took_ns > allowed_ms * NS_PER_MS else "overrun"
         took_us = took_ns / NS_PER_US
-        overstay = self.overstays.setdefault(name, OverrunTotal())
-        overstay.count += 1
-        overstay.longest_us = max(overstay.longest_us, took_us)
+        total = self.overruns.setdefault(name, OverrunTotal())
+        total.count += 1
+        total.longest_us = max(total.longest_us, took_us)
         self.add(Report(kind, name, event.event_id, took_us))
 
 

@@ -82,7 +82,7 @@ class QueueMetrics:
         longest = self._core.GaugeMetricFamily(
             "qts_handler_longest_overstay_seconds", "The longest of them.", labels=["handler"]
         )
-        for name, one in sorted(self._dispatcher.reports.overstays.items()):
+        for name, one in sorted(self._dispatcher.reports.overruns.items()):
             times.add_metric([name], one.count)
             longest.add_metric([name], one.longest_us / 1e6)
         yield times

@@ -142,7 +142,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         state_basis=_basis(kernel, ended),
         overstays={
             name: OverstayView(one.count, one.longest_us)
-            for name, one in sorted(kernel.dispatcher.reports.overstays.items())
+            for name, one in sorted(kernel.dispatcher.reports.overruns.items())
         },
         rows_refused=dict(shared.feed.rows_refused),
         rows_refused_examples=_refused_rows(shared.feed),
