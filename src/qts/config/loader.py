@@ -17,6 +17,7 @@ from qts.config.document import Document, Node, Place, Problem, Section, did_you
 from qts.config.leaves import config_hash, leaves
 from qts.config.tree import QTS, Layout, QtsConfig
 from qts.errors import ConfigError
+from qts.wording import counted
 
 ENV_DIRECTORY: Final = "QTS_CONFIG"
 DEFAULT_DIRECTORY: Final = Path("config")
@@ -151,7 +152,7 @@ def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path
 
 def problem_text(problems: list[Problem]) -> str:
     """Return all problems as one message, a line each."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    count = counted(len(problems), "problem")
     return "\n  ".join([f"{count} in the configuration:", *map(str, problems)])
 
 

@@ -77,7 +77,7 @@ class QueueMetrics:
 
     def _overruns(self) -> Iterator[Any]:
         times = self._core.CounterMetricFamily(
-            "qts_handler_overstays", "Calls longer on the loop than allowed.", labels=["handler"]
+            "qts_handler_overstays", "Handler calls over their time limit on the loop.", labels=["handler"]
         )
         longest = self._core.GaugeMetricFamily(
             "qts_handler_longest_overstay_seconds", "The longest of them.", labels=["handler"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from qts.errors import StateError, StorageError
+from qts.wording import counted
 
 LoopFactory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
 _PLAIN_LOOP_FILES: Final = 3
@@ -62,7 +63,7 @@ def _require(count: int, what: str, then: str) -> None:
             found.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError as error:
         raise StorageError(
-            f"{what} needs {count} more open files and gets {len(found)} "
+            f"{what} needs {counted(count, 'more open file')} and gets {len(found)} "
             f"({error.strerror}); raise the limit (ulimit -n), then {then}"
         ) from None
     finally:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from qts.market.contracts import FeedGap, MarketValue
+from qts.wording import counted
 
 MAX_WAITING: Final = 10_000
 """How many values wait for the session at most: some seconds of a busy market."""
@@ -83,7 +84,7 @@ class FeedBuffer:
             return gap
         ts_ns = self._waiting[0].ts_ns if self._waiting else 0
         count = sum(lost.values())
-        reason = f"{count:,} {'value was' if count == 1 else 'values were'} dropped: the session could not keep up"
+        reason = f"{counted(count, 'value was', 'values were')} dropped: the session could not keep up"
         if gap is None:
             return FeedGap(ts_ns, reason, tuple(lost))
         symbols = tuple(dict.fromkeys((*gap.symbols, *lost))) if gap.symbols else ()
