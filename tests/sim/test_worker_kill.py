@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.test_kill import ROOT, every_kth
+from tests.sim.test_kill import ROOT, some_deaths
 
 LOOP = {"runtime.strategy_lane": "loop"}
 PROCESS = {"runtime.strategy_lane": "process"}
@@ -68,7 +68,7 @@ def test_it_trades_as_on_the_loop(tmp_path: Path) -> None:
 def test_one_death_at_any_commit_changes_nothing(tmp_path: Path) -> None:
     (undisturbed,) = tell(tmp_path / "undisturbed", (PROCESS, []))
     commits = undisturbed["commits"] - 5  # fills that come close together may share one: the last may not come
-    stories = every_kth(commits, seed=3, count=6)
+    stories = some_deaths(commits, seed=3, count=6)
 
     for first in range(0, len(stories), 50):
         some = stories[first : first + 50]
