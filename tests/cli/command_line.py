@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qts.cli.main import main
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import replay_plan
 from tests.cli.command_line import own_directory, run_qts
+from tests.sim.recordings import walk, write
 from tests.sim.sessions import comparable
-from tests.sim.tape import walk, write
 
 __all__ = ["own_directory"]
 SEED = 11

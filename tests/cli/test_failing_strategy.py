@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 STRATEGY = """
 from qts.capital.contracts import Pool

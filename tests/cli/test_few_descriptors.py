@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command_line import own_directory
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 __all__ = ["own_directory"]
 PROGRAM = """

@@ -17,7 +17,7 @@ import pytest
 
 from qts.clock import NS_PER_MS
 from tests.cli.command_line import own_directory
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 __all__ = ["own_directory"]
 DEADLINE_S = 90

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qts.cli.main import main
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 SESSION = ("replay", "tape.csv", "--json", "--data-dir", "run")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 FULL = Path("/dev/full")
 SESSION = ("replay", "tape.csv", "--data-dir", "run")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command_line import own_directory, run_qts, tape
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 from tests.strategy.test_loading import GOOD
 
 __all__ = ["own_directory", "tape"]

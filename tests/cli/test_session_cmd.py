@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command_line import own_directory, run_qts, tape
-from tests.sim.tape import FIRST_DAY, row, walk, write
+from tests.sim.recordings import FIRST_DAY, row, walk, write
 
 __all__ = ["own_directory", "tape"]
 KEYS = {

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.cli.command_line import own_directory, run_qts, tape
+from tests.sim.recordings import walk, write
 from tests.sim.sessions import book_of, comparable
-from tests.sim.tape import walk, write
 
 __all__ = ["own_directory", "tape"]
 DEADLINE_S = 60

@@ -15,7 +15,7 @@ from qts.db.contracts import RunRow
 from qts.db.sqlite import SqliteStore
 from tests.cli.command_line import own_directory, run_qts, tape
 from tests.cli.test_session_lives import Process
-from tests.sim.tape import FIRST_DAY, row, write
+from tests.sim.recordings import FIRST_DAY, row, write
 
 __all__ = ["own_directory", "tape"]
 WHO = ("--operator", "kim", "--reason", "drill")

@@ -11,7 +11,7 @@ import pytest
 
 from qts.cli.main import main
 from qts.runtime.drivers.standard_output import redirected_output
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 CHATTY = """
 from qts.capital.contracts import Pool

@@ -16,7 +16,7 @@ from qts.cli.summary import print_summary
 from qts.runtime.session.result import ResultValues, SessionResult
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import demo_plan
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.cli.command_line import own_directory
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 __all__ = ["own_directory"]
 DEADLINE_S = 60

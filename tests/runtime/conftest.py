@@ -13,7 +13,7 @@ from tests.runtime.rig import Rig
 
 @pytest.fixture
 def rig_of(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
-    """Makes a rig from strategies and settings; closes it at the end."""
+    """Return a maker of rigs from strategies and settings; they are closed at the end."""
     made: list[Rig] = []
 
     def make(*strategies: Any, **more: Any) -> Rig:

@@ -33,7 +33,7 @@ Step: TypeAlias = MarketValue | FeedGap | Exception | Callable[[], Awaitable[obj
 
 
 class ScriptedLiveFeed:
-    """Does one step after the other: pushes a value or a gap, raises an error, or waits.
+    """A live feed that executes a script: each step pushes a value or a gap, raises an error, or waits.
 
     A value without a time (``ts_ns`` 0) is stamped with the clock's. ``connected`` may be set by the script.
     """
@@ -75,7 +75,7 @@ class ScriptedLiveFeed:
 
 @dataclass
 class LiveSession:
-    """Kernel, clock in real time and scripted feed; give the feed its steps, then :meth:`run`."""
+    """A session of kernel, clock in real time and scripted feed; call :meth:`run` with the steps of the feed."""
 
     kernel: Kernel
     clock: PacedClock
@@ -83,15 +83,15 @@ class LiveSession:
     store: SqliteStore
     stop: StopFlag
     logged: deque[LogWrite]
-    listened: int = 0
+    polls: int = 0
     fail_with: Exception | None = None
-    """Raised when operators are listened to."""
+    """Raised by the next poll of operators' commands while the kill switch is pressed."""
 
     async def run(self, *steps: Step, max_waiting: int = 1_000) -> bool:
         self.feed.steps = list(steps)
 
         async def run_commands() -> None:
-            self.listened += 1
+            self.polls += 1
             if self.fail_with is not None and self.kernel.shared.kill.is_pressed():
                 raise self.fail_with
             self.kernel.shared.kill.take()
@@ -108,7 +108,7 @@ class LiveSession:
                 max_waiting=max_waiting,
             )
 
-    def said(self, level: str) -> list[str]:
+    def messages(self, level: str) -> list[str]:
         return [line.message for line in self.logged if line.level == level]
 
 
@@ -116,7 +116,7 @@ class LiveSession:
 async def live_session(
     directory: Path, *strategies: Strategy, begun_ns: int, speed: float = 1.0
 ) -> AsyncIterator[LiveSession]:
-    """A fresh live session that begins at ``begun_ns`` and has driven nothing yet."""
+    """Yield a new live session that starts at ``begun_ns`` and has handled nothing yet."""
     loaded = load_config(None, {**STEADY, "state.enabled": "false"}, {})
     source_id = live_source_id(broker="sim", account="12345678-01", mode="paper", begun_ns=begun_ns)
     run_id = run_id_of("live", "7", source_id, loaded.hash)

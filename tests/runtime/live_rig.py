@@ -1,7 +1,7 @@
 """The scripted market of :mod:`tests.runtime.rig` for a kernel that runs on the event loop, as in a paper session.
 
 The clock is moved by the values as on the virtual clock, and :meth:`LiveRig.show` waits after each value until
-nobody has anything left to do. So a session here and one on the virtual clock see the same, wherever strategies
+no task has anything left to do. So a session here and one on the virtual clock see the same, wherever strategies
 run.
 """
 
@@ -115,7 +115,7 @@ class LiveRig:
             await self.drain()
 
     async def push(self, *values: MarketValue) -> None:
-        """Let the market say these values, whoever is still busy."""
+        """Let the market say these values, while tasks are still busy, too."""
         for value in values:
             await self._push(value, self.kernel.run_due_work)
 

@@ -22,7 +22,7 @@ TIGHTER = "symbol_weight_limit: 0.05\n"
 
 
 def files_in(directory: Path) -> Path:
-    """A configuration directory with one live setting in it."""
+    """Make a configuration directory with one reloadable setting in it."""
     directory.mkdir()
     (directory / "risk.yaml").write_text(BEFORE, "utf-8")
     return directory
@@ -35,7 +35,7 @@ def paper(data_dir: Path, files: Path, *, resume: bool = False, **settings: str)
 
 
 def answers(plan: SessionPlan, *commands: Command) -> list[Mapping[str, Any]]:
-    """Run ``plan``, give it the commands one after the other, stop; what was answered."""
+    """Run ``plan``, send it the commands one after the other, stop it, and return the answers."""
     directory, stop, left = plan.options.data_dir, StopFlag(), list(commands)
     assert directory is not None
     asked: list[Path] = []
@@ -55,7 +55,7 @@ def answers(plan: SessionPlan, *commands: Command) -> list[Mapping[str, Any]]:
 def answers_after(
     plan: SessionPlan, files: Path, text: str | None, name: str = "risk.yaml"
 ) -> list[Mapping[str, Any]]:
-    """Reload once the session runs and the file says ``text`` (None: is gone)."""
+    """Reload while the session runs, after the file contains ``text`` (None: is removed); return the answer."""
     directory, stop = plan.options.data_dir, StopFlag()
     assert directory is not None
     asked: list[Path] = []

@@ -1,7 +1,7 @@
-"""A kernel on a scripted market: a test says what the market shows and when, and looks at what the kernel did.
+"""A kernel on a scripted market: a test decides what the market shows and when, and checks what the kernel did.
 
-005930 by KRX rules of January 2026; Thursday the 22nd is the first day, 100,000,000 won, BALANCED. Orders travel
-20 ms and nothing is random about it. Every strategy is a :class:`Said`: it wants what the test tells it to want.
+005930 by KRX rules of January 2026; Thursday the 22nd is the first day, 100,000,000 won, BALANCED. Orders travel 20
+ms and nothing is random about it. Every strategy is a :class:`ScriptedStrategy`: it wants what the test tells it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STEADY = {"broker.sim.order_jitter_ms": "0", "broker.sim.cancel_jitter_ms": "0"}
 
 
 def command(name: str, operator: str = "kim", **more: Any) -> Command:
-    """A command by its name in a file, for the reason ``drill``."""
+    """Return a command by its name in JSON, with the reason "drill"."""
     kinds = {
         "stop": Stop,
         "release": Release,
@@ -55,35 +55,35 @@ def command(name: str, operator: str = "kim", **more: Any) -> Command:
 
 
 def kst(hour: int, minute: int = 0, second: float = 0, *, day: int = 22) -> int:
-    """Nanoseconds of a moment in January 2026, Korean time."""
+    """Return the nanoseconds of a moment in January 2026, Korean time."""
     return to_ns(THURSDAY.replace(day=day, hour=hour, minute=minute) + timedelta(seconds=second))
 
 
-class Said:
-    """A strategy that says, at the next quote, what it was told to say; it can be told to fail too."""
+class ScriptedStrategy:
+    """A strategy that returns, at the next quote, the intents that a test gave it; it can be made to fail, too."""
 
     symbols: Sequence[str] = ()
 
-    def __init__(self, name: str = "said", pool: Pool = Pool.SCALP) -> None:
+    def __init__(self, name: str = "scripted", pool: Pool = Pool.SCALP) -> None:
         self.name = name
         self.pool = pool
-        self.say: list[Intent] = []
+        self.intents: list[Intent] = []
         self.fail_with: list[Exception] = []
         self.fills: list[FillView] = []
         self.quotes = 0
 
     def wants(self, side: Side, confidence: float = 1.0, **more: Any) -> None:
-        self.say.append(Intent(SYMBOL, side, confidence, **more))
+        self.intents.append(Intent(SYMBOL, side, confidence, **more))
 
     def on_start(self, ctx: Context) -> None:
-        """Nothing to prepare."""
+        """Prepare nothing."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
         self.quotes += 1
         if self.fail_with:
             raise self.fail_with.pop(0)
-        said, self.say = self.say, []
-        return said
+        intents, self.intents = self.intents, []
+        return intents
 
     def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
         return ()
@@ -93,7 +93,7 @@ class Said:
 
 
 class ScriptFeed:
-    """Names the instrument; the values come from the test."""
+    """A feed that has the instrument alone; the values come from the test."""
 
     name = "script"
     source_id = "script"
@@ -111,14 +111,14 @@ class ScriptFeed:
         return {}
 
     def resume(self, position: Mapping[str, Any]) -> None:
-        """There is nothing to go back to."""
+        """Resume nothing: the feed has no values."""
 
     def progress(self) -> float | None:
         return None
 
 
 class Rig:
-    """The kernel, its store and the market's script."""
+    """A kernel with its store and a scripted market."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Rig:
                 config_hash=loaded.hash,
                 feed=feed,
                 connection=connection,
-                strategies=strategies or (Said(),),
+                strategies=strategies or (ScriptedStrategy(),),
                 store=self.store,
                 clock=self.clock,
                 log=self.logged.append,
@@ -160,15 +160,15 @@ class Rig:
         self.prices = (150_000, 150_100)
 
     def drain(self) -> None:
-        """Handle everything that is queued, and what waits for a quiet moment."""
+        """Handle everything that is queued, and all due work."""
         run_to_completion(self.kernel.drain())
 
     def show(self, *values: MarketValue) -> None:
-        """Let the market say these values and the kernel do everything that follows from each."""
+        """Pass these values to the kernel and handle everything that follows from each."""
         run_virtual(self.kernel, iter(values), lambda share, moment: None, StopFlag(), None)
 
     def quote(self, at_ns: int, bid: int | None = None, ask: int | None = None, size: int = 10_000) -> None:
-        """One quote; the prices stay what they were when not given."""
+        """Show one quote; prices that are not given stay as before."""
         bid = self.prices[0] if bid is None else bid
         ask = (bid + 100 if bid != self.prices[0] else self.prices[1]) if ask is None else ask
         self.prices = (bid, ask)
@@ -177,7 +177,7 @@ class Rig:
         )
 
     def quotes(self, start_ns: int, seconds: int, every_s: int = 1) -> int:
-        """Unchanged quotes for a while; the time of the last one."""
+        """Show unchanged quotes for ``seconds``; return the time of the last one."""
         at_ns = start_ns
         for number in range(0, seconds + 1, every_s):
             at_ns = start_ns + number * 1_000_000_000
@@ -191,7 +191,7 @@ class Rig:
         self.show(VolatilityLevel("VIX", at_ns, level))
 
     def command(self, command: Command) -> Answer:
-        """Execute an operator's command; what follows from it waits for :meth:`show` or the kernel's ``settle``."""
+        """Execute an operator's command; what follows from it waits for :meth:`show` or the kernel's ``drain``."""
         return run_to_completion(self.commands.execute(command))
 
     def stop(self, *, liquidate: bool = True) -> None:
@@ -199,14 +199,14 @@ class Rig:
         self.command(command("stop", liquidate=liquidate))
 
     def orders(self) -> list[Order]:
-        """What the store knows, oldest first."""
+        """Return the stored orders, oldest first."""
         run_to_completion(self.shared.record.checkpoint())
         stored = self.store.orders()
         return sorted(
             stored, key=lambda order: (order.ts_intent_ns, len(order.client_order_id), order.client_order_id)
         )
 
-    def held(self, strategy: str = "said") -> int:
+    def held(self, strategy: str = "scripted") -> int:
         return int(self.shared.account.holding(strategy, SYMBOL))
 
     def refusals(self) -> dict[str, int]:
@@ -220,15 +220,15 @@ class Rig:
 
 
 def defensive(rig: Rig, at_ns: int) -> None:
-    """A FAIL forces DEFENSIVE at once."""
+    """Force DEFENSIVE by a FAIL."""
     rig.quote(at_ns)
     rig.kernel.on_code("FS020", "a computed value is not a number")
     rig.drain()
     assert rig.shared.state.current_state is OperatingState.DEFENSIVE
 
 
-def with_ten(rig: Rig, *strategies: Said) -> int:
-    """Every strategy holds ten shares a few seconds after ten o'clock; the moment."""
+def with_ten(rig: Rig, *strategies: ScriptedStrategy) -> int:
+    """Let every strategy buy ten shares at ten o'clock; return the moment at which they are held."""
     for strategy in strategies:
         strategy.wants(Side.BUY, qty=10)
     return rig.quotes(kst(10), 3)

@@ -20,16 +20,16 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.runtime.live_rig import LiveRig, live
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 
 
 def with_holding(rig_of: MakeRig) -> Rig:
-    said = Said()
-    rig = rig_of(said)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
     rig.quote(kst(10))
-    said.wants(Side.BUY, qty=10)
+    scripted.wants(Side.BUY, qty=10)
     rig.quote(kst(10, 0, 1))
     rig.quote(kst(10, 0, 2))
     assert rig.shared.account.fills_applied == 1
@@ -61,9 +61,9 @@ def quote(second: int) -> Quote:
 @asynccontextmanager
 async def beside_the_loop(directory: Path) -> AsyncIterator[LiveRig]:
     """Ten shares held, and the store on its own thread."""
-    said = Said()
-    async with live(directory, strategies=(said,), settings={}) as rig:
-        said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    async with live(directory, strategies=(scripted,), settings={}) as rig:
+        scripted.wants(Side.BUY, qty=10)
         await rig.show(*(quote(second) for second in range(3)))
         assert rig.kernel.shared.account.positions() == {SYMBOL: 10}
         async with rig.kernel.shared.record.running():
@@ -134,7 +134,7 @@ async def test_beside_the_loop_a_fill_booked_while_the_rows_are_read_is_no_breac
         assert rig.kernel.shared.safety.current_state is SafetyState.NORMAL
 
 
-async def test_events_held_for_an_operator_do_not_put_the_audit_off_for_ever(tmp_path: Path) -> None:
+async def test_events_held_for_an_operator_do_not_postpone_the_audit_without_end(tmp_path: Path) -> None:
     def breaks(event: Event) -> None:
         raise RuntimeError("cannot")
 

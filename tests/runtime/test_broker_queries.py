@@ -1,4 +1,4 @@
-"""A broker that does not answer a query keeps nobody waiting for ever."""
+"""A broker that does not answer a query holds no caller up."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from qts.execution.contracts import Fill, OrderCancelled
 from qts.runtime.orders.closed_trades import ClosedTrades
 from qts.strategy.contracts import Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -25,11 +25,11 @@ def losses(rig: Rig) -> tuple[int | None, float | None]:
 
 def selling(rig_of: MakeRig, **intent: object) -> tuple[Rig, int]:
     """Ten shares bought at 150,100 are for sale while one a second finds a buyer at 150,000: at a loss."""
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
-    said.wants(Side.SELL, **intent)
+    scripted.wants(Side.SELL, **intent)
     rig.quote(now + S)
     return rig, now + S
 
@@ -90,9 +90,9 @@ def test_what_fills_after_a_sale_has_ended_is_no_further_trade(before: int, rig_
 
 
 def test_a_purchase_closes_nothing(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
 
     assert rig.held() == 10

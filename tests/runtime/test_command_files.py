@@ -20,7 +20,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
-from tests.runtime.rig import Rig, Said, kst
+from tests.runtime.rig import Rig, ScriptedStrategy, kst
 from tests.runtime.rig import command as given
 
 MakeRig = Callable[..., Rig]
@@ -34,7 +34,7 @@ def not_noted(command: Command | None, answer: Answer) -> None:
     """For tests about the box alone."""
 
 
-async def nobody(command: Command) -> Answer:
+async def refuse_call(command: Command) -> Answer:
     raise AssertionError("nothing was asked")
 
 
@@ -128,7 +128,7 @@ def test_the_box_is_its_owner_s_alone(tmp_path: Path) -> None:
 
 
 def test_no_box_is_no_command(tmp_path: Path) -> None:
-    assert run_to_completion(OperatorInbox(tmp_path, nobody, not_noted).poll()) == 0
+    assert run_to_completion(OperatorInbox(tmp_path, refuse_call, not_noted).poll()) == 0
 
 
 def written(name: str, **given: Any) -> bytes:
@@ -157,7 +157,7 @@ def test_a_command_that_an_earlier_version_has_left_is_read_as_it_was_meant(
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "given", "expected"),
     [
         ("reload", {"strategy": "one"}, "unknown field `strategy`"),
         ("release", {"liquidate": False}, "unknown field `liquidate`"),
@@ -167,9 +167,9 @@ def test_a_command_that_an_earlier_version_has_left_is_read_as_it_was_meant(
     ],
 )
 def test_what_another_command_would_mean_is_refused_and_not_passed_over(
-    name: str, given: dict[str, Any], said: str
+    name: str, given: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(msgspec.ValidationError, match=said):
+    with pytest.raises(msgspec.ValidationError, match=expected):
         command_from(written(name, **given))
 
 
@@ -187,9 +187,9 @@ def test_values_that_are_not_allowed_never_leave(wrong: dict[str, float], tmp_pa
 
 
 def test_stop_ends_flat_and_release_needs_the_checks(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
 
     assert "is accepted; check 'qts safety show'" in rig.command(command("stop")).answer

@@ -21,7 +21,7 @@ from qts.runtime.wiring import stores
 from qts.runtime.wiring.plans import paper_plan
 from tests.runtime.paper import BEFORE, TIGHTER, answers, answers_after, files_in, paper
 from tests.runtime.rig import command
-from tests.sim.tape import walk, write
+from tests.sim.recordings import walk, write
 
 LOOSER = "symbol_weight_limit: 0.25\n"
 
@@ -123,7 +123,7 @@ def test_what_waited_for_a_restart_is_refused_by_name(tmp_path: Path, files: Pat
 
 
 def test_the_opening_split_of_a_run_stays_when_the_targets_are_reloaded(tmp_path: Path, files: Path) -> None:
-    """The pools were divided by the targets of that day; a resumed run must not divide them anew."""
+    """The pools were divided by the targets of that day; a resumed run must not divide them again."""
     ranges = "properties: {{balanced: {{swing_allocation_range: [{}]}}}}\n"
     (files / "state.yaml").write_text(ranges.format("0.3, 0.4"), "utf-8")
     run = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""DEFENSIVE ends without an operator: a flat account cannot earn its way out, so it is judged anew."""
+"""DEFENSIVE ends without an operator: a flat account cannot earn its way out, so its drawdown is rebased."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def defensive(volatility: VolatilitySource, *, vix: float | None = None) -> Acco
 
 
 def test_a_flat_account_without_any_volatility_leaves_defensive_on_the_twelfth_trading_day() -> None:
-    """Flat at the closes of days 0 to 9: judged anew at the tenth of them, which is the first of three
+    """Flat at the closes of days 0 to 9: rebased at the tenth of them, which is the first of three
     days without a loss; the third is day 11. Day 12 opens the window at 09:00 and moves at 11:00."""
     account = defensive(RealisedVolatility())
 
@@ -127,7 +127,7 @@ def test_a_declared_index_that_went_silent_keeps_it_shut() -> None:
     assert account.state.current_state is OperatingState.DEFENSIVE
 
 
-def test_an_account_that_holds_is_not_judged_anew() -> None:
+def test_an_account_that_holds_is_not_rebased() -> None:
     account = defensive(RealisedVolatility())
     account.flat = False
 
@@ -138,7 +138,7 @@ def test_an_account_that_holds_is_not_judged_anew() -> None:
     assert account.metrics.metrics(account.clock.time_ns()).drawdown_pct == pytest.approx(0.2)
 
 
-def test_one_day_with_a_holding_begins_the_count_anew() -> None:
+def test_one_day_with_a_holding_restarts_the_count() -> None:
     account = defensive(RealisedVolatility())
     for _ in range(8):
         account.trading_day()

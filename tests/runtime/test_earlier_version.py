@@ -49,9 +49,7 @@ def test_an_unfinished_run_is_left_to_the_version_that_began_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("finished", "checkpoint"), [(True, VERSION - 1), (False, None)])
-def test_a_run_that_nobody_has_to_go_on_with_is_read(
-    tmp_path: Path, finished: bool, checkpoint: int | None
-) -> None:
+def test_a_finished_run_is_read(tmp_path: Path, finished: bool, checkpoint: int | None) -> None:
     path = store_of_before(tmp_path / "qts.sqlite", finished=finished, checkpoint=checkpoint)
 
     with stored_run(path) as store:

@@ -13,7 +13,7 @@ from qts.runtime.orders.execution_reports import event_type_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 AT = kst(10)
@@ -22,9 +22,9 @@ AT = kst(10)
 @pytest.fixture
 def working(rig_of: MakeRig) -> tuple[Rig, Order]:
     """A buy of 10 at 149,000 that waits under the market: 1,490,000, a fee of 223 (0.015 %), 1 for rounding."""
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     rig.quotes(AT, 2)
     (order,) = rig.shared.orders
     assert order.state is OrderState.WORKING
@@ -79,7 +79,7 @@ def test_a_fill_moves_order_holding_money_strategy_and_ledger_together(working: 
     assert reservation.left == D(6)
     assert booked(rig) == ["e1"]
     strategy = rig.kernel.host.contexts[0].strategy
-    assert isinstance(strategy, Said)
+    assert isinstance(strategy, ScriptedStrategy)
     (seen,) = strategy.fills
     assert (seen.qty, seen.price, seen.partial, seen.order_id) == (D(4), D(149_000), True, order.client_order_id)
 
@@ -109,7 +109,7 @@ def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
 
 
 def test_a_fill_told_again_when_its_order_is_forgotten_counts_once_too(working: tuple[Rig, Order]) -> None:
-    """Only the newest ended orders are remembered; a broker may tell yesterday's fills again (`duplicate-fill`)."""
+    """Only the newest ended orders are remembered; a broker may report yesterday's fills again."""
     rig, order = working
     tell(rig, fill(order, "e1", qty=10, last=True))
 
@@ -129,7 +129,7 @@ def test_the_same_execution_id_of_another_broker_is_another_fill(working: tuple[
     assert rig.held() == 8
 
 
-def test_a_fill_of_an_order_nobody_knows_is_not_booked_and_raises_fs070(working: tuple[Rig, Order]) -> None:
+def test_a_fill_of_an_unknown_order_is_not_booked_and_raises_fs070(working: tuple[Rig, Order]) -> None:
     rig, order = working
 
     tell(rig, fill(order, "e1", client_order_id="manual-1"))
@@ -213,11 +213,11 @@ def test_an_overfill_is_booked_and_raises_fs070(working: tuple[Rig, Order]) -> N
 
 
 def test_selling_more_than_was_held_is_booked_and_raises_fs070(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     now = rig.quotes(AT, 2)
-    said.wants(Side.SELL, qty=10, limit=155_000)
+    scripted.wants(Side.SELL, qty=10, limit=155_000)
     rig.quotes(now + 1_000_000_000, 2)
     (order,) = rig.shared.orders
 
@@ -257,7 +257,7 @@ def test_the_end_of_a_part_filled_order_keeps_what_was_filled(working: tuple[Rig
     assert rig.held() == 4
 
 
-def test_the_end_of_an_order_nobody_knows_raises_fs070(working: tuple[Rig, Order]) -> None:
+def test_the_end_of_an_unknown_order_raises_fs070(working: tuple[Rig, Order]) -> None:
     rig, _ = working
 
     tell(rig, OrderCancelled("sim", "manual-1", SYMBOL, AT, "asked"))

@@ -16,7 +16,7 @@ from qts.safety.contracts import SafetyState
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, defensive, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 
@@ -24,9 +24,9 @@ MakeRig = Callable[..., Rig]
 # -- shares that a working order of the strategy holds -----------------------------------------------------------
 
 
-def far_sell(rig: Rig, said: Said, now: int, **intent: Any) -> int:
-    """An order to sell above the market, where nobody comes; the moment after it has arrived."""
-    said.wants(Side.SELL, limit=154_000, **intent)
+def far_sell(rig: Rig, scripted: ScriptedStrategy, now: int, **intent: Any) -> int:
+    """An order to sell above the market, where none buys; the moment after it has arrived."""
+    scripted.wants(Side.SELL, limit=154_000, **intent)
     return rig.quotes(now + 1_000_000_000, 2)
 
 
@@ -37,7 +37,7 @@ def sells(rig: Rig) -> list[tuple[bool, OrderState, int]]:
 
 def test_a_working_sell_far_away_is_cancelled_and_its_shares_are_sold_once_it_is(rig_of: MakeRig) -> None:
     """A cancel takes 20 ms: confirmed with the next quote, sold at the one after it."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = far_sell(rig, scalp, with_ten(rig, scalp))
 
@@ -55,7 +55,7 @@ def test_a_working_sell_far_away_is_cancelled_and_its_shares_are_sold_once_it_is
 
 
 def test_shares_that_no_order_holds_are_sold_without_waiting(rig_of: MakeRig) -> None:
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = far_sell(rig, scalp, with_ten(rig, scalp), qty=4)
 
@@ -69,7 +69,7 @@ def test_shares_that_no_order_holds_are_sold_without_waiting(rig_of: MakeRig) ->
 
 def test_a_cancel_that_crosses_a_fill_never_sells_more_than_is_left(rig_of: MakeRig) -> None:
     """While the cancel travels 7 of the 10 are bought at 154,000 after all: the exit sells the other 3."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = far_sell(rig, scalp, with_ten(rig, scalp))
 
@@ -83,7 +83,7 @@ def test_a_cancel_that_crosses_a_fill_never_sells_more_than_is_left(rig_of: Make
 
 
 def test_a_cancel_that_comes_too_late_leaves_nothing_to_sell(rig_of: MakeRig) -> None:
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = far_sell(rig, scalp, with_ten(rig, scalp))
 
@@ -97,7 +97,7 @@ def test_a_cancel_that_comes_too_late_leaves_nothing_to_sell(rig_of: MakeRig) ->
 
 def test_a_strategy_that_offers_its_shares_again_does_not_keep_them_from_the_exit(rig_of: MakeRig) -> None:
     """Its signals are decided before the exit's next attempt; safety is NORMAL, so they are not paused."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = far_sell(rig, scalp, with_ten(rig, scalp))
     moment = from_ns(now)
@@ -118,7 +118,7 @@ def test_a_strategy_that_offers_its_shares_again_does_not_keep_them_from_the_exi
 
 def test_a_market_sell_of_the_strategy_s_own_is_left_to_finish(rig_of: MakeRig) -> None:
     """It will not wait for a price; a second order could not be faster."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = with_ten(rig, scalp)
     scalp.wants(Side.SELL)
@@ -132,7 +132,7 @@ def test_a_market_sell_of_the_strategy_s_own_is_left_to_finish(rig_of: MakeRig) 
 
 def test_while_the_line_is_down_the_shares_wait_and_are_sold_when_it_is_back(rig_of: MakeRig) -> None:
     """The cancel is asked for again with every attempt, a minute apart, until it is heard."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp, settings={"broker.sim.disconnect_ms": "90000"})
     now = far_sell(rig, scalp, with_ten(rig, scalp))
     rig.exchange.disconnect(now, "cable")
@@ -145,10 +145,10 @@ def test_while_the_line_is_down_the_shares_wait_and_are_sold_when_it_is_back(rig
     assert sells(rig) == [(False, OrderState.CANCELLED, 0), (True, OrderState.FILLED, 10)]
 
 
-def test_an_emergency_stop_does_not_wait_for_a_sell_that_nobody_wants(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    now = far_sell(rig, said, with_ten(rig, said))
+def test_an_emergency_stop_does_not_wait_for_a_sell_that_no_one_buys(rig_of: MakeRig) -> None:
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    now = far_sell(rig, scripted, with_ten(rig, scripted))
 
     rig.stop()
     rig.quotes(now + 1_000_000_000, 3)
@@ -159,7 +159,7 @@ def test_an_emergency_stop_does_not_wait_for_a_sell_that_nobody_wants(rig_of: Ma
 
 def test_an_order_whose_intent_is_being_written_does_not_leave_any_more(rig_of: MakeRig) -> None:
     """An exit is asked for while the strategy's order is on its way to the disk: it is withdrawn, not chased."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = with_ten(rig, scalp)
     record, exits = rig.shared.record, rig.kernel.exits
@@ -191,9 +191,9 @@ def late_fill(order: Order, ts_ns: int) -> Fill:
 @pytest.mark.parametrize("after_restart", [False, True])
 def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, after_restart: bool) -> None:
     # Given an emergency stop that has cancelled a working buy and ended flat
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     (order,) = rig.shared.orders
     rig.stop()
@@ -212,10 +212,10 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
     assert rig.kernel.counters.forced_exits == 1
 
 
-def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10, limit=149_000)
+def test_a_late_fill_of_a_strategy_without_a_forced_exit_stays_its_own(rig_of: MakeRig) -> None:
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     (order,) = rig.shared.orders
     rig.kernel.components.report_relay(OrderCancelled("sim", order.client_order_id, SYMBOL, now, "asked"))
@@ -228,7 +228,7 @@ def test_a_late_fill_of_a_strategy_that_nobody_wanted_out_stays_its_own(rig_of: 
 
 def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_of: MakeRig) -> None:
     # Given a bid that was cancelled on the way into DEFENSIVE, an exit that is over, and ten shares bought since
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     scalp.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)

@@ -29,7 +29,7 @@ from qts.runtime.session.result import extremes_of
 from qts.runtime.session.session_view import ExtremesView
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 CENT = D("0.01")
 OPENING = D(10_000)
@@ -39,7 +39,7 @@ def instrument(symbol: str) -> Instrument:
     return Instrument(symbol, "USD", CENT, D(1), FixedTicks(CENT), RateCosts("0", "0", CENT), AlwaysOpen())
 
 
-class Tape:
+class TrackedAccount:
     """An account, the values it sees and, beside the kept extremes, the whole course of equity and exposure."""
 
     def __init__(self) -> None:
@@ -125,48 +125,48 @@ def steps() -> st.SearchStrategy[list[tuple[Any, ...]]]:
     return st.lists(one, max_size=40)
 
 
-def play(tape: Tape, step: tuple[Any, ...]) -> None:
+def play(tracked: TrackedAccount, step: tuple[Any, ...]) -> None:
     kind, *rest = step
     if kind == "quote":
         symbol, bid, last = rest
-        tape.show(Quote(symbol, tape.now_ns, bid=bid, last=last))
+        tracked.show(Quote(symbol, tracked.now_ns, bid=bid, last=last))
     elif kind == "tick":
-        tape.show(Tick(rest[0], tape.now_ns, rest[1], D(1)))
+        tracked.show(Tick(rest[0], tracked.now_ns, rest[1], D(1)))
     elif kind == "bar":
-        tape.show(Bar(rest[0], tape.now_ns, rest[1], rest[1], rest[1], rest[1], D(1)))
+        tracked.show(Bar(rest[0], tracked.now_ns, rest[1], rest[1], rest[1], rest[1], D(1)))
     elif kind == "fill":
         symbol, side, strategy, qty, at = rest
-        if side is Side.BUY or tape.account.holding(strategy, symbol) >= qty:
-            tape.fill(side, symbol, strategy, qty, at)
+        if side is Side.BUY or tracked.account.holding(strategy, symbol) >= qty:
+            tracked.fill(side, symbol, strategy, qty, at)
     elif kind == "look":
-        tape.extremes.take_worst()
-        tape.look_from = len(tape.course) - 1
+        tracked.extremes.take_worst()
+        tracked.look_from = len(tracked.course) - 1
     elif kind == "day":
-        tape.new_day()
+        tracked.new_day()
     else:  # what a checkpoint keeps, taken back by an object that knows nothing
         kept = msgspec.msgpack.decode(
-            msgspec.msgpack.Encoder(decimal_format="string").encode(tape.extremes.export_state())
+            msgspec.msgpack.Encoder(decimal_format="string").encode(tracked.extremes.export_state())
         )
-        tape.extremes.start_day(0)
-        tape.extremes.take_worst()
-        tape.extremes.import_state(kept)
+        tracked.extremes.start_day(0)
+        tracked.extremes.take_worst()
+        tracked.extremes.import_state(kept)
 
 
 @given(steps())
 def test_the_extremes_are_those_of_the_whole_course(played: list[tuple[Any, ...]]) -> None:
-    tape = Tape()
+    tracked = TrackedAccount()
     for step in played:
-        play(tape, step)
+        play(tracked, step)
 
-    noted, course = tape.extremes.values, tape.course
-    tape.extremes.take_worst()
+    noted, course = tracked.extremes.values, tracked.course
+    tracked.extremes.take_worst()
     assert (noted.look.equity, noted.look.exposure) == course[-1][:2]
     equities = [equity for equity, _, _ in course]
     assert noted.highest.amount == max(equities)
     assert noted.lowest.amount == min(equities)
     assert noted.highest_exposure.amount == max(exposure for _, exposure, _ in course)
-    assert share_of(noted.deepest) == tape.deepest()
-    assert share_of(noted.worst_day) == tape.worst_day()
+    assert share_of(noted.deepest) == tracked.deepest()
+    assert share_of(noted.worst_day) == tracked.worst_day()
     top = noted.deepest.top
     peak = next(at for at, (equity, _, ns) in enumerate(course) if (equity, ns) == (top.amount, top.ts_ns))
     for point, begin in ((noted.highest, 0), (noted.lowest, 0), (noted.deepest.low, peak)):
@@ -176,38 +176,38 @@ def test_the_extremes_are_those_of_the_whole_course(played: list[tuple[Any, ...]
 
 @given(steps())
 def test_a_look_hears_of_the_worst_since_the_last_one(played: list[tuple[Any, ...]]) -> None:
-    tape = Tape()
+    tracked = TrackedAccount()
     for step in played:
-        play(tape, step)
+        play(tracked, step)
 
-    since = tape.course[tape.look_from :]
-    seen = tape.extremes.take_worst()
+    since = tracked.course[tracked.look_from :]
+    seen = tracked.extremes.take_worst()
     assert seen.lowest_equity == min(equity for equity, _, _ in since)
     assert Fraction(seen.exposure) / Fraction(seen.equity) == max(
         Fraction(exposure) / Fraction(equity) for equity, exposure, _ in since
     )
-    assert not tape.extremes.has_moved
+    assert not tracked.extremes.has_moved
 
 
 def test_nothing_is_asked_of_the_account_while_it_is_flat() -> None:
-    tape = Tape()
-    tape.show(Quote("A", 1, bid=D(10)))
-    assert tape.extremes.held == {}
-    tape.fill(Side.BUY, "A", "one", 10, D(10))
-    assert set(tape.extremes.held) == {"A"}
-    tape.fill(Side.SELL, "A", "one", 10, D(10))
-    assert tape.extremes.held == {}
+    tracked = TrackedAccount()
+    tracked.show(Quote("A", 1, bid=D(10)))
+    assert tracked.extremes.held == {}
+    tracked.fill(Side.BUY, "A", "one", 10, D(10))
+    assert set(tracked.extremes.held) == {"A"}
+    tracked.fill(Side.SELL, "A", "one", 10, D(10))
+    assert tracked.extremes.held == {}
 
 
 def test_falls_are_compared_as_shares() -> None:
     """From 10,000 down 100 (1 %), then, after a rise to 100 shares × 120, down 110 (0.9 %): the first is deeper."""
-    tape = Tape()
-    tape.show(Quote("A", 1, bid=D(20)))
-    tape.fill(Side.BUY, "A", "one", 100, D(20))  # a fee of 1: 9,999
+    tracked = TrackedAccount()
+    tracked.show(Quote("A", 1, bid=D(20)))
+    tracked.fill(Side.BUY, "A", "one", 100, D(20))  # a fee of 1: 9,999
     for bid in ("19.01", "41", "39.9"):  # 9,900; 12,099; 11,989
-        tape.show(Quote("A", tape.now_ns, bid=D(bid)))
+        tracked.show(Quote("A", tracked.now_ns, bid=D(bid)))
 
-    noted = tape.extremes.values
+    noted = tracked.extremes.values
     told = extremes_of(
         ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure), str
     )
@@ -224,15 +224,15 @@ FREE = {"risk.symbol_weight_limit": "0.9", "risk.position_size_limit": "1"}
 
 def holding_200(rig_of: Callable[..., Rig]) -> Rig:
     """Thursday, a little after ten: 200 shares bought at 150,100, a day's opening equity of 100,000,000 won."""
-    said = Said()
-    rig = rig_of(said, settings=FREE)
-    said.wants(Side.BUY, qty=200)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted, settings=FREE)
+    scripted.wants(Side.BUY, qty=200)
     rig.quotes(kst(10), 3)
     assert rig.held() == 200
     return rig
 
 
-def told(rig: Rig, day: int) -> list[tuple[str, int]]:
+def codes_of_day(rig: Rig, day: int) -> list[tuple[str, int]]:
     """Codes in the history of safety with the day of January."""
     rows = rig.store.safety_history()
     at = rig.shared.calendar.local_time
@@ -249,7 +249,7 @@ def test_a_loss_that_shows_in_the_last_seconds_is_told_on_that_day(rig_of: Calla
 
     rig.quote(kst(9, 1, day=23))
 
-    assert ("FS052", 22) in told(rig, 22)
+    assert ("FS052", 22) in codes_of_day(rig, 22)
 
 
 def test_a_warning_that_shows_in_the_last_seconds_is_told_on_that_day(rig_of: Callable[..., Rig]) -> None:
@@ -260,7 +260,7 @@ def test_a_warning_that_shows_in_the_last_seconds_is_told_on_that_day(rig_of: Ca
 
     rig.quote(kst(9, 1, day=23))
 
-    assert ("GR020", 22) in told(rig, 22)
+    assert ("GR020", 22) in codes_of_day(rig, 22)
 
 
 def test_the_last_value_of_a_replay_is_judged(rig_of: Callable[..., Rig]) -> None:
@@ -270,7 +270,7 @@ def test_the_last_value_of_a_replay_is_judged(rig_of: Callable[..., Rig]) -> Non
     run_to_completion(rig.kernel.finish())
 
     assert rig.shared.safety.current_state is SafetyState.FAIL
-    assert ("FS052", 22) in told(rig, 22)
+    assert ("FS052", 22) in codes_of_day(rig, 22)
 
 
 def test_a_low_between_two_looks_is_judged_at_the_next(rig_of: Callable[..., Rig]) -> None:
@@ -282,7 +282,7 @@ def test_a_low_between_two_looks_is_judged_at_the_next(rig_of: Callable[..., Rig
 
     rig.quote(kst(11, 1, 1))
 
-    assert [code for code, _ in told(rig, 22)] == ["FS052"]
+    assert [code for code, _ in codes_of_day(rig, 22)] == ["FS052"]
     assert rig.shared.safety.current_state is SafetyState.FAIL
 
 
@@ -292,7 +292,7 @@ def test_a_low_of_yesterday_is_no_loss_of_today(rig_of: Callable[..., Rig]) -> N
 
     rig.quotes(kst(9, 1, day=23), 200, every_s=20)
 
-    assert told(rig, 23) == []
+    assert codes_of_day(rig, 23) == []
     assert rig.shared.safety.current_state is SafetyState.NORMAL
 
 
@@ -311,4 +311,6 @@ def test_what_was_judged_is_not_judged_again_before_each_scheduled_task(rig_of: 
 
 def test_what_a_checkpoint_keeps_is_all_of_it() -> None:
     """A field that is added must be restored: every field of the notes is in the exported value."""
-    assert set(ExtremesRecord.__struct_fields__) == set(msgspec.to_builtins(Tape().extremes.export_state()))
+    assert set(ExtremesRecord.__struct_fields__) == set(
+        msgspec.to_builtins(TrackedAccount().extremes.export_state())
+    )

@@ -13,7 +13,7 @@ from qts.pipeline.contracts import Outcome
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side, Signal
-from tests.runtime.rig import SYMBOL, Rig, Said, command, defensive, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 
@@ -22,7 +22,7 @@ MakeRig = Callable[..., Rig]
 
 
 def test_entering_defensive_sells_what_scalp_holds_and_keeps_the_rest(rig_of: MakeRig) -> None:
-    scalp, swing = Said("scalp"), Said("swing", Pool.SWING)
+    scalp, swing = ScriptedStrategy("scalp"), ScriptedStrategy("swing", Pool.SWING)
     rig = rig_of(scalp, swing)
     now = with_ten(rig, scalp, swing)
     assert (rig.held("scalp"), rig.held("swing")) == (10, 10)
@@ -39,7 +39,7 @@ def test_entering_defensive_sells_what_scalp_holds_and_keeps_the_rest(rig_of: Ma
 
 
 def test_entering_defensive_cancels_what_scalp_is_buying_and_lets_swing_wait(rig_of: MakeRig) -> None:
-    scalp, swing = Said("scalp"), Said("swing", Pool.SWING)
+    scalp, swing = ScriptedStrategy("scalp"), ScriptedStrategy("swing", Pool.SWING)
     rig = rig_of(scalp, swing)
     for strategy in (scalp, swing):
         strategy.wants(Side.BUY, qty=10, limit=149_000)
@@ -54,7 +54,7 @@ def test_entering_defensive_cancels_what_scalp_is_buying_and_lets_swing_wait(rig
 
 
 def test_without_a_holding_nothing_is_forced(rig_of: MakeRig) -> None:
-    rig = rig_of(Said("scalp"))
+    rig = rig_of(ScriptedStrategy("scalp"))
     now = rig.quotes(kst(10), 3)
 
     defensive(rig, now + 1_000_000_000)
@@ -66,7 +66,7 @@ def test_without_a_holding_nothing_is_forced(rig_of: MakeRig) -> None:
 
 def test_a_refused_exit_is_tried_again_every_minute_until_it_is_done(rig_of: MakeRig) -> None:
     """The market closes with the holding on board; the exit waits for the next session's order entry at 08:30."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     with_ten(rig, scalp)
     closed = kst(16)
@@ -88,7 +88,7 @@ def test_a_refused_exit_is_tried_again_every_minute_until_it_is_done(rig_of: Mak
 
 def test_an_exit_that_works_is_not_doubled(rig_of: MakeRig) -> None:
     """Only 4 of 10 find a buyer at first; the next attempt leaves the working rest alone."""
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     now = with_ten(rig, scalp)
     rig.quote(now + 500_000_000, size=4)
@@ -103,7 +103,7 @@ def test_an_exit_that_works_is_not_doubled(rig_of: MakeRig) -> None:
 
 
 def test_what_was_wanted_survives_a_checkpoint(rig_of: MakeRig) -> None:
-    scalp = Said("scalp")
+    scalp = ScriptedStrategy("scalp")
     rig = rig_of(scalp)
     with_ten(rig, scalp)
     defensive(rig, kst(16))
@@ -122,10 +122,10 @@ def test_what_was_wanted_survives_a_checkpoint(rig_of: MakeRig) -> None:
 
 
 def test_two_errors_in_a_row_are_borne(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    with_ten(rig, said)
-    said.fail_with = [ValueError("one"), ValueError("two")]
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    with_ten(rig, scripted)
+    scripted.fail_with = [ValueError("one"), ValueError("two")]
 
     rig.quotes(kst(10, 1), 5)
 
@@ -135,26 +135,30 @@ def test_two_errors_in_a_row_are_borne(rig_of: MakeRig) -> None:
 
 
 def test_the_third_error_in_a_row_halts_it_and_its_holding_is_sold(rig_of: MakeRig) -> None:
-    said, other = Said(), Said("other")
-    rig = rig_of(said, other)
-    with_ten(rig, said, other)
-    said.fail_with = [ValueError("one"), ValueError("two"), KeyError("three")]
+    scripted, other = ScriptedStrategy(), ScriptedStrategy("other")
+    rig = rig_of(scripted, other)
+    with_ten(rig, scripted, other)
+    scripted.fail_with = [ValueError("one"), ValueError("two"), KeyError("three")]
 
     rig.quotes(kst(10, 1), 5)
-    seen = said.quotes
+    seen = scripted.quotes
     rig.quotes(kst(10, 2), 5)
 
-    assert rig.held("said") == 0
+    assert rig.held("scripted") == 0
     assert rig.held("other") == 10
     assert rig.shared.safety.current_state is SafetyState.WARNING
-    assert said.quotes == seen, "a halted strategy is not asked any more"
+    assert scripted.quotes == seen, "a halted strategy is not asked any more"
 
 
 # -- emergency stop ----------------------------------------------------------------------------------------------
 
 
 def test_an_emergency_stop_ends_flat_and_locked(rig_of: MakeRig) -> None:
-    scalp, swing, keeper = Said("scalp"), Said("swing", Pool.SWING), Said("keeper", Pool.PORTFOLIO)
+    scalp, swing, keeper = (
+        ScriptedStrategy("scalp"),
+        ScriptedStrategy("swing", Pool.SWING),
+        ScriptedStrategy("keeper", Pool.PORTFOLIO),
+    )
     rig = rig_of(scalp, swing, keeper)
     now = with_ten(rig, scalp, swing, keeper)
     swing.wants(Side.BUY, qty=5, limit=149_000)
@@ -174,14 +178,14 @@ def test_an_emergency_stop_ends_flat_and_locked(rig_of: MakeRig) -> None:
     assert "drill" in last.reason
 
 
-def test_nothing_but_reduce_only_leaves_after_it(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    now = with_ten(rig, said)
+def test_only_reduce_only_orders_leave_after_it(rig_of: MakeRig) -> None:
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    now = with_ten(rig, scripted)
 
     rig.stop()
     for second in range(1, 60):
-        said.wants(Side.BUY, qty=1)
+        scripted.wants(Side.BUY, qty=1)
         rig.quote(now + second * 1_000_000_000)
 
     late = [order for order in rig.orders() if order.ts_intent_ns >= now]
@@ -191,10 +195,10 @@ def test_nothing_but_reduce_only_leaves_after_it(rig_of: MakeRig) -> None:
 
 
 def test_a_stop_without_liquidation_cancels_everything_and_sells_nothing(rig_of: MakeRig) -> None:
-    said, other = Said(), Said("other")
-    rig = rig_of(said, other)
-    now = with_ten(rig, said)
-    said.wants(Side.SELL, limit=154_000)
+    scripted, other = ScriptedStrategy(), ScriptedStrategy("other")
+    rig = rig_of(scripted, other)
+    now = with_ten(rig, scripted)
+    scripted.wants(Side.SELL, limit=154_000)
     other.wants(Side.BUY, qty=5, limit=149_000)
     now = rig.quotes(now + 1_000_000_000, 2)
 
@@ -210,11 +214,11 @@ def test_a_stop_without_liquidation_cancels_everything_and_sells_nothing(rig_of:
 def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_it(
     fault: str, rig_of: MakeRig
 ) -> None:
-    """A bid at 149,000 may not be left to fill in LOCKDOWN because nobody heard the cancel."""
-    said = Said()
+    """A bid at 149,000 may not be left to fill in LOCKDOWN because the cancel was lost."""
+    scripted = ScriptedStrategy()
     lost = {"broker.sim.lost_answer_probability": "1"} if fault == "the order's fate is unknown" else {}
-    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "90000", **lost})
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    rig = rig_of(scripted, settings={"broker.sim.disconnect_ms": "90000", **lost})
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     if not lost:
         rig.exchange.disconnect(now, "cable")
@@ -231,10 +235,10 @@ def test_what_a_stop_could_not_cancel_is_cancelled_as_soon_as_the_broker_takes_i
 
 def test_a_cancel_is_asked_for_again_when_that_is_due_and_not_first_when_something_else_is(rig_of: MakeRig) -> None:
     """The next look around is 57 s away; asked again after 10 s, told with the quote after it."""
-    said = Said()
-    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "5000", "pipeline.forced_exit_retry_s": "10"})
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted, settings={"broker.sim.disconnect_ms": "5000", "pipeline.forced_exit_retry_s": "10"})
     rig.quote(kst(10))
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10, 0, 1), 2)
     rig.exchange.disconnect(now, "cable")
 
@@ -247,9 +251,9 @@ def test_a_cancel_is_asked_for_again_when_that_is_due_and_not_first_when_somethi
 
 
 def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "90000"})
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted, settings={"broker.sim.disconnect_ms": "90000"})
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     now = rig.quotes(kst(10), 2)
     rig.exchange.disconnect(now, "cable")
     rig.stop(liquidate=False)
@@ -266,9 +270,9 @@ def test_what_a_stop_could_not_cancel_survives_a_checkpoint(rig_of: MakeRig) -> 
 
 
 def test_a_stop_after_the_close_sells_at_the_next_opening(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    with_ten(rig, said)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    with_ten(rig, scripted)
 
     rig.stop()
     rig.quote(kst(16))
@@ -280,16 +284,16 @@ def test_a_stop_after_the_close_sells_at_the_next_opening(rig_of: MakeRig) -> No
 
 
 def test_a_lockdown_ends_only_by_name(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    now = with_ten(rig, said)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    now = with_ten(rig, scripted)
     rig.stop()
     now = rig.quotes(now + 1_000_000_000, 60)
 
     rig.command(command("release", operator="bob"))
-    said.wants(Side.BUY, qty=1)
+    scripted.wants(Side.BUY, qty=1)
     rig.quote(now + 1_000_000_000)
-    said.wants(Side.BUY, qty=1)
+    scripted.wants(Side.BUY, qty=1)
     rig.quotes(now + 2_000_000_000, 3)
 
     assert rig.shared.safety.current_state is SafetyState.NORMAL
@@ -298,7 +302,7 @@ def test_a_lockdown_ends_only_by_name(rig_of: MakeRig) -> None:
 
 def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of: MakeRig) -> None:
     """Given an exit on its way to the disk, one that is asked for meanwhile does not wait for the retry."""
-    one, other = Said("one"), Said("other", Pool.SWING)
+    one, other = ScriptedStrategy("one"), ScriptedStrategy("other", Pool.SWING)
     rig = rig_of(one, other)
     now = with_ten(rig, one, other)
     exits, decide = rig.kernel.exits, rig.kernel.exits._run
@@ -318,7 +322,7 @@ def test_what_is_asked_for_while_an_exit_is_being_written_is_due_at_once(rig_of:
 
 def test_what_is_called_off_while_an_exit_is_being_written_is_not_sold(rig_of: MakeRig) -> None:
     """An operator has ordered both; while the first goes to the disk, the stop is changed to one that keeps."""
-    one, other = Said("one"), Said("other", Pool.SWING)
+    one, other = ScriptedStrategy("one"), ScriptedStrategy("other", Pool.SWING)
     rig = rig_of(one, other)
     now = with_ten(rig, one, other)
     exits, decide = rig.kernel.exits, rig.kernel.exits._run

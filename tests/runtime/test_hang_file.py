@@ -15,10 +15,10 @@ import pytest
 
 from qts.errors import InputError, StorageError
 from qts.runtime.drivers.hang_file import HangFile, UserCall, stack_of, user_call
-from tests.runtime.rig import Rig, Said, kst
+from tests.runtime.rig import Rig, ScriptedStrategy, kst
 
 
-class Looked(Said):
+class StackTaker(ScriptedStrategy):
     """Looks at the stack while it is shown a quote."""
 
     def __init__(self, name: str = "looked") -> None:
@@ -36,7 +36,7 @@ class Looked(Said):
         self.stack, self.call = stack_of(frame), user_call(frame)
 
 
-class LookedWhileYielding(Looked):
+class StackWhileYielding(StackTaker):
     """Looks between two intents, as most strategies are written: its code runs when the next one is asked for."""
 
     def on_quote(self, ctx: Any, quote: Any) -> Any:
@@ -44,14 +44,14 @@ class LookedWhileYielding(Looked):
         self.deeper()
 
 
-class Other(Looked):
+class Other(StackTaker):
     def on_quote(self, ctx: Any, quote: Any) -> Any:
         return ()
 
 
-@pytest.fixture(params=[Looked, LookedWhileYielding])
-def looked(request: pytest.FixtureRequest, rig_of: Any) -> Looked:
-    strategy: Looked = request.param()
+@pytest.fixture(params=[StackTaker, StackWhileYielding])
+def taker(request: pytest.FixtureRequest, rig_of: Any) -> StackTaker:
+    strategy: StackTaker = request.param()
     rig: Rig = rig_of(strategy)
     rig.quotes(kst(10), 1)
     return strategy
@@ -63,9 +63,9 @@ def file(tmp_path: Path) -> Iterator[HangFile]:
         yield file
 
 
-def test_the_strategy_and_its_callback_are_named(looked: Looked) -> None:
-    assert looked.call == UserCall("looked", "on_quote")
-    assert looked.stack.splitlines()[1].endswith("in deeper")
+def test_the_strategy_and_its_callback_are_named(taker: StackTaker) -> None:
+    assert taker.call == UserCall("looked", "on_quote")
+    assert taker.stack.splitlines()[1].endswith("in deeper")
     assert user_call(sys._getframe()) is None
 
 
@@ -78,39 +78,39 @@ def test_nothing_is_left_when_nothing_hangs(file: HangFile) -> None:
     assert file.size == 0
 
 
-def test_what_the_watchdog_ended_is_named(file: HangFile, looked: Looked) -> None:
-    file.write(looked.stack)
+def test_what_the_watchdog_ended_is_named(file: HangFile, taker: StackTaker) -> None:
+    file.write(taker.stack)
     file.end(UserCall("looked", "on_fill"))
 
-    hang = file.read([looked])
+    hang = file.read([taker])
 
     assert hang is not None
     assert hang.strategies == ("looked",)
     assert hang.text == "the previous session hung in on_fill of strategy looked"
 
 
-def test_a_hang_in_our_own_code_halts_nobody(file: HangFile, looked: Looked) -> None:
+def test_a_hang_in_our_own_code_halts_no_strategy(file: HangFile, taker: StackTaker) -> None:
     file.end(UserCall("", ""))
-    hang = file.read([looked])
+    hang = file.read([taker])
 
     assert hang is not None
     assert hang.strategies == ()
 
 
-def test_whom_the_stack_of_a_killed_session_shows_is_found_by_its_code(file: HangFile, looked: Looked) -> None:
+def test_whom_the_stack_of_a_killed_session_shows_is_found_by_its_code(file: HangFile, taker: StackTaker) -> None:
     """As the fault handler writes it, with other threads before it; two strategies stand in the same file."""
-    file.write(f"Timeout (0:00:00.900000)!\nThread 0x00007f (most recent call first):\n{looked.stack}")
+    file.write(f"Timeout (0:00:00.900000)!\nThread 0x00007f (most recent call first):\n{taker.stack}")
 
-    hang = file.read([Other("other"), looked])
+    hang = file.read([Other("other"), taker])
 
     assert hang is not None
     assert hang.strategies == ("looked",)
 
 
-def test_a_stack_without_a_strategy_halts_nobody(file: HangFile, looked: Looked) -> None:
+def test_a_stack_without_a_strategy_halts_none(file: HangFile, taker: StackTaker) -> None:
     file.write('  File "/lib/python/threading.py", line 1 in wait\n')
 
-    hang = file.read([looked])
+    hang = file.read([taker])
 
     assert hang is not None
     assert hang.strategies == ()

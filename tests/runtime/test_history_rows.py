@@ -1,4 +1,4 @@
-"""What is said of a wish that came to nothing and of capital that may not move: the code and the reason."""
+"""The log names refused signals and capital that may not move: the code and the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Context, Intent, Side
-from tests.runtime.rig import Rig, Said, kst
+from tests.runtime.rig import Rig, ScriptedStrategy, kst
 from tests.sim.sessions import Restless, run, spike_plan
 
 
@@ -25,16 +25,16 @@ def moved_by_hand(rig: Rig, state: OperatingState) -> None:
 
 
 def test_a_refusal_is_stored_with_its_guardrail_and_safety_is_not_told(rig_of: Callable[..., Rig]) -> None:
-    # Given DEFENSIVE, in which nobody may enter
-    said = Said()
-    rig = rig_of(said)
+    # Given DEFENSIVE, in which no strategy may enter
+    messages = ScriptedStrategy()
+    rig = rig_of(messages)
     rig.quote(kst(9, 30))
     moved_by_hand(rig, OperatingState.DEFENSIVE)
     # when a strategy wants to buy
-    said.say = [Intent("005930", Side.BUY, 1.0, qty=1, reason="drill")]
+    messages.intents = [Intent("005930", Side.BUY, 1.0, qty=1, reason="drill")]
     rig.quote(kst(9, 31))
     run_to_completion(rig.shared.record.checkpoint())
-    # then the row names GR082, and safety stays NORMAL: its way up would be shut as long as somebody asks
+    # then the row names GR082, and safety stays NORMAL: its way up would be shut as long as a strategy asks
     (row,) = rig.store.refusals()
     assert (row.reason, row.detail) == (
         "NEW_ENTRY_BLOCKED_IN_DEFENSIVE_STATE",
@@ -52,9 +52,9 @@ def test_a_move_of_capital_that_is_reduced_or_waits_says_so(rig_of: Callable[...
     rig.kernel.days.day_close(kst(15, 30))
     rig.drain()
     # then SWING's move is cut to five million, and SCALP's waits
-    said = [line.message for line in rig.logged if "GR05" in line.message]
-    assert any(line.startswith("5000000 moved from SWING to PORTFOLIO: GR053") for line in said)
-    assert any(line.startswith("GR054 ") and "SCALP" in line for line in said)
+    messages = [line.message for line in rig.logged if "GR05" in line.message]
+    assert any(line.startswith("5000000 moved from SWING to PORTFOLIO: GR053") for line in messages)
+    assert any(line.startswith("GR054 ") and "SCALP" in line for line in messages)
 
 
 class Noting(Restless):

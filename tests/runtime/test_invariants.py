@@ -12,7 +12,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -124,9 +124,9 @@ def test_a_breach_raises_safety_and_money_from_nothing_locks_down(
 
 
 def test_a_quiet_day_checks_what_it_can_and_leaves_the_rest_null(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
     rig.quote(kst(15, 33))
 
@@ -138,9 +138,9 @@ def test_a_quiet_day_checks_what_it_can_and_leaves_the_rest_null(rig_of: MakeRig
 
 
 def test_a_broker_that_holds_something_else_is_found_at_the_day_s_close(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
     rig.exchange._positions[SYMBOL] = D(9)
 
@@ -173,9 +173,9 @@ def test_a_new_day_ends_fail_only_when_the_books_agree_again(rig_of: MakeRig) ->
 
 def test_a_difference_that_stays_is_one_cause_whatever_is_traded_meanwhile(rig_of: MakeRig) -> None:
     """The broker holds two shares that we do not know of. FAIL sells our ten; the two are still there."""
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
     rig.exchange._positions[SYMBOL] = D(12)
 
@@ -201,9 +201,9 @@ def test_a_difference_that_comes_back_locks_down(rig_of: MakeRig) -> None:
 
 
 def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
     rig.store._connection.execute("DELETE FROM t_ledger")
 
@@ -215,9 +215,9 @@ def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig
 
 
 def test_an_order_that_works_at_the_broker_and_is_final_here_is_found(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     rig.quotes(kst(10), 3)
     rig.shared.orders.import_state([])
 
@@ -227,9 +227,9 @@ def test_an_order_that_works_at_the_broker_and_is_final_here_is_found(rig_of: Ma
 
 
 def test_money_is_looked_at_after_every_fill(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10, limit=149_000)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10, limit=149_000)
     rig.quotes(kst(10), 3)
     before = rig.invariant(1)["checks"]
     (order,) = rig.shared.orders
@@ -258,11 +258,11 @@ def test_a_broker_that_cannot_be_asked_is_neither_fine_nor_broken(rig_of: MakeRi
 
 
 def test_a_line_that_is_up_again_is_asked_only_after_it_has_told_its_news(rig_of: MakeRig) -> None:
-    """Ten shares are bought while the line is down; its second is over, but nobody has heard of them yet."""
-    said = Said()
-    rig = rig_of(said, settings={"broker.sim.disconnect_ms": "1000"})
+    """Ten shares are bought while the line is down; its second is over, but no report has come yet."""
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted, settings={"broker.sim.disconnect_ms": "1000"})
     rig.quote(kst(10))
-    said.wants(Side.BUY, qty=10)
+    scripted.wants(Side.BUY, qty=10)
     rig.quote(kst(10, 0, 1))
     rig.exchange.disconnect(kst(10, 0, 1), "cable")
     rig.quote(kst(10, 0, 1.5))

@@ -73,7 +73,7 @@ def test_p0_of_a_paper_session_is_in_the_journal_and_marked_when_the_checkpoint_
     assert event.event_type is EventType.EMERGENCY_STOP
 
 
-def test_a_restart_obeys_an_emergency_stop_nobody_had_handled_and_withdraws_the_exchanges_own_news(
+def test_a_restart_obeys_an_unhandled_emergency_stop_and_withdraws_the_exchanges_own_news(
     tmp_path: Path,
 ) -> None:
     result = run_a_while(paper(tmp_path), turns=1)
@@ -116,7 +116,7 @@ def test_without_a_journal_a_paper_session_runs_as_before(tmp_path: Path) -> Non
     assert not (tmp_path / "journal").exists()
 
 
-def test_a_finished_run_begins_anew_with_an_empty_journal(tmp_path: Path) -> None:
+def test_a_finished_run_starts_again_with_an_empty_journal(tmp_path: Path) -> None:
     first = run_session(paper(tmp_path, speed=1e7), progress=lambda share, moment: None, stop=StopFlag())
     assert first.values.finished
     run_a_while(paper(tmp_path), turns=1)

@@ -103,7 +103,7 @@ def test_without_a_descriptor_an_unknown_change_counts_as_a_stop(tmp_path: Path)
     (tmp_path / "override-1.asked").touch()
     with no_descriptor_left():
         assert kill.is_pressed()
-        assert kill.is_pressed(), "as long as nobody could look"
+        assert kill.is_pressed(), "as long as the directory could not be read"
     assert not kill.is_pressed()
 
 

@@ -140,8 +140,8 @@ def test_drawn_at_once_or_queued_a_value_does_the_same(
     assert asyncio.run(on_a_loop()) == expected
 
 
-def test_a_price_that_cannot_be_is_in_nobodys_hands_on_either_way(rig_of) -> None:  # type: ignore[no-untyped-def]
-    """given a price below the day's band, when it is given in, then it is counted, and nobody hears of it"""
+def test_an_impossible_price_reaches_no_handler_on_either_way(rig_of) -> None:  # type: ignore[no-untyped-def]
+    """given a price below the day's band, when it is given in, then it is counted, and no handler gets it"""
     strategy = EveryThird()
     rig: Rig = rig_of(strategy)
     rig.show(quote(kst(15)), quote(kst(9, 30, day=23)))

@@ -37,7 +37,7 @@ def test_a_reload_names_who_why_and_what_has_changed(tmp_path: Path, files: Path
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("symbol_weight_limit: 7\n", "the configuration in force stays: 1 problem"),
         ("symbol_weight_limit: [0.1\n", "the configuration in force stays: 1 problem"),
@@ -46,12 +46,12 @@ def test_a_reload_names_who_why_and_what_has_changed(tmp_path: Path, files: Path
     ],
 )
 def test_a_refused_reload_is_a_refusal_and_is_written_down(
-    text: str | None, said: str, tmp_path: Path, files: Path
+    text: str | None, expected: str, tmp_path: Path, files: Path
 ) -> None:
     (answered,) = answers_after(paper(tmp_path / "run", files), files, text)
 
     assert answered["done"] is False
-    assert said in answered["answer"]
+    assert expected in answered["answer"]
     (line,) = noted(tmp_path / "run")
     assert line["message"].startswith("operator kim: reload (drill): refused: the configuration in force stays")
     assert line["outcome"] == "refused"

@@ -1,4 +1,4 @@
-"""What lies in the directory of commands holds nobody up, and a stop is heard whatever else fails."""
+"""No file in the directory of commands holds the session up, and a stop is read whatever else fails."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def command() -> Command:
     return Stop(operator="alice", reason="drill")
 
 
-class Desk:
-    """Carries everything out, and remembers what it was told."""
+class FakeSession:
+    """A session that executes every command and records the calls."""
 
     def __init__(self) -> None:
-        self.carried: list[Command] = []
-        self.noted: list[str] = []
+        self.executed: list[Command] = []
+        self.answers: list[str] = []
         self.troubles: list[str] = []
 
-    async def carry(self, command: Command) -> Answer:
-        self.carried.append(command)
+    async def execute(self, command: Command) -> Answer:
+        self.executed.append(command)
         return Answer(done=True, answer="done")
 
     def note(self, command: Command | None, answer: Answer) -> None:
-        self.noted.append(answer.answer)
+        self.answers.append(answer.answer)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def session() -> FakeSession:
+    return FakeSession()
 
 
 @pytest.fixture
-def inbox(tmp_path: Path, desk: Desk) -> Iterator[OperatorInbox]:
-    with closing(OperatorInbox(tmp_path, desk.carry, desk.note, desk.troubles.append)) as inbox:
+def inbox(tmp_path: Path, session: FakeSession) -> Iterator[OperatorInbox]:
+    with closing(OperatorInbox(tmp_path, session.execute, session.note, session.troubles.append)) as inbox:
         yield inbox
 
 
@@ -96,29 +96,29 @@ def as_socket(path: Path) -> None:
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 @pytest.mark.parametrize("name", ["a", "stop-a"])
 def test_a_file_that_is_nested_without_end_is_refused_and_the_next_is_heard(
-    opening: str, name: str, tmp_path: Path, inbox: OperatorInbox, desk: Desk
+    opening: str, name: str, tmp_path: Path, inbox: OperatorInbox, session: FakeSession
 ) -> None:
     # Given a file deeper than anything can be read
-    box = tmp_path / "operator"
-    box.mkdir()
-    (box / f"{name}.asked").write_text(opening * 3_000, "utf-8")
+    directory = tmp_path / "operator"
+    directory.mkdir()
+    (directory / f"{name}.asked").write_text(opening * 3_000, "utf-8")
     write_command(tmp_path, command())
-    # when they are looked at, then the one is answered with why not, and the other carried out
+    # when they are looked at, then the one is answered with why not, and the other executed out
     assert run_to_completion(inbox.poll()) == 2
-    assert "JSON is nested too deeply for a command" in desk.noted
-    assert desk.carried == [command()]
+    assert "JSON is nested too deeply for a command" in session.answers
+    assert session.executed == [command()]
 
 
 @pytest.mark.parametrize(
     ("make", "kind"),
     [(as_fifo, "a FIFO"), (as_directory, "a directory"), (as_link, "a symbolic link"), (as_socket, "a socket")],
 )
-def test_what_is_no_regular_file_is_refused_by_its_kind_and_waits_for_nobody(
+def test_what_is_no_regular_file_is_refused_by_its_kind_and_not_waited_for(
     make: Callable[[Path], None],
     kind: str,
     tmp_path: Path,
     inbox: OperatorInbox,
-    desk: Desk,
+    session: FakeSession,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -128,14 +128,14 @@ def test_what_is_no_regular_file_is_refused_by_its_kind_and_waits_for_nobody(
     run_to_completion(inbox.poll())
     run_to_completion(inbox.poll())
 
-    assert f"z.asked is {kind}; a command is a regular file" in desk.noted
-    assert set(desk.carried) == {command()}, "and what is a command is carried out"
+    assert f"z.asked is {kind}; a command is a regular file" in session.answers
+    assert set(session.executed) == {command()}, "and what is a command is executed out"
     answer = json.loads((tmp_path / "operator" / "z.answered").read_text("utf-8"))
     assert answer["done"] is False
 
 
-def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nobody(
-    tmp_path: Path, inbox: OperatorInbox, desk: Desk
+def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nothing_up(
+    tmp_path: Path, inbox: OperatorInbox, session: FakeSession
 ) -> None:
     answer = write_command(tmp_path, command())
     os.mkfifo(answer.with_suffix(".draft"))
@@ -145,7 +145,7 @@ def test_a_fifo_in_the_place_of_an_answer_s_draft_holds_nobody(
 
 
 def test_a_stop_is_heard_and_answered_with_the_table_of_descriptors_full(
-    tmp_path: Path, inbox: OperatorInbox, desk: Desk
+    tmp_path: Path, inbox: OperatorInbox, session: FakeSession
 ) -> None:
     answer = write_command(tmp_path, command())
 
@@ -153,44 +153,44 @@ def test_a_stop_is_heard_and_answered_with_the_table_of_descriptors_full(
         assert run_to_completion(inbox.poll()) == 1
         assert run_to_completion(inbox.poll()) == 0
 
-    assert desk.carried == [command()]
+    assert session.executed == [command()]
     assert json.loads(answer.read_text("utf-8"))["done"] is True
-    assert len(desk.troubles) == 1, "told once, not at every look"
-    assert "no more files can be opened" in desk.troubles[0]
+    assert len(session.troubles) == 1, "told once, not at every look"
+    assert "no more files can be opened" in session.troubles[0]
     run_to_completion(inbox.poll())
-    assert desk.troubles[1:] == [""], "and that it is over"
+    assert session.troubles[1:] == [""], "and that it is over"
 
 
 def test_a_directory_that_cannot_be_read_is_told_once_and_when_it_is_over(
-    tmp_path: Path, inbox: OperatorInbox, desk: Desk
+    tmp_path: Path, inbox: OperatorInbox, session: FakeSession
 ) -> None:
     # Given a file in the place of the directory: no command can be heard
     (tmp_path / "operator").touch()
     for _ in range(3):
         assert run_to_completion(inbox.poll()) == 0
-    assert len(desk.troubles) == 1
-    assert "operator cannot be read (Not a directory): no command is read" in desk.troubles[0]
+    assert len(session.troubles) == 1
+    assert "operator cannot be read (Not a directory): no command is read" in session.troubles[0]
     # when it is repaired
     (tmp_path / "operator").unlink()
     write_command(tmp_path, command())
-    # then commands are carried out again, and that is told
+    # then commands are executed out again, and that is told
     assert run_to_completion(inbox.poll()) == 1
-    assert desk.troubles[1:] == [""]
+    assert session.troubles[1:] == [""]
 
 
 def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_told(
-    tmp_path: Path, inbox: OperatorInbox, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, inbox: OperatorInbox, session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qts.runtime.control.operator_inbox._MAX_ENTRIES", 3)
     write_command(tmp_path, command())
     run_to_completion(inbox.poll())
-    assert desk.troubles == []
+    assert session.troubles == []
     for number in range(3):
         (tmp_path / "operator" / f"{number}").touch()
 
     run_to_completion(inbox.poll())
 
-    assert "more than 3 entries: not all of them are read" in desk.troubles[0]
+    assert "more than 3 entries: not all of them are read" in session.troubles[0]
 
 
 def test_the_spare_descriptor_is_lent_only_when_the_table_is_full() -> None:
@@ -209,72 +209,76 @@ def test_the_spare_descriptor_is_lent_only_when_the_table_is_full() -> None:
         assert spare.is_held
 
 
-def test_a_stop_file_is_a_stop_each_time_it_is_put_there(tmp_path: Path, desk: Desk, inbox: OperatorInbox) -> None:
-    box = tmp_path / "operator"
-    box.mkdir()
+def test_a_stop_file_is_a_stop_each_time_it_is_put_there(
+    tmp_path: Path, session: FakeSession, inbox: OperatorInbox
+) -> None:
+    directory = tmp_path / "operator"
+    directory.mkdir()
     for _ in range(2):
-        (box / "stop-keep").touch()
+        (directory / "stop-keep").touch()
         assert run_to_completion(inbox.poll()) == 1
-        assert not (box / "stop-keep").exists()
+        assert not (directory / "stop-keep").exists()
     stop = Stop(operator="file stop-keep", reason="put into operator/", liquidate=False)
-    assert desk.carried == [stop] * 2
-    assert json.loads((box / "stop-keep.answered").read_text("utf-8"))["done"] is True
+    assert session.executed == [stop] * 2
+    assert json.loads((directory / "stop-keep.answered").read_text("utf-8"))["done"] is True
 
 
-def test_telling_how_a_stop_goes_on_takes_no_newer_stop_away(tmp_path: Path, desk: Desk) -> None:
-    # Given a stop by file whose sale goes on, so that its answer is given anew at each look
+def test_telling_how_a_stop_goes_on_takes_no_newer_stop_away(tmp_path: Path, session: FakeSession) -> None:
+    # Given a stop by file whose sale goes on, so that its answer is written again by each poll
     left = iter(range(9, 0, -1))
 
     def report() -> StopReport:
         return StopReport(cancelled=0, working=1, sold={}, held={"005930": str(next(left))}, complete=False)
 
-    box = tmp_path / "operator"
-    box.mkdir()
-    with closing(OperatorInbox(tmp_path, desk.carry, desk.note, progress_of=lambda command: report)) as inbox:
-        (box / "stop-sell").touch()
+    directory = tmp_path / "operator"
+    directory.mkdir()
+    with closing(
+        OperatorInbox(tmp_path, session.execute, session.note, progress_of=lambda command: report)
+    ) as inbox:
+        (directory / "stop-sell").touch()
         run_to_completion(inbox.poll())
         # when the same file is put there again
-        (box / "stop-sell").touch()
+        (directory / "stop-sell").touch()
         # then that is a stop like the first
         assert run_to_completion(inbox.poll()) == 1
-    assert len(desk.carried) == 2
+    assert len(session.executed) == 2
 
 
 def test_a_stop_file_that_could_not_be_taken_away_is_carried_out_once_and_what_takes_its_place_as_well(
-    tmp_path: Path, desk: Desk, inbox: OperatorInbox
+    tmp_path: Path, session: FakeSession, inbox: OperatorInbox
 ) -> None:
     # Given a directory with the name of a stop: it counts, and cannot be removed as a file is
-    box = tmp_path / "operator"
-    (box / "stop-keep").mkdir(parents=True)
+    directory = tmp_path / "operator"
+    (directory / "stop-keep").mkdir(parents=True)
     assert run_to_completion(inbox.poll()) == 1
     assert run_to_completion(inbox.poll()) == 0
     assert inbox.is_done("stop-keep")
     # when a file takes its place before the next look
-    (box / "stop-keep").rmdir()
-    (box / "stop-keep").touch()
+    (directory / "stop-keep").rmdir()
+    (directory / "stop-keep").touch()
     # then it is a new stop
     assert not inbox.is_done("stop-keep")
     assert run_to_completion(inbox.poll()) == 1
-    assert len(desk.carried) == 2
-    assert not (box / "stop-keep").exists()
+    assert len(session.executed) == 2
+    assert not (directory / "stop-keep").exists()
 
 
 def test_a_stop_on_a_full_disk_is_taken_away_and_answered_when_there_is_room(
-    tmp_path: Path, desk: Desk, inbox: OperatorInbox
+    tmp_path: Path, session: FakeSession, inbox: OperatorInbox
 ) -> None:
     # Given a disk on which no file can grow
-    box = tmp_path / "operator"
-    box.mkdir()
+    directory = tmp_path / "operator"
+    directory.mkdir()
     for _ in range(2):
-        (box / "stop-sell").touch()
+        (directory / "stop-sell").touch()
         with no_file_grows():
             # when a stop comes, and another one of the same name
             assert run_to_completion(inbox.poll()) == 1
             assert run_to_completion(inbox.poll()) == 0
-        # then both are carried out
-        assert not (box / "stop-sell").exists()
-    assert len(desk.carried) == 2
+        # then both are executed out
+        assert not (directory / "stop-sell").exists()
+    assert len(session.executed) == 2
     # and answered as soon as there is room
-    assert not (box / "stop-sell.answered").exists()
+    assert not (directory / "stop-sell.answered").exists()
     run_to_completion(inbox.poll())
-    assert json.loads((box / "stop-sell.answered").read_text("utf-8"))["done"] is True
+    assert json.loads((directory / "stop-sell.answered").read_text("utf-8"))["done"] is True

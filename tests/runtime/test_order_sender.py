@@ -47,7 +47,7 @@ async def test_inline_a_broker_that_waits_proves_nothing() -> None:
     assert ticket.ack.status is UNKNOWN
 
 
-async def test_nobody_waits_for_an_answer_that_takes_its_time() -> None:
+async def test_no_caller_waits_for_a_slow_answer() -> None:
     broker = ScriptedBroker()
     broker.holds_answers = True
     sender, _ = in_tasks(broker)
@@ -200,7 +200,7 @@ async def test_a_listener_that_fails_ends_the_session_and_not_the_task_alone() -
     assert failed == ["the answer to order o: half booked"]
 
 
-async def test_only_the_first_answer_counts_and_whoever_asks_late_is_told_at_once() -> None:
+async def test_only_the_first_answer_counts_and_a_late_caller_gets_it_at_once() -> None:
     ticket, told = Ticket("o"), list[OrderAck]()
     first, second = OrderAck(ACCEPTED, "o"), OrderAck(REJECTED, "o")
 

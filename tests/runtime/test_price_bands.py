@@ -37,7 +37,7 @@ from qts.runtime.session.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Intent, Side
 
-from .rig import SYMBOL, Rig, Said, kst, with_ten
+from .rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
 
 S = 1_000_000_000
 BASE = D(150_000)
@@ -46,7 +46,7 @@ CRYPTO = Instrument(
 )
 
 
-class Entrance:
+class BareIntake:
     """An intake with its tables, without the rest of a session; ``alarms`` keeps the codes raised."""
 
     def __init__(self, *, base: D | None = BASE) -> None:
@@ -104,37 +104,37 @@ outside = st.one_of(st.integers(1, 104_799), st.integers(195_201, 10**9)).map(D)
 
 @given(st.lists(st.tuples(inside, inside, inside), min_size=1, max_size=40))
 def test_no_tape_inside_the_band_is_refused(tape: list[tuple[D, D, D]]) -> None:
-    entrance = Entrance()
+    bare = BareIntake()
 
     for bid, ask, last in tape:  # crossed ones too: that is another matter
-        entrance.now_ns += 2 * S
-        assert entrance.show(Quote(SYMBOL, entrance.now_ns, bid=bid, ask=ask, last=last))
-        assert entrance.trade(last)
-        assert entrance.last.quotes[SYMBOL].bid == bid
+        bare.now_ns += 2 * S
+        assert bare.show(Quote(SYMBOL, bare.now_ns, bid=bid, ask=ask, last=last))
+        assert bare.trade(last)
+        assert bare.last.quotes[SYMBOL].bid == bid
 
-    assert (entrance.alarms, doubtful_rows(entrance.bands)) == ([], {})
+    assert (bare.alarms, doubtful_rows(bare.bands)) == ([], {})
 
 
 @given(st.lists(st.tuples(st.booleans(), inside, outside, st.sampled_from(["bid", "ask", "last", "trade"]))))
 def test_no_price_outside_is_ever_in_a_table(tape: list[tuple[bool, D, D, str]]) -> None:
-    entrance = Entrance()
+    bare = BareIntake()
     refused = 0
 
     for is_wrong, right, wrong, where in tape:
-        entrance.now_ns += S
+        bare.now_ns += S
         price = wrong if is_wrong else right
-        value: MarketValue = Tick(SYMBOL, entrance.now_ns, price, D(1))
+        value: MarketValue = Tick(SYMBOL, bare.now_ns, price, D(1))
         if where != "trade":
             sides = {"bid": right, "ask": right, "last": right} | {where: price}
-            value = Quote(SYMBOL, entrance.now_ns, **sides)
-        assert entrance.show(value) is not is_wrong
+            value = Quote(SYMBOL, bare.now_ns, **sides)
+        assert bare.show(value) is not is_wrong
         refused += is_wrong
-        assert entrance.last.shown(SYMBOL) <= {right for _, right, _, _ in tape}
-        assert bool(entrance.bands.doubt_reason(SYMBOL)) is is_wrong
+        assert bare.last.shown(SYMBOL) <= {right for _, right, _, _ in tape}
+        assert bool(bare.bands.doubt_reason(SYMBOL)) is is_wrong
 
-    assert len(entrance.alarms) == (refused > 0)  # once a day
-    assert sum(row["refused"] for row in doubtful_rows(entrance.bands).values()) == refused
-    assert entrance.intake.rows == len(tape)
+    assert len(bare.alarms) == (refused > 0)  # once a day
+    assert sum(row["refused"] for row in doubtful_rows(bare.bands).values()) == refused
+    assert bare.intake.rows == len(tape)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_no_price_outside_is_ever_in_a_table(tape: list[tuple[bool, D, D, str]])
     ],
 )
 def test_both_sides_of_each_limit(value: MarketValue, fits: bool) -> None:
-    assert Entrance().show(value) is fits
+    assert BareIntake().show(value) is fits
 
 
 def test_the_band_is_that_of_the_date() -> None:
@@ -171,28 +171,28 @@ def test_the_band_is_that_of_the_date() -> None:
     then_ns = kst(10) - 3_876 * 86_400 * S  # 12 June 2015
 
     assert KrxTicks().band(BASE, date(2015, 6, 12)) == (D(127_500), D(172_500))
-    assert not Entrance().bands.accepts(Tick(SYMBOL, then_ns, D(180_000), D(1)))
-    assert Entrance().trade(180_000)  # 2026
+    assert not BareIntake().bands.accepts(Tick(SYMBOL, then_ns, D(180_000), D(1)))
+    assert BareIntake().trade(180_000)  # 2026
 
 
 def test_without_a_close_before_it_the_first_price_says_what_can_be() -> None:
     """129,000 may be +29 % of 100,000; the same day may then trade at 71,000, and never at 1,290,000 or 12,900."""
-    entrance = Entrance(base=None)
+    bare = BareIntake(base=None)
 
-    assert entrance.trade(129_000)
-    assert entrance.trade(71_000)
-    assert not entrance.trade(1_290_000)
-    assert not entrance.trade(12_900)
-    assert "around the day's first price 129000" in entrance.bands.doubt_reason(SYMBOL)
+    assert bare.trade(129_000)
+    assert bare.trade(71_000)
+    assert not bare.trade(1_290_000)
+    assert not bare.trade(12_900)
+    assert "around the day's first price 129000" in bare.bands.doubt_reason(SYMBOL)
 
 
 def test_a_market_without_a_band_is_not_looked_at() -> None:
-    entrance = Entrance()
+    bare = BareIntake()
 
     for price in ("100", "0.01", "1000000"):
-        assert entrance.trade(price, "COIN")
-        assert entrance.bands.bands["COIN"] is None
-    assert (entrance.alarms, entrance.last.ticks["COIN"].price) == ([], D(1_000_000))
+        assert bare.trade(price, "COIN")
+        assert bare.bands.bands["COIN"] is None
+    assert (bare.alarms, bare.last.ticks["COIN"].price) == ([], D(1_000_000))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_market_without_a_band_is_not_looked_at() -> None:
         (100_000, 38_000, "5:2"),
         (100_000, 1_000_000, "1:10"),
         (100_000, 205_000, "1:2"),
-        (100_000, 100, ""),  # a thousandth is no split that anybody makes
+        (100_000, 100, ""),  # a thousandth is no usual split
         (100_000, 0, ""),
     ],
 )
@@ -216,16 +216,16 @@ def test_the_split_that_a_price_looks_like(base: int, price: int, split: str) ->
 
 
 def test_a_wrong_print_that_reverts_leaves_no_doubt_behind() -> None:
-    entrance = Entrance()
-    entrance.trade(150_000)
+    bare = BareIntake()
+    bare.trade(150_000)
 
-    assert not entrance.trade(15_000)
-    assert entrance.bands.doubt_reason(SYMBOL)
-    assert entrance.trade(149_900)
+    assert not bare.trade(15_000)
+    assert bare.bands.doubt_reason(SYMBOL)
+    assert bare.trade(149_900)
 
-    assert entrance.bands.doubt_reason(SYMBOL) == ""
-    assert entrance.last.ticks[SYMBOL].price == D(149_900)
-    assert doubtful_rows(entrance.bands) == {
+    assert bare.bands.doubt_reason(SYMBOL) == ""
+    assert bare.last.ticks[SYMBOL].price == D(149_900)
+    assert doubtful_rows(bare.bands) == {
         SYMBOL: {
             "first": "2026-01-22 10:00:02",
             "price": "15000",
@@ -240,49 +240,49 @@ def test_a_wrong_print_that_reverts_leaves_no_doubt_behind() -> None:
 
 def test_once_a_day_has_closed_a_price_that_may_have_climbed_back_is_not_believed() -> None:
     """150,000 became 95,000. Next day 110,000 fits 150,000 (from 105,000 up) and 95,000 (up to 123,500)."""
-    entrance = Entrance()
-    entrance.trade(150_000)
-    assert not entrance.trade(95_000)
-    entrance.next_day(23)
+    bare = BareIntake()
+    bare.trade(150_000)
+    assert not bare.trade(95_000)
+    bare.next_day(23)
 
-    assert entrance.bases[SYMBOL] == BASE  # not the new level
-    assert not entrance.trade(95_000)
-    assert not entrance.trade(110_000)
-    assert entrance.bands.doubt_reason(SYMBOL)
-    assert len(entrance.alarms) == 2
+    assert bare.bases[SYMBOL] == BASE  # not the new level
+    assert not bare.trade(95_000)
+    assert not bare.trade(110_000)
+    assert bare.bands.doubt_reason(SYMBOL)
+    assert len(bare.alarms) == 2
 
 
 def test_what_the_doubtful_level_could_not_reach_ends_a_doubt_of_yesterday() -> None:
     """The last print of the day was wrong. 15,000 cannot be followed by 150,000: it was the mistake."""
-    entrance = Entrance()
-    entrance.trade(150_000)
-    assert not entrance.trade(15_000)
-    entrance.next_day(23)
+    bare = BareIntake()
+    bare.trade(150_000)
+    assert not bare.trade(15_000)
+    bare.next_day(23)
 
-    assert entrance.trade(148_000)
-    assert entrance.bands.doubt_reason(SYMBOL) == ""
+    assert bare.trade(148_000)
+    assert bare.bands.doubt_reason(SYMBOL) == ""
 
 
 @pytest.mark.parametrize("nothing", ["NaN", "0", "Infinity"])
 def test_what_is_no_price_at_all_at_a_days_end_leaves_no_doubt_for_the_next(nothing: str) -> None:
-    entrance = Entrance()
-    entrance.trade(150_000)
-    assert not entrance.trade(nothing)
-    entrance.next_day(23)
+    bare = BareIntake()
+    bare.trade(150_000)
+    assert not bare.trade(nothing)
+    bare.next_day(23)
 
-    assert entrance.trade(150_000)
+    assert bare.trade(150_000)
 
 
 def test_a_book_of_which_an_update_was_refused_counts_as_unknown() -> None:
-    entrance = Entrance()
-    exchange = entrance.intake._venue
+    bare = BareIntake()
+    exchange = bare.intake._venue
     book = BookUpdate(SYMBOL, kst(11), [(D(150_000), D(9))], [(D(150_100), D(9))], snapshot=True)
-    entrance.show(book)
+    bare.show(book)
     instrument_book = exchange._books[SYMBOL]
     assert instrument_book.export_state() != []
     whole = instrument_book.export_state()
 
-    assert not entrance.show(BookUpdate(SYMBOL, kst(11, 1), [(D(3_000), D(9))], []))
+    assert not bare.show(BookUpdate(SYMBOL, kst(11, 1), [(D(3_000), D(9))], []))
 
     assert instrument_book.export_state() != whole
 
@@ -292,14 +292,14 @@ def test_a_book_of_which_an_update_was_refused_counts_as_unknown() -> None:
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    made = Rig(tmp_path, Said(), settings={"risk.symbol_weight_limit": "0.9"})
+    made = Rig(tmp_path, ScriptedStrategy(), settings={"risk.symbol_weight_limit": "0.9"})
     yield made
     made.close()
 
 
-def the_strategy(rig: Rig) -> Said:
+def the_strategy(rig: Rig) -> ScriptedStrategy:
     strategy = rig.kernel.host.contexts[0].strategy
-    assert isinstance(strategy, Said)
+    assert isinstance(strategy, ScriptedStrategy)
     return strategy
 
 
@@ -326,7 +326,7 @@ def test_a_split_that_was_held_is_an_alarm_and_no_loss(rig: Rig) -> None:
 
     for minute in range(5):
         rig.quote(kst(10, minute, day=23), 3_000, 3_005)
-    rig.quote(kst(10, day=26), 3_000, 3_005)  # Monday: yesterday's doubtful price is nobody's base
+    rig.quote(kst(10, day=26), 3_000, 3_005)  # Monday: yesterday's doubtful price is no base
 
     assert rig.shared.equity() == before
     assert the_strategy(rig).quotes == heard
@@ -424,11 +424,11 @@ def test_the_view_tells_why_a_symbol_takes_no_entry(rig: Rig) -> None:
 
 
 def test_the_notes_in_both_languages() -> None:
-    entrance = Entrance()
-    entrance.trade(150_000)
-    entrance.trade(3_000)
-    entrance.trade(3_005)
-    assert both(entrance.bands) == [
+    bare = BareIntake()
+    bare.trade(150_000)
+    bare.trade(3_000)
+    bare.trade(3_005)
+    assert both(bare.bands) == [
         (
             "prices: 005930: 3000 at 2026-01-22 10:00:02 KST is outside the day's band of 105000 to 195000 around "
             "150000 (a 50:1 split?); 2 values were refused, the symbol is in doubt and takes no entry. Was the "
@@ -439,8 +439,8 @@ def test_the_notes_in_both_languages() -> None:
         )
     ]
 
-    entrance.trade(150_000)
-    assert both(entrance.bands) == [
+    bare.trade(150_000)
+    assert both(bare.bands) == [
         (
             "prices: 005930: 3000 at 2026-01-22 10:00:02 KST is outside the day's band of 105000 to 195000 around "
             "150000 (a 50:1 split?); 2 values were refused, later prices were believed again",

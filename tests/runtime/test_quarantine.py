@@ -24,7 +24,7 @@ from qts.runtime.session.result import ResultValues, SessionResult, quarantined
 from qts.safety.contracts import SafetyState
 from tests.report.session import result
 from tests.risk.requests import D
-from tests.runtime.rig import Rig, Said
+from tests.runtime.rig import Rig, ScriptedStrategy
 from tests.runtime.test_execution_reports import booked, codes, fill, tell, working
 from tests.runtime.test_session_view import shown
 
@@ -73,7 +73,7 @@ def test_a_notice_that_no_journal_could_hold_is_kept_and_the_session_goes_on(
     assert booked(rig) == ["e2"]
 
 
-def test_a_fill_of_an_order_nobody_knows_is_kept_too(working: tuple[Rig, Order]) -> None:
+def test_a_fill_of_an_unknown_order_is_kept_too(working: tuple[Rig, Order]) -> None:
     rig, order = working
 
     tell(rig, fill(order, "e1", client_order_id="manual-1"))
@@ -93,7 +93,7 @@ def test_the_same_notice_told_again_is_kept_once_and_a_changed_one_beside_it(wor
     assert codes(rig) == {"FS041": 2}
 
 
-def test_an_overfill_up_to_the_order_once_more_is_booked_and_fails_safety(working: tuple[Rig, Order]) -> None:
+def test_an_overfill_up_to_twice_the_order_is_booked_and_fails_safety(working: tuple[Rig, Order]) -> None:
     rig, order = working
 
     tell(rig, fill(order, "e1", qty=10), fill(order, "e2", qty=10))
@@ -104,7 +104,7 @@ def test_an_overfill_up_to_the_order_once_more_is_booked_and_fails_safety(workin
 
 
 def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
-    rig = rig_of(Said())
+    rig = rig_of(ScriptedStrategy())
     told: list[str] = []
     quarantine = Quarantine(
         rig.shared.record,
@@ -127,7 +127,7 @@ def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Call
 
 
 def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(working: tuple[Rig, Order]) -> None:
-    """given two notices that are not booked and one of them once more, then two are told, and which was first"""
+    """given two notices that are not booked and one of them again, then two are reported, and which was first"""
     rig, order = working
     first, second = fill(order, "e1", price=149_950), fill(order, "e2", client_order_id="manual-1")
 
@@ -159,7 +159,7 @@ def test_nothing_is_said_where_every_fill_was_booked(working: tuple[Rig, Order])
 
 
 def test_a_restart_counts_on_from_what_the_store_holds(rig_of: Callable[..., Rig]) -> None:
-    quarantine = rig_of(Said()).kernel.execution_reports.quarantine
+    quarantine = rig_of(ScriptedStrategy()).kernel.execution_reports.quarantine
     quarantine.restore([QuarantineRow(n, "FS041", "r", f"notice {n}") for n in range(1, 4)])
 
     quarantine.keep("another", "FS070", "r", 9)
@@ -224,7 +224,7 @@ def test_a_disconnect_is_told_whatever_its_reason_says(words: str, working: tupl
     run_to_completion(rig.shared.record.checkpoint())
 
 
-def test_an_end_of_nobody_knows_what_is_kept_raw_and_ends_nothing(working: tuple[Rig, Order]) -> None:
+def test_an_end_of_an_unreadable_order_is_kept_raw_and_ends_nothing(working: tuple[Rig, Order]) -> None:
     rig, order = working
     report = OrderCancelled("sim", "o\ud800", order.symbol, order.ts_intent_ns + 1, "why")
 

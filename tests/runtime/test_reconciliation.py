@@ -10,7 +10,7 @@ from qts.execution.contracts import Fill, OrderState
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 MINUTE = 60_000_000_000
@@ -23,13 +23,13 @@ def state_of(rig: Rig) -> OrderState:
     return order.state
 
 
-def with_unknown_order(rig_of: MakeRig, settings: dict[str, str], **intent: object) -> tuple[Rig, Said]:
-    said = Said()
-    rig = rig_of(said, settings=settings)
+def with_unknown_order(rig_of: MakeRig, settings: dict[str, str], **intent: object) -> tuple[Rig, ScriptedStrategy]:
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted, settings=settings)
     rig.quote(kst(10))
-    said.wants(Side.BUY, qty=10, **intent)
+    scripted.wants(Side.BUY, qty=10, **intent)
     rig.quote(kst(10, 0, 1))
-    return rig, said
+    return rig, scripted
 
 
 def test_an_order_without_an_answer_is_unknown_and_warned_about(rig_of: MakeRig) -> None:
@@ -135,11 +135,11 @@ def test_the_first_absence_survives_a_restart(rig_of: MakeRig) -> None:
 
 
 def test_the_third_missing_answer_locks_down(rig_of: MakeRig) -> None:
-    strategies = [Said(f"s{number}") for number in range(3)]
+    strategies = [ScriptedStrategy(f"s{number}") for number in range(3)]
     rig = rig_of(*strategies, settings=LOST_ORDER)
     rig.quote(kst(10))
-    for number, said in enumerate(strategies):
-        said.wants(Side.BUY, qty=1)
+    for number, scripted in enumerate(strategies):
+        scripted.wants(Side.BUY, qty=1)
         rig.quote(kst(10, 3 * number + 1))
         rig.quote(kst(10, 3 * number + 2))
         rig.quote(kst(10, 3 * number + 3))

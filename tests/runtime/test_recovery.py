@@ -1,6 +1,6 @@
 """A session with a real broker that was killed: it goes on from what is on disk and from the broker's own books.
 
-Each test kills the session at one step, by dropping everything that is not on disk, and begins it anew. Then our
+Each test kills the session at one step, by dropping everything that is not on disk, and starts it again. Then our
 book equals the broker's, and no id was given twice.
 """
 
@@ -38,7 +38,7 @@ from qts.runtime.wiring.components import make_components
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
-from tests.runtime.rig import SYMBOL, Rig, Said, ScriptFeed, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, ScriptFeed, kst
 
 RUN = "0123456789abcdef"
 
@@ -64,12 +64,12 @@ class Disk(SqliteStore):
         return super().commit(records, checkpoint, inbox)
 
 
-class Life:
-    """One life of the session, on what the lives before it have left."""
+class RunningSession:
+    """A process of the session, on what the processes before it have left on disk."""
 
     def __init__(self, directory: Path, broker: ScriptedBroker, *, journalled: bool) -> None:
         loaded = load_config(None, {}, {})
-        self.broker, self.said, report_relay = broker, Said(), ReportRelay()
+        self.broker, self.scripted, report_relay = broker, ScriptedStrategy(), ReportRelay()
         broker.publish = report_relay
         self.store = Disk(directory / "live.sqlite", durability="NORMAL")
         resumed = self.store.run() is not None
@@ -88,7 +88,7 @@ class Life:
                 config_hash=loaded.hash,
                 feed=ScriptFeed(),
                 connection=BrokerConnection(broker, NotSimulated(), LastValues(), report_relay),
-                strategies=(self.said,),
+                strategies=(self.scripted,),
                 store=self.store,
                 clock=self.clock,
                 log=self.logged.append,
@@ -112,7 +112,7 @@ class Life:
     def buys(self, second: float = 1) -> None:
         """Ten shares are asked for at a quote; they cost 1,501,000 won at most some more."""
         self.quote(second - 1)
-        self.said.wants(Side.BUY, qty=10)
+        self.scripted.wants(Side.BUY, qty=10)
         self.quote(second)
 
     def order(self) -> Order:
@@ -124,7 +124,7 @@ class Life:
         return list(self.store.ledger())
 
     def held(self) -> int:
-        return int(self.shared.account.holding("said", SYMBOL))
+        return int(self.shared.account.holding("scripted", SYMBOL))
 
     def resolves(self) -> None:
         """Let a session ask after its unknown orders until the broker's books have spoken twice."""
@@ -137,23 +137,23 @@ class Life:
 
 
 class Session:
-    """Lives one after the other; the broker outlives them."""
+    """Processes of one session, one after the other; the broker outlives them."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.broker = ScriptedBroker()
-        self._lives: list[Life] = []
+        self._processes: list[RunningSession] = []
 
-    def life(self, *, journalled: bool = False) -> Life:
-        """Begin, or kill the life before and begin anew with what is on disk."""
+    def restart(self, *, journalled: bool = False) -> RunningSession:
+        """Kill the running session, if any, and start one with what is on disk."""
         self.kill()
-        self._lives.append(Life(self._directory, self.broker, journalled=journalled))
-        return self._lives[-1]
+        self._processes.append(RunningSession(self._directory, self.broker, journalled=journalled))
+        return self._processes[-1]
 
     def kill(self) -> None:
-        if self._lives:
-            self._lives[-1].store.close()
-            journal = self._lives[-1].journal
+        if self._processes:
+            self._processes[-1].store.close()
+            journal = self._processes[-1].journal
             if journal is not None:
                 journal.close()
 
@@ -177,7 +177,7 @@ def dies(*_: object) -> None:
 
 def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session) -> None:
     """Absent from the broker's books twice: it was never sent, gives back its money and keeps its id."""
-    first = session.life()
+    first = session.restart()
     session.broker.receives = False
     session.broker.before_answer = dies
     with killed():
@@ -185,7 +185,7 @@ def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session
     written = first.store.orders()[0].client_order_id
 
     session.broker.receives, session.broker.before_answer = True, lambda approved: None
-    again = session.life()
+    again = session.restart()
     assert [order.state for order in again.shared.orders] == [OrderState.UNKNOWN]
     assert not again.is_free()
     again.resolves()
@@ -199,26 +199,26 @@ def test_killed_when_the_intent_is_written_and_nothing_was_sent(session: Session
 
 
 def test_an_order_that_no_checkpoint_knows_counts_against_the_limits_of_the_day(session: Session) -> None:
-    first = session.life()
+    first = session.restart()
     session.broker.before_answer = dies
     with killed():
         first.buys()
 
-    day = session.life().shared.day
+    day = session.restart().shared.day
 
     assert day.entries == 1
     assert day.orders_within(1_000_000_000, kst(10, 0, 1)) == 1
-    assert session.life().shared.day.entries == 1
+    assert session.restart().shared.day.entries == 1
 
 
 def test_killed_when_it_was_sent_and_not_answered(session: Session) -> None:
-    first = session.life()
+    first = session.restart()
     session.broker.before_answer = dies
     with killed():
         first.buys()
 
     session.broker.before_answer = lambda approved: None
-    again = session.life()
+    again = session.restart()
     again.resolves()
 
     assert again.order().state is OrderState.WORKING
@@ -226,23 +226,23 @@ def test_killed_when_it_was_sent_and_not_answered(session: Session) -> None:
 
 
 def test_killed_after_the_answer_was_lost(session: Session) -> None:
-    first = session.life()
+    first = session.restart()
     session.broker.answers.append(AckStatus.UNKNOWN)
     first.buys()
 
-    again = session.life()
+    again = session.restart()
     again.resolves()
 
     assert again.order().state is OrderState.WORKING
     assert len(session.broker.placed) == 1
 
 
-def placed(session: Session, *, journalled: bool = False) -> tuple[Life, str]:
-    life = session.life(journalled=journalled)
-    life.buys()
-    order = life.order()
+def placed(session: Session, *, journalled: bool = False) -> tuple[RunningSession, str]:
+    running = session.restart(journalled=journalled)
+    running.buys()
+    order = running.order()
     assert order.state is OrderState.WORKING
-    return life, order.client_order_id
+    return running, order.client_order_id
 
 
 def test_a_fill_that_was_journalled_and_not_stored_is_applied(session: Session) -> None:
@@ -253,7 +253,7 @@ def test_a_fill_that_was_journalled_and_not_stored_is_applied(session: Session) 
     assert first.journal is not None
     first.journal.flush()
 
-    again = session.life(journalled=True)
+    again = session.restart(journalled=True)
 
     assert [(row.order_id, row.qty) for row in again.ledger()] == [(key, 10)]
     assert again.held() == session.broker.held[SYMBOL] == 10
@@ -266,12 +266,12 @@ def test_a_fill_that_the_broker_knows_and_the_rows_lack_is_booked_once(session: 
     session.kill()
     session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
 
-    again = session.life()
-    once_more = session.life()
+    again = session.restart()
+    third = session.restart()
 
-    assert [row.qty for row in once_more.ledger()] == [4]
-    assert once_more.held() == again.held() == 4
-    assert once_more.order().state is OrderState.PARTIAL
+    assert [row.qty for row in third.ledger()] == [4]
+    assert third.held() == again.held() == 4
+    assert third.order().state is OrderState.PARTIAL
 
 
 def test_a_fill_that_came_before_the_checkpoint_and_was_never_told_is_booked(session: Session) -> None:
@@ -283,7 +283,7 @@ def test_a_fill_that_came_before_the_checkpoint_and_was_never_told_is_booked(ses
     first.quote(30)
     assert first.order().state is OrderState.CANCELLED
 
-    again = session.life()
+    again = session.restart()
 
     assert again.held() == 4
     assert again.order().state is OrderState.FILLED_LATE
@@ -295,7 +295,7 @@ def test_a_fill_journalled_and_told_again_is_booked_once(session: Session) -> No
     assert first.journal is not None
     first.journal.flush()
 
-    again = session.life(journalled=True)
+    again = session.restart(journalled=True)
 
     assert len(again.ledger()) == 1
     assert again.held() == 10
@@ -308,7 +308,7 @@ def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: S
     with killed():
         run_to_completion(first.kernel.drain())
 
-    again = session.life()
+    again = session.restart()
 
     assert [row.qty for row in again.ledger()] == [10]
     assert again.held() == 10
@@ -318,14 +318,14 @@ def test_a_fill_that_is_stored_and_in_no_checkpoint_is_not_taken_back(session: S
 
 
 def test_of_safety_the_stricter_of_row_and_checkpoint_holds(session: Session) -> None:
-    first = session.life()
+    first = session.restart()
     first.quote(0)
     first.store.without_checkpoint = lambda records: any(isinstance(record, SafetyRow) for record in records)
     with killed():
         first.kernel.on_code("FS104", "stopped by hand")
         run_to_completion(first.kernel.drain())
 
-    again = session.life()
+    again = session.restart()
 
     assert again.shared.safety.current_state is SafetyState.LOCKDOWN
     run_to_completion(again.shared.record.checkpoint())
@@ -340,7 +340,7 @@ def test_an_order_at_the_broker_that_is_not_ours_is_named(session: Session) -> N
         foreign, client_order_id=None, ref=replace(foreign.ref, number="app-1"), side=Side.SELL, qty=D(3)
     )
 
-    again = session.life()
+    again = session.restart()
 
     assert f"order app-1 at scripted is not ours: SELL 3 {SYMBOL}" in [line.message for line in again.logged]
 
@@ -349,17 +349,17 @@ def test_a_session_does_not_begin_when_the_broker_cannot_be_asked(session: Sessi
     placed(session)
     session.broker.is_up = False
     with pytest.raises(BrokerUnavailable):
-        session.life()
+        session.restart()
 
 
 def test_a_store_of_a_real_broker_is_never_rewound(session: Session) -> None:
-    life, _ = placed(session)
+    running, _ = placed(session)
     with pytest.raises(StateError, match="is not rewound"):
-        life.store.rewind()
+        running.store.rewind()
 
 
 def test_the_broker_says_how_a_session_recovers(session: Session, rig_of: Callable[..., Rig]) -> None:
-    assert isinstance(session.life().kernel.components.recovery, RollForward)
+    assert isinstance(session.restart().kernel.components.recovery, RollForward)
     assert isinstance(rig_of().kernel.components.recovery, RewindAndReplay)
 
 
@@ -367,13 +367,13 @@ def test_the_broker_says_how_a_session_recovers(session: Session, rig_of: Callab
 def test_an_order_that_ended_at_the_broker_in_between_ends_here(
     session: Session, rejected: bool, state: OrderState
 ) -> None:
-    """The broker has told it to nobody and does not tell it again; what it held is free."""
+    """The broker has reported it to no one and does not report it again; what it held is free."""
     _, key = placed(session)
     session.kill()
     session.broker.fill(key, 4, 150_100, kst(10, 0, 2), told=False)
     session.broker.end(key, kst(10, 0, 3), rejected=rejected, told=False)
 
-    again = session.life()
+    again = session.restart()
 
     assert (again.order().state, again.order().filled) == (state, D(4))
     assert again.held() == 4
@@ -381,7 +381,7 @@ def test_an_order_that_ended_at_the_broker_in_between_ends_here(
 
 
 def test_an_unknown_order_that_ended_at_the_broker_is_not_adopted_as_one_that_works(session: Session) -> None:
-    first = session.life()
+    first = session.restart()
     session.broker.answers.append(AckStatus.UNKNOWN)
     first.buys()
     (key,) = session.broker.book
@@ -404,7 +404,7 @@ def without_ids(session: Session) -> None:
 
 
 def test_an_unknown_order_that_may_be_a_nameless_one_at_the_broker_stays_unknown(session: Session) -> None:
-    first = session.life()
+    first = session.restart()
     session.broker.answers.append(AckStatus.UNKNOWN)
     first.buys()
     without_ids(session)
@@ -419,19 +419,19 @@ def test_an_order_is_known_by_its_number_where_the_broker_keeps_no_ids(session: 
     _, key = placed(session)
     without_ids(session)
 
-    again = session.life()
+    again = session.restart()
     again.quote(30)
     run_to_completion(again.kernel.auditor.run_full_audit(kst(10, 1)))
 
     assert not [line.message for line in again.logged if "is not ours" in line.message]
     assert again.kernel.invariants.summary()["inv12"]["ok"]
     session.broker.end(key, kst(10, 0, 3), told=False)
-    assert session.life().order().state is OrderState.CANCELLED
+    assert session.restart().order().state is OrderState.CANCELLED
 
 
 def test_absence_counts_only_when_the_broker_would_show_the_order(session: Session) -> None:
     session.broker.capabilities = replace(session.broker.capabilities, visibility_lag_ns=100 * 1_000_000_000)
-    first = session.life()
+    first = session.restart()
     session.broker.receives = False
     session.broker.answers.append(AckStatus.UNKNOWN)
     first.buys()
@@ -462,6 +462,6 @@ def test_of_orders_that_have_ended_the_last_are_remembered(session: Session) -> 
         decision = DecisionRow(f"y-{number}", f"z-{number}", f"x-{number}", kst(10), kst(11), "", "{}")
         SqliteStore.commit(first.store, [decision, ended_before])
 
-    again = session.life()
+    again = session.restart()
 
     assert again.shared.orders.get(key) == order

@@ -16,7 +16,7 @@ from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Context, Intent, Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, command, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 S = 1_000_000_000
@@ -24,10 +24,10 @@ ALL = {"broker.sim.reject_probability": "1"}
 LATE = {"broker.sim.late_reject_probability": "1"}
 
 
-class Eager(Said):
+class Eager(ScriptedStrategy):
     """Asks at every quote, for what it is told to."""
 
-    def __init__(self, name: str = "said", side: Side = Side.BUY) -> None:
+    def __init__(self, name: str = "scripted", side: Side = Side.BUY) -> None:
         super().__init__(name)
         self.side = side
 
@@ -96,7 +96,7 @@ def test_twenty_rejects_within_a_minute_are_fail(rig_of: MakeRig) -> None:
 
 def test_exits_go_on_trying_with_a_pause_while_entries_are_stopped(rig_of: MakeRig) -> None:
     # Given ten shares of one, and another whose five entries were rejected
-    holder, eager = Said("holder"), Eager("eager")
+    holder, eager = ScriptedStrategy("holder"), Eager("eager")
     eager.side = Side.SELL
     rig = rig_of(holder, eager)
     now = with_ten(rig, holder)
@@ -122,7 +122,7 @@ def test_exits_go_on_trying_with_a_pause_while_entries_are_stopped(rig_of: MakeR
 
 
 def test_a_forced_exit_keeps_its_own_schedule(rig_of: MakeRig) -> None:
-    holder = Said("holder")
+    holder = ScriptedStrategy("holder")
     rig = rig_of(holder)
     now = with_ten(rig, holder)
     rejecting(rig)

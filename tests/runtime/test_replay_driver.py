@@ -1,4 +1,4 @@
-"""How time passes: inline coroutines end at once, and pacing changes nothing but the clock on the wall."""
+"""How time passes: inline coroutines end at once, and pacing changes only the time it takes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_garbage_collector_is_given_back_as_it_was(rig_of, monkeypatch) -> N
     assert gc.get_freeze_count() == 0
 
 
-async def test_whoever_lives_on_the_loop_gets_a_turn(rig_of) -> None:  # type: ignore[no-untyped-def]
+async def test_other_tasks_of_the_loop_can_run(rig_of) -> None:  # type: ignore[no-untyped-def]
     """given a task beside a replay that would not end by itself, when the task asks it to stop, then it stops"""
     rig: Rig = rig_of()
     stop = StopFlag()

@@ -120,7 +120,7 @@ def test_a_log_goes_on_where_it_was_when_the_session_is_resumed(tmp_path: Path) 
     assert messages(tmp_path) == ["line 2"]
 
 
-def test_a_run_that_begins_anew_begins_its_log_anew(tmp_path: Path) -> None:
+def test_a_run_that_starts_again_starts_its_log_again(tmp_path: Path) -> None:
     for name in (FILE_NAME, "session.log.1.jsonl"):
         (tmp_path / name).write_text("of another run\n", "utf-8")
     log = SessionLog(tmp_path, "INFO", replaces_old=True)

@@ -15,7 +15,7 @@ from qts.runtime.session.prometheus import SessionMetrics
 from qts.runtime.session.session_view import SessionView
 from qts.runtime.session.view_builder import view_of
 from qts.strategy.contracts import Side
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 RUN = RunRow("run-1", "run", 7, "script", "config", "2026-01-22T00:00:00+00:00", finished=False)
@@ -30,18 +30,18 @@ def scraped(view: Callable[[], SessionView | None]) -> CollectorRegistry:
 
 def test_amounts_orders_and_states_are_those_of_the_view(rig_of: MakeRig) -> None:
     # Given ten shares bought at 150,100, a bid far below the market, and the bid of the market at 151,000
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
-    said.wants(Side.BUY, qty=1, limit=149_000)
+    scripted.wants(Side.BUY, qty=1, limit=149_000)
     rig.quotes(now + 1_000_000_000, 1)
     rig.quote(now + 5_000_000_000, 151_000)
     view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
     # when it is scraped
     read = scraped(lambda: view).get_sample_value
     # then it says so
-    held = {"strategy": "said", "pool": view.positions[0].pool, "symbol": SYMBOL}
+    held = {"strategy": "scripted", "pool": view.positions[0].pool, "symbol": SYMBOL}
     assert (read("qts_position", held), read("qts_position_value", held)) == (10, 1_510_000)
     assert read("qts_equity") == float(view.cash) + 1_510_000
     assert read("qts_open_orders", {"state": "WORKING"}) == 1
@@ -49,17 +49,17 @@ def test_amounts_orders_and_states_are_those_of_the_view(rig_of: MakeRig) -> Non
     assert (read("qts_safety_state", {"state": "NORMAL"}), read("qts_safety_state", {"state": "FAIL"})) == (1, 0)
     pools = [read("qts_pool_total", {"pool": pool.pool}) for pool in view.pools]
     assert sum(total for total in pools if total is not None) == read("qts_equity")
-    assert read("qts_strategy_halted", {"strategy": "said"}) == 0
+    assert read("qts_strategy_halted", {"strategy": "scripted"}) == 0
 
 
 def test_a_value_that_is_not_known_is_absent(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
     rig.shared.last.quotes.clear()
     view = view_of(rig.kernel, RUN, "paper", "", MACHINE)
-    held = {"strategy": "said", "pool": view.positions[0].pool, "symbol": SYMBOL}
+    held = {"strategy": "scripted", "pool": view.positions[0].pool, "symbol": SYMBOL}
     read = scraped(lambda: view).get_sample_value
     assert (read("qts_position", held), read("qts_position_value", held)) == (10, None)
 

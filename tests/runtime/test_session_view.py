@@ -24,7 +24,7 @@ from qts.runtime.session.view_builder import view_of
 from qts.state.contracts import ManualOverride, OperatingState
 from qts.strategy.contracts import Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 from tests.sim.sessions import book_of, run, spike_plan
 
 MakeRig = Callable[..., Rig]
@@ -38,18 +38,18 @@ def shown(rig: Rig) -> SessionView:
 
 def test_the_view_tells_account_positions_and_working_orders(rig_of: MakeRig) -> None:
     # Given ten shares bought at 150,100 and a bid far below the market
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     now = rig.quotes(kst(10), 3)
-    said.wants(Side.BUY, qty=1, limit=149_000)
+    scripted.wants(Side.BUY, qty=1, limit=149_000)
     rig.quotes(now + 1_000_000_000, 1)
     # When the bid rises to 151,000
     rig.quote(now + 5_000_000_000, 151_000)
     view = shown(rig)
     # Then 10 x 150,100 = 1,501,000 were paid, worth 1,510,000 now
     (position,) = view.positions
-    assert (position.strategy, position.symbol, position.qty) == ("said", SYMBOL, 10)
+    assert (position.strategy, position.symbol, position.qty) == ("scripted", SYMBOL, 10)
     assert (position.average_cost, position.mark) == (D(150_100), D(151_000))
     assert (position.value, position.unrealized_pnl) == (D(1_510_000), D(9_000))
     assert view.equity == view.cash + 1_510_000 == rig.shared.equity()
@@ -63,9 +63,9 @@ def test_the_view_tells_account_positions_and_working_orders(rig_of: MakeRig) ->
 
 
 def test_a_holding_without_a_price_has_no_value(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
     rig.shared.last.quotes.clear()
     (position,) = shown(rig).positions
@@ -73,7 +73,7 @@ def test_a_holding_without_a_price_has_no_value(rig_of: MakeRig) -> None:
 
 
 def test_the_view_names_states_and_causes(rig_of: MakeRig) -> None:
-    rig = rig_of(Said())
+    rig = rig_of(ScriptedStrategy())
     rig.quote(kst(10))
     rig.kernel.on_code("FS020", "a computed value is not a number")
     view = shown(rig)
@@ -87,23 +87,23 @@ def test_the_view_names_states_and_causes(rig_of: MakeRig) -> None:
 
 
 def test_a_look_does_not_end_an_override_that_is_over(rig_of: MakeRig) -> None:
-    # Given an override whose time has passed without anybody asking for the state
-    rig = rig_of(Said())
+    # Given an override whose time has passed without a query of the state
+    rig = rig_of(ScriptedStrategy())
     now = rig.clock.now()
     rig.shared.state.apply_override(
         ManualOverride(OperatingState.DEFENSIVE, "drill", "kim", now, now + timedelta(hours=1))
     )
     rig.clock.advance(timedelta(hours=2))
     before = rig.shared.state.history
-    # When somebody looks, then nothing has happened
+    # When a view is made, then nothing has changed
     assert shown(rig).operating.state == "DEFENSIVE"
     assert rig.shared.state.history == before
 
 
 def test_the_view_travels_without_loss(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
-    said.wants(Side.BUY, qty=10)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
+    scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
     view = shown(rig)
     assert msgspec.json.decode(msgspec.json.encode(view), type=SessionView) == view
@@ -116,16 +116,16 @@ def test_the_file_is_its_owners_alone_and_replaced_as_a_whole(
     rig_of: MakeRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view_file, "EVERY_NS", 0)
-    rig = rig_of(Said())
+    rig = rig_of(ScriptedStrategy())
     file = ViewFile(tmp_path, rig.kernel, RUN, "paper", MACHINE)
     file.write_if_due()
     first = (tmp_path / "view.json").stat()
     assert stat.S_IMODE(first.st_mode) == 0o600
-    # Given somebody who has it open
+    # Given a reader that has it open
     with open(tmp_path / "view.json", "rb") as held:
         rig.quote(kst(10))
         file.write_if_due()
-        # Then the new one is another file: whoever reads sees the old one to its end
+        # Then the new one is another file: the reader sees the old one to its end
         assert (tmp_path / "view.json").stat().st_ino != first.st_ino
         assert json.loads(held.read())["clock_ns"] == kst(0)
     view = read_view(tmp_path)
@@ -141,7 +141,7 @@ def test_within_a_second_no_second_view_is_written(
 ) -> None:
     shows = [5_000_000_000]
     monkeypatch.setattr(view_file, "stopwatch_ns", lambda: shows[0])
-    rig = rig_of(Said())
+    rig = rig_of(ScriptedStrategy())
     file = ViewFile(tmp_path, rig.kernel, RUN, "paper", MACHINE)
     written = []
     for later_ns in (0, 999_999_999, 1):
@@ -152,15 +152,15 @@ def test_within_a_second_no_second_view_is_written(
 
 
 def test_a_directory_that_takes_no_file_does_not_end_the_session(rig_of: MakeRig, tmp_path: Path) -> None:
-    rig = rig_of(Said())
+    rig = rig_of(ScriptedStrategy())
     file = ViewFile(tmp_path / "missing", rig.kernel, RUN, "paper", MACHINE)
     file.write_if_due()
     run_to_completion(file.end("stopped"))
 
 
 async def test_the_last_view_stands_whatever_was_still_being_written(rig_of: MakeRig, tmp_path: Path) -> None:
-    # Given a disk that does not take the view before the last: a FIFO that nobody reads
-    rig = rig_of(Said())
+    # Given a disk that does not take the view before the last: a FIFO without a reader
+    rig = rig_of(ScriptedStrategy())
     file = ViewFile(tmp_path, rig.kernel, RUN, "paper", MACHINE)
     os.mkfifo(tmp_path / "view.json.new")
     file.write_if_due()

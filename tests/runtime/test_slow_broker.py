@@ -23,7 +23,7 @@ from qts.strategy.contracts import Intent, Side
 from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
 from tests.runtime.live_rig import LiveRig, live
-from tests.runtime.rig import SYMBOL, Said, ScriptFeed, kst
+from tests.runtime.rig import SYMBOL, ScriptedStrategy, ScriptFeed, kst
 
 OTHER = "000660"
 
@@ -44,29 +44,29 @@ def the_order(rig: LiveRig, symbol: str = SYMBOL) -> Order:
 
 
 async def in_session(
-    directory: Path, body: Callable[[LiveRig, ScriptedBroker, Said], Coroutine[Any, Any, None]]
+    directory: Path, body: Callable[[LiveRig, ScriptedBroker, ScriptedStrategy], Coroutine[Any, Any, None]]
 ) -> None:
-    broker, said = ScriptedBroker(), Said()
+    broker, scripted = ScriptedBroker(), ScriptedStrategy()
     broker.holds_answers = True
     async with live(
-        directory, strategies=[said], settings={"event.retry_backoff_ms": "1"}, broker=broker, feed=TwoSymbols()
+        directory, strategies=[scripted], settings={"event.retry_backoff_ms": "1"}, broker=broker, feed=TwoSymbols()
     ) as rig:
-        await body(rig, broker, said)
+        await body(rig, broker, scripted)
 
 
-async def sent(rig: LiveRig, broker: ScriptedBroker, said: Said) -> str:
+async def sent(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> str:
     """Have one share bought; the order is on its way and not answered."""
-    said.wants(Side.BUY, qty=1)
+    scripted.wants(Side.BUY, qty=1)
     await rig.push(quote(kst(10)))
     await rig.until(lambda: broker.waiting)
     return broker.waiting[0]
 
 
 async def test_the_next_signal_of_another_key_leaves_before_the_answer_comes(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        first = await sent(rig, broker, said)
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        first = await sent(rig, broker, scripted)
 
-        said.say.append(Intent(OTHER, Side.BUY, 1.0, qty=1))
+        scripted.intents.append(Intent(OTHER, Side.BUY, 1.0, qty=1))
         await rig.push(quote(kst(10, 0, 1), OTHER))
         await rig.until(lambda: len(broker.waiting) == 2)
 
@@ -79,12 +79,12 @@ async def test_the_next_signal_of_another_key_leaves_before_the_answer_comes(tmp
 
 
 async def test_prices_scheduled_tasks_and_operators_come_while_an_answer_is_missing(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        await sent(rig, broker, said)
-        seen, evaluated = said.quotes, rig.kernel.counters.evaluations
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        await sent(rig, broker, scripted)
+        seen, evaluated = scripted.quotes, rig.kernel.counters.evaluations
 
         await rig.push(quote(kst(10, 0, 1)), quote(kst(11, 0, 1)))
-        await rig.until(lambda: said.quotes == seen + 2 and rig.kernel.counters.evaluations > evaluated)
+        await rig.until(lambda: scripted.quotes == seen + 2 and rig.kernel.counters.evaluations > evaluated)
 
         asked: list[str] = []
         rig.kernel.due.call_soon(lambda: asked.append("an operator"))
@@ -96,9 +96,9 @@ async def test_prices_scheduled_tasks_and_operators_come_while_an_answer_is_miss
 
 @pytest.mark.parametrize("answer", [AckStatus.ACCEPTED, AckStatus.UNKNOWN])
 async def test_an_answer_is_judged_when_it_comes(tmp_path: Path, answer: AckStatus) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
         broker.answer = answer
-        await sent(rig, broker, said)
+        await sent(rig, broker, scripted)
         assert not any("FS042" in line.message for line in rig.logged)
 
         broker.let_answer()
@@ -112,8 +112,8 @@ async def test_an_answer_is_judged_when_it_comes(tmp_path: Path, answer: AckStat
 
 
 async def test_a_stop_remembers_the_cancel_of_an_order_that_is_on_its_way(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        key = await sent(rig, broker, said)
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        key = await sent(rig, broker, scripted)
         now = rig.clock.time_ns()
 
         rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, EmergencyStop("alice", "enough", now), "alice")
@@ -136,11 +136,11 @@ async def test_a_stop_remembers_the_cancel_of_an_order_that_is_on_its_way(tmp_pa
 
 
 async def test_prices_come_while_an_exit_waits_for_its_answer(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        bought = await sent(rig, broker, said)
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        bought = await sent(rig, broker, scripted)
         broker.let_answer(bought)
         broker.fill(bought, 1, 150_100, rig.clock.time_ns())
-        await rig.until(lambda: rig.kernel.shared.account.holding("said", SYMBOL) == 1)
+        await rig.until(lambda: rig.kernel.shared.account.holding("scripted", SYMBOL) == 1)
         stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
 
         rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
@@ -156,13 +156,13 @@ async def test_prices_come_while_an_exit_waits_for_its_answer(tmp_path: Path) ->
 
 
 async def test_a_fill_that_overtakes_its_answer_is_booked_at_once(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        key = await sent(rig, broker, said)
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        key = await sent(rig, broker, scripted)
 
         broker.fill(key, 1, 150_100, rig.clock.time_ns())
         await rig.until(lambda: rig.kernel.counters.fills == 1)
 
-        assert rig.kernel.shared.account.holding("said", SYMBOL) == 1
+        assert rig.kernel.shared.account.holding("scripted", SYMBOL) == 1
         broker.let_answer(key)
         await rig.until(lambda: not broker.waiting)
         await rig.drain()
@@ -172,8 +172,8 @@ async def test_a_fill_that_overtakes_its_answer_is_booked_at_once(tmp_path: Path
 
 
 async def test_an_order_that_waits_for_its_answer_is_seen_in_the_store(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        await sent(rig, broker, said)
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        await sent(rig, broker, scripted)
 
         assert [order.state for order in rig.orders()] == [OrderState.PENDING_NEW]
 
@@ -192,12 +192,12 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
                 await until(lambda: the_rig.kernel.counters.fills == 1)
             return seen
 
-    broker, said = Slow(), Said()
+    broker, scripted = Slow(), ScriptedStrategy()
     broker.answer = AckStatus.UNKNOWN
     async with live(
-        tmp_path, strategies=[said], settings={"event.retry_backoff_ms": "1"}, broker=broker, feed=TwoSymbols()
+        tmp_path, strategies=[scripted], settings={"event.retry_backoff_ms": "1"}, broker=broker, feed=TwoSymbols()
     ) as the_rig:
-        said.wants(Side.BUY, qty=1)
+        scripted.wants(Side.BUY, qty=1)
         await the_rig.push(quote(kst(10)))
         await the_rig.until(lambda: any("FS042" in line.message for line in the_rig.logged))
         key = the_order(the_rig).client_order_id
@@ -209,19 +209,19 @@ async def test_news_that_comes_while_the_books_are_read_is_not_overwritten(tmp_p
         order = the_rig.kernel.shared.orders.get(key)
         assert order is not None
         assert (order.state, order.filled) == (OrderState.FILLED, D(1))
-        assert the_rig.kernel.shared.account.holding("said", SYMBOL) == 1
+        assert the_rig.kernel.shared.account.holding("scripted", SYMBOL) == 1
 
 
 async def test_prices_and_signals_come_while_the_broker_is_asked_for_its_books(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
         # Given an audit whose question to the broker is not answered
         broker.holds_queries = True
         rig.kernel.due.audit_soon()
         await rig.until(lambda: broker.asked)
         # when prices come, then a strategy sees them, and what it wants leaves
-        await sent(rig, broker, said)
+        await sent(rig, broker, scripted)
         await rig.push(quote(kst(10, 0, 1)))
-        await rig.until(lambda: said.quotes == 2)
+        await rig.until(lambda: scripted.quotes == 2)
         assert broker.asked == 1
         broker.holds_queries = False
         broker.let_tell()
@@ -231,7 +231,7 @@ async def test_prices_and_signals_come_while_the_broker_is_asked_for_its_books(t
 
 
 async def test_what_work_beside_the_prices_raises_ends_the_session(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
         def fail() -> None:
             raise MemoryError("none left")
 
@@ -244,8 +244,8 @@ async def test_what_work_beside_the_prices_raises_ends_the_session(tmp_path: Pat
 
 
 async def test_a_stop_takes_out_what_was_on_its_way_although_the_session_ends(tmp_path: Path) -> None:
-    async def body(rig: LiveRig, broker: ScriptedBroker, said: Said) -> None:
-        key = await sent(rig, broker, said)
+    async def body(rig: LiveRig, broker: ScriptedBroker, scripted: ScriptedStrategy) -> None:
+        key = await sent(rig, broker, scripted)
         stop = EmergencyStop("alice", "enough", rig.clock.time_ns())
         rig.kernel.dispatcher.publish(EventType.EMERGENCY_STOP, stop, "alice")
         await rig.kernel.dispatcher.stop()
@@ -272,16 +272,16 @@ async def test_cancels_go_out_although_a_failure_ends_the_session(tmp_path: Path
     async def run_commands() -> None:
         """No operator is heard here."""
 
-    broker, said = Slow(), Said()
+    broker, scripted = Slow(), ScriptedStrategy()
     store = SqliteStore(tmp_path / "rig.sqlite", durability="NORMAL")
-    rig = LiveRig(store, (), [said], {"event.retry_backoff_ms": "1"}, broker, TwoSymbols())
+    rig = LiveRig(store, (), [scripted], {"event.retry_backoff_ms": "1"}, broker, TwoSymbols())
     kernel = rig.kernel
     await kernel.start(None)
 
     async def session() -> None:
         clock = PacedClock(from_ns(kst(10)))
         async with on_loop(kernel, clock, lambda share, moment: None, run_commands, lambda: None):
-            said.wants(Side.BUY, qty=1)
+            scripted.wants(Side.BUY, qty=1)
             await rig.push(quote(kst(10)))
             await rig.until(lambda: broker.book and the_order(rig).state is OrderState.WORKING)
             broker.holds_answers = True

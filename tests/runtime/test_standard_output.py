@@ -1,4 +1,4 @@
-"""One thread writes what is printed: nobody waits for a reader, what is lost is counted, and the reader is told."""
+"""One thread writes what is printed: no writer waits for a reader, what is lost is counted and reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_finds_no_room_is_dropped_counted_and_told_to_the_reader(pipe: Pipe
         print("x" * 999, file=aside, flush=True)
     aside.buffer.write(b"no room for bytes either\n")
     printed = 4_000_025
-    # then nobody has waited, and what was lost is known
+    # then no writer has waited, and what was lost is known
     lost = writer.dropped
     assert 1_000_000 < lost < printed
     # and the reader finds the rest, and how much is missing, told in between

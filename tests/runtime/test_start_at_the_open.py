@@ -1,4 +1,4 @@
-"""A session that passes in real time begins at the open of its first day: nobody waits for a morning."""
+"""A session that passes in real time begins at the open of its first day: it does not wait for the hours before."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.plans import paper_plan
 from qts.safety.scoped_stops import scope_of
 from qts.strategy.contracts import Context, FillView, Intent, Side, Strategy
-from tests.sim.tape import FIRST_DAY, row, write
+from tests.sim.recordings import FIRST_DAY, row, write
 
 
 class Busy:
@@ -235,13 +235,13 @@ def test_a_scoped_stop_is_answered_followed_and_survives_a_resume(tmp_path: Path
     assert int(answer.stop.sold["005930"]) > 0
     assert first.values.safety_state == "NORMAL"
     # when the session is resumed
-    anew, other = Busy("one"), Busy("two", Pool.SWING)
+    again, other = Busy("one"), Busy("two", Pool.SWING)
     bought = one.bought
-    result = run_until(paper(tmp_path, anew, other, resume=True), [lambda stop: other.bought > two.bought])
+    result = run_until(paper(tmp_path, again, other, resume=True), [lambda stop: other.bought > two.bought])
     # then that part is still cut off, is shown, and the other trades
     (stop,) = result.values.stops
     assert (stop["scope"], stop["name"], stop["operator"], stop["holdings"]) == ("strategy", "one", "kim", "sell")
-    assert anew.bought == bought
+    assert again.bought == bought
     assert result.values.refusals["STOPPED_BY_OPERATOR"] > 0
     assert any(note.startswith("stopped: strategy one is stopped since") for note in result.values.notes)
 

@@ -21,7 +21,7 @@ from tests.runtime.test_stop_ways import Busy, Way, by_command, by_file, by_sign
 
 
 class HangingDisk(Disk):
-    """Says whether somebody waits for it."""
+    """Returns whether a caller waits for it."""
 
     hangs = False
 

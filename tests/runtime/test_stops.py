@@ -16,7 +16,7 @@ from qts.runtime.session.view_builder import view_of
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.event.support import fill
-from tests.runtime.rig import SYMBOL, Rig, Said, command, defensive, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, defensive, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 SECOND = 1_000_000_000
@@ -29,9 +29,9 @@ def asked(rig: Rig, name: str, **more: Any) -> str:
     return answer.answer
 
 
-def three(rig_of: MakeRig) -> tuple[Rig, Said, Said, Said, int]:
+def three(rig_of: MakeRig) -> tuple[Rig, ScriptedStrategy, ScriptedStrategy, ScriptedStrategy, int]:
     """Two scalpers and a swinger hold ten shares each."""
-    one, two, swing = Said("one"), Said("two"), Said("swing", Pool.SWING)
+    one, two, swing = ScriptedStrategy("one"), ScriptedStrategy("two"), ScriptedStrategy("swing", Pool.SWING)
     rig = rig_of(one, two, swing)
     return rig, one, two, swing, with_ten(rig, one, two, swing)
 
@@ -136,16 +136,18 @@ def test_a_release_of_safety_leaves_a_scoped_stop_in_force(rig_of: MakeRig) -> N
 
 
 @pytest.mark.parametrize(
-    ("scope", "said"),
+    ("scope", "expected"),
     [
         ({"strategy": "three"}, "no strategy three in this run; nothing was stopped. There is: one, two, swing"),
         ({"symbol": "000660"}, "no symbol 000660 in this run; nothing was stopped. There is: 005930"),
         ({"pool": "scalp"}, "no pool scalp in this run; nothing was stopped. There is: SCALP, SWING, PORTFOLIO"),
     ],
 )
-def test_a_scope_that_the_run_does_not_have_is_refused(scope: dict[str, str], said: str, rig_of: MakeRig) -> None:
+def test_a_scope_that_the_run_does_not_have_is_refused(
+    scope: dict[str, str], expected: str, rig_of: MakeRig
+) -> None:
     rig, *_ = three(rig_of)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=expected):
         asked(rig, "stop", **scope)
     assert len(rig.shared.stops) == 0
 
@@ -203,15 +205,15 @@ def test_scoped_stops_are_in_the_next_checkpoint(rig_of: MakeRig) -> None:
     assert (stop["scope"], stop["operator"]) == ({"kind": "strategy", "name": "one"}, "kim")
 
 
-def test_a_pressed_kill_switch_lets_no_entry_leave_before_anybody_has_carried_it_out(rig_of: MakeRig) -> None:
+def test_a_pressed_kill_switch_lets_no_entry_leave_before_it_is_carried_out(rig_of: MakeRig) -> None:
     # Given two strategies with ten shares each, and a kill switch that was pressed this moment
-    said, other = Said(), Said("other")
-    rig = rig_of(said, other)
-    now = with_ten(rig, said, other)
+    scripted, other = ScriptedStrategy(), ScriptedStrategy("other")
+    rig = rig_of(scripted, other)
+    now = with_ten(rig, scripted, other)
     sent = rig.kernel.counters.orders
     rig.shared.kill.press(liquidate=False, by="signal SIGUSR1")
     # when one wants to buy and the other to sell
-    said.wants(Side.BUY, qty=1)
+    scripted.wants(Side.BUY, qty=1)
     other.wants(Side.SELL)
     rig.quotes(now + SECOND, 3)
     # then nothing was bought and nothing is reserved, although safety has not moved yet; the exit has left

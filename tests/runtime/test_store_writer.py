@@ -28,7 +28,7 @@ def sample(number: int) -> EquityRow:
     return EquityRow(number, D(1), D(1), D(0), D(0), D(0), "BALANCED", "NORMAL")
 
 
-class Kept:
+class MemoryStore:
     """A store that keeps what was committed, or fails."""
 
     def __init__(self) -> None:
@@ -49,7 +49,9 @@ both = pytest.mark.parametrize("kind", [InlineWriter, GroupCommitWriter])
 """Before the loop and behind it the two are alike."""
 
 
-def connected(store: Kept, kind: Kind = GroupCommitWriter) -> tuple[InlineWriter | GroupCommitWriter, list[str]]:
+def connected(
+    store: MemoryStore, kind: Kind = GroupCommitWriter
+) -> tuple[InlineWriter | GroupCommitWriter, list[str]]:
     record, told = kind(store), []  # type: ignore[arg-type]
     record.connect(lambda: f"book rows {record.book_revision}".encode(), lambda: told.append("failed"))
     return record, told
@@ -58,7 +60,7 @@ def connected(store: Kept, kind: Kind = GroupCommitWriter) -> tuple[InlineWriter
 @both
 async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint(kind: Kind) -> None:
     """A fill in a row without the checkpoint that knows of it would be another one after a kill."""
-    store = Kept()
+    store = MemoryStore()
     record, _ = connected(store, kind)
     record.write_later(sample(1))
     record.write_later(sample(2))
@@ -76,7 +78,7 @@ async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint(
 
 @both
 async def test_a_checkpoint_knows_of_the_rows_it_is_written_with(kind: Kind) -> None:
-    store = Kept()
+    store = MemoryStore()
     record, _ = connected(store, kind)
     record.write_later(order("a"))
     record.write_later(sample(1))
@@ -89,7 +91,7 @@ async def test_a_checkpoint_knows_of_the_rows_it_is_written_with(kind: Kind) -> 
 
 @both
 async def test_a_thousand_waiting_rows_are_full(kind: Kind) -> None:
-    record, _ = connected(Kept(), kind)
+    record, _ = connected(MemoryStore(), kind)
     for number in range(999):
         record.write_later(sample(number))
     assert not record.is_full
@@ -101,7 +103,7 @@ async def test_a_thousand_waiting_rows_are_full(kind: Kind) -> None:
     assert not record.is_full
 
 
-class SlowStore(Kept):
+class SlowStore(MemoryStore):
     """A store that commits, on whatever thread it is asked, when it is let go on."""
 
     def __init__(self) -> None:
@@ -186,7 +188,7 @@ async def test_one_transaction_runs_at_a_time_so_a_checkpoint_is_told_stored_bef
     assert told == ["made", "stored"] * 2, "the first two together, then the late one"
 
 
-async def test_off_the_loop_nobody_waits_for_a_fill_to_be_stored_and_fills_share_a_transaction() -> None:
+async def test_off_the_loop_no_handler_waits_for_a_fill_to_be_stored_and_fills_share_a_transaction() -> None:
     store, stored = SlowStore(), list[str]()
     record = GroupCommitWriter(store)  # type: ignore[arg-type]
     record.connect(
@@ -239,7 +241,7 @@ async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_o
     assert store.commits[1:] == [([order("filled")], b"book rows 2")]
 
 
-async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_waiting_for_ever(
+async def test_orders_that_leave_one_after_the_other_do_not_postpone_a_checkpoint_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("qts.runtime.persistence.store_writer._CHECKPOINT_WAIT_S", 0.01)
@@ -254,7 +256,7 @@ async def test_orders_that_leave_one_after_the_other_do_not_keep_a_checkpoint_wa
 
 
 async def test_on_the_loop_a_fill_is_stored_when_its_booking_returns() -> None:
-    store = Kept()
+    store = MemoryStore()
     record, _ = connected(store)
     await record.book([order("a")])
     assert store.commits == [([order("a")], b"book rows 1")]
@@ -262,7 +264,7 @@ async def test_on_the_loop_a_fill_is_stored_when_its_booking_returns() -> None:
 
 @pytest.mark.parametrize("error", [MemoryError("no memory"), UnicodeEncodeError("utf-8", "x", 0, 1, "surrogate")])
 async def test_whatever_breaks_the_writer_is_noticed_and_ends_the_writing(error: Exception) -> None:
-    """Nobody may wait for ever for a transaction that will never come."""
+    """No caller may wait for a transaction that will never come."""
     store = SlowStore()
     record, told = connected(store)
 
@@ -342,7 +344,7 @@ async def test_leaving_the_block_waits_for_the_transaction_under_way() -> None:
 
 @both
 async def test_after_a_failure_nothing_is_written_any_more(kind: Kind) -> None:
-    store = Kept()
+    store = MemoryStore()
     record, told = connected(store, kind)
     record.raise_failure()  # nothing failed yet
     store.full = True
@@ -363,13 +365,13 @@ async def test_after_a_failure_nothing_is_written_any_more(kind: Kind) -> None:
 @both
 async def test_a_checkpoint_before_the_kernel_stands_is_a_mistake(kind: Kind) -> None:
     with pytest.raises(StateError, match="before it was connected"):
-        await kind(Kept()).checkpoint()  # type: ignore[arg-type]
+        await kind(MemoryStore()).checkpoint()  # type: ignore[arg-type]
 
 
 @both
 async def test_events_are_listed_with_the_batch_that_holds_their_effect(kind: Kind) -> None:
     """An intent goes before: it takes no event along."""
-    store = Kept()
+    store = MemoryStore()
     record, _ = connected(store, kind)
     record.applied("e-1")
     await record.write_now([order("intent")])
@@ -414,7 +416,7 @@ async def test_what_reading_raises_reaches_who_asked_and_the_writer_goes_on() ->
 
 
 async def test_a_checkpoint_is_stored_only_when_the_journal_holds_what_it_names(tmp_path: Path, disk: Disk) -> None:
-    """While the journal's disk hangs a fill waits for nobody, an intent for the store, a checkpoint for both."""
+    """While the journal's disk hangs a fill waits for neither, an intent for the store, a checkpoint for both."""
     store = SlowStore()
     for _ in range(3):
         store.turns.release()
@@ -439,10 +441,10 @@ async def test_a_checkpoint_is_stored_only_when_the_journal_holds_what_it_names(
         assert store.commits[1] == ([order("filled")], b"checkpoint")
 
 
-async def test_a_journal_that_fails_meanwhile_is_not_waited_for_and_the_checkpoint_is_made_anew(
+async def test_a_journal_that_fails_meanwhile_is_not_waited_for_and_the_checkpoint_is_made_again(
     tmp_path: Path, disk: Disk
 ) -> None:
-    store, made = Kept(), list[object]()
+    store, made = MemoryStore(), list[object]()
     with Journal(tmp_path, "0123456789abcdef", checkpointed=True) as journal:
         record = GroupCommitWriter(store)  # type: ignore[arg-type]
 

@@ -24,7 +24,7 @@ from qts.strategy.unavailable import UnavailableStrategy, restore_names
 from tests.cli.command_line import own_directory, run_qts, tape
 from tests.risk.requests import D
 from tests.runtime.live_rig import live
-from tests.runtime.rig import SYMBOL, Rig, Said, kst, with_ten
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
 from tests.runtime.test_strategy_process import market, written
 
 __all__ = ["own_directory", "tape"]
@@ -36,7 +36,7 @@ def context_of(rig: Any, name: str) -> Any:
     return context
 
 
-def counted(rig: Any, name: str = "said") -> dict[str, tuple[int, str]]:
+def counted(rig: Any, name: str = "scripted") -> dict[str, tuple[int, str]]:
     return {callback: (one.count, one.first) for callback, one in context_of(rig, name).faults.items()}
 
 
@@ -67,7 +67,7 @@ def endless() -> list[Any]:
 )
 def test_what_cannot_be_kept_halts_its_strategy_alone(make: Any, named_as: str, rig_of: MakeRig) -> None:
     # Given two strategies that hold ten shares each
-    odd, healthy = Said("odd"), Said("healthy")
+    odd, healthy = ScriptedStrategy("odd"), ScriptedStrategy("healthy")
     rig = rig_of(odd, healthy)
     now = with_ten(rig, odd, healthy)
     # When one of them keeps something that no checkpoint can hold
@@ -91,7 +91,7 @@ def test_what_cannot_be_kept_halts_its_strategy_alone(make: Any, named_as: str, 
 
 def test_the_checkpoint_in_which_it_is_found_knows_already_that_it_is_halted(rig_of: MakeRig) -> None:
     """Its exits and the alarm are in the same checkpoint: a kill right behind it loses neither."""
-    odd = Said("odd")
+    odd = ScriptedStrategy("odd")
     rig = rig_of(odd)
     with_ten(rig, odd)
     odd.value = object()  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ def test_the_checkpoint_in_which_it_is_found_knows_already_that_it_is_halted(rig
     assert parts["strategies"]["odd"]["attributes"]["memory"]["quotes"] == 1  # the last that could be kept
 
 
-class OwnState(Said):
+class OwnState(ScriptedStrategy):
     """Keeps its memory itself, as long as it is let."""
 
     broken = False
@@ -128,7 +128,7 @@ def test_a_save_state_that_raises_halts_its_strategy_too(rig_of: MakeRig) -> Non
 
 
 def test_the_machine_s_lack_of_memory_is_not_the_strategy_s_fault(rig_of: MakeRig) -> None:
-    class Full(Said):
+    class Full(ScriptedStrategy):
         full = False
 
         def save_state(self) -> dict[str, Any]:
@@ -149,13 +149,13 @@ def test_the_machine_s_lack_of_memory_is_not_the_strategy_s_fault(rig_of: MakeRi
 # -- its start fails -----------------------------------------------------------------------------------------------
 
 
-class Unready(Said):
+class Unready(ScriptedStrategy):
     def on_start(self, ctx: Context) -> None:
         raise RuntimeError("parameters missing")
 
 
 def test_a_strategy_whose_start_failed_is_never_asked(rig_of: MakeRig) -> None:
-    unready, healthy = Unready("unready"), Said("healthy")
+    unready, healthy = Unready("unready"), ScriptedStrategy("healthy")
     rig = rig_of(unready, healthy)
     unready.wants(Side.BUY, qty=3)
     healthy.wants(Side.BUY, qty=2)
@@ -170,7 +170,7 @@ def test_a_strategy_whose_start_failed_is_never_asked(rig_of: MakeRig) -> None:
 
 
 def test_errors_are_counted_by_callback_with_the_first_message_of_each(rig_of: MakeRig) -> None:
-    class Clumsy(Said):
+    class Clumsy(ScriptedStrategy):
         def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
             raise KeyError(bar.ts_ns)
 
@@ -190,7 +190,7 @@ def test_errors_are_counted_by_callback_with_the_first_message_of_each(rig_of: M
         "on_quote": (3, "RuntimeError: quote 0"),
         "on_bar": (1, f"KeyError: {now + 1}"),
     }
-    assert not context_of(rig, "said").halted
+    assert not context_of(rig, "scripted").halted
 
 
 class Mute(Exception):
@@ -203,7 +203,7 @@ class Mute(Exception):
     [(ValueError("half \ud800"), "ValueError: half ?"), (Mute(), "Mute, without a message")],
 )
 def test_an_error_that_cannot_be_written_down_ends_nothing(error: Exception, text: str, rig_of: MakeRig) -> None:
-    said_ = Said()
+    said_ = ScriptedStrategy()
     rig = rig_of(said_)
     said_.fail_with = [error]
     rig.quote(kst(10))
@@ -375,7 +375,7 @@ def test_a_load_state_that_raises_halts_its_strategy(rig_of: MakeRig) -> None:
 
 
 def test_a_stand_in_has_the_name_and_the_pool_of_the_checkpoint() -> None:
-    one, two = Said("one"), UnavailableStrategy("why")
+    one, two = ScriptedStrategy("one"), UnavailableStrategy("why")
     (same, stand_in) = restore_names([one, two], {"one": {"pool": "SCALP"}, "two": {"pool": "PORTFOLIO"}})
     assert same is one
     assert (stand_in.name, stand_in.pool.value) == ("two", "PORTFOLIO")

@@ -13,12 +13,12 @@ from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 
 
-class Watcher(Said):
+class Watcher(ScriptedStrategy):
     """Keeps what it is shown."""
 
     def __init__(self, name: str, symbols: tuple[str, ...] = ()) -> None:
@@ -48,7 +48,7 @@ def test_no_symbols_means_every_symbol_and_others_see_only_their_own(rig_of: Mak
 def test_a_seat_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
     seen: dict[str, Any] = {}
 
-    class Curious(Said):
+    class Curious(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
             seen.update(
                 now=ctx.now,
@@ -60,7 +60,7 @@ def test_a_seat_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
             )
             return super().on_quote(ctx, quote)
 
-    curious, other = Curious(), Said("other")
+    curious, other = Curious(), ScriptedStrategy("other")
     rig = rig_of(curious, other)
     curious.wants(Side.BUY, qty=10)
     other.wants(Side.BUY, qty=5)
@@ -78,29 +78,29 @@ def test_a_seat_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
 
 
 def test_what_a_strategy_said_before_it_failed_stands(rig_of: MakeRig) -> None:
-    class HalfWay(Said):
+    class HalfWay(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Iterator[Intent]:
             self.quotes += 1
             yield Intent(SYMBOL, Side.BUY, 1.0, qty=1)
             raise RuntimeError("and then")
 
-    half, healthy = HalfWay(), Said("healthy")
+    half, healthy = HalfWay(), ScriptedStrategy("healthy")
     rig = rig_of(half, healthy)
     healthy.wants(Side.BUY, qty=2)
 
     rig.quote(kst(10))
 
-    assert [(order.strategy, order.qty) for order in rig.orders()] == [("said", D(1)), ("healthy", D(2))]
+    assert [(order.strategy, order.qty) for order in rig.orders()] == [("scripted", D(1)), ("healthy", D(2))]
 
 
 def test_a_strategy_that_asks_without_end_is_halted_at_once_and_nothing_of_it_counts(rig_of: MakeRig) -> None:
-    class Endless(Said):
+    class Endless(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Iterator[Intent]:
             self.quotes += 1
             while True:
                 yield Intent(SYMBOL, Side.BUY, 1.0, qty=1)
 
-    endless, healthy = Endless(), Said("healthy")
+    endless, healthy = Endless(), ScriptedStrategy("healthy")
     rig = rig_of(endless, healthy)
     healthy.wants(Side.BUY, qty=2)
 
@@ -114,7 +114,7 @@ def test_a_strategy_that_asks_without_end_is_halted_at_once_and_nothing_of_it_co
 
 @pytest.mark.parametrize(("wanted", "halted"), [(1_000, False), (1_001, True)])
 def test_a_thousand_intents_are_not_without_end(wanted: int, halted: bool, rig_of: MakeRig) -> None:
-    class Many(Said):
+    class Many(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
             return [Intent(SYMBOL, Side.BUY, 1.0, qty=1)] * wanted
 
@@ -126,10 +126,10 @@ def test_a_thousand_intents_are_not_without_end(wanted: int, halted: bool, rig_o
 
 
 def test_a_good_answer_ends_the_row_of_errors(rig_of: MakeRig) -> None:
-    said = Said()
-    rig = rig_of(said)
+    scripted = ScriptedStrategy()
+    rig = rig_of(scripted)
     for minute in range(5):
-        said.fail_with = [ValueError("x"), ValueError("y")]
+        scripted.fail_with = [ValueError("x"), ValueError("y")]
         rig.quotes(kst(10, minute), 2)
 
     assert not rig.kernel.host.contexts[0].halted
@@ -137,7 +137,7 @@ def test_a_good_answer_ends_the_row_of_errors(rig_of: MakeRig) -> None:
 
 
 def test_an_error_about_a_fill_counts_too_and_the_fill_is_booked(rig_of: MakeRig) -> None:
-    class Clumsy(Said):
+    class Clumsy(ScriptedStrategy):
         def on_fill(self, ctx: Context, fill: FillView) -> None:
             raise KeyError(fill.symbol)
 
@@ -151,12 +151,12 @@ def test_an_error_about_a_fill_counts_too_and_the_fill_is_booked(rig_of: MakeRig
 
 
 def test_something_that_is_no_intent_is_the_strategy_s_mistake(rig_of: MakeRig) -> None:
-    class Chatty(Said):
+    class Chatty(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Any:
             self.quotes += 1
             return ["buy"]
 
-    chatty, healthy = Chatty(), Said("healthy")
+    chatty, healthy = Chatty(), ScriptedStrategy("healthy")
     rig = rig_of(chatty, healthy)
     healthy.wants(Side.BUY, qty=2)
 
@@ -167,7 +167,7 @@ def test_something_that_is_no_intent_is_the_strategy_s_mistake(rig_of: MakeRig) 
 
 
 def test_what_only_looks_like_an_intent_is_the_strategy_s_mistake(rig_of: MakeRig) -> None:
-    class Alike(Said):
+    class Alike(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Any:
             return [SimpleNamespace(symbol=SYMBOL, side=Side.BUY, confidence=1.0, qty=1, limit=None, reason="")]
 
@@ -179,7 +179,7 @@ def test_what_only_looks_like_an_intent_is_the_strategy_s_mistake(rig_of: MakeRi
 
 
 def test_a_method_that_returns_nothing_says_nothing(rig_of: MakeRig) -> None:
-    class Silent(Said):
+    class Silent(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Any: ...
         def on_bar(self, ctx: Context, bar: Bar) -> Any: ...
 
@@ -193,11 +193,11 @@ def test_a_method_that_returns_nothing_says_nothing(rig_of: MakeRig) -> None:
 
 
 def test_a_strategy_that_ends_the_program_is_halted_and_the_session_goes_on(rig_of: MakeRig) -> None:
-    class Leaver(Said):
+    class Leaver(ScriptedStrategy):
         def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
             raise SystemExit(0)
 
-    leaver, healthy = Leaver("leaver"), Said("healthy")
+    leaver, healthy = Leaver("leaver"), ScriptedStrategy("healthy")
     rig = rig_of(leaver, healthy)
     healthy.wants(Side.BUY, qty=2)
 

@@ -23,7 +23,7 @@ from qts.strategy.scalp import Scalp
 from qts.strategy.two_ema import TwoEma
 from tests.event.test_remote_lane import is_gone
 from tests.risk.requests import D
-from tests.runtime import diarist
+from tests.runtime import recording_strategy
 from tests.runtime.live_rig import PROCESS, LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, kst
 
@@ -48,7 +48,7 @@ class {name}:
 def market(count: int, first: int = 0) -> list[MarketValue]:
     """Quotes a second apart whose price walks up and down, trades between them, now and then something else.
 
-    Nobody shows a trade to a strategy: a fill it brings waits to be told with the next quote.
+    A trade is not shown to a strategy: a fill that it causes is reported with the next quote.
     """
     values: list[MarketValue] = []
     for number in range(first, first + count):
@@ -64,13 +64,13 @@ def market(count: int, first: int = 0) -> list[MarketValue]:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> str:
-    """The diarist as a user's file."""
-    shutil.copy(diarist.__file__, tmp_path / "diary.py")
-    return f"{tmp_path / 'diary.py'}:Diarist"
+    """The recording_strategy as a user's file."""
+    shutil.copy(recording_strategy.__file__, tmp_path / "seen.py")
+    return f"{tmp_path / 'seen.py'}:RecordingStrategy"
 
 
 def written(tmp_path: Path, name: str, body: str) -> str:
-    """A user's file with the class ``name``: a strategy that does nothing but what ``body`` says."""
+    """A user's file with the class ``name``: a strategy that does only what ``body`` says."""
     path = tmp_path / f"{name.lower()}.py"
     path.write_text(HEADER.format(name=name) + body)
     return f"{path}:{name}"
@@ -84,12 +84,12 @@ def on_the_virtual_clock(rig_of: MakeRig, spec: str, values: list[MarketValue]) 
 
 
 def memory_of(rig: Rig) -> Any:
-    """What the newest checkpoint keeps of the diarist on the loop."""
-    return msgspec.msgpack.decode(rig.kernel.host.export_state()["diarist"]["attributes"])["memory"]
+    """What the newest checkpoint keeps of the recording_strategy on the loop."""
+    return msgspec.msgpack.decode(rig.kernel.host.export_state()["recorder"]["attributes"])["memory"]
 
 
-def diary_of(rig: LiveRig) -> Any:
-    return rig.memory("diarist")["attributes"]["memory"]
+def remote_memory_of(rig: LiveRig) -> Any:
+    return rig.memory("recorder")["attributes"]["memory"]
 
 
 async def test_the_same_file_sees_and_says_the_same_inline_and_in_a_process(
@@ -101,12 +101,12 @@ async def test_the_same_file_sees_and_says_the_same_inline_and_in_a_process(
     async with live(tmp_path, spec) as rig:
         await rig.show(*values)
 
-        assert rig.pid("diarist") not in (None, os.getpid())
+        assert rig.pid("recorder") not in (None, os.getpid())
         assert rig.orders() == orders
-        assert diary_of(rig) == memory
+        assert remote_memory_of(rig) == memory
         assert rig.faults() == []
-    assert sum(line.startswith("fill") for line in memory["diary"]) > 10
-    assert any("Decimal" in line and line.endswith("True False") for line in memory["diary"])
+    assert sum(line.startswith("fill") for line in memory["seen"]) > 10
+    assert any("Decimal" in line and line.endswith("True False") for line in memory["seen"])
 
 
 async def test_on_the_loop_of_a_paper_session_it_is_the_same_again(
@@ -119,7 +119,7 @@ async def test_on_the_loop_of_a_paper_session_it_is_the_same_again(
         await rig.show(*values)
 
         assert rig.orders() == orders
-        assert diary_of(rig) == memory
+        assert remote_memory_of(rig) == memory
 
 
 async def test_a_worker_killed_again_and_again_loses_nothing_and_hears_nothing_twice(
@@ -132,15 +132,15 @@ async def test_a_worker_killed_again_and_again_loses_nothing_and_hears_nothing_t
     async with live(tmp_path, spec) as rig:
         for number, value in enumerate(values):
             await rig.show(value)
-            if rig.share("diarist")["untold"] or number % 9 == 0:
-                untold += bool(rig.share("diarist")["untold"])
-                pid = rig.pid("diarist")
+            if rig.share("recorder")["untold"] or number % 9 == 0:
+                untold += bool(rig.share("recorder")["untold"])
+                pid = rig.pid("recorder")
                 assert pid is not None
                 with contextlib.suppress(ProcessLookupError):  # nothing was sent since it died
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
 
-        assert diary_of(rig) == memory
+        assert remote_memory_of(rig) == memory
         assert rig.orders() == orders
         assert len(rig.faults()) >= killed - 1
     assert untold >= 3
@@ -152,18 +152,18 @@ async def test_a_worker_that_dies_in_the_midst_of_a_value_is_told_it_again_with_
     values = market(20)
     orders, memory = on_the_virtual_clock(rig_of, spec, values)
     sixth = f"quote {kst(10) + 5 * SECOND} "
-    (position,) = (n for n, line in enumerate(memory["diary"]) if line.startswith(sixth))
-    assert memory["diary"][position - 1].startswith("fill")
+    (position,) = (n for n, line in enumerate(memory["seen"]) if line.startswith(sixth))
+    assert memory["seen"][position - 1].startswith("fill")
 
-    (tmp_path / "sentence").write_text("6")
+    (tmp_path / "kill_at").write_text("6")
     async with live(tmp_path, spec) as rig:
         await rig.show(*values)
 
-        assert not (tmp_path / "sentence").exists()
+        assert not (tmp_path / "kill_at").exists()
         assert [fault.partition(" process")[0] for fault in rig.faults()] == [
-            "strategy diarist raised WorkerDied: worker"
+            "strategy recorder raised WorkerDied: worker"
         ]
-        assert diary_of(rig) == memory
+        assert remote_memory_of(rig) == memory
         assert rig.orders() == orders
         assert not rig.kernel.host.contexts[0].halted
 
@@ -185,36 +185,36 @@ async def test_a_session_that_is_killed_again_and_again_gives_its_strategy_every
             )  # it is in the P1 queue, in the lane or with the worker when the session dies
             for _ in range(lives % 3):
                 await asyncio.sleep(0)
-            in_the_midst += bool(rig.in_lane("diarist"))
+            in_the_midst += bool(rig.in_lane("recorder"))
             await rig.kernel.shared.record.checkpoint()
             rows, lives = rig.kernel.intake.rows, lives + 1
     assert in_the_midst > 3
 
     async with live(tmp_path, spec) as rig:
         await rig.drain()
-        told = [line.split()[1] for line in diary_of(rig)["diary"] if line.startswith("quote")]
+        told = [line.split()[1] for line in remote_memory_of(rig)["seen"] if line.startswith("quote")]
         assert told == [str(v.ts_ns) for v in values if isinstance(v, Quote) and v.symbol == SYMBOL]
-        fills = [line for line in diary_of(rig)["diary"] if line.startswith("fill")]
+        fills = [line for line in remote_memory_of(rig)["seen"] if line.startswith("fill")]
         assert len(fills) == len(set(fills)) > 5
-        assert len(fills) + len(rig.share("diarist")["untold"]) == len(rig.store.ledger())
+        assert len(fills) + len(rig.share("recorder")["untold"]) == len(rig.store.ledger())
 
 
 async def test_a_halted_or_not_yet_started_strategy_is_resumed_as_it_was(spec: str, tmp_path: Path) -> None:
     async with live(tmp_path, spec) as rig:
         untouched = {"errors": 0, "halted": False, "attributes": None, "untold": []}
-        assert rig.memory("diarist").items() >= untouched.items()
+        assert rig.memory("recorder").items() >= untouched.items()
         await rig.kernel.shared.record.checkpoint()
     async with live(tmp_path, spec) as rig:
         await rig.show(*market(1))
-        assert len(diary_of(rig)["diary"]) == 2  # on_start once, one quote
+        assert len(remote_memory_of(rig)["seen"]) == 2  # on_start once, one quote
         for _ in range(3):
-            rig.kernel.host.remote["diarist"].on_failure("it is enough")
+            rig.kernel.host.remote["recorder"].on_failure("it is enough")
         await rig.kernel.shared.record.checkpoint()
     async with live(tmp_path, spec) as rig:
         await rig.show(*market(2, first=1))
         assert rig.kernel.host.contexts[0].halted
-        assert diary_of(rig)["quotes"] == 1
-        assert rig.pid("diarist") is None
+        assert remote_memory_of(rig)["quotes"] == 1
+        assert rig.pid("recorder") is None
 
 
 async def test_what_a_strategy_does_not_want_never_travels(tmp_path: Path) -> None:
@@ -440,9 +440,9 @@ async def test_strategies_of_the_package_take_their_settings_along(tmp_path: Pat
 async def test_no_process_is_left_behind(spec: str, tmp_path: Path) -> None:
     async with live(tmp_path, spec) as rig:
         await rig.show(*market(3))
-        pid = rig.pid("diarist")
+        pid = rig.pid("recorder")
         assert pid is not None
-        assert any(f"strategy diarist runs in process {pid}" == line.message for line in rig.logged)
+        assert any(f"strategy recorder runs in process {pid}" == line.message for line in rig.logged)
     assert is_gone(pid)
 
 

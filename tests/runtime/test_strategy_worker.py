@@ -22,14 +22,14 @@ from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.loading import fingerprint_of
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, Said, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
 MakeRig = Callable[..., Rig]
 QUESTIONS = ("now", "state", "budget")
 FILL = FillView(SYMBOL, Side.BUY, D(1), D(150_000), D(15), D(0), kst(10), "o-1", "x-1", False)
 
 
-class Parrot(Said):
+class Parrot(ScriptedStrategy):
     """Answers with what it was shown last; the tests look at it from outside."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Parrot(Said):
             raise ValueError("partial")
 
 
-class Endless(Said):
+class Endless(ScriptedStrategy):
     def __init__(self) -> None:
         super().__init__("endless")
 
@@ -96,13 +96,13 @@ def heard(memory: bytes) -> Any:
 
 
 def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
-    """Every answer, after trades, on the money and on a symbol nobody knows."""
-    said, other = Said(), Said("other")
-    rig = rig_of(said, other)
-    said.wants(Side.BUY, qty=7)
+    """Every answer, after trades, on the money and on an unknown symbol."""
+    scripted, other = ScriptedStrategy(), ScriptedStrategy("other")
+    rig = rig_of(scripted, other)
+    scripted.wants(Side.BUY, qty=7)
     other.wants(Side.BUY, qty=4)
     now = rig.quotes(kst(10), 3)
-    said.wants(Side.BUY, qty=1, limit=149_000)
+    scripted.wants(Side.BUY, qty=1, limit=149_000)
     rig.quotes(now + 1_000_000_000, 1)
     context: StrategyContext = rig.kernel.host.contexts[0]
 
@@ -200,7 +200,7 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
 def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
     context = rig_of(Parrot()).kernel.host.contexts[0]
     remote = StrategyProcessHandler(
-        context, "", on_intent=lambda *said: None, on_fault=lambda *fault: None, on_running=print
+        context, "", on_intent=lambda *arguments: None, on_fault=lambda *fault: None, on_running=print
     )
     before = remote.export_memory()
     with pytest.raises(msgspec.ValidationError):
@@ -214,7 +214,11 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
     context = rig_of(Parrot()).kernel.host.contexts[0]
     faults: list[tuple[str, str, str, bool]] = []
     remote = StrategyProcessHandler(
-        context, "", on_intent=lambda *said: None, on_fault=lambda *fault: faults.append(fault), on_running=print
+        context,
+        "",
+        on_intent=lambda *arguments: None,
+        on_fault=lambda *fault: faults.append(fault),
+        on_running=print,
     )
     memory = msgspec.msgpack.encode({})
     for _ in range(4):

@@ -94,7 +94,7 @@ def test_once_measured_it_is_unknown_and_not_calm_when_the_closes_stop() -> None
 
 
 def test_the_universe_has_equal_weights_and_a_symbol_counts_from_its_second_day_in_a_row() -> None:
-    """Day 2: A +10 %, B −2 % → +4 %. Day 3: B is missing, C is new → A alone, 0 %. Day 4: B begins anew."""
+    """Day 2: A +10 %, B −2 % → +4 %. Day 3: B is missing, C is new → A alone, 0 %. Day 4: B starts again."""
     source = RealisedVolatility()
 
     source.on_day_close({"A": D(100), "B": D(50)}, DAY)
@@ -110,7 +110,7 @@ def test_the_universe_has_equal_weights_and_a_symbol_counts_from_its_second_day_
     st.integers(0, 400),
 )
 def test_it_is_what_the_definition_says_and_a_restart_changes_nothing(prices: list[int], cut: int) -> None:
-    """Against the definition worked out anew over the whole series, with the source restored in the middle."""
+    """Against the definition computed again over the whole series, with the source restored in the middle."""
     closes = [D(price) for price in prices]
     source = fed(closes[:cut])
     other = RealisedVolatility()

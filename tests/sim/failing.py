@@ -1,4 +1,4 @@
-"""Raises at the k-th call of a function of the package on a path: what stands after it is half of an effect."""
+"""Raises at the k-th call of a function of the package on a path: what should have followed is missing."""
 
 from __future__ import annotations
 

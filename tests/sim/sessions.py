@@ -31,7 +31,7 @@ MAY_DIFFER = {"wall_s", "events_per_s", "started_at", "finished_at", "report"}
 
 
 class Restless:
-    """Trades far too much, so that a short session holds every kind of order.
+    """A strategy that trades far too much, so that a short session has every kind of order.
 
     Every ``every`` quotes it does the next thing of a fixed round: buy at the market, bid well below it or offer
     well above it (such an order works on and expires), sell what it holds.
@@ -49,7 +49,7 @@ class Restless:
         self.seen_fills: dict[str, int] = {}
 
     def on_start(self, ctx: Context) -> None:
-        """Nothing to prepare."""
+        """Prepare nothing."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
         self.quotes += 1
@@ -98,7 +98,7 @@ def spike_feed(seed: int = 7, events_per_day: int = 600) -> DemoFeed:
 def spike_plan(
     data_dir: Path, *, seed: int = 7, resume: bool = False, overrides: dict[str, str] | None = None
 ) -> SessionPlan:
-    """A session on :func:`spike_feed` with the restless."""
+    """Return the plan of a session on :func:`spike_feed` with the strategies of :func:`restless`."""
     options = Options(seed=seed, data_dir=data_dir, resume=resume, overrides=overrides or {})
     return SessionPlan(
         command="demo",
@@ -119,7 +119,7 @@ def run(plan: SessionPlan, stop: StopFlag | None = None) -> SessionResult:
 
 
 def comparable(value: Any) -> Any:
-    """``value`` without what may differ between two equal runs."""
+    """Return ``value`` without what may differ between two equal runs."""
     if isinstance(value, ResultValues):
         value = msgspec.to_builtins(value)
     if isinstance(value, dict):
@@ -132,7 +132,7 @@ def comparable(value: Any) -> Any:
 
 
 def book_of(data_dir: Path, name: str = "qts.sqlite") -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the tables that are facts of the session, as SQLite holds them and in its order."""
+    """Return every row of the tables that are facts of the session, in SQLite's own order."""
     with closing(sqlite3.connect(data_dir / name)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {

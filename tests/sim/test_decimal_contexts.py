@@ -17,7 +17,7 @@ from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import paper_plan, replay_plan
-from tests.sim import tape
+from tests.sim import recordings
 from tests.sim.sessions import book_of, comparable, run
 
 STRATEGY = '''
@@ -114,7 +114,7 @@ def replayed(strategy: str, place: Path) -> SessionResult:
         data_dir=place,
         overrides={"risk.symbol_weight_limit": "0.9", "runtime.checkpoint_interval_rows": "100"},
     )
-    lines = tape.write(place.parent / "walk.csv", tape.walk(600, days=2))
+    lines = recordings.write(place.parent / "walk.csv", recordings.walk(600, days=2))
     return run(replay_plan(options, lines, None))
 
 
@@ -131,7 +131,7 @@ def test_a_replay_is_the_same_bytes_whatever_contexts_its_strategy_sets(
     assert decimal.getcontext().prec == 28
 
 
-def test_nor_does_the_context_of_whoever_starts_the_session_matter(strategy: str, tmp_path: Path) -> None:
+def test_nor_does_the_context_of_the_starting_thread_matter(strategy: str, tmp_path: Path) -> None:
     calm = replayed(strategy, tmp_path / "calm")
     with decimal.localcontext(decimal.Context(2, decimal.ROUND_UP, -9, 9, 0, 1, [], [])):
         other = replayed(strategy, tmp_path / "other")
@@ -167,9 +167,11 @@ def test_a_paper_session_books_exactly_whatever_contexts_its_strategy_sets(
             "runtime.freshness.snapshot_ms": "86400000",
         },
     )
-    opened = tape.FIRST_DAY.replace(hour=10)
-    rows_of = (tape.row(opened + timedelta(seconds=2 * n), 150_000 + 100 * (n % 7 - n % 3)) for n in range(6_000))
-    feed = tape.write(tmp_path / "walk.csv", list(rows_of))
+    opened = recordings.FIRST_DAY.replace(hour=10)
+    rows_of = (
+        recordings.row(opened + timedelta(seconds=2 * n), 150_000 + 100 * (n % 7 - n % 3)) for n in range(6_000)
+    )
+    feed = recordings.write(tmp_path / "walk.csv", list(rows_of))
     stop, store = StopFlag(), tmp_path / "run" / "qts.sqlite"
 
     def stop_after_four_fills(_share: float | None, _moment: int) -> None:
@@ -201,13 +203,13 @@ def test_eight_decimals_and_float_noise_add_up_in_the_largest_account(
     strategy: str, tmp_path: Path, capital: str, noise: str
 ) -> None:
     """Given prices of 8 decimals, clean or noisy, when 10^12 and 10^15 trade, then nothing breaks."""
-    opened = tape.FIRST_DAY.replace(hour=10)
+    opened = recordings.FIRST_DAY.replace(hour=10)
     lines = [
         f"{(opened + timedelta(seconds=n)).isoformat()},ETHKRW,{2310.0 + n % 5}0000001{noise},"
         f"{2310.1 + n % 5:.1f}0000001{noise},10.0420303051467{n % 10},9.457884745118275"
         for n in range(60)
     ]
-    path = tape.write(tmp_path / "eight.csv", lines, "ts,symbol,bid,ask,bid_size,ask_size")
+    path = recordings.write(tmp_path / "eight.csv", lines, "ts,symbol,bid,ask,bid_size,ask_size")
     options = Options(
         seed=7,
         strategies=(strategy,),

@@ -17,7 +17,7 @@ from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options
 from qts.runtime.wiring.plans import replay_plan
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from tests.sim.tape import FIRST_DAY, row, write
+from tests.sim.recordings import FIRST_DAY, row, write
 
 QUOTES_A_DAY = 13
 SINKING_DAYS = 8

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Story(NamedTuple):
-    """What came of a fault: both lives' ends, and the fills that stood in the store after each."""
+    """Return what came of a fault: the ends of both attempts, and the fills in the store after each."""
 
     first: list[str]
     before: list[list[Any]]
@@ -24,8 +24,8 @@ class Story(NamedTuple):
     problems: list[str]
 
 
-def story(directory: Path, fault: str) -> Story:
-    command = [sys.executable, "-m", "tests.sim.disk_victim", str(directory), fault]
+def scenario(directory: Path, fault: str) -> Story:
+    command = [sys.executable, "-m", "tests.sim.disk_fault_session", str(directory), fault]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return Story(*json.loads(done.stdout))
@@ -40,7 +40,7 @@ def assert_nothing_lost(told: Story) -> None:
 
 
 def test_a_sync_of_the_journal_that_fails_ends_the_session_and_it_can_be_resumed(tmp_path: Path) -> None:
-    told = story(tmp_path, "sync")
+    told = scenario(tmp_path, "sync")
     assert told.first[0] == "3"
     assert "the disk did not confirm: Input/output error" in told.first[1]
     assert_nothing_lost(told)
@@ -51,7 +51,7 @@ def test_a_journal_that_cannot_write_any_more_suspends_trading_and_it_can_be_res
     tmp_path: Path, fault: str
 ) -> None:
     """A failed write, and a disk that is full when the next file is due: nothing is half written."""
-    told = story(tmp_path, fault)
+    told = scenario(tmp_path, fault)
     assert told.first[0] == "0", told.first[1]
     assert "FS096" in told.codes
     assert_nothing_lost(told)
@@ -59,6 +59,6 @@ def test_a_journal_that_cannot_write_any_more_suspends_trading_and_it_can_be_res
 
 @pytest.mark.parametrize("fault", ["before the broker", "after the broker"])
 def test_a_kill_around_the_sending_of_an_order_sends_none_twice(tmp_path: Path, fault: str) -> None:
-    told = story(tmp_path, fault)
+    told = scenario(tmp_path, fault)
     assert told.first[0] == "killed"
     assert_nothing_lost(told)

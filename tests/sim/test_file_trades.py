@@ -11,7 +11,7 @@ import pytest
 
 from qts.cli.main import main
 
-from .tape import FIRST_DAY, write
+from .recordings import FIRST_DAY, write
 
 BUYER = """
 from qts.capital.contracts import Pool

@@ -24,14 +24,14 @@ UNANSWERED = {"broker.sim.lost_order_probability": "0.02", "broker.sim.lost_answ
 LOSING = {"risk.daily_loss_warning": "0.0005", "risk.daily_loss_limit": "0.001"}
 """Limits so tight that safety speaks up: WARNING, then FAIL and back, with forced moves to DEFENSIVE."""
 SETTINGS = {"quiet": QUIET, "faulty": FAULTY, "unanswered": UNANSWERED, "losing": LOSING}
-Deaths = Sequence[tuple[int, str]]
+Kills = Sequence[tuple[int, str]]
 
 
-def tell(directory: Path, settings: dict[str, str], stories: Sequence[Deaths]) -> list[dict[str, Any]]:
-    """What came of the stories, in one process that forks its victims."""
-    plan = json.dumps([[settings, deaths] for deaths in stories])
+def tell(directory: Path, settings: dict[str, str], scenarios: Sequence[Kills]) -> list[dict[str, Any]]:
+    """Run the scenarios in one process that forks the sessions, and return what came of each."""
+    plan = json.dumps([[settings, kills] for kills in scenarios])
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sim.victim", str(directory), plan],
+        [sys.executable, "-m", "tests.sim.killed_session", str(directory), plan],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -42,13 +42,13 @@ def tell(directory: Path, settings: dict[str, str], stories: Sequence[Deaths]) -
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def assert_same_end(undisturbed: dict[str, Any], told: dict[str, Any], deaths: Deaths) -> None:
+def assert_same_end(undisturbed: dict[str, Any], told: dict[str, Any], kills: Kills) -> None:
     for part in ("values", "book"):
         for name, expected in undisturbed[part].items():
-            assert told[part][name] == expected, f"{part} {name} differs after {deaths}"
+            assert told[part][name] == expected, f"{part} {name} differs after {kills}"
 
 
-def some_deaths(commits: int, seed: int, count: int) -> list[Deaths]:
+def some_kills(commits: int, seed: int, count: int) -> list[Kills]:
     """Choose the first, second, last but one and last commit and a seeded few of the others, one side of each.
 
     QTS_EVERY_KILL=1 takes all of them on both sides (``make soak``).
@@ -63,37 +63,37 @@ def some_deaths(commits: int, seed: int, count: int) -> list[Deaths]:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_one_death_at_any_commit_changes_nothing(name: str, tmp_path: Path) -> None:
+def test_one_kill_at_any_commit_changes_nothing(name: str, tmp_path: Path) -> None:
     settings = SETTINGS[name]
     (undisturbed,) = tell(tmp_path / "undisturbed", settings, [[]])
-    stories = some_deaths(undisturbed["commits"], seed=list(SETTINGS).index(name), count=3)
+    scenarios = some_kills(undisturbed["commits"], seed=list(SETTINGS).index(name), count=3)
 
-    for first in range(0, len(stories), 50):
-        some = stories[first : first + 50]
-        for deaths, one in zip(some, tell(tmp_path / str(first), settings, some), strict=True):
-            assert one["lives"] == ["killed"], deaths
-            assert_same_end(undisturbed, one, deaths)
+    for first in range(0, len(scenarios), 50):
+        some = scenarios[first : first + 50]
+        for kills, one in zip(some, tell(tmp_path / str(first), settings, some), strict=True):
+            assert one["attempts"] == ["killed"], kills
+            assert_same_end(undisturbed, one, kills)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_many_deaths_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
+def test_many_kills_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    deaths = [(rng.randint(1, 60), rng.choice(("before", "after"))) for _ in range(8)]
+    kills = [(rng.randint(1, 60), rng.choice(("before", "after"))) for _ in range(8)]
 
-    undisturbed, told = tell(tmp_path, QUIET, [[], deaths])
+    undisturbed, told = tell(tmp_path, QUIET, [[], kills])
 
-    assert told["lives"] == ["killed"] * 8
-    assert_same_end(undisturbed, told, deaths)
+    assert told["attempts"] == ["killed"] * 8
+    assert_same_end(undisturbed, told, kills)
 
 
 def test_dying_at_the_first_commit_of_every_life_still_gets_there(tmp_path: Path) -> None:
-    """After each resume the first commit survives, so that every life brings the session forward."""
-    deaths = [(1, "after")] * 5
+    """After each resume the first commit survives, so that every attempt brings the session forward."""
+    kills = [(1, "after")] * 5
 
-    undisturbed, told = tell(tmp_path, QUIET, [[], deaths])
+    undisturbed, told = tell(tmp_path, QUIET, [[], kills])
 
-    assert told["lives"] == ["killed"] * 5
-    assert_same_end(undisturbed, told, deaths)
+    assert told["attempts"] == ["killed"] * 5
+    assert_same_end(undisturbed, told, kills)
 
 
 def test_the_session_that_is_killed_is_worth_killing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from qts.clock import NS_PER_S, to_ns
-from tests.sim.tape import FIRST_DAY, row, write
+from tests.sim.recordings import FIRST_DAY, row, write
 
 STRATEGY = """
 from qts.capital.contracts import Pool

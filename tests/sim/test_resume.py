@@ -63,7 +63,7 @@ def test_many_stops_change_nothing(tmp_path: Path, whole: Whole) -> None:
     assert book_of(tmp_path) == whole.book
 
 
-def test_an_unfinished_run_is_not_begun_anew_by_accident(tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_started_again_by_accident(tmp_path: Path) -> None:
     StopAfter(spike_plan(tmp_path), 700).run()
     before = book_of(tmp_path)
 

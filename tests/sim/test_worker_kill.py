@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from tests.sim.test_kill import ROOT, some_deaths
+from tests.sim.test_kill import ROOT, some_kills
 
 LOOP = {"runtime.strategy_lane": "loop"}
 PROCESS = {"runtime.strategy_lane": "process"}
 Story = tuple[dict[str, str], Sequence[tuple[int, str]]]
 
 
-def tell(directory: Path, *stories: Story) -> list[dict[str, Any]]:
-    """What came of the stories, in one process that forks its victims."""
+def tell(directory: Path, *scenarios: Story) -> list[dict[str, Any]]:
+    """Run the scenarios in one process that forks the sessions, and return what came of each."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sim.worker_victim", str(directory), json.dumps(stories)],
+        [sys.executable, "-m", "tests.sim.killed_worker_session", str(directory), json.dumps(scenarios)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -31,7 +31,7 @@ def tell(directory: Path, *stories: Story) -> list[dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [json.loads(Path(directory, f"{number}.json").read_text()) for number in range(len(stories))]
+    return [json.loads(Path(directory, f"{number}.json").read_text()) for number in range(len(scenarios))]
 
 
 def trades(told: dict[str, Any]) -> Any:
@@ -41,7 +41,7 @@ def trades(told: dict[str, Any]) -> Any:
     fills: one that was told and taken back by a kill is not given again.
     """
     values = told["values"]
-    text = json.dumps([told["book"], told["memory"]["diarist"]["attributes"]])
+    text = json.dumps([told["book"], told["memory"]["recorder"]["attributes"]])
     for name, stands_for in ((values["run_id"][:8], "RUN"), (values["config_hash"], "CONFIG")):
         text = text.replace(name, stands_for)
     text = re.sub(r'"[0-9a-f]{64}"', '"DIGEST"', text)
@@ -62,27 +62,27 @@ def test_it_trades_as_on_the_loop(tmp_path: Path) -> None:
 
     assert_same(on_the_loop, in_a_process)
     assert in_a_process["values"]["fills"] > 30
-    assert in_a_process["memory"]["diarist"]["untold"] == []
+    assert in_a_process["memory"]["recorder"]["untold"] == []
 
 
-def test_one_death_at_any_commit_changes_nothing(tmp_path: Path) -> None:
+def test_one_kill_at_any_commit_changes_nothing(tmp_path: Path) -> None:
     (undisturbed,) = tell(tmp_path / "undisturbed", (PROCESS, []))
     commits = undisturbed["commits"] - 5  # fills that come close together may share one: the last may not come
-    stories = some_deaths(commits, seed=3, count=6)
+    scenarios = some_kills(commits, seed=3, count=6)
 
-    for first in range(0, len(stories), 50):
-        some = stories[first : first + 50]
-        for deaths, told in zip(some, tell(tmp_path / str(first), *((PROCESS, d) for d in some)), strict=True):
-            assert told["lives"] == ["killed"], deaths
+    for first in range(0, len(scenarios), 50):
+        some = scenarios[first : first + 50]
+        for kills, told in zip(some, tell(tmp_path / str(first), *((PROCESS, d) for d in some)), strict=True):
+            assert told["attempts"] == ["killed"], kills
             assert_same(undisturbed, told)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_many_deaths_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
+def test_many_kills_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    deaths = [(rng.randint(1, 25), rng.choice(("before", "after"))) for _ in range(6)]
+    kills = [(rng.randint(1, 25), rng.choice(("before", "after"))) for _ in range(6)]
 
-    undisturbed, told = tell(tmp_path, (PROCESS, []), (PROCESS, deaths))
+    undisturbed, told = tell(tmp_path, (PROCESS, []), (PROCESS, kills))
 
-    assert told["lives"] == ["killed"] * 6
+    assert told["attempts"] == ["killed"] * 6
     assert_same(undisturbed, told)

@@ -1,9 +1,9 @@
 """Paper sessions whose strategy lives in a worker process, killed and resumed; a process of its own.
 
-    python -m tests.sim.worker_victim DIRECTORY STORIES
+    python -m tests.sim.killed_worker_session DIRECTORY SCENARIOS
 
-As :mod:`tests.sim.victim`, with a clock that goes on only when nobody has anything left to do: the worker takes the
-time it takes, and the session comes out the same every time.
+As :mod:`tests.sim.killed_session`, with a clock that advances only when the kernel has
+come to rest: however long the worker takes, the session has the same result every time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from qts.runtime.session import session as launch
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring import stores
 from qts.runtime.wiring.plans import paper_plan
-from tests.runtime import diarist
-from tests.sim.tape import walk, write
-from tests.sim.victim import DoomedStore, story
+from tests.runtime import recording_strategy
+from tests.sim.killed_session import KillingStore, scenario
+from tests.sim.recordings import walk, write
 
 
 class PatientClock(PacedClock):
@@ -68,13 +68,13 @@ class PatientKernel(Kernel):
 
 
 def plan(directory: Path, *, resume: bool, overrides: dict[str, str]) -> SessionPlan:
-    """A day of quotes for the diarist."""
+    """A day of quotes for the recording_strategy."""
     tape = directory.parent / f"{directory.name}.csv"
     if not tape.exists():
         tape.parent.mkdir(parents=True, exist_ok=True)
         write(tape, walk(150, seed=9))
     options = Options(
-        strategies=(f"{diarist.__file__}:Diarist",),
+        strategies=(f"{recording_strategy.__file__}:RecordingStrategy",),
         data_dir=directory,
         resume=resume,
         speed=1e6,
@@ -92,16 +92,16 @@ def memory_of(directory: Path) -> Any:
     return decode(stored)["parts"]["strategies"]
 
 
-def main(directory: str, stories: str) -> None:
-    """Every story in a directory of its own, what came of it in a file beside it.
+def main(directory: str, scenarios: str) -> None:
+    """Every scenario in a directory of its own, what came of it in a file beside it.
 
     Not on standard output: unbuffered, it loses the rest of a long line when a signal comes in between.
     """
-    stores.SqliteStore, launch.Kernel = DoomedStore, PatientKernel  # type: ignore[misc]
+    stores.SqliteStore, launch.Kernel = KillingStore, PatientKernel  # type: ignore[misc]
     launch.PacedClock = PatientClock  # type: ignore[misc]
-    for number, (settings, deaths) in enumerate(json.loads(stories)):
+    for number, (settings, kills) in enumerate(json.loads(scenarios)):
         place = Path(directory) / str(number)
-        told = story(place, settings, [(k, side) for k, side in deaths], plan)
+        told = scenario(place, settings, [(k, side) for k, side in kills], plan)
         Path(directory, f"{number}.json").write_text(
             json.dumps(told | {"memory": memory_of(place)}, default=bytes.hex)
         )

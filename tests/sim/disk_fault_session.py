@@ -1,9 +1,10 @@
-"""One paper session whose journal's disk fails, or which dies around the sending of an order; then it is resumed.
+"""Runs a paper session whose journal's disk fails, or which is killed around the sending of an order, and resumes
+it.
 
-    python -m tests.sim.disk_victim DIRECTORY FAULT
+    python -m tests.sim.disk_fault_session DIRECTORY FAULT
 
-A process of its own, because it replaces system calls and forks. Prints one JSON list: how the first life ended and
-what it said, how the second one did, and every fill that stood in the store after each of them.
+A process of its own, because it replaces system calls and forks. Prints one JSON list: how the first attempt ended
+and its message, the same of the second one, and every fill that stood in the store after each of them.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 
 AFTER = 12
-"""Calls that go well before the one that does not: by then there are fills."""
+"""Number of calls that succeed before the one that fails: by then there are fills."""
 TURNS = 30
-"""Turns of the driver that a life goes on afterwards, if it does."""
+"""Polls of the driver for which the session goes on afterwards, if it does."""
 
 
 _waits_for_its_fault = [False]
-"""Whether this life has a fault before it: then it does not end by itself."""
+"""Whether this attempt still waits for its fault: then it does not end by itself."""
 
 
 def fails(name: str, code: int, concerns: Callable[[Any], bool], after: int = AFTER) -> None:
@@ -60,7 +61,7 @@ def is_journal(fd: int) -> bool:
     return os.readlink(f"/proc/self/fd/{fd}").endswith(".journal")
 
 
-def dies_at_the_broker(*, after: bool) -> None:
+def killed_at_the_broker(*, after: bool) -> None:
     """Kill the process at an order: its intent is durable, the broker has it (``after``) or not."""
     place, left = SimExchange.place, [AFTER]
 
@@ -84,13 +85,13 @@ FAULTS: dict[str, Callable[[], None]] = {
     "sync": lambda: fails("fdatasync", errno.EIO, lambda fd: True),
     "write": lambda: fails("write", errno.EIO, is_journal),
     "rotation": lambda: fails("open", errno.ENOSPC, new_file, after=1),
-    "before the broker": lambda: dies_at_the_broker(after=False),
-    "after the broker": lambda: dies_at_the_broker(after=True),
+    "before the broker": lambda: killed_at_the_broker(after=False),
+    "after the broker": lambda: killed_at_the_broker(after=True),
 }
 
 
-def life(directory: Path, inject: Callable[[], None]) -> tuple[str, str]:
-    """How it ended (its exit code, or "killed"), and what it said."""
+def attempt(directory: Path, inject: Callable[[], None]) -> tuple[str, str]:
+    """Run a session in a child process; return how it ended (exit code, or "killed") and its message."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -139,11 +140,11 @@ def codes(directory: Path) -> list[str]:
 
 
 def main(directory: str, fault: str) -> None:
-    """The story of one fault."""
+    """The scenario of one fault."""
     place = Path(directory)
-    first = life(place, FAULTS[fault])
+    first = attempt(place, FAULTS[fault])
     before, told = fills(place), codes(place)
-    second = life(place, lambda: None)
+    second = attempt(place, lambda: None)
     after = fills(place)
     problems = check_journal(place / "journal")
     print(json.dumps([first, before, told, second, after, problems]))
