@@ -71,7 +71,7 @@ class KillSwitch:
         self._stops_under_way = max(self._stops_under_way - 1, 0)
 
     def watch(self, directory: Path, is_done: Callable[[str], bool]) -> None:
-        """Watch ``directory`` for stop files from now on; ``is_done`` tells by name which were executed already."""
+        """Watch ``directory`` for stop files from now on; ``is_done``: by name, was it executed already."""
         self._directory, self._is_done = os.fspath(directory), is_done
 
     def rescan(self) -> None:
