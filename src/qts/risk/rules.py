@@ -28,6 +28,7 @@ from qts.risk.sizing import cost_of
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState, StateProperties
 from qts.strategy.contracts import Side
+from qts.wording import counted
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
@@ -191,10 +192,13 @@ def price_stale(case: Case) -> Refused | None:
     age, limit = case.view.now_ns - case.view.price_ts_ns, case.view.max_age_ns
     if 0 <= age <= limit:
         return None
-    what = (
-        f"{age / 1e6:.3f} ms old, limit {limit / 1e6:.3f} ms" if age > 0 else f"{-age / 1e6:.3f} ms in the future"
-    )
-    return _refuse(case, Refusal.PRICE_STALE, f"the feed's newest word is {what}")
+    what = f"{_ms(age)} ms old, limit {_ms(limit)} ms" if age > 0 else f"{_ms(-age)} ms in the future"
+    return _refuse(case, Refusal.PRICE_STALE, f"the latest price is {what}")
+
+
+def _ms(ns: int) -> str:
+    """Return nanoseconds in ms, thousands separated, to the microsecond where they are not whole."""
+    return f"{ns / 1e6:,.3f}".rstrip("0").rstrip(".")
 
 
 def off_tick_grid(case: Case) -> Refused | None:
@@ -289,7 +293,8 @@ def too_many_open_orders(case: Case) -> Refused | None:
     limit = case.config.max_open_orders
     if case.view.open_orders < limit:
         return None
-    return _refuse(case, Refusal.OPEN_ORDERS_LIMIT, f"{case.view.open_orders} orders are open, limit {limit}")
+    count = counted(case.view.open_orders, "order is", "orders are")
+    return _refuse(case, Refusal.OPEN_ORDERS_LIMIT, f"{count} open, limit {limit}")
 
 
 # What an entry may cost.

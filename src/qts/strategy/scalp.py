@@ -14,13 +14,13 @@ from qts.strategy.indicators import check_above, confidence_of, ema_weight, mid_
 
 NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 1.15
-"""Dip in usual distances that gives confidence 0.5; 1.5 gives 0.60 (enough in AGGRESSIVE), 2 gives 0.70."""
+"""Dip in mean gaps that gives confidence 0.5; 1.5 gives 0.60 (enough in AGGRESSIVE), 2 gives 0.70."""
 DEEPER_BY = 0.5
 """A dip gives another signal only when it is deeper by this much: a weak signal can grow into a strong one."""
 
 
 class Scalp:
-    """Buys when the mid is ``entry_deviation`` usual distances under its mean over ``samples`` samples.
+    """Buys when the mid is ``entry_deviation`` mean gaps (mean distances from the mean) under its mean.
 
     Leaves at +``take_profit`` or −``stop_loss`` (fractions of the average cost) or ``time_limit_s`` after the last
     entry fill. In DEFENSIVE holdings are to go: the time limit is a quarter. Confidence grows with the dip.
@@ -94,7 +94,7 @@ class Scalp:
             self._entered_ns.pop(fill.symbol, None)
 
     def _dip(self, symbol: str, price: float) -> float:
-        """Return how far the price is under its mean, in usual distances, before it is added to them."""
+        """Return how far the price is under its mean, in mean gaps, before it is added to them."""
         count = self._samples.get(symbol, 0)
         self._samples[symbol] = count + 1
         if count == 0:
@@ -112,7 +112,7 @@ class Scalp:
         if dip < max(self._entry, self._told.get(symbol, 0.0) + DEEPER_BY):
             return NOTHING
         self._told[symbol] = dip
-        reason = f"{dip:.2f} usual distances under the mean"
+        reason = f"{dip:.2f} × mean gap under the mean"
         return (Intent(symbol, Side.BUY, confidence_of(dip, HALF_STRENGTH), reason=reason),)
 
     def _leave(self, ctx: Context, symbol: str, price: float) -> Iterable[Intent]:

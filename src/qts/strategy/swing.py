@@ -99,7 +99,7 @@ class Swing:
         if close <= max(closes) or mean_range <= 0.0:
             return NOTHING
         strength = (close - sum(closes) / len(closes)) / mean_range
-        reason = f"highest close of {self._entry_days} days, {strength:.2f} ranges over their mean"
+        reason = f"highest close of {self._entry_days} days, {strength:.2f} ATR above the mean"
         return (Intent(symbol, Side.BUY, confidence_of(strength, HALF_STRENGTH), reason=reason),)
 
     def _leave(self, ctx: Context, symbol: str, close: float, closes: deque[float]) -> Iterable[Intent]:

@@ -16,13 +16,13 @@ from qts.strategy.indicators import check_above, confidence_of, ema_weight, mid_
 
 NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 0.3
-"""Distance from the slow mean, in usual distances, that gives confidence 0.5 (0.7 at 0.52, 0.9 at 1.0)."""
+"""Distance from the slow mean, in mean gaps, that gives confidence 0.5 (0.7 at 0.52, 0.9 at 1.0)."""
 
 
 class TwoEma:
     """``fast`` and ``slow`` in samples; ``slow`` samples of warm-up; ``every_s`` 0 samples every quote.
 
-    Confidence is how far the price stands above the slow mean, measured in its usual distance from it: a
+    Confidence is how far the price stands above the slow mean, measured in its mean gap from it: a
     crossing that creeps is weak, one that leaps is strong. Raises ContractError unless 0 < fast < slow.
     """
 
@@ -97,7 +97,7 @@ class TwoEma:
         if strength <= 0.0 or ctx.holding(symbol) > 0 or ctx.working(symbol):
             return NOTHING
         confidence = confidence_of(strength, HALF_STRENGTH)
-        return (Intent(symbol, Side.BUY, confidence, reason=f"crossed up, {strength:.2f} usual distances"),)
+        return (Intent(symbol, Side.BUY, confidence, reason=f"crossed up, {strength:.2f} × mean gap"),)
 
     def _leave(self, ctx: Context, symbol: str, fast: float, slow: float) -> Iterable[Intent]:
         if not ctx.holding(symbol) > 0 or ctx.working(symbol):

@@ -40,6 +40,7 @@ from qts.market.last_values import LastValues
 from qts.money import ZERO, minus, plus, times
 from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
 from qts.strategy.contracts import Side
+from qts.wording import counted
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _CAPABILITIES = Capabilities(
@@ -331,7 +332,8 @@ class SimExchange:
         if request.symbol not in self._instruments:
             return f"unknown symbol {request.symbol}"
         if len(self._open) >= self._config.max_open_orders:
-            return f"{len(self._open)} orders are open; at most {self._config.max_open_orders} are allowed"
+            count = counted(len(self._open), "order is", "orders are")
+            return f"{count} open; at most {self._config.max_open_orders} are allowed"
         if self._happens(self._config.reject_probability):
             return "injected rejection"
         return self._misfit(request, now_ns)
