@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from qts.broker.contracts import BrokerOrder
 from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.handlers import CallbackHandler
 from qts.execution.contracts import OrderCancelled
@@ -19,6 +20,7 @@ from qts.market.contracts import Quote
 from qts.runtime.drivers.sync import run_to_completion
 from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
+from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
@@ -132,6 +134,30 @@ async def test_beside_the_loop_a_fill_booked_while_the_rows_are_read_is_no_breac
 
         assert rig.kernel.invariants.summary()["inv25"]["checks"] == 0
         assert rig.kernel.shared.safety.current_state is SafetyState.NORMAL
+
+
+async def test_a_fill_that_comes_while_the_broker_is_asked_for_its_orders_is_no_breach(tmp_path: Path) -> None:
+    # Given an open order at a broker that takes its time to answer
+    broker, strategy = ScriptedBroker(), ScriptedStrategy()
+    async with live(tmp_path, strategies=[strategy], settings={}, broker=broker) as rig:
+        strategy.wants(Side.BUY, qty=1)
+        await rig.show(quote(0))
+        (order,) = rig.kernel.shared.orders
+        ask = broker.orders
+
+        async def orders() -> Sequence[BrokerOrder]:
+            broker.fill(order.client_order_id, 1, 150_100, kst(10))
+            await rig.until(lambda: rig.kernel.shared.account.fills_applied == 1)
+            return await ask()
+
+        broker.orders = orders  # type: ignore[method-assign]
+        async with rig.kernel.shared.record.running():
+            # when the order is filled between the two questions of an audit
+            audited = await rig.kernel.auditor.run_full_audit(rig.clock.time_ns())
+    # then nothing is judged by books of two moments
+    assert not audited
+    assert rig.kernel.invariants.summary()["inv25"]["ok"] is not False
+    assert rig.kernel.shared.safety.current_state is SafetyState.NORMAL
 
 
 async def test_events_held_for_an_operator_do_not_postpone_the_audit_without_end(tmp_path: Path) -> None:

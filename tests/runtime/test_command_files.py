@@ -243,6 +243,27 @@ def test_every_command_is_noted_with_its_answer_before_it_is_given(tmp_path: Pat
     assert noted[1][0] is None
 
 
+def test_a_command_that_cannot_be_noted_is_answered_and_not_executed_again(tmp_path: Path) -> None:
+    # Given a log that cannot be written
+    executed: list[Command] = []
+
+    async def execute(wanted: Command) -> Answer:
+        executed.append(wanted)
+        return done("done")
+
+    def note(wanted: Command | None, answer: Answer) -> None:
+        raise StorageError("the log cannot be written")
+
+    answer = write_command(tmp_path, command())
+    # when a command is executed, and the session ends because of its log
+    with pytest.raises(StorageError, match="the log cannot be written"):
+        run_to_completion(OperatorInbox(tmp_path, execute, note).poll())
+    # then it is answered, and the resumed session does not execute it again
+    assert b'"done"' in answer.read_bytes()
+    run_to_completion(OperatorInbox(tmp_path, execute, lambda wanted, answer: None).poll())
+    assert executed == [command()]
+
+
 def test_an_override_to_nowhere_names_the_states(rig_of: MakeRig) -> None:
     rig = rig_of()
 

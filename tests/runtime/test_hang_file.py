@@ -138,3 +138,31 @@ def test_a_full_table_of_open_files_is_no_reason_to_move_it_away(tmp_path: Path)
             HangFile(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# -- a disk that fails ---------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_written_raises_nothing(file: HangFile) -> None:
+    # Given a disk that is full
+    full = os.open("/dev/full", os.O_RDWR)
+    os.dup2(full, file.handle)
+    os.close(full)
+    # when the watchdog reports a stall, ends the session or finds that it moves again
+    # then none of it raises: the thread has to go on
+    file.write("Most recent call first:\n")
+    file.end(UserCall("looked", "on_quote"))
+    file.clear()
+    assert file.size == 0
+
+
+def test_a_line_that_was_cut_off_does_not_keep_the_run_from_being_resumed(
+    file: HangFile, taker: StackTaker
+) -> None:
+    # Given a stack in a strategy, and behind it an end that a full disk has cut off
+    file.write(taker.stack)
+    os.write(file.handle, b'ended: {"strategy":"loo')
+    # when the session is resumed, then the stack names the strategy
+    hang = file.read([taker])
+    assert hang is not None
+    assert hang.strategies == ("looked",)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from qts.broker.contracts import Broker
+from qts.broker.contracts import Broker, BrokerOrder
 from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S
 from qts.db.chain import HistoryAltered
@@ -159,7 +159,7 @@ class Auditor:
                 return False
             self._approved_at = rows
             self._check_approvals({row.approval_id: row.client_order_id for row in decisions}, now_ns)
-        theirs = await self._broker_book()
+        theirs, working = await self._broker_book(), await self._broker_orders()
         if self._is_book_moving(rows):
             return False
         ledger, orders, transfers = self._stored
@@ -182,9 +182,11 @@ class Auditor:
                 broken = [finding for finding in result.findings if finding.invariant == number]
                 detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
                 self._inv.check(number, not broken, now_ns, detail, count)
-        if theirs is not None and not self._is_book_moving(rows):
-            await self._check_nothing_left_working(now_ns)
-            self._check_three_way_count(theirs, now_ns)
+        if not self._is_book_moving(rows):  # nothing is awaited from here on
+            if working is not None:
+                self._check_nothing_left_working(working, now_ns)
+            if theirs is not None:
+                self._check_three_way_count(theirs, now_ns)
         self._check_p0_first(now_ns)
         return True
 
@@ -226,6 +228,13 @@ class Auditor:
         except BrokerUnavailable:
             return None
 
+    async def _broker_orders(self) -> Sequence[BrokerOrder] | None:
+        """Return the broker's orders of its day; None while it is unavailable."""
+        try:
+            return await answered(self._broker.orders())
+        except BrokerUnavailable:
+            return None
+
     def _check_approvals(self, approvals: dict[str, str], now_ns: int) -> None:
         """Check that every stored order names its own approval (``approved-intent``)."""
         orders = self._stored.orders
@@ -237,13 +246,9 @@ class Auditor:
         working = self._shared.orders.working_sells(request.strategy, request.symbol)
         return request.reduce_only and request.side is Side.SELL and working <= held
 
-    async def _check_nothing_left_working(self, now_ns: int) -> None:
+    def _check_nothing_left_working(self, theirs: Sequence[BrokerOrder], now_ns: int) -> None:
         """Check that every order which the broker can still fill is open here too (``nothing-left-working``)."""
         ours = tuple(self._shared.orders)
-        try:
-            theirs = await answered(self._broker.orders())
-        except BrokerUnavailable:
-            return  # the connection was lost in between
         stray = [
             o.client_order_id or o.ref.number
             for o in theirs

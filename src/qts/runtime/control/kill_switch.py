@@ -43,6 +43,7 @@ class KillSwitch:
     def __init__(self, stopwatch: Callable[[], int] = stopwatch_ns) -> None:
         self._stopwatch = stopwatch
         self._presses: deque[Press] = deque(maxlen=8)
+        """Of more the oldest is dropped: a later press of the other kind replaces what it wanted anyway."""
         self._stops_under_way = 0
         self._directory: str | None = None
         self._is_done: Callable[[str], bool] = _none_is_done

@@ -156,9 +156,11 @@ class OperatorInbox:
             was, known = self._begun.get(path.name, (_identity(path), None))
             command, answer, failure = await self._handle(path, known)
             self._begun.pop(path.name, None)
-            self._note(command, answer)
-            self._give_answer(path, command, answer)
-            self._remove(path, was)
+            try:
+                self._note(command, answer)
+            finally:  # it was executed: a resumed session must not find it and execute it again
+                self._give_answer(path, command, answer)
+                self._remove(path, was)
             if failure is not None:
                 raise failure
         if todo:

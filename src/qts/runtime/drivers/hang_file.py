@@ -8,6 +8,7 @@ killed while it hung.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -32,6 +33,7 @@ _ENDED: Final = "ended: "
 _TABLE_FULL: Final = (errno.EMFILE, errno.ENFILE)
 _NO_OWN_FILE: Final = (errno.EINVAL, errno.ELOOP, errno.EMLINK)
 _MAX_BYTES: Final = 256 * 1024
+_SHOWN_BYTES: Final = 16 * 1024
 _MAX_FRAMES: Final = 100
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
 _HOST_FRAME: Final = re.compile(r'^  File ".*/strategy_host\.py", line \d+ in ')
@@ -58,7 +60,8 @@ class HangFile:
     """The open file ``hang.txt`` of one data directory.
 
     Raises InputError when the path is not a regular file owned by this user, StorageError when the system cannot
-    open or create it. The watchdog writes it on its own thread.
+    open or create it. The watchdog writes it on its own thread. Its other methods raise nothing when the disk
+    fails: the file helps the resumed session, and the watchdog has more important work than to write it.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -86,7 +89,10 @@ class HangFile:
             return None
         for line in text.splitlines():
             if line.startswith(_ENDED):
-                call = msgspec.json.decode(line.removeprefix(_ENDED), type=UserCall)
+                try:
+                    call = msgspec.json.decode(line.removeprefix(_ENDED), type=UserCall)
+                except (msgspec.DecodeError, UnicodeError):
+                    break  # cut off by a full disk; the stack before it may still name the strategy
                 where = f" in {call.callback} of strategy {call.strategy}" if call.strategy else ""
                 return Hang((call.strategy,) if call.strategy else (), f"the previous session hung{where}")
         names = tuple(_strategies_in(text.splitlines(), strategies))
@@ -95,21 +101,34 @@ class HangFile:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes in the file."""
-        return os.fstat(self.handle).st_size
+        """Return the number of bytes in the file; 0 when the system cannot tell."""
+        try:
+            return os.fstat(self.handle).st_size
+        except OSError:
+            return 0
+
+    def start(self) -> str:
+        """Return the first 16 KB of the file as text; "" when they cannot be read."""
+        try:
+            return os.pread(self.handle, _SHOWN_BYTES, 0).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def write(self, stack: str) -> None:
         """Append the stack of the thread that hangs."""
-        os.write(self.handle, stack.encode("utf-8", "backslashreplace"))
+        with contextlib.suppress(OSError):
+            os.write(self.handle, stack.encode("utf-8", "backslashreplace"))
 
     def end(self, call: UserCall) -> None:
-        """Append the call that ended the session; it is on disk when this returns."""
-        os.write(self.handle, _ENDED.encode() + msgspec.json.encode(call) + b"\n")
-        os.fsync(self.handle)
+        """Append the call that ended the session; it is on disk on return, unless the disk has failed."""
+        with contextlib.suppress(OSError):
+            os.write(self.handle, _ENDED.encode() + msgspec.json.encode(call) + b"\n")
+            os.fsync(self.handle)
 
     def clear(self) -> None:
         """Clear the file: the loop runs again, so a later session has nothing to read."""
-        os.ftruncate(self.handle, 0)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.handle, 0)
 
     def close(self) -> None:
         """Close the file."""

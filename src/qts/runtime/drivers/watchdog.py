@@ -209,7 +209,7 @@ class Watchdog:
         if cpu_s >= _BUSY_SHARE * gap_s:
             stack = ""
             if self._file is not None:
-                stack = os.pread(self._file.handle, 16_384, 0).decode("utf-8", "replace")
+                stack = self._file.start()
             if listener is not None:
                 text = f"C code held the interpreter for {gap_s:.1f} s"
                 say(f"qts: {text}\n{stack}")
