@@ -23,7 +23,7 @@ from qts.event.payloads import MetricRecord, StrategyEvaluate
 FLOOD_P2, FLOOD_P2_NS = 10_000, 200_000
 FLOOD_P3, FLOOD_P3_NS = 50_000, 50_000
 STOPWATCH_NS = 2_000
-"""What calling a handler and reading the stopwatch take; a handler "of 200 µs" is not meant to overstay 200 µs."""
+"""What calling a handler and reading the stopwatch take; a handler "of 200 µs" is not meant to exceed 200 µs."""
 TOP_UP_S = 0.0101
 """No multiple of the producers' millisecond: else the same P0 would meet every refill, or none would."""
 BACKLOG = 8

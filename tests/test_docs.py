@@ -439,8 +439,8 @@ def test_the_order_page_draws_every_change_of_the_table() -> None:
     page = reference_pages(commands())["orders.md"]
 
     assert "    [*] --> INTENT" in page
-    assert "    WORKING --> PARTIAL: PART_FILLED" in page
-    assert "    REJECTED --> FILLED_LATE: PART_FILLED, WHOLLY_FILLED" in page
+    assert "    WORKING --> PARTIAL: PARTIALLY_FILLED" in page
+    assert "    REJECTED --> FILLED_LATE: PARTIALLY_FILLED, FILLED" in page
     assert "WORKING --> WORKING" not in page
     assert all(f"| **{state.value}** |" in page for state in OrderState)
 

@@ -77,7 +77,7 @@ class HalfDoneError(StorageError):
 
 
 class BrokerUnavailable(QtsError):
-    """The broker gives no whole answer now (line down, timeout, error of its own); its books stay unknown."""
+    """The broker gives no whole answer now (connection down, timeout, error of its own); its books stay unknown."""
 
     exit_code = 3
 

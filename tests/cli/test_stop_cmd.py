@@ -1,4 +1,4 @@
-"""``qts stop``: what it says and with which exit code, of runs that go on, are over or stand still."""
+"""``qts stop``: what it says and with which exit code, of runs that go on, are over or hang."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def told(values: dict[str, Any], *, width: int = 160, verbose: bool = False) -> 
 
 
 @pytest.mark.parametrize(("command", "is_told"), [("replay", False), ("demo", False), ("run", True)])
-def test_only_where_time_is_real_a_handler_that_overstays_is_worth_a_warning(
+def test_only_where_time_is_real_a_handler_that_overruns_is_worth_a_warning(
     values: dict[str, Any], command: str, is_told: bool
 ) -> None:
     # Given a handler that was on the loop longer than allowed, twice

@@ -43,7 +43,7 @@ D = Decimal
 S = OrderState
 X = "declined"
 
-# one row per state: ACCEPTED, REFUSED, NO_ANSWER, PART_FILLED, WHOLLY_FILLED, CANCELLED, REJECTED, ABSENT
+# one row per state: SENT, ACCEPTED, REJECTED_ON_ENTRY, NO_ANSWER, PARTIALLY_FILLED, FILLED, CANCELLED, …
 EXPECTED = {
     "INTENT": "PENDING_NEW WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED NOT_SENT",
     "PENDING_NEW": f"{X} WORKING REJECTED UNKNOWN PARTIAL FILLED CANCELLED REJECTED {X}",
@@ -109,13 +109,13 @@ def test_an_order_that_ended_never_works_again_but_late_fills_are_booked() -> No
     for state in FINAL_STATES:
         following = {answer for answer in TABLE[state].values() if isinstance(answer, OrderState)}
         assert following <= FINAL_STATES
-        assert TABLE[state][OrderUpdate.PART_FILLED] in (S.FILLED, S.FILLED_LATE)
+        assert TABLE[state][OrderUpdate.PARTIALLY_FILLED] in (S.FILLED, S.FILLED_LATE)
 
 
 def test_fills_are_never_declined() -> None:
     for row in TABLE.values():
-        assert not isinstance(row[OrderUpdate.PART_FILLED], Declined)
-        assert not isinstance(row[OrderUpdate.WHOLLY_FILLED], Declined)
+        assert not isinstance(row[OrderUpdate.PARTIALLY_FILLED], Declined)
+        assert not isinstance(row[OrderUpdate.FILLED], Declined)
 
 
 def test_no_answer_is_never_a_rejection() -> None:

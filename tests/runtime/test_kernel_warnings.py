@@ -1,4 +1,4 @@
-"""What the dispatcher notices about itself reaches the operator: alerts and handlers that overstay are logged."""
+"""What the dispatcher notices about itself reaches the operator: alerts and overruns of handlers are logged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_an_alert_is_logged_with_queue_value_and_threshold(rig_of: Callable[...,
     assert warnings(rig) == ["critical of queue P1_HIGH: depth 9,001.0 is above 9,000"]
 
 
-def test_a_handler_that_overstays_again_and_again_is_logged_once_for_each_kind(rig_of: Callable[..., Rig]) -> None:
+def test_a_handler_that_overruns_again_and_again_is_logged_once_for_each_kind(rig_of: Callable[..., Rig]) -> None:
     rig = rig_of()
     for _ in range(3):
         rig.kernel.notices.report(Report("overrun", "strategies", "e-1", 350.4))

@@ -182,7 +182,7 @@ async def test_a_stop_is_a_stop_also_when_the_line_cannot_be_closed(tmp_path: Pa
 
         assert not await session.run(quote(), once(lambda: scripted.quotes), asks_and_fails)
 
-        told = "feed scripted: its line could not be closed in order: OSError: no route to host"
+        told = "feed scripted: its connection could not be closed in order: OSError: no route to host"
         assert told in session.messages("WARNING")
         assert not session.kernel.shared.record.has_failed
 

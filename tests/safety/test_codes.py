@@ -23,7 +23,7 @@ SPECIFIED = """
 OURS = [
     "FS043",  # order after order is rejected
     "FS071",  # stored history was altered
-    "FS061",  # the loop stood still: what the watchdog raises
+    "FS061",  # the loop made no progress: what the watchdog raises
     "FS062",  # an operator may not be heard
     "FS051",  # exposure above 1.2 × its limit: a fail-safe without a number
     "FS052",  # loss of the day beyond its limit: likewise

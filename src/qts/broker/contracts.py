@@ -101,7 +101,7 @@ class Broker(Protocol):
     implementation is given when it is made: from any thread, in any order, more than once.
 
     ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
-    taken or refused (a timeout, a cut connection, a server's error, a body that cannot be read) is
+    accepted or rejected (a timeout, a cut connection, a server's error, a body that cannot be read) is
     ``AckStatus.UNKNOWN``. Only being cancelled passes through them, and the caller then counts the order as
     unknown; it does so to those that take too long. Queries raise :class:`~qts.errors.BrokerUnavailable` instead of
     an answer that is not whole or not there within seconds: the caller does not limit their time, and one that

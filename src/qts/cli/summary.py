@@ -34,8 +34,8 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     console.print(_pools(values))
     console.print(_events(values))
     # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.
-    overstays = values.latency_overstays if values.command == "run" else {}
-    for name, one in overstays.items():
+    overruns = values.latency_overstays if values.command == "run" else {}
+    for name, one in overruns.items():
         times, longest = counted(one["count"], "time"), f"{one['longest_us']:,.0f} µs"
         console.print(
             f"[dim]slow handler: {name}, {times} over its limit, at most {longest}[/dim]", highlight=False

@@ -115,5 +115,5 @@ class Pauses:
 
     def _set_floor(self) -> None:
         self._scheduler.floor = min(int(self.lowest_allowed), self._pressure.floor)
-        self._scheduler.attention = True
+        self._scheduler.must_recheck = True
         self.on_change()

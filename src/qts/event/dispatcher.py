@@ -181,7 +181,7 @@ class EventDispatcher:
             self.replay_journal()
         handled = self._scheduler.run(lowest, stream=stream)
         if self._scheduler.serving >= 0:  # called by a handler: the batch it interrupts checks all levels again
-            self._scheduler.attention = True
+            self._scheduler.must_recheck = True
         return handled
 
     async def start(self) -> None:
@@ -370,7 +370,7 @@ class EventDispatcher:
 
     def _retry_at_once(self, blocked: BlockedKey, delay_s: float) -> None:
         blocked.flight.level.due.append(blocked)
-        self._scheduler.attention = True
+        self._scheduler.must_recheck = True
 
     def _deadline_failed(self, error: BaseException) -> None:
         self.reports.add(Report("deadline", "set_deadline", "", 0.0, repr(error)))

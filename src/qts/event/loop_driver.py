@@ -234,7 +234,7 @@ class LoopDriver:
 
     def _due(self, blocked: BlockedKey) -> None:
         blocked.flight.level.due.append(blocked)
-        self._scheduler.attention = True
+        self._scheduler.must_recheck = True
         self.wake()
 
     def _due_later(self, blocked: BlockedKey) -> None:

@@ -76,6 +76,7 @@ class QueueMetrics:
         return family
 
     def _overruns(self) -> Iterator[Any]:
+        # Overruns; the names are kept for readers of earlier results.
         times = self._core.CounterMetricFamily(
             "qts_handler_overstays", "Handler calls over their time limit on the loop.", labels=["handler"]
         )

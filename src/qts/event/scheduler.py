@@ -42,14 +42,14 @@ _make: Final[Callable[..., Event]] = Event  # with id and time in their stored f
 class Scheduler:
     """A scheduler with strict priority over four levels. Belongs to one thread.
 
-    ``floor`` is the lowest priority that may run now. ``attention`` makes a running batch stop after the present
-    event, because something else goes first. ``deadline_ns`` (of ``clock_ns``) is when
+    ``floor`` is the lowest priority that may run now. ``must_recheck`` makes a running batch stop after the present
+    event, because something else may go first. ``deadline_ns`` (of ``clock_ns``) is when
     ``on_deadline`` is called next, between two handler calls, whatever is queued.
     """
 
     __slots__ = (
-        "_served", "attention", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
-        "factory", "floor", "levels", "limit_ns", "on_deadline",
+        "_served", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
+        "factory", "floor", "levels", "limit_ns", "must_recheck", "on_deadline",
         "on_deadline_failure", "on_overrun", "on_queue_failure", "on_suspended",
         "retries", "serving", "stamp_ns", "starts_violating", "watching",
     )  # fmt: skip
@@ -59,14 +59,14 @@ class Scheduler:
     ) -> None:
         self.levels = levels
         self._served = [levels[: count + 1] for count in range(len(levels))]
-        self.attention = False
+        self.must_recheck = False
         self.rewire()
         self.retries = retries
         self.clock_owner = clock
         self.clock_ns = clock.monotonic_ns
         self.floor = int(EventPriority.P3_LOW)
         self.limit_ns = config.loop_handler_limit_us * NS_PER_US
-        self.attention = False
+        self.must_recheck = False
         self.serving = -1
         self.stamp_ns = 0
         self.starts_violating = 0
@@ -89,7 +89,7 @@ class Scheduler:
         """
         taken = 0
         while True:
-            self.attention = False
+            self.must_recheck = False
             if self.watching and self.clock_ns() >= self.deadline_ns:
                 self.on_deadline()
             floor = self.floor
@@ -105,7 +105,7 @@ class Scheduler:
                     taken += self._drain(level, until_ns)
                     if self.stamp_ns >= until_ns:
                         return taken
-                    if self.attention:  # something above came up, or anything else changed
+                    if self.must_recheck:  # something above came up, or anything else changed
                         break
             else:
                 if stream is None or stream.ended or stream.paused:
@@ -124,7 +124,7 @@ class Scheduler:
 
         self.on_deadline = fire
         self.deadline_ns = self.clock_ns() + interval_ns
-        self.watching = self.attention = True
+        self.watching = self.must_recheck = True
 
     def rewire(self) -> None:
         """Refresh what the loop needs of every level; call it after a queue or a handler was added."""
@@ -134,7 +134,7 @@ class Scheduler:
                 level.number, level.items, level.routes, level.queue, level.queue.takes_directly,
                 *higher[:3], level.wait, level.wait.counts, level.work, level.work.counts, level.on_done,
             )  # fmt: skip
-        self.attention = True
+        self.must_recheck = True
 
     def has_work(self) -> bool:
         """Return whether :meth:`run` would find something to do."""
@@ -151,7 +151,7 @@ class Scheduler:
         taken = started = 0
         now = stopwatch_ns()
         try:
-            while items and not (first or second or third or self.attention):
+            while items and not (first or second or third or self.must_recheck):
                 if self.watching and self.clock_ns() >= self.deadline_ns:
                     self.on_deadline()
                 try:
@@ -213,7 +213,7 @@ class Scheduler:
                 if now >= until_ns:
                     break
             if first or second or third:
-                self.attention = True
+                self.must_recheck = True
                 self._audit(number, started)
         finally:
             self.serving = outer
@@ -256,7 +256,7 @@ class Scheduler:
                 event = _make(event_type, _P1, source, payload, next(numbers), time_ns(), run, accepted)
                 if watching and clock_ns() >= self.deadline_ns:
                     self.on_deadline()
-                if first or items or self.attention or not straight:  # the stream or the deadline may publish
+                if first or items or self.must_recheck or not straight:  # the stream or the deadline may publish
                     self.emit(event)
                     return drawn
                 drawn += 1
@@ -295,7 +295,7 @@ class Scheduler:
                         work.max_ns = spent
                 else:
                     work.record(spent)
-                if first or items or queued2 or queued3 or self.attention:
+                if first or items or queued2 or queued3 or self.must_recheck:
                     return drawn
             stream.ended = True
             return drawn
@@ -318,7 +318,7 @@ class Scheduler:
         The batch that is interrupted checks all levels again afterwards, for what was queued meanwhile.
         """
         self.run(number - 1)
-        self.attention = True
+        self.must_recheck = True
 
     def _divert(
         self,

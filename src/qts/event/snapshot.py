@@ -35,7 +35,7 @@ def import_levels(scheduler: Scheduler, stored: list[dict[str, Any]]) -> None:
         if level.accepted or level.items:
             raise StateError(f"{level.priority.name}: state can only be taken over before the first event")
         _import_level(level, part)
-    scheduler.attention = True
+    scheduler.must_recheck = True
 
 
 def _export_level(level: PriorityLevel, in_lane: Pending) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class OrderCancelled(msgspec.Struct, frozen=True, tag=True):
 
 
 class OrderRejected(msgspec.Struct, frozen=True, tag=True):
-    """The broker refused an order after it had accepted it for routing."""
+    """The broker rejected an order after it had accepted it for routing."""
 
     broker: str
     client_order_id: str

@@ -42,8 +42,8 @@ class OrderUpdate(Enum):
     ACCEPTED = "ACCEPTED"
     REJECTED_ON_ENTRY = "REJECTED_ON_ENTRY"
     NO_ANSWER = "NO_ANSWER"
-    PART_FILLED = "PART_FILLED"
-    WHOLLY_FILLED = "WHOLLY_FILLED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
     CANCELLED = "CANCELLED"
     REJECTED_LATER = "REJECTED_LATER"
     ABSENT = "ABSENT"
@@ -58,7 +58,7 @@ class Declined(msgspec.Struct, frozen=True):
 Step: TypeAlias = OrderState | Declined
 
 _S = OrderState
-_ALIVE: Final = Declined("the broker had accepted this order; ask it before believing a refusal")
+_ALIVE: Final = Declined("the broker had accepted this order; ask it before believing a rejection")
 _KNOWN: Final = Declined("the broker knows this order; it cannot be absent")
 _ENDED: Final = Declined(
     "the order had already ended; an acceptance now means that it may be alive, ask the broker"
@@ -73,8 +73,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.WORKING,
         OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
         OrderUpdate.NO_ANSWER: _S.UNKNOWN,
-        OrderUpdate.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.PARTIALLY_FILLED: _S.PARTIAL,  # a fill may overtake the answer
+        OrderUpdate.FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _S.NOT_SENT,
@@ -84,8 +84,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.WORKING,
         OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
         OrderUpdate.NO_ANSWER: _S.UNKNOWN,
-        OrderUpdate.PART_FILLED: _S.PARTIAL,  # a fill may overtake the answer
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.PARTIALLY_FILLED: _S.PARTIAL,  # a fill may overtake the answer
+        OrderUpdate.FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _ON_ITS_WAY,
@@ -95,8 +95,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.WORKING,
         OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
         OrderUpdate.NO_ANSWER: _S.UNKNOWN,
-        OrderUpdate.PART_FILLED: _S.PARTIAL,  # adopted: what fills was received
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.PARTIALLY_FILLED: _S.PARTIAL,  # adopted: what fills was received
+        OrderUpdate.FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _S.NOT_SENT,
@@ -106,8 +106,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.WORKING,
         OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
         OrderUpdate.NO_ANSWER: _S.WORKING,  # what is known stays known
-        OrderUpdate.PART_FILLED: _S.PARTIAL,
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.PARTIALLY_FILLED: _S.PARTIAL,
+        OrderUpdate.FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _KNOWN,
@@ -117,8 +117,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.PARTIAL,
         OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
         OrderUpdate.NO_ANSWER: _S.PARTIAL,
-        OrderUpdate.PART_FILLED: _S.PARTIAL,
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.PARTIALLY_FILLED: _S.PARTIAL,
+        OrderUpdate.FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,  # the rest of it
         OrderUpdate.ABSENT: _KNOWN,
@@ -128,8 +128,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.FILLED,
         OrderUpdate.REJECTED_ON_ENTRY: _DONE,
         OrderUpdate.NO_ANSWER: _S.FILLED,
-        OrderUpdate.PART_FILLED: _S.FILLED,  # more than ordered: booked and flagged as an overfill
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED,
+        OrderUpdate.PARTIALLY_FILLED: _S.FILLED,  # more than ordered: booked and flagged as an overfill
+        OrderUpdate.FILLED: _S.FILLED,
         OrderUpdate.CANCELLED: _S.FILLED,  # the cancel lost the race: nothing was left
         OrderUpdate.REJECTED_LATER: _DONE,
         OrderUpdate.ABSENT: _KNOWN,
@@ -139,8 +139,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.CANCELLED,  # the first answer came late
         OrderUpdate.REJECTED_ON_ENTRY: _ALIVE,
         OrderUpdate.NO_ANSWER: _S.CANCELLED,
-        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.PARTIALLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.FILLED: _S.FILLED_LATE,
         OrderUpdate.CANCELLED: _S.CANCELLED,
         OrderUpdate.REJECTED_LATER: _S.CANCELLED,  # ended either way
         OrderUpdate.ABSENT: _KNOWN,
@@ -150,8 +150,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _ENDED,
         OrderUpdate.REJECTED_ON_ENTRY: _S.REJECTED,
         OrderUpdate.NO_ANSWER: _S.REJECTED,
-        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.PARTIALLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.FILLED: _S.FILLED_LATE,
         OrderUpdate.CANCELLED: _S.REJECTED,
         OrderUpdate.REJECTED_LATER: _S.REJECTED,
         OrderUpdate.ABSENT: _S.REJECTED,
@@ -161,8 +161,8 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _ENDED,
         OrderUpdate.REJECTED_ON_ENTRY: _S.NOT_SENT,
         OrderUpdate.NO_ANSWER: _S.NOT_SENT,
-        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.PARTIALLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.FILLED: _S.FILLED_LATE,
         OrderUpdate.CANCELLED: _S.NOT_SENT,
         OrderUpdate.REJECTED_LATER: _S.NOT_SENT,
         OrderUpdate.ABSENT: _S.NOT_SENT,
@@ -172,14 +172,14 @@ TABLE: Final[dict[OrderState, dict[OrderUpdate, Step]]] = {
         OrderUpdate.ACCEPTED: _S.FILLED_LATE,
         OrderUpdate.REJECTED_ON_ENTRY: _DONE,
         OrderUpdate.NO_ANSWER: _S.FILLED_LATE,
-        OrderUpdate.PART_FILLED: _S.FILLED_LATE,
-        OrderUpdate.WHOLLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.PARTIALLY_FILLED: _S.FILLED_LATE,
+        OrderUpdate.FILLED: _S.FILLED_LATE,
         OrderUpdate.CANCELLED: _S.FILLED_LATE,
         OrderUpdate.REJECTED_LATER: _S.FILLED_LATE,
         OrderUpdate.ABSENT: _KNOWN,
     },
 }
-"""State and update → next state or declared refusal; a test proves that no cell is missing."""
+"""The next state for each state and update, or why it is declined; a test proves that no cell is missing."""
 
 _UPDATE_OF_ACK: Final = {
     AckStatus.ACCEPTED: OrderUpdate.ACCEPTED,
@@ -221,7 +221,7 @@ def apply_fill(order: Order, fill: Fill) -> Order:
     if not (fill.qty.is_finite() and fill.qty > 0):
         raise ContractError(f"fill {fill.execution_id} has quantity {fill.qty}; it must be finite and above 0")
     filled = plus(order.filled, fill.qty)
-    update = OrderUpdate.WHOLLY_FILLED if filled >= order.qty else OrderUpdate.PART_FILLED
+    update = OrderUpdate.FILLED if filled >= order.qty else OrderUpdate.PARTIALLY_FILLED
     state, note = _step(order, update, f"overfill: {filled} of {order.qty}" if filled > order.qty else "")
     if state is _S.FILLED_LATE and order.state is not _S.FILLED_LATE:
         note = _noted(note, f"filled after {order.state.value}")
@@ -235,7 +235,7 @@ def apply_cancelled(order: Order, report: OrderCancelled) -> Order:
 
 
 def apply_rejected(order: Order, report: OrderRejected) -> Order:
-    """Return the order after the broker refused it (or its rest) later than in its first answer."""
+    """Return the order after the broker rejected it (or its rest) later than in its first answer."""
     _same_order(order, report.client_order_id)
     return _moved(order, OrderUpdate.REJECTED_LATER, report.ts_ns, report.reason)
 

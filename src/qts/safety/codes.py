@@ -120,7 +120,7 @@ _ENTRIES: Final = (
     _fail("FS060", "cycle time exceeded"),
     _fail(
         "FS061",
-        "the session's loop stood still for 1 s",
+        "the session's event loop made no progress for 1 s",
         "no new orders; after 5 s the process ends with exit code 75; a strategy that hung is halted at --resume",
         "read hang.txt or the session log for the place, correct it, then recover",
     ),
@@ -209,7 +209,7 @@ _ENTRIES: Final = (
     _anomaly("AN020", "jump of profit and loss", "warn"),
     _anomaly("AN030", "ledger inconsistency", "warn; reconciliation is due"),
     _anomaly("AN040", "cycle time jumped (3 times the expected)", "warn"),
-    _anomaly("AN050", "slow broker, or the line to it is down", "warn"),
+    _anomaly("AN050", "slow broker, or the connection to it is down", "warn"),
     # strategies
     _anomaly(
         "AN060",

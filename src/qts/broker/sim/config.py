@@ -52,10 +52,10 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         int, msgspec.Meta(ge=1, le=100_000, description="fills of the session day remembered for fills_since")
     ] = 64
     reject_probability: Annotated[
-        _Probability, msgspec.Meta(description="fault: an order is refused at once (0 = off)")
+        _Probability, msgspec.Meta(description="fault: an order is rejected at once (0 = off)")
     ] = 0.0
     late_reject_probability: Annotated[
-        _Probability, msgspec.Meta(description="fault: an accepted order is refused on arrival (0 = off)")
+        _Probability, msgspec.Meta(description="fault: an accepted order is rejected on arrival (0 = off)")
     ] = 0.0
     duplicate_fill_probability: Annotated[
         _Probability, msgspec.Meta(description="fault: a fill is reported twice (0 = off)")

@@ -136,7 +136,7 @@ class SimExchange:
         return self._answer(ack, now_ns)
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
-        """Refuse: orders are cancelled and placed again here."""
+        """Reject: orders are cancelled and placed again here."""
         return OrderAck(
             AckStatus.REJECTED, approved.request.client_order_id, None, "orders cannot be replaced here"
         )
@@ -296,7 +296,7 @@ class SimExchange:
 
     def _decide(self, approved: Approved, now_ns: int) -> OrderAck:
         request = approved.request
-        why = self._refusal(approved, now_ns)
+        why = self._rejection(approved, now_ns)
         if why:
             return OrderAck(AckStatus.REJECTED, request.client_order_id, None, why)
         self._order_count += 1
@@ -318,7 +318,7 @@ class SimExchange:
         self._enter(order, book)
         return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._ref(order))
 
-    def _refusal(self, approved: Approved, now_ns: int) -> str:
+    def _rejection(self, approved: Approved, now_ns: int) -> str:
         request = approved.request
         used_by = self._answers.used_by(approved.approval_id)
         if used_by is not None:
@@ -388,7 +388,7 @@ class SimExchange:
     # -- what matching reports ---------------------------------------------------------------------------
 
     def _admit(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
-        """Check an order again on its arrival; a misfit is refused now."""
+        """Check an order again on its arrival; a misfit is rejected now."""
         why = order.late_reject
         if not why and not order.is_buy:
             # its own quantity is among what is offered: give it back before comparing

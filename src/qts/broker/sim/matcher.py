@@ -42,7 +42,7 @@ class Fills(Protocol):
 
 
 class Admits(Protocol):
-    """A callable that checks an order which reaches the market; False when it was refused and is gone."""
+    """A callable that checks an order which reaches the market; False when it was rejected and is gone."""
 
     def __call__(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
         """Return whether ``order``, which arrives at ``ts_ns``, may stay."""

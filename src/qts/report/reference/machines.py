@@ -36,10 +36,10 @@ UPDATES: Final[Mapping[OrderUpdate, str]] = {
     OrderUpdate.ACCEPTED: "the broker took the order",
     OrderUpdate.REJECTED_ON_ENTRY: "the broker's first answer was no",
     OrderUpdate.NO_ANSWER: "the answer did not come in time",
-    OrderUpdate.PART_FILLED: "an execution, and something is left",
-    OrderUpdate.WHOLLY_FILLED: "the execution that completes the order",
+    OrderUpdate.PARTIALLY_FILLED: "an execution, and something is left",
+    OrderUpdate.FILLED: "the execution that completes the order",
     OrderUpdate.CANCELLED: "the rest will not be filled",
-    OrderUpdate.REJECTED_LATER: "a refusal after the first answer",
+    OrderUpdate.REJECTED_LATER: "a rejection after the first answer",
     OrderUpdate.ABSENT: "the broker's own books prove that it never arrived",
 }
 _FLAGS: Final = ("requires_ack", "can_batch", "can_collapse", "can_drop")

@@ -56,7 +56,7 @@ async def run_live(
         if ended_itself:
             raise error
         why = kept_text(f"{type(error).__name__}: {error}")  # the stop is complete even so
-        kernel.notices.say("WARNING", f"feed {feed.name}: its line could not be closed in order: {why}")
+        kernel.notices.say("WARNING", f"feed {feed.name}: its connection could not be closed in order: {why}")
     return is_over
 
 

@@ -1,7 +1,7 @@
 """Sells holdings because a rule or an operator requires it, not a strategy: an inactive engine, an emergency stop.
 
 These exits take the same decision path as every order, as reduce-only, and are retried until the holding is gone: a
-refusal (closed market, halted symbol) does not end them. The strategy's own orders in the symbol are cancelled: a
+rejection (closed market, halted symbol) does not end them. The strategy's own orders in the symbol are cancelled: a
 buy would add to the holding, a sell with a limit may reserve its shares indefinitely. Those shares are sold once
 the broker has confirmed the cancel, never before, so that nothing is sold twice.
 """

@@ -91,7 +91,7 @@ class OrderReconciler:
             theirs = await answered(self._broker.orders())
             fills = await answered(self._broker.fills_since(0))  # by the broker's clock, which may be behind ours
         except BrokerUnavailable:
-            return  # the line is down: asked again later
+            return  # the connection is down: asked again later
         for key in unknown:
             order = self._orders.get(key)
             if order is not None and order.state is OrderState.UNKNOWN:  # else a report came while we asked

@@ -47,7 +47,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     queues: dict[str, dict[str, int]]
     p0_latency_us: dict[str, float]
     latency_us_by_priority: dict[str, dict[str, float]]
-    latency_overstays: dict[str, dict[str, Any]] = {}
+    latency_overstays: dict[str, dict[str, Any]] = {}  # overruns; the key is kept for readers of earlier results
     lost_p0: int
     orders: int
     fills: int
@@ -245,7 +245,7 @@ def summarize(
         latency_us_by_priority={name: latency_row(one) for name, one in queues.items()},
         latency_overstays={
             name: {"count": one.count, "longest_us": round(one.longest_us, 1)}
-            for name, one in view.overstays.items()
+            for name, one in view.overruns.items()
         },
         lost_p0=p0.dropped + p0.collapsed + p0.sampled,
         orders=counts.orders,

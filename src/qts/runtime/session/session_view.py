@@ -120,7 +120,7 @@ class QueueView(msgspec.Struct, frozen=True):
     last_dead_letter: str
 
 
-class OverstayView(msgspec.Struct, frozen=True):
+class OverrunView(msgspec.Struct, frozen=True):
     """The number of calls in which a handler took longer than its limit, and the longest in µs of real time."""
 
     count: int
@@ -284,7 +284,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     taxes: Decimal
     state_basis: StateBasisView
-    overstays: dict[str, OverstayView]
+    overruns: dict[str, OverrunView]
     """Handlers that took longer than their limit, by name."""
     rows_refused: dict[str, int]
     rows_refused_examples: dict[str, tuple[RefusedRowView, ...]]

@@ -33,7 +33,7 @@ from qts.runtime.session.session_view import (
     ExtremesView,
     InvariantView,
     OrderView,
-    OverstayView,
+    OverrunView,
     PoolView,
     PositionView,
     QuarantineView,
@@ -140,8 +140,8 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         fees=shared.account.fees_total,
         taxes=shared.account.taxes_total,
         state_basis=_basis(kernel, ended),
-        overstays={
-            name: OverstayView(one.count, one.longest_us)
+        overruns={
+            name: OverrunView(one.count, one.longest_us)
             for name, one in sorted(kernel.dispatcher.reports.overruns.items())
         },
         rows_refused=dict(shared.feed.rows_refused),
