@@ -58,7 +58,7 @@ def test_phrases_and_enumerations_are_of_the_same_language() -> None:
     named: list[str | Note] = [Note.of("symbol-read-as", spelled=f"A{code}", symbol=code) for code in ("1", "2")]
     note = Note.of("input-symbols-read", named=Note.of("some-of", named=named, count=3))
     assert in_english(note) == "input: symbols: read A1 as 1, A2 as 2 and 3 more"
-    assert in_korean(note) == "입력: 종목 표기를 다음과 같이 읽었습니다: A1 → 1, A2 → 2 외 3개."
+    assert in_korean(note) == "입력: 종목 표기를 다음과 같이 읽었습니다: A1 → 1, A2 → 2 외 3종목."
 
 
 def test_a_note_of_another_version_is_shown_as_it_is() -> None:
@@ -138,8 +138,8 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
         "dead letters: 1,500 events of P2 could not be handled; the last: ValueError: no",
         "input: the gzip file ends in the middle; its last line is dropped (after line 1,200)",
         "price band: no previous close in the data for 1,200 symbols; their first price was used as previous close",
-        "stopped: 5 orders of 005930 in a row rejected, the last: no; it takes no entry until the next day",
-        "stopped: pool SWING is stopped since 1970-01-01 09:00:00 KST by kim: calm: please; it takes no entry "
+        "stopped: 5 orders of 005930 in a row rejected (the last: no); it takes no entry until the next day",
+        "stopped: pool SWING is stopped since 1970-01-01 09:00:00 KST by kim (calm: please); it takes no entry "
         "until it is released",
     ]
     assert [in_korean(note) for note in notes] == [
@@ -149,7 +149,7 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
         "가격제한폭: 전일 종가 자료가 없는 1,200개 종목은 첫 가격을 기준가로 썼습니다.",
         "정지 중: 종목 005930 — 주문 5건이 연속으로 거부되었습니다(마지막 사유: no). "
         "다음 거래일까지 신규 진입하지 않습니다.",
-        "정지 중: 자금 풀 SWING — 1970-01-01 09:00:00 KST부터, 운용자 kim: calm: please. "
+        "정지 중: 자금 풀 SWING — 1970-01-01 09:00:00 KST부터, 운영자 kim(calm: please). "
         "해제할 때까지 신규 진입하지 않습니다.",
     ]
 

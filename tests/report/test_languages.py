@@ -296,7 +296,7 @@ class TestDrawings:
 
 SAID_OTHERWISE = {
     "브로커": "증권사",
-    "운영자": "운용자",
+    "운용자": "운영자",
     "강제 청산": "규칙에 의한 자동 청산",
     "의도": "매매 신호",
     "충족": "통과",
@@ -304,7 +304,7 @@ SAID_OTHERWISE = {
     "미시 위험 루프": "실시간 손절 감시",
     "그림자 포지션": "내부 추정 잔고",
     "비상 탈출": "긴급 전량 청산",
-    "노출": "익스포저(투자 비중)",
+    "노출|투자 비중": "익스포저(보유 평가금액)",
     r"\d %": "5%, without a space",
 }
 """Patterns of what a Korean trader does not say, each with what to write."""

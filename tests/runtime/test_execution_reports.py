@@ -288,4 +288,4 @@ def test_a_line_that_drops_is_p0_news_and_a_warning(working: tuple[Rig, Order]) 
     assert rig.shared.safety.current_state is SafetyState.WARNING
     assert codes(rig) == {"AN050": 1}
     (told,) = (line.message for line in rig.logged if "AN050" in line.message)
-    assert "AN050 slow broker, or the line to it is down: sim: drill" in told
+    assert "AN050 slow broker, or the connection to it is down: sim: drill" in told

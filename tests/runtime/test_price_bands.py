@@ -434,7 +434,7 @@ def test_the_notes_in_both_languages() -> None:
             "150000 (a 50:1 split?); 2 values were refused, the symbol is in doubt and takes no entry. Was the "
             "share split, or did its rights go ex? Use adjusted prices, or cut the file at 2026-01-22",
             "불가능한 가격: 005930의 2026-01-22 10:00:02 KST 가격 3000은 150000 기준 당일 가격제한폭 "
-            "105000~195000 밖입니다(50:1 분할?). 값 2건을 쓰지 않았고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
+            "105000~195000 밖입니다(50:1 분할?). 시세 2건을 제외했고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
             "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 2026-01-22에서 나누세요.",
         )
     ]
@@ -445,6 +445,6 @@ def test_the_notes_in_both_languages() -> None:
             "prices: 005930: 3000 at 2026-01-22 10:00:02 KST is outside the day's band of 105000 to 195000 around "
             "150000 (a 50:1 split?); 2 values were refused, later prices were believed again",
             "불가능한 가격: 005930의 2026-01-22 10:00:02 KST 가격 3000은 150000 기준 당일 가격제한폭 "
-            "105000~195000 밖입니다(50:1 분할?). 값 2건을 쓰지 않았고, 그 뒤 가격은 다시 맞았습니다.",
+            "105000~195000 밖입니다(50:1 분할?). 시세 2건을 제외했고, 이후 시세는 정상으로 돌아왔습니다.",
         )
     ]

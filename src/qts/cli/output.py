@@ -62,7 +62,7 @@ def closed_pipe_ignored() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_terminal_ignored(*, stopped: bool) -> Iterator[None]:
-    """Let the output of a session that was ``stopped`` not wait for a held terminal (Ctrl-S, a line that hangs).
+    """Let the output of a session that was ``stopped`` not wait for a held terminal (Ctrl-S, a broken connection).
 
     Everything is on disk by then. Output that the terminal does not take within a second is dropped.
     """

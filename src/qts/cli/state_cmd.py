@@ -214,14 +214,14 @@ def _print_state(manager: OperatingStateManager, basis: dict[str, Any] | None, t
         ("safety", now.safety_state.value + (", trading halted" if now.halted else "")),
         ("override", _override_text(now, time)),
         ("confirmation", _pending_text(now)),
-        ("minimum until", f"{time.minute(now.hold_until)} (a move to DEFENSIVE does not wait for it)"),
+        ("earliest change", f"{time.minute(now.hold_until)} (a move to DEFENSIVE does not wait for it)"),
         ("days in state", ", ".join(f"{state} {days:.1f}" for state, days in stats.days_in_state.items())),
         (
             "transitions",
             f"{stats.transitions_30d} in 30 days, {stats.transitions_total} in total, {stats.forced_total} forced",
         ),
         (
-            "average duration",
+            "average time in a state",
             "unknown" if stats.average_duration_days is None else f"{stats.average_duration_days:.1f} days",
         ),
     ):

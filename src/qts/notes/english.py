@@ -67,13 +67,13 @@ TEXTS: Final[Mapping[str, str]] = {
         "({code}): {reason}"
     ),
     "stopped-by-operator": (
-        "stopped: {scope} is stopped since {since} by {operator}: {reason}; it takes no entry until it is released"
+        "stopped: {scope} is stopped since {since} by {operator} ({reason}); it takes no entry until it is released"
     ),
     "scope-strategy": "strategy {name}",
     "scope-symbol": "symbol {name}",
     "scope-pool": "pool {name}",
     "stopped-after-rejects": (
-        "stopped: {count:order|orders} of {symbol} in a row rejected, the last: {reason}; it takes no entry until "
+        "stopped: {count:order|orders} of {symbol} in a row rejected (the last: {reason}); it takes no entry until "
         "the next day"
     ),
     "price-in-doubt": (

@@ -29,7 +29,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "mark-bar": "세로줄",
     "input-symbols-read": "입력: 종목 표기를 다음과 같이 읽었습니다: {named}.",
     "symbol-read-as": "{spelled} → {symbol}",
-    "some-of": "{named} 외 {count}개",
+    "some-of": "{named} 외 {count}종목",
     "input-rules-kospi": (
         "거래 규칙: {named:은/는} 코스피 종목으로 보았습니다. 다른 시장은 instruments.yaml에 시장(KRX-KOSDAQ, "
         "KRX-ETF)을 적으세요."
@@ -37,9 +37,9 @@ TEXTS: Final[Mapping[str, str]] = {
     "input-rules-guessed": (
         "거래 규칙: 파일의 숫자로 추정했습니다: {named}. 정하려면 instruments.yaml에 종목을 적으세요."
     ),
-    "rules-of-numbers": "{symbol}(호가 단위 {tick}, 최소 수량 {lot}, 24시간 거래)",
+    "rules-of-numbers": "{symbol}(호가 단위 {tick}, 매매수량단위 {lot}, 24시간 거래)",
     "rules-of-numbers-with-fee": (
-        "{symbol}(호가 단위 {tick}, 최소 수량 {lot}, 수수료 {fee}%, 세금 없음, 24시간 거래)"
+        "{symbol}(호가 단위 {tick}, 매매수량단위 {lot}, 수수료 {fee}%, 세금 없음, 24시간 거래)"
     ),
     "input-depth-gaps": (
         "입력: {symbol}의 호가 갱신에 빠진 곳이 {count}곳 있습니다. 그 뒤로는 다음 스냅숏까지 호가 잔량을 모르는 "
@@ -55,15 +55,17 @@ TEXTS: Final[Mapping[str, str]] = {
         "맞추었습니다(예: {line}행의 {was} → {now})."
     ),
     "input-float-sizes": (
-        "입력: {symbol}의 수량은 단위가 없는 이진 부동소수점 값이어서(예: {line}행의 {was}) 최소 수량 단위를 "
+        "입력: {symbol}의 수량은 단위가 없는 이진 부동소수점 값이어서(예: {line}행의 {was}) 매매수량단위를 "
         "{lot:으로/로} 보았습니다."
     ),
     # the session
     "dead-letters": "처리 실패 보관함(dead letter): {priority} 이벤트 {count}건을 처리하지 못했습니다{last}.",
     "last-error": "(마지막 오류: {error})",
-    "quarantine": ("격리된 증권사 통보: {count}건을 장부에 반영하지 않았습니다. 첫 건은 {at}({code}): {reason}."),
+    "quarantine": (
+        "격리된 증권사 통보: {count}건을 장부에 반영하지 않았습니다. 첫 건은 {at}의 {code}입니다(사유: {reason})."
+    ),
     "stopped-by-operator": (
-        "정지 중: {scope} — {since}부터, 운용자 {operator}: {reason}. 해제할 때까지 신규 진입하지 않습니다."
+        "정지 중: {scope} — {since}부터, 운영자 {operator}({reason}). 해제할 때까지 신규 진입하지 않습니다."
     ),
     "scope-strategy": "전략 {name}",
     "scope-symbol": "종목 {name}",
@@ -73,10 +75,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "신규 진입하지 않습니다."
     ),
     "price-in-doubt": (
-        "불가능한 가격: {price}. 값 {refused}건을 쓰지 않았고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
+        "불가능한 가격: {price}. 시세 {refused}건을 제외했고, 가격을 믿을 수 없어 이 종목에 신규 진입하지 "
         "않습니다. 액면분할이나 권리락이 있었습니까? 수정주가를 쓰거나 파일을 {cut}에서 나누세요."
     ),
-    "price-was-doubted": "불가능한 가격: {price}. 값 {refused}건을 쓰지 않았고, 그 뒤 가격은 다시 맞았습니다.",
+    "price-was-doubted": "불가능한 가격: {price}. 시세 {refused}건을 제외했고, 이후 시세는 정상으로 돌아왔습니다.",
     "impossible-price": (
         "{symbol}의 {at} 가격 {price:은/는} {base} 기준 당일 가격제한폭 {low}~{high} 밖입니다{split}"
     ),

@@ -24,8 +24,8 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "방어 상태에서는 청산만 허용되어 신규 진입이 거부되었습니다.",
     ),
     Refusal.ENGINE_INACTIVE.value: (
-        "The engine of this pool sleeps in the operating state of that moment.",
-        "그 시점의 운용 상태에서는 해당 자금 풀의 엔진이 쉬고 있었습니다.",
+        "The engine of this pool is inactive in the operating state of that moment.",
+        "그 시점의 운용 상태에서는 해당 자금 풀의 엔진이 비활성 상태였습니다.",
     ),
     Refusal.SAFETY_BLOCKS_ENTRIES.value: (
         "Safety was FAIL or LOCKDOWN: only risk-reducing orders leave.",
@@ -33,12 +33,12 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.STOPPED_BY_OPERATOR.value: (
         "An operator had stopped this strategy, symbol or pool; it takes no entry until it is released.",
-        "운용자가 이 전략, 종목 또는 자금 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
+        "운영자가 이 전략, 종목 또는 자금 풀을 정지시켜 해제할 때까지 신규 진입이 거부되었습니다.",
     ),
     Refusal.STOPPED_AFTER_REJECTS.value: (
         "The broker had rejected several orders of this symbol in a row; it takes no entry until the next day, "
         "an operator's release, or a fill.",
-        "이 종목의 주문이 연속으로 거부되어 다음 거래일, 운용자의 해제 또는 체결이 있을 때까지 "
+        "이 종목의 주문이 연속으로 거부되어 다음 거래일, 운영자의 해제 또는 체결이 있을 때까지 "
         "신규 진입을 멈추었습니다.",
     ),
     Refusal.REJECTED_JUST_NOW.value: (
@@ -62,7 +62,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     Refusal.PRICE_IN_DOUBT.value: (
         "The market showed a price that the day's price band makes impossible, such as an undeclared split; the "
         "symbol takes no entry until its prices fit again.",
-        "당일 가격제한폭으로는 있을 수 없는 가격(예: 반영되지 않은 액면분할)이 나와, 가격이 다시 맞을 때까지 "
+        "당일 가격제한폭으로는 있을 수 없는 가격(예: 반영되지 않은 액면분할)이 나와, 시세가 정상으로 돌아올 때까지 "
         "이 종목의 신규 진입이 거부되었습니다.",
     ),
     Refusal.PRICE_STALE.value: (
@@ -79,19 +79,19 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
     ),
     Refusal.QTY_BELOW_LOT.value: (
         "What was left after all limits was less than one lot, or no whole number of lots.",
-        "모든 한도를 적용한 수량이 최소 수량보다 작거나 그 배수가 아니었습니다.",
+        "모든 한도를 적용한 수량이 매매수량단위보다 작거나 그 배수가 아니었습니다.",
     ),
     Refusal.DUPLICATE_INTENT.value: (
         "An order of the same strategy, symbol and side was still working.",
-        "같은 전략·종목·매매 방향의 주문이 아직 살아 있었습니다.",
+        "같은 전략·종목·매매 방향의 주문이 아직 미체결 상태였습니다.",
     ),
     Refusal.INSUFFICIENT_CAPITAL.value: (
         "The pool had too little free cash, or was locked.",
-        "자금 풀의 가용 현금이 부족하거나 풀이 잠겨 있었습니다.",
+        "자금 풀의 주문가능금액이 부족하거나 풀이 잠겨 있었습니다.",
     ),
     Refusal.EXPOSURE_LIMIT.value: (
         "The account's exposure would have passed its limit.",
-        "계좌 전체의 익스포저(투자 비중)가 한도를 넘게 됩니다.",
+        "계좌 전체의 익스포저(보유 평가금액)가 한도를 넘게 됩니다.",
     ),
     Refusal.SYMBOL_WEIGHT_LIMIT.value: (
         "The symbol would have weighed more than its share of equity.",
@@ -106,7 +106,7 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "하루 진입 횟수를 모두 사용했습니다.",
     ),
     Refusal.DAILY_LOSS_LIMIT.value: (
-        "The day had lost as much as it may; no more entries.",
+        "The day's loss limit was reached; no more entries.",
         "하루 손실 한도에 도달하여 더 이상 진입하지 않습니다.",
     ),
     Refusal.ORDER_RATE_LIMIT.value: (
@@ -134,8 +134,8 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "미체결 주문 수가 한도에 도달했습니다.",
     ),
     Refusal.LIMIT_TOO_FAR.value: (
-        "The limit lay further beyond the price, to our disadvantage, than is allowed.",
-        "지정가가 현재가에서 불리한 쪽으로 허용 범위보다 멀었습니다.",
+        "The limit was too far through the market (above the price for a buy, below it for a sell).",
+        "지정가가 허용 범위를 넘어 현재가보다 불리했습니다(매수는 더 높게, 매도는 더 낮게).",
     ),
 }
 """Why a signal was rejected, by reason."""
@@ -179,11 +179,11 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     3: (
         "Reserved cash is exactly what open orders hold back; each reservation is released once.",
-        "예약 현금은 미체결 주문의 예약 합과 같고, 예약은 한 번만 해제된다.",
+        "주문 증거금은 미체결 매수 주문에 묶인 금액과 정확히 같고, 증거금마다 한 번만 해제된다.",
     ),
     4: (
         "A position is the sum of its fills, its average cost comes from them, and the broker agrees.",
-        "보유 수량은 체결의 합이고 평균 단가도 체결에서 나오며 증권사와 일치한다.",
+        "보유 수량은 체결의 합이고 매입단가도 체결에서 나오며 증권사와 일치한다.",
     ),
     5: (
         "A fill is applied exactly once, in whatever order or number of copies it arrives.",
@@ -219,7 +219,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     13: (
         "Safety rises freely and falls only by rule; LOCKDOWN ends only by an operator.",
-        "안전 상태는 자유롭게 올라가고 규칙으로만 내려오며, LOCKDOWN은 운용자만 푼다.",
+        "안전 상태는 자유롭게 올라가고 규칙으로만 내려오며, LOCKDOWN은 운영자만 푼다.",
     ),
     14: (
         "Safety outranks the operating state; an alarm never makes it bolder.",
@@ -243,7 +243,7 @@ INVARIANTS: Final[Mapping[int, Bilingual]] = {
     ),
     19: (
         "Nothing lower started while a P0 event waited; no P0 was dropped and every loss is counted.",
-        "P0가 기다리는 동안 낮은 순위가 시작되지 않고, P0는 버려지지 않으며 모든 손실이 집계된다.",
+        "P0가 기다리는 동안 낮은 순위가 시작되지 않고, P0는 버려지지 않으며 유실된 이벤트는 모두 집계된다.",
     ),
     20: (
         "Each ledger row reaches the spreadsheet exactly once and in order.",
@@ -308,11 +308,11 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "FS042": "증권사 응답 시간 초과",
     "FS043": "주문 거부 폭주: 증권사가 주문을 잇달아 거부",
     "FS050": "총자산이 0 이하",
-    "FS051": "익스포저(투자 비중)가 한도의 1.2배 초과",
+    "FS051": "익스포저(보유 평가금액)가 한도의 1.2배 초과",
     "FS052": "당일 손실이 한도(시작 총자산의 5%) 초과",
     "FS060": "사이클 시간 초과",
-    "FS061": "세션 루프가 1초 동안 멈춤",
-    "FS062": "운용자의 명령을 받지 못할 수 있음(파일을 열 수 없거나 명령 디렉터리를 읽을 수 없음)",
+    "FS061": "이벤트 루프가 1초 동안 진행되지 않음",
+    "FS062": "운영자의 명령을 받지 못할 수 있음(파일을 열 수 없거나 명령 디렉터리를 읽을 수 없음)",
     "FS070": "보유 수량이 원장 또는 증권사와 불일치",
     "FS071": "실행 중에 저장된 기록이 변경됨",
     "FS080": "총자본이 0 이하",
@@ -336,7 +336,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "FS103": "실시간 손절 감시가 의사 결정 경로를 중지",
     "FS104": "킬 스위치",
     "FS105": "시세 수신 중단",
-    "GR001": "익스포저(투자 비중)가 한도(총자산의 95%) 초과",
+    "GR001": "익스포저(보유 평가금액)가 한도(총자산의 95%) 초과",
     "GR010": "한 종목의 비중이 15% 초과",
     "GR020": "당일 손실 경고(−3%)",
     "GR030": "상충하는 신호",
@@ -348,7 +348,7 @@ CODES_KOREAN: Final[Mapping[str, str]] = {
     "GR054": "자금 풀 간 이동 대기",
     "GR055": "자금 풀 비중이 목표에서 10%p 넘게 이탈",
     "GR060": "분할 주문 과다",
-    "GR061": "잔고 부족",
+    "GR061": "주문가능금액 부족",
     "GR062": "일일 거래 횟수 한도",
     "GR063": "슬리피지 경고",
     "GR064": "체결 지연",

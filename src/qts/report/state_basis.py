@@ -23,7 +23,7 @@ METRICS_KOREAN: Final[Mapping[str, str]] = {
 }
 NEEDS: Final[Mapping[str, Bilingual]] = {
     "vix": ("a volatility source", "변동성 자료"),
-    "market_circuit_breaker": ("a feed that tells of it", "이를 알려 주는 시세"),
+    "market_circuit_breaker": ("a feed that reports it", "이를 제공하는 시세"),
     "cagr": ("252 daily closes", "일별 종가 252개"),
     "capital_growth_pct": ("126 daily closes", "일별 종가 126개"),
     "win_rate_30d": ("a closed trade in the last 30 days", "최근 30일 안의 청산 거래"),

@@ -229,7 +229,7 @@ def transfers(data: ReportData) -> Html:
     )
     headers = (
         when(data),
-        en_ko("From → to", "출금 → 입금"),
+        en_ko("From → to", "보내는 풀 → 받는 풀"),
         en_ko("Amount", "금액"),
         en_ko("Why", "사유"),
         en_ko("Rule", "규칙"),

@@ -54,7 +54,7 @@ class SharedComponents:
     forced_exit_reasons: dict[tuple[str, str], str]
     """Reason of each open forced exit, by (strategy, symbol)."""
     stops: ScopedStops
-    """SharedComponents of the account that an operator has cut off."""
+    """Strategies, symbols and pools that an operator has stopped."""
     kill: KillSwitch
     """The stop that waits to be carried out; in real time the one that signals press."""
     rejects: Rejects

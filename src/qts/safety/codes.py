@@ -104,7 +104,7 @@ _ENTRIES: Final = (
     _fail("FS030", "risk calculation error"),
     _warning("FS040", "broker execution error", "ask the broker before any new order on that key", _BROKER_CLEARS),
     _fail("FS041", "fill data incomplete", "quarantine the fill, ask the broker, no new orders"),
-    _warning("FS042", "broker timeout", "the order is UNKNOWN until the broker's books tell", _BROKER_CLEARS),
+    _warning("FS042", "broker timeout", "the order is UNKNOWN until the broker's books show it", _BROKER_CLEARS),
     _fail(
         "FS043",
         "reject storm: the broker rejects order after order",

@@ -40,11 +40,11 @@ def sentence(reason: str) -> str:
         return _confirmation(parameters)
     if code == _DURATION:
         held, _, needed = parameters.partition("/")
-        return f"the state has lasted {_days(held)} days, its minimum is {needed}"
+        return f"the state has lasted {days_text(held)} days, its minimum is {needed}"
     return reason
 
 
-def _days(number: str) -> str:
+def days_text(number: str) -> str:
     """Return a number of days without an exponent; a text that is no number as it is."""
     try:
         return f"{float(number):.4f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""The reference pages, made from the code so that they cannot tell another story than it does.
+"""The reference pages, made from the code so that they cannot differ from it.
 
 ``qts docs`` writes them, ``qts docs --check`` and a test refuse a page that is out of date.
 """

@@ -1,7 +1,7 @@
 """The checkpoint: everything that is not in the store's rows, in one value of plain data.
 
 It is taken in the transaction of a fill, so what the rows say and what the checkpoint says belong to the same
-moment. SharedComponents that seldom change are encoded once and reused until they do.
+moment. The states of components that seldom change are encoded once and reused until they do.
 """
 
 from __future__ import annotations
