@@ -256,3 +256,17 @@ def test_a_shape_names_what_is_allowed_for_people() -> None:
     assert shape_of(dict[str, int]).allowed() == "table from text to whole number"
     assert shape_of(bool | None).allowed() == "true or false or null"
     assert shape_of(list[int]).kind is Kind.LIST
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_amount_may_be_a_power_of_ten_of_either_sign_and_nothing_beyond(tmp_path: Path, sign: str) -> None:
+    most, beyond = f"{sign}1000000000000000", f"{sign}1000000000000000.1"
+    (tmp_path / "most").mkdir()
+    (tmp_path / "beyond").mkdir()
+
+    assert alpha(tmp_path / "most", f"weights: {{a: {most}}}").weights == {"a": Decimal(most)}  # type: ignore[attr-defined]
+    problems = refused(given(tmp_path / "beyond", f"weights: {{a: {beyond}}}"))
+
+    assert problems == [
+        f"alpha.yaml:1: alpha.weights.a: '{beyond}' may have 30 digits behind the point and be 10^15 at the most; allowed: number"
+    ]

@@ -110,6 +110,21 @@ async def test_the_thread_switch_interval_is_short_while_running_and_restored_af
         assert sys.getswitchinterval() == before
 
 
+@pytest.mark.parametrize("microseconds", [1, 3, 700, 1_001, 4_999, 5_000, 31_415])
+async def test_the_switch_interval_is_restored_to_the_microsecond(microseconds: int) -> None:
+    """The interpreter cuts off fractions of a microsecond; the binary float of 0.001001 s lies just below it."""
+    default = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(microseconds / 1_000_000 + 5e-7)
+        before = sys.getswitchinterval()
+        for _ in range(3):  # without rounding each start and stop takes another microsecond away
+            async with running(EventConfig(switch_interval_us=200)):
+                pass
+        assert round(sys.getswitchinterval() * 1_000_000) == round(before * 1_000_000) == microseconds
+    finally:
+        sys.setswitchinterval(default + 5e-7)
+
+
 async def test_at_rest_everything_accepted_is_finished_also_what_a_handler_was_waiting_for() -> None:
     let_go, finished = asyncio.Event(), list[int]()
 

@@ -226,14 +226,16 @@ class MarketDriven(Protocol):
         ...
 
     def on_time(self, now_ns: int) -> None:
-        """Let time pass until ``now_ns`` (ns since 1970, UTC); called when ``due_ns`` has come, and once a
-        minute.
+        """Let time pass until ``now_ns`` (ns since 1970, UTC).
+
+        Called when ``due_ns`` has come, and once a minute.
         """
         ...
 
     def on_session_end(self, day: date, now_ns: int) -> None:
-        """End the orders that live no longer than the session of ``day``, the market's date. Called at each
-        close.
+        """End the orders that live no longer than the session of ``day``, the market's date.
+
+        Called at each close.
         """
         ...
 

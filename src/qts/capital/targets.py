@@ -39,7 +39,8 @@ def opening_weights(config: CapitalConfig, targets: Mapping[Pool, Decimal]) -> d
 
 
 def drift(pools: Mapping[Pool, CapitalPool]) -> Decimal:
-    """Return the largest distance of a pool from its target share (0.10 = 10 points); above ``drift_limit`` it is
-    GR055.
+    """Return the largest distance of a pool from its target share (0.10 = 10 points).
+
+    Above ``drift_limit`` it is GR055.
     """
     return max(magnitude(minus(pool.allocation_pct, pool.target_allocation_pct)) for pool in pools.values())

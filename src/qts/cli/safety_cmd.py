@@ -94,13 +94,13 @@ def run_show(args: argparse.Namespace) -> int:
     manager.restore_state(stored)
     now, stops = manager.snapshot(), load_stops(data_dir)
     if args.json:
-        told = {
+        shown = {
             "run": str(data_dir),
             "snapshot": now,
             "history": manager.history,
             "stops": [stop_row(stop) for stop in stops],
         }
-        print(json.dumps(msgspec.to_builtins(told), ensure_ascii=False, indent=2))
+        print(json.dumps(msgspec.to_builtins(shown), ensure_ascii=False, indent=2))
         return 0
     print(run_line(meant))
     time = MarketTime.of_run(data_dir)

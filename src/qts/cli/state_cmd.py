@@ -126,8 +126,8 @@ def run_backtest(args: argparse.Namespace) -> int:
     rows, skipped = read_series(args.file, read_as=declared, examples=examples)
     transitions = backtest(rows)
     if skipped:
-        told = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
-        print(f"{counted(sum(skipped.values()), 'row')} skipped: {told}", file=sys.stderr)
+        reasons = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
+        print(f"{counted(sum(skipped.values()), 'row')} skipped: {reasons}", file=sys.stderr)
         for one in examples:
             print(f"{args.file}, {one.text()}", file=sys.stderr)
     if args.plot is not None:

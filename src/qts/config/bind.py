@@ -50,9 +50,7 @@ class Binder:
         self._env = env
 
     def bind(self, shape: Shape, node: Node, default: Any, path: str) -> Any:
-        """Return the value of ``node``; what a record does not mention comes from ``default``, or for INVALID its
-        type.
-        """
+        """Return the value of ``node``; what a record lacks comes from ``default``, or for INVALID its type."""
         if shape.optional and isinstance(node, Scalar) and not node.quoted and node.text == "null":
             self.places[path] = node.place
             return None
@@ -191,9 +189,7 @@ class Binder:
 
 
 def override(root: Section | None, shape: Shape, keys: list[str], value: Node) -> Section | str:
-    """Return ``root`` with ``value`` at ``keys``; or, as text, why that is not possible (a table that no file
-    gives).
-    """
+    """Return ``root`` with ``value`` at ``keys``; or, as text, why not (a table that no file gives)."""
     place = value.place
     root = root if root is not None else Section((), place)
     head, *rest = keys
@@ -308,9 +304,7 @@ _CONVERT: Final = {
 
 
 def _ambiguity_of(node: Scalar) -> str:
-    """Return why an unquoted text would not be a text to other readers of YAML (005930, yes, 2018-01-22), else
-    ''.
-    """
+    """Return why other readers of YAML would not read the unquoted text as text (005930, yes); else ""."""
     if node.quoted:
         return ""
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers

@@ -44,9 +44,7 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     tax_rate: Annotated[Decimal, Meta(ge=0, lt=1, description="share of the amount, sales")] | None = None
 
     def build(self, symbol: str) -> Instrument:
-        """Return the instrument itself. Raises ContractError for a symbol its market does not have or a missing
-        rule.
-        """
+        """Return the instrument. Raises ContractError for a symbol its market lacks or a missing rule."""
         if self.market.startswith(_KRX):
             instrument = krx_instrument(symbol, self.market.removeprefix(_KRX))
             return msgspec.structs.replace(instrument, lot=self.lot, name=self.name, name_ko=self.name_ko)

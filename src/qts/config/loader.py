@@ -54,8 +54,9 @@ class LoadedConfig(msgspec.Struct, frozen=True):
         return f"LoadedConfig(hash={self.hash[:12]}…, directory={str(self.directory)!r})"
 
     def source_of(self, dotted: str) -> str:
-        """Return ``default``, ``file:line``, ``--set`` or ``env NAME``. Raises ConfigError for a setting that is
-        none.
+        """Return ``default``, ``file:line``, ``--set`` or ``env NAME``.
+
+        Raises ConfigError for a path that is no setting.
         """
         rows = [leaf.path for leaf in leaves(self.layout.shape, self.tree)]
         if dotted not in rows:
@@ -137,9 +138,7 @@ def tree_of(settings: Mapping[str, str], layout: Layout = QTS) -> QtsConfig:
 
 
 def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path | None, list[Problem]]:
-    """Return where the files are (None: nowhere, the defaults apply), and what is wrong with a place that was
-    named.
-    """
+    """Return where the files are (None: nowhere, use the defaults), and what is wrong with a named place."""
     named = directory or (Path(env[ENV_DIRECTORY]) if env.get(ENV_DIRECTORY) else None)
     if named is None:
         return (DEFAULT_DIRECTORY if DEFAULT_DIRECTORY.is_dir() else None), []

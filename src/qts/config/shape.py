@@ -86,9 +86,7 @@ class Shape(msgspec.Struct, frozen=True):
         return self.kind is not Kind.RECORD
 
     def allowed(self) -> str:
-        """Return what may be written, for people: "0 to 1", "AGGRESSIVE, BALANCED or DEFENSIVE", "true or
-        false".
-        """
+        """Return the allowed values in words: "0 to 1", "AGGRESSIVE or DEFENSIVE", "true or false"."""
         text = _allowed_value(self)
         return f"{text} or null" if self.optional else text
 

@@ -1,8 +1,7 @@
 """Seals what happened: each row's digest follows from the one before it, so a change shows at the first look.
 
 A table begins with a digest of its own name. Rewinding takes the newest rows away and leaves a chain that is whole.
-A program that can write the file can also write all of it again; what is noticed is a change that was made to a
-part.
+A program that can write the file can also recompute the whole chain; what is noticed is a change of a part.
 """
 
 from __future__ import annotations

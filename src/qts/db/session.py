@@ -102,7 +102,8 @@ class SessionStore(Protocol):
 
     @property
     def checkpoint_number(self) -> int:
-        """Return the number of the newest checkpoint, counted from 1 over all lives of the run; 0 for none.
+        """Return the number of the newest checkpoint, from 1 over all lives of the run; 0 for none.
+
         Reads no disk.
         """
         ...

@@ -212,9 +212,7 @@ class SqliteStore:
 
     @property
     def checkpoint_number(self) -> int:
-        """Return the number of the newest checkpoint, counted from 1 over all lives of the run; 0 when there
-        is none.
-        """
+        """Return the number of the newest checkpoint, from 1 over all lives of the run; 0 for none."""
         return self._generation - 1
 
     def checkpoint(self) -> bytes | None:

@@ -37,8 +37,9 @@ class Publish(Protocol):
     """The signature of :meth:`Admission.publish`."""
 
     def __call__(self, event_type: EventType, payload: Any = None, source: str = "") -> bool:
-        """Make an event and accept it, from any thread; False when it was not kept. See
-        :meth:`Admission.publish`.
+        """Make an event and accept it, from any thread; False when it was not kept.
+
+        See :meth:`Admission.publish`.
         """
         ...
 

@@ -47,8 +47,9 @@ def encode_event(event: Event) -> list[Any]:
 
 
 def decode_event(stored: list[Any]) -> Event:
-    """Return the event of :func:`encode_event`; ``accepted_ns`` is 0, as a stopwatch reading means nothing
-    elsewhere.
+    """Return the event of :func:`encode_event`.
+
+    ``accepted_ns`` is 0: a stopwatch reading means nothing in another process.
     """
     kind, priority, source, payload, number, time_ns, run, flags = stored
     event_type = EventType(kind)
@@ -110,9 +111,7 @@ def unpack_event(data: bytes) -> Event:
 
 
 def same_content(one: bytes, other: bytes) -> bool:
-    """Return whether two stored events (:func:`pack_event`) have the same type and payload, whatever source and
-    time.
-    """
+    """Return whether two stored events (:func:`pack_event`) have the same type and payload, at any time."""
     try:
         kind, _, _, form, payload, *_ = _unpack(one)
         other_kind, _, _, other_form, other_payload, *_ = _unpack(other)

@@ -315,9 +315,7 @@ class EventFactory:
 
 
 def _own(event_type: EventType, payload: Any) -> Any:
-    """Return the payload as an event keeps it: structs as they are, mappings as a copy that no one else can
-    change.
-    """
+    """Return the payload as an event keeps it: structs as they are, mappings copied and read-only."""
     if payload is None or isinstance(payload, msgspec.Struct):
         return payload
     if isinstance(payload, Mapping):

@@ -17,8 +17,9 @@ from qts.files import private_opener, sync_directory
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """An event that one handler failed to handle. ``error`` is the last exception as text, ``time_ns`` since the
-    epoch.
+    """An event that one handler failed to handle.
+
+    ``error`` is the last exception as text, ``time_ns`` is since the epoch.
     """
 
     event: Event

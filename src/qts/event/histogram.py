@@ -91,9 +91,7 @@ class Histogram:
         return below < max(1, -(-share * total // 1))
 
     def up_to(self, bounds_ns: Iterable[int]) -> list[int]:
-        """Return how many records lie at or below each of the rising bounds, within the width of one bucket (3
-        %).
-        """
+        """Return how many records lie at or below each of the rising bounds, to the width of a bucket (3 %)."""
         running = [0, *accumulate(self.counts)]
         return [running[_index(bound) + 1] for bound in bounds_ns]
 

@@ -86,9 +86,7 @@ class Journal:
 
     @property
     def must_exit(self) -> bool:
-        """Return whether the content of the disk is unknown (a failed sync, unreadable records): the process must
-        end.
-        """
+        """Return whether the disk's content is unknown (failed sync, unreadable records): the process must end."""
         return self._buffer.must_exit
 
     @property
@@ -241,8 +239,9 @@ class Journal:
             self._index.request_place(sequence)
 
     def buffered(self, sequence: int) -> bytes | None:
-        """Return the record of an event that is not written yet; None when it is in a file. The caller holds
-        ``lock``.
+        """Return the record of an event that is not written yet; None when it is in a file.
+
+        The caller holds ``lock``.
         """
         return self._records.find(sequence)
 

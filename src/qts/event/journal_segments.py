@@ -58,9 +58,7 @@ class Run(NamedTuple):
 
 
 class StoreNote(msgspec.Struct, frozen=True):
-    """The note about the run's store: when it was begun, and the number of its newest checkpoint on disk, from
-    1.
-    """
+    """The note about the run's store: when it was begun, and the number (from 1) of its newest checkpoint."""
 
     store: str
     checkpoint: int
@@ -135,9 +133,7 @@ def records_in(data: bytes, offset: int = 0) -> Iterator[Record]:
 
 
 def valid_after(data: bytes, offset: int, run: bytes) -> int | None:
-    """Return where the next valid record of ``run`` (b"": of any) behind ``offset`` begins; None when there is
-    none.
-    """
+    """Return where the next valid record of ``run`` (b"": of any) behind ``offset`` begins, or None."""
     if not run:
         starts = range(offset + 1, len(data) - HEADER_BYTES + 1)
         return next((s for s in starts if _may_begin(data, s) and record_at(data, s) is not None), None)
@@ -210,7 +206,6 @@ class JournalWalk:
     """An iteration over every valid record of a journal, in order, as ``(path, record)``.
 
     The attributes are complete after the last record.
-
 
     ``run_id`` "" takes the run of the first record. Raises StorageError, naming file and offset, for damage in
     the middle (a valid record comes after it) and for numbers that do not follow each other; StateError for

@@ -72,9 +72,7 @@ class Spill:
             self._close()
 
     def read_all(self, sequences: list[int]) -> Iterator[bytes]:
-        """Yield the bodies of events that an earlier process wrote, in the order of ``sequences``, which
-        ascends.
-        """
+        """Yield the bodies of events that an earlier process wrote, in the order of ``sequences`` (ascending)."""
         if not sequences:
             return
         reader = _Reader(self._journal.directory, *self._journal.locate(sequences[0], forget=False))

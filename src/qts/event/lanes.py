@@ -130,9 +130,7 @@ class LaneRunner(ABC):
         self.tools.scheduler.finished(self.registration, flight, None)
 
     def _flight_of(self, event: Event) -> InFlightEvent:
-        """Return the flight of an event that has left the backlog; a source may have sent the same one more than
-        once.
-        """
+        """Return the flight of an event that has left the backlog; a source may have sent it more than once."""
         flights = self._flights[id(event)]
         flight = flights.popleft()
         if not flights:
@@ -159,9 +157,7 @@ class LaneRunner(ABC):
 
     @property
     def _is_ready(self) -> bool:
-        """Return whether work begins at once; a lane that has to be set up first starts the clock itself, after
-        it.
-        """
+        """Return whether work begins at once; a lane that needs setting up starts the clock itself, afterwards."""
         return True
 
     def _start_clock(self) -> None:
@@ -378,8 +374,9 @@ class _Remainder:
 
 
 class ThreadRunner(LaneRunner):
-    """The lane of blocking I/O: one daemon thread per handler. A thread past the limit is abandoned and
-    replaced.
+    """The lane of blocking I/O: one daemon thread per handler.
+
+    A thread past the limit is abandoned and replaced.
     """
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools) -> None:

@@ -29,6 +29,7 @@ from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, Suspe
 from qts.event.worker import target_of
 
 _HALF_US: Final = 5e-7
+"""Added to an interval that is restored: the interpreter cuts off what is below a microsecond."""
 AUDIT_GRACE_NS: Final = 20 * NS_PER_MS
 """Tolerance of the priority audit: a thread may lose the interpreter between stamping an event and queueing it."""
 _log: Final = logging.getLogger("qts.event")
@@ -38,7 +39,7 @@ class Host(Protocol):
     """The part of the dispatcher that the driver needs."""
 
     config: EventConfig
-    """In force at present: some of it changes while running."""
+    """The configuration in force; reloadable settings change while running."""
     monitor: Monitor
     reports: Reports
 
@@ -131,7 +132,7 @@ class LoopDriver:
         for timer in [*self._timers, self._deadline_timer, self._monitor_timer]:
             if timer is not None:
                 timer.cancel()
-        sys.setswitchinterval(self._old_interval + _HALF_US)  # it cuts off what is below a microsecond
+        sys.setswitchinterval(self._old_interval + _HALF_US)
         if self._collector is not None:
             self._collector.end()
         runners = [runner for registration in registrations for runner in self._detach(registration)]
@@ -249,9 +250,7 @@ class LoopDriver:
         strand.suspended(flight, suspended)
 
     def move_to_process(self, registration: HandlerRegistration) -> None:
-        """Move a P2 or P3 handler that takes too long on the loop to a process, if another process can import
-        it.
-        """
+        """Move a P2 or P3 handler that is too slow for the loop to a process, if one can import it."""
         if registration.lane is not Lane.LOOP or registration.priority < EventPriority.P2_MEDIUM:
             return
         strand = self._strands.get(id(registration))

@@ -166,9 +166,7 @@ def typed_payload(event_type: EventType, payload: Any) -> msgspec.Struct:
 
 
 def _meant(allowed: tuple[type[msgspec.Struct], ...], payload: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """Return the struct a mapping means: the one it names in ``type``, else the one that shares most fields with
-    it.
-    """
+    """Return the struct a mapping means: named in ``type``, else the one that shares most fields with it."""
     for kind in allowed:
         if payload.get("type") == kind.__name__:
             return kind

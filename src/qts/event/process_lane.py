@@ -223,9 +223,7 @@ class ProcessRunner(LaneRunner):
         return ([decode_event(stored) for stored in value], None)
 
     async def _start_worker(self) -> Worker:
-        """Return a new worker that has its handler. Raises WorkerLate when that takes longer than
-        ``worker_start_ms``.
-        """
+        """Return a new worker with its handler. Raises WorkerLate after ``worker_start_ms``."""
         config, is_background = self.tools.config, self.registration.priority >= EventPriority.P2_MEDIUM
         try:
             async with asyncio.timeout(config.worker_start_ms / 1_000):

@@ -88,9 +88,7 @@ class EventQueue(ABC):
         return self.put_nowait(event)
 
     async def get(self, timeout_ms: float = 0) -> Event | None:
-        """Remove and return the next event, waiting up to ``timeout_ms`` for one (0 = at once); None when none
-        came.
-        """
+        """Remove and return the next event, waiting up to ``timeout_ms`` (0: not at all); None when none came."""
         event = self.get_nowait()
         if event is not None or timeout_ms <= 0:
             return event

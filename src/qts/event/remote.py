@@ -34,8 +34,9 @@ class RemoteHandler(EventHandler):
 
     @abstractmethod
     def arguments(self) -> Any:
-        """Return the arguments of a new worker, plain data; called at every start, so that it has the newest
-        state.
+        """Return the arguments of a new worker, plain data.
+
+        Called at every start, so that it has the newest state.
         """
 
     @abstractmethod
@@ -44,8 +45,9 @@ class RemoteHandler(EventHandler):
 
     @abstractmethod
     def wants(self, event: Event) -> bool:
-        """Return whether to send ``event``; if not, it is finished at once. Called on arrival and before
-        sending.
+        """Return whether to send ``event``; if not, it is finished at once.
+
+        Called on arrival and before sending.
         """
 
     @abstractmethod
@@ -71,8 +73,9 @@ class RemoteHandler(EventHandler):
 
 
 class RemoteWork(Protocol):
-    """The half in the worker process, called on its main thread. An exception ends the worker and reaches the
-    loop.
+    """The half in the worker process, called on its main thread.
+
+    An exception ends the worker and reaches the loop.
     """
 
     def started(self) -> Any:

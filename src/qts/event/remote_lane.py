@@ -32,8 +32,9 @@ def process_runner(registration: HandlerRegistration, tools: LaneTools) -> LaneR
 
 
 class RemoteRunner(ProcessRunner):
-    """The runner of a remote handler. It starts and ends its process like any process lane; one task sends
-    batches.
+    """The runner of a remote handler.
+
+    It starts and ends its process like any process lane; one task sends batches.
     """
 
     def __init__(self, registration: HandlerRegistration, tools: LaneTools, handler: RemoteHandler) -> None:

@@ -67,9 +67,7 @@ class RetryBook:
             self.schedule(blocked, backoff_ms / 1_000)
 
     def wait_behind(self, registration: HandlerRegistration, flight: InFlightEvent) -> bool:
-        """Let the event wait behind an earlier one of its key, in the order of acceptance; return whether it
-        does.
-        """
+        """Let the event wait behind an earlier one of its key, in order of acceptance; return whether it does."""
         blocked = registration.blocked_keys.get(blocking_key(flight.event))
         if blocked is None or blocked.flight is flight:
             return False

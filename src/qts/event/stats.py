@@ -29,14 +29,16 @@ class DispatcherStats:
 
     @property
     def is_busy(self) -> bool:
-        """Return whether an accepted event that may run now is unfinished; what waits for an operator does not
-        count.
+        """Return whether an accepted event that may run now is unfinished.
+
+        What waits for an operator does not count.
         """
         return any(level.is_busy for level in self._levels[: self._scheduler.floor + 1])
 
     def is_busy_with(self, priority: EventPriority) -> bool:
-        """Return whether an accepted event of ``priority`` is unfinished; what waits for an operator does not
-        count.
+        """Return whether an accepted event of ``priority`` is unfinished.
+
+        What waits for an operator does not count.
         """
         return self._levels[priority].is_busy
 

@@ -80,9 +80,7 @@ class PriorityLevel:
 
     @property
     def handled(self) -> int:
-        """Return the number of events that every handler has finished with; one of a stream counts from its call
-        on.
-        """
+        """Return the number of events that all handlers have finished; a stream's event counts from its call."""
         return self.finished + self.passed
 
     @property

@@ -79,8 +79,9 @@ class OrderRejected(msgspec.Struct, frozen=True, tag=True):
 
 
 class EmergencyStop(msgspec.Struct, frozen=True, tag=True):
-    """A stop of everything, or of one part (``scope``): no entries, cancel what works, liquidate when
-    ``liquidate``.
+    """A stop of everything, or of one part (``scope``).
+
+    No entries; open orders are cancelled, holdings sold when ``liquidate``.
     """
 
     actor: str

@@ -33,9 +33,7 @@ _LATEST_NS: Final = 4_102_444_800 * NS_PER_S
 
 
 def unreadable(fill: Fill) -> str:
-    """Return what in the notice is no value of its kind: type, text that cannot be stored, moment, number; "":
-    nothing.
-    """
+    """Return what in the notice has no value of its kind (type, text, moment, number); "" for nothing."""
     for name in ("broker", "execution_id", "client_order_id", "symbol"):
         if not is_name(getattr(fill, name)):
             return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"

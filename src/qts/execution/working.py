@@ -80,9 +80,7 @@ class WorkingOrders:
         return sum_of(o.remaining for o in self.of(strategy, symbol) if o.side is Side.SELL)
 
     def unknown(self, symbol: str, side: Side) -> bool:
-        """Return whether an order of this key has an unknown fate; at most one may exist
-        (``one-unknown-order``).
-        """
+        """Return whether an order of this key has an unknown fate; at most one may (``one-unknown-order``)."""
         return bool(self._open) and any(
             o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
         )

@@ -215,9 +215,7 @@ def _check_transfers(protocol: _Protocol, transfers: Sequence[Transfer], claims:
 def _check_reservations(
     protocol: _Protocol, orders: Mapping[str, Order], ledger: Sequence[LedgerRow], claims: Claims
 ) -> None:
-    """Check ``reserved-cash`` and ``within-approval``: who may hold money back, how much, and how much an
-    order may take.
-    """
+    """Check ``reserved-cash`` and ``within-approval``: who holds money back, how much, how much an order takes."""
     held = dict.fromkeys(Pool, _NOTHING)
     for reservation in claims.reservations:
         held[reservation.pool] = plus(held[reservation.pool], reservation.cash)
@@ -241,9 +239,7 @@ def _check_reservations(
 
 
 def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum: Decimal) -> None:
-    """Check ``position-from-fills``: quantities exactly, costs to the quantum, and the broker's view when it
-    is known.
-    """
+    """Check ``position-from-fills``: quantities exactly, costs to the quantum, the broker's view if known."""
     by_symbol: dict[str, Decimal] = defaultdict(Decimal)
     for (_, symbol), qty in books.qty.items():
         by_symbol[symbol] = plus(by_symbol[symbol], qty)

@@ -95,9 +95,7 @@ class FillEffect(msgspec.Struct, frozen=True):
 
 
 class Reservation(msgspec.Struct, frozen=True):
-    """The part of an open order that is still held back: ``cash`` of the pool (BUY) or ``qty`` of the holding
-    (SELL).
-    """
+    """The part of an open order still held back: ``cash`` of the pool (BUY) or ``qty`` of the holding (SELL)."""
 
     order_id: str
     strategy: str

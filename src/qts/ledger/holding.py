@@ -58,9 +58,7 @@ class Holding:
 
     @property
     def average_cost(self) -> Decimal | None:
-        """Return the average price paid (or received, when short) for what is held, without fees; None when
-        flat.
-        """
+        """Return the average price paid (or received, when short), without fees; None when flat."""
         return ratio(self._steps[-1].basis, self.qty) if self.qty else None
 
     def value(self, mark: Decimal | None) -> Decimal:

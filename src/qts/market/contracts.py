@@ -151,8 +151,9 @@ class Calendar(Protocol):
         ...
 
     def next_open(self, moment: datetime) -> datetime | None:
-        """Return the next start of continuous trading at or after ``moment``; None when it never closes, or
-        none is known.
+        """Return the next start of continuous trading at or after ``moment``.
+
+        None when it never closes, or none is known.
         """
         ...
 

@@ -14,7 +14,8 @@ from typing import Any, Final, SupportsIndex, TypeAlias, overload
 
 import msgspec
 
-Level: TypeAlias = tuple[Decimal, Decimal]
+PriceLevel: TypeAlias = tuple[Decimal, Decimal]
+"""Price and size of one level of a book."""
 Numbers: TypeAlias = Mapping[str, Decimal]
 """Numbers by their text; a text that is refused raises when it is looked up."""
 Pairs: TypeAlias = tuple[Iterable[tuple[Any, Any]], Mapping[Any, Decimal], Mapping[Any, Decimal]]
@@ -32,7 +33,7 @@ _decode_plain: Final = msgspec.json.Decoder(tuple[tuple[Decimal, Decimal], ...])
 _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
-class LazyLevels(Sequence[Level]):
+class LazyLevels(Sequence[PriceLevel]):
     """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into.
 
     ``text`` must be plain (:func:`is_plain`): all of it can be used.
@@ -44,7 +45,7 @@ class LazyLevels(Sequence[Level]):
         self._text = text
         self._prices = prices
         self._sizes = sizes
-        self._levels: tuple[Level, ...] | None = None
+        self._levels: tuple[PriceLevel, ...] | None = None
 
     def pairs(self) -> Pairs:
         """Return what :func:`pairs_of` returns."""
@@ -52,7 +53,7 @@ class LazyLevels(Sequence[Level]):
             return self._levels, _AS_IT_IS, _AS_IT_IS
         return _decode_text(self._text), self._prices, self._sizes
 
-    def _read(self) -> tuple[Level, ...]:
+    def _read(self) -> tuple[PriceLevel, ...]:
         if self._levels is None:
             self._levels = _decode_plain(self._text)
             self._text = b""
@@ -62,13 +63,13 @@ class LazyLevels(Sequence[Level]):
         return len(self._read())
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Level: ...
+    def __getitem__(self, index: SupportsIndex) -> PriceLevel: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Level, ...]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> Level | tuple[Level, ...]:
+    def __getitem__(self, index: slice) -> tuple[PriceLevel, ...]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> PriceLevel | tuple[PriceLevel, ...]:
         return self._read()[index]
 
-    def __iter__(self) -> Iterator[Level]:
+    def __iter__(self) -> Iterator[PriceLevel]:
         return iter(self._read())
 
     def __eq__(self, other: object) -> bool:
@@ -82,7 +83,7 @@ class LazyLevels(Sequence[Level]):
     def __repr__(self) -> str:
         return repr(self._read())
 
-    def __reduce__(self) -> tuple[type, tuple[tuple[Level, ...]]]:
+    def __reduce__(self) -> tuple[type, tuple[tuple[PriceLevel, ...]]]:
         return tuple, (self._read(),)
 
 
@@ -98,7 +99,7 @@ class _AsItIs(dict[Decimal, Decimal]):
 _AS_IT_IS: Final = _AsItIs()
 
 
-def pairs_of(levels: Sequence[Level]) -> Pairs:
+def pairs_of(levels: Sequence[PriceLevel]) -> Pairs:
     """Return the levels as pairs, for a reader of few of them, and two tables to look up what the parts mean.
 
     ``prices[pair[0]]`` and ``sizes[pair[1]]`` are the numbers; of a lazy sequence the rest stays text.
@@ -106,7 +107,7 @@ def pairs_of(levels: Sequence[Level]) -> Pairs:
     return levels.pairs() if isinstance(levels, LazyLevels) else (levels, _AS_IT_IS, _AS_IT_IS)
 
 
-def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[Level]:
+def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[PriceLevel]:
     """Return the levels in the JSON array ``text``; raises RowRefused or msgspec.DecodeError when they are none.
 
     Plain ones (nearly all) stay lazy; whatever looks unusual is read, and judged, at once.
@@ -116,14 +117,16 @@ def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[Level]:
     return LazyLevels(text, prices, sizes) if is_plain(text) else read_levels(text, prices, sizes)
 
 
-def sides_of(bids: bytes, asks: bytes, prices: Numbers, sizes: Numbers) -> tuple[Sequence[Level], Sequence[Level]]:
+def sides_of(
+    bids: bytes, asks: bytes, prices: Numbers, sizes: Numbers
+) -> tuple[Sequence[PriceLevel], Sequence[PriceLevel]]:
     """Return :func:`levels_of` of both sides of a row: plain ones, as one list, are looked through in one go."""
     if bids != b"[]" and asks != b"[]" and is_plain(bids[:-1] + b"," + asks[1:]):
         return LazyLevels(bids, prices, sizes), LazyLevels(asks, prices, sizes)
     return levels_of(bids, prices, sizes), levels_of(asks, prices, sizes)
 
 
-def read_levels(text: bytes, prices: Numbers, sizes: Numbers) -> tuple[Level, ...]:
+def read_levels(text: bytes, prices: Numbers, sizes: Numbers) -> tuple[PriceLevel, ...]:
     """Return the levels, read now; raises like :func:`levels_of`."""
     return tuple([(prices[price], sizes[size]) for price, size in _decode_text(text)])
 

@@ -154,9 +154,7 @@ class _Day:
             yield self._trade(levels.close, None)
 
     def _waypoints(self) -> list[tuple[int, float]]:
-        """List the levels to reach in order, each with the share of what is then left of the free events;
-        close last.
-        """
+        """List the levels to reach, in order, with each one's share of the free events left; the close is last."""
         levels, rng = self._levels, self._rng
         ends = (levels.open, levels.close)
         extremes = [level for level in sorted({0, levels.top}) if level not in ends]
@@ -321,9 +319,7 @@ def _busyness(place: float) -> float:
 
 @cache
 def _busy_times() -> tuple[float, ...]:
-    """Return the inverse of the share of events seen by a time of day: density 0.8 + 0.6 (2x − 1)², mildly
-    U-shaped.
-    """
+    """Return the inverse of the share of events by a time of day: density 0.8 + 0.6 (2x − 1)², U-shaped."""
     return tuple(_time_of(index / _TIME_POINTS) for index in range(_TIME_POINTS + 1))
 
 

@@ -229,9 +229,7 @@ class KrxCalendar:
         return None if session is None else from_ns(session.close_ns).astimezone(KST)
 
     def next_open(self, moment: datetime) -> datetime | None:
-        """Return the next start of continuous trading at or after ``moment``; None when none is known for 400
-        days.
-        """
+        """Return the next start of continuous trading at or after ``moment``; None: none known for 400 days."""
         ns = to_ns(moment)
         first = _day_number(ns)
         for number in range(first, first + _SEARCH_DAYS):

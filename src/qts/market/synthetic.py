@@ -108,9 +108,7 @@ class SyntheticFeed:
         return len(self._symbols) * (1 + self._events)
 
     def _values_of(self, index: int) -> Iterator[MarketValue]:
-        """Return the values of day ``index``, from 0; its bar is ``_days[index + 1]``, the day before comes
-        first.
-        """
+        """Return the values of day ``index``, from 0; its bar is ``_days[index + 1]`` (it begins a day earlier)."""
         before, today = self._days[index], self._days[index + 1]
         session = self._calendar.session(today.day)
         assert session is not None, "only trading days are walked"

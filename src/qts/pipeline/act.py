@@ -85,9 +85,7 @@ class Act:
         self._stores_pending = stores_pending
 
     async def __call__(self, decision: Decision) -> Acted | Refused:
-        """Send the order of ``decision``; return it with its ticket, or a refusal when it may not leave any
-        more.
-        """
+        """Send the order of ``decision``; return it with its ticket, or a refusal when it may not leave now."""
         try:
             return await self._act(decision)
         except HalfDoneError:
@@ -121,9 +119,7 @@ class Act:
         return Acted(decision=decision, ticket=self._submit(decision.approved, order))
 
     def _entered(self, decision: Decision, instrument: Instrument) -> Order | None:
-        """Return the order with its money held back, among the working ones, counted; None when that much is
-        not there.
-        """
+        """Return the order, its money held back, counted among the open ones; None when that much is missing."""
         request = decision.approved.request
         if not self._reserve(request, instrument, decision.proposal.facts.local_day):
             return None

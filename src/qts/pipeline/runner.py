@@ -38,8 +38,9 @@ class Pipeline:
         self._ids = ids
 
     async def run(self, signal: Signal) -> Outcome:
-        """Return the signal's outcome. Raises HalfDoneError when it ended halfway; anything else has changed
-        nothing.
+        """Return the signal's outcome.
+
+        Raises HalfDoneError when it ended halfway; any other error has changed nothing.
         """
         before = [ids.last for ids in self._ids]
         try:

@@ -49,8 +49,9 @@ class OrderSender(Protocol):
     """
 
     def submit(self, approved: Approved) -> Ticket:
-        """Send one approved order. Called by the decision path alone, once its intent is durable
-        (``intent-before-send``).
+        """Send one approved order.
+
+        Called by the decision path alone, once its intent is durable (``intent-before-send``).
         """
         ...
 

@@ -163,9 +163,7 @@ class Transform:
         return qty_for(view.pool_available, price, facts.instrument, limits, view)
 
     def _limit(self, facts: Facts) -> Decimal | None:
-        """Return the limit of the order; a buy never leaves without one, so that its cost can be reserved
-        exactly.
-        """
+        """Return the limit of the order; a buy always has one, so that its cost can be reserved exactly."""
         intent = facts.signal.intent
         if intent.limit is not None:
             return Decimal(intent.limit)

@@ -131,11 +131,11 @@ def _count_bar(
     if lost:
         chart.barh([y + 0.22], [lost], left=0.8, height=0.16, color=light("warn"))
     inside = handled > 30_000
-    told = f"{handled:,}"
+    label = f"{handled:,}"
     if lost and in_words:
-        told = texts((f"{told}  ({lost:,} collapsed or lost)", f"{told}  (병합·유실 {lost:,})"))
+        label = texts((f"{label}  ({lost:,} collapsed or lost)", f"{label}  (병합·유실 {lost:,})"))
     chart.annotate(
-        told,
+        label,
         (max(handled, 0.8), y - 0.12),
         xytext=(-7 if inside else 7, 0),
         textcoords="offset points",

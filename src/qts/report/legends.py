@@ -18,9 +18,9 @@ def time_in_states(data: ReportData) -> Html | None:
         return None
     names = [state.value for state in OperatingState if state.value in shares]
     bar = [el("i", style=f"{colour(name.lower())}; width: {shares[name]:.2%}") for name in names]
-    told = [_entry(name.lower(), f"{name} {shares[name]:.1%}") for name in names]
+    entries = [_entry(name.lower(), f"{name} {shares[name]:.1%}") for name in names]
     label = el("h3", *heading("Time in each state", "상태별 기간 비중"))
-    return join((label, el("div", *bar, cls="bar"), el("ul", *told, cls="key")))
+    return join((label, el("div", *bar, cls="bar"), el("ul", *entries, cls="key")))
 
 
 def state_legend(data: ReportData) -> Html:

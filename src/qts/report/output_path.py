@@ -53,7 +53,7 @@ def _refuse_what_is_no_report(what: str, path: Path) -> None:
     """Refuse to replace links, devices and files of other kinds."""
     try:
         found = os.lstat(path)
-    except OSError:  # nothing there yet, or nothing that can be had: told by the attempt
+    except OSError:  # nothing there yet, or nothing that can be read: the attempt reports it
         return
     if stat.S_ISLNK(found.st_mode):
         raise InputError(

@@ -101,7 +101,7 @@ def _navigation() -> Html:
 
 def _main(data: ReportData) -> list[Html]:
     verdict = verdict_of(data)
-    told = el(
+    verdict_box = el(
         "div",
         el("strong", en_ko(*verdict.title)),
         " ",
@@ -110,7 +110,7 @@ def _main(data: ReportData) -> list[Html]:
         style=colour(verdict.look),
     )
     return [
-        told,
+        verdict_box,
         _cards(data),
         _equity(data),
         _trades(data),

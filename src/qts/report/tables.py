@@ -80,10 +80,10 @@ def moment(text: str) -> Html:
     return el("span", text, cls="t")
 
 
-def signed(amount: Decimal, told: Callable[[Decimal], str] = number) -> Html:
-    """Return an amount as ``told`` writes it, with its sign in the colour of gain or loss; zero in neither."""
+def signed(amount: Decimal, as_text: Callable[[Decimal], str] = number) -> Html:
+    """Return an amount as ``as_text`` writes it, with its sign in the colour of gain or loss; zero in neither."""
     look = "up" if amount > 0 else "down" if amount < 0 else None
-    return el("span", f"{'+' if amount > 0 else ''}{told(amount)}", cls=look)
+    return el("span", f"{'+' if amount > 0 else ''}{as_text(amount)}", cls=look)
 
 
 def when(data: ReportData, korean: str = "시각") -> Html:
@@ -457,8 +457,8 @@ def _meaning(code: str) -> Html | None:
     return en_ko(entry.meaning, CODES_KOREAN.get(code, entry.meaning)) if entry is not None else None
 
 
-def _sum(told: str) -> object:
-    return en_ko(FLAT, "보유 없음") if told == FLAT else told
+def _sum(amount: str) -> object:
+    return en_ko(FLAT, "보유 없음") if amount == FLAT else amount
 
 
 def _grouped(value: str) -> str:

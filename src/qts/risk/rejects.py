@@ -33,9 +33,7 @@ class Rejected(msgspec.Struct):
 
 
 class RejectOutcome(msgspec.Struct, frozen=True):
-    """The consequences of one reject: it has ``stopped`` its symbol; it completed a ``storm``, in words ("" if
-    not).
-    """
+    """The consequences of one reject: ``stopped`` its symbol, or completed a ``storm`` (in words, else "")."""
 
     stopped: bool
     storm: str

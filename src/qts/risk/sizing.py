@@ -49,9 +49,7 @@ def _lots(money: Decimal, lot_price: Decimal) -> int:
 
 
 def _lots_with_costs(most: int, money: Decimal, price: Decimal, instrument: Instrument, day: date) -> int:
-    """Return the largest number of lots, at most ``most``, whose cost is within ``money`` (cost grows with
-    quantity).
-    """
+    """Return the most lots, up to ``most``, whose cost is within ``money``; cost grows with quantity."""
 
     def fits(lots: int) -> bool:
         return cost_of(times(instrument.lot, lots), price, instrument, day) <= money

@@ -242,9 +242,9 @@ class ExecutionReportInput:
 
     def on_report(self, report: ExecutionReport | BrokerDisconnect) -> None:
         """Publish one report from the broker. Callable from any thread; never waits."""
-        heard = self._execution_reports.readable(report, self._due.call_soon)
-        if heard is not None:
-            self._publish(event_type_of(heard), heard, self._broker)
+        readable = self._execution_reports.readable(report, self._due.call_soon)
+        if readable is not None:
+            self._publish(event_type_of(readable), readable, self._broker)
 
 
 class IndexInput:

@@ -53,9 +53,7 @@ def lookup(code: str) -> CodeEntry:
 
 
 def catalogue_rows() -> list[tuple[str, str, str, str, str, str, str]]:
-    """Return the catalogue as rows for the generated reference: code, kind, target, meaning, action, clears,
-    recovery.
-    """
+    """Return the rows of the catalogue: code, kind, target, meaning, action, clears, recovery."""
     return [
         (e.code, e.kind.value, e.target.value, e.meaning, e.action, e.clears, e.recovery)
         for e in CATALOGUE.values()

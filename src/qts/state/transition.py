@@ -206,8 +206,9 @@ class TransitionRule:
 
 
 class AggressiveToBalanced(TransitionRule):
-    """The rule AGGRESSIVE → BALANCED, any of: drawdown > 0.05, vix > 25, consecutive_scalp_losses > 5, daily_loss >
-    0.02.
+    """The rule AGGRESSIVE → BALANCED.
+
+    Any of: drawdown > 0.05, vix > 25, consecutive_scalp_losses > 5, daily_loss > 0.02.
     """
 
     __slots__ = ()

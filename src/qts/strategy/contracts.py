@@ -171,9 +171,7 @@ class Context(Protocol):
 
     @property
     def budget(self) -> Decimal:
-        """Return the cash of the strategy's pool that is not invested and not reserved, in the account's
-        currency.
-        """
+        """Return the cash of the strategy's pool, neither invested nor reserved, in the account's currency."""
         ...
 
     def holding(self, symbol: str) -> Decimal:
@@ -181,7 +179,8 @@ class Context(Protocol):
         ...
 
     def average_cost(self, symbol: str) -> Decimal | None:
-        """Return the average price paid for the present holding, without fees, in the instrument's currency;
+        """Return the average price paid for the holding, without fees, in the instrument's currency.
+
         None when flat.
         """
         ...

@@ -28,9 +28,7 @@ def ema_weight(samples: int) -> float:
 
 
 def confidence_of(strength: float, half: float) -> float:
-    """Return the confidence 0..1 of a signal: 0 for no strength, 0.5 at ``half``, 0.75 at twice that, 1 in the
-    limit.
-    """
+    """Return the confidence 0..1 of a signal: 0 for strength 0, 0.5 at ``half``, 0.75 at twice, 1 in the limit."""
     return 1.0 - 0.5 ** (strength / half) if strength > 0.0 else 0.0
 
 
@@ -53,9 +51,7 @@ def check_above(name: str, value: float, floor: float) -> None:
 
 
 def symbols_of(symbols: Sequence[str]) -> tuple[str, ...]:
-    """Return the symbols as a tuple. Raises ContractError for a single text, which would be read letter by
-    letter.
-    """
+    """Return the symbols as a tuple. Raises ContractError for a single text, read letter by letter."""
     if isinstance(symbols, str):
         raise ContractError(f"symbols must be a list of symbols, got the text {symbols!r}; write ({symbols!r},)")
     return tuple(symbols)

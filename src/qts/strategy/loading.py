@@ -145,9 +145,7 @@ def _run_file(made_of: Manifest) -> ModuleType:
 
 
 def _check_files(cls: type, made_of: Manifest) -> None:
-    """Check that ``files`` stands in the text of the file, from which it is read so that nothing has to run
-    for it.
-    """
+    """Check that ``files`` stands in the text of the file, so that nothing has to run to read it."""
     named = getattr(cls, "files", ())
     if not isinstance(named, tuple | list) or not all(isinstance(name, str) for name in named):
         return  # an attribute of the strategy's own

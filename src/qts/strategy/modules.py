@@ -325,7 +325,7 @@ class _Loader(SourceFileLoader):
         self._unit = unit
 
     def path_stats(self, path: Any) -> Any:
-        raise OSError("a compiled file tells its source by size and second alone")
+        raise OSError("a compiled file identifies its source by size and second alone")
 
     def get_data(self, path: Any) -> bytes:
         content = super().get_data(path)

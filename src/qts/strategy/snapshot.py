@@ -117,9 +117,7 @@ def _own_memory(strategy: Strategy, own: Callable[[], Any], run: Run) -> Any:
 
 
 def _way_to_misfit(value: Any, module: str, depth: int) -> str:
-    """Return the way from a value that cannot be kept to the part of it that is to blame, as Python would
-    write it.
-    """
+    """Return the path to the part of a value that cannot be kept, as Python would write it."""
     if depth > _MAX_DEPTH:
         return ""
     for step, part in _parts_of(value):

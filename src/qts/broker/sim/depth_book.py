@@ -10,13 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 
 from qts.market.contracts import BookUpdate
-from qts.market.depth import pairs_of
+from qts.market.depth import PriceLevel, pairs_of
 from qts.money import ZERO, minus
-
-Level: TypeAlias = tuple[Decimal, Decimal]
 
 
 class _Side:
@@ -36,7 +34,7 @@ class _Side:
         self.sizes.clear()
         self.cut = False
 
-    def change_all(self, levels: Sequence[Level]) -> None:
+    def change_all(self, levels: Sequence[PriceLevel]) -> None:
         """Take in many changes, size 0 removes; most of a busy book's lie beyond the worst kept and end there."""
         pairs, price_of, size_of = pairs_of(levels)
         prices, sizes, limit, is_bid = self.prices, self.sizes, self.limit, self.is_bid
@@ -64,9 +62,7 @@ class _Side:
         return price < self.prices[0] if self.is_bid else price > self.prices[-1]
 
     def size_at(self, price: Decimal) -> Decimal | None:
-        """Return the displayed size at ``price``: zero when the level is known to be empty, None beyond what is
-        kept.
-        """
+        """Return the size displayed at ``price``: zero for an empty level, None beyond the levels that are kept."""
         at = bisect_left(self.prices, price)
         if at < len(self.prices) and self.prices[at] == price:
             return self.sizes[at]
@@ -79,7 +75,7 @@ class _Side:
         if at < len(self.prices) and self.prices[at] == price:
             self.change_all(((price, minus(self.sizes[at], qty)),))
 
-    def levels(self) -> Iterator[Level]:
+    def levels(self) -> Iterator[PriceLevel]:
         """Yield (price, size) from the best outward."""
         if self.is_bid:
             return zip(reversed(self.prices), reversed(self.sizes), strict=True)
@@ -116,7 +112,7 @@ class DepthBook:
         self.bids.change_all(update.bids)
         self.asks.change_all(update.asks)
 
-    def offers(self, is_buy: bool) -> Iterator[Level]:
+    def offers(self, is_buy: bool) -> Iterator[PriceLevel]:
         """Return what a buyer (the asks) or a seller (the bids) can take, best first."""
         return (self.asks if is_buy else self.bids).levels()
 
@@ -127,9 +123,7 @@ class DepthBook:
         return self.bids.prices[-1] if self.bids.prices else None
 
     def displayed(self, is_buy: bool, price: Decimal) -> Decimal | None:
-        """Return the size shown at ``price`` on an order's own side (what a resting order queues behind); None:
-        unknown.
-        """
+        """Return the size on an order's own side at ``price`` (what it queues behind); None: unknown."""
         size = (self.bids if is_buy else self.asks).size_at(price)
         return None if size == 0 and not self.complete else size
 

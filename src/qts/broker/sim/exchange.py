@@ -102,9 +102,8 @@ class SimExchange:
         self._bases = BasePrices()
         self._answers = Answers(config.kept_orders)
         self._fills = KeptFills(config.kept_fills)
-        self._outbox: deque[ExecutionReport] = (
-            deque()
-        )  # bounded by the open orders: published as soon as it is connected
+        # Bounded by the open orders: published as soon as it is connected.
+        self._outbox: deque[ExecutionReport] = deque()
         self._order_count = 0
         self._fill_count = 0
         self._reconnect_ns: int | None = None
@@ -157,9 +156,8 @@ class SimExchange:
             )
         if order.cancel_ns is None:
             reaches_ns = now_ns + self._cancel_latency.draw_ns(self._rng)
-            order.cancel_ns = max(
-                reaches_ns, order.arrival_ns
-            )  # one connection: a cancel never overtakes its order
+            # One connection: a cancel never overtakes its order.
+            order.cancel_ns = max(reaches_ns, order.arrival_ns)
             self._cancelling[client_order_id] = order
             self._set_due()
         return self._answer(OrderAck(AckStatus.ACCEPTED, client_order_id, self._ref(order)), now_ns)

@@ -12,10 +12,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from qts.broker.sim.depth_book import DepthBook, Level
+from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.session_times import SessionTimes
 from qts.clock import NS_PER_MS
 from qts.market.contracts import BookUpdate, Instrument, Quote
+from qts.market.depth import PriceLevel
 from qts.money import ZERO, minus, negated, plus
 from qts.strategy.contracts import Side
 
@@ -152,18 +153,14 @@ class InstrumentBook:
         self.depth.apply(update)
 
     def see(self, quote: Quote) -> None:
-        """Offer the touch of ``quote`` whole again if it is a new statement; the same one repeated changes
-        nothing.
-        """
+        """Offer the touch of ``quote`` whole again if it is a new statement; a repeated one changes nothing."""
         seen = (quote.ts_ns, quote.bid, quote.bid_size, quote.ask, quote.ask_size)
         if seen != self.seen:
             self.seen = seen
             self.taken = {True: ZERO, False: ZERO}
 
     def fresh_depth(self, ts_ns: int, max_age_ms: int) -> DepthBook | None:
-        """Return the depth book; None when there is none, it is broken, or older than ``max_age_ms`` at
-        ``ts_ns``.
-        """
+        """Return the depth book; None without one, or when it is broken or older than ``max_age_ms``."""
         depth = self.depth
         if depth is None or depth.broken:
             return None
@@ -176,7 +173,7 @@ class InstrumentBook:
         price = quote.ask if is_buy else quote.bid
         return price if price is not None and price > 0 else None
 
-    def offers(self, is_buy: bool, quote: Quote | None, depth: DepthBook | None) -> Iterator[Level]:
+    def offers(self, is_buy: bool, quote: Quote | None, depth: DepthBook | None) -> Iterator[PriceLevel]:
         """Yield what can be taken now, best first: the quote's touch, then deeper levels of a fresh depth book.
 
         A touch without a size stands for one lot, the least that can be shown. Without a quote only the depth book
@@ -210,9 +207,7 @@ class InstrumentBook:
     def displayed(
         self, is_buy: bool, price: Decimal, quote: Quote | None, depth: DepthBook | None
     ) -> Decimal | None:
-        """Return the size shown at ``price`` on an order's own side; zero inside the spread, None when it is not
-        known.
-        """
+        """Return the size on an order's own side at ``price``; zero inside the spread, None when unknown."""
         if quote is None:
             return None if depth is None else depth.displayed(is_buy, price)
         touch, size = (quote.bid, quote.bid_size) if is_buy else (quote.ask, quote.ask_size)

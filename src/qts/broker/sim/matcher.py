@@ -26,9 +26,10 @@ from typing import Protocol
 
 from qts.broker.sim import matching
 from qts.broker.sim.config import SimConfig
-from qts.broker.sim.depth_book import DepthBook, Level
+from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.market.contracts import Bar, Phase, Quote, Tick
+from qts.market.depth import PriceLevel
 from qts.market.last_values import LastValues
 from qts.money import ZERO, decimal_fraction, minus, plus
 
@@ -102,7 +103,7 @@ class Matcher:
                 if limit is not None:
                     self._queue_up(order, limit, book, quote, depth)
                 continue
-            offers: Iterable[Level]
+            offers: Iterable[PriceLevel]
             if depth is None and quote is not None:
                 offers = ((touch, book.offered(is_buy, quote)),)  # what book.offers yields without a depth book
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from qts.broker.sim.depth_book import Level
+from qts.market.depth import PriceLevel
 from qts.money import ZERO, floor_to, minus, times
 
 
@@ -19,13 +19,13 @@ def allows(is_buy: bool, limit: Decimal | None, price: Decimal) -> bool:
 
 
 def through(is_buy: bool, limit: Decimal, price: Decimal) -> bool:
-    """Return whether ``price`` is beyond a resting order's limit, so that the order must have been reached
-    first.
-    """
+    """Return whether ``price`` is beyond a resting order's limit, so that it must have been reached first."""
     return price < limit if is_buy else price > limit
 
 
-def take(is_buy: bool, limit: Decimal | None, want: Decimal, levels: Iterable[Level], lot: Decimal) -> list[Level]:
+def take(
+    is_buy: bool, limit: Decimal | None, want: Decimal, levels: Iterable[PriceLevel], lot: Decimal
+) -> list[PriceLevel]:
     """Walk displayed levels from the best outward, whole lots only: (price, quantity) per level touched."""
     taken = []
     for price, size in levels:

@@ -54,9 +54,7 @@ class Answers:
     def remember(
         self, ack: OrderAck, approval_id: str, expires_ns: int, now_ns: int, is_open: Callable[[str], bool]
     ) -> None:
-        """Keep the first answer to an order; one of an ended order with an expired approval may be dropped for
-        it.
-        """
+        """Keep the first answer to an order; that of an ended order, approval expired, may make room."""
         self._put(ack, approval_id, expires_ns)
         if len(self._by_order) > self._keep:
             self._forget_one(now_ns, is_open)

@@ -145,9 +145,7 @@ class BinanceRows:
         self._decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
     def _parser(self) -> Callable[[bytes], MarketValue]:
-        """Return the hot path as a closure: local names are read faster than attributes, 94,000 times in six
-        minutes.
-        """
+        """Return the hot path as a closure: local names are read faster than attributes, row for row."""
         order = self.order
         handler_of = self._beginnings.get
         find_handler = self._find_handler

@@ -36,9 +36,7 @@ class CaptureProbe:
 
     @property
     def only_symbol(self) -> str | None:
-        """Return the one symbol of the capture, to which a snapshot without a symbol belongs; None when there
-        are more.
-        """
+        """Return the one symbol of the capture, which snapshots without a symbol mean; None when there are more."""
         return next(iter(self.grids)) if len(self.grids) == 1 else None
 
 

@@ -110,9 +110,7 @@ class DeclaredTimes(IsoTimes):
 
     @staticmethod
     def _serial(text: str) -> datetime:
-        """Return the time of a serial number, to the millisecond: a spreadsheet keeps a time of day to about 1
-        µs.
-        """
+        """Return the time of a serial number to the millisecond; a spreadsheet keeps a time to about 1 µs."""
         if not _SERIAL.fullmatch(text):
             raise RowRefused(BAD_TIME, text)
         days, _, fraction = text.partition(".")

@@ -101,7 +101,7 @@ class HangFile:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes in the file; 0 when the system cannot tell."""
+        """Return the number of bytes in the file; 0 when the system does not report it."""
         try:
             return os.fstat(self.handle).st_size
         except OSError:

@@ -117,8 +117,8 @@ class Extremes:
     @property
     def has_moved(self) -> bool:
         """Return whether a fill, or any value while something is held, came since the last :meth:`take_worst`."""
-        noted = self.values
-        return noted.book_changed or (bool(self.held) and self._last.feed_ts_ns != noted.looked_ns)
+        record = self.values
+        return record.book_changed or (bool(self.held) and self._last.feed_ts_ns != record.looked_ns)
 
     def on_mark(self, symbol: str, mark: Decimal | None, ts_ns: int) -> None:
         """Value a held symbol at ``mark`` from now on; None: no price is known."""
@@ -149,11 +149,11 @@ class Extremes:
 
     def take_worst(self) -> WorstSinceCheck:
         """Return the worst since the last call, this moment included, and start the next period."""
-        noted = self.values
-        seen = noted.look
+        record = self.values
+        seen = record.look
         self._revalue()
-        noted.look = WorstSinceCheck(self._equity, self._exposure(), self._equity)
-        noted.looked_ns, noted.book_changed = self._last.feed_ts_ns, False
+        record.look = WorstSinceCheck(self._equity, self._exposure(), self._equity)
+        record.looked_ns, record.book_changed = self._last.feed_ts_ns, False
         self._update_bounds()
         return seen
 
@@ -193,14 +193,16 @@ class Extremes:
         While nothing is short and cash is not below zero, exposure and its share of equity rise with equity alone.
         A bound may be too narrow, which costs an evaluation, never too wide.
         """
-        noted, beside = self.values, self._unexposed
-        look, equity = noted.look, self._equity
-        self._floor = max(noted.trough.amount, noted.day_low.amount, look.lowest_equity)
-        if beside is None or beside < 0 or look.equity <= look.exposure:
+        record, unexposed = self.values, self._unexposed
+        look, equity = record.look, self._equity
+        self._floor = max(record.trough.amount, record.day_low.amount, look.lowest_equity)
+        if unexposed is None or unexposed < 0 or look.equity <= look.exposure:
             self._ceiling = minus(self._floor, ONE)  # every value is evaluated
         else:
-            exposed = _ratio_rounded_down(times(look.exposure, beside), minus(look.equity, look.exposure))
-            self._ceiling = min(noted.highest.amount, plus(beside, min(exposed, noted.highest_exposure.amount)))
+            exposed = _ratio_rounded_down(times(look.exposure, unexposed), minus(look.equity, look.exposure))
+            self._ceiling = min(
+                record.highest.amount, plus(unexposed, min(exposed, record.highest_exposure.amount))
+            )
         if len(self.held) != 1:
             return
         (held,) = self.held.values()
@@ -211,28 +213,28 @@ class Extremes:
         held.high = plus(held.mark, _ratio_rounded_down(minus(self._ceiling, equity), held.net))
 
     def _record(self, ts_ns: int) -> None:
-        equity, exposure, noted = self._equity, self._exposure(), self.values
-        if equity > noted.highest.amount:
-            noted.highest = noted.trough = Point(equity, ts_ns)
-        elif equity < noted.trough.amount:
-            noted.trough = low = Point(equity, ts_ns)
-            if noted.deepest.is_smaller_than(noted.highest.amount, equity):
-                noted.deepest = Drawdown(noted.highest, low)
-        if equity < noted.day_low.amount:
-            noted.day_low = low = Point(equity, ts_ns)
-            if noted.worst_day.is_smaller_than(noted.day_open.amount, equity):
-                noted.worst_day = Drawdown(noted.day_open, low)
-            if equity < noted.lowest.amount:
-                noted.lowest = low
-        if exposure > noted.highest_exposure.amount:
-            noted.highest_exposure = Point(exposure, ts_ns)
-        look = noted.look
+        equity, exposure, record = self._equity, self._exposure(), self.values
+        if equity > record.highest.amount:
+            record.highest = record.trough = Point(equity, ts_ns)
+        elif equity < record.trough.amount:
+            record.trough = low = Point(equity, ts_ns)
+            if record.deepest.is_smaller_than(record.highest.amount, equity):
+                record.deepest = Drawdown(record.highest, low)
+        if equity < record.day_low.amount:
+            record.day_low = low = Point(equity, ts_ns)
+            if record.worst_day.is_smaller_than(record.day_open.amount, equity):
+                record.worst_day = Drawdown(record.day_open, low)
+            if equity < record.lowest.amount:
+                record.lowest = low
+        if exposure > record.highest_exposure.amount:
+            record.highest_exposure = Point(exposure, ts_ns)
+        look = record.look
         lowest = min(equity, look.lowest_equity)
         # As a share of equity, without a division; equity of 0 or less is a fail-safe of its own.
         if equity > 0 and times(exposure, look.equity) > times(look.exposure, equity):
-            noted.look = WorstSinceCheck(lowest, exposure, equity)
+            record.look = WorstSinceCheck(lowest, exposure, equity)
         elif lowest < look.lowest_equity:
-            noted.look = WorstSinceCheck(lowest, look.exposure, look.equity)
+            record.look = WorstSinceCheck(lowest, look.exposure, look.equity)
         self._update_bounds()
 
 

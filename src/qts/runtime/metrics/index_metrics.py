@@ -23,12 +23,12 @@ class IndexMetrics:
     """
 
     def __init__(self, *, target_cagr: float, volatility: VolatilitySource) -> None:
-        self._course = IndexPerformance(target_cagr)
+        self._performance = IndexPerformance(target_cagr)
         self._closed_ns = 0
         self._volatility = volatility
 
     def on_index(self, value: IndexLevel) -> None:
-        self._course.add(value.level)
+        self._performance.add(value.level)
         self._closed_ns = value.ts_ns
 
     def on_closed_trade(self, pool: Pool, *, lost: bool, now_ns: int) -> None:
@@ -41,14 +41,14 @@ class IndexMetrics:
         vix = self._volatility.reading(now_ns).value
         if not is_fresh(self._closed_ns, now_ns, METRIC_MAX_AGE_NS):
             return msgspec.structs.replace(UNKNOWN_METRICS, vix=vix)
-        return self._course.metrics(vix)
+        return self._performance.metrics(vix)
 
     def export_state(self) -> dict[str, Any]:
         return {
-            "course": self._course.export_state(),
+            "course": self._performance.export_state(),
             "closed_ns": self._closed_ns,
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        self._course.import_state(saved["course"])
+        self._performance.import_state(saved["course"])
         self._closed_ns = saved["closed_ns"]

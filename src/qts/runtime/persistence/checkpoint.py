@@ -124,9 +124,8 @@ def decode(data: bytes) -> dict[str, Any]:
     body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
     is_whole = len(checksum) == _CHECKSUM.size and _CHECKSUM.unpack(checksum)[0] == zlib.crc32(body)
     try:
-        saved: dict[str, Any] = msgspec.msgpack.decode(
-            body if is_whole else data
-        )  # earlier versions had no checksum
+        # Earlier versions had no checksum.
+        saved: dict[str, Any] = msgspec.msgpack.decode(body if is_whole else data)
         version = saved["version"]
         damage = ""
     except (msgspec.DecodeError, ValueError, TypeError, LookupError, RecursionError) as error:

@@ -176,7 +176,7 @@ def text_of(amount: Decimal) -> str:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
-def extremes_of(noted: ExtremesView, shown: Callable[[int], str]) -> dict[str, Any]:
+def extremes_of(extremes: ExtremesView, shown: Callable[[int], str]) -> dict[str, Any]:
     """Return the extremes as in ``--json``: amounts as text, shares as text with six places, times by ``shown``."""
 
     def point(one: Point) -> dict[str, str]:
@@ -192,11 +192,11 @@ def extremes_of(noted: ExtremesView, shown: Callable[[int], str]) -> dict[str, A
         }
 
     return {
-        "highest_equity": point(noted.highest),
-        "lowest_equity": point(noted.lowest),
-        "deepest_drawdown": fall(noted.deepest),
-        "worst_day": fall(noted.worst_day),
-        "highest_exposure": point(noted.highest_exposure),
+        "highest_equity": point(extremes.highest),
+        "lowest_equity": point(extremes.lowest),
+        "deepest_drawdown": fall(extremes.deepest),
+        "worst_day": fall(extremes.worst_day),
+        "highest_exposure": point(extremes.highest_exposure),
     }
 
 

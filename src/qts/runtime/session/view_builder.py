@@ -166,8 +166,8 @@ def _names(shared: SharedComponents) -> dict[str, dict[str, str]]:
 
 
 def _extremes(shared: SharedComponents) -> ExtremesView:
-    noted = shared.extremes.values
-    return ExtremesView(noted.highest, noted.lowest, noted.deepest, noted.worst_day, noted.highest_exposure)
+    record = shared.extremes.values
+    return ExtremesView(record.highest, record.lowest, record.deepest, record.worst_day, record.highest_exposure)
 
 
 def _basis(kernel: Kernel, ended: str) -> StateBasisView:
