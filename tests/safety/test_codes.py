@@ -24,7 +24,7 @@ OURS = [
     "FS043",  # order after order is rejected
     "FS071",  # stored history was altered
     "FS061",  # the loop made no progress: what the watchdog raises
-    "FS062",  # an operator may not be heard
+    "FS062",  # an operator's command may not be received
     "FS051",  # exposure above 1.2 × its limit: a fail-safe without a number
     "FS052",  # loss of the day beyond its limit: likewise
     "AN060",  # a halted strategy

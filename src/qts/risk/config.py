@@ -83,7 +83,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         msgspec.Meta(
             gt=0,
             le=0.30,
-            description="fraction of the price that a limit may lie beyond it to our disadvantage",
+            description="fraction of the price by which a limit may be above it for a buy, below it for a sell",
         ),
     ] = 0.03
     market_order_allowance: Annotated[

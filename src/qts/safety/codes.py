@@ -124,7 +124,7 @@ _ENTRIES: Final = (
     ),
     _fail(
         "FS062",
-        "an operator may not be heard: no file can be opened, or the directory of commands cannot be read",
+        "an operator's command may not be received: no file can be opened, or the command directory cannot be read",
         recovery="free descriptors or repair the directory, wait for the log to say so, then recover",
     ),
     _fail(
