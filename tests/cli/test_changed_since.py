@@ -151,6 +151,43 @@ def test_every_command_makes_another_run_of_other_files(
     assert runs[0] != runs[1]
 
 
+def test_a_resume_does_not_begin_a_new_account_beside_the_run_that_waits(
+    mine: str, tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given an unfinished run in the folder of runs
+    stopped_run(tape, mine, {})
+    waiting = Path("qts-data") / "replay-0123456789abcdef"
+    waiting.parent.mkdir()
+    Path("run").rename(waiting)
+    argv = ("replay", str(tape), "--strategy", mine, "--set", "risk.symbol_weight_limit=0.1")
+    # when it is resumed under another configuration, which names another directory
+    code, out, err = run_qts(capsys, *argv, "--resume")
+    # then nothing is begun, and the run that waits is named
+    assert (code, out) == (2, "")
+    assert f"Unfinished: {waiting} (begun with another configuration, seed, input or strategy)" in err
+    assert list(Path("qts-data").iterdir()) == [waiting]
+    # and without --resume a new run begins
+    assert run_qts(capsys, *argv)[0] == 0
+
+
+def test_a_resume_where_no_run_waits_begins_one(mine: str, tape: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A supervisor starts with the same command whether there was a run before or not."""
+    assert run_qts(capsys, "replay", str(tape), "--strategy", mine, "--resume")[0] == 0
+
+
+def test_how_a_result_is_shown_is_no_part_of_a_run(
+    mine: str, tape: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a finished run
+    argv = ("replay", str(tape), "--strategy", mine, "--data-dir", "run", "--resume", "--json")
+    code, first, _ = run_qts(capsys, *argv)
+    assert code == 0
+    # when it is shown in other colours, then it is the same run
+    code, again, err = run_qts(capsys, *argv, "--set", "runtime.gain_color=red")
+    assert (code, err) == (0, "")
+    assert json.loads(again)["config_hash"] == json.loads(first)["config_hash"]
+
+
 def test_names_that_are_no_text_are_files_as_any_other(
     mine: str, tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,10 @@ class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Decimal(1)
     )
     name: Annotated[str, Meta(max_length=100, description="for people")] = ""
-    name_ko: Annotated[str, Meta(max_length=100, description="for people, in Korean; empty: the name above")] = ""
+    name_ko: Annotated[
+        str,
+        Meta(max_length=100, description="for people, in Korean; empty: the name above", extra={"display": True}),
+    ] = ""
     currency: Annotated[str, Meta(pattern="^[A-Z]{3,5}$", description="what it is paid in")] | None = None
     quantum: Annotated[Decimal, Meta(gt=0, le=1_000_000, description="smallest amount of the currency")] | None = (
         None

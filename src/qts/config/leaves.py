@@ -75,13 +75,14 @@ def quoted(text: str) -> str:
 
 
 def config_hash(shape: Shape, value: Any) -> str:
-    """Return the SHA-256 (hex) of all settings but the secrets; equal values give equal hashes, however they were
-    written.
+    """Return the SHA-256 (hex) of all settings but secrets and those that only change how a result is shown.
+
+    Equal values give equal hashes, however they were written.
     """
     digest = hashlib.sha256()
     # Sorted, because equal tables may have their entries in another order.
     for leaf in sorted(leaves(shape, value), key=lambda leaf: leaf.path):
-        if leaf.shape.secret:
+        if leaf.shape.secret or leaf.shape.display:
             continue
         line = f"{leaf.path}={leaf.text}".encode("utf-8", "surrogatepass")
         digest.update(len(line).to_bytes(8, "little"))

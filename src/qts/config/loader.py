@@ -35,12 +35,14 @@ class Row(msgspec.Struct, frozen=True):
     allowed: str
     reload: bool
     secret: bool
+    display: bool
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):
     """A valid configuration and where each of its values came from.
 
-    ``hash`` is the SHA-256 (hex) of all values but the secrets: two files that mean the same have the same one.
+    ``hash`` is the SHA-256 (hex) of all values but secrets and settings of display: two files that mean the same
+    have the same one.
     """
 
     tree: QtsConfig
@@ -74,6 +76,7 @@ class LoadedConfig(msgspec.Struct, frozen=True):
                 allowed=leaf.shape.allowed(),
                 reload=self.layout.may_change(leaf.path),
                 secret=leaf.shape.secret,
+                display=leaf.shape.display,
             )
             for leaf in leaves(self.layout.shape, self.tree)
         ]

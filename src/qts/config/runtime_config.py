@@ -66,7 +66,8 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Literal["auto", "green", "red"],
         Meta(
             description="colour of a gain in the report: green, with losses red; red, with losses blue, as Korean "
-            "brokers show it; auto: red for a reader of Korean, green for a reader of English"
+            "brokers show it; auto: red for a reader of Korean, green for a reader of English",
+            extra={"display": True},
         ),
     ] = "auto"
     strategies: Annotated[

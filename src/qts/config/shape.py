@@ -58,7 +58,8 @@ class Shape(msgspec.Struct, frozen=True):
     """One setting or group: its form, what it may be and what it means.
 
     ``type`` is the Python type of the value, ``item`` the shape inside a list or table, ``key`` the enum whose
-    members are the keys of a closed table (None: any text), ``choices`` text → value of a CHOICE.
+    members are the keys of a closed table (None: any text), ``choices`` text → value of a CHOICE. ``display``: it
+    only changes how a result is shown, so it is no part of the identity of a run.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class Shape(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     optional: bool = False
     secret: bool = False
+    display: bool = False
     description: str = ""
     item: Shape | None = None
     items: tuple[Shape, ...] = ()
@@ -117,6 +119,7 @@ def shape_of(annotation: Any) -> Shape:
         limits=_limits(metas),
         optional=optional,
         secret=bool(extra.get("secret", False)),
+        display=bool(extra.get("display", False)),
         description=next((meta.description for meta in metas if meta.description), ""),
     )
 

@@ -14,6 +14,9 @@ from qts.config.loader import LoadedConfig
 from qts.config.manager import Change
 from qts.db.contracts import ConfigRow, RunRow
 
+ABSENT = "absent"
+"""The value of a setting that one of two configurations does not have."""
+
 
 def next_row(rows: Sequence[ConfigRow], config: LoadedConfig, ts_ns: int, actor: str, reason: str) -> ConfigRow:
     """Return the row of ``config`` that follows ``rows``; ``ts_ns`` is the session's time."""
@@ -34,15 +37,20 @@ def was_accepted(run: RunRow, rows: Sequence[ConfigRow], config_hash: str) -> bo
 
 
 def changes_since(rows: Sequence[ConfigRow], config: LoadedConfig) -> list[Change]:
-    """Return the settings in which ``config`` differs from the one last in force; [] when that one is unknown."""
+    """Return the settings in which ``config`` differs from the one last in force; [] when that one is unknown.
+
+    Settings that only change how a result is shown are left out.
+    """
     if not rows:
         return []
     old = msgspec.json.decode(rows[-1].settings, type=dict[str, str])
-    new = {row.path: row.value for row in config.as_rows()}
+    now = config.as_rows()
+    new = {row.path: row.value for row in now}
+    shown = {row.path for row in now if row.display}
     return [
-        Change(path, old.get(path, "absent"), new.get(path, "absent"))
+        Change(path, old.get(path, ABSENT), new.get(path, ABSENT))
         for path in dict.fromkeys([*old, *new])
-        if old.get(path) != new.get(path)
+        if old.get(path) != new.get(path) and path not in shown
     ]
 
 

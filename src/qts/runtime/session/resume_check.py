@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from qts.config.loader import LoadedConfig
 from qts.db.contracts import ConfigRow, RunRow
-from qts.db.datadir import DataDir
-from qts.errors import StateError, UnfinishedRunError
-from qts.runtime.persistence.config_history import change_text, changes_since, was_accepted
+from qts.db.datadir import DATABASE_NAME, DataDir
+from qts.db.find_run import DEFAULT_ROOT, FoundRun, runs_under
+from qts.db.reading import StoreReader
+from qts.errors import InputError, StateError, StorageError, UnfinishedRunError
+from qts.runtime.persistence.config_history import ABSENT, change_text, changes_since, was_accepted
 from qts.runtime.session.run_inputs import files_that_differ
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.wiring.stores import stored_run
@@ -60,6 +63,34 @@ def previous_run(
     return previous
 
 
+def check_resumes_something(directory: Path, command: str, root: Path = DEFAULT_ROOT) -> None:
+    """Refuse to begin a new account in ``directory`` under --resume while unfinished runs of ``command`` wait.
+
+    ``directory`` was derived from configuration, seed, input and strategies, so it changes with each of them.
+    Raises InputError, which names the unfinished runs in ``root``.
+    """
+    if (directory / DATABASE_NAME).exists():
+        return
+    waiting = [str(found.directory) for found in runs_under(root) if _is_unfinished(found, command)]
+    if waiting:
+        raise InputError(
+            f"there is no run to resume in {directory}. Unfinished: {', '.join(waiting[:5])} (begun with another "
+            "configuration, seed, input or strategy). Name one with --data-dir, or leave out --resume to begin anew"
+        )
+
+
+def _is_unfinished(found: FoundRun, command: str) -> bool:
+    path = found.directory / DATABASE_NAME
+    if found.live or not path.exists():
+        return False
+    try:
+        with StoreReader(path) as store:
+            run = store.run()
+    except StorageError:
+        return False  # resuming it by name says what is wrong with it
+    return run is not None and not run.finished and run.command == command
+
+
 def _describe(run: RunRow) -> str:
     return f"qts {run.command}, run {run.run_id}, {'finished' if run.finished else 'unfinished'}"
 
@@ -70,8 +101,12 @@ def _differing(previous: RunRow, run: RunRow) -> list[str]:
 
 
 def _difference(previous: RunRow, run: RunRow) -> str:
+    def shown(run: RunRow, name: str) -> str:
+        text = str(getattr(run, name))
+        return text[:12] if name == "config_hash" else text
+
     names = _differing(previous, run)
-    return "; ".join(f"{name} was {getattr(previous, name)}, now {getattr(run, name)}" for name in names)
+    return "; ".join(f"{name} was {shown(previous, name)}, now {shown(run, name)}" for name in names)
 
 
 def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config: LoadedConfig) -> str:
@@ -82,6 +117,12 @@ def _advice(previous: RunRow, run: RunRow, configs: Sequence[ConfigRow], config:
         return elsewhere
     if previous.finished:
         return f"It was run under other settings: {'; '.join(map(change_text, changes))}. {elsewhere}"
+    unknown = [change for change in changes if ABSENT in (change.old, change.new)]
+    if unknown:
+        return (
+            f"It was begun by a version of QTS with other settings: {'; '.join(map(change_text, unknown))}. Finish "
+            f"it with that version. Or c{elsewhere[1:]}"
+        )
     later = " and reload the new one when it runs" if previous.command == "run" else ""
     return (
         f"It has never had this configuration in force: {'; '.join(map(change_text, changes))}. To --resume it, "

@@ -53,7 +53,7 @@ from qts.runtime.session.defect import record_defect
 from qts.runtime.session.outputs import require_distinct_files
 from qts.runtime.session.progress import Progress
 from qts.runtime.session.result import SessionFacts, SessionResult, summarize
-from qts.runtime.session.resume_check import previous_run
+from qts.runtime.session.resume_check import check_resumes_something, previous_run
 from qts.runtime.session.run_inputs import check_currency, files_read, specs_of, strategy_files
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
@@ -94,6 +94,8 @@ async def _run_session(
     check_currency(feed, config)
     run = _run_row(plan, config.hash, config, feed, machine)
     directory = options.data_dir or DEFAULT_ROOT / f"{plan.command}-{run.run_id}"
+    if options.resume and options.data_dir is None:
+        check_resumes_something(directory, plan.command)
     require_distinct_files(
         options.outputs,
         files_read(plan, config),
