@@ -60,4 +60,7 @@ def test_the_tree_drawn_on_top_is_the_tree() -> None:
 def test_a_missing_extra_says_how_to_get_it() -> None:
     error = MissingExtraError("--report", "report")
 
-    assert str(error) == "--report needs the optional extra 'report': pip install 'qts-runtime[report]'"
+    assert str(error) == (
+        "--report needs the optional extra 'report' of qts-runtime: in its source directory run "
+        "pip install -e '.[report]'"
+    )

@@ -60,7 +60,10 @@ class MissingExtraError(QtsError):
     exit_code = 2
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs the optional extra {extra!r}: pip install 'qts-runtime[{extra}]'")
+        super().__init__(
+            f"{feature} needs the optional extra {extra!r} of qts-runtime: in its source directory run "
+            f"pip install -e '.[{extra}]'"
+        )
 
 
 class StorageError(QtsError):

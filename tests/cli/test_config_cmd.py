@@ -104,6 +104,7 @@ def test_show_as_json_is_one_object_with_every_setting(tmp_path: Path, capsys: p
         "allowed": "number above 0 to 1",
         "reload": True,
         "secret": False,
+        "display": False,
     }
     assert {"runtime", "instruments", "event", "safety", "state", "risk", "capital", "broker"} <= {
         path.partition(".")[0] for path in rows

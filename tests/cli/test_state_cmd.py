@@ -151,7 +151,7 @@ class TestPlot:
     ) -> None:
         for module in ("matplotlib", "matplotlib.figure"):
             monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(MissingExtraError, match=r"qts-runtime\[report\]"):
+        with pytest.raises(MissingExtraError, match=r"of qts-runtime: .*pip install -e '\.\[report\]'"):
             run("state", "backtest", series, "--plot", str(tmp_path / "out.png"))
 
     def test_a_place_that_cannot_be_written(self, series: str, tmp_path: Path) -> None:

@@ -108,8 +108,16 @@ def test_what_is_no_yaml_file_is_left_alone(tmp_path: Path) -> None:
     for name in ("README.md", ".#alpha.yaml", "alpha.yaml~"):
         (tmp_path / name).write_text("- what ever\n", encoding="utf-8")
     (tmp_path / "krx").mkdir()
+    (tmp_path / "beta.yaml").write_text("", encoding="utf-8")
 
     assert isinstance(loaded(tmp_path).tree, Sample)
+
+
+def test_a_directory_of_other_files_is_refused_because_the_defaults_would_apply(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("notes\n", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="--config names a directory without a YAML file"):
+        load_config(tmp_path, {}, {})
 
 
 # -- overrides ---------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def leave_behind(data_dir: Path, result: SessionResult, *events: Event) -> None:
 
 
 def words(data_dir: Path) -> dict[str, str]:
-    return {one.record.event_id: one.word for one in read_journal(data_dir / "journal").entries.values()}
+    return {one.record.event_id: one.status_name for one in read_journal(data_dir / "journal").entries.values()}
 
 
 def test_p0_of_a_paper_session_is_in_the_journal_and_marked_when_the_checkpoint_has_it(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_p0_of_a_paper_session_is_in_the_journal_and_marked_when_the_checkpoint_
     run_session(paper(tmp_path, speed=1e6), progress=stop_once, stop=StopFlag())
     report = read_journal(tmp_path / "journal")
     assert report.problems == []
-    assert {entry.word for entry in report.entries.values()} == {"applied"}
+    assert {entry.status_name for entry in report.entries.values()} == {"applied"}
     (event,) = (unpack_event(entry.record.body) for entry in report.entries.values())
     assert event.event_type is EventType.EMERGENCY_STOP
 

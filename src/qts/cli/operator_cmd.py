@@ -27,7 +27,10 @@ def add_command(
     """Add a verb that sends the command ``made_from`` its arguments, with operator and reason."""
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=help_text, description=help_text)
     parser.add_argument(
-        "--data-dir", type=Path, required=True, metavar="DIR", help="the running session's directory"
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="the session's directory (default: the newest running session in ./qts-data)",
     )
     parser.add_argument("--operator", required=True, metavar="WHO", help="who gives the command; recorded")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why; recorded")
@@ -49,18 +52,30 @@ def _send(args: argparse.Namespace) -> int:
     from qts.db.find_run import runs_under
     from qts.runtime.control.command_files import write_command
 
-    answer = write_command(args.data_dir, args.made_from(args))
+    directory = args.data_dir or _running_session()
+    answer = write_command(directory, args.made_from(args))
     begun = SystemClock().now()
     clock = PacedClock(begun)
 
     def is_over() -> bool:  # a session that has ended gives no answer
-        return answer.exists() or not any(run.live for run in runs_under(args.data_dir))
+        return answer.exists() or not any(run.live for run in runs_under(directory))
 
     clock.wait_until_ns(to_ns(begun + ANSWER_WITHIN), answer.exists)
     clock.wait_until_ns(to_ns(begun + ANSWER_OF_LIVE_WITHIN), is_over)
     if not answer.exists():
-        print(f"no session answers in {args.data_dir}; the command waits there for the next one")
+        print(f"no session answers in {directory}; the command waits there for the next one")
         return 1
     given = json.loads(answer.read_text(encoding="utf-8"))
     print(given["answer"])
     return 0 if given["done"] else 2
+
+
+def _running_session() -> Path:
+    """Return the directory of the newest session that runs. Raises InputError when there is none."""
+    from qts.db.find_run import DEFAULT_ROOT, runs_under
+    from qts.errors import InputError
+
+    for run in runs_under():
+        if run.live:
+            return run.directory
+    raise InputError(f"no session runs in {DEFAULT_ROOT.absolute()}; name its directory with --data-dir DIR")

@@ -71,11 +71,19 @@ def amount(value: Decimal | None) -> str:
     return f"{int(whole):,}{point}{digits}" if whole not in ("-0", "") else f"{whole}{point}{digits}"
 
 
+def average(value: Decimal | None) -> str:
+    """Return an average for people, to four digits behind the point; "?" when it is unknown."""
+    if value is None:
+        return "?"
+    text = f"{value:,.4f}"
+    return text.rstrip("0").rstrip(".")
+
+
 def _shown(key: str, value: Any, time: MarketTime) -> str:
     if value is None:
         return "market" if key == "limit" else "?"
     if isinstance(value, Decimal):
-        return amount(value)
+        return amount(value) if key != "average_cost" else average(value)
     if isinstance(value, bool):
         return "forced" if value else ""
     return time.bare(value) if key.endswith("_at") else str(value)

@@ -98,7 +98,8 @@ def _account(values: ResultValues) -> Table:
             table.add_row(label, f"{rounded(0 - Decimal(fall['amount']))} ({0 - Decimal(fall['share']):.2%})")
         table.add_row("highest exposure", rounded(Decimal(extremes["highest_exposure"]["amount"])))
     table.add_row("fees and taxes", rounded(Decimal(values.fees) + Decimal(values.taxes)))
-    table.add_row("orders sent, fills", f"{values.orders:,}, {values.fills:,}")
+    table.add_row("orders sent", f"{values.orders:,}")
+    table.add_row("fills", f"{values.fills:,}")
     table.add_row("exits forced by rule", f"{values.forced_exits:,}")
     table.add_row("states at the end", f"{values.operating_state}, safety {values.safety_state}")
     return table

@@ -6,6 +6,7 @@ nowhere: the defaults in the code are a complete configuration.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
@@ -145,11 +146,22 @@ def find_directory(directory: Path | None, env: Mapping[str, str]) -> tuple[Path
     named = directory or (Path(env[ENV_DIRECTORY]) if env.get(ENV_DIRECTORY) else None)
     if named is None:
         return (DEFAULT_DIRECTORY if DEFAULT_DIRECTORY.is_dir() else None), []
-    if named.is_dir():
-        return named, []
     who = "--config" if directory else f"${ENV_DIRECTORY}"
+    if named.is_dir():
+        if _holds_other_files_only(named):
+            return None, [Problem(str(named), 0, "", f"{who} names a directory without a YAML file")]
+        return named, []
     what = "is a file, not a directory" if named.exists() else "does not exist"
     return None, [Problem(str(named), 0, "", f"{what}; {who} names the directory that holds the YAML files")]
+
+
+def _holds_other_files_only(directory: Path) -> bool:
+    """Return whether a directory has files and no YAML file among them: the name was probably mistyped."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False  # reported when it is read
+    return bool(names) and not any(name.endswith((".yaml", ".yml")) for name in names)
 
 
 def problem_text(problems: list[Problem]) -> str:

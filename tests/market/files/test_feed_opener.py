@@ -123,7 +123,7 @@ def test_a_file_without_a_usable_row_shows_what_was_refused(tmp_path: Path) -> N
         ": no usable row; refused: nonpositive_price 2, not_a_number 1; line 1, column data.b: '0', "
         "a price is zero or negative; allowed: a price above 0, or an empty cell where there is none"
     )
-    assert message_of(write(path, CSV[:1])) == ": no usable row; only empty lines"
+    assert message_of(write(path, CSV[:1])) == ": no usable row; no line holds a value"
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def refusals_text(refused: row.Refusals) -> str:
     """Return, for one line of an error message, the reasons by count and everything about the first refused row."""
     first = refused.first()
     if first is None:
-        return "only empty lines"
+        return "no line holds a value"
     reason, example = first
     parts = ", ".join(f"{reason} {count}" for reason, count in sorted(refused.counts.items()))
     column = f", column {example.column}" if example.column else ""

@@ -76,7 +76,16 @@ class Operators:
         self._stops_seen = self._kernel.stops.begun_count
 
     def close(self) -> None:
-        """Close the inbox."""
+        """Log the stops by signal that began just before the session ended, and close the inbox.
+
+        After a failure of the disk they are left as files for the resumed session.
+        """
+        while self._pressed:
+            press, command = self._pressed.popleft()
+            if self._kernel.shared.record.has_failed:
+                self._save_for_resume(press)
+            with suppress(StorageError):
+                self.note(command, Answer(done=True, answer="it began as the session ended"))
         self._inbox.close()
 
     def note(self, command: Command | None, answer: Answer) -> None:

@@ -48,7 +48,8 @@ def previous_run(
         run = begun_under(previous.config_hash)
     if previous.run_id != run.run_id:
         raise StateError(
-            f"{place.path} holds another run ({_describe(previous)}), this is {_describe(run)}: "
+            f"{place.path} holds another run ({_describe(previous)}), this would be qts {run.command}, "
+            f"run {run.run_id}: "
             f"{_difference(previous, run) or files_that_differ(files, plan, config)}. "
             f"{_advice(previous, run, configs, config)}"
         )
@@ -57,8 +58,8 @@ def previous_run(
         return None
     if not previous.finished and not resume:
         raise UnfinishedRunError(
-            f"{place.path} holds an unfinished run ({_describe(previous)}): continue it with --resume, "
-            "or choose another --data-dir"
+            f"{place.path} holds an unfinished run (qts {previous.command}, run {previous.run_id}): "
+            "continue it with --resume, or choose another --data-dir"
         )
     return previous
 
