@@ -118,9 +118,9 @@ def judge(report: dict[str, Any]) -> list[dict[str, Any]]:
             add(f"{load}: P0 from {source}, p99 µs", figures["p99"], p99, floor=floor["p99"])
             if p999 is not None:
                 add(f"{load}: P0 from {source}, p99.9 µs", figures["p999"], p999, floor=floor["p999"])
-    tallies = [row["p0"] for row in report["latency"].values()]
-    add("P0 lost", sum(counters["lost"] for counters in tallies), 0)
-    add("P0 handled twice", sum(counters["twice"] for counters in tallies), 0)
+    p0_rows = [row["p0"] for row in report["latency"].values()]
+    add("P0 lost", sum(counters["lost"] for counters in p0_rows), 0)
+    add("P0 handled twice", sum(counters["twice"] for counters in p0_rows), 0)
     add("memory with all queues full, MB", report["memory"]["mb"], 64)
     return rows + journal.judge(report["journal"])
 

@@ -1,14 +1,15 @@
-"""Checks that docstrings begin as the house writes them: a function's with a verb, a class's with what it is.
+"""Checks that docstrings begin as the house writes them: a function's with a verb, a class's with a noun phrase.
 
 ``python lint/docstrings.py [ROOT]`` reads every module below ROOT (``src``), names each docstring that begins
-otherwise, and each public name of a public port without one; its exit status is 1 when there is any.
+otherwise, and each public method of a Protocol without one. Its exit status is 1 when there is any, 2 when there is
+no module to read.
 
 - The docstring of a function, method or property begins with a verb of :data:`VERBS` in the imperative ("Return
   the …"). A list of verbs can be checked where a grammar cannot, and it keeps out verbs that say less than another
   one ("Tell", "Say", "Give").
-- The docstring of a module or a class may begin with a noun ("A queue of …"), never with a word of
-  :data:`NO_BEGINNING`.
-- Every public method of a Protocol has a docstring whose first sentence ends with a period. The other public names
+- The docstring of a module or a class begins with a noun ("A queue of …") or a verb in the third person
+  ("Publishes …"), never with a word of :data:`NO_BEGINNING`.
+- Every public method of a Protocol has a docstring whose first paragraph ends with a period. The other public names
   of the ports are checked by ruff (pydocstyle) in the files that ``pyproject.toml`` names.
 """
 
@@ -51,22 +52,34 @@ VERBS = frozenset(
 NO_BEGINNING = frozenset(
     """
     above after as at before beside beyond how if it its like once our since so still that their there these
-    they this those to what whatever when whenever where whereas whether which while who whom whose why with
+    they this those to told what whatever when whenever where whereas whether which while who whom whose why with
     within without
     """.split()  # noqa: SIM905 - a list of words is read as words
 )
 """No noun and no verb: a docstring that begins so is half a sentence."""
 
+NOUN_BEFORE = re.compile(r"(\S+)\s+(of|on|for|about|number)\b")
+NOUNS_TOO = frozenset(
+    """
+    answer cause change count drop group hold issue limit list look mark measure name note number offer order
+    place plan price quote rank record report request reserve sample schedule signal size step store sum test
+    time trade update value
+    """.split()  # noqa: SIM905 - a list of words is read as words
+)
+"""Nouns as well as verbs: a noun before each of those words ("Number for the …"); any verb is one before "of"."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def main(arguments: list[str]) -> int:
-    """Name the docstrings below the given folder that begin otherwise; return 1 when there are any."""
+    """Name the docstrings below a folder that begin otherwise; return 1 when there are any, 2 without a module."""
     root = Path(arguments[0] if arguments else "src")
+    modules = sorted(root.rglob("*.py"))
+    if not modules:
+        sys.stderr.write(f"{root}: no module to read\n")
+        return 2
     offences = [
-        f"{path}:{line}: {offence}"
-        for path in sorted(root.rglob("*.py"))
-        for line, offence in offences_in(path.read_text("utf-8"))
+        f"{path}:{line}: {offence}" for path in modules for line, offence in offences_in(path.read_text("utf-8"))
     ]
     sys.stdout.writelines(f"{offence}\n" for offence in offences)
     return 1 if offences else 0
@@ -75,6 +88,7 @@ def main(arguments: list[str]) -> int:
 def offences_in(text: str) -> Iterator[tuple[int, str]]:
     """Yield line and reason for each docstring of the module ``text`` that is refused, and for each that lacks."""
     module = ast.parse(text)
+    protocols = protocol_names(module)
     first = first_word(ast.get_docstring(module) or "")
     if first.lower() in NO_BEGINNING:
         yield 1, f"the docstring of the module begins with {first!r}: name what it is"
@@ -86,14 +100,28 @@ def offences_in(text: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"the docstring of {node.name} begins with {first!r}, not with a verb"
             if docstring and isinstance(node, ast.ClassDef) and first.lower() in NO_BEGINNING:
                 yield node.lineno, f"the docstring of {node.name} begins with {first!r}: name what it is"
-        if isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(base_name(base) in protocols for base in node.bases):
             for method in node.body:
                 if isinstance(method, Function) and not method.name.startswith("_"):
                     docstring = ast.get_docstring(method)
                     if not docstring:
                         yield method.lineno, f"{node.name}.{method.name} of a Protocol has no docstring"
                     elif not first_paragraph(docstring).endswith("."):
-                        yield method.lineno, f"the first sentence of {node.name}.{method.name} has no period"
+                        yield method.lineno, f"the first paragraph of {node.name}.{method.name} has no period"
+
+
+def protocol_names(module: ast.Module) -> set[str]:
+    """Return the names under which ``module`` may use ``typing.Protocol``."""
+    imports = [node for node in ast.walk(module) if isinstance(node, ast.ImportFrom)]
+    renamed = {
+        alias.asname for node in imports for alias in node.names if alias.name == "Protocol" and alias.asname
+    }
+    return {"Protocol", *renamed}
+
+
+def base_name(base: ast.expr) -> str:
+    """Return the name of a base class without its module and parameters."""
+    return ast.unparse(base).partition("[")[0].rpartition(".")[2]
 
 
 def first_word(docstring: str) -> str:
@@ -108,9 +136,11 @@ def first_paragraph(docstring: str) -> str:
 
 
 def begins_with_verb(docstring: str) -> bool:
-    """Return whether ``docstring`` begins with a verb; before "of" the same word is a noun ("Record of …")."""
+    """Return whether ``docstring`` begins with a verb, not with a noun of the same spelling."""
     first = first_word(docstring)
-    return first.istitle() and first.lower() in VERBS and not re.match(r"\S+\s+of\b", docstring)
+    noun = NOUN_BEFORE.match(docstring)
+    is_noun = noun is not None and (noun[2] == "of" or noun[1].lower() in NOUNS_TOO)
+    return first.istitle() and first.lower() in VERBS and not is_noun
 
 
 if __name__ == "__main__":

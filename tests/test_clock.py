@@ -32,7 +32,7 @@ def test_the_virtual_clock_moves_only_when_told_to() -> None:
     assert clock.monotonic_ns() == 2 * NS_PER_S
 
 
-def test_it_may_stand_still_but_never_goes_back() -> None:
+def test_it_may_stop_but_never_goes_back() -> None:
     clock = ManualClock(START)
     clock.set(START)
 

@@ -1,4 +1,4 @@
-"""The door that no binary float passes, and sums that never drift."""
+"""Conversions that refuse every binary float, and sums that never drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One door: at most 25 names, light to open, and each is what its module says."""
+"""The public names: at most 25 names, light to open, and each is what its module says."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_names_are_listed_for_people_who_explore() -> None:
     assert set(dir(qts)) >= NAMES
 
 
-def test_opening_the_door_loads_nothing() -> None:
+def test_importing_the_package_loads_nothing() -> None:
     loaded = loaded_by("import qts")
 
     assert {name for name in loaded if name.startswith("qts.")} == set()

@@ -384,7 +384,7 @@ def test_a_restart_handles_what_was_accepted_and_not_handled_before_anything_new
 def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(restarts: Restarts) -> None:
     """The journal is "at least once"; the unique key of the effect makes it "exactly once" (`effect-with-mark`).
 
-    Who would drop it at the door would one day drop a fill that the restored checkpoint does not contain.
+    To drop it before the journal would one day drop a fill that the restored checkpoint does not contain.
     """
     # Given fills on disk, one of them not handled yet, whose source died before it heard that.
     dispatcher, seen = restarts.begin(), Recorder()

@@ -233,10 +233,10 @@ def test_a_signal_that_comes_while_a_worker_starts_does_not_end_it() -> None:
         for number in PARENTS_SIGNALS:
             process.send_signal(number)
         # then it greets as if nothing had happened, and ends with the connection
-        talk = ours.makefile("rwb")
-        write_frame(talk, [f"{work.__name__}:pid_of_worker", 0])
-        assert read_frame(talk) == [True, []]
-        talk.close()
+        stream = ours.makefile("rwb")
+        write_frame(stream, [f"{work.__name__}:pid_of_worker", 0])
+        assert read_frame(stream) == [True, []]
+        stream.close()
         ours.shutdown(socket.SHUT_RDWR)
         assert process.wait(timeout=60) == 0
 

@@ -18,7 +18,7 @@ from tests.event import work
 WORK = "tests.event.work"
 
 
-def talk(target: str, *batches: list[Event]) -> list[Any]:
+def answers_of(target: str, *batches: list[Event]) -> list[Any]:
     """What a worker for ``target`` answers to these batches, without a process."""
     requests, answers = io.BytesIO(), io.BytesIO()
     write_frame(requests, [target, 0])
@@ -27,10 +27,10 @@ def talk(target: str, *batches: list[Event]) -> list[Any]:
     requests.seek(0)
     serve(requests, answers)
     answers.seek(0)
-    told = []
+    decoded = []
     while (value := read_frame(answers)) is not None:
-        told.append(value)
-    return told
+        decoded.append(value)
+    return decoded
 
 
 def logs(*numbers: int) -> list[Event]:
@@ -38,23 +38,23 @@ def logs(*numbers: int) -> list[Event]:
 
 
 def test_a_worker_greets_and_answers_with_the_events_the_handler_returned() -> None:
-    greeting, first, second = talk(f"{WORK}:pid_of_worker", logs(1), logs(2))
+    greeting, first, second = answers_of(f"{WORK}:pid_of_worker", logs(1), logs(2))
     assert greeting == [True, []]
     assert [decode_event(answer[1][0]).payload["n"] for answer in (first, second)] == [1, 2]
 
 
 def test_an_async_handler_a_class_and_a_ready_handler_all_work() -> None:
     for name in ("waiting", "Counting", "READY"):
-        assert talk(f"{WORK}:{name}", logs(1))[1][0] is True
+        assert answers_of(f"{WORK}:{name}", logs(1))[1][0] is True
 
 
 def test_a_batch_goes_to_the_batch_method() -> None:
-    told = talk(f"{WORK}:Batching", logs(1, 2, 3))
-    assert decode_event(told[1][1][0]).payload["n"] == 3
+    answers = answers_of(f"{WORK}:Batching", logs(1, 2, 3))
+    assert decode_event(answers[1][1][0]).payload["n"] == 3
 
 
 def test_a_failure_is_an_answer_and_the_worker_goes_on() -> None:
-    _, first, second = talk(f"{WORK}:failing", logs(1), logs(2))
+    _, first, second = answers_of(f"{WORK}:failing", logs(1), logs(2))
     assert first == [False, "ValueError: no 1"]
     assert second == [False, "ValueError: no 2"]
 
@@ -69,7 +69,7 @@ def test_a_failure_is_an_answer_and_the_worker_goes_on() -> None:
     ],
 )
 def test_a_target_that_does_not_exist_is_told_in_the_greeting(target: str, reason: str) -> None:
-    ((accepted, text),) = talk(target, logs(1))
+    ((accepted, text),) = answers_of(target, logs(1))
     assert accepted is False
     assert reason in text
 

@@ -107,7 +107,7 @@ def meanwhile(rig: LiveRig, monkeypatch: pytest.MonkeyPatch, happens: Callable[[
     monkeypatch.setattr(rig.store, "ledger", ledger)
 
 
-async def test_beside_the_loop_a_book_that_stands_still_is_judged(
+async def test_beside_the_loop_a_book_that_does_not_change_is_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with beside_the_loop(tmp_path) as rig:

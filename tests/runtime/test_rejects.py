@@ -173,7 +173,7 @@ def test_a_rejection_of_an_approval_that_had_expired_is_our_lateness_and_no_word
     watch, answers = rig.kernel.rejects, list[tuple[Acted, OrderAck]]()
     take = watch.on_answer
     watch.on_answer = lambda *answer: answers.append(answer)  # type: ignore[method-assign]
-    # Given six rejected orders that are heard of ten seconds after their approvals
+    # Given six rejected orders that are reported ten seconds after their approvals
     rig.quotes(kst(10), 5)
     assert len(answers) == 6
     rig.clock.advance(timedelta(seconds=10))

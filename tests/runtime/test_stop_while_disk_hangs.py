@@ -46,7 +46,7 @@ def test_a_stop_acts_while_the_disk_hangs(way: Way, tmp_path: Path, disk: Hangin
 
     async def operator() -> None:
         try:
-            # Given a session whose disk hangs, and a release that it has not heard of yet
+            # Given a session whose disk hangs, and a release that it has not received yet
             disk.go.clear()
             await until(lambda: disk.hangs)
             release = Release(operator="kim", reason="looks well")

@@ -45,7 +45,7 @@ def test_no_symbols_means_every_symbol_and_others_see_only_their_own(rig_of: Mak
     assert [(w.quotes, w.bars, w.starts) for w in (everything, mine, other)] == [(1, 1, 1), (1, 1, 1), (0, 0, 1)]
 
 
-def test_a_seat_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
+def test_a_host_shows_the_strategy_its_own_account(rig_of: MakeRig) -> None:
     seen: dict[str, Any] = {}
 
     class Curious(ScriptedStrategy):

@@ -95,7 +95,7 @@ def heard(memory: bytes) -> Any:
     return msgspec.msgpack.decode(memory)["memory"]["heard"]
 
 
-def test_the_view_answers_what_the_seat_answers(rig_of: MakeRig) -> None:
+def test_the_view_answers_what_the_host_answers(rig_of: MakeRig) -> None:
     """Every answer, after trades, on the money and on an unknown symbol."""
     scripted, other = ScriptedStrategy(), ScriptedStrategy("other")
     rig = rig_of(scripted, other)
