@@ -22,7 +22,7 @@ _QUIET: Final = "10 minutes without it"
 _CHECKS: Final = "the recovery checks pass (reconcile clean)"
 _OPERATOR: Final = "an operator releases it, with name and reason"
 _WAIT: Final = "nothing to do: WARNING ends by itself once the cause stays away"
-_RECOVER: Final = "remove the cause, let reconciliation run clean, then request recovery"
+_RECOVER: Final = "remove the cause, let reconciliation run clean, then release it (qts safety release)"
 _RELEASE: Final = "find and remove the cause, check the account at the broker, then release the lockdown"
 _REDUCE_ONLY: Final = "no new orders; cancels and liquidations still go"
 

@@ -401,8 +401,10 @@ _COUNTER: Final = {
 _NEXT_STEP: Final = {
     SafetyState.NORMAL: "nothing to do",
     SafetyState.WARNING: "nothing to do: it ends once no cause comes back for the clear time",
-    SafetyState.FAIL: "remove the cause, reconcile, request recovery; a second, different fail-safe locks down",
-    SafetyState.LOCKDOWN: "find and remove the cause, check the account at the broker, then release it by name",
+    SafetyState.FAIL: (
+        "remove the cause, let the books agree, then run qts safety release; another fail-safe locks down"
+    ),
+    SafetyState.LOCKDOWN: "find and remove the cause, check the account at the broker, then run qts safety release",
 }
 
 

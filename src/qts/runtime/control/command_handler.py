@@ -107,6 +107,8 @@ class CommandHandler:
 
 def release_safety(safety: SafetyStateManager, command: Release, checks: Mapping[str, bool | None]) -> Answer:
     """Request that safety returns to NORMAL; ``checks`` are the conditions by name, None: unknown, so not met."""
+    if safety.current_state is SafetyState.NORMAL:
+        return Answer(done=True, answer="safety is NORMAL: there is nothing to release")
     change = safety.request_recovery(
         operator_approved=True, operator_id=command.operator, reason=command.reason, checks=checks
     )

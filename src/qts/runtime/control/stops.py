@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from qts.capital.contracts import Pool
+from qts.clock import from_ns
 from qts.errors import InputError
 from qts.event.contracts import Event, EventType
 from qts.execution.contracts import EmergencyStop, Fill, Order, OrderState
@@ -150,7 +151,7 @@ class Stops:
         assert scope is not None  # without a scope, safety is released
         released = self._shared.stops.release(scope)
         after_rejects = scope.kind is ScopeKind.SYMBOL and self._shared.rejects.release(scope.name)
-        others = "; ".join(map(str, self._shared.stops))
+        others = self._texts_in_force()
         if released is None and not after_rejects:
             return Answer(done=False, answer=f"no stop of {scope} is in force; in force: {others or 'none'}")
         self._on_carried_out()
@@ -164,8 +165,16 @@ class Stops:
             self._end_progress(None)
         if not len(self._shared.stops):
             return answer
-        text = f"{answer.answer}; still in force: {'; '.join(map(str, self._shared.stops))}"
-        return Answer(done=answer.done, answer=text)
+        return Answer(done=answer.done, answer=f"{answer.answer}; still in force: {self._texts_in_force()}")
+
+    def _texts_in_force(self) -> str:
+        """Return the scoped stops in force as one text, with the market's time."""
+        calendar = self._shared.calendar
+        return "; ".join(
+            f"{stop.scope} is stopped since {calendar.local_time(from_ns(stop.ts_ns)):%Y-%m-%d %H:%M:%S %Z} "
+            f"by {stop.operator}: {stop.reason}"
+            for stop in self._shared.stops
+        )
 
     def _end_progress(self, scope: Scope | None) -> None:
         for progress in self._followed:

@@ -265,9 +265,7 @@ class Session:
         values: Iterator[MarketValue] = self._feed.values()
         first = next(values, None)
         if first is None:
-            raise DataError(
-                f"{self._feed.name}: not a single usable value; refused rows: {dict(self._feed.rows_refused)}"
-            )
+            raise DataError(f"{self._feed.name}: no usable row; refused rows: {dict(self._feed.rows_refused)}")
         calendar = next(iter(self._feed.instruments.values())).calendar
         start = calendar.at(calendar.local_date(from_ns(first.ts_ns)), 0)
         if self._plan.paced:
