@@ -38,7 +38,7 @@ def test_only_displayed_size_is_taken_and_the_rest_waits_for_the_next_statement_
     assert [fill.last for fill in rig.fills] == [False, False, True]
 
 
-def test_the_same_quote_told_twice_offers_its_size_once() -> None:
+def test_the_same_quote_sent_twice_offers_its_size_once() -> None:
     rig = ExchangeRig()
     rig.place("o", BUY, "12")
     rig.quote("99", "10", "100", "5")

@@ -59,7 +59,7 @@ def logged(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_halted_strategy_ends_a_finished_run_with_5_and_its_first_traceback_is_told(tmp_path: Path) -> None:
+def test_a_halted_strategy_ends_a_finished_run_with_5_and_its_first_traceback_is_reported(tmp_path: Path) -> None:
     done = replayed(tmp_path, 3)
 
     values = json.loads(done.stdout)

@@ -39,16 +39,16 @@ def told(values: dict[str, Any], *, width: int = 160, verbose: bool = False) -> 
     return text.getvalue()
 
 
-@pytest.mark.parametrize(("command", "is_told"), [("replay", False), ("demo", False), ("run", True)])
+@pytest.mark.parametrize(("command", "is_shown"), [("replay", False), ("demo", False), ("run", True)])
 def test_only_where_time_is_real_a_handler_that_overruns_is_worth_a_warning(
-    values: dict[str, Any], command: str, is_told: bool
+    values: dict[str, Any], command: str, is_shown: bool
 ) -> None:
     # Given a handler that was on the loop longer than allowed, twice
     values["command"] = command
     values["latency_overstays"] = {"execution reports": {"count": 2, "longest_us": 1234.5}}
     # then a paper session warns of it; on the virtual clock nothing waited
     warning = "slow handler: execution reports, 2 times over its limit, at most 1,234 µs"
-    assert (warning in told(values)) is is_told
+    assert (warning in told(values)) is is_shown
 
 
 def test_transitions_are_timed_by_the_market_and_their_codes_are_written_out(values: dict[str, Any]) -> None:

@@ -381,7 +381,7 @@ def test_a_restart_handles_what_was_accepted_and_not_handled_before_anything_new
     assert check_journal(restarts.directory) == []
 
 
-def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(restarts: Restarts) -> None:
+def test_what_a_source_that_was_not_answered_sends_again_is_handled_again(restarts: Restarts) -> None:
     """The journal is "at least once"; the unique key of the effect makes it "exactly once" (`effect-with-mark`).
 
     To drop it before the journal would one day drop a fill that the restored checkpoint does not contain.
@@ -399,7 +399,7 @@ def test_what_a_source_that_was_not_answered_tells_again_is_handled_again(restar
     for n in (1, 2):
         dispatcher.dispatch_nowait(numbered(n), answers.append)
     dispatcher.run_inline()
-    # Then both are handled and answered, and the journal says how many were told again.
+    # Then both are handled and answered, and the journal says how many were sent again.
     assert seen.numbers == [0, 1, 2, 1, 2]
     assert restarts.words() == {f"n-{n}": "applied" for n in range(3)}
     assert answers == [None, None]

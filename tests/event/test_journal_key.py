@@ -98,7 +98,7 @@ def keys_of(journal: Journal, *bodies: object) -> list[bytes]:
     return [identity_in(one.record.key) for one in report.entries.values()]
 
 
-def test_the_same_execution_told_twice_has_one_identity_and_both_are_kept(journal: Journal) -> None:
+def test_the_same_execution_sent_twice_has_one_identity_and_both_are_kept(journal: Journal) -> None:
     """given a fill and the same one with another fee, when both come, then both are on disk and count as one"""
     first, again = keys_of(journal, fill(), fill(fee=D(11)))
 

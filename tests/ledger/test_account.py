@@ -41,7 +41,7 @@ class TestOpening:
         assert [book.available(pool) for pool in Pool] == [33, 33, 34]
         assert book.cash == 100
 
-    def test_the_rest_goes_where_it_is_told(self) -> None:
+    def test_the_rest_goes_where_it_is_directed(self) -> None:
         book = Account(opening=D(100), quantum=D(1), split=dict.fromkeys(Pool, D(1)), remainder=Pool.SCALP)
         assert book.available(Pool.SCALP) == 34
 

@@ -20,5 +20,5 @@ def test_a_remedy_s_parameter_stands_in_its_sentence() -> None:
     assert korean == "알려진 종목; 앞자리 0이 사라졌습니다: 005930. 열을 텍스트로 저장하세요"
 
 
-def test_without_a_remedy_only_what_is_allowed_is_told() -> None:
+def test_without_a_remedy_only_what_is_allowed_is_reported() -> None:
     assert row_advice("overlong", "") == ("at most 1 MiB a line", "한 줄에 최대 1 MiB")

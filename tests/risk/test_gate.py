@@ -433,7 +433,7 @@ class TestNoRoomForOneLot:
             ({"pool_available": D(60_000)}, Refusal.QTY_BELOW_LOT, ""),  # 20 % of it is 12,000
         ],
     )
-    def test_is_told(self, changes: dict[str, Decimal], reason: Refusal, code: str) -> None:
+    def test_is_reported(self, changes: dict[str, Decimal], reason: Refusal, code: str) -> None:
         assert refusal(entry(qty=D(0)), view(**changes)) == (reason, code)
 
 

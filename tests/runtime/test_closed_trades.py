@@ -78,7 +78,7 @@ def test_what_fills_after_a_sale_has_ended_is_no_further_trade(before: int, rig_
     rig.quote(now + S, bid=150_000 if before else 149_900, size=3)
     (order,) = rig.shared.orders
     rig.kernel.components.report_relay(OrderCancelled("sim", order.client_order_id, SYMBOL, now + S, "asked"))
-    # when the broker tells of more, at a loss too
+    # when the broker reports more, at a loss too
     for number in range(3):
         values = {"qty": D(1), "price": D(150_000), "fee": D(20), "tax": D(0), "ts_ns": now + 2 * S, "last": False}
         late = Fill("sim", f"late-{number}", order.client_order_id, SYMBOL, Side.SELL, **values)

@@ -96,7 +96,7 @@ def test_the_last_fill_ends_the_order_and_its_reservation(working: tuple[Rig, Or
     assert rig.shared.account.open_reservations == ()
 
 
-def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
+def test_a_fill_sent_twice_counts_once(working: tuple[Rig, Order]) -> None:
     rig, order = working
 
     tell(rig, fill(order, "e1"), fill(order, "e1"), fill(order, "e1", price=1))
@@ -108,7 +108,7 @@ def test_a_fill_told_twice_counts_once(working: tuple[Rig, Order]) -> None:
     assert codes(rig) == {}
 
 
-def test_a_fill_told_again_when_its_order_is_forgotten_counts_once_too(working: tuple[Rig, Order]) -> None:
+def test_a_fill_sent_again_when_its_order_is_forgotten_counts_once_too(working: tuple[Rig, Order]) -> None:
     """Only the newest ended orders are remembered; a broker may report yesterday's fills again."""
     rig, order = working
     tell(rig, fill(order, "e1", qty=10, last=True))

@@ -203,7 +203,7 @@ def test_a_buy_that_fills_after_its_exit_has_ended_is_sold_too(rig_of: MakeRig, 
         rig.kernel.exits.import_state(
             msgspec.msgpack.decode(msgspec.msgpack.encode(rig.kernel.exits.export_state()))
         )
-    # when the broker tells of a fill from before the cancel
+    # when the broker reports a fill from before the cancel
     rig.kernel.components.report_relay(late_fill(order, now))
     rig.drain()
     # then the four shares are wanted out, for the same reason
@@ -240,7 +240,7 @@ def test_a_late_fill_does_not_sell_what_was_bought_after_the_exit_was_over(rig_o
     scalp.wants(Side.BUY, qty=10)
     now = rig.quotes(now + 1_000_000_000, 3)
     assert rig.held("scalp") == 10
-    # when the broker tells of a fill from before the cancel
+    # when the broker reports a fill from before the cancel
     rig.kernel.components.report_relay(late_fill(order, now))
     rig.drain()
     # then it joins what the rules let the strategy hold

@@ -1,4 +1,4 @@
-"""A paper session and its journal: what a restart takes up, and what the exchange tells again by itself."""
+"""A paper session and its journal: what a restart takes up, and what the exchange sends again by itself."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def test_a_directory_that_cannot_be_read_is_told_once_and_when_it_is_over(
     assert session.troubles[1:] == [""]
 
 
-def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_told(
+def test_a_command_is_found_in_a_directory_full_of_something_else_and_that_is_reported(
     tmp_path: Path, inbox: OperatorInbox, session: FakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qts.runtime.control.operator_inbox._MAX_ENTRIES", 3)

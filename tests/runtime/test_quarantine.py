@@ -83,7 +83,7 @@ def test_a_fill_of_an_unknown_order_is_kept_too(working: tuple[Rig, Order]) -> N
     assert "manual-1" in row.notice
 
 
-def test_the_same_notice_told_again_is_kept_once_and_a_changed_one_beside_it(working: tuple[Rig, Order]) -> None:
+def test_the_same_notice_sent_again_is_kept_once_and_a_changed_one_beside_it(working: tuple[Rig, Order]) -> None:
     rig, order = working
     notice = fill(order, "e1", price=149_950)
 

@@ -289,7 +289,7 @@ def test_a_fill_that_came_before_the_checkpoint_and_was_never_told_is_booked(ses
     assert again.order().state is OrderState.FILLED_LATE
 
 
-def test_a_fill_journalled_and_told_again_is_booked_once(session: Session) -> None:
+def test_a_fill_journalled_and_sent_again_is_booked_once(session: Session) -> None:
     first, key = placed(session, journalled=True)
     session.broker.fill(key, 10, 150_100, kst(10, 0, 2))
     assert first.journal is not None

@@ -59,7 +59,7 @@ def test_does_not_enter_without_both_sides_but_leaves() -> None:
 
 
 def test_a_shallow_dip_is_too_weak_for_balanced_and_may_grow() -> None:
-    # 1.5 mean gaps give 0.60, 2 give 0.70: the shallow one is told, the deeper one is told again, louder
+    # 1.5 mean gaps give 0.60, 2 give 0.70: the shallow one is signalled, the deeper one again, with more confidence
     context, strategy = warmed()
     shallow, deeper = context.quotes(strategy, [998.2, 996])
     assert 0.55 < shallow.confidence < 0.7 < deeper.confidence
@@ -73,7 +73,7 @@ def test_the_same_dip_is_told_once_and_again_after_a_recovery() -> None:
     assert second.confidence < first.confidence, "after a recovery the smaller dip counts for itself"
 
 
-def test_a_dip_is_told_again_only_half_a_usual_distance_deeper() -> None:
+def test_a_dip_is_signalled_again_only_half_a_usual_distance_deeper() -> None:
     # over 1,000 samples the mean of 1,000 and the mean gap of 0.86 hardly move:
     # 994 is a dip of 6.9, 993.9 of 7.1, 993 of 8.1
     context, strategy = ScriptedContext(), scalp(samples=1000)

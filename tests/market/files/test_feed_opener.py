@@ -111,7 +111,7 @@ def test_broken_first_lines_do_not_hide_the_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"  \r\n", packed(b""), packed(b"\n")])
-def test_an_empty_file_is_told(tmp_path: Path, content: bytes) -> None:
+def test_an_empty_file_is_reported(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "f"
     path.write_bytes(content)
     assert message_of(path) == ": the file is empty"
@@ -166,7 +166,7 @@ def test_one_file_has_one_currency_that_of_its_first_symbol(tmp_path: Path) -> N
     assert list(feed.instruments) == ["005930"]
 
 
-def test_a_gzip_file_cut_off_before_its_first_line_is_told(tmp_path: Path) -> None:
+def test_a_gzip_file_cut_off_before_its_first_line_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(packed(bytes(range(11, 256)))[:30])
     assert "no usable row; the gzip file ends in the middle" in message_of(path)
@@ -193,7 +193,7 @@ def test_paths_that_are_no_readable_files_are_told(tmp_path: Path) -> None:
     assert "cannot be read" in message_of(tmp_path / ("x" * 300))
 
 
-def test_a_file_without_permission_is_told() -> None:
+def test_a_file_without_permission_is_reported() -> None:
     """Root may read everything, so the test takes another user id for a moment."""
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as place:
@@ -208,7 +208,7 @@ def test_a_file_without_permission_is_told() -> None:
             os.seteuid(user)
 
 
-def test_a_refused_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "f", [quote(0)])
 
     def refuse(*_: object, **__: object) -> None:
