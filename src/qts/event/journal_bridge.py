@@ -26,7 +26,7 @@ from qts.files import private_opener
 from qts.threads import off_loop
 
 QUARANTINE: Final = "quarantine"
-"""JournalDirectory beside the journal's files for stored events that cannot be understood any more."""
+"""The directory beside the journal's files for stored events that cannot be understood any more."""
 DEAD_LETTERS: Final = "dead-letters.jsonl"
 OnCode = Callable[[str, str], None]
 
