@@ -118,7 +118,7 @@ _ENTRIES: Final = (
     _fail("FS060", "cycle time exceeded"),
     _fail(
         "FS061",
-        "the session's event loop made no progress for 1 s",
+        "the session's event loop made no progress",
         "no new orders; after 5 s the process ends with exit code 75; a strategy that hung is halted at --resume",
         "read hang.txt or the session log for the place, correct it, then recover",
     ),
