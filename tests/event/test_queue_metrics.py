@@ -105,5 +105,5 @@ def test_buckets_of_a_histogram_count_what_is_at_or_below_their_bound() -> None:
 
 def test_without_the_extra_the_error_names_it(dispatcher: EventDispatcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(MissingExtraError, match=r"qts-runtime\[metrics\]"):
+    with pytest.raises(MissingExtraError, match=r"of qts-runtime: .*'\.\[metrics\]'"):
         QueueMetrics(dispatcher)

@@ -62,5 +62,5 @@ def test_what_would_move_it_next_is_shown_clause_by_clause(registry: CollectorRe
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(MissingExtraError, match=r"qts-runtime\[metrics\]"):
+    with pytest.raises(MissingExtraError, match=r"of qts-runtime: .*'\.\[metrics\]'"):
         StateMetrics(OperatingStateManager())

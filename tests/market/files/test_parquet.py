@@ -171,5 +171,5 @@ def test_without_pyarrow_the_extra_is_named(path: Path, monkeypatch: pytest.Monk
         raise ImportError(name)
 
     monkeypatch.setattr(parquet_module.importlib, "import_module", absent)
-    with pytest.raises(MissingExtraError, match=r"qts-runtime\[parquet\]"):
+    with pytest.raises(MissingExtraError, match=r"of qts-runtime: .*'\.\[parquet\]'"):
         open_feed(path)

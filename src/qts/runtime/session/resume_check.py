@@ -76,7 +76,7 @@ def check_resumes_something(directory: Path, command: str, root: Path = DEFAULT_
     if waiting:
         raise InputError(
             f"there is no run to resume in {directory}. Unfinished: {', '.join(waiting[:5])} (begun with another "
-            "configuration, seed, input or strategy). Name one with --data-dir, or leave out --resume to begin a new run"
+            "configuration, seed, input or strategy). Name one with --data-dir, or begin a new run without --resume"
         )
 
 
