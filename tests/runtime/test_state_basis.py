@@ -80,6 +80,13 @@ def test_the_sentences_name_source_days_and_what_is_missing() -> None:
     assert "cagr (needs 252 daily closes)" in english[3]
 
 
+def test_a_state_that_follows_an_index_says_so_first_in_both_languages() -> None:
+    first, *_ = basis_lines(StateBasis(judged_by="index").values() | {"enabled": True, "waits": ""})
+
+    assert first[0].startswith("the operating state follows an index, not this account")
+    assert first[1].startswith("운용 상태는 이 계좌가 아니라 지수를 따릅니다")
+
+
 def test_a_state_that_is_switched_off_says_so_and_nothing_else() -> None:
     lines = basis_lines(StateBasis(judged_by="account").values() | {"enabled": False, "waits": ""})
 

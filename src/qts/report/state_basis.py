@@ -29,6 +29,12 @@ NEEDS: Final[Mapping[str, Bilingual]] = {
     "win_rate_30d": ("a closed trade in the last 30 days", "최근 30일 안의 청산 거래"),
 }
 """What a metric that was never known would have needed."""
+_JUDGED_BY_INDEX: Final[Bilingual] = (
+    "the operating state follows an index, not this account: drawdown, daily loss, CAGR and growth in its reasons "
+    "are the index's",
+    "운용 상태는 이 계좌가 아니라 지수를 따릅니다: 전환 사유의 낙폭, 당일 손실, 연환산 수익률, 자본 증가율은 "
+    "지수의 값입니다",
+)
 
 
 def basis_lines(basis: Mapping[str, Any]) -> list[Bilingual]:
@@ -40,7 +46,7 @@ def basis_lines(basis: Mapping[str, Any]) -> list[Bilingual]:
                 "운용 상태가 꺼져 있어(state.enabled: false) 아무것도 제한하지 않았습니다",
             )
         ]
-    lines = []
+    lines = [_JUDGED_BY_INDEX] if basis.get("judged_by") == "index" else []
     if basis["days_without_entry"]:
         lines.append(_without_entry(basis["days_without_entry"], basis["trading_days"]))
     if basis["waits"]:
