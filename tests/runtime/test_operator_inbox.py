@@ -105,7 +105,9 @@ def test_a_file_that_is_nested_without_end_is_refused_and_the_next_is_heard(
     write_command(tmp_path, command())
     # when they are looked at, then the one is answered with why not, and the other executed out
     assert run_to_completion(inbox.poll()) == 2
-    assert "JSON is nested too deeply for a command" in session.answers
+    # (an interpreter with a deeper stack reads the 3,000 levels and finds no end)
+    refusals = {"JSON is nested too deeply for a command", "Input data was truncated"}
+    assert len(refusals.intersection(session.answers)) == 1
     assert session.executed == [command()]
 
 
