@@ -59,11 +59,14 @@ class DecisionPath:
     async def decide(self, signal: Signal) -> Outcome:
         """Run ``signal`` through all stages; return the outcome. Raises HalfDoneError for a half-done effect."""
         outcome = await self._pipeline.run(signal)
-        if isinstance(outcome, Refused):
-            with self._shared.record.whole(f"the outcome of decision {signal.decision_id}"):
+        try:
+            self._shared.record.raise_failure()
+            if isinstance(outcome, Refused):
                 self._on_refused(outcome)
-        else:
-            outcome.ticket.when_answered(partial(self._on_answer, outcome))
+            else:
+                outcome.ticket.when_answered(partial(self._on_answer, outcome))
+        except Exception as error:  # of any kind: the order may be sent, so the signal must not be decided again
+            raise self._shared.record.give_up(f"the outcome of decision {signal.decision_id}", error) from error
         return outcome
 
     def _on_answer(self, acted: Acted, ack: OrderAck) -> None:
