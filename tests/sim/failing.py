@@ -49,8 +49,8 @@ class FailingPath:
     """A method whose calls are counted into the package, in its ``going``-th call alone; the ``k``-th one raises.
 
     Coming back to a generator or a coroutine counts like a call, so that it fails in the middle of one too. What
-    ``Act._sent`` calls does not count: whatever is raised between sending an order and its answer is no failure but
-    an order whose fate is unknown.
+    ``Act._submit`` calls does not count: whatever is raised between sending an order and its answer is no failure
+    but an order whose fate is unknown.
     """
 
     def __init__(self, owner: type, method: str, *, going: int, k: int = NEVER, error: type[BaseException]) -> None:

@@ -36,16 +36,7 @@ _POOLS = (
     Column("realized_pnl", "realised", right=True),
     Column("unrealized_pnl", "unrealised", right=True),
 )
-_ORDERS = (
-    Column("since_at", "requested"),
-    Column("strategy", "strategy"),
-    Column("symbol", "symbol"),
-    Column("side", "side"),
-    Column("qty", "qty", right=True),
-    Column("filled", "filled", right=True),
-    Column("limit", "limit", right=True),
-    Column("state", "state"),
-)
+_ORDERS = tuple(column for column in LISTINGS["orders"].columns if not column.extra)
 
 
 def time_of(status: RunStatus) -> MarketTime:

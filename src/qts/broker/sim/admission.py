@@ -1,4 +1,4 @@
-"""Checks of the exchange before it takes an order; the first misfit is the reason of the rejection.
+"""Checks of the exchange before it takes an order; the first that fails gives the reason of the rejection.
 
 An answer of "" means that everything fits.
 """
@@ -15,7 +15,9 @@ from qts.risk.contracts import OrderRequest
 from qts.strategy.contracts import Side
 
 
-def misfit(request: OrderRequest, book: InstrumentBook, now_ns: int, held: Decimal, base: Decimal | None) -> str:
+def rejection_reason(
+    request: OrderRequest, book: InstrumentBook, now_ns: int, held: Decimal, base: Decimal | None
+) -> str:
     """Check quantity, price, session and holding, in this order; "" when all fit.
 
     ``base`` None: the daily band is not known.

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from qts.broker.contracts import NEVER_NS, Balance, BrokerOrder, BrokerOrderState, Capabilities
 from qts.broker.sim import checkpoint
-from qts.broker.sim.admission import misfit, uncovered
+from qts.broker.sim.admission import rejection_reason, uncovered
 from qts.broker.sim.base_prices import BasePrices
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
@@ -334,16 +334,16 @@ class SimExchange:
             return f"{count} open; at most {self._config.max_open_orders} are allowed"
         if self._happens(self._config.reject_probability):
             return "injected rejection"
-        return self._misfit(request, now_ns)
+        return self._admission_problem(request, now_ns)
 
-    def _misfit(self, request: OrderRequest, now_ns: int) -> str:
+    def _admission_problem(self, request: OrderRequest, now_ns: int) -> str:
         book = self._book_of(request.symbol)
         base = None
         if request.limit is not None:
             day = book.times.day(now_ns)
             self._note_last_price(request.symbol, day, before=True)
             base = self._bases.base(request.symbol, day)
-        return misfit(request, book, now_ns, self._positions.get(request.symbol, ZERO), base)
+        return rejection_reason(request, book, now_ns, self._positions.get(request.symbol, ZERO), base)
 
     def _book_of(self, symbol: str) -> InstrumentBook:
         book = self._books.get(symbol)
@@ -386,7 +386,7 @@ class SimExchange:
     # -- what matching reports ---------------------------------------------------------------------------
 
     def _admit(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
-        """Check an order again on its arrival; a misfit is rejected now."""
+        """Check an order again on its arrival; reject it when it does not fit any more."""
         why = order.late_reject
         if not why and not order.is_buy:
             # its own quantity is among what is offered: give it back before comparing

@@ -10,7 +10,7 @@ import hashlib
 import stat
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from qts.clock import NS_PER_MS, NS_PER_S
 from qts.errors import DataError
@@ -77,17 +77,9 @@ def open_feed(
 
     def build() -> AnyFeed:
         """Make the feed."""
-        order = TimeOrder(not_after_ns)
-        feed = _parquet_feed if magic == PARQUET_MAGIC else _line_feed
-        return feed(
-            path,
-            format,
-            magic,
-            source_hash,
-            max_age_ns,
-            order,
-            _Wanted(currency, instruments, symbols, own, read_as),
-        )
+        wanted = _Wanted(currency, instruments, symbols, own, read_as)
+        request = _OpenRequest(path, format, magic, source_hash, max_age_ns, TimeOrder(not_after_ns), wanted)
+        return _parquet_feed(request) if magic == PARQUET_MAGIC else _line_feed(request)
 
     _find_first_value(build())
     return build()
@@ -118,6 +110,24 @@ class _Wanted:
         )
 
 
+class _OpenRequest(NamedTuple):
+    """A file that was read through once, and how its feed is to be made."""
+
+    path: Path
+    format: str | None
+    magic: bytes
+    source_hash: str
+    max_age_ns: int | None
+    order: TimeOrder
+    wanted: _Wanted
+
+    def feed(self, format: str, source: Any, parser: Any, notes: Sequence[Note], *, declared: str = "") -> AnyFeed:
+        """Make the feed in ``format``; what was ``declared`` of a CSV file is part of its name."""
+        limit = MAX_AGE_NS[format] if self.max_age_ns is None else self.max_age_ns
+        name = f"{self.source_hash}?{declared}" if declared else self.source_hash
+        return FileFeed(str(self.path), f"{format}:{name}", limit, source, parser, notes)
+
+
 def _read_through(path: Path) -> tuple[str, bytes]:
     """Return the SHA-256 of the content and its first bytes; DataError for whatever cannot be read as a file."""
     try:
@@ -141,20 +151,13 @@ def _read_through(path: Path) -> tuple[str, bytes]:
     return digest, magic
 
 
-def _line_feed(
-    path: Path,
-    wanted_format: str | None,
-    magic: bytes,
-    source_hash: str,
-    max_age_ns: int | None,
-    order: TimeOrder,
-    wanted: _Wanted,
-) -> AnyFeed:
-    source = LineSource(path, gzipped=magic.startswith(GZIP_MAGIC))
+def _line_feed(request: _OpenRequest) -> AnyFeed:
+    path, order, wanted = request.path, request.order, request.wanted
+    source = LineSource(path, gzipped=request.magic.startswith(GZIP_MAGIC))
     head = _head(source)
     if not head and source.damage is not None:
         raise DataError(f"{path}: no usable row; {in_english(source.damage.note)}")
-    format = detect(head, wanted_format, str(path), wanted.read_as)
+    format = detect(head, request.format, str(path), wanted.read_as)
     if format != CSV:
         _refuse_declared(path, format, wanted.read_as)
     table = wanted.table(format)
@@ -176,9 +179,7 @@ def _line_feed(
         table.prepare(grids_of((cells for _, cells in rows), clean=clean))
         parser = CsvRows(layout, table, order, wanted.read_as, clean=clean)
         notes = noise.notes(wanted.given)
-    declared = wanted.read_as.declared
-    name = f"{source_hash}?{declared}" if declared else source_hash
-    return _named(path, format, name, max_age_ns, source, parser, notes)
+    return request.feed(format, source, parser, notes, declared=wanted.read_as.declared)
 
 
 def _refuse_declared(path: Path, format: str, read_as: ReadAs) -> None:
@@ -188,17 +189,12 @@ def _refuse_declared(path: Path, format: str, read_as: ReadAs) -> None:
             raise DataError(f"{path}: --{name.replace('_', '-')} is for csv files; this one is {format}")
 
 
-def _parquet_feed(
-    path: Path,
-    wanted_format: str | None,
-    magic: bytes,
-    source_hash: str,
-    max_age_ns: int | None,
-    order: TimeOrder,
-    wanted: _Wanted,
-) -> AnyFeed:
-    if wanted_format not in (None, PARQUET):
-        raise DataError(f"{path}, line 1: not {wanted_format}; the file looks like parquet: {magic.decode()!r}")
+def _parquet_feed(request: _OpenRequest) -> AnyFeed:
+    path, wanted = request.path, request.wanted
+    if request.format not in (None, PARQUET):
+        raise DataError(
+            f"{path}, line 1: not {request.format}; the file looks like parquet: {request.magic.decode()!r}"
+        )
     _refuse_declared(path, PARQUET, wanted.read_as)
     source = ParquetSource(path)
     table = wanted.table(PARQUET)
@@ -207,21 +203,8 @@ def _parquet_feed(
     noise = Noise().look(enumerate(rows, 1))
     clean = noise.noisy > 0
     table.prepare(grids_of(rows, clean=clean))
-    parser = CellRows(table, order, clean=clean)
-    return _named(path, PARQUET, source_hash, max_age_ns, source, parser, noise.notes(wanted.given))
-
-
-def _named(
-    path: Path,
-    format: str,
-    source_hash: str,
-    max_age_ns: int | None,
-    source: Any,
-    parser: Any,
-    notes: Sequence[Note],
-) -> AnyFeed:
-    limit = MAX_AGE_NS[format] if max_age_ns is None else max_age_ns
-    return FileFeed(str(path), f"{format}:{source_hash}", limit, source, parser, notes)
+    parser = CellRows(table, request.order, clean=clean)
+    return request.feed(PARQUET, source, parser, noise.notes(wanted.given))
 
 
 def _head(source: LineSource) -> list[bytes]:
