@@ -13,7 +13,7 @@ from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from tests.risk.requests import D
-from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst, with_ten
 
 MakeRig = Callable[..., Rig]
 
@@ -206,3 +206,19 @@ def test_a_strategy_that_ends_the_program_is_halted_and_the_session_goes_on(rig_
     assert [context.halted for context in rig.kernel.host.contexts] == [True, False]
     assert rig.held("healthy") == 2
     assert "strategy leaver raised SystemExit: 0" in rig.logged[0].message
+
+
+def test_a_signal_that_is_not_decided_in_fail_is_counted_as_refused(rig_of: MakeRig) -> None:
+    # Given a strategy that holds ten shares, and a FAIL, in which decisions are paused
+    strategy = ScriptedStrategy()
+    rig = rig_of(strategy, settings={"state.enabled": "false"})
+    now = with_ten(rig, strategy)
+    rig.kernel.on_code("FS020", "a computed value is not a number")
+    rig.quote(now + 1_000_000_000)
+    assert rig.refusals() == {}
+    # when it wants to sell
+    strategy.wants(Side.SELL)
+    rig.quote(now + 2_000_000_000)
+    # then nothing is sent, and the signal is counted
+    assert rig.held() == 10
+    assert rig.refusals() == {"SIGNALS_PAUSED": 1}

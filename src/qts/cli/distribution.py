@@ -57,7 +57,7 @@ def warning_about(foreign: Foreign) -> str:
     """Return the sentence that says what is wrong and what to do."""
     return (
         f"warning: another package named 'qts' ({foreign.version}) is installed in {foreign.directory}; it and QTS "
-        f"overwrite each other's files. Remove both and install QTS again: pip uninstall {_IMPORT_PACKAGE} {NAME}"
+        f"overwrite or hide each other's files. Remove both and install QTS again: pip uninstall {_IMPORT_PACKAGE} {NAME}"
     )
 
 

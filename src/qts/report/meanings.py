@@ -137,6 +137,10 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "The limit was too far through the market (above the price for a buy, below it for a sell).",
         "지정가가 허용 범위를 넘어 현재가보다 불리했습니다(매수는 더 높게, 매도는 더 낮게).",
     ),
+    Refusal.SIGNALS_PAUSED.value: (
+        "Signals were not decided at that time: safety was FAIL or LOCKDOWN, or a queue was full.",
+        "당시에는 매매 신호를 처리하지 않았습니다. 안전 상태가 FAIL 또는 LOCKDOWN이었거나 대기열이 가득 찼습니다.",
+    ),
 }
 """Why a signal was rejected, by reason."""
 

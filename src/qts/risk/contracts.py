@@ -125,6 +125,7 @@ class Refusal(str, Enum):
     CRITICAL_ONLY_MODE = "CRITICAL_ONLY_MODE"
     OPEN_ORDERS_LIMIT = "OPEN_ORDERS_LIMIT"
     LIMIT_TOO_FAR = "LIMIT_TOO_FAR"
+    SIGNALS_PAUSED = "SIGNALS_PAUSED"
 
 
 class Approved(msgspec.Struct, frozen=True):

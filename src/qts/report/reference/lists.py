@@ -25,6 +25,7 @@ ASKED_OF: Final[Mapping[Refusal, tuple[str, ...]]] = {
     Refusal.CONFLICTING_SIGNALS: (ENTRIES, EXITS),
     Refusal.ORDER_RATE_LIMIT: (ENTRIES, EXITS),
     Refusal.LIMIT_TOO_FAR: (ENTRIES, EXITS),
+    Refusal.SIGNALS_PAUSED: (ENTRIES, EXITS),
     **dict.fromkeys(
         (
             Refusal.MARKET_CLOSED,
@@ -107,7 +108,8 @@ def refusals_page() -> str:
     ]
     return page(
         "Refusals",
-        "A refusal is an ordinary outcome: it is counted under its name, stored with its numbers, and shown.",
+        "A refusal is an ordinary outcome: it is counted under its name, stored with its numbers, and shown. Only "
+        "`SIGNALS_PAUSED` is not stored: such a signal is refused before anything of it is computed.",
         section("Signals", table(("reason", "meaning", *asked), rows)),
         section(
             "Rows of an input file",

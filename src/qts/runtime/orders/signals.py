@@ -8,13 +8,14 @@ from typing import Any
 from qts.capital.contracts import Pool
 from qts.event.contracts import EventType
 from qts.ids import IdSource
+from qts.risk.contracts import Refusal
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Intent, Signal, Strategy
 
 
 class Signals:
-    """The one place where signals are made; ``publish`` is the dispatcher's."""
+    """The one place where signals are made; ``publish`` is the dispatcher's, False when it refuses the event."""
 
     def __init__(
         self,
@@ -23,7 +24,7 @@ class Signals:
         pools: Mapping[str, Pool],
         decision_ids: IdSource,
         counters: SessionCounters,
-        publish: Callable[[EventType, Any, str], object],
+        publish: Callable[[EventType, Any, str], bool],
     ) -> None:
         self._shared = shared
         self.pools = pools
@@ -32,12 +33,16 @@ class Signals:
         self._publish = publish
 
     def on_intent(self, strategy: Strategy, intent: Intent) -> None:
-        """Publish an intent as SIGNAL_GENERATED. Raises HalfDoneError, which is no failure of the strategy."""
+        """Publish an intent as SIGNAL_GENERATED; count it as refused when decisions are paused.
+
+        Raises HalfDoneError, which is no failure of the strategy.
+        """
         with self._shared.record.whole(f"a signal of strategy {strategy.name}"):
             if intent.symbol not in self._shared.base_prices:
                 self._set_first_price_as_base(intent.symbol)
             signal = self._signal(strategy.name, intent, forced=False)
-            self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name)
+            if not self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name):
+                self._counters.refused(Refusal.SIGNALS_PAUSED.value)
 
     def forced(self, strategy: str, intent: Intent) -> Signal:
         """Return the signal of a forced exit; it is decided at once, because P2 may be paused."""
