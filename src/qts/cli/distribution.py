@@ -57,7 +57,8 @@ def warning_about(foreign: Foreign) -> str:
     """Return the sentence that says what is wrong and what to do."""
     return (
         f"warning: another package named 'qts' ({foreign.version}) is installed in {foreign.directory}; it and QTS "
-        f"overwrite or hide each other's files. Remove both and install QTS again: pip uninstall {_IMPORT_PACKAGE} {NAME}"
+        "overwrite or hide each other's files. Remove both and install QTS again: "
+        f"pip uninstall {_IMPORT_PACKAGE} {NAME}"
     )
 
 
