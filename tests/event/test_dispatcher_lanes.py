@@ -163,7 +163,7 @@ async def test_a_handler_that_cancels_the_task_it_finds_itself_in_harms_only_its
 
 async def test_a_handler_that_goes_on_after_it_was_cut_off_is_not_taken_for_the_next() -> None:
     """Given event 0 cut off, which swallows that and ends while 1 is in work: 1 is not finished by it."""
-    async with running(EventConfig(lane_limits=LaneLimits(p2_ms=20))) as dispatcher:
+    async with running(EventConfig(lane_limits=LaneLimits(p2_ms=200))) as dispatcher:
         swallowed, let_go, done = asyncio.Event(), asyncio.Event(), list[int]()
 
         async def handler(event: Event) -> None:
@@ -185,7 +185,7 @@ async def test_a_handler_that_goes_on_after_it_was_cut_off_is_not_taken_for_the_
         let_go.set()
         await until(lambda: done == [1])
         await until(lambda: dispatcher.queue_stats()["P2_MEDIUM"]["handled"] == 1)
-        assert [letter.error for letter in dispatcher.dead_letter_queue] == ["LaneTimeout: cut off after 20 ms"]
+        assert [letter.error for letter in dispatcher.dead_letter_queue] == ["LaneTimeout: cut off after 200 ms"]
 
 
 async def test_an_async_handler_past_its_lanes_limit_is_cut_off_and_the_next_event_is_handled() -> None:

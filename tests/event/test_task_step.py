@@ -93,10 +93,12 @@ def test_a_step_begun_here_and_gone_on_with_there_has_one_task_and_one_timeout(r
 
     async def check() -> None:
         seen = []
+        limits: list[asyncio.Timeout] = []
 
         async def work() -> str:
             try:
-                async with asyncio.timeout(0.001):
+                async with asyncio.timeout(3600) as limit:
+                    limits.append(limit)
                     seen.append(asyncio.current_task())
                     await asyncio.sleep(3600)
             except TimeoutError:
@@ -115,6 +117,8 @@ def test_a_step_begun_here_and_gone_on_with_there_has_one_task_and_one_timeout(r
         coroutine = work()
         awaited = await outside_of_tasks(lambda: run_as_step(task, coroutine.send, None))
         mail.set_result((coroutine, awaited))
+        await asyncio.sleep(0)
+        limits[0].reschedule(asyncio.get_running_loop().time())
 
         assert await task == "cut off"
         assert seen == [task, task]
