@@ -200,3 +200,18 @@ def test_nothing_is_waited_for_in_the_place_of_the_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "view.json")
     with pytest.raises(StorageError, match="no regular file"):
         read_view(tmp_path)
+
+
+def test_a_view_written_by_an_earlier_version_is_still_read(rig_of: MakeRig, tmp_path: Path) -> None:
+    # Given the view of a run of an earlier version: the slow handlers under their earlier key, and no later fields
+    written = json.loads(msgspec.json.encode(shown(rig_of(ScriptedStrategy()))))
+    assert "overstays" in written
+    for later in ("note_values", "symbol_names"):
+        del written[later]
+    (tmp_path / "view.json").write_text(json.dumps(written))
+    # When it is read
+    view = read_view(tmp_path)
+    # Then it is a view, without what was not known then
+    assert view is not None
+    assert view.run_id == "run-1"
+    assert (view.note_values, view.symbol_names) == ((), {})

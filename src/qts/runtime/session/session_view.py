@@ -284,7 +284,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     taxes: Decimal
     state_basis: StateBasisView
-    overruns: dict[str, OverrunView]
+    overruns: dict[str, OverrunView] = msgspec.field(name="overstays")  # the key is kept for earlier views
     """Handlers that took longer than their limit, by name."""
     rows_refused: dict[str, int]
     rows_refused_examples: dict[str, tuple[RefusedRowView, ...]]
