@@ -31,8 +31,8 @@ from tests.sim.sessions import ABOUT_THE_RUN, BOOKKEEPING, comparable, run
 FILE: Final = Path(__file__).with_name("digests.json")
 RENEWAL: Final = (
     "Digests of the results of six short sessions, see digests.py. Only a change that is meant to alter results or "
-    "books renews them; it says so in the changelog, after a look at the rows that differ (--dump in both checkouts). "
-    "A change for speed or order in the code never does."
+    "books renews them, and says so in the changelog after a look at what differs (--dump in both checkouts)."
+    " A change for speed or order in the code never does."
 )
 DERIVED: Final = {"digest"}
 """Columns left out: the digest of a row covers the run's ids; :func:`left_by` has the store verify it instead."""
