@@ -1,7 +1,7 @@
 """Corporate actions: splits and cash dividends by ex-date, and the port of a source that knows them.
 
 The ex-date is the first date, in the market's own time zone, on which a share trades without what the action gives:
-a split counts from then on, and a dividend belongs to whoever held the share at the close before. Everything here
+a split counts from then on, and a dividend is paid for the shares held at the close before. Everything here
 is pure; what an action does to an account is in :mod:`qts.ledger.account`.
 """
 
