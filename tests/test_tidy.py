@@ -84,7 +84,7 @@ TURNS = {
 }
 """Colloquial turns and retired names, each with what to write in its place: in prose, names and messages alike."""
 KEPT = re.compile(
-    r"\"desks\"|\blatency_overstays\b|\bqts_handler_overstays\b|\bqts_handler_longest_overstay_seconds\b"
+    r"\"desks\"|\"overstays\"|\blatency_overstays\b|\bqts_handler_overstays\b|\bqts_handler_longest_overstay_seconds\b"
 )
 """Keys and metrics that keep their names for readers of earlier results and checkpoints."""
 TURN = re.compile(

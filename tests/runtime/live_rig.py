@@ -34,7 +34,7 @@ from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.wiring.brokers import BrokerConnection, simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import load_strategies
+from qts.strategy.loading import StrategySpec, load_strategies
 from tests.broker.scripted import ScriptedBroker
 from tests.event.support import until
 from tests.runtime.rig import STEADY, ScriptFeed, kst
@@ -76,8 +76,8 @@ class LiveRig:
                 config_hash=loaded.hash,
                 feed=feed,
                 connection=connection,
-                strategies=strategies or load_strategies(specs),
-                specs=specs,
+                strategies=strategies or load_strategies([StrategySpec(spec) for spec in specs]),
+                specs=[StrategySpec(spec) for spec in specs],
                 store=self.store,
                 clock=self.clock,
                 log=self.logged.append,

@@ -18,7 +18,7 @@ import pytest
 
 from qts.errors import InputError
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
-from qts.strategy.loading import load_strategies
+from qts.strategy.loading import StrategySpec, load_strategies
 from qts.strategy.scalp import Scalp
 from qts.strategy.two_ema import TwoEma
 from tests.event.test_remote_lane import is_gone
@@ -78,7 +78,7 @@ def written(tmp_path: Path, name: str, body: str) -> str:
 
 def on_the_virtual_clock(rig_of: MakeRig, spec: str, values: list[MarketValue]) -> tuple[Any, Any]:
     """Orders and memory of the same strategy, called inline."""
-    rig = rig_of(*load_strategies([spec]))
+    rig = rig_of(*load_strategies([StrategySpec(spec)]))
     rig.show(*values)
     return rig.orders(), memory_of(rig)
 
@@ -259,7 +259,7 @@ async def test_three_faults_in_a_row_halt_it_as_inline_and_what_it_said_before_s
 ) -> None:
     values = [value for value in market(12) if isinstance(value, Quote) and value.symbol == SYMBOL]
     spec = written(tmp_path, "Failing", FAILING)
-    inline = rig_of(*load_strategies([spec]))
+    inline = rig_of(*load_strategies([StrategySpec(spec)]))
     inline.show(*values)
 
     async with live(tmp_path, spec) as rig:
@@ -481,7 +481,7 @@ def test_on_the_virtual_clock_the_setting_changes_nothing(rig_of: MakeRig, spec:
     values = market(20)
     orders, memory = on_the_virtual_clock(rig_of, spec, values)
 
-    rig = rig_of(*load_strategies([spec]), settings={"runtime.strategy_lane": "process"})
+    rig = rig_of(*load_strategies([StrategySpec(spec)]), settings={"runtime.strategy_lane": "process"})
     rig.show(*values)
 
     assert rig.kernel.host.remote == {}

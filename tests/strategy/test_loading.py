@@ -12,7 +12,14 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import EXAMPLE, check_strategy, fingerprint_of, load_strategies, load_strategy
+from qts.strategy.loading import (
+    EXAMPLE,
+    StrategySpec,
+    check_strategy,
+    fingerprint_of,
+    load_strategies,
+    load_strategy,
+)
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
 from qts.strategy.swing import Swing
@@ -176,9 +183,9 @@ def test_all_breaches_are_told_at_once(tmp_path: Path) -> None:
 
 def test_two_strategies_need_two_names(tmp_path: Path) -> None:
     spec = written(tmp_path, GOOD + GOOD.replace("class Mine", "class Other")) + ":"
-    assert [s.name for s in load_strategies([spec + "Mine"])] == ["mine"]
+    assert [s.name for s in load_strategies([StrategySpec(spec + "Mine")])] == ["mine"]
     with pytest.raises(ContractError, match=r"named 'mine' \(Mine and Other\)"):
-        load_strategies([spec + "Mine", spec + "Other"])
+        load_strategies([StrategySpec(spec + "Mine"), StrategySpec(spec + "Other")])
 
 
 def test_a_print_tells_class_and_content_apart_and_not_the_place(tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.py:Class",
         help="trade this strategy instead of the built-in ones (repeatable)",
     )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter that the strategy declares (repeatable); of several strategies: CLASS.NAME=VALUE",
+    )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
     parser.add_argument("--strict", action="store_true", help="stop at the first error of a strategy (exit code 5)")
@@ -159,6 +166,7 @@ def _options(args: argparse.Namespace) -> Any:
     return Options(
         seed=args.seed,
         strategies=tuple(args.strategy),
+        params=tuple(args.param),
         data_dir=args.data_dir,
         resume=args.resume,
         config_dir=args.config,

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Final
+
+import msgspec
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
+from qts.strategy.params import Value, params_of, unknown_param
 from qts.strategy.unavailable import UnavailableStrategy
 from qts.strategy.user_code import load_apart
 
@@ -27,6 +30,8 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
     "on_fill": ("ctx", "fill"),
 }
 """The methods of the contract, and their positional arguments."""
+NO_PARAMS: Final[Mapping[str, str]] = {}
+"""Every parameter has its default."""
 RAISED_IN_CALL: Final = (Exception, SystemExit, KeyboardInterrupt)
 """As RAISED, for a call of a strategy while the session runs: the first Ctrl-C is a signal that stops it, and what
 is raised in a call, by the second or by the strategy itself, is no reason to end without a checkpoint."""
@@ -35,27 +40,53 @@ RAISED: Final = (Exception, SystemExit)
 would end the command, with 0 for done."""
 
 
-def load_strategy(spec: str) -> Strategy:
-    """Load the strategy that ``FILE.py:Class`` names, made without arguments and checked.
+class StrategySpec(msgspec.Struct, frozen=True):
+    """A strategy of a session: FILE.py:Class, and the texts of the parameters that are set, by name."""
 
-    Raises :class:`~qts.errors.InputError` when the file, the class or its construction is at fault and
-    :class:`~qts.errors.ContractError` when the object does not keep the contract of a strategy.
+    place: str
+    params: Mapping[str, str] = {}
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Return what identifies it: its files and, where some are set, its parameters. Raises InputError."""
+        return (fingerprint_of(self.place), *(f"{name}={text}" for name, text in sorted(self.params.items())))
+
+
+def load_strategy(spec: str, params: Mapping[str, str] = NO_PARAMS) -> Strategy:
+    """Load the strategy that ``FILE.py:Class`` names, made with ``params`` alone and checked.
+
+    ``params`` gives values of declared parameters as texts, by name. Raises :class:`~qts.errors.InputError` when
+    the file, the class, its construction or a parameter is at fault and :class:`~qts.errors.ContractError` when the
+    object does not keep the contract of a strategy.
     """
-    return load_apart(_load, manifest_of_spec(spec))
+    return load_apart(_load, manifest_of_spec(spec), params)
 
 
-def _load(made_of: Manifest) -> Strategy:
+def _load(made_of: Manifest, params: Mapping[str, str]) -> Strategy:
     path, class_name = made_of.main, made_of.class_name
     found = getattr(_run_file(made_of), class_name, None)
     if not isinstance(found, type):
         raise InputError(f"{path} has no class {class_name!r}; {_classes_in(path)}")
     _check_files(found, made_of)
-    return make_strategy(found, f"{path}:{class_name}")
+    return make_strategy(found, f"{path}:{class_name}", params)
 
 
-def make_strategy(cls: type, where: str) -> Strategy:
-    """Make an object of ``cls`` without arguments and check it; raises like :func:`load_strategy`."""
-    return check_strategy(_construct(cls, where), where)
+def make_strategy(cls: type, where: str, params: Mapping[str, str] = NO_PARAMS) -> Strategy:
+    """Make an object of ``cls`` with ``params`` alone and check it; raises like :func:`load_strategy`."""
+    return check_strategy(_construct(cls, where, _parsed(cls, params)), where)
+
+
+def _parsed(cls: type, params: Mapping[str, str]) -> dict[str, Value]:
+    declared = params_of(cls)
+    values = {}
+    for name, text in params.items():
+        if name not in declared:
+            raise InputError(f"--param {name}={text}: {unknown_param(cls.__name__, name, declared)}")
+        try:
+            values[name] = declared[name].parse(text)
+        except InputError as error:
+            raise InputError(f"--param {name}={text}: {cls.__name__}.{name} {error}") from None
+    return values
 
 
 def fingerprint_of(spec: str) -> str:
@@ -71,7 +102,7 @@ def manifest_of_spec(spec: str) -> Manifest:
     return manifest_of(*_parse(spec))
 
 
-def load_strategies(specs: Sequence[str], *, resumed: bool = False) -> list[Strategy]:
+def load_strategies(specs: Sequence[StrategySpec], *, resumed: bool = False) -> list[Strategy]:
     """Load all of them, in order; when a run is ``resumed`` one that fails becomes an ``UnavailableStrategy``.
 
     Raises ContractError when two have the same name, and like :func:`load_strategy`.
@@ -79,7 +110,7 @@ def load_strategies(specs: Sequence[str], *, resumed: bool = False) -> list[Stra
     strategies: list[Strategy] = []
     for spec in specs:
         try:
-            strategies.append(load_strategy(spec))
+            strategies.append(load_strategy(spec.place, spec.params))
         except InputError as error:
             if not resumed:
                 raise
@@ -156,10 +187,16 @@ def _check_files(cls: type, made_of: Manifest) -> None:
         )
 
 
-def _construct(cls: type, where: str) -> object:
+def _construct(cls: type, where: str, values: Mapping[str, Value]) -> object:
     check_made_without_arguments(cls, where)
+    refused = [name for name in values if not _takes(cls, name)]
+    if refused:
+        raise InputError(
+            f"{where} declares {', '.join(refused)} but its constructor does not take "
+            f"{'it' if len(refused) == 1 else 'them'}: derive the class from qts.kit.Strategy, or accept keywords"
+        )
     try:
-        return cls()
+        return cls(**values)
     except RAISED as error:
         file = Path(inspect.getfile(cls)) if cls.__module__ in sys.modules else Path(where)
         raise InputError(
@@ -172,6 +209,15 @@ def _parameters(cls: type) -> list[inspect.Parameter]:
         return list(inspect.signature(cls).parameters.values())
     except (TypeError, ValueError):  # classes without a readable signature are simply tried
         return []
+
+
+def _takes(cls: type, name: str) -> bool:
+    """Return whether the constructor of ``cls`` takes the keyword ``name``."""
+    return any(
+        one.kind is one.VAR_KEYWORD
+        or (one.name == name and one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD))
+        for one in _parameters(cls)
+    )
 
 
 def _attribute_problems(candidate: object) -> list[str]:

@@ -61,7 +61,7 @@ from qts.runtime.wiring.brokers import simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.runtime.wiring.stores import open_store, stored_run
 from qts.strategy.contracts import Strategy
-from qts.strategy.loading import fingerprint_of, load_strategies
+from qts.strategy.loading import load_strategies
 from qts.strategy.unavailable import restore_names
 
 _RESERVED_NAMES: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME})
@@ -406,7 +406,7 @@ def _strategies(plan: SessionPlan, config: LoadedConfig) -> Sequence[Strategy]:
 
 def _run_row(plan: SessionPlan, config_hash: str, config: LoadedConfig, feed: Feed, machine: Clock) -> RunRow:
     seed = plan.options.seed
-    prints = [fingerprint_of(spec) for spec in specs_of(plan, config)]
+    prints = [part for spec in specs_of(plan, config) for part in spec.identity] or plan.own_identity
     return RunRow(
         run_id=run_id_of(plan.command, str(seed), feed.source_id, config_hash, *prints),
         command=plan.command,

@@ -21,15 +21,16 @@ SEEDS: Final = (-(2**63), 2**63 - 1)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The user's choices. ``speed`` None is as fast as possible; ``data_dir`` None is ./qts-data/<run>.
 
-    ``strict`` stops the session at the first error of a strategy. ``read_as`` declares how the texts of a CSV file
-    are parsed. ``outputs`` are the files written outside the data directory, by their name in messages ("the
-    report").
+    ``params`` sets parameters of strategies, each NAME=VALUE or CLASS.NAME=VALUE. ``strict`` stops the session at
+    the first error of a strategy. ``read_as`` declares how the texts of a CSV file are parsed. ``outputs`` are the
+    files written outside the data directory, by their name in messages ("the report").
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
 
     seed: int = 7
     strategies: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
     data_dir: Path | None = None
     resume: bool = False
     config_dir: Path | None = None
@@ -50,6 +51,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``paced`` runs on the event loop in real (or accelerated) time; otherwise the virtual clock decides.
     ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
     account's own equity. ``overrides_for`` returns settings that the command itself makes, shown in the report.
+    ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
     ``recording`` is the file that ``open_feed`` reads, None when there is none.
     """
 
@@ -60,4 +62,5 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     overrides_for: Callable[[Feed], Mapping[str, str]] = lambda feed: {}
     judged_by_index: bool = False
     paced: bool = False
+    own_identity: Sequence[str] = ()
     recording: Path | None = None

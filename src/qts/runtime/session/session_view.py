@@ -136,13 +136,17 @@ class ErrorView(msgspec.Struct, frozen=True):
 
 
 class StrategyView(msgspec.Struct, frozen=True):
-    """A strategy. ``halted``: it is not called any more; ``why`` is the reason, "" while it is not halted."""
+    """A strategy. ``halted``: it is not called any more; ``why`` is the reason, "" while it is not halted.
+
+    ``params``: the values in force of its declared parameters, as text.
+    """
 
     name: str
     pool: str
     halted: bool
     why: str
     errors: tuple[ErrorView, ...]
+    params: dict[str, str] = {}
 
 
 class QuarantineView(msgspec.Struct, frozen=True):

@@ -50,6 +50,7 @@ from qts.runtime.wiring.shared_components import max_age_ns
 from qts.safety.contracts import SafetyChange
 from qts.safety.scoped_stops import ScopedStop, ScopeKind
 from qts.state.contracts import TransitionRecord
+from qts.strategy.params import values_of
 
 _CHANGES_SHOWN: Final = 10
 _SHORT: Final = {priority: f"P{priority.value}" for priority in EventPriority}
@@ -183,7 +184,8 @@ def _strategy(context: StrategyContext) -> StrategyView:
     """Return what is known of the strategy in ``context``."""
     strategy = context.strategy
     errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in context.faults.items())
-    return StrategyView(strategy.name, strategy.pool.value, context.halted, context.why, errors)
+    params = {name: str(value) for name, value in values_of(strategy).items()}
+    return StrategyView(strategy.name, strategy.pool.value, context.halted, context.why, errors, params)
 
 
 def _quarantine(kept: Quarantine) -> QuarantineView | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -16,6 +16,7 @@ from qts.ledger.account import Account
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
+from qts.strategy.base_class import is_inherited_hook
 from qts.strategy.contracts import FillView, Intent, Strategy
 from qts.strategy.user_code import runner_for
 
@@ -119,8 +120,13 @@ class StrategyContext:
     def set_halted(self, halted: bool) -> None:
         """Stop calling the strategy, or call it again."""
         self.halted = halted
-        self.on_quote = _nothing if halted else partial(self.run, self.strategy.on_quote)
-        self.on_bar = _nothing if halted else partial(self.run, self.strategy.on_bar)
+        self.on_quote = self._callback("on_quote")
+        self.on_bar = self._callback("on_bar")
+
+    def _callback(self, hook: str) -> Callable[[object, Any], Iterable[Intent] | None]:
+        if self.halted or is_inherited_hook(self.strategy, hook):
+            return _nothing
+        return partial(self.run, getattr(self.strategy, hook))
 
     @property
     def now(self) -> datetime:

@@ -26,7 +26,7 @@ from qts.runtime.strategies.process_protocol import (
     fault_text,
 )
 from qts.strategy.contracts import FillView, Intent, Strategy
-from qts.strategy.loading import check_made_without_arguments, fingerprint_of
+from qts.strategy.loading import StrategySpec, check_made_without_arguments
 from qts.strategy.snapshot import save
 
 OnRunning = Callable[[str, int], None]
@@ -43,12 +43,18 @@ class StrategyProcessHandler(RemoteHandler):
     target = "qts.runtime.strategies.worker:StrategyWorker"
 
     def __init__(
-        self, context: StrategyContext, spec: str, *, on_intent: OnIntent, on_fault: OnFault, on_running: OnRunning
+        self,
+        context: StrategyContext,
+        spec: StrategySpec | None,
+        *,
+        on_intent: OnIntent,
+        on_fault: OnFault,
+        on_running: OnRunning,
     ) -> None:
         self.context = context
         self.name = f"strategy {context.strategy.name}"
         self._source = source_of(context.strategy, spec)
-        self._made = None if spec else msgspec.msgpack.encode(save(context.strategy, context.run))
+        self._made = None if spec is not None else msgspec.msgpack.encode(save(context.strategy, context.run))
         self._memory: bytes | None = None
         self._symbols: tuple[str, ...] = ()
         self._pending_fills: list[FillView] = []  # few: without a result there are no new orders
@@ -140,14 +146,14 @@ class StrategyProcessHandler(RemoteHandler):
         self._pending_fills = msgspec.convert(saved["untold"], list[FillView])
 
 
-def source_of(strategy: Strategy, spec: str) -> StrategySource:
-    """Return where a worker finds the class: the file the user has named, else an importable module.
+def source_of(strategy: Strategy, spec: StrategySpec | None) -> StrategySource:
+    """Return where a worker finds the class: the file the user has named, else (None) an importable module.
 
     Raises InputError for a file that is gone or a class that wants arguments, ContractError for one that no other
     process can import.
     """
-    if spec:
-        return StrategySource.of_file(spec, fingerprint_of(spec))
+    if spec is not None:
+        return StrategySource.of_file(spec)
     place = target_of(type(strategy))
     check_made_without_arguments(type(strategy), place)
     return StrategySource(place)

@@ -15,6 +15,7 @@ import msgspec
 
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
+from qts.strategy.loading import StrategySpec, fingerprint_of
 
 TRACE_LIMIT: Final = 8_000
 ERRORS_BEFORE_HALT: Final = 3
@@ -44,19 +45,21 @@ class StrategySource(msgspec.Struct, frozen=True):
 
     ``place`` is FILE.py:Class with the ``fingerprint`` of its files as the session has read them, or module:Class
     with the fingerprint "". ``name`` is FILE.py:Class in the bytes of the file system when they are not valid
-    UTF-8, else b"".
+    UTF-8, else b"". ``params`` holds the texts of the parameters that are set, by name.
     """
 
     place: str
     fingerprint: str = ""
     name: bytes = b""
+    params: dict[str, str] = {}
 
     @classmethod
-    def of_file(cls, spec: str, fingerprint: str) -> StrategySource:
-        """Return the source that ``spec``, FILE.py:Class, names."""
-        name = os.fsencode(spec)
+    def of_file(cls, spec: StrategySpec) -> StrategySource:
+        """Return the source of ``spec``. Raises InputError for a file that is gone."""
+        name = os.fsencode(spec.place)
         place = name.decode("utf-8", "replace")
-        return cls(place, fingerprint, b"" if place == spec else name)
+        unusual = b"" if place == spec.place else name
+        return cls(place, fingerprint_of(spec.place), unusual, dict(spec.params))
 
     @property
     def spec(self) -> str:

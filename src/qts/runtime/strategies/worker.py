@@ -170,7 +170,7 @@ def strategy_from(source: StrategySource) -> Strategy:
         return make_strategy(resolve(source.place), source.place)
     if fingerprint_of(source.spec) != source.fingerprint:
         raise InputError(f"{source.place} is not what it was when the session began; begin a new one to trade it")
-    return load_strategy(source.spec)
+    return load_strategy(source.spec, source.params)
 
 
 def _encoded(item: Intent | Fault) -> msgspec.Raw:

@@ -68,6 +68,7 @@ from qts.runtime.wiring.handlers import breach_reporter, register_handlers, repo
 from qts.runtime.wiring.hosts import make_host
 from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
 from qts.strategy.contracts import Strategy
+from qts.strategy.loading import StrategySpec
 
 Publish = Callable[[EventType, LogWrite, str], object]
 
@@ -88,12 +89,12 @@ def make_components(
     inline: bool,
     flush_log: Callable[[], None] = lambda: None,
     journal: Journal | None = None,
-    specs: Sequence[str] = (),
+    specs: Sequence[StrategySpec] = (),
     on_strategy_error: Callable[[str], None] = lambda text: None,
 ) -> Components:
     """Make and connect everything of one session.
 
-    ``inline``: on the virtual clock. ``journal`` None: P0 events are not journalled. ``specs``: FILE.py:Class of
+    ``inline``: on the virtual clock. ``journal`` None: P0 events are not journalled. ``specs``: the file of
     each strategy, so that a process can make it again. ``on_strategy_error`` is called with the text of a
     strategy's failure, "" for one reported before. Raises InputError when the strategies need too many processes.
     """
@@ -188,7 +189,7 @@ def _make_components(
     base: _Base,
     connection: BrokerConnection,
     strategies: Sequence[Strategy],
-    specs: Sequence[str],
+    specs: Sequence[StrategySpec],
     *,
     apart: bool,
     on_strategy_error: Callable[[str], None],

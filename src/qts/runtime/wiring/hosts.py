@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from qts.errors import InputError
 from qts.runtime.shared_components import SharedComponents
@@ -10,13 +11,14 @@ from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
 from qts.strategy.contracts import Strategy
+from qts.strategy.loading import StrategySpec
 from qts.strategy.unavailable import UnavailableStrategy
 
 
 def make_host(
     shared: SharedComponents,
     strategies: Sequence[Strategy],
-    specs: Sequence[str],
+    specs: Sequence[StrategySpec],
     *,
     apart: bool,
     on_intent: OnIntent,
@@ -47,7 +49,7 @@ def make_host(
         )
     remote = [
         StrategyProcessHandler(context, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
-        for context, spec in zip(contexts if apart else (), specs or [""] * len(contexts), strict=False)
+        for context, spec in zip_longest(contexts if apart else (), specs if apart else ())
         if not isinstance(context.strategy, UnavailableStrategy)
     ]
     return StrategyHost(contexts, remote=remote, on_intent=on_intent, on_other=on_other, on_fault=on_fault)
