@@ -47,7 +47,7 @@ def test_json_is_one_object_with_every_promised_key(tape: Path, capsys: pytest.C
     assert set(values["queues"]) == {"P0", "P1", "P2", "P3"}
     for counts in values["queues"].values():
         assert set(counts) == {"accepted", "handled", "dropped", "collapsed", "sampled", "rejected"}
-    assert set(values["p0_latency_us"]) == {"p50", "p99", "p999", "max"}
+    assert set(values["p0_latency_us"]) == {"samples", "p50", "p99", "p999", "max"}
     assert set(values["pools"]) == {"SCALP", "SWING", "PORTFOLIO"}
     for pool in values["pools"].values():
         assert {"total", "realized_pnl"} <= set(pool)
@@ -92,8 +92,9 @@ def test_the_summary_keeps_a_title_on_one_line_and_knows_no_wait_where_nothing_w
     _, out, _ = run_qts(capsys, "replay", str(prices), "--data-dir", "c")
 
     assert "Input rows that could not be used" in out
-    (p0,) = [line.split() for line in out.splitlines() if line.split()[:1] == ["P0"]]
-    assert p0 == ["P0", "0", "0", "0", "0", "–", "–", "–"]
+    counts, waits = [line.split() for line in out.splitlines() if line.split()[:1] == ["P0"]]
+    assert counts == ["P0", "0", "0", "0", "0"]
+    assert waits == ["P0", "0", "–", "–", "–"]
 
 
 def test_a_symbol_goes_by_the_rules_the_configuration_gives_it(

@@ -112,3 +112,13 @@ def test_orders_that_ended_without_a_fill_stand_beside_the_refusals(values: dict
     values["orders_unfilled"] = {"CANCELLED: expired at the close": 12}
 
     assert "CANCELLED: expired at the close" in told(values)
+
+
+def test_the_number_of_samples_stands_beside_the_percentiles(values: dict[str, Any]) -> None:
+    # Given a replay of 40 rows, of which the rows 1, 17 and 33 were measured
+    assert values["latency_us_by_priority"]["P1"]["samples"] == 3
+    # Then the table of waits says so; a result of an earlier version measured every event it handled
+    values["latency_us_by_priority"]["P1"] = {"samples": 3, "p50": 1.25, "p99": 2.5, "p999": 2.5, "max": 2.5}
+    assert "P1 3 1.2 2.5 2.5" in " ".join(told(values).split())
+    del values["latency_us_by_priority"]["P1"]["samples"]
+    assert f"P1 {values['queues']['P1']['handled']} 1.2 2.5 2.5" in " ".join(told(values).split())

@@ -14,7 +14,7 @@ from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.session.result import text_of
-from qts.runtime.session.session_view import SessionView, StateView
+from qts.runtime.session.session_view import QueueView, SessionView, StateView
 from qts.safety.scoped_stops import ScopedStop
 from qts.state.reasons import sentence
 from qts.wording import counted
@@ -25,6 +25,7 @@ _QUEUES = (
     Column("capacity", "capacity", right=True),
     Column("handled", "handled", right=True),
     Column("dropped", "dropped", right=True),
+    Column("samples", "samples", right=True),
     Column("p50_us", "p50 µs", right=True),
     Column("p99_us", "p99 µs", right=True),
     Column("max_us", "max µs", right=True),
@@ -223,8 +224,13 @@ def _queue_lines(view: SessionView, width: int) -> list[str]:
         [
             q.priority,
             *(f"{count:,}" for count in (q.depth, q.capacity, q.handled, q.dropped)),
-            *(f"{us:,.0f}" if q.handled else "-" for us in (q.p50_us, q.p99_us, q.max_us)),
+            f"{_samples(q):,}",
+            *(f"{us:,.0f}" if _samples(q) else "-" for us in (q.p50_us, q.p99_us, q.max_us)),
         ]
         for q in view.queues
     ]
     return table_lines(_QUEUES, rows, width)
+
+
+def _samples(queue: QueueView) -> int:
+    return queue.handled if queue.samples is None else queue.samples

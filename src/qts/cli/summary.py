@@ -14,7 +14,7 @@ from qts.cli.market_time import MarketTime
 from qts.report.report_data import rounded
 from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
-from qts.runtime.session.result import ResultValues, SessionResult
+from qts.runtime.session.result import ResultValues, SessionResult, latency_cells
 from qts.state.reasons import sentence
 from qts.wording import counted
 
@@ -33,6 +33,7 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     console.print(_account(values))
     console.print(_pools(values))
     console.print(_events(values))
+    console.print(_latency(values))
     # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.
     overruns = values.latency_overstays if values.command == "run" else {}
     for name, one in overruns.items():
@@ -125,13 +126,17 @@ def _strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> No
 
 
 def _events(values: ResultValues) -> Table:
-    title = f"Events · {values.events_per_s:,}/s, {values.wall_s:.1f} s · accept to handler start in µs"
-    table = _table(title, "priority", "handled", "dropped", "collapsed", "rejected", "p50", "p99", "max")
+    title = f"Events · {values.events_per_s:,}/s, {values.wall_s:.1f} s"
+    table = _table(title, "priority", "handled", "dropped", "collapsed", "rejected")
     for name, counts in values.queues.items():
-        latency = values.latency_us_by_priority[name]
-        counted = (f"{counts[key]:,}" for key in ("handled", "dropped", "collapsed", "rejected"))
-        waited = (f"{latency[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
-        table.add_row(name, *counted, *waited)
+        table.add_row(name, *(f"{counts[key]:,}" for key in ("handled", "dropped", "collapsed", "rejected")))
+    return table
+
+
+def _latency(values: ResultValues) -> Table:
+    table = _table("Accept to handler start in µs", "priority", "samples", "p50", "p99", "max")
+    for name, counts in values.queues.items():
+        table.add_row(name, *latency_cells(values.latency_us_by_priority[name], counts["handled"]))
     return table
 
 

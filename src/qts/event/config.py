@@ -183,6 +183,14 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     overruns_before_move: Annotated[
         int, Meta(ge=1, le=1_000, description="overruns after which a loop handler leaves for a process")
     ] = 3
+    latency_sample_rows: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="on the virtual clock the latency of one row in so many is measured; in real time of all",
+        ),
+    ] = 16
     slice_us: Annotated[
         int, Meta(ge=50, le=10_000, description="µs of handling before the event loop gets a turn")
     ] = 100

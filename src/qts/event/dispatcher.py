@@ -126,7 +126,8 @@ class EventDispatcher:
         self._pauses.on_change = self._admission.wake_if_asleep
         self._scheduler.emit = self._admission.dispatch_nowait
         self._scheduler.on_queue_failure = self._admission.rebuild
-        self._scheduler.on_overrun = self._overran
+        if not inline:  # where time is virtual nothing waits for a slow handler
+            self._scheduler.on_overrun = self._overran
         self._scheduler.on_deadline_failure = self._deadline_failed
 
     # -- handlers ----------------------------------------------------------------------------------------------

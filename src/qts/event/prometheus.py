@@ -64,7 +64,8 @@ class QueueMetrics:
     def _latency(self) -> Any:
         family = self._core.HistogramMetricFamily(
             "qts_event_latency_seconds",
-            "start: from accept to the start of the handler; end: from there to its end.",
+            "start: from accept to the start of the handler; end: from there to its end. Of a replay's rows one in "
+            "event.latency_sample_rows is measured; _count is the number of samples.",
             labels=["priority", "span"],
         )
         for priority in EventPriority:

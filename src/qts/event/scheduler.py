@@ -51,7 +51,8 @@ class Scheduler:
         "_served", "audit_grace_ns", "clock_ns", "clock_owner", "deadline_ns", "emit",
         "factory", "floor", "levels", "limit_ns", "must_recheck", "on_deadline",
         "on_deadline_failure", "on_overrun", "on_queue_failure", "on_suspended",
-        "retries", "serving", "stamp_ns", "starts_violating", "watching",
+        "retries", "sample_rows", "serving", "stamp_ns", "starts_violating", "unmeasured", "unmeasured_rows",
+        "watching",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,11 @@ class Scheduler:
         self.clock_ns = clock.monotonic_ns
         self.floor = int(EventPriority.P3_LOW)
         self.limit_ns = config.loop_handler_limit_us * NS_PER_US
+        self.sample_rows = config.latency_sample_rows
+        self.unmeasured_rows = 0
+        """Rows that a stream will still give before the latency of one is measured."""
+        self.unmeasured: Event | None = None
+        """The newest event of a stream that had to be queued and whose latency is not measured."""
         self.must_recheck = False
         self.serving = -1
         self.stamp_ns = 0
@@ -149,6 +155,7 @@ class Scheduler:
         limit_ns = self.limit_ns
         outer, self.serving = self.serving, number
         taken = started = 0
+        unmeasured = self.unmeasured
         now = stopwatch_ns()
         try:
             while items and not (first or second or third or self.must_recheck):
@@ -169,8 +176,8 @@ class Scheduler:
                 started = now
                 handlers = routes[event.event_type]
                 spent = now - event.accepted_ns
-                if handlers and handlers[0].special:
-                    pass  # recorded when its lane begins with it, or its key is unblocked
+                if event is unmeasured or (handlers and handlers[0].special):
+                    pass  # or recorded when its lane begins with it, or its key is unblocked
                 elif spent < INDEXED_NS:
                     waits[INDEX_BY_8NS[spent >> 3]] += 1
                     if spent > wait.max_ns:
@@ -200,7 +207,9 @@ class Scheduler:
                 if flight is None:
                     level.finished += 1
                     spent = now - started
-                    if spent < INDEXED_NS:
+                    if event is unmeasured:
+                        pass
+                    elif spent < INDEXED_NS:
                         works[INDEX_BY_8NS[spent >> 3]] += 1
                         if spent > work.max_ns:
                             work.max_ns = spent
@@ -224,17 +233,19 @@ class Scheduler:
         """Handle what ``stream`` gives until it ends or something is queued; the loop of every replay.
 
         Only the plain case is handled here: an event with no handler, or with one that needs no care. Everything
-        else goes into the queue. This loop runs for every row of a replay and takes as few steps as it can.
+        else goes into the queue. This loop runs for many rows of a replay and takes as few steps as it can: of
+        ``sample_rows`` rows only the first has its latency measured, and the others bear its accept stamp.
         """
         plan, source, wait, work = stream.plan(level.routes).get, stream.source, level.wait, level.work
         first, items, queued2, queued3 = (one.items for one in self.levels)
-        factory, limit_ns = self.factory, self.limit_ns
+        factory = self.factory
         assert factory is not None
         numbers, time_ns, run = factory.numbers, factory.time_ns, factory.run
         waits, works = wait.counts, work.counts
         watching, clock_ns = self.watching, self.clock_ns
         outer, self.serving = self.serving, level.number
-        drawn, in_hand, straight = 0, False, False
+        drawn, in_hand, straight, accepted = 0, False, False, stopwatch_ns()
+        unmeasured, sample_rows = self.unmeasured_rows, self.sample_rows
         kind: type | None = None
         event_type: EventType | None = None
         call: Callable[[Event], Any] = _no_handler
@@ -243,7 +254,13 @@ class Scheduler:
             for payload in stream.payloads:
                 if payload is None:
                     return drawn
-                accepted = stopwatch_ns()
+                if unmeasured:
+                    unmeasured -= 1
+                    measured = False
+                else:
+                    unmeasured = sample_rows - 1
+                    measured = True
+                    accepted = stopwatch_ns()
                 if payload.__class__ is not kind:
                     kind = payload.__class__
                     planned = plan(kind)
@@ -257,13 +274,15 @@ class Scheduler:
                 if watching and clock_ns() >= self.deadline_ns:
                     self.on_deadline()
                 if first or items or self.must_recheck or not straight:  # the stream or the deadline may publish
+                    if not measured:
+                        self.unmeasured = event
                     self.emit(event)
                     return drawn
                 drawn += 1
                 level.passed += 1
                 in_hand = True
                 flight: InFlightEvent | None = None
-                started = stopwatch_ns()
+                started = stopwatch_ns() if measured else 0
                 try:
                     result = call(event)
                 except RAISED as error:  # it is retried and reported
@@ -271,36 +290,35 @@ class Scheduler:
                 else:
                     if result is not None:
                         flight = self._result(handler, event, level, None, started, result)
-                ended = stopwatch_ns()
-                spent = started - accepted
-                if spent < INDEXED_NS:
-                    waits[INDEX_BY_8NS[spent >> 3]] += 1
-                    if spent > wait.max_ns:
-                        wait.max_ns = spent
-                else:
-                    wait.record(spent)
-                spent = ended - started
+                in_hand = False
+                if measured:
+                    ended = stopwatch_ns()
+                    spent = started - accepted
+                    if spent < INDEXED_NS:
+                        waits[INDEX_BY_8NS[spent >> 3]] += 1
+                        if spent > wait.max_ns:
+                            wait.max_ns = spent
+                    else:
+                        wait.record(spent)
+                    spent = ended - started
+                    if flight is not None:
+                        pass  # recorded when the last of its attempts has ended
+                    elif spent < INDEXED_NS:
+                        works[INDEX_BY_8NS[spent >> 3]] += 1
+                        if spent > work.max_ns:
+                            work.max_ns = spent
+                    else:
+                        work.record(spent)
                 if flight is not None:
-                    in_hand = False
                     _count_as_queued(level)
                     flight.done()
-                if spent > limit_ns and handler is not None:  # a fault of the machine when there is no handler
-                    self.on_overrun(handler, event, spent)
-                if flight is not None:
                     return drawn
-                in_hand = False
-                if spent < INDEXED_NS:
-                    works[INDEX_BY_8NS[spent >> 3]] += 1
-                    if spent > work.max_ns:
-                        work.max_ns = spent
-                else:
-                    work.record(spent)
                 if first or items or queued2 or queued3 or self.must_recheck:
                     return drawn
             stream.ended = True
             return drawn
         finally:
-            self.serving = outer
+            self.serving, self.unmeasured_rows = outer, unmeasured
             if in_hand:  # an event that cannot be continued is not handled
                 _count_as_queued(level)
 
@@ -331,12 +349,15 @@ class Scheduler:
         first: bool,
     ) -> InFlightEvent:
         """Pass the event to the handler's runner, or let it wait behind an earlier one of its key."""
-        flight = flight or InFlightEvent(event, level, started)
+        flight = flight or self._in_flight(event, level, started)
         flight.open += 1
-        flight.waits = first
+        flight.waits = first and event is not self.unmeasured
         if not self.retries.wait_behind(handler, flight):
             self._call(handler, flight)
         return flight
+
+    def _in_flight(self, event: Event, level: PriorityLevel, started: int) -> InFlightEvent:
+        return InFlightEvent(event, level, 0 if event is self.unmeasured else started)
 
     def _failed(
         self,
@@ -347,7 +368,7 @@ class Scheduler:
         started: int,
         error: BaseException,
     ) -> InFlightEvent:
-        flight = flight or InFlightEvent(event, level, started)
+        flight = flight or self._in_flight(event, level, started)
         flight.open += 1
         self.retries.failed(handler, flight, error)
         return flight
@@ -368,7 +389,7 @@ class Scheduler:
             except RAISED as error:  # it is retried and reported
                 return self._failed(handler, event, level, flight, started, error)
         if isinstance(result, Suspended):
-            flight = flight or InFlightEvent(event, level, started)
+            flight = flight or self._in_flight(event, level, started)
             flight.open += 1
             self.on_suspended(handler, flight, result)
         else:

@@ -83,7 +83,11 @@ class DispatcherStats:
         return {level.priority.name: stats_of(level, self._monitor.rates[level.priority]) for level in self._levels}
 
     def latency(self, priority: EventPriority) -> LatencySnapshot:
-        """Return the latencies accept → start and start → end since the process began."""
+        """Return the latencies accept → start and start → end since the process began.
+
+        Of the events that a stream gives one in ``event.latency_sample_rows`` is measured, of others each;
+        ``count`` says how many were.
+        """
         level = self._levels[priority]
         return LatencySnapshot(level.wait.snapshot(), level.work.snapshot())
 
@@ -93,5 +97,5 @@ class DispatcherStats:
         return level.wait, level.work
 
     def priority_check(self) -> tuple[int, int]:
-        """Return the handler starts checked, and those made while something higher had been waiting (must be 0)."""
+        """Return the handler starts measured, and those made while something higher had waited (must be 0)."""
         return sum(level.wait.total for level in self._levels), self._scheduler.starts_violating

@@ -188,6 +188,7 @@ class InFlightEvent:
         self.event = event
         self.level = level
         self.started_ns = started_ns
+        """The stopwatch when its first handler began; 0: its latency is not measured."""
         self.open = 1
         self.dead = self.lost = self.waits = False
         self.counted = counted
@@ -219,7 +220,8 @@ class InFlightEvent:
             level.lost += 1
         else:
             level.finished += 1
-            level.work.record(stopwatch_ns() - self.started_ns)
+            if self.started_ns:
+                level.work.record(stopwatch_ns() - self.started_ns)
 
 
 class BlockedKey:

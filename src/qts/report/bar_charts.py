@@ -12,6 +12,7 @@ from qts.report.markup import Html
 from qts.report.meanings import Bilingual
 from qts.report.report_data import ReportData
 from qts.report.time_charts import HALF, NARROW, Drawn, blank, money_scale, money_ticks, short_ticks, titled
+from qts.runtime.session.result import latency_samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +62,8 @@ def result_chart(data: ReportData) -> Drawn | None:
 
 
 def latency_chart(data: ReportData) -> Drawn | None:
-    """Draw the time from acceptance to the start of the handler by priority: median, p99, longest."""
+    """Draw the time from acceptance to the start of the handler by priority: median, p99, longest, and of how many
+    events."""
     latency = data.values.latency_us_by_priority
     handled = data.values.events_by_priority
     names = [name for name in PRIORITIES if handled[name] > 0 and latency[name]["max"] > 0]
@@ -80,6 +82,10 @@ def latency_chart(data: ReportData) -> Drawn | None:
                 chart.scatter([p50], [y], s=52, color=colour, zorder=4)
                 chart.scatter([p99], [y], s=44, color=light("card"), edgecolors=colour, linewidths=1.6, zorder=4)
                 chart.scatter([top], [y], s=42, marker="|", color=colour, linewidths=2, zorder=4)
+                samples = latency_samples(latency[name], handled[name])
+                chart.annotate(
+                    f"n = {samples:,}", (p50, y), xytext=(0, 9), textcoords="offset points", fontsize=10, color=INK
+                )
             chart.set_xscale("log")
             chart.set_ylim(len(PRIORITIES) - 0.4, -0.6)
             chart.set_yticks(range(len(PRIORITIES)), PRIORITIES)

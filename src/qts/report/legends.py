@@ -72,6 +72,7 @@ def latency_legend() -> Html:
         el("li", "● ", en_ko("median", "중앙값")),
         el("li", "○ p99"),
         el("li", "| ", en_ko("longest", "최댓값")),
+        el("li", "n ", en_ko("events measured", "측정한 이벤트 수")),
         cls="key",
     )
 

@@ -313,9 +313,11 @@ def _refused(data: ReportData) -> Html:
 def _queues(data: ReportData) -> Html:
     speed = en_ko(
         f"{data.values.events_per_s:,} events per second over {data.values.wall_s:.1f} s. "
-        "Waiting time is real time from acceptance to the start of the handler.",
+        "Waiting time is real time from acceptance to the start of the handler. Of the rows of a replay only one "
+        "in event.latency_sample_rows is measured.",
         f"{data.values.wall_s:.1f}초 동안 초당 {data.values.events_per_s:,}개 이벤트. "
-        "지연시간은 수신부터 처리 시작까지의 실제 시간입니다.",
+        "지연시간은 수신부터 처리 시작까지의 실제 시간입니다. 재생에서는 event.latency_sample_rows개 행마다 "
+        "한 행만 측정합니다.",
     )
     latency = join((_drawing(bar_charts.latency_chart(data), "latency"), legends.latency_legend()))
     drawings = el(

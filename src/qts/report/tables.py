@@ -30,7 +30,7 @@ from qts.report.report_data import FLAT, ReportData, Status, number, price_text,
 from qts.report.row_advice import ending, row_advice
 from qts.report.state_reasons import reason_said
 from qts.risk.config import RiskConfig
-from qts.runtime.session.result import QUEUE_COUNTS
+from qts.runtime.session.result import QUEUE_COUNTS, latency_cells
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
@@ -265,8 +265,7 @@ def queues(data: ReportData) -> Html:
         waited = values.latency_us_by_priority[name]
         label = join((el("strong", name), " ", el("span", en_ko(*PRIORITIES.get(name, ("", ""))), cls="muted")))
         numbers = [f"{counts[key]:,}" for key in QUEUE_COUNTS]
-        times = (f"{waited[key]:,.1f}" if counts["handled"] else "–" for key in ("p50", "p99", "max"))
-        body.append((label, *numbers, *times))
+        body.append((label, *numbers, *latency_cells(waited, counts["handled"])))
     headers = (
         en_ko("Priority", "우선순위"),
         en_ko("Accepted", "수신"),
@@ -275,11 +274,12 @@ def queues(data: ReportData) -> Html:
         en_ko("Collapsed", "병합"),
         en_ko("Sampled", "표본화"),
         en_ko("Rejected", "거부"),
+        en_ko("Latency samples", "지연 측정 수"),
         en_ko("p50 µs", "p50(µs)"),
         en_ko("p99 µs", "p99(µs)"),
         en_ko("max µs", "최대(µs)"),
     )
-    return table(headers, body, numeric=range(1, 10))
+    return table(headers, body, numeric=range(1, 11))
 
 
 def invariants(data: ReportData) -> Html:

@@ -118,6 +118,8 @@ class QueueView(msgspec.Struct, frozen=True):
     rejected: int
     dead_lettered: int
     last_dead_letter: str
+    samples: int | None = None
+    """How many events the times are of; None in a view of an earlier version, which measured all handled."""
 
 
 class OverrunView(msgspec.Struct, frozen=True):

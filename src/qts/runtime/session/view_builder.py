@@ -272,6 +272,7 @@ def _queues(dispatcher: EventDispatcher) -> tuple[QueueView, ...]:
                 row["rejected"],
                 row["dead_lettered"],
                 errors[-1] if errors else "",
+                start.count,
             )
         )
     return tuple(shown)
