@@ -54,6 +54,7 @@ class StoreTests:
     def test_what_was_committed_is_there_after_reopening(self, opens: Opens) -> None:
         written: dict[str, list[Any]] = {
             "ledger": [rows.ledger()],
+            "actions": [rows.action()],
             "orders": [rows.order()],
             "positions": [rows.position()],
             "pools": [rows.pool()],
@@ -73,6 +74,14 @@ class StoreTests:
         assert {name: found[name] for name in written} == written
         assert found["checkpoint"] == [b"checkpoint"]
         assert found["batches"] == [BatchRow(1, ("e-1", "e-2"))]
+
+    def test_a_split_or_dividend_of_a_holding_is_written_once(self, store: SessionStore) -> None:
+        store.commit([rows.action()])
+        with pytest.raises(StorageError):
+            store.commit([rows.action(amount=D(1))])
+        store.commit([rows.action(strategy="swing"), rows.action("2018-05-08"), rows.action(symbol="X")])
+        assert len(store.actions()) == 4
+        assert store.actions(3) == [rows.action(symbol="X")]
 
     @pytest.mark.parametrize("digits", ["0", "0.00000001", "-1E-7", "123456789012345678901234567", "1E+3", "10.00"])
     def test_money_comes_back_digit_for_digit(self, store: SessionStore, digits: str) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
+    ActionRow,
     DecisionRow,
     EquityRow,
     LedgerRow,
@@ -23,12 +24,14 @@ from qts.db.contracts import (
 )
 from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.ledger.contracts import ActionKind
 from qts.strategy.contracts import Side
 from tests.execution.orders import changed, order_with
 
 T = TypeVar("T")
 KINDS = (
     "ledger",
+    "actions",
     "orders",
     "positions",
     "pools",
@@ -63,6 +66,27 @@ def ledger(execution_id: str = "x-1", **changes: Any) -> LedgerRow:
         "ema",
         Pool.SCALP,
         "o-1",
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def action(ex_date: str = "2018-05-04", **changes: Any) -> ActionRow:
+    row = ActionRow(
+        ActionKind.SPLIT,
+        1_525_359_600_000_000_001,
+        "005930",
+        "ema",
+        Pool.SCALP,
+        D("10"),
+        D("-7"),
+        D("1"),
+        D("3"),
+        D("1200.50"),
+        D("1200"),
+        D("0"),
+        D("200"),
+        "main",
+        ex_date,
     )
     return msgspec.structs.replace(row, **changes)
 

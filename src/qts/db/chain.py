@@ -19,7 +19,9 @@ from qts.errors import StorageError
 
 CONFIGURATIONS: Final = "configurations"
 _CONFIG_COLUMNS: Final = ("config_hash", "timestamp", "actor", "reason", "settings")
-_SEALED: Final = (tables.LEDGER, tables.TRANSFERS, tables.DECISIONS, tables.STATES, tables.SAFETY)
+_SEALED: Final = (tables.LEDGER, tables.TRANSFERS, tables.DECISIONS, tables.STATES, tables.SAFETY, tables.ACTIONS)
+_ALWAYS_SEALED: Final = frozenset({tables.ACTIONS.name})
+"""Tables made after rows were sealed: ``audit_chain`` has no row for them, because none of theirs is older."""
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **{table.name: table.columns for table in _SEALED},
     CONFIGURATIONS: _CONFIG_COLUMNS,
@@ -83,13 +85,13 @@ class Chain:
 
     def _verify(self, connection: sqlite3.Connection, marks: Mapping[str, int], only_new: bool) -> str:
         self._unsealed = dict(connection.execute("SELECT of_table, unsealed FROM audit_chain").fetchall())
-        if missing := COLUMNS.keys() - self._unsealed.keys():
+        if missing := COLUMNS.keys() - _ALWAYS_SEALED - self._unsealed.keys():
             raise _Broken(f"table audit_chain has no row for {', '.join(sorted(missing))}")
         for name, number in self._unsealed.items():
             if type(number) is not int:
                 raise _Broken(f"table audit_chain, row {name}: {number!r} is no number of a row")
         for name in COLUMNS:
-            last = self._verify_table(connection, name, only_new)
+            last = self._verify_table(connection, name, only_new) if _is_there(connection, name) else 0
             if last < marks.get(name, 0):
                 raise _Broken(
                     f"table {name} ends with row {last}, and row {marks[name]} was there at the last checkpoint"
@@ -110,7 +112,7 @@ class Chain:
             if found != number + 1:
                 raise _Broken(f"table {name}: row {number + 1} is gone")
             number = found
-            if sealed is None and not digest and number <= self._unsealed[name]:
+            if sealed is None and not digest and number <= self._unsealed.get(name, 0):
                 continue
             digest = _link(digest or _beginning(name), number, values)
             if sealed != digest:
@@ -124,6 +126,14 @@ class Chain:
 
 class _Broken(Exception):
     """A table and row that is not what was written."""
+
+
+def _is_there(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether the file has the table ``name``: one of an earlier version lacks what came after it."""
+    if name not in _ALWAYS_SEALED:
+        return True
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+    return found.fetchone() is not None
 
 
 def _number_of(name: str) -> str:

@@ -9,10 +9,11 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
-from qts.ledger.contracts import LedgerRow, PoolRow, PositionRow
+from qts.ledger.contracts import ActionRow, LedgerRow, PoolRow, PositionRow
 from qts.strategy.contracts import Side
 
 __all__ = [
+    "ActionRow",
     "BatchRow",
     "ConfigRow",
     "DecisionRow",
@@ -101,6 +102,7 @@ class DecisionRow(msgspec.Struct, frozen=True):
 
 Record: TypeAlias = (
     LedgerRow
+    | ActionRow
     | PositionRow
     | PoolRow
     | StateRow

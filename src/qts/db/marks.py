@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from qts.db.decoding import of_row
-from qts.db.tables import APPEND_ONLY, BATCHES
+from qts.db.tables import ACTIONS, APPEND_ONLY, BATCHES
 
-NUMBERED: Final = (*(table.name for table in APPEND_ONLY), BATCHES)
+NUMBERED: Final = (*(table.name for table in APPEND_ONLY if table is not ACTIONS), BATCHES, ACTIONS.name)
+"""The tables in the order in which they came into the marks; those of a later version stand last."""
 _TEXT: Final = " ".join(["%015d"] * (2 + len(NUMBERED)))
 
 

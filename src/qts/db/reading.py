@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from qts.db import tables
 from qts.db.chain import Chain
-from qts.db.contracts import LedgerRow, PositionRow, RunRow
+from qts.db.contracts import ActionRow, LedgerRow, PositionRow, RunRow
 from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of
 from qts.db.marks import last_numbers, marks_of
 from qts.db.migrate import is_behind, migrations
@@ -94,6 +94,11 @@ class StoreReader:
     def ledger(self) -> list[LedgerRow]:
         """Return every booked fill, in the order of booking."""
         return self._read_as_of_before(tables.LEDGER, {})
+
+    def actions(self) -> list[ActionRow]:
+        """Return every split and dividend, in the order of booking; none for a store of an earlier version."""
+        known = self._rows("the schema", f"SELECT 1 FROM sqlite_master WHERE name = '{tables.ACTIONS.name}'")  # noqa: S608
+        return self._read(tables.ACTIONS) if known else []
 
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""

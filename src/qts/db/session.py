@@ -20,6 +20,7 @@ from typing import Protocol
 
 from qts.capital.contracts import Transfer
 from qts.db.contracts import (
+    ActionRow,
     BatchRow,
     ConfigRow,
     DecisionRow,
@@ -129,6 +130,10 @@ class SessionStore(Protocol):
 
     def ledger(self, since: int = 0) -> Sequence[LedgerRow]:
         """Return the booked fills in the order of booking."""
+        ...
+
+    def actions(self, since: int = 0) -> Sequence[ActionRow]:
+        """Return the splits and dividends in the order of booking."""
         ...
 
     def orders(self, since_ns: int = 0) -> Sequence[Order]:

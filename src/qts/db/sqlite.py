@@ -24,6 +24,7 @@ from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
 from qts.db.contracts import (
+    ActionRow,
     BatchRow,
     ConfigRow,
     DecisionRow,
@@ -249,6 +250,10 @@ class SqliteStore:
     def ledger(self, since: int = 0) -> Sequence[LedgerRow]:
         """Return the booked fills behind the first ``since``, in the order of booking."""
         return self._read(tables.LEDGER, since)
+
+    def actions(self, since: int = 0) -> Sequence[ActionRow]:
+        """Return the splits and dividends behind the first ``since``, in the order of booking."""
+        return self._read(tables.ACTIONS, since)
 
     def orders(self, since_ns: int = 0) -> Sequence[Order]:
         """Return the orders that changed at ``since_ns`` or later, by client order id."""

@@ -14,6 +14,7 @@ import msgspec
 
 from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
+    ActionRow,
     DecisionRow,
     EquityRow,
     LedgerRow,
@@ -25,6 +26,7 @@ from qts.db.contracts import (
     StateRow,
 )
 from qts.execution.contracts import Order, OrderState, VenueRef
+from qts.ledger.contracts import ActionKind
 from qts.risk.contracts import OrderRequest, OrderType, TimeInForce
 from qts.strategy.contracts import Side
 
@@ -160,6 +162,32 @@ def _ledger_row(v: Sequence[Any]) -> LedgerRow:
     return LedgerRow(v[13], v[12], v[0], v[1], Side(v[2]), *money, v[9], Pool(v[10]), v[11], v[14], v[15])
 
 
+def _action(r: ActionRow) -> Values:
+    return (
+        r.ts_ns,
+        r.kind.value,
+        r.symbol,
+        r.strategy,
+        r.pool.value,
+        str(r.held),
+        str(r.change),
+        str(r.new),
+        str(r.old),
+        str(r.price),
+        str(r.amount),
+        str(r.tax),
+        str(r.realized_pnl),
+        r.account,
+        r.ex_date,
+    )
+
+
+def _action_row(v: Sequence[Any]) -> ActionRow:
+    held, change, new, old, price, amount, tax, realized = map(Decimal, v[5:13])
+    numbers = held, change, new, old, price, amount, tax, realized
+    return ActionRow(ActionKind(v[1]), v[0], v[2], v[3], Pool(v[4]), *numbers, v[13], v[14])
+
+
 def _position(r: PositionRow) -> Values:
     return (r.strategy, r.symbol, r.pool.value, str(r.qty), str(r.cost), r.ts_ns)
 
@@ -289,6 +317,16 @@ LEDGER: Final = Table(
     _ledger,
     _ledger_row,
 )
+ACTIONS: Final = Table(
+    "corporate_actions",
+    _columns(
+        "timestamp kind symbol strategy pool held change new_shares old_shares price amount tax realized_pnl"
+        " account ex_date"
+    ),
+    (),
+    _action,
+    _action_row,
+)
 POSITIONS: Final = Table(
     "positions",
     _columns("strategy symbol pool qty cost updated_at"),
@@ -361,11 +399,12 @@ QUARANTINE: Final = Table(
     lambda r: (r.ts_ns, r.code, r.reason, r.notice),
     lambda v: QuarantineRow(*v),
 )
-APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY, QUARANTINE)
+APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY, QUARANTINE, ACTIONS)
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)
 
 BY_RECORD: Final[dict[type, Table]] = {
     LedgerRow: LEDGER,
+    ActionRow: ACTIONS,
     PositionRow: POSITIONS,
     PoolRow: POOLS,
     StateRow: STATES,

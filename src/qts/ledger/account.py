@@ -1,8 +1,9 @@
 """The book of record in memory: cash by pool, holdings by strategy, reservations by order. No I/O, no clock.
 
-Everything is derived from applied fills and transfers; each counts once. A true fill is never refused: what it
-broke is reported in its :class:`~qts.ledger.contracts.FillEffect`. Fees and taxes are realised costs at once, so at
-every moment and to the last digit: Σ pools = cash + holdings valued = opening + realised + unrealised.
+Everything is derived from applied fills, splits, dividends and transfers; each counts once. A true fill is never
+refused: what it broke is reported in its :class:`~qts.ledger.contracts.FillEffect`. Fees and taxes are realised
+costs at once, so at every moment and to the last digit: Σ pools = cash + holdings valued = opening + realised +
+unrealised.
 
 Memory: the keys of all fills of the run stay (a fill may be repeated at any time); the store's unique index is the
 last check behind it.
@@ -14,11 +15,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, TypeAlias
 
+import msgspec
+
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Fill
 from qts.execution.fit import unreadable
+from qts.ledger.actions import ActionId, Holder, action_id, dividend_row, kept_share, split_row
 from qts.ledger.contracts import (
+    ActionEffect,
+    ActionKind,
+    ActionRow,
     FillEffect,
     LedgerRow,
     PoolRow,
@@ -29,6 +36,7 @@ from qts.ledger.contracts import (
 )
 from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
 from qts.ledger.holding import Holding, fill_key
+from qts.market.actions import Dividend, Split
 from qts.money import ZERO, is_multiple, magnitude, minus, negated, plus, ratio, split, sum_of, times, whole_steps
 from qts.strategy.contracts import Side
 
@@ -74,9 +82,13 @@ class Account:
         self._holdings: dict[tuple[str, str], Holding] = {}
         self._reservations: dict[str, Reservation] = {}
         self._seen: set[FillId] = set()
+        self._actions: set[ActionId] = set()
         self._transfers: set[str] = set()
         self.fees_total = ZERO
         self.taxes_total = ZERO
+        self.dividends_total = ZERO
+        """Dividends received, before tax; tax on them is not in ``taxes_total``, which is of sales."""
+        self.dividend_taxes_total = ZERO
 
     # -- reservations ------------------------------------------------------------------------------------------
 
@@ -194,6 +206,54 @@ class Account:
             late=late,
         )
 
+    def apply_split(
+        self, split: Split, *, ts_ns: int, lot: Decimal, price: Decimal | None
+    ) -> tuple[ActionEffect, ...]:
+        """Book ``split`` for every strategy that holds its symbol; each holding is rounded by itself.
+
+        ``price`` is that of a share before the split, at which fractions are paid; None when it is unknown: then
+        the average cost of the holding. A holding to which it was applied before is left out.
+        """
+        effects = []
+        for strategy, held in self._holders_of(split.symbol):
+            worth = price if price is not None else held.average_cost
+            assert worth is not None  # it holds something
+            row = split_row(
+                split,
+                Holder(self.name, strategy, self._pool_of[strategy], held.qty),
+                ts_ns=ts_ns,
+                lot=lot,
+                price=worth,
+                quantum=self.quantum,
+            )
+            effects.append(self._apply_action(row))
+        return tuple(effect for effect in effects if effect is not None)
+
+    def pay_dividend(
+        self, dividend: Dividend, *, ts_ns: int, tax: Callable[[Decimal], Decimal]
+    ) -> tuple[ActionEffect, ...]:
+        """Book ``dividend`` for every strategy that holds its symbol, less what ``tax`` gives for the amount.
+
+        A holding to which it was paid before is left out.
+        """
+        effects = []
+        for strategy, held in self._holders_of(dividend.symbol):
+            holder = Holder(self.name, strategy, self._pool_of[strategy], held.qty)
+            row = dividend_row(dividend, holder, ts_ns=ts_ns, tax=tax, quantum=self.quantum)
+            effects.append(self._apply_action(row))
+        return tuple(effect for effect in effects if effect is not None)
+
+    def resize_reservation(self, order_id: str, left: Decimal) -> None:
+        """Let the reservation of an open order be of ``left`` shares after a split; its cash stays as it is.
+
+        Nothing happens for an order without one.
+        """
+        r = self._reservations.get(order_id)
+        if r is not None:
+            self._reservations[order_id] = Reservation(
+                r.order_id, r.strategy, r.pool, r.symbol, r.side, left, r.cash, left, r.cash
+            )
+
     def has_booked(self, fill: Fill) -> bool:
         """Return whether this execution, whatever else the notice has, is in the book."""
         return self._id_of(fill) in self._seen
@@ -305,6 +365,11 @@ class Account:
         return dict(self._realized)
 
     @property
+    def actions_applied(self) -> int:
+        """Return how many rows of splits and dividends were booked."""
+        return len(self._actions)
+
+    @property
     def fills_applied(self) -> int:
         """Return how many fills were booked."""
         return len(self._seen)
@@ -345,6 +410,7 @@ class Account:
             "opening": str(self.opening),
             "initial": {pool.value: str(self.initial[pool]) for pool in Pool},
             "fills": len(self._seen),
+            "actions": len(self._actions),
             "transfers": len(self._transfers),
             "cash": dict(zip(_POOL_NAMES, map(str, self._cash.values()), strict=True)),
             "realized": dict(zip(_POOL_NAMES, map(str, self._realized.values()), strict=True)),
@@ -362,14 +428,19 @@ class Account:
         }
 
     def import_state(
-        self, state: Mapping[str, Any], *, ledger: Iterable[LedgerRow], transfers: Iterable[Transfer] = ()
+        self,
+        state: Mapping[str, Any],
+        *,
+        ledger: Iterable[LedgerRow],
+        transfers: Iterable[Transfer] = (),
+        actions: Iterable[ActionRow] = (),
     ) -> None:
         """Restore what :meth:`export_state` saw, from the rows stored up to that moment.
 
         Only on an account that has done nothing yet, else StateError. Raises StorageError when rows and totals
         disagree: the store was damaged or belongs to another checkpoint.
         """
-        if self._seen or self._transfers or self._reservations:
+        if self._seen or self._actions or self._transfers or self._reservations:
             raise StateError("only a fresh account can take over a stored state")
         if state.get("version") != EXPORT_VERSION or state.get("opening") != str(self.opening):
             raise StorageError(
@@ -383,24 +454,33 @@ class Account:
             self._move(transfer)
         for row in ledger:
             self._replay(row)
+        for action in actions:  # behind fills of later days: each is put in its place by time
+            self._replay_action(action)
         for order_id, strategy, pool, symbol, side, *amounts in state["reservations"]:
             self._restore(order_id, strategy, Pool(pool), symbol, Side(side), [Decimal(a) for a in amounts])
         self._check_against(state)
 
     def roll_forward(
-        self, state: Mapping[str, Any], *, ledger: Sequence[LedgerRow], transfers: Sequence[Transfer] = ()
+        self,
+        state: Mapping[str, Any],
+        *,
+        ledger: Sequence[LedgerRow],
+        transfers: Sequence[Transfer] = (),
+        actions: Sequence[ActionRow] = (),
     ) -> None:
         """Restore what :meth:`export_state` saw and apply what the rows behind it show of the time since.
 
         Rows are in the order of booking; those that ``state`` knows come first. Raises like :meth:`import_state`.
         """
-        fills, moved = state["fills"], state["transfers"]
-        self.import_state(state, ledger=ledger[:fills], transfers=transfers[:moved])
+        fills, moved, acted = state["fills"], state["transfers"], state.get("actions", 0)
+        self.import_state(state, ledger=ledger[:fills], transfers=transfers[:moved], actions=actions[:acted])
         for transfer in transfers[moved:]:
             self._move(transfer)
         for row in ledger[fills:]:
             self._replay(row)
             self._consume(row.order_id, row.qty)
+        for action in actions[acted:]:
+            self._replay_action(action)
 
     def hold_back(
         self,
@@ -456,11 +536,50 @@ class Account:
         )
         return False
 
-    def _book(self, pool: Pool, cash: Decimal, realized: Decimal, fill: Fill | LedgerRow) -> None:
+    def _holders_of(self, symbol: str) -> list[tuple[str, Holding]]:
+        """Return the strategies that hold ``symbol``, with their holdings, in the order of their first fills."""
+        return [
+            (strategy, held) for (strategy, name), held in self._holdings.items() if name == symbol and held.qty
+        ]
+
+    def _apply_action(self, row: ActionRow) -> ActionEffect | None:
+        """Book one row; None when it was booked before."""
+        identity = action_id(row)
+        if identity in self._actions:
+            return None
+        holding = self._holding(row.strategy, row.symbol)
+        if row.kind is ActionKind.SPLIT:
+            before = holding.realized
+            self._split(holding, row)
+            row = msgspec.structs.replace(row, realized_pnl=minus(holding.realized, before))
+        self._book_action(identity, row)
+        position = PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns)
+        return ActionEffect(row, position, self.pool_row(row.pool))
+
+    def _replay_action(self, row: ActionRow) -> None:
+        self._bind(row.strategy, row.pool)
+        if row.kind is ActionKind.SPLIT:
+            self._split(self._holding(row.strategy, row.symbol), row)
+        self._book_action(action_id(row), row)
+
+    def _split(self, holding: Holding, row: ActionRow) -> None:
+        holding.split(fill_key(row.ts_ns, "", "", row.ex_date), row.change, row.amount, kept_share(row))
+
+    def _book_action(self, identity: ActionId, row: ActionRow) -> None:
+        self._actions.add(identity)
+        if row.kind is ActionKind.DIVIDEND:
+            self.dividends_total = plus(self.dividends_total, row.amount)
+            self.dividend_taxes_total = plus(self.dividend_taxes_total, row.tax)
+        self._add_to_pool(row.pool, minus(row.amount, row.tax), row.realized_pnl, row.ts_ns)
+
+    def _add_to_pool(self, pool: Pool, cash: Decimal, realized: Decimal, ts_ns: int) -> None:
         self._cash[pool] = plus(self._cash[pool], cash)
         self._realized[pool] = plus(self._realized[pool], realized)
-        if fill.ts_ns > self._pool_ts[pool]:
-            self._pool_ts[pool] = fill.ts_ns
+        if ts_ns > self._pool_ts[pool]:
+            self._pool_ts[pool] = ts_ns
+
+    def _book(self, pool: Pool, cash: Decimal, realized: Decimal, fill: Fill | LedgerRow) -> None:
+        self._add_to_pool(pool, cash, realized, fill.ts_ns)
         self.fees_total = plus(self.fees_total, fill.fee)
         self.taxes_total = plus(self.taxes_total, fill.tax)
 
@@ -512,6 +631,7 @@ class Account:
         for name, now, then in (
             ("fills", len(self._seen), state["fills"]),
             ("transfers", len(self._transfers), state["transfers"]),
+            ("splits and dividends", len(self._actions), state.get("actions", 0)),
             *((f"cash of {p.value}", self._cash[p], Decimal(state["cash"][p.value])) for p in Pool),
             *((f"result of {p.value}", self._realized[p], Decimal(state["realized"][p.value])) for p in Pool),
             ("result of all", self._recomputed_result(), sum_of(self._realized.values())),
@@ -524,7 +644,8 @@ class Account:
 
     def _recomputed_result(self) -> Decimal:
         gross = sum_of(h.realized for h in self._holdings.values())
-        return minus(minus(gross, self.fees_total), self.taxes_total)
+        traded = minus(minus(gross, self.fees_total), self.taxes_total)
+        return minus(plus(traded, self.dividends_total), self.dividend_taxes_total)
 
 
 def _initial(

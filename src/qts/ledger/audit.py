@@ -16,7 +16,7 @@ import msgspec
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.execution.contracts import Order, OrderState
-from qts.ledger.contracts import LedgerRow, PositionRow, Reservation
+from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow, PositionRow, Reservation
 from qts.money import PRECISION, minus, own_context, plus, sum_of, times
 from qts.strategy.contracts import Side
 
@@ -32,7 +32,7 @@ INVARIANTS: Final[Mapping[int, str]] = {
     1: "pools, equity and their origin agree",
     2: "transfers are whole, single and covered",
     3: "reserved cash is what open orders hold",
-    4: "positions and costs are the sum of fills",
+    4: "positions and costs are the sum of fills and splits",
     5: "every fill is booked once",
     6: "fills stay within their orders",
 }
@@ -48,6 +48,7 @@ class Claims(msgspec.Struct, frozen=True):
     pools: Mapping[Pool, CapitalPool]
     reservations: Sequence[Reservation]
     fills_applied: int
+    actions_applied: int = 0
     broker_positions: Mapping[str, Decimal] | None = None
 
 
@@ -86,19 +87,22 @@ def audit(
     orders: Iterable[Order],
     claims: Claims,
     mark: Callable[[str], Decimal | None],
+    actions: Sequence[ActionRow] = (),
 ) -> AuditResult:
-    """Hold ``claims`` against what opening capital by pool, fills, transfers and orders add up to.
+    """Hold ``claims`` against what opening capital by pool, fills, splits, dividends, transfers and orders add up
+    to.
 
     ``quantum`` is how far a cost may be from the exact average (it is rounded to it); everything else is exact. The
     time grows with the number of fills: about 5 µs each.
     """
     protocol = _Protocol()
-    books = _Books(initial, ledger, transfers)
+    books = _Books(initial, ledger, transfers, actions)
     _check_pools(protocol, books, claims, mark)
     _check_transfers(protocol, transfers, claims)
     _check_reservations(protocol, {order.client_order_id: order for order in orders}, ledger, claims)
     _check_positions(protocol, books, claims, quantum)
-    _check_keys(protocol, ledger, claims)
+    _check_actions(protocol, ledger, actions, quantum)
+    _check_keys(protocol, ledger, actions, claims)
     return protocol.result()
 
 
@@ -125,7 +129,11 @@ class _Books:
     """Plain sums over the stored rows."""
 
     def __init__(
-        self, initial: Mapping[Pool, Decimal], ledger: Sequence[LedgerRow], transfers: Sequence[Transfer]
+        self,
+        initial: Mapping[Pool, Decimal],
+        ledger: Sequence[LedgerRow],
+        transfers: Sequence[Transfer],
+        actions: Sequence[ActionRow],
     ) -> None:
         self.opening = sum_of(initial.values())
         self.cash = {pool: initial.get(pool, _NOTHING) for pool in Pool}
@@ -139,9 +147,16 @@ class _Books:
             self.moved[transfer.target] = plus(self.moved[transfer.target], transfer.amount)
         for row in ledger:
             self._add(row)
+        for action in actions:
+            self._add_action(action)
         for pool in Pool:
             self.cash[pool] = plus(self.cash[pool], self.moved[pool])
-        self.cost = _costs(ledger)
+        self.cost = _costs(ledger, actions)
+
+    def _add_action(self, row: ActionRow) -> None:
+        self.qty[row.strategy, row.symbol] = plus(self.qty[row.strategy, row.symbol], row.change)
+        self.cash[row.pool] = plus(self.cash[row.pool], minus(row.amount, row.tax))
+        self.realized[row.pool] = plus(self.realized[row.pool], row.realized_pnl)
 
     def _add(self, row: LedgerRow) -> None:
         amount = times(row.qty, row.price)
@@ -157,13 +172,19 @@ class _Books:
         self.pool_of[row.strategy] = row.pool
 
 
-def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
-    """Return the signed cost of what each strategy holds: quantity × the average price it was entered at."""
+def _costs(ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> dict[tuple[str, str], Decimal]:
+    """Return the signed cost of what each strategy holds: quantity × the average price it was entered at.
+
+    A split divides the average price by its ratio; shares that it takes away for cash leave at their cost.
+    """
     held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
-    in_time = sorted(ledger, key=lambda r: (r.ts_ns, r.broker, len(r.execution_id), r.execution_id, r.order_id))
-    for row in in_time:
+    splits = [row for row in actions if row.kind is ActionKind.SPLIT]
+    for row in _in_time(ledger, splits):
         key = (row.strategy, row.symbol)
         qty, average = held.get(key, (_NOTHING, _NOTHING))
+        if isinstance(row, ActionRow):
+            held[key] = (plus(qty, row.change), _WIDE.divide(_WIDE.multiply(average, row.old), row.new))
+            continue
         change = times(row.qty, Decimal(row.side.sign))
         after = plus(qty, change)
         if not qty or (qty > 0) is (change > 0):
@@ -173,6 +194,18 @@ def _costs(ledger: Sequence[LedgerRow]) -> dict[tuple[str, str], Decimal]:
             average = row.price
         held[key] = (after, average)
     return {key: _WIDE.multiply(qty, average) for key, (qty, average) in held.items()}
+
+
+def _in_time(ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> list[LedgerRow | ActionRow]:
+    """Return fills and actions in the order of time; actions come before the fills of their moment."""
+    rows: list[LedgerRow | ActionRow] = [*actions, *ledger]
+    return sorted(rows, key=_moment)
+
+
+def _moment(row: LedgerRow | ActionRow) -> tuple[int, str, int, str, str]:
+    if isinstance(row, ActionRow):
+        return row.ts_ns, "", 0, "", row.ex_date
+    return row.ts_ns, row.broker, len(row.execution_id), row.execution_id, row.order_id
 
 
 def _check_pools(protocol: _Protocol, books: _Books, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
@@ -261,11 +294,49 @@ def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum
         )
 
 
-def _check_keys(protocol: _Protocol, ledger: Sequence[LedgerRow], claims: Claims) -> None:
-    """Check ``fill-once``: no key twice, and the book knows as many fills as are stored."""
+def _check_actions(
+    protocol: _Protocol, ledger: Sequence[LedgerRow], actions: Sequence[ActionRow], quantum: Decimal
+) -> None:
+    """Check ``position-from-fills`` of splits and dividends: each applies to what was held then, by its own ratio.
+
+    A split leaves no more than its ratio allows, and what it takes away is paid at the price of before, to the
+    quantum. A dividend is the amount a share times the shares held, to the quantum.
+    """
+    if not actions:
+        return
+    held: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for row in _in_time(ledger, actions):
+        key = (row.strategy, row.symbol)
+        if not isinstance(row, ActionRow):
+            held[key] = plus(held[key], times(row.qty, Decimal(row.side.sign)))
+            continue
+        name = f"{row.kind.value} of {row.symbol} on {row.ex_date}"
+        protocol.same(4, f"{name}, held by {row.strategy}", row.held, held[key])
+        held[key] = plus(held[key], row.change)
+        if row.kind is ActionKind.DIVIDEND:
+            protocol.same(4, f"{name}, change of {row.strategy}", row.change, _NOTHING)
+            due = times(row.held, row.price)
+        else:
+            given_up = minus(times(row.held, row.new), times(held[key], row.old))
+            fits = given_up == 0 or (given_up > 0) is (row.held > 0)
+            protocol.true(4, fits, name, f"{row.held} became {held[key]}, more than {row.new}:{row.old} allows")
+            due = _WIDE.divide(_WIDE.multiply(given_up, row.price), row.new)
+        off = _WIDE.subtract(row.amount, due).copy_abs()
+        protocol.true(1, off < quantum, name, f"{row.strategy} was paid {row.amount}, {due:.6f} were due")
+
+
+def _check_keys(
+    protocol: _Protocol, ledger: Sequence[LedgerRow], actions: Sequence[ActionRow], claims: Claims
+) -> None:
+    """Check ``fill-once``: no key twice, and the book knows as many fills, splits and dividends as are stored."""
     seen: set[tuple[str, ...]] = set()
     for row in ledger:
         key = (row.account, row.broker, row.trade_date, row.order_id, row.execution_id)
         protocol.true(5, key not in seen, f"fill {row.broker}/{row.execution_id}", "booked more than once")
         seen.add(key)
     protocol.same(5, "fills applied", claims.fills_applied, len(ledger))
+    if not actions and not claims.actions_applied:
+        return
+    applied = {(row.account, row.kind, row.symbol, row.ex_date, row.strategy) for row in actions}
+    protocol.same(5, "splits and dividends, each once", len(applied), len(actions))
+    protocol.same(5, "splits and dividends applied", claims.actions_applied, len(actions))

@@ -66,6 +66,55 @@ class PoolRow(msgspec.Struct, frozen=True):
     ts_ns: int
 
 
+class ActionKind(str, Enum):
+    """The two kinds of ledger rows beside fills."""
+
+    SPLIT = "SPLIT"
+    DIVIDEND = "DIVIDEND"
+
+
+class ActionRow(msgspec.Struct, frozen=True):
+    """One corporate action applied to the holding of one strategy; append-only.
+
+    Unique by account, kind, symbol, ``ex_date`` (the market's own date, ISO) and strategy. ``held`` is the signed
+    quantity before it, ``change`` what it adds: 0 for a dividend. ``new``:``old`` is the ratio of a split, 1:1 for
+    a dividend. ``price`` is the amount a share of a dividend, or the price of a share before a split, at which a
+    fraction is paid. ``amount`` is the cash received: a dividend before ``tax``, or what was paid for a fraction.
+
+    ``realized_pnl`` is what it changed in the realised result of its pool: a dividend less its tax; for a split
+    what the fraction brought over its cost.
+    """
+
+    kind: ActionKind
+    ts_ns: int
+    symbol: str
+    strategy: str
+    pool: Pool
+    held: Decimal
+    change: Decimal
+    new: Decimal
+    old: Decimal
+    price: Decimal
+    amount: Decimal
+    tax: Decimal
+    realized_pnl: Decimal
+    account: str
+    ex_date: str
+
+
+class ActionEffect(msgspec.Struct, frozen=True):
+    """The rows that one applied action changes; ``position`` and ``pool`` as they stand after it."""
+
+    action: ActionRow
+    position: PositionRow
+    pool: PoolRow
+
+    @property
+    def records(self) -> tuple[ActionRow, PositionRow, PoolRow]:
+        """Return the rows that belong into one transaction."""
+        return (self.action, self.position, self.pool)
+
+
 class FillEffect(msgspec.Struct, frozen=True):
     """The changes that one applied fill made.
 

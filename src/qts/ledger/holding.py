@@ -8,6 +8,8 @@ Cost is signed like the quantity, so one formula serves long and short:
 ``realised = change of cost − signed quantity × price``. The cost of what is sold is whole quanta of the currency,
 taken from an average kept a million times finer, so that neither the sums nor the average drift.
 
+A split changes the quantity and leaves the cost, but for the part of a fraction that was paid in cash.
+
 A holding keeps every fill of the run (about 700 bytes each): a late fill may be older than any bound.
 """
 
@@ -26,7 +28,11 @@ _FINER: Final = Decimal("0.000001")
 
 
 class Step(NamedTuple):
-    """A fill and the holding's totals after it. ``basis`` is the cost before rounding to the quantum."""
+    """A fill, or a split, and the holding's totals after it. ``basis`` is the cost before rounding to the quantum.
+
+    A split has ``kept``, the part of the cost that stays with its whole lots as (numerator, denominator); its
+    ``signed`` is the change of the quantity, its ``price`` the whole cash that it brings.
+    """
 
     key: FillKey
     signed: Decimal
@@ -35,6 +41,7 @@ class Step(NamedTuple):
     cost: Decimal
     basis: Decimal
     realized: Decimal
+    kept: tuple[Decimal, Decimal] | None = None
 
 
 def fill_key(ts_ns: int, broker: str, execution_id: str, order_id: str = "") -> FillKey:
@@ -67,12 +74,23 @@ class Holding:
 
     def apply(self, key: FillKey, signed: Decimal, price: Decimal) -> bool:
         """Put a fill of ``signed`` quantity in its place; True when it was a late one."""
+        return self._add(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO))
+
+    def split(self, key: FillKey, change: Decimal, cash: Decimal, kept: tuple[Decimal, Decimal]) -> None:
+        """Put a split in its place: the quantity changes by ``change``, ``cash`` was paid for a fraction.
+
+        ``kept`` is the part of the cost that stays, as (numerator, denominator); the rest is the fraction's.
+        """
+        self._add(Step(key, change, cash, ZERO, ZERO, ZERO, ZERO, kept))
+
+    def _add(self, step: Step) -> bool:
+        """Put ``step`` in its place; True when it was a late one."""
         steps = self._steps
-        late = bool(steps) and key < steps[-1].key
+        late = bool(steps) and step.key < steps[-1].key
         if late:
-            self._insert(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO))
+            self._insert(step)
         else:
-            steps.append(self._after(steps[-1] if steps else None, key, signed, price))
+            steps.append(self._after(steps[-1] if steps else None, step))
         last = steps[-1]
         self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
         return late
@@ -84,13 +102,16 @@ class Holding:
         at = next(i for i in range(len(steps) - 1, -1, -1) if steps[i] is step)
         before = steps[at - 1] if at else None
         for i in range(at, len(steps)):
-            before = steps[i] = self._after(before, steps[i].key, steps[i].signed, steps[i].price)
+            before = steps[i] = self._after(before, steps[i])
 
-    def _after(self, before: Step | None, key: FillKey, signed: Decimal, price: Decimal) -> Step:
+    def _after(self, before: Step | None, step: Step) -> Step:
+        key, signed, price, _, _, _, _, kept = step
+        if kept is not None:
+            return self._after_split(before, step, kept)
         flow = times(signed, price)
         if before is None:
             return Step(key, signed, price, signed, flow, flow, ZERO)
-        _, _, _, held, held_cost, held_basis, realized = before
+        _, _, _, held, held_cost, held_basis, realized, _ = before
         qty = plus(held, signed)
         if not held or (held > 0) is (signed > 0):
             cost, basis = plus(held_cost, flow), plus(held_basis, flow)
@@ -99,11 +120,31 @@ class Holding:
         elif (qty > 0) is not (held > 0):
             cost = basis = times(qty, price)
         else:
-            left = whole_steps(times(held_basis, qty), times(held, self._grain), ROUND_HALF_EVEN)
-            basis = times(left, self._grain)
-            cost = multiple_of(basis, self._quantum, ROUND_HALF_EVEN)
+            cost, basis = self._part(held_basis, qty, held)
         realized = minus(minus(plus(realized, cost), held_cost), flow)
         return Step(key, signed, price, qty, cost, basis, realized)
+
+    def _after_split(self, before: Step | None, step: Step, kept: tuple[Decimal, Decimal]) -> Step:
+        """Return the step with its totals: the cost changes by that of the fraction alone."""
+        held, cost, basis, realized = (before.qty, before.cost, before.basis, before.realized) if before else _NONE
+        qty, numerator, denominator = plus(held, step.signed), *kept
+        if not numerator or not qty:
+            left = basis = ZERO
+        elif numerator == denominator:
+            left = cost
+        else:
+            left, basis = self._part(basis, numerator, denominator)
+        realized = plus(minus(plus(realized, left), cost), step.price)
+        return Step(step.key, step.signed, step.price, qty, left, basis, realized, kept)
+
+    def _part(self, basis: Decimal, numerator: Decimal, denominator: Decimal) -> tuple[Decimal, Decimal]:
+        """Return the part of a ``basis`` that stays: as a cost in whole quanta, and finer."""
+        left = whole_steps(times(basis, numerator), times(denominator, self._grain), ROUND_HALF_EVEN)
+        finer = times(left, self._grain)
+        return multiple_of(finer, self._quantum, ROUND_HALF_EVEN), finer
+
+
+_NONE: Final = (ZERO, ZERO, ZERO, ZERO)
 
 
 def _key_of(step: Step) -> FillKey:

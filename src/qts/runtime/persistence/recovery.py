@@ -62,7 +62,10 @@ class RewindAndReplay:
         """Restore all components from ``checkpoint``, to which :func:`resume_point` has rewound the store."""
         share = self._checkpoints.share
         self._shared.account.import_state(
-            share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers()
+            share(checkpoint, "account"),
+            ledger=store.ledger(),
+            transfers=store.transfers(),
+            actions=store.actions(),
         )
         self._shared.orders.import_state(in_book_order(store.orders(), share(checkpoint, "orders")))
         self._checkpoints.restore(checkpoint)
@@ -103,7 +106,12 @@ class RollForward:
     def restore(self, store: SessionStore, checkpoint: bytes) -> None:
         """Restore all components from ``checkpoint`` and the rows, which may be newer."""
         p, share = self._shared, self._checkpoints.share
-        p.account.roll_forward(share(checkpoint, "account"), ledger=store.ledger(), transfers=store.transfers())
+        p.account.roll_forward(
+            share(checkpoint, "account"),
+            ledger=store.ledger(),
+            transfers=store.transfers(),
+            actions=store.actions(),
+        )
         orders = {order.client_order_id: order for order in store.orders()}
         p.orders.import_state(self._in_book_order(orders, share(checkpoint, "orders")))
         self._checkpoints.restore(checkpoint)
