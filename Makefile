@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PEERS  ?= .venv-bench
+# The newest nautilus_trader wants a newer Python than QTS does; where one is found `make bench` runs its replay there.
+NEWER  ?= $(shell for p in python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python python3.13; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN    := $(VENV)/bin
 EXTRAS ?= report,parquet,metrics,fast,test,lint
 
-.PHONY: help demo test lint cover bench soak docs clean
+.PHONY: help demo test lint cover bench bench-newer soak docs clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +52,15 @@ bench: $(VENV)/.dev ## measure speed as ratios in one run, beside the peers
 	@if $(MAKE) --no-print-directory $(PEERS)/.peers; then exec $(PEERS)/bin/python -m bench; \
 	else echo "the peers (extra bench) cannot be installed here, see above: QTS is measured alone" >&2; \
 	exec $(BIN)/python -m bench; fi
+	@$(MAKE) --no-print-directory bench-newer
+
+bench-newer:
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then :; \
+	elif [ -z "$(NEWER)" ]; then \
+	echo "the newest nautilus_trader: left out, it needs Python 3.12; NEWER=PATH names one" >&2; \
+	elif $(MAKE) --no-print-directory PYTHON=$(NEWER) PEERS=$(PEERS)-newer $(PEERS)-newer/.peers; then \
+	exec $(PEERS)-newer/bin/python -m bench replay --out bench/out/newer; \
+	else echo "the newest nautilus_trader: left out, it cannot be installed for $(NEWER), see above" >&2; fi
 
 soak: $(VENV)/.dev ## the long trials: sessions killed at every commit, and hundreds of times beside slow disks
 	QTS_EVERY_KILL=1 QTS_EVERY_CALL=1 $(BIN)/python -m pytest -n auto tests/sim/test_kill.py tests/sim/test_failing_calls.py
@@ -58,5 +70,5 @@ docs: $(VENV)/.dev ## regenerate the reference pages from the code
 	$(BIN)/qts docs
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
+	rm -rf $(VENV) $(PEERS) $(PEERS)-newer .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
 	  bench/out build dist qts-demo.html qts-data/demo-*

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 SHARES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
 RUNS = 5
 QUICK_RUNS = 2
+PACKAGES = ("msgspec", "uvloop", "nautilus_trader", "vnpy", "vnpy_ctastrategy")
 
 
 def percentile(ordered: Sequence[int], share: float) -> int:
@@ -51,12 +53,27 @@ def machine() -> dict[str, Any]:
     """
     return {
         "python": platform.python_version(),
+        "build": interpreter_build(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "load_1m": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "call_ns": call_ns(),
-        "packages": {name: version_of(name) for name in ("msgspec", "uvloop", "nautilus_trader", "vnpy")},
+        "packages": {name: version_of(name) for name in PACKAGES},
     }
+
+
+def interpreter_build() -> str:
+    """Whether the interpreter was compiled with a profile of itself at work (PGO), as far as it tells.
+
+    What that is worth is on the page about the benchmarks.
+    """
+    arguments = sysconfig.get_config_var("CONFIG_ARGS")
+    if arguments is None:
+        return "PGO not told"
+    # Debian's rules use a profile without that option; they empty the flag so that extensions are built without it.
+    if "--enable-optimizations" in arguments or sysconfig.get_config_var("PGO_PROF_USE_FLAG") == "":
+        return "with PGO"
+    return "without PGO"
 
 
 def call_ns() -> float:
@@ -77,7 +94,7 @@ def about(report: Mapping[str, Any]) -> str:
     """The first line of a suite: what a reader must know before the figures."""
     where = report["machine"]
     return (
-        f"{where['cores']} cores, load {where['load_1m']}, Python {where['python']}, a plain call "
+        f"{where['cores']} cores, load {where['load_1m']}, Python {where['python']} {where['build']}, a plain call "
         f"{where['call_ns']} ns; medians of {report['runs']} runs. Read ratios; absolute times are of this machine "
         "at this minute."
     )

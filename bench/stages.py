@@ -22,7 +22,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from bench.figures import QUICK_RUNS, RUNS, about, latency_us, machine, micros, table
-from bench.replay import OVERRIDES, EveryThousand, PreparedFeed
+from bench.replay_cases import PreparedFeed, prepared_plan
 from qts.broker.sim.exchange import SimExchange
 from qts.db.sqlite import SqliteStore
 from qts.pipeline.runner import Pipeline
@@ -31,7 +31,6 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.session.session import run_session
-from qts.runtime.session.session_plan import Options, SessionPlan
 
 ROWS = 40_000
 ORDER_EVERY = 200
@@ -65,12 +64,6 @@ class Stopwatches:
         took_ns = perf_counter_ns() - begun_ns
         self.samples[name].append(took_ns - self._inside.pop())
         self._inside[-1] += took_ns
-
-
-class FrequentTrader(EveryThousand):
-    """The two-EMA strategy, sending more often."""
-
-    order_every = ORDER_EVERY
 
 
 @contextmanager
@@ -115,12 +108,7 @@ def one_session(feed: PreparedFeed) -> tuple[Stopwatches, dict[str, Any]]:
     watches = Stopwatches()
     feed.resume({"given": 0})
     with tempfile.TemporaryDirectory() as directory, timed(watches):
-        plan = SessionPlan(
-            command="replay",
-            options=Options(data_dir=Path(directory) / "run", overrides=OVERRIDES),
-            open_feed=lambda: feed,
-            default_strategies=lambda: (FrequentTrader(),),
-        )
+        plan = prepared_plan(feed, ORDER_EVERY, Path(directory) / "run")
         values = run_session(plan, progress=lambda share, moment: None, stop=StopFlag()).values
     return watches, values
 

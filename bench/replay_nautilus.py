@@ -1,6 +1,7 @@
 """The same replay in nautilus_trader's BacktestEngine: book, account and risk on, as its documentation shows it.
 
-``python -m bench.replay_peer ROWS`` prints one JSON object. A process of its own, so that its memory is not ours.
+``python -m bench.replay_nautilus ROWS`` prints one JSON object. A process of its own, so that its memory is not
+ours.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ import json
 import resource
 import sys
 from decimal import Decimal
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
-from bench.replay import ORDER_EVERY, PreparedFeed
+from bench.replay_cases import ORDER_EVERY, PreparedFeed
 
 
 def measure(rows: int) -> dict[str, Any]:
@@ -42,8 +43,8 @@ def measure(rows: int) -> dict[str, Any]:
         taker_fee=Decimal("0.0005"),
     )
 
-    class EveryThousand(Strategy):  # type: ignore[misc]
-        """Two EMAs, and an order every 1,000 quotes, as in bench.replay."""
+    class EmaTrader(Strategy):  # type: ignore[misc]
+        """Two EMAs, and an order every 1,000 quotes, as in bench.replay_cases."""
 
         def __init__(self) -> None:
             super().__init__(StrategyConfig(order_id_tag="1"))
@@ -75,15 +76,16 @@ def measure(rows: int) -> dict[str, Any]:
     balances = [Money(100_000, USDT), Money(10, BTC)]
     engine.add_venue(Venue("SIM"), OmsType.NETTING, AccountType.CASH, balances)
     engine.add_instrument(instrument)
-    strategy = EveryThousand()
+    strategy = EmaTrader()
     engine.add_strategy(strategy)
     engine.add_data(ticks)
-    begun = perf_counter()
+    begun, begun_cpu = perf_counter(), process_time()
     engine.run()
-    took_s = perf_counter() - begun
+    took_s, cpu_s = perf_counter() - begun, process_time() - begun_cpu
     return {
         "rows": strategy.seen,
         "rows_per_s": round(strategy.seen / took_s),
+        "rows_per_cpu_s": round(strategy.seen / cpu_s),
         "fills": strategy.fills,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
