@@ -34,6 +34,14 @@ COIN = Instrument(
 SHARE = Instrument("SHARE", "KRW", D(1), D(1), FixedTicks("1"), RateCosts("0", "0", "1"), AlwaysOpen())
 SAMSUNG = krx_instrument("005930")
 
+_KINDS = {
+    (False, False): OrderType.MARKET,
+    (True, False): OrderType.LIMIT,
+    (False, True): OrderType.STOP,
+    (True, True): OrderType.STOP_LIMIT,
+}
+"""The kind of an order by whether it has a limit and whether it has a stop."""
+
 
 def kst(text: str) -> datetime:
     """A moment of the Korean wall clock, such as "2018-01-22 09:00:00"."""
@@ -145,6 +153,10 @@ class ExchangeRig:
         price = D(close)
         self.tell(Bar(self.symbol, self.clock.time_ns(), price, price, price, price, D(volume), day=day))
 
+    def ohlc(self, prices: str, volume: str = "1000", interval: str = "1d", day: str = "") -> None:
+        """A bar of "open high low close" that ends now."""
+        self.tell(Bar(self.symbol, self.clock.time_ns(), *map(D, prices.split()), D(volume), interval, day))
+
     # -- orders
 
     def approved(
@@ -157,6 +169,8 @@ class ExchangeRig:
         symbol: str | None = None,
         approval: str | None = None,
         lives_ms: int = 1_000,
+        stop: str | None = None,
+        max_cost: str | None = None,
     ) -> Approved:
         now = self.clock.time_ns()
         request = OrderRequest(
@@ -170,7 +184,9 @@ class ExchangeRig:
             _d(limit),
             D(1),
             now,
-            type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+            type=_KINDS[limit is not None, stop is not None],
+            stop_price=_d(stop),
+            max_cost=_d(max_cost),
         )
         return Approved(approval or f"a-{key}", request, "hash", now + lives_ms * NS_PER_MS)
 

@@ -90,6 +90,7 @@ class PipelineRig:
         *,
         collar: str = "0.01",
         stores_pending: bool = False,
+        caps_cost: bool = False,
         **risk: Any,
     ) -> None:
         self.clock = ManualClock(from_ns(NOW))
@@ -133,6 +134,7 @@ class PipelineRig:
             in_doubt=lambda symbol: self.doubts.get(symbol, ""),
             order_ids=CounterIds("o"),
             config=PipelineConfig(market_buy_collar=D(collar)),
+            caps_cost=caps_cost,
         )
         self.evaluate = Evaluate(STATE_PROPERTIES)
         self.decide = Decide(self.gate)

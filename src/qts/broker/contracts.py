@@ -72,6 +72,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     ``order_types`` and ``times_in_force``: what it takes; a request of another kind is answered REJECTED.
     ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
     without them at most one order of a symbol and side may be on its way. ``replaces``: it changes an open order.
+    ``caps_cost``: it takes a buy at the market with ``max_cost`` and spends no more than that.
     ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and
     ``fills_since``. ``requests_per_s``: requests it takes in a second, None without a limit.
     """
@@ -82,6 +83,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     replaces: bool
     visibility_lag_ns: int
     requests_per_s: int | None
+    caps_cost: bool = False
 
     def lacks(self, request: OrderRequest) -> str:
         """Return a sentence on what ``request`` asks for and this broker does not do; "" when it does all of it."""
@@ -89,6 +91,8 @@ class Capabilities(msgspec.Struct, frozen=True):
             return f"orders of type {request.type.value} are not taken here"
         if request.time_in_force not in self.times_in_force:
             return f"orders with the time in force {request.time_in_force.value} are not taken here"
+        if request.max_cost is not None and not self.caps_cost:
+            return "orders with a cap on their cost are not taken here"
         return ""
 
 

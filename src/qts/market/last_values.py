@@ -49,6 +49,10 @@ class LastValues:
         """Return every symbol that ever had a value, sorted."""
         return sorted(self.quotes.keys() | self.ticks.keys() | self.bars.keys())
 
+    def shows_bars_alone(self, symbol: str) -> bool:
+        """Return whether bars are all that ``symbol`` was ever seen by: no quote, no trade."""
+        return symbol in self.bars and symbol not in self.quotes and symbol not in self.ticks
+
     def mark(self, symbol: str) -> Decimal | None:
         """Return the price at which a long holding of ``symbol`` is valued; None when none was ever seen.
 

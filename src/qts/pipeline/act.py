@@ -178,7 +178,9 @@ class Act:
 
     def _reserve(self, request: OrderRequest, instrument: Instrument, day: date) -> bool:
         price = request.limit if request.limit is not None else request.decision_price
-        cost = cost_of(request.qty, price, instrument, day) if request.side is Side.BUY else ZERO
+        cost = request.max_cost
+        if cost is None:
+            cost = cost_of(request.qty, price, instrument, day) if request.side is Side.BUY else ZERO
         return self._account.reserve(
             request.client_order_id,
             request.strategy,

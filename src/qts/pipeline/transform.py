@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
@@ -20,9 +20,12 @@ from qts.pipeline.contracts import Facts, Proposal
 from qts.risk.contracts import AccountView, OrderRequest, OrderType, RiskLimits
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
-from qts.risk.sizing import qty_for
+from qts.risk.sizing import cost_of, qty_for
 from qts.safety.scoped_stops import ScopedStops
 from qts.strategy.contracts import Side
+
+_GAP: Final = Decimal("0.30")
+"""Share of the last price by which a bar may open higher before less is bought; on the KRX it cannot be more."""
 
 
 class DayCounters(Protocol):
@@ -64,6 +67,7 @@ class Transform:
         in_doubt: Callable[[str], str],
         order_ids: IdSource,
         config: PipelineConfig,
+        caps_cost: bool,
     ) -> None:
         self._account = account
         self._orders = orders
@@ -77,6 +81,7 @@ class Transform:
         self._in_doubt = in_doubt
         self._ids = order_ids
         self._config = config
+        self._caps_cost = caps_cost
 
     def __call__(self, facts: Facts) -> Proposal:
         """Return the order as it would be, the account it would meet, and the limits in force."""
@@ -134,6 +139,10 @@ class Transform:
         signal = facts.signal
         intent = signal.intent
         limit = self._limit(facts)
+        qty = self._qty(facts, view, limits, limit)
+        max_cost = None
+        if limit is not None and intent.limit is None and self._fills_on_bars(signal.symbol):
+            limit, max_cost = None, self._max_cost(facts, view, qty)
         return OrderRequest(
             client_order_id=self._ids.next_id(),
             decision_id=signal.decision_id,
@@ -141,7 +150,7 @@ class Transform:
             pool=signal.pool,
             symbol=signal.symbol,
             side=signal.side,
-            qty=self._qty(facts, view, limits, limit),
+            qty=qty,
             limit=limit,
             decision_price=facts.price if facts.price is not None else ZERO,
             ts_ns=facts.now_ns,
@@ -149,7 +158,25 @@ class Transform:
             forced=signal.forced,
             reason=intent.reason,
             type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+            max_cost=max_cost,
         )
+
+    def _fills_on_bars(self, symbol: str) -> bool:
+        """Return whether a market buy of ``symbol`` fills at a bar's open, whatever the price, for capped money."""
+        return self._caps_cost and self._last.shows_bars_alone(symbol)
+
+    def _max_cost(self, facts: Facts, view: AccountView, qty: Decimal) -> Decimal | None:
+        """Return the money to set aside for a market buy on bars: its cost at the last price, and a reserve.
+
+        None when there is nothing to buy, or nothing known to buy it at.
+        """
+        price, instrument = facts.price, facts.instrument
+        if price is None or instrument is None or not qty > 0:
+            return None
+        cost = cost_of(qty, price, instrument, facts.local_day)
+        free = min(view.cash, view.pool_available)
+        reserve = min(times(cost, _GAP), times(free, self._config.bar_buy_reserve))
+        return min(plus(cost, max(reserve, ZERO)), max(cost, free))
 
     def _qty(self, facts: Facts, view: AccountView, limits: RiskLimits, limit: Decimal | None) -> Decimal:
         intent = facts.signal.intent
@@ -163,7 +190,10 @@ class Transform:
         return qty_for(view.pool_available, price, facts.instrument, limits, view)
 
     def _limit(self, facts: Facts) -> Decimal | None:
-        """Return the limit of the order; a buy always has one, so that its cost can be reserved exactly."""
+        """Return the limit of the order, or for a market buy the price that it is sized at.
+
+        A buy always has one, so that its cost can be reserved exactly.
+        """
         intent = facts.signal.intent
         if intent.limit is not None:
             return Decimal(intent.limit)

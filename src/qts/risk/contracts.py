@@ -59,7 +59,9 @@ class OrderRequest(msgspec.Struct, frozen=True):
     they may never grow or flip a position. ``decision_price`` is the price the decision was made at (for slippage).
     ``venue``: where it is to be executed, "" leaves that to the broker. ``parent_id``: the order of which it is a
     part, "" for none. ``expires_ns``: when it ends by itself before its time in force does, None never. ``tag``: a
-    word of the requester for itself, never sent. Raises ContractError when prices do not fit the type.
+    word of the requester for itself, never sent. ``max_cost``: the most money that a buy at the market may take,
+    with its fees, in the instrument's currency; the venue buys less where the price asks for more. None without such
+    a cap; it is not stored with the order. Raises ContractError when prices do not fit the type.
     """
 
     client_order_id: str
@@ -82,6 +84,7 @@ class OrderRequest(msgspec.Struct, frozen=True):
     expires_ns: int | None = None
     stop_price: Decimal | None = None
     tag: str = ""
+    max_cost: Decimal | None = None
 
     def __post_init__(self) -> None:
         kind = self.type

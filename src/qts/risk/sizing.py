@@ -44,6 +44,14 @@ def cost_of(qty: Decimal, price: Decimal, instrument: Instrument, day: date) -> 
     return plus(plus(amount, instrument.costs.fee(amount, day)), instrument.quantum)
 
 
+def payable_qty(qty: Decimal, money: Decimal, price: Decimal, instrument: Instrument, day: date) -> Decimal:
+    """Return the most whole lots, up to ``qty``, whose cost at ``price`` is within ``money``, as a quantity."""
+    if cost_of(qty, price, instrument, day) <= money:
+        return qty
+    most = min(_lots(money, times(price, instrument.lot)), _lots(qty, instrument.lot)) if money > 0 else 0
+    return times(instrument.lot, _lots_with_costs(most, money, price, instrument, day)) if most > 0 else ZERO
+
+
 def _lots(money: Decimal, lot_price: Decimal) -> int:
     return int(whole_steps(money, lot_price, ROUND_FLOOR))
 

@@ -16,16 +16,17 @@ from qts.strategy.contracts import Side
 
 
 def rejection_reason(
-    request: OrderRequest, book: InstrumentBook, now_ns: int, held: Decimal, base: Decimal | None
+    request: OrderRequest, book: InstrumentBook, now_ns: int, day: date, held: Decimal, base: Decimal | None
 ) -> str:
-    """Check quantity, price, session and holding, in this order; "" when all fit.
+    """Check quantity, prices, session and holding, in this order; "" when all fit.
 
-    ``base`` None: the daily band is not known.
+    ``day`` is the session day of the order. ``base`` None: the daily band is not known.
     """
     instrument = book.instrument
     return (
         _quantity(request.qty, instrument.lot)
-        or _price(request.limit, instrument, book.times.day(now_ns), base)
+        or _price("limit", request.limit, instrument, day, base)
+        or _price("stop price", request.stop_price, instrument, day, base)
         or _session(book, now_ns)
         or (uncovered(request.qty, book, held) if request.side is Side.SELL else "")
     )
@@ -48,16 +49,16 @@ def _quantity(qty: Decimal, lot: Decimal) -> str:
     return ""
 
 
-def _price(limit: Decimal | None, instrument: Instrument, day: date, base: Decimal | None) -> str:
-    if limit is None:
+def _price(name: str, price: Decimal | None, instrument: Instrument, day: date, base: Decimal | None) -> str:
+    if price is None:
         return ""
-    if not limit.is_finite() or limit <= 0:
-        return f"limit {limit} is not a finite price above 0"
-    if not instrument.ticks.is_valid(limit, day):
-        return f"limit {limit} is off the tick grid (step {instrument.ticks.tick(limit, day)})"
+    if not price.is_finite() or price <= 0:
+        return f"{name} {price} is not a finite price above 0"
+    if not instrument.ticks.is_valid(price, day):
+        return f"{name} {price} is off the tick grid (step {instrument.ticks.tick(price, day)})"
     band = None if base is None else instrument.ticks.band(base, day)
-    if band is not None and not band[0] <= limit <= band[1]:
-        return f"limit {limit} is outside the daily band {band[0]}..{band[1]} around {base}"
+    if band is not None and not band[0] <= price <= band[1]:
+        return f"{name} {price} is outside the daily band {band[0]}..{band[1]} around {base}"
     return ""
 
 

@@ -6,7 +6,7 @@ same seed and configuration have to give the same fills (``same-input-same-run``
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -31,11 +31,28 @@ class SimConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         float, msgspec.Meta(ge=0.0, le=60_000.0, description="ms added to a cancel at most, drawn evenly")
     ] = 10.0
     snapshot_participation: Annotated[
-        float, msgspec.Meta(gt=0.0, le=1.0, description="our share of a rise in cumulative volume")
+        float,
+        msgspec.Meta(gt=0.0, le=1.0, description="our share of a rise in cumulative volume, and of a bar's volume"),
     ] = 0.10
     trade_participation: Annotated[
         float, msgspec.Meta(gt=0.0, le=1.0, description="our share of one trade where no quotes exist")
     ] = 0.10
+    fill_on: Annotated[
+        Literal["open", "close"],
+        msgspec.Meta(
+            description="where bars are all there is: open: from the next bar's open on, inside its range; "
+            "close: at the close of a bar of the order's day"
+        ),
+    ] = "open"
+    slippage_ticks: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=100,
+            description="price steps by which fills on bars are worse than the open or a stop's trigger; "
+            "a limit stays the worst price",
+        ),
+    ] = 0
     book_levels: Annotated[
         int, msgspec.Meta(ge=1, le=1_000, description="best levels kept per side of a depth book")
     ] = 50

@@ -12,18 +12,30 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from qts.broker.contracts import NEVER_NS, Balance, BrokerOrder, BrokerOrderState, Capabilities
 from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import rejection_reason, uncovered
+from qts.broker.sim.bar_matcher import BarMatcher
+from qts.broker.sim.bar_times import (
+    NO_BAR,
+    LastBar,
+    bar_day,
+    overlaps,
+    session_day,
+    session_end_ns,
+    whole_second,
+)
 from qts.broker.sim.base_prices import BasePrices
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.broker.sim.latency import Latency
-from qts.broker.sim.matcher import Matcher, bar_day
+from qts.broker.sim.matcher import Matcher
 from qts.broker.sim.records import Answers, KeptFills
-from qts.clock import NS_PER_MS, Clock
+from qts.clock import NS_PER_MS, NS_PER_S, Clock
 from qts.errors import BrokerUnavailable, ConfigError, ContractError
 from qts.execution.contracts import (
     AckStatus,
@@ -37,8 +49,9 @@ from qts.execution.contracts import (
 )
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.money import ZERO, minus, plus, times
+from qts.money import ZERO, minus, plus, sum_of, times
 from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
+from qts.risk.sizing import payable_qty
 from qts.strategy.contracts import Side
 from qts.wording import counted
 
@@ -51,6 +64,15 @@ _CAPABILITIES = Capabilities(
     visibility_lag_ns=0,
     requests_per_s=None,
 )
+_ON_BARS = msgspec.structs.replace(
+    _CAPABILITIES,
+    order_types=_CAPABILITIES.order_types | {OrderType.STOP, OrderType.STOP_LIMIT},
+    caps_cost=True,
+)
+_AFTER_END_NS: Final = 60 * NS_PER_S
+"""After the end of its session the last bar of an order's day has this long to arrive."""
+_EXPIRED: Final = "expired at the close"
+_TOO_DEAR: Final = "the price asks for more than the money set aside"
 
 Hook: TypeAlias = Callable[[BrokerDisconnect], None]
 
@@ -66,7 +88,6 @@ class SimExchange:
     ``config`` contradicts itself.
     """
 
-    capabilities = _CAPABILITIES
     is_simulated = True
 
     def __init__(
@@ -84,6 +105,7 @@ class SimExchange:
         for field, message in config.problems():
             raise ConfigError(f"simulated exchange, {field}: {message}")
         self.name = name
+        self.capabilities = _ON_BARS if config.fill_on == "open" else _CAPABILITIES
         self.active: dict[str, InstrumentBook] = {}
         self.due_ns = NEVER_NS
         self._last_values = last_values
@@ -95,6 +117,14 @@ class SimExchange:
         self._order_latency = Latency(config.order_latency_ms, config.order_jitter_ms)
         self._cancel_latency = Latency(config.cancel_latency_ms, config.cancel_jitter_ms)
         self._matcher = Matcher(last_values=last_values, config=config, fill=self._fill, admit=self._admit)
+        self._bar_matcher = BarMatcher(
+            last_values=last_values,
+            config=config,
+            fill=self._fill,
+            admit=self._admit,
+            base_of=lambda symbol, day: self._bases.base(symbol, day),
+        )
+        self._fills_on_open = config.fill_on == "open"
         self._books: dict[str, InstrumentBook] = {}
         self._open: dict[str, SimOrder] = {}
         self._cancelling: dict[str, SimOrder] = {}
@@ -190,7 +220,7 @@ class SimExchange:
         if kind is BookUpdate:
             self._on_book(value)  # type: ignore[arg-type]
         elif kind is Bar:
-            self._note_bar(value)  # type: ignore[arg-type]
+            before = self._note_bar(value)  # type: ignore[arg-type]
         ts_ns = value.ts_ns
         if ts_ns >= self.due_ns:
             self.on_time(ts_ns)
@@ -205,16 +235,21 @@ class SimExchange:
         elif kind is BookUpdate:
             self._matcher.on_book(book, ts_ns)
         elif kind is Bar:
-            self._matcher.on_bar(book, value)  # type: ignore[arg-type]
+            self._match_bar(book, value, before)  # type: ignore[arg-type]
         if self._outbox:
             self._deliver()
 
     def on_time(self, now_ns: int) -> None:
-        """Let time pass: cancels take effect, a dropped connection comes back, reports held back are published."""
+        """Let time pass: cancels take effect, sessions of orders on bars end, a dropped connection comes back.
+
+        Reports held back are published.
+        """
         if self._reconnect_ns is not None and self._reconnect_ns <= now_ns:
             self._reconnect_ns = None
         for order in [order for order in self._cancelling.values() if (order.cancel_ns or 0) <= now_ns]:
             self._cancelled(order, order.cancel_ns or now_ns, "cancelled on request")
+        for order in [one for one in self._open.values() if one.ends_ns and one.ends_ns + _AFTER_END_NS <= now_ns]:
+            self._cancelled(order, now_ns, _EXPIRED)
         self._set_due()
         self._deliver()
 
@@ -222,11 +257,11 @@ class SimExchange:
         """Expire the day orders of ``day`` and before; orders entered for a later session stay.
 
         Also notes every symbol's last price as the base of the next day and forgets fills of earlier days.
-        Markets that never close have no day orders.
+        Markets that never close have no day orders but those that wait for bars, which end with the day.
         """
         for order in [order for order in self._open.values() if order.day <= day]:
             if not self._books[order.symbol].times.never_closes(now_ns):
-                self._cancelled(order, now_ns, "expired at the close")
+                self._cancelled(order, now_ns, _EXPIRED)
         self._fills.drop_before(day)
         for symbol in self._instruments:
             self._note_last_price(symbol, day)
@@ -299,6 +334,7 @@ class SimExchange:
             return OrderAck(AckStatus.REJECTED, request.client_order_id, None, why)
         self._order_count += 1
         book = self._books[request.symbol]
+        day, on_bars = self._day_of_order(book, now_ns), self._shows_bars_alone(book)
         order = SimOrder(
             self._order_count,
             request.client_order_id,
@@ -307,8 +343,12 @@ class SimExchange:
             request.qty,
             request.limit,
             now_ns + self._order_latency.draw_ns(self._rng),
-            book.times.day(now_ns),
+            day,
             book.instrument.lot,
+            entered_ns=now_ns,
+            stop=request.stop_price,
+            money=request.max_cost,
+            ends_ns=session_end_ns(book.times, day) if on_bars else None,
         )
         if self._happens(self._config.late_reject_probability):
             order.late_reject = "injected late rejection"
@@ -325,7 +365,7 @@ class SimExchange:
             return (
                 f"approval {approved.approval_id} expired {(now_ns - approved.expires_ns) / NS_PER_MS:.3f} ms ago"
             )
-        if unfit := _CAPABILITIES.lacks(request):
+        if unfit := self.capabilities.lacks(request):
             return unfit
         if request.symbol not in self._instruments:
             return f"unknown symbol {request.symbol}"
@@ -338,12 +378,22 @@ class SimExchange:
 
     def _admission_problem(self, request: OrderRequest, now_ns: int) -> str:
         book = self._book_of(request.symbol)
-        base = None
-        if request.limit is not None:
-            day = book.times.day(now_ns)
+        if request.stop_price is not None and not self._shows_bars_alone(book):
+            return f"stop orders wait for bars, and {request.symbol} has other prices or none"
+        base, day = None, self._day_of_order(book, now_ns)
+        if request.limit is not None or request.stop_price is not None:
             self._note_last_price(request.symbol, day, before=True)
             base = self._bases.base(request.symbol, day)
-        return rejection_reason(request, book, now_ns, self._positions.get(request.symbol, ZERO), base)
+        return rejection_reason(request, book, now_ns, day, self._positions.get(request.symbol, ZERO), base)
+
+    def _shows_bars_alone(self, book: InstrumentBook) -> bool:
+        """Return whether orders of the symbol fill from the next bar's open on: only bars of it were seen."""
+        shown = self._last_values.shows_bars_alone(book.instrument.symbol)
+        return self._fills_on_open and shown and book.depth is None
+
+    def _day_of_order(self, book: InstrumentBook, now_ns: int) -> date:
+        times = book.times
+        return session_day(times, now_ns) if self._shows_bars_alone(book) else times.day(now_ns)
 
     def _book_of(self, symbol: str) -> InstrumentBook:
         book = self._books.get(symbol)
@@ -358,6 +408,8 @@ class SimExchange:
         book.add(order)
         self._open[order.client_order_id] = order
         self.active[order.symbol] = book
+        if order.ends_ns is not None:
+            self.due_ns = min(self.due_ns, order.ends_ns + _AFTER_END_NS)
 
     def _leave(self, order: SimOrder) -> None:
         book = self._books[order.symbol]
@@ -398,6 +450,16 @@ class SimExchange:
         return not why
 
     def _fill(self, order: SimOrder, book: InstrumentBook, qty: Decimal, price: Decimal, ts_ns: int) -> None:
+        if order.money is None:
+            self._execute(order, book, qty, price, ts_ns)
+        elif order.client_order_id in self._open:  # an earlier fill of this value may have ended it
+            payable = payable_qty(qty, order.money, price, book.instrument, book.times.day(ts_ns))
+            if payable:
+                self._execute(order, book, payable, price, ts_ns)
+            if payable < qty:
+                self._cancelled(order, ts_ns, _TOO_DEAR)
+
+    def _execute(self, order: SimOrder, book: InstrumentBook, qty: Decimal, price: Decimal, ts_ns: int) -> None:
         order.remaining = minus(order.remaining, qty)
         self._fill_count += 1
         day = book.times.day(ts_ns)
@@ -416,6 +478,8 @@ class SimExchange:
             ts_ns,
             not order.remaining,
         )
+        if order.money is not None:
+            order.money = minus(order.money, sum_of((amount, fill.fee, fill.tax)))
         self._book_position(order, qty)
         self._fills.add(fill, day)
         if not order.remaining:
@@ -442,9 +506,27 @@ class SimExchange:
         if update.symbol in self._instruments:
             self._book_of(update.symbol).book_update(update, self._config.book_levels)
 
-    def _note_bar(self, bar: Bar) -> None:
-        if bar.symbol in self._instruments and bar.close > 0:
-            self._bases.note(bar.symbol, bar_day(bar, self._book_of(bar.symbol)), bar.close)
+    def _note_bar(self, bar: Bar) -> LastBar:
+        """Remember the bar; return the one before it."""
+        if bar.symbol not in self._instruments:
+            return NO_BAR
+        book = self._book_of(bar.symbol)
+        if bar.close > 0:
+            self._bases.note(bar.symbol, bar_day(bar, book.times), bar.close)
+        before = book.last_bar
+        if not overlaps(bar, book.times, before):
+            book.last_bar = LastBar(bar.ts_ns, bar.interval)
+        return before
+
+    def _match_bar(self, book: InstrumentBook, bar: Bar, before: LastBar) -> None:
+        """Match against a bar; the one that ends a session ends the orders of that session."""
+        if not self._fills_on_open:
+            self._matcher.on_bar(book, bar)
+            return
+        self._bar_matcher.on_bar(book, bar, before)
+        end_ns = whole_second(bar.ts_ns)
+        for order in [one for one in book.orders if one.ends_ns is not None and one.ends_ns <= end_ns]:
+            self._cancelled(order, bar.ts_ns, _EXPIRED)
 
     def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:
         self._bases.note_last(symbol, self._last_values, self._book_of(symbol).times, day, before)
@@ -464,6 +546,9 @@ class SimExchange:
 
     def _set_due(self) -> None:
         due = min((order.cancel_ns or 0 for order in self._cancelling.values()), default=NEVER_NS)
+        for order in self._open.values():
+            if order.ends_ns is not None:
+                due = min(due, order.ends_ns + _AFTER_END_NS)
         if self._reconnect_ns is not None:
             due = min(due, self._reconnect_ns)
         elif self._outbox:

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from qts.broker.sim.bar_times import NO_BAR, LastBar
 from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.session_times import SessionTimes
 from qts.clock import NS_PER_MS
@@ -30,6 +31,10 @@ class SimOrder:
     aggressor; afterwards it rests with ``ahead`` shares queued before it (None: not known, only a price beyond
     the limit fills it). ``cancel_ns`` is when a requested cancel takes effect. ``late_reject`` is an injected late
     rejection's reason.
+
+    ``entered_ns`` is when it was placed; the time on its way does not count where bars fill. ``stop``: the trigger
+    it still waits for, None without one. ``money``: what a buy may still cost with its fees, None without a cap.
+    ``ends_ns``: the end of its session where bars fill, None elsewhere.
     """
 
     __slots__ = (
@@ -38,15 +43,19 @@ class SimOrder:
         "cancel_ns",
         "client_order_id",
         "day",
+        "ends_ns",
+        "entered_ns",
         "is_buy",
         "late_reject",
         "limit",
         "live",
         "lot",
+        "money",
         "qty",
         "rank",
         "remaining",
         "seq",
+        "stop",
         "symbol",
         "taking",
     )
@@ -62,6 +71,11 @@ class SimOrder:
         arrival_ns: int,
         day: date,
         lot: Decimal,
+        *,
+        entered_ns: int,
+        stop: Decimal | None = None,
+        money: Decimal | None = None,
+        ends_ns: int | None = None,
     ) -> None:
         self.seq = seq
         self.client_order_id = client_order_id
@@ -72,6 +86,10 @@ class SimOrder:
         self.arrival_ns = arrival_ns
         self.day = day
         self.lot = lot
+        self.entered_ns = entered_ns
+        self.stop = stop
+        self.money = money
+        self.ends_ns = ends_ns
         self.remaining = qty
         self.live = False
         self.taking = True
@@ -103,6 +121,10 @@ class SimOrder:
             None if self.ahead is None else str(self.ahead),
             self.cancel_ns,
             self.late_reject,
+            self.entered_ns,
+            None if self.stop is None else str(self.stop),
+            None if self.money is None else str(self.money),
+            self.ends_ns,
         ]
 
     @classmethod
@@ -119,23 +141,39 @@ class SimOrder:
             arrival_ns,
             date.fromisoformat(day),
             lot,
+            entered_ns=arrival_ns,
         )
-        remaining, order.live, order.taking, ahead, order.cancel_ns, order.late_reject = rest
+        remaining, order.live, order.taking, ahead, order.cancel_ns, order.late_reject, *on_bars = rest
         order.remaining = Decimal(remaining)
         order.ahead = _decimal(ahead)
+        if on_bars:  # an earlier version knew none of it
+            order.entered_ns, stop, money, order.ends_ns = on_bars
+            order.stop, order.money = _decimal(stop), _decimal(money)
         return order
 
 
 class InstrumentBook:
     """Orders and market memory of one symbol. ``orders`` are sorted by price, then time of entry."""
 
-    __slots__ = ("depth", "instrument", "last_ts", "orders", "seen", "taken", "times", "volume", "volume_day")
+    __slots__ = (
+        "depth",
+        "instrument",
+        "last_bar",
+        "last_ts",
+        "orders",
+        "seen",
+        "taken",
+        "times",
+        "volume",
+        "volume_day",
+    )
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
         self.times = SessionTimes(instrument.calendar)
         self.orders: list[SimOrder] = []
         self.depth: DepthBook | None = None
+        self.last_bar = NO_BAR
         self.last_ts = 0
         self.seen: _Seen = (-1, None, None, None, None)
         self.taken = {True: ZERO, False: ZERO}  # from the touch of ``seen``: asks by buyers, bids by sellers
@@ -239,11 +277,14 @@ class InstrumentBook:
             None if self.volume is None else str(self.volume),
             self.volume_day.isoformat(),
             None if self.depth is None else self.depth.export_state(),
+            list(self.last_bar),
         ]
 
     def import_state(self, state: list[Any], levels: int) -> None:
         """Restore what :meth:`export_state` returned."""
-        _, self.last_ts, ts, prices, bought, sold, volume, volume_day, depth = state
+        _, self.last_ts, ts, prices, bought, sold, volume, volume_day, depth, *last_bar = state
+        if last_bar:  # an earlier version kept none
+            self.last_bar = LastBar(*last_bar[0])
         bid, bid_size, ask, ask_size = (_decimal(price) for price in prices)
         self.seen = (ts, bid, bid_size, ask, ask_size)
         self.taken = {True: Decimal(bought), False: Decimal(sold)}

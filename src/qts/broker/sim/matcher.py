@@ -12,7 +12,8 @@ What the source gives decides:
 - quotes that carry a trade (``last`` with ``last_size``): the trade first, then the sides. The table already shows
   the sides after the trade, so an order that this very value lets live or leaves taking has no place in the queue
   yet that the trade could eat, and gets nothing of it.
-- bars only: at the close, at most a share of the bar's volume, for orders that arrived during the bar's day.
+- bars only: see ``bar_matcher``; with ``fill_on: close`` at the close, at most a share of the bar's volume, for
+  orders that arrived during the bar's day.
 
 In the closing auction displayed prices are no offers: only prints and volume fill, as for sources without quotes.
 """
@@ -25,6 +26,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from qts.broker.sim import matching
+from qts.broker.sim.bar_times import bar_day
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
@@ -188,8 +190,8 @@ class Matcher:
             self._match_print(book, row.last, budget, row.ts_ns)
 
     def on_bar(self, book: InstrumentBook, bar: Bar) -> None:
-        """Match against a finished bar, where nothing finer was seen of its day."""
-        day = bar_day(bar, book)
+        """Match at the close of a finished bar, where nothing finer was seen of its day."""
+        day = bar_day(bar, book.times)
         if self._seen_on(book, day):
             return
         budget = matching.participation(bar.volume, self._snapshot_share, book.instrument.lot)
@@ -212,10 +214,13 @@ class Matcher:
                 self._fill(order, book, qty, price, ts_ns)
 
     def _is_live(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
-        """Return whether the order has reached the market; on its first value the exchange checks it again."""
+        """Return whether the order has reached the market; on its first value the exchange checks it again.
+
+        A stop that still waits is not there for anything but bars.
+        """
         if not order.live and ts_ns >= order.arrival_ns:
             order.live = self._admit(order, book, ts_ns)
-        return order.live
+        return order.live and order.stop is None
 
     def _quoted(self, book: InstrumentBook) -> bool:
         quote = self._last_values.quotes.get(book.instrument.symbol)
@@ -236,8 +241,3 @@ def trade_of(quote: Quote) -> Tick | None:
     if quote.last is None or not quote.last_size:
         return None
     return Tick(quote.symbol, quote.ts_ns, quote.last, quote.last_size)
-
-
-def bar_day(bar: Bar, book: InstrumentBook) -> date:
-    """Return the session day of a bar: the one it names, else the local date of its time."""
-    return date.fromisoformat(bar.day) if bar.day else book.times.day(bar.ts_ns)

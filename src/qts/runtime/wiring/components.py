@@ -202,7 +202,15 @@ def _make_components(
     signals = Signals(p, pools=pools, decision_ids=ids["d"], counters=base.counters, publish=publish)
     rejects = RejectWatch(p, report, say)
     sender = make_sender(connection, p.record, inline=base.inline)
-    stages = partial(make_pipeline, p, sender, ids, listeners.on_sent, stores_pending=not venue.is_simulated)
+    stages = partial(
+        make_pipeline,
+        p,
+        sender,
+        ids,
+        listeners.on_sent,
+        stores_pending=not venue.is_simulated,
+        caps_cost=broker.capabilities.caps_cost,
+    )
     decisions = DecisionPath(
         stages,
         p,

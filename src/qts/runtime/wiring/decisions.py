@@ -24,10 +24,12 @@ def make_pipeline(
     on_sent: Callable[[OrderRequest], None],
     *,
     stores_pending: bool,
+    caps_cost: bool,
 ) -> Pipeline:
     """Make the pipeline for the configuration and the gate that ``shared`` holds now.
 
-    ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a").
+    ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a"). ``caps_cost``: the broker takes
+    orders with a cap on their cost.
     """
     properties = shared.config.state.table
     return Pipeline(
@@ -53,6 +55,7 @@ def make_pipeline(
             order_ids=ids["o"],
             rejects=shared.rejects,
             config=shared.config.pipeline,
+            caps_cost=caps_cost,
         ),
         Evaluate(properties),
         Decide(shared.gate),
