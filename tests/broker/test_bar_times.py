@@ -41,7 +41,16 @@ def bar(end: datetime, interval: str = "1d", day: str = "", ms: int = 0) -> Bar:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("1s", 1), ("5m", 300), ("4h", 14_400), ("1d", 86_400), ("1w", 604_800), ("1M", None), ("", None), ("0m", None)],
+    [
+        ("1s", 1),
+        ("5m", 300),
+        ("4h", 14_400),
+        ("1d", 86_400),
+        ("1w", 604_800),
+        ("1M", None),
+        ("", None),
+        ("0m", None),
+    ],
 )
 def test_an_interval_is_a_count_and_a_unit(text: str, seconds: int | None) -> None:
     assert interval_ns(text) == (None if seconds is None else seconds * NS_PER_S)
@@ -94,7 +103,9 @@ def test_a_bar_that_covers_what_finer_bars_have_shown_did_not_begin() -> None:
     minute = LastBar(to_ns(kst("2018-01-22 15:29:00")), "1m")
     assert overlaps(day, KRX, minute)
     assert began_ns(day, KRX, minute) is None
-    assert not overlaps(bar(kst("2018-01-22 09:01:00"), "1m"), KRX, LastBar(to_ns(kst("2018-01-19 15:30:00")), "1d"))
+    assert not overlaps(
+        bar(kst("2018-01-22 09:01:00"), "1m"), KRX, LastBar(to_ns(kst("2018-01-19 15:30:00")), "1d")
+    )
 
 
 def test_a_second_bar_of_the_same_moment_did_not_begin() -> None:

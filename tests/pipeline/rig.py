@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from qts.capital.contracts import Pool
 from qts.clock import ManualClock, from_ns
 from qts.db.contracts import Record
@@ -18,7 +20,7 @@ from qts.execution.contracts import Fill
 from qts.execution.working import WorkingOrders
 from qts.ids import CounterIds
 from qts.ledger.account import Account
-from qts.market.contracts import Instrument, Quote
+from qts.market.contracts import Bar, Instrument, Quote
 from qts.market.last_values import LastValues
 from qts.pipeline.act import Act
 from qts.pipeline.config import PipelineConfig
@@ -164,6 +166,13 @@ class PipelineRig:
 
         self.last.quotes[SYMBOL] = Quote(SYMBOL, now_ns, bid=price(bid), ask=price(ask), last=price(last))
         self.last.feed_ts_ns = now_ns
+
+    def bar(self, close: int = 50_000) -> None:
+        """Let the symbol be known by a bar alone, and the broker cap what an order costs."""
+        now_ns, price = self.clock.time_ns(), D(close)
+        self.last.quotes.clear()
+        self.last.bars[SYMBOL] = Bar(SYMBOL, now_ns, price, price, price, price, D(1_000))
+        self.broker.capabilities = replace(self.broker.capabilities, caps_cost=True)
 
     def signal(
         self,

@@ -11,7 +11,7 @@ from qts.capital.contracts import Pool
 from qts.market.contracts import Instrument
 from qts.market.krx import KrxTicks
 from qts.pipeline.transform import collared
-from qts.risk.contracts import OrderRequest
+from qts.risk.contracts import OrderRequest, OrderType
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
 from tests.pipeline.rig import SYMBOL, PipelineRig
@@ -81,6 +81,71 @@ def test_the_collar_uses_the_grid_of_the_date() -> None:
     # 150,200 × 1.01 = 151,702.
     assert collared(D(150_200), None, krx, D("0.01"), date(2023, 1, 20)) == D(151_500)
     assert collared(D(150_200), None, krx, D("0.01"), date(2023, 1, 25)) == D(151_700)
+
+
+# -- on bars -----------------------------------------------------------------------------------------------------
+
+
+def on_a_bar(close: int = 50_000, caps_cost: bool = True) -> PipelineRig:
+    rig = PipelineRig(caps_cost=caps_cost)
+    rig.bar(close)
+    return rig
+
+
+def test_a_market_buy_on_bars_leaves_without_a_limit_and_sets_a_reserve_aside_for_a_higher_open() -> None:
+    """Given 33,333,333 free, of which 2 % are 666,666.66: more than 30 % of a small order's cost."""
+    asked = request(on_a_bar(), qty=7)
+    # 7 × 50,000 + 350 fee + 1 won for rounding; and 30 % of it, cut to the won
+    assert (asked.type, asked.limit, asked.max_cost) == (OrderType.MARKET, None, D(350_351 + 105_105))
+
+
+def test_the_reserve_of_a_large_order_is_a_share_of_the_free_money() -> None:
+    # 200 × 50,000 + 10,000 + 1; and 2 % of 33,333,333
+    assert request(on_a_bar(), qty=200).max_cost == D(10_010_001 + 666_666)
+
+
+def test_no_more_is_set_aside_than_is_free_and_never_less_than_the_cost() -> None:
+    # 660 × 50,000 + 33,000 + 1 = 33,033,001; with the reserve it would be 33,699,667
+    assert request(on_a_bar(), qty=660).max_cost == D(33_333_333)
+    # 700 cost 35,035,001, which the gate refuses
+    assert request(on_a_bar(), qty=700).max_cost == D(35_035_001)
+
+
+def test_a_buy_on_bars_is_sized_at_its_collar() -> None:
+    # a fifth of 33,333,333 at 50,500: 131 cost 6,615,500 + 6,615 + 1 = 6,622,116, and 132 more than 6,666,666
+    assert request(on_a_bar()).qty == D(131)
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_an_order_with_a_limit_and_a_sale_are_on_bars_what_they_are_elsewhere(side: Side) -> None:
+    rig = on_a_bar()
+    rig.hold(10)
+    asked = request(rig, side, qty=1, limit=50_000)
+    assert (asked.type, asked.limit, asked.max_cost) == (OrderType.LIMIT, D(50_000), None)
+    assert request(rig, Side.SELL).max_cost is None
+
+
+def test_where_quotes_are_seen_or_the_broker_caps_no_cost_a_market_buy_keeps_its_limit() -> None:
+    quoted = on_a_bar()
+    quoted.quote()
+    for rig, limit in ((quoted, 50_600), (on_a_bar(caps_cost=False), 50_500)):
+        asked = request(rig, qty=7)
+        assert (asked.limit, asked.max_cost) == (D(limit), None)
+
+
+def test_nothing_is_set_aside_for_nothing() -> None:
+    assert request(on_a_bar(close=90_000_000)).max_cost is None  # not one share fits
+
+
+async def test_the_money_set_aside_is_reserved_and_given_back_with_the_order() -> None:
+    rig = on_a_bar()
+    before = rig.account.available(Pool.SCALP)
+    outcome = await rig.run(qty=7)
+    (sent,) = rig.sent
+    assert sent.max_cost is not None
+    assert rig.account.available(Pool.SCALP) == before - sent.max_cost
+    assert rig.account.release(sent.client_order_id)
+    assert (rig.account.available(Pool.SCALP), outcome is None) == (before, False)
 
 
 # -- the quantity ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qts.clock import from_ns
 from qts.risk.contracts import Approved, RiskLimits
-from qts.risk.sizing import cost_of, qty_for
+from qts.risk.sizing import cost_of, payable_qty, qty_for
 from qts.state.contracts import OperatingState
 from tests.risk.requests import D, entry, gate, instrument, view
 
@@ -106,3 +106,20 @@ def test_it_is_the_largest_that_passes_the_gate(
         or more * price > D("0.15") * seen.equity - symbol_exposure
         or more * price > D("0.95") * seen.equity - exposure
     )
+
+
+@pytest.mark.parametrize(
+    ("qty", "money", "lot", "payable"),
+    [
+        ("10", "500501", "1", "10"),  # 500,000 + 500 fee + 1 for rounding
+        ("10", "500500", "1", "9"),
+        ("10", "100101", "1", "2"),
+        ("10", "50050", "1", "0"),
+        ("10", "0", "1", "0"),
+        ("10", "-1", "1", "0"),
+        ("30", "1000999", "10", "10"),
+    ],
+)
+def test_what_money_pays_of_a_quantity_in_whole_lots(qty: str, money: str, lot: str, payable: str) -> None:
+    day = from_ns(view().now_ns).date()
+    assert payable_qty(D(qty), D(money), PRICE, instrument(lot=lot), day) == D(payable)

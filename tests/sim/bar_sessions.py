@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from qts.capital.contracts import Pool
+from qts.clock import to_ns
 from qts.market.contracts import Bar, Instrument, MarketValue, Quote
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options, SessionPlan
-from qts.runtime.control.stop_flag import StopFlag
-from qts.strategy.contracts import Context, FillView, Intent, Strategy
+from qts.strategy.contracts import Context, FillView, Intent
 
 Decide = Callable[[Context, Bar], Iterable[Intent]]
 
@@ -75,27 +78,33 @@ class OnBars:
 
 def run_bars(
     data_dir: Path,
-    feed: Callable[[], BarFeed],
-    strategy: Strategy,
+    instruments: Sequence[Instrument],
+    bars: Sequence[Bar],
+    decide: Decide,
     **settings: str,
-) -> dict[str, Any]:
-    """Run a session on ``feed`` with one strategy, limits wide open; return the values of its JSON."""
+) -> tuple[SessionResult, list[str]]:
+    """Run a session on ``bars`` with limits wide open; return its result and what the strategy has seen."""
+    strategy = OnBars(decide)
     plan = SessionPlan(
         command="replay",
-        options=Options(seed=7, data_dir=data_dir, overrides=settings),
-        open_feed=feed,
+        options=Options(seed=7, data_dir=data_dir, overrides={**WIDE, **settings}),
+        open_feed=lambda: BarFeed(instruments, bars),
         default_strategies=lambda: [strategy],
-        overrides_for=lambda _: WIDE,
     )
     result = run_session(plan, progress=lambda share, moment: None, stop=StopFlag())
-    return {"result": result}
+    assert not [name for name, one in result.values.invariants.items() if one["ok"] is False]
+    return result, strategy.seen
 
 
-WIDE = {"risk.exposure_limit": "1", "risk.symbol_weight_limit": "1", "risk.position_size_limit": "1", "broker.sim.snapshot_participation": "1"}
+WIDE = {
+    "broker.sim.snapshot_participation": "1",
+    "risk.exposure_limit": "1",
+    "risk.position_size_limit": "1",
+    "risk.symbol_weight_limit": "1",
+}
 
 
-def bar(
-    symbol: str, ts_ns: int, prices: tuple[int | str, int | str, int | str, int | str], volume: int = 1_000, **more: str
-) -> Bar:
-    """Return a bar of open, high, low, close."""
-    return Bar(symbol, ts_ns, *(Decimal(price) for price in prices), Decimal(volume), **more)
+def day_bar(symbol: str, end: datetime, prices: str, volume: int = 100_000) -> Bar:
+    """Return the bar of a whole day that ends at ``end``; ``prices`` are "open high low close"."""
+    day = (end - timedelta(seconds=1)).date().isoformat()
+    return Bar(symbol, to_ns(end), *map(Decimal, prices.split()), Decimal(volume), day=day)

@@ -14,7 +14,7 @@ from qts.ids import IdSource
 from qts.ledger.account import Account
 from qts.market.contracts import Instrument
 from qts.market.last_values import LastValues
-from qts.money import ONE, ZERO, minus, plus, times
+from qts.money import ONE, ZERO, minus, plus, times, truncate_to
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
 from qts.risk.contracts import AccountView, OrderRequest, OrderType, RiskLimits
@@ -138,11 +138,9 @@ class Transform:
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:
         signal = facts.signal
         intent = signal.intent
-        limit = self._limit(facts)
-        qty = self._qty(facts, view, limits, limit)
-        max_cost = None
-        if limit is not None and intent.limit is None and self._fills_on_bars(signal.symbol):
-            limit, max_cost = None, self._max_cost(facts, view, qty)
+        at_open = signal.side is Side.BUY and intent.limit is None and self._fills_on_bars(signal.symbol)
+        limit = None if at_open else self._limit(facts)
+        qty = self._qty(facts, view, limits, self._opening_price(facts) if at_open else limit)
         return OrderRequest(
             client_order_id=self._ids.next_id(),
             decision_id=signal.decision_id,
@@ -158,12 +156,16 @@ class Transform:
             forced=signal.forced,
             reason=intent.reason,
             type=OrderType.MARKET if limit is None else OrderType.LIMIT,
-            max_cost=max_cost,
+            max_cost=self._max_cost(facts, view, qty) if at_open else None,
         )
 
     def _fills_on_bars(self, symbol: str) -> bool:
         """Return whether a market buy of ``symbol`` fills at a bar's open, whatever the price, for capped money."""
         return self._caps_cost and self._last.shows_bars_alone(symbol)
+
+    def _opening_price(self, facts: Facts) -> Decimal | None:
+        """Return the price at which a market buy on bars is sized: the last one and the collar; None: unknown."""
+        return None if facts.price is None else times(facts.price, plus(ONE, self._config.market_buy_collar))
 
     def _max_cost(self, facts: Facts, view: AccountView, qty: Decimal) -> Decimal | None:
         """Return the money to set aside for a market buy on bars: its cost at the last price, and a reserve.
@@ -175,24 +177,25 @@ class Transform:
             return None
         cost = cost_of(qty, price, instrument, facts.local_day)
         free = min(view.cash, view.pool_available)
-        reserve = min(times(cost, _GAP), times(free, self._config.bar_buy_reserve))
-        return min(plus(cost, max(reserve, ZERO)), max(cost, free))
+        reserve = max(min(times(cost, _GAP), times(free, self._config.bar_buy_reserve)), ZERO)
+        return min(plus(cost, truncate_to(reserve, instrument.quantum)), max(cost, free))
 
-    def _qty(self, facts: Facts, view: AccountView, limits: RiskLimits, limit: Decimal | None) -> Decimal:
+    def _qty(self, facts: Facts, view: AccountView, limits: RiskLimits, sized_at: Decimal | None) -> Decimal:
+        """Return the quantity, a buy's without one sized at ``sized_at``; None: at the last price."""
         intent = facts.signal.intent
         if intent.qty is not None:
             return Decimal(intent.qty)
         if intent.side is Side.SELL:
             return max(minus(view.holding, view.holding_working_sells), ZERO)
-        price = limit if limit is not None else facts.price
+        price = sized_at if sized_at is not None else facts.price
         if price is None or price <= 0 or facts.instrument is None:
             return ZERO
         return qty_for(view.pool_available, price, facts.instrument, limits, view)
 
     def _limit(self, facts: Facts) -> Decimal | None:
-        """Return the limit of the order, or for a market buy the price that it is sized at.
+        """Return the limit of the order; a buy has one, so that its cost can be reserved exactly.
 
-        A buy always has one, so that its cost can be reserved exactly.
+        A buy without one is a market buy on bars, whose cost is capped instead.
         """
         intent = facts.signal.intent
         if intent.limit is not None:

@@ -60,8 +60,8 @@ class OrderRequest(msgspec.Struct, frozen=True):
     ``venue``: where it is to be executed, "" leaves that to the broker. ``parent_id``: the order of which it is a
     part, "" for none. ``expires_ns``: when it ends by itself before its time in force does, None never. ``tag``: a
     word of the requester for itself, never sent. ``max_cost``: the most money that a buy at the market may take,
-    with its fees, in the instrument's currency; the venue buys less where the price asks for more. None without such
-    a cap; it is not stored with the order. Raises ContractError when prices do not fit the type.
+    with its fees, in the instrument's currency; the venue buys less where the price asks for more. None: no cap. It
+    is not stored with the order. Raises ContractError when prices do not fit the type.
     """
 
     client_order_id: str
