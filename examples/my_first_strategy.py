@@ -5,8 +5,7 @@ qts replay FILE --strategy examples/my_first_strategy.py:ThreeInARow
 
 from collections import defaultdict
 
-from qts.capital.contracts import Pool
-from qts.strategy.contracts import Intent, Side
+from qts.kit import Intent, Pool, Side
 
 
 class ThreeInARow:

@@ -63,3 +63,14 @@ def test_drift_is_the_largest_distance_from_a_target() -> None:
         Pool.PORTFOLIO: pool(Pool.PORTFOLIO, "0.31", "0.25"),
     }
     assert drift(pools) == D("0.11")
+
+
+def test_where_there_is_one_pool_it_pays_for_every_strategy_and_has_everything() -> None:
+    # Given one pool
+    config = CapitalConfig(pools="one", initial_split="scalp")
+    # Then it pays whatever pool a strategy names, and the opening capital is all in it
+    assert {config.paying_pool(pool) for pool in Pool} == {Pool.PORTFOLIO}
+    everything = shares("0", "0", "1")
+    assert opening_weights(config, everything) == everything
+    # And with three each pays for its own
+    assert [CapitalConfig().paying_pool(pool) for pool in Pool] == list(Pool)

@@ -34,6 +34,13 @@ class PoolLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class CapitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of capital: its division at the start and the transfers afterwards."""
 
+    pools: Annotated[
+        Literal["three", "one"],
+        msgspec.Meta(
+            description="three: SCALP, SWING and PORTFOLIO; one: all capital is in PORTFOLIO, from which every "
+            "strategy pays, and none moves"
+        ),
+    ] = "three"
     initial_split: Annotated[
         Literal["targets", "scalp"],
         msgspec.Meta(description="targets: by the operating state at the start; scalp: all of it"),
@@ -71,6 +78,10 @@ class CapitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     portfolio: Annotated[PoolLimits, msgspec.Meta(description="limits of the PORTFOLIO pool")] = PoolLimits(
         min_share=Decimal("0.05"), max_share=Decimal("0.80"), min_amount=Decimal(3_000_000)
     )
+
+    def paying_pool(self, pool: Pool) -> Pool:
+        """Return the pool that pays for a strategy of ``pool``."""
+        return Pool.PORTFOLIO if self.pools == "one" else pool
 
     def limits(self, pool: Pool) -> PoolLimits:
         """Return the limits of ``pool``."""

@@ -32,8 +32,11 @@ def targets_for_state(scalp: ShareRange, swing: ShareRange, portfolio: ShareRang
 
 
 def opening_weights(config: CapitalConfig, targets: Mapping[Pool, Decimal]) -> dict[Pool, Decimal]:
-    """Return the division of the opening capital: the targets of the state at the start, or all of it SCALP."""
-    if config.initial_split == "scalp":
+    """Return the division of the opening capital: the targets of the state at the start, or all of it SCALP.
+
+    Where there is one pool the targets give it everything.
+    """
+    if config.initial_split == "scalp" and config.pools == "three":
         return {pool: Decimal(int(pool is Pool.SCALP)) for pool in Pool}
     return dict(targets)
 

@@ -32,6 +32,7 @@ def add_parser(commands: Any) -> None:
     replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: detected from its content)")
     _reading(replay)
     _common(replay)
+    _profile(replay)
     _speed(replay)
     replay.set_defaults(func=_replay)
 
@@ -46,6 +47,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--format", choices=FORMATS, help="format of a feed FILE")
     _reading(run)
     _common(run)
+    _profile(run)
     run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
     run.set_defaults(func=_run)
 
@@ -79,6 +81,14 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
     add_settings(parser)
+
+
+def _profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="trade without pools, operating state and limits, as qts backtest does",
+    )
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +164,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> Any:
     from qts.market.files.reading import read_as
-    from qts.runtime.session.session_plan import Options
+    from qts.runtime.session.session_plan import Options, Profile
 
     declared = read_as(
         encoding=getattr(args, "encoding", None),
@@ -174,5 +184,6 @@ def _options(args: argparse.Namespace) -> Any:
         speed=args.speed,
         read_as=declared,
         strict=args.strict,
+        profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

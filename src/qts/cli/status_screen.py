@@ -14,6 +14,7 @@ from qts.cli.status_lists import LISTINGS, amount, iso, titled
 from qts.clock import to_ns
 from qts.runtime.persistence.run_lookup import RunStatus, status_line
 from qts.runtime.session.result import text_of
+from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
 from qts.runtime.session.session_view import QueueView, SessionView, StateView
 from qts.safety.scoped_stops import ScopedStop
 from qts.state.reasons import sentence
@@ -145,7 +146,7 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         ("next", view.safety_next),
         *(("stopped", stop_text(stop, time)) for stop in view.stops),
         *(("no entry", why) for why in view.no_entries),
-        ("operating", _state(view.operating, time)),
+        *_rules(view, time),
         ("equity", f"{amount(view.equity)} {view.currency}, result {amount(result)}"),
         ("cash", f"{amount(view.cash)} {view.currency}"),
         (
@@ -162,6 +163,18 @@ def _facts(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
         ranked = sorted(counts.refusals.items(), key=lambda item: -item[1])
         facts.append(("rejected", ", ".join(f"{reason} {count:,}" for reason, count in ranked)))
     return facts
+
+
+def _rules(view: SessionView, time: MarketTime) -> list[tuple[str, str]]:
+    """Return what decides how much a strategy may trade: the operating state, or that nothing does."""
+    params = [
+        ("parameters", f"{one.name}: {', '.join(f'{name} {value}' for name, value in one.params.items())}")
+        for one in view.strategies
+        if one.params
+    ]
+    if view.profile == Profile.PLAIN.value:
+        return [("profile", PLAIN_TEXT), *params]
+    return [("operating", _state(view.operating, time)), *params]
 
 
 def stop_text(stop: ScopedStop, time: MarketTime) -> str:

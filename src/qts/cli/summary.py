@@ -15,6 +15,7 @@ from qts.report.report_data import rounded
 from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
 from qts.runtime.session.result import ResultValues, SessionResult, latency_cells
+from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
 from qts.state.reasons import sentence
 from qts.wording import counted
 
@@ -30,8 +31,16 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     values = result.values
     head = "finished" if result.finished else "stopped, continue with --resume"
     console.rule(f"qts {values.command} · {head}")
+    plain = values.profile == Profile.PLAIN.value
     console.print(_account(values))
-    console.print(_pools(values))
+    if plain:
+        console.print(f"profile {PLAIN_TEXT}", highlight=False)
+    else:
+        console.print(_pools(values))
+    for one in values.strategies:
+        if params := one.get("params"):
+            text = ", ".join(f"{name} = {value}" for name, value in params.items())
+            console.print(f"parameters of {one['name']}: {text}", highlight=False, markup=False)
     console.print(_events(values))
     console.print(_latency(values))
     # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.
@@ -41,7 +50,7 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         console.print(
             f"[dim]slow handler: {name}, {times} over its limit, at most {longest}[/dim]", highlight=False
         )
-    for english, _ in basis_lines(values.state_basis):
+    for english, _ in () if plain else basis_lines(values.state_basis):
         console.print(f"[dim]{english}[/dim]", highlight=False)
     zone = MarketTime(values.time_zone).zone
     if values.transitions:
@@ -69,7 +78,7 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
     if verbose:
         limits = ", ".join(f"{name} {value}" for name, value in values.risk_limits.items())
         console.print(f"[dim]limits before the state's multiplier: {limits}[/dim]", highlight=False)
-    for name, value in values.settings_of_the_command.items():
+    for name, value in () if plain and not verbose else values.settings_of_the_command.items():
         console.print(f"[dim]set by this command: {name} = {value}[/dim]", highlight=False)
     for note in values.notes:
         console.print(f"[dim]note: {note}[/dim]", highlight=False)
@@ -102,7 +111,10 @@ def _account(values: ResultValues) -> Table:
     table.add_row("orders sent", f"{values.orders:,}")
     table.add_row("fills", f"{values.fills:,}")
     table.add_row("exits forced by rule", f"{values.forced_exits:,}")
-    table.add_row("states at the end", f"{values.operating_state}, safety {values.safety_state}")
+    if values.profile == Profile.PLAIN.value:
+        table.add_row("safety at the end", values.safety_state)
+    else:
+        table.add_row("states at the end", f"{values.operating_state}, safety {values.safety_state}")
     return table
 
 

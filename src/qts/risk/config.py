@@ -58,19 +58,19 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         msgspec.Meta(gt=0, le=1, description="fraction of the pool's free budget that one sized entry takes"),
     ] = 0.20
     order_rate_per_second: Annotated[
-        int, msgspec.Meta(ge=1, le=1000, description="orders within one second, all together")
+        int, msgspec.Meta(ge=1, le=1_000_000, description="orders within one second, all together")
     ] = 15
     order_rate_kept_for_exits: Annotated[
         int,
         msgspec.Meta(
             ge=0,
-            le=999,
+            le=999_999,
             description="orders per second that entries leave free for exits (at least half is advised)",
         ),
     ] = 8
     max_open_orders: Annotated[
         int,
-        msgspec.Meta(ge=1, le=10_000, description="working orders of the account at which entries stop"),
+        msgspec.Meta(ge=1, le=100_000, description="working orders of the account at which entries stop"),
     ] = 50
     approval_ttl_ms: Annotated[
         int,

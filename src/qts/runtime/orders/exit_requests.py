@@ -36,6 +36,7 @@ class ExitRequests:
         """Request exits for strategies whose engine is inactive in the new operating state."""
         state = self._shared.state.current_state
         for strategy in self._strategies:
-            if not engine_active(strategy.pool, self._shared.config.state.table[state]):
-                reason = f"the {strategy.pool.value} engine sleeps in {state.value}"
+            pool = self._shared.config.capital.paying_pool(strategy.pool)
+            if not engine_active(pool, self._shared.config.state.table[state]):
+                reason = f"the {pool.value} engine sleeps in {state.value}"
                 self.liquidate_strategy(strategy.name, reason, now_ns)

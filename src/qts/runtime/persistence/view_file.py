@@ -20,6 +20,7 @@ from qts.event.contracts import EventPriority
 from qts.files import private_opener
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import Progress
+from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
 from qts.runtime.session.view_builder import view_of
 
@@ -33,11 +34,20 @@ class ViewFile:
     ``machine`` stamps it. A file that cannot be written is tried again with the next view: nothing depends on it.
     """
 
-    def __init__(self, directory: Path, kernel: Kernel, run: RunRow, mode: str, machine: Clock) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kernel: Kernel,
+        run: RunRow,
+        mode: str,
+        machine: Clock,
+        profile: Profile = Profile.RULES,
+    ) -> None:
         self._path = directory / VIEW_NAME
         self._kernel = kernel
         self._run = run
         self._mode = mode
+        self._profile = profile
         self._machine = machine
         self._encode = msgspec.json.Encoder().encode
         self._due_ns = 0
@@ -82,7 +92,7 @@ class ViewFile:
         return view
 
     def _view(self, ended: str) -> SessionView:
-        return view_of(self._kernel, self._run, self._mode, ended, self._machine)
+        return view_of(self._kernel, self._run, self._mode, ended, self._machine, self._profile)
 
     def _write(self, data: bytes) -> None:
         """Replace the file without syncing it: after a loss of power the store shows that the session is gone."""

@@ -33,7 +33,7 @@ class CapitalTransfers:
     @property
     def targets(self) -> dict[Pool, Decimal]:
         """Return the target share of each pool in the present operating state, 0..1."""
-        return pool_targets(self._rules)
+        return pool_targets(self._shared.config.capital, self._rules)
 
     def on_state_changed(self) -> None:
         """Start moving cash toward the targets of the new state, from the next close on."""
@@ -96,7 +96,9 @@ class CapitalTransfers:
         self._log("INFO", f"{amount} moved from {source.value} to {target.value}: {reason}")
 
 
-def pool_targets(rules: StateProperties) -> dict[Pool, Decimal]:
-    """Return the midpoints of the state's ranges, normalised to 1."""
+def pool_targets(config: CapitalConfig, rules: StateProperties) -> dict[Pool, Decimal]:
+    """Return the midpoints of the state's ranges, normalised to 1; where there is one pool it has everything."""
+    if config.pools == "one":
+        return {pool: Decimal(int(pool is config.paying_pool(pool))) for pool in Pool}
     ranges = rules.allocation_ranges()
     return targets_for_state(*(ranges[pool.value] for pool in (Pool.SCALP, Pool.SWING, Pool.PORTFOLIO)))

@@ -98,6 +98,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str
     finished: bool
     settings_of_the_command: dict[str, str] = {}
+    profile: str = "rules"
 
 
 class SessionResult:
@@ -304,6 +305,7 @@ def summarize(
         finished_at=finished_at.isoformat(),
         finished=view.ended == "finished",
         settings_of_the_command=dict(settings),
+        profile=view.profile,
     )
 
 

@@ -206,7 +206,12 @@ class Session:
                 if hang_file is not None:
                     hang_file.clear()  # its content is in the checkpoint
                 view = ViewFile(
-                    self._place.path, kernel, self._run, "paper" if self._plan.paced else "replay", machine
+                    self._place.path,
+                    kernel,
+                    self._run,
+                    "paper" if self._plan.paced else "replay",
+                    machine,
+                    self._plan.options.profile,
                 )
                 view.write_if_due()
                 finished = await self._drive(kernel, clock, log, values, view.along(progress), stop)

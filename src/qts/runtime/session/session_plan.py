@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,17 @@ from qts.strategy.contracts import Strategy
 
 SEEDS: Final = (-(2**63), 2**63 - 1)
 """Smallest and largest seed: the range of a column of the store."""
+
+
+class Profile(str, Enum):
+    """The rules a session trades under: all of QTS's, or none but those that protect the account."""
+
+    RULES = "rules"
+    PLAIN = "plain"
+
+
+PLAIN_TEXT: Final = "plain: all cash in one pool, no operating state, no limits but cash"
+"""The plain profile in words."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Mapping[str, Path] = {}
     read_as: ReadAs = AS_IT_IS
     strict: bool = False
+    profile: Profile = Profile.RULES
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

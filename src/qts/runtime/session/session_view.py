@@ -137,7 +137,7 @@ class ErrorView(msgspec.Struct, frozen=True):
     first: str
 
 
-class StrategyView(msgspec.Struct, frozen=True):
+class StrategyView(msgspec.Struct, frozen=True, omit_defaults=True):
     """A strategy. ``halted``: it is not called any more; ``why`` is the reason, "" while it is not halted.
 
     ``params``: the values in force of its declared parameters, as text.
@@ -257,6 +257,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     command: str
     mode: str
+    profile: str = "rules"
+    """Which rules it trades under: rules, or plain."""
     pid: int
     started_at: str
     written_ns: int

@@ -24,6 +24,7 @@ from qts.notes import Note, in_english
 from qts.runtime.checks.price_bands import doubtful_rows, notes_on_doubts
 from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
+from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
     CauseView,
     ChangeView,
@@ -75,7 +76,9 @@ class HasInputNotes(Protocol):
         ...
 
 
-def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) -> SessionView:
+def view_of(
+    kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock, profile: Profile = Profile.RULES
+) -> SessionView:
     """Return what ``kernel``'s session shows at this moment; ``machine`` is the machine's clock.
 
     ``ended`` is "" while the session runs; at its end, metrics may be updated to report what DEFENSIVE waits for.
@@ -90,6 +93,7 @@ def view_of(kernel: Kernel, run: RunRow, mode: str, ended: str, machine: Clock) 
         run_id=run.run_id,
         command=run.command,
         mode=mode,
+        profile=profile.value,
         pid=os.getpid(),
         started_at=run.started_at,
         written_ns=machine.time_ns(),
@@ -185,7 +189,7 @@ def _strategy(context: StrategyContext) -> StrategyView:
     strategy = context.strategy
     errors = tuple(ErrorView(callback, one.count, one.first) for callback, one in context.faults.items())
     params = {name: str(value) for name, value in values_of(strategy).items()}
-    return StrategyView(strategy.name, strategy.pool.value, context.halted, context.why, errors, params)
+    return StrategyView(strategy.name, context.pool.value, context.halted, context.why, errors, params)
 
 
 def _quarantine(kept: Quarantine) -> QuarantineView | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from qts.capital.contracts import Pool
 from qts.clock import Clock
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
@@ -43,7 +44,7 @@ class ErrorCount(msgspec.Struct):
 
 
 class StrategyContext:
-    """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`)."""
+    """One strategy's view of the account (its :class:`~qts.strategy.contracts.Context`). ``pool`` pays for it."""
 
     __slots__ = (
         "_account",
@@ -56,6 +57,7 @@ class StrategyContext:
         "most_intents",
         "on_bar",
         "on_quote",
+        "pool",
         "run",
         "strategy",
         "unsaved",
@@ -65,6 +67,7 @@ class StrategyContext:
     def __init__(
         self,
         strategy: Strategy,
+        pool: Pool,
         *,
         clock: Clock,
         account: Account,
@@ -73,6 +76,7 @@ class StrategyContext:
         most_intents: int = 1_000,
     ) -> None:
         self.strategy = strategy
+        self.pool = pool
         self.run = runner_for(strategy)
         self.most_intents = most_intents
         self.errors = 0
@@ -138,7 +142,7 @@ class StrategyContext:
 
     @property
     def budget(self) -> Decimal:
-        return self._account.available(self.strategy.pool)
+        return self._account.available(self.pool)
 
     def holding(self, symbol: str) -> Decimal:
         return self._account.holding(self.strategy.name, symbol)

@@ -138,7 +138,7 @@ class StrategyHost:
         """Return the memories as last saved, and the failures, by strategy."""
         return {
             context.strategy.name: {
-                "pool": context.strategy.pool.value,
+                "pool": context.pool.value,
                 **context.export_faults(),
                 **self._memory_of(context),
             }

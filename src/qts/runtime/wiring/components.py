@@ -198,7 +198,7 @@ def _make_components(
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
     broker, venue, _, report_relay = connection
     listeners, checkpoints = Listeners(), Checkpoints()
-    pools = {strategy.name: strategy.pool for strategy in strategies}
+    pools = {strategy.name: p.config.capital.paying_pool(strategy.pool) for strategy in strategies}
     signals = Signals(p, pools=pools, decision_ids=ids["d"], counters=base.counters, publish=publish)
     rejects = RejectWatch(p, report, say)
     sender = make_sender(connection, p.record, inline=base.inline)

@@ -33,6 +33,7 @@ def make_host(
     contexts = [
         StrategyContext(
             one,
+            shared.config.capital.paying_pool(one.pool),
             clock=shared.clock,
             account=shared.account,
             orders=shared.orders,

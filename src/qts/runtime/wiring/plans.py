@@ -13,6 +13,7 @@ from qts.market.demo_feed import DemoFeed
 from qts.market.files import open_feed
 from qts.market.synthetic import SyntheticFeed
 from qts.runtime.session.session_plan import Options, SessionPlan
+from qts.runtime.wiring.profiles import settings_of
 from qts.strategy.contracts import Strategy
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -45,7 +46,7 @@ def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan
         options=options,
         open_feed=lambda: _recording(path, format, options),
         default_strategies=lambda: (TwoEma(),),
-        overrides_for=_account_in,
+        overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         recording=path,
     )
 
@@ -63,7 +64,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         options=options,
         open_feed=open_source,
         default_strategies=lambda: (TwoEma(),),
-        overrides_for=_account_in,
+        overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         paced=True,
         recording=None if feed == "synthetic" else Path(feed),
     )

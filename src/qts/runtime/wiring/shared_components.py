@@ -59,7 +59,7 @@ def make_shared_components(
     account = Account(
         opening=config.runtime.equity_start,
         quantum=instrument.quantum,
-        split=opening_weights(config.capital, pool_targets(properties[state.current_state])),
+        split=opening_weights(config.capital, pool_targets(config.capital, properties[state.current_state])),
         remainder=config.capital.remainder,
         trade_date=lambda ns: calendar.local_date(from_ns(ns)).isoformat(),
     )
