@@ -1,7 +1,8 @@
 """Digests of what a session left behind, and the file that keeps them.
 
 A session is held by its result, a digest for each key, and by its tables, for each the columns, the number of rows,
-the SHA-256 of all rows and four digits for each row, so that a comparison can name the first row that differs.
+the SHA-256 of all rows and four digits for each row, so that a comparison can name the first row that differs. What
+is added is no difference: a key of the result, a field of the records in one of its lists, a table, a column.
 
     python -m tests.sim.digests --dump FOLDER     # every row as text, to compare with another checkout's
     python -m tests.sim.digests --renew           # write digests.json again, see RENEWAL
@@ -52,9 +53,10 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Digests(msgspec.Struct, frozen=True):
-    """The digests of one session."""
+    """The digests of one session; ``fields`` are those of the records of each list of records in the result."""
 
     result: dict[str, str]
+    fields: dict[str, str]
     tables: dict[str, Table]
 
 
@@ -99,8 +101,7 @@ class _Anonymous:
         self._any = re.compile("|".join(map(re.escape, self._names)))
 
     def text(self, value: Any) -> str:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return self._any.sub(lambda found: self._names[found.group()], text)
+        return self._any.sub(lambda found: self._names[found.group()], _text(value))
 
 
 def digests_of(left: Left) -> Digests:
@@ -110,7 +111,8 @@ def digests_of(left: Left) -> Digests:
         marks = [_digest(row)[:MARK] for row in rows]
         lines = [" ".join(marks[at : at + MARKS_A_LINE]) for at in range(0, len(marks), MARKS_A_LINE)]
         tables[name] = Table(" ".join(columns), len(rows), _digest("\n".join(rows)), lines)
-    return Digests({key: _digest(text)[:16] for key, text in left.result.items()}, tables)
+    fields = {key: " ".join(names) for key, text in left.result.items() if (names := _fields_of(text))}
+    return Digests({key: _digest(text)[:16] for key, text in left.result.items()}, fields, tables)
 
 
 def differences(kept: Digests, left: Left) -> Iterator[str]:
@@ -119,7 +121,7 @@ def differences(kept: Digests, left: Left) -> Iterator[str]:
         text = left.result.get(key)
         if text is None:
             yield f"the result has no {key!r} any more"
-        elif _digest(text)[:16] != digest:
+        elif _digest(_with_fields(text, kept.fields.get(key)))[:16] != digest:
             yield f"result {key!r} differs, now {_short(text)}"
     for name, table in kept.tables.items():
         if name not in left.tables:
@@ -150,16 +152,32 @@ def _table_difference(name: str, table: Table, rows: Rows) -> Iterator[str]:
     yield f"table {name} differs after row {end} ({counted}), where now follows {more}"
 
 
+def _fields_of(text: str) -> list[str]:
+    """Return the names of the fields of a list of records, in their order; none for another value."""
+    value = json.loads(text)
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        return []
+    return list(dict.fromkeys(name for record in value for name in record))
+
+
+def _with_fields(text: str, fields: str | None) -> str:
+    """Return the text of a list of records with ``fields`` alone; another text as it is."""
+    if fields is None or not _fields_of(text):
+        return text
+    known = fields.split()
+    return _text([{name: one for name, one in record.items() if name in known} for record in json.loads(text)])
+
+
 def _only(wanted: Sequence[str], columns: Sequence[str], rows: Rows) -> Rows:
     """Return the rows cut to the columns ``wanted``, so that an added column is no difference."""
     if list(wanted) == list(columns):
         return rows
     places = [columns.index(column) for column in wanted]
-    cut = []
-    for row in rows:
-        cells = json.loads(row)
-        cut.append(json.dumps([cells[place] for place in places], ensure_ascii=False, separators=(",", ":")))
-    return cut
+    return [_text([cells[place] for place in places]) for cells in map(json.loads, rows)]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _digest(text: str) -> str:

@@ -79,6 +79,19 @@ def test_a_changed_value_of_the_result_a_lost_table_and_a_lost_column_are_named(
     ]
 
 
+def test_a_field_added_to_a_record_of_the_result_is_no_difference_and_a_changed_one_is() -> None:
+    def left(strategies: str) -> Left:
+        return Left({"strategies": strategies}, {})
+
+    kept = digests_of(left('[{"name":"a","halted":false}]'))
+
+    assert list(differences(kept, left('[{"name":"a","new":1,"halted":false}]'))) == []
+    assert list(differences(kept, left('[{"name":"a","new":1,"halted":true}]'))) == [
+        'result \'strategies\' differs, now [{"name":"a","new":1,"halted":true}]'
+    ]
+    assert list(differences(kept, left("[]"))) == ["result 'strategies' differs, now []"]
+
+
 def test_what_was_added_is_no_difference() -> None:
     rows = ['[1,"a",5]', '[2,"b",7]', '[3,"c",8]']
     now = Left(
