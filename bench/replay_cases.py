@@ -206,7 +206,7 @@ def _plans(case: Case, folder: Path) -> Callable[[str], SessionPlan]:
         capture = CAPTURE if case.with_depth else without_depth(CAPTURE, folder)
 
         def of_capture(name: str) -> SessionPlan:
-            plan = replay_plan(Options(data_dir=folder / name, overrides=OVERRIDES), capture, "binance-raw")
+            plan = replay_plan(Options(data_dir=folder / name, overrides=OVERRIDES), [capture], "binance-raw")
             return msgspec.structs.replace(plan, default_strategies=lambda: (EmaTrader(case.order_every),))
 
         return of_capture

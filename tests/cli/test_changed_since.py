@@ -74,7 +74,7 @@ def stopped_run(tape: Path, spec: str, settings: dict[str, str]) -> None:
             stop.request()
 
     options = Options(strategies=(spec,), data_dir=Path("run"), overrides=settings)
-    assert not run_session(replay_plan(options, tape, None), progress=tell, stop=stop).finished
+    assert not run_session(replay_plan(options, [tape], None), progress=tell, stop=stop).finished
 
 
 CHANGES = {
@@ -266,6 +266,6 @@ def test_a_session_that_ends_with_an_altered_history_does_not_count_as_finished(
 
     options = Options(strategies=(mine,), data_dir=Path("run"))
     with pytest.raises(QtsError, match="table decisions: row 1 is not what was written") as error:
-        run_session(replay_plan(options, tape, None), progress=tell, stop=StopFlag())
+        run_session(replay_plan(options, [tape], None), progress=tell, stop=StopFlag())
 
     assert error.value.exit_code == 3

@@ -65,7 +65,7 @@ class Stopped:
             data_dir=self.root / "at-rest",
             overrides=dict([SETTING.split("=")]),
         )
-        plan = replay_plan(options, self.tape, None)
+        plan = replay_plan(options, [self.tape], None)
 
         def feed() -> Feed:
             made = plan.open_feed()

@@ -308,7 +308,7 @@ def stopped_after(rows: int, spec: str, tape: Path, *, resume: bool = False) -> 
             stop.request()
 
     options = Options(strategies=(spec,), data_dir=Path("run"), resume=resume)
-    assert not run_session(replay_plan(options, tape, None), progress=progress, stop=stop).finished
+    assert not run_session(replay_plan(options, [tape], None), progress=progress, stop=stop).finished
 
 
 def test_a_strategy_that_cannot_be_made_again_does_not_keep_its_run_from_going_on(

@@ -242,7 +242,7 @@ def _one_a_pool(every: int, qty: Decimal) -> Sequence[Strategy]:
 def _of_file(
     path: Path, format: str, folder: Path, strategies: Callable[[], Sequence[Strategy]], settings: dict[str, str]
 ) -> SessionPlan:
-    plan = replay_plan(Options(seed=SEED, data_dir=folder / "run", overrides=settings), path, format)
+    plan = replay_plan(Options(seed=SEED, data_dir=folder / "run", overrides=settings), [path], format)
     return msgspec.structs.replace(plan, default_strategies=strategies)
 
 

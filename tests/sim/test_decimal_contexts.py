@@ -115,7 +115,7 @@ def replayed(strategy: str, place: Path) -> SessionResult:
         overrides={"risk.symbol_weight_limit": "0.9", "runtime.checkpoint_interval_rows": "100"},
     )
     lines = recordings.write(place.parent / "walk.csv", recordings.walk(600, days=2))
-    return run(replay_plan(options, lines, None))
+    return run(replay_plan(options, [lines], None))
 
 
 def test_a_replay_is_the_same_bytes_whatever_contexts_its_strategy_sets(
@@ -216,7 +216,7 @@ def test_eight_decimals_and_float_noise_add_up_in_the_largest_account(
         data_dir=tmp_path / "run",
         overrides={"runtime.equity_start": capital, "risk.symbol_weight_limit": "0.9"},
     )
-    values = run(replay_plan(options, path, None)).values
+    values = run(replay_plan(options, [path], None)).values
 
     assert values.fills > 3
     assert {name for name, held in values.invariants.items() if held["ok"] is False} == set()

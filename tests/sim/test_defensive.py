@@ -95,7 +95,7 @@ def trade(data: Path, directory: Path, strategy: str, *, resume: bool = False, *
         strategies=(strategy,),
         overrides=SETTINGS | {name.replace("__", "."): value for name, value in settings.items()},
     )
-    return run_session(replay_plan(options, data, None), progress=lambda share, moment: None, stop=StopFlag())
+    return run_session(replay_plan(options, [data], None), progress=lambda share, moment: None, stop=StopFlag())
 
 
 def test_a_flat_account_comes_out_of_defensive_and_enters_again(tmp_path: Path, strategy_file: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from qts.cli.settings import add_settings, directory, overrides_of
 
-FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet")
+FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet", "bars")
 
 
 def add_parser(commands: Any) -> None:
@@ -25,10 +25,16 @@ def add_parser(commands: Any) -> None:
 
     replay = commands.add_parser(
         "replay",
-        help="trade through a recorded file",
+        help="trade through a recorded file, or through files of bars",
         description="Trades through a file of market data on the virtual clock; reproducible byte for byte.",
     )
-    replay.add_argument("file", metavar="FILE", type=Path, help="the recording (plain or .gz)")
+    replay.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="the recording (plain or .gz); several files, or a folder, of bars",
+    )
     replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: detected from its content)")
     _reading(replay)
     _common(replay)
@@ -107,6 +113,9 @@ def _reading(parser: argparse.ArgumentParser) -> None:
         metavar="FORM",
         help="csv: epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or a form such as %%d/%%m/%%Y",
     )
+    parser.add_argument(
+        "--symbol", metavar="CODE", help="bars: symbol of FILE, where neither a column nor its name shows it"
+    )
 
 
 def _speed(parser: argparse.ArgumentParser) -> None:
@@ -152,7 +161,7 @@ def _replay(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
     from qts.runtime.wiring.plans import replay_plan
 
-    return run_and_show(replay_plan(_options(args), args.file, args.format), args)
+    return run_and_show(replay_plan(_options(args), args.files, args.format), args)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -171,6 +180,7 @@ def _options(args: argparse.Namespace) -> Any:
         delimiter=getattr(args, "delimiter", None),
         timezone=getattr(args, "timezone", None),
         date_format=getattr(args, "date_format", None),
+        symbol=getattr(args, "symbol", None),
     )
 
     return Options(

@@ -40,6 +40,17 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "rules-of-numbers": "{symbol} (tick {tick}, lot {lot}, never closed)",
     "rules-of-numbers-with-fee": "{symbol} (tick {tick}, lot {lot}, fee {fee}%, no tax, never closed)",
+    "bars-read": "input: {symbols:symbol|symbols}, {bars:bar|bars} of {interval}, {known}",
+    "bars-known-at-close": "each known at the close of its session",
+    "bars-known-at-midnight": "each known at the midnight that ends its day",
+    "bars-known-at-end": "each known at its end; times in the file are taken for their beginnings",
+    "bars-encoding": "input: read as {encoding}, as the names of its columns show",
+    "bars-symbols-named": "input: symbols taken from the names of the files: {named}",
+    "bars-newest-first": "input: the newest row comes first, read in the order of time: {named}",
+    "bars-binary-noise": (
+        "input: {noisy:price or volume carries|prices and volumes carry} binary noise and {noisy:is|are} read as "
+        "the decimal, e.g. {place}: {was} as {now}"
+    ),
     "input-depth-gaps": (
         "input: {symbol}: {count:gap|gaps} in the depth updates; after each the depth counts as unknown until the "
         "next snapshot"

@@ -41,6 +41,17 @@ TEXTS: Final[Mapping[str, str]] = {
     "rules-of-numbers-with-fee": (
         "{symbol}(호가 단위 {tick}, 매매수량단위 {lot}, 수수료 {fee}%, 세금 없음, 24시간 거래)"
     ),
+    "bars-read": "입력: {symbols}종목, {interval}봉 {bars}개이며 {known}.",
+    "bars-known-at-close": "각 봉은 그 거래일 장 마감에 알려진 것으로 봅니다",
+    "bars-known-at-midnight": "각 봉은 그날이 끝나는 자정에 알려진 것으로 봅니다",
+    "bars-known-at-end": "각 봉은 끝나는 시각에 알려진 것으로 보며, 파일의 시각은 봉의 시작으로 읽었습니다",
+    "bars-encoding": "입력: 열 이름을 보고 {encoding} 인코딩으로 읽었습니다.",
+    "bars-symbols-named": "입력: 종목을 파일 이름에서 읽었습니다: {named}.",
+    "bars-newest-first": "입력: 최신 행이 먼저 있어 시간 순서로 바꾸어 읽었습니다: {named}.",
+    "bars-binary-noise": (
+        "입력: 가격·거래량 {noisy}개에 이진 부동소수점 오차가 있어 십진수로 읽었습니다(예: {place}의 {was} → "
+        "{now})."
+    ),
     "input-depth-gaps": (
         "입력: {symbol}의 호가 갱신에 빠진 곳이 {count}곳 있습니다. 그 뒤로는 다음 스냅숏까지 호가 잔량을 모르는 "
         "것으로 봅니다."

@@ -6,8 +6,6 @@ file, and that at least one row can be used.
 
 from __future__ import annotations
 
-import hashlib
-import stat
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -17,6 +15,7 @@ from qts.errors import DataError
 from qts.market.contracts import Instrument
 from qts.market.files.binance import BinanceRows
 from qts.market.files.binance_probe import CaptureProbe
+from qts.market.files.content import hash_and_magic
 from qts.market.files.detect import BINANCE_RAW, CSV, FORMATS, OBSERVER_JSONL, PARQUET, detect
 from qts.market.files.feed import FileFeed
 from qts.market.files.line_source import GZIP_MAGIC, LineSource
@@ -73,7 +72,7 @@ def open_feed(
     if format is not None and format not in FORMATS:
         raise DataError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     path = Path(path)
-    source_hash, magic = _read_through(path)
+    source_hash, magic = hash_and_magic(path)
 
     def build() -> AnyFeed:
         """Make the feed."""
@@ -126,29 +125,6 @@ class _OpenRequest(NamedTuple):
         limit = MAX_AGE_NS[format] if self.max_age_ns is None else self.max_age_ns
         name = f"{self.source_hash}?{declared}" if declared else self.source_hash
         return FileFeed(str(self.path), f"{format}:{name}", limit, source, parser, notes)
-
-
-def _read_through(path: Path) -> tuple[str, bytes]:
-    """Return the SHA-256 of the content and its first bytes; DataError for whatever cannot be read as a file."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{path}: this is a directory; name one file")
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{path}: not a regular file; a replay must be able to read its input again")
-        with path.open("rb") as file:
-            magic = file.read(4)
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except PermissionError:
-        raise DataError(f"{path}: no permission to read this file") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not magic:
-        raise DataError(f"{path}: the file is empty")
-    return digest, magic
 
 
 def _line_feed(request: _OpenRequest) -> AnyFeed:

@@ -1,5 +1,6 @@
 """Declarations of how to read the texts of a CSV file where the file leaves a doubt: encoding, delimiter, time zone
-and form of its times. What is not declared is seen from the file only where it cannot be mistaken."""
+and form of its times, and the symbol of a file of bars. What is not declared is seen from the file only where it
+cannot be mistaken."""
 
 from __future__ import annotations
 
@@ -34,13 +35,14 @@ class ReadAs(msgspec.Struct, frozen=True, kw_only=True):
 
     ``encoding`` is one of :data:`ENCODINGS`, ``delimiter`` one of :data:`DELIMITERS`, ``timezone`` an IANA name
     such as Asia/Seoul for times without an offset, ``date_format`` a key of :data:`EPOCHS`, :data:`EXCEL` or a
-    format of ``datetime.strptime``.
+    format of ``datetime.strptime``. ``symbol`` is that of a file of bars without a column of symbols.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
     timezone: str | None = None
     date_format: str | None = None
+    symbol: str | None = None
 
     @property
     def declared(self) -> str:
@@ -55,6 +57,7 @@ def read_as(
     delimiter: str | None = None,
     timezone: str | None = None,
     date_format: str | None = None,
+    symbol: str | None = None,
 ) -> ReadAs:
     """Return the checked declaration. Raises DataError naming the option, its value and what is allowed."""
     if encoding is not None and encoding.lower() not in ENCODINGS:
@@ -77,6 +80,7 @@ def read_as(
         delimiter=mark,
         timezone=timezone,
         date_format=date_format,
+        symbol=symbol,
     )
 
 

@@ -23,6 +23,9 @@ NONPOSITIVE_PRICE: Final = "nonpositive_price"
 NONPOSITIVE_SIZE: Final = "nonpositive_size"
 NEGATIVE_SIZE: Final = "negative_size"
 CROSSED_BOOK: Final = "crossed_book"
+NO_TRADE: Final = "no_trade"
+NO_VOLUME: Final = "no_volume"
+OUTSIDE_RANGE: Final = "outside_range"
 BAD_TIME: Final = "bad_time"
 TIME_BACKWARDS: Final = "time_backwards"
 FUTURE: Final = "future"
@@ -47,6 +50,9 @@ REASONS: Final[Mapping[str, str]] = {
     NONPOSITIVE_SIZE: "a trade of no size",
     NEGATIVE_SIZE: "a size or volume is negative",
     CROSSED_BOOK: "the bid is above the ask",
+    NO_TRADE: "a bar in which nothing traded: open, high and low 0, or a day without volume (halted, no session)",
+    NO_VOLUME: "a bar without a volume",
+    OUTSIDE_RANGE: "the open or the close of a bar is outside its low to high",
     BAD_TIME: "the time is no ISO time with an offset from UTC",
     TIME_BACKWARDS: "the row is older than the one before it; times may not decrease",
     FUTURE: "the row claims a time that has not come yet",
@@ -76,6 +82,9 @@ ALLOWED: Final[Mapping[str, str]] = {
     NONPOSITIVE_SIZE: "a size above 0",
     NEGATIVE_SIZE: "a size of 0 or above",
     CROSSED_BOOK: "a bid not above the ask",
+    NO_TRADE: "a bar with trades; what is left out here loses nothing",
+    NO_VOLUME: "a volume of 0 or above",
+    OUTSIDE_RANGE: "an open and a close from low to high",
     BAD_TIME: "a time with an offset, such as 2026-01-23T09:01:00+09:00",
     TIME_BACKWARDS: "rows in the order of their times",
     FUTURE: "times that the rows after it agree with",
@@ -117,13 +126,15 @@ class BlankRow(RowRefused):
 class RefusalExample(msgspec.Struct, frozen=True):
     """One refused row: its number in the file (from 1) and the value to blame, shortened and escaped.
 
-    ``column`` and ``remedy`` (see :mod:`~qts.market.files.remedies`) are "" where they are not known.
+    ``column`` and ``remedy`` (see :mod:`~qts.market.files.remedies`) are "" where they are not known; ``file`` is
+    "" where the feed has only one.
     """
 
     line: int
     value: str
     column: str = ""
     remedy: str = ""
+    file: str = ""
 
 
 class Refusals:
@@ -137,12 +148,14 @@ class Refusals:
         """Return whether another example of ``reason`` would be kept."""
         return len(self.examples.get(reason, ())) < MAX_EXAMPLES
 
-    def add(self, reason: str, line: int, value: str | bytes, *, column: str = "", remedy: str = "") -> None:
+    def add(
+        self, reason: str, line: int, value: str | bytes, *, column: str = "", remedy: str = "", file: str = ""
+    ) -> None:
         """Count a refused row, and keep it as an example while there is room."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < MAX_EXAMPLES:
-            shown.append(RefusalExample(line, shorten(value), column, remedy))
+            shown.append(RefusalExample(line, shorten(value), column, remedy, file))
 
     def state(self) -> dict[str, Any]:
         """Return counts and examples as plain data."""

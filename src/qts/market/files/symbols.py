@@ -243,6 +243,16 @@ def generic_instrument(
     )
 
 
+def is_korean_code(symbol: str) -> bool:
+    """Return whether ``symbol`` is the code of a Korean share in any spelling that is understood."""
+    return any(one.fullmatch(symbol) for one in (_KRX_CODE, *(spelling for spelling, _ in _KRX_SPELLINGS)))
+
+
+def is_won_pair(symbol: str) -> bool:
+    """Return whether ``symbol`` is a pair whose name shows that it is paid in won, such as KRW-ETH."""
+    return _WON_PAIR.fullmatch(symbol) is not None
+
+
 def usdt_instrument(symbol: str, price_decimals: int, size_decimals: int) -> Guessed:
     """Make an instrument in USDT with these grids."""
     return Guessed(generic_instrument(symbol, price_decimals, size_decimals, currency="USDT"), "generic")

@@ -57,7 +57,7 @@ def _strategy_for(text: str, owner: str, name: str, classes: Sequence[str]) -> i
 
 def files_read(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
     """Return every file that the session reads. Raises InputError when a file of a strategy is missing."""
-    recording = [Input("the recording", plan.recording)] if plan.recording is not None else []
+    recordings = [Input("the recording", path) for path in plan.recordings]
     folder = config.directory or Path()
     settings = [Input("a configuration file", folder / f"{name}.yaml") for name in config.documents]
     programs = [
@@ -65,7 +65,7 @@ def files_read(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
         for spec in specs_of(plan, config)
         for path in manifest_of_spec(spec.place).digests
     ]
-    return [*recording, *settings, *programs]
+    return [*recordings, *settings, *programs]
 
 
 def check_currency(feed: Feed, config: LoadedConfig) -> None:

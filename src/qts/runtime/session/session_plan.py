@@ -65,7 +65,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
     account's own equity. ``overrides_for`` returns settings that the command itself makes, shown in the report.
     ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
-    ``recording`` is the file that ``open_feed`` reads, None when there is none.
+    ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
     """
 
     command: str
@@ -76,4 +76,4 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     judged_by_index: bool = False
     paced: bool = False
     own_identity: Sequence[str] = ()
-    recording: Path | None = None
+    recordings: tuple[Path, ...] = ()

@@ -291,7 +291,7 @@ def _refused_rows(feed: MarketSource) -> dict[str, tuple[RefusedRowView, ...]]:
     return {
         reason: tuple(
             RefusedRowView(
-                Path(feed.name).name,
+                Path(one.file or feed.name).name,
                 one.line,
                 one.column,
                 one.value,

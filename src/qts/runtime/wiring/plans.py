@@ -10,7 +10,7 @@ from typing import Final
 from qts.config.loader import load_config
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
-from qts.market.files import open_feed
+from qts.market.recordings import open_recording
 from qts.market.synthetic import SyntheticFeed
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
@@ -24,7 +24,8 @@ DEMO_OVERRIDES: Final = {
     # The demo has one symbol for three pools, so the 15 % of one symbol would leave two thirds of them idle.
     "risk.symbol_weight_limit": "0.60",
 }
-OPENING_BY_CURRENCY: Final = {"USDT": "100000"}
+OPENING_BY_CURRENCY: Final = {"USDT": "100000", "USDC": "100000", "BUSD": "100000", "USD": "100000"}
+_DEFAULT_CURRENCY: Final = "KRW"
 
 
 def demo_plan(options: Options) -> SessionPlan:
@@ -39,15 +40,15 @@ def demo_plan(options: Options) -> SessionPlan:
     )
 
 
-def replay_plan(options: Options, path: Path, format: str | None) -> SessionPlan:
-    """Plan the replay of a recorded file on the virtual clock."""
+def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:
+    """Plan the replay of a recorded file, or of files of bars, on the virtual clock."""
     return SessionPlan(
         command="replay",
         options=options,
-        open_feed=lambda: _recording(path, format, options),
+        open_feed=lambda: _recording(paths, format, options),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
-        recording=path,
+        recordings=tuple(paths),
     )
 
 
@@ -57,7 +58,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     def open_source() -> Feed:
         if feed == "synthetic":
             return SyntheticFeed(seed=options.seed)
-        return _recording(Path(feed), format, options)
+        return _recording([Path(feed)], format, options)
 
     return SessionPlan(
         command="run",
@@ -66,7 +67,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         paced=True,
-        recording=None if feed == "synthetic" else Path(feed),
+        recordings=() if feed == "synthetic" else (Path(feed),),
     )
 
 
@@ -76,16 +77,22 @@ def _demo_strategies() -> Sequence[Strategy]:
     return scalp, Swing(), Portfolio()
 
 
-def _recording(path: Path, format: str | None, options: Options) -> Feed:
-    """Open the feed of a file. Configured symbols and currency take precedence over what the file shows."""
+def _recording(paths: Sequence[Path], format: str | None, options: Options) -> Feed:
+    """Open the feed of files. Configured symbols and currency take precedence over what the files show."""
     tree = load_config(options.config_dir, options.overrides, os.environ).tree
-    return open_feed(
-        path, format, currency=tree.runtime.currency, own=tree.instruments.build(), read_as=options.read_as
+    currency = tree.runtime.currency
+    is_set = "runtime.currency" in options.overrides or currency != _DEFAULT_CURRENCY
+    return open_recording(
+        paths,
+        format,
+        currency=currency if is_set else None,
+        own=tree.instruments.build(),
+        read_as=options.read_as,
     )
 
 
 def _account_in(feed: Feed) -> dict[str, str]:
-    """Return the settings of an account in the currency of the feed's market: 100,000 for USDT."""
+    """Return the settings of an account in the currency of the feed's market: 100,000 for dollars."""
     currency = next(iter(feed.instruments.values())).currency
     opening = OPENING_BY_CURRENCY.get(currency)
     return {} if opening is None else {"runtime.currency": currency, "runtime.equity_start": opening}
