@@ -155,8 +155,8 @@ class FillView(msgspec.Struct, frozen=True, tag=True):
 class Context(Protocol):
     """The view of the session that a strategy has: values of the present moment; nothing can be changed here.
 
-    Asked by strategies alone, within their methods, on the thread that calls these. None of it waits or raises; an
-    unknown symbol is one that is not held.
+    Asked by strategies alone, within their methods, on the thread that calls these. None of it waits; only
+    :meth:`plot` raises. An unknown symbol is one that is not held.
     """
 
     @property
@@ -187,6 +187,15 @@ class Context(Protocol):
 
     def working(self, symbol: str) -> bool:
         """Return whether an order of this strategy for ``symbol`` is still open."""
+        ...
+
+    def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
+        """Add ``value`` at the present moment to the series ``name``, which the report draws.
+
+        ``pane`` "": over the prices; another one: below them, with every series of that pane. NaN is a gap. At most
+        40 series a strategy; a long one is thinned to 5,000 points, its extremes among them. Raises ContractError
+        for a value that is no finite number, a name that is no short text, and one series too many.
+        """
         ...
 
 

@@ -42,6 +42,8 @@ from qts.runtime.drivers.standard_output import characters, dropped, say
 from qts.runtime.drivers.watchdog import Watchdog
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.agreement import open_journal
+from qts.runtime.persistence.charts_file import FILE_NAME as CHARTS_NAME
+from qts.runtime.persistence.charts_file import Charts, Line, write_charts
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.persistence.checkpoint_registry import decode_pending_value
 from qts.runtime.persistence.config_history import change_text, changes_since, next_row
@@ -64,7 +66,9 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from qts.strategy.unavailable import restore_names
 
-_RESERVED_NAMES: Final = frozenset({LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME})
+_RESERVED_NAMES: Final = frozenset(
+    {LOCK_NAME, DATABASE_NAME, OPERATOR_DIRECTORY, LOG_NAME, VIEW_NAME, HANG_NAME, CHARTS_NAME}
+)
 
 
 @standard_context()
@@ -220,6 +224,7 @@ class Session:
                 if lost := dropped() - lost_before:
                     text = f"{characters(lost)} for standard error dropped: it was not read"
                     log.record(LogWrite("WARNING", text, clock.time_ns()))
+            write_charts(self._place.path, Charts(lines=_lines_of(kernel)))
             return self._result(last, kernel.shared.calendar, machine, stopwatch_ns() - started)
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
@@ -373,6 +378,21 @@ class Session:
             self._store.verify_history()
             self._store.finish_run(result.to_json())
         return result
+
+
+def _lines_of(kernel: Kernel) -> list[Line]:
+    """Return what the strategies have plotted."""
+    return [
+        Line(
+            strategy=context.strategy.name,
+            pane=pane,
+            name=name,
+            times_ns=[moment for moment, _ in series.points()],
+            values=[value for _, value in series.points()],
+        )
+        for context in kernel.host.contexts
+        for (pane, name), series in context.plots
+    ]
 
 
 def paced_start_ns(calendar: Calendar, first_ns: int) -> int:

@@ -14,6 +14,7 @@ from qts.capital.contracts import Pool
 from qts.clock import Clock
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
+from qts.runtime.strategies.plots import Plots, plot_point
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
@@ -30,6 +31,8 @@ The traceback is that of a callback's first failure; "" for later ones, and wher
 ON_START: Final = "on_start"
 SAVE: Final = "save"
 """Not a callback: the strategy's memory could not be saved."""
+PLOT: Final = "plot"
+"""Not a callback: a point that a strategy in a process has plotted could not be taken."""
 WORKER: Final = "worker"
 """Not a callback: the strategy's process died, was cut off or could not be started."""
 LOADING: Final = "loading"
@@ -57,6 +60,7 @@ class StrategyContext:
         "most_intents",
         "on_bar",
         "on_quote",
+        "plots",
         "pool",
         "run",
         "strategy",
@@ -77,6 +81,7 @@ class StrategyContext:
     ) -> None:
         self.strategy = strategy
         self.pool = pool
+        self.plots = Plots()
         self.run = runner_for(strategy)
         self.most_intents = most_intents
         self.errors = 0
@@ -152,6 +157,11 @@ class StrategyContext:
 
     def working(self, symbol: str) -> bool:
         return bool(self._orders.of(self.strategy.name, symbol))
+
+    def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
+        point = plot_point(name, value, pane, self._clock.time_ns())
+        if point is not None:
+            self.plots.add(point)
 
     def batch_context(self, fills: Sequence[FillView]) -> BatchContext:
         """Return this view as it is now, with ``fills`` it has not seen, for a strategy in another process."""

@@ -7,16 +7,18 @@ and every value is in it exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from qts.errors import ContractError
 from qts.event.contracts import Event
 from qts.event.remote import RemoteHandler
 from qts.event.worker import target_of
 from qts.market.contracts import Bar, Quote
-from qts.runtime.strategies.context import ON_START, SAVE, WORKER, OnFault, OnIntent, StrategyContext
+from qts.runtime.strategies.context import ON_START, PLOT, SAVE, WORKER, OnFault, OnIntent, StrategyContext
+from qts.runtime.strategies.plots import PlotPoint
 from qts.runtime.strategies.process_protocol import (
     BatchContext,
     BatchResult,
@@ -90,6 +92,7 @@ class StrategyProcessHandler(RemoteHandler):
         self._symbols = started.symbols
         self._on_running(self.context.strategy.name, started.pid)
         self._keep(started.memory, started.unsaved)
+        self._plot(ON_START, started.points)
         if started.fault:
             self._on_failure(ON_START, started.fault, self.context.errors + 1, final=True, trace=started.trace)
 
@@ -103,6 +106,7 @@ class StrategyProcessHandler(RemoteHandler):
             else:
                 self._on_failure(item.callback, item.text, item.in_row, trace=item.trace)
         self._keep(done.memory, done.unsaved)
+        self._plot(PLOT, done.points)
         if all_taken and not self.context.halted:
             self.context.errors = done.errors  # what came after the last failure has gone well
 
@@ -116,6 +120,15 @@ class StrategyProcessHandler(RemoteHandler):
             return
         self.context.unsaved = True
         self._on_failure(SAVE, unsaved, self.context.errors + 1, final=True)
+
+    def _plot(self, callback: str, points: Sequence[PlotPoint]) -> None:
+        """Take what the strategy has plotted; a series too many is its failure, as on the loop."""
+        for point in points:
+            try:
+                self.context.plots.add(point)
+            except ContractError as error:
+                self._on_failure(callback, fault_text(error), self.context.errors + 1)
+                return
 
     def _publish(self, intent: Intent) -> bool:
         try:

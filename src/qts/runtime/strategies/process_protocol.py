@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from qts.runtime.strategies.plots import PlotPoint
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import StrategySpec, fingerprint_of
@@ -104,6 +105,7 @@ class Started(msgspec.Struct, frozen=True):
 
     ``fault`` is the text of what ``on_start`` raised and ``trace`` its traceback, "" when it raised nothing.
     ``memory`` is None when the strategy's memory cannot be saved; ``unsaved`` then gives the reason.
+    ``points`` are those that ``on_start`` has plotted.
     """
 
     pid: int
@@ -112,6 +114,7 @@ class Started(msgspec.Struct, frozen=True):
     fault: str = ""
     unsaved: str = ""
     trace: str = ""
+    points: list[PlotPoint] = []
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
@@ -131,7 +134,7 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     ``output`` holds intents and failures in the order in which they came, ``fills_seen`` counts the fills of the
     batch's context that the strategy was shown, ``errors`` the failures in a row at the end. ``memory`` is None
-    when it cannot be saved; ``unsaved`` then gives the reason.
+    when it cannot be saved; ``unsaved`` then gives the reason. ``points`` are those that it has plotted.
     """
 
     output: list[Intent | Fault]
@@ -139,3 +142,4 @@ class BatchResult(msgspec.Struct, frozen=True):
     errors: int
     memory: bytes | None
     unsaved: str = ""
+    points: list[PlotPoint] = []

@@ -141,6 +141,7 @@ class StrategyHost:
                 "pool": context.pool.value,
                 **context.export_faults(),
                 **self._memory_of(context),
+                **({"plots": plots} if (plots := context.plots.export_state()) else {}),
             }
             for context in self.contexts
         }
@@ -151,6 +152,7 @@ class StrategyHost:
             name = context.strategy.name
             mine = saved[name]
             context.import_faults(mine)
+            context.plots.import_state(mine.get("plots", []))
             if name in self.hung:
                 context.why = context.why or "it hung and stopped the session before"
                 context.set_halted(True)

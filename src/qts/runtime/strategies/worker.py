@@ -23,6 +23,7 @@ from qts.market.contracts import Quote
 from qts.money import ZERO
 from qts.runtime.drivers.standard_output import redirected_output
 from qts.runtime.strategies.intents import in_row_after, intents_of
+from qts.runtime.strategies.plots import PlotPoint, plot_point
 from qts.runtime.strategies.process_protocol import (
     ERRORS_BEFORE_HALT,
     BatchContext,
@@ -45,10 +46,11 @@ _NOTHING = (ZERO, None)
 class View:
     """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent."""
 
-    __slots__ = ("batch",)
+    __slots__ = ("batch", "points")
 
     def __init__(self, batch: BatchContext) -> None:
         self.batch = batch
+        self.points: list[PlotPoint] = []
 
     @property
     def now(self) -> datetime:
@@ -70,6 +72,11 @@ class View:
 
     def working(self, symbol: str) -> bool:
         return symbol in self.batch.working
+
+    def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
+        point = plot_point(name, value, pane, self.batch.now_ns)
+        if point is not None:
+            self.points.append(point)
 
 
 class StrategyWorker:
@@ -103,7 +110,8 @@ class StrategyWorker:
 
     def started(self) -> Started:
         memory, unsaved = self._memory()
-        return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved, self._trace)
+        points = self._take_points()
+        return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved, self._trace, points)
 
     def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
         """Show the fills of the batch, then its values; a strategy that is halted on the way is called no more."""
@@ -127,7 +135,12 @@ class StrategyWorker:
             "errors": self._errors,
             "memory": memory,
             "unsaved": unsaved,
+            "points": self._take_points(),
         }
+
+    def _take_points(self) -> list[PlotPoint]:
+        points, self.view.points = self.view.points, []
+        return points
 
     @property
     def _halted(self) -> bool:

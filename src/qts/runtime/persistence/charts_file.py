@@ -1,0 +1,69 @@
+"""The file of a finished run that holds what its report draws beside the books: plotted series and price history.
+
+Everything in it is drawn, nothing is booked: numbers are floats. It is written once, after the session, and can be
+made again from the same input; a run without it has a report without these charts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from qts.errors import StorageError
+from qts.files import write_atomically
+
+FILE_NAME: Final = "charts.json"
+_MAX_BYTES: Final = 1 << 30
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A series that a strategy has plotted: ``times_ns`` (since 1970, UTC) and ``values`` of the same length.
+
+    ``pane`` "": over the prices.
+    """
+
+    strategy: str
+    pane: str
+    name: str
+    times_ns: list[int]
+    values: list[float]
+
+
+class Charts(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of the file; a field that an earlier version has not written has its default."""
+
+    lines: list[Line] = []
+
+
+def write_charts(directory: Path, charts: Charts) -> None:
+    """Write ``charts`` into the run's ``directory``, whole or not at all; no file when there is nothing to draw.
+
+    Raises StorageError.
+    """
+    path = directory / FILE_NAME
+    try:
+        if charts == Charts():
+            path.unlink(missing_ok=True)  # that of an earlier run of the same input
+        else:
+            write_atomically(path, msgspec.json.encode(charts))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def read_charts(directory: Path) -> Charts:
+    """Return the charts of the run in ``directory``; empty when there are none.
+
+    Raises StorageError for a file that cannot be read or is not what was written.
+    """
+    path = directory / FILE_NAME
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(_MAX_BYTES), type=Charts)
+    except FileNotFoundError:
+        return Charts()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+    except msgspec.DecodeError as error:
+        raise StorageError(f"{path} is not what was written ({error}); remove it, run the session again") from None
