@@ -57,7 +57,7 @@ class KeptLog:
         self.held = 0
         self.given_up: list[str] = []
 
-    async def write_now(self, records: Sequence[Record]) -> None:
+    async def write_intent(self, records: Sequence[Record]) -> None:
         self.durable.extend(records)
 
     def write_later(self, record: Record) -> None:

@@ -46,7 +46,7 @@ async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
     async def full(records: object) -> None:
         raise OSError("disk full")
 
-    rig.log.write_now = full  # type: ignore[method-assign]
+    rig.log.write_intent = full  # type: ignore[method-assign]
 
     with pytest.raises(HalfDoneError, match="disk full"):
         await rig.run(qty=1)
@@ -56,13 +56,13 @@ async def test_nothing_is_sent_when_the_intent_cannot_be_stored() -> None:
 
 def while_the_intent_is_written(rig: PipelineRig, happens: Callable[[], object]) -> None:
     """The disk takes its time, and something happens meanwhile."""
-    write = rig.log.write_now
+    write = rig.log.write_intent
 
     async def slow(records: Sequence[Record]) -> None:
         await write(records)
         happens()
 
-    rig.log.write_now = slow  # type: ignore[method-assign]
+    rig.log.write_intent = slow  # type: ignore[method-assign]
 
 
 async def test_no_checkpoint_is_taken_from_the_intent_to_the_answer() -> None:
@@ -133,7 +133,7 @@ async def test_a_decision_cut_off_while_it_waits_for_the_disk_leaves_nothing_beh
         waiting.set()
         await asyncio.Event().wait()
 
-    rig.log.write_now = hangs  # type: ignore[method-assign]
+    rig.log.write_intent = hangs  # type: ignore[method-assign]
     task = asyncio.create_task(rig.run(qty=100, limit=50_000))
     await waiting.wait()
     assert len(rig.account.open_reservations) == 1

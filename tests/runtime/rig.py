@@ -198,9 +198,13 @@ class Rig:
         """Give an emergency stop of everything."""
         self.command(command("stop", liquidate=liquidate))
 
+    def store_now(self) -> None:
+        """Write what waits, so that the store shows it."""
+        run_to_completion(self.shared.record.checkpoint())
+
     def orders(self) -> list[Order]:
         """Return the stored orders, oldest first."""
-        run_to_completion(self.shared.record.checkpoint())
+        self.store_now()
         stored = self.store.orders()
         return sorted(
             stored, key=lambda order: (order.ts_intent_ns, len(order.client_order_id), order.client_order_id)

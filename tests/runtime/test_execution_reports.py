@@ -59,6 +59,7 @@ def codes(rig: Rig) -> dict[str, int]:
 
 
 def booked(rig: Rig) -> list[str]:
+    rig.store_now()
     return [row.execution_id for row in rig.store.ledger()]
 
 

@@ -163,16 +163,16 @@ def test_an_order_whose_intent_is_being_written_does_not_leave_any_more(rig_of: 
     rig = rig_of(scalp)
     now = with_ten(rig, scalp)
     record, exits = rig.shared.record, rig.kernel.exits
-    write = record.write_now
+    write = record.write_intent
 
     async def meanwhile(records: Sequence[Record]) -> None:
-        record.write_now = write  # type: ignore[method-assign]
+        record.write_intent = write  # type: ignore[method-assign]
         for row in records:
             record.write_later(row)
         exits.request("scalp", SYMBOL, "the rules say so", now)
         await exits.retry_due(now)
 
-    record.write_now = meanwhile  # type: ignore[method-assign]
+    record.write_intent = meanwhile  # type: ignore[method-assign]
     far_sell(rig, scalp, now)
 
     assert sells(rig) == [(False, OrderState.NOT_SENT, 0), (True, OrderState.FILLED, 10)]

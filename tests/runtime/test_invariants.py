@@ -205,6 +205,7 @@ def test_a_ledger_row_that_is_gone_is_found_by_the_recomputation(rig_of: MakeRig
     rig = rig_of(scripted)
     scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 3)
+    rig.store_now()
     rig.store._connection.execute("DELETE FROM t_ledger")
 
     rig.quote(kst(15, 33))

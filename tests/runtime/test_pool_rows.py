@@ -21,6 +21,7 @@ def test_every_pool_stands_in_the_store_also_those_that_never_trade(rig_of: Call
 
     scripted.wants(Side.BUY, qty=10)
     rig.quotes(kst(10), 2)
+    rig.store_now()
 
     assert rig.held() == 10
     assert sum(row.cash for row in rig.store.pools()) == 100_000_000 - 1_501_000 - 225

@@ -46,27 +46,30 @@ class MemoryStore:
 
 Kind = type[InlineWriter] | type[GroupCommitWriter]
 both = pytest.mark.parametrize("kind", [InlineWriter, GroupCommitWriter])
-"""Before the loop and behind it the two are alike."""
+"""What both writers do; before the loop and behind it the second one works on the calling thread, too."""
 
 
 def connected(
     store: MemoryStore, kind: Kind = GroupCommitWriter
 ) -> tuple[InlineWriter | GroupCommitWriter, list[str]]:
     record, told = kind(store), []  # type: ignore[arg-type]
-    record.connect(lambda: f"book rows {record.book_revision}".encode(), lambda: told.append("failed"))
+    record.connect(
+        lambda: f"book rows {record.book_revision}".encode(),
+        lambda: told.append("failed"),
+        on_full=lambda: told.append("full"),
+    )
     return record, told
 
 
-@both
-async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint(kind: Kind) -> None:
+async def test_in_real_time_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint() -> None:
     """A fill in a row without the checkpoint that knows of it would be another one after a kill."""
     store = MemoryStore()
-    record, _ = connected(store, kind)
+    record, _ = connected(store)
     record.write_later(sample(1))
     record.write_later(sample(2))
 
-    await record.write_now([sample(3)])
-    await record.write_now([])
+    await record.write_intent([sample(3)])
+    await record.write_intent([])
     await record.checkpoint([sample(4)])
 
     assert store.commits == [
@@ -74,6 +77,39 @@ async def test_an_intent_goes_out_alone_and_what_waits_goes_with_the_checkpoint(
         ([], None),
         ([sample(1), sample(2), sample(4)], b"book rows 0"),
     ]
+
+
+async def test_on_the_virtual_clock_intents_and_fills_wait_for_the_checkpoint_in_their_order() -> None:
+    # Given an intent, a fill and a sample that were given to the writer
+    store = MemoryStore()
+    record, _ = connected(store, InlineWriter)
+    await record.write_intent([order("intent")])
+    await record.book([order("filled")])
+    record.write_later(sample(1))
+    # then nothing is stored, and the revision of the book has moved with both orders
+    assert store.commits == []
+    assert not record.is_settled
+    assert record.book_revision == 2
+    # when a checkpoint is begun, then all of them are in its transaction
+    await record.begin_checkpoint()
+    assert store.commits == [([order("intent"), order("filled"), sample(1)], b"book rows 2")]
+    assert record.is_settled
+
+
+@pytest.mark.parametrize("write", ["write_intent", "book"])
+async def test_on_the_virtual_clock_nothing_waits_behind_a_failure(write: str) -> None:
+    # Given a writer whose disk is full
+    store = MemoryStore()
+    record, told = connected(store, InlineWriter)
+    store.full = True
+    await record.book([order("a")])
+    with pytest.raises(StorageError, match="disk full"):
+        await record.begin_checkpoint()
+    # when there is room again, then it takes nothing more: the resumed session makes it again
+    store.full = False
+    with pytest.raises(StorageError, match="disk full"):
+        await getattr(record, write)([order("b")])
+    assert (store.commits, told) == ([], ["failed"])
 
 
 @both
@@ -90,17 +126,32 @@ async def test_a_checkpoint_knows_of_the_rows_it_is_written_with(kind: Kind) -> 
 
 
 @both
-async def test_a_thousand_waiting_rows_are_full(kind: Kind) -> None:
-    record, _ = connected(MemoryStore(), kind)
+async def test_from_the_thousandth_waiting_row_on_a_checkpoint_is_asked_for(kind: Kind) -> None:
+    record, told = connected(MemoryStore(), kind)
     for number in range(999):
         record.write_later(sample(number))
-    assert not record.is_full
+    assert told == []
 
     record.write_later(sample(999))
+    record.write_later(sample(1_000))
 
-    assert record.is_full
+    assert told == ["full", "full"]
     await record.checkpoint()
-    assert not record.is_full
+    record.write_later(sample(1_001))
+    assert told == ["full", "full"]
+
+
+@both
+async def test_a_thousand_events_without_rows_ask_for_a_checkpoint_too(kind: Kind) -> None:
+    """Reports that change nothing, such as fills that come again, would else be listed without an end."""
+    record, told = connected(MemoryStore(), kind)
+    for number in range(999):
+        record.applied(f"e-{number}")
+    assert told == []
+
+    record.applied("e-999")
+
+    assert told == ["full"]
 
 
 class SlowStore(MemoryStore):
@@ -132,12 +183,12 @@ async def test_who_comes_while_a_transaction_runs_shares_the_next_one() -> None:
     store = SlowStore()
     record, _ = connected(store)
     async with record.running():
-        first = asyncio.create_task(record.write_now([sample(1)]))
+        first = asyncio.create_task(record.write_intent([sample(1)]))
         await begun(store, 1)
         others = [
-            asyncio.create_task(record.write_now([sample(2)])),
+            asyncio.create_task(record.write_intent([sample(2)])),
             asyncio.create_task(record.checkpoint([order("a")])),
-            asyncio.create_task(record.write_now([sample(3)])),
+            asyncio.create_task(record.write_intent([sample(3)])),
         ]
         await settled()
         store.turns.release()
@@ -212,7 +263,7 @@ async def test_a_checkpoint_does_not_contain_an_order_that_is_just_leaving() -> 
     record, _ = connected(store)
     async with record.running():
         record.begin_send()
-        intent = asyncio.create_task(record.write_now([order("intent")]))
+        intent = asyncio.create_task(record.write_intent([order("intent")]))
         await settled()
         await record.book([order("filled")])
         store.turns.release()
@@ -232,7 +283,7 @@ async def test_an_intent_does_not_wait_for_a_checkpoint_that_waits_for_another_o
         record.begin_send()
         await record.book([order("filled")])
         await settled()
-        intent = asyncio.create_task(record.write_now([order("intent")]))
+        intent = asyncio.create_task(record.write_intent([order("intent")]))
         store.turns.release()
         await intent
         assert store.commits == [([order("intent")], None)]
@@ -304,7 +355,7 @@ async def test_who_is_cut_off_while_waiting_does_not_take_the_transaction_down()
     record, _ = connected(store)
     async with record.running():
         hasty = asyncio.create_task(record.checkpoint([order("a")]))
-        patient = asyncio.create_task(record.write_now([]))
+        patient = asyncio.create_task(record.write_intent([]))
         await settled()
         hasty.cancel()
         await settled()
@@ -320,7 +371,7 @@ async def test_a_failing_transaction_fails_for_everybody_in_it_and_for_all_later
     record, told = connected(store)
     store.full = True
     async with record.running():
-        tasks = [asyncio.create_task(record.write_now([sample(n)])) for n in range(3)]
+        tasks = [asyncio.create_task(record.write_intent([sample(n)])) for n in range(3)]
         await settled()
         for _ in range(3):
             store.turns.release()
@@ -335,7 +386,7 @@ async def test_leaving_the_block_waits_for_the_transaction_under_way() -> None:
     store = SlowStore()
     record, _ = connected(store)
     async with record.running():
-        task = asyncio.create_task(record.write_now([sample(1)]))
+        task = asyncio.create_task(record.write_intent([sample(1)]))
         await begun(store, 1)
         asyncio.get_running_loop().call_soon(store.turns.release)
     assert store.commits == [([sample(1)], None)]
@@ -350,9 +401,9 @@ async def test_after_a_failure_nothing_is_written_any_more(kind: Kind) -> None:
     store.full = True
 
     with pytest.raises(StorageError, match="disk full"):
-        await record.write_now([sample(1)])
+        await record.checkpoint([sample(1)])
     store.full = False
-    for write in (record.write_now, record.checkpoint):
+    for write in (record.write_intent, record.checkpoint):
         with pytest.raises(StorageError, match="disk full"):
             await write([sample(2)])
     with pytest.raises(StorageError, match="disk full"):
@@ -368,23 +419,33 @@ async def test_a_checkpoint_before_the_kernel_stands_is_a_mistake(kind: Kind) ->
         await kind(MemoryStore()).checkpoint()  # type: ignore[arg-type]
 
 
-@both
-async def test_events_are_listed_with_the_batch_that_holds_their_effect(kind: Kind) -> None:
+async def test_events_are_listed_with_the_batch_that_holds_their_effect() -> None:
     """An intent goes before: it takes no event along."""
     store = MemoryStore()
-    record, _ = connected(store, kind)
+    record, _ = connected(store)
     record.applied("e-1")
-    await record.write_now([order("intent")])
+    await record.write_intent([order("intent")])
     await record.book([order("filled")])
     await record.checkpoint()
     assert store.inboxes == [[], ["e-1"], []]
+
+
+async def test_on_the_virtual_clock_the_events_of_a_group_are_listed_in_their_order() -> None:
+    store = MemoryStore()
+    record, _ = connected(store, InlineWriter)
+    for number in (1, 2):
+        record.applied(f"e-{number}")
+        await record.book([order(f"filled-{number}")])
+    await record.checkpoint()
+    await record.checkpoint()
+    assert store.inboxes == [["e-1", "e-2"], []]
 
 
 async def test_the_store_is_read_between_transactions_and_on_their_thread() -> None:
     store = SlowStore()
     record, _ = connected(store)
     async with record.running():
-        writing = asyncio.create_task(record.write_now([order("a")]))
+        writing = asyncio.create_task(record.write_intent([order("a")]))
         await begun(store, 1)
         reading = asyncio.create_task(
             record.on_store(lambda: (len(store.commits), threading.current_thread().name))
@@ -408,7 +469,7 @@ async def test_what_reading_raises_reaches_who_asked_and_the_writer_goes_on() ->
         with pytest.raises(StorageError, match="damaged"):
             await record.on_store(breaks)
         store.turns.release()
-        await record.write_now([order("a")])
+        await record.write_intent([order("a")])
     assert len(store.commits) == 1
 
 
@@ -433,7 +494,7 @@ async def test_a_checkpoint_is_stored_only_when_the_journal_holds_what_it_names(
             disk.go.clear()
             journal.append("fill", b"")
             await record.book([order("filled")])
-            await record.write_now([order("intent")])
+            await record.write_intent([order("intent")])
             assert store.commits == [([order("intent")], None)]
             disk.go.set()
             await record.checkpoint()

@@ -9,6 +9,7 @@ import pytest
 
 from qts.errors import StateError, UnfinishedRunError
 from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.persistence.session_log import FILE_NAME
 from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import SessionPlan
@@ -52,6 +53,7 @@ def test_a_stopped_session_continues_to_the_same_end(rows: int, tmp_path: Path, 
     assert resumed.finished
     assert comparable(resumed.values) == whole.values
     assert book_of(tmp_path) == whole.book
+    assert (tmp_path / FILE_NAME).read_text("utf-8") == whole.log
 
 
 def test_many_stops_change_nothing(tmp_path: Path, whole: Whole) -> None:
@@ -61,6 +63,7 @@ def test_many_stops_change_nothing(tmp_path: Path, whole: Whole) -> None:
 
     assert comparable(resumed.values) == whole.values
     assert book_of(tmp_path) == whole.book
+    assert (tmp_path / FILE_NAME).read_text("utf-8") == whole.log
 
 
 def test_an_unfinished_run_is_not_started_again_by_accident(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.sim.test_kill import ROOT, some_kills
+from tests.sim.test_kill import EVERY_KILL, ROOT
 
 LOOP = {"runtime.strategy_lane": "loop"}
 PROCESS = {"runtime.strategy_lane": "process"}
@@ -48,6 +48,20 @@ def trades(told: dict[str, Any]) -> Any:
     return json.loads(re.sub(r"\bsim-\d+\b", "sim-N", text))
 
 
+def some_kills(commits: int) -> list[Sequence[tuple[int, str]]]:
+    """Choose the first, second, last but one and last commit and a seeded few of the others, one side of each.
+
+    QTS_EVERY_KILL=1 takes all of them on both sides.
+    """
+    sides = ("before", "after")
+    if EVERY_KILL:
+        return [[(k, side)] for k in range(1, commits + 1) for side in sides]
+    rng = random.Random(3)
+    moments = sorted({1, 2, commits - 1, commits, *rng.sample(range(3, commits - 1), 6)})
+    first = rng.randrange(2)
+    return [[(k, sides[(first + n) % 2])] for n, k in enumerate(moments)]
+
+
 def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     (book, memory), (other_book, other_memory) = trades(one), trades(other)
     for table, rows in book.items():
@@ -67,8 +81,10 @@ def test_it_trades_as_on_the_loop(tmp_path: Path) -> None:
 
 def test_one_kill_at_any_commit_changes_nothing(tmp_path: Path) -> None:
     (undisturbed,) = tell(tmp_path / "undisturbed", (PROCESS, []))
-    commits = undisturbed["commits"] - 5  # fills that come close together may share one: the last may not come
-    scenarios = some_kills(commits, seed=3, count=6)
+    commits = (
+        undisturbed["passed"]["before"] - 5
+    )  # fills that come close together may share one: the last may not come
+    scenarios = some_kills(commits)
 
     for first in range(0, len(scenarios), 50):
         some = scenarios[first : first + 50]

@@ -49,7 +49,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         int, Meta(ge=0, le=23, description="hour of the market's day of the last state evaluation")
     ] = 15
     checkpoint_interval_rows: Annotated[
-        int, Meta(ge=100, le=10_000_000, description="input rows between checkpoints; each fill makes one too")
+        int, Meta(ge=100, le=10_000_000, description="input rows between checkpoints, if nothing makes one before")
     ] = 20_000
     equity_sample_interval_s: Annotated[
         int, Meta(ge=1, le=86_400, description="seconds of market time between samples of the equity curve")

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file in WAL mode.
 
-A batch is one transaction. NORMAL survives kill -9 of the process and is for replay; FULL also survives a loss of
-power and is for paper and live.
+A batch is one transaction, its rows are written table by table. NORMAL survives kill -9 of the process and is for
+replay; FULL also survives a loss of power and is for paper and live.
 
 How a checkpoint is remembered: append-only tables by their last row number, rows that change by an image of how
 they stood, taken at the first change after it. Rewinding deletes the former and puts back the latter.
@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from qts.capital.contracts import Transfer
+from qts.capital.contracts import Pool, Transfer
 from qts.db import tables
 from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
 from qts.db.contracts import (
@@ -188,7 +188,7 @@ class SqliteStore:
     def commit(self, records: Sequence[Record], checkpoint: bytes | None = None, inbox: Sequence[str] = ()) -> int:
         """Write all of it in one transaction, and nothing of it when anything is refused; the batch's number.
 
-        :meth:`_transaction` written out, because it runs twice for every fill.
+        :meth:`_transaction` written out, because in real time it runs twice for every fill.
         """
         numbers, imaged, execute = self._numbers.copy(), len(self._imaged), self._connection.execute
         heads = self._chain.heads.copy()
@@ -363,41 +363,61 @@ class SqliteStore:
                 self._connection.execute("ROLLBACK")
 
     def _write(self, records: Sequence[Record], *, keep_images: bool) -> None:
-        """Write in the order given, but orders behind the decisions they name and a transfer behind its source's
-        row.
+        """Write the rows that are appended table by table, then of each row that changes the newest version alone.
 
-        Of an order that changed twice in the batch only the newest row is written: the other one is never visible.
+        Older versions are never visible. A transfer is written at once, behind the row of its source: a fill later
+        in the batch may overdraw the pool, the transfer before it did not. Orders come behind their decisions.
         """
+        appended: dict[str, list[tables.Values]] = {}
+        positions: dict[tuple[str, str], PositionRow] = {}
+        pools: dict[Pool, PoolRow] = {}
         orders: dict[str, Order] = {}
         transfers: list[Transfer] = []
         for record in records:
-            table = _table_of(record)
             if isinstance(record, Order):
                 orders[record.client_order_id] = record
-            elif isinstance(record, Transfer):
-                transfers.append(record)
-            elif not table.key:
-                self._append(table, table.encode(record))
-            else:
-                self._replace(table, record, keep_images)
-                if transfers and isinstance(record, PoolRow):
-                    # At once: a fill later in the batch may overdraw the pool, the transfer before it did not.
+            elif isinstance(record, PositionRow):
+                positions[record.strategy, record.symbol] = record
+            elif isinstance(record, PoolRow):
+                pools[record.pool] = record
+                if transfers:
+                    self._replace(tables.POOLS, record, keep_images)
                     self._transfer([t for t in transfers if t.source is record.pool])
                     transfers = [t for t in transfers if t.source is not record.pool]
+            elif isinstance(record, Transfer):
+                transfers.append(record)
+            else:
+                table = _table_of(record)
+                appended.setdefault(table.name, []).append(self._numbered(table, table.encode(record)))
+        for name, rows in appended.items():
+            self._connection.executemany(_INSERT[name], rows)
+        for position in positions.values():
+            self._replace(tables.POSITIONS, position, keep_images)
+        for pool in pools.values():
+            self._replace(tables.POOLS, pool, keep_images)
         self._transfer(transfers)
-        for order in orders.values():
-            self._replace(tables.ORDERS, order, keep_images)
+        self._write_orders(orders, records, keep_images)
+
+    def _write_orders(self, orders: dict[str, Order], records: Sequence[Record], keep_images: bool) -> None:
+        """Write the orders of a batch, those whose decision is in ``records`` as the new rows they are."""
+        new = set() if keep_images else {row.client_order_id for row in records if isinstance(row, DecisionRow)}
+        rows = [(*tables.ORDERS.encode(order), 0, None) for key, order in orders.items() if key in new]
+        self._connection.executemany(_REPLACE[tables.ORDERS.name], rows)
+        for key, order in orders.items():
+            if key not in new:
+                self._replace(tables.ORDERS, order, keep_images)
 
     def _transfer(self, transfers: Sequence[Transfer]) -> None:
         for transfer in transfers:
             for leg in tables.transfer_legs(transfer):
-                self._append(tables.TRANSFERS, leg)
+                self._connection.execute(_INSERT[tables.TRANSFERS.name], self._numbered(tables.TRANSFERS, leg))
 
-    def _append(self, table: tables.Table, values: tables.Values) -> None:
+    def _numbered(self, table: tables.Table, values: tables.Values) -> tables.Values:
+        """Return the next row of an append-only table: its number, ``values``, and a digest if it is sealed."""
         number = self._numbers[table.name] = self._numbers[table.name] + 1
         if table.name in COLUMNS:
-            values = (*values, self._chain.add(table.name, number, values))
-        self._connection.execute(_INSERT[table.name], (number, *values))
+            return (number, *values, self._chain.add(table.name, number, values))
+        return (number, *values)
 
     def _replace(self, table: tables.Table, record: Record, keep_image: bool) -> None:
         """Write a row that changes; the first time since the checkpoint it takes its former content along."""

@@ -30,10 +30,13 @@ CUT_OFF: Final = (CancelledError, GeneratorExit)
 
 
 class IntentLog(Protocol):
-    """The log that makes the intent of an order durable before it is sent; on the loop's thread."""
+    """The log that takes the intent of an order before it is sent; on the loop's thread."""
 
-    async def write_now(self, records: Sequence[Record]) -> None:
-        """Write ``records``; they are durable when it returns. What it raises means that nothing may be sent."""
+    async def write_intent(self, records: Sequence[Record]) -> None:
+        """Write ``records``: in real time durable on return, on the virtual clock with the next checkpoint.
+
+        What it raises means that nothing may be sent.
+        """
         ...
 
     def write_later(self, record: Record) -> None:
@@ -133,7 +136,7 @@ class Act:
         """Make decision and intent durable; why the order may not leave after all, None when it may."""
         request, now_ns = decision.approved.request, decision.proposal.facts.now_ns
         try:
-            await self._log.write_now((decision_row(decision), order))
+            await self._log.write_intent((decision_row(decision), order))
         except CUT_OFF:  # while it waited for the disk: nothing has left, nothing stays reserved
             self._withdraw(order, now_ns, "cut off before it was sent")
             raise

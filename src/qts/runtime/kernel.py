@@ -58,7 +58,8 @@ class Kernel:
         if journal is not None:
             journal.identify = c.shared.account.identity_of
         on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
-        c.shared.record.connect(self._checkpoint, c.due.checkpoint_soon, on_stored, journal)
+        checkpoint_soon = c.due.checkpoint_soon
+        c.shared.record.connect(self._checkpoint, checkpoint_soon, on_stored, journal, on_full=checkpoint_soon)
 
     async def drain(self) -> None:
         """Handle everything that is queued and all due work, on the virtual clock."""
@@ -91,9 +92,9 @@ class Kernel:
             await self._do("unknown-orders", partial(self._resolve, now_ns))
         if due.audit:
             await self._do("audit", partial(self._audit, now_ns))
-        if due.checkpoint or self.shared.record.is_full:
+        if due.checkpoint:
             due.checkpoint = False
-            await self.shared.record.book(())  # with a store thread this does not wait
+            await self.shared.record.begin_checkpoint()
 
     async def _do(self, kind: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._inline:

@@ -111,6 +111,8 @@ class _ReplayInput:
                     if stopwatch_ns() >= self._yield_at_ns:
                         yield from self._yield_to_loop(0)
                 if pace is not None:
+                    if pace.time_ns() < value.ts_ns and not kernel.shared.record.is_settled:
+                        run_to_completion(kernel.shared.record.begin_checkpoint())  # others may read it meanwhile
                     while pace.time_ns() < value.ts_ns and not stop.requested:
                         yield from self._yield_to_loop(
                             min(value.ts_ns, pace.time_ns() + round(_YIELD_INTERVAL_NS * pace.speed))

@@ -90,5 +90,3 @@ class DecisionPath:
     def _on_refused(self, refused: Refused) -> None:
         self._counters.refused(refused.reason.value)
         self._shared.record.write_later(refusal_row(refused))
-        if self._shared.record.is_full:
-            self._due.pending = True

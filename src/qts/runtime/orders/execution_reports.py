@@ -44,10 +44,11 @@ def event_type_of(report: ExecutionReport | BrokerDisconnect) -> EventType:
 class ExecutionReportHandler:
     """Applies reports in this order: book of record, order, strategy; then a transaction with a checkpoint.
 
-    "Exactly once" rests on the store's unique key; the account's set of booked keys makes a duplicate cheap. A fill
-    that does not fit its order, its instrument or the session is quarantined and raises FS041, one of an unknown
-    order FS070; then the books are compared with the broker's. An exception while a report is applied ends the
-    session: applied again, the report would meet its own half-done effect.
+    In a replay many reports share that transaction. "Exactly once" rests on the store's unique key; the account's
+    set of booked keys makes a duplicate cheap. A fill that does not fit its order, its instrument or the session is
+    quarantined and raises FS041, one of an unknown order FS070; then the books are compared with the broker's. An
+    exception while a report is applied ends the session: applied again, the report would meet its own half-done
+    effect.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The checkpoint: everything that is not in the store's rows, in one value of plain data.
 
-It is taken in the transaction of a fill, so what the rows say and what the checkpoint says belong to the same
+It is stored in the transaction of the rows that it includes, so that rows and checkpoint belong to the same
 moment. The states of components that seldom change are encoded once and reused until they do.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 
 from qts.errors import ContractError, StorageError
 
-VERSION = 6
+VERSION = 7
 _CHECKSUM = struct.Struct("<I")
 """The CRC-32 of the rest, after it: it reveals a disk that has changed a digit of an amount."""
 

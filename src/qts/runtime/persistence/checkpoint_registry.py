@@ -62,6 +62,7 @@ def register_components(c: Components) -> None:
     register("auditor", c.auditor)
     register("schedule", c.schedule)
     register("dispatcher", c.dispatcher)
+    register("log", Share(c.notices.position, _skip))
 
 
 def decode_pending_value(share: Any) -> MarketValue | None:

@@ -1,4 +1,8 @@
-"""The one writer of a session's store: intents at once, other rows with the next checkpoint, one with each fill."""
+"""The one writer of a session's store, which writes rows and the checkpoint that includes them in one transaction.
+
+In real time an intent is written at once and a fill with a checkpoint of its own. On the virtual clock both wait
+for a checkpoint of many records: what a kill takes away is executed again, from input that can be read again.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +39,11 @@ class StoreWriter(Protocol):
 
     It guarantees: rows wait until the next checkpoint, which stores all of them in its transaction. So what is in
     memory at a checkpoint is also on disk, and no fill is in a row without the checkpoint that includes it: no
-    resumed session finds another fill under its number. Only intents are stored before. A checkpoint contains no
-    order that is being sent (:meth:`begin_send`): a resumed session could not know whether it was sent. It is
-    stored only when the journal holds every event that it names: the store never knows more than the journal. And
-    after a half-done effect on the book, or a failed transaction, nothing is written any more: the session ends,
-    and the last checkpoint stays true.
+    resumed session finds another fill under its number. Only intents are stored before, and only in real time. A
+    checkpoint contains no order that is being sent (:meth:`begin_send`): a resumed session could not know whether
+    it was sent. It is stored only when the journal holds every event that it names: the store never knows more
+    than the journal. And after a half-done effect on the book, or a failed transaction, nothing is written any
+    more: the session ends, and the last checkpoint stays true.
 
     All methods are called on the session's thread, the event loop's where there is one. A method that writes raises
     StorageError when the write failed, and every later call raises the same error; the session then has to end.
@@ -57,11 +61,6 @@ class StoreWriter(Protocol):
     @property
     def is_concurrent(self) -> bool:
         """Return whether transactions run beside the session, so that the store may be behind the memory."""
-        ...
-
-    @property
-    def is_full(self) -> bool:
-        """Return whether so many rows wait (1,000) that the session should commit at the next quiet moment."""
         ...
 
     @property
@@ -85,13 +84,17 @@ class StoreWriter(Protocol):
         on_failure: Callable[[], None],
         on_stored: Callable[[], None] | None = None,
         journal: Journal | None = None,
+        on_full: Callable[[], None] | None = None,
     ) -> None:
         """Connect the writer with the session; called once, before the first write.
 
         ``make_checkpoint`` is called on the session's thread when one is due and returns the bytes to store.
         ``on_failure`` is called there, once, when a write has failed. ``on_stored`` is called there for every
         checkpoint that is on disk (None: no call). ``journal`` holds the events that checkpoints name (None: the
-        input can be read again). An exception from the three callbacks counts as a failed transaction.
+        input can be read again). ``on_full`` is called there for every row from the 1,000th that waits (None: no
+        call), inside a handler: the session has to begin a checkpoint when that handler has ended. An exception
+        from ``make_checkpoint``, ``on_failure`` or ``on_stored`` counts as a failed transaction; ``on_full`` raises
+        none.
         """
         ...
 
@@ -110,8 +113,12 @@ class StoreWriter(Protocol):
         """Record that the effect of a P0 event is in the waiting rows: the next checkpoint's batch lists it."""
         ...
 
-    async def write_now(self, records: Sequence[Record]) -> None:
-        """Write an order's intent; durable on return. Rows that wait for a checkpoint are not written with it."""
+    async def write_intent(self, records: Sequence[Record]) -> None:
+        """Write an order's intent, which on return is safe enough for the order to be sent.
+
+        In real time it is durable then, written without the rows that wait for a checkpoint. On the virtual clock
+        it waits with them: the venue is simulated and is taken back to the checkpoint like everything else.
+        """
         ...
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
@@ -122,10 +129,17 @@ class StoreWriter(Protocol):
         ...
 
     async def book(self, records: Sequence[Record]) -> None:
-        """Write the rows of an event that has changed the book, with a checkpoint.
+        """Write the rows of an event that has changed the book: in real time with a checkpoint, else with the next.
 
         A writer beside the loop returns at once: the journal keeps the event until a checkpoint that contains it is
         stored. While the disk hangs no intent is stored, so no more than the open orders can fill.
+        """
+        ...
+
+    async def begin_checkpoint(self) -> None:
+        """Write the waiting rows with a checkpoint; a writer beside the loop only requests that and returns.
+
+        Called between two handlers.
         """
         ...
 
@@ -186,6 +200,7 @@ class _PendingRows:
         self._make_checkpoint: Callable[[], bytes] = _not_connected
         self._on_failure: Callable[[], None] = _ignore
         self._on_stored: Callable[[], None] = _ignore
+        self._on_full: Callable[[], None] = _ignore
         self._failure: StorageError | None = None
         self._requests = self._intent_requests = self._stored = self._stored_checkpoint = 0
         self._checkpoint_requested = False
@@ -201,11 +216,13 @@ class _PendingRows:
         on_failure: Callable[[], None],
         on_stored: Callable[[], None] | None = None,
         journal: Journal | None = None,
+        on_full: Callable[[], None] | None = None,
     ) -> None:
         self._make_checkpoint = make_checkpoint
         self._on_failure = on_failure
         self._on_stored = on_stored or _ignore
         self._journal = journal
+        self._on_full = on_full or _ignore
 
     @property
     def is_concurrent(self) -> bool:
@@ -248,13 +265,13 @@ class _PendingRows:
     def write_later(self, record: Record) -> None:
         self._pending.append(record)
         self.book_revision += type(record) in _BOOK
+        if len(self._pending) >= _MAX_PENDING:
+            self._on_full()
 
     def applied(self, event_id: str) -> None:
         self._inbox.append(event_id)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._pending) >= _MAX_PENDING
+        if len(self._inbox) >= _MAX_PENDING:
+            self._on_full()
 
     @property
     def is_settled(self) -> bool:
@@ -345,9 +362,10 @@ class _PendingRows:
 
 
 class InlineWriter(_PendingRows):
-    """Writes at once, on the calling thread; every write is durable on return.
+    """Writes on the calling thread, many records in one transaction; for the virtual clock.
 
-    For the virtual clock, where nothing runs beside it. None of its coroutines ever suspends.
+    Intents and fills wait like all other rows, and nothing is written without a checkpoint. Nothing runs beside it,
+    and none of its coroutines ever suspends.
     """
 
     @asynccontextmanager
@@ -355,25 +373,29 @@ class InlineWriter(_PendingRows):
         """Do nothing: there is no thread to start or stop."""
         yield
 
-    async def write_now(self, records: Sequence[Record]) -> None:
-        self._request(records, checkpoint=False)
-        self._commit(checkpoint=False)
+    async def write_intent(self, records: Sequence[Record]) -> None:
+        await self.book(records)
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
         self._request(records, checkpoint=True)
         self._commit(checkpoint=True)
 
     async def book(self, records: Sequence[Record]) -> None:
-        await self.checkpoint(records)
+        self.raise_failure()
+        for record in records:
+            self.write_later(record)
+
+    async def begin_checkpoint(self) -> None:
+        await self.checkpoint()
 
     async def on_store(self, call: Callable[[], _T]) -> _T:
         return call()
 
     def begin_send(self) -> None:
-        """Do nothing: no checkpoint can come between."""
+        """Do nothing: no checkpoint is made within a handler, so none can come between."""
 
     def end_send(self) -> None:
-        """Do nothing: no checkpoint can come between."""
+        """Do nothing: no checkpoint is made within a handler, so none can come between."""
 
 
 class GroupCommitWriter(_PendingRows):
@@ -422,7 +444,7 @@ class GroupCommitWriter(_PendingRows):
         self._sending -= 1
         self._wake.set()
 
-    async def write_now(self, records: Sequence[Record]) -> None:
+    async def write_intent(self, records: Sequence[Record]) -> None:
         await self._write(records, checkpoint=False)
 
     async def checkpoint(self, records: Sequence[Record] = ()) -> None:
@@ -433,6 +455,9 @@ class GroupCommitWriter(_PendingRows):
             await self.checkpoint(records)
         else:
             self._request(records, checkpoint=True)
+
+    async def begin_checkpoint(self) -> None:
+        await self.book(())
 
     async def on_store(self, call: Callable[[], _T]) -> _T:
         if self._thread is None:

@@ -49,7 +49,7 @@ from qts.runtime.persistence.checkpoint_registry import decode_pending_value
 from qts.runtime.persistence.config_history import change_text, changes_since, next_row
 from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
-from qts.runtime.persistence.session_log import SessionLog
+from qts.runtime.persistence.session_log import LogPosition, SessionLog
 from qts.runtime.persistence.view_file import ViewFile
 from qts.runtime.session.defect import record_defect
 from qts.runtime.session.outputs import require_distinct_files
@@ -186,6 +186,7 @@ class Session:
             most_bytes=runtime.log_file_mb << 20,
             older=runtime.log_files_kept,
             replaces_old=not resumed,
+            resumes_at=self._log_end(checkpoint) if resumed else None,
         )
         try:
             if self._history_note:
@@ -266,6 +267,12 @@ class Session:
         self._history_note = self._store.verify_history()
         return resume_point(self._store, is_simulated=True)  # no other kind of broker is made here
 
+    def _log_end(self, checkpoint: bytes | None) -> LogPosition | None:
+        """Return where the log of a resumed session is cut; None in real time, whose lines do not come again."""
+        if self._plan.paced:
+            return None
+        return LogPosition(0, 0) if checkpoint is None else LogPosition(*decode(checkpoint)["parts"]["log"])
+
     def _values(self, checkpoint: bytes | None) -> tuple[Iterator[MarketValue], MarketValue | None, int]:
         """Return the values to come, the value that has left the feed already, and the session's time (ns)."""
         if checkpoint is not None:
@@ -311,6 +318,7 @@ class Session:
             clock=clock,
             log=log.write,
             flush_log=log.flush,
+            log_position=lambda: None if self._plan.paced else log.position,
             judged_by_index=self._plan.judged_by_index,
             inline=not self._plan.paced,
             journal=journal,

@@ -41,7 +41,7 @@ from qts.runtime.orders.signals import Signals
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.checkpoint_registry import register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
-from qts.runtime.persistence.session_log import Notices
+from qts.runtime.persistence.session_log import LogPosition, Notices
 from qts.runtime.session.capital_transfers import CapitalTransfers
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
@@ -88,6 +88,7 @@ def make_components(
     judged_by_index: bool,
     inline: bool,
     flush_log: Callable[[], None] = lambda: None,
+    log_position: Callable[[], LogPosition | None] = lambda: None,
     journal: Journal | None = None,
     specs: Sequence[StrategySpec] = (),
     on_strategy_error: Callable[[str], None] = lambda text: None,
@@ -95,7 +96,8 @@ def make_components(
     """Make and connect everything of one session.
 
     ``inline``: on the virtual clock. ``journal`` None: P0 events are not journalled. ``specs``: the file of
-    each strategy, so that a process can make it again. ``on_strategy_error`` is called with the text of a
+    each strategy, so that a process can make it again. ``log_position`` returns the end of the flushed log, where
+    it is cut when the session is resumed; None: it is not cut. ``on_strategy_error`` is called with the text of a
     strategy's failure, "" for one reported before. Raises InputError when the strategies need too many processes.
     """
     base = _make_base(
@@ -109,8 +111,9 @@ def make_components(
         seed=seed,
         judged_by_index=judged_by_index,
         inline=inline,
+        groups_records=inline and connection.venue.is_simulated,
         journal=journal,
-        notices=lambda publish: Notices(log, flush_log, publish, clock),
+        notices=lambda publish: Notices(log, flush_log, publish, clock, log_position),
     )
     components = _make_components(
         base,
@@ -152,6 +155,7 @@ def _make_base(
     seed: int,
     judged_by_index: bool,
     inline: bool,
+    groups_records: bool,
     journal: Journal | None,
     notices: Callable[[Publish], Notices],
 ) -> _Base:
@@ -163,7 +167,7 @@ def _make_base(
         clock,
         last,
         judged_by_index=judged_by_index,
-        inline=inline,
+        groups_records=groups_records,
         approval_ids=ids["a"],
     )
     counters = SessionCounters(first_session_day(shared.calendar, clock).isoformat())

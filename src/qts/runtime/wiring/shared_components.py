@@ -48,10 +48,14 @@ def make_shared_components(
     last: LastValues,
     *,
     judged_by_index: bool,
-    inline: bool,
+    groups_records: bool,
     approval_ids: IdSource,
 ) -> SharedComponents:
-    """Make the shared components of a fresh session at ``clock``'s moment; ``inline``: on the virtual clock."""
+    """Make the shared components of a fresh session at ``clock``'s moment.
+
+    ``groups_records``: intents and fills may wait for a checkpoint of many records, because the venue and the clock
+    are taken back to it with the store.
+    """
     instrument = next(iter(feed.instruments.values()))
     state = OperatingStateManager(config.state, clock=clock)
     properties = config.state.table
@@ -84,7 +88,7 @@ def make_shared_components(
         volatility=volatility,
         basis=StateBasis(judged_by="index" if judged_by_index else "account"),
         day=day,
-        record=InlineWriter(store) if inline else GroupCommitWriter(store),
+        record=InlineWriter(store) if groups_records else GroupCommitWriter(store),
         extremes=extremes,
         forced_exit_reasons={},
         stops=ScopedStops(),
