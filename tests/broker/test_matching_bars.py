@@ -381,7 +381,7 @@ def test_the_state_of_a_version_that_knew_no_bars_is_read() -> None:
     rig.place("o", BUY, "10", "100")
     state = rig.exchange.export_state()
     state["orders"] = [order[:14] for order in state["orders"]]
-    state["desks"] = [desk[:9] for desk in state["desks"]]
+    state["desks"] = [book[:9] for book in state["desks"]]
     other = ExchangeRig(SHARE)
     other.exchange.import_state(state)
     other.quote(ask="100", ask_size="10")

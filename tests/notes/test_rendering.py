@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gzip
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from qts.broker.sim.config import SimConfig
 from qts.event.contracts import EventPriority
+from qts.market.contracts import Bar
 from qts.market.files import open_feed
 from qts.market.files.line_source import LineSource
 from qts.market.files.refusals import DAMAGED_GZIP, TRUNCATED_GZIP
 from qts.market.krx import KST, KrxCalendar, KrxCosts, KrxTicks
+from qts.market.last_values import LastValues
 from qts.notes import Note, in_english, in_korean
 from qts.notes.rendering import with_particle
 from qts.runtime.checks.price_bands import PriceBands
@@ -108,6 +112,8 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
     counts = {priority.name: {"dead_lettered": 0} for priority in EventPriority}
     counts |= {"P2_MEDIUM": {"dead_lettered": 1_500}, "P3_LOW": {"dead_lettered": 1}}
     cut_off = Note.of("input-ended-early", damage=Note.of("gzip-truncated"), line=1_200)
+    last_values, price = LastValues(), Decimal(1)
+    last_values.bars["005930"] = Bar("005930", 1, price, price, price, price, price)
     kernel = SimpleNamespace(
         dispatcher=SimpleNamespace(queue_stats=lambda: counts, dead_letter_queue=[failed]),
         execution_reports=SimpleNamespace(quarantine=SimpleNamespace(count=0, first=None)),
@@ -129,13 +135,17 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
             rejects=SimpleNamespace(stopped={"005930": "no"}, in_a_row=lambda symbol: 5),
             stops=[ScopedStop(Scope(ScopeKind.POOL, "SWING"), False, "kim", "calm: please", 0)],
             price_bands=PriceBands({}, {}),
+            last=last_values,
+            config=SimpleNamespace(broker=SimpleNamespace(sim=SimConfig(slippage_ticks=1))),
         ),
+        venue=SimpleNamespace(is_simulated=True),
         counters=SimpleNamespace(stand_in_bases=list(map(str, range(1_200))), first_day="2014-01-02"),
     )
     notes = notes_of(kernel)  # type: ignore[arg-type]
     assert [in_english(note) for note in notes] == [
         "dead letters: 1 event of P3 could not be handled",
         "dead letters: 1,500 events of P2 could not be handled; the last: ValueError: no",
+        "fills on bars: from the next bar's open on, slippage 1 price step, within 10 % of a bar's volume",
         "input: the gzip file ends in the middle; its last line is dropped (after line 1,200)",
         "price band: no previous close in the data for 1,200 symbols; their first price was used as previous close",
         "stopped: 5 orders of 005930 in a row rejected (the last: no); it takes no entry until the next day",
@@ -145,6 +155,7 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
     assert [in_korean(note) for note in notes] == [
         "처리 실패 보관함(dead letter): P3 이벤트 1건을 처리하지 못했습니다.",
         "처리 실패 보관함(dead letter): P2 이벤트 1,500건을 처리하지 못했습니다(마지막 오류: ValueError: no).",
+        "봉 체결: 주문은 다음 봉의 시가부터, 슬리피지 1호가로, 봉 거래량의 10%까지만 체결됩니다.",
         "입력: gzip 파일이 중간에 끝나 불완전한 마지막 행을 버렸습니다(1,200행 뒤).",
         "가격제한폭: 전일 종가 자료가 없는 1,200개 종목은 첫 가격을 기준가로 썼습니다.",
         "정지 중: 종목 005930 — 주문 5건이 연속으로 거부되었습니다(마지막 사유: no). "

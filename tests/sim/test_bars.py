@@ -105,6 +105,10 @@ def test_an_order_decided_at_the_close_fills_at_the_open_of_the_next_session(tmp
         (str(cash + 512_000), str(cash))
     ]
     assert (result.values.orders, result.values.fills) == (6, 5)
+    # And the result says by which rule
+    assert "fills on bars: from the next bar's open on, slippage 0 price steps, within 100 % of a bar's volume" in (
+        result.values.notes
+    )
 
 
 def test_the_equity_after_a_close_uses_that_close(tmp_path: Path) -> None:
@@ -249,3 +253,5 @@ def test_filling_on_the_close_is_the_way_of_before(tmp_path: Path) -> None:
         tmp_path, [SAMSUNG], krx_bars("005930", SAMSUNG_PRICES), in_and_out, **{"broker.sim.fill_on": "close"}
     )
     assert (result.values.orders, result.values.fills) == (6, 0)
+    note = "fills on bars: at the close of a bar of the order's day, within 100 % of its volume"
+    assert note in result.values.notes

@@ -100,6 +100,11 @@ TEXTS: Final[Mapping[str, str]] = {
     "base-previous": "{price}",
     "base-first-price": "the day's first price {price}",
     "split-likely": " (a {ratio} split?)",
+    "fills-on-open": (
+        "fills on bars: from the next bar's open on, slippage {ticks:price step|price steps}, within {share} % of "
+        "a bar's volume"
+    ),
+    "fills-on-close": "fills on bars: at the close of a bar of the order's day, within {share} % of its volume",
     "no-previous-close": (
         "price band: no previous close in the data for {count:symbol; its first price was|symbols; their first "
         "price was} used as previous close"

@@ -96,6 +96,10 @@ TEXTS: Final[Mapping[str, str]] = {
     "base-previous": "{price}",
     "base-first-price": "당일 첫 가격 {price}",
     "split-likely": "({ratio} 분할?)",
+    "fills-on-open": (
+        "봉 체결: 주문은 다음 봉의 시가부터, 슬리피지 {ticks}호가로, 봉 거래량의 {share}%까지만 체결됩니다."
+    ),
+    "fills-on-close": "봉 체결: 주문은 주문 당일 봉의 종가에, 그 거래량의 {share}%까지만 체결됩니다.",
     "no-previous-close": "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
 }
 """Code to text."""

@@ -305,6 +305,17 @@ def _refused_rows(feed: MarketSource) -> dict[str, tuple[RefusedRowView, ...]]:
     }
 
 
+def _fills_on_bars(shared: SharedComponents) -> list[Note]:
+    """Return the rule by which orders fill on bars, where a symbol was seen by nothing else."""
+    if not any(map(shared.last.shows_bars_alone, shared.last.bars)):
+        return []
+    sim = shared.config.broker.sim
+    share = f"{100 * sim.snapshot_participation:g}"
+    if sim.fill_on == "close":
+        return [Note.of("fills-on-close", share=share)]
+    return [Note.of("fills-on-open", ticks=sim.slippage_ticks, share=share)]
+
+
 def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
     """Return a note for each priority with events that failed for good: they are in no other number."""
     notes = []
@@ -336,6 +347,8 @@ def notes_of(kernel: Kernel) -> tuple[Note, ...]:
         notes += shared.feed.notes
     if count := sum(_has_band(shared, symbol) for symbol in kernel.counters.stand_in_bases):
         notes.append(Note.of("no-previous-close", count=count))
+    if kernel.venue.is_simulated:
+        notes += _fills_on_bars(shared)
     instrument = next(iter(shared.feed.instruments.values()))
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
