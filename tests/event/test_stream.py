@@ -100,7 +100,7 @@ def test_every_event_of_a_stream_is_accounted_for(handlers: int) -> None:
 @pytest.mark.parametrize(("every", "measured"), [(1, 10), (3, 4), (5, 2), (100, 1)])
 @pytest.mark.parametrize("handlers", [1, 2], ids=["straight", "queued"])
 def test_of_so_many_rows_the_latency_of_one_is_measured(every: int, measured: int, handlers: int) -> None:
-    # Given a handler that interrupts the drawing now and then, which must not begin the counting anew
+    # Given a handler that interrupts the drawing now and then, which does not reset the count
     dispatcher, stamps = inline_dispatcher(EventConfig(latency_sample_rows=every)), list[int]()
 
     def on_tick(event: Event) -> None:

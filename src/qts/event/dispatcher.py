@@ -38,6 +38,7 @@ from qts.event.retry import RetryBook
 from qts.event.scheduler import Scheduler
 from qts.event.snapshot import export_scheduler, import_scheduler
 from qts.event.stats import DispatcherStats
+from qts.event.straight import StraightPath
 from qts.event.stream import Stream
 from qts.event.work import BlockedKey, HandlerRegistration, InFlightEvent, PriorityLevel
 from qts.event.worker import target_of
@@ -109,6 +110,7 @@ class EventDispatcher:
         self._pauses = Pauses(self.config, self._scheduler)
         self.monitor = Monitor(self.config, None if on_alert is None else _logged(on_alert, "on_alert"))
         self.stats = DispatcherStats(self._scheduler, self.monitor)
+        self.straight = StraightPath(self._scheduler)
         self._driver: LoopDriver | None = None
         self._admission = Admission(
             self.config,

@@ -245,7 +245,6 @@ class Scheduler:
         watching, clock_ns = self.watching, self.clock_ns
         outer, self.serving = self.serving, level.number
         drawn, in_hand, straight, accepted = 0, False, False, stopwatch_ns()
-        unmeasured, sample_rows = self.unmeasured_rows, self.sample_rows
         kind: type | None = None
         event_type: EventType | None = None
         call: Callable[[Event], Any] = _no_handler
@@ -254,13 +253,11 @@ class Scheduler:
             for payload in stream.payloads:
                 if payload is None:
                     return drawn
-                if unmeasured:
-                    unmeasured -= 1
-                    measured = False
-                else:
-                    unmeasured = sample_rows - 1
-                    measured = True
+                measured = not self.unmeasured_rows
+                if measured:
+                    self.unmeasured_rows = self.sample_rows
                     accepted = stopwatch_ns()
+                self.unmeasured_rows -= 1
                 if payload.__class__ is not kind:
                     kind = payload.__class__
                     planned = plan(kind)
@@ -318,7 +315,7 @@ class Scheduler:
             stream.ended = True
             return drawn
         finally:
-            self.serving, self.unmeasured_rows = outer, unmeasured
+            self.serving = outer
             if in_hand:  # an event that cannot be continued is not handled
                 _count_as_queued(level)
 

@@ -7,14 +7,14 @@ So no pause of a queue can blind the exchange, the valuation or a liquidation (`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import InvalidOperation
 from typing import Any
 
 from qts.broker.contracts import MarketDriven
 from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands
+from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands, quote_fits, tick_fits
 from qts.runtime.metrics.extremes import Extremes, HeldSymbol
 
 
@@ -77,38 +77,21 @@ class Intake:
         self.rows += 1
         kind, symbol = value.__class__, value.symbol
         if kind is Quote:
-            bid: Decimal | None = value.bid  # type: ignore[union-attr]
             band = self._bands.get(symbol, CHECK_EVERY_VALUE)
             if band is not None:
-                ask: Decimal | None = value.ask  # type: ignore[union-attr]
-                price: Decimal | None = value.last  # type: ignore[union-attr]
-                low, high, _, _ = band
-                try:
-                    if bid is not None and ask is not None:
-                        fits = low <= bid <= ask <= high  # a crossed book gets the full check
-                    else:
-                        fits = (bid is None or low <= bid <= high) and (ask is None or low <= ask <= high)
-                    fits = fits and (price is None or low <= price <= high)
-                except InvalidOperation:  # not a number
-                    fits = False
+                fits = quote_fits(band, value)  # type: ignore[arg-type]
                 if (not fits or band is CHECK_EVERY_VALUE) and self._rejects(value):
                     return False
             self._last.feed_ts_ns = ts_ns
             self._quotes[symbol] = value
-            held = self._held.get(symbol)
-            if held is not None and (bid is None or not held.low <= bid <= held.high):
-                self._extremes.on_mark(symbol, self._last.mark(symbol) if bid is None else bid, ts_ns)
+            if symbol in self._held:
+                self._extremes.on_quote(value)  # type: ignore[arg-type]
             if symbol in self._waiting:
                 self._venue.on_market(value)
         elif kind is Tick:
             band = self._bands.get(symbol, CHECK_EVERY_VALUE)
-            if band is not None:
-                try:
-                    fits = band.low <= value.price <= band.high  # type: ignore[union-attr]
-                except InvalidOperation:
-                    fits = False
-                if not fits and self._rejects(value):
-                    return False
+            if band is not None and not tick_fits(band, value) and self._rejects(value):  # type: ignore[arg-type]
+                return False
             self._last.feed_ts_ns = ts_ns
             self._ticks[symbol] = value
             if symbol in self._held:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -45,6 +45,27 @@ class Band(NamedTuple):
 
 CHECK_EVERY_VALUE: Final = Band(ONE, ZERO, ZERO, False)
 """The band of a symbol in doubt: no price lies inside, so each value goes through the full check."""
+
+
+def quote_fits(band: Band, quote: Quote) -> bool:
+    """Return whether every price of ``quote`` lies inside ``band``; False for a crossed book: check it fully."""
+    low, high, bid, ask, last = band.low, band.high, quote.bid, quote.ask, quote.last
+    try:
+        if bid is not None and ask is not None:
+            fits = low <= bid <= ask <= high
+        else:
+            fits = (bid is None or low <= bid <= high) and (ask is None or low <= ask <= high)
+        return fits and (last is None or low <= last <= high)
+    except InvalidOperation:  # not a number
+        return False
+
+
+def tick_fits(band: Band, tick: Tick) -> bool:
+    """Return whether the price of ``tick`` lies inside ``band``."""
+    try:
+        return band.low <= tick.price <= band.high
+    except InvalidOperation:
+        return False
 
 
 class ImpossiblePrice(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from qts.event.gc_control import controlled_gc
 from qts.event.stream import Stream
 from qts.market.contracts import MarketValue
 from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.drivers.straight_rows import StraightRows
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import ROWS_PER_PROGRESS, Progress, share_of
@@ -90,45 +91,70 @@ class _ReplayInput:
         self._stop = stop
         self._pace = pace
         self._share = share_of(kernel.shared.feed)
+        self._left = ROWS_PER_PROGRESS
+        """Values until the next report, that one included."""
         self._yield_at_ns = stopwatch_ns() + _YIELD_INTERVAL_NS
         self.until_ns = 0
         """The moment (ns on the clock of ``pace``) until which the caller waits after this slice; 0: not at all."""
 
     def payloads(self) -> Iterator[MarketValue | None]:
-        """Yield each accepted value, and None after any other step that may have queued events."""
-        kernel, stop, pace = self._kernel, self._stop, self._pace
-        accept, due = kernel.market.accept, kernel.due
-        left = ROWS_PER_PROGRESS
+        """Yield each accepted value that the scheduler has to handle, and None after any other step that may have
+        queued events.
+        """
+        kernel, stop, due = self._kernel, self._stop, self._kernel.due
+        accept, straight = kernel.market.accept, None if self._pace is not None else StraightRows(kernel, stop)
         first = () if kernel.pending_value is None else (kernel.pending_value,)
         yield from self._due_work()
-        for value in chain(first, () if stop.requested else self._values):
-            left -= 1
-            if not left or pace is not None:
-                kernel.pending_value = value  # a checkpoint taken while other tasks run must keep it
-                if left <= 0:
-                    left = ROWS_PER_PROGRESS
-                    self._report(value)
-                    if stopwatch_ns() >= self._yield_at_ns:
-                        yield from self._yield_to_loop(0)
-                if pace is not None:
-                    if pace.time_ns() < value.ts_ns and not kernel.shared.record.is_settled:
-                        run_to_completion(kernel.shared.record.begin_checkpoint())  # others may read it meanwhile
-                    while pace.time_ns() < value.ts_ns and not stop.requested:
-                        yield from self._yield_to_loop(
-                            min(value.ts_ns, pace.time_ns() + round(_YIELD_INTERVAL_NS * pace.speed))
-                        )
-                kernel.pending_value = None
-            if value.ts_ns >= due.wake_ns:
-                kernel.pending_value = value  # a checkpoint among the scheduled tasks must keep it
-                while kernel.run_scheduled_task(value.ts_ns):
+        values = chain(first, () if stop.requested else self._values)
+        while True:
+            value, accepted = None, False
+            if straight is not None and self._left > 1:
+                value = straight.take(values, self._left - 1)
+                self._left -= straight.taken
+                accepted = straight.is_accepted
+                if value is None and straight.taken:
                     yield None
                     yield from self._due_work()
-                kernel.pending_value = None
-            yield value if accept(value) else None
+                    if stop.requested:
+                        return
+            if value is None:
+                value = next(values, None)
+                if value is None:
+                    return
+            if not accepted:
+                yield from self._prepare(value)
+                accepted = accept(value)
+            yield value if accepted else None
             if due.pending:
                 yield from self._due_work()
             if stop.requested:
                 return
+
+    def _prepare(self, value: MarketValue) -> Iterator[None]:
+        """Do what comes before ``value`` is accepted: report, wait for its time, run the scheduled tasks due."""
+        kernel, stop, pace = self._kernel, self._stop, self._pace
+        self._left -= 1
+        if not self._left or pace is not None:
+            kernel.pending_value = value  # a checkpoint taken while other tasks run must keep it
+            if self._left <= 0:
+                self._left = ROWS_PER_PROGRESS
+                self._report(value)
+                if stopwatch_ns() >= self._yield_at_ns:
+                    yield from self._yield_to_loop(0)
+            if pace is not None:
+                if pace.time_ns() < value.ts_ns and not kernel.shared.record.is_settled:
+                    run_to_completion(kernel.shared.record.begin_checkpoint())  # others may read it meanwhile
+                while pace.time_ns() < value.ts_ns and not stop.requested:
+                    yield from self._yield_to_loop(
+                        min(value.ts_ns, pace.time_ns() + round(_YIELD_INTERVAL_NS * pace.speed))
+                    )
+            kernel.pending_value = None
+        if value.ts_ns >= kernel.due.wake_ns:
+            kernel.pending_value = value  # a checkpoint among the scheduled tasks must keep it
+            while kernel.run_scheduled_task(value.ts_ns):
+                yield None
+                yield from self._due_work()
+            kernel.pending_value = None
 
     def _report(self, value: MarketValue) -> None:
         self._kernel.due.on_rows(self._kernel.intake.rows)

@@ -131,9 +131,9 @@ class Watchdog:
         return self._file
 
     @contextlib.contextmanager
-    def watching_values(self, rows: Callable[[], int]) -> Iterator[None]:
-        """Watch, on the virtual clock, that ``rows``, the number of values taken, increases within the block."""
-        self._mark = rows
+    def watching_values(self, progress: Callable[[], object]) -> Iterator[None]:
+        """Watch, on the virtual clock, that ``progress`` changes within the block: values taken, and their time."""
+        self._mark = progress
         try:
             yield
         finally:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.ledger.account import Account
+from qts.market.contracts import Quote
 from qts.market.last_values import LastValues
 from qts.money import ONE, ZERO, minus, plus, ratio, times
 
@@ -93,9 +94,10 @@ class ExtremesRecord(msgspec.Struct, gc=False):
 
 
 class Extremes:
-    """The extremes of an account: :meth:`on_mark` per price of a held symbol, :meth:`book_changed` per fill.
+    """The extremes of an account: :meth:`on_quote` or :meth:`on_mark` per price of a held symbol,
+    :meth:`book_changed` per fill.
 
-    The intake reads ``held``: a symbol that is not in it, or a price between its bounds, needs no call. Amounts are
+    The intake reads ``held``: a symbol that is not in it needs no call. Amounts are
     in the account's currency. Not thread-safe.
     """
 
@@ -119,6 +121,14 @@ class Extremes:
         """Return whether a fill, or any value while something is held, came since the last :meth:`take_worst`."""
         record = self.values
         return record.book_changed or (bool(self.held) and self._last.feed_ts_ns != record.looked_ns)
+
+    def on_quote(self, quote: Quote) -> None:
+        """Value a held symbol by ``quote``, which is in the last-value table already."""
+        bid, held = quote.bid, self.held[quote.symbol]
+        if bid is None:
+            self.on_mark(quote.symbol, self._last.mark(quote.symbol), quote.ts_ns)
+        elif not held.low <= bid <= held.high:
+            self.on_mark(quote.symbol, bid, quote.ts_ns)
 
     def on_mark(self, symbol: str, mark: Decimal | None, ts_ns: int) -> None:
         """Value a held symbol at ``mark`` from now on; None: no price is known."""

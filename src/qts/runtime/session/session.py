@@ -348,7 +348,7 @@ class Session:
         first_ns = clock.time_ns() if kernel.pending_value is None else kernel.pending_value.ts_ns
         begins = from_ns(paced_start_ns(kernel.shared.calendar, first_ns))
         pace = PacedClock(begins, speed) if speed is not None else None
-        with self._watchdog.watching_values(lambda: kernel.intake.rows):
+        with self._watchdog.watching_values(lambda: (kernel.intake.rows, kernel.shared.clock.time_ns())):
             return await run_replay(kernel, values, progress, stop, pace)
 
     def _operators(self, kernel: Kernel, clock: Clock, log: SessionLog) -> Operators:

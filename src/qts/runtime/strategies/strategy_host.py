@@ -23,6 +23,18 @@ from qts.strategy.unavailable import UnavailableStrategy
 OnOther = Callable[[MarketValue], None]
 
 
+class EarlyAnswer(msgspec.Struct, frozen=True):
+    """The outcome of a strategy's call for ``quote`` that was made before the quote became an event.
+
+    ``place`` counts the strategies called before it, which wanted nothing. ``error`` is what the call raised.
+    """
+
+    quote: Quote
+    place: int
+    intents: Iterable[Intent] | None
+    error: BaseException | None
+
+
 class StrategyHost:
     """Calls every strategy that subscribes to a symbol; a failure of one does not affect the others.
 
@@ -48,6 +60,7 @@ class StrategyHost:
         self._on_other = on_other
         self._on_fault = on_fault
         self._subscribers: dict[str, list[StrategyContext]] = {}
+        self._answer: EarlyAnswer | None = None
         self.hung: Sequence[str] = ()
         """Names of strategies that hung and ended the session before; :meth:`import_state` halts them."""
         self._memories: dict[str, bytes] = {}
@@ -89,7 +102,10 @@ class StrategyHost:
         value = event.body
         kind = value.__class__
         if kind is Quote:
-            for context in self._subscribers.get(value.symbol) or self._subscribe(value.symbol):
+            contexts = self.subscribers(value.symbol)
+            if self._answer is not None:
+                contexts = self._apply_answer(value, contexts)
+            for context in contexts:
                 try:
                     on_quote = (
                         context.on_quote
@@ -110,6 +126,39 @@ class StrategyHost:
                     self._on_failure(context, "on_bar", error)
         elif kind is IndexLevel or kind is VolatilityLevel:
             self._on_other(value)
+
+    def subscribers(self, symbol: str) -> Sequence[StrategyContext]:
+        """Return the strategies on the loop that want the quotes of ``symbol``, in the order of their calls.
+
+        The same object for the whole session. Who calls them before a quote becomes an event does so in this order
+        and passes the first outcome that is not plain to :meth:`answer_early`.
+        """
+        return self._subscribers.get(symbol) or self._subscribe(symbol)
+
+    def answer_early(self, answer: EarlyAnswer) -> None:
+        """Keep the outcome of a call made before ``answer.quote`` became an event.
+
+        :meth:`on_market_event` applies it when it gets that quote, and calls the strategies that follow.
+        """
+        self._answer = answer
+
+    def _apply_answer(self, quote: Quote, contexts: Sequence[StrategyContext]) -> Sequence[StrategyContext]:
+        """Apply the outcome that is kept; return the strategies that are still to be called."""
+        answer, self._answer = self._answer, None
+        if answer is None or answer.quote is not quote:
+            return contexts
+        context = contexts[answer.place]
+        if answer.error is None:
+            try:
+                self._publish(context, answer.intents)
+                context.errors = 0
+            except RAISED_IN_CALL as error:
+                self._on_failure(context, "on_quote", error)
+        elif isinstance(answer.error, RAISED_IN_CALL):
+            self._on_failure(context, "on_quote", answer.error)
+        else:
+            raise answer.error
+        return contexts[answer.place + 1 :]
 
     def on_fill(self, name: str, fill: FillView) -> None:
         """Show ``fill`` to the strategy ``name``, unless it is halted; a name that is no strategy is ignored."""

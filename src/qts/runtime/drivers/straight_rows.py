@@ -1,0 +1,157 @@
+"""Takes in the rows of a replay that nothing waits for, one after the other in one loop.
+
+Most rows of a replay change the clock and the last-value table, are shown to strategies that want nothing, and that
+is all. Such a row is *straight*: no order is open in its symbol, its price lies in the day's band, no scheduled
+task or other work came due, nothing is queued, and the strategies' handler is the only one. For these rows this
+loop does what :meth:`qts.runtime.intake.Intake.accept`, the scheduler and the strategies' handler do together,
+without making an event of each. The first row that is not straight is given back and takes the general path; a row
+for which a strategy wants something or fails does so with the outcome of that call. So what is published or stored
+comes from the same code, in the same order, with the same numbers, whichever path the rows before it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from qts.clock import ManualClock, stopwatch_ns
+from qts.event.contracts import EventType
+from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
+from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, quote_fits, tick_fits
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.kernel import Kernel
+from qts.runtime.strategies.context import StrategyContext
+from qts.runtime.strategies.strategy_host import EarlyAnswer
+from qts.strategy.contracts import Intent
+
+
+class StraightRows:
+    """The loop over straight rows of one session on the virtual clock.
+
+    ``taken`` is how many values the last call of :meth:`take` has accepted. A value that it returned is among them
+    only when ``is_accepted``.
+    """
+
+    def __init__(self, kernel: Kernel, stop: StopFlag) -> None:
+        shared = kernel.shared
+        clock = shared.clock
+        self._clock = clock if isinstance(clock, ManualClock) else None
+        self._intake, self._host, self._due = kernel.intake, kernel.host, kernel.due
+        self._last, self._extremes, self._price_bands = shared.last, shared.extremes, shared.price_bands
+        self._venue = kernel.venue
+        self._path = kernel.dispatcher.straight
+        self._stop = stop
+        self._ways: dict[str, tuple[Band | None, Sequence[StrategyContext]]] = {}
+        self._band_changes = self._price_bands.changes
+        self.taken = 0
+        self.is_accepted = False
+        """Whether the value that was returned is accepted already and a strategy has answered it."""
+
+    def take(self, values: Iterator[MarketValue], most: int) -> MarketValue | None:
+        """Take in straight rows from ``values`` until one is not straight, which is returned.
+
+        None after ``most`` rows, at the end of ``values``, and as soon as a stop is requested, work is due or a P0
+        event waits: this is looked at after every row. Raises what ``values`` raises; what was taken in before
+        is settled then, too.
+        """
+        self.taken, self.is_accepted = 0, False
+        path, clock, due, stop = self._path, self._clock, self._due, self._stop
+        if clock is None or due.pending or stop.requested:
+            return None
+        takes_ticks = path.is_open(EventType.PRICE_TICK, None)
+        takes_quotes = path.is_open(EventType.ORDERBOOK_UPDATE, self._host.on_market_event)
+        if not (takes_quotes or takes_ticks):
+            return None
+        if self._band_changes != self._price_bands.changes:
+            self._band_changes = self._price_bands.changes
+            self._ways.clear()
+        ways, last, extremes, venue, urgent = self._ways, self._last, self._extremes, self._venue, path.urgent
+        quotes, ticks, held, waiting = last.quotes, last.ticks, extremes.held, venue.active
+        now_ns, wake_ns = clock.ns, due.wake_ns
+        measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
+        rows = passed = 0
+        try:
+            for value in islice(values, most):
+                ts_ns, symbol, kind = value.ts_ns, value.symbol, value.__class__
+                if not now_ns <= ts_ns < wake_ns or symbol in waiting:
+                    return value
+                way = ways.get(symbol) or self._way(symbol)
+                if way is None:
+                    return value
+                band, contexts = way
+                if kind is Quote:
+                    if not takes_quotes or (band is not None and not quote_fits(band, value)):  # type: ignore[arg-type]
+                        return value
+                    clock.ns = now_ns = ts_ns
+                    rows += 1
+                    quotes[symbol] = value  # type: ignore[assignment]
+                    if held and symbol in held:
+                        extremes.on_quote(value)  # type: ignore[arg-type]
+                elif kind is Tick:
+                    if not takes_ticks or (band is not None and not tick_fits(band, value)):  # type: ignore[arg-type]
+                        return value
+                    clock.ns = now_ns = ts_ns
+                    rows += 1
+                    ticks[symbol] = value  # type: ignore[assignment]
+                    if held and symbol in held:
+                        extremes.on_mark(symbol, last.mark(symbol), ts_ns)
+                    contexts = ()
+                elif kind is BookUpdate and takes_quotes and band is None and ts_ns < venue.due_ns:
+                    clock.ns = now_ns = ts_ns
+                    rows += 1
+                    venue.on_market(value)
+                    contexts = ()
+                else:
+                    return value
+                if rows == measured_at:
+                    accepted_ns = stopwatch_ns()
+                    started_ns = stopwatch_ns()
+                try:
+                    for context in contexts:
+                        on_quote = (
+                            context.on_quote
+                        )  # looked up apart: as a method call CPython searches the class first
+                        intents = on_quote(context, value)
+                        if intents:
+                            self._keep(value, contexts, context, intents, None)
+                            return value
+                        if context.errors:
+                            context.errors = 0
+                except BaseException as error:  # noqa: BLE001 - the handler treats it, whatever the user's code raised
+                    self._keep(value, contexts, context, None, error)
+                    return value
+                if rows == measured_at:
+                    path.measure(accepted_ns, started_ns, stopwatch_ns())
+                    measured_at += path.sample_rows
+                passed = rows
+                if urgent or due.pending or stop.requested:
+                    break
+        finally:
+            self.taken = rows
+            if rows:
+                self._intake.rows += rows
+                last.feed_ts_ns = now_ns
+            if passed:
+                path.pass_on(passed)
+        return None
+
+    def _way(self, symbol: str) -> tuple[Band | None, Sequence[StrategyContext]] | None:
+        """Return the day's band and the strategies of ``symbol``; None while its values need the full check."""
+        band = self._price_bands.bands.get(symbol, CHECK_EVERY_VALUE)
+        if band is CHECK_EVERY_VALUE:
+            return None
+        way = self._ways[symbol] = (band, self._host.subscribers(symbol))
+        return way
+
+    def _keep(
+        self,
+        quote: Any,
+        contexts: Sequence[StrategyContext],
+        context: StrategyContext,
+        intents: Iterable[Intent] | None,
+        error: BaseException | None,
+    ) -> None:
+        """Keep the outcome of a call for the strategies' handler, which gets ``quote`` next."""
+        self.is_accepted = True
+        self._host.answer_early(EarlyAnswer(quote, contexts.index(context), intents, error))
