@@ -17,6 +17,8 @@ from typing import Final, Protocol, runtime_checkable
 from qts.errors import ContractError
 
 NS_PER_S: Final = 1_000_000_000
+NEVER_NS: Final = (1 << 63) - 1
+"""A moment after every other; the largest that SQLite and MessagePack store."""
 NS_PER_MS: Final = 1_000_000
 NS_PER_US: Final = 1_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,9 +6,8 @@ from datetime import date
 
 import pytest
 
-from qts.broker.contracts import NEVER_NS
 from qts.broker.sim.config import RELOADABLE, SimConfig
-from qts.clock import NS_PER_MS
+from qts.clock import NEVER_NS, NS_PER_MS
 from qts.errors import BrokerUnavailable, ConfigError, ContractError
 from qts.execution.contracts import AckStatus, Fill, OrderCancelled, OrderRejected, VenueRef
 from tests.broker.exchange_rig import BUY, COIN, INSTANT, SAMSUNG, SELL, SHARE, ExchangeRig, done, kst

@@ -7,10 +7,13 @@ from decimal import Decimal as D
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
+from qts.execution.contracts import Order
 from qts.ledger.account import Account
-from qts.ledger.audit import INVARIANTS, AuditResult, Claims, audit
+from qts.ledger.audit import INVARIANTS, AuditResult, Claims, ProvenRows, audit
 from qts.strategy.contracts import Side
 
 from .book import BALANCED, SAMSUNG, account, at, fill, order, transfer
@@ -290,3 +293,132 @@ def _costs(fills: Sequence[tuple[str, int, int]]) -> AuditResult:
 )
 def test_short_turned_and_reopened_holdings_agree_with_the_recomputation(fills: list[tuple[str, int, int]]) -> None:
     assert _costs(fills).findings == ()
+
+
+# -- rows added to what was proven ---------------------------------------------------------------------------------
+
+
+def proven(session: Session, fills: int, moved: int = 0) -> ProvenRows:
+    """Return the sums of the first ``fills`` rows and ``moved`` transfers, taken over unchecked."""
+    sums = ProvenRows(session.book.initial, D(1))
+    sums.add(session.ledger[:fills], session.transfers[:moved], session.orders)
+    return sums
+
+
+def rest(session: Session, sums: ProvenRows, orders: Sequence[Order] = ()) -> AuditResult:
+    return sums.audit(
+        ledger=session.ledger[sums.fills :],
+        transfers=session.transfers[sums.transfers :],
+        orders=orders,
+        claims=session.claims(),
+        mark=MARK,
+    )
+
+
+def test_rows_added_to_proven_sums_are_judged_like_all_rows(session: Session) -> None:
+    for fills in range(3):
+        for moved in range(2):
+            sums = proven(session, fills, moved)
+
+            assert rest(session, sums, session.orders).findings == ()
+            assert (sums.fills, sums.transfers) == (2, 1)
+
+
+def test_only_new_rows_and_changed_orders_are_checked_again(session: Session) -> None:
+    """One fill, its order, no transfer; pools, holdings and reservations every time."""
+    whole = session.audit().checks
+
+    checks = rest(session, proven(session, fills=1, moved=1)).checks
+
+    assert checks[1] == whole[1] == 12  # three of each pool, and three sums
+    assert checks[2] == 3  # no pool is below zero
+    assert checks[5] == 2  # one key, and the number of fills
+    assert checks[6] == 3  # stored, within its quantity, what it says it filled
+
+
+def test_a_new_fill_that_is_stored_already_is_found(session: Session) -> None:
+    sums = proven(session, fills=2, moved=1)
+
+    result = sums.audit(ledger=session.ledger[:1], transfers=(), orders=(), claims=session.claims(), mark=MARK)
+
+    assert {(5, "fill sim/x-1"), (5, "fills applied")} <= set(found(result))
+
+
+def test_a_transfer_that_was_proven_is_not_applied_again(session: Session) -> None:
+    sums = proven(session, fills=2, moved=1)
+
+    result = sums.audit(ledger=(), transfers=session.transfers, orders=(), claims=session.claims(), mark=MARK)
+
+    assert (2, "transfer t-1") in found(result)
+
+
+def test_an_account_that_changed_without_a_row_is_found_by_the_proven_sums(session: Session) -> None:
+    sums = proven(session, fills=2, moved=1)
+    claims = msgspec.structs.replace(session.claims(), cash=session.book.cash + 1)
+
+    result = sums.audit(ledger=(), transfers=(), orders=(), claims=claims, mark=MARK)
+
+    assert found(result) == [(1, "cash")]
+
+
+def test_an_order_that_changed_alone_is_compared_with_its_proven_fills(session: Session) -> None:
+    sums = proven(session, fills=2, moved=1)
+
+    result = rest(session, sums, [order("o-2", "SELL", 4, state="FILLED", filled=3)])
+
+    assert found(result) == [(6, "order o-2 filled")]
+
+
+def test_an_older_fill_does_not_follow(session: Session) -> None:
+    """Costs depend on the order in time: x-1 was before x-2."""
+    sums = proven(session, fills=2)
+
+    assert not sums.follow(session.ledger[:1])
+    assert sums.follow(session.ledger[1:])
+    assert ProvenRows(session.book.initial, D(1)).follow(session.ledger)
+
+
+@given(
+    fills=st.lists(
+        st.tuples(st.sampled_from(["BUY", "SELL"]), st.integers(1, 9), st.integers(900, 1100)), max_size=12
+    ),
+    cuts=st.lists(st.integers(0, 12), max_size=4),
+)
+def test_however_rows_are_portioned_the_last_audit_says_the_same(
+    fills: list[tuple[str, int, int]], cuts: list[int]
+) -> None:
+    # Given a book of fills in the order of time, long and short
+    book = account()
+    orders = [order(f"o-{n}", side, qty, state="FILLED", filled=qty) for n, (side, qty, _) in enumerate(fills)]
+    ledger = []
+    for n, (side, qty, price) in enumerate(fills):
+        effect = book.apply_fill(
+            fill(f"x-{n}", side, qty, price, fee=n, order=f"o-{n}", ts=n), strategy="ema", pool=Pool.SCALP
+        )
+        assert effect is not None
+        ledger.append(effect.ledger)
+
+    def claims() -> Claims:
+        return Claims(
+            equity=book.equity(MARK),
+            cash=book.cash,
+            positions=book.positions(),
+            holdings=book.position_rows(),
+            pools=book.pools(MARK, BALANCED),
+            reservations=book.open_reservations,
+            fills_applied=book.fills_applied,
+        )
+
+    facts = {"claims": claims(), "mark": MARK}
+    whole = audit(initial=book.initial, quantum=D(1), ledger=ledger, transfers=(), orders=orders, **facts)  # type: ignore[arg-type]
+
+    # When the rows come in portions
+    sums, begin = ProvenRows(book.initial, D(1)), 0
+    for end in sorted(cut for cut in cuts if cut < len(fills)):
+        sums.audit(ledger=ledger[begin:end], transfers=(), orders=orders[begin:end], **facts)  # type: ignore[arg-type]
+        begin = end
+    last = sums.audit(ledger=ledger[begin:], transfers=(), orders=orders[begin:], **facts)  # type: ignore[arg-type]
+
+    # Then
+    assert set(last.findings) == set(whole.findings)
+    assert sums.fills == len(fills)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qts.broker.contracts import BrokerOrder
+from qts.capital.contracts import Pool
 from qts.event.contracts import Event, EventPriority, EventType
 from qts.event.handlers import CallbackHandler
 from qts.execution.contracts import OrderCancelled
@@ -27,8 +28,8 @@ from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 MakeRig = Callable[..., Rig]
 
 
-def with_holding(rig_of: MakeRig) -> Rig:
-    scripted = ScriptedStrategy()
+def with_holding(rig_of: MakeRig, scripted: ScriptedStrategy | None = None) -> Rig:
+    scripted = scripted or ScriptedStrategy()
     rig = rig_of(scripted)
     rig.quote(kst(10))
     scripted.wants(Side.BUY, qty=10)
@@ -174,3 +175,156 @@ async def test_events_held_for_an_operator_do_not_postpone_the_audit_without_end
         assert dispatcher.queue_stats()["P0_CRITICAL"]["size"] == 1
 
         assert await full(rig)
+
+
+# -- the day's audit -----------------------------------------------------------------------------------------------
+
+
+def tamper(rig: Rig) -> None:
+    """Make the stored fill one of eleven shares, as a program could that writes to the file."""
+    connection = rig.store._connection
+    connection.execute("DROP TRIGGER t_ledger_is_append_only")
+    connection.execute("UPDATE t_ledger SET qty = '11'")
+
+
+def proven_then_tampered(rig_of: MakeRig) -> Rig:
+    """Given ten shares held since Thursday the 22nd, whose row was found sound and is altered afterwards."""
+    rig = with_holding(rig_of)
+    rig.quote(kst(15, 33))
+    assert rig.invariant(4)["ok"] is True
+    tamper(rig)
+    return rig
+
+
+def test_the_day_s_audit_reads_no_row_again_where_nothing_is_new(
+    rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a flat account whose first day was audited
+    rig = rig_of()
+    rig.quote(kst(15, 33))
+    money, compared, reads = rig.invariant(1)["checks"], checks(rig), list[int]()
+    monkeypatch.setattr(rig.store, "ledger", lambda since=0: reads.append(since) or ())
+
+    # When two more days close
+    rig.quote(kst(15, 33, day=23))
+    rig.quote(kst(15, 33, day=26))
+
+    # Then the broker's book is compared each day, and nothing else
+    assert reads == []
+    assert rig.invariant(1)["checks"] == money
+    assert checks(rig) == compared + 2
+
+
+def test_the_day_s_audit_adds_the_new_rows_to_the_proven_ones(
+    rig_of: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a day with one fill that was audited, and another on the next day
+    scripted = ScriptedStrategy()
+    rig = with_holding(rig_of, scripted)
+    rig.quote(kst(15, 33))
+    scripted.wants(Side.SELL, qty=4)
+    rig.quotes(kst(10, day=23), 3)
+    since, read = list[int](), rig.store.ledger
+    monkeypatch.setattr(rig.store, "ledger", lambda first=0: since.append(first) or read(first))
+    keys = rig.invariant(5)["checks"]
+
+    # When that day closes
+    rig.quote(kst(15, 33, day=23))
+
+    # Then only the rows behind the first are read: one key, and how many fills there are
+    assert since == [1]
+    assert rig.invariant(5)["checks"] == keys + 2
+    assert rig.invariant(4)["ok"] is True
+
+
+def test_an_account_that_changes_without_a_row_is_found_at_the_same_day_s_close(rig_of: MakeRig) -> None:
+    rig = with_holding(rig_of)
+    rig.quote(kst(15, 33))
+    rig.shared.account._cash[Pool.SCALP] += 1
+
+    rig.quote(kst(15, 33, day=23))
+
+    assert rig.invariant(1)["ok"] is False
+
+
+def test_a_broker_that_holds_something_else_is_found_on_a_day_without_news(rig_of: MakeRig) -> None:
+    rig = rig_of()
+    rig.quote(kst(15, 33))
+    rig.exchange._positions[SYMBOL] = D(5)
+
+    rig.quote(kst(15, 33, day=23))
+
+    assert rig.invariant(25)["ok"] is False
+    assert rig.shared.safety.current_state is SafetyState.FAIL
+
+
+def test_a_row_that_is_altered_after_it_was_proven_is_found_at_the_end_of_the_month(rig_of: MakeRig) -> None:
+    """January 2026 ends with Friday the 30th."""
+    rig = proven_then_tampered(rig_of)
+    for day in (23, 26, 27, 28, 29):
+        rig.quote(kst(15, 33, day=day))
+    assert rig.invariant(4)["ok"] is True
+
+    rig.quote(kst(15, 33, day=30))
+
+    assert rig.invariant(4)["ok"] is False
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
+
+
+def test_it_is_found_when_safety_falls_to_fail(rig_of: MakeRig) -> None:
+    rig = proven_then_tampered(rig_of)
+
+    rig.kernel.on_code("FS030", "drill")
+    rig.quote(kst(10, day=23))
+
+    assert rig.invariant(4)["ok"] is False
+
+
+def test_it_is_found_at_the_end_of_the_session(rig_of: MakeRig) -> None:
+    rig = proven_then_tampered(rig_of)
+
+    run_to_completion(rig.kernel.finish())
+
+    assert rig.invariant(4)["ok"] is False
+
+
+def test_it_is_found_at_the_next_close_where_new_rows_do_not_fit(rig_of: MakeRig) -> None:
+    """A finding is not judged on the proven sums: the whole book is read, and shows the other damage too."""
+    rig = proven_then_tampered(rig_of)
+    rig.shared.account._cash[Pool.SCALP] += 1
+
+    rig.quote(kst(15, 33, day=23))
+
+    assert rig.invariant(1)["ok"] is False
+    assert rig.invariant(4)["ok"] is False
+
+
+def test_a_breach_is_judged_on_the_whole_book_every_day_until_it_is_gone(rig_of: MakeRig) -> None:
+    # Given a breach found on the 23rd
+    rig = with_holding(rig_of)
+    rig.quote(kst(15, 33))
+    rig.exchange._positions[SYMBOL] = D(5)
+    rig.quote(kst(15, 33, day=23))
+    assert rig.shared.safety.current_state is SafetyState.FAIL
+    whole = rig.invariant(5)["checks"]
+
+    # When the next day closes in FAIL
+    rig.exchange._positions[SYMBOL] = D(rig.held())
+    rig.quote(kst(15, 33, day=26))
+
+    # Then every key was checked again
+    assert rig.invariant(5)["checks"] > whole
+
+
+def test_beside_the_loop_the_day_s_audit_reads_the_whole_book(tmp_path: Path) -> None:
+    async def twice() -> list[int]:
+        async with beside_the_loop(tmp_path) as rig:
+            found = list[int]()
+            for _ in range(2):
+                assert await rig.kernel.auditor.run_daily_audit(rig.clock.time_ns())
+                found.append(int(rig.kernel.invariants.summary()["inv05"]["checks"]))
+            return found
+
+    first, second = asyncio.run(twice())
+
+    assert second == 2 * first

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
-from qts.clock import to_ns
+from qts.clock import NEVER_NS, to_ns
 from qts.market.contracts import IndexLevel, VolatilityLevel
-from qts.runtime.metrics.account_metrics import AccountMetrics, TradeOutcomes, is_fresh
+from qts.runtime.metrics.account_metrics import AccountMetrics, TradeOutcomes
+from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 from qts.runtime.metrics.index_metrics import IndexMetrics
 from qts.runtime.metrics.volatility import DeclaredVolatility
 
@@ -251,3 +252,69 @@ def test_account_metrics_survive_a_restart() -> None:
 )
 def test_fresh_is_known_not_from_the_future_and_not_too_old(ts: int, now: int, fresh: bool) -> None:
     assert is_fresh(ts, now, 10) is fresh
+
+
+# -- until when time alone changes nothing ----------------------------------------------------------------------
+
+
+@given(ts=st.integers(-1, 60), now=st.integers(1, 60), age=st.integers(0, 20))
+def test_freshness_ends_at_the_first_later_moment_with_another_answer(ts: int, now: int, age: int) -> None:
+    answer = is_fresh(ts, now, age)
+    changes = [moment for moment in range(now + 1, 200) if is_fresh(ts, moment, age) is not answer]
+
+    assert freshness_ends_ns(ts, now, age) == (changes[0] if changes else NEVER_NS)
+
+
+def test_an_account_s_metrics_hold_until_its_prices_are_too_old() -> None:
+    course = Course()
+
+    assert course.metrics.steady_until_ns(FRIDAY_6) == FRIDAY_6 + 26 * HOUR + 1
+    assert course.metrics.metrics(FRIDAY_6 + 26 * HOUR).drawdown_pct is not None
+    assert course.metrics.metrics(FRIDAY_6 + 26 * HOUR + 1).drawdown_pct is None
+
+
+def test_an_account_s_metrics_hold_until_the_oldest_trade_leaves_the_month() -> None:
+    # Given a trade of 30 days less five hours ago
+    course = Course()
+    closed_ns = FRIDAY_6 - 30 * DAY + 5 * HOUR
+    course.metrics.on_closed_trade(Pool.SWING, lost=True, now_ns=closed_ns)
+
+    assert course.metrics.steady_until_ns(FRIDAY_6) == FRIDAY_6 + 5 * HOUR + 1
+    assert course.metrics.metrics(FRIDAY_6 + 5 * HOUR).win_rate_30d == 0.0
+    assert course.metrics.metrics(FRIDAY_6 + 5 * HOUR + 1).win_rate_30d is None
+
+
+def test_the_metrics_of_an_index_hold_until_its_close_is_too_old() -> None:
+    metrics = index_metrics()
+
+    assert metrics.steady_until_ns(FRIDAY_6) == FRIDAY_6 + 26 * HOUR + 1
+    assert metrics.steady_until_ns(FRIDAY_6 + 27 * HOUR) == FRIDAY_6 + 30 * HOUR + 1, "then the volatility goes"
+    assert metrics.steady_until_ns(FRIDAY_6 + 31 * HOUR) == NEVER_NS
+
+
+@given(
+    trades=st.lists(st.integers(0, 40 * 24), max_size=6),
+    marks=st.integers(0, 80),
+    level=st.integers(0, 80),
+    later=st.lists(st.integers(0, 45 * 24), min_size=1, max_size=8),
+    flat=st.booleans(),
+)
+def test_before_the_given_moment_the_metrics_stay_what_they_were(
+    trades: list[int], marks: int, level: int, later: list[int], flat: bool
+) -> None:
+    # Given trades, prices and a volatility of some hours ago
+    course = Course()
+    course.flat = flat
+    for hours in sorted(trades, reverse=True):
+        course.metrics.on_closed_trade(Pool.SWING, lost=hours % 2 == 0, now_ns=FRIDAY_6 - hours * HOUR)
+    course.marks_ns = FRIDAY_6 - marks * HOUR
+    course.volatility.on_level(VolatilityLevel("VIX", FRIDAY_6 - level * HOUR, 20.0))
+
+    # When
+    seen, until_ns = course.metrics.metrics(FRIDAY_6), course.metrics.steady_until_ns(FRIDAY_6)
+
+    # Then
+    assert until_ns > FRIDAY_6
+    for hours in sorted(later):
+        if (now_ns := FRIDAY_6 + hours * HOUR) < until_ns:
+            assert course.metrics.metrics(now_ns) == seen

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from qts.clock import NEVER_NS
 from qts.execution.contracts import Fill, OrderAck, VenueRef
 from qts.market.contracts import MarketValue
 from qts.money import minus
 from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
 from qts.strategy.contracts import Side
-
-NEVER_NS: Final = 1 << 63
-"""``MarketDriven.due_ns`` when nothing waits for time to pass."""
 
 
 class BrokerOrderState(Enum):

@@ -302,6 +302,10 @@ class EventFactory:
         values["event_id"] = next(self.numbers) if number is None else str(number)
         return Event(event_type, source=source, payload=_own(event_type, payload), **values)
 
+    def skip(self) -> None:
+        """Take the number of an event that is not made, so that those of later events do not depend on it."""
+        next(self.numbers)
+
     @property
     def last_number(self) -> int:
         """Return the counter value most recently used; 0 when ids come from another source."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,7 @@ _WIDE: Final = own_context(PRECISION)
 _OPEN: Final = frozenset(
     {OrderState.INTENT, OrderState.PENDING_NEW, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL}
 )
+_TimeKey: TypeAlias = tuple[int, str, int, str, str]
 OVERFILL_NOTE: Final = "overfill"
 """An order whose note contains this word was flagged: the broker filled more than was asked for."""
 
@@ -78,34 +79,6 @@ class AuditResult(msgspec.Struct, frozen=True):
         return all(finding.invariant != invariant for finding in self.findings)
 
 
-def audit(
-    *,
-    initial: Mapping[Pool, Decimal],
-    quantum: Decimal,
-    ledger: Sequence[LedgerRow],
-    transfers: Sequence[Transfer],
-    orders: Iterable[Order],
-    claims: Claims,
-    mark: Callable[[str], Decimal | None],
-    actions: Sequence[ActionRow] = (),
-) -> AuditResult:
-    """Hold ``claims`` against what opening capital by pool, fills, splits, dividends, transfers and orders add up
-    to.
-
-    ``quantum`` is how far a cost may be from the exact average (it is rounded to it); everything else is exact. The
-    time grows with the number of fills: about 5 µs each.
-    """
-    protocol = _Protocol()
-    books = _Books(initial, ledger, transfers, actions)
-    _check_pools(protocol, books, claims, mark)
-    _check_transfers(protocol, transfers, claims)
-    _check_reservations(protocol, {order.client_order_id: order for order in orders}, ledger, claims)
-    _check_positions(protocol, books, claims, quantum)
-    _check_actions(protocol, ledger, actions, quantum)
-    _check_keys(protocol, ledger, actions, claims)
-    return protocol.result()
-
-
 class _Protocol:
     """Counts every comparison and keeps those that failed."""
 
@@ -125,66 +98,125 @@ class _Protocol:
         return AuditResult(self._checks, tuple(self._findings))
 
 
-class _Books:
-    """Plain sums over the stored rows."""
+def audit(
+    *,
+    initial: Mapping[Pool, Decimal],
+    quantum: Decimal,
+    ledger: Sequence[LedgerRow],
+    transfers: Sequence[Transfer],
+    orders: Iterable[Order],
+    claims: Claims,
+    mark: Callable[[str], Decimal | None],
+    actions: Sequence[ActionRow] = (),
+) -> AuditResult:
+    """Hold ``claims`` against what opening capital by pool, fills, splits, dividends, transfers and orders add up
+    to.
 
-    def __init__(
+    ``quantum`` is how far a cost may be from the exact average (it is rounded to it); everything else is exact. The
+    time grows with the number of fills: about 5 µs each.
+    """
+    return ProvenRows(initial, quantum).audit(
+        ledger=ledger, transfers=transfers, orders=orders, claims=claims, mark=mark, actions=actions
+    )
+
+
+class ProvenRows:
+    """The sums of the rows that were audited, so that the next audit reads and adds up only those that are new.
+
+    Rows are added in the order of booking. After an audit with findings, or once :meth:`follow` returns False, its
+    sums are of no use: every row has to be read again, into a fresh object.
+    """
+
+    def __init__(self, initial: Mapping[Pool, Decimal], quantum: Decimal) -> None:
+        self.fills = self.transfers = self.actions = 0
+        """Numbers of the fills, transfers, and splits and dividends that were added."""
+        self._quantum = quantum
+        self._opening = sum_of(initial.values())
+        self._cash = {pool: initial.get(pool, _NOTHING) for pool in Pool}
+        self._realized = dict.fromkeys(Pool, _NOTHING)
+        self._qty: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        self._averages: dict[tuple[str, str], Decimal] = {}
+        self._filled: dict[str, Decimal] = defaultdict(Decimal)
+        self._orders: dict[str, Order] = {}
+        self._transfer_ids: set[str] = set()
+        self._fill_keys: set[tuple[str, ...]] = set()
+        self._action_keys: set[tuple[str, ...]] = set()
+        self._newest: _TimeKey | None = None
+
+    def follow(self, ledger: Iterable[LedgerRow], actions: Iterable[ActionRow] = ()) -> bool:
+        """Return whether none of the rows is older than one added: costs follow from the order in time."""
+        newest = self._newest
+        return newest is None or all(_moment(row) >= newest for row in _in_time(ledger, actions))
+
+    def add(
         self,
-        initial: Mapping[Pool, Decimal],
         ledger: Sequence[LedgerRow],
         transfers: Sequence[Transfer],
+        orders: Iterable[Order],
+        actions: Sequence[ActionRow] = (),
+    ) -> None:
+        """Add rows that were audited before, without checking them: a restart takes over what was proven."""
+        self._audit_rows(_Protocol(), ledger, transfers, orders, actions)
+
+    def audit(
+        self,
+        *,
+        ledger: Sequence[LedgerRow],
+        transfers: Sequence[Transfer],
+        orders: Iterable[Order],
+        claims: Claims,
+        mark: Callable[[str], Decimal | None],
+        actions: Sequence[ActionRow] = (),
+    ) -> AuditResult:
+        """Add new rows, and hold ``claims`` against what all rows add up to; see :func:`audit`.
+
+        ``ledger``, ``transfers`` and ``actions`` are the rows behind those that were added, ``orders`` those that
+        have changed since. Each new row is checked; so are pools, positions and reservations, which are few.
+        """
+        protocol = _Protocol()
+        self._audit_rows(protocol, ledger, transfers, orders, actions)
+        self._check_pools(protocol, claims, mark)
+        self._check_reservations(protocol, claims)
+        self._check_positions(protocol, claims)
+        protocol.same(5, "fills applied", claims.fills_applied, self.fills)
+        if self.actions or claims.actions_applied:
+            protocol.same(5, "splits and dividends, each once", len(self._action_keys), self.actions)
+            protocol.same(5, "splits and dividends applied", claims.actions_applied, self.actions)
+        return protocol.result()
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def _audit_rows(
+        self,
+        protocol: _Protocol,
+        ledger: Sequence[LedgerRow],
+        transfers: Sequence[Transfer],
+        orders: Iterable[Order],
         actions: Sequence[ActionRow],
     ) -> None:
-        self.opening = sum_of(initial.values())
-        self.cash = {pool: initial.get(pool, _NOTHING) for pool in Pool}
-        self.moved = dict.fromkeys(Pool, _NOTHING)
-        self.realized = dict.fromkeys(Pool, _NOTHING)
-        self.charges = _NOTHING
-        self.qty: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-        self.pool_of: dict[str, Pool] = {}
-        for transfer in transfers:
-            self.moved[transfer.source] = minus(self.moved[transfer.source], transfer.amount)
-            self.moved[transfer.target] = plus(self.moved[transfer.target], transfer.amount)
-        for row in ledger:
-            self._add(row)
-        for action in actions:
-            self._add_action(action)
-        for pool in Pool:
-            self.cash[pool] = plus(self.cash[pool], self.moved[pool])
-        self.cost = _costs(ledger, actions)
+        self._check_transfers(protocol, transfers)
+        for row in _in_time(ledger, actions):
+            if isinstance(row, ActionRow):
+                self._add_action(protocol, row)
+            else:
+                self._add_fill(row)
+            self._newest = _moment(row)
+        self._check_orders(protocol, ledger, {order.client_order_id: order for order in orders})
+        self._check_keys(protocol, ledger)
+        self.fills += len(ledger)
+        self.transfers += len(transfers)
+        self.actions += len(actions)
 
-    def _add_action(self, row: ActionRow) -> None:
-        self.qty[row.strategy, row.symbol] = plus(self.qty[row.strategy, row.symbol], row.change)
-        self.cash[row.pool] = plus(self.cash[row.pool], minus(row.amount, row.tax))
-        self.realized[row.pool] = plus(self.realized[row.pool], row.realized_pnl)
-
-    def _add(self, row: LedgerRow) -> None:
+    def _add_fill(self, row: LedgerRow) -> None:
+        """Add a fill, in the order of time: a holding's cost is quantity × the average price it was entered at."""
         amount = times(row.qty, row.price)
         charges = plus(row.fee, row.tax)
-        if row.side is Side.SELL:
-            self.qty[row.strategy, row.symbol] = minus(self.qty[row.strategy, row.symbol], row.qty)
-            self.cash[row.pool] = plus(self.cash[row.pool], minus(amount, charges))
-        else:
-            self.qty[row.strategy, row.symbol] = plus(self.qty[row.strategy, row.symbol], row.qty)
-            self.cash[row.pool] = minus(self.cash[row.pool], plus(amount, charges))
-        self.charges = plus(self.charges, charges)
-        self.realized[row.pool] = plus(self.realized[row.pool], row.realized_pnl)
-        self.pool_of[row.strategy] = row.pool
-
-
-def _costs(ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> dict[tuple[str, str], Decimal]:
-    """Return the signed cost of what each strategy holds: quantity × the average price it was entered at.
-
-    A split divides the average price by its ratio; shares that it takes away for cash leave at their cost.
-    """
-    held: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
-    splits = [row for row in actions if row.kind is ActionKind.SPLIT]
-    for row in _in_time(ledger, splits):
+        cash = minus(amount, charges) if row.side is Side.SELL else minus(_NOTHING, plus(amount, charges))
+        self._cash[row.pool] = plus(self._cash[row.pool], cash)
+        self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
+        self._filled[row.order_id] = plus(self._filled[row.order_id], row.qty)
         key = (row.strategy, row.symbol)
-        qty, average = held.get(key, (_NOTHING, _NOTHING))
-        if isinstance(row, ActionRow):
-            held[key] = (plus(qty, row.change), _WIDE.divide(_WIDE.multiply(average, row.old), row.new))
-            continue
+        qty, average = self._qty[key], self._averages.get(key, _NOTHING)
         change = times(row.qty, Decimal(row.side.sign))
         after = plus(qty, change)
         if not qty or (qty > 0) is (change > 0):
@@ -192,151 +224,140 @@ def _costs(ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> dict[tu
             average = _WIDE.divide(paid, after)
         elif after and (after > 0) is not (qty > 0):
             average = row.price
-        held[key] = (after, average)
-    return {key: _WIDE.multiply(qty, average) for key, (qty, average) in held.items()}
+        self._qty[key], self._averages[key] = after, average
+
+    def _add_action(self, protocol: _Protocol, row: ActionRow) -> None:
+        """Add a split or dividend; check ``position-from-fills``: it applies to what was held, by its own ratio.
+
+        A split divides the average price by its ratio; shares that it takes away for cash leave at their cost. It
+        leaves no more than its ratio allows, and what it takes away is paid at the price of before, to the quantum.
+        A dividend is the amount a share times the shares held, to the quantum.
+        """
+        key, name = (row.strategy, row.symbol), f"{row.kind.value} of {row.symbol} on {row.ex_date}"
+        protocol.same(4, f"{name}, held by {row.strategy}", row.held, self._qty[key])
+        after = self._qty[key] = plus(self._qty[key], row.change)
+        if row.kind is ActionKind.DIVIDEND:
+            protocol.same(4, f"{name}, change of {row.strategy}", row.change, _NOTHING)
+            due = times(row.held, row.price)
+        else:
+            given_up = minus(times(row.held, row.new), times(after, row.old))
+            fits = given_up == 0 or (given_up > 0) is (row.held > 0)
+            protocol.true(4, fits, name, f"{row.held} became {after}, more than {row.new}:{row.old} allows")
+            due = _WIDE.divide(_WIDE.multiply(given_up, row.price), row.new)
+            average = self._averages.get(key, _NOTHING)
+            self._averages[key] = _WIDE.divide(_WIDE.multiply(average, row.old), row.new)
+        off = _WIDE.subtract(row.amount, due).copy_abs()
+        protocol.true(1, off < self._quantum, name, f"{row.strategy} was paid {row.amount}, {due:.6f} were due")
+        self._cash[row.pool] = plus(self._cash[row.pool], minus(row.amount, row.tax))
+        self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
+        self._action_keys.add((row.account, row.kind.value, row.symbol, row.ex_date, row.strategy))
+
+    def _check_transfers(self, protocol: _Protocol, transfers: Sequence[Transfer]) -> None:
+        """Check ``whole-transfer``: each id once, between two pools, above zero."""
+        for transfer in transfers:
+            name = f"transfer {transfer.transfer_id}"
+            protocol.true(2, transfer.transfer_id not in self._transfer_ids, name, "applied more than once")
+            protocol.true(2, transfer.amount > 0, name, f"amount {transfer.amount} is not above 0")
+            protocol.true(2, transfer.source is not transfer.target, name, f"stays in {transfer.source.value}")
+            self._transfer_ids.add(transfer.transfer_id)
+            self._cash[transfer.source] = minus(self._cash[transfer.source], transfer.amount)
+            self._cash[transfer.target] = plus(self._cash[transfer.target], transfer.amount)
+
+    def _check_orders(self, protocol: _Protocol, ledger: Sequence[LedgerRow], orders: Mapping[str, Order]) -> None:
+        """Check ``within-approval``: how much the orders take that changed or were filled."""
+        self._orders.update(orders)
+        filled_now = dict.fromkeys(row.order_id for row in ledger)
+        for order_id in filled_now:
+            order, qty = self._orders.get(order_id), self._filled[order_id]
+            protocol.true(6, order is not None, f"order {order_id}", f"filled {qty}, but no such order is stored")
+            if order is not None:
+                allowed = qty <= order.qty or OVERFILL_NOTE in order.note.lower()
+                protocol.true(6, allowed, f"order {order_id}", f"filled {qty} of {order.qty}")
+        for order_id in dict.fromkeys((*orders, *filled_now)):
+            if (order := self._orders.get(order_id)) is not None:
+                filled = self._filled.get(order_id, _NOTHING)
+                protocol.same(6, f"order {order_id} filled", order.filled, filled)
+
+    def _check_keys(self, protocol: _Protocol, ledger: Sequence[LedgerRow]) -> None:
+        """Check ``fill-once``: no key twice."""
+        for row in ledger:
+            key = (row.account, row.broker, row.trade_date, row.order_id, row.execution_id)
+            subject = f"fill {row.broker}/{row.execution_id}"
+            protocol.true(5, key not in self._fill_keys, subject, "booked more than once")
+            self._fill_keys.add(key)
+
+    # -- claims --------------------------------------------------------------------------------------------------
+
+    def _check_pools(self, protocol: _Protocol, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
+        """Check ``pools-equal-equity``: Σ pools = equity = opening + realised + unrealised, each from its own sum.
+
+        Also that no pool is below zero.
+        """
+        total_cost = sum_of(row.cost for row in claims.holdings)
+        value = dict.fromkeys(Pool, _NOTHING)
+        for row in claims.holdings:
+            price = mark(row.symbol)
+            worth = row.cost if price is None else times(row.qty, price)
+            value[row.pool] = plus(value[row.pool], worth)
+        for pool in Pool:
+            claimed = claims.pools[pool]
+            parts = sum_of((claimed.available, claimed.invested, claimed.reserved))
+            protocol.same(1, f"{pool.value} total", claimed.total, plus(self._cash[pool], value[pool]))
+            protocol.same(1, f"{pool.value} parts", parts, claimed.total)
+            protocol.same(1, f"{pool.value} realized_pnl", claimed.realized_pnl, self._realized[pool])
+            available = claimed.available
+            protocol.true(2, available >= 0, f"{pool.value} available", f"{available} is below 0")
+        total = sum_of(value.values())
+        everything = sum_of(pool.total for pool in claims.pools.values())
+        realized = sum_of(self._realized.values())
+        protocol.same(1, "cash", claims.cash, sum_of(self._cash.values()))
+        protocol.same(1, "equity of pools", everything, claims.equity)
+        unrealized = minus(total, total_cost)
+        protocol.same(1, "equity of origin", claims.equity, sum_of((self._opening, realized, unrealized)))
+
+    def _check_reservations(self, protocol: _Protocol, claims: Claims) -> None:
+        """Check ``reserved-cash``: who holds money back, and how much."""
+        held = dict.fromkeys(Pool, _NOTHING)
+        for reservation in claims.reservations:
+            held[reservation.pool] = plus(held[reservation.pool], reservation.cash)
+            order = self._orders.get(reservation.order_id)
+            state = "unknown" if order is None else order.state.value
+            is_open = order is not None and order.state in _OPEN
+            protocol.true(3, is_open, f"reservation {reservation.order_id}", f"its order is {state}")
+        for pool in Pool:
+            protocol.same(3, f"{pool.value} reserved", claims.pools[pool].reserved, held[pool])
+
+    def _check_positions(self, protocol: _Protocol, claims: Claims) -> None:
+        """Check ``position-from-fills``: quantities exactly, costs to the quantum, the broker's view if known."""
+        by_symbol: dict[str, Decimal] = defaultdict(Decimal)
+        for (_, symbol), qty in self._qty.items():
+            by_symbol[symbol] = plus(by_symbol[symbol], qty)
+        claimed = {(row.strategy, row.symbol): row for row in claims.holdings}
+        for symbol in sorted(by_symbol.keys() | claims.positions.keys()):
+            qty = by_symbol.get(symbol, _NOTHING)
+            protocol.same(4, f"position {symbol}", claims.positions.get(symbol, _NOTHING), qty)
+            if claims.broker_positions is not None:
+                protocol.same(4, f"broker's {symbol}", claims.broker_positions.get(symbol, _NOTHING), qty)
+        for key in sorted(self._qty.keys() | claimed.keys()):
+            row, name = claimed.get(key), "/".join(key)
+            qty = self._qty.get(key, _NOTHING)
+            protocol.same(4, f"holding {name}", row.qty if row else _NOTHING, qty)
+            cost, exact = row.cost if row else _NOTHING, _WIDE.multiply(qty, self._averages.get(key, _NOTHING))
+            protocol.true(
+                4,
+                _WIDE.subtract(cost, exact).copy_abs() < self._quantum,
+                f"cost {name}",
+                f"claimed {cost}, recomputed {exact:.6f}",
+            )
 
 
-def _in_time(ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> list[LedgerRow | ActionRow]:
+def _in_time(ledger: Iterable[LedgerRow], actions: Iterable[ActionRow]) -> list[LedgerRow | ActionRow]:
     """Return fills and actions in the order of time; actions come before the fills of their moment."""
     rows: list[LedgerRow | ActionRow] = [*actions, *ledger]
     return sorted(rows, key=_moment)
 
 
-def _moment(row: LedgerRow | ActionRow) -> tuple[int, str, int, str, str]:
+def _moment(row: LedgerRow | ActionRow) -> _TimeKey:
     if isinstance(row, ActionRow):
         return row.ts_ns, "", 0, "", row.ex_date
     return row.ts_ns, row.broker, len(row.execution_id), row.execution_id, row.order_id
-
-
-def _check_pools(protocol: _Protocol, books: _Books, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
-    """Check ``pools-equal-equity``: Σ pools = equity = opening + realised + unrealised, each from its own sum."""
-    total_cost = sum_of(row.cost for row in claims.holdings)
-    value = dict.fromkeys(Pool, _NOTHING)
-    for row in claims.holdings:
-        price = mark(row.symbol)
-        worth = row.cost if price is None else times(row.qty, price)
-        value[row.pool] = plus(value[row.pool], worth)
-    for pool in Pool:
-        claimed = claims.pools[pool]
-        parts = sum_of((claimed.available, claimed.invested, claimed.reserved))
-        protocol.same(1, f"{pool.value} total", claimed.total, plus(books.cash[pool], value[pool]))
-        protocol.same(1, f"{pool.value} parts", parts, claimed.total)
-        protocol.same(1, f"{pool.value} realized_pnl", claimed.realized_pnl, books.realized[pool])
-    total = sum_of(value.values())
-    everything = sum_of(pool.total for pool in claims.pools.values())
-    realized = sum_of(books.realized.values())
-    protocol.same(1, "cash", claims.cash, sum_of(books.cash.values()))
-    protocol.same(1, "equity of pools", everything, claims.equity)
-    unrealized = minus(total, total_cost)
-    protocol.same(1, "equity of origin", claims.equity, sum_of((books.opening, realized, unrealized)))
-
-
-def _check_transfers(protocol: _Protocol, transfers: Sequence[Transfer], claims: Claims) -> None:
-    """Check ``whole-transfer``: each id once, between two pools, above zero; and no pool below zero."""
-    seen: set[str] = set()
-    for transfer in transfers:
-        name = f"transfer {transfer.transfer_id}"
-        protocol.true(2, transfer.transfer_id not in seen, name, "applied more than once")
-        protocol.true(2, transfer.amount > 0, name, f"amount {transfer.amount} is not above 0")
-        protocol.true(2, transfer.source is not transfer.target, name, f"stays in {transfer.source.value}")
-        seen.add(transfer.transfer_id)
-    for pool in Pool:
-        available = claims.pools[pool].available
-        protocol.true(2, available >= 0, f"{pool.value} available", f"{available} is below 0")
-
-
-def _check_reservations(
-    protocol: _Protocol, orders: Mapping[str, Order], ledger: Sequence[LedgerRow], claims: Claims
-) -> None:
-    """Check ``reserved-cash`` and ``within-approval``: who holds money back, how much, how much an order takes."""
-    held = dict.fromkeys(Pool, _NOTHING)
-    for reservation in claims.reservations:
-        held[reservation.pool] = plus(held[reservation.pool], reservation.cash)
-        order = orders.get(reservation.order_id)
-        state = "unknown" if order is None else order.state.value
-        is_open = order is not None and order.state in _OPEN
-        protocol.true(3, is_open, f"reservation {reservation.order_id}", f"its order is {state}")
-    for pool in Pool:
-        protocol.same(3, f"{pool.value} reserved", claims.pools[pool].reserved, held[pool])
-    filled: dict[str, Decimal] = defaultdict(Decimal)
-    for row in ledger:
-        filled[row.order_id] = plus(filled[row.order_id], row.qty)
-    for order_id, qty in filled.items():
-        order = orders.get(order_id)
-        protocol.true(6, order is not None, f"order {order_id}", f"filled {qty}, but no such order is stored")
-        if order is not None:
-            allowed = qty <= order.qty or OVERFILL_NOTE in order.note.lower()
-            protocol.true(6, allowed, f"order {order_id}", f"filled {qty} of {order.qty}")
-    for order_id, order in orders.items():
-        protocol.same(6, f"order {order_id} filled", order.filled, filled.get(order_id, _NOTHING))
-
-
-def _check_positions(protocol: _Protocol, books: _Books, claims: Claims, quantum: Decimal) -> None:
-    """Check ``position-from-fills``: quantities exactly, costs to the quantum, the broker's view if known."""
-    by_symbol: dict[str, Decimal] = defaultdict(Decimal)
-    for (_, symbol), qty in books.qty.items():
-        by_symbol[symbol] = plus(by_symbol[symbol], qty)
-    claimed = {(row.strategy, row.symbol): row for row in claims.holdings}
-    for symbol in sorted(by_symbol.keys() | claims.positions.keys()):
-        qty = by_symbol.get(symbol, _NOTHING)
-        protocol.same(4, f"position {symbol}", claims.positions.get(symbol, _NOTHING), qty)
-        if claims.broker_positions is not None:
-            protocol.same(4, f"broker's {symbol}", claims.broker_positions.get(symbol, _NOTHING), qty)
-    for key in sorted(books.qty.keys() | claimed.keys()):
-        row, name = claimed.get(key), "/".join(key)
-        protocol.same(4, f"holding {name}", row.qty if row else _NOTHING, books.qty.get(key, _NOTHING))
-        cost, exact = row.cost if row else _NOTHING, books.cost.get(key, _NOTHING)
-        protocol.true(
-            4,
-            _WIDE.subtract(cost, exact).copy_abs() < quantum,
-            f"cost {name}",
-            f"claimed {cost}, recomputed {exact:.6f}",
-        )
-
-
-def _check_actions(
-    protocol: _Protocol, ledger: Sequence[LedgerRow], actions: Sequence[ActionRow], quantum: Decimal
-) -> None:
-    """Check ``position-from-fills`` of splits and dividends: each applies to what was held then, by its own ratio.
-
-    A split leaves no more than its ratio allows, and what it takes away is paid at the price of before, to the
-    quantum. A dividend is the amount a share times the shares held, to the quantum.
-    """
-    if not actions:
-        return
-    held: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    for row in _in_time(ledger, actions):
-        key = (row.strategy, row.symbol)
-        if not isinstance(row, ActionRow):
-            held[key] = plus(held[key], times(row.qty, Decimal(row.side.sign)))
-            continue
-        name = f"{row.kind.value} of {row.symbol} on {row.ex_date}"
-        protocol.same(4, f"{name}, held by {row.strategy}", row.held, held[key])
-        held[key] = plus(held[key], row.change)
-        if row.kind is ActionKind.DIVIDEND:
-            protocol.same(4, f"{name}, change of {row.strategy}", row.change, _NOTHING)
-            due = times(row.held, row.price)
-        else:
-            given_up = minus(times(row.held, row.new), times(held[key], row.old))
-            fits = given_up == 0 or (given_up > 0) is (row.held > 0)
-            protocol.true(4, fits, name, f"{row.held} became {held[key]}, more than {row.new}:{row.old} allows")
-            due = _WIDE.divide(_WIDE.multiply(given_up, row.price), row.new)
-        off = _WIDE.subtract(row.amount, due).copy_abs()
-        protocol.true(1, off < quantum, name, f"{row.strategy} was paid {row.amount}, {due:.6f} were due")
-
-
-def _check_keys(
-    protocol: _Protocol, ledger: Sequence[LedgerRow], actions: Sequence[ActionRow], claims: Claims
-) -> None:
-    """Check ``fill-once``: no key twice, and the book knows as many fills, splits and dividends as are stored."""
-    seen: set[tuple[str, ...]] = set()
-    for row in ledger:
-        key = (row.account, row.broker, row.trade_date, row.order_id, row.execution_id)
-        protocol.true(5, key not in seen, f"fill {row.broker}/{row.execution_id}", "booked more than once")
-        seen.add(key)
-    protocol.same(5, "fills applied", claims.fills_applied, len(ledger))
-    if not actions and not claims.actions_applied:
-        return
-    applied = {(row.account, row.kind, row.symbol, row.ex_date, row.strategy) for row in actions}
-    protocol.same(5, "splits and dividends, each once", len(applied), len(actions))
-    protocol.same(5, "splits and dividends applied", claims.actions_applied, len(actions))

@@ -62,6 +62,11 @@ class RiskGate:
         """Return the base limits."""
         return self._config
 
+    @property
+    def config_hash(self) -> str:
+        """Return the hash of the whole configuration in force."""
+        return self._config_hash
+
     def limits(self, state: OperatingState) -> RiskLimits:
         """Return the limits in force in ``state``."""
         return self._limits[state]

@@ -27,6 +27,7 @@ class DueWork:
         "_sample_ns",
         "audit",
         "checkpoint",
+        "daily_audit",
         "done",
         "final_check_done",
         "next_guard_ns",
@@ -39,7 +40,7 @@ class DueWork:
     def __init__(self, config: RuntimeConfig, now_ns: int) -> None:
         self.pending = False
         """Whether any work is due before the next handler."""
-        self.checkpoint = self.audit = self.unresolved = False
+        self.checkpoint = self.audit = self.daily_audit = self.unresolved = False
         self.next_guard_ns = self.next_sample_ns = now_ns
         self.wake_ns = 0
         """Time of the next scheduled task; it runs before any value from then on."""
@@ -77,6 +78,10 @@ class DueWork:
         """Request an audit of all books, and a checkpoint after it."""
         self.pending = self.checkpoint = self.audit = True
 
+    def audit_day_soon(self) -> None:
+        """Request an audit of what is new in the books."""
+        self.pending = self.daily_audit = True
+
     def resolve_soon(self) -> None:
         """Request a query of the broker for unknown orders."""
         self.pending = self.unresolved = True
@@ -107,6 +112,7 @@ class DueWork:
             "guard_ns": self.next_guard_ns,
             "sample_ns": self.next_sample_ns,
             "audit": self.audit,
+            "daily_audit": self.daily_audit,
             "unresolved": self.unresolved,
             "looked_last": self.final_check_done,
             "done": self.done,
@@ -116,5 +122,6 @@ class DueWork:
         """Continue from :meth:`export_state`."""
         self.next_guard_ns, self.next_sample_ns = saved["guard_ns"], saved["sample_ns"]
         self.audit, self.unresolved = saved["audit"], saved["unresolved"]
+        self.daily_audit = saved.get("daily_audit", False)
         self.final_check_done, self.done = saved["looked_last"], saved["done"]
         self.pending = True

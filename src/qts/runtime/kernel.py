@@ -90,7 +90,7 @@ class Kernel:
         due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         if due.unresolved:
             await self._do("unknown-orders", partial(self._resolve, now_ns))
-        if due.audit:
+        if due.audit or due.daily_audit:
             await self._do("audit", partial(self._audit, now_ns))
         if due.checkpoint:
             due.checkpoint = False
@@ -107,7 +107,10 @@ class Kernel:
         await self.unresolved.resolve(now_ns)
 
     async def _audit(self, now_ns: int) -> None:
-        self.due.audit = not await self.auditor.run_full_audit(now_ns)  # repeated with the next due work
+        due, auditor = self.due, self.auditor
+        is_whole, due.daily_audit = due.audit, False
+        audited = await (auditor.run_full_audit(now_ns) if is_whole else auditor.run_daily_audit(now_ns))
+        due.audit = not audited  # repeated with the next due work
 
     def _on_work_ended(self) -> None:
         """Request due work when a background task failed or more came due; an audit does not repeat itself."""
@@ -173,8 +176,13 @@ class Kernel:
 
         One at a time, because the events it causes are handled before the next.
         """
-        if self.schedule.next_ns <= now_ns:
-            self._run_task(*self.schedule.pop())
+        schedule = self.schedule
+        while schedule.next_ns <= now_ns:
+            due_ns, kind = schedule.pop()
+            if kind is ScheduledTask.EVALUATE and self._is_settled(due_ns):
+                self.dispatcher.factory.skip()  # the numbers of all other events stay what they were
+                continue
+            self._run_task(due_ns, kind)
             return True
         due = self.due
         if due.is_guard_due(now_ns):
@@ -186,6 +194,19 @@ class Kernel:
         else:
             due.pending = True  # at the first value after it is due
         return False
+
+    def _is_settled(self, due_ns: int) -> bool:
+        """Return whether an evaluation due at ``due_ns`` and what is done before it would change nothing.
+
+        In real time every evaluation is made.
+        """
+        c = self.components
+        return (
+            self._inline
+            and self.venue.due_ns > due_ns
+            and not self.shared.extremes.has_moved
+            and not c.evaluation.can_change(due_ns)
+        )
 
     def _check_once_a_minute(self, now_ns: int) -> None:
         """Check the limits of the account, let the venue's time pass, and sample the curves when due."""
@@ -213,7 +234,17 @@ class Kernel:
         else:
             self.counters.metrics_fed += 1
             self.days.day_close(due_ns)
+            self._request_audit(due_ns)
+
+    def _request_audit(self, day_ns: int) -> None:
+        """Request the day's audit; of the whole book on a month's last trading day and while safety is not calm."""
+        local_date = self.shared.calendar.local_date
+        month, next_month = (local_date(from_ns(ns)).month for ns in (day_ns, self.schedule.next_ns))
+        if month != next_month or not self.shared.safety.is_trading_allowed:
             self.due.audit_soon()
+        else:
+            self.due.audit_day_soon()
+            self.due.checkpoint_soon()
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 

@@ -35,7 +35,14 @@ from qts.state.contracts import (
     TransitionRecord,
     TransitionResult,
 )
-from qts.state.hysteresis import DAY_NS, HOUR_NS, OVERRIDE_ACTIVE, held_back_by, next_confirmation
+from qts.state.hysteresis import (
+    DAY_NS,
+    HOUR_NS,
+    OVERRIDE_ACTIVE,
+    held_back_by,
+    next_confirmation,
+    quiet_until_ns,
+)
 from qts.state.override import check_override, override_refusal
 from qts.state.stored_state import StoredState
 from qts.state.transition import TransitionRule, find_applicable_rule, rules_of
@@ -130,6 +137,27 @@ class OperatingStateManager:
         now = self._clock.time_ns()
         self._expire_override(now)
         return self._held_days(now)
+
+    @property
+    def quiet_until_ns(self) -> int:
+        """Return the time (ns) before which an evaluation on the same metrics and safety state changes nothing.
+
+        0: it may change something at once. Confirmation, shortest stay, cooldown and override are in it. Such an
+        evaluation would be counted by an open confirmation, but that has enough of them. A command or a new
+        configuration may end the quiet; in FAIL and LOCKDOWN there is none.
+        """
+        if self._metrics is None or not self._safety.allows_entries:
+            return 0
+        until = quiet_until_ns(
+            [rule for rule in self._rules if rule.from_state is self._state],
+            self._config,
+            self._metrics,
+            self._safety,
+            pending=self._pending,
+            entered_ns=self._entered_ns,
+            last_transition_ns=self._last_transition_ns,
+        )
+        return until if self._override is None else min(until, self._override_ends_ns)
 
     @property
     def history(self) -> tuple[TransitionRecord, ...]:

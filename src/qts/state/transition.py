@@ -176,6 +176,22 @@ class TransitionRule:
         met = (clause.holds(metrics, safety, state_duration_days) for clause in self.clauses)
         return any(met) if self.mode == "any" else all(met)
 
+    def met_from_days(self, metrics: TransitionMetrics, safety_state: SafetyState) -> float | None:
+        """Return after how many days in the state the condition is met on these metrics and this safety state.
+
+        0 when it is met at any time; None when time alone never meets it.
+        """
+        safety = SafetyState.of(safety_state)
+        if safety is SafetyState.LOCKDOWN:
+            return None
+        waits = [clause.days for clause in self.clauses if isinstance(clause, HeldClause)]
+        others = [
+            clause.holds(metrics, safety, 0.0) for clause in self.clauses if not isinstance(clause, HeldClause)
+        ]
+        if self.mode == "any":
+            return 0.0 if any(others) else min(waits, default=None)
+        return max(waits, default=0.0) if all(others) else None
+
     def reason(
         self,
         metrics: TransitionMetrics,

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from qts.broker.contracts import NEVER_NS, Balance, BrokerOrder, BrokerOrderState, Capabilities
+from qts.broker.contracts import Balance, BrokerOrder, BrokerOrderState, Capabilities
 from qts.broker.sim import checkpoint
 from qts.broker.sim.admission import rejection_reason, uncovered
 from qts.broker.sim.bar_matcher import BarMatcher
@@ -35,7 +35,7 @@ from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.broker.sim.latency import Latency
 from qts.broker.sim.matcher import Matcher
 from qts.broker.sim.records import Answers, KeptFills
-from qts.clock import NS_PER_MS, NS_PER_S, Clock
+from qts.clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock
 from qts.errors import BrokerUnavailable, ConfigError, ContractError
 from qts.execution.contracts import (
     AckStatus,

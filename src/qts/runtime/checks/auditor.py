@@ -1,7 +1,8 @@
 """Checks the numbered invariants while a session runs (docs/reference/invariants.md).
 
-After each event it checks what that event changed; at every day's close, at the end, and every five seconds of a
-paper session the whole book, recomputed from the stored rows by code that shares nothing with the account.
+After each event it checks what that event changed. At every day's close it audits what is new, and at the end of a
+month, after a fail-safe and at the end the whole book, recomputed from the stored rows by code that shares nothing
+with the account.
 Independent counters of quantities are compared with the ledger and the broker's own book (``three-way-count``). The
 text of a breach is composed only when there is one.
 """
@@ -11,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from qts.broker.contracts import Broker, BrokerOrder
-from qts.capital.contracts import Pool, Transfer
+from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.db.chain import HistoryAltered
 from qts.db.session import SessionStore
@@ -22,11 +23,12 @@ from qts.errors import BrokerUnavailable
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
-from qts.ledger.audit import Claims, audit
-from qts.ledger.contracts import ActionRow, FillEffect, LedgerRow
+from qts.ledger.audit import AuditResult, Claims
+from qts.ledger.contracts import FillEffect
 from qts.money import ZERO, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
+from qts.runtime.checks.proven_book import NO_ROWS, ProvenBook
 from qts.runtime.orders.broker_queries import answered
 from qts.runtime.orders.reconciliation import is_same
 from qts.runtime.shared_components import SharedComponents
@@ -36,15 +38,6 @@ from qts.strategy.contracts import Side
 from qts.threads import off_loop
 
 _POOLS = tuple(Pool)
-
-
-class StoredRows(NamedTuple):
-    """Stored rows as they were read last; they are read again when the book was written since."""
-
-    ledger: Sequence[LedgerRow]
-    orders: Sequence[Order]
-    transfers: Sequence[Transfer]
-    actions: Sequence[ActionRow] = ()
 
 
 class Auditor:
@@ -69,12 +62,12 @@ class Auditor:
         self._dispatcher = dispatcher
         self._inv = invariants
         self._store = store
+        self._proven = ProvenBook(store, shared.account.initial, shared.account.quantum)
         self._targets = targets
         self._on_code = on_code
         self._counters: dict[str, Decimal] = {}
-        self._read_at = self._approved_at = -1
+        self._approved_at = -1
         self._starts_seen = 0
-        self._stored = StoredRows((), (), ())
 
     # -- after one event ---------------------------------------------------------------------------------------
 
@@ -82,6 +75,7 @@ class Auditor:
         """Check an order that is about to leave: approval, unknown orders, reduce-only, price, order rate."""
         p, check, now_ns, key = self._shared, self._inv.check, request.ts_ns, request.client_order_id
         order = p.orders.get(key)
+        self._proven.note_order(now_ns)
         holds = order is not None and order.approval_id != ""
         check(7, holds, now_ns, "" if holds else f"{key} has no approval", part=True)
         unknown = [o for o in p.orders if o.state is OrderState.UNKNOWN and _same_symbol_and_side(o, request)]
@@ -98,11 +92,13 @@ class Auditor:
         check(16, holds, now_ns, "" if holds else f"{rate} orders in a second, {allowed} allowed")
 
     def on_ended(self, order: Order) -> None:
-        """Check nothing: ended orders are compared with the broker's books by :meth:`run_full_audit`."""
+        """Check nothing: the next audit compares ended orders with stored rows and the broker's books."""
+        self._proven.note_order(order.ts_update_ns)
 
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Check pools, position and order after a booked fill, and add it to the independent counters."""
         check, now_ns, symbol, account = self._inv.check, fill.ts_ns, fill.symbol, self._shared.account
+        self._proven.note_order(order.ts_update_ns)
         counters = plus(self._counters.get(symbol, ZERO), times(fill.qty, fill.side.sign))
         self._counters[symbol] = counters
         ours = account.position(symbol)
@@ -143,54 +139,88 @@ class Auditor:
         has to be requested again. While the broker is unavailable, comparisons with it stay unchecked: unknown
         neither holds nor breaks an invariant. Raises StorageError when the store has failed.
         """
-        p = self._shared
-        await p.record.checkpoint()  # rows that wait to be written belong to this moment
-        await self._verify_history(only_new=True)
-        rows = p.record.book_revision
+        self._proven.forget()
+        return await self._audit(now_ns)
+
+    async def run_daily_audit(self, now_ns: int) -> bool:
+        """Check what is new since the last audit: its rows are added to the sums that held then.
+
+        Where neither the book nor a price of what is held has changed, only the broker's book is compared. Rows
+        that do not fit lead to a :meth:`run_full_audit`, which judges them; so does a store that is written beside
+        the session. Returns and raises like that.
+        """
+        record, end = self._shared.record, self._proven.up_to
+        if end is None or record.is_concurrent:
+            return await self.run_full_audit(now_ns)
+        if end.book == record.book_revision and end.prices_ns == self._prices_ns():
+            self._compare_with_broker(await self._broker_book(), await self._broker_orders(), now_ns)
+            return True
+        return await self._audit(now_ns) or await self.run_full_audit(now_ns)
+
+    async def _audit(self, now_ns: int) -> bool:
+        """Check the rows behind what was found sound before.
+
+        Return False, with nothing checked, when the book changed meanwhile, or when the rows do not fit what was
+        sound.
+        """
+        p, proven = self._shared, self._proven
+        is_whole = proven.up_to is None
+        has_rows = proven.up_to is None or proven.up_to.book != p.record.book_revision
+        if has_rows:
+            await p.record.checkpoint()  # rows that wait to be written belong to this moment
+            await self._verify_history(only_new=True)
+        rows, prices_ns = p.record.book_revision, self._prices_ns()
         if self._is_book_moving(rows):
             return False
-        if self._read_at != rows:
-            stored = await p.record.on_store(self._read)
-            if self._is_book_moving(rows):
-                return False
-            self._stored, self._read_at = stored, rows
-        if self._approved_at != rows:
-            decisions = await p.record.on_store(self._store.decisions)
-            if self._is_book_moving(rows):
-                return False
-            self._approved_at = rows
-            self._check_approvals({row.approval_id: row.client_order_id for row in decisions}, now_ns)
+        stored = await p.record.on_store(proven.rows_behind) if has_rows else NO_ROWS
         theirs, working = await self._broker_book(), await self._broker_orders()
         if self._is_book_moving(rows):
             return False
-        ledger, orders, transfers, actions = self._stored
+        sums = proven.sums()
+        if not sums.follow(stored.ledger, stored.actions):
+            return False
         claims = self._claims(theirs)
         marks = {row.symbol: p.last.mark(row.symbol) for row in claims.holdings}  # at the same moment
         recompute = partial(
-            audit,
-            initial=p.account.initial,
-            quantum=p.account.quantum,
-            ledger=ledger,
-            transfers=transfers,
-            orders=orders,
+            sums.audit,
+            ledger=stored.ledger,
+            transfers=stored.transfers,
+            orders=stored.orders,
             claims=claims,
             mark=marks.get,
-            actions=actions,
+            actions=stored.actions,
         )
         # It takes about 5 µs per stored fill; off the loop it delays no event.
         result = await off_loop(recompute) if p.record.is_concurrent else recompute()
+        unapproved = proven.unapproved(stored)
+        is_sound = result.ok and not unapproved
+        if not is_sound and not is_whole:
+            return False
+        self._record(rows, unapproved, len(stored.orders), result, now_ns)
+        if not self._is_book_moving(rows):  # nothing is awaited from here on
+            self._compare_with_broker(theirs, working, now_ns)
+        self._check_p0_first(now_ns)
+        if is_sound:
+            proven.extend(stored, book=rows, prices_ns=prices_ns)
+        else:
+            proven.forget()
+        return True
+
+    def _record(self, rows: int, unapproved: list[str], orders: int, result: AuditResult, now_ns: int) -> None:
+        """Record the checks that were made at revision ``rows`` of the book."""
+        if self._approved_at != rows:
+            self._approved_at = rows
+            detail = f"orders without their own approval: {unapproved[:3]}"
+            self._inv.check(7, not unapproved, now_ns, detail, orders or 1)
         for number, count in result.checks.items():
             if count:
                 broken = [finding for finding in result.findings if finding.invariant == number]
                 detail = "; ".join(f"{finding.subject}: {finding.detail}" for finding in broken[:3])
                 self._inv.check(number, not broken, now_ns, detail, count)
-        if not self._is_book_moving(rows):  # nothing is awaited from here on
-            if working is not None:
-                self._check_nothing_left_working(working, now_ns)
-            if theirs is not None:
-                self._check_three_way_count(theirs, now_ns)
-        self._check_p0_first(now_ns)
-        return True
+
+    def _prices_ns(self) -> int:
+        """Return the time of the newest price while anything is held; 0 for nothing, which no price values."""
+        return self._shared.last.feed_ts_ns if self._shared.extremes.held else 0
 
     async def _verify_history(self, *, only_new: bool) -> None:
         """Verify that the stored history is as it was written; raise FS071 when it was altered."""
@@ -198,11 +228,6 @@ class Auditor:
             await self._shared.record.on_store(partial(self._store.verify_history, only_new=only_new))
         except HistoryAltered as error:
             self._on_code("FS071", str(error))
-
-    def _read(self) -> StoredRows:
-        return StoredRows(
-            self._store.ledger(), self._store.orders(), self._store.transfers(), self._store.actions()
-        )
 
     def _is_book_moving(self, rows: int) -> bool:
         """Return whether the account changed since revision ``rows``, is not fully stored, or has P0 waiting."""
@@ -218,12 +243,15 @@ class Auditor:
             "counters": {symbol: str(qty) for symbol, qty in self._counters.items()},
             "approved_at": self._approved_at,
             "starts_seen": self._starts_seen,
+            "proven": self._proven.export_state(),
         }
 
     def import_state(self, saved: dict[str, Any]) -> None:
         """Continue from :meth:`export_state`."""
         self._counters = {symbol: Decimal(qty) for symbol, qty in saved["counters"].items()}
         self._approved_at, self._starts_seen = saved["approved_at"], saved["starts_seen"]
+        if "proven" in saved:  # an earlier version audited every row each time
+            self._proven.import_state(saved["proven"])
 
     async def _broker_book(self) -> dict[str, Decimal] | None:
         """Return the broker's positions by symbol; None while it is unavailable."""
@@ -239,11 +267,14 @@ class Auditor:
         except BrokerUnavailable:
             return None
 
-    def _check_approvals(self, approvals: dict[str, str], now_ns: int) -> None:
-        """Check that every stored order names its own approval (``approved-intent``)."""
-        orders = self._stored.orders
-        wrong = [o.client_order_id for o in orders if approvals.get(o.approval_id) != o.client_order_id]
-        self._inv.check(7, not wrong, now_ns, f"orders without their own approval: {wrong[:3]}", len(orders) or 1)
+    def _compare_with_broker(
+        self, theirs: dict[str, Decimal] | None, working: Sequence[BrokerOrder] | None, now_ns: int
+    ) -> None:
+        """Compare the broker's positions and orders with ours; None: it is unavailable, nothing is compared."""
+        if working is not None:
+            self._check_nothing_left_working(working, now_ns)
+        if theirs is not None:
+            self._check_three_way_count(theirs, now_ns)
 
     def _reduces(self, request: OrderRequest) -> bool:
         held = self._shared.account.holding(request.strategy, request.symbol)

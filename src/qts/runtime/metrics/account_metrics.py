@@ -14,9 +14,10 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from qts.capital.contracts import Pool
-from qts.clock import NS_PER_S
+from qts.clock import NEVER_NS, NS_PER_S
 from qts.market.contracts import IndexLevel
 from qts.money import ONE, ZERO, minus, ratio
+from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 from qts.runtime.metrics.volatility import VolatilitySource
 from qts.state.contracts import TransitionMetrics
 
@@ -59,6 +60,14 @@ class MetricsSource(Protocol):
         """
         ...
 
+    def steady_until_ns(self, now_ns: int) -> int:
+        """Return the moment before which time alone does not change the metrics of ``now_ns``.
+
+        Anything else that changes them is accepted by the other methods, or is a fill, an order, a price of what is
+        held or a new day's opening. Called after each evaluation.
+        """
+        ...
+
     def export_state(self) -> dict[str, Any]:
         """Return plain data for a checkpoint, from which :meth:`import_state` continues exactly."""
         ...
@@ -93,6 +102,11 @@ class TradeOutcomes:
         while self._start < len(self._packed) and self._packed[self._start] >> 1 < ns:
             self._start += 1
         self._forget()
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest trade was closed; None for no trade."""
+        return self._packed[self._start] >> 1 if len(self) else None
 
     def wins(self) -> int:
         """Return the number of trades that won."""
@@ -197,6 +211,15 @@ class AccountMetrics:
             win_rate_30d=self._win_rate(now_ns),
         )
 
+    def steady_until_ns(self, now_ns: int) -> int:
+        """Return when prices of what is held or the volatility become too old, or a trade leaves the month."""
+        oldest_ns = self._trades.oldest_ns
+        return min(
+            NEVER_NS if self._is_flat() else freshness_ends_ns(self._marks_ns(), now_ns, METRIC_MAX_AGE_NS),
+            self._volatility.steady_until_ns(now_ns),
+            NEVER_NS if oldest_ns is None else oldest_ns + _MONTH_NS + 1,
+        )
+
     def export_state(self) -> dict[str, Any]:
         """Return everything that the metrics remember."""
         return {
@@ -231,8 +254,3 @@ class AccountMetrics:
     def _win_rate(self, now_ns: int) -> float | None:
         self._trades.drop_before(now_ns - _MONTH_NS)
         return self._trades.wins() / len(self._trades) if len(self._trades) else None
-
-
-def is_fresh(ts_ns: int, now_ns: int, max_age_ns: int) -> bool:
-    """Return whether ``ts_ns`` is known (above 0), not in the future and at most ``max_age_ns`` old."""
-    return ts_ns > 0 and 0 <= now_ns - ts_ns <= max_age_ns

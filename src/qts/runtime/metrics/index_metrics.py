@@ -9,7 +9,8 @@ import msgspec
 
 from qts.capital.contracts import Pool
 from qts.market.contracts import IndexLevel
-from qts.runtime.metrics.account_metrics import METRIC_MAX_AGE_NS, is_fresh
+from qts.runtime.metrics.account_metrics import METRIC_MAX_AGE_NS
+from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 from qts.runtime.metrics.volatility import VolatilitySource
 from qts.state.contracts import UNKNOWN_METRICS, TransitionMetrics
 from qts.state.index_performance import IndexPerformance
@@ -42,6 +43,11 @@ class IndexMetrics:
         if not is_fresh(self._closed_ns, now_ns, METRIC_MAX_AGE_NS):
             return msgspec.structs.replace(UNKNOWN_METRICS, vix=vix)
         return self._performance.metrics(vix)
+
+    def steady_until_ns(self, now_ns: int) -> int:
+        return min(
+            freshness_ends_ns(self._closed_ns, now_ns, METRIC_MAX_AGE_NS), self._volatility.steady_until_ns(now_ns)
+        )
 
     def export_state(self) -> dict[str, Any]:
         return {

@@ -19,6 +19,7 @@ import msgspec
 
 from qts.clock import NS_PER_S
 from qts.market.contracts import VolatilityLevel
+from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 
 VIX_MAX_AGE_NS: Final = 30 * 3600 * NS_PER_S
 """A volatility older than this is unknown."""
@@ -74,6 +75,10 @@ class VolatilitySource(Protocol):
         """Return the volatility that the rules get at ``now_ns``."""
         ...
 
+    def steady_until_ns(self, now_ns: int) -> int:
+        """Return the moment before which time alone does not change the reading of ``now_ns``."""
+        ...
+
     def export_state(self) -> dict[str, Any]:
         """Return the state as plain values for a checkpoint."""
         ...
@@ -97,7 +102,10 @@ class DeclaredVolatility:
         """Ignore the closes: the index alone counts."""
 
     def reading(self, now_ns: int) -> VolatilityReading:
-        return VolatilityReading(self._level if _is_fresh(self._ts_ns, now_ns) else None, "feed")
+        return VolatilityReading(self._level if is_fresh(self._ts_ns, now_ns, VIX_MAX_AGE_NS) else None, "feed")
+
+    def steady_until_ns(self, now_ns: int) -> int:
+        return freshness_ends_ns(self._ts_ns, now_ns, VIX_MAX_AGE_NS)
 
     def export_state(self) -> dict[str, Any]:
         return {"level": self._level, "ts_ns": self._ts_ns}
@@ -145,7 +153,11 @@ class RealisedVolatility:
     def reading(self, now_ns: int) -> VolatilityReading:
         if self._value is None:
             return VolatilityReading(NOT_MEASURED, "none")
-        return VolatilityReading(self._value if _is_fresh(self._ts_ns, now_ns) else None, "realised_20d")
+        fresh = is_fresh(self._ts_ns, now_ns, VIX_MAX_AGE_NS)
+        return VolatilityReading(self._value if fresh else None, "realised_20d")
+
+    def steady_until_ns(self, now_ns: int) -> int:
+        return freshness_ends_ns(self._ts_ns, now_ns, VIX_MAX_AGE_NS)
 
     def export_state(self) -> dict[str, Any]:
         return {
@@ -166,8 +178,3 @@ class RealisedVolatility:
 def volatility_source(*, declared: bool) -> VolatilitySource:
     """Return the source of a session whose feed declares a volatility index, or does not."""
     return DeclaredVolatility() if declared else RealisedVolatility()
-
-
-def _is_fresh(ts_ns: int, now_ns: int) -> bool:
-    """Return whether ``ts_ns`` is known (above 0), not in the future and at most 30 hours old."""
-    return ts_ns > 0 and 0 <= now_ns - ts_ns <= VIX_MAX_AGE_NS

@@ -1,16 +1,21 @@
-"""Evaluates the operating state once an hour, and reports what keeps it in DEFENSIVE."""
+"""Evaluates the operating state once an hour where that can change something, and reports what keeps it in
+DEFENSIVE."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeAlias
 
-from qts.clock import from_ns
+from qts.clock import NEVER_NS, from_ns, to_ns
 from qts.event.contracts import Event
 from qts.runtime.metrics.state_basis import waiting_for_prices
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.shared_components import SharedComponents
+from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
+
+_Inputs: TypeAlias = tuple[int, int, int, int, str, str]
 
 
 class StateEvaluation:
@@ -23,11 +28,20 @@ class StateEvaluation:
         self._counters = counters
         self._log = log
         self._waits = ""
+        self._steady_until_ns = 0
+        self._inputs: _Inputs | None = None
 
     async def on_event(self, event: Event) -> None:
         """Evaluate the state now; the P2 handler of RISK_EVALUATE."""
         self._counters.evaluations += 1
         self.evaluate(self._shared.clock.time_ns())
+
+    def can_change(self, now_ns: int) -> bool:
+        """Return whether an evaluation at ``now_ns`` can give anything but what the last one gave.
+
+        Not before the time until which that one holds, while nothing that it depends on has changed.
+        """
+        return now_ns >= self._steady_until_ns or self._present_inputs() != self._inputs
 
     def evaluate(self, now_ns: int) -> None:
         """Evaluate the operating state at ``now_ns`` (ns of the session's clock)."""
@@ -44,6 +58,36 @@ class StateEvaluation:
         if waits and not self._waits:  # logged once while it lasts
             self._log("WARNING", f"DEFENSIVE goes on: {waits}")
         self._waits = waits
+        self._inputs = self._present_inputs()
+        self._steady_until_ns = min(
+            to_ns(p.calendar.at(day + timedelta(days=1), 0)),  # each trading day is counted by its first evaluation
+            p.metrics.steady_until_ns(now_ns),
+            self._state_steady_until_ns(),
+        )
+
+    def _state_steady_until_ns(self) -> int:
+        """Return the time before which neither state changes by time alone; safety does in any state but NORMAL."""
+        p = self._shared
+        if p.safety.current_state is not SafetyState.NORMAL:
+            return 0
+        return p.state.quiet_until_ns if p.config.state.enabled else NEVER_NS
+
+    def _present_inputs(self) -> _Inputs:
+        """Return what shows any change, time aside, of what an evaluation depends on.
+
+        Both states, the index and the account's days, the book, the prices of what is held or ordered, the day's
+        opening and the configuration.
+        """
+        p, counters = self._shared, self._counters
+        is_flat = not p.extremes.held and not any(p.orders)
+        return (
+            counters.changes,
+            counters.metrics_fed,
+            p.record.book_revision,
+            0 if is_flat else p.last.feed_ts_ns,
+            str(p.day.open_equity),
+            p.gate.config_hash,
+        )
 
     @property
     def last_waiting_reason(self) -> str:
@@ -59,9 +103,11 @@ class StateEvaluation:
         return waiting_for_prices(metrics, p.account.positions(), p.config.state.defensive_to_balanced.drawdown_pct)
 
     def export_state(self) -> dict[str, Any]:
-        """Return what DEFENSIVE waited for, for a checkpoint."""
-        return {"waits": self._waits}
+        """Return what DEFENSIVE waited for, and how long the last evaluation holds, for a checkpoint."""
+        return {"waits": self._waits, "steady_until_ns": self._steady_until_ns, "inputs": self._inputs}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        """Continue from :meth:`export_state`."""
+        """Continue from :meth:`export_state`; one of an earlier version makes the next evaluation due."""
         self._waits = saved["waits"]
+        self._steady_until_ns = saved.get("steady_until_ns", 0)
+        self._inputs = tuple(saved["inputs"]) if saved.get("inputs") else None

@@ -1,0 +1,128 @@
+"""Keeps the part of the stored book that an audit has found sound: where it ends, and what its rows add up to.
+
+So the next audit reads and adds up only the rows behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from qts.capital.contracts import Pool, Transfer
+from qts.clock import NEVER_NS
+from qts.db.contracts import DecisionRow
+from qts.db.session import SessionStore
+from qts.execution.contracts import Order
+from qts.ledger.audit import ProvenRows
+from qts.ledger.contracts import ActionRow, LedgerRow
+
+
+class StoredRows(NamedTuple):
+    """Stored rows that an audit has to check: orders, and all others in the order of booking."""
+
+    ledger: Sequence[LedgerRow]
+    actions: Sequence[ActionRow]
+    transfers: Sequence[Transfer]
+    orders: Sequence[Order]
+    decisions: Sequence[DecisionRow]
+
+
+NO_ROWS: Final = StoredRows((), (), (), (), ())
+
+
+class ProvenUpTo(msgspec.Struct, frozen=True):
+    """The end of the part that was found sound.
+
+    ``book`` is the revision of the book, ``prices_ns`` the time of the prices of what was held, 0 for nothing held;
+    the others are numbers of stored rows.
+    """
+
+    book: int
+    prices_ns: int
+    fills: int
+    actions: int
+    transfers: int
+    decisions: int
+
+
+class ProvenBook:
+    """The rows that the last audit found sound. For the session's thread; its end is part of the checkpoint.
+
+    ``initial`` is the opening capital by pool, in the account's currency, ``quantum`` its smallest unit.
+    """
+
+    def __init__(self, store: SessionStore, initial: Mapping[Pool, Decimal], quantum: Decimal) -> None:
+        self._store = store
+        self._initial = initial
+        self._quantum = quantum
+        self.up_to: ProvenUpTo | None = None
+        """The end of the part; None when every row has to be audited."""
+        self._sums: ProvenRows | None = None
+        self._approvals: dict[str, str] = {}
+        self._changed_from_ns = NEVER_NS
+
+    def note_order(self, ts_ns: int) -> None:
+        """Note that an order has changed whose row bears the time ``ts_ns`` (ns) or a later one."""
+        self._changed_from_ns = min(self._changed_from_ns, ts_ns)
+
+    def forget(self) -> None:
+        """Let the next audit begin with the first row."""
+        self.up_to = self._sums = None
+        self._approvals = {}
+
+    def rows_behind(self) -> StoredRows:
+        """Read the rows behind the part, and the orders that have changed since. Raises StorageError."""
+        end, store = self.up_to, self._store
+        if end is None:
+            return StoredRows(store.ledger(), store.actions(), store.transfers(), store.orders(), store.decisions())
+        return StoredRows(
+            store.ledger(end.fills),
+            store.actions(end.actions),
+            store.transfers(end.transfers),
+            store.orders(self._changed_from_ns) if self._changed_from_ns < NEVER_NS else (),
+            store.decisions(end.decisions),
+        )
+
+    def sums(self) -> ProvenRows:
+        """Return the sums of the part, which are read again after a restart; fresh ones without a part."""
+        if self._sums is None:
+            self._sums = ProvenRows(self._initial, self._quantum)
+            if (end := self.up_to) is not None:
+                store = self._store
+                self._sums.add(
+                    store.ledger()[: end.fills],
+                    store.transfers()[: end.transfers],
+                    store.orders(),
+                    store.actions()[: end.actions],
+                )
+                self._approvals = _approvals_of(store.decisions()[: end.decisions])
+        return self._sums
+
+    def unapproved(self, rows: StoredRows) -> list[str]:
+        """Return the orders of ``rows`` that do not name their own approval; call :meth:`sums` before."""
+        self._approvals |= _approvals_of(rows.decisions)
+        return [o.client_order_id for o in rows.orders if self._approvals.get(o.approval_id) != o.client_order_id]
+
+    def extend(self, rows: StoredRows, *, book: int, prices_ns: int) -> None:
+        """Add ``rows``, which were found sound, to the part."""
+        sums, end = self.sums(), self.up_to
+        decisions = len(rows.decisions) + (end.decisions if end is not None else 0)
+        self.up_to = ProvenUpTo(book, prices_ns, sums.fills, sums.actions, sums.transfers, decisions)
+        self._changed_from_ns = NEVER_NS
+
+    def export_state(self) -> dict[str, Any]:
+        """Return the end of the part for a checkpoint; its rows are in the store."""
+        return {"up_to": self.up_to, "changed_from_ns": self._changed_from_ns}
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`; None: every row has to be audited."""
+        up_to = saved["up_to"]
+        self.up_to = None if up_to is None else msgspec.convert(up_to, ProvenUpTo)
+        self._changed_from_ns = saved["changed_from_ns"]
+
+
+def _approvals_of(decisions: Sequence[DecisionRow]) -> dict[str, str]:
+    return {row.approval_id: row.client_order_id for row in decisions}
