@@ -13,14 +13,15 @@ from qts.broker.sim.bar_times import (
     bar_day,
     began_ns,
     interval_ns,
+    is_whole_life,
+    order_end_ns,
     overlaps,
     session_day,
-    session_end_ns,
     start_ns,
     whole_second,
 )
 from qts.broker.sim.session_times import SessionTimes
-from qts.clock import NS_PER_MS, NS_PER_S, from_ns, to_ns
+from qts.clock import NS_PER_MS, NS_PER_S, to_ns
 from qts.market.contracts import Bar
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
@@ -75,6 +76,7 @@ def test_a_daily_bar_of_a_market_that_never_closes_is_its_utc_day(ms: int) -> No
     """Sources write its end as midnight or as the last millisecond before it."""
     whole = bar(utc("2024-08-09 00:00:00"), ms=ms)
     assert start_ns(whole, COINS) == to_ns(utc("2024-08-08 00:00:00"))
+    assert start_ns(bar(utc("2024-08-09 05:00:00"), day="2024-08-08"), COINS) == to_ns(utc("2024-08-08 05:00:00"))
     assert bar_day(whole, COINS).isoformat() == "2024-08-08"
 
 
@@ -134,10 +136,32 @@ def test_an_order_of_a_market_that_never_closes_belongs_to_the_day_that_begins()
     assert session_day(COINS, midnight - NS_PER_S).isoformat() == "2024-08-08"
 
 
-def test_a_session_ends_at_the_close_and_without_one_at_midnight() -> None:
-    day = utc("2018-01-22 00:00:00").date()
-    assert session_end_ns(KRX, day) == to_ns(kst("2018-01-22 15:30:00"))
-    assert from_ns(session_end_ns(COINS, day)) == utc("2018-01-23 00:00:00")
+@pytest.mark.parametrize(
+    ("times", "interval", "end"),
+    [
+        (KRX, "1m", kst("2018-01-23 15:30:00")),  # the close of its session
+        (KRX, "1d", kst("2018-01-23 15:30:00")),
+        (KRX, "1w", kst("2018-02-05 15:30:00")),  # twice a bar, in case no other comes
+        (KRX, "1mo", kst("2018-03-25 15:30:00")),
+        (COINS, "1h", kst("2018-01-23 15:30:00")),  # a day later
+        (COINS, "1d", kst("2018-01-24 15:30:00")),
+    ],
+)
+def test_an_order_ends_with_its_session_or_where_bars_are_longer_with_the_next(
+    times: SessionTimes, interval: str, end: datetime
+) -> None:
+    entered = to_ns(kst("2018-01-22 15:30:00"))
+    assert order_end_ns(times, entered, session_day(times, entered), interval) == to_ns(end)
+
+
+def test_a_bar_of_a_day_or_longer_is_the_whole_life_of_an_order() -> None:
+    assert [is_whole_life(interval) for interval in ("1s", "4h", "1d", "1w", "1mo")] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_seconds_are_rounded_up() -> None:

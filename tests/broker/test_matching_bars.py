@@ -280,17 +280,57 @@ def test_an_order_of_the_close_lives_for_the_next_session() -> None:
     assert (rig.open, reasons(rig)) == ([], ["expired at the close"])
 
 
-def test_an_order_of_a_market_that_never_closes_lives_for_its_day() -> None:
+@pytest.mark.parametrize("volume", ["1000", "0"])
+def test_an_order_of_a_market_that_never_closes_lives_for_the_next_daily_bar(volume: str) -> None:
     rig = after_a_bar()
     rig.place("o", BUY, "1", "50")
-    next_day(rig, "100 101 99 100")
+    next_day(rig, "100 101 99 100", volume)
     assert (rig.open, reasons(rig)) == ([], ["expired at the close"])
 
 
-def test_an_order_whose_bar_never_comes_ends_a_minute_after_its_day() -> None:
+@pytest.mark.parametrize("hour", [5, 15], ids=["days of New York", "days of Seoul"])
+def test_the_days_of_a_market_that_never_closes_may_be_those_of_any_time_zone(hour: int) -> None:
+    rig = ExchangeRig(SHARE, at=MIDNIGHT + timedelta(hours=hour), config=ALL)
+    rig.ohlc("100 100 100 100", day="2024-08-07")
+    rig.place("reached", BUY, "1")
+    rig.place("far", BUY, "1", "50")
+    rig.at(rig.now + timedelta(days=1, minutes=-1))
+    rig.exchange.on_time(rig.clock.time_ns())
+    assert rig.open == ["reached", "far"]
+    rig.after(60_000)
+    rig.ohlc("101 110 99 105", day="2024-08-08")
+    assert (rig.filled, rig.open) == ([("reached", "1", "101")], [])
+
+
+def test_an_hourly_order_of_a_market_that_never_closes_lives_for_a_day() -> None:
+    rig = ExchangeRig(SHARE, at=MIDNIGHT, config=ALL)
+    rig.ohlc("100 100 100 100", interval="1h")
+    rig.place("o", BUY, "1", "50")
+    for hour in range(1, 25):
+        assert rig.open == ["o"]
+        rig.at(MIDNIGHT + timedelta(hours=hour))
+        rig.ohlc("100 101 99 100", interval="1h")
+    assert rig.open == []
+
+
+def test_an_order_that_waits_for_a_weekly_bar_outlives_the_sessions_before_it() -> None:
+    rig = ExchangeRig(SAMSUNG, at=kst("2018-01-19 15:30:00"), config=ALL)
+    rig.ohlc("50000 50000 50000 50000", interval="1w")
+    rig.place("o", BUY, "1")
+    rig.place("far", BUY, "1", "40000")
+    for day in range(22, 26):
+        rig.at(kst(f"2018-01-{day} 15:31:00"))
+        rig.exchange.on_session_end(rig.now.date(), rig.clock.time_ns())
+    assert rig.open == ["o", "far"]
+    rig.at(kst("2018-01-26 15:30:00"))
+    rig.ohlc("50300 51000 49000 50500", interval="1w")
+    assert (rig.filled, rig.open) == ([("o", "1", "50300")], [])
+
+
+def test_an_order_whose_bar_never_comes_ends_after_two_lengths_of_a_bar() -> None:
     rig = after_a_bar()
     rig.place("o", BUY, "1", "50")
-    rig.at(MIDNIGHT + timedelta(days=1, seconds=59))
+    rig.at(MIDNIGHT + timedelta(days=2, seconds=59))
     rig.exchange.on_time(rig.clock.time_ns())
     assert rig.open == ["o"]
     rig.after(1_000)

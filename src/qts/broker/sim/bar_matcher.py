@@ -46,15 +46,21 @@ class BarMatcher:
         self._admit = admit
         self._base_of = base_of
 
-    def on_bar(self, book: InstrumentBook, bar: Bar, before: LastBar) -> None:
-        """Match against ``bar``; ``before`` is the symbol's bar before it.
+    def on_bar(self, book: InstrumentBook, bar: Bar, before: LastBar) -> int | None:
+        """Match against ``bar``; ``before`` is the symbol's bar before it. Return when the bar began, in ns.
 
-        Nothing executes in a bar without volume, in one whose prices contradict each other, in one whose beginning
-        is not known, and in one during which a quote, a trade or a finer bar was seen.
+        None when the bar executes nothing, because its beginning is not known or because a quote, a trade or a
+        finer bar was seen during it. Nothing executes either in a bar without volume, and in one whose prices
+        contradict each other.
         """
         start_ns = began_ns(bar, book.times, before)
-        if start_ns is None or bar.volume <= 0 or not is_sound(bar) or self._is_finer_seen(book, start_ns):
-            return
+        if start_ns is None or self._is_finer_seen(book, start_ns):
+            return None
+        if bar.volume > 0 and is_sound(bar):
+            self._match(book, bar, start_ns)
+        return start_ns
+
+    def _match(self, book: InstrumentBook, bar: Bar, start_ns: int) -> None:
         budget = matching.participation(bar.volume, self._share, book.instrument.lot)
         day = bar_day(bar, book.times)
         ts_ns = _executed_ns(bar, book, day)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -25,6 +25,8 @@ _UNIT_NS: Final[Mapping[str, int]] = {
     "w": 7 * 86_400 * NS_PER_S,
 }
 _DAY_NS: Final = _UNIT_NS["d"]
+_MONTH_NS: Final = 31 * _DAY_NS
+"""The length of an interval that is none of the units, such as a month."""
 
 
 class LastBar(NamedTuple):
@@ -57,12 +59,13 @@ def bar_day(bar: Bar, times: SessionTimes) -> date:
 def start_ns(bar: Bar, times: SessionTimes) -> int | None:
     """Return when a bar began, by its interval and its day alone; None when its interval cannot be read.
 
-    A daily bar begins with the session of its day, in a market that never closes with the day itself.
+    A daily bar begins with the session of its day. In a market that never closes the day may be that of any time
+    zone, so there it begins a day before its end.
     """
     length = interval_ns(bar.interval)
     if length is None:
         return None
-    if length != _DAY_NS:
+    if length != _DAY_NS or times.never_closes(bar.ts_ns):
         return whole_second(bar.ts_ns) - length
     day = bar_day(bar, times)
     midnight = times.calendar.at(day, 0)
@@ -96,7 +99,7 @@ def began_ns(bar: Bar, times: SessionTimes, before: LastBar) -> int | None:
 def session_day(times: SessionTimes, ts_ns: int) -> date:
     """Return the day of the session in which an order that is entered at ``ts_ns`` can first fill on a bar.
 
-    From the close on that is the next session; a market that never closes has one session a day, until midnight.
+    From the close on that is the next session; in a market that never closes it is the market's date.
     """
     moment_ns = whole_second(ts_ns)
     day = times.day(moment_ns)
@@ -107,7 +110,21 @@ def session_day(times: SessionTimes, ts_ns: int) -> date:
     return day if opening is None else times.calendar.local_date(opening)
 
 
-def session_end_ns(times: SessionTimes, day: date) -> int:
-    """Return the end of the session of ``day``: its close, in a market that never closes midnight."""
-    close = times.calendar.close(day)
-    return to_ns(times.calendar.at(day + timedelta(days=1), 0) if close is None else close)
+def order_end_ns(times: SessionTimes, entered_ns: int, day: date, interval: str) -> int:
+    """Return when an order ends that waits for bars of ``interval``; ``day`` is its session day.
+
+    That is the close of its session; in a market that never closes a day after it was entered. Where one bar lasts
+    as long as that or longer, the next bar ends the order (:func:`is_whole_life`), or, where none comes, twice the
+    length of a bar.
+    """
+    length = interval_ns(interval) or _MONTH_NS
+    never_closes = times.never_closes(entered_ns)
+    if length > _DAY_NS or (length == _DAY_NS and never_closes):
+        return entered_ns + 2 * length
+    close = None if never_closes else times.calendar.close(day)
+    return entered_ns + _DAY_NS if close is None else to_ns(close)
+
+
+def is_whole_life(interval: str) -> bool:
+    """Return whether an order lives no longer than one bar of ``interval``: a day, a week, a month."""
+    return (interval_ns(interval) or _MONTH_NS) >= _DAY_NS

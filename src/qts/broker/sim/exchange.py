@@ -24,9 +24,10 @@ from qts.broker.sim.bar_times import (
     NO_BAR,
     LastBar,
     bar_day,
+    is_whole_life,
+    order_end_ns,
     overlaps,
     session_day,
-    session_end_ns,
     whole_second,
 )
 from qts.broker.sim.base_prices import BasePrices
@@ -70,7 +71,7 @@ _ON_BARS = msgspec.structs.replace(
     caps_cost=True,
 )
 _AFTER_END_NS: Final = 60 * NS_PER_S
-"""After the end of its session the last bar of an order's day has this long to arrive."""
+"""After the end of an order the last bar before that end has this long to arrive."""
 _EXPIRED: Final = "expired at the close"
 _TOO_DEAR: Final = "the price asks for more than the money set aside"
 
@@ -240,7 +241,7 @@ class SimExchange:
             self._deliver()
 
     def on_time(self, now_ns: int) -> None:
-        """Let time pass: cancels take effect, sessions of orders on bars end, a dropped connection comes back.
+        """Let time pass: cancels take effect, orders on bars end, a dropped connection comes back.
 
         Reports held back are published.
         """
@@ -257,10 +258,11 @@ class SimExchange:
         """Expire the day orders of ``day`` and before; orders entered for a later session stay.
 
         Also notes every symbol's last price as the base of the next day and forgets fills of earlier days.
-        Markets that never close have no day orders but those that wait for bars, which end with the day.
+        Markets that never close have no day orders; orders that wait for bars may outlive the session.
         """
         for order in [order for order in self._open.values() if order.day <= day]:
-            if not self._books[order.symbol].times.never_closes(now_ns):
+            outlives = order.ends_ns is not None and order.ends_ns > now_ns
+            if not outlives and not self._books[order.symbol].times.never_closes(now_ns):
                 self._cancelled(order, now_ns, _EXPIRED)
         self._fills.drop_before(day)
         for symbol in self._instruments:
@@ -348,7 +350,7 @@ class SimExchange:
             entered_ns=now_ns,
             stop=request.stop_price,
             money=request.max_cost,
-            ends_ns=session_end_ns(book.times, day) if on_bars else None,
+            ends_ns=order_end_ns(book.times, now_ns, day, book.last_bar.interval) if on_bars else None,
         )
         if self._happens(self._config.late_reject_probability):
             order.late_reject = "injected late rejection"
@@ -519,14 +521,16 @@ class SimExchange:
         return before
 
     def _match_bar(self, book: InstrumentBook, bar: Bar, before: LastBar) -> None:
-        """Match against a bar; the one that ends a session ends the orders of that session."""
+        """Match against a bar, then end the orders that live no longer than it."""
         if not self._fills_on_open:
             self._matcher.on_bar(book, bar)
             return
-        self._bar_matcher.on_bar(book, bar, before)
+        start_ns = self._bar_matcher.on_bar(book, bar, before)
         end_ns = whole_second(bar.ts_ns)
-        for order in [one for one in book.orders if one.ends_ns is not None and one.ends_ns <= end_ns]:
-            self._cancelled(order, bar.ts_ns, _EXPIRED)
+        last_entry_ns = -1 if start_ns is None or not is_whole_life(bar.interval) else start_ns
+        for order in tuple(book.orders):
+            if order.ends_ns is not None and (order.ends_ns <= end_ns or order.entered_ns <= last_entry_ns):
+                self._cancelled(order, bar.ts_ns, _EXPIRED)
 
     def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:
         self._bases.note_last(symbol, self._last_values, self._book_of(symbol).times, day, before)

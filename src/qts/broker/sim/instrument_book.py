@@ -34,7 +34,7 @@ class SimOrder:
 
     ``entered_ns`` is when it was placed; the time on its way does not count where bars fill. ``stop``: the trigger
     it still waits for, None without one. ``money``: what a buy may still cost with its fees, None without a cap.
-    ``ends_ns``: the end of its session where bars fill, None elsewhere.
+    ``ends_ns``: its end by itself where bars fill, None elsewhere.
     """
 
     __slots__ = (
