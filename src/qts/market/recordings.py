@@ -10,6 +10,7 @@ from qts.errors import DataError
 from qts.market.bars.opener import files_in, is_file_of_bars, open_bars
 from qts.market.contracts import Feed, Instrument
 from qts.market.files import open_feed
+from qts.market.files.detect import CSV, PARQUET
 from qts.market.files.detect import FORMATS as RECORDED
 from qts.market.files.reading import ReadAs
 
@@ -36,7 +37,8 @@ def open_recording(
     if not paths:
         raise DataError("no file is named; name a recording, or files of bars")
     files = files_in(paths)
-    if format == BARS or (format is None and (len(files) > 1 or is_file_of_bars(files[0], read_as))):
+    is_open = format is None or format in (CSV, PARQUET)
+    if format == BARS or (is_open and (len(files) > 1 or is_file_of_bars(files[0], read_as))):
         return open_bars(paths, currency=currency, own=own, read_as=read_as)
     if len(files) > 1:
         raise DataError(f"{files[1]}: a run reads one recording in {format}; only files of bars can be several")

@@ -47,6 +47,18 @@ TEXTS: Final[Mapping[str, str]] = {
     "bars-encoding": "input: read as {encoding}, as the names of its columns show",
     "bars-symbols-named": "input: symbols taken from the names of the files: {named}",
     "bars-newest-first": "input: the newest row comes first, read in the order of time: {named}",
+    "bars-floats": ("input: the columns {columns} hold binary floats; each number is read as its shortest decimal"),
+    "bars-actions": "input: {count:corporate action|corporate actions} read, {left} of other symbols left out",
+    "bars-actions-derived": (
+        "input: {count:corporate action|corporate actions} derived from the adjusted close, as exactly as its "
+        "decimals allow, e.g. {symbol} on {day}: {kind} {value}; a file actions.csv gives them exactly"
+    ),
+    "action-dividend": "dividend of",
+    "action-split": "split",
+    "bars-adjusted-unused": (
+        "input: the adjusted close of {symbol} is not used: bars of {interval} do not tell the day of a split or "
+        "dividend"
+    ),
     "bars-binary-noise": (
         "input: {noisy:price or volume carries|prices and volumes carry} binary noise and {noisy:is|are} read as "
         "the decimal, e.g. {place}: {was} as {now}"

@@ -48,6 +48,17 @@ TEXTS: Final[Mapping[str, str]] = {
     "bars-encoding": "입력: 열 이름을 보고 {encoding} 인코딩으로 읽었습니다.",
     "bars-symbols-named": "입력: 종목을 파일 이름에서 읽었습니다: {named}.",
     "bars-newest-first": "입력: 최신 행이 먼저 있어 시간 순서로 바꾸어 읽었습니다: {named}.",
+    "bars-floats": "입력: 열 {columns}의 값이 이진 부동소수점이어서 가장 짧은 십진수로 읽었습니다.",
+    "bars-actions": "입력: 분할·배당 {count}건을 읽었고 다른 종목의 {left}건은 제외했습니다.",
+    "bars-actions-derived": (
+        "입력: 수정종가에서 분할·배당 {count}건을 소수 자릿수가 허용하는 만큼 정확히 계산했습니다"
+        "(예: {symbol} {day} {kind} {value}). 정확한 값은 actions.csv에 적으세요."
+    ),
+    "action-dividend": "배당",
+    "action-split": "분할",
+    "bars-adjusted-unused": (
+        "입력: {interval}봉으로는 분할·배당일을 알 수 없어 {symbol}의 수정종가를 쓰지 않았습니다."
+    ),
     "bars-binary-noise": (
         "입력: 가격·거래량 {noisy}개에 이진 부동소수점 오차가 있어 십진수로 읽었습니다(예: {place}의 {was} → "
         "{now})."

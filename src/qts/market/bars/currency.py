@@ -13,7 +13,7 @@ _WON: Final = "KRW"
 _DOLLAR: Final = "USD"
 _US: Final = ".US"
 _SET: Final = "--set runtime.currency=... (and runtime.equity_start)"
-_LONGEST_CLASS: Final = 1
+_CLASSES: Final = frozenset("ABCK")
 """Letters behind a point that name a class of shares, such as BRK.B, and no exchange."""
 
 
@@ -39,7 +39,7 @@ def _currency_of(symbol: str, own: Mapping[str, Instrument]) -> str:
         if symbol.endswith(quoted) and len(symbol) > len(quoted):
             return quoted
     _, point, suffix = symbol.rpartition(".")
-    if point and len(suffix) > _LONGEST_CLASS and not symbol.endswith(_US):
+    if point and suffix not in _CLASSES and not symbol.endswith(_US):
         raise DataError(f"{symbol}: in which currency it is paid is not known; set it: {_SET}")
     if symbol.isdigit():
         raise DataError(

@@ -21,6 +21,9 @@ EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 DAY_FIRST: Final = "day first"
 MONTH_FIRST: Final = "month first"
 
+LATEST_YEAR: Final = 2199
+"""Nanoseconds are counted in 64 bits, which end in 2262, and a session looks ahead to its next days."""
+
 _EPOCH_OF_DIGITS: Final = {10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}
 _YEAR_FIRST: Final = re.compile(
     r"([0-9]{4})(?:[-/.] ?([0-9]{1,2})[-/.] ?([0-9]{1,2})\.?|([0-9]{2})([0-9]{2}))", re.ASCII
@@ -145,6 +148,8 @@ def stamp_of(text: str, order: str = "") -> Stamp:
         ns = int(text) * EPOCHS[_EPOCH_OF_DIGITS[len(text)]]
         return Stamp(ns, ns)
     day, rest = _day(text, order)
+    if day.year > LATEST_YEAR:
+        raise ValueError(f"not within what is counted: {text}")
     wall_ns = (day.toordinal() - EPOCH_ORDINAL) * DAY_NS
     if not rest:
         return Stamp(wall_ns, None)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from qts.clock import NS_PER_S
 from qts.errors import DataError
+from qts.market.actions import CorporateAction
 from qts.market.bars.series import BarSeries
 from qts.market.contracts import Bar, Instrument, MarketValue
 from qts.market.files.refusals import RefusalExample, Refusals
@@ -19,7 +20,8 @@ LEAST_AGE_NS: Final = 15 * 60 * NS_PER_S
 
 
 class BarFeed:
-    """A :class:`~qts.market.contracts.Feed` over files of bars.
+    """A :class:`~qts.market.contracts.Feed` over files of bars, and an
+    :class:`~qts.market.actions.ActionSource` of what is known of their corporate actions.
 
     ``series`` are its bars by symbol, in the order in which bars of one moment are given. ``max_age_ns`` follows
     the bars: the price of the bar before the present one is fresh, an older one is not; a fixed one stays.
@@ -34,11 +36,13 @@ class BarFeed:
         refusals: Refusals,
         notes: Sequence[Note],
         max_age_ns: int | None = None,
+        actions: Sequence[CorporateAction] = (),
     ) -> None:
         self.name = name
         self.source_id = source_id
         self.series: Mapping[str, BarSeries] = {one.symbol: one for one in series}
         self.instruments = instruments
+        self.actions = tuple(actions)
         self.declares_volatility = False
         self.rows_refused: Mapping[str, int] = refusals.counts
         self.refusal_examples: Mapping[str, Sequence[RefusalExample]] = refusals.examples

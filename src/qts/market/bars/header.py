@@ -25,6 +25,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "timestamp",
         "ts",
         "opentime",
+        "indexlevel0",
         "일자",
         "날짜",
         "일시",
@@ -76,6 +77,8 @@ def places_of(names: Sequence[str]) -> dict[str, int]:
         found["close"] = plain.index(_PRICE)
     if DATE not in found and TIME in found:
         found[DATE] = found.pop(TIME)
+    if DATE not in found and plain and not plain[0]:  # an index without a name
+        found[DATE] = 0
     return found
 
 

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from qts.errors import DataError
+from qts.errors import ContractError, DataError
+from qts.market.actions import CorporateAction, Dividend, in_order
+from qts.market.bars.action_files import FILE_NAME, actions_from_adjusted, read_actions
+from qts.market.bars.arrow import FEATHER_MAGICS, PARQUET_MAGIC, ArrowBars
 from qts.market.bars.currency import currency_of
 from qts.market.bars.dates import DateTable, stamp_of
 from qts.market.bars.feed import BarFeed
 from qts.market.bars.intervals import DAY, MONTH, WEEK
+from qts.market.bars.json_rows import JsonBars
 from qts.market.bars.series import BarSeries
 from qts.market.bars.sources import BarSource
 from qts.market.bars.symbols import SUFFIXES, symbol_of_name
@@ -34,8 +38,6 @@ from qts.notes import Note
 
 MAX_BARS: Final = 20_000_000
 """Bars of one run; they take about 50 bytes each."""
-ACTIONS: Final = "actions.csv"
-"""The file of a folder that holds corporate actions, and no bars."""
 _NAMED: Final = 3
 _HEAD_LINES: Final = 20
 
@@ -57,6 +59,7 @@ def open_bars(
     Raises :class:`~qts.errors.DataError` (exit code 2), one line that names file, line, value and what to do, and
     :class:`~qts.errors.MissingExtraError` for a Parquet or Feather file without pyarrow.
     """
+    actions = [path for path in _all_files(paths) if path.name.lower() == FILE_NAME]
     files = files_in(paths)
     if read_as.symbol is not None and len(files) > 1:
         raise DataError(
@@ -68,7 +71,7 @@ def open_bars(
     own = own or {}
     table = SymbolTable(instrument_maker(currency or currency_of(reading.symbols, own)), own=own)
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    return reading.feed(name, table, max_age_ns)
+    return reading.feed(name, table, max_age_ns, actions)
 
 
 def is_file_of_bars(path: Path, read_as: ReadAs) -> bool:
@@ -77,33 +80,50 @@ def is_file_of_bars(path: Path, read_as: ReadAs) -> bool:
 
 
 def files_in(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that ``paths`` name, those of a folder by name. Raises DataError for an empty folder."""
-    files: list[Path] = []
+    """Return the files of bars that ``paths`` name, those of a folder by name.
+
+    Raises DataError for a folder without any, and where only a file of corporate actions is named.
+    """
+    files = [path for path in _all_files(paths) if path.name.lower() != FILE_NAME]
+    if not files:
+        raise DataError(f"only {FILE_NAME} is named, which holds corporate actions; name files of bars as well")
+    return files
+
+
+def _all_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
-            files.append(path)
+            yield path
             continue
-        inside = sorted(
-            one
-            for one in path.iterdir()
-            if one.is_file() and one.name.lower().endswith(SUFFIXES) and one.name != ACTIONS and one.name[0] != "."
-        )
+        names = sorted(one for one in path.iterdir() if one.is_file() and one.name[0] != ".")
+        inside = [one for one in names if one.name.lower().endswith(SUFFIXES)]
         if not inside:
-            raise DataError(
-                f"{path}: no file of bars in this folder; known are names that end in {', '.join(SUFFIXES)}"
-            )
-        files += inside
-    return files
+            raise DataError(f"{path}: no file of bars in this folder; their names end in {', '.join(SUFFIXES)}")
+        yield from inside
 
 
 def _source_of(path: Path, read_as: ReadAs, refusals: Refusals) -> BarSource | None:
     """Return the reader of a file; None when it holds no bars."""
     digest, magic = hash_and_magic(path)
-    source = LineSource(path, gzipped=magic.startswith(GZIP_MAGIC))
+    if magic == PARQUET_MAGIC or magic in FEATHER_MAGICS:
+        _refuse_texts(path, read_as)
+        return ArrowBars.open(path, digest, magic, read_as)
+    gzipped = magic.startswith(GZIP_MAGIC)
+    source = LineSource(path, gzipped=gzipped)
     block = next(source.blocks(0, 1), None)
     lines = [] if block is None else block.rows[:_HEAD_LINES]
+    if next((line for line in lines if line.strip()), b"").lstrip().startswith(b"["):
+        _refuse_texts(path, read_as)
+        return JsonBars.open(path, digest, read_as, gzipped=gzipped)
     head = head_of(path, lines, read_as)
     return None if head is None else TextBars(path, digest, source, head, read_as, refusals)
+
+
+def _refuse_texts(path: Path, read_as: ReadAs) -> None:
+    """Raise DataError where the encoding or the delimiter of a file is declared that has neither."""
+    for name in ("encoding", "delimiter"):
+        if getattr(read_as, name) is not None:
+            raise DataError(f"{path}: --{name} is for files of text; leave it out")
 
 
 class _Reading:
@@ -163,15 +183,54 @@ class _Reading:
             self._named.append(symbol)
         return symbol
 
-    def feed(self, name: str, table: SymbolTable, max_age_ns: int | None) -> BarFeed:
+    def feed(self, name: str, table: SymbolTable, max_age_ns: int | None, action_files: Sequence[Path]) -> BarFeed:
         """Return the feed of everything read."""
         timezone = self._read_as.timezone
         series = series_of(self._raw, table, None if timezone is None else ZoneInfo(timezone), self._refusals)
+        actions = self._actions(series, table, action_files)
         digest = hashlib.sha256("\n".join(sorted(self._hashes)).encode()).hexdigest()
         declared = self._read_as.declared
         source_id = f"bars:{digest}?{declared}" if declared else f"bars:{digest}"
         notes = [*self._notes, *self._notes_on(series, table), *table.notes()]
-        return BarFeed(name, source_id, series, table.instruments, self._refusals, notes, max_age_ns)
+        return BarFeed(name, source_id, series, table.instruments, self._refusals, notes, max_age_ns, actions)
+
+    def _actions(
+        self, series: Sequence[BarSeries], table: SymbolTable, files: Sequence[Path]
+    ) -> tuple[CorporateAction, ...]:
+        """Return the actions of the files, and for symbols without any those of their adjusted close."""
+        named: list[CorporateAction] = []
+        for path in files:
+            read = read_actions(path, self._read_as, table.name_of)
+            self._hashes.append(f"{read.digest} {FILE_NAME}")
+            named += read.actions
+        used = [action for action in named if action.symbol in table.instruments]
+        if files:
+            self._notes.append(Note.of("bars-actions", count=len(used), left=len(named) - len(used)))
+        known = {action.symbol for action in used}
+        derived: list[CorporateAction] = []
+        for one in series:
+            if one.symbol not in known and one.adjusted is not None:
+                if one.interval == DAY:
+                    derived += actions_from_adjusted(one)
+                else:
+                    self._notes.append(Note.of("bars-adjusted-unused", symbol=one.symbol, interval=one.interval))
+        if derived:
+            first = derived[0]
+            text = f"{first.amount:f}" if isinstance(first, Dividend) else f"{first}"
+            self._notes.append(
+                Note.of(
+                    "bars-actions-derived",
+                    count=len(derived),
+                    symbol=first.symbol,
+                    day=f"{first.day}",
+                    kind=Note.of("action-dividend") if isinstance(first, Dividend) else Note.of("action-split"),
+                    value=text,
+                )
+            )
+        try:
+            return in_order([*used, *derived])
+        except ContractError as error:
+            raise DataError(f"{files[0] if files else series[0].files[0]}: {error}") from None
 
     def _notes_on(self, series: Sequence[BarSeries], table: SymbolTable) -> Iterator[Note]:
         interval = series[0].interval

@@ -26,6 +26,8 @@ SHAPES: Final = {
     PARQUET: "a file that begins with PAR1",
 }
 
+BARS_HEADER: Final = "a header with date, open, high, low, close and volume"
+
 _JUDGED: Final = 100
 """Lines looked at: a few broken ones at the start do not hide the format."""
 _STAMPED: Final = re.compile(rb"[0-9]{19} \{")
@@ -61,7 +63,7 @@ def detect(lines: Sequence[bytes], wanted: str | None, path: str, read_as: ReadA
     seen = shorten(line.removeprefix(BOM))
     if wanted is None:
         known = "; ".join(f"{name}: {shape}" for name, shape in SHAPES.items())
-        raise DataError(f"{place}: no known format, it {looks}: {seen!r}. Known are {known}")
+        raise DataError(f"{place}: no known format, it {looks}: {seen!r}. Known are {known}; bars: {BARS_HEADER}")
     raise DataError(f"{place}: not {wanted} ({SHAPES[wanted]}); the file {looks}: {seen!r}")
 
 

@@ -160,6 +160,12 @@ class SymbolTable:
             self._late.append([symbol, *steps])
         return instrument.symbol
 
+    def name_of(self, symbol: str) -> str:
+        """Return the symbol under which ``symbol`` trades here; itself where no other spelling is known."""
+        if symbol in self.instruments or symbol in self._spelled:
+            return self._spelled.get(symbol, symbol)
+        return korean_instrument(symbol, 0, 0).instrument.symbol if is_korean_code(symbol) else symbol
+
     def state(self) -> list[list[Any]]:
         """Return the symbols met so far with their decimals, as plain data."""
         return [list(row) for row in self._late]
