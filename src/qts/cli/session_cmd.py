@@ -1,14 +1,18 @@
-"""``qts demo``, ``qts replay`` and ``qts run``: the three ways to run a session."""
+"""``qts demo``, ``qts replay``, ``qts backtest`` and ``qts run``: the ways to run a session."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import re
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from qts.cli.settings import add_settings, directory, overrides_of
 
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+_EXAMPLES = {"cash": "10000000", "fees": "0.0015"}
 FORMATS = ("binance-raw", "observer-jsonl", "csv", "parquet", "bars")
 
 
@@ -42,6 +46,28 @@ def add_parser(commands: Any) -> None:
     _speed(replay)
     replay.set_defaults(func=_replay)
 
+    backtest = commands.add_parser(
+        "backtest",
+        help="test a strategy on files of bars, or on any recording",
+        description="Trades a strategy on historical data, with all cash and no rules but its own (--rules: with "
+        "pools, operating state and limits), and shows how it performed.",
+    )
+    backtest.add_argument(
+        "files",
+        metavar="DATA",
+        nargs="+",
+        type=Path,
+        help="files of bars or a folder of them (a universe), or one recording",
+    )
+    backtest.add_argument("--format", choices=FORMATS, help="format of DATA (default: detected from its content)")
+    _window(backtest)
+    _reading(backtest)
+    _common(backtest)
+    rules = backtest.add_mutually_exclusive_group()
+    rules.add_argument("--rules", action="store_true", help="trade under pools, operating state and limits")
+    rules.add_argument("--plain", action="store_true", help="trade without them (the default)")
+    backtest.set_defaults(func=_backtest, speed=None)
+
     run = commands.add_parser(
         "run",
         help="trade on paper, in real or accelerated time",
@@ -56,6 +82,22 @@ def add_parser(commands: Any) -> None:
     _profile(run)
     run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
     run.set_defaults(func=_run)
+
+
+def _window(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="first", type=_day, metavar="DATE", help="first day to read, 2014-01-31")
+    parser.add_argument("--to", dest="last", type=_day, metavar="DATE", help="last day to read")
+    parser.add_argument("--cash", metavar="N", help="cash at the start (default 100,000,000 KRW, or 100,000)")
+    parser.add_argument(
+        "--fees", metavar="RATE", help="cost of every fill as a share of its amount, 0.001; else the market's"
+    )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2014-01-31") from None
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +206,14 @@ def _replay(args: argparse.Namespace) -> int:
     return run_and_show(replay_plan(_options(args), args.files, args.format), args)
 
 
+def _backtest(args: argparse.Namespace) -> int:
+    from qts.cli.session import run_and_show
+    from qts.runtime.wiring.plans import backtest_plan
+
+    args.plain = not args.rules
+    return run_and_show(backtest_plan(_options(args), args.files, args.format), args)
+
+
 def _run(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
     from qts.runtime.wiring.plans import paper_plan
@@ -190,10 +240,28 @@ def _options(args: argparse.Namespace) -> Any:
         data_dir=args.data_dir,
         resume=args.resume,
         config_dir=args.config,
-        overrides=overrides_of(args.set),
+        overrides=_account_of(args) | overrides_of(args.set),
         speed=args.speed,
         read_as=declared,
         strict=args.strict,
+        first_day=getattr(args, "first", None),
+        last_day=getattr(args, "last", None),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )
+
+
+def _account_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return the settings behind ``--cash`` and ``--fees``. Raises InputError for what is no number."""
+    from qts.errors import InputError
+
+    settings = {}
+    for option, setting in (("cash", "runtime.equity_start"), ("fees", "instruments.costs")):
+        text = getattr(args, option, None)
+        if text is None:
+            continue
+        number = text.replace(",", "").replace("_", "")
+        if not _NUMBER.fullmatch(number):
+            raise InputError(f"--{option} {text}: must be a number such as {_EXAMPLES[option]}")
+        settings[setting] = number
+    return settings

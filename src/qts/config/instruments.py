@@ -98,6 +98,16 @@ class InstrumentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         }
     )
 
+    costs: Annotated[
+        Decimal | None,
+        Meta(
+            ge=0,
+            lt=1,
+            description="share of the amount that every fill costs, in place of the fees and taxes of the markets; "
+            "empty: theirs, by date",
+        ),
+    ] = None
+
     def build(self) -> dict[str, Instrument]:
         """Return the instruments by symbol."""
         return {symbol: entry.build(symbol) for symbol, entry in self.symbols.items()}

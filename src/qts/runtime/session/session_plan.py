@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     ``params`` sets parameters of strategies, each NAME=VALUE or CLASS.NAME=VALUE. ``strict`` stops the session at
     the first error of a strategy. ``read_as`` declares how the texts of a CSV file are parsed. ``outputs`` are the
-    files written outside the data directory, by their name in messages ("the report").
+    files written outside the data directory, by their name in messages ("the report"). ``first_day`` and
+    ``last_day`` bound what is read of a recording, in its market's days; None: from its start, to its end.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -52,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     read_as: ReadAs = AS_IT_IS
     strict: bool = False
     profile: Profile = Profile.RULES
+    first_day: date | None = None
+    last_day: date | None = None
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from qts.config.loader import load_config
+from qts.errors import InputError
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
+from qts.market.flat_costs import FlatCosts
 from qts.market.recordings import open_recording
 from qts.market.synthetic import SyntheticFeed
+from qts.market.time_window import TimeWindow
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
 from qts.strategy.contracts import Strategy
@@ -52,6 +55,18 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
     )
 
 
+def backtest_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:
+    """Plan the backtest of the user's strategies on recorded data, on the virtual clock."""
+    return SessionPlan(
+        command="backtest",
+        options=options,
+        open_feed=lambda: _recording(paths, format, options),
+        default_strategies=_no_strategy,
+        overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
+        recordings=tuple(paths),
+    )
+
+
 def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     """Plan a paper session: the simulated exchange in real or accelerated time."""
 
@@ -71,6 +86,13 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
     )
 
 
+def _no_strategy() -> Sequence[Strategy]:
+    raise InputError(
+        "a backtest needs a strategy: name it by --strategy FILE.py:Class, for example "
+        "--strategy examples/sma_cross.py:SmaCross"
+    )
+
+
 def _demo_strategies() -> Sequence[Strategy]:
     # A round trip in 2018 costs 0.33 % (fees and sell tax), so the scalper aims at several times that.
     scalp = Scalp(samples=60, entry_deviation=2.0, take_profit=0.015, stop_loss=0.02, time_limit_s=7_200.0)
@@ -82,13 +104,18 @@ def _recording(paths: Sequence[Path], format: str | None, options: Options) -> F
     tree = load_config(options.config_dir, options.overrides, os.environ).tree
     currency = tree.runtime.currency
     is_set = "runtime.currency" in options.overrides or currency != _DEFAULT_CURRENCY
-    return open_recording(
+    feed = open_recording(
         paths,
         format,
         currency=currency if is_set else None,
         own=tree.instruments.build(),
         read_as=options.read_as,
     )
+    if tree.instruments.costs is not None:
+        feed = FlatCosts(feed, tree.instruments.costs)
+    if options.first_day is None and options.last_day is None:
+        return feed
+    return TimeWindow(feed, options.first_day, options.last_day)
 
 
 def _account_in(feed: Feed) -> dict[str, str]:
