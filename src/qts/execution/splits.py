@@ -17,7 +17,7 @@ from qts.strategy.contracts import Side
 
 
 class Rescaled(NamedTuple):
-    """What is left of an order after a split: whole lots, and its prices; None for a price that it did not have."""
+    """The rest of an order after a split: whole lots, and its prices; None for a price that it did not have."""
 
     left: Decimal
     limit: Decimal | None
