@@ -66,10 +66,30 @@ def test_an_order_fills_in_the_bar_after_the_one_on_which_it_was_decided() -> No
 
 def test_an_order_that_was_entered_while_a_bar_was_under_way_waits_for_the_one_after_it() -> None:
     rig = after_a_bar()
-    rig.after(1)
+    rig.after(1_000)
     rig.place("o", BUY, "10")
     rig.at(MIDNIGHT + timedelta(days=1))
     rig.ohlc("101 110 99 105")
+    assert rig.filled == []
+
+
+def test_in_real_time_an_order_leaves_a_moment_after_its_bar_and_counts_as_entered_at_its_end() -> None:
+    rig = after_a_bar()
+    rig.after(999)
+    rig.place("o", BUY, "10")
+    rig.at(MIDNIGHT + timedelta(days=1))
+    rig.ohlc("101 110 99 105")
+    assert rig.filled == [("o", "10", "101")]
+
+
+def test_an_order_decided_on_a_value_does_not_count_as_entered_before_it() -> None:
+    """Given bars of a second that are stamped with their last millisecond, the second itself is too early."""
+    rig = ExchangeRig(SHARE, COIN, at=MIDNIGHT - timedelta(milliseconds=1), config=ALL)
+    rig.ohlc("100 100 100 100", interval="1s")
+    rig.at(MIDNIGHT + timedelta(milliseconds=999))
+    rig.last_values.feed_ts_ns = rig.clock.time_ns()  # the other symbol's bar of the same second
+    rig.place("o", BUY, "10")
+    rig.ohlc("101 110 99 105", interval="1s")
     assert rig.filled == []
 
 

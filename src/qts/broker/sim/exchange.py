@@ -347,7 +347,7 @@ class SimExchange:
             now_ns + self._order_latency.draw_ns(self._rng),
             day,
             book.instrument.lot,
-            entered_ns=now_ns,
+            entered_ns=self._entered_ns(now_ns),
             stop=request.stop_price,
             money=request.max_cost,
             ends_ns=order_end_ns(book.times, now_ns, day, book.last_bar.interval) if on_bars else None,
@@ -392,6 +392,14 @@ class SimExchange:
         """Return whether orders of the symbol fill from the next bar's open on: only bars of it were seen."""
         shown = self._last_values.shows_bars_alone(book.instrument.symbol)
         return self._fills_on_open and shown and book.depth is None
+
+    def _entered_ns(self, now_ns: int) -> int:
+        """Return when an order of now counts as entered: at the value that it was decided on, within one second.
+
+        In real time an order leaves a moment after the bar that caused it, which is the moment at which the next
+        one begins.
+        """
+        return max(min(self._last_values.feed_ts_ns, now_ns), now_ns - now_ns % NS_PER_S)
 
     def _day_of_order(self, book: InstrumentBook, now_ns: int) -> date:
         times = book.times
