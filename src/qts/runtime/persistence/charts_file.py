@@ -31,10 +31,36 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     values: list[float]
 
 
+class Candles(msgspec.Struct, frozen=True, kw_only=True):
+    """The candles of one symbol, in order of time, as traded: lists of the same length.
+
+    ``times_ns`` is the end of each (since 1970, UTC). ``span`` bars of the input are one candle, where there were
+    too many; a candle made of quotes or trades covers a fixed time.
+    """
+
+    symbol: str
+    span: int
+    times_ns: list[int]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+    volume: list[float]
+
+
+class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """The equity of buying and holding at each session's close; ``days`` are the market's own (ISO)."""
+
+    days: list[str]
+    equity: list[float]
+
+
 class Charts(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the file; a field that an earlier version has not written has its default."""
 
     lines: list[Line] = []
+    candles: list[Candles] = []
+    benchmark: Benchmark | None = None
 
 
 def write_charts(directory: Path, charts: Charts) -> None:
