@@ -6,8 +6,10 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from decimal import Decimal as D
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
 from qts.db import sqlite as sqlite_module
+from qts.db.chain import COLUMNS
 from qts.db.contracts import ConfigRow
 from qts.db.sqlite import SqliteStore
+from qts.db.tables import BY_RECORD
 from qts.errors import ContractError, StorageError
 from qts.execution.contracts import OrderState, VenueRef
 from qts.risk.contracts import TimeInForce
@@ -40,6 +44,9 @@ def store(path: Path) -> Iterator[SqliteStore]:
     opened_store = opened(path)
     yield opened_store
     opened_store.close()
+
+
+WRITTEN = dict.fromkeys(BY_RECORD.values())
 
 
 def everything(store: SqliteStore) -> dict[str, list[Any]]:
@@ -296,3 +303,93 @@ def test_what_is_no_file_is_called_so_and_not_a_link_or_a_failing_disk(make: Any
 
     with pytest.raises(StorageError, match=r"qts\.sqlite: it is not a regular file; move it away"):
         opened(path)
+
+
+RECORDS = st.lists(
+    st.one_of(
+        st.tuples(st.just("fill"), st.sampled_from("ab"), st.integers(-5, 5).map(str)),
+        st.tuples(st.just("order"), st.sampled_from("abc"), st.sampled_from(["INTENT", "WORKING", "FILLED"])),
+        st.tuples(st.just("pool"), st.sampled_from([pool.value for pool in Pool]), st.integers(-5, 5).map(str)),
+        st.tuples(st.just("move"), st.just(""), st.sampled_from(["0", "5"])),
+        st.tuples(st.just("history"), st.just(""), st.just("")),
+    ),
+    min_size=1,
+    max_size=30,
+)
+"""What a session gives to the store: (kind, key, value)."""
+
+
+def records_of(words: list[tuple[str, str, str]]) -> list[list[Any]]:
+    """Return a list for each of ``words``: a decision with its order, a move with the row of its source."""
+    decided: set[str] = set()
+    found: list[list[Any]] = []
+    for number, (kind, key, value) in enumerate(words, 1):
+        if kind == "fill":
+            found.append([rows.ledger(f"x-{number}"), rows.position(symbol=key, qty=value)])
+        elif kind == "order":
+            decision = [] if key in decided else [rows.decision(key)]
+            decided.add(key)
+            found.append([*decision, rows.order(key, value, ts_update_ns=number)])
+        elif kind == "pool":
+            found.append([msgspec.structs.replace(rows.pool(), pool=Pool(key), cash=D(value))])
+        elif kind == "move":
+            found.append([rows.transfer(f"t-{number}"), rows.pool(Pool.SCALP, value)])
+        else:
+            found.append(
+                [rows.state(number), rows.safety(number), rows.equity(number), rows.refusal(f"d-{number}")]
+            )
+    return found
+
+
+def stored_in(path: Path) -> dict[str, list[Any]]:
+    """Return every row of the tables that records fill, with the digests that seal them."""
+    with closing(sqlite3.connect(path)) as connection:
+        read = {table.name: (*table.columns, *(["digest"] if table.name in COLUMNS else [])) for table in WRITTEN}
+        return {
+            name: list(connection.execute(f"SELECT {', '.join(some)} FROM {name}")) for name, some in read.items()
+        }
+
+
+@settings(max_examples=60, deadline=None)
+@given(RECORDS, st.lists(st.integers(1, 10), min_size=1, max_size=30))
+def test_what_records_leave_does_not_depend_on_how_they_are_grouped(
+    tmp_path_factory: pytest.TempPathFactory, words: list[tuple[str, str, str]], sizes: list[int]
+) -> None:
+    # Given records that are written one event at a time
+    directory, events = tmp_path_factory.mktemp("groups"), records_of(words)
+    single = opened(directory / "single.sqlite")
+    for event in events:
+        single.commit(event, checkpoint=b"one")
+    single.close()
+
+    # When the same records are written in groups of any sizes
+    grouped, at = opened(directory / "grouped.sqlite"), 0
+    for size in cycle(sizes):
+        if at >= len(events):
+            break
+        grouped.commit([record for event in events[at : at + size] for record in event], checkpoint=b"many")
+        at += size
+    grouped.close()
+
+    # Then the tables are the same, and so are the digests that seal what happened
+    assert stored_in(directory / "grouped.sqlite") == stored_in(directory / "single.sqlite")
+
+
+def test_a_group_that_finds_the_disk_full_leaves_nothing_and_can_be_written_later(store: SqliteStore) -> None:
+    # Given a file that may not grow, and a group of events
+    events = records_of([("fill", "a", "1"), ("order", "a", "WORKING"), ("history", "", "")] * 60)
+    group = [record for event in events for record in event]
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    # When it is written, then nothing of it is there
+    with pytest.raises(StorageError, match="full; free space"):
+        store.commit(group, checkpoint=b"many")
+    assert not any(everything(store).values())
+    assert (store.checkpoint(), store.checkpoint_number) == (None, 0)
+
+    # When there is room, then the same group is written under the same numbers
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    assert store.commit(group, checkpoint=b"many") == 1
+    assert (len(store.ledger()), len(store.orders()), store.checkpoint()) == (60, 1, b"many")
+    store.verify_history()

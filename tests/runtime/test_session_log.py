@@ -9,7 +9,7 @@ import pytest
 
 from qts.errors import StorageError
 from qts.event.payloads import LogWrite
-from qts.runtime.persistence.session_log import FILE_NAME, SessionLog
+from qts.runtime.persistence.session_log import FILE_NAME, LogPosition, SessionLog
 
 
 def messages(directory: Path) -> list[str]:
@@ -129,3 +129,91 @@ def test_a_run_that_starts_again_starts_its_log_again(tmp_path: Path) -> None:
 
     assert messages(tmp_path) == ["first"]
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+# -- cut back when a replay is resumed ---------------------------------------------------------------------------
+
+
+def written(directory: Path, *texts: str, resumes_at: LogPosition | None = None, **settings: int) -> LogPosition:
+    """Write a line for each text, "once …" as one that is written once; return the position behind them."""
+    log = SessionLog(directory, "INFO", resumes_at=resumes_at, **settings)
+    for text in texts:
+        (log.record if text.startswith("once") else log.write)(LogWrite("INFO", text, 0))
+    log.close()
+    return log.position
+
+
+def all_messages(directory: Path) -> list[str]:
+    """Return what stands in all files, oldest first."""
+    older = sorted(directory.glob("session.log.?.jsonl"), reverse=True)
+    rows = b"".join(path.read_bytes() for path in [*older, directory / FILE_NAME])
+    return [json.loads(row)["message"] for row in rows.splitlines()]
+
+
+def test_lines_behind_the_position_are_cut_and_a_torn_one_with_them(tmp_path: Path) -> None:
+    # Given a checkpoint behind two lines, two more, and half of a third
+    position = written(tmp_path, "one", "two")
+    written(tmp_path, "three", "four")
+    with open(tmp_path / FILE_NAME, "ab") as file:
+        file.write(b'{"time":"2026-01-')
+    # when the session is resumed there and writes them again, then each is there once
+    end = written(tmp_path, "three", "four", "five", resumes_at=position)
+    assert all_messages(tmp_path) == ["one", "two", "three", "four", "five"]
+    assert end.length == (tmp_path / FILE_NAME).stat().st_size
+
+
+def test_what_is_written_once_stays(tmp_path: Path) -> None:
+    """A defect's traceback, say: the resumed session does not write it again."""
+    position = written(tmp_path, "one")
+    written(tmp_path, "two", "once: a defect", "three")
+
+    written(tmp_path, "two", resumes_at=position)
+    written(tmp_path, "two", resumes_at=position)
+
+    assert all_messages(tmp_path) == ["one", "once: a defect", "two"]
+    assert '"once":true' in (tmp_path / FILE_NAME).read_text("utf-8")
+
+
+@pytest.mark.parametrize("before", range(6), ids=lambda count: f"{count} lines before")
+def test_a_log_that_was_rotated_since_is_cut_where_the_position_is_now(before: int, tmp_path: Path) -> None:
+    """Given room for two lines a file: the position may be in any file, at its end, or before any line."""
+    lines, room = [f"line {number}" for number in range(6)], {"most_bytes": 130, "older": 4}
+    position = written(tmp_path, *lines[:before], **room)
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    written(tmp_path, *lines[before:], "once: a defect", **room)
+
+    # when it is resumed and executed again
+    written(tmp_path, resumes_at=position, **room)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    written(tmp_path, *lines[before:], resumes_at=position, **room)
+
+    # then each line is there once, in the order in which it was written
+    assert b"once: a defect" in b"".join(kept.values())
+    assert sum(map(len, kept.values())) > sum(map(len, files.values()))
+    assert [text for text in all_messages(tmp_path) if text in lines] == lines
+
+
+@pytest.mark.parametrize("damage", ["shorter", "changed", "gone"])
+def test_a_log_that_does_not_hold_the_position_is_left_as_it_is(damage: str, tmp_path: Path) -> None:
+    """A loss of power may have taken its end, or an editor changed it: lines twice are better than lines lost."""
+    position, path = written(tmp_path, "one", "two"), tmp_path / FILE_NAME
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(whole[: len(whole) // 2] if damage == "shorter" else whole.replace(b"two", b"owt"))
+    left = path.read_bytes() if path.exists() else b""
+
+    written(tmp_path, "three", resumes_at=position)
+
+    assert path.read_bytes().startswith(left)
+    assert path.read_bytes().endswith(b'"message":"three"}\n')
+
+
+def test_a_log_that_cannot_be_cut_is_a_failure_of_the_store(tmp_path: Path) -> None:
+    position = written(tmp_path, "one")
+    (tmp_path / FILE_NAME).rename(tmp_path / "elsewhere")
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError, match="symbolic link"):
+        SessionLog(tmp_path, "INFO", resumes_at=position)
