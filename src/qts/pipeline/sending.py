@@ -51,7 +51,7 @@ class OrderSender(Protocol):
     def submit(self, approved: Approved) -> Ticket:
         """Send one approved order.
 
-        Called by the decision path alone, once its intent is durable (``intent-before-send``).
+        Called by the decision path alone, once its intent is written (``intent-before-send``).
         """
         ...
 
