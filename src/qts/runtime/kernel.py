@@ -108,9 +108,8 @@ class Kernel:
 
     async def _audit(self, now_ns: int) -> None:
         due, auditor = self.due, self.auditor
-        is_whole, due.daily_audit = due.audit, False
-        audited = await (auditor.run_full_audit(now_ns) if is_whole else auditor.run_daily_audit(now_ns))
-        due.audit = not audited  # repeated with the next due work
+        audited = await (auditor.run_full_audit(now_ns) if due.audit else auditor.run_daily_audit(now_ns))
+        due.audit, due.daily_audit = not audited, False  # repeated with the next due work
 
     def _on_work_ended(self) -> None:
         """Request due work when a background task failed or more came due; an audit does not repeat itself."""
@@ -244,7 +243,8 @@ class Kernel:
             self.due.audit_soon()
         else:
             self.due.audit_day_soon()
-            self.due.checkpoint_soon()
+            if not self._inline:  # a replay has one by that audit when anything was booked, else it would waste one
+                self.due.checkpoint_soon()
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 
