@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qts.safety import guards
 from qts.safety.codes import CATALOGUE
-from qts.safety.guards import AccountHealth, GuardLimits, account_guards
+from qts.safety.guards import AccountHealth, GuardLimits, account_guards, is_surely_well
 
 EQUITY = Decimal(100_000_000)
 
@@ -136,3 +138,78 @@ def test_every_code_a_guard_can_give_is_in_the_catalogue() -> None:
     named = set(re.findall(r'yield "([A-Z]{2}\d{3})"', inspect.getsource(guards)))
     assert len(named) == 14
     assert named <= set(CATALOGUE)
+
+
+# -- the short answer ----------------------------------------------------------------------------------------------
+
+
+def surely_well(**changes: Any) -> bool:
+    """At 100,000,000 won at the opening and now, 15,000,000 in one symbol, and nothing worse since."""
+    facts: dict[str, Any] = {
+        "equity": EQUITY,
+        "exposure": Decimal(15_000_000),
+        "lowest": EQUITY,
+        "worst": (Decimal(15_000_000), EQUITY),
+        "opening": EQUITY,
+        "limits": GuardLimits(),
+    } | changes
+    return is_surely_well(facts.pop("equity"), facts.pop("exposure"), **facts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"exposure": Decimal(15_000_001)}, False),  # one symbol may be above its weight
+        ({"lowest": Decimal(97_000_001)}, True),
+        ({"lowest": Decimal(97_000_000)}, False),
+        ({"equity": Decimal(97_000_000), "exposure": Decimal(0)}, False),
+        ({"worst": (Decimal(95_000_000), EQUITY)}, True),
+        ({"worst": (Decimal(95_000_001), EQUITY)}, False),
+        ({"opening": Decimal(0)}, False),
+        ({"lowest": Decimal(0)}, False),
+        ({"equity": Decimal("NaN")}, False),
+        ({"exposure": Decimal("Infinity")}, False),
+    ],
+)
+def test_the_short_answer_leaves_every_doubt_to_the_guards(changes: dict[str, Any], expected: bool) -> None:
+    assert surely_well(**changes) is expected
+
+
+AMOUNTS = st.one_of(
+    st.integers(96, 105).map(Decimal),
+    st.integers(-10, 130).map(Decimal),
+    st.sampled_from([Decimal("NaN"), Decimal("Infinity")]),
+)
+SHARES = st.sampled_from([Decimal("0.03"), Decimal("0.05"), Decimal("0.15"), Decimal("0.95"), Decimal("1.2")])
+
+
+@given(
+    equity=AMOUNTS,
+    lowest=AMOUNTS,
+    worst=st.tuples(AMOUNTS, AMOUNTS),
+    opening=AMOUNTS,
+    symbols=st.lists(st.integers(0, 60).map(Decimal), max_size=3),
+    limits=st.builds(
+        GuardLimits, exposure=SHARES, symbol_weight=SHARES, daily_loss_warning=SHARES, daily_loss=SHARES
+    ),
+)
+def test_where_the_short_answer_is_well_the_guards_find_nothing(
+    equity: Decimal,
+    lowest: Decimal,
+    worst: tuple[Decimal, Decimal],
+    opening: Decimal,
+    symbols: list[Decimal],
+    limits: GuardLimits,
+) -> None:
+    exposure = sum(symbols, Decimal(0))
+    if is_surely_well(equity, exposure, lowest=lowest, worst=worst, opening=opening, limits=limits):
+        found = AccountHealth(
+            equity=equity,
+            day_open_equity=opening,
+            exposure=exposure,
+            lowest_equity=lowest,
+            highest_exposure=worst,
+            symbol_values=tuple((str(number), value) for number, value in enumerate(symbols)),
+        )
+        assert account_guards(found, limits) == ()

@@ -68,6 +68,31 @@ def account_guards(
     return tuple(finding for guard in GUARDS for finding in guard(health, limits, config))
 
 
+def is_surely_well(
+    equity: Decimal,
+    exposure: Decimal,
+    *,
+    lowest: Decimal,
+    worst: tuple[Decimal, Decimal],
+    opening: Decimal,
+    limits: GuardLimits,
+) -> bool:
+    """Return True only where :func:`account_guards` finds nothing wrong; False: the guards have to judge.
+
+    The amounts are those of :class:`AccountHealth`: ``lowest`` equity, ``worst`` exposure with the equity of its
+    moment, and the day's ``opening``. No symbol is worth more than the whole ``exposure``.
+    """
+    amounts = (equity, exposure, lowest, *worst, opening)
+    if not all(amount.is_finite() for amount in amounts) or lowest <= 0 or equity <= 0 or opening <= 0:
+        return False
+    loss = minus(opening, min(lowest, equity))
+    return (
+        loss < times(opening, min(limits.daily_loss_warning, limits.daily_loss))
+        and exposure <= times(equity, min(limits.exposure, limits.symbol_weight))
+        and worst[0] <= times(worst[1], limits.exposure)
+    )
+
+
 def unusable_numbers(health: AccountHealth, limits: GuardLimits, config: SafetyConfig) -> Iterator[Finding]:
     """Yield FS030 for an amount that could not be computed, FS020 for one that is NaN or infinite."""
     for name, value in _amounts(health):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from qts.runtime.metrics.extremes import WorstSinceCheck
 from qts.runtime.shared_components import SharedComponents
-from qts.safety.guards import AccountHealth, GuardLimits, account_guards
+from qts.safety.guards import AccountHealth, GuardLimits, account_guards, is_surely_well
 
 
 class RiskMonitor:
@@ -61,12 +62,23 @@ class RiskMonitor:
         }
 
     def _check(self) -> None:
-        for code, detail in account_guards(self._health(), self._limits(), self._shared.config.safety):
+        p, limits, worst = self._shared, self._limits(), self._shared.extremes.take_worst()
+        now = p.extremes.values.look  # the next period begins with this moment
+        if is_surely_well(
+            now.equity,
+            now.exposure,
+            lowest=worst.lowest_equity,
+            worst=(worst.exposure, worst.equity),
+            opening=p.day.open_equity,
+            limits=limits,
+        ):
+            return
+        for code, detail in account_guards(self._health(worst), limits, p.config.safety):
             self._on_code(code, detail)
 
-    def _health(self) -> AccountHealth:
-        """Return the health of the account now and at its worst since the last check."""
-        p, mark, worst = self._shared, self._shared.last.mark, self._shared.extremes.take_worst()
+    def _health(self, worst: WorstSinceCheck) -> AccountHealth:
+        """Return the health of the account now, and at its worst since the last check."""
+        p, mark = self._shared, self._shared.last.mark
         return AccountHealth(
             equity=p.equity(),
             lowest_equity=worst.lowest_equity,
