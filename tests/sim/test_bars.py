@@ -5,17 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from qts.clock import to_ns
 from qts.market.contracts import Bar, Instrument
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.market.krx import krx_instrument
+from qts.market.sample import load_sample
 from qts.strategy.contracts import Context, Intent, Side
 from tests.broker.exchange_rig import kst
 
@@ -165,6 +167,46 @@ def test_a_limit_that_is_not_reached_ends_with_its_day_and_blocks_nothing(
     assert (result.values.orders, result.values.fills) == (6, 0)
     states = [state for (state,) in rows(tmp_path, "SELECT state FROM orders ORDER BY created_at")]
     assert states[:5] == ["CANCELLED"] * 5
+
+
+def test_two_means_on_the_packaged_series_trade_as_a_ledger_kept_by_hand(tmp_path: Path) -> None:
+    # Given ten months of the packaged series without costs, before the operating state first blocks an entry
+    days = [row for row in load_sample() if row.bar is not None and row.day < date(2014, 11, 1)]
+    free = msgspec.structs.replace(
+        krx_instrument("005930", trading_days=[row.day for row in days]), costs=RateCosts("0", "0", "1")
+    )
+    bars = []
+    for row in days:
+        close = free.calendar.close(row.day)
+        assert close is not None
+        assert row.bar is not None
+        bars.append(Bar("005930", to_ns(close), *msgspec.structs.astuple(row.bar), day=row.day.isoformat()))
+    assert len(bars) > 200
+
+    # When a strategy buys one share as the mean of 20 closes rises above that of 50, and sells it as it falls below
+    def two_means(ctx: Context, bar: Bar) -> Iterable[Intent]:
+        closes.append(bar.close)
+        above.append(len(closes) >= 50 and sum(closes[-20:]) * 50 > sum(closes[-50:]) * 20)
+        if len(closes) <= 50 or above[-1] == above[-2]:
+            return ()
+        if above[-1]:
+            return (Intent(bar.symbol, Side.BUY, 1.0, qty=1),)
+        return (Intent(bar.symbol, Side.SELL, 1.0),) if ctx.holding(bar.symbol) else ()
+
+    closes, above = list[Decimal](), list[bool]()
+    run_bars(tmp_path, [free], bars, two_means)
+
+    # Then each trade has the open of the day after the crossing, and the cash is what the opens say
+    cash, held, by_hand = Decimal(100_000_000), 0, list[tuple[str, str, str]]()
+    for at in range(50, len(bars) - 1):
+        if above[at] != above[at - 1] and (above[at] or held):
+            after = bars[at + 1]
+            cash, held = (cash - after.open, 1) if above[at] else (cash + after.open, 0)
+            by_hand.append((after.day, "BUY" if above[at] else "SELL", str(after.open)))
+    assert len(by_hand) >= 2
+    assert rows(tmp_path, "SELECT trade_date, side, price FROM t_ledger ORDER BY id") == by_hand
+    ((last_cash, equity),) = rows(tmp_path, "SELECT cash, equity FROM equity_curve ORDER BY id DESC LIMIT 1")
+    assert (Decimal(last_cash), Decimal(equity)) == (cash, cash + held * bars[-1].close)
 
 
 def test_an_order_on_another_symbol_does_not_fill_in_the_bar_of_the_same_moment(tmp_path: Path) -> None:
