@@ -14,7 +14,7 @@ BARS = """date,open,high,low,close,volume
 2024-01-03,78500,78800,77000,77000,21753644
 2024-01-04,76100,77300,76100,76600,15324439
 """
-STRATEGY = '''
+STRATEGY = """
 from pathlib import Path
 from qts.capital.contracts import Pool
 from qts.strategy.contracts import Intent, Side
@@ -31,7 +31,7 @@ class Once:
             print(bar.symbol, bar.day, f"{ctx.now:%m-%dT%H:%M}", bar.close, file=file)
         if not ctx.holding(bar.symbol) and not ctx.working(bar.symbol):
             yield Intent(bar.symbol, Side.BUY, confidence=1.0, qty=1)
-'''
+"""
 
 
 @pytest.fixture
@@ -64,7 +64,8 @@ def test_every_bar_of_a_universe_reaches_on_bar_at_the_close_of_its_session(
     # And each order of a bar fills on the next
     result = json.loads(capsys.readouterr().out)
     assert result["fills"] == 2
-    assert any("2 symbols, 5 bars of 1d, each known at the close of its session" in note for note in result["notes"])
+    said = "input: 2 symbols, 5 bars of 1d, each known at the close of its session"
+    assert said in result["notes"]
 
 
 def test_the_account_is_in_the_currency_of_the_symbols(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ import re
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from itertools import compress
+from itertools import compress, repeat
+from operator import is_, itemgetter
 from typing import Final, NamedTuple
 
 from qts.clock import NS_PER_S, to_ns
@@ -68,9 +69,11 @@ class Stamps:
 
     def extend(self, stamps: Sequence[Stamp]) -> None:
         """Add times, at least one. Raises ValueError when some have an offset and others have none."""
-        walls, utcs = zip(*stamps, strict=True)
-        self.wall.fromlist(list(walls))
-        self.utc.fromlist([utc_ns for utc_ns in utcs if utc_ns is not None] if any(utcs) else [])
+        self.wall.fromlist([stamp[0] for stamp in stamps])
+        if self.utc or any(stamp[1] is not None for stamp in (stamps[0], stamps[-1])):
+            self.utc.fromlist([stamp[1] for stamp in stamps if stamp[1] is not None])
+        elif not all(map(is_, map(itemgetter(1), stamps), repeat(None))):
+            raise ValueError("some times have an offset from UTC, others have none")
         if self.utc and len(self.utc) != len(self.wall):
             raise ValueError("some times have an offset from UTC, others have none")
 
@@ -110,7 +113,7 @@ class DateTable(dict[str, Stamp]):
     def __missing__(self, text: str) -> Stamp:
         if len(self) >= self.MOST:
             self.clear()
-        stamp = self[text] = self._parse(text)
+        stamp = self[text] = self._parse(text.strip())
         return stamp
 
 

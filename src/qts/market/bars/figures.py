@@ -14,7 +14,7 @@ from itertools import repeat
 from operator import itemgetter, mul
 from typing import Final, NamedTuple
 
-from qts.market.files.noise import denoised
+from qts.market.files.noise import CLEAN_DECIMALS, denoised
 from qts.market.files.numbers import number_of
 from qts.market.files.refusals import NOT_A_NUMBER, OUT_OF_RANGE, RowRefused
 from qts.money import MAX_DECIMALS, MAX_WHOLE_DIGITS, power_of_ten, times, without_zeros
@@ -100,16 +100,19 @@ def plain_column(texts: Sequence[str]) -> Scaled | None:
     joined = "\n".join(texts)
     if not joined.isascii() or joined.encode().translate(None, _DIGITS):
         return None
-    if max(map(len, texts)) > NOISY:
-        return None
     try:
         if "." not in joined:
             return Scaled(list(map(int, texts)), 0)
-        last = texts[0]
-        decimals = len(last) - last.find(".") - 1
-        if "." in last and _is_uniform(texts, decimals):
+        first = texts[0]
+        decimals = len(first) - first.find(".") - 1
+        points = joined.count(".")
+        if "." in first and points == len(texts) and decimals <= CLEAN_DECIMALS and _is_uniform(texts, decimals):
             return Scaled(list(map(int, joined.replace(".", "").split("\n"))), decimals)
+        if max(map(len, texts)) > NOISY:
+            return None  # more decimals than a market writes: it may be the text of a binary float
         parts = [text.partition(".") for text in texts]
+        if not all(part[0] for part in parts):
+            return None  # an empty cell is unknown, never zero
         decimals = max(len(part[2]) for part in parts)
         return Scaled([int(whole + rest.ljust(decimals, "0")) for whole, _, rest in parts], decimals)
     except ValueError:
@@ -142,6 +145,7 @@ def is_bounded(column: Scaled) -> bool:
 
 
 def _is_uniform(texts: Sequence[str], decimals: int) -> bool:
+    """Return whether every text has so many digits behind a point."""
     try:
         return set(map(itemgetter(-decimals - 1), texts)) == {"."}
     except IndexError:

@@ -43,7 +43,7 @@ class KnownTimes:
     def days(self, stamps: Stamps, interval: Interval) -> array[int]:
         """Return the session day of every bar, as ordinals."""
         if not interval.is_intraday and (stamps.are_dates or not stamps.utc):
-            return array("l", [wall // DAY_NS + EPOCH_ORDINAL for wall in stamps.wall])
+            return array("l", map(EPOCH_ORDINAL.__add__, map(DAY_NS.__rfloordiv__, stamps.wall)))
         utc = self.utc(stamps, "")
         return array("l", [self._day_of(ns) for ns in utc])
 

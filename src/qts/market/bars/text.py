@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -98,10 +99,7 @@ class TextBars:
     def batches(self) -> Iterator[Batch]:
         """Yield the rows, in batches of about 128 KiB. Raises DataError for a file that ends in its middle."""
         columns = self._head.columns
-        for numbers, rows in self._rows():
-            cells = list(zip(*rows, strict=True))
-            if not cells:
-                continue
+        for numbers, cells in self._columns():
             days: Sequence[str] = cells[columns.date]
             if columns.time is not None:
                 days = [
@@ -166,37 +164,36 @@ class TextBars:
             for line in block.rows[max(self._head.skipped + 1 - block.first, 0) :]:
                 yield from (cell for cell in split(_text(line, self._head.encoding), mark) or () if "," in cell)
 
-    def _rows(self) -> Iterator[tuple[list[int], list[Sequence[str]]]]:
-        """Yield the cells of the rows with their line numbers; broken rows are counted as refused."""
+    def _columns(self) -> Iterator[tuple[Sequence[int], Sequence[Sequence[str]]]]:
+        """Yield the columns of the rows with their line numbers; broken rows are counted as refused."""
         head = self._head
-        width = len(head.columns.names)
+        width, mark = len(head.columns.names), head.delimiter
         for block in self._source.blocks(0, 1):
             first = max(head.skipped + 1 - block.first, 0)
-            lines = block.rows[first:]
-            if not lines:
+            if first >= len(block.rows):
                 continue
             number = block.first + first
-            rows = self._cells(lines, number)
-            numbers = list(range(number, number + len(rows)))
-            if set(map(len, rows)) != {width}:
-                self._count_broken(rows, number, width)
-                numbers = [one for one, row in zip(numbers, rows, strict=True) if len(row) == width]
-                rows = [row for row in rows if len(row) == width]
-            yield numbers, rows
+            text = self._text(block.rows[first:], number)
+            lines = text.split("\n")
+            if '"' not in text and set(map(str.count, lines, repeat(mark))) == {width - 1}:
+                # Cut once and sliced, not row by row: a universe has millions of them.
+                cells = text.replace("\n", mark).split(mark)
+                yield range(number, number + len(lines)), [cells[place::width] for place in range(width)]
+                continue
+            rows = [split(line, mark) or [] for line in lines]
+            self._count_broken(rows, number, width)
+            whole = [(at, row) for at, row in enumerate(rows, number) if len(row) == width]
+            if whole:
+                yield [at for at, _ in whole], list(zip(*(row for _, row in whole), strict=True))
 
-    def _cells(self, lines: list[bytes], number: int) -> list[Sequence[str]]:
-        head = self._head
+    def _text(self, lines: list[bytes], number: int) -> str:
         if any(isinstance(line, OverlongLine) for line in (lines[0], lines[-1])):
             lines = [b"" if isinstance(line, OverlongLine) else line for line in lines]
         try:
-            text = b"\n".join(lines).decode(head.encoding)
+            text = b"\n".join(lines).decode(self._head.encoding)
         except UnicodeDecodeError:
             raise self._wrong_encoding(lines, number) from None
-        if "\r" in text:
-            text = text.replace("\r", "")
-        if '"' not in text:
-            return [line.split(head.delimiter) for line in text.split("\n")]
-        return [split(line, head.delimiter) or [] for line in text.split("\n")]
+        return text.replace("\r", "") if "\r" in text else text
 
     def _count_broken(self, rows: Sequence[Sequence[str]], first: int, width: int) -> None:
         for number, row in enumerate(rows, first):
