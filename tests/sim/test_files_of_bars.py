@@ -94,3 +94,36 @@ def test_what_cannot_be_used_is_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert said in error
     assert not (here / "seen.txt").exists()
+
+
+def test_a_report_never_replaces_a_file_of_a_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = here / "prices"
+    folder.mkdir()
+    (folder / "AAPL.csv").write_text(BARS)
+    assert run("prices", "--report", "prices/AAPL.csv") == 2
+    assert "the report cannot go to prices/AAPL.csv" in capsys.readouterr().err
+    assert (folder / "AAPL.csv").read_text() == BARS
+
+
+def test_prices_before_1970_are_replayed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "IBM.csv").write_text(BARS.replace("2024-", "1962-"))
+    assert run("IBM.csv", "--json") == 0
+    assert (here / "seen.txt").read_text().splitlines()[0] == "IBM 1962-01-02 01-03T00:00 79600"
+
+
+def test_a_paper_session_takes_bars_as_well(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "AAPL.csv").write_text(BARS)
+    words = [
+        "run",
+        "--feed",
+        "AAPL.csv",
+        "--speed",
+        "1000000",
+        "--strategy",
+        "mine.py:Once",
+        "--data-dir",
+        "run",
+        "--json",
+    ]
+    assert main(words) == 0
+    assert len((here / "seen.txt").read_text().splitlines()) == 3

@@ -18,6 +18,9 @@ from qts.notes import Note
 LEAST_AGE_NS: Final = 15 * 60 * NS_PER_S
 """A price may be so old for a decision at least; else as old as the bar before."""
 
+BEFORE_ALL_NS: Final = -(2**63)
+"""Before every time of a bar: shares have prices from before 1970."""
+
 
 class BarFeed:
     """A :class:`~qts.market.contracts.Feed` over files of bars, and an
@@ -52,7 +55,7 @@ class BarFeed:
         self._series = list(series)
         self._total = sum(map(len, series))
         self._given = 0
-        self._ns = 0  # the time of the newest value
+        self._ns = BEFORE_ALL_NS  # the time of the newest value
         self._at_ns = 0  # values given of that time
 
     @property
@@ -125,5 +128,5 @@ class BarFeed:
         return self._given / self._total if self._total else 1.0
 
     def _note_age(self, ns: int) -> None:
-        if not self._is_fixed and self._ns and ns != self._ns:
+        if not self._is_fixed and BEFORE_ALL_NS < self._ns < ns:
             self.max_age_ns = max(ns - self._ns, LEAST_AGE_NS)

@@ -59,7 +59,7 @@ def open_bars(
     Raises :class:`~qts.errors.DataError` (exit code 2), one line that names file, line, value and what to do, and
     :class:`~qts.errors.MissingExtraError` for a Parquet or Feather file without pyarrow.
     """
-    actions = [path for path in _all_files(paths) if path.name.lower() == FILE_NAME]
+    actions = [path for path in named_files(paths) if path.name.lower() == FILE_NAME]
     files = files_in(paths)
     if read_as.symbol is not None and len(files) > 1:
         raise DataError(
@@ -84,13 +84,17 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
 
     Raises DataError for a folder without any, and where only a file of corporate actions is named.
     """
-    files = [path for path in _all_files(paths) if path.name.lower() != FILE_NAME]
+    files = [path for path in named_files(paths) if path.name.lower() != FILE_NAME]
     if not files:
         raise DataError(f"only {FILE_NAME} is named, which holds corporate actions; name files of bars as well")
     return files
 
 
-def _all_files(paths: Iterable[Path]) -> Iterator[Path]:
+def named_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files that ``paths`` name, those of a folder by name, corporate actions among them.
+
+    Raises DataError for a folder without any.
+    """
     for path in paths:
         if not path.is_dir():
             yield path

@@ -9,6 +9,7 @@ from pathlib import Path
 from qts.config.loader import LoadedConfig
 from qts.db.contracts import StrategyFile
 from qts.errors import InputError
+from qts.market.bars.opener import named_files
 from qts.market.contracts import Feed
 from qts.runtime.session.outputs import Input
 from qts.runtime.session.session_plan import SessionPlan
@@ -57,7 +58,7 @@ def _strategy_for(text: str, owner: str, name: str, classes: Sequence[str]) -> i
 
 def files_read(plan: SessionPlan, config: LoadedConfig) -> list[Input]:
     """Return every file that the session reads. Raises InputError when a file of a strategy is missing."""
-    recordings = [Input("the recording", path) for path in plan.recordings]
+    recordings = [Input("the recording", path) for path in named_files(plan.recordings)]
     folder = config.directory or Path()
     settings = [Input("a configuration file", folder / f"{name}.yaml") for name in config.documents]
     programs = [
