@@ -71,59 +71,63 @@ class StraightRows:
         now_ns, wake_ns = clock.ns, due.wake_ns
         measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
         rows = passed = 0
+        present, band, is_held = "", None, False
+        contexts: Sequence[StrategyContext] = ()
+        called: Sequence[StrategyContext] = ()
         try:
             for value in islice(values, most):
                 ts_ns, symbol, kind = value.ts_ns, value.symbol, value.__class__
-                if not now_ns <= ts_ns < wake_ns or symbol in waiting:
+                if not now_ns <= ts_ns < wake_ns:
                     return value
-                way = ways.get(symbol) or self._way(symbol)
-                if way is None:
-                    return value
-                band, contexts = way
+                if symbol is not present:  # which symbols have orders or holdings does not change in this loop
+                    way = ways.get(symbol) or self._way(symbol)
+                    if way is None or symbol in waiting:
+                        return value
+                    band, contexts = way
+                    is_held, present = symbol in held, symbol
                 if kind is Quote:
                     if not takes_quotes or (band is not None and not quote_fits(band, value)):  # type: ignore[arg-type]
                         return value
                     clock.ns = now_ns = ts_ns
                     rows += 1
                     quotes[symbol] = value  # type: ignore[assignment]
-                    if held and symbol in held:
+                    if is_held:
                         extremes.on_quote(value)  # type: ignore[arg-type]
+                    called = contexts
                 elif kind is Tick:
                     if not takes_ticks or (band is not None and not tick_fits(band, value)):  # type: ignore[arg-type]
                         return value
                     clock.ns = now_ns = ts_ns
                     rows += 1
                     ticks[symbol] = value  # type: ignore[assignment]
-                    if held and symbol in held:
+                    if is_held:
                         extremes.on_mark(symbol, last.mark(symbol), ts_ns)
-                    contexts = ()
+                    called = ()
                 elif kind is BookUpdate and takes_quotes and band is None and ts_ns < venue.due_ns:
                     clock.ns = now_ns = ts_ns
                     rows += 1
                     venue.on_market(value)
-                    contexts = ()
+                    called = ()
                 else:
                     return value
                 if rows == measured_at:
                     accepted_ns = stopwatch_ns()
                     started_ns = stopwatch_ns()
                 try:
-                    for context in contexts:
-                        on_quote = (
-                            context.on_quote
-                        )  # looked up apart: as a method call CPython searches the class first
+                    for context in called:
+                        on_quote = context.on_quote  # apart from the call: CPython would search the class first
                         intents = on_quote(context, value)
                         if intents:
-                            self._keep(value, contexts, context, intents, None)
+                            self._keep(value, called, context, intents, None)
                             return value
                         if context.errors:
                             context.errors = 0
                 except BaseException as error:  # noqa: BLE001 - the handler treats it, whatever the user's code raised
-                    self._keep(value, contexts, context, None, error)
+                    self._keep(value, called, context, None, error)
                     return value
-                if rows == measured_at:
+                if started_ns:
                     path.measure(accepted_ns, started_ns, stopwatch_ns())
-                    measured_at += path.sample_rows
+                    measured_at, started_ns = measured_at + path.sample_rows, 0
                 passed = rows
                 if urgent or due.pending or stop.requested:
                     break
