@@ -64,7 +64,7 @@ def test_until_a_condition_was_evaluated_often_enough_nothing_is_quiet() -> None
 
 
 def test_a_rule_waits_for_the_days_in_its_own_condition() -> None:
-    """BALANCED to AGGRESSIVE needs ten days; nothing but time is missing."""
+    """BALANCED to AGGRESSIVE needs ten days; only time is missing."""
     manager, _ = governor()
 
     manager.evaluate_transition(RISING)
