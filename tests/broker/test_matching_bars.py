@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.broker.sim.config import SimConfig
+from qts.clock import from_ns, to_ns
 from qts.execution.contracts import AckStatus, OrderCancelled, OrderRejected
 from qts.market.contracts import Instrument
 from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
@@ -308,18 +309,27 @@ def test_an_order_of_a_market_that_never_closes_lives_for_the_next_daily_bar(vol
     assert (rig.open, reasons(rig)) == ([], ["expired at the close"])
 
 
-@pytest.mark.parametrize("hour", [5, 15], ids=["days of New York", "days of Seoul"])
-def test_the_days_of_a_market_that_never_closes_may_be_those_of_any_time_zone(hour: int) -> None:
+@pytest.mark.parametrize(
+    ("hour", "first", "second"),
+    [(5, "2024-08-07", "2024-08-08"), (15, "2024-08-08", "2024-08-09")],
+    ids=["days of New York", "days of Seoul"],
+)
+def test_the_days_of_a_market_that_never_closes_may_be_those_of_any_time_zone(
+    hour: int, first: str, second: str
+) -> None:
     rig = ExchangeRig(SHARE, at=MIDNIGHT + timedelta(hours=hour), config=ALL)
-    rig.ohlc("100 100 100 100", day="2024-08-07")
+    rig.ohlc("100 100 100 100", day=first)
     rig.place("reached", BUY, "1")
     rig.place("far", BUY, "1", "50")
     rig.at(rig.now + timedelta(days=1, minutes=-1))
     rig.exchange.on_time(rig.clock.time_ns())
     assert rig.open == ["reached", "far"]
     rig.after(60_000)
-    rig.ohlc("101 110 99 105", day="2024-08-08")
+    rig.ohlc("101 110 99 105", day=second)
     assert (rig.filled, rig.open) == ([("reached", "1", "101")], [])
+    # booked on the bar's own day, and within the bar
+    assert from_ns(rig.fills[0].ts_ns).date().isoformat() == second
+    assert to_ns(MIDNIGHT + timedelta(hours=hour)) <= rig.fills[0].ts_ns <= rig.clock.time_ns()
 
 
 def test_an_hourly_order_of_a_market_that_never_closes_lives_for_a_day() -> None:

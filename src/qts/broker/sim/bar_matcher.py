@@ -8,7 +8,7 @@ symbol's bar of the same moment, waits for the next bar.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from qts.broker.sim import matching
@@ -17,6 +17,7 @@ from qts.broker.sim.bar_times import LastBar, bar_day, began_ns
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.broker.sim.matcher import Admits, Fills
+from qts.clock import to_ns
 from qts.market.contracts import Bar
 from qts.market.last_values import LastValues
 from qts.money import decimal_fraction, minus
@@ -63,7 +64,7 @@ class BarMatcher:
     def _match(self, book: InstrumentBook, bar: Bar, start_ns: int) -> None:
         budget = matching.participation(bar.volume, self._share, book.instrument.lot)
         day = bar_day(bar, book.times)
-        ts_ns = _executed_ns(bar, book, day)
+        ts_ns = _executed_ns(bar, book, day, start_ns)
         for stage, order, price in self._executions(book, bar, start_ns):
             order.stop = None  # what does not fill here goes on as a market order, or as a limit
             qty = min(order.remaining, budget)
@@ -108,10 +109,14 @@ class BarMatcher:
         return book.depth is not None or any(value is not None and value.ts_ns >= start_ns for value in finer)
 
 
-def _executed_ns(bar: Bar, book: InstrumentBook, day: date) -> int:
-    """Return the time of an execution in ``bar``: when the bar is known, on the bar's own day.
+def _executed_ns(bar: Bar, book: InstrumentBook, day: date, start_ns: int) -> int:
+    """Return the time of an execution in ``bar``: when the bar is known, but on the bar's own day.
 
-    The midnight at which the bar of a whole day ends belongs to the next day; the moment before it does not.
+    Where a market never closes, a bar of a whole day ends on the next date, at midnight or, for days of another
+    time zone, later; then it is the last moment of its own date, which lies in the bar.
     """
     times, ts_ns = book.times, bar.ts_ns
-    return ts_ns - 1 if times.day(ts_ns) != day and times.day(ts_ns - 1) == day else ts_ns
+    if times.day(ts_ns) == day or not times.never_closes(ts_ns):
+        return ts_ns
+    last_ns = to_ns(times.calendar.at(day + timedelta(days=1), 0)) - 1
+    return max(min(last_ns, ts_ns), start_ns)
