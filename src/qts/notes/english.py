@@ -121,5 +121,18 @@ TEXTS: Final[Mapping[str, str]] = {
         "price band: no previous close in the data for {count:symbol; its first price was|symbols; their first "
         "price was} used as previous close"
     ),
+    # figures of performance that are unknown
+    "figure-too-few-days": "not enough to say: {days:session|sessions}, {needed} are needed",
+    "figure-no-days": "not enough to say: no session was closed",
+    "figure-no-spread": "not enough to say: each day's return was the same",
+    "figure-no-fall": "not enough to say: equity never fell",
+    "figure-no-capital": "not enough to say: there was no capital",
+    "figure-flat-benchmark": "not enough to say: the benchmark never moved",
+    "figure-nothing-traded": "not enough to say: nothing was bought or sold",
+    "figure-no-trips": "not enough to say: no round trip was completed",
+    "figure-no-losing-trip": "not enough to say: no round trip made a loss",
+    "figure-no-winning-trip": "not enough to say: no round trip made a profit",
+    "figure-no-stop": "not enough to say: no round trip had a stop",
+    "figure-no-prices": "not enough to say: the prices during the round trips are not known",
 }
 """Code to text."""

@@ -112,5 +112,18 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "fills-on-close": "봉 체결: 주문은 주문 당일 봉의 종가에, 그 거래량의 {share}%까지만 체결됩니다.",
     "no-previous-close": "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
+    # figures of performance that are unknown
+    "figure-too-few-days": "판단하기에 부족합니다. 거래일이 {days}일뿐이며 {needed}일이 필요합니다.",
+    "figure-no-days": "판단하기에 부족합니다. 마감된 거래일이 없습니다.",
+    "figure-no-spread": "판단하기에 부족합니다. 날마다 수익률이 같았습니다.",
+    "figure-no-fall": "판단하기에 부족합니다. 평가액이 줄어든 적이 없습니다.",
+    "figure-no-capital": "판단하기에 부족합니다. 자본이 없었습니다.",
+    "figure-flat-benchmark": "판단하기에 부족합니다. 벤치마크가 움직이지 않았습니다.",
+    "figure-nothing-traded": "판단하기에 부족합니다. 사거나 판 것이 없습니다.",
+    "figure-no-trips": "판단하기에 부족합니다. 매수에서 전량 매도까지 끝난 거래가 없습니다.",
+    "figure-no-losing-trip": "판단하기에 부족합니다. 손실로 끝난 거래가 없습니다.",
+    "figure-no-winning-trip": "판단하기에 부족합니다. 이익으로 끝난 거래가 없습니다.",
+    "figure-no-stop": "판단하기에 부족합니다. 손절 가격이 정해진 거래가 없습니다.",
+    "figure-no-prices": "판단하기에 부족합니다. 보유 기간의 가격을 알 수 없습니다.",
 }
 """Code to text."""
