@@ -24,6 +24,14 @@ def _a_busy_machine_is_no_hung_session(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(watchdog, limit, PATIENT_S)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _a_cache_directory_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep prepared captures out of the cache directory of the user, also in processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _few_full_collections(request: pytest.FixtureRequest) -> Iterator[None]:
     """Hold the garbage collector under control for each module whose tests run sessions in this process.

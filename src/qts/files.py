@@ -12,6 +12,8 @@ from typing import Final
 
 PRIVATE: Final = 0o600
 PUBLIC: Final = 0o644
+PART: Final = ".part"
+"""How the name of a file ends that is still being written."""
 _TRIES: Final = 1_000
 
 
@@ -52,7 +54,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int = PRIVATE) -> None
     A symbolic link of that name is replaced, never followed. ``mode`` is that of the new file, less what the
     process's mask takes away. Raises OSError, and leaves no temporary file then.
     """
-    handle, beside = _open_beside(path, mode)
+    handle, beside = open_beside(path, mode)
     try:
         with open(handle, "wb") as file:
             file.write(content)
@@ -66,11 +68,28 @@ def write_atomically(path: Path, content: bytes, *, mode: int = PRIVATE) -> None
     sync_directory(path.parent)
 
 
+def open_beside(path: Path, mode: int) -> tuple[int, Path]:
+    """Create a file in the same directory under an unused name; return its descriptor and its path.
+
+    The name begins with a dot and ends in :data:`PART`. Raises OSError.
+    """
+    for number in count(1):
+        beside = path.with_name(f".{path.name[:80]}.{os.getpid()}-{number}{PART}")
+        try:
+            return os.open(
+                beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode
+            ), beside
+        except FileExistsError:
+            if number == _TRIES:
+                raise
+    raise AssertionError("count() never ends")
+
+
 def check_writable(path: Path) -> None:
     """Raise the OSError with which :func:`write_atomically` would fail at once; changes no file."""
     with contextlib.suppress(FileNotFoundError):
         os.lstat(path)  # a name that is too long, say
-    handle, beside = _open_beside(path, PRIVATE)
+    handle, beside = open_beside(path, PRIVATE)
     os.close(handle)
     beside.unlink()
 
@@ -93,17 +112,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _open_beside(path: Path, mode: int) -> tuple[int, Path]:
-    """Create a file in the same directory under an unused name; return its descriptor and its path."""
-    for number in count(1):
-        beside = path.with_name(f".{path.name[:80]}.{os.getpid()}-{number}.part")
-        try:
-            return os.open(
-                beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode
-            ), beside
-        except FileExistsError:
-            if number == _TRIES:
-                raise
-    raise AssertionError("count() never ends")

@@ -11,7 +11,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from qts.cli import config_cmd, docs_cmd, events_cmd, safety_cmd, session_cmd, state_cmd, status_cmd, stop_cmd
+from qts.cli import (
+    config_cmd,
+    data_cmd,
+    docs_cmd,
+    events_cmd,
+    safety_cmd,
+    session_cmd,
+    state_cmd,
+    status_cmd,
+    stop_cmd,
+)
 from qts.cli.distribution import foreign_distribution, version, warning_about
 from qts.cli.output import (
     NO_ROOM,
@@ -37,7 +47,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (session_cmd, status_cmd, stop_cmd, state_cmd, safety_cmd, events_cmd, config_cmd, docs_cmd):
+    for module in (
+        session_cmd,
+        status_cmd,
+        stop_cmd,
+        state_cmd,
+        safety_cmd,
+        events_cmd,
+        data_cmd,
+        config_cmd,
+        docs_cmd,
+    ):
         module.add_parser(commands)
     return parser
 

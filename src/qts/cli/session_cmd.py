@@ -7,9 +7,12 @@ import math
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qts.cli.settings import add_settings, directory, overrides_of
+
+if TYPE_CHECKING:
+    from qts.market.files.reading import ReadAs
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 _EXAMPLES = {"cash": "10000000", "fees": "0.0015"}
@@ -40,7 +43,7 @@ def add_parser(commands: Any) -> None:
         help="the recording (plain or .gz); several files, or a folder, of bars",
     )
     replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: detected from its content)")
-    _reading(replay)
+    add_reading(replay)
     _common(replay)
     _profile(replay)
     _speed(replay)
@@ -61,7 +64,7 @@ def add_parser(commands: Any) -> None:
     )
     backtest.add_argument("--format", choices=FORMATS, help="format of DATA (default: detected from its content)")
     _window(backtest)
-    _reading(backtest)
+    add_reading(backtest)
     _common(backtest)
     rules = backtest.add_mutually_exclusive_group()
     rules.add_argument("--rules", action="store_true", help="trade under pools, operating state and limits")
@@ -77,7 +80,7 @@ def add_parser(commands: Any) -> None:
     run.add_argument("--mode", choices=("paper",), default="paper", help="paper: a simulated exchange")
     run.add_argument("--feed", default="synthetic", metavar="synthetic|FILE", help="where prices come from")
     run.add_argument("--format", choices=FORMATS, help="format of a feed FILE")
-    _reading(run)
+    add_reading(run)
     _common(run)
     _profile(run)
     run.add_argument("--speed", type=_paced_speed, default=60.0, metavar="N", help="N times real time (default 60)")
@@ -139,7 +142,7 @@ def _profile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _reading(parser: argparse.ArgumentParser) -> None:
+def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add the options that declare how the texts of a csv file are to be read."""
     parser.add_argument("--encoding", metavar="NAME", help="csv: encoding of FILE, such as cp949 (default utf-8)")
     parser.add_argument(
@@ -221,17 +224,21 @@ def _run(args: argparse.Namespace) -> int:
     return run_and_show(paper_plan(_options(args), args.feed, args.format), args)
 
 
-def _options(args: argparse.Namespace) -> Any:
+def declared_reading(args: argparse.Namespace) -> ReadAs:
+    """Return what the options of :func:`add_reading` declare; a command without them declares nothing."""
     from qts.market.files.reading import read_as
-    from qts.runtime.session.session_plan import Options, Profile
 
-    declared = read_as(
+    return read_as(
         encoding=getattr(args, "encoding", None),
         delimiter=getattr(args, "delimiter", None),
         timezone=getattr(args, "timezone", None),
         date_format=getattr(args, "date_format", None),
         symbol=getattr(args, "symbol", None),
     )
+
+
+def _options(args: argparse.Namespace) -> Any:
+    from qts.runtime.session.session_plan import Options, Profile
 
     return Options(
         seed=args.seed,
@@ -242,7 +249,7 @@ def _options(args: argparse.Namespace) -> Any:
         config_dir=args.config,
         overrides=_account_of(args) | overrides_of(args.set),
         speed=args.speed,
-        read_as=declared,
+        read_as=declared_reading(args),
         strict=args.strict,
         first_day=getattr(args, "first", None),
         last_day=getattr(args, "last", None),

@@ -12,8 +12,9 @@ from qts.broker.sim import config as sim_config
 from qts.broker.sim.config import SimConfig
 from qts.capital import config as capital_config
 from qts.capital.config import CapitalConfig
+from qts.config import data_config, runtime_config
 from qts.config import instruments as instruments_config
-from qts.config import runtime_config
+from qts.config.data_config import DataConfig
 from qts.config.instruments import InstrumentsConfig
 from qts.config.runtime_config import RuntimeConfig
 from qts.config.shape import Shape, shape_of
@@ -49,6 +50,7 @@ class QtsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         InstrumentsConfig,
         Meta(description="Symbols of recorded files with rules other than their format brings."),
     ] = InstrumentsConfig()
+    data: Annotated[DataConfig, Meta(description="Recorded data: prepared captures.")] = DataConfig()
     event: Annotated[
         EventConfig, Meta(description="Queues, dispatcher and monitoring of the events (P0 first, always).")
     ] = EventConfig()
@@ -100,6 +102,7 @@ QTS: Final = Layout(
     reloadable={
         "runtime": runtime_config.RELOADABLE,
         "instruments": instruments_config.RELOADABLE,
+        "data": data_config.RELOADABLE,
         "event": event_config.RELOADABLE,
         "safety": safety_config.RELOADABLE,
         "state": state_config.RELOADABLE,

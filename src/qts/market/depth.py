@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, SupportsIndex, TypeAlias, overload
+from typing import Any, Final, Protocol, SupportsIndex, TypeAlias, overload
 
 import msgspec
 
@@ -18,7 +18,17 @@ PriceLevel: TypeAlias = tuple[Decimal, Decimal]
 """Price and size of one level of a book."""
 Numbers: TypeAlias = Mapping[str, Decimal]
 """Numbers by their text; a text that is refused raises when it is looked up."""
-Pairs: TypeAlias = tuple[Iterable[tuple[Any, Any]], Mapping[Any, Decimal], Mapping[Any, Decimal]]
+
+
+class Lookup(Protocol):
+    """Numbers by what stands for them: a text, an index, or the number itself."""
+
+    def __getitem__(self, key: Any, /) -> Decimal:
+        """Return the number; raises what a table of checked texts raises for one that is refused."""
+        ...
+
+
+Pairs: TypeAlias = tuple[Iterable[tuple[Any, Any]], Lookup, Lookup]
 
 _DIGITS: Final = b"0123456789"
 _MAX_LEVELS: Final = 4_096
@@ -33,10 +43,55 @@ _decode_plain: Final = msgspec.json.Decoder(tuple[tuple[Decimal, Decimal], ...])
 _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
-class LazyLevels(Sequence[PriceLevel]):
-    """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into.
+class UnreadLevels(Sequence[PriceLevel]):
+    """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into when it is read."""
 
-    ``text`` must be plain (:func:`is_plain`): all of it can be used.
+    __slots__ = ()
+
+    def pairs(self) -> Pairs:
+        """Return what :func:`pairs_of` returns."""
+        raise NotImplementedError
+
+    def read(self) -> tuple[PriceLevel, ...]:
+        """Return the levels; a second call returns the same object."""
+        raise NotImplementedError
+
+    def text(self) -> bytes:
+        """Return the levels as the text of a JSON array of pairs of texts, without blanks."""
+        return text_of(self.read())
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> PriceLevel: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[PriceLevel, ...]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> PriceLevel | tuple[PriceLevel, ...]:
+        return self.read()[index]
+
+    def __iter__(self) -> Iterator[PriceLevel]:
+        return iter(self.read())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, UnreadLevels):
+            return self.read() == other.read()
+        return self.read() == other
+
+    def __hash__(self) -> int:
+        return hash(self.read())
+
+    def __repr__(self) -> str:
+        return repr(self.read())
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[PriceLevel, ...]]]:
+        return tuple, (self.read(),)
+
+
+class LazyLevels(UnreadLevels):
+    """Levels that stay the JSON ``text`` until they are read.
+
+    It must be plain (:func:`is_plain`): all of it can be used.
     """
 
     __slots__ = ("_levels", "_prices", "_sizes", "_text")
@@ -53,38 +108,16 @@ class LazyLevels(Sequence[PriceLevel]):
             return self._levels, _AS_IT_IS, _AS_IT_IS
         return _decode_text(self._text), self._prices, self._sizes
 
-    def _read(self) -> tuple[PriceLevel, ...]:
+    def read(self) -> tuple[PriceLevel, ...]:
+        """Return the levels; the text is dropped."""
         if self._levels is None:
             self._levels = _decode_plain(self._text)
             self._text = b""
         return self._levels
 
-    def __len__(self) -> int:
-        return len(self._read())
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> PriceLevel: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[PriceLevel, ...]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> PriceLevel | tuple[PriceLevel, ...]:
-        return self._read()[index]
-
-    def __iter__(self) -> Iterator[PriceLevel]:
-        return iter(self._read())
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, LazyLevels):
-            return self._read() == other._read()
-        return self._read() == other
-
-    def __hash__(self) -> int:
-        return hash(self._read())
-
-    def __repr__(self) -> str:
-        return repr(self._read())
-
-    def __reduce__(self) -> tuple[type, tuple[tuple[PriceLevel, ...]]]:
-        return tuple, (self._read(),)
+    def text(self) -> bytes:
+        """Return the text."""
+        return self._text or text_of(self.read())
 
 
 class _AsItIs(dict[Decimal, Decimal]):
@@ -104,7 +137,12 @@ def pairs_of(levels: Sequence[PriceLevel]) -> Pairs:
 
     ``prices[pair[0]]`` and ``sizes[pair[1]]`` are the numbers; of a lazy sequence the rest stays text.
     """
-    return levels.pairs() if isinstance(levels, LazyLevels) else (levels, _AS_IT_IS, _AS_IT_IS)
+    return levels.pairs() if isinstance(levels, UnreadLevels) else (levels, _AS_IT_IS, _AS_IT_IS)
+
+
+def text_of(levels: Iterable[PriceLevel]) -> bytes:
+    """Return levels as the text of a JSON array of pairs of texts, without blanks."""
+    return msgspec.json.encode([[str(price), str(size)] for price, size in levels])
 
 
 def levels_of(text: bytes, prices: Numbers, sizes: Numbers) -> Sequence[PriceLevel]:

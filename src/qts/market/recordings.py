@@ -13,6 +13,7 @@ from qts.market.files import open_feed
 from qts.market.files.detect import CSV, PARQUET
 from qts.market.files.detect import FORMATS as RECORDED
 from qts.market.files.reading import ReadAs
+from qts.market.prepared.directory import CaptureDirectory
 
 BARS: Final = "bars"
 FORMATS: Final = (*RECORDED, BARS)
@@ -26,13 +27,14 @@ def open_recording(
     currency: str | None,
     own: Mapping[str, Instrument] | None = None,
     read_as: ReadAs,
+    captures: CaptureDirectory | None = None,
 ) -> Feed:
     """Open ``paths`` as one feed: several files or a folder are bars, one file is what its content shows.
 
     ``format`` is one of :data:`FORMATS`, None to judge by the content. ``currency`` is that of the account, None
     where the user has set none. ``own`` are instruments that stand before those of the files, ``read_as`` declares
-    how texts are to be read. Raises DataError (exit code 2) for what cannot be used, and MissingExtraError without
-    pyarrow.
+    how texts are to be read, ``captures`` has prepared captures of recordings. Raises DataError (exit code 2) for
+    what cannot be used, and MissingExtraError without pyarrow.
     """
     if not paths:
         raise DataError("no file is named; name a recording, or files of bars")
@@ -46,4 +48,6 @@ def open_recording(
         raise DataError(
             f"{files[0]}: --symbol {read_as.symbol} is for files of bars; this one names its symbols itself"
         )
-    return open_feed(files[0], format, currency=currency or _DEFAULT_CURRENCY, own=own, read_as=read_as)
+    return open_feed(
+        files[0], format, currency=currency or _DEFAULT_CURRENCY, own=own, read_as=read_as, captures=captures
+    )

@@ -7,8 +7,9 @@ without ``stream`` is a REST depth snapshot: it seeds the book.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -34,9 +35,9 @@ from qts.market.files.refusals import (
     BlankRow,
     RowRefused,
 )
+from qts.market.files.row_memory import CaptureMemory
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import TimeOrder
-from qts.notes import Note
 
 FUTURE_NS: Final = NS_PER_S
 MAX_PREFIXES: Final = 1_024
@@ -128,11 +129,12 @@ class BinanceRows:
     """
 
     def __init__(self, probe: CaptureProbe, symbols: SymbolTable, order: TimeOrder) -> None:
-        self.order = order
-        self.symbols = symbols
+        self.memory = CaptureMemory(symbols, order)
+        self._order = order
+        self._symbols = symbols
         self._exchange = _ExchangeClock(probe.offset_ns, order)
         self._snapshot_symbol = probe.only_symbol
-        self._histories: dict[str, SymbolHistory] = {}
+        self._histories = self.memory.histories
         self._prices = PriceTable()
         self._sizes = SizeTable()
         self._handlers: dict[bytes, _Handler] = {}  # by the text up to the first comma
@@ -146,7 +148,7 @@ class BinanceRows:
 
     def _parser(self) -> Callable[[bytes], MarketValue]:
         """Return the hot path as a closure: local names are read faster than attributes, row for row."""
-        order = self.order
+        order = self._order
         handler_of = self._beginnings.get
         find_handler = self._find_handler
         time_of = self.time_of
@@ -179,6 +181,10 @@ class BinanceRows:
         stamp = row[:_STAMP]
         return int(stamp) if stamp.isdigit() and len(stamp) == _STAMP else None
 
+    def checksum(self, row: bytes) -> int:
+        """Return the CRC-32 of the message in a row."""
+        return zlib.crc32(row[_STAMP:])
+
     def show(self, row: bytes) -> bytes:
         """Return the row for a message."""
         return shown(row)
@@ -193,37 +199,11 @@ class BinanceRows:
         members = data.items() if isinstance(data, dict) else ()
         return next((f"data.{name}" for name, text in members if text == value), "") if value else ""
 
-    def notes(self) -> list[Note]:
-        """Return what was guessed and which gaps the input has."""
-        notes = self.symbols.notes()
-        for symbol, history in self._histories.items():
-            if history.depth_chain.gaps:
-                notes.append(Note.of("input-depth-gaps", symbol=symbol, count=history.depth_chain.gaps))
-            if history.trades.missed:
-                notes.append(Note.of("input-trades-missing", symbol=symbol, count=history.trades.missed))
-        return notes
-
-    def state(self) -> dict[str, Any]:
-        """Return what has to be remembered of the rows so far, as plain data."""
-        return {
-            "last_ns": self.order.last_ns,
-            "seen": {symbol: history.state() for symbol, history in self._histories.items()},
-            "late": self.symbols.state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.symbols.restore(state["late"])
-        for symbol, stored in state["seen"].items():
-            self._histories[symbol] = history = SymbolHistory(symbol)
-            history.restore(stored)
-        if state["last_ns"]:
-            self.order.accept(state["last_ns"])
-
     def _quote_handler(self) -> _Handler:
         decode = msgspec.json.Decoder(_QuoteRow).decode
         exchange = self._exchange
-        history_of = self._histories.get
+        memory = self.memory
+        history_of = memory.histories.get
         prices = self._prices
         sizes = self._sizes
 
@@ -242,6 +222,8 @@ class BinanceRows:
             value = Quote(history.symbol, ts_ns, bid, ask, sizes[row.B], sizes[row.A])
             newest.key = row.u
             newest.text = text
+            if memory.keys is not None:
+                memory.keys.append(row.u)
             return value
 
         return handle
@@ -249,7 +231,8 @@ class BinanceRows:
     def _trade_handler(self) -> _Handler:
         decode = msgspec.json.Decoder(_TradeRow).decode
         exchange = self._exchange
-        history_of = self._histories.get
+        memory = self.memory
+        history_of = memory.histories.get
         prices = self._prices
         sizes = self._sizes
 
@@ -271,6 +254,8 @@ class BinanceRows:
                 trades.highest = trade_id
             else:
                 trades.add(trade_id)
+            if memory.keys is not None:
+                memory.keys.append(trade_id)
             return Tick(history.symbol, ts_ns, price, size, row.m)
 
         return handle
@@ -285,6 +270,8 @@ class BinanceRows:
         bids, asks = sides_of(bytes(row.b), bytes(row.a), self._prices, self._sizes)
         newest.key = row.u
         newest.text = text
+        if self.memory.keys is not None:
+            self.memory.keys.append(row.u)
         return BookUpdate(
             history.symbol, ts_ns, bids, asks, after_gap=history.depth_chain.take(row.U, row.u, row.pu)
         )
@@ -305,6 +292,8 @@ class BinanceRows:
             raise RowRefused(CROSSED_BOOK, f"{max(bids)[0]} > {min(asks)[0]}")
         newest.key = row.lastUpdateId
         newest.text = text
+        if self.memory.keys is not None:
+            self.memory.keys.append(row.lastUpdateId)
         return BookUpdate(history.symbol, ts_ns, bids, asks, snapshot=True)
 
     def _first_of(self, symbol: str, prices: Sequence[str], sizes: Sequence[str]) -> SymbolHistory:
@@ -320,8 +309,7 @@ class BinanceRows:
             add_all(first.sizes.add, sizes)
             return first
 
-        history = self._histories[symbol] = SymbolHistory(self.symbols.admit(symbol, grid))
-        return history
+        return self.memory.begin(symbol, self._symbols.admit(symbol, grid))
 
     def _find_handler(self, row: bytes) -> _Handler:
         text = row[_STAMP:]

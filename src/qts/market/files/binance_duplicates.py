@@ -32,8 +32,11 @@ class LastMessage:
 
     def restore(self, state: Sequence[Any]) -> None:
         """Restore what :meth:`state` returned."""
-        self.key, self.checksum = state
-        self.text = None
+        self.recall(*state)
+
+    def recall(self, key: int, checksum: int | None) -> None:
+        """Take a row of an earlier run, or none (-1 and None), for the newest one."""
+        self.key, self.checksum, self.text = key, checksum, None
 
 
 class DepthChain:

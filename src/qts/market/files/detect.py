@@ -28,7 +28,7 @@ SHAPES: Final = {
 
 BARS_HEADER: Final = "a header with date, open, high, low, close and volume"
 
-_JUDGED: Final = 100
+JUDGED_LINES: Final = 100
 """Lines looked at: a few broken ones at the start do not hide the format."""
 _STAMPED: Final = re.compile(rb"[0-9]{19} \{")
 _FOREIGN: Final = (
@@ -49,7 +49,7 @@ def detect(lines: Sequence[bytes], wanted: str | None, path: str, read_as: ReadA
 
     ``read_as`` declares encoding and delimiter of a CSV file.
     """
-    numbered = [(number, line) for number, line in enumerate(lines[:_JUDGED], 1) if line.strip()]
+    numbered = [(number, line) for number, line in enumerate(lines[:JUDGED_LINES], 1) if line.strip()]
     if not numbered:
         raise DataError(f"{path}: the file is empty")
     found = [

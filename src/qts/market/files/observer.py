@@ -8,9 +8,8 @@ Before the open a row carries yesterday's close with open, high and low 0: that 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -27,10 +26,9 @@ from qts.market.files.refusals import (
     BlankRow,
     RowRefused,
 )
-from qts.market.files.row_parser import SameMoment
+from qts.market.files.row_memory import MomentMemory
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import IsoTimes, TimeOrder
-from qts.notes import Note
 
 _NULL = msgspec.Raw(b"null")
 
@@ -60,11 +58,12 @@ class ObserverRows:
     """Parser of ``observer-jsonl``. Numbers are taken from their text, never through a float."""
 
     def __init__(self, symbols: SymbolTable, order: TimeOrder) -> None:
-        self.order = order
-        self.symbols = symbols
+        self._order = order
+        self._symbols = symbols
         self._times = IsoTimes()
         self._ahead = IsoTimes()
-        self._moment = SameMoment()
+        self.memory = MomentMemory(symbols, order)
+        self._moment = self.memory.moment
         self._prices = PriceTable()
         self._sizes = SizeTable()
         self._decode = msgspec.json.Decoder(_Snapshot).decode
@@ -74,12 +73,12 @@ class ObserverRows:
         """Return the value of a row; raises RowRefused."""
         snapshot = self._decoded(row)
         ts_ns = self._times.ns(snapshot.ts)
-        self.order.check(ts_ns, self.time_of)
+        self._order.check(ts_ns, self.time_of)
         checksum = zlib.crc32(row)
         self._moment.check(ts_ns, snapshot.symbol, checksum)
         quote = self._quote(ts_ns, snapshot)
         self._moment.accept(ts_ns, quote.symbol, checksum)
-        self.order.accept(ts_ns)
+        self._order.accept(ts_ns)
         return quote
 
     def time_of(self, row: bytes) -> int | None:
@@ -88,6 +87,10 @@ class ObserverRows:
             return self._ahead.ns(self._decode_stamp(row).ts)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowRefused):
             return None
+
+    def checksum(self, row: bytes) -> int:
+        """Return the CRC-32 of a row."""
+        return zlib.crc32(row)
 
     def show(self, row: bytes) -> bytes:
         """Return the row for a message."""
@@ -110,21 +113,6 @@ class ObserverRows:
         }
         return next((name for name, text in members.items() if text == value), "") if value else ""
 
-    def notes(self) -> list[Note]:
-        """Return what was guessed and which gaps the input has."""
-        return self.symbols.notes()
-
-    def state(self) -> dict[str, Any]:
-        """Return what has to be remembered of the rows so far, as plain data."""
-        return {"last_ns": self.order.last_ns, "moment": self._moment.state(), "late": self.symbols.state()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.symbols.restore(state["late"])
-        if state["last_ns"]:
-            self.order.accept(state["last_ns"])
-            self._moment.restore(state["last_ns"], state["moment"])
-
     def _decoded(self, row: bytes) -> _Snapshot:
         try:
             return self._decode(row)
@@ -144,7 +132,7 @@ class ObserverRows:
         if bid is not None and ask is not None and bid > ask:
             raise RowRefused(CROSSED_BOOK, f"{bid} > {ask}")
         volume = _optional(row.volume, self._sizes)
-        symbol = self.symbols.admit(row.symbol)
+        symbol = self._symbols.admit(row.symbol)
         return Quote(symbol, ts_ns, bid, ask, None, None, last, None, volume)
 
     def _last(self, price: _Price | None) -> Decimal:

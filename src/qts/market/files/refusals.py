@@ -152,10 +152,15 @@ class Refusals:
         self, reason: str, line: int, value: str | bytes, *, column: str = "", remedy: str = "", file: str = ""
     ) -> None:
         """Count a refused row, and keep it as an example while there is room."""
+        is_kept = self.wants(reason)
+        self.count(reason, RefusalExample(line, shorten(value), column, remedy, file) if is_kept else None)
+
+    def count(self, reason: str, example: RefusalExample | None) -> None:
+        """Count a refused row; ``example`` is what is kept of it, None when there is no room for one."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
-        if len(shown) < MAX_EXAMPLES:
-            shown.append(RefusalExample(line, shorten(value), column, remedy, file))
+        if example is not None:
+            shown.append(example)
 
     def state(self) -> dict[str, Any]:
         """Return counts and examples as plain data."""

@@ -135,15 +135,16 @@ class SymbolTable:
         self._own = own or {}
         self._make = make
         self._late: list[list[Any]] = []
+        self._on_late: Callable[[list[Any]], None] = _unwatched
         self._spelled: dict[str, str] = {}
         self._guessed: dict[str, str] = {}
 
-    def prepare(self, grids: Mapping[str, Grid]) -> None:
-        """Make the instruments of the symbols seen in the head of the file."""
-        for symbol, grid in grids.items():
+    def prepare(self, steps: Mapping[str, tuple[int, int]]) -> None:
+        """Make the instruments of the symbols seen in the head of the file, from their :meth:`Grid.steps`."""
+        for symbol, decimals in steps.items():
             if symbol not in self.instruments:
                 try:
-                    self._add(symbol, *grid.steps())
+                    self._add(symbol, *decimals)
                 except RowRefused:
                     continue
 
@@ -158,6 +159,7 @@ class SymbolTable:
             steps = grid().steps()
             instrument = self._add(symbol, *steps)
             self._late.append([symbol, *steps])
+            self._on_late(self._late[-1])
         return instrument.symbol
 
     def name_of(self, symbol: str) -> str:
@@ -165,6 +167,10 @@ class SymbolTable:
         if symbol in self.instruments or symbol in self._spelled:
             return self._spelled.get(symbol, symbol)
         return korean_instrument(symbol, 0, 0).instrument.symbol if is_korean_code(symbol) else symbol
+
+    def watch(self, on_late: Callable[[list[Any]], None]) -> None:
+        """Call ``on_late`` with each symbol that :meth:`admit` adds, in the form of :meth:`state`."""
+        self._on_late = on_late
 
     def state(self) -> list[list[Any]]:
         """Return the symbols met so far with their decimals, as plain data."""
@@ -221,6 +227,11 @@ class SymbolTable:
         if generic:
             notes.append(Note.of("input-rules-guessed", named=_some(generic)))
         return notes
+
+
+def steps_of(grids: Mapping[str, Grid]) -> dict[str, tuple[int, int]]:
+    """Return the decimals of prices and sizes of each symbol, in the same order."""
+    return {symbol: grid.steps() for symbol, grid in grids.items()}
 
 
 def generic_instrument(
@@ -286,6 +297,10 @@ def instrument_maker(currency: str) -> Make:
         return Guessed(generic_instrument(symbol, price_decimals, size_decimals, currency=currency), "generic")
 
     return make
+
+
+def _unwatched(late: list[Any]) -> None:
+    pass
 
 
 def _some(named: list[str | Note]) -> list[str | Note] | Note:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from qts.errors import DataError
@@ -33,7 +33,7 @@ from qts.market.files.refusals import (
     RowRefused,
 )
 from qts.market.files.remedies import encoding_remedy
-from qts.market.files.row_parser import SameMoment
+from qts.market.files.row_memory import MomentMemory
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import TimeOrder
 from qts.notes import Note
@@ -67,16 +67,16 @@ def missing_columns(names: Iterable[str]) -> list[str]:
 class CellValues:
     """From cells to quotes and trades, with what must be remembered of earlier rows."""
 
-    def __init__(self, symbols: SymbolTable, order: TimeOrder, wanted: ReadAs, *, clean: bool) -> None:
-        self.order = order
-        self.symbols = symbols
+    def __init__(self, memory: MomentMemory, wanted: ReadAs, *, clean: bool) -> None:
+        self._memory = memory
+        self._order = memory.order
+        self._symbols = memory.symbols
         self._clean = clean
         self._times = times_of(wanted)
         self._ahead = times_of(wanted)
-        self._moment = SameMoment()
+        self._moment = memory.moment
         self._prices = CleanPrices() if clean else PriceTable()
         self._sizes = CleanSizes() if clean else SizeTable()
-        self._quoted: set[str] = set()  # symbols that have shown a side
 
     def value(self, cells: Cells, checksum: int, time_of: Callable[[Any], int | None]) -> Quote | Tick:
         """Return the value of a row of cells; raises RowRefused."""
@@ -84,7 +84,7 @@ class CellValues:
         if not ts:
             raise RowRefused(BAD_TIME, "", column="ts", remedy="empty")
         ts_ns = self._times.ns(ts)
-        self.order.check(ts_ns, time_of)
+        self._order.check(ts_ns, time_of)
         if not name:
             raise RowRefused(MALFORMED, "", column="symbol", remedy="empty")
         self._moment.check(ts_ns, name, checksum)
@@ -97,20 +97,20 @@ class CellValues:
                 raise RowRefused(NO_PRICE)
         elif bid > ask:
             raise RowRefused(CROSSED_BOOK, f"{bid_text} > {ask_text}")
-        symbol = self.symbols.admit(name, lambda: grids_of([cells], clean=self._clean)[name])
+        symbol = self._symbols.admit(name, lambda: grids_of([cells], clean=self._clean)[name])
         bids = sizes[bid_size] if bid_size else None
         asks = sizes[ask_size] if ask_size else None
         traded = sizes[size] if size else None
         value: Quote | Tick
         if bid is not None or ask is not None:
-            self._quoted.add(symbol)
+            self._memory.quote(symbol)
             value = Quote(symbol, ts_ns, bid, ask, bids, asks, last, traded)
-        elif last is not None and traded and symbol in self._quoted:
+        elif last is not None and traded and symbol in self._memory.quoted:
             value = Tick(symbol, ts_ns, last, traded)
         else:
             value = Quote(symbol, ts_ns, None, None, bids, asks, last, traded)
         self._moment.accept(ts_ns, name, checksum)
-        self.order.accept(ts_ns)
+        self._order.accept(ts_ns)
         return value
 
     def time(self, cells: Cells) -> int | None:
@@ -119,23 +119,6 @@ class CellValues:
             return self._ahead.ns(cells[0] or "")
         except RowRefused:
             return None
-
-    def state(self) -> dict[str, Any]:
-        """Return what has to be remembered of the rows so far, as plain data."""
-        return {
-            "last_ns": self.order.last_ns,
-            "moment": self._moment.state(),
-            "late": self.symbols.state(),
-            "quoted": sorted(self._quoted),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.symbols.restore(state["late"])
-        self._quoted = set(state["quoted"])
-        if state["last_ns"]:
-            self.order.accept(state["last_ns"])
-            self._moment.restore(state["last_ns"], state["moment"])
 
 
 class CsvLayout:
@@ -160,6 +143,10 @@ class CsvLayout:
         self.names = names
         self._at = tuple(names.index(name) if name in names else self.width for name in COLUMNS)
         self._straight = self._at == tuple(range(len(COLUMNS))) == tuple(range(self.width))
+
+    def notes(self) -> list[Note]:
+        """Return what was guessed of the layout."""
+        return [Note.of("input-delimiter", mark=MARKS[self.delimiter])] if self.is_guessed else []
 
     def cells(self, line: bytes) -> Cells:
         """Return the cells of ``line``. Raises :class:`RowRefused` for one that is no row of this file."""
@@ -191,12 +178,9 @@ class CsvRows:
     def __init__(
         self, layout: CsvLayout, symbols: SymbolTable, order: TimeOrder, wanted: ReadAs, *, clean: bool = False
     ) -> None:
-        self.order = order
-        self.symbols = symbols
+        self.memory = MomentMemory(symbols, order, keeps_quoted=True, notes=layout.notes())
         self._layout = layout
-        self._values = CellValues(symbols, order, wanted, clean=clean)
-        self.state = self._values.state
-        self.restore = self._values.restore
+        self._values = CellValues(self.memory, wanted, clean=clean)
 
     def parse(self, row: bytes) -> MarketValue:
         """Return the value of a row; raises RowRefused."""
@@ -209,6 +193,10 @@ class CsvRows:
         except RowRefused:
             return None
 
+    def checksum(self, row: bytes) -> int:
+        """Return the CRC-32 of a row."""
+        return zlib.crc32(row)
+
     def show(self, row: bytes) -> str | bytes:
         """Return the row for a message."""
         return shown(row)
@@ -220,28 +208,22 @@ class CsvRows:
         except RowRefused:
             return ""
 
-    def notes(self) -> list[Note]:
-        """Return what was guessed and which gaps the input has."""
-        layout = self._layout
-        guessed = [Note.of("input-delimiter", mark=MARKS[layout.delimiter])] if layout.is_guessed else []
-        return guessed + self.symbols.notes()
-
 
 class CellRows:
     """Parser of rows that come as cells (Parquet); ``clean`` takes binary noise away."""
 
     def __init__(self, symbols: SymbolTable, order: TimeOrder, *, clean: bool = False) -> None:
-        self.order = order
-        self.symbols = symbols
-        self._values = CellValues(symbols, order, ReadAs(), clean=clean)
+        self.memory = MomentMemory(symbols, order, keeps_quoted=True)
+        self._values = CellValues(self.memory, ReadAs(), clean=clean)
         self.time_of = self._values.time
-        self.state = self._values.state
-        self.restore = self._values.restore
 
     def parse(self, row: Cells) -> MarketValue:
         """Return the value of a row; raises RowRefused."""
-        checksum = zlib.crc32(repr(row).encode("utf-8", "backslashreplace"))
-        return self._values.value(row[: len(COLUMNS)], checksum, self.time_of)
+        return self._values.value(row[: len(COLUMNS)], self.checksum(row), self.time_of)
+
+    def checksum(self, row: Cells) -> int:
+        """Return the CRC-32 of a row's cells."""
+        return zlib.crc32(repr(row).encode("utf-8", "backslashreplace"))
 
     def show(self, row: Cells) -> str | bytes:
         """Return the row for a message."""
@@ -250,10 +232,6 @@ class CellRows:
     def column_of(self, row: Cells, value: str) -> str:
         """Return the name of the cell that holds ``value``; "" when none does."""
         return column_with(row, value)
-
-    def notes(self) -> list[Note]:
-        """Return what was guessed and which gaps the input has."""
-        return self.symbols.notes()
 
 
 def csv_names(header: bytes, delimiter: str = ",", encoding: str = "utf-8") -> list[str]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from qts.config.data_config import DataConfig
 from qts.config.loader import load_config
-from qts.errors import InputError
+from qts.config.tree import QtsConfig
+from qts.errors import InputError, StorageError
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
+from qts.market.files.feed import FileFeed
 from qts.market.flat_costs import FlatCosts
+from qts.market.prepared.capture import PreparedCapture
+from qts.market.prepared.directory import CaptureDirectory, cache_directory, refuse_to_go_on
+from qts.market.prepared.feed import PreparedFeed
 from qts.market.recordings import open_recording
 from qts.market.synthetic import SyntheticFeed
 from qts.market.time_window import TimeWindow
+from qts.runtime.drivers.standard_output import say
+from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.profiles import settings_of
 from qts.strategy.contracts import Strategy
@@ -48,7 +56,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
     return SessionPlan(
         command="replay",
         options=options,
-        open_feed=lambda: _recording(paths, format, options),
+        open_feed=lambda: _recording(paths, format, options, prepares=True),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         recordings=tuple(paths),
@@ -99,23 +107,74 @@ def _demo_strategies() -> Sequence[Strategy]:
     return scalp, Swing(), Portfolio()
 
 
-def _recording(paths: Sequence[Path], format: str | None, options: Options) -> Feed:
-    """Open the feed of files. Configured symbols and currency take precedence over what the files show."""
+def prepare(
+    options: Options, path: Path, format: str | None, progress: Callable[[float], None]
+) -> tuple[PreparedCapture, bool]:
+    """Return the prepared capture of a file as a replay with these options uses it; False when it was there before.
+
+    ``progress`` is called with the share of the file read so far, 0..1. Raises DataError when the file cannot be
+    used and StorageError when the capture cannot be kept.
+    """
     tree = load_config(options.config_dir, options.overrides, os.environ).tree
-    currency = tree.runtime.currency
-    is_set = "runtime.currency" in options.overrides or currency != _DEFAULT_CURRENCY
-    feed = open_recording(
-        paths,
-        format,
-        currency=currency if is_set else None,
-        own=tree.instruments.build(),
-        read_as=options.read_as,
-    )
+    captures = _captures(tree.data, refuse_to_go_on)
+    if captures is None:
+        raise StorageError("the capture cannot be prepared: neither XDG_CACHE_HOME nor HOME names a directory")
+    feed = _open([path], format, options, tree, captures)
+    is_new = not isinstance(feed, PreparedFeed)
+    if is_new:
+        if not isinstance(feed, FileFeed):
+            raise InputError(f"{path}: files of bars are not prepared: they are read as fast as they are")
+        for count, _ in enumerate(feed.values()):
+            if count % ROWS_PER_PROGRESS == 0:
+                progress(feed.progress() or 0.0)
+        feed = _open([path], format, options, tree, captures)
+    if not isinstance(feed, PreparedFeed):
+        raise StorageError(f"the capture cannot be prepared: {captures.path} does not keep it")
+    return feed.capture, is_new
+
+
+def _recording(paths: Sequence[Path], format: str | None, options: Options, *, prepares: bool = False) -> Feed:
+    """Open the feed of files. Configured symbols and currency take precedence over what the files show.
+
+    ``prepares``: a prepared capture is used, and made where there is none. A paper session does neither, because
+    what takes long on its loop delays fills.
+    """
+    tree = load_config(options.config_dir, options.overrides, os.environ).tree
+    wanted = prepares and tree.data.prepared == "auto"
+    feed = _open(paths, format, options, tree, _captures(tree.data, _say_not_kept) if wanted else None)
     if tree.instruments.costs is not None:
         feed = FlatCosts(feed, tree.instruments.costs)
     if options.first_day is None and options.last_day is None:
         return feed
     return TimeWindow(feed, options.first_day, options.last_day)
+
+
+def _open(
+    paths: Sequence[Path],
+    format: str | None,
+    options: Options,
+    tree: QtsConfig,
+    captures: CaptureDirectory | None,
+) -> Feed:
+    currency = tree.runtime.currency
+    is_set = "runtime.currency" in options.overrides or currency != _DEFAULT_CURRENCY
+    return open_recording(
+        paths,
+        format,
+        currency=currency if is_set else None,
+        own=tree.instruments.build(),
+        read_as=options.read_as,
+        captures=captures,
+    )
+
+
+def _captures(data: DataConfig, tell: Callable[[str], None]) -> CaptureDirectory | None:
+    directory = cache_directory(os.environ)
+    return None if directory is None else CaptureDirectory(directory, data.prepared_mb << 20, tell)
+
+
+def _say_not_kept(reason: str) -> None:
+    say(f"no prepared capture is kept ({reason}); the replay reads the file itself")
 
 
 def _account_in(feed: Feed) -> dict[str, str]:
