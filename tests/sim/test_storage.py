@@ -16,7 +16,7 @@ from tests.sim.conftest import Whole
 from tests.sim.sessions import book_of, comparable, run, spike_plan
 from tests.sim.test_kill import EVERY_KILL
 
-TRANSACTIONS = 27
+TRANSACTIONS = 19
 """Of the undisturbed session, the one that stores its result not counted."""
 
 
