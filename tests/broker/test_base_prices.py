@@ -47,3 +47,17 @@ def test_an_exported_table_answers_alike_and_follows_later_changes() -> None:
     before = bases.export_state()
     bases.note("X", TUE, D(111))
     assert bases.export_state() != before
+
+
+def test_a_split_converts_both_closes_of_its_symbol() -> None:
+    bases = BasePrices()
+    bases.note("A", date(2024, 8, 7), D(100))
+    bases.note("A", date(2024, 8, 8), D(90))
+    bases.note("B", date(2024, 8, 8), D(90))
+    before = bases.export_state()
+    bases.rescale("A", lambda price: price / 2)
+    bases.rescale("unknown", lambda price: price / 2)
+    assert bases.base("A", date(2024, 8, 9)) == 45
+    assert bases.base("A", date(2024, 8, 8)) == 50
+    assert bases.base("B", date(2024, 8, 9)) == 90
+    assert bases.export_state() != before

@@ -75,3 +75,7 @@ def test_a_market_that_never_closes() -> None:
     assert calendar.close(midnight.date()) is None
     assert calendar.local_date(midnight) == date(2024, 8, 10)
     assert calendar.at(date(2024, 8, 10), 0) == midnight
+
+
+def test_of_a_dividend_nothing_is_kept_back_without_a_setting() -> None:
+    assert RateCosts("0.001", "0.002", "0.01").dividend_tax(D(1_000), DAY) == 0

@@ -177,6 +177,10 @@ class TestCosts:
         assert KrxCosts("ETF").tax(D(1_000_000), is_sell=True, day=day) == 0
         assert KrxCosts("KONEX").tax(D(1_000_000), is_sell=True, day=day) == 1_000
 
+    def test_of_a_dividend_15_4_percent_are_kept_back_cut_to_the_won(self) -> None:
+        # 15.4 % of 3,615 = 556.71
+        assert KrxCosts().dividend_tax(D(3_615), date(2018, 3, 29)) == 556
+
     def test_purchases_are_not_taxed(self) -> None:
         assert KrxCosts().tax(D(1_000_000), is_sell=False, day=date(2026, 3, 3)) == 0
 

@@ -26,7 +26,8 @@ def changed(old: str, new: str) -> str:
 def test_every_row_names_its_source() -> None:
     rules = embedded_rules()
     tables = [*rules.ticks.values(), *rules.sell_tax.values()]
-    rows = [row for table in tables for row in table] + [*rules.price_limits, *rules.sessions, *rules.broker_fee]
+    rows = [row for table in tables for row in table] + [*rules.price_limits, *rules.sessions]
+    rows += [*rules.broker_fee, *rules.dividend_tax]
     assert all(row.source for row in rows)
     assert all(row.source for row in rules.closed_days)
 

@@ -22,6 +22,44 @@ def told(schedule: Schedule, count: int) -> list[str]:
     return rows
 
 
+def test_splits_and_dividends_are_applied_right_after_midnight_of_the_first_trading_day_from_the_ex_date() -> None:
+    # 24 January 2026 is a Saturday
+    days = [date(2026, 1, 22), date(2026, 1, 24), date(2026, 1, 26)]
+    schedule = Schedule(KrxCalendar(), (9,), datetime(2026, 1, 22, tzinfo=KST), days)
+
+    assert told(schedule, 12) == [
+        "01-22 00:00 DAY_START",
+        "01-22 00:00 CORPORATE_ACTIONS",
+        "01-22 09:00 EVALUATE",
+        "01-22 15:31 SESSION_END",
+        "01-22 15:32 DAY_CLOSE",
+        "01-23 00:00 DAY_START",
+        "01-23 09:00 EVALUATE",
+        "01-23 15:31 SESSION_END",
+        "01-23 15:32 DAY_CLOSE",
+        "01-26 00:00 DAY_START",
+        "01-26 00:00 CORPORATE_ACTIONS",
+        "01-26 09:00 EVALUATE",
+    ]
+
+
+def test_a_bar_that_ends_at_midnight_comes_before_the_actions_of_the_day_that_begins() -> None:
+    schedule = Schedule(AlwaysOpen(), (), datetime(2026, 1, 22, tzinfo=UTC), [date(2026, 1, 22)])
+    midnight, _ = schedule.pop()
+    assert schedule.pop()[1] is ScheduledTask.EVALUATE
+    assert schedule.pop() == (midnight + 1, ScheduledTask.CORPORATE_ACTIONS)
+
+
+def test_a_schedule_is_restored_at_its_actions() -> None:
+    start, days = datetime(2026, 1, 22, tzinfo=KST), [date(2026, 1, 24)]
+    schedule = Schedule(KrxCalendar(), (9,), start, days)
+    while schedule.next_kind is not ScheduledTask.CORPORATE_ACTIONS:
+        schedule.pop()
+    restored = Schedule(KrxCalendar(), (9,), start, days)
+    restored.import_state(schedule.export_state())
+    assert told(restored, 3) == told(schedule, 3)
+
+
 def test_a_trading_day_begins_at_midnight_is_judged_hourly_and_closed_after_the_close() -> None:
     schedule = Schedule(KrxCalendar(), HOURS, datetime(2026, 1, 22, tzinfo=KST))
 

@@ -1,6 +1,6 @@
 """Kills sessions and resumes them, as a process of its own (forking inside the test runner would not be safe).
 
-    python -m tests.sim.killed_session DIRECTORY SCENARIOS
+    python -m tests.sim.killed_session DIRECTORY SCENARIOS [split]
 
 ``SCENARIOS`` is a JSON list; each scenario is ``[settings, kills]``, and each kill ``[k, where]``: the process
 kills itself with SIGKILL when it comes to ``where`` for the k-th time, see :data:`PLACES`. A session is started,
@@ -30,6 +30,7 @@ from qts.runtime.persistence.store_writer import InlineWriter
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.wiring import shared_components, stores
 from tests.sim.sessions import book_of, comparable, run, spike_plan
+from tests.sim.split_session import split_plan
 
 PLACES = ("row", "record", "before", "inside", "after")
 """A row of the input leaves the feed; a record is given to the writer; a transaction of the store is about to
@@ -106,6 +107,10 @@ def killable_plan(data_dir: Path, *, resume: bool, overrides: dict[str, str]) ->
     return with_killing_feed(spike_plan(data_dir, resume=resume, overrides=overrides))
 
 
+def killable_split_plan(data_dir: Path, *, resume: bool, overrides: dict[str, str]) -> SessionPlan:
+    return with_killing_feed(split_plan(data_dir, resume=resume, overrides=overrides))
+
+
 def attempt(
     directory: Path, settings: Mapping[str, str], kill_at: int, where: str, plan_of: PlanOf = killable_plan
 ) -> str:
@@ -145,11 +150,14 @@ def scenario(
     }
 
 
-def main(directory: str, scenarios: str) -> None:
+PLANS: Mapping[str, PlanOf] = {"spike": killable_plan, "split": killable_split_plan}
+
+
+def main(directory: str, scenarios: str, plan: str = "spike") -> None:
     """Run every scenario in a directory of its own, and print one JSON line for each."""
     stores.SqliteStore, shared_components.InlineWriter = KillingStore, KillingWriter  # type: ignore[misc]
     for number, (settings, kills) in enumerate(json.loads(scenarios)):
-        outcome = scenario(Path(directory) / str(number), settings, [(k, where) for k, where in kills])
+        outcome = scenario(Path(directory) / str(number), settings, [(k, where) for k, where in kills], PLANS[plan])
         print(json.dumps(outcome), flush=True)
 
 

@@ -34,11 +34,13 @@ EVERY_KILL = os.environ.get("QTS_EVERY_KILL") == "1"
 """Whether to run the long form of the trials (``make soak``)."""
 
 
-def tell(directory: Path, settings: dict[str, str], scenarios: Sequence[Kills]) -> list[dict[str, Any]]:
+def tell(
+    directory: Path, settings: dict[str, str], scenarios: Sequence[Kills], session: str = "spike"
+) -> list[dict[str, Any]]:
     """Run the scenarios in one process that forks the sessions, and return what came of each."""
     plan = json.dumps([[settings, kills] for kills in scenarios])
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sim.killed_session", str(directory), plan],
+        [sys.executable, "-m", "tests.sim.killed_session", str(directory), plan, session],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -95,6 +97,18 @@ def test_many_kills_in_a_row_change_nothing(seed: int, tmp_path: Path) -> None:
 
     assert told["attempts"] == ["killed"] * 8
     assert_same_end(undisturbed, told, kills)
+
+
+@pytest.mark.parametrize("settings", [QUIET, {**UNANSWERED, "runtime.adjust": "total"}], ids=["quiet", "adjusted"])
+def test_a_kill_around_splits_and_dividends_changes_nothing(settings: dict[str, str], tmp_path: Path) -> None:
+    (undisturbed,) = tell(tmp_path / "undisturbed", settings, [[]], "split")
+    assert len(undisturbed["book"]["corporate_actions"]) == 4
+    # A row of the dividend's day, and every second record: those of both ex-dates are among them
+    kills: list[Kills] = [[(k, "record")] for k in range(1, undisturbed["passed"]["record"] + 1, 2)]
+    kills = [[(95, "row")], *(kills if EVERY_KILL else kills[-12:]), *some_kills(undisturbed["passed"], seed=5)]
+    for one, told in zip(kills, tell(tmp_path / "killed", settings, kills, "split"), strict=True):
+        assert told["attempts"] == ["killed"], one
+        assert_same_end(undisturbed, told, one)
 
 
 def test_dying_at_the_first_transaction_of_every_life_still_gets_there(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from qts.clock import NEVER_NS
 from qts.execution.contracts import Fill, OrderAck, VenueRef
+from qts.market.actions import Split
 from qts.market.contracts import MarketValue
 from qts.money import minus
 from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
@@ -241,6 +242,22 @@ class MarketDriven(Protocol):
         """
         ...
 
+    def settle(self, now_ns: int) -> None:
+        """Publish every report that is held back, such as those of a lost connection, which then comes back.
+
+        Called at the start of a day on which shares are split: what was executed before is booked before.
+        """
+        ...
+
+    def on_split(self, split: Split, holdings: Sequence[Decimal], now_ns: int) -> None:
+        """Split the shares held, the open orders and every price remembered, before the first value of the ex-date.
+
+        ``holdings`` are the quantities that the account's position consists of, before the split: each is cut to
+        whole lots by itself. Orders of which nothing is left are cancelled. The last-value table is converted
+        already.
+        """
+        ...
+
     def will_publish_again(self, source: str, report: object) -> bool:
         """Return whether a report that a killed session journalled will be published again, so it is not applied.
 
@@ -273,6 +290,12 @@ class NotSimulated:
 
     def on_session_end(self, day: date, now_ns: int) -> None:
         """Do nothing."""
+
+    def settle(self, now_ns: int) -> None:
+        """Do nothing: a real broker reports what it knows."""
+
+    def on_split(self, split: Split, holdings: Sequence[Decimal], now_ns: int) -> None:
+        """Do nothing: the broker splits what it holds itself."""
 
     def will_publish_again(self, source: str, report: object) -> bool:
         """Return False: everything that was journalled has to be applied."""

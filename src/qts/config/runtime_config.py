@@ -70,6 +70,24 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             extra={"display": True},
         ),
     ] = "auto"
+    adjust: Annotated[
+        Literal["none", "split", "total"],
+        Meta(
+            description="prices that strategies see across splits and dividends of the input: as traded; so that a "
+            "split is no jump; or as if dividends were invested as well; orders always fill at prices as traded"
+        ),
+    ] = "none"
+    dividend_tax_rate: (
+        Annotated[
+            Decimal,
+            Meta(
+                ge=0,
+                lt=1,
+                description="share of a dividend kept back as tax; null: as the market has it",
+            ),
+        ]
+        | None
+    ) = None
     strategies: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
         Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),

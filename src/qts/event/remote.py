@@ -50,6 +50,10 @@ class RemoteHandler(EventHandler):
         Called on arrival and before sending.
         """
 
+    def to_send(self, event: Event) -> Event:
+        """Return what is sent of a wanted ``event``: itself, unless a handler converts its payload."""
+        return event
+
     @abstractmethod
     def batch_context(self) -> Any:
         """Return the context of a batch, plain data; called whenever a batch is sent, also when it is repeated."""

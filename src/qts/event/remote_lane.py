@@ -99,7 +99,9 @@ class RemoteRunner(ProcessRunner):
         return await self._ask([self.target, self.tools.config.worker_nice, self._handler.arguments()])
 
     async def _process_batch(self, sent: list[InFlightEvent]) -> Any:
-        return await self._ask([[encode_event(flight.event) for flight in sent], self._handler.batch_context()])
+        return await self._ask(
+            [[encode_event(self._handler.to_send(flight.event)) for flight in sent], self._handler.batch_context()]
+        )
 
     async def _ask(self, request: Any) -> Any:
         assert self._worker is not None

@@ -53,7 +53,7 @@ def on_grid(price: Decimal, instrument: Instrument, day: date, *, up: bool) -> D
     return instrument.ticks.round_up(price, day) if up else instrument.ticks.round_down(price, day)
 
 
-def split_order(order: Order, split: Split, instrument: Instrument, day: date) -> Order | None:
+def split_order(order: Order, split: Split, instrument: Instrument, day: date, now_ns: int) -> Order | None:
     """Return ``order`` after ``split``; None when nothing of it is left: then its venue ends it.
 
     What was filled before the split stays as it was booked, in old shares; the quantity is that and what is left,
@@ -71,7 +71,7 @@ def split_order(order: Order, split: Split, instrument: Instrument, day: date) -
     )
     if new is None:
         return None
-    at = "" if new.limit is None else f" at {request.limit:f} → {new.limit:f}"
+    at = "" if request.limit is None else f" at {request.limit:f} → {new.limit:f}"
     what = f"split {split} on {split.day}: {order.remaining:f} left → {new.left:f}{at}"
     note = f"{order.note}; {what}" if order.note else what
     return msgspec.structs.replace(
@@ -84,4 +84,5 @@ def split_order(order: Order, split: Split, instrument: Instrument, day: date) -
             decision_price=split.price(request.decision_price),
         ),
         note=note[-NOTE_LIMIT:],
+        ts_update_ns=now_ns,
     )

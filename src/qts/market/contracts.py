@@ -204,6 +204,10 @@ class FeeRule(Protocol):
         """Return the tax on an ``amount`` of quantity × price; many markets tax sales alone."""
         ...
 
+    def dividend_tax(self, amount: Decimal, day: date) -> Decimal:
+        """Return what is kept back of a dividend of ``amount`` in all; ``day`` is its ex-date."""
+        ...
+
 
 class Instrument(msgspec.Struct, frozen=True):
     """Everything the core needs to know about a symbol; made by configuration or a file format."""

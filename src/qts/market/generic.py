@@ -60,6 +60,10 @@ class RateCosts:
         """Return the tax, by its rate on sales."""
         return truncate_to(times(amount, self.tax_rate), self.quantum) if is_sell else ZERO
 
+    def dividend_tax(self, amount: Decimal, day: date) -> Decimal:
+        """Return 0: what is kept back depends on who receives it; ``runtime.dividend_tax_rate`` says it."""
+        return ZERO
+
 
 class AlwaysOpen:
     """A market that never closes; its days are UTC days."""

@@ -116,7 +116,7 @@ class KrxCosts:
     days later (:meth:`settlement_day`), so a new rate reaches sales made just before it.
     """
 
-    __slots__ = ("_calendar", "_day", "_fee", "_fees", "_lags", "_tax", "_taxes", "board")
+    __slots__ = ("_calendar", "_day", "_dividend_taxes", "_fee", "_fees", "_lags", "_tax", "_taxes", "board")
 
     def __init__(self, board: str = "KOSPI", rules: KrxRules | None = None) -> None:
         rules = rules or embedded_rules()
@@ -126,6 +126,7 @@ class KrxCosts:
         self._lags = rules.settlement
         self._taxes = rules.sell_tax[board]
         self._fees = rules.broker_fee
+        self._dividend_taxes = rules.dividend_tax
         self._day = date.min
         self._fee = row_at(self._fees, date.min).rate
         self._tax = row_at(self._taxes, date.min).rate
@@ -141,6 +142,10 @@ class KrxCosts:
             return ZERO
         self._at(day)
         return truncate_to(times(amount, self._tax), WON)
+
+    def dividend_tax(self, amount: Decimal, day: date) -> Decimal:
+        """Return what is kept back in won of a dividend of ``amount`` won with the ex-date ``day``."""
+        return truncate_to(times(amount, row_at(self._dividend_taxes, day).rate), WON)
 
     def settlement_day(self, day: date) -> date:
         """Return the date on which a trade made on ``day`` is settled."""

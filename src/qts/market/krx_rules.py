@@ -117,7 +117,7 @@ class ClosedYear(_Struct, frozen=True):
 class KrxRules(_Struct, frozen=True):
     """The whole file; see the comments in ``data/krx.yaml`` for the meaning and source of each row.
 
-    Every table goes by the trade date, but ``sell_tax`` by the settlement date.
+    Every table goes by the trade date, but ``sell_tax`` by the settlement date and ``dividend_tax`` by the ex-date.
     """
 
     ticks: dict[str, list[TickTable]]
@@ -130,6 +130,7 @@ class KrxRules(_Struct, frozen=True):
     settlement: list[Settlement]
     sell_tax: dict[str, list[Rate]]
     broker_fee: list[Rate]
+    dividend_tax: list[Rate]
 
 
 @cache
@@ -183,6 +184,7 @@ def _tables(rules: KrxRules) -> Mapping[str, Sequence[_Dated]]:
         "sessions": rules.sessions,
         "settlement": rules.settlement,
         "broker_fee": rules.broker_fee,
+        "dividend_tax": rules.dividend_tax,
     }
     named.update({f"ticks.{board}": rows for board, rows in rules.ticks.items()})
     named.update({f"sell_tax.{board}": rows for board, rows in rules.sell_tax.items()})

@@ -6,13 +6,14 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from qts.market.contracts import Bar, Quote, Tick
+from qts.money import ZERO, minus, plus
 
 
 class LastValues:
@@ -21,13 +22,41 @@ class LastValues:
     The dictionaries are public because the replay loop writes them once per row.
     """
 
-    __slots__ = ("bars", "feed_ts_ns", "quotes", "ticks")
+    __slots__ = ("_paid", "bars", "feed_ts_ns", "quotes", "ticks")
 
     def __init__(self) -> None:
         self.quotes: dict[str, Quote] = {}
         self.ticks: dict[str, Tick] = {}
         self.bars: dict[str, Bar] = {}
         self.feed_ts_ns = 0
+        self._paid: dict[str, tuple[Decimal, int]] = {}
+        """Dividends paid since the newest price of a symbol, and that price's time; see :meth:`mark_down`."""
+
+    def mark_down(self, symbol: str, amount: Decimal) -> None:
+        """Value ``symbol`` at ``amount`` less until its next price: a dividend of so much a share was paid."""
+        before, ts_ns = self._paid.get(symbol, (ZERO, -1))
+        newest = self.last_value_ns(symbol)
+        self._paid[symbol] = (plus(before, amount) if ts_ns == newest else amount, newest)
+
+    def rescale(self, symbol: str, convert: Callable[[Decimal], Decimal]) -> None:
+        """Convert every price of a symbol whose shares were split; sizes stay as the market stated them."""
+
+        def converted(price: Decimal | None) -> Decimal | None:
+            return None if price is None else convert(price)
+
+        quote, tick, bar = self.quotes.get(symbol), self.ticks.get(symbol), self.bars.get(symbol)
+        replace = msgspec.structs.replace
+        if quote is not None:
+            sides = {"bid": converted(quote.bid), "ask": converted(quote.ask), "last": converted(quote.last)}
+            self.quotes[symbol] = replace(quote, **sides)
+        if tick is not None:
+            self.ticks[symbol] = replace(tick, price=convert(tick.price))
+        if bar is not None:
+            prices = {name: convert(getattr(bar, name)) for name in ("open", "high", "low", "close")}
+            self.bars[symbol] = replace(bar, **prices)
+        if symbol in self._paid:
+            amount, ts_ns = self._paid[symbol]
+            self._paid[symbol] = (convert(amount), ts_ns)
 
     def export_state(self) -> dict[str, Any]:
         """Return the table for a checkpoint."""
@@ -36,6 +65,7 @@ class LastValues:
             "quotes": list(self.quotes.values()),
             "ticks": list(self.ticks.values()),
             "bars": list(self.bars.values()),
+            **({"paid": self._paid} if self._paid else {}),
         }
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
@@ -44,6 +74,9 @@ class LastValues:
         self.quotes.update((v.symbol, v) for v in msgspec.convert(saved["quotes"], list[Quote], strict=False))
         self.ticks.update((v.symbol, v) for v in msgspec.convert(saved["ticks"], list[Tick], strict=False))
         self.bars.update((v.symbol, v) for v in msgspec.convert(saved["bars"], list[Bar], strict=False))
+
+        paid = saved.get("paid", {})
+        self._paid.update((symbol, (Decimal(amount), ts_ns)) for symbol, (amount, ts_ns) in paid.items())
 
     def symbols(self) -> list[str]:
         """Return every symbol that ever had a value, sorted."""
@@ -56,12 +89,18 @@ class LastValues:
     def mark(self, symbol: str) -> Decimal | None:
         """Return the price at which a long holding of ``symbol`` is valued; None when none was ever seen.
 
-        The bid of the newest quote (what a sale would bring); without a book what :meth:`last_trade` gives.
+        The bid of the newest quote (what a sale would bring); without a book what :meth:`last_trade` gives. Less a
+        dividend paid since.
         """
         quote = self.quotes.get(symbol)
-        if quote is not None and quote.bid is not None:
-            return quote.bid
-        return self.last_trade(symbol)
+        price = quote.bid if quote is not None and quote.bid is not None else self.last_trade(symbol)
+        return self._less_paid(symbol, price) if self._paid else price
+
+    def _less_paid(self, symbol: str, price: Decimal | None) -> Decimal | None:
+        amount, ts_ns = self._paid.get(symbol, (ZERO, -1))
+        if price is None or ts_ns != self.last_value_ns(symbol):
+            return price
+        return max(ZERO, minus(price, amount))
 
     def last_trade(self, symbol: str) -> Decimal | None:
         """Return the newest of trade price, snapshot price and bar close; None when none was ever seen."""

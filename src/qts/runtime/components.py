@@ -32,6 +32,7 @@ from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.recovery import Recovery
 from qts.runtime.persistence.session_log import Notices
 from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.session.schedule import Schedule
@@ -81,6 +82,8 @@ class Components:
     capital: CapitalTransfers
     curve: EquityCurve
     days: DayCycle
+    actions: CorporateActions | None
+    """Splits and dividends; None when the feed knows none."""
     evaluation: StateEvaluation
     stops: Stops
     auditor: Auditor

@@ -43,7 +43,7 @@ class Kernel:
             c.stops,
         )
         self.rejects, self.unresolved, self.exit_requests = c.rejects, c.unresolved, c.exit_requests
-        self.monitor, self.days, self.capital = c.monitor, c.days, c.capital
+        self.monitor, self.days, self.capital, self.actions = c.monitor, c.days, c.capital, c.actions
         self.schedule, self.checkpoints, self.ids = c.schedule, c.checkpoints, c.ids
         self.on_code = c.codes.report
         self.on_market_value = c.market.publish
@@ -207,6 +207,11 @@ class Kernel:
             and not c.evaluation.can_change(due_ns)
         )
 
+    @property
+    def is_before_actions(self) -> bool:
+        """Return whether the next scheduled task applies splits or dividends, so that reports come first."""
+        return self.schedule.next_kind is ScheduledTask.CORPORATE_ACTIONS
+
     def _check_once_a_minute(self, now_ns: int) -> None:
         """Check the limits of the account, let the venue's time pass, and sample the curves when due."""
         self._set_clock(now_ns)
@@ -226,10 +231,15 @@ class Kernel:
         self.monitor.check_limits_if_moved()
         if kind is ScheduledTask.DAY_START:
             self.days.day_start(due_ns)
+            if self.actions is not None:
+                self.actions.prepare(due_ns)
         elif kind is ScheduledTask.EVALUATE:
             self.dispatcher.publish(EventType.RISK_EVALUATE, RiskEvaluate("", due_ns, "hourly"), "schedule")
         elif kind is ScheduledTask.SESSION_END:
             self.venue.on_session_end(self.shared.calendar.local_date(from_ns(due_ns)), due_ns)
+        elif kind is ScheduledTask.CORPORATE_ACTIONS:
+            assert self.actions is not None  # it alone schedules them
+            self.actions.apply_due(due_ns)
         else:
             self.counters.metrics_fed += 1
             self.days.day_close(due_ns)

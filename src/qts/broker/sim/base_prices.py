@@ -5,6 +5,7 @@ Two closes are kept per symbol, so that a close of today, once known, does not h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -55,6 +56,15 @@ class BasePrices:
             if close is not None and close[0] < day:
                 return close[1]
         return None
+
+    def rescale(self, symbol: str, convert: Callable[[Decimal], Decimal]) -> None:
+        """Convert the closes of a symbol whose shares were split."""
+        known = self._closes.get(symbol)
+        if known is not None:
+            newest, before = known
+            older = None if before is None else (before[0], convert(before[1]))
+            self._closes[symbol] = ((newest[0], convert(newest[1])), older)
+            self._exported = None
 
     def export_state(self) -> list[Any]:
         """Return the closes as plain data, cached: they change once a day and are exported at every fill."""

@@ -48,6 +48,8 @@ from qts.execution.contracts import (
     OrderRejected,
     VenueRef,
 )
+from qts.execution.splits import rescaled
+from qts.market.actions import Split
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.money import ZERO, minus, plus, sum_of, times
@@ -269,6 +271,43 @@ class SimExchange:
             self._note_last_price(symbol, day)
         self._set_due()
         self._deliver()
+
+    def settle(self, now_ns: int) -> None:
+        """Publish what is held back: a dropped connection is back at once."""
+        self._reconnect_ns = None
+        self.on_time(now_ns)
+
+    def on_split(self, split: Split, holdings: Sequence[Decimal], now_ns: int) -> None:
+        """Split holdings, open orders and remembered prices of a symbol; what was reported stays as it was."""
+        book = self._book_of(split.symbol)
+        self._split_position(split, holdings, book.instrument.lot)
+        day, kept = book.times.day(now_ns), []
+        for order in tuple(book.orders):
+            new = rescaled(
+                split,
+                is_buy=order.is_buy,
+                left=order.remaining,
+                limit=order.limit,
+                stop=order.stop,
+                instrument=book.instrument,
+                day=day,
+            )
+            if new is None:
+                self._cancelled(order, now_ns, f"the split {split} leaves nothing of {order.remaining:f}")
+            else:
+                kept.append((order, new))
+        book.rescale(kept)
+        self._bases.rescale(split.symbol, split.price)
+        self._set_due()
+        self._deliver()
+
+    def _split_position(self, split: Split, holdings: Sequence[Decimal], lot: Decimal) -> None:
+        """Split the position in the parts that it consists of; what they do not explain is a part as well."""
+        held = self._positions.pop(split.symbol, ZERO)
+        parts = (*holdings, minus(held, sum_of(holdings)))
+        after = sum_of(split.shares(part, lot) for part in parts)
+        if after:
+            self._positions[split.symbol] = after
 
     def disconnect(self, now_ns: int, reason: str) -> None:
         """Drop the connection for the configured time: orders go on matching, reports wait until it is back."""

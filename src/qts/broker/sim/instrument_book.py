@@ -7,7 +7,7 @@ are compared (``three-way-count``).
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from qts.broker.sim.bar_times import NO_BAR, LastBar
 from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.session_times import SessionTimes
 from qts.clock import NS_PER_MS
+from qts.execution.splits import Rescaled
 from qts.market.contracts import BookUpdate, Instrument, Quote
 from qts.market.depth import PriceLevel
 from qts.money import ZERO, minus, negated, plus
@@ -96,8 +97,19 @@ class SimOrder:
         self.ahead: Decimal | None = None
         self.cancel_ns: int | None = None
         self.late_reject = ""
-        # price first, then time: market orders, then the most willing limit, then the earlier one
-        self.rank = (limit is not None, ZERO if limit is None else (negated(limit) if is_buy else limit), seq)
+        self.rank = self._rank()
+
+    def rescale(self, new: Rescaled) -> None:
+        """Replace quantity and prices by what is left after a split; the order queues again at its new price."""
+        self.qty = plus(minus(self.qty, self.remaining), new.left)
+        self.remaining, self.limit, self.stop = new.left, new.limit, new.stop
+        self.taking, self.ahead = True, None
+        self.rank = self._rank()
+
+    def _rank(self) -> tuple[bool, Decimal, int]:
+        """Return its place: price first, then time; market orders, the most willing limit, the earlier one."""
+        limit = self.limit
+        return (limit is not None, ZERO if limit is None else (negated(limit) if self.is_buy else limit), self.seq)
 
     @property
     def side(self) -> Side:
@@ -183,6 +195,16 @@ class InstrumentBook:
     def add(self, order: SimOrder) -> None:
         """Insert an order at its rank."""
         insort(self.orders, order, key=_rank)
+
+    def rescale(self, orders: Iterable[tuple[SimOrder, Rescaled]]) -> None:
+        """Let orders become what is left of them after a split, and forget what the market showed before it."""
+        for order, new in orders:
+            order.rescale(new)
+        self.orders.sort(key=_rank)
+        self.seen = (-1, None, None, None, None)
+        self.taken = {True: ZERO, False: ZERO}
+        if self.depth is not None:
+            self.depth.apply(BookUpdate(self.instrument.symbol, self.last_ts, (), (), after_gap=True))
 
     def book_update(self, update: BookUpdate, levels: int) -> None:
         """Apply a depth update; the first one makes the depth book, of ``levels`` per side."""

@@ -24,7 +24,7 @@ from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Fill, Order, OrderState
 from qts.ledger.audit import AuditResult, Claims
-from qts.ledger.contracts import FillEffect
+from qts.ledger.contracts import ActionRow, FillEffect
 from qts.money import ZERO, plus, times
 from qts.risk.contracts import OrderRequest
 from qts.runtime.checks.invariants import Invariants
@@ -112,6 +112,10 @@ class Auditor:
             pools = plus(pools, account.pool_cash(pool))
         holds = pools == cash
         check(1, holds, now_ns, "" if holds else f"pools hold {pools}, the account {cash}", part=True)
+
+    def on_action(self, row: ActionRow) -> None:
+        """Add the shares that a split brings to the independent counters."""
+        self._counters[row.symbol] = plus(self._counters.get(row.symbol, ZERO), row.change)
 
     def on_safety(self, change: SafetyChange) -> None:
         """Check a change of the safety state: safety-falls-by-rule and every-change-named."""

@@ -7,7 +7,7 @@ price. Until its prices fit again, its symbol is in doubt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
@@ -187,6 +187,16 @@ class PriceBands:
             doubt.told = False
             if doubt.stands:
                 doubt.closed_at = doubt.level
+        self.changes += 1
+
+    def on_split(self, symbol: str, convert: Callable[[Decimal], Decimal]) -> None:
+        """Compute the band of a symbol again whose shares are split today, and convert the prices of its doubt."""
+        self._limits.pop(symbol, None)
+        self.bands.pop(symbol, None)
+        doubt = self.doubts.get(symbol)
+        if doubt is not None:
+            doubt.level = convert(doubt.level)
+            doubt.closed_at = None if doubt.closed_at is None else convert(doubt.closed_at)
         self.changes += 1
 
     def export_state(self) -> dict[str, Any]:

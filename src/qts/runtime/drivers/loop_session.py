@@ -66,6 +66,8 @@ class LoopSession:
         if now_ns >= kernel.due.wake_ns:
             while kernel.run_scheduled_task(now_ns):
                 await kernel.run_due_work()
+                if kernel.is_before_actions:  # what was executed before is booked before
+                    await kernel.dispatcher.stats.wait_until_idle(kernel.shared.config.event.stop_timeout_ms)
         await kernel.run_due_work()
 
     async def deliver(self, value: MarketValue, now_ns: int) -> None:

@@ -151,6 +151,11 @@ class Extremes:
         self.values.book_changed = True
         self._record(ts_ns)
 
+    def on_split(self) -> None:
+        """Value what is held again after a split: no extreme changes, because the account is worth the same."""
+        self._revalue()
+        self._update_bounds()
+
     def start_day(self, now_ns: int) -> None:
         """Start a trading day with the present equity."""
         self._revalue()

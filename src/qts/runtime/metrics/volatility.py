@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from qts.clock import NS_PER_S
+from qts.market.actions import Split
 from qts.market.contracts import VolatilityLevel
 from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 
@@ -71,6 +72,10 @@ class VolatilitySource(Protocol):
         """
         ...
 
+    def on_split(self, split: Split) -> None:
+        """Convert the closes of a symbol whose shares are split today, before its first price."""
+        ...
+
     def reading(self, now_ns: int) -> VolatilityReading:
         """Return the volatility that the rules get at ``now_ns``."""
         ...
@@ -100,6 +105,9 @@ class DeclaredVolatility:
 
     def on_day_close(self, closes: Mapping[str, Decimal], now_ns: int) -> None:
         """Ignore the closes: the index alone counts."""
+
+    def on_split(self, split: Split) -> None:
+        """Ignore the split: the index alone counts."""
 
     def reading(self, now_ns: int) -> VolatilityReading:
         return VolatilityReading(self._level if is_fresh(self._ts_ns, now_ns, VIX_MAX_AGE_NS) else None, "feed")
@@ -143,6 +151,11 @@ class RealisedVolatility:
         self._returns.append(fmean(moves))
         if len(self._returns) == RETURN_DAYS:
             self._measure(stdev(self._returns))
+
+    def on_split(self, split: Split) -> None:
+        close = self._closes.get(split.symbol)
+        if close is not None:
+            self._closes[split.symbol] = split.price(close)
 
     def _measure(self, volatility: float) -> None:
         usual = median(self._volatilities) if len(self._volatilities) >= MIN_MEDIAN_DAYS else 0.0

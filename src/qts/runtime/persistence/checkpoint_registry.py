@@ -63,6 +63,8 @@ def register_components(c: Components) -> None:
     register("schedule", c.schedule)
     register("dispatcher", c.dispatcher)
     register("log", Share(c.notices.position, _skip))
+    if c.actions is not None:
+        register("corporate_actions", c.actions)
 
 
 def decode_pending_value(share: Any) -> MarketValue | None:

@@ -5,8 +5,8 @@ The close is a minute after the session end, when expired orders have ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -26,6 +26,7 @@ class ScheduledTask(Enum):
     EVALUATE = 1
     SESSION_END = 2
     DAY_CLOSE = 3
+    CORPORATE_ACTIONS = 4
 
 
 class Schedule:
@@ -33,11 +34,16 @@ class Schedule:
 
     ``hours`` are the local hours at which the operating state is evaluated on trading days; in a market that never
     closes it is evaluated every hour. ``next_ns`` (ns since 1970 UTC) and ``next_kind`` are the next task; after
-    the last session of the calendar ``next_ns`` is 2^63 − 1.
+    the last session of the calendar ``next_ns`` is 2^63 − 1. ``ex_dates`` are the days of splits and dividends;
+    these are applied on the first trading day from then on, right after midnight: a bar that ends at midnight
+    belongs to the day before.
     """
 
-    def __init__(self, calendar: Calendar, hours: Sequence[int], start: datetime) -> None:
+    def __init__(
+        self, calendar: Calendar, hours: Sequence[int], start: datetime, ex_dates: Iterable[date] = ()
+    ) -> None:
         self._calendar = calendar
+        self._action_days = frozenset(_trading_day(calendar, day) for day in ex_dates)
         self._hours = tuple(hours)
         self._begin(start)
 
@@ -80,6 +86,8 @@ class Schedule:
         close = self._calendar.close(day)
         hours = self._hours if close is not None else tuple(range(24))
         items = [(to_ns(at(day, 0)), ScheduledTask.DAY_START)]
+        if day in self._action_days:
+            items.append((to_ns(at(day, 0)) + 1, ScheduledTask.CORPORATE_ACTIONS))
         items += [(to_ns(at(day, hour)), ScheduledTask.EVALUATE) for hour in hours]
         if close is not None:
             items.append((to_ns(close + AFTER_CLOSE), ScheduledTask.SESSION_END))
@@ -87,3 +95,11 @@ class Schedule:
         else:
             items.append((to_ns(at(day, 23, 59)), ScheduledTask.DAY_CLOSE))
         return sorted(items, key=lambda item: (item[0], item[1].value))
+
+
+def _trading_day(calendar: Calendar, day: date) -> date:
+    """Return the first trading day at or after ``day``; ``day`` itself when none is known."""
+    for ahead in range(_MAX_DAYS_WITHOUT_SESSION):
+        if calendar.is_trading_day(day + timedelta(days=ahead)):
+            return day + timedelta(days=ahead)
+    return day

@@ -15,6 +15,7 @@ from qts.clock import Clock
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
 from qts.runtime.strategies.plots import Plots, plot_point
+from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
@@ -53,6 +54,7 @@ class StrategyContext:
         "_account",
         "_clock",
         "_orders",
+        "_prices",
         "_state",
         "errors",
         "faults",
@@ -77,6 +79,7 @@ class StrategyContext:
         account: Account,
         orders: WorkingOrders,
         state: OperatingStateManager,
+        prices: PriceView | None = None,
         most_intents: int = 1_000,
     ) -> None:
         self.strategy = strategy
@@ -94,6 +97,7 @@ class StrategyContext:
         self._account = account
         self._orders = orders
         self._state = state
+        self._prices = prices
 
     def fail(self, callback: str, text: str, in_row: int, *, final: bool = False) -> None:
         """Count the ``in_row``-th failure in a row; the third halts the strategy, a ``final`` one does at once."""
@@ -153,7 +157,8 @@ class StrategyContext:
         return self._account.holding(self.strategy.name, symbol)
 
     def average_cost(self, symbol: str) -> Decimal | None:
-        return self._account.average_cost(self.strategy.name, symbol)
+        cost = self._account.average_cost(self.strategy.name, symbol)
+        return cost if cost is None or self._prices is None else self._prices.price(symbol, cost)
 
     def working(self, symbol: str) -> bool:
         return bool(self._orders.of(self.strategy.name, symbol))

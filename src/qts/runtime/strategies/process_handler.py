@@ -19,6 +19,7 @@ from qts.event.worker import target_of
 from qts.market.contracts import Bar, Quote
 from qts.runtime.strategies.context import ON_START, PLOT, SAVE, WORKER, OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.plots import PlotPoint
+from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import (
     BatchContext,
     BatchResult,
@@ -52,6 +53,7 @@ class StrategyProcessHandler(RemoteHandler):
         on_intent: OnIntent,
         on_fault: OnFault,
         on_running: OnRunning,
+        prices: PriceView | None = None,
     ) -> None:
         self.context = context
         self.name = f"strategy {context.strategy.name}"
@@ -63,6 +65,7 @@ class StrategyProcessHandler(RemoteHandler):
         self._on_intent = on_intent
         self._on_fault = on_fault
         self._on_running = on_running
+        self._prices = prices
 
     def add_fill(self, fill: FillView) -> None:
         """Keep ``fill`` for the next batch: the strategy sees it before the next value."""
@@ -83,6 +86,9 @@ class StrategyProcessHandler(RemoteHandler):
     def wants(self, event: Event) -> bool:
         value = event.body
         return value.__class__ in _SHOWN and (not self._symbols or value.symbol in self._symbols)
+
+    def to_send(self, event: Event) -> Event:
+        return event if self._prices is None else self._prices.event(event)
 
     def batch_context(self) -> BatchContext:
         return self.context.batch_context(self._pending_fills)

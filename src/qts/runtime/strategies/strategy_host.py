@@ -13,6 +13,7 @@ from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
 from qts.runtime.strategies.context import LOADING, ON_START, SAVE, OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.intents import in_row_after, intents_of
+from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
 from qts.runtime.strategies.process_protocol import fault_text, trace_of
 from qts.strategy.contracts import FillView, Intent
@@ -39,7 +40,7 @@ class StrategyHost:
     """Calls every strategy that subscribes to a symbol; a failure of one does not affect the others.
 
     Strategies that run in a process of their own (``remote``) are called there; the host only passes on their fills
-    and keeps their memory with that of the others.
+    and keeps their memory with that of the others. ``prices`` converts the prices of fills; None: as traded.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class StrategyHost:
         on_intent: OnIntent,
         on_other: OnOther,
         on_fault: OnFault,
+        prices: PriceView | None = None,
     ) -> None:
         self.remote = {one.context.strategy.name: one for one in remote}
         self.contexts = list(contexts)
@@ -59,6 +61,7 @@ class StrategyHost:
         self._on_intent = on_intent
         self._on_other = on_other
         self._on_fault = on_fault
+        self._prices = prices
         self._subscribers: dict[str, list[StrategyContext]] = {}
         self._answer: EarlyAnswer | None = None
         self.hung: Sequence[str] = ()
@@ -160,9 +163,15 @@ class StrategyHost:
             raise answer.error
         return contexts[answer.place + 1 :]
 
+    def on_shown_event(self, event: Event) -> None:
+        """Handle a P1 event as :meth:`on_market_event` does, with prices as they are shown."""
+        self.on_market_event(event if self._prices is None else self._prices.event(event))
+
     def on_fill(self, name: str, fill: FillView) -> None:
         """Show ``fill`` to the strategy ``name``, unless it is halted; a name that is no strategy is ignored."""
         context = self._on_loop.get(name)
+        if self._prices is not None:
+            fill = self._prices.fill(fill)
         if name in self.remote:
             self.remote[name].add_fill(fill)
         elif context is not None and not context.halted:

@@ -16,6 +16,7 @@ from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.ids import CounterIds, seeded
+from qts.market.actions import actions_of
 from qts.market.contracts import (
     Feed,
     LiveFeed,
@@ -43,6 +44,7 @@ from qts.runtime.persistence.checkpoint_registry import register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
 from qts.runtime.persistence.session_log import LogPosition, Notices
 from qts.runtime.session.capital_transfers import CapitalTransfers
+from qts.runtime.session.corporate_actions import CorporateActions
 from qts.runtime.session.day_cycle import DayCycle
 from qts.runtime.session.equity_curve import EquityCurve
 from qts.runtime.session.schedule import Schedule
@@ -61,13 +63,15 @@ from qts.runtime.session_events import (
     StrategyFaults,
 )
 from qts.runtime.shared_components import SharedComponents
+from qts.runtime.strategies.context import OnIntent
+from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.runtime.wiring.brokers import BrokerConnection, make_sender
 from qts.runtime.wiring.decisions import make_pipeline
 from qts.runtime.wiring.handlers import breach_reporter, register_handlers, reports_to
 from qts.runtime.wiring.hosts import make_host
 from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
-from qts.strategy.contracts import Strategy
+from qts.strategy.contracts import Intent, Strategy
 from qts.strategy.loading import StrategySpec
 
 Publish = Callable[[EventType, LogWrite, str], object]
@@ -246,16 +250,33 @@ def _make_components(
         on_error=on_strategy_error,
         log=say,
     )
+    actions = actions_of(p.feed)
+    prices = PriceView(p.config.runtime.adjust) if actions else None
     host = make_host(
         p,
         strategies,
         specs,
         apart=apart,
-        on_intent=signals.on_intent,
+        on_intent=signals.on_intent if prices is None else partial(_on_shown_intent, p, prices, signals.on_intent),
         on_other=IndexInput(p, base.counters).on_value,
         on_fault=faults.on_fault,
         on_running=lambda name, pid: say("INFO", f"strategy {name} runs in process {pid}"),
+        prices=prices,
     )
+    auditor = Auditor(p, broker, base.dispatcher, base.invariants, base.store, lambda: capital.targets, report)
+    corporate_actions = None
+    if prices is not None:
+        corporate_actions = CorporateActions(
+            p,
+            venue,
+            actions,
+            prices,
+            counters=base.counters,
+            on_row=auditor.on_action,
+            on_applied=due.checkpoint_soon,
+            log=say,
+        )
+    ex_dates = () if corporate_actions is None else corporate_actions.ex_dates
     intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
@@ -283,11 +304,21 @@ def _make_components(
         days=DayCycle(p, monitor=monitor, capital=capital, curve=curve, collect=partial(gc.collect, 1)),
         evaluation=StateEvaluation(p, base.counters, say),
         stops=_make_stops(base, exits, exit_requests, pools),
-        auditor=Auditor(p, broker, base.dispatcher, base.invariants, base.store, lambda: capital.targets, report),
-        schedule=Schedule(p.calendar, p.config.runtime.evaluation_hours, p.clock.now()),
+        auditor=auditor,
+        actions=corporate_actions,
+        schedule=Schedule(p.calendar, p.config.runtime.evaluation_hours, p.clock.now(), ex_dates),
         checkpoints=checkpoints,
         recovery=_make_recovery(base, connection, checkpoints),
     )
+
+
+def _on_shown_intent(
+    shared: SharedComponents, prices: PriceView, on_intent: OnIntent, strategy: Strategy, intent: Intent
+) -> None:
+    """Pass an intent on with its limit as it can be traded."""
+    instrument = shared.feed.instruments.get(intent.symbol)
+    day = (shared if instrument is None else instrument).calendar.local_date(shared.clock.now())
+    on_intent(strategy, prices.intent(intent, instrument, day))
 
 
 def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Checkpoints) -> Recovery:
@@ -353,7 +384,7 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
         c.dispatcher,
         reports=c.execution_reports.on_event,
         stop=c.stops.on_event,
-        market=c.host.on_market_event,
+        market=c.host.on_market_event if c.actions is None else c.host.on_shown_event,
         signal=c.decisions.on_signal,
         evaluate=c.evaluation.on_event,
         log=lambda event: log(event.payload),

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from qts.errors import InputError
 from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
+from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
 from qts.strategy.contracts import Strategy
@@ -25,8 +26,11 @@ def make_host(
     on_other: OnOther,
     on_fault: OnFault,
     on_running: OnRunning,
+    prices: PriceView | None = None,
 ) -> StrategyHost:
     """Make the host of all strategies; ``apart``: each in a process of its own, made there from its spec.
+
+    ``prices`` converts the prices that strategies see; None: they see those that were traded.
 
     Raises InputError when that needs too many processes or when another process cannot make a strategy.
     """
@@ -38,6 +42,7 @@ def make_host(
             account=shared.account,
             orders=shared.orders,
             state=shared.state,
+            prices=prices,
             most_intents=shared.config.runtime.intents_per_call,
         )
         for one in strategies
@@ -49,8 +54,12 @@ def make_host(
             f"event.max_worker_processes is {limit}: raise it, or let them run on the loop"
         )
     remote = [
-        StrategyProcessHandler(context, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running)
+        StrategyProcessHandler(
+            context, spec, on_intent=on_intent, on_fault=on_fault, on_running=on_running, prices=prices
+        )
         for context, spec in zip_longest(contexts if apart else (), specs if apart else ())
         if not isinstance(context.strategy, UnavailableStrategy)
     ]
-    return StrategyHost(contexts, remote=remote, on_intent=on_intent, on_other=on_other, on_fault=on_fault)
+    return StrategyHost(
+        contexts, remote=remote, on_intent=on_intent, on_other=on_other, on_fault=on_fault, prices=prices
+    )
