@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qts.broker.sim.depth_book import DepthBook
 from qts.market.contracts import BookUpdate
-from qts.market.depth import sides_of
+from qts.market.depth import FALLING, RISING, sides_of
 from qts.market.files.numbers import PriceTable, SizeTable
+from qts.market.prepared.block import ColumnLevels
 
 D = Decimal
 
@@ -114,6 +116,50 @@ def test_levels_that_are_still_text_change_the_book_like_any_others(
         unread.apply(BookUpdate("A", ts_ns, *sides_of(*texts, prices, sizes)))
         read.apply(BookUpdate("A", ts_ns, *(tuple((D(p), D(s)) for p, s in side) for side in sides)))
     assert unread.export_state() == read.export_state()
+
+
+def columns(side: list[tuple[Decimal, Decimal]], order: int) -> ColumnLevels:
+    """Levels as a prepared capture has them: indices of a table of numbers."""
+    numbers = [None, *(number for level in side for number in level)]
+    codes = range(1, len(numbers), 2)
+    block = SimpleNamespace(numbers=numbers, level_prices=list(codes), level_sizes=[code + 1 for code in codes])
+    return ColumnLevels(block, 0, len(side), order)  # type: ignore[arg-type]
+
+
+@given(st.lists(changes, max_size=8), st.integers(1, 10), st.booleans())
+def test_sorted_changes_beyond_the_worst_level_are_left_out_without_a_difference(
+    updates: list[list[tuple[bool, int, int]]], limit: int, rising: bool
+) -> None:
+    whole, short = DepthBook(limit), DepthBook(limit)
+    order = RISING if rising else FALLING
+    for ts_ns, told in enumerate(updates, 1):
+        sides = []
+        for side in (True, False):
+            found = {D(price): D(size) for buy, price, size in told if buy is side}
+            sides.append(sorted(found.items(), reverse=not rising))
+        whole.apply(BookUpdate("A", ts_ns, *map(tuple, sides)))
+        short.apply(BookUpdate("A", ts_ns, *(columns(side, order) for side in sides)))
+        assert short.export_state() == whole.export_state()
+
+
+def test_a_sorted_change_beyond_a_full_side_is_never_read() -> None:
+    """Given the best two bids and asks kept, changes far from them leave their sizes unread and mark the cut."""
+    book = DepthBook(2)
+    book.apply(update(1, {99: 1, 98: 1}, {101: 1, 102: 1}, snapshot=True))
+    far = {
+        True: [(D(1), D(5)), (D(2), D(5)), (D(99), D(7))],
+        False: [(D(101), D(7)), (D(200), D(5)), (D(300), D(5))],
+    }
+    bids, asks = columns(far[True], RISING), columns(far[False], RISING)
+    for levels, unread in ((bids, (2, 4)), (asks, (6,))):
+        for code in unread:
+            levels._block.numbers[code] = None  # comparing it would fail
+
+    book.apply(BookUpdate("A", 2, bids, asks))
+
+    assert list(book.offers(False)) == [(D(99), D(7)), (D(98), D(1))]
+    assert list(book.offers(True)) == [(D(101), D(7)), (D(102), D(1))]
+    assert book.displayed(True, D(50)) is None
 
 
 @given(changes)

@@ -30,6 +30,11 @@ class Lookup(Protocol):
 
 Pairs: TypeAlias = tuple[Iterable[tuple[Any, Any]], Lookup, Lookup]
 
+UNSORTED: Final = 0
+RISING: Final = 1
+FALLING: Final = 2
+"""The order of the prices in one side of a book update, as far as it is known; RISING and FALLING are strict."""
+
 _DIGITS: Final = b"0123456789"
 _MAX_LEVELS: Final = 4_096
 _SKELETON: Final = b"[" + b'[".","."],' * _MAX_LEVELS
@@ -47,6 +52,19 @@ class UnreadLevels(Sequence[PriceLevel]):
     """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into when it is read."""
 
     __slots__ = ()
+
+    @property
+    def order(self) -> int:
+        """Return the order of the prices: UNSORTED (or not known), RISING or FALLING."""
+        return UNSORTED
+
+    def up_from(self, price: Decimal) -> Sequence[PriceLevel]:
+        """Return the rest of RISING levels from ``price`` up."""
+        raise NotImplementedError
+
+    def down_from(self, price: Decimal) -> Sequence[PriceLevel]:
+        """Return the rest of FALLING levels from ``price`` down."""
+        raise NotImplementedError
 
     def pairs(self) -> Pairs:
         """Return what :func:`pairs_of` returns."""

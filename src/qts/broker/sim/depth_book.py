@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from qts.market.contracts import BookUpdate
-from qts.market.depth import PriceLevel, pairs_of
+from qts.market.depth import FALLING, RISING, UNSORTED, PriceLevel, UnreadLevels, pairs_of
 from qts.money import ZERO, minus
 
 
@@ -35,14 +35,26 @@ class _Side:
         self.cut = False
 
     def change_all(self, levels: Sequence[PriceLevel]) -> None:
-        """Take in many changes, size 0 removes; most of a busy book's lie beyond the worst kept and end there."""
-        pairs, price_of, size_of = pairs_of(levels)
+        """Take in many changes, size 0 removes; most of a busy book's lie beyond the worst kept and end there.
+
+        Sorted changes beyond it are left out unread. Where the nearest comes first, only farther ones follow the
+        first one beyond a full side; where it comes last, the worst price kept stays until they are reached.
+        """
         prices, sizes, limit, is_bid = self.prices, self.sizes, self.limit, self.is_bid
+        nearest_first = False
+        if isinstance(levels, UnreadLevels) and levels.order != UNSORTED:
+            nearest_first = levels.order == (FALLING if is_bid else RISING)
+            if not nearest_first and len(prices) >= limit:
+                levels, count = self._reaching(levels), len(levels)
+                self.cut = self.cut or len(levels) < count
+        pairs, price_of, size_of = pairs_of(levels)
         worst = 0 if is_bid else -1
         for price_text, size_text in pairs:
             price = price_of[price_text]
             if len(prices) >= limit and (price < prices[0] if is_bid else price > prices[-1]):
                 self.cut = True
+                if nearest_first:
+                    return
                 continue
             size = size_of[size_text]
             at = bisect_left(prices, price)
@@ -57,6 +69,10 @@ class _Side:
                 if len(prices) > limit:
                     del prices[worst], sizes[worst]
                     self.cut = True
+
+    def _reaching(self, levels: UnreadLevels) -> Sequence[PriceLevel]:
+        """Return sorted changes, the farthest first, from the first one that a full side can keep."""
+        return levels.up_from(self.prices[0]) if self.is_bid else levels.down_from(self.prices[-1])
 
     def _beyond_worst(self, price: Decimal) -> bool:
         return price < self.prices[0] if self.is_bid else price > self.prices[-1]

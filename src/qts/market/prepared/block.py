@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import compress, repeat
 from typing import Any, Final
@@ -43,17 +43,39 @@ _decode_value: Final = msgspec.msgpack.Decoder(MarketValue).decode
 class ColumnLevels(UnreadLevels):
     """Levels ``begin`` to ``end`` of a block, read from its columns when they are looked at.
 
-    ``order`` is that of the prices: UNSORTED, RISING or FALLING of :mod:`~qts.market.prepared.layout`.
+    ``order`` is what the recorder found: UNSORTED, RISING or FALLING.
     """
 
-    __slots__ = ("_begin", "_block", "_end", "_levels", "order")
+    __slots__ = ("_begin", "_block", "_end", "_levels", "_order")
 
     def __init__(self, block: Block, begin: int, end: int, order: int) -> None:
         self._block = block
         self._begin = begin
         self._end = end
         self._levels: tuple[PriceLevel, ...] | None = None
-        self.order = order
+        self._order = order
+
+    @property
+    def order(self) -> int:
+        """Return the order of the prices."""
+        return self._order
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    def up_from(self, price: Decimal) -> ColumnLevels:
+        """Return the rest of RISING levels from ``price`` up."""
+        numbers = self._block.numbers
+        return self._from(lambda code: numbers[code] >= price)
+
+    def down_from(self, price: Decimal) -> ColumnLevels:
+        """Return the rest of FALLING levels from ``price`` down."""
+        numbers = self._block.numbers
+        return self._from(lambda code: numbers[code] <= price)
+
+    def _from(self, reached: Callable[[int], bool]) -> ColumnLevels:
+        begin = bisect_left(self._block.level_prices, True, self._begin, self._end, key=reached)
+        return ColumnLevels(self._block, begin, self._end, self._order)
 
     def pairs(self) -> Pairs:
         """Return what :func:`qts.market.depth.pairs_of` returns: indices of the block's numbers."""

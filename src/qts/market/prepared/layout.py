@@ -31,11 +31,6 @@ ALIGNMENT: Final = 8
 CLOSING: Final = struct.Struct("<QQI8s")
 """Place and length of the contents, their CRC-32, the magic."""
 
-UNSORTED: Final = 0
-RISING: Final = 1
-FALLING: Final = 2
-"""The order of the prices of one side of a book update; RISING and FALLING are strict."""
-
 IS_QUOTE: Final = bytes(kind == QUOTE for kind in range(256))
 IS_TICK: Final = bytes(QUOTE < kind < BOOK for kind in range(256))
 IS_BOOK: Final = bytes(BOOK <= kind < WIDE_QUOTE for kind in range(256))

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
-from qts.market.depth import UnreadLevels, text_of
+from qts.market.depth import FALLING, RISING, UNSORTED, UnreadLevels, text_of
 from qts.market.files.refusals import RefusalExample
 from qts.market.files.row_memory import (
     BOOK,
@@ -36,7 +36,6 @@ from qts.market.prepared.layout import (
     ALIGNMENT,
     BLOCK_ROWS,
     CLOSING,
-    FALLING,
     IS_BOOK,
     IS_OTHER,
     IS_QUOTE,
@@ -44,9 +43,7 @@ from qts.market.prepared.layout import (
     IS_WIDE,
     MAGIC,
     QUOTE_NUMBERS,
-    RISING,
     TICK_NUMBERS,
-    UNSORTED,
     WIDE_NUMBERS,
     BlockContents,
     Column,
