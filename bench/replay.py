@@ -88,10 +88,13 @@ def measure_all(runs: int, quick: int, names: Sequence[str], against: Path | Non
 
 
 def case_run(name: str, rows: int, checkout: Path) -> dict[str, Any]:
-    """One run of a case with the package of ``checkout``, in a process of its own."""
+    """One run of a case with package and settings of ``checkout``, in a process of its own.
+
+    The process works there, for the sake of ``config/``, but takes the case from here (``-P``).
+    """
     path = os.pathsep.join([str(checkout / "src"), str(ROOT)])
-    command = [sys.executable, "-m", "bench.replay_cases", name, str(rows)]
-    done: dict[str, Any] = _told(command, {**os.environ, "PYTHONPATH": path})
+    command = [sys.executable, "-P", "-m", "bench.replay_cases", name, str(rows)]
+    done = _told(command, {**os.environ, "PYTHONPATH": path}, checkout)
     if not Path(done["package"]).is_relative_to(checkout):
         raise SystemExit(f"{name}: measured {done['package']}, not the package of {checkout}")
     return done
@@ -99,12 +102,12 @@ def case_run(name: str, rows: int, checkout: Path) -> dict[str, Any]:
 
 def peer_run(module: str, rows: int) -> dict[str, Any]:
     """One run of a peer in a process of its own; ``missing`` in its answer says why there is none."""
-    return _told([sys.executable, "-m", module, str(rows)], dict(os.environ))
+    return _told([sys.executable, "-m", module, str(rows)], dict(os.environ), ROOT)
 
 
-def _told(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+def _told(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT, env=environment, timeout=LIMIT_S
+        command, stdout=subprocess.PIPE, text=True, check=True, cwd=folder, env=environment, timeout=LIMIT_S
     )
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
