@@ -34,6 +34,7 @@ NAMES = {
     "Strategy",
     "SystemClock",
     "TransitionMetrics",
+    "backtest",
     "create_event",
 }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qts.state.contracts import ManualOverride, OperatingState, TransitionMetrics
     from qts.state.operating_state import OperatingStateManager
     from qts.strategy.contracts import Intent, Side, Strategy
+    from qts.workbench.backtest import backtest
 
 __all__ = [
     "Bar",
@@ -48,6 +49,7 @@ __all__ = [
     "Strategy",
     "SystemClock",
     "TransitionMetrics",
+    "backtest",
     "create_event",
 ]
 
@@ -65,6 +67,7 @@ _HOMES: Final = {
     "qts.state.contracts": ("ManualOverride", "OperatingState", "TransitionMetrics"),
     "qts.state.operating_state": ("OperatingStateManager",),
     "qts.strategy.contracts": ("Intent", "Side", "Strategy"),
+    "qts.workbench.backtest": ("backtest",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -66,6 +66,9 @@ def add_parser(commands: Any) -> None:
     _window(backtest)
     add_reading(backtest)
     _common(backtest)
+    backtest.add_argument(
+        "--benchmark", choices=("hold",), help="compare with buying and holding equal shares of all symbols"
+    )
     rules = backtest.add_mutually_exclusive_group()
     rules.add_argument("--rules", action="store_true", help="trade under pools, operating state and limits")
     rules.add_argument("--plain", action="store_true", help="trade without them (the default)")
@@ -253,6 +256,7 @@ def _options(args: argparse.Namespace) -> Any:
         strict=args.strict,
         first_day=getattr(args, "first", None),
         last_day=getattr(args, "last", None),
+        benchmark=getattr(args, "benchmark", None),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

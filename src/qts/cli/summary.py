@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from qts.cli.market_time import MarketTime
+from qts.performance import Performance
+from qts.report.performance_rows import decided_by, performance_rows
 from qts.report.report_data import rounded
 from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
@@ -41,6 +43,10 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         if params := one.get("params"):
             text = ", ".join(f"{name} = {value}" for name, value in params.items())
             console.print(f"parameters of {one['name']}: {text}", highlight=False, markup=False)
+    if values.performance is not None:
+        console.print(_performance(values, values.performance))
+        for said in decided_by(values.performance, values.refusals, values.orders):
+            console.print(said.en, highlight=False)
     console.print(_events(values))
     console.print(_latency(values))
     # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.
@@ -115,6 +121,15 @@ def _account(values: ResultValues) -> Table:
         table.add_row("safety at the end", values.safety_state)
     else:
         table.add_row("states at the end", f"{values.operating_state}, safety {values.safety_state}")
+    return table
+
+
+def _performance(values: ResultValues, found: Performance) -> Table:
+    versus = ("buy and hold",) if found.versus is not None else ()
+    table = _table("Performance", "", "result", *versus)
+    table.columns[1].no_wrap = False
+    for row in performance_rows(found, values.currency):
+        table.add_row(row.label.en, row.ours.en, *((row.benchmark,) if versus else ()))
     return table
 
 

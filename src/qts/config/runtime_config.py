@@ -88,6 +88,15 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         ]
         | None
     ) = None
+    risk_free: Annotated[
+        float,
+        Meta(
+            ge=-0.5,
+            le=1,
+            description="rate a year of an investment without risk, 0.03 = 3 %, which performance is compared with",
+            extra={"display": True},
+        ),
+    ] = 0.0
     strategies: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=400, pattern=r"^.+\.py:[A-Za-z_]\w*$")], ...],
         Meta(max_length=100, description="FILE.py:Class of each strategy; empty: the command's own choice"),

@@ -1,7 +1,7 @@
 """The file of a finished run that holds what its report draws beside the books: plotted series and price history.
 
-Everything in it is drawn, nothing is booked: numbers are floats. It is written once, after the session, and can be
-made again from the same input; a run without it has a report without these charts.
+Everything in it follows from books and input, nothing is booked: prices and equity are floats, to be drawn only. It
+is written once, after the session, and can be made again; a run without it has a report without these charts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from qts.errors import StorageError
 from qts.files import write_atomically
+from qts.performance import RoundTrip
 
 FILE_NAME: Final = "charts.json"
 _MAX_BYTES: Final = 1 << 30
@@ -56,11 +57,15 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Charts(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of the file; a field that an earlier version has not written has its default."""
+    """The content of the file; a field that an earlier version has not written has its default.
+
+    ``trips`` are the completed round trips in the order of their ends, their amounts exact.
+    """
 
     lines: list[Line] = []
     candles: list[Candles] = []
     benchmark: Benchmark | None = None
+    trips: list[RoundTrip] = []
 
 
 def write_charts(directory: Path, charts: Charts) -> None:

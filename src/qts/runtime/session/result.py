@@ -14,14 +14,16 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.clock import NS_PER_S, from_ns
-from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
+from qts.db.contracts import ActionRow, EquityRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus, sum_of
 from qts.notes import Note
+from qts.performance import Performance
 from qts.runtime.metrics.extremes import Drawdown, Point
+from qts.runtime.persistence.charts_file import Charts
 from qts.runtime.session.session_view import ExtremesView, PositionView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
 
@@ -99,6 +101,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     finished: bool
     settings_of_the_command: dict[str, str] = {}
     profile: str = "rules"
+    performance: Performance | None = None
 
 
 class SessionResult:
@@ -213,6 +216,8 @@ class SessionFacts(msgspec.Struct, frozen=True):
     orders: Sequence[Order]
     transfers: Sequence[Transfer]
     gain_color: GainColor = "auto"
+    actions: Sequence[ActionRow] = ()
+    charts: Charts = Charts()
 
 
 def summarize(
@@ -226,10 +231,12 @@ def summarize(
     settings: Mapping[str, str],
     finished_at: datetime,
     took_ns: int,
+    performance: Performance | None = None,
 ) -> ResultValues:
     """Make the result of ``run`` from its last view and what its store holds.
 
     ``calendar`` gives the market's own date and time; ``settings`` are the command's; ``took_ns`` is real time.
+    ``performance`` None: there is nothing to judge.
     """
     queues = {one.priority: one for one in view.queues}
     counts, p0 = view.counts, queues["P0"]
@@ -306,6 +313,7 @@ def summarize(
         finished=view.ended == "finished",
         settings_of_the_command=dict(settings),
         profile=view.profile,
+        performance=performance,
     )
 
 

@@ -43,7 +43,7 @@ from qts.runtime.drivers.watchdog import Watchdog
 from qts.runtime.kernel import Kernel
 from qts.runtime.persistence.agreement import open_journal
 from qts.runtime.persistence.charts_file import FILE_NAME as CHARTS_NAME
-from qts.runtime.persistence.charts_file import Charts, Line, write_charts
+from qts.runtime.persistence.charts_file import Charts, Line, read_charts, write_charts
 from qts.runtime.persistence.checkpoint import decode
 from qts.runtime.persistence.checkpoint_registry import decode_pending_value
 from qts.runtime.persistence.config_history import change_text, changes_since, next_row
@@ -51,6 +51,7 @@ from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.persistence.session_log import FILE_NAME as LOG_NAME
 from qts.runtime.persistence.session_log import LogPosition, SessionLog
 from qts.runtime.persistence.view_file import ViewFile
+from qts.runtime.session.assessment import Assessment, Books, assess
 from qts.runtime.session.defect import record_defect
 from qts.runtime.session.outputs import require_distinct_files
 from qts.runtime.session.progress import Progress
@@ -225,8 +226,18 @@ class Session:
                 if lost := dropped() - lost_before:
                     text = f"{characters(lost)} for standard error dropped: it was not read"
                     log.record(LogWrite("WARNING", text, clock.time_ns()))
-            write_charts(self._place.path, Charts(lines=_lines_of(kernel)))
-            return self._result(last, kernel.shared.calendar, machine, stopwatch_ns() - started)
+            took_ns = stopwatch_ns() - started
+            assessment = self._assess(kernel, log, again=finished and self._plan.reads_again)
+            write_charts(
+                self._place.path,
+                Charts(
+                    lines=_lines_of(kernel),
+                    candles=assessment.candles,
+                    benchmark=assessment.benchmark,
+                    trips=list(assessment.trips),
+                ),
+            )
+            return self._result(last, kernel.shared.calendar, machine, took_ns, assessment)
         except Exception as error:
             if not isinstance(error, QtsError) or isinstance(error, HalfDoneError):
                 record_defect(error, log, self._place.path, clock.time_ns())
@@ -369,7 +380,30 @@ class Session:
         handler = CommandHandler(kernel, reloader)
         return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
 
-    def _result(self, view: SessionView, calendar: Calendar, machine: Clock, took_ns: int) -> SessionResult:
+    def _assess(self, kernel: Kernel, log: SessionLog, *, again: bool) -> Assessment:
+        """Judge the run; ``again``: with its input read once more, unless it has changed meanwhile."""
+        store, calendar, settings = self._store, kernel.shared.calendar, self._config.tree.runtime
+        books = Books(kernel.shared.account.opening, store.equity_curve(), store.ledger(), store.actions())
+        benchmark = self._plan.options.benchmark == "hold"
+        try:
+            open_feed = self._open_again if again else None
+            return assess(
+                books, calendar, risk_free=settings.risk_free, open_feed=open_feed, with_benchmark=benchmark
+            )
+        except DataError as error:
+            text = f"no charts of prices and no benchmark: {error}"
+            log.record(LogWrite("WARNING", text, kernel.shared.clock.time_ns()))
+            return assess(books, calendar, risk_free=settings.risk_free)
+
+    def _open_again(self) -> Feed:
+        feed = self._plan.open_feed()
+        if feed.source_id != self._feed.source_id:
+            raise DataError(f"{feed.name} has changed since the session read it")
+        return feed
+
+    def _result(
+        self, view: SessionView, calendar: Calendar, machine: Clock, took_ns: int, assessment: Assessment
+    ) -> SessionResult:
         values = summarize(
             view,
             self._run,
@@ -380,6 +414,7 @@ class Session:
             settings=self._plan.overrides_for(self._feed),
             finished_at=machine.now(),
             took_ns=took_ns,
+            performance=assessment.performance,
         )
         result = SessionResult(values, self._place.path, self._config.tree.runtime.gain_color)
         if result.finished:
@@ -429,6 +464,8 @@ def session_facts(result: SessionResult) -> SessionFacts:
             orders=store.orders(),
             transfers=store.transfers(),
             gain_color=result.gain_color,
+            actions=store.actions(),
+            charts=read_charts(result.directory),
         )
 
 

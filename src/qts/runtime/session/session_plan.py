@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -38,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     the first error of a strategy. ``read_as`` declares how the texts of a CSV file are parsed. ``outputs`` are the
     files written outside the data directory, by their name in messages ("the report"). ``first_day`` and
     ``last_day`` bound what is read of a recording, in its market's days; None: from its start, to its end.
+    ``benchmark`` compares the result with buying and holding.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -56,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile = Profile.RULES
     first_day: date | None = None
     last_day: date | None = None
+    benchmark: Literal["hold"] | None = None
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:
@@ -69,6 +71,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
     account's own equity. ``overrides_for`` returns settings that the command itself makes, shown in the report.
     ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
+    ``reads_again``: after the session its input is read once more, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
     """
 
@@ -80,4 +83,5 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     judged_by_index: bool = False
     paced: bool = False
     own_identity: Sequence[str] = ()
+    reads_again: bool = False
     recordings: tuple[Path, ...] = ()

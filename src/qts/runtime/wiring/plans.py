@@ -48,6 +48,7 @@ def demo_plan(options: Options) -> SessionPlan:
         default_strategies=_demo_strategies,
         overrides_for=lambda feed: DEMO_OVERRIDES,
         judged_by_index=True,
+        reads_again=bool(options.outputs),
     )
 
 
@@ -59,6 +60,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         open_feed=lambda: _recording(paths, format, options, prepares=True),
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
+        reads_again=bool(options.outputs),
         recordings=tuple(paths),
     )
 
@@ -71,6 +73,7 @@ def backtest_plan(options: Options, paths: Sequence[Path], format: str | None) -
         open_feed=lambda: _recording(paths, format, options),
         default_strategies=_no_strategy,
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
+        reads_again=True,
         recordings=tuple(paths),
     )
 

@@ -1,0 +1,154 @@
+"""Assesses a run when it has ended: the figures of its performance, and what its report draws of prices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from qts.clock import from_ns
+from qts.db.contracts import ActionRow, EquityRow
+from qts.ledger.contracts import LedgerRow
+from qts.market.contracts import Calendar, Feed, Instrument
+from qts.money import ZERO, minus, plus, sum_of
+from qts.performance import (
+    Close,
+    Performance,
+    Period,
+    Prices,
+    RoundTrip,
+    TripAction,
+    TripFill,
+    buy_and_hold,
+    performance,
+    round_trips,
+)
+from qts.runtime.persistence.charts_file import Benchmark, Candles
+from qts.runtime.session.price_history import PriceHistory, symbols_by_use
+from qts.strategy.contracts import Side
+
+
+class Books(msgspec.Struct, frozen=True):
+    """The books of a run: its equity samples, fills and corporate actions, each in the order of booking."""
+
+    start: Decimal
+    equity: Sequence[EquityRow]
+    ledger: Sequence[LedgerRow]
+    actions: Sequence[ActionRow]
+
+
+class Assessment(msgspec.Struct, frozen=True):
+    """The figures of a run, its completed round trips, and what is drawn of prices and benchmark."""
+
+    performance: Performance
+    trips: Sequence[RoundTrip]
+    candles: list[Candles] = []
+    benchmark: Benchmark | None = None
+
+
+def assess(
+    books: Books,
+    calendar: Calendar,
+    *,
+    risk_free: float,
+    open_feed: Callable[[], Feed] | None = None,
+    with_benchmark: bool = False,
+) -> Assessment:
+    """Judge a run by its ``books``; ``calendar`` gives the market's days.
+
+    ``open_feed`` opens its input, which is then read once more for candles, the extreme prices of round trips and,
+    ``with_benchmark``, an account that buys and holds; None: these are unknown. Raises DataError when the input
+    cannot be read again.
+    """
+    events = list(_events(books))
+    trips = round_trips(events).completed
+    candles: list[Candles] = []
+    held: list[Close] | None = None
+    if open_feed is not None:
+        feed = open_feed()
+        symbols = symbols_by_use(Counter(row.symbol for row in books.ledger), feed.instruments)
+        length_ns = books.equity[-1].ts_ns - books.equity[0].ts_ns if books.equity else 0
+        history = PriceHistory(calendar, symbols, trips, length_ns)
+        sessions = history.take(feed.values())
+        if with_benchmark:
+            held = _held(books.start, list(sessions), feed)
+        else:
+            for _ in sessions:
+                pass
+        candles = history.candles()
+        trips = round_trips(events, history.range_of).completed
+    period = Period(
+        start=books.start,
+        closes=session_closes(books.equity, calendar),
+        trips=trips,
+        bought=sum_of(row.amount for row in books.ledger if row.side is Side.BUY),
+        sold=sum_of(row.amount for row in books.ledger if row.side is Side.SELL),
+        costs=sum_of(plus(row.fee, row.tax) for row in books.ledger),
+    )
+    last = calendar.local_date(from_ns(books.equity[-1].ts_ns)) if books.equity else date(2000, 12, 31)
+    found = performance(
+        period, days_a_year=sessions_a_year(calendar, last), risk_free=risk_free, benchmark=_matching(held, period)
+    )
+    return Assessment(found, trips, candles, None if held is None else _drawn(held))
+
+
+def session_closes(samples: Iterable[EquityRow], calendar: Calendar) -> list[Close]:
+    """Return the last sample of each of the market's days."""
+    closes: dict[date, Close] = {}
+    for row in samples:
+        day = calendar.local_date(from_ns(row.ts_ns))
+        closes[day] = Close(day, row.equity, minus(row.equity, row.cash))
+    return list(closes.values())
+
+
+def sessions_a_year(calendar: Calendar, last: date) -> int:
+    """Return the number of sessions in the 365 days up to ``last``."""
+    return sum(calendar.is_trading_day(last - timedelta(days=back)) for back in range(365)) or 365
+
+
+def _events(books: Books) -> Iterator[TripFill | TripAction]:
+    """Return fills and corporate actions in the order of their times, an action before fills of its moment."""
+    actions = [
+        TripAction(row.ts_ns, row.strategy, row.symbol, row.change, row.amount, row.tax) for row in books.actions
+    ]
+    fills = [
+        TripFill(
+            row.ts_ns, row.strategy, row.symbol, row.side is Side.BUY, row.qty, row.price, plus(row.fee, row.tax)
+        )
+        for row in books.ledger
+    ]
+    both: list[TripFill | TripAction] = [*actions, *fills]
+    return iter(sorted(both, key=lambda event: event.ts_ns))  # stable: actions stand first
+
+
+def _held(start: Decimal, sessions: Sequence[Prices], feed: Feed) -> list[Close]:
+    instruments: dict[str, Instrument] = dict(feed.instruments)
+    quantum = next(iter(instruments.values())).quantum
+
+    def cost_of(symbol: str, day: date, amount: Decimal) -> Decimal:
+        costs = instruments[symbol].costs
+        return plus(costs.fee(amount, day), costs.tax(amount, is_sell=False, day=day))
+
+    lots = {symbol: one.lot for symbol, one in instruments.items()}
+    return buy_and_hold(start, sessions, lots, cost_of, quantum)
+
+
+def _matching(held: list[Close] | None, period: Period) -> list[Close] | None:
+    """Return the benchmark's closes of the days that the account has; the last before a day stands for it."""
+    if held is None:
+        return None
+    closes: list[Close] = []
+    place, newest = 0, Close(date.min, period.start, ZERO)
+    for ours in period.closes:
+        while place < len(held) and held[place].day <= ours.day:
+            newest = held[place]
+            place += 1
+        closes.append(Close(ours.day, newest.equity, newest.held))
+    return closes
+
+
+def _drawn(held: Sequence[Close]) -> Benchmark:
+    return Benchmark(days=[one.day.isoformat() for one in held], equity=[float(one.equity) for one in held])

@@ -1,0 +1,1 @@
+"""Backtests from a program or a notebook: :func:`qts.backtest` and its result."""

@@ -1,0 +1,147 @@
+"""``qts.backtest``: a strategy tested on historical data, from a program or a notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from qts.errors import InputError
+from qts.market.files.reading import read_as
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session, session_facts
+from qts.runtime.session.session_plan import Options, Profile, SessionPlan
+from qts.runtime.wiring.plans import backtest_plan
+from qts.strategy.user_code import load_apart
+from qts.threads import start_thread
+from qts.workbench.inputs import day_of, identity_of, made_strategy, number_text, params_as_texts, paths_of
+from qts.workbench.result import Result
+
+_T = TypeVar("_T")
+
+
+def backtest(
+    strategy: Any,
+    data: Any,
+    *,
+    params: Mapping[str, object] | None = None,
+    cash: Decimal | int | float | str | None = None,
+    fees: Decimal | int | float | str | None = None,
+    start: date | str | None = None,
+    end: date | str | None = None,
+    rules: bool = False,
+    benchmark: Literal["hold"] | None = None,
+    symbol: str | None = None,
+    timezone: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    date_format: str | None = None,
+    seed: int = 7,
+    data_dir: str | Path | None = None,
+    settings: Mapping[str, object] | None = None,
+    on_progress: Callable[[float | None], object] | None = None,
+) -> Result:
+    """Trade ``strategy`` on ``data`` and return what came of it; the same machine as ``qts backtest``.
+
+    ``strategy`` is a class, an object, or FILE.py:Class. ``data`` is a path or several (files of bars, a folder of
+    them, a recording), a DataFrame of pandas or Polars with the columns of a file of bars (of ``symbol``, else
+    DATA), or a dict of DataFrames by symbol.
+
+    ``params`` sets declared parameters. ``cash`` is the opening cash, in the currency of the data. ``fees`` is the
+    share of its amount that every fill costs, None what the market charges. ``start`` and ``end`` bound the days
+    that are read. ``rules``: trade under pools, operating state and limits. ``benchmark`` "hold": compare with
+    buying and holding equal shares of all symbols. ``symbol``, ``timezone``, ``encoding``, ``delimiter`` and
+    ``date_format`` say how files are to be read where they leave a doubt.
+
+    ``data_dir`` keeps the run there, as the command does; None: it is removed with the result. ``settings`` are
+    those of ``--set``, by dotted name. ``on_progress`` is called with the share already read (None: unknown).
+
+    It may be called where an event loop runs, as in a notebook; that loop then waits. Raises QtsError: InputError
+    and DataError for what cannot be used, ContractError for what is no strategy.
+    """
+    given = dict(params or {})
+    with tempfile.TemporaryDirectory(prefix="qts-backtest-") as scratch:
+        overrides = {name: str(value) for name, value in (settings or {}).items()}
+        if cash is not None:
+            overrides["runtime.equity_start"] = number_text(cash, "cash")
+        if fees is not None:
+            overrides["instruments.costs"] = number_text(fees, "fees")
+        by_file = isinstance(strategy, str)
+        options = Options(
+            seed=seed,
+            strategies=(strategy,) if by_file else (),
+            params=params_as_texts(given) if by_file else (),
+            data_dir=Path(scratch, "run") if data_dir is None else Path(data_dir),
+            overrides=overrides,
+            read_as=read_as(
+                encoding=encoding,
+                delimiter=delimiter,
+                timezone=timezone,
+                date_format=date_format,
+                symbol=None if hasattr(data, "columns") else symbol,
+            ),
+            profile=Profile.RULES if rules else Profile.PLAIN,
+            first_day=day_of(start, "start"),
+            last_day=day_of(end, "end"),
+            benchmark=_benchmark(benchmark),
+        )
+        plan = backtest_plan(options, paths_of(data, symbol, Path(scratch)), None)
+        if not by_file:
+            one = load_apart(made_strategy, strategy, given)
+            plan = msgspec.structs.replace(
+                plan, default_strategies=lambda: (one,), own_identity=identity_of(strategy, given)
+            )
+        return _without_loop(lambda: _run(plan, on_progress, is_kept=data_dir is not None))
+
+
+def _run(
+    plan: SessionPlan,
+    on_progress: Callable[[float | None], object] | None,
+    *,
+    is_kept: bool,
+) -> Result:
+    def progress(share: float | None, moment_ns: int, /) -> None:
+        if on_progress is not None:
+            on_progress(share)
+
+    result = run_session(plan, progress=progress, stop=StopFlag())
+    return Result(session_facts(result), result.directory, is_kept=is_kept)
+
+
+def _benchmark(name: str | None) -> Literal["hold"] | None:
+    if name is None or name == "hold":
+        return name  # type: ignore[return-value]
+    raise InputError(f"benchmark={name!r}: must be 'hold' or None")
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _without_loop(work: Callable[[], _T]) -> _T:
+    """Return what ``work`` returns; in another thread when an event loop runs in this one."""
+    if not _is_loop_running():
+        return work()
+    done: list[_T] = []
+    failed: list[BaseException] = []
+
+    def in_thread() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # noqa: BLE001 - the edge of the thread: raised again in the caller's
+            failed.append(error)
+
+    start_thread(in_thread, "qts-backtest").join()
+    if failed:
+        raise failed[0]
+    return done[0]

@@ -1,0 +1,119 @@
+"""The inputs of :func:`qts.backtest`: a strategy as class, object or file, data as paths or tables in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from qts.errors import InputError
+from qts.strategy.contracts import Strategy
+from qts.strategy.loading import check_strategy
+from qts.strategy.params import params_of, unknown_param
+
+_DEFAULT_SYMBOL = "DATA"
+
+
+def made_strategy(given: Any, params: Mapping[str, object]) -> Strategy:
+    """Return the strategy that ``given``, a class or an object, stands for.
+
+    A class is made with ``params`` as keywords; an object takes none. Raises InputError for a wrong parameter and
+    ContractError when it is no strategy.
+    """
+    where = given.__qualname__ if isinstance(given, type) else type(given).__qualname__
+    if not isinstance(given, type):
+        if params:
+            raise InputError(f"{where} is an object already; pass its class to set params")
+        return check_strategy(given, where)
+    for name in params:
+        declared = params_of(given)
+        if name not in declared:
+            raise InputError(unknown_param(given.__name__, name, declared))
+    return check_strategy(given(**params), where)
+
+
+def identity_of(given: Any, params: Mapping[str, object]) -> tuple[str, ...]:
+    """Return what identifies a strategy that comes from no file: its source, its name, its parameters."""
+    cls = given if isinstance(given, type) else type(given)
+    try:
+        source = inspect.getsource(cls)
+    except (OSError, TypeError):  # made at run time
+        source = ""
+    digest = hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
+    return (f"{cls.__module__}.{cls.__qualname__}:{digest}", *(f"{k}={v!r}" for k, v in sorted(params.items())))
+
+
+def params_as_texts(params: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the parameters of a strategy named by its file, as ``--param`` takes them."""
+    return tuple(f"{name}={value}" for name, value in params.items())
+
+
+def paths_of(data: Any, symbol: str | None, folder: Path) -> list[Path]:
+    """Return the files that ``data`` stands for: a path, several paths, a table, or tables by symbol.
+
+    A table is a DataFrame of pandas or Polars; it is written into ``folder`` as a CSV file named after its symbol
+    (``symbol``, else DATA). Raises InputError for anything else.
+    """
+    if isinstance(data, str | os.PathLike):
+        return [Path(data).expanduser()]
+    if isinstance(data, Mapping):
+        return [_written(table, str(name), folder) for name, table in data.items()]
+    if _is_table(data):
+        return [_written(data, symbol or _DEFAULT_SYMBOL, folder)]
+    if isinstance(data, Sequence) and data and all(isinstance(one, str | os.PathLike) for one in data):
+        return [Path(one).expanduser() for one in data]
+    raise InputError(
+        "data must be a path, a list of paths, a DataFrame of pandas or Polars, or a dict of DataFrames by symbol, "
+        f"got {type(data).__name__}"
+    )
+
+
+def day_of(value: date | str | None, name: str) -> date | None:
+    """Return a day from a date or an ISO text. Raises InputError for another text."""
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise InputError(f"{name}={value!r} is not a date such as 2014-01-31") from None
+
+
+def number_text(value: Decimal | int | float | str, name: str) -> str:
+    """Return a number as text. Raises InputError for what is none."""
+    text = repr(value) if isinstance(value, float) else str(value)
+    try:
+        if not Decimal(text).is_finite():
+            raise ValueError
+    except (ValueError, ArithmeticError):
+        raise InputError(f"{name}={value!r} is not a number") from None
+    return f"{Decimal(text):f}"
+
+
+def _is_table(data: Any) -> bool:
+    return callable(getattr(data, "to_csv", None)) or callable(getattr(data, "write_csv", None))
+
+
+def _written(table: Any, symbol: str, folder: Path) -> Path:
+    if not _is_table(table):
+        raise InputError(f"data[{symbol!r}] must be a DataFrame of pandas or Polars, got {type(table).__name__}")
+    if not symbol or any(char in symbol for char in "/\\\0"):
+        raise InputError(f"data: {symbol!r} cannot be the name of a symbol")
+    path = folder / f"{symbol}.csv"
+    if callable(getattr(table, "write_csv", None)):
+        table.write_csv(path)
+    else:
+        _with_index_named(table).to_csv(path)
+    return path
+
+
+def _with_index_named(table: Any) -> Any:
+    """Return a pandas table whose index of dates has a name that is known as a column of dates."""
+    index = table.index
+    if index.name is None and hasattr(index, "tz"):
+        return table.rename_axis("Date")
+    return table
