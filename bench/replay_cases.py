@@ -17,6 +17,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from inspect import signature
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
@@ -206,7 +207,9 @@ def _plans(case: Case, folder: Path) -> Callable[[str], SessionPlan]:
         capture = CAPTURE if case.with_depth else without_depth(CAPTURE, folder)
 
         def of_capture(name: str) -> SessionPlan:
-            plan = replay_plan(Options(data_dir=folder / name, overrides=OVERRIDES), [capture], "binance-raw")
+            options = Options(data_dir=folder / name, overrides=OVERRIDES)
+            paths: Any = [capture] if "paths" in signature(replay_plan).parameters else capture  # it was one file
+            plan = replay_plan(options, paths, "binance-raw")
             return msgspec.structs.replace(plan, default_strategies=lambda: (EmaTrader(case.order_every),))
 
         return of_capture
