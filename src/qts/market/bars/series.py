@@ -14,8 +14,8 @@ import msgspec
 from qts.market.contracts import Bar
 from qts.money import power_of_ten, times
 
-BLOCK: Final = 256
-"""Bars whose columns are cut out at once; the values are made one by one."""
+BLOCK: Final = 64
+"""Bars that are made at once; a universe holds so many values of each symbol at most."""
 
 
 class BarSeries(msgspec.Struct, frozen=True):
@@ -59,10 +59,10 @@ class BarSeries(msgspec.Struct, frozen=True):
         """Return the bars from number ``first`` (from 0) on."""
         return chain.from_iterable(map(self._block, range(first, len(self), BLOCK)))
 
-    def _block(self, start: int) -> Iterator[Bar]:
+    def _block(self, start: int) -> list[Bar]:
         part = slice(start, start + BLOCK)
         columns = [_decimals(column[part], self.price_decimals) for column in self.prices]
-        return map(
+        made = map(
             Bar,
             repeat(self.symbol),
             self.known_ns[part],
@@ -71,6 +71,7 @@ class BarSeries(msgspec.Struct, frozen=True):
             repeat(self.interval),
             map(_iso, self.days[part]),
         )
+        return list(made)  # at once: a universe comes back to each series only after all others
 
 
 class _IsoDays(dict[int, str]):
