@@ -15,7 +15,10 @@ from qts.db.datadir import DATABASE_NAME
 from qts.market.actions import CorporateAction, Split
 from qts.market.contracts import Bar, MarketValue
 from qts.market.krx import krx_instrument
+from qts.report.page import page
+from qts.report.report_data import ReportData, Status, own_checks
 from qts.runtime.session.result import SessionResult
+from qts.runtime.session.session import session_facts
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.stores import stored_run
 from tests.sim.sessions import run
@@ -115,6 +118,29 @@ def test_what_is_sold_after_a_split_earns_against_the_divided_cost(session: Sess
     # 350 at 2500.01 ÷ 50 and 200 at 48.01 cost 27,102.07; 550 at 50 bring 27,500
     sale = session.ledger[-1]
     assert (sale.qty, sale.price, sale.realized_pnl) == (550, 50, D("397.93"))
+
+
+def test_the_result_shows_dividends_apart_from_what_trades_have_earned(session: Session) -> None:
+    values = session.result.values
+    assert values.corporate_actions == {
+        "rows": 4,
+        "dividends": "175.03",
+        "dividend_tax": "26.25",
+        "paid_for_fractions": "36",
+    }
+    # 397.93 by the sale, −0.01 by the fraction of DEF, 148.78 by the dividend
+    assert values.pools["SCALP"]["realized_pnl"] == "546.7"
+    assert values.taxes == "0"
+
+
+def test_the_report_lists_them_and_its_own_sums_agree(session: Session) -> None:
+    facts = session_facts(session.result)
+    checks = {check.name: check for check in own_checks(facts)}
+    assert {check.status for check in checks.values()} <= {Status.HELD, Status.NOT_CHECKED}
+    assert checks["Dividends = sum of their rows"].status is Status.HELD
+    text_of_page = page(ReportData(facts))
+    for text in ("Splits and dividends", "액면분할·병합과 배당", "split 50:1", "7 → 350", "주당 배당금 25.004"):
+        assert text in text_of_page
 
 
 class TestShown:

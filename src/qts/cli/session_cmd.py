@@ -134,6 +134,12 @@ def _common(parser: argparse.ArgumentParser) -> None:
         "--data-dir", type=directory, metavar="DIR", help="run directory (default ./qts-data/<run>)"
     )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
+    parser.add_argument(
+        "--adjust",
+        choices=("none", "split", "total"),
+        help="prices that strategies see across splits and dividends: as traded (none, the default), without jumps "
+        "at splits, or as if dividends were invested too; orders fill at prices as traded",
+    )
     add_settings(parser)
 
 
@@ -263,7 +269,7 @@ def _options(args: argparse.Namespace) -> Any:
 
 
 def _account_of(args: argparse.Namespace) -> dict[str, str]:
-    """Return the settings behind ``--cash`` and ``--fees``. Raises InputError for what is no number."""
+    """Return the settings behind the account's own options. Raises InputError for what is no number."""
     from qts.errors import InputError
 
     settings = {}
@@ -275,4 +281,6 @@ def _account_of(args: argparse.Namespace) -> dict[str, str]:
         if not _NUMBER.fullmatch(number):
             raise InputError(f"--{option} {text}: must be a number such as {_EXAMPLES[option]}")
         settings[setting] = number
+    if adjust := getattr(args, "adjust", None):
+        settings["runtime.adjust"] = adjust
     return settings

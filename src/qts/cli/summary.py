@@ -114,6 +114,11 @@ def _account(values: ResultValues) -> Table:
             table.add_row(label, f"{rounded(0 - Decimal(fall['amount']))} ({0 - Decimal(fall['share']):.2%})")
         table.add_row("highest exposure", rounded(Decimal(extremes["highest_exposure"]["amount"])))
     table.add_row("fees and taxes", rounded(Decimal(values.fees) + Decimal(values.taxes)))
+    if actions := values.corporate_actions:
+        received, tax = Decimal(actions["dividends"]), Decimal(actions["dividend_tax"])
+        table.add_row("dividends, less tax", f"{rounded(received - tax)} (tax {rounded(tax)})")
+        if Decimal(actions["paid_for_fractions"]):
+            table.add_row("paid for fractions at splits", rounded(Decimal(actions["paid_for_fractions"])))
     table.add_row("orders sent", f"{values.orders:,}")
     table.add_row("fills", f"{values.fills:,}")
     table.add_row("exits forced by rule", f"{values.forced_exits:,}")

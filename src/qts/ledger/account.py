@@ -89,6 +89,8 @@ class Account:
         self.dividends_total = ZERO
         """Dividends received, before tax; tax on them is not in ``taxes_total``, which is of sales."""
         self.dividend_taxes_total = ZERO
+        self.fractions_total = ZERO
+        """Cash paid for fractions of a share that splits left over."""
 
     # -- reservations ------------------------------------------------------------------------------------------
 
@@ -570,6 +572,8 @@ class Account:
         if row.kind is ActionKind.DIVIDEND:
             self.dividends_total = plus(self.dividends_total, row.amount)
             self.dividend_taxes_total = plus(self.dividend_taxes_total, row.tax)
+        else:
+            self.fractions_total = plus(self.fractions_total, row.amount)
         self._add_to_pool(row.pool, minus(row.amount, row.tax), row.realized_pnl, row.ts_ns)
 
     def _add_to_pool(self, pool: Pool, cash: Decimal, realized: Decimal, ts_ns: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -182,6 +182,7 @@ def _cards(data: ReportData) -> Html:
                 f"수수료 {rounded(fees)}, 세금 {rounded(taxes)}",
             ),
         ),
+        *_actions_card(data),
         _card(
             ("Rejected signals", "거부된 매매 신호"),
             f"{sum(values.refusals.values()):,}",
@@ -192,6 +193,23 @@ def _cards(data: ReportData) -> Html:
         ),
     )
     return el("div", *cards, cls="cards")
+
+
+def _actions_card(data: ReportData) -> Iterator[Html]:
+    """Yield the card of splits and dividends, where there were any."""
+    actions = data.values.corporate_actions
+    if actions is None:
+        return
+    received, tax = Decimal(actions["dividends"]), Decimal(actions["dividend_tax"])
+    fractions = Decimal(actions["paid_for_fractions"])
+    yield _card(
+        ("Dividends, less tax", "배당금(세후)"),
+        rounded(received - tax),
+        en_ko(
+            f"before tax {rounded(received)}, tax {rounded(tax)}; for fractions at splits {rounded(fractions)}",
+            f"세전 {rounded(received)}, 배당세 {rounded(tax)}; 단주 대금 {rounded(fractions)}",
+        ),
+    )
 
 
 def _card(name: tuple[str, str], big: object, sub: object) -> Html:
@@ -251,6 +269,11 @@ def _trades(data: ReportData) -> Html:
                 _drawing(zoom, "zoom", _nights()),
             ]
     parts += [el("h3", *heading("Last trades", "최근 체결")), tables.last_trades(data)]
+    if data.facts.actions:
+        parts += [
+            el("h3", *heading("Splits and dividends", "액면분할·병합과 배당")),
+            tables.corporate_actions(data),
+        ]
     return _section("trades", ("Trades", "매매 내역"), parts)
 
 

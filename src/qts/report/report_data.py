@@ -17,7 +17,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S, from_ns, to_ns, zone_of
 from qts.db.contracts import EquityRow
-from qts.ledger.contracts import LedgerRow
+from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow
 from qts.money import ZERO
 from qts.report.meanings import Bilingual
 from qts.runtime.session.result import SessionFacts
@@ -255,7 +255,7 @@ def own_checks(facts: SessionFacts) -> list[Check]:
 
 
 def _own_checks(facts: SessionFacts) -> Iterator[Check]:
-    values, ledger = facts.result, facts.ledger
+    values, ledger, actions = facts.result, facts.ledger, facts.actions
     yield _compared(
         "Fills reported = rows of the ledger", "보고된 체결 수 = 원장 행 수", values.fills, len(ledger), ledger
     )
@@ -271,7 +271,8 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
         values.pools,
     )
     for pool in Pool:
-        rows = [row for row in ledger if row.pool is pool]
+        rows: list[LedgerRow | ActionRow] = [row for row in ledger if row.pool is pool]
+        rows += [row for row in actions if row.pool is pool]
         realised = sum((row.realized_pnl for row in rows), ZERO)
         reported = values.pools.get(pool.value, {}).get("realized_pnl", "0")
         yield _compared(
@@ -281,17 +282,23 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
             realised,
             rows,
         )
-    yield _positions(values.positions, ledger)
+    if reported_actions := values.corporate_actions:
+        received = sum((row.amount for row in actions if row.kind is ActionKind.DIVIDEND), ZERO)
+        name, name_ko = "Dividends = sum of their rows", "배당금 = 배당 내역 합계"
+        yield _compared(name, name_ko, reported_actions["dividends"], received, actions)
+    yield _positions(values.positions, ledger, actions)
     p0 = values.queues["P0"]
     yield _compared(
         "P0 events accepted = handled", "P0 이벤트 수신 = 처리", p0["accepted"], p0["handled"], p0["accepted"]
     )
 
 
-def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow]) -> Check:
+def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> Check:
     sums: dict[str, Decimal] = {}
     for row in ledger:
         sums[row.symbol] = sums.get(row.symbol, ZERO) + (row.qty if row.side is Side.BUY else -row.qty)
+    for action in actions:
+        sums[action.symbol] = sums.get(action.symbol, ZERO) + action.change
     held = {symbol: qty for symbol, qty in sorted(sums.items()) if qty}
     said = {symbol: Decimal(qty) for symbol, qty in sorted(reported.items()) if Decimal(qty)}
     status = Status.HELD if held == said else Status.BROKEN

@@ -12,7 +12,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.db.contracts import StateRow
-from qts.ledger.contracts import LedgerRow
+from qts.ledger.contracts import ActionKind, LedgerRow
 from qts.market.files.refusals import REASONS
 from qts.money import ZERO
 from qts.report.chart_style import SAFETY_NAMES
@@ -212,6 +212,33 @@ def last_trades(data: ReportData, shown: int = 30) -> Html:
     nothing = en_ko("No fill.", "체결이 없습니다.")
     body = (_trade(data, row) for row in newest(rows, shown))
     return join((how_many(rows, shown), table(headers, body, numeric=(3, 4, 5, 6), prose=8, empty=nothing)))
+
+
+def corporate_actions(data: ReportData) -> Html:
+    """Return the splits and dividends of what was held, newest first."""
+    rows = sorted(data.facts.actions, key=lambda row: row.ts_ns)
+    body = []
+    for row in newest(rows):
+        is_split = row.kind is ActionKind.SPLIT
+        what = (
+            en_ko(f"split {row.new:f}:{row.old:f}", f"분할·병합 {row.new:f}:{row.old:f}")
+            if is_split
+            else en_ko(f"dividend {number(row.price)} a share", f"주당 배당금 {number(row.price)}")
+        )
+        held = f"{number(row.held)} → {number(row.held + row.change)}" if is_split else number(row.held)
+        amounts = (number(row.amount), number(row.tax), signed(row.realized_pnl))
+        body.append((row.ex_date, row.symbol, what, held, *amounts, row.strategy))
+    headers = (
+        en_ko("Ex-date", "권리락일·배당락일"),
+        en_ko("Symbol", "종목"),
+        en_ko("What", "내용"),
+        en_ko("Shares", "수량"),
+        en_ko("Cash", "지급액"),
+        en_ko("Tax", "세금"),
+        en_ko("Realised", "실현손익"),
+        en_ko("Strategy", "전략"),
+    )
+    return join((how_many(rows), table(headers, body, numeric=(3, 4, 5, 6))))
 
 
 def transfers(data: ReportData) -> Html:

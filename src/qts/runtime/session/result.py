@@ -17,7 +17,7 @@ from qts.clock import NS_PER_S, from_ns
 from qts.db.contracts import ActionRow, EquityRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
-from qts.ledger.contracts import LedgerRow
+from qts.ledger.contracts import ActionRow, LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus, sum_of
 from qts.notes import Note
@@ -66,6 +66,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     extremes: dict[str, dict[str, str]] | None = None
     fees: str
     taxes: str
+    corporate_actions: dict[str, Any] | None = None
     pools: dict[str, dict[str, str]]
     positions: dict[str, str]
     holdings: Rows = []
@@ -215,6 +216,7 @@ class SessionFacts(msgspec.Struct, frozen=True):
     safety: Sequence[SafetyRow]
     orders: Sequence[Order]
     transfers: Sequence[Transfer]
+    actions: Sequence[ActionRow] = ()
     gain_color: GainColor = "auto"
     actions: Sequence[ActionRow] = ()
     charts: Charts = Charts()
@@ -271,6 +273,7 @@ def summarize(
         extremes=extremes_of(view.extremes, local),
         fees=text_of(view.fees),
         taxes=text_of(view.taxes),
+        corporate_actions=_actions_of(view),
         pools={
             one.pool: {
                 "total": text_of(one.total),
@@ -315,6 +318,19 @@ def summarize(
         profile=view.profile,
         performance=performance,
     )
+
+
+def _actions_of(view: SessionView) -> dict[str, Any] | None:
+    """Return what splits and dividends brought: booked rows, and amounts as texts; None for none."""
+    one = view.actions
+    if one is None:
+        return None
+    return {
+        "rows": one.rows,
+        "dividends": text_of(one.dividends),
+        "dividend_tax": text_of(one.tax),
+        "paid_for_fractions": text_of(one.fractions),
+    }
 
 
 def latency_row(queue: QueueView) -> dict[str, float]:

@@ -463,6 +463,7 @@ def session_facts(result: SessionResult) -> SessionFacts:
             safety=store.safety_history(),
             orders=store.orders(),
             transfers=store.transfers(),
+            actions=store.actions(),
             gain_color=result.gain_color,
             actions=store.actions(),
             charts=read_charts(result.directory),

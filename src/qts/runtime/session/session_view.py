@@ -245,6 +245,18 @@ class InvariantView(msgspec.Struct, frozen=True, omit_defaults=True):
     """Description of the first breach; absent when there was none."""
 
 
+class ActionsView(msgspec.Struct, frozen=True):
+    """The splits and dividends of the session: booked rows, and amounts in the account's currency.
+
+    ``dividends`` are before their ``tax``; ``fractions`` is what was paid for parts of a share.
+    """
+
+    rows: int
+    dividends: Decimal
+    tax: Decimal
+    fractions: Decimal
+
+
 class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     """A session at one moment.
 
@@ -291,6 +303,8 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     extremes: ExtremesView
     fees: Decimal
     taxes: Decimal
+    actions: ActionsView | None = None
+    """None: no split and no dividend was booked."""
     state_basis: StateBasisView
     overruns: dict[str, OverrunView] = msgspec.field(name="overstays")  # the key is kept for earlier views
     """Handlers that took longer than their limit, by name."""

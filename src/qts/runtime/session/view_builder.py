@@ -15,6 +15,7 @@ from qts.db.contracts import RunRow
 from qts.event.contracts import EventPriority
 from qts.event.dispatcher import EventDispatcher
 from qts.execution.contracts import Order
+from qts.ledger.account import Account
 from qts.ledger.contracts import PositionRow
 from qts.market.contracts import Calendar, MarketSource
 from qts.market.files.refusals import ALLOWED, RefusalExample
@@ -26,6 +27,7 @@ from qts.runtime.kernel import Kernel
 from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
 from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
+    ActionsView,
     CauseView,
     ChangeView,
     CountsView,
@@ -144,6 +146,7 @@ def view_of(
         extremes=_extremes(shared),
         fees=shared.account.fees_total,
         taxes=shared.account.taxes_total,
+        actions=_actions(shared.account),
         state_basis=_basis(kernel, ended),
         overruns={
             name: OverrunView(one.count, one.longest_us)
@@ -388,3 +391,11 @@ def _has_band(shared: SharedComponents, symbol: str) -> bool:
     if instrument is None or base is None:
         return False
     return instrument.ticks.band(base, shared.calendar.local_date(shared.clock.now())) is not None
+
+
+def _actions(account: Account) -> ActionsView | None:
+    if not account.actions_applied:
+        return None
+    return ActionsView(
+        account.actions_applied, account.dividends_total, account.dividend_taxes_total, account.fractions_total
+    )
