@@ -14,7 +14,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.clock import NS_PER_S, from_ns
-from qts.db.contracts import ActionRow, EquityRow, RunRow, SafetyRow, StateRow
+from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import ActionRow, LedgerRow
@@ -218,7 +218,6 @@ class SessionFacts(msgspec.Struct, frozen=True):
     transfers: Sequence[Transfer]
     actions: Sequence[ActionRow] = ()
     gain_color: GainColor = "auto"
-    actions: Sequence[ActionRow] = ()
     charts: Charts = Charts()
 
 

@@ -465,7 +465,6 @@ def session_facts(result: SessionResult) -> SessionFacts:
             transfers=store.transfers(),
             actions=store.actions(),
             gain_color=result.gain_color,
-            actions=store.actions(),
             charts=read_charts(result.directory),
         )
 
