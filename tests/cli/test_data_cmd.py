@@ -1,4 +1,4 @@
-"""``qts data prepare``, and what a replay makes of it: the same run, to the byte."""
+"""``qts data prepare``, and what a replay makes of it: the same run, to the byte; ``qts data sample``."""
 
 from __future__ import annotations
 
@@ -193,3 +193,38 @@ def test_without_a_home_there_is_no_place(
     assert main(["data", "prepare", str(capture)]) == 3
     assert "neither XDG_CACHE_HOME nor HOME" in capsys.readouterr().err
     assert main(replay(tmp_path / "run", capture)) == 0
+
+
+def test_the_sample_is_a_file_that_a_backtest_reads_without_a_question(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a folder with nothing in it, the sample is written to a file named after its symbol
+    path = tmp_path / "005930.csv"
+    assert main(["data", "sample", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: 1,220 daily bars of 005930, 2014-2018\n"
+    lines = path.read_text().splitlines()
+    assert lines[:2] == ["Date,Open,High,Low,Close,Volume", "2014-01-02,21000,21100,20300,20400,31025000"]
+    assert len(lines) == 1_221
+    # When a strategy is tested on it, then every row of it is used
+    strategy = Path(__file__).parents[2] / "examples" / "sma_cross.py"
+    arguments = ["--strategy", f"{strategy}:SmaCross", "--data-dir", str(tmp_path / "run"), "--to", "2014-12-31"]
+    assert main(["backtest", str(path), *arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["rows_refused"] == {}
+    assert result["rows"] == 245  # Korean trading days of 2014
+
+
+def test_the_sample_replaces_no_file_and_is_called_a_csv(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("mine")
+    for path, said in (
+        (mine, "is there"),
+        (tmp_path / "005930.txt", "ends in .csv"),
+        (tmp_path / "no/a.csv", "create"),
+    ):
+        assert main(["data", "sample", str(path)]) == 2
+        assert said in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]

@@ -33,7 +33,7 @@ def told(values: dict[str, Any], *, width: int = 160, verbose: bool = False) -> 
     text = StringIO()
     print_summary(
         Screen(width=width, file=text),
-        SessionResult(msgspec.convert(values, ResultValues), Path("somewhere")),
+        SessionResult(msgspec.convert(values, ResultValues, str_keys=True), Path("somewhere")),
         verbose=verbose,
     )
     return text.getvalue()
@@ -122,3 +122,25 @@ def test_the_number_of_samples_stands_beside_the_percentiles(values: dict[str, A
     assert "P1 3 1.2 2.5 2.5" in " ".join(told(values).split())
     del values["latency_us_by_priority"]["P1"]["samples"]
     assert f"P1 {values['queues']['P1']['handled']} 1.2 2.5 2.5" in " ".join(told(values).split())
+
+
+def test_a_backtest_shows_its_queues_only_when_asked(values: dict[str, Any]) -> None:
+    # Given the same session under two commands
+    assert "Accept to handler start" in told(values)
+    # When it is a backtest, then how long events waited is told with --verbose alone
+    values["command"] = "backtest"
+    assert "Accept to handler start" not in told(values)
+    assert "priority" not in told(values)
+    assert "Accept to handler start" in told(values, verbose=True)
+
+
+def test_without_rules_their_rows_are_left_out_unless_they_say_something(values: dict[str, Any]) -> None:
+    # Given an account without states and limits
+    assert "exits forced by rule" in told(values)
+    values["profile"] = "plain"
+    assert "exits forced by rule" not in told(values)
+    assert "safety at the end" not in told(values)
+    # When something forced an exit, or the account may not trade any more, then it is said
+    values |= {"forced_exits": 1, "safety_state": "LOCKDOWN"}
+    assert "exits forced by rule" in told(values)
+    assert "LOCKDOWN" in told(values)

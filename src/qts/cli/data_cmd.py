@@ -1,4 +1,4 @@
-"""``qts data prepare``: keep a recorded file in the form that replays read fastest."""
+"""``qts data``: keep a recorded file in the form that replays read fastest; write the built-in bars to a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qts.cli.settings import add_settings, overrides_of
 
 
 def add_parser(commands: Any) -> None:
-    data = commands.add_parser("data", help="prepare recorded files")
+    data = commands.add_parser("data", help="prepare recorded files, write the sample data")
     verbs = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     prepare = verbs.add_parser(
         "prepare",
@@ -27,6 +27,14 @@ def add_parser(commands: Any) -> None:
     add_reading(prepare)
     add_settings(prepare)
     prepare.set_defaults(func=_prepare)
+    sample = verbs.add_parser(
+        "sample",
+        help="write a file of daily bars to try things with: 005930, 2014-2018",
+        description="Writes the built-in daily bars of 005930 (Samsung Electronics, 2014-2018, adjusted prices) to "
+        "FILE as a CSV. The five days without trading are left out. A file that is there is not replaced.",
+    )
+    sample.add_argument("file", metavar="FILE.csv", type=Path, help="where to, such as 005930.csv")
+    sample.set_defaults(func=_sample)
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -43,6 +51,22 @@ def _prepare(args: argparse.Namespace) -> int:
     refused = sum(capture.contents.end["refused"][reason][0] for reason in capture.contents.end["refused"])
     if refused:
         print(f"{counted(refused, 'row')} cannot be used; a replay lists them by reason")
+    return 0
+
+
+def _sample(args: argparse.Namespace) -> int:
+    from qts.errors import InputError
+    from qts.market.sample import sample_csv
+    from qts.report.output_path import require_output_path, write_output
+    from qts.wording import counted
+
+    path, what = args.file, "the sample data"
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{what} cannot go to {path}: it is a CSV; name a file that ends in .csv")
+    require_output_path(what, path)
+    text = sample_csv()
+    write_output(what, path, text.encode())
+    print(f"{path}: {counted(text.count(chr(10)) - 1, 'daily bar')} of 005930, 2014-2018")
     return 0
 
 

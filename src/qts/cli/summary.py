@@ -18,6 +18,7 @@ from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
 from qts.runtime.session.result import ResultValues, SessionResult, latency_cells
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
+from qts.safety.contracts import SafetyState
 from qts.state.reasons import sentence
 from qts.wording import counted
 
@@ -27,8 +28,9 @@ _SHOWN_TRANSITIONS = 12
 def print_summary(console: Console, result: SessionResult, *, verbose: bool = False) -> None:
     """Print tables on ``console`` with the numbers of ``--json``.
 
-    The invariants that held and the limits in force are printed when an invariant broke, or with ``verbose``. Where
-    the terminal is too narrow labels and sentences go on in the next line; amounts and names are never cut.
+    The invariants that held and the limits in force are printed when an invariant broke, or with ``verbose``, as
+    the queues of a backtest are. Where the terminal is too narrow labels and sentences go on in the next line;
+    amounts and names are never cut.
     """
     values = result.values
     head = "finished" if result.finished else "stopped, continue with --resume"
@@ -47,8 +49,9 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         console.print(_performance(values, values.performance))
         for said in decided_by(values.performance, values.refusals, values.orders):
             console.print(said.en, highlight=False)
-    console.print(_events(values))
-    console.print(_latency(values))
+    if verbose or values.command != "backtest":  # whoever tests a strategy does not ask about queues
+        console.print(_events(values))
+        console.print(_latency(values))
     # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.
     overruns = values.latency_overstays if values.command == "run" else {}
     for name, one in overruns.items():
@@ -121,11 +124,13 @@ def _account(values: ResultValues) -> Table:
             table.add_row("paid for fractions at splits", rounded(Decimal(actions["paid_for_fractions"])))
     table.add_row("orders sent", f"{values.orders:,}")
     table.add_row("fills", f"{values.fills:,}")
-    table.add_row("exits forced by rule", f"{values.forced_exits:,}")
-    if values.profile == Profile.PLAIN.value:
-        table.add_row("safety at the end", values.safety_state)
-    else:
+    plain = values.profile == Profile.PLAIN.value
+    if values.forced_exits or not plain:
+        table.add_row("exits forced by rule", f"{values.forced_exits:,}")
+    if not plain:
         table.add_row("states at the end", f"{values.operating_state}, safety {values.safety_state}")
+    elif values.safety_state != SafetyState.NORMAL.value:
+        table.add_row("safety at the end", values.safety_state)
     return table
 
 

@@ -64,6 +64,15 @@ def sample_sha256() -> str:
     return hashlib.sha256(_content()).hexdigest()
 
 
+def sample_csv() -> str:
+    """Return the bars of 005930 as the text of a file of bars; days without trading are left out."""
+    lines = ["Date,Open,High,Low,Close,Volume"]
+    for row in load_sample():
+        if (bar := row.bar) is not None and not bar.is_halt:
+            lines.append(f"{row.day},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}")
+    return "".join(f"{line}\n" for line in lines)
+
+
 def parse_sample(text: str, name: str) -> tuple[SampleRow, ...]:
     """Parse a table in the sample's format. Raises :class:`~qts.errors.DataError` naming file and line."""
     lines = csv.reader(io.StringIO(text))
