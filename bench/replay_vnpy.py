@@ -56,7 +56,8 @@ def measure(rows: int) -> dict[str, Any]:
 
     start, step = from_ns(START_NS).astimezone(UTC), timedelta(microseconds=STEP_NS // 1_000)
     engine = BacktestingEngine()
-    engine.output = lambda message: print(message, file=sys.stderr)
+    told: list[str] = []
+    engine.output = told.append
     engine.set_parameters(
         vt_symbol="BTCUSDT.GLOBAL",
         interval=Interval.TICK,
@@ -88,7 +89,7 @@ def measure(rows: int) -> dict[str, Any]:
     engine.run_backtesting()
     took_s, cpu_s = perf_counter() - begun, process_time() - begun_cpu
     if engine.strategy.seen != rows:
-        raise SystemExit(f"vnpy ended after {engine.strategy.seen} of {rows} ticks, see above")
+        raise SystemExit(f"vnpy ended after {engine.strategy.seen} of {rows} ticks: {' '.join(told)}")
     return {
         "rows": engine.strategy.seen,
         "rows_per_s": round(rows / took_s),

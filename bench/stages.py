@@ -40,11 +40,11 @@ STAGES: dict[str, tuple[type, str]] = {
     "exchange: place": (SimExchange, "place"),
     "exchange: match": (SimExchange, "on_market"),
     "execution reports: book the fill": (ExecutionReportHandler, "on_event"),
-    "checkpoint: take": (Checkpoints, "take"),
+    "checkpoint: encode": (Checkpoints, "encode"),
     "store: one transaction": (SqliteStore, "commit"),
 }
 OWN = ("exchange: place", "exchange: match", "execution reports: book the fill")
-STORED = ("checkpoint: take", "store: one transaction")
+STORED = ("checkpoint: encode", "store: one transaction")
 TARGET_US = 50.0
 
 

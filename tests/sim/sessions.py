@@ -124,7 +124,9 @@ def comparable(value: Any) -> Any:
         value = msgspec.to_builtins(value)
     if isinstance(value, dict):
         return {
-            key: comparable(inner) for key, inner in value.items() if key not in MAY_DIFFER and "latency" not in str(key)
+            key: comparable(inner)
+            for key, inner in value.items()
+            if key not in MAY_DIFFER and "latency" not in str(key)
         }
     if isinstance(value, list):
         return [comparable(inner) for inner in value]
