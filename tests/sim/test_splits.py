@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal as D
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from qts.clock import to_ns
 from qts.db.datadir import DATABASE_NAME
 from qts.market.actions import CorporateAction, Split
-from qts.market.contracts import Bar, MarketValue
+from qts.market.contracts import Bar, MarketValue, Quote
 from qts.market.krx import krx_instrument
 from qts.report.page import page
 from qts.report.report_data import ReportData, Status, own_checks
@@ -21,6 +22,7 @@ from qts.runtime.session.result import SessionResult
 from qts.runtime.session.session import session_facts
 from qts.runtime.session.session_plan import Options, SessionPlan
 from qts.runtime.wiring.stores import stored_run
+from qts.strategy.contracts import Context, Intent, Side
 from tests.sim.sessions import run
 from tests.sim.split_session import ACTIONS, FIRST, FIRST_WANTS, ListFeed, Scripted, at, split_plan, two
 
@@ -241,3 +243,40 @@ def test_a_split_of_50_to_1_is_no_impossible_price_when_it_is_known(known: bool,
     values = msgspec.to_builtins(run(plan).values)
     # 51,900 is outside 2,600,000 ± 30 %, and inside 52,000 ± 30 %
     assert bool(values["doubtful_prices"]) is not known
+
+
+class _AroundMidnight(Scripted):
+    """Buys 7 at the third quote, and bids for 4 more, far below, at the sixth; both before midnight."""
+
+    seen = 0
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        self.seen += 1
+        if self.seen == 3:
+            return (Intent("ABC", Side.BUY, 1.0, qty=7, reason="to hold"),)
+        if self.seen == 6:
+            return (Intent("ABC", Side.BUY, 1.0, qty=4, limit=D("2400.73"), reason="if it falls"),)
+        return ()
+
+
+def test_a_paper_session_applies_a_split_at_midnight(tmp_path: Path) -> None:
+    """In real time, here 200 times as fast: ten minutes before and after the midnight of the ex-date."""
+    midnight, step = at(1, 0), 30_000_000_000
+    values: list[MarketValue] = []
+    for number in range(-20, 20):
+        bid = D(2500) if number <= 0 else D(50)
+        values.append(Quote("ABC", midnight + number * step, bid, bid + D("0.01"), D(10_000), D(10_000)))
+    split = Split("ABC", FIRST + timedelta(days=1), D(50))
+    plan = split_plan(tmp_path / "run", strategies=(_AroundMidnight(wants={}),))
+    plan = msgspec.structs.replace(
+        plan,
+        open_feed=lambda: ListFeed(values, (split,)),
+        paced=True,
+        options=msgspec.structs.replace(plan.options, speed=200.0, overrides={"risk.approval_ttl_ms": "60000"}),
+    )
+    result = run(plan)
+    with stored_run(result.directory / DATABASE_NAME) as store:
+        (row,), orders = store.actions(), {order.reason: order for order in store.orders()}
+    assert (row.held, row.change) == (7, 343)
+    assert (orders["if it falls"].remaining, orders["if it falls"].limit) == (200, D("48.01"))
+    assert [one for one in msgspec.to_builtins(result.values)["invariants"].values() if one["ok"] is False] == []

@@ -66,9 +66,15 @@ class LoopSession:
         if now_ns >= kernel.due.wake_ns:
             while kernel.run_scheduled_task(now_ns):
                 await kernel.run_due_work()
-                if kernel.is_before_actions:  # what was executed before is booked before
-                    await kernel.dispatcher.stats.wait_until_idle(kernel.shared.config.event.stop_timeout_ms)
+                if kernel.is_before_actions:
+                    await self._finish_work()
         await kernel.run_due_work()
+
+    async def _finish_work(self) -> None:
+        """Wait, while there is time, until what was executed and sent before a split is booked and answered."""
+        kernel, limit_ms = self._kernel, self._kernel.shared.config.event.stop_timeout_ms
+        await kernel.dispatcher.stats.wait_until_idle(limit_ms)
+        await kernel.background.wait(limit_ms / 1_000)
 
     async def deliver(self, value: MarketValue, now_ns: int) -> None:
         """Deliver a value to the kernel after the tasks due by ``now_ns``; a checkpoint in between keeps it."""
