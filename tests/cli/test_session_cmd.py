@@ -395,3 +395,66 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         assert "usage: qts" in out
     assert run_qts(capsys, "--version")[1].startswith("qts ")
     assert run_qts(capsys)[0] == 2
+
+
+HOLD = """from qts import Intent, Pool, Side
+
+
+class Hold:
+    name, pool, symbols = "hold", Pool.SCALP, ()
+
+    def __init__(self):
+        self.closes = []
+
+    def on_start(self, ctx):
+        pass
+
+    def on_quote(self, ctx, quote):
+        return ()
+
+    def on_fill(self, ctx, fill):
+        pass
+
+    def on_bar(self, ctx, bar):
+        self.closes.append(bar.close)
+        return [Intent("ABC", Side.BUY, 1.0, qty=10)] if len(self.closes) == 2 else ()
+"""
+
+
+@pytest.mark.parametrize(
+    "adjust", [(), ("--adjust", "split"), ("--adjust", "total")], ids=["none", "split", "total"]
+)
+def test_a_split_and_a_dividend_beside_bars_are_booked_whatever_strategies_see(
+    adjust: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given bars of ABC, two for one on 7 June and half a dollar a share on 11 June
+    closes = {
+        "03": 100,
+        "04": 101,
+        "05": 102,
+        "06": 103,
+        "07": 52,
+        "10": 53,
+        "11": 54,
+        "12": 55,
+        "13": 56,
+        "14": 57,
+    }
+    bars = [f"2024-06-{day},{close},{close},{close},{close},100000" for day, close in closes.items()]
+    (tmp_path / "bars").mkdir()
+    (tmp_path / "bars" / "ABC.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *bars]) + "\n")
+    actions = "date,symbol,action,value\n2024-06-07,ABC,split,2:1\n2024-06-11,ABC,dividend,0.5\n"
+    (tmp_path / "bars" / "actions.csv").write_text(actions)
+    (tmp_path / "hold.py").write_text(HOLD)
+
+    # When ten shares are bought at the open of 5 June and held
+    strategy = f"{tmp_path / 'hold.py'}:Hold"
+    given = ("backtest", str(tmp_path / "bars"), "--strategy", strategy, "--data-dir", str(tmp_path / "run"))
+    code, out, _ = run_qts(capsys, *given, *adjust, "--json")
+
+    # Then 10 × 102 and 0.51 are paid, 20 × 0.5 received, and 20 shares are worth 57 each
+    assert code == 0
+    values = json.loads(out)
+    assert values["equity_end"] == "100129.49"
+    assert values["corporate_actions"]["dividends"] == "10"
+    assert values["positions"] == {"ABC": "20"}
