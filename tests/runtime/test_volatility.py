@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal as D
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qts.market.actions import Split
 from qts.market.contracts import VolatilityLevel
 from qts.runtime.metrics.volatility import (
+    CLOSES_NEEDED,
     NOT_MEASURED,
     DeclaredVolatility,
     RealisedVolatility,
@@ -134,3 +137,22 @@ def test_a_declared_index_survives_a_restart() -> None:
     other.import_state(source.export_state())
 
     assert other.reading(2 * DAY) == source.reading(2 * DAY)
+
+
+def test_a_split_is_no_move_of_the_closes() -> None:
+    """The same course with and without a split of 4:1 on its 50th day has the same volatility."""
+    course = zigzag(CLOSES_NEEDED + 5)
+    plain, split = fed(course), fed(course[:50])
+    split.on_split(Split(SYMBOL, date(2024, 6, 7), D(4)))
+    split.on_split(Split("another", date(2024, 6, 7), D(4)))
+    fed([close / 4 for close in course[50:]], split, first_day=51)
+    now_ns = len(course) * DAY
+    assert split.reading(now_ns).value == pytest.approx(plain.reading(now_ns).value)
+    assert split.reading(now_ns).measured
+
+
+def test_a_declared_index_knows_no_split() -> None:
+    source = DeclaredVolatility()
+    source.on_level(VolatilityLevel("VIX", DAY, 14.2))
+    source.on_split(Split(SYMBOL, date(2024, 6, 7), D(4)))
+    assert source.reading(DAY).value == 14.2

@@ -67,9 +67,11 @@ def sample_sha256() -> str:
 def sample_csv() -> str:
     """Return the bars of 005930 as the text of a file of bars; days without trading are left out."""
     lines = ["Date,Open,High,Low,Close,Volume"]
-    for row in load_sample():
-        if (bar := row.bar) is not None and not bar.is_halt:
-            lines.append(f"{row.day},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}")
+    lines += (
+        f"{row.day},{bar.open},{bar.high},{bar.low},{bar.close},{bar.volume}"
+        for row in load_sample()
+        if (bar := row.bar) is not None and not bar.is_halt
+    )
     return "".join(f"{line}\n" for line in lines)
 
 
