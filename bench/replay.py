@@ -52,6 +52,8 @@ AGAINST_BARS = {ORDERS: 2.0, FIRST: 1.0, SECOND: 2.8, DAILY: 15.0, MINUTES: 4.0}
 PREPARED_BARS = {SECOND: 0.6, NO_DEPTH: 0.95}
 MOST_MB = 250
 QUICK = 10
+SHORT = 20_000
+"""Rows of a case up to which the quick form keeps them all: fewer would measure the start of a session."""
 BEFORE = "before"
 LIMIT_S = 300
 
@@ -69,7 +71,8 @@ def measure_all(runs: int, quick: int, names: Sequence[str], against: Path | Non
         for name in names:
             sides = [(ours, ROOT), *([(before, against)] if against is not None else [])]
             for side, checkout in sides if turn % 2 == 0 else reversed(sides):
-                side[name].append(case_run(name, CASES[name].rows // quick, checkout))
+                rows = CASES[name].rows
+                side[name].append(case_run(name, rows // quick if rows > SHORT else rows, checkout))
         for peer in [name for name in peers if name not in missing]:
             done = peer_run(PEERS[peer], ROWS // quick)
             if "missing" in done:
@@ -213,7 +216,7 @@ def show(report: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.replay", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one run of a tenth of the rows")
+    parser.add_argument("--quick", action="store_true", help="one run, the long cases with a tenth of their rows")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help=f"of: {'; '.join(CASES)}")
     parser.add_argument(
