@@ -49,7 +49,7 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
         console.print(_performance(values, values.performance))
         for said in decided_by(values.performance, values.refusals, values.orders):
             console.print(said.en, highlight=False)
-    if verbose or values.command != "backtest":  # whoever tests a strategy does not ask about queues
+    if verbose or values.command != "backtest":  # a backtest is asked for its result, not for queues
         console.print(_events(values))
         console.print(_latency(values))
     # On the virtual clock nothing waits for a handler: the figures are in --json, they are no warning.

@@ -59,7 +59,7 @@ def assess(
 ) -> Assessment:
     """Judge a run by its ``books``; ``calendar`` gives the market's days.
 
-    ``open_feed`` opens its input, which is then read once more for candles, the extreme prices of round trips and,
+    ``open_feed`` opens its input, which is then read again for candles, the extreme prices of round trips and,
     ``with_benchmark``, an account that buys and holds; None: these are unknown. Raises DataError when the input
     cannot be read again.
     """

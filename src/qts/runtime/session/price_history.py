@@ -1,4 +1,4 @@
-"""The prices of a session's input, read once more after it, in one pass and with bounded memory.
+"""The prices of a session's input, read again after it, in one pass and with bounded memory.
 
 They give the candles of the report, the extremes of each round trip, and the closes that a benchmark is held at.
 """

@@ -381,7 +381,7 @@ class Session:
         return Operators(kernel, handler, lambda: reloader.config_hash, log, self._place.path)
 
     def _assess(self, kernel: Kernel, log: SessionLog, *, again: bool) -> Assessment:
-        """Judge the run; ``again``: with its input read once more, unless it has changed meanwhile."""
+        """Judge the run; ``again``: with its input read again, unless it has changed meanwhile."""
         store, calendar, settings = self._store, kernel.shared.calendar, self._config.tree.runtime
         books = Books(kernel.shared.account.opening, store.equity_curve(), store.ledger(), store.actions())
         benchmark = self._plan.options.benchmark == "hold"

@@ -71,7 +71,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``judged_by_index``: the operating state follows the feed's index and volatility values instead of the
     account's own equity. ``overrides_for`` returns settings that the command itself makes, shown in the report.
     ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
-    ``reads_again``: after the session its input is read once more, for what the report draws of prices.
+    ``reads_again``: after the session its input is read again, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
     """
 
