@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from qts.cli.main import main
 from qts.market.contracts import Quote
+from qts.market.sample import sample_csv
 from qts.strategy.contracts import Side
 from qts.strategy.loading import load_strategy
 from qts.strategy.snapshot import restore, save
@@ -18,6 +23,15 @@ from tests.strategy.scripted_context import ScriptedContext
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STRATEGY = EXAMPLES / "my_first_strategy.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the sample's bars, in which the examples run."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "005930.csv").write_text(sample_csv(), encoding="utf-8")
+    with contextlib.chdir(folder):
+        yield folder
 
 
 def output_of(name: str) -> str:
@@ -64,6 +78,22 @@ def test_the_risk_gate_alone_sizes_approves_and_refuses() -> None:
     assert "as sized             approved as approval-1" in said
     for reason in ("SYMBOL_WEIGHT_LIMIT", "OFF_TICK_GRID", "PRICE_STALE", "SAFETY_BLOCKS_ENTRIES"):
         assert said.count(reason) == 1
+
+
+def test_a_backtest_in_python_has_ten_lines_and_does_what_the_command_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (EXAMPLES / "backtest_in_python.py").read_text(encoding="utf-8").split('"""')[2]
+    lines = [line for line in text.splitlines() if line.strip() and "import " not in line]
+    assert len(lines) == 10
+    # When it runs, it shows the figures that the command has of the same two means, and writes the report
+    said = output_of("backtest_in_python.py")
+    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    strategy = f"{EXAMPLES / 'sma_cross.py'}:SmaCross"
+    assert main(["backtest", "005930.csv", "--strategy", strategy, "--benchmark", "hold", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert f"{Decimal(result['equity_end']):,} KRW" in said
+    assert result["fills"] == 22
 
 
 def test_a_strategy_by_hand_buys_the_rise_and_leaves_in_the_fall() -> None:

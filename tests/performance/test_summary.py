@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import sqrt
+from statistics import fmean, stdev
 
 import pytest
 
@@ -46,6 +48,12 @@ def test_one_period_with_a_benchmark() -> None:
     assert found.versus.total_return.value == pytest.approx(0.21)
     assert found.versus.drawdown is None
     assert found.versus.beta.value is not None
+    # and the benchmark's own ratios are those of its returns: 10 % twice, then nothing
+    theirs = [0.1, 0.1, *[0.0] * 28]
+    mean, deviation = fmean(theirs), stdev(theirs)
+    assert found.versus.sharpe.value == pytest.approx(mean / deviation * sqrt(30))
+    assert found.versus.sortino.value is None  # no day below 0
+    assert found.versus.calmar.value is None  # it never fell
 
 
 def test_without_a_benchmark_nothing_is_compared() -> None:

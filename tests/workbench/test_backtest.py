@@ -51,7 +51,13 @@ def test_the_result_has_figures_rows_and_a_report(bars: Path, tmp_path: Path) ->
     assert len(result.trades) == len(result.fills) // 2 == result.metrics.trips.count
     assert sum(row["result"] for row in result.trades) == result.metrics.trips.result
     assert result.metrics.versus is not None
-    assert "Sharpe" in repr(result)
+    # Shown in a notebook it has the table of the summary, the benchmark beside it
+    head, *rows = repr(result).splitlines()
+    assert head.split("  ")[-1] == "buy and hold"
+    assert rows[0].split() == ["equity", "at", "the", "start", "100,000,000", "KRW"]
+    (sharpe,) = (row.split() for row in rows if row.startswith("Sharpe"))
+    assert len(sharpe) == 3
+    assert len({len(row) for row in rows if row.startswith(("CAGR", "Sharpe", "total return"))}) == 1
     # And it writes the report, though its run directory is nowhere
     assert result.directory is None
     assert result.report(tmp_path / "out.html").read_text().startswith("<!doctype html>")

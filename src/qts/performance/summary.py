@@ -37,6 +37,9 @@ class Versus(msgspec.Struct, frozen=True):
     total_return: Figure
     cagr: Figure
     volatility: Figure
+    sharpe: Figure
+    sortino: Figure
+    calmar: Figure
     drawdown: Drawdown | None
     alpha: Figure
     beta: Figure
@@ -106,6 +109,9 @@ def versus(
         total_return=total_return(theirs),
         cagr=cagr(theirs, days_a_year=days_a_year),
         volatility=volatility(theirs, days_a_year=days_a_year),
+        sharpe=sharpe(theirs, days_a_year=days_a_year, risk_free=risk_free),
+        sortino=sortino(theirs, days_a_year=days_a_year, risk_free=risk_free),
+        calmar=calmar(theirs, days_a_year=days_a_year),
         drawdown=greatest_drawdown(theirs),
         alpha=alpha(ours, theirs, days_a_year=days_a_year, risk_free=risk_free),
         beta=beta(ours, theirs, days_a_year=days_a_year, risk_free=risk_free),

@@ -29,15 +29,20 @@ class FigureRow(NamedTuple):
 
 
 def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
-    """Return the figures of ``found``, those of an account first, then those of its round trips."""
+    """Return the figures of ``found``, those of an account first, then those of its round trips.
+
+    Where no round trip had a stop, the result for the amount at stake is left out: nobody asked for it.
+    """
     other, trips = found.versus, found.trips
+    r = trips.expectancy_r
+    at_stake = [] if r.value is None else [_row("expectancy, R", "매매당 기대손익(R)", r, _two)]
     rows = [
         _row("total return", "총수익률", found.total_return, _percent, other.total_return if other else None),
         _row("CAGR", "연평균 수익률(CAGR)", found.cagr, _percent, other.cagr if other else None),
         _row("volatility a year", "연 변동성", found.volatility, _percent, other.volatility if other else None),
-        _row("Sharpe", "샤프 지수", found.sharpe, _two),
-        _row("Sortino", "소르티노 지수", found.sortino, _two),
-        _row("Calmar", "칼마 지수", found.calmar, _two),
+        _row("Sharpe", "샤프 지수", found.sharpe, _two, other.sharpe if other else None),
+        _row("Sortino", "소르티노 지수", found.sortino, _two, other.sortino if other else None),
+        _row("Calmar", "칼마 지수", found.calmar, _two, other.calmar if other else None),
         FigureRow(
             Text("greatest drawdown", "최대 낙폭(종가 기준)"),
             _drawdown(found.drawdown),
@@ -54,7 +59,7 @@ def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
         _row("profit factor", "손익비(총이익÷총손실)", trips.profit_factor, _two),
         _money_row("expectancy", "매매당 기대손익", trips.expectancy, currency),
         _row("expectancy, share", "매매당 기대수익률", trips.expectancy_share, _percent),
-        _row("expectancy, R", "매매당 기대손익(R)", trips.expectancy_r, _two),
+        *at_stake,
         _money_row("average win", "평균 이익", trips.average_win, currency),
         _money_row("average loss", "평균 손실", trips.average_loss, currency),
         _row("MAE, average", "평균 최대 역행(MAE)", trips.adverse, _percent),

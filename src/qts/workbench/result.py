@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 from qts.clock import from_ns, zone_of
 from qts.money import ratio
-from qts.performance import Figure, Performance
+from qts.performance import Performance
 from qts.performance.trips import adverse_excursion, favourable_excursion
+from qts.report.performance_rows import performance_rows
+from qts.report.report_data import rounded
 from qts.report.session_report import write_report
 from qts.runtime.session.result import ResultValues, SessionFacts
 from qts.workbench.rows import Rows
@@ -133,15 +134,17 @@ class Result:
 
     def __repr__(self) -> str:
         values, found = self.values, self.metrics
-        change = float(ratio(Decimal(values.equity_end), Decimal(values.equity_start))) - 1.0
-        shown: list[tuple[str, str]] = [
-            ("equity", f"{Decimal(values.equity_end):,} {values.currency} ({change:+.2%})"),
-            ("CAGR", _shown(found.cagr, "{:.2%}".format)),
-            ("Sharpe", _shown(found.sharpe, "{:.2f}".format)),
-            ("greatest drawdown", "none" if found.drawdown is None else f"{found.drawdown.share:.2%}"),
-            ("round trips", f"{found.trips.count:,}, won {_shown(found.trips.win_rate, '{:.0%}'.format)}"),
-        ]
-        return "\n".join(["<qts backtest>", *(f"{name:<18} {text}" for name, text in shown)])
+        rows = [("equity at the start", _money(values.equity_start, values.currency), "")]
+        rows.append(("equity at the end", _money(values.equity_end, values.currency), ""))
+        rows += [(row.label.en, row.ours.en, row.benchmark) for row in performance_rows(found, values.currency)]
+        if found.versus is not None:
+            rows.insert(0, ("", "result", "buy and hold"))
+        names, ours = (max(len(row[place]) for row in rows) for place in (0, 1))
+        if found.versus is None:
+            lines = [f"{name:<{names}}  {text}" for name, text, _ in rows]
+        else:
+            lines = [f"{name:<{names}}  {text:>{ours}}  {other:>12}".rstrip() for name, text, other in rows]
+        return "\n".join(lines)
 
     def _time(self, ns: int) -> datetime:
         return from_ns(ns).astimezone(self._zone)
@@ -151,5 +154,5 @@ def _share(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _shown(figure: Figure, write: Callable[[float], str]) -> str:
-    return "not enough to say" if figure.value is None else write(figure.value)
+def _money(amount: str, currency: str) -> str:
+    return f"{rounded(Decimal(amount))} {currency}"

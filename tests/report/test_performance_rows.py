@@ -1,0 +1,31 @@
+"""The rows of figures: each in both languages, and only what can be asked of a run."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from qts.performance import Period, performance
+from qts.report.performance_rows import performance_rows
+from tests.performance.series import closes, trip
+
+D = Decimal
+
+
+def test_the_result_for_the_amount_at_stake_is_shown_when_there_was_a_stop() -> None:
+    # Given two accounts of one trade that won 10: without a stop, and with one that put 5 at stake
+    without = [trip(10)]
+    with_stop = [trip(10, risk=5)]
+    for trips, shown in ((without, []), (with_stop, ["2.00"])):
+        period = Period(start=D(100), closes=closes(110), trips=trips, bought=D(100), sold=D(110), costs=D(0))
+        rows = performance_rows(performance(period, days_a_year=252), "KRW")
+        # Then only the second has its R: 10 for 5
+        assert [row.ours.en for row in rows if row.label.en == "expectancy, R"] == shown
+
+
+def test_every_label_has_korean_and_every_reason_is_told_in_both_languages() -> None:
+    period = Period(start=D(100), closes=closes(110), trips=(), bought=D(0), sold=D(0), costs=D(0))
+    for row in performance_rows(performance(period, days_a_year=252), "KRW"):
+        assert re.search("[가-힣]", row.label.ko)
+        if row.ours.en.startswith("not enough"):
+            assert re.search("[가-힣]", row.ours.ko)
