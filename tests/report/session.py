@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,9 +11,11 @@ import msgspec
 
 from qts.capital.contracts import Pool, Transfer
 from qts.clock import NS_PER_S, to_ns
-from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
+from qts.db.contracts import EquityRow, RefusalRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order, OrderState
 from qts.ledger.contracts import LedgerRow
+from qts.performance import Close, Performance, Period, RoundTrip, performance
+from qts.runtime.persistence.charts_file import Benchmark, Candles, Charts, Line
 from qts.runtime.session.result import ResultValues, SessionFacts
 from qts.strategy.contracts import Side
 from tests.execution.orders import order_with
@@ -258,3 +260,102 @@ def traded_session(**changes: Any) -> SessionFacts:
         "transfers": [transfer(1)],
     }
     return facts_of(values | changes.pop("values", {}), **(parts | changes))
+
+
+def round_trip(
+    begun: int = 1, ended: int = 3, *, symbol: str = "005930", result: int = 18_350, strategy: str = "scalp"
+) -> RoundTrip:
+    """Ten shares bought at 50,000 on day ``begun`` and sold on day ``ended``, costs of 1,650 in the result."""
+    return RoundTrip(
+        strategy=strategy,
+        symbol=symbol,
+        begun_ns=START_NS + begun * DAY_NS,
+        ended_ns=START_NS + ended * DAY_NS,
+        bought=Decimal(500_000),
+        sold=Decimal(500_000 + result + 1_650),
+        costs=Decimal(1_650),
+        entry_price=Decimal(50_000),
+        result=Decimal(result),
+        low=Decimal(49_000),
+        high=Decimal(53_000),
+    )
+
+
+def candles_of(symbol: str = "005930", count: int = 10, span: int = 1) -> Candles:
+    """A candle a day, rising by 100 on even days and falling by 100 on odd ones, each 50,000 at its open."""
+    closes = [50_100.0 if day % 2 == 0 else 49_900.0 for day in range(count)]
+    return Candles(
+        symbol=symbol,
+        span=span,
+        times_ns=[START_NS + day * DAY_NS for day in range(count)],
+        open=[50_000.0] * count,
+        high=[53_000.0] * count,
+        low=[49_000.0] * count,
+        close=closes,
+        volume=[1_000.0] * count,
+    )
+
+
+def refusal(day: int, *, reason: str = "SYMBOL_WEIGHT_LIMIT", symbol: str = "005930") -> RefusalRow:
+    ts_ns = START_NS + day * DAY_NS
+    return RefusalRow(f"d{day}", ts_ns, "scalp", symbol, Side.BUY, reason, "12% of 10%")
+
+
+def performance_of(trips: Iterable[RoundTrip], *, is_compared: bool = True) -> Performance:
+    """The figures of forty days that each gained 10,000 of 100,000,000, beside a benchmark that stood still."""
+    first = date(2018, 1, 22)
+    days = [first + timedelta(days=place) for place in range(40)]
+    closes = [Close(day, Decimal(100_010_000 + 10_000 * place)) for place, day in enumerate(days)]
+    still = [Close(day, Decimal(100_000_000)) for day in days]
+    nothing = Decimal(0)
+    period = Period(Decimal(100_000_000), closes, list(trips), nothing, nothing, nothing)
+    return performance(period, days_a_year=252, benchmark=still if is_compared else None)
+
+
+def plain_session(
+    *,
+    trips: list[RoundTrip] | None = None,
+    candles: list[Candles] | None = None,
+    lines: list[Line] | None = None,
+    ledger: list[LedgerRow] | None = None,
+    refusals: list[RefusalRow] | None = None,
+    is_compared: bool = True,
+    **values: Any,
+) -> SessionFacts:
+    """A backtest of ten days in the plain profile: one round trip, with a gain, of ten shares; flat at the end."""
+    bought = fill(1, ts_ns=START_NS + DAY_NS)
+    sold = fill(2, side=Side.SELL, price=52_000, realized=18_425, ts_ns=START_NS + 3 * DAY_NS)
+    rows = [bought, sold] if ledger is None else ledger
+    trips = [round_trip()] if trips is None else trips
+    found = performance_of(trips, is_compared=is_compared)
+    money = {"total": "100018350", "realized_pnl": "18350", "unrealized_pnl": "0"}
+    none = {"total": "0", "realized_pnl": "0", "unrealized_pnl": "0"}
+    written = result(
+        command="backtest",
+        profile="plain",
+        equity_end="100018350",
+        cash="100018350",
+        cash_available="100018350",
+        fees="150",
+        taxes="1500",
+        orders=2,
+        fills=2,
+        ledger_rows=2,
+        pools={"SCALP": money, "SWING": none, "PORTFOLIO": none},
+        invariants=invariants(),
+        settings_of_the_command={"risk.symbol_weight_limit": "1"},
+    )
+    facts = facts_of(
+        written | values,
+        equity=[sample(START_NS + day * DAY_NS, 100_000_000 + 2_000 * day) for day in range(10)],
+        ledger=rows,
+        orders=[order_of(row) for row in rows],
+        refusals=[] if refusals is None else refusals,
+        charts=Charts(
+            lines=[] if lines is None else lines,
+            candles=[candles_of()] if candles is None else candles,
+            benchmark=Benchmark(days=["2018-01-22", "2018-01-31"], equity=[1e8, 1.1e8]) if is_compared else None,
+            trips=trips,
+        ),
+    )
+    return msgspec.structs.replace(facts, result=msgspec.structs.replace(facts.result, performance=found))

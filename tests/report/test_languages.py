@@ -31,6 +31,7 @@ from .session import (
     facts_of,
     fill,
     invariants,
+    plain_session,
     result,
     safety_row,
     sample,
@@ -182,7 +183,7 @@ def page_of(facts: SessionFacts, tmp_path: Path) -> str:
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-SESSIONS = (traded_session, empty_session, alarming_session, stopped_session, zoomed_session)
+SESSIONS = (traded_session, empty_session, alarming_session, stopped_session, zoomed_session, plain_session)
 
 
 @pytest.mark.parametrize("session", SESSIONS)

@@ -45,7 +45,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     """
     if args.report is not None:
         # Before the work, not after it.
-        require_report_extra()
+        require_report_extra(plan.options.profile.value)
         require_output_path("the report", args.report, made=args.data_dir or DEFAULT_ROOT / plan.command)
     stop = StopFlag()
     # Standard output is the result's; what a user's strategy prints goes to standard error.

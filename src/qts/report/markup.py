@@ -42,6 +42,11 @@ def heading(english: str, korean: str) -> tuple[Html, str, Html]:
     return el("span", english, cls="en", lang="en"), " ", el("span", korean, cls="ko", lang="ko")
 
 
+def section(key: str | None, title: tuple[str, str], parts: Sequence[object]) -> Html:
+    """Return a section of the page with its heading in both languages; ``key`` is what links call it by."""
+    return el("section", el("h2", *heading(*title)), *parts, id=key)
+
+
 def table(
     headers: Sequence[Html],
     rows: Iterable[Sequence[object]],

@@ -9,28 +9,45 @@ from typing import Final
 from qts.notes import in_korean
 from qts.report import bar_charts, legends, tables, time_charts
 from qts.report.chart_texts import korean_currency
-from qts.report.markup import Html, el, en_ko, heading, join, void
+from qts.report.holdings import holdings
+from qts.report.markup import Html, el, en_ko, heading, join, section, void
 from qts.report.page_css import stylesheet
 from qts.report.report_data import ReportData, rounded
+from qts.report.result_sections import (
+    equity_section,
+    figures_section,
+    holdings_section,
+    months_section,
+    prices_section,
+    safety_section,
+    trips_section,
+)
 from qts.report.state_basis import basis_lines
 from qts.report.strategy_errors import strategy_errors
 from qts.report.tables import colour, safety_chip, state_chip
 from qts.report.verdict import verdict_of
 from qts.runtime.session.result import ResultValues
+from qts.runtime.session.session_plan import PLAIN_TEXT
 from qts.wording import counted
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The browser itself refuses to load or run anything, whatever a symbol or a reason may contain."""
 _SECTIONS: Final = (
+    ("figures", "Figures", "성과 지표"),
     ("equity", "Equity", "총자산"),
+    ("months", "Months", "월별 수익률"),
+    ("prices", "Prices", "가격"),
+    ("trips", "Round trips", "완결 매매"),
     ("trades", "Trades", "매매 내역"),
     ("pools", "Pools", "자금 풀"),
+    ("holdings", "Holdings", "보유 잔고"),
     ("states", "States", "상태"),
     ("refused", "Rejected", "거부"),
     ("queues", "Queues", "대기열"),
     ("checks", "Checks", "점검"),
     ("run", "This run", "실행 정보"),
 )
+"""Every section by id, with its name in the navigation; a page has those of its profile."""
 
 
 def page(data: ReportData) -> str:
@@ -46,7 +63,8 @@ def page(data: ReportData) -> str:
             el("style", Html("\n" + stylesheet(data.facts.gain_color))),
         )
     )
-    body = el("body", _header(data), _navigation(), el("main", *_main(data)), _footer(data))
+    main = el("main", *(_plain(data) if data.is_plain else _with_rules(data)))
+    body = el("body", _header(data), _navigation(main), main, _footer(data))
     return f"<!doctype html>\n{el('html', el('head', head), body, lang='en')}\n"
 
 
@@ -94,25 +112,26 @@ def _choice(name: str, legend: Html, options: Sequence[tuple[str, Html, bool | N
     return el("fieldset", el("legend", legend), *members)
 
 
-def _navigation() -> Html:
-    links = [el("a", en_ko(english, korean), href=f"#{key}") for key, english, korean in _SECTIONS]
+def _navigation(main: Html) -> Html:
+    """Return links to the sections that are in ``main``."""
+    links = [
+        el("a", en_ko(english, korean), href=f"#{key}")
+        for key, english, korean in _SECTIONS
+        if f'<section id="{key}">' in main
+    ]
     return el("nav", el("div", *links))
 
 
-def _main(data: ReportData) -> list[Html]:
-    verdict = verdict_of(data)
-    verdict_box = el(
-        "div",
-        el("strong", en_ko(*verdict.title)),
-        " ",
-        en_ko(*verdict.text),
-        cls="verdict",
-        style=colour(verdict.look),
-    )
+def _with_rules(data: ReportData) -> list[Html | None]:
+    """Return the sections of a session under pools, operating state and limits."""
     return [
-        verdict_box,
+        _verdict(data),
         _cards(data),
+        figures_section(data),
         _equity(data),
+        months_section(data),
+        prices_section(data),
+        trips_section(data),
         _trades(data),
         *_pools(data),
         *_states(data),
@@ -123,6 +142,36 @@ def _main(data: ReportData) -> list[Html]:
     ]
 
 
+def _plain(data: ReportData) -> list[Html | None]:
+    """Return the sections of a session in the plain profile, without what did not rule there."""
+    return [
+        _verdict(data),
+        _cards(data),
+        figures_section(data),
+        equity_section(data),
+        months_section(data),
+        prices_section(data),
+        trips_section(data),
+        holdings_section(data),
+        safety_section(data),
+        _refused(data),
+        *_checks(data),
+        _run(data),
+    ]
+
+
+def _verdict(data: ReportData) -> Html:
+    verdict = verdict_of(data)
+    return el(
+        "div",
+        el("strong", en_ko(*verdict.title)),
+        " ",
+        en_ko(*verdict.text),
+        cls="verdict",
+        style=colour(verdict.look),
+    )
+
+
 def _cards(data: ReportData) -> Html:
     values, deepest = data.values, data.deepest
     share = data.gain_share
@@ -131,6 +180,7 @@ def _cards(data: ReportData) -> Html:
     fell = "–" if deepest is None else f"{-deepest.share:.2%}" if deepest.share else "0.00%"
     when = _when_fell(data)
     duplicates, kinds = values.duplicate_fills, len(values.refusals)
+    of_rules = () if data.is_plain else _cards_of_rules(data)
     cards = (
         _card(
             (
@@ -156,24 +206,7 @@ def _cards(data: ReportData) -> Html:
             f"{values.fills:,}",
             en_ko(f"of {counted(values.orders, 'order')} sent", f"주문 {values.orders:,}건 중"),
         ),
-        _card(
-            ("Forced exits", "규칙에 의한 자동 청산"),
-            f"{values.forced_exits:,}",
-            en_ko("ordered by rule, not by a strategy", "전략이 아닌 규칙이 낸 주문"),
-        ),
-        _card(
-            ("Operating state", "운용 상태"),
-            state_chip(values.operating_state),
-            en_ko(f"at the end, after {counted(_moves(data), 'change')}", f"종료 시점, 전환 {_moves(data):,}회"),
-        ),
-        _card(
-            ("Safety", "안전 상태"),
-            safety_chip(values.safety_state),
-            en_ko(
-                f"at the end, {counted(len(data.facts.safety), 'cause')}",
-                f"종료 시점, 사유 {len(data.facts.safety):,}건",
-            ),
-        ),
+        *of_rules,
         _card(
             ("Fees and taxes", "제비용(수수료+세금)"),
             rounded(fees + taxes),
@@ -208,6 +241,30 @@ def _actions_card(data: ReportData) -> Iterator[Html]:
         en_ko(
             f"before tax {rounded(received)}, tax {rounded(tax)}; for fractions at splits {rounded(fractions)}",
             f"세전 {rounded(received)}, 배당세 {rounded(tax)}; 단주 대금 {rounded(fractions)}",
+        ),
+    )
+
+
+def _cards_of_rules(data: ReportData) -> tuple[Html, ...]:
+    values = data.values
+    return (
+        _card(
+            ("Forced exits", "규칙에 의한 자동 청산"),
+            f"{values.forced_exits:,}",
+            en_ko("ordered by rule, not by a strategy", "전략이 아닌 규칙이 낸 주문"),
+        ),
+        _card(
+            ("Operating state", "운용 상태"),
+            state_chip(values.operating_state),
+            en_ko(f"at the end, after {counted(_moves(data), 'change')}", f"종료 시점, 전환 {_moves(data):,}회"),
+        ),
+        _card(
+            ("Safety", "안전 상태"),
+            safety_chip(values.safety_state),
+            en_ko(
+                f"at the end, {counted(len(data.facts.safety), 'cause')}",
+                f"종료 시점, 사유 {len(data.facts.safety):,}건",
+            ),
         ),
     )
 
@@ -254,7 +311,7 @@ def _equity(data: ReportData) -> Html:
             el("h3", *heading("A closer look: the days traded within the day", "장중 매매 구간 확대")),
             _drawing(time_charts.equity_chart(data, data.zoom), "zoom", _nights()),
         ]
-    return _section("equity", ("Equity and drawdown", "총자산과 낙폭"), parts)
+    return section("equity", ("Equity and drawdown", "총자산과 낙폭"), parts)
 
 
 def _trades(data: ReportData) -> Html:
@@ -274,27 +331,27 @@ def _trades(data: ReportData) -> Html:
             el("h3", *heading("Splits and dividends", "액면분할·병합과 배당")),
             tables.corporate_actions(data),
         ]
-    return _section("trades", ("Trades", "매매 내역"), parts)
+    return section("trades", ("Trades", "매매 내역"), parts)
 
 
 def _pools(data: ReportData) -> list[Html]:
-    over_time = _section(
+    over_time = section(
         "pools",
         ("Pools over time", "자금 풀별 자산 추이"),
         [_drawing(time_charts.pools_chart(data), "pools"), legends.pool_legend()],
     )
-    results = _section(
+    results = section(
         None,
         ("Result by pool", "자금 풀별 손익"),
         [_drawing(bar_charts.result_chart(data), "result"), legends.result_legend()],
     )
-    book = _section(
+    book = section(
         None,
         ("Pools at the end", "종료 시점의 자금 풀별 현황"),
         [
             tables.pools(data),
             el("h3", *heading("Open positions", "보유 잔고")),
-            tables.positions(data),
+            holdings(data),
             el("h3", *heading("Transfers between pools", "자금 풀 간 이동")),
             tables.transfers(data),
         ],
@@ -304,7 +361,7 @@ def _pools(data: ReportData) -> list[Html]:
 
 def _states(data: ReportData) -> list[Html]:
     basis = [el("li", en_ko(*line)) for line in basis_lines(data.values.state_basis)]
-    moved = _section(
+    moved = section(
         "states",
         ("Operating state: what moved it", "운용 상태 전환"),
         [
@@ -313,12 +370,12 @@ def _states(data: ReportData) -> list[Html]:
             el("ul", *basis, cls="notes"),
         ],
     )
-    safety = _section(None, ("Safety history", "안전 상태 이력"), [tables.safety_history(data)])
+    safety = section(None, ("Safety history", "안전 상태 이력"), [tables.safety_history(data)])
     return [moved, safety]
 
 
 def _refused(data: ReportData) -> Html:
-    return _section(
+    return section(
         "refused",
         ("Rejected signals, by reason", "주문으로 이어지지 않은 매매 신호(사유별)"),
         [
@@ -346,7 +403,7 @@ def _queues(data: ReportData) -> Html:
     drawings = el(
         "div", el("div", _drawing(bar_charts.counts_chart(data), "counts")), el("div", latency), cls="pair"
     )
-    return _section(
+    return section(
         "queues",
         ("Queues and latency", "대기열과 지연시간"),
         [el("p", speed, cls="note"), drawings, tables.queues(data)],
@@ -358,7 +415,7 @@ def _checks(data: ReportData) -> list[Html]:
         "Not checked is not fine: an invariant without a check is shown as such.",
         "미점검은 정상이라는 뜻이 아닙니다. 점검하지 않은 항목은 미점검으로 표시합니다.",
     )
-    invariants = _section(
+    invariants = section(
         "checks",
         ("Invariants", "무결성 점검(불변식)"),
         [el("p", explained, cls="note"), el("div", tables.invariants(data), cls="tall")],
@@ -366,7 +423,7 @@ def _checks(data: ReportData) -> list[Html]:
     again = en_ko(
         "Added up again by this report from the stored rows.", "저장된 행을 이 보고서가 다시 합산했습니다."
     )
-    sums = _section(None, ("Sums", "합계 검산"), [el("p", again, cls="note"), tables.own_checks(data)])
+    sums = section(None, ("Sums", "합계 검산"), [el("p", again, cls="note"), tables.own_checks(data)])
     return [invariants, sums]
 
 
@@ -381,27 +438,60 @@ def _run(data: ReportData) -> Html:
         (en_ko("Source", "입력"), _mono(values.source)),
         (en_ko("Started", "시작"), data.machine_time(values.started_at)),
         (en_ko("Finished", "종료"), data.machine_time(values.finished_at)),
-        (
-            en_ko("Settings the command made", "명령이 정한 설정"),
-            join(el("div", _mono(f"{name} = {value}")) for name, value in made.items()) if made else "–",
-        ),
+        *_rules_of(data),
+        *_parameters(data),
+        (en_ko("Settings the command made", "명령이 정한 설정"), _settings(made, folded=data.is_plain)),
     )
     notes = [el("li", note) for note in notes_said(values)]
-    scaled = en_ko(
-        "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
-        "기준값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
-    )
-    return _section(
+    return section(
         "run",
         ("This run", "실행 정보"),
         [
             el("dl", *(join((el("dt", name), el("dd", value))) for name, value in rows)),
             join((el("h3", *heading("Worth knowing", "참고")), el("ul", *notes, cls="notes"))) if notes else None,
+            None if data.is_plain else _limits(data),
+        ],
+    )
+
+
+def _limits(data: ReportData) -> Html:
+    scaled = en_ko(
+        "Base values; the operating state's risk multiplier scales position size, symbol weight and losses.",
+        "기준값입니다. 운용 상태의 위험 배수가 포지션 크기·종목 비중·손실 한도에 곱해집니다.",
+    )
+    return join(
+        (
             el("h3", *heading("Gate limits in force", "적용된 위험 한도")),
             el("p", scaled, cls="note"),
             el("div", tables.limits(data), cls="tall"),
-        ],
+        )
     )
+
+
+def _rules_of(data: ReportData) -> list[tuple[Html, Html]]:
+    if not data.is_plain:
+        return []
+    korean = "단순(plain): 자금 풀 하나에 전체 현금, 운용 상태 없음, 현금 외 한도 없음"
+    return [(en_ko("Profile", "프로필"), en_ko(PLAIN_TEXT, korean))]
+
+
+def _parameters(data: ReportData) -> list[tuple[Html, Html]]:
+    return [
+        (
+            en_ko(f"Parameters of {one['name']}", f"{one['name']} 파라미터"),
+            _mono(", ".join(f"{name} = {value}" for name, value in params.items())),
+        )
+        for one in data.values.strategies
+        if (params := one.get("params"))
+    ]
+
+
+def _settings(made: Mapping[str, str], *, folded: bool) -> object:
+    if not made:
+        return "–"
+    lines = join(el("div", _mono(f"{name} = {value}")) for name, value in made.items())
+    said = en_ko(counted(len(made), "setting"), f"설정 {len(made):,}개")
+    return el("details", el("summary", said), lines) if folded else lines
 
 
 def _footer(data: ReportData) -> Html:
@@ -412,10 +502,6 @@ def _footer(data: ReportData) -> Html:
         "이 파일은 외부 자원을 불러오지 않고 스크립트를 실행하지 않습니다.",
     )
     return el("footer", same)
-
-
-def _section(key: str | None, title: tuple[str, str], parts: Sequence[Html | None]) -> Html:
-    return el("section", el("h2", *heading(*title)), *parts, id=key)
 
 
 def _drawing(drawn: time_charts.Drawn | None, name: str, remark: Html | None = None) -> Html:

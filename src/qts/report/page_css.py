@@ -23,6 +23,44 @@ p { margin: .25rem 0; }
 .q { display: block; width: 100%; height: auto; overflow: visible; }
 .q * { stroke-linejoin: round; stroke-linecap: butt; }
 .q text { font-family: inherit; }
+.c { display: block; width: calc(100% - 3.4rem); overflow: visible; margin: 1rem 0 .4rem; }
+.c.timed { margin-bottom: 1.6rem; }
+.c text { font-size: 11px; fill: var(--muted); }
+.c .when { text-anchor: middle; }
+.c .grid { stroke: var(--line); stroke-width: 1; }
+.c path { vector-effect: non-scaling-stroke; }
+.c .line { fill: none; stroke: var(--c); stroke-width: 1.4; stroke-linejoin: round; }
+.c .dashed { stroke-dasharray: 3 3; opacity: .8; }
+.c .area { fill: var(--c); opacity: .25; }
+.c .wick { fill: none; stroke-width: 1; opacity: .75; }
+.c .wick.up { stroke: var(--up); } .c .wick.down { stroke: var(--down); }
+.c .body.up { fill: var(--up); } .c .body.down { fill: var(--down); }
+.c use { stroke: var(--card); stroke-width: 1.2; paint-order: stroke; }
+.c .buy { fill: var(--ink); } .c .sell.up { fill: var(--up); } .c .sell.down { fill: var(--down); }
+.c .refused { fill: none; stroke: var(--warn); stroke-width: 1.4; opacity: .8; }
+.c :target > use { stroke: var(--accent); stroke-width: 7; }
+.shapes { position: absolute; }
+figure h4 { font-size: .84rem; font-weight: 600; color: var(--muted); margin: .8rem 0 0; }
+.chooser { display: flex; flex-wrap: wrap; gap: .3rem .5rem; font-size: .84rem; max-height: 9rem; overflow: auto; }
+.chooser a { border: 1px solid var(--line); border-radius: 999px; padding: .05rem .6rem; color: var(--ink);
+  text-decoration: none; white-space: nowrap; }
+.chooser a:hover { border-color: var(--accent); color: var(--accent); }
+.part { scroll-margin-top: 4rem; }
+.part:not(:first-child):not(:target):not(:has(:target)) { display: none; }
+.parts:has(> .part:not(:first-child):target, > .part:not(:first-child) :target) > .part:first-child {
+  display: none; }
+.halves { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2rem; }
+.halves td.n { white-space: normal; }
+.trips td { white-space: nowrap; }
+.trips td:nth-child(n+5) { text-align: right; }
+.trips a { color: var(--accent); }
+.trips tr { scroll-margin-top: 6rem; }
+.trips tr:target td { background: color-mix(in srgb, var(--accent) 18%, transparent); }
+.heat { font-size: .8rem; }
+.heat th, .heat td { text-align: right; padding: .3rem .45rem; border: 1px solid var(--card); }
+.heat tbody th { position: sticky; left: 0; background: var(--card); z-index: 1; }
+.heat td { background: color-mix(in srgb, var(--c, transparent) var(--a, 0%), transparent); }
+.heat .total { font-weight: 650; }
 .muted, figcaption, .note { color: var(--muted); font-size: .86rem; }
 .top { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: flex-start; justify-content: space-between; }
 .switches { display: flex; gap: .5rem; font-size: .8rem; }
@@ -99,7 +137,7 @@ footer { color: var(--muted); font-size: .82rem; padding-bottom: 2.5rem; }
 :root:has(#ko:checked) .en:not(:is(h1, h2, h3) > .en) { display: none; }
 @media (max-width: 860px) {
   .cards { grid-template-columns: 1fr 1fr; gap: .6rem; }
-  .pair { grid-template-columns: minmax(0, 1fr); }
+  .pair, .halves { grid-template-columns: minmax(0, 1fr); }
 }
 @media (max-width: 620px) {
   main, header, footer { padding: 0 .75rem; }
@@ -111,12 +149,15 @@ footer { color: var(--muted); font-size: .82rem; padding-bottom: 2.5rem; }
   .two .wide { display: none; }
   .two .narrow { display: block; }
   .prose { min-width: 18rem; }
+  .c .odd { display: none; }
   dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
   dd { margin-bottom: .4rem; }
 }
 @media print {
   nav, .switches { display: none; }
   .scroll { max-height: none; overflow: visible; }
+  .chooser { display: none; }
+  .parts > .part { display: block !important; }
   section, .card { break-inside: avoid; }
 }
 """

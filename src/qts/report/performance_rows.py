@@ -46,9 +46,9 @@ def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
         FigureRow(
             Text("greatest drawdown", "최대 낙폭(종가 기준)"),
             _drawdown(found.drawdown),
-            "" if other is None else _drawdown(other.drawdown).en.partition(",")[0],
+            "" if other is None else "0.00%" if other.drawdown is None else f"-{other.drawdown.share:.2%}",
         ),
-        _row("exposure", "평균 투자 비중", found.exposure, _percent),
+        _row("exposure", "평균 익스포저(보유 비중)", found.exposure, _percent),
         _row("turnover a year", "연 회전율", found.turnover, _two),
         _row("costs of what was traded", "거래대금 대비 비용", found.costs.of_traded, _percent),
         FigureRow(

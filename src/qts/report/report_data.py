@@ -21,6 +21,7 @@ from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow
 from qts.money import ZERO
 from qts.report.meanings import Bilingual
 from qts.runtime.session.result import SessionFacts
+from qts.runtime.session.session_plan import Profile
 from qts.strategy.contracts import Side
 
 DAY_NS: Final = 86_400 * NS_PER_S
@@ -90,6 +91,7 @@ class ReportData:
     def __init__(self, facts: SessionFacts) -> None:
         self.facts = facts
         self.values = facts.result
+        self.is_plain = facts.result.profile == Profile.PLAIN.value
         self.zone = zone_of(str(self.values.time_zone))
         self.zone_name = str(self.zone.tzname(None))
         self.currency = str(self.values.currency)
@@ -262,26 +264,15 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
     fees, taxes = sum((row.fee for row in ledger), ZERO), sum((row.tax for row in ledger), ZERO)
     yield _compared("Fees = sum of the fills' fees", "수수료 = 체결 수수료 합계", values.fees, fees, ledger)
     yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values.taxes, taxes, ledger)
-    whole = sum((Decimal(row["total"]) for row in values.pools.values()), ZERO)
-    yield _compared(
-        "Equity at the end = sum of the pools",
-        "최종 총자산 = 자금 풀 합계",
-        values.equity_end,
-        whole,
-        values.pools,
-    )
-    for pool in Pool:
-        rows: list[LedgerRow | ActionRow] = [row for row in ledger if row.pool is pool]
-        rows += [row for row in actions if row.pool is pool]
-        realised = sum((row.realized_pnl for row in rows), ZERO)
-        reported = values.pools.get(pool.value, {}).get("realized_pnl", "0")
-        yield _compared(
-            f"Realised {pool.value} = sum of its fills' results",
-            f"{pool.value} 실현손익 = 체결 손익 합계",
-            reported,
-            realised,
-            rows,
-        )
+    yield _whole(facts)
+    booked: list[LedgerRow | ActionRow] = [*ledger, *actions]
+    if values.profile == Profile.PLAIN.value:
+        reported = sum((Decimal(row["realized_pnl"]) for row in values.pools.values()), ZERO)
+        realised = sum((row.realized_pnl for row in booked), ZERO)
+        name, name_ko = "Realised = sum of the fills' results", "실현손익 = 체결 손익 합계"
+        yield _compared(name, name_ko, reported, realised, ledger)
+    else:
+        yield from _pools(values.pools, booked)
     if reported_actions := values.corporate_actions:
         received = sum((row.amount for row in actions if row.kind is ActionKind.DIVIDEND), ZERO)
         name, name_ko = "Dividends = sum of their rows", "배당금 = 배당 내역 합계"
@@ -291,6 +282,30 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
     yield _compared(
         "P0 events accepted = handled", "P0 이벤트 수신 = 처리", p0["accepted"], p0["handled"], p0["accepted"]
     )
+
+
+def _whole(facts: SessionFacts) -> Check:
+    """Compare equity with the sum of the pools, which in the plain profile is cash and what is held."""
+    values = facts.result
+    if values.profile == Profile.PLAIN.value and values.cash is not None:
+        held = [Decimal(row["value"]) for row in values.holdings if row["value"] is not None]
+        name, name_ko = "Equity at the end = cash + holdings", "최종 총자산 = 예수금 + 보유 평가금액"
+        return _compared(name, name_ko, values.equity_end, sum(held, Decimal(values.cash)), values.cash)
+    whole = sum((Decimal(row["total"]) for row in values.pools.values()), ZERO)
+    name, name_ko = "Equity at the end = sum of the pools", "최종 총자산 = 자금 풀 합계"
+    return _compared(name, name_ko, values.equity_end, whole, values.pools)
+
+
+def _pools(pools: Mapping[str, Mapping[str, str]], booked: Sequence[LedgerRow | ActionRow]) -> Iterator[Check]:
+    for pool in Pool:
+        rows = [row for row in booked if row.pool is pool]
+        yield _compared(
+            f"Realised {pool.value} = sum of its fills' results",
+            f"{pool.value} 실현손익 = 체결 손익 합계",
+            pools.get(pool.value, {}).get("realized_pnl", "0"),
+            sum((row.realized_pnl for row in rows), ZERO),
+            rows,
+        )
 
 
 def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> Check:

@@ -13,20 +13,25 @@ from qts.report.output_path import require_output_path, write_output
 from qts.report.page import page
 from qts.report.report_data import ReportData
 from qts.runtime.session.result import SessionFacts
+from qts.runtime.session.session_plan import Profile
 
 
-def require_report_extra() -> None:
-    """Raise :class:`~qts.errors.MissingExtraError` when the charts cannot be drawn; call it before the work."""
-    require_matplotlib("the report with plots")
+def require_report_extra(profile: str = Profile.RULES.value) -> None:
+    """Raise :class:`~qts.errors.MissingExtraError` when the charts cannot be drawn; call it before the work.
+
+    Those of the plain ``profile`` need nothing.
+    """
+    if profile != Profile.PLAIN.value:
+        require_matplotlib("the report with plots")
 
 
 def write_report(facts: SessionFacts, path: Path) -> None:
     """Write the report of ``facts`` to ``path``: wholly or not at all.
 
     Raises :class:`~qts.errors.InputError` for a place where no file can be written,
-    :class:`~qts.errors.MissingExtraError` without matplotlib and :class:`~qts.errors.StorageError` when the
-    file cannot be written.
+    :class:`~qts.errors.MissingExtraError` without matplotlib where rules were in force, and
+    :class:`~qts.errors.StorageError` when the file cannot be written.
     """
     require_output_path("the report", path)
-    require_report_extra()
+    require_report_extra(facts.result.profile)
     write_output("the report", path, page(ReportData(facts)).encode())

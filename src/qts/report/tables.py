@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Final, TypeVar, get_type_hints
 
 import msgspec
 
@@ -26,7 +26,7 @@ from qts.report.meanings import (
     REFUSALS,
     ROWS_KOREAN,
 )
-from qts.report.report_data import FLAT, ReportData, Status, number, price_text, rounded
+from qts.report.report_data import FLAT, ReportData, Status, number
 from qts.report.row_advice import ending, row_advice
 from qts.report.state_reasons import reason_said
 from qts.risk.config import RiskConfig
@@ -84,6 +84,12 @@ def signed(amount: Decimal, as_text: Callable[[Decimal], str] = number) -> Html:
     """Return an amount as ``as_text`` writes it, with its sign in the colour of gain or loss; zero in neither."""
     look = "up" if amount > 0 else "down" if amount < 0 else None
     return el("span", f"{'+' if amount > 0 else ''}{as_text(amount)}", cls=look)
+
+
+def symbol_named(data: ReportData, symbol: str) -> Html:
+    """Return a symbol by the name that people call it by."""
+    english, korean = data.name_of(symbol)
+    return el("span", english if english == korean else en_ko(english, korean), cls="t")
 
 
 def when(data: ReportData, korean: str = "시각") -> Html:
@@ -198,7 +204,7 @@ def rows_refused(data: ReportData) -> Html:
 def last_trades(data: ReportData, shown: int = 30) -> Html:
     """Return the newest fills with what they cost, what they realised and why they were ordered."""
     rows = sorted(data.facts.ledger, key=lambda row: row.ts_ns)
-    headers = (
+    headers: tuple[Html, ...] = (
         when(data, "체결시각"),
         en_ko("Side", "구분"),
         en_ko("Symbol", "종목"),
@@ -210,8 +216,15 @@ def last_trades(data: ReportData, shown: int = 30) -> Html:
         en_ko("Why", "사유"),
     )
     nothing = en_ko("No fill.", "체결이 없습니다.")
-    body = (_trade(data, row) for row in newest(rows, shown))
-    return join((how_many(rows, shown), table(headers, body, numeric=(3, 4, 5, 6), prose=8, empty=nothing)))
+    body = [_trade(data, row) for row in newest(rows, shown)]
+    if data.is_plain:  # all cash is in one pool
+        headers, body = _without(headers, 7), [_without(row, 7) for row in body]
+    prose = len(headers) - 1
+    return join((how_many(rows, shown), table(headers, body, numeric=(3, 4, 5, 6), prose=prose, empty=nothing)))
+
+
+def _without(cells: Sequence[T], place: int) -> tuple[T, ...]:
+    return (*cells[:place], *cells[place + 1 :])
 
 
 def corporate_actions(data: ReportData) -> Html:
@@ -380,56 +393,12 @@ def limit_meanings() -> dict[str, str]:
     }
 
 
-def positions(data: ReportData) -> Html:
-    """Return what is still held at the end, by strategy, as it stands on a broker's screen of holdings."""
-    headers = (
-        en_ko("Symbol", "종목"),
-        en_ko("Pool", "자금 풀"),
-        en_ko("Quantity", "보유수량"),
-        en_ko("Average cost", "매입단가"),
-        en_ko("Last price", "현재가"),
-        en_ko("Value", "평가금액"),
-        en_ko("Unrealised", "평가손익"),
-        en_ko("Return", "수익률"),
-    )
-    nothing = en_ko("Flat: nothing is held.", "보유 종목이 없습니다.")
-    body = [_holding(data, row) for row in data.values.holdings]
-    if not body:  # a result of a version that stored quantities alone
-        held = data.values.positions.items()
-        body = [(_symbol(data, symbol), "", number(qty), *["–"] * 5) for symbol, qty in held if Decimal(qty)]
-    return table(headers, body, numeric=range(2, 8), empty=nothing)
-
-
-def _holding(data: ReportData, row: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return the cells of one holding; "–" where no price was ever seen."""
-    cost, price, value, result = (
-        None if row[key] is None else Decimal(row[key])
-        for key in ("average_cost", "price", "value", "unrealized_pnl")
-    )
-    paid = None if value is None or result is None else value - result
-    return (
-        join((_symbol(data, row["symbol"]), el("div", row["strategy"], cls="muted"))),
-        pool_chip(Pool(row["pool"])),
-        number(row["qty"]),
-        "–" if cost is None else price_text(cost),
-        "–" if price is None else price_text(price),
-        "–" if value is None else rounded(value),
-        "–" if result is None else signed(result, rounded),
-        "–" if result is None or not paid else signed(result / paid, lambda share: f"{share:.2%}"),
-    )
-
-
-def _symbol(data: ReportData, symbol: str) -> object:
-    english, korean = data.name_of(symbol)
-    return el("span", english if english == korean else en_ko(english, korean), cls="t")
-
-
 def _trade(data: ReportData, row: LedgerRow) -> tuple[object, ...]:
     forced = el("span", en_ko("by rule", "자동"), cls="chip", style=colour("bad")) if data.is_forced(row) else None
     return (
         moment(data.time_text(row.ts_ns)),
         join((en_ko(*SIDES[row.side]), " ", forced)),
-        _symbol(data, row.symbol),
+        symbol_named(data, row.symbol),
         number(row.qty),
         number(row.price),
         number(row.fee + row.tax),

@@ -14,7 +14,7 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.clock import NS_PER_S, from_ns
-from qts.db.contracts import EquityRow, RunRow, SafetyRow, StateRow
+from qts.db.contracts import EquityRow, RefusalRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import ActionRow, LedgerRow
@@ -219,6 +219,7 @@ class SessionFacts(msgspec.Struct, frozen=True):
     actions: Sequence[ActionRow] = ()
     gain_color: GainColor = "auto"
     charts: Charts = Charts()
+    refusals: Sequence[RefusalRow] = ()
 
 
 def summarize(

@@ -466,6 +466,7 @@ def session_facts(result: SessionResult) -> SessionFacts:
             actions=store.actions(),
             gain_color=result.gain_color,
             charts=read_charts(result.directory),
+            refusals=store.refusals(),
         )
 
 
