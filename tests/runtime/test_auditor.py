@@ -23,14 +23,16 @@ from qts.safety.contracts import SafetyState
 from qts.strategy.contracts import Side
 from tests.broker.scripted import ScriptedBroker
 from tests.runtime.live_rig import LiveRig, live
-from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, command, kst
 
 MakeRig = Callable[..., Rig]
 
 
-def with_holding(rig_of: MakeRig, scripted: ScriptedStrategy | None = None) -> Rig:
+def with_holding(
+    rig_of: MakeRig, scripted: ScriptedStrategy | None = None, settings: dict[str, str] | None = None
+) -> Rig:
     scripted = scripted or ScriptedStrategy()
-    rig = rig_of(scripted)
+    rig = rig_of(scripted, settings=settings)
     rig.quote(kst(10))
     scripted.wants(Side.BUY, qty=10)
     rig.quote(kst(10, 0, 1))
@@ -286,6 +288,49 @@ def test_it_is_found_at_the_end_of_the_session(rig_of: MakeRig) -> None:
     run_to_completion(rig.kernel.finish())
 
     assert rig.invariant(4)["ok"] is False
+
+
+AT_THE_END = {"runtime.audits": "end"}
+
+
+def test_a_replay_whose_books_are_audited_at_its_end_audits_at_no_close(rig_of: MakeRig) -> None:
+    """January 2026 ends with Friday the 30th."""
+    # Given a holding and an account that lost a won without a row
+    rig = with_holding(rig_of, settings=AT_THE_END)
+    rig.shared.account._cash[Pool.SCALP] += 1
+    before, stored = checks(rig), rig.store.checkpoint_number
+
+    # When the month passes
+    for day in (22, 23, 26, 27, 28, 29, 30):
+        rig.quote(kst(15, 33, day=day))
+
+    # Then nothing was audited or stored for it, and the end finds it
+    assert (checks(rig), rig.store.checkpoint_number) == (before, stored)
+    run_to_completion(rig.kernel.finish())
+    assert checks(rig) == before + 1
+    assert rig.invariant(1)["ok"] is False
+    assert rig.shared.safety.current_state is SafetyState.LOCKDOWN
+
+
+def test_it_audits_them_too_when_safety_falls_to_fail_and_at_each_close_while_that_lasts(rig_of: MakeRig) -> None:
+    rig = with_holding(rig_of, settings=AT_THE_END)
+    before = checks(rig)
+
+    rig.kernel.on_code("FS030", "drill")
+    rig.quote(kst(10, 1))
+    assert checks(rig) == before + 1
+    rig.quote(kst(15, 33))
+
+    assert checks(rig) == before + 2
+
+
+def test_it_audits_them_before_a_release(rig_of: MakeRig) -> None:
+    rig = with_holding(rig_of, settings=AT_THE_END)
+    rig.shared.account._cash[Pool.SCALP] += 1
+
+    rig.command(command("release"))
+
+    assert rig.invariant(1)["ok"] is False
 
 
 def test_it_is_found_at_the_next_close_where_new_rows_do_not_fit(rig_of: MakeRig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from qts.clock import from_ns
+from qts.clock import from_ns, to_ns
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
 from qts.runtime.session.schedule import Schedule, ScheduledTask
@@ -44,7 +44,7 @@ def test_splits_and_dividends_are_applied_right_after_midnight_of_the_first_trad
 
 
 def test_a_bar_that_ends_at_midnight_comes_before_the_actions_of_the_day_that_begins() -> None:
-    schedule = Schedule(AlwaysOpen(), (), datetime(2026, 1, 22, tzinfo=UTC), [date(2026, 1, 22)])
+    schedule = Schedule(AlwaysOpen(), HOURS, datetime(2026, 1, 22, tzinfo=UTC), [date(2026, 1, 22)])
     midnight, _ = schedule.pop()
     assert schedule.pop()[1] is ScheduledTask.EVALUATE
     assert schedule.pop() == (midnight + 1, ScheduledTask.CORPORATE_ACTIONS)
@@ -146,3 +146,27 @@ def test_a_calendar_without_further_sessions_has_no_further_scheduled_tasks() ->
     resumed = Schedule(OneDay(), (9,), start)
     resumed.import_state(schedule.export_state())
     assert resumed.next_ns == schedule.next_ns
+
+
+def test_a_day_has_no_evaluations_where_no_state_rules() -> None:
+    start = datetime(2026, 1, 22, tzinfo=KST)
+    assert told(Schedule(KrxCalendar(), (), start), 3) == [
+        "01-22 00:00 DAY_START",
+        "01-22 15:31 SESSION_END",
+        "01-22 15:32 DAY_CLOSE",
+    ]
+    assert told(Schedule(AlwaysOpen(), (), start.astimezone(UTC)), 2) == [
+        "01-21 09:00 DAY_START",
+        "01-22 08:59 DAY_CLOSE",
+    ]
+
+
+def test_a_run_whose_next_task_was_an_evaluation_goes_on_without_evaluations() -> None:
+    # Given the checkpoint of a version that evaluated a state which ruled nothing
+    start = datetime(2026, 1, 22, tzinfo=KST)
+    saved = {"next_ns": to_ns(start.replace(hour=15)), "kind": "EVALUATE"}
+    # When
+    restored = Schedule(KrxCalendar(), (), start)
+    restored.import_state(saved)
+    # Then
+    assert told(restored, 1) == ["01-22 15:31 SESSION_END"]

@@ -32,6 +32,12 @@ def test_a_flat_account_is_evaluated_once_a_day_whatever_prices_do(rig_of: MakeR
     assert rig.shared.basis.values()["trading_days"] == 2
 
 
+def test_a_state_that_rules_nothing_is_never_evaluated(rig_of: MakeRig) -> None:
+    rig = rig_of(settings={"state.enabled": "false"})
+    rig.quote(kst(15, 30))
+    assert made(rig) == 0
+
+
 def test_a_price_of_what_is_held_makes_the_next_evaluation_due(rig_of: MakeRig) -> None:
     # Given ten shares bought after nine
     scripted = ScriptedStrategy()

@@ -54,6 +54,13 @@ class RuntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     equity_sample_interval_s: Annotated[
         int, Meta(ge=1, le=86_400, description="seconds of market time between samples of the equity curve")
     ] = 300
+    audits: Annotated[
+        Literal["day", "end"],
+        Meta(
+            description="when a replay audits its books: at each day's close, or once at its end; both audit them "
+            "as well when safety rises to FAIL or LOCKDOWN and before it is released; in real time always each day"
+        ),
+    ] = "day"
     freshness: Annotated[FreshnessConfig, Meta(description="age of the feed above which nothing is entered")] = (
         FreshnessConfig()
     )

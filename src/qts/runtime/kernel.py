@@ -246,10 +246,16 @@ class Kernel:
             self._request_audit(due_ns)
 
     def _request_audit(self, day_ns: int) -> None:
-        """Request the day's audit; of the whole book on a month's last trading day and while safety is not calm."""
+        """Request the day's audit; of the whole book on a month's last trading day and while safety is not calm.
+
+        A replay whose books are audited at its end has none while safety is calm.
+        """
+        safe = self.shared.safety.is_trading_allowed
+        if safe and self._inline and self.shared.config.runtime.audits == "end":
+            return
         local_date = self.shared.calendar.local_date
         month, next_month = (local_date(from_ns(ns)).month for ns in (day_ns, self.schedule.next_ns))
-        if month != next_month or not self.shared.safety.is_trading_allowed:
+        if month != next_month or not safe:
             self.due.audit_soon()
         else:
             self.due.audit_day_soon()

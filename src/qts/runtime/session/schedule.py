@@ -33,10 +33,10 @@ class Schedule:
     """A schedule of tasks in order of time; its position is part of the checkpoint.
 
     ``hours`` are the local hours at which the operating state is evaluated on trading days; in a market that never
-    closes it is evaluated every hour. ``next_ns`` (ns since 1970 UTC) and ``next_kind`` are the next task; after
-    the last session of the calendar ``next_ns`` is 2^63 − 1. ``ex_dates`` are the days of splits and dividends;
-    these are applied on the first trading day from then on, right after midnight: a bar that ends at midnight
-    belongs to the day before.
+    closes it is evaluated every hour; empty: it is never evaluated. ``next_ns`` (ns since 1970 UTC) and
+    ``next_kind`` are the next task; after the last session of the calendar ``next_ns`` is 2^63 − 1. ``ex_dates``
+    are the days of splits and dividends; these are applied on the first trading day from then on, right after
+    midnight: a bar that ends at midnight belongs to the day before.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Schedule:
         return {"next_ns": self.next_ns, "kind": self.next_kind.name}
 
     def import_state(self, saved: dict[str, Any]) -> None:
-        """Continue with the task of :meth:`export_state`."""
-        target = (saved["next_ns"], ScheduledTask[saved["kind"]])
+        """Continue with the task of :meth:`export_state`; with the one after it where that task is made no more."""
+        target = (saved["next_ns"], ScheduledTask[saved["kind"]].value)
         self._begin(from_ns(target[0]) - timedelta(days=1))
-        while (self.next_ns, self.next_kind) != target:
+        while (self.next_ns, self.next_kind.value) < target:
             self.pop()
 
     def _all(self, start: datetime) -> Iterator[tuple[int, ScheduledTask]]:
@@ -84,7 +84,7 @@ class Schedule:
     def _of_day(self, day: Any) -> list[tuple[int, ScheduledTask]]:
         at = self._calendar.at
         close = self._calendar.close(day)
-        hours = self._hours if close is not None else tuple(range(24))
+        hours = self._hours if close is not None or not self._hours else tuple(range(24))
         items = [(to_ns(at(day, 0)), ScheduledTask.DAY_START)]
         if day in self._action_days:
             items.append((to_ns(at(day, 0)) + 1, ScheduledTask.CORPORATE_ACTIONS))

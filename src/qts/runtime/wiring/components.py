@@ -306,10 +306,15 @@ def _make_components(
         stops=_make_stops(base, exits, exit_requests, pools),
         auditor=auditor,
         actions=corporate_actions,
-        schedule=Schedule(p.calendar, p.config.runtime.evaluation_hours, p.clock.now(), ex_dates),
+        schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),
         checkpoints=checkpoints,
         recovery=_make_recovery(base, connection, checkpoints),
     )
+
+
+def _evaluation_hours(config: QtsConfig) -> Sequence[int]:
+    """Return the hours of a day at which the operating state is evaluated; none where it rules nothing."""
+    return config.runtime.evaluation_hours if config.state.enabled else ()
 
 
 def _on_shown_intent(

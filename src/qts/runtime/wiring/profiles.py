@@ -7,6 +7,7 @@ from typing import Final
 from qts.runtime.session.session_plan import Profile
 
 PLAIN_SETTINGS: Final = {
+    "runtime.audits": "end",
     "state.enabled": "false",
     "capital.pools": "one",
     "risk.exposure_limit": "1",
@@ -22,7 +23,8 @@ PLAIN_SETTINGS: Final = {
 }
 """The settings of the plain profile: one pool, no operating state, limits that no long-only account reaches.
 
-What protects the account stays: the comparison of the books, impossible prices, tick sizes, bands, cash.
+What protects the account stays: the comparison of the books, of a replay once at its end, impossible prices, tick
+sizes, bands, cash.
 """
 
 
