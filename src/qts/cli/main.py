@@ -16,6 +16,7 @@ from qts.cli import (
     data_cmd,
     docs_cmd,
     events_cmd,
+    export_cmd,
     safety_cmd,
     session_cmd,
     state_cmd,
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in (
         session_cmd,
+        export_cmd,
         status_cmd,
         stop_cmd,
         state_cmd,

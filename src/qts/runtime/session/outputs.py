@@ -17,11 +17,12 @@ from qts.event.config import JournalConfig
 from qts.files import same_file
 from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.drivers.hang_file import FILE_NAME as HANG_NAME
+from qts.runtime.persistence.charts_file import FILE_NAME as CHARTS_NAME
 
 VIEW_NAME: Final = "view.json"
 _FILES_OF_A_RUN: Final = re.compile(
     rf"{re.escape(DATABASE_NAME)}(-wal|-shm|-journal)?|{LOCK_NAME}|session\.log(\.\w+)?\.jsonl"
-    rf"|{re.escape(VIEW_NAME)}|{re.escape(HANG_NAME)}"
+    rf"|{re.escape(VIEW_NAME)}|{re.escape(HANG_NAME)}|{re.escape(CHARTS_NAME)}"
 )
 _SETTINGS: Final = (".yaml", ".yml")
 
