@@ -31,7 +31,7 @@ class FigureRow(NamedTuple):
 def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
     """Return the figures of ``found``, those of an account first, then those of its round trips.
 
-    Where no round trip had a stop, the result for the amount at stake is left out: nobody asked for it.
+    Where no round trip had a stop, the result for the amount at stake is left out.
     """
     other, trips = found.versus, found.trips
     r = trips.expectancy_r
