@@ -112,12 +112,27 @@ def _index(ns: int) -> int:
     return (exponent << SUB_BITS) + (shifted >> exponent)
 
 
-INDEXED_NS: Final = 1 << 19
-INDEX_BY_8NS: Final = [_index(8 * eighth + 4) for eighth in range(INDEXED_NS >> 3)]
-"""The bucket of a value by its eighth."""
+def _lowest(index: int) -> int:
+    exponent = (index >> SUB_BITS) - 1
+    return ((index - (exponent << SUB_BITS)) << exponent) - SUB_BUCKETS
 
 
 def _middle(index: int) -> float:
     exponent = (index >> SUB_BITS) - 1
-    low = ((index - (exponent << SUB_BITS)) << exponent) - SUB_BUCKETS
-    return low + ((1 << exponent) - 1) / 2
+    return _lowest(index) + ((1 << exponent) - 1) / 2
+
+
+INDEXED_NS: Final = 1 << 19
+
+
+def _by_eighths() -> list[int]:
+    """Return the bucket of ``8 * eighth + 4`` for each eighth, bucket by bucket: every command waits for it."""
+    table: list[int] = []
+    for index in range(_index(0), _index(INDEXED_NS) + 1):
+        end = min(-(-(_lowest(index + 1) - 4) // 8), INDEXED_NS >> 3)
+        table += [index] * (end - len(table))
+    return table
+
+
+INDEX_BY_8NS: Final = _by_eighths()
+"""The bucket of a value by its eighth."""
