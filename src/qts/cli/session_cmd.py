@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -280,6 +281,8 @@ def _account_of(args: argparse.Namespace) -> dict[str, str]:
         number = text.replace(",", "").replace("_", "")
         if not _NUMBER.fullmatch(number):
             raise InputError(f"--{option} {text}: must be a number such as {_EXAMPLES[option]}")
+        if option == "fees" and Decimal(number) >= 1:
+            raise InputError(f"--fees {text}: must be a share of an amount, below 1; 0.0015 is 0.15 %")
         settings[setting] = number
     if adjust := getattr(args, "adjust", None):
         settings["runtime.adjust"] = adjust

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from qts.notes import in_english, in_korean
-from qts.performance import Amount, Drawdown, Figure, Performance
+from qts.performance import Amount, Drawdown, Figure, Performance, TripFigures
 
 IDLE_SHARE: Final = 0.5
 """Average share of equity in positions below which idle cash decided the result more than the strategy."""
@@ -31,11 +31,10 @@ class FigureRow(NamedTuple):
 def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
     """Return the figures of ``found``, those of an account first, then those of its round trips.
 
-    Where no round trip had a stop, the result for the amount at stake is left out.
+    What has no answer in such a run is left out: without a round trip all of theirs but the number, and without a
+    stop the result for the amount at stake.
     """
     other, trips = found.versus, found.trips
-    r = trips.expectancy_r
-    at_stake = [] if r.value is None else [_row("expectancy, R", "매매당 기대손익(R)", r, _two)]
     rows = [
         _row("total return", "총수익률", found.total_return, _percent, other.total_return if other else None),
         _row("CAGR", "연평균 수익률(CAGR)", found.cagr, _percent, other.cagr if other else None),
@@ -55,16 +54,9 @@ def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
             Text("round trips", "완결 매매"), Text(f"{trips.count:,}, won {trips.won:,}, lost {trips.lost:,}",
             f"{trips.count:,}건(이익 {trips.won:,}, 손실 {trips.lost:,})"),
         ),
-        _row("win rate", "승률", trips.win_rate, _percent),
-        _row("profit factor", "손익비(총이익÷총손실)", trips.profit_factor, _two),
-        _money_row("expectancy", "매매당 기대손익", trips.expectancy, currency),
-        _row("expectancy, share", "매매당 기대수익률", trips.expectancy_share, _percent),
-        *at_stake,
-        _money_row("average win", "평균 이익", trips.average_win, currency),
-        _money_row("average loss", "평균 손실", trips.average_loss, currency),
-        _row("MAE, average", "평균 최대 역행(MAE)", trips.adverse, _percent),
-        _row("MFE, average", "평균 최대 순행(MFE)", trips.favourable, _percent),
     ]  # fmt: skip
+    if trips.count:
+        rows += _rows_of_trips(trips, currency)
     if other is not None:
         rows += [
             _row("alpha a year", "연 알파", other.alpha, _percent),
@@ -74,9 +66,30 @@ def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
     return rows
 
 
+def _rows_of_trips(trips: TripFigures, currency: str) -> list[FigureRow]:
+    r = trips.expectancy_r
+    at_stake = [] if r.value is None else [_row("expectancy, R", "매매당 기대손익(R)", r, _two)]
+    return [
+        _row("win rate", "승률", trips.win_rate, _percent),
+        _row("profit factor", "손익비(총이익÷총손실)", trips.profit_factor, _two),
+        _money_row("expectancy", "매매당 기대손익", trips.expectancy, currency),
+        _row("expectancy, share", "매매당 기대수익률", trips.expectancy_share, _percent),
+        *at_stake,
+        _money_row("average win", "평균 이익", trips.average_win, currency),
+        _money_row("average loss", "평균 손실", trips.average_loss, currency),
+        _row("MAE, average", "평균 최대 역행(MAE)", trips.adverse, _percent),
+        _row("MFE, average", "평균 최대 순행(MFE)", trips.favourable, _percent),
+    ]
+
+
 def decided_by(found: Performance, refusals: Mapping[str, int], orders: int) -> list[Text]:
-    """Return what besides the strategy decided the result: idle cash, or rules that refused its intents."""
+    """Return what besides the strategy decided the result: idle cash, or rules that refused its intents.
+
+    Where no order was sent, that is said.
+    """
     texts = []
+    if not orders:
+        texts.append(Text("No order was sent.", "주문이 한 건도 나가지 않았습니다."))
     share = found.exposure.value
     if share is not None and share < IDLE_SHARE and orders:
         idle = f"{1 - share:.0%}"
