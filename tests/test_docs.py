@@ -278,12 +278,13 @@ def test_every_program_shown_is_an_example_file_to_the_letter(block: Block) -> N
     assert block.text in EXAMPLES
 
 
-def test_the_readme_shows_the_first_strategy_and_it_is_short() -> None:
+def test_the_readme_shows_a_backtest_then_a_strategy_and_they_are_short() -> None:
     shown = [block for block in blocks_of(ROOT / "README.md") if block.language == "python"]
 
-    assert [EXAMPLES[block.text].name for block in shown] == ["my_first_strategy.py"]
-    code = [line for line in shown[0].lines if line.strip() and not line.startswith(('"""', "qts "))]
-    assert len(code) <= 30
+    assert [EXAMPLES[block.text].name for block in shown] == ["backtest_in_python.py", "my_first_strategy.py"]
+    for block, most in zip(shown, (12, 30), strict=True):
+        code = [line for line in block.text.split('"""')[2].splitlines() if line.strip()]
+        assert len(code) <= most
 
 
 def test_both_readmes_show_the_same_commands_programs_pages_and_picture() -> None:
