@@ -47,7 +47,7 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 WRITTEN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BY_HAND = [path for path in WRITTEN if path.parent != REFERENCE]
-EXAMPLES = {path.read_text(encoding="utf-8"): path for path in (ROOT / "examples").glob("*.py")}
+EXAMPLES = {path.read_text(encoding="utf-8"): path for path in (ROOT / "examples").rglob("*.py")}
 
 
 class Block(NamedTuple):

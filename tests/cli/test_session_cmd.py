@@ -202,6 +202,13 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return err
 
 
+def test_costs_that_are_no_share_of_an_amount(capsys: pytest.CaptureFixture[str]) -> None:
+    # Given fees in per cent where a share is meant: the message names the option, not a setting behind it
+    for given in ("1", "15"):
+        err = refused(capsys, "backtest", "a.csv", "--fees", given)
+        assert f"--fees {given}: must be a share of an amount, below 1; 0.0015 is 0.15 %" in err
+
+
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nowhere.csv: no such file" in refused(capsys, "replay", "nowhere.csv")
 

@@ -96,6 +96,25 @@ def test_a_backtest_in_python_has_ten_lines_and_does_what_the_command_does(
     assert result["fills"] == 22
 
 
+@pytest.mark.parametrize(
+    ("package", "name", "equity"),
+    [("backtesting", "backtesting_py.py", "199289300.0"), ("vectorbt", "vectorbt_signals.py", "198297067.3")],
+)
+def test_the_strategies_of_other_tools_give_what_the_guide_says(package: str, name: str, equity: str) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    said = output_of(f"coming_from/{name}")
+    assert equity in said
+    shown = f"{round(Decimal(equity)):,}"
+    assert shown in (EXAMPLES.parent / "docs/guides/coming-from.md").read_text(encoding="utf-8")
+
+
+def test_the_same_strategy_here_gives_what_the_guide_says(capsys: pytest.CaptureFixture[str]) -> None:
+    strategy = f"{EXAMPLES / 'sma_cross.py'}:SmaCross"
+    assert main(["backtest", "005930.csv", "--strategy", strategy, "--fees", "0", "--json"]) == 0
+    equity = Decimal(json.loads(capsys.readouterr().out)["equity_end"])
+    assert f"| {equity:,} |" in (EXAMPLES.parent / "docs/guides/coming-from.md").read_text(encoding="utf-8")
+
+
 def test_a_strategy_by_hand_buys_the_rise_and_leaves_in_the_fall() -> None:
     sides = [line.split(": ")[1].split(",")[0] for line in output_of("strategy_by_hand.py").splitlines()]
     assert sides == ["BUY", "SELL"]

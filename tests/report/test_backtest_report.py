@@ -127,7 +127,7 @@ class TestFigures:
         text = text_of(page_of(plain_session(), tmp_path), "figures")
         assert "total return 총수익률 0.40% 0.00%" in text
         assert "expectancy 매매당 기대손익 18,350 KRW" in text
-        assert "expectancy, R 매매당 기대손익(R) not enough to say" in text
+        assert "average loss 평균 손실 not enough to say" in text
 
     def test_say_what_else_decided_the_result(self, tmp_path: Path) -> None:
         facts = plain_session()

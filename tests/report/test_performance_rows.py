@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 from qts.performance import Period, performance
-from qts.report.performance_rows import performance_rows
+from qts.report.performance_rows import decided_by, performance_rows
 from tests.performance.series import closes, trip
 
 D = Decimal
@@ -29,3 +29,16 @@ def test_every_label_has_korean_and_every_reason_is_told_in_both_languages() -> 
         assert re.search("[가-힣]", row.label.ko)
         if row.ours.en.startswith("not enough"):
             assert re.search("[가-힣]", row.ours.ko)
+
+
+def test_without_a_round_trip_only_their_number_is_told_and_no_order_is_said() -> None:
+    # Given an account that sent nothing
+    period = Period(start=D(100), closes=closes(100), trips=(), bought=D(0), sold=D(0), costs=D(0))
+    found = performance(period, days_a_year=252)
+    # Then what only round trips can tell is left out
+    labels = [row.label.en for row in performance_rows(found, "KRW")]
+    assert labels[-1] == "round trips"
+    assert "win rate" not in labels
+    # and the cause is told; with an order it is not
+    assert [said.en for said in decided_by(found, {}, 0)] == ["No order was sent."]
+    assert decided_by(found, {}, 1)[:1] != decided_by(found, {}, 0)
