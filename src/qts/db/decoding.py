@@ -21,6 +21,8 @@ RESTORE: Final = "the file is damaged; restore it from a backup or start with a 
 RUN_COLUMNS: Final = "run_id, command, seed, source_id, config_hash, started_at, finished, result"
 _UNFIT: Final = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, ContractError)
 """Errors of making a record of values of another kind; those of msgspec are ValueErrors."""
+_PLAIN: Final = frozenset({str, int, type(None), bool, float, tuple})
+"""Types of values that hold no record of their own."""
 _R = TypeVar("_R", bound=msgspec.Struct)
 _Row = Sequence[Any]
 
@@ -31,10 +33,14 @@ def of_row(path: Path, table: str, row: object) -> Iterator[None]:
     try:
         yield
     except _UNFIT as error:
-        raise StorageError(
-            f"{path}: table {table}, row {row}: it cannot be what was written ({type(error).__name__}: {error}); "
-            f"{RESTORE}"
-        ) from error
+        raise _unfit(path, table, row, error) from error
+
+
+def _unfit(path: Path, table: str, row: object, error: Exception) -> StorageError:
+    return StorageError(
+        f"{path}: table {table}, row {row}: it cannot be what was written ({type(error).__name__}: {error}); "
+        f"{RESTORE}"
+    )
 
 
 def refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
@@ -111,11 +117,13 @@ def _made(
     found: list[_R] = []
     fit: set[tuple[type, ...]] = set()
     for number, row in enumerate(rows, first):
-        with of_row(path, table, " ".join(map(str, row[:key])) if key else number):
+        try:  # not of_row(): entering it costs as much as making the record
             record = make(row)
             kinds = tuple(map(type, row))
             _check(record, kinds_fit=kinds in fit)
-            fit.add(kinds)
+        except _UNFIT as error:
+            raise _unfit(path, table, " ".join(map(str, row[:key])) if key else number, error) from error
+        fit.add(kinds)
         found.append(record)
     return found
 
@@ -124,9 +132,10 @@ def _check(record: msgspec.Struct, *, kinds_fit: bool = False) -> None:
     """Raise ValueError when a value is of another kind than it has to be, or no amount of money."""
     if not kinds_fit:
         msgspec.convert(msgspec.structs.asdict(record), type(record))  # what stands in it is looked at by itself
-    for name in record.__struct_fields__:
-        value = getattr(record, name)
-        if isinstance(value, msgspec.Struct):
+    for place, value in enumerate(msgspec.structs.astuple(record)):
+        kind = value.__class__
+        if kind is Decimal:
+            if not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
+                raise ValueError(f"{record.__struct_fields__[place]} is {value}")
+        elif kind not in _PLAIN and isinstance(value, msgspec.Struct):
             _check(value, kinds_fit=kinds_fit)
-        elif isinstance(value, Decimal) and not (value.is_finite() and abs(value.adjusted()) <= PRECISION):
-            raise ValueError(f"{name} is {value}")
