@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
+from qts.clock import NS_PER_S
 from qts.event.contracts import EventPriority
-from qts.market.contracts import Bar, BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
+from qts.market.contracts import (
+    Bar,
+    BookUpdate,
+    IndexLevel,
+    Instrument,
+    MarketValue,
+    Quote,
+    Tick,
+    VolatilityLevel,
+)
+from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers import replay_driver
 from qts.runtime.drivers.replay_driver import run_virtual
 from qts.runtime.drivers.straight_rows import StraightRows
+from qts.runtime.session.session_plan import Options, Profile, SessionPlan
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, kst
-from tests.sim.sessions import book_of
+from tests.sim.sessions import book_of, comparable, run
 
 BASE = 150_000
 """The price of the evening before: the day's band is 105,000 to 195,000."""
@@ -41,7 +53,7 @@ class NoTruth:
 
 
 class Acting:
-    """Does at its n-th quote what a script says; what it could see at every call is not part of its memory."""
+    """Does at its n-th quote or bar what a script says; what it could see is not part of its memory."""
 
     pool, symbols = Pool.SCALP, ()
     not_saved = ("act", "seen")
@@ -57,9 +69,15 @@ class Acting:
         """Prepare nothing."""
 
     def on_quote(self, ctx: Context, quote: Quote) -> Any:
+        return self.answer(ctx, quote)
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Any:
+        return self.answer(ctx, bar)
+
+    def answer(self, ctx: Context, value: Quote | Bar) -> Any:
         self.calls += 1
         self.act(self.calls)
-        self.seen.append((ctx.now, quote.ts_ns, ctx.holding(SYMBOL), ctx.budget, ctx.working(SYMBOL), ctx.state))
+        self.seen.append((ctx.now, value.ts_ns, ctx.holding(SYMBOL), ctx.budget, ctx.working(SYMBOL), ctx.state))
         match self.script.get(self.calls):
             case "buy":
                 return (Intent(SYMBOL, Side.BUY, 1.0, qty=1),)
@@ -81,9 +99,6 @@ class Acting:
                 raise asyncio.CancelledError
         return ()
 
-    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
-        return ()
-
     def on_fill(self, ctx: Context, fill: FillView) -> None:
         self.seen.append((ctx.now, fill))
 
@@ -101,11 +116,12 @@ class GeneralPath:
 
 
 @st.composite
-def values(draw: st.DrawFn) -> MarketValue:
-    """A value without its time; some prices cannot be, some sides are missing, one book is crossed."""
+def values(draw: st.DrawFn, kinds: str) -> MarketValue:
+    """A value without its time, of one of ``kinds``; some prices cannot be, some sides are missing, one book is
+    crossed."""
     symbol = draw(st.sampled_from([SYMBOL, SYMBOL, OTHER]))
     price = D(draw(st.sampled_from([149_900, 150_000, 150_000, 150_100, 150_500, 100_000, 200_000])))
-    match draw(st.sampled_from("qqqqqqttubiv")):
+    match draw(st.sampled_from(kinds)):
         case "q":
             spread = draw(st.sampled_from([100, 100, 100, -100]))
             bid, ask = draw(st.sampled_from([(price, price + spread)] * 3 + [(None, price), (price, None)]))
@@ -116,7 +132,9 @@ def values(draw: st.DrawFn) -> MarketValue:
         case "u":
             return BookUpdate(symbol, 0, ((price, D(5)),), ((price + 100, D(5)),), snapshot=draw(st.booleans()))
         case "b":
-            return Bar(symbol, 0, price, price + 100, price, price, D(10), interval="1m")
+            low = price - draw(st.sampled_from([0, 0, 200, -50]))  # one bar has its low above its open
+            interval = draw(st.sampled_from(["1m", "1m", "5m", "1d"]))
+            return Bar(symbol, 0, price, price + 100, low, price, D(10), interval=interval)
         case "i":
             return IndexLevel("INDEX", 0, draw(st.sampled_from([5_900.0, 4_000.0])))
         case _:
@@ -125,8 +143,10 @@ def values(draw: st.DrawFn) -> MarketValue:
 
 @st.composite
 def tapes(draw: st.DrawFn) -> list[MarketValue]:
-    at_ns, tape = kst(9, 59, day=23), [quote(kst(15))]
-    for value in draw(st.lists(values(), min_size=5, max_size=60)):
+    """Values of all kinds, or bars and indices alone: then orders wait for the next bar's open."""
+    kinds, first = draw(st.sampled_from([("qqqqqqttubbiv", quote(kst(15))), ("bbbbbbbi", bar(kst(15)))]))
+    at_ns, tape = kst(9, 59, day=23), [first]
+    for value in draw(st.lists(values(kinds), min_size=5, max_size=60)):
         at_ns += draw(STEPS_NS)
         tape.append(msgspec.structs.replace(value, ts_ns=at_ns))
     return tape
@@ -134,6 +154,11 @@ def tapes(draw: st.DrawFn) -> list[MarketValue]:
 
 def quote(at_ns: int, symbol: str = SYMBOL) -> Quote:
     return Quote(symbol, at_ns, bid=D(BASE), ask=D(BASE + 100), bid_size=D(9), ask_size=D(9))
+
+
+def bar(at_ns: int, **changed: Any) -> Bar:
+    made = Bar(SYMBOL, at_ns, D(BASE), D(BASE + 100), D(BASE), D(BASE), D(1), interval="1m")
+    return msgspec.structs.replace(made, **changed)
 
 
 def quotes(count: int, *, first_ns: int = kst(10)) -> list[Quote]:
@@ -207,7 +232,7 @@ def played(
     return Outcome(checkpoint, book, rig.kernel.intake.rows, counts, [first.seen, second.seen], said)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     tape=tapes(),
     scripts=st.tuples(SCRIPTS, SCRIPTS),
@@ -229,6 +254,112 @@ def test_a_session_is_the_same_whether_rows_go_straight_or_not(
     straight = played(tmp_path_factory.mktemp("straight"), tape, scripts, disturbed, is_watched=is_watched)
     # Then checkpoint, every table, counts, log and what the strategies saw are equal
     assert straight == general
+
+
+UNIVERSE = ("AAA", "BBB", "CCC", "DDD")
+DAY_NS = 86_400 * NS_PER_S
+
+
+class Universe:
+    """A feed of four symbols that trade day and night: of each a bar a day, all known at the same moment."""
+
+    name = source_id = "universe"
+    max_age_ns = 10**18
+    declares_volatility = False
+    rows_refused: Mapping[str, int] = {}
+
+    def __init__(self, days: Sequence[Sequence[int]]) -> None:
+        self._days = days
+        ticks, costs = FixedTicks("0.1"), RateCosts("0.0005", "0", "0.01")
+        self.instruments = {
+            symbol: Instrument(symbol, "KRW", D("0.01"), D(1), ticks, costs, AlwaysOpen()) for symbol in UNIVERSE
+        }
+
+    def values(self) -> Iterator[MarketValue]:
+        for number, prices in enumerate([(100,) * 4, *self._days]):
+            ts_ns = kst(9, day=22) + number * DAY_NS
+            for symbol, price in zip(UNIVERSE, prices, strict=True):
+                if price:  # 0: no bar of that symbol on that day
+                    close = D(price)
+                    yield Bar(symbol, ts_ns, close - 1, close + 2, close - 2, close, D(1_000), interval="1d")
+
+    def position(self) -> dict[str, Any]:
+        return {}
+
+    def resume(self, position: Mapping[str, Any]) -> None:
+        """Resume nothing: these sessions are not stopped."""
+
+    def progress(self) -> float | None:
+        return None
+
+
+class ByDay:
+    """Wants on a day what a script says of its symbol, one share each."""
+
+    name, pool, symbols = "by-day", Pool.SWING, ()
+    not_saved = ("seen",)
+
+    def __init__(self, script: Mapping[tuple[str, int], str]) -> None:
+        self.script = {f"{symbol} {day}": wish for (symbol, day), wish in script.items()}
+        self.days: dict[str, int] = {}
+        self.seen: list[tuple[Any, ...]] = []
+
+    def on_start(self, ctx: Context) -> None:
+        """Prepare nothing."""
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+        return ()
+
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+        symbol = bar.symbol
+        self.days[symbol] = day = self.days.get(symbol, 0) + 1
+        self.seen.append((ctx.now, symbol, bar.close, ctx.holding(symbol), ctx.budget, ctx.working(symbol)))
+        match self.script.get(f"{symbol} {day}"):
+            case "buy":
+                return (Intent(symbol, Side.BUY, 1.0, qty=1),)
+            case "sell":
+                return (Intent(symbol, Side.SELL, 1.0, qty=1),)
+            case "bid":
+                return (Intent(symbol, Side.BUY, 1.0, qty=1, limit=D(95)),)
+        return ()
+
+    def on_fill(self, ctx: Context, fill: FillView) -> None:
+        self.seen.append((ctx.now, fill))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    days=st.lists(st.tuples(*[st.sampled_from([0, 90, 100, 100, 101, 120])] * 4), min_size=4, max_size=25),
+    script=st.dictionaries(
+        st.tuples(st.sampled_from(UNIVERSE), st.integers(1, 24)),
+        st.sampled_from(["buy", "sell", "bid"]),
+        max_size=25,
+    ),
+    profile=st.sampled_from(Profile),
+)
+def test_a_universe_of_bars_is_the_same_whether_rows_go_straight_or_not(
+    tmp_path_factory: pytest.TempPathFactory,
+    days: list[tuple[int, int, int, int]],
+    script: dict[tuple[str, int], str],
+    profile: Profile,
+) -> None:
+    def session() -> tuple[Any, Any, Any]:
+        strategy, directory = ByDay(script), tmp_path_factory.mktemp("universe") / "run"
+        plan = SessionPlan(
+            command="backtest",
+            options=Options(data_dir=directory, profile=profile),
+            open_feed=lambda: Universe(days),
+            default_strategies=lambda: (strategy,),
+        )
+        result = run(plan)
+        return comparable(result.values), book_of(directory), strategy.seen
+
+    # Given bars of four symbols at one moment a day, when they are played on the general path and in the loop
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay_driver, "StraightRows", GeneralPath)
+        general = session()
+    # Then result, every table and what the strategy saw are equal
+    assert session() == general
 
 
 def told(at: int, act: Callable[[], object]) -> Acting:
@@ -263,6 +394,34 @@ def test_rows_that_nothing_waits_for_become_no_events_and_are_counted_like_them(
     # And of sixteen the latency of one was measured: rows 1, 17, ... 993
     latency = rig.kernel.dispatcher.stats.latency(EventPriority.P1_HIGH)
     assert (latency.start.count, latency.end.count) == (63, 63)
+
+
+def test_bars_that_nothing_waits_for_go_straight_and_the_exchange_remembers_them(
+    rig_of: Callable[..., Rig],
+) -> None:
+    # Given a strategy that wants nothing, and a market whose band is known
+    strategy = Acting("quiet", {})
+    rig = rig_of(strategy)
+    rig.show(bar(kst(10)))
+    # When two bars of one moment and one of the next minute follow
+    bars = [bar(kst(10, 0, 30)), bar(kst(10, 0, 30), close=D(BASE + 50)), bar(kst(10, 0, 59), close=D(BASE + 100))]
+    assert straight_rows(rig, bars) == (3, None)
+    # Then each was shown, and the newest is the price and the exchange's memory
+    assert [seen[1] for seen in strategy.seen[1:]] == [one.ts_ns for one in bars]
+    assert rig.shared.last.last_trade(SYMBOL) == BASE + 100
+    assert rig.exchange._books[SYMBOL].last_bar.end_ns == bars[-1].ts_ns
+    assert counts_of(rig)[:2] == (4, 4)
+
+
+def test_a_bar_of_a_symbol_with_an_open_order_is_given_back(rig_of: Callable[..., Rig]) -> None:
+    # Given an order that waits for the next bar's open
+    rig = rig_of(Acting("buyer", {1: "buy"}))
+    rig.show(bar(kst(10)))
+    assert rig.exchange.active
+    # When that bar comes
+    first = bar(kst(10, 0, 30))
+    # Then it takes the general path, which matches the order
+    assert straight_rows(rig, [first]) == (0, first)
 
 
 def test_counts_are_settled_before_what_a_strategy_wants_is_published(rig_of: Callable[..., Rig]) -> None:
@@ -339,7 +498,7 @@ def test_the_checkpoint_interval_is_kept_to_the_row(
     assert rows == [768]
 
 
-def straight_rows(rig: Rig, values: list[MarketValue]) -> tuple[int, MarketValue | None]:
+def straight_rows(rig: Rig, values: Sequence[MarketValue]) -> tuple[int, MarketValue | None]:
     """Return how many of ``values`` go straight, and the first that does not."""
     straight = StraightRows(rig.kernel, StopFlag())
     given_back = straight.take(iter(values), len(values))
@@ -359,7 +518,10 @@ def test_a_row_that_is_not_plain_is_given_back(rig_of: Callable[..., Rig]) -> No
         "not a number": msgspec.structs.replace(plain[0], last=D("NaN")),
         "a crossed book": msgspec.structs.replace(plain[0], ask=D(BASE - 100)),
         "a symbol not seen before": quote(at_ns + 3_000_000, OTHER),
-        "a bar": Bar(SYMBOL, at_ns + 3_000_000, D(BASE), D(BASE), D(BASE), D(BASE), D(1), interval="1m"),
+        "a bar outside the band": bar(at_ns + 3_000_000, high=D(400_000)),
+        "a bar whose low is above its open": bar(at_ns + 3_000_000, low=D(BASE + 1)),
+        "a bar of no number": bar(at_ns + 3_000_000, close=D("NaN")),
+        "a bar of a symbol not seen before": bar(at_ns + 3_000_000, symbol=OTHER),
         "an index": IndexLevel("INDEX", at_ns + 3_000_000, 5_900.0),
         "depth of a market with a band": BookUpdate(SYMBOL, at_ns + 3_000_000, (), ()),
     }

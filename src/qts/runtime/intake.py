@@ -7,14 +7,13 @@ So no pause of a queue can blind the exchange, the valuation or a liquidation (`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import InvalidOperation
 from typing import Any
 
 from qts.broker.contracts import MarketDriven
 from qts.clock import Clock, ManualClock
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
-from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands, quote_fits, tick_fits
+from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands, bar_fits, quote_fits, tick_fits
 from qts.runtime.metrics.extremes import Extremes, HeldSymbol
 
 
@@ -105,16 +104,8 @@ class Intake:
             self._venue.on_market(value)
         elif isinstance(value, Bar):
             band = self._bands.get(symbol, CHECK_EVERY_VALUE)
-            if band is not None:
-                try:
-                    fits = (
-                        band.low <= value.low <= value.open <= value.high <= band.high
-                        and value.low <= value.close <= value.high
-                    )
-                except InvalidOperation:
-                    fits = False
-                if not fits and self._rejects(value):
-                    return False
+            if band is not None and not bar_fits(band, value) and self._rejects(value):
+                return False
             self._last.feed_ts_ns = ts_ns
             self._last.bars[symbol] = value
             if symbol in self._held:

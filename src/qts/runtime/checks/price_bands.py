@@ -68,6 +68,15 @@ def tick_fits(band: Band, tick: Tick) -> bool:
         return False
 
 
+def bar_fits(band: Band, bar: Bar) -> bool:
+    """Return whether ``bar`` lies inside ``band``, its open and close between its low and high."""
+    low, high = bar.low, bar.high
+    try:
+        return band.low <= low <= bar.open <= high <= band.high and low <= bar.close <= high
+    except InvalidOperation:
+        return False
+
+
 class ImpossiblePrice(msgspec.Struct, frozen=True):
     """A price outside its market's daily limits, with the limits and the base price they were computed from."""
 

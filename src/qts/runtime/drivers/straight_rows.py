@@ -17,8 +17,8 @@ from typing import Any
 
 from qts.clock import ManualClock, stopwatch_ns
 from qts.event.contracts import EventType
-from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
-from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, quote_fits, tick_fits
+from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
+from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, bar_fits, quote_fits, tick_fits
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.kernel import Kernel
 from qts.runtime.strategies.context import StrategyContext
@@ -61,13 +61,14 @@ class StraightRows:
             return None
         takes_ticks = path.is_open(EventType.PRICE_TICK, None)
         takes_quotes = path.is_open(EventType.ORDERBOOK_UPDATE, self._host.on_market_event)
-        if not (takes_quotes or takes_ticks):
+        takes_bars = path.is_open(EventType.VOLUME_UPDATE, self._host.on_market_event)
+        if not (takes_quotes or takes_ticks or takes_bars):
             return None
         if self._band_changes != self._price_bands.changes:
             self._band_changes = self._price_bands.changes
             self._ways.clear()
         ways, last, extremes, venue, urgent = self._ways, self._last, self._extremes, self._venue, path.urgent
-        quotes, ticks, held, waiting = last.quotes, last.ticks, extremes.held, venue.active
+        quotes, ticks, bars, held, waiting = last.quotes, last.ticks, last.bars, extremes.held, venue.active
         now_ns, wake_ns = clock.ns, due.wake_ns
         measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
         rows = passed = 0
@@ -103,6 +104,18 @@ class StraightRows:
                     if is_held:
                         extremes.on_mark(symbol, last.mark(symbol), ts_ns)
                     called = ()
+                elif kind is Bar:
+                    if (
+                        not takes_bars or ts_ns >= venue.due_ns or (band is not None and not bar_fits(band, value))  # type: ignore[arg-type]
+                    ):
+                        return value
+                    clock.ns = now_ns = ts_ns
+                    rows += 1
+                    bars[symbol] = value  # type: ignore[assignment]
+                    if is_held:
+                        extremes.on_mark(symbol, last.mark(symbol), ts_ns)
+                    venue.on_market(value)  # it remembers each bar, also where nothing waits
+                    called = contexts
                 elif kind is BookUpdate and takes_quotes and band is None and ts_ns < venue.due_ns:
                     clock.ns = now_ns = ts_ns
                     rows += 1
@@ -115,8 +128,9 @@ class StraightRows:
                     started_ns = stopwatch_ns()
                 try:
                     for context in called:
-                        on_quote = context.on_quote  # apart from the call: CPython would search the class first
-                        intents = on_quote(context, value)
+                        # Apart from the call: CPython would search the class first.
+                        callback = context.on_bar if kind is Bar else context.on_quote
+                        intents = callback(context, value)
                         if intents:
                             self._keep(value, called, context, intents, None)
                             return value
@@ -150,12 +164,12 @@ class StraightRows:
 
     def _keep(
         self,
-        quote: Any,
+        value: Any,
         contexts: Sequence[StrategyContext],
         context: StrategyContext,
         intents: Iterable[Intent] | None,
         error: BaseException | None,
     ) -> None:
-        """Keep the outcome of a call for the strategies' handler, which gets ``quote`` next."""
+        """Keep the outcome of a call for the strategies' handler, which gets ``value`` next."""
         self.is_accepted = True
-        self._host.answer_early(EarlyAnswer(quote, contexts.index(context), intents, error))
+        self._host.answer_early(EarlyAnswer(value, contexts.index(context), intents, error))

@@ -25,12 +25,12 @@ OnOther = Callable[[MarketValue], None]
 
 
 class EarlyAnswer(msgspec.Struct, frozen=True):
-    """The outcome of a strategy's call for ``quote`` that was made before the quote became an event.
+    """The outcome of a strategy's call for ``value`` that was made before the value became an event.
 
     ``place`` counts the strategies called before it, which wanted nothing. ``error`` is what the call raised.
     """
 
-    quote: Quote
+    value: Quote | Bar
     place: int
     intents: Iterable[Intent] | None
     error: BaseException | None
@@ -107,7 +107,7 @@ class StrategyHost:
         if kind is Quote:
             contexts = self.subscribers(value.symbol)
             if self._answer is not None:
-                contexts = self._apply_answer(value, contexts)
+                contexts = self._apply_answer(value, contexts, "on_quote")
             for context in contexts:
                 try:
                     on_quote = (
@@ -121,7 +121,10 @@ class StrategyHost:
                 except RAISED_IN_CALL as error:
                     self._on_failure(context, "on_quote", error)
         elif kind is Bar:
-            for context in self._subscribers.get(value.symbol) or self._subscribe(value.symbol):
+            contexts = self.subscribers(value.symbol)
+            if self._answer is not None:
+                contexts = self._apply_answer(value, contexts, "on_bar")
+            for context in contexts:
                 try:
                     self._publish(context, context.on_bar(context, value))
                     context.errors = 0
@@ -131,24 +134,26 @@ class StrategyHost:
             self._on_other(value)
 
     def subscribers(self, symbol: str) -> Sequence[StrategyContext]:
-        """Return the strategies on the loop that want the quotes of ``symbol``, in the order of their calls.
+        """Return the strategies on the loop that want the values of ``symbol``, in the order of their calls.
 
-        The same object for the whole session. Who calls them before a quote becomes an event does so in this order
+        The same object for the whole session. Who calls them before a value becomes an event does so in this order
         and passes the first outcome that is not plain to :meth:`answer_early`.
         """
         return self._subscribers.get(symbol) or self._subscribe(symbol)
 
     def answer_early(self, answer: EarlyAnswer) -> None:
-        """Keep the outcome of a call made before ``answer.quote`` became an event.
+        """Keep the outcome of a call made before ``answer.value`` became an event.
 
-        :meth:`on_market_event` applies it when it gets that quote, and calls the strategies that follow.
+        :meth:`on_market_event` applies it when it gets that value, and calls the strategies that follow.
         """
         self._answer = answer
 
-    def _apply_answer(self, quote: Quote, contexts: Sequence[StrategyContext]) -> Sequence[StrategyContext]:
+    def _apply_answer(
+        self, value: Quote | Bar, contexts: Sequence[StrategyContext], callback: str
+    ) -> Sequence[StrategyContext]:
         """Apply the outcome that is kept; return the strategies that are still to be called."""
         answer, self._answer = self._answer, None
-        if answer is None or answer.quote is not quote:
+        if answer is None or answer.value is not value:
             return contexts
         context = contexts[answer.place]
         if answer.error is None:
@@ -156,9 +161,9 @@ class StrategyHost:
                 self._publish(context, answer.intents)
                 context.errors = 0
             except RAISED_IN_CALL as error:
-                self._on_failure(context, "on_quote", error)
+                self._on_failure(context, callback, error)
         elif isinstance(answer.error, RAISED_IN_CALL):
-            self._on_failure(context, "on_quote", answer.error)
+            self._on_failure(context, callback, answer.error)
         else:
             raise answer.error
         return contexts[answer.place + 1 :]
