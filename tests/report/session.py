@@ -302,7 +302,7 @@ def refusal(day: int, *, reason: str = "SYMBOL_WEIGHT_LIMIT", symbol: str = "005
 
 
 def performance_of(trips: Iterable[RoundTrip], *, is_compared: bool = True) -> Performance:
-    """The figures of forty days that each gained 10,000 of 100,000,000, beside a benchmark that stood still."""
+    """The figures of forty days that each gained 10,000 of 100,000,000, beside a benchmark that never moved."""
     first = date(2018, 1, 22)
     days = [first + timedelta(days=place) for place in range(40)]
     closes = [Close(day, Decimal(100_010_000 + 10_000 * place)) for place, day in enumerate(days)]
