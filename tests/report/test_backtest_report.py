@@ -141,6 +141,12 @@ class TestFigures:
         assert "005930 1 100.0%" in text
         assert text.index("005930 1") < text.index("000660 1")  # the better result first
 
+    def test_a_symbol_leads_to_its_chart(self, tmp_path: Path) -> None:
+        trips = [round_trip(symbol="000660"), round_trip(), round_trip(symbol="undrawn")]
+        candles = [candles_of(), candles_of("000660")]
+        links = page_of(plain_session(trips=trips, candles=candles), tmp_path).links
+        assert [link for link in links if link.startswith("#chart-")].count("#chart-2") == 2  # there and above
+
     def test_months_stand_in_their_year(self, tmp_path: Path) -> None:
         # Given forty days from 2018-01-22 on that gain 0.01 % each: 10 in January, 28 in February, 2 in March
         text = text_of(page_of(plain_session(), tmp_path), "months")

@@ -208,3 +208,10 @@ def test_numbers_are_exact_and_grouped(amount: str, text: str) -> None:
 )
 def test_a_headline_has_at_most_two_digits_behind_the_point(amount: str, told: str) -> None:
     assert rounded(Decimal(amount)) == told
+
+
+@pytest.mark.parametrize("zone", ["KST +0900", "EST -0500", "UTC +0000"])
+@given(ts_ns=st.integers(-(10**18), 3 * 10**18))
+def test_the_day_of_a_moment_is_that_of_its_time(zone: str, ts_ns: int) -> None:
+    data = ReportData(facts_of(result(time_zone=zone)))
+    assert data.local_day(ts_ns) == data.local(ts_ns).date()

@@ -84,7 +84,7 @@ def benchmark_points(data: ReportData) -> list[tuple[int, float]]:
         return []
     closes: dict[date, int] = {}
     for row in data.facts.equity:
-        closes[data.local(row.ts_ns).date()] = row.ts_ns
+        closes[data.local_day(row.ts_ns)] = row.ts_ns
     days = [date.fromisoformat(day) for day in benchmark.days]
     kept = thinned(range(len(days)), benchmark.equity, CURVE_STEPS)
     return [(closes[days[place]], benchmark.equity[place]) for place in kept if days[place] in closes]

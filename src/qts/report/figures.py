@@ -79,19 +79,22 @@ def _percent(value: float) -> str:
     return "0.0" if text in {"+0.0", "-0.0"} else text
 
 
-def by_part(found: Performance) -> Html | None:
-    """Return the round trips of each symbol and of each strategy, the best result first; None for one of each."""
+def by_part(found: Performance, charts: Mapping[str, str]) -> Html | None:
+    """Return the round trips of each symbol and of each strategy, the best result first; None for one of each.
+
+    A symbol leads to its chart, whose id ``charts`` gives where there is one.
+    """
     parts = []
-    for title, groups, name in (
-        (heading("By symbol", "종목별"), found.by_symbol, en_ko("Symbol", "종목")),
-        (heading("By strategy", "전략별"), found.by_strategy, en_ko("Strategy", "전략")),
+    for title, groups, name, linked in (
+        (heading("By symbol", "종목별"), found.by_symbol, en_ko("Symbol", "종목"), charts),
+        (heading("By strategy", "전략별"), found.by_strategy, en_ko("Strategy", "전략"), {}),
     ):
         if len(groups) > 1:
-            parts.append(join((el("h3", *title), _groups(groups, name))))
+            parts.append(join((el("h3", *title), _groups(groups, name, linked))))
     return join(parts) if parts else None
 
 
-def _groups(groups: Mapping[str, TripFigures], name: Html) -> Html:
+def _groups(groups: Mapping[str, TripFigures], name: Html, linked: Mapping[str, str]) -> Html:
     names = sorted(groups, key=lambda one: (-groups[one].result, one))
     headers = (
         name,
@@ -104,7 +107,7 @@ def _groups(groups: Mapping[str, TripFigures], name: Html) -> Html:
     )
     body = [
         (
-            one,
+            el("a", one, href=f"#{linked[one]}") if one in linked else one,
             f"{groups[one].count:,}",
             _or_dash(groups[one].win_rate, "{:.1%}".format),
             _or_dash(groups[one].profit_factor, "{:.2f}".format),

@@ -53,7 +53,7 @@ figure h4 { font-size: .84rem; font-weight: 600; color: var(--muted); margin: .8
 .halves td.n { white-space: normal; }
 .trips td { white-space: nowrap; }
 .trips td:nth-child(n+5) { text-align: right; }
-.trips a { color: var(--accent); }
+td a { color: var(--accent); }
 .trips tr { scroll-margin-top: 6rem; }
 .trips tr:target td { background: color-mix(in srgb, var(--accent) 18%, transparent); }
 .heat { font-size: .8rem; }

@@ -80,9 +80,10 @@ def chart_id(place: int) -> str:
     return f"chart-{place + 1}"
 
 
-def charted(data: ReportData) -> frozenset[str]:
-    """Return the symbols that have a chart."""
-    return frozenset(candles.symbol for candles in data.facts.charts.candles[:MOST_CHARTS])
+def chart_ids(data: ReportData) -> dict[str, str]:
+    """Return the id of the chart of each symbol that has one."""
+    drawn = data.facts.charts.candles[:MOST_CHARTS]
+    return {candles.symbol: chart_id(place) for place, candles in enumerate(drawn)}
 
 
 def lines_of(lines: Sequence[Line], symbol: str, symbols: Sequence[str]) -> list[Line]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from qts.strategy.contracts import Side
 DAY_NS: Final = 86_400 * NS_PER_S
 INTRADAY_SAMPLES: Final = 6
 """Samples of one local day from which on it counts as traded within the day (hourly samples of a session)."""
+_FIRST_DAY: Final = date(1970, 1, 1).toordinal()
 FLAT: Final = "flat"
 """What a sum of positions says when nothing is held."""
 LONGEST_ZOOM_SHARE: Final = 0.5
@@ -93,6 +95,7 @@ class ReportData:
         self.values = facts.result
         self.is_plain = facts.result.profile == Profile.PLAIN.value
         self.zone = zone_of(str(self.values.time_zone))
+        self._offset_ns = round(self.zone.utcoffset(None).total_seconds()) * NS_PER_S
         self.zone_name = str(self.zone.tzname(None))
         self.currency = str(self.values.currency)
         self.start = Decimal(self.values.equity_start)
@@ -104,13 +107,21 @@ class ReportData:
         self.forced_orders = frozenset(order.client_order_id for order in facts.orders if order.forced)
         self.order_reasons = {order.client_order_id: order.reason for order in facts.orders}
         self.symbol = most_traded(facts.ledger)
-        self.zoom = zoom_window(facts.equity, self.local)
         self.invariants = invariants_of(self.values.invariants)
         self.checks = own_checks(facts)
+
+    @cached_property
+    def zoom(self) -> Window | None:
+        """Return the days that deserve a closer look; None without such."""
+        return zoom_window(self.facts.equity, self.local)
 
     def local(self, ts_ns: int) -> datetime:
         """Return ``ts_ns`` (ns since 1970 UTC) in the market's time zone."""
         return from_ns(ts_ns).astimezone(self.zone)
+
+    def local_day(self, ts_ns: int) -> date:
+        """Return the date of ``ts_ns`` (ns since 1970 UTC) in the market's time zone; cheaper than the time."""
+        return date.fromordinal(_FIRST_DAY + (ts_ns + self._offset_ns) // DAY_NS)
 
     def is_forced(self, row: LedgerRow) -> bool:
         """Return whether a rule, not a strategy, ordered this fill."""

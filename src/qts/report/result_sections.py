@@ -7,7 +7,7 @@ from qts.report.equity_lines import equity_lines
 from qts.report.figures import by_part, figures, months
 from qts.report.holdings import holdings
 from qts.report.markup import Html, el, en_ko, heading, join, section
-from qts.report.price_charts import price_charts
+from qts.report.price_charts import chart_ids, price_charts
 from qts.report.report_data import ReportData
 from qts.report.trip_marks import TripMarks
 from qts.report.trip_table import trip_table
@@ -20,7 +20,9 @@ def figures_section(data: ReportData) -> Html | None:
         return None
     drawn = equity_lines(data) if found.versus is not None and not data.is_plain else None
     return section(
-        "figures", ("Figures of performance", "성과 지표"), [figures(data, found), drawn, by_part(found)]
+        "figures",
+        ("Figures of performance", "성과 지표"),
+        [figures(data, found), drawn, by_part(found, chart_ids(data))],
     )
 
 

@@ -10,7 +10,7 @@ from qts.performance import RoundTrip
 from qts.performance.trips import adverse_excursion, favourable_excursion
 from qts.report.markup import Html, el, en_ko, join
 from qts.report.one_shown import chooser, one_shown
-from qts.report.price_charts import charted
+from qts.report.price_charts import chart_ids
 from qts.report.report_data import ReportData, number, price_text, rounded
 from qts.report.tables import signed
 from qts.report.trip_marks import TripMarks
@@ -24,7 +24,7 @@ def trip_table(data: ReportData) -> Html:
     trips = data.facts.charts.trips
     if not trips:
         return el("p", en_ko("No round trip was completed.", "완결된 매매가 없습니다."), cls="none")
-    linked = charted(data)
+    linked = chart_ids(data)
     headers = (
         en_ko("No.", "번호"),
         en_ko("Symbol", "종목"),
