@@ -79,6 +79,20 @@ def test_tables_in_memory_are_read_like_their_files(bars: Path) -> None:
     assert facts(qts.backtest(TenShares, {SYMBOL: frame}, fees=0)) == expected
 
 
+def test_a_table_without_a_symbol_trades_under_a_name_of_its_own(bars: Path) -> None:
+    # Given a table that writes itself as Polars' do
+    class Table:
+        columns = ("Date", "Open", "High", "Low", "Close", "Volume")
+
+        def write_csv(self, path: Path) -> None:
+            path.write_bytes(bars.read_bytes())
+
+    # When nothing names its symbol, then it has one, and the account is in dollars
+    result = qts.backtest(TenShares, Table(), params={"fast": 5, "slow": 20}, cash=10**7, fees=0)
+    assert {row["symbol"] for row in result.fills} == {"ASSET"}
+    assert result.values.currency == "USD"
+
+
 def test_rows_become_tables_of_libraries(bars: Path) -> None:
     pandas = pytest.importorskip("pandas")
     result = qts.backtest(TenShares, bars, params={"fast": 5, "slow": 20})
@@ -112,6 +126,8 @@ class NoStrategy:
         ({"params": {"fats": 1}}, InputError, "has no parameter 'fats'; it has fast, slow"),
         ({"params": {"fast": 1}}, InputError, "must be a whole number from 2 to 100, got 1"),
         ({"cash": "much"}, InputError, "cash='much' is not a number"),
+        ({"cash": -1}, InputError, "cash=-1 must be above 0"),
+        ({"fees": 15}, InputError, "fees=15 must be a share of an amount"),
         ({"start": "03/04/2024"}, InputError, "is not a date such as"),
         ({"start": "2015-01-01", "end": "2014-01-01"}, InputError, "is after"),
         ({"end": "2001-01-01"}, DataError, "has no value"),

@@ -20,7 +20,15 @@ from qts.runtime.session.session_plan import Options, Profile, SessionPlan
 from qts.runtime.wiring.plans import backtest_plan
 from qts.strategy.user_code import load_apart
 from qts.threads import start_thread
-from qts.workbench.inputs import day_of, identity_of, made_strategy, number_text, params_as_texts, paths_of
+from qts.workbench.inputs import (
+    cash_text,
+    day_of,
+    fees_text,
+    identity_of,
+    made_strategy,
+    params_as_texts,
+    paths_of,
+)
 from qts.workbench.result import Result
 
 _T = TypeVar("_T")
@@ -51,7 +59,7 @@ def backtest(
 
     ``strategy`` is a class, an object, or FILE.py:Class. ``data`` is a path or several (files of bars, a folder of
     them, a recording), a DataFrame of pandas or Polars with the columns of a file of bars (of ``symbol``, else
-    DATA), or a dict of DataFrames by symbol.
+    ASSET), or a dict of DataFrames by symbol.
 
     ``params`` sets declared parameters. ``cash`` is the opening cash, in the currency of the data. ``fees`` is the
     share of its amount that every fill costs, None what the market charges. ``start`` and ``end`` bound the days
@@ -69,9 +77,9 @@ def backtest(
     with tempfile.TemporaryDirectory(prefix="qts-backtest-") as scratch:
         overrides = {name: str(value) for name, value in (settings or {}).items()}
         if cash is not None:
-            overrides["runtime.equity_start"] = number_text(cash, "cash")
+            overrides["runtime.equity_start"] = cash_text(cash)
         if fees is not None:
-            overrides["instruments.costs"] = number_text(fees, "fees")
+            overrides["instruments.costs"] = fees_text(fees)
         by_file = isinstance(strategy, str)
         options = Options(
             seed=seed,

@@ -16,7 +16,8 @@ from qts.strategy.contracts import Strategy
 from qts.strategy.loading import check_strategy
 from qts.strategy.params import params_of, unknown_param
 
-_DEFAULT_SYMBOL = "DATA"
+_DEFAULT_SYMBOL = "ASSET"
+"""Of a table in memory; a name that files of bars take for a symbol, which DATA is not."""
 
 
 def made_strategy(given: Any, params: Mapping[str, object]) -> Strategy:
@@ -57,7 +58,7 @@ def paths_of(data: Any, symbol: str | None, folder: Path) -> list[Path]:
     """Return the files that ``data`` stands for: a path, several paths, a table, or tables by symbol.
 
     A table is a DataFrame of pandas or Polars; it is written into ``folder`` as a CSV file named after its symbol
-    (``symbol``, else DATA). Raises InputError for anything else.
+    (``symbol``, else ASSET). Raises InputError for anything else.
     """
     if isinstance(data, str | os.PathLike):
         return [Path(data).expanduser()]
@@ -92,6 +93,22 @@ def number_text(value: Decimal | int | float | str, name: str) -> str:
     except (ValueError, ArithmeticError):
         raise InputError(f"{name}={value!r} is not a number") from None
     return f"{Decimal(text):f}"
+
+
+def cash_text(value: Decimal | int | float | str) -> str:
+    """Return opening cash as text. Raises InputError for what is no number above 0."""
+    text = number_text(value, "cash")
+    if Decimal(text) <= 0:
+        raise InputError(f"cash={value!r} must be above 0")
+    return text
+
+
+def fees_text(value: Decimal | int | float | str) -> str:
+    """Return the share of its amount that a fill costs as text. Raises InputError for what is no such share."""
+    text = number_text(value, "fees")
+    if not 0 <= Decimal(text) < 1:
+        raise InputError(f"fees={value!r} must be a share of an amount, from 0 and below 1; 0.0015 is 0.15 %")
+    return text
 
 
 def _is_table(data: Any) -> bool:
