@@ -102,6 +102,12 @@ def test_the_extreme_prices_are_asked_for_each_trip() -> None:
     assert [(one.low, one.high) for one in found.completed] == [(90, 130), (None, None)]
 
 
+def test_the_prices_of_its_own_fills_are_among_the_extremes() -> None:
+    # Given a stop that sold at 90 in a bar of which only the open, 99, counts
+    found = round_trips([buy(1, 1, 100), sell(2, 1, 90)], lambda symbol, begun, ended: (D(99), D(101)))
+    assert [(trip.low, trip.high) for trip in found.completed] == [(90, 101)]
+
+
 def test_prices_before_and_after_a_split_are_not_compared() -> None:
     [trip] = round_trips([buy(1, 1, 100), split(2, 1), sell(3, 2, 50)], lambda *_: (D(1), D(2))).completed
 

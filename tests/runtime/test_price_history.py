@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,3 +114,17 @@ def test_thinned_candles_are_few_and_lose_no_extreme(ranges: list[tuple[int, int
 def test_the_most_traded_symbols_come_first_and_one_is_shown_even_if_none_was_traded() -> None:
     assert symbols_by_use({"B": 1, "A": 1, "C": 5}, ["X"]) == ["C", "A", "B"]
     assert symbols_by_use({}, ["X", "Y"]) == ["X"]
+
+
+def test_a_trip_that_ended_just_before_its_bar_was_known_has_the_open_of_that_bar() -> None:
+    # Given fills on a market that never closes, which have the last moment of the bar's own day
+    held = msgspec.structs.replace(trip(1, 3), begun_ns=trip(1, 3).begun_ns - 1, ended_ns=trip(1, 3).ended_ns - 1)
+    found = history([bar(1, 10, 20), bar(2, 8, 15), bar(3, 2, 50, opened=5), bar(4, 1, 99)], held)
+    # Then the gap to the open at which it was left counts, and nothing later
+    assert found.range_of("A", held.begun_ns, held.ended_ns) == (D(5), D(20))
+
+
+def test_closes_known_at_midnight_are_those_of_the_day_before() -> None:
+    # Given the bar of 1 January, known at the midnight that ends it
+    found = PriceHistory(AlwaysOpen(), ["A"], (), to_ns(START + DAY) - to_ns(START), is_known_next_day=True)
+    assert [one.day.isoformat() for one in found.take([bar(0, 1, 9), bar(1, 1, 9)])] == ["2024-01-01", "2024-01-02"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import qts
 from qts.errors import ContractError, DataError, InputError
+from qts.kit import Bar, Context, Intent, Side, Strategy
 from tests.sim.daily_bars import SYMBOL, TenShares, trading_days, write_bars
 
 DAYS = trading_days()[:300]
@@ -114,6 +116,77 @@ def test_a_run_that_is_kept_is_that_of_the_command(bars: Path, tmp_path: Path) -
     result = qts.backtest(f"{FILE}:TenShares", bars, data_dir=tmp_path / "kept")
     assert result.directory == tmp_path / "kept"
     assert (tmp_path / "kept" / "qts.sqlite").exists()
+
+
+class BuysOnce(Strategy):
+    """Buys ten on the first bar and sends an order that cannot fill on each later one."""
+
+    def on_start(self, ctx: Context) -> None:
+        self.days: list[str] = []
+
+    def on_bar(self, ctx: Context, bar: Bar) -> list[Intent]:
+        self.days.append(bar.day)
+        limit = None if len(self.days) == 1 else 1
+        return [Intent(bar.symbol, Side.BUY, 1.0, qty=10, limit=limit)]
+
+
+@pytest.fixture
+def coin(tmp_path: Path) -> Path:
+    """Write the days of a market that never closes: each opens at the close before it and rises by 10."""
+    days = [date(2020, 1, 20) + timedelta(days=number) for number in range(20)]
+    rows = [f"{day},{100 + 10 * n},{110 + 10 * n},{100 + 10 * n},{110 + 10 * n},1000" for n, day in enumerate(days)]
+    path = tmp_path / "COIN.csv"
+    path.write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]) + "\n")
+    return path
+
+
+def test_a_close_known_at_midnight_counts_on_its_own_day(coin: Path) -> None:
+    # When 10 were bought at the open of 21 January, at 110
+    result = qts.backtest(BuysOnce, coin, cash=10_000, fees=0, benchmark="hold")
+    # Then January ends with the close of the 31st, 220, and February with that of the 8th, 300
+    january, february = result.metrics.months
+    assert (january.month, february.month) == (1, 2)
+    assert january.value == pytest.approx(0.11)
+    assert february.value == pytest.approx(11_900 / 11_100 - 1)
+    assert result.metrics.sessions == 20
+    # And who bought 90 at the first close, 110, has 90 times 190 more at the last
+    assert result.metrics.versus is not None
+    assert result.metrics.versus.total_return.value == pytest.approx(1.71)
+
+
+def test_days_of_a_market_that_never_closes_are_those_of_its_bars(coin: Path) -> None:
+    strategy = BuysOnce()
+    qts.backtest(strategy, coin, start="2020-01-30", end="2020-02-01")
+    assert strategy.days == ["2020-01-30", "2020-01-31", "2020-02-01"]
+
+
+def test_orders_stand_in_the_order_of_their_intents(coin: Path) -> None:
+    # Given more orders than have numbers of one digit
+    times = qts.backtest(BuysOnce, coin).orders.column("time")
+    assert len(times) == 20
+    assert times == sorted(times)
+
+
+class Fails(Strategy):
+    def on_bar(self, ctx: Context, bar: Bar) -> list[Intent]:
+        raise ValueError("no such thing")
+
+
+def test_the_errors_of_a_strategy_are_told(coin: Path) -> None:
+    assert "strategy Fails failed in on_bar" in repr(qts.backtest(Fails, coin))
+    with pytest.raises(ContractError, match="strategy Fails failed in on_bar 1 time, first: ValueError"):
+        qts.backtest(Fails, coin, strict=True)
+
+
+def test_a_table_needs_neither_a_symbol_nor_an_index_of_dates(bars: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    # Given a table as it was read, its rows counted, and one whose dates are its unnamed index
+    counted = pandas.read_csv(bars)
+    dated = pandas.read_csv(bars, parse_dates=["Date"], index_col="Date").rename_axis(None)
+    for frame in (counted, dated):
+        assert qts.backtest(TenShares, frame, cash=10**9).fills.column("symbol")[0] == "ASSET"
+    # And the name of a table in a dict is its symbol as it is
+    assert qts.backtest(TenShares, {"prices": dated}, cash=10**9).fills.column("symbol")[0] == "prices"
 
 
 class NoStrategy:

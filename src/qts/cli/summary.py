@@ -16,7 +16,7 @@ from qts.report.performance_rows import decided_by, performance_rows
 from qts.report.report_data import rounded
 from qts.report.state_basis import basis_lines
 from qts.runtime.persistence.history_rows import with_code
-from qts.runtime.session.result import ResultValues, SessionResult, latency_cells
+from qts.runtime.session.result import ResultValues, SessionResult, failures_of, latency_cells
 from qts.runtime.session.session_plan import PLAIN_TEXT, Profile
 from qts.safety.contracts import SafetyState
 from qts.state.reasons import sentence
@@ -152,14 +152,8 @@ def _pools(values: ResultValues) -> Table:
 
 def _strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> None:
     """Print the halted strategies with their reasons, and the errors with their counts."""
-    for one in strategies:
-        if one["halted"]:
-            text = f"HALTED: strategy {one['name']}: {one['why']}"
-            console.print(text, style="bold red", markup=False, highlight=False)
-        for error in one["errors"]:
-            times = counted(error["count"], "time")
-            text = f"strategy {one['name']} failed in {error['callback']} {times}, first: {error['first']}"
-            console.print(text, style="red", markup=False, highlight=False)
+    for text, is_halt in failures_of(strategies):
+        console.print(text, style="bold red" if is_halt else "red", markup=False, highlight=False)
 
 
 def _events(values: ResultValues) -> Table:

@@ -18,6 +18,7 @@ from qts.db.marks import last_numbers, marks_of
 from qts.db.migrate import is_behind, migrations
 from qts.db.sqlite import explanation
 from qts.execution.contracts import Order
+from qts.execution.working import in_order_of_intent
 
 _T = TypeVar("_T")
 _BUSY_S = 1.0
@@ -89,7 +90,7 @@ class StoreReader:
     def orders(self) -> list[Order]:
         """Return every order, in the order of their intents."""
         orders: list[Order] = self._read_as_of_before(tables.ORDERS, _ORDERS_OF_BEFORE)
-        return sorted(orders, key=lambda o: (o.ts_intent_ns, len(o.client_order_id), o.client_order_id))
+        return in_order_of_intent(orders)
 
     def ledger(self) -> list[LedgerRow]:
         """Return every booked fill, in the order of booking."""

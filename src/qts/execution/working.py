@@ -24,6 +24,11 @@ FINAL_STATES = frozenset(
 )
 
 
+def in_order_of_intent(orders: Iterable[Order]) -> list[Order]:
+    """Return ``orders`` by the time of their intent, those of one moment by the number at the end of their id."""
+    return sorted(orders, key=lambda one: (one.ts_intent_ns, len(one.client_order_id), one.client_order_id))
+
+
 class WorkingOrders:
     """The orders of one account; values are replaced, never changed."""
 

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 
-from qts.clock import from_ns, to_ns
+from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.errors import DataError, InputError
-from qts.market.contracts import Calendar, Feed, MarketValue
-from qts.market.feed_view import FeedView
+from qts.market.bars.feed import BarFeed
+from qts.market.bars.intervals import DAY
+from qts.market.contracts import Bar, Calendar, Feed, MarketValue
+from qts.market.feed_view import FeedView, source_of
+
+_DAY_NS: Final = 86_400 * NS_PER_S
+_AFTER_ALL_DAYS: Final = "~"
+"""A text behind every day as text."""
 
 
 class TimeWindow(FeedView):
     """A view of the values of ``feed`` from the day ``first`` to ``last``, both included.
 
-    Days are those of the first instrument's market; None: no bound on that side. Corporate actions and refused rows
-    are those of the whole feed. Raises InputError when ``first`` is after ``last``; :meth:`values` raises DataError
-    when no value lies within.
+    Days are those of the first instrument's market; None: no bound on that side. A daily bar of a file of bars
+    belongs to the day that it names, another bar to the day of its last moment: one that is known at midnight is of
+    the day before. Corporate actions and refused rows are those of the whole feed. Raises InputError when ``first``
+    is after ``last``; :meth:`values` raises DataError when no value lies within.
     """
 
     def __init__(self, feed: Feed, first: date | None, last: date | None) -> None:
@@ -28,6 +35,9 @@ class TimeWindow(FeedView):
         self._first, self._last = first, last
         self._begin_ns = None if first is None else self._midnight_ns(first)
         self._end_ns = None if last is None else self._midnight_ns(last + timedelta(days=1))
+        self._is_by_name = isinstance(source_of(feed), BarFeed)
+        self._first_text = "" if first is None else first.isoformat()
+        self._last_text = _AFTER_ALL_DAYS if last is None else last.isoformat()
         self._resumed = False
 
     @property
@@ -37,13 +47,14 @@ class TimeWindow(FeedView):
 
     def values(self) -> Iterator[MarketValue]:
         """Return the values within the window. Raises DataError when there is none, or as the other feed does."""
-        begin_ns, end_ns, given, last_ns = self._begin_ns, self._end_ns, self._resumed, 0
+        given, last_ns = self._resumed, 0
+        stop_ns = None if self._end_ns is None else self._end_ns + 2 * _DAY_NS  # no value of the window is so late
         for value in self.feed.values():
             last_ns = value.ts_ns
-            if begin_ns is not None and last_ns < begin_ns:
-                continue
-            if end_ns is not None and last_ns >= end_ns:
+            if stop_ns is not None and last_ns >= stop_ns:
                 break
+            if not self._is_within(value):
+                continue
             given = True
             yield value
         if not given:
@@ -54,6 +65,17 @@ class TimeWindow(FeedView):
         """Move to a stored position. Raises DataError when it belongs to another input."""
         self._resumed = True
         super().resume(position)
+
+    def _is_within(self, value: MarketValue) -> bool:
+        """Return whether ``value`` belongs to a day of the window."""
+        ts_ns = value.ts_ns
+        if isinstance(value, Bar):
+            if self._is_by_name and value.interval == DAY:
+                return self._first_text <= value.day <= self._last_text
+            ts_ns -= 1
+        return (self._begin_ns is None or ts_ns >= self._begin_ns) and (
+            self._end_ns is None or ts_ns < self._end_ns
+        )
 
     def _span(self) -> str:
         return f"from {self._first or 'the start'} to {self._last or 'the end'}"

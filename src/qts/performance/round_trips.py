@@ -63,6 +63,13 @@ class _Open:
         self.qty = self.shares = ZERO
         self.bought = self.sold = self.costs = self.paid = ZERO
         self.was_split = False
+        self.lowest: Decimal | None = None
+        self.highest: Decimal | None = None
+
+    def trade_at(self, price: Decimal) -> None:
+        """Note the price of a fill."""
+        self.lowest = price if self.lowest is None else min(self.lowest, price)
+        self.highest = price if self.highest is None else max(self.highest, price)
 
     def buy(self, fill: TripFill) -> None:
         self.qty = plus(self.qty, fill.qty)
@@ -86,7 +93,8 @@ class _Open:
 def round_trips(events: Iterable[TripFill | TripAction], range_of: RangeOf | None = None) -> RoundTrips:
     """Return the round trips of ``events``, which are in the order of their booking.
 
-    ``range_of`` gives each trip its extreme prices; without it, and where shares were split, they are unknown.
+    ``range_of`` gives each trip its extreme prices, and those of its own fills count too; without it, and where
+    shares were split, they are unknown.
     Raises ContractError when more is sold than is held, or when an action meets no holding.
     """
     open_: dict[tuple[str, str], _Open] = {}
@@ -115,7 +123,9 @@ def _take(held: _Open, event: TripFill | TripAction) -> None:
     held.costs = plus(held.costs, event.costs)
     if isinstance(event, TripAction):
         held.apply(event)
-    elif event.buys:
+        return
+    held.trade_at(event.price)
+    if event.buys:
         held.buy(event)
     else:
         held.sell(event)
@@ -124,7 +134,9 @@ def _take(held: _Open, event: TripFill | TripAction) -> None:
 def _completed(key: tuple[str, str], held: _Open, ended_ns: int, range_of: RangeOf | None) -> RoundTrip:
     strategy, symbol = key
     seen = None if range_of is None or held.was_split else range_of(symbol, held.begun_ns, ended_ns)
-    low, high = seen if seen is not None else (None, None)
+    low, high = None, None
+    if seen is not None and held.lowest is not None and held.highest is not None:
+        low, high = min(seen[0], held.lowest), max(seen[1], held.highest)
     return RoundTrip(
         strategy=strategy,
         symbol=symbol,

@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from qts.errors import InputError
+from qts.errors import ContractError, InputError
 from qts.market.files.reading import read_as
 from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.result import failures_of
 from qts.runtime.session.session import run_session, session_facts
 from qts.runtime.session.session_plan import Options, Profile, SessionPlan
 from qts.runtime.wiring.plans import backtest_plan
@@ -24,10 +25,10 @@ from qts.workbench.inputs import (
     cash_text,
     day_of,
     fees_text,
+    files_of,
     identity_of,
     made_strategy,
     params_as_texts,
-    paths_of,
 )
 from qts.workbench.result import Result
 
@@ -53,6 +54,7 @@ def backtest(
     seed: int = 7,
     data_dir: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
+    strict: bool = False,
     on_progress: Callable[[float | None], object] | None = None,
 ) -> Result:
     """Trade ``strategy`` on ``data`` and return what came of it; the same machine as ``qts backtest``.
@@ -68,7 +70,9 @@ def backtest(
     ``date_format`` say how files are to be read where they leave a doubt.
 
     ``data_dir`` keeps the run there, as the command does; None: it is removed with the result. ``settings`` are
-    those of ``--set``, by dotted name. ``on_progress`` is called with the share already read (None: unknown).
+    those of ``--set``, by dotted name. ``strict``: raise ContractError at the first error of a strategy; else they
+    stand on standard error and in the result, and a strategy that fails again and again is halted. ``on_progress``
+    is called with the share already read (None: unknown).
 
     It may be called where an event loop runs, as in a notebook; that loop then waits. Raises QtsError: InputError
     and DataError for what cannot be used, ContractError for what is no strategy.
@@ -81,10 +85,13 @@ def backtest(
         if fees is not None:
             overrides["instruments.costs"] = fees_text(fees)
         by_file = isinstance(strategy, str)
+        files = files_of(data, symbol, Path(scratch))
+        given_names = {str(path): name for path, name in files.items() if name is not None} or None
         options = Options(
             seed=seed,
             strategies=(strategy,) if by_file else (),
             params=params_as_texts(given) if by_file else (),
+            strict=strict,
             data_dir=Path(scratch, "run") if data_dir is None else Path(data_dir),
             overrides=overrides,
             read_as=read_as(
@@ -92,14 +99,15 @@ def backtest(
                 delimiter=delimiter,
                 timezone=timezone,
                 date_format=date_format,
-                symbol=None if hasattr(data, "columns") else symbol,
+                symbol=None if given_names else symbol,
+                symbols=given_names,
             ),
             profile=Profile.RULES if rules else Profile.PLAIN,
             first_day=day_of(start, "start"),
             last_day=day_of(end, "end"),
             benchmark=_benchmark(benchmark),
         )
-        plan = backtest_plan(options, paths_of(data, symbol, Path(scratch)), None)
+        plan = backtest_plan(options, list(files), None)
         if not by_file:
             one = load_apart(made_strategy, strategy, given)
             plan = msgspec.structs.replace(
@@ -119,6 +127,8 @@ def _run(
             on_progress(share)
 
     result = run_session(plan, progress=progress, stop=StopFlag())
+    if plan.options.strict and (failures := [text for text, _ in failures_of(result.values.strategies)]):
+        raise ContractError("; ".join(failures))
     return Result(session_facts(result), result.directory, is_kept=is_kept)
 
 

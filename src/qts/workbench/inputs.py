@@ -17,7 +17,7 @@ from qts.strategy.loading import check_strategy
 from qts.strategy.params import params_of, unknown_param
 
 _DEFAULT_SYMBOL = "ASSET"
-"""Of a table in memory; a name that files of bars take for a symbol, which DATA is not."""
+"""Of a table in memory that names none."""
 
 
 def made_strategy(given: Any, params: Mapping[str, object]) -> Strategy:
@@ -54,20 +54,22 @@ def params_as_texts(params: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in params.items())
 
 
-def paths_of(data: Any, symbol: str | None, folder: Path) -> list[Path]:
-    """Return the files that ``data`` stands for: a path, several paths, a table, or tables by symbol.
+def files_of(data: Any, symbol: str | None, folder: Path) -> dict[Path, str | None]:
+    """Return the files that ``data`` stands for, a path, several paths, a table, or tables by symbol.
 
-    A table is a DataFrame of pandas or Polars; it is written into ``folder`` as a CSV file named after its symbol
-    (``symbol``, else ASSET). Raises InputError for anything else.
+    Each has its symbol; None: the file shows it. A table is a DataFrame of pandas or Polars; it is written into
+    ``folder`` as a CSV file of its symbol (``symbol``, else ASSET). Raises InputError for anything else.
     """
     if isinstance(data, str | os.PathLike):
-        return [Path(data).expanduser()]
-    if isinstance(data, Mapping):
-        return [_written(table, str(name), folder) for name, table in data.items()]
+        return {Path(data).expanduser(): None}
+    if isinstance(data, Mapping) and data:
+        tables = [(str(name), table) for name, table in data.items()]
+        return {_written(table, name, folder / str(place)): name for place, (name, table) in enumerate(tables)}
     if _is_table(data):
-        return [_written(data, symbol or _DEFAULT_SYMBOL, folder)]
+        name = symbol or _DEFAULT_SYMBOL
+        return {_written(data, name, folder): name}
     if isinstance(data, Sequence) and data and all(isinstance(one, str | os.PathLike) for one in data):
-        return [Path(one).expanduser() for one in data]
+        return {Path(one).expanduser(): None for one in data}
     raise InputError(
         "data must be a path, a list of paths, a DataFrame of pandas or Polars, or a dict of DataFrames by symbol, "
         f"got {type(data).__name__}"
@@ -120,17 +122,20 @@ def _written(table: Any, symbol: str, folder: Path) -> Path:
         raise InputError(f"data[{symbol!r}] must be a DataFrame of pandas or Polars, got {type(table).__name__}")
     if not symbol or any(char in symbol for char in "/\\\0"):
         raise InputError(f"data: {symbol!r} cannot be the name of a symbol")
+    folder.mkdir(exist_ok=True)
     path = folder / f"{symbol}.csv"
     if callable(getattr(table, "write_csv", None)):
         table.write_csv(path)
     else:
-        _with_index_named(table).to_csv(path)
+        _with_index_named(table).to_csv(path, index=not _is_counted(table))
     return path
 
 
 def _with_index_named(table: Any) -> Any:
-    """Return a pandas table whose index of dates has a name that is known as a column of dates."""
-    index = table.index
-    if index.name is None and hasattr(index, "tz"):
-        return table.rename_axis("Date")
-    return table
+    """Return a pandas table whose index, where it is one of dates, has a name that is known as theirs."""
+    return table.rename_axis(index="Date") if table.index.name is None else table
+
+
+def _is_counted(table: Any) -> bool:
+    """Return whether the index of a pandas table only counts its rows."""
+    return table.index.name is None and getattr(table.index.dtype, "kind", "") in ("i", "u")

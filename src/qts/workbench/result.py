@@ -9,7 +9,7 @@ from qts.performance import Performance
 from qts.report.performance_rows import performance_rows
 from qts.report.report_data import rounded
 from qts.report.session_report import write_report
-from qts.runtime.session.result import ResultValues, SessionFacts
+from qts.runtime.session.result import ResultValues, SessionFacts, failures_of
 from qts.workbench import tables
 from qts.workbench.rows import Rows
 
@@ -74,7 +74,7 @@ class Result:
             lines = [f"{name:<{names}}  {text}" for name, text, _ in rows]
         else:
             lines = [f"{name:<{names}}  {text:>{ours}}  {other:>12}".rstrip() for name, text, other in rows]
-        return "\n".join(lines)
+        return "\n".join([*(text for text, _ in failures_of(values.strategies)), *lines])
 
 
 def _money(amount: str, currency: str) -> str:

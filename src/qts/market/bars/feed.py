@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from qts.clock import NS_PER_S
+from qts.clock import NS_PER_S, from_ns
 from qts.errors import DataError
 from qts.market.actions import CorporateAction
+from qts.market.bars.intervals import DAY, MONTH, WEEK
 from qts.market.bars.series import BarSeries
 from qts.market.contracts import Bar, Instrument, MarketValue
 from qts.market.files.refusals import RefusalExample, Refusals
@@ -62,6 +64,11 @@ class BarFeed:
     def total_values(self) -> int:
         """Return how many values the whole feed has."""
         return self._total
+
+    @property
+    def is_known_next_day(self) -> bool:
+        """Return whether every bar is known only on the date after its day, as where a day ends at midnight."""
+        return all(map(self._is_next_day, filter(len, self._series)))
 
     def values(self) -> Iterator[MarketValue]:
         """Yield the bars after the present position."""
@@ -126,6 +133,13 @@ class BarFeed:
     def progress(self) -> float:
         """Return the share of all bars already given, 0..1."""
         return self._given / self._total if self._total else 1.0
+
+    def _is_next_day(self, one: BarSeries) -> bool:
+        calendar, ns = self.instruments[one.symbol].calendar, one.known_ns[-1]
+        known = calendar.local_date(from_ns(ns))
+        if one.interval == DAY:
+            return known == one.last_day + timedelta(days=1)
+        return one.interval in (WEEK, MONTH) and known != calendar.local_date(from_ns(ns - 1))
 
     def _note_age(self, ns: int) -> None:
         if not self._is_fixed and BEFORE_ALL_NS < self._ns < ns:

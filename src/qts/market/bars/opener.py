@@ -180,8 +180,9 @@ class _Reading:
             if wanted is not None:
                 raise DataError(f"{path}: it has a column of symbols; leave --symbol {wanted} out")
             return ""
-        if wanted is not None or source.symbol:
-            return wanted or source.symbol
+        named = wanted or (self._read_as.symbols or {}).get(str(path)) or source.symbol
+        if named:
+            return named
         symbol = symbol_of_name(path)
         if symbol not in self._named:
             self._named.append(symbol)

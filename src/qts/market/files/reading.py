@@ -5,6 +5,7 @@ cannot be mistaken."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -35,7 +36,8 @@ class ReadAs(msgspec.Struct, frozen=True, kw_only=True):
 
     ``encoding`` is one of :data:`ENCODINGS`, ``delimiter`` one of :data:`DELIMITERS`, ``timezone`` an IANA name
     such as Asia/Seoul for times without an offset, ``date_format`` a key of :data:`EPOCHS`, :data:`EXCEL` or a
-    format of ``datetime.strptime``. ``symbol`` is that of a file of bars without a column of symbols.
+    format of ``datetime.strptime``. ``symbol`` is that of a file of bars without a column of symbols;
+    ``symbols`` are those of several such files, by path.
     """
 
     encoding: str | None = None
@@ -43,12 +45,13 @@ class ReadAs(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None = None
     date_format: str | None = None
     symbol: str | None = None
+    symbols: Mapping[str, str] | None = None
 
     @property
     def declared(self) -> str:
         """Return what was declared, as it stands in the run's name of its input; "" for nothing."""
         given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return "&".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        return "&".join(f"{name}={value}" for name, value in given.items() if isinstance(value, str))
 
 
 def read_as(
@@ -58,6 +61,7 @@ def read_as(
     timezone: str | None = None,
     date_format: str | None = None,
     symbol: str | None = None,
+    symbols: Mapping[str, str] | None = None,
 ) -> ReadAs:
     """Return the checked declaration. Raises DataError naming the option, its value and what is allowed."""
     if encoding is not None and encoding.lower() not in ENCODINGS:
@@ -81,6 +85,7 @@ def read_as(
         timezone=timezone,
         date_format=date_format,
         symbol=symbol,
+        symbols=symbols,
     )
 
 

@@ -56,8 +56,12 @@ def assess(
     risk_free: float,
     open_feed: Callable[[], Feed] | None = None,
     with_benchmark: bool = False,
+    is_known_next_day: bool = False,
 ) -> Assessment:
     """Judge a run by its ``books``; ``calendar`` gives the market's days.
+
+    ``is_known_next_day``: every value is known only on the date after its day, as at the midnight that ends it, so
+    that each close belongs to the day before the one on which it was sampled.
 
     ``open_feed`` opens its input, which is then read again for candles, the extreme prices of round trips and,
     ``with_benchmark``, an account that buys and holds; None: these are unknown. Raises DataError when the input
@@ -71,7 +75,7 @@ def assess(
         feed = open_feed()
         symbols = symbols_by_use(Counter(row.symbol for row in books.ledger), feed.instruments)
         length_ns = books.equity[-1].ts_ns - books.equity[0].ts_ns if books.equity else 0
-        history = PriceHistory(calendar, symbols, trips, length_ns)
+        history = PriceHistory(calendar, symbols, trips, length_ns, is_known_next_day=is_known_next_day)
         sessions = history.take(feed.values())
         if with_benchmark:
             held = _held(books.start, list(sessions), feed)
@@ -82,7 +86,7 @@ def assess(
         trips = round_trips(events, history.range_of).completed
     period = Period(
         start=books.start,
-        closes=session_closes(books.equity, calendar),
+        closes=session_closes(books.equity, calendar, is_known_next_day=is_known_next_day),
         trips=trips,
         bought=sum_of(row.amount for row in books.ledger if row.side is Side.BUY),
         sold=sum_of(row.amount for row in books.ledger if row.side is Side.SELL),
@@ -95,11 +99,14 @@ def assess(
     return Assessment(found, trips, candles, None if held is None else _drawn(held))
 
 
-def session_closes(samples: Iterable[EquityRow], calendar: Calendar) -> list[Close]:
-    """Return the last sample of each of the market's days."""
+def session_closes(
+    samples: Iterable[EquityRow], calendar: Calendar, *, is_known_next_day: bool = False
+) -> list[Close]:
+    """Return the last sample of each of the market's days; ``is_known_next_day`` as in :func:`assess`."""
     closes: dict[date, Close] = {}
+    back = timedelta(days=int(is_known_next_day))
     for row in samples:
-        day = calendar.local_date(from_ns(row.ts_ns))
+        day = calendar.local_date(from_ns(row.ts_ns)) - back
         closes[day] = Close(day, row.equity, minus(row.equity, row.cash))
     return list(closes.values())
 

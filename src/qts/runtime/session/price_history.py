@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -100,12 +100,20 @@ class PriceHistory:
 
     ``symbols`` are those whose candles are kept; ``trips`` are the round trips whose extreme prices are wanted;
     ``length_ns`` is the session's length, from which the width of candles made of quotes and trades follows.
+    ``is_known_next_day``: every value is known only on the date after its day.
     """
 
     def __init__(
-        self, calendar: Calendar, symbols: Sequence[str], trips: Iterable[RoundTrip], length_ns: int
+        self,
+        calendar: Calendar,
+        symbols: Sequence[str],
+        trips: Iterable[RoundTrip],
+        length_ns: int,
+        *,
+        is_known_next_day: bool = False,
     ) -> None:
         self._calendar = calendar
+        self._back = timedelta(days=int(is_known_next_day))
         most = max(min(MAX_CANDLES, MAX_CANDLES_OF_ALL // max(len(symbols), 1)), _FEWEST)
         self._candles = {symbol: CandleSeries(most) for symbol in symbols}
         self._width_ns = NS_PER_S * next(
@@ -117,6 +125,7 @@ class PriceHistory:
         for spans in self._waiting.values():
             spans.sort(reverse=True)
         self._running: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._finer: set[str] = set()  # symbols with quotes or trades, whose fills are in none of their bars
         self._extremes: dict[tuple[str, int, int], tuple[Decimal, Decimal]] = {}
 
     def take(self, values: Iterable[MarketValue]) -> Iterator[Prices]:
@@ -130,7 +139,7 @@ class PriceHistory:
                 continue
             ts_ns = value.ts_ns
             if ts_ns >= day_ends_ns:
-                today = local_date(from_ns(ts_ns))
+                today = local_date(from_ns(ts_ns)) - self._back
                 if day is not None and closes and today != day:
                     yield Prices(day, closes)
                     closes = {}
@@ -158,20 +167,27 @@ class PriceHistory:
             opened, high, low, close = map(float, prices)
             series.add(key, value.ts_ns, (opened, high, low, close), volume)
         if self._waiting.get(symbol) or self._running.get(symbol):
+            if not isinstance(value, Bar):
+                self._finer.add(symbol)
             self._extend(symbol, value.ts_ns, prices)
 
     def _extend(self, symbol: str, ts_ns: int, prices: tuple[Decimal, Decimal, Decimal, Decimal]) -> None:
-        """Extend the extremes of the trips that run at ``ts_ns``; where one ends only the opening price counts."""
+        """Extend the extremes of the trips that run at ``ts_ns``; in the bar where one ends only its open counts.
+
+        A fill in a bar has the time at which the bar is known, or one shortly before it, on the bar's own day.
+        """
         waiting, running = self._waiting[symbol], self._running[symbol]
         while waiting and waiting[-1][0] <= ts_ns:
             running.append(waiting.pop())
+        is_bar = symbol not in self._finer
         for span in list(running):
             begun_ns, ended_ns = span
-            if ts_ns > ended_ns:
-                running.remove(span)
-                continue
-            low, high = (prices[0], prices[0]) if ts_ns == ended_ns != begun_ns else (prices[2], prices[1])
             key = (symbol, begun_ns, ended_ns)
+            if ts_ns > ended_ns or (is_bar and ts_ns == ended_ns):
+                running.remove(span)
+                if not is_bar:
+                    continue
+            low, high = (prices[0], prices[0]) if ts_ns >= ended_ns > begun_ns else (prices[2], prices[1])
             known = self._extremes.get(key)
             self._extremes[key] = (low, high) if known is None else (min(known[0], low), max(known[1], high))
 

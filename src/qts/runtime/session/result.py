@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +26,7 @@ from qts.runtime.metrics.extremes import Drawdown, Point
 from qts.runtime.persistence.charts_file import Charts
 from qts.runtime.session.session_view import ExtremesView, PositionView, QueueView, SessionView
 from qts.safety.scoped_stops import stop_row
+from qts.wording import counted
 
 QUEUE_COUNTS = ("accepted", "handled", "dropped", "collapsed", "sampled", "rejected")
 MAX_REASONS = 20
@@ -173,6 +174,16 @@ def unfilled_by_reason(orders: Sequence[Order]) -> dict[str, int]:
     named = dict(counts.most_common(MAX_REASONS))
     rest = sum(counts.values()) - sum(named.values())
     return dict(sorted(named.items())) | ({"other reasons": rest} if rest else {})
+
+
+def failures_of(strategies: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, bool]]:
+    """Yield a line for each strategy that was halted (True) and for each hook in which one failed (False)."""
+    for one in strategies:
+        if one["halted"]:
+            yield f"HALTED: strategy {one['name']}: {one['why']}", True
+        for error in one["errors"]:
+            times = counted(error["count"], "time")
+            yield f"strategy {one['name']} failed in {error['callback']} {times}, first: {error['first']}", False
 
 
 def text_of(amount: Decimal) -> str:

@@ -20,8 +20,10 @@ from qts.errors import DataError, HalfDoneError, InputError, QtsError
 from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
+from qts.execution.working import in_order_of_intent
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
+from qts.market.feed_view import source_of
 from qts.money import standard_context
 from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.control.command_handler import CommandHandler
@@ -385,15 +387,21 @@ class Session:
         store, calendar, settings = self._store, kernel.shared.calendar, self._config.tree.runtime
         books = Books(kernel.shared.account.opening, store.equity_curve(), store.ledger(), store.actions())
         benchmark = self._plan.options.benchmark == "hold"
+        next_day = bool(getattr(source_of(self._feed), "is_known_next_day", False))
         try:
             open_feed = self._open_again if again else None
             return assess(
-                books, calendar, risk_free=settings.risk_free, open_feed=open_feed, with_benchmark=benchmark
+                books,
+                calendar,
+                risk_free=settings.risk_free,
+                open_feed=open_feed,
+                with_benchmark=benchmark,
+                is_known_next_day=next_day,
             )
         except DataError as error:
             text = f"no charts of prices and no benchmark: {error}"
             log.record(LogWrite("WARNING", text, kernel.shared.clock.time_ns()))
-            return assess(books, calendar, risk_free=settings.risk_free)
+            return assess(books, calendar, risk_free=settings.risk_free, is_known_next_day=next_day)
 
     def _open_again(self) -> Feed:
         feed = self._plan.open_feed()
@@ -461,7 +469,7 @@ def session_facts(result: SessionResult) -> SessionFacts:
             ledger=store.ledger(),
             states=store.state_history(),
             safety=store.safety_history(),
-            orders=store.orders(),
+            orders=in_order_of_intent(store.orders()),
             transfers=store.transfers(),
             actions=store.actions(),
             gain_color=result.gain_color,
