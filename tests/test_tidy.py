@@ -32,7 +32,7 @@ MAY_STORE_ON_A_THREAD = {"runtime/persistence/store_writer.py"}
 MAY_START_THREADS = {"threads.py"}  # for all of them: what is said where there is room for none
 MAY_WAIT_ASIDE = {"runtime/drivers/standard_output.py", "runtime/drivers/watchdog.py"}
 """What waits for a reader who may never come must not wait on the loop, and who watches it must not be on it."""
-MONEY = ("money.py", "ledger/", "capital/", "broker/sim/depth_book.py", "execution/")
+MONEY = ("money.py", "ledger/", "capital/", "market/depth_book.py", "execution/")
 
 ENGINES = {f"{name}/" for name in ("safety", "state", "capital", "strategy", "risk", "execution", "ledger")}
 MAY_OPEN_FILES = {"strategy/loading.py", "strategy/modules.py", "state/backtest.py", "state/store.py"}

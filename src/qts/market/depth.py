@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, Protocol, SupportsIndex, TypeAlias, overload
+from typing import Any, Final, NamedTuple, Protocol, SupportsIndex, TypeAlias, overload
 
 import msgspec
 
@@ -48,10 +48,27 @@ _decode_plain: Final = msgspec.json.Decoder(tuple[tuple[Decimal, Decimal], ...])
 _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
+class KeptBook(NamedTuple):
+    """The depth book of a symbol as all updates up to one of them leave it.
+
+    ``limit``: the most levels of a side. ``updates``: how many updates of the symbol came since its previous kept
+    book, this one included. ``state``: MessagePack of :meth:`qts.market.depth_book.DepthBook.export_state`.
+    """
+
+    limit: int
+    updates: int
+    state: bytes | memoryview
+
+
 class UnreadLevels(Sequence[PriceLevel]):
     """A sequence of (price, size) that equals, hashes and pickles like the tuple it turns into when it is read."""
 
     __slots__ = ()
+
+    @property
+    def kept_book(self) -> KeptBook | None:
+        """Return the book after the update that these levels are a side of; None where none is kept."""
+        return None
 
     @property
     def order(self) -> int:
@@ -112,13 +129,23 @@ class LazyLevels(UnreadLevels):
     It must be plain (:func:`is_plain`): all of it can be used.
     """
 
-    __slots__ = ("_levels", "_prices", "_sizes", "_text")
+    __slots__ = ("_kept_book", "_levels", "_prices", "_sizes", "_text")
 
     def __init__(self, text: bytes, prices: Numbers, sizes: Numbers) -> None:
+        self._kept_book: KeptBook | None = None
         self._text = text
         self._prices = prices
         self._sizes = sizes
         self._levels: tuple[PriceLevel, ...] | None = None
+
+    @property
+    def kept_book(self) -> KeptBook | None:
+        """Return the book after the update that these levels are a side of; None where none is kept."""
+        return self._kept_book
+
+    def keep(self, book: KeptBook) -> None:
+        """Let ``book`` be the one after the update that these levels are a side of."""
+        self._kept_book = book
 
     def pairs(self) -> Pairs:
         """Return what :func:`pairs_of` returns."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from qts.errors import DataError
 from qts.market.contracts import BookUpdate, Instrument
+from qts.market.depth_book import DepthBook, kept_book_after
 from qts.market.files import feed_opener, open_feed
 from qts.market.files import line_source as line_source_module
 from qts.market.files import parquet as parquet_module
@@ -302,6 +303,35 @@ def test_progress_never_falls_and_ends_at_all(tmp_path: Path, captures: CaptureD
     assert shares == sorted(shares)
     assert 0 <= shares[0] < 0.5 < shares[-1] <= 1
     assert feed.progress() == 1.0
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_text_and_capture_give_the_kept_books_at_the_same_updates(
+    tmp_path: Path, captures: CaptureDirectory
+) -> None:
+    """Given the updates of two symbols, most of them of bids alone, the book is kept behind every 16th of each."""
+    symbols = ("BTCUSDT", "ETHUSDT")
+    rows = [
+        depth(at, [[f"{100 + at % 9}.5", f"{at}.0"]], [] if at % 17 else [[f"{120 + at}.5", "1.0"]], symbol=name)
+        for at in range(100)
+        for name in symbols
+    ]
+    path = write(tmp_path / "f", rows)
+
+    seen = []
+    for _ in range(2):
+        books = {name: DepthBook(50) for name in symbols}
+        kept_at = []
+        for at, value in enumerate(open_feed(path, captures=captures).values()):
+            assert isinstance(value, BookUpdate)
+            books[value.symbol].apply(value)
+            kept = kept_book_after(value)
+            if kept is not None:
+                assert books[value.symbol].is_same(kept)
+                kept_at.append((at, kept.limit, kept.updates))
+        seen.append(kept_at)
+
+    assert seen[1] == seen[0] == [(32 * n + last, 50, 16) for n in range(6) for last in (30, 31)]
 
 
 def own_instrument(symbol: str, currency: str = "USDT") -> Instrument:

@@ -430,7 +430,7 @@ class SimExchange:
     def _shows_bars_alone(self, book: InstrumentBook) -> bool:
         """Return whether orders of the symbol fill from the next bar's open on: only bars of it were seen."""
         shown = self._last_values.shows_bars_alone(book.instrument.symbol)
-        return self._fills_on_open and shown and book.depth is None
+        return self._fills_on_open and shown and not book.has_depth
 
     def _entered_ns(self, now_ns: int) -> int:
         """Return when an order of now counts as entered: at the value that it was decided on, within one second.

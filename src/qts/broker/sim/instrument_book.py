@@ -13,12 +13,13 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from qts.broker.sim.bar_times import NO_BAR, LastBar
-from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.session_times import SessionTimes
+from qts.broker.sim.unread_depth import UnreadDepth
 from qts.clock import NS_PER_MS
 from qts.execution.splits import Rescaled
 from qts.market.contracts import BookUpdate, Instrument, Quote
 from qts.market.depth import PriceLevel
+from qts.market.depth_book import DepthBook
 from qts.money import ZERO, minus, negated, plus
 from qts.strategy.contracts import Side
 
@@ -168,7 +169,7 @@ class InstrumentBook:
     """Orders and market memory of one symbol. ``orders`` are sorted by price, then time of entry."""
 
     __slots__ = (
-        "depth",
+        "_depth",
         "instrument",
         "last_bar",
         "last_ts",
@@ -184,7 +185,7 @@ class InstrumentBook:
         self.instrument = instrument
         self.times = SessionTimes(instrument.calendar)
         self.orders: list[SimOrder] = []
-        self.depth: DepthBook | None = None
+        self._depth: UnreadDepth | None = None
         self.last_bar = NO_BAR
         self.last_ts = 0
         self.seen: _Seen = (-1, None, None, None, None)
@@ -203,14 +204,24 @@ class InstrumentBook:
         self.orders.sort(key=_rank)
         self.seen = (-1, None, None, None, None)
         self.taken = {True: ZERO, False: ZERO}
-        if self.depth is not None:
-            self.depth.apply(BookUpdate(self.instrument.symbol, self.last_ts, (), (), after_gap=True))
+        if self._depth is not None:
+            self._depth.forget(BookUpdate(self.instrument.symbol, self.last_ts, (), (), after_gap=True))
 
     def book_update(self, update: BookUpdate, levels: int) -> None:
         """Apply a depth update; the first one makes the depth book, of ``levels`` per side."""
-        if self.depth is None:
-            self.depth = DepthBook(levels)
-        self.depth.apply(update)
+        if self._depth is None:
+            self._depth = UnreadDepth(levels)
+        self._depth.add(update)
+
+    @property
+    def has_depth(self) -> bool:
+        """Return whether the market has shown its depth."""
+        return self._depth is not None
+
+    @property
+    def depth(self) -> DepthBook | None:
+        """Return the depth book after all updates; None without one."""
+        return None if self._depth is None else self._depth.book
 
     def see(self, quote: Quote) -> None:
         """Offer the touch of ``quote`` whole again if it is a new statement; a repeated one changes nothing."""
@@ -261,8 +272,8 @@ class InstrumentBook:
         """Remember what we consumed, so that it is not offered again before the market shows it again."""
         if quote is not None and price == (quote.ask if is_buy else quote.bid):
             self.taken[is_buy] = plus(self.taken[is_buy], qty)
-        if self.depth is not None:
-            self.depth.take(is_buy, price, qty)
+        if self._depth is not None:
+            self._depth.take(is_buy, price, qty)
 
     def displayed(
         self, is_buy: bool, price: Decimal, quote: Quote | None, depth: DepthBook | None
@@ -298,7 +309,7 @@ class InstrumentBook:
             str(self.taken[False]),
             None if self.volume is None else str(self.volume),
             self.volume_day.isoformat(),
-            None if self.depth is None else self.depth.export_state(),
+            None if self._depth is None else self._depth.export_state(),
             list(self.last_bar),
         ]
 
@@ -313,8 +324,8 @@ class InstrumentBook:
         self.volume = _decimal(volume)
         self.volume_day = date.fromisoformat(volume_day)
         if depth is not None:
-            self.depth = DepthBook(levels)
-            self.depth.import_state(depth)
+            self._depth = UnreadDepth(levels)
+            self._depth.import_state(depth)
 
 
 def _rank(order: SimOrder) -> tuple[bool, Decimal, int]:

@@ -28,10 +28,10 @@ from typing import Protocol
 from qts.broker.sim import matching
 from qts.broker.sim.bar_times import bar_day
 from qts.broker.sim.config import SimConfig
-from qts.broker.sim.depth_book import DepthBook
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
 from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.depth import PriceLevel
+from qts.market.depth_book import DepthBook
 from qts.market.last_values import LastValues
 from qts.money import ZERO, decimal_fraction, minus, plus
 
@@ -73,7 +73,7 @@ class Matcher:
             if quote.volume is not None:
                 self._match_snapshot(book, quote, phase)
             elif (trade := trade_of(quote)) is not None:
-                self._match_trade(book, trade, phase, trades_only=book.depth is None)
+                self._match_trade(book, trade, phase, trades_only=not book.has_depth)
             return
         for order in book.orders:
             if order.live or ts_ns >= order.arrival_ns:
@@ -182,7 +182,7 @@ class Matcher:
         return order.taking
 
     def _match_snapshot(self, book: InstrumentBook, row: Quote, phase: Phase) -> None:
-        if row.volume is None or row.last is None or book.depth is not None:
+        if row.volume is None or row.last is None or book.has_depth:
             return
         rise = book.rise(row.volume, book.times.day(row.ts_ns))
         if phase is Phase.CONTINUOUS or phase is Phase.CLOSING_AUCTION:
@@ -227,13 +227,13 @@ class Matcher:
         return quote is not None and (quote.bid is not None or quote.ask is not None)
 
     def _trades_only(self, book: InstrumentBook) -> bool:
-        return book.depth is None and self._last_values.quotes.get(book.instrument.symbol) is None
+        return not book.has_depth and self._last_values.quotes.get(book.instrument.symbol) is None
 
     def _seen_on(self, book: InstrumentBook, day: date) -> bool:
         """Return whether finer values than bars were seen for the symbol on ``day``."""
         symbol = book.instrument.symbol
         finer = (self._last_values.quotes.get(symbol), self._last_values.ticks.get(symbol))
-        return book.depth is not None or any(value and book.times.day(value.ts_ns) == day for value in finer)
+        return book.has_depth or any(value and book.times.day(value.ts_ns) == day for value in finer)
 
 
 def trade_of(quote: Quote) -> Tick | None:

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from qts.errors import DataError
-from qts.market.contracts import Instrument, MarketValue
+from qts.market.contracts import BookUpdate, Instrument, MarketValue
 from qts.market.files.refusals import BlankRow, RefusalExample, Refusals, RowRefused
 from qts.market.files.remedies import refusals_text, remedy_for
 from qts.market.files.row_blocks import Block, Source
@@ -30,6 +30,10 @@ class Recorder(Protocol):
 
     values: list[MarketValue]
     """The feed appends each value here before it gives it."""
+
+    def on_book(self, update: BookUpdate) -> None:
+        """Keep the depth book from time to time; ``update`` is the last of :attr:`values` and not given yet."""
+        ...
 
     def on_other(self, reason: str, example: RefusalExample | None) -> None:
         """Keep that the next row has no value: refused for ``reason``, or "" for a blank one.
@@ -128,6 +132,8 @@ class FileFeed(Generic[R]):
                         continue
                     if recorder is not None:
                         recorder.values.append(value)
+                        if isinstance(value, BookUpdate):
+                            recorder.on_book(value)
                         used.append(row)
                     yield value
                 if recorder is not None:

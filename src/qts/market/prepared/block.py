@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from itertools import compress, repeat
+from itertools import compress, count, repeat
 from typing import Any, Final
 
 import msgspec
 
 from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
-from qts.market.depth import Pairs, PriceLevel, UnreadLevels
+from qts.market.depth import KeptBook, Pairs, PriceLevel, UnreadLevels
 from qts.market.files.row_memory import (
     BOOK,
     GAP_BIT,
@@ -22,6 +22,7 @@ from qts.market.files.row_memory import (
     WIDE_QUOTE,
     PastRows,
 )
+from qts.market.prepared.book_keeper import LIMIT
 from qts.market.prepared.layout import (
     IS_BOOK,
     IS_OTHER,
@@ -46,14 +47,20 @@ class ColumnLevels(UnreadLevels):
     ``order`` is what the recorder found: UNSORTED, RISING or FALLING.
     """
 
-    __slots__ = ("_begin", "_block", "_end", "_levels", "_order")
+    __slots__ = ("_begin", "_block", "_end", "_kept_book", "_levels", "_order")
 
-    def __init__(self, block: Block, begin: int, end: int, order: int) -> None:
+    def __init__(self, block: Block, begin: int, end: int, order: int, kept_book: KeptBook | None = None) -> None:
         self._block = block
+        self._kept_book = kept_book
         self._begin = begin
         self._end = end
         self._levels: tuple[PriceLevel, ...] | None = None
         self._order = order
+
+    @property
+    def kept_book(self) -> KeptBook | None:
+        """Return the book after the update that these levels are a side of; None where none is kept."""
+        return self._kept_book
 
     @property
     def order(self) -> int:
@@ -97,8 +104,10 @@ class Block:
     One entry for each value: ``kinds``, ``ts_ns``, ``names``, ``keys`` (none in formats without numbers) and
     ``checksums``; for each quote, trade or wide quote: the codes of its numbers; two for each book update, bids and
     asks: ``level_counts`` and ``level_orders``; for each level: the codes ``level_prices`` and ``level_sizes``; for
-    each row without a value: ``others``, the number of values before it, and ``other_reasons``; for any further
-    value: ``packed_sizes``, its bytes in ``packed``. ``numbers`` has the numbers by their codes; 0 is None.
+    each kept depth book: ``kept_at``, the number of the book update before it, ``kept_updates``, and
+    ``kept_sizes``, its bytes in ``kept``; for each row without a value: ``others``, the number of values before it,
+    and ``other_reasons``; for any further value: ``packed_sizes``, its bytes in ``packed``. ``numbers`` has the
+    numbers by their codes; 0 is None.
     """
 
     def __init__(self, contents: BlockContents, view: memoryview) -> None:
@@ -169,19 +178,30 @@ class Block:
         sides = 2 * sum(self.kinds[:begin].translate(IS_BOOK))
         first = sum(counts[:sides])
         left = zip(counts[sides:], orders[sides:], strict=True)
-        for kind, symbol, ts_ns in zip(
+        kept_after = self._kept_books().get
+        for at, kind, symbol, ts_ns in zip(
+            count(sides // 2),
             compress(self.kinds[begin:], self.kinds[begin:].translate(IS_BOOK)),
             *self._labels(begin, IS_BOOK),
             strict=False,
         ):
+            kept = kept_after(at)
             middle, bid_order = next(left)
             end, ask_order = next(left)
             middle += first
             end += middle
-            bids = ColumnLevels(self, first, middle, bid_order) if first < middle else ()
-            asks = ColumnLevels(self, middle, end, ask_order) if middle < end else ()
+            bids = ColumnLevels(self, first, middle, bid_order, kept) if first < middle else ()
+            asks = ColumnLevels(self, middle, end, ask_order, kept) if middle < end else ()
             first = end
             yield BookUpdate(symbol, ts_ns, bids, asks, bool(kind & SNAPSHOT_BIT), bool(kind & GAP_BIT))
+
+    def _kept_books(self) -> dict[int, KeptBook]:
+        """Return the kept depth books by the number (from 0, in the block) of the update each is behind."""
+        states, begin, kept = self.column("kept"), 0, {}
+        for at, updates, size in zip(*map(self.column, ("kept_at", "kept_updates", "kept_sizes")), strict=True):
+            kept[at] = KeptBook(LIMIT, updates, states[begin : begin + size])
+            begin += size
+        return kept
 
     def _packed(self, begin: int) -> Iterator[MarketValue]:
         content, sizes = self.column("packed"), self.column("packed_sizes")

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 from qts.errors import StorageError
 from qts.files import PART, open_beside
 from qts.files import PRIVATE as PRIVATE_FILE
+from qts.market.contracts import BookUpdate
 from qts.market.files.refusals import RefusalExample
 from qts.market.files.row_memory import Recorded
 from qts.market.prepared.capture import PreparedCapture, open_capture
@@ -133,6 +134,11 @@ class CaptureRecorder:
         """Keep that a row had no value."""
         if self._writer is not None:
             self._writer.on_other(reason, example)
+
+    def on_book(self, update: BookUpdate) -> None:
+        """Keep the depth book from time to time."""
+        if self._writer is not None:
+            self._writer.on_book(update)
 
     def on_learned(self, what: str, particulars: Sequence[Any]) -> None:
         """Keep what the parser's memory learned."""

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from qts.market.contracts import BookUpdate, MarketValue, Quote, Tick
-from qts.market.depth import FALLING, RISING, UNSORTED, UnreadLevels, text_of
+from qts.market.depth import FALLING, RISING, UNSORTED, KeptBook, UnreadLevels, text_of
 from qts.market.files.refusals import RefusalExample
 from qts.market.files.row_memory import (
     BOOK,
@@ -32,6 +32,7 @@ from qts.market.files.row_memory import (
     WIDE_QUOTE,
     Recorded,
 )
+from qts.market.prepared.book_keeper import BookKeeper
 from qts.market.prepared.layout import (
     ALIGNMENT,
     BLOCK_ROWS,
@@ -77,6 +78,7 @@ class CaptureWriter:
         self._position = position
         self._blocks: list[BlockContents] = []
         self._block = _Block(position())
+        self._books = BookKeeper()
         self.values: list[MarketValue] = []
         """The values of the block of the text that is being read."""
         self.size = 0
@@ -85,6 +87,10 @@ class CaptureWriter:
     def on_other(self, reason: str, example: RefusalExample | None) -> None:
         """Keep that a row had no value."""
         self._block.add_other(len(self.values), reason, example)
+
+    def on_book(self, update: BookUpdate) -> None:
+        """Keep the depth book behind ``update`` from time to time."""
+        self._block.add_book(self._books.take(update))
 
     def on_learned(self, what: str, particulars: Sequence[Any]) -> None:
         """Keep what the parser's memory learned."""
@@ -204,6 +210,11 @@ class _Block:
         self._levels = array("I")
         self._packed = bytearray()
         self._packed_sizes = array("I")
+        self._books = 0
+        self._kept_at = array("I")
+        self._kept_updates = array("I")
+        self._kept_sizes = array("I")
+        self._kept = bytearray()
         self._others = array("I")
         self._other_reasons = array("B")
 
@@ -213,6 +224,15 @@ class _Block:
             self.examples.append(Refused(len(self._others), example))
         self._others.append(self.rows + given)
         self._other_reasons.append(self.reasons.setdefault(reason, len(self.reasons)))
+
+    def add_book(self, kept: KeptBook | None) -> None:
+        """Add the next book update; ``kept`` is the depth book behind it, None where none is kept."""
+        if kept is not None:
+            self._kept_at.append(self._books)
+            self._kept_updates.append(kept.updates)
+            self._kept_sizes.append(len(kept.state))
+            self._kept += kept.state
+        self._books += 1
 
     def add_lesson(self, given: int, what: str, particulars: Sequence[Any]) -> None:
         """Add what was learned behind ``given`` values that are not added yet."""
@@ -253,6 +273,10 @@ class _Block:
             "level_orders": bytes(_orders(prices, self._level_counts, self._codes.decimals())),
             "level_prices": _narrow(prices),
             "level_sizes": _narrow(sizes),
+            "kept_at": self._kept_at,
+            "kept_updates": self._kept_updates,
+            "kept_sizes": self._kept_sizes,
+            "kept": bytes(self._kept),
             "others": self._others,
             "other_reasons": self._other_reasons,
             "packed_sizes": self._packed_sizes,

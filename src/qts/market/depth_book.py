@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from qts.market.contracts import BookUpdate
-from qts.market.depth import FALLING, RISING, UNSORTED, PriceLevel, UnreadLevels, pairs_of
+from qts.market.depth import FALLING, RISING, UNSORTED, KeptBook, PriceLevel, UnreadLevels, pairs_of
 from qts.money import ZERO, minus
 
 
@@ -166,3 +168,23 @@ class DepthBook:
             side.cut = cut
             side.prices = [Decimal(text) for text in prices.split()]
             side.sizes = [Decimal(text) for text in sizes.split()]
+
+    def keep(self, limit: int, updates: int) -> KeptBook:
+        """Return a copy of the book, which was made with ``limit``, after so many ``updates``."""
+        return KeptBook(limit, updates, msgspec.msgpack.encode(self.export_state()))
+
+    def restore(self, kept: KeptBook) -> None:
+        """Become what :meth:`keep` was called on; both have the same limit."""
+        self.import_state(msgspec.msgpack.decode(kept.state))
+
+    def is_same(self, kept: KeptBook) -> bool:
+        """Return whether this is the book that was kept, to the last digit."""
+        return bool(self.export_state() == msgspec.msgpack.decode(kept.state))
+
+
+def kept_book_after(update: BookUpdate) -> KeptBook | None:
+    """Return the book that its source kept after ``update``; None where it kept none."""
+    for levels in (update.bids, update.asks):
+        if isinstance(levels, UnreadLevels):
+            return levels.kept_book
+    return None

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.broker.sim.depth_book import DepthBook
 from qts.market.contracts import BookUpdate
 from qts.market.depth import FALLING, RISING, sides_of
+from qts.market.depth_book import DepthBook
 from qts.market.files.numbers import PriceTable, SizeTable
 from qts.market.prepared.block import ColumnLevels
 
