@@ -413,6 +413,19 @@ def test_bars_that_nothing_waits_for_go_straight_and_the_exchange_remembers_them
     assert counts_of(rig)[:2] == (4, 4)
 
 
+def test_the_first_bar_of_a_day_goes_straight_unless_it_lies_outside_the_band(rig_of: Callable[..., Rig]) -> None:
+    # Given a close of yesterday and a day that has begun
+    rig = rig_of(Acting("quiet", {}))
+    rig.show(bar(kst(15)), IndexLevel("INDEX", kst(9, day=23), 5_900.0))
+    fits, stray = bar(kst(9, 0, 1, day=23)), bar(kst(9, 0, 2, day=23), low=D(100_000))
+    # When its first bars come
+    # Then the band around that close decides: 105,000 to 195,000
+    assert straight_rows(rig, [stray]) == (0, stray)
+    assert straight_rows(rig, [fits, stray]) == (1, stray)
+    rig.show(stray)
+    assert rig.shared.price_bands.doubts[SYMBOL].refused == 1
+
+
 def test_a_bar_of_a_symbol_with_an_open_order_is_given_back(rig_of: Callable[..., Rig]) -> None:
     # Given an order that waits for the next bar's open
     rig = rig_of(Acting("buyer", {1: "buy"}))
@@ -521,7 +534,6 @@ def test_a_row_that_is_not_plain_is_given_back(rig_of: Callable[..., Rig]) -> No
         "a bar outside the band": bar(at_ns + 3_000_000, high=D(400_000)),
         "a bar whose low is above its open": bar(at_ns + 3_000_000, low=D(BASE + 1)),
         "a bar of no number": bar(at_ns + 3_000_000, close=D("NaN")),
-        "a bar of a symbol not seen before": bar(at_ns + 3_000_000, symbol=OTHER),
         "an index": IndexLevel("INDEX", at_ns + 3_000_000, 5_900.0),
         "depth of a market with a band": BookUpdate(SYMBOL, at_ns + 3_000_000, (), ()),
     }

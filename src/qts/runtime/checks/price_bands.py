@@ -144,6 +144,17 @@ class PriceBands:
         self.changes = 0
         """Counts the changes of the exported state, so that an unchanged one is not encoded again."""
 
+    def band_for(self, value: MarketValue) -> Band | None:
+        """Return the band that ``value`` has to lie in, computed where it is its symbol's first of the day.
+
+        None: its market has no limits. :data:`CHECK_EVERY_VALUE`: :meth:`accepts` has to judge it, because its
+        symbol is in doubt or no price of it is known yet.
+        """
+        symbol = value.symbol
+        if symbol not in self.bands:
+            self._band_of(value)
+        return self.bands.get(symbol, CHECK_EVERY_VALUE)
+
     def accepts(self, value: MarketValue) -> bool:
         """Check a value fully; return False when it is impossible. It is counted then, and its symbol is in doubt.
 

@@ -81,8 +81,8 @@ class StraightRows:
                 if not now_ns <= ts_ns < wake_ns:
                     return value
                 if symbol is not present:  # which symbols have orders or holdings does not change in this loop
-                    way = ways.get(symbol) or self._way(symbol)
-                    if way is None or symbol in waiting:
+                    way = None if symbol in waiting else ways.get(symbol) or self._way(value)
+                    if way is None:
                         return value
                     band, contexts = way
                     is_held, present = symbol in held, symbol
@@ -154,9 +154,13 @@ class StraightRows:
                 path.pass_on(passed)
         return None
 
-    def _way(self, symbol: str) -> tuple[Band | None, Sequence[StrategyContext]] | None:
-        """Return the day's band and the strategies of ``symbol``; None while its values need the full check."""
-        band = self._price_bands.bands.get(symbol, CHECK_EVERY_VALUE)
+    def _way(self, value: MarketValue) -> tuple[Band | None, Sequence[StrategyContext]] | None:
+        """Return the day's band and the strategies of a symbol; None while its values need the full check.
+
+        The first bar of a symbol on a day, which may be its only one, does not need it where a band is known.
+        """
+        symbol, bands = value.symbol, self._price_bands
+        band = bands.band_for(value) if value.__class__ is Bar else bands.bands.get(symbol, CHECK_EVERY_VALUE)
         if band is CHECK_EVERY_VALUE:
             return None
         way = self._ways[symbol] = (band, self._host.subscribers(symbol))
