@@ -202,9 +202,11 @@ class TestPrices:
         )
         assert sum(key.startswith("chart-") for key in page.ids) == MOST_CHARTS
 
-    def test_candles_that_are_several_bars_say_so(self, tmp_path: Path) -> None:
+    def test_candles_that_were_put_together_say_so(self, tmp_path: Path) -> None:
         page = page_of(plain_session(candles=[candles_of(span=4)]), tmp_path)
-        assert "Each candle is 4 bars of the input." in text_of(page, "prices")
+        assert "Every 4 candles in a row are drawn as one, so that there are at most 2,000." in text_of(
+            page, "prices"
+        )
 
     def test_no_name_becomes_markup(self, tmp_path: Path) -> None:
         line = Line(strategy=EVIL, pane=EVIL, name=EVIL, times_ns=[START_NS], values=[1.0])

@@ -28,6 +28,7 @@ from qts.report.plot_frame import (
 from qts.report.report_data import ReportData, number, price_text
 from qts.report.trip_marks import TripMarks
 from qts.runtime.persistence.charts_file import Candles, Line
+from qts.runtime.session.price_history import MAX_CANDLES
 from qts.strategy.contracts import Side
 
 MOST_CHARTS: Final = 40
@@ -229,7 +230,8 @@ class _SymbolChart:
         if candles.span == 1:
             return shapes
         said = en_ko(
-            f"Each candle is {candles.span:,} bars of the input.", f"봉 하나는 입력 봉 {candles.span:,}개입니다."
+            f"Every {candles.span:,} candles in a row are drawn as one, so that there are at most {MAX_CANDLES:,}.",
+            f"봉이 {MAX_CANDLES:,}개를 넘지 않도록 연속한 {candles.span:,}개를 하나로 합쳐 표시합니다.",
         )
         return join((shapes, el("figcaption", said)))
 
