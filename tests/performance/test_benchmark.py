@@ -10,7 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qts.errors import ContractError
-from qts.performance import Close, DailyReturn, Figure, Prices, alpha, beta, buy_and_hold, information_ratio
+from qts.performance import (
+    Change,
+    Close,
+    DailyReturn,
+    Figure,
+    HoldingAction,
+    Prices,
+    alpha,
+    beta,
+    buy_and_hold,
+    information_ratio,
+)
 from qts.performance.benchmark import paired
 
 from .series import alternating, day, returns
@@ -163,3 +174,18 @@ def test_a_purchase_is_paid_and_one_lot_more_would_not_be(
     assert close.equity - close.held == start - spent >= 0
     assert close.held % (price * lot) == 0
     assert more + cost("A", day(0), more) > start
+
+
+def test_a_split_and_a_dividend_change_what_is_held() -> None:
+    # Given ten shares bought at 100, split 2:1 on the third day, and a dividend of 1 a share on the fourth
+    sessions = [Prices(date(2024, 1, 2 + at), {"A": D(price)}) for at, price in enumerate((100, 110, 55, 54))]
+    actions = [
+        HoldingAction(date(2024, 1, 4), "A", lambda qty, price: Change(qty * 2, price / 2, D(0))),
+        HoldingAction(date(2024, 1, 5), "A", lambda qty, price: Change(qty, price, qty)),
+        HoldingAction(date(2024, 1, 5), "B", lambda qty, price: Change(qty, price, qty)),  # not held
+    ]
+    # When
+    closes = buy_and_hold(D(1_000), sessions, {"A": D(1)}, lambda *_: D(0), D("0.01"), actions)
+    # Then the split is no loss, and the dividend is cash
+    assert [close.equity for close in closes] == [1_000, 1_100, 1_100, 1_100]
+    assert closes[-1].held == 1_080

@@ -167,6 +167,22 @@ def test_orders_stand_in_the_order_of_their_intents(coin: Path) -> None:
     assert times == sorted(times)
 
 
+def test_who_holds_through_a_split_and_a_dividend_is_worth_what_the_account_is(tmp_path: Path) -> None:
+    # Given 100 of a close of 100, which become 400 on the 4th and are paid 0.50 each on the 6th
+    prices = (100, 100, 104, 26, 26, 25.5, 27)
+    rows = [f"2020-01-0{day},{price},{price},{price},{price},100000" for day, price in enumerate(prices, start=1)]
+    (tmp_path / "COIN.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]) + "\n")
+    (tmp_path / "actions.csv").write_text(
+        "date,symbol,action,value\n2020-01-04,COIN,split,4\n2020-01-06,COIN,dividend,0.5\n"
+    )
+    # When a strategy buys as many at the next open, which is 100 too
+    result = qts.backtest(BuysOnce(), tmp_path, cash=10_000, fees=0, benchmark="hold")
+    # Then the benchmark ends with 400 × 27 and 200 in cash, and the ten shares with 40 × 27 and 20
+    assert result.metrics.versus is not None
+    assert result.metrics.versus.total_return.value == pytest.approx(0.10)
+    assert Decimal(result.values.equity_end) == 10_000 - 1_000 + 40 * 27 + 20
+
+
 class Fails(Strategy):
     def on_bar(self, ctx: Context, bar: Bar) -> list[Intent]:
         raise ValueError("no such thing")

@@ -8,13 +8,15 @@ Amounts are rounded to the nearest quantum, half to even.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
 from qts.capital.contracts import Pool
 from qts.ledger.contracts import ActionKind, ActionRow
 from qts.market.actions import Dividend, Split
-from qts.money import ONE, ZERO, minus, multiple_of, plus, times, whole_steps
+from qts.market.contracts import Instrument
+from qts.money import ONE, ZERO, minus, multiple_of, plus, times, truncate_to, whole_steps
 
 
 class ActionId(NamedTuple):
@@ -93,6 +95,13 @@ def dividend_row(
         holder.account,
         dividend.day.isoformat(),
     )
+
+
+def dividend_tax(instrument: Instrument, day: date, rate: Decimal | None) -> Callable[[Decimal], Decimal]:
+    """Return the function that gives the tax on a dividend of ``day``: by ``rate``, else by the market's rules."""
+    if rate is None:
+        return lambda amount: instrument.costs.dividend_tax(amount, day)
+    return lambda amount: truncate_to(times(amount, rate), instrument.quantum)
 
 
 def kept_share(row: ActionRow) -> tuple[Decimal, Decimal]:

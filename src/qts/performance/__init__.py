@@ -3,7 +3,7 @@
 Pure functions. A figure that rests on too little is unknown and says why; it is never 0 and never infinite.
 """
 
-from qts.performance.benchmark import Prices, alpha, beta, buy_and_hold, information_ratio
+from qts.performance.benchmark import Change, HoldingAction, Prices, alpha, beta, buy_and_hold, information_ratio
 from qts.performance.contracts import Amount, Close, DailyReturn, Figure, Flow, RoundTrip
 from qts.performance.returns import cagr, daily_returns, monthly_returns, total_return, yearly_returns
 from qts.performance.risk import Drawdown, calmar, greatest_drawdown, sharpe, sortino, volatility
@@ -13,11 +13,13 @@ from qts.performance.trips import TripFigures, by_strategy, by_symbol, trip_figu
 
 __all__ = [
     "Amount",
+    "Change",
     "Close",
     "DailyReturn",
     "Drawdown",
     "Figure",
     "Flow",
+    "HoldingAction",
     "OpenTrip",
     "Performance",
     "Period",

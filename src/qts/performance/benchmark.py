@@ -19,6 +19,25 @@ CostOf = Callable[[str, date, Decimal], Decimal]
 """Fee and tax of a purchase, from its symbol, day and amount; they never fall as the amount rises."""
 
 
+class Change(NamedTuple):
+    """What a split or a dividend made of a holding: its shares, its last price, and the cash that it brought."""
+
+    qty: Decimal
+    price: Decimal
+    cash: Decimal
+
+
+class HoldingAction(NamedTuple):
+    """A split or a dividend of ``symbol``, which counts from the session ``day`` on.
+
+    ``change`` gives what it makes of a quantity and the last price of a share.
+    """
+
+    day: date
+    symbol: str
+    change: Callable[[Decimal, Decimal], Change]
+
+
 class Prices(NamedTuple):
     """The prices of one session by symbol, as traded; a symbol without one keeps its last."""
 
@@ -88,13 +107,18 @@ def information_ratio(ours: Sequence[DailyReturn], theirs: Sequence[DailyReturn]
 
 
 def buy_and_hold(
-    start: Decimal, sessions: Sequence[Prices], lots: Mapping[str, Decimal], cost_of: CostOf, quantum: Decimal
+    start: Decimal,
+    sessions: Sequence[Prices],
+    lots: Mapping[str, Decimal],
+    cost_of: CostOf,
+    quantum: Decimal,
+    actions: Sequence[HoldingAction] = (),
 ) -> list[Close]:
     """Return the closes of an account that gives each symbol of ``lots`` an equal share of ``start``.
 
     A symbol is bought at its first price, as many whole lots as its share pays with the costs, and is never sold;
     what is left stays cash. ``quantum`` is that of the currency; what is left by the split of ``start`` goes to the
-    first symbol.
+    first symbol. ``actions``, in the order of their days, change what is held; cash from them stays cash.
 
     Raises ContractError without a symbol, and for a price that is not above 0.
     """
@@ -102,7 +126,14 @@ def buy_and_hold(
         raise ContractError("buying and holding needs at least one symbol")
     shares = split(start, dict.fromkeys(lots, ONE), quantum, next(iter(lots)))
     cash, held, last, closes = start, dict[str, Decimal](), dict[str, Decimal](), list[Close]()
+    due = 0
     for day, prices in sessions:
+        while due < len(actions) and actions[due].day <= day:
+            _, symbol, change = actions[due]
+            if symbol in held:
+                held[symbol], last[symbol], paid = change(held[symbol], last[symbol])
+                cash = plus(cash, paid)
+            due += 1
         for symbol, price in prices.items():
             if symbol not in lots:
                 continue

@@ -9,13 +9,18 @@ from decimal import Decimal
 
 import msgspec
 
+from qts.capital.contracts import Pool
 from qts.clock import from_ns
 from qts.db.contracts import ActionRow, EquityRow
+from qts.ledger.actions import Holder, dividend_row, dividend_tax, split_row
 from qts.ledger.contracts import LedgerRow
+from qts.market.actions import Dividend, Split, actions_of
 from qts.market.contracts import Calendar, Feed, Instrument
 from qts.money import ZERO, minus, plus, sum_of
 from qts.performance import (
+    Change,
     Close,
+    HoldingAction,
     Performance,
     Period,
     Prices,
@@ -57,11 +62,13 @@ def assess(
     open_feed: Callable[[], Feed] | None = None,
     with_benchmark: bool = False,
     is_known_next_day: bool = False,
+    dividend_tax_rate: Decimal | None = None,
 ) -> Assessment:
     """Judge a run by its ``books``; ``calendar`` gives the market's days.
 
     ``is_known_next_day``: every value is known only on the date after its day, as at the midnight that ends it, so
-    that each close belongs to the day before the one on which it was sampled.
+    that each close belongs to the day before the one on which it was sampled. ``dividend_tax_rate`` is that of the
+    settings; None: the tax of the market.
 
     ``open_feed`` opens its input, which is then read again for candles, the extreme prices of round trips and,
     ``with_benchmark``, an account that buys and holds; None: these are unknown. Raises DataError when the input
@@ -78,7 +85,7 @@ def assess(
         history = PriceHistory(calendar, symbols, trips, length_ns, is_known_next_day=is_known_next_day)
         sessions = history.take(feed.values())
         if with_benchmark:
-            held = _held(books.start, list(sessions), feed)
+            held = _held(books.start, list(sessions), feed, dividend_tax_rate)
         else:
             for _ in sessions:
                 pass
@@ -131,7 +138,7 @@ def _events(books: Books) -> Iterator[TripFill | TripAction]:
     return iter(sorted(both, key=lambda event: event.ts_ns))  # stable: actions stand first
 
 
-def _held(start: Decimal, sessions: Sequence[Prices], feed: Feed) -> list[Close]:
+def _held(start: Decimal, sessions: Sequence[Prices], feed: Feed, tax_rate: Decimal | None) -> list[Close]:
     instruments: dict[str, Instrument] = dict(feed.instruments)
     quantum = next(iter(instruments.values())).quantum
 
@@ -140,7 +147,37 @@ def _held(start: Decimal, sessions: Sequence[Prices], feed: Feed) -> list[Close]
         return plus(costs.fee(amount, day), costs.tax(amount, is_sell=False, day=day))
 
     lots = {symbol: one.lot for symbol, one in instruments.items()}
-    return buy_and_hold(start, sessions, lots, cost_of, quantum)
+    return buy_and_hold(start, sessions, lots, cost_of, quantum, list(_changes(feed, tax_rate)))
+
+
+def _changes(feed: Feed, tax_rate: Decimal | None) -> Iterator[HoldingAction]:
+    """Yield what splits and dividends do to a holding, by the rules of the account's own books."""
+    for action in actions_of(feed):
+        one = feed.instruments.get(action.symbol)
+        if one is not None:
+            change = _split_of(action, one) if isinstance(action, Split) else _paid_by(action, one, tax_rate)
+            yield HoldingAction(action.day, action.symbol, change)
+
+
+def _split_of(split: Split, one: Instrument) -> Callable[[Decimal, Decimal], Change]:
+    def change(qty: Decimal, price: Decimal) -> Change:
+        row = split_row(split, _holder(qty), ts_ns=0, lot=one.lot, price=price, quantum=one.quantum)
+        return Change(plus(qty, row.change), split.price(price), row.amount)
+
+    return change
+
+
+def _paid_by(dividend: Dividend, one: Instrument, tax_rate: Decimal | None) -> Callable[[Decimal, Decimal], Change]:
+    def change(qty: Decimal, price: Decimal) -> Change:
+        tax = dividend_tax(one, dividend.day, tax_rate)
+        row = dividend_row(dividend, _holder(qty), ts_ns=0, tax=tax, quantum=one.quantum)
+        return Change(qty, price, minus(row.amount, row.tax))
+
+    return change
+
+
+def _holder(qty: Decimal) -> Holder:
+    return Holder("", "", Pool.PORTFOLIO, qty)
 
 
 def _matching(held: list[Close] | None, period: Period) -> list[Close] | None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from qts.broker.contracts import MarketDriven
 from qts.clock import from_ns
 from qts.execution.splits import split_order
+from qts.ledger.actions import dividend_tax
 from qts.ledger.contracts import ActionEffect, ActionRow
 from qts.market.actions import CorporateAction, Dividend, Split
 from qts.market.contracts import Instrument
-from qts.money import plus, times, truncate_to
+from qts.money import plus
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session_events import Log
 from qts.runtime.shared_components import SharedComponents
@@ -128,7 +128,8 @@ class CorporateActions:
     def _pay(self, dividend: Dividend, instrument: Instrument, now_ns: int) -> None:
         p, symbol = self._shared, dividend.symbol
         self._view.on_dividend(dividend, p.last.last_trade(symbol) or p.last.mark(symbol), now_ns)
-        effects = p.account.pay_dividend(dividend, ts_ns=now_ns, tax=self._tax(dividend, instrument))
+        tax = dividend_tax(instrument, dividend.day, p.config.runtime.dividend_tax_rate)
+        effects = p.account.pay_dividend(dividend, ts_ns=now_ns, tax=tax)
         if not effects:
             return
         p.last.mark_down(symbol, dividend.amount)
@@ -137,13 +138,6 @@ class CorporateActions:
         for row in (effect.action for effect in effects):
             what = f"dividend {row.price:f} on {row.held:f} {symbol}: {row.amount:f}, tax {row.tax:f}"
             self._log("INFO", f"{row.strategy}: {what}")
-
-    def _tax(self, dividend: Dividend, instrument: Instrument) -> Callable[[Decimal], Decimal]:
-        """Return the function that gives the tax on an amount: by the settings, else by the market's rules."""
-        rate = self._shared.config.runtime.dividend_tax_rate
-        if rate is None:
-            return lambda amount: instrument.costs.dividend_tax(amount, dividend.day)
-        return lambda amount: truncate_to(times(amount, rate), instrument.quantum)
 
     def _record(self, effects: Sequence[ActionEffect]) -> None:
         for effect in effects:

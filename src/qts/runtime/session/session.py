@@ -397,6 +397,7 @@ class Session:
                 open_feed=open_feed,
                 with_benchmark=benchmark,
                 is_known_next_day=next_day,
+                dividend_tax_rate=settings.dividend_tax_rate,
             )
         except DataError as error:
             text = f"no charts of prices and no benchmark: {error}"
