@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="qts",
         description="An automated trading runtime: trades an account by rules, all day, unattended.",
-        epilog="Start with: qts demo",
+        epilog="Start with: qts demo, or qts data sample 005930.csv and qts backtest",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

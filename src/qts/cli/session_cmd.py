@@ -66,7 +66,7 @@ def add_parser(commands: Any) -> None:
     backtest.add_argument("--format", choices=FORMATS, help="format of DATA (default: detected from its content)")
     _window(backtest)
     add_reading(backtest)
-    _common(backtest)
+    _common(backtest, strategy="the strategy to test (repeatable)")
     backtest.add_argument(
         "--benchmark", choices=("hold",), help="compare with buying and holding equal shares of all symbols"
     )
@@ -92,11 +92,15 @@ def add_parser(commands: Any) -> None:
 
 
 def _window(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="first", type=_day, metavar="DATE", help="first day to read, 2014-01-31")
-    parser.add_argument("--to", dest="last", type=_day, metavar="DATE", help="last day to read")
-    parser.add_argument("--cash", metavar="N", help="cash at the start (default 100,000,000 KRW, or 100,000)")
     parser.add_argument(
-        "--fees", metavar="RATE", help="cost of every fill as a share of its amount, 0.001; else the market's"
+        "--from", dest="first", type=_day, metavar="DATE", help="first day to trade, such as 2014-01-31"
+    )
+    parser.add_argument("--to", dest="last", type=_day, metavar="DATE", help="last day to trade")
+    parser.add_argument("--cash", metavar="N", help="cash at the start (default 100,000,000 in won, else 100,000)")
+    parser.add_argument(
+        "--fees",
+        metavar="RATE",
+        help="what each fill costs, as a share of its amount such as 0.0015 (default: the market's fee and tax)",
     )
 
 
@@ -107,13 +111,17 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2014-01-31") from None
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _common(
+    parser: argparse.ArgumentParser,
+    *,
+    strategy: str = "trade this strategy instead of the built-in ones (repeatable)",
+) -> None:
     parser.add_argument(
         "--strategy",
         action="append",
         default=[],
         metavar="FILE.py:Class",
-        help="trade this strategy instead of the built-in ones (repeatable)",
+        help=strategy,
     )
     parser.add_argument(
         "--param",
@@ -128,7 +136,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose",
         action="store_true",
-        help="add the checks that held and the limits in force; show the traceback of an unexpected error",
+        help="add the checks that held, the limits in force and a backtest's queues; show the traceback of an "
+        "unexpected error",
     )
     parser.add_argument("--report", type=Path, metavar="OUT.html", help="write a self-contained report with plots")
     parser.add_argument(
