@@ -129,11 +129,10 @@ def test_a_restart_loses_no_due_evaluation_and_adds_none(rig_of: MakeRig) -> Non
 
     for _ in range(2):
         evaluation.import_state(saved)
-        assert not evaluation.can_change(kst(10))
-        assert evaluation.can_change(kst(0, day=23))
+        assert kst(10) < evaluation.steady_until_ns() <= kst(0, day=23)
     evaluation.import_state({"waits": ""})  # of an earlier version
 
-    assert evaluation.can_change(kst(10))
+    assert evaluation.steady_until_ns() == 0
 
 
 def test_a_resumed_run_under_other_settings_is_evaluated_at_once(rig_of: MakeRig) -> None:
@@ -142,11 +141,11 @@ def test_a_resumed_run_under_other_settings_is_evaluated_at_once(rig_of: MakeRig
     saved = rig.kernel.components.evaluation.export_state()
     other = rig_of(settings={"state.balanced_to_defensive.vix": "21"})
     other.quote(kst(9, 30))
-    assert not other.kernel.components.evaluation.can_change(kst(10))
+    assert other.kernel.components.evaluation.steady_until_ns() > kst(10)
 
     other.kernel.components.evaluation.import_state(saved)
 
-    assert other.kernel.components.evaluation.can_change(kst(10))
+    assert other.kernel.components.evaluation.steady_until_ns() == 0
 
 
 def test_evaluations_that_are_not_made_leave_the_numbers_of_events_as_they_were(
@@ -156,7 +155,7 @@ def test_evaluations_that_are_not_made_leave_the_numbers_of_events_as_they_were(
     for always in (False, True):
         rig = rig_of()
         if always:
-            monkeypatch.setattr(type(rig.kernel.components.evaluation), "can_change", lambda self, now_ns: True)
+            monkeypatch.setattr(type(rig.kernel.components.evaluation), "steady_until_ns", lambda self: 0)
         rig.quote(kst(15, 30))
         run_to_completion(rig.kernel.drain())
         numbers.append((made(rig), rig.kernel.dispatcher.factory.last_number))

@@ -160,7 +160,7 @@ FALLING = [(1_440, 1)] * 3 + [(600, -3)] * 9 + [(1_440, 1)] * 25
 def test_work_that_changes_nothing_is_left_out_and_nothing_else_changes(rows: Rows, hold: int) -> None:
     # Given a session in which every evaluation is made and every audit reads the whole book
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StateEvaluation, "can_change", lambda self, now_ns: True)
+        patch.setattr(StateEvaluation, "steady_until_ns", lambda self: 0)
         patch.setattr(Auditor, "run_daily_audit", Auditor.run_full_audit)
         everything = session(Path(directory) / "run", rows, hold)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -302,9 +303,9 @@ class EventFactory:
         values["event_id"] = next(self.numbers) if number is None else str(number)
         return Event(event_type, source=source, payload=_own(event_type, payload), **values)
 
-    def skip(self) -> None:
-        """Take the number of an event that is not made, so that those of later events do not depend on it."""
-        next(self.numbers)
+    def skip(self, count: int) -> None:
+        """Take the numbers of events that are not made, so that those of later events do not depend on it."""
+        deque(itertools.islice(self.numbers, count), maxlen=0)
 
     @property
     def last_number(self) -> int:

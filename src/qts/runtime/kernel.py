@@ -177,11 +177,12 @@ class Kernel:
         """
         schedule = self.schedule
         while schedule.next_ns <= now_ns:
-            due_ns, kind = schedule.pop()
-            if kind is ScheduledTask.EVALUATE and self._is_settled(due_ns):
-                self.dispatcher.factory.skip()  # the numbers of all other events stay what they were
+            if schedule.next_kind is ScheduledTask.EVALUATE and (
+                skipped := schedule.skip_evaluations(min(self._steady_until_ns(), now_ns + 1))
+            ):
+                self.dispatcher.factory.skip(skipped)  # the numbers of all other events stay what they were
                 continue
-            self._run_task(due_ns, kind)
+            self._run_task(*schedule.pop())
             return True
         due = self.due
         if due.is_guard_due(now_ns):
@@ -194,18 +195,14 @@ class Kernel:
             due.pending = True  # at the first value after it is due
         return False
 
-    def _is_settled(self, due_ns: int) -> bool:
-        """Return whether an evaluation due at ``due_ns`` and what is done before it would change nothing.
+    def _steady_until_ns(self) -> int:
+        """Return the time before which an evaluation, and what is done before it, would change nothing.
 
-        In real time every evaluation is made.
+        In real time every evaluation is made: 0.
         """
-        c = self.components
-        return (
-            self._inline
-            and self.venue.due_ns > due_ns
-            and not self.shared.extremes.has_moved
-            and not c.evaluation.can_change(due_ns)
-        )
+        if not self._inline or self.shared.extremes.has_moved:
+            return 0
+        return min(self.venue.due_ns, self.components.evaluation.steady_until_ns())
 
     @property
     def is_before_actions(self) -> bool:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from enum import Enum
+from enum import IntEnum
 from typing import Any
 
-from qts.clock import from_ns, to_ns
+from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.market.contracts import Calendar
 
 AFTER_CLOSE = timedelta(minutes=1)
 """The session-end task runs this long after the close: closing auctions of KRX may end up to 30 s late."""
 
 _MAX_DAYS_WITHOUT_SESSION = 400
+_HOUR_NS = 3_600 * NS_PER_S
+_MINUTE_NS = 60 * NS_PER_S
 
 
-class ScheduledTask(Enum):
+class ScheduledTask(IntEnum):
     """A kind of scheduled task; tasks of the same time run in the order of the values."""
 
     DAY_START = 0
@@ -57,6 +59,14 @@ class Schedule:
         self.next_ns, self.next_kind = next(self._items)
         return due
 
+    def skip_evaluations(self, before_ns: int) -> int:
+        """Advance past the evaluations that are next and before ``before_ns``; return how many."""
+        skipped, items = 0, self._items
+        while self.next_ns < before_ns and self.next_kind is ScheduledTask.EVALUATE:
+            self.next_ns, self.next_kind = next(items)
+            skipped += 1
+        return skipped
+
     def export_state(self) -> dict[str, Any]:
         """Return the next task for a checkpoint."""
         return {"next_ns": self.next_ns, "kind": self.next_kind.name}
@@ -81,20 +91,31 @@ class Schedule:
         while True:  # a calendar without further sessions has no further tasks
             yield (1 << 63) - 1, ScheduledTask.SESSION_END
 
-    def _of_day(self, day: Any) -> list[tuple[int, ScheduledTask]]:
-        at = self._calendar.at
-        close = self._calendar.close(day)
-        hours = self._hours if close is not None or not self._hours else tuple(range(24))
-        items = [(to_ns(at(day, 0)), ScheduledTask.DAY_START)]
+    def _of_day(self, day: date) -> list[tuple[int, ScheduledTask]]:
+        at, close = self._calendar.at, self._calendar.close(day)
+        start_ns = to_ns(at(day, 0))
+        items = [(start_ns, ScheduledTask.DAY_START)]
         if day in self._action_days:
-            items.append((to_ns(at(day, 0)) + 1, ScheduledTask.CORPORATE_ACTIONS))
-        items += [(to_ns(at(day, hour)), ScheduledTask.EVALUATE) for hour in hours]
+            items.append((start_ns + 1, ScheduledTask.CORPORATE_ACTIONS))
+        hours: Iterable[int]
         if close is not None:
+            hours = [to_ns(at(day, hour)) for hour in self._hours]
             items.append((to_ns(close + AFTER_CLOSE), ScheduledTask.SESSION_END))
             items.append((to_ns(close + 2 * AFTER_CLOSE), ScheduledTask.DAY_CLOSE))
         else:
-            items.append((to_ns(at(day, 23, 59)), ScheduledTask.DAY_CLOSE))
-        return sorted(items, key=lambda item: (item[0], item[1].value))
+            last_ns = to_ns(at(day, 23, 59))
+            hours = self._every_hour(day, start_ns, last_ns) if self._hours else ()
+            items.append((last_ns, ScheduledTask.DAY_CLOSE))
+        items += [(ns, ScheduledTask.EVALUATE) for ns in hours]
+        return sorted(items)
+
+    def _every_hour(self, day: date, start_ns: int, last_ns: int) -> Iterable[int]:
+        """Return the moments of the 24 local hours of ``day``, which begins at ``start_ns`` and has its last minute
+        at ``last_ns``."""
+        at = self._calendar.at
+        if last_ns - start_ns == 24 * _HOUR_NS - _MINUTE_NS and to_ns(at(day, 12)) - start_ns == 12 * _HOUR_NS:
+            return range(start_ns, start_ns + 24 * _HOUR_NS, _HOUR_NS)
+        return [to_ns(at(day, hour)) for hour in range(24)]  # clocks are changed on it
 
 
 def _trading_day(calendar: Calendar, day: date) -> date:

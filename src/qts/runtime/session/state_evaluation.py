@@ -36,12 +36,12 @@ class StateEvaluation:
         self._counters.evaluations += 1
         self.evaluate(self._shared.clock.time_ns())
 
-    def can_change(self, now_ns: int) -> bool:
-        """Return whether an evaluation at ``now_ns`` can give anything but what the last one gave.
+    def steady_until_ns(self) -> int:
+        """Return the time (ns) before which an evaluation gives what the last one gave, unless something happens.
 
-        Not before the time until which that one holds, while nothing that it depends on has changed.
+        0 when anything that it depends on has changed since.
         """
-        return now_ns >= self._steady_until_ns or self._present_inputs() != self._inputs
+        return self._steady_until_ns if self._present_inputs() == self._inputs else 0
 
     def evaluate(self, now_ns: int) -> None:
         """Evaluate the operating state at ``now_ns`` (ns of the session's clock)."""
