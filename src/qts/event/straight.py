@@ -35,14 +35,23 @@ class StraightPath:
         to be tried again. The answer holds until a handler runs or something is published.
         """
         scheduler = self._scheduler
-        if scheduler.floor < _P1 or scheduler.watching or scheduler.must_recheck:
-            return False
-        if any(level.items or level.due for level in scheduler.levels):
+        if scheduler.floor < _P1 or not self.is_idle:
             return False
         handlers = scheduler.levels[_P1].routes[event_type]
         if handler is None:
             return not handlers
         return len(handlers) == 1 and not handlers[0].special and handlers[0].origin == handler
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether the scheduler has nothing to do: no event is queued, no deadline is watched."""
+        scheduler = self._scheduler
+        if scheduler.watching or scheduler.must_recheck:
+            return False
+        for level in scheduler.levels:
+            if level.items or level.due:
+                return False
+        return True
 
     @property
     def urgent(self) -> Collection[object]:

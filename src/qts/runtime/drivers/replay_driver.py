@@ -98,40 +98,49 @@ class _ReplayInput:
         """The moment (ns on the clock of ``pace``) until which the caller waits after this slice; 0: not at all."""
 
     def payloads(self) -> Iterator[MarketValue | None]:
-        """Yield each accepted value that the scheduler has to handle, and None after any other step that may have
-        queued events.
+        """Yield each accepted value that the scheduler has to handle, and None after any other step that has queued
+        events.
         """
         kernel, stop, due = self._kernel, self._stop, self._kernel.due
         accept, straight = kernel.market.accept, None if self._pace is not None else StraightRows(kernel, stop)
         first = () if kernel.pending_value is None else (kernel.pending_value,)
         yield from self._due_work()
         values = chain(first, () if stop.requested else self._values)
+        prepared: MarketValue | None = None
         while True:
-            value, accepted = None, False
-            if straight is not None and self._left > 1:
-                value = straight.take(values, self._left - 1)
-                self._left -= straight.taken
+            value, accepted, most = prepared, False, self._left - (prepared is None)
+            if straight is not None and most > 0:
+                value = straight.take(values, most, prepared)
                 accepted = straight.is_accepted
-                if value is None and straight.taken:
-                    yield None
-                    yield from self._due_work()
-                    if stop.requested:
-                        return
+                if straight.taken:
+                    self._left, prepared = most - straight.taken + 1, None
+                    if value is None:
+                        if not self._is_idle():
+                            yield None
+                        yield from self._due_work()
+                        if stop.requested:
+                            return
             if value is None:
                 value = next(values, None)
                 if value is None:
                     return
             if not accepted:
-                yield from self._prepare(value)
+                if prepared is None and (yield from self._prepare(value)) and straight is not None:
+                    prepared = value  # it may be straight now
+                    continue
                 accepted = accept(value)
+            prepared = None
             yield value if accepted else None
             if due.pending:
                 yield from self._due_work()
             if stop.requested:
                 return
 
-    def _prepare(self, value: MarketValue) -> Iterator[None]:
-        """Do what comes before ``value`` is accepted: report, wait for its time, run the scheduled tasks due."""
+    def _prepare(self, value: MarketValue) -> Generator[None, None, bool]:
+        """Do what comes before ``value`` is accepted: report, wait for its time, run the scheduled tasks due.
+
+        Return whether the time of scheduled tasks had come.
+        """
         kernel, stop, pace = self._kernel, self._stop, self._pace
         self._left -= 1
         if not self._left or pace is not None:
@@ -149,12 +158,16 @@ class _ReplayInput:
                         min(value.ts_ns, pace.time_ns() + round(_YIELD_INTERVAL_NS * pace.speed))
                     )
             kernel.pending_value = None
-        if value.ts_ns >= kernel.due.wake_ns:
-            kernel.pending_value = value  # a checkpoint among the scheduled tasks must keep it
-            while kernel.run_scheduled_task(value.ts_ns):
+        if value.ts_ns < kernel.due.wake_ns:
+            return False
+        kernel.pending_value = value  # a checkpoint among the scheduled tasks must keep it
+        while kernel.run_scheduled_task(value.ts_ns):
+            if not self._is_idle():
                 yield None
+            if kernel.due.pending:
                 yield from self._due_work()
-            kernel.pending_value = None
+        kernel.pending_value = None
+        return True
 
     def _report(self, value: MarketValue) -> None:
         self._kernel.due.on_rows(self._kernel.intake.rows)
@@ -171,4 +184,8 @@ class _ReplayInput:
         """Run the kernel's due work step by step, each step followed by a run of the queues."""
         while self._kernel.due.pending:
             run_to_completion(self._kernel.run_due_work())
-            yield None
+            if not self._is_idle():
+                yield None
+
+    def _is_idle(self) -> bool:
+        return self._kernel.dispatcher.straight.is_idle

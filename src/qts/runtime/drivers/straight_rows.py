@@ -12,7 +12,7 @@ comes from the same code, in the same order, with the same numbers, whichever pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from qts.clock import ManualClock, stopwatch_ns
@@ -48,22 +48,25 @@ class StraightRows:
         self.is_accepted = False
         """Whether the value that was returned is accepted already and a strategy has answered it."""
 
-    def take(self, values: Iterator[MarketValue], most: int) -> MarketValue | None:
+    def take(
+        self, values: Iterator[MarketValue], most: int, first: MarketValue | None = None
+    ) -> MarketValue | None:
         """Take in straight rows from ``values`` until one is not straight, which is returned.
 
-        None after ``most`` rows, at the end of ``values``, and as soon as a stop is requested, work is due or a P0
-        event waits: this is looked at after every row. Raises what ``values`` raises; what was taken in before
-        is settled then, too.
+        ``first`` is a value that has left ``values`` already and comes before the others; None: there is none.
+        Returns None after ``most`` rows, at the end of ``values``, and as soon as a stop is requested, work is due
+        or a P0 event waits: this is looked at after every row. ``first`` is returned when none can be taken. Raises
+        what ``values`` raises; what was taken in before is settled then, too.
         """
         self.taken, self.is_accepted = 0, False
         path, clock, due, stop = self._path, self._clock, self._due, self._stop
         if clock is None or due.pending or stop.requested:
-            return None
+            return first
         takes_ticks = path.is_open(EventType.PRICE_TICK, None)
         takes_quotes = path.is_open(EventType.ORDERBOOK_UPDATE, self._host.on_market_event)
         takes_bars = path.is_open(EventType.VOLUME_UPDATE, self._host.on_market_event)
         if not (takes_quotes or takes_ticks or takes_bars):
-            return None
+            return first
         if self._band_changes != self._price_bands.changes:
             self._band_changes = self._price_bands.changes
             self._ways.clear()
@@ -76,7 +79,7 @@ class StraightRows:
         contexts: Sequence[StrategyContext] = ()
         called: Sequence[StrategyContext] = ()
         try:
-            for value in islice(values, most):
+            for value in islice(values if first is None else chain((first,), values), most):
                 ts_ns, symbol, kind = value.ts_ns, value.symbol, value.__class__
                 if not now_ns <= ts_ns < wake_ns:
                     return value
