@@ -335,6 +335,16 @@ class Account:
         """Return the marked value of all holdings, each by its size (a short holding counts like a long one)."""
         return sum_of(magnitude(h.value(mark(s))) for (_, s), h in self._holdings.items() if h.qty)
 
+    def worth(self, mark: Mark) -> tuple[Decimal, Decimal]:
+        """Return :meth:`equity` and :meth:`exposure` in one pass."""
+        equity, exposure = self.cash, ZERO
+        for (_, symbol), held in self._holdings.items():
+            if held.qty:
+                value = held.value(mark(symbol))
+                equity = plus(equity, value)
+                exposure = plus(exposure, magnitude(value))
+        return equity, exposure
+
     def symbol_exposure(self, symbol: str, mark: Mark) -> Decimal:
         """Return the :meth:`exposure` of one symbol."""
         price = mark(symbol)
@@ -384,6 +394,15 @@ class Account:
         """Return snapshots of all pools; a pool missing in ``targets`` has target 0."""
         equity = self.equity(mark)
         return {pool: self._snapshot(pool, mark, targets.get(pool, ZERO), equity) for pool in Pool}
+
+    def pool_totals(self, mark: Mark) -> dict[Pool, Decimal]:
+        """Return cash plus holdings valued, by pool: the totals of :meth:`pools`."""
+        invested = dict.fromkeys(Pool, ZERO)
+        for (strategy, symbol), held in self._holdings.items():
+            if held.qty:
+                pool = self._pool_of[strategy]
+                invested[pool] = plus(invested[pool], held.value(mark(symbol)))
+        return {pool: plus(cash, invested[pool]) for pool, cash in self._cash.items()}
 
     def pool_row(self, pool: Pool) -> PoolRow:
         """Return the pool as it is stored."""

@@ -187,7 +187,8 @@ class Kernel:
         due = self.due
         if due.is_guard_due(now_ns):
             self._check_once_a_minute(now_ns)
-            return True
+            if due.pending or not self.dispatcher.straight.is_idle:
+                return True
         due.wake_ns = min(self.schedule.next_ns, due.next_guard_ns)
         if self.exits.due_ns > now_ns:
             due.wake_ns = min(due.wake_ns, self.exits.due_ns)

@@ -82,8 +82,10 @@ def is_surely_well(
     The amounts are those of :class:`AccountHealth`: ``lowest`` equity, ``worst`` exposure with the equity of its
     moment, and the day's ``opening``. No symbol is worth more than the whole ``exposure``.
     """
-    amounts = (equity, exposure, lowest, *worst, opening)
-    if not all(amount.is_finite() for amount in amounts) or lowest <= 0 or equity <= 0 or opening <= 0:
+    for amount in (equity, exposure, lowest, *worst, opening):
+        if not amount.is_finite():
+            return False
+    if lowest <= 0 or equity <= 0 or opening <= 0:
         return False
     loss = minus(opening, min(lowest, equity))
     return (

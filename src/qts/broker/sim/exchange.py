@@ -247,6 +247,8 @@ class SimExchange:
 
         Reports held back are published.
         """
+        if now_ns < self.due_ns and not self._outbox:
+            return
         if self._reconnect_ns is not None and self._reconnect_ns <= now_ns:
             self._reconnect_ns = None
         for order in [order for order in self._cancelling.values() if (order.cancel_ns or 0) <= now_ns]:
@@ -275,6 +277,7 @@ class SimExchange:
     def settle(self, now_ns: int) -> None:
         """Publish what is held back: a dropped connection is back at once."""
         self._reconnect_ns = None
+        self._set_due()
         self.on_time(now_ns)
 
     def on_split(self, split: Split, holdings: Sequence[Decimal], now_ns: int) -> None:
@@ -464,7 +467,7 @@ class SimExchange:
         book = self._books[order.symbol]
         book.orders.remove(order)
         del self._open[order.client_order_id]
-        if self._cancelling.pop(order.client_order_id, None) is not None:
+        if self._cancelling.pop(order.client_order_id, None) is not None or order.ends_ns is not None:
             self._set_due()
         if not book.orders:
             del self.active[order.symbol]

@@ -31,7 +31,7 @@ class RiskMonitor:
         """Check the account's limits and report those that are reached to safety."""
         self._shared.safety.tick()
         book = self._shared.record.book_revision
-        if book == self._flat_revision and not self._shared.account.positions():
+        if book == self._flat_revision and not (self._shared.extremes.held and self._shared.account.positions()):
             return  # flat and checked since the last fill: no price can change anything
         self._flat_revision = book
         self._check()

@@ -101,12 +101,25 @@ class Extremes:
     in the account's currency. Not thread-safe.
     """
 
-    __slots__ = ("_account", "_ceiling", "_equity", "_floor", "_last", "_unexposed", "held", "values")
+    __slots__ = (
+        "_account",
+        "_are_bounds_due",
+        "_ceiling",
+        "_equity",
+        "_floor",
+        "_last",
+        "_rows",
+        "_unexposed",
+        "held",
+        "values",
+    )
 
     def __init__(self, account: Account, last: LastValues, now_ns: int) -> None:
         self._account = account
         self._last = last
         self._floor, self._ceiling, self._equity = ONE, ZERO, ZERO
+        self._are_bounds_due = False
+        self._rows = 0
         self._unexposed: Decimal | None = None
         self.held: dict[str, HeldSymbol] = {}
         self._revalue()
@@ -128,6 +141,10 @@ class Extremes:
         if bid is None:
             self.on_mark(quote.symbol, self._last.mark(quote.symbol), quote.ts_ns)
         elif not held.low <= bid <= held.high:
+            if self._are_bounds_due:
+                self._compute_bounds()
+                if held.low <= bid <= held.high:
+                    return
             self.on_mark(quote.symbol, bid, quote.ts_ns)
 
     def on_mark(self, symbol: str, mark: Decimal | None, ts_ns: int) -> None:
@@ -140,6 +157,8 @@ class Extremes:
             self._revalue()
             self._record(ts_ns)
             return
+        if self._are_bounds_due:
+            self._compute_bounds()
         held.mark = mark
         self._equity = equity = plus(self._equity, times(held.net, minus(mark, old)))
         if not self._floor <= equity <= self._ceiling:
@@ -166,10 +185,15 @@ class Extremes:
         """Return the worst since the last call, this moment included, and start the next period."""
         record = self.values
         seen = record.look
-        self._revalue()
+        if self._rows == self._booked_rows():
+            self._revalue_held()
+        else:
+            self._revalue()
         record.look = WorstSinceCheck(self._equity, self._exposure(), self._equity)
         record.looked_ns, record.book_changed = self._last.feed_ts_ns, False
-        self._update_bounds()
+        self._floor, self._ceiling, self._are_bounds_due = ONE, ZERO, False  # any other price is a new extreme
+        for held in self.held.values():
+            held.low, held.high = ONE, ZERO
         return seen
 
     def export_state(self) -> ExtremesRecord:
@@ -199,15 +223,35 @@ class Extremes:
                 held = self.held.setdefault(row.symbol, HeldSymbol(ZERO, mark(row.symbol)))
                 held.net = plus(held.net, row.qty)
                 long_only &= row.qty > 0
-        self._equity = self._account.equity(mark)
-        self._unexposed = minus(self._equity, self._account.exposure(mark)) if long_only else None
+        self._rows = self._booked_rows()
+        self._equity, exposure = self._account.worth(mark)
+        self._unexposed = minus(self._equity, exposure) if long_only else None
+
+    def _revalue_held(self) -> None:
+        """Do what :meth:`_revalue` does where no holding has changed since."""
+        mark = self._last.mark
+        for symbol, held in self.held.items():
+            held.mark = mark(symbol)
+        self._equity, exposure = self._account.worth(mark)
+        if self._unexposed is not None:
+            self._unexposed = minus(self._equity, exposure)
+
+    def _booked_rows(self) -> int:
+        return self._account.fills_applied + self._account.actions_applied
 
     def _update_bounds(self) -> None:
+        """Let the bounds be computed when the next price comes; checks that follow each other need none."""
+        self._are_bounds_due = True
+        for held in self.held.values():
+            held.low, held.high = ONE, ZERO
+
+    def _compute_bounds(self) -> None:
         """Compute the bounds of equity, and of the price of the only symbol held, within which no extreme changes.
 
         While nothing is short and cash is not below zero, exposure and its share of equity rise with equity alone.
         A bound may be too narrow, which costs an evaluation, never too wide.
         """
+        self._are_bounds_due = False
         record, unexposed = self.values, self._unexposed
         look, equity = record.look, self._equity
         self._floor = max(record.trough.amount, record.day_low.amount, look.lowest_equity)

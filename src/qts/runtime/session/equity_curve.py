@@ -19,15 +19,15 @@ class EquityCurve:
     def sample(self, now_ns: int) -> None:
         """Store one sample at ``now_ns``."""
         p = self._shared
-        pools = p.account.pools(p.last.mark, {})
+        totals = p.account.pool_totals(p.last.mark)
         p.record.write_later(
             EquityRow(
                 ts_ns=now_ns,
                 equity=p.equity(),
                 cash=p.account.cash,
-                scalp=pools[Pool.SCALP].total,
-                swing=pools[Pool.SWING].total,
-                portfolio=pools[Pool.PORTFOLIO].total,
+                scalp=totals[Pool.SCALP],
+                swing=totals[Pool.SWING],
+                portfolio=totals[Pool.PORTFOLIO],
                 state=p.state.current_state.value,
                 safety=p.safety.current_state.value,
             )
