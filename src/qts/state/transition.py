@@ -150,7 +150,7 @@ Clause: TypeAlias = MetricClause | BreakerClause | SafetyClause | HeldClause
 class TransitionRule:
     """A transition from one state to another: its clauses, and whether "any" or "all" of them must hold."""
 
-    __slots__ = ("clauses", "from_state", "mode", "name", "to_state")
+    __slots__ = ("_others", "_waits", "clauses", "from_state", "mode", "name", "to_state")
 
     def __init__(
         self,
@@ -165,6 +165,8 @@ class TransitionRule:
         self.to_state = to_state
         self.mode = mode
         self.clauses = clauses
+        self._waits = tuple(clause.days for clause in clauses if isinstance(clause, HeldClause))
+        self._others = tuple(clause for clause in clauses if not isinstance(clause, HeldClause))
 
     def evaluate(
         self, metrics: TransitionMetrics, safety_state: SafetyState, state_duration_days: float = 0.0
@@ -173,8 +175,11 @@ class TransitionRule:
         safety = SafetyState.of(safety_state)
         if safety is SafetyState.LOCKDOWN:
             return False
-        met = (clause.holds(metrics, safety, state_duration_days) for clause in self.clauses)
-        return any(met) if self.mode == "any" else all(met)
+        is_any = self.mode == "any"
+        for clause in self.clauses:
+            if clause.holds(metrics, safety, state_duration_days) is is_any:
+                return is_any
+        return not is_any
 
     def met_from_days(self, metrics: TransitionMetrics, safety_state: SafetyState) -> float | None:
         """Return after how many days in the state the condition is met on these metrics and this safety state.
@@ -184,13 +189,11 @@ class TransitionRule:
         safety = SafetyState.of(safety_state)
         if safety is SafetyState.LOCKDOWN:
             return None
-        waits = [clause.days for clause in self.clauses if isinstance(clause, HeldClause)]
-        others = [
-            clause.holds(metrics, safety, 0.0) for clause in self.clauses if not isinstance(clause, HeldClause)
-        ]
-        if self.mode == "any":
-            return 0.0 if any(others) else min(waits, default=None)
-        return max(waits, default=0.0) if all(others) else None
+        is_any = self.mode == "any"
+        for clause in self._others:
+            if clause.holds(metrics, safety, 0.0) is is_any:
+                return 0.0 if is_any else None
+        return min(self._waits, default=None) if is_any else max(self._waits, default=0.0)
 
     def reason(
         self,

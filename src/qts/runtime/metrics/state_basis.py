@@ -54,9 +54,12 @@ class StateBasis:
         self._reading = volatility
         if volatility.measured and self._measured_since is None:
             self._measured_since = today
+        if len(self._known_since) == len(MEASURED):
+            return
         for name in MEASURED:
-            is_known = name != "vix" or volatility.measured
-            if name not in self._known_since and is_known and known(name, getattr(metrics, name)) is not None:
+            if name in self._known_since or (name == "vix" and not volatility.measured):
+                continue
+            if known(name, getattr(metrics, name)) is not None:
                 self._known_since[name] = today
 
     def values(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ import msgspec
 from qts.clock import NS_PER_S
 from qts.market.actions import Split
 from qts.market.contracts import VolatilityLevel
+from qts.runtime.metrics.deviation import sample_deviation
 from qts.runtime.metrics.freshness import freshness_ends_ns, is_fresh
 
 VIX_MAX_AGE_NS: Final = 30 * 3600 * NS_PER_S
@@ -150,7 +151,7 @@ class RealisedVolatility:
             return
         self._returns.append(fmean(moves))
         if len(self._returns) == RETURN_DAYS:
-            self._measure(stdev(self._returns))
+            self._measure(sample_deviation(self._returns))
 
     def on_split(self, split: Split) -> None:
         close = self._closes.get(split.symbol)

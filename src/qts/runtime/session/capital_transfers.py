@@ -11,11 +11,12 @@ from qts.capital.contracts import Pool, Transfer
 from qts.capital.rebalance import moves_to_targets
 from qts.capital.targets import drift, targets_for_state
 from qts.clock import from_ns
+from qts.config.tree import QtsConfig
 from qts.ids import IdSource
 from qts.ledger.contracts import TransferOutcome
 from qts.money import plus
 from qts.runtime.shared_components import SharedComponents
-from qts.state.contracts import StateProperties
+from qts.state.contracts import OperatingState, StateProperties
 
 
 class CapitalTransfers:
@@ -29,11 +30,16 @@ class CapitalTransfers:
         self._log = log
         self._rebalancing = False
         self._month = ""
+        self._targets_of: tuple[QtsConfig, OperatingState] | None = None
+        self._targets: dict[Pool, Decimal] = {}
 
     @property
     def targets(self) -> dict[Pool, Decimal]:
         """Return the target share of each pool in the present operating state, 0..1."""
-        return pool_targets(self._shared.config.capital, self._rules)
+        config, state = self._shared.config, self._shared.state.current_state
+        if self._targets_of is None or self._targets_of[0] is not config or self._targets_of[1] is not state:
+            self._targets_of, self._targets = (config, state), pool_targets(config.capital, self._rules)
+        return dict(self._targets)
 
     def on_state_changed(self) -> None:
         """Start moving cash toward the targets of the new state, from the next close on."""
@@ -42,14 +48,16 @@ class CapitalTransfers:
     def rebalance(self, now_ns: int) -> None:
         """Move cash toward the targets after a state change, monthly, or on drift; at most 5 % of equity a day."""
         p = self._shared
-        pools = p.account.pools(p.last.mark, self.targets)
-        month = p.calendar.local_date(from_ns(now_ns)).strftime("%Y-%m")
+        targets = self.targets
+        pools = p.account.pools(p.last.mark, targets)
+        day = p.calendar.local_date(from_ns(now_ns))
+        month = f"{day.year:04}-{day.month:02}"
         self._rebalancing |= month != self._month or drift(pools) > self._capital.drift_limit
         self._month = month
         if not self._rebalancing or not self._rules.rebalancing_enabled or not p.safety.is_trading_allowed:
             return
         plan = moves_to_targets(
-            pools, self.targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum
+            pools, targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum
         )
         for move in plan.moves:
             reason = f"{move.code} {move.reason}" if move.code else move.reason

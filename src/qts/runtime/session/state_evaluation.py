@@ -79,7 +79,7 @@ class StateEvaluation:
         opening and the configuration.
         """
         p, counters = self._shared, self._counters
-        is_flat = not p.extremes.held and not any(p.orders)
+        is_flat = not p.extremes.held and not len(p.orders)
         return (
             counters.changes,
             counters.metrics_fed,
