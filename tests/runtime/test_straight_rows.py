@@ -111,8 +111,11 @@ class GeneralPath:
     def __init__(self, *anything: object) -> None:
         """Need nothing."""
 
-    def take(self, values: Iterator[MarketValue], most: int) -> None:
+    def take(
+        self, values: Iterator[MarketValue], most: int, first: MarketValue | None = None
+    ) -> MarketValue | None:
         """Take nothing."""
+        return first
 
 
 @st.composite

@@ -48,10 +48,7 @@ class StraightPath:
         scheduler = self._scheduler
         if scheduler.watching or scheduler.must_recheck:
             return False
-        for level in scheduler.levels:
-            if level.items or level.due:
-                return False
-        return True
+        return not any(level.items or level.due for level in scheduler.levels)
 
     @property
     def urgent(self) -> Collection[object]:

@@ -79,7 +79,7 @@ class OrderReconciler:
 
     def any(self) -> bool:
         """Return whether any order is UNKNOWN."""
-        return any(order.state is OrderState.UNKNOWN for order in self._orders)
+        return len(self._orders) > 0 and any(order.state is OrderState.UNKNOWN for order in self._orders)
 
     async def resolve(self, now_ns: int) -> None:
         """Ask the broker about every UNKNOWN order; without an answer they stay unknown."""

@@ -11,7 +11,6 @@ from qts.capital.contracts import Pool, Transfer
 from qts.capital.rebalance import moves_to_targets
 from qts.capital.targets import drift, targets_for_state
 from qts.clock import from_ns
-from qts.config.tree import QtsConfig
 from qts.ids import IdSource
 from qts.ledger.contracts import TransferOutcome
 from qts.money import plus
@@ -30,16 +29,19 @@ class CapitalTransfers:
         self._log = log
         self._rebalancing = False
         self._month = ""
-        self._targets_of: tuple[QtsConfig, OperatingState] | None = None
-        self._targets: dict[Pool, Decimal] = {}
+        self._config = shared.config
+        self._settings: CapitalConfig | None = None
+        self._targets: dict[OperatingState, dict[Pool, Decimal]] = {}
 
     @property
     def targets(self) -> dict[Pool, Decimal]:
         """Return the target share of each pool in the present operating state, 0..1."""
-        config, state = self._shared.config, self._shared.state.current_state
-        if self._targets_of is None or self._targets_of[0] is not config or self._targets_of[1] is not state:
-            self._targets_of, self._targets = (config, state), pool_targets(config.capital, self._rules)
-        return dict(self._targets)
+        self._forget_old_settings()
+        state = self._shared.state.current_state
+        targets = self._targets.get(state)
+        if targets is None:
+            targets = self._targets[state] = pool_targets(self._config.capital, self._rules)
+        return dict(targets)
 
     def on_state_changed(self) -> None:
         """Start moving cash toward the targets of the new state, from the next close on."""
@@ -56,9 +58,7 @@ class CapitalTransfers:
         self._month = month
         if not self._rebalancing or not self._rules.rebalancing_enabled or not p.safety.is_trading_allowed:
             return
-        plan = moves_to_targets(
-            pools, targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum
-        )
+        plan = moves_to_targets(pools, targets, p.equity(), p.day.moved, self._capital, quantum=p.account.quantum)
         for move in plan.moves:
             reason = f"{move.code} {move.reason}" if move.code else move.reason
             self._transfer(move.source, move.target, move.amount, reason, now_ns)
@@ -81,8 +81,17 @@ class CapitalTransfers:
     @property
     def _capital(self) -> CapitalConfig:
         """Return the settings; minimum amounts are in won, so an account in another currency uses shares alone."""
-        config = self._shared.config
-        return config.capital if config.runtime.currency == "KRW" else config.capital.without_amounts()
+        self._forget_old_settings()
+        if self._settings is None:
+            capital, currency = self._config.capital, self._config.runtime.currency
+            self._settings = capital if currency == "KRW" else capital.without_amounts()
+        return self._settings
+
+    def _forget_old_settings(self) -> None:
+        """Forget what was made of a configuration that another has replaced."""
+        if self._config is not self._shared.config:
+            self._config, self._settings = self._shared.config, None
+            self._targets.clear()
 
     def _transfer(self, source: Pool, target: Pool, amount: Decimal, reason: str, now_ns: int) -> None:
         p = self._shared

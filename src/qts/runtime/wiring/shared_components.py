@@ -134,7 +134,7 @@ def _metrics(
         day_open=lambda: day.open_equity,
         marks_ns=lambda: last.feed_ts_ns,
         volatility=volatility,
-        is_flat=lambda: not account.positions() and not any(orders),
+        is_flat=lambda: not account.positions() and not len(orders),
         may_enter=lambda: state.properties.new_entry_enabled,
         flat_rebase_days=lambda: state.config.flat_rebase_days,
     )
