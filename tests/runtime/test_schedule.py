@@ -170,3 +170,45 @@ def test_a_run_whose_next_task_was_an_evaluation_goes_on_without_evaluations() -
     restored.import_state(saved)
     # Then
     assert told(restored, 1) == ["01-22 15:31 SESSION_END"]
+
+
+class Berlin(AlwaysOpen):
+    """A market that never closes, on the clocks of Berlin."""
+
+    zone = ZoneInfo("Europe/Berlin")
+
+    def local_date(self, moment: datetime) -> date:
+        return moment.astimezone(self.zone).date()
+
+    def at(self, day: date, hour: int, minute: int = 0) -> datetime:
+        return datetime(day.year, day.month, day.day, hour, minute, tzinfo=self.zone)
+
+
+def test_every_local_hour_is_evaluated_on_the_days_when_clocks_are_changed_too() -> None:
+    # Given the last Sunday of March 2026, when 02:00 becomes 03:00, and the days around it
+    schedule = Schedule(Berlin(), (9,), datetime(2026, 3, 28, tzinfo=Berlin.zone))
+
+    # When the tasks of three days are taken
+    tasks = [schedule.pop() for _ in range(3 * 26)]
+
+    # Then each day has its start, 24 hours of its own clock and its close, as the calendar says
+    for number, day in enumerate([date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]):
+        start, *hours, close = tasks[26 * number : 26 * (number + 1)]
+        assert start == (to_ns(Berlin().at(day, 0)), ScheduledTask.DAY_START)
+        assert hours == sorted((to_ns(Berlin().at(day, hour)), ScheduledTask.EVALUATE) for hour in range(24))
+        assert close == (to_ns(Berlin().at(day, 23, 59)), ScheduledTask.DAY_CLOSE)
+
+
+def test_evaluations_before_a_moment_are_skipped_and_no_other_task_is() -> None:
+    # Given a schedule that is at the first evaluation of a day without a close
+    schedule = Schedule(AlwaysOpen(), (9,), datetime(2026, 1, 22, tzinfo=UTC))
+    assert schedule.skip_evaluations(1 << 62) == 0  # the day's start is next
+    schedule.pop()
+
+    # When those before 05:00 are skipped: 00:00 to 04:00
+    skipped = schedule.skip_evaluations(to_ns(datetime(2026, 1, 22, 5, tzinfo=UTC)))
+
+    # Then the one at 05:00 is next, and the day's close when all others are skipped
+    assert (skipped, from_ns(schedule.next_ns).hour) == (5, 5)
+    assert schedule.skip_evaluations(1 << 62) == 19
+    assert schedule.next_kind is ScheduledTask.DAY_CLOSE
