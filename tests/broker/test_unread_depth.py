@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qts.broker.sim.config import SimConfig
 from qts.broker.sim.unread_depth import MAX_UNREAD, UnreadDepth
 from qts.market.contracts import BookUpdate
 from qts.market.depth import LazyLevels
 from qts.market.depth_book import DepthBook
 from qts.market.files.numbers import PriceTable, SizeTable
+from qts.market.prepared.book_keeper import KEPT_EVERY
+from qts.market.prepared.book_keeper import LIMIT as KEPT_LIMIT
 
 LIMIT = 3
 
@@ -151,7 +154,7 @@ def test_without_kept_books_each_update_is_read_at_once(monkeypatch: pytest.Monk
     assert times == [1, 2, 3]
 
 
-def test_a_source_that_keeps_no_more_books_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_stops_keeping_books_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     source, depth = Source(1), UnreadDepth(LIMIT)
     depth.add(source.give(update(1, [["11.0", "1.0"]], [])))
     times = applied(monkeypatch)
@@ -160,3 +163,8 @@ def test_a_source_that_keeps_no_more_books_does_not_fill_the_memory(monkeypatch:
         depth.add(update(2 + at, [["11.0", "1.0"]], []))
 
     assert times == list(range(2, MAX_UNREAD + 4))
+
+
+def test_captures_keep_the_book_that_a_simulated_exchange_has_by_default() -> None:
+    assert SimConfig().book_levels == KEPT_LIMIT
+    assert KEPT_EVERY < MAX_UNREAD
