@@ -131,6 +131,7 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
                 local_date=lambda moment: LONG_AGO, local_time=lambda moment: moment.astimezone(KST)
             ),
             clock=SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),
+            account=SimpleNamespace(position_rows=lambda: ()),
             base_prices=dict.fromkeys(map(str, range(1_200)), 1),
             rejects=SimpleNamespace(stopped={"005930": "no"}, in_a_row=lambda symbol: 5),
             stops=[ScopedStop(Scope(ScopeKind.POOL, "SWING"), False, "kim", "calm: please", 0)],
@@ -223,3 +224,12 @@ def test_what_was_guessed_of_a_file_and_its_gaps(tmp_path: Path) -> None:
         "KRX-ETF) into instruments.yaml"
     )
     assert in_korean(notes[2]).startswith("거래 규칙: 000660은 코스피 종목으로 보았습니다.")
+
+
+def test_a_holding_without_a_price_is_written_in_both_languages() -> None:
+    note = Note.of("held-without-price", count=1_200, days=10, symbol="A", since="2020-01-05")
+    assert in_english(note).startswith("1,200 holdings have had no price for 10 days or more, A since 2020-01-05")
+    assert (
+        in_korean(note)
+        == "보유 1,200개 종목은 10일 넘게 시세가 없어(A: 2020-01-05 이후) 마지막 가격으로 평가했습니다."
+    )

@@ -183,6 +183,17 @@ def test_who_holds_through_a_split_and_a_dividend_is_worth_what_the_account_is(t
     assert Decimal(result.values.equity_end) == 10_000 - 1_000 + 40 * 27 + 20
 
 
+def test_a_holding_whose_prices_ended_is_named(tmp_path: Path) -> None:
+    # Given a symbol without a bar after 5 January, and one that goes on to the 20th
+    for symbol, days in (("GONE", 5), ("STAYS", 20)):
+        rows = [f"2020-01-{day:02d},100,100,100,100,1000" for day in range(1, days + 1)]
+        (tmp_path / f"{symbol}.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows]) + "\n")
+    told = "1 holding has had no price for 10 days or more, GONE since 2020-01-05; valued at the last one"
+    # Then who holds it is told at which price it counts, and who holds the other is not
+    assert told in qts.backtest(BuysOnce, tmp_path, fees=0).values.notes
+    assert told not in qts.backtest(BuysOnce, tmp_path / "STAYS.csv", fees=0).values.notes
+
+
 class Fails(Strategy):
     def on_bar(self, ctx: Context, bar: Bar) -> list[Intent]:
         raise ValueError("no such thing")

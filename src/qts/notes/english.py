@@ -117,6 +117,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "a bar's volume"
     ),
     "fills-on-close": "fills on bars: at the close of a bar of the order's day, within {share} % of its volume",
+    "held-without-price": (
+        "{count:holding has|holdings have} had no price for {days} days or more, {symbol} since {since}; valued at "
+        "the last one"
+    ),
     "no-previous-close": (
         "price band: no previous close in the data for {count:symbol; its first price was|symbols; their first "
         "price was} used as previous close"

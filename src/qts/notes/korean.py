@@ -111,6 +111,9 @@ TEXTS: Final[Mapping[str, str]] = {
         "봉 체결: 주문은 다음 봉의 시가부터, 슬리피지 {ticks}호가로, 봉 거래량의 {share}%까지만 체결됩니다."
     ),
     "fills-on-close": "봉 체결: 주문은 주문 당일 봉의 종가에, 그 거래량의 {share}%까지만 체결됩니다.",
+    "held-without-price": (
+        "보유 {count}개 종목은 {days}일 넘게 시세가 없어({symbol}: {since} 이후) 마지막 가격으로 평가했습니다."
+    ),
     "no-previous-close": "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
     # figures of performance that are unknown
     "figure-too-few-days": "판단하기에 부족합니다. 거래일이 {days}일뿐이며 {needed}일이 필요합니다.",

@@ -56,6 +56,9 @@ from qts.state.contracts import TransitionRecord
 from qts.strategy.params import values_of
 
 _CHANGES_SHOWN: Final = 10
+_OLD_DAYS: Final = 10
+"""A holding without a price for so many days is named."""
+_DAY_NS: Final = 86_400 * NS_PER_S
 _SHORT: Final = {priority: f"P{priority.value}" for priority in EventPriority}
 
 
@@ -319,6 +322,21 @@ def _fills_on_bars(shared: SharedComponents) -> list[Note]:
     return [Note.of("fills-on-open", ticks=sim.slippage_ticks, share=share)]
 
 
+def _held_without_price(shared: SharedComponents) -> list[Note]:
+    """Return a note when a holding has had no price for long, as after its listing ended; the oldest is named."""
+    last = shared.last
+    held = {row.symbol for row in shared.account.position_rows() if row.qty}
+    if not held:
+        return []
+    newest_ns = max(map(last.last_value_ns, last.symbols()), default=0)
+    old = sorted((seen_ns, symbol) for symbol in held if (seen_ns := last.last_value_ns(symbol)) > 0)
+    count = sum(newest_ns - seen_ns >= _OLD_DAYS * _DAY_NS for seen_ns, _ in old)
+    if not count:
+        return []
+    since = f"{shared.calendar.local_date(from_ns(old[0][0] - 1)):%Y-%m-%d}"
+    return [Note.of("held-without-price", count=count, days=_OLD_DAYS, symbol=old[0][1], since=since)]
+
+
 def dead_letters_of(dispatcher: EventDispatcher) -> list[Note]:
     """Return a note for each priority with events that failed for good: they are in no other number."""
     notes = []
@@ -352,6 +370,7 @@ def notes_of(kernel: Kernel) -> tuple[Note, ...]:
         notes.append(Note.of("no-previous-close", count=count))
     if kernel.venue.is_simulated:
         notes += _fills_on_bars(shared)
+    notes += _held_without_price(shared)
     instrument = next(iter(shared.feed.instruments.values()))
     for source in (instrument.calendar, instrument.ticks, instrument.costs):
         if isinstance(source, HasNotes):
