@@ -19,6 +19,8 @@ from qts.report.meanings import Bilingual
 
 UNITS: Final = 1000
 """Height of the inner part of a drawing; its coordinates are whole numbers from the top."""
+_LARGEST: Final = 1e300
+"""Largest value of a scale, so that its height is a float; a strategy may plot any number."""
 MOST_TIMES: Final = 8
 """Labels under a drawing, on a wide screen; a phone shows every other one."""
 LINE_COLOURS: Final = ("accent", "aggressive", "defensive", "portfolio", "scalp", "swing")
@@ -32,8 +34,13 @@ class Scale(msgspec.Struct, frozen=True):
     high: float
 
     def unit(self, value: float) -> int:
-        """Return how far from the top ``value`` lies in units; one beyond the ends lies outside of 0 to UNITS."""
-        return round(UNITS * (self.high - value) / (self.high - self.low))
+        """Return how far from the top ``value`` lies in units.
+
+        One beyond the ends lies outside of 0 to UNITS, but never further than the height of the scale.
+        """
+        height = self.high - self.low
+        near = min(max(value, self.low - height), self.high + height)
+        return round(UNITS * ((self.high - near) / height))
 
     def share(self, value: float) -> str:
         """Return how far from the top ``value`` lies, as CSS writes a percentage."""
@@ -51,7 +58,7 @@ class Scale(msgspec.Struct, frozen=True):
 def scale_of(values: Iterable[float], *, room: float = 0.04) -> Scale:
     """Return a scale that holds ``values``, of which there is at least one, with ``room`` (a share) beyond them."""
     known = list(values)
-    low, high = min(known), max(known)
+    low, high = max(min(known), -_LARGEST), min(max(known), _LARGEST)
     margin = (high - low) * room or abs(high) * 0.05 or 1.0
     return Scale(low - margin, high + margin)
 

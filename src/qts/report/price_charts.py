@@ -305,7 +305,7 @@ def _more(rows: Sequence[object]) -> list[str]:
 
 
 def _plain_number(value: float) -> Bilingual:
-    text = price_text(Decimal(repr(value)))
+    text = price_text(Decimal(repr(value))) if 1e-6 < abs(value) < 1e9 or not value else f"{value:.4g}"
     return text, text
 
 

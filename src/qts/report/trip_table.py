@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
-from qts.money import ratio
+from qts.money import multiple_of, ratio
 from qts.performance import RoundTrip
 from qts.performance.trips import adverse_excursion, favourable_excursion
 from qts.report.markup import Html, el, en_ko, join
@@ -17,6 +17,8 @@ from qts.report.trip_marks import TripMarks
 
 PAGE_ROWS: Final = 100
 """Round trips on one page."""
+_FINEST: Final = Decimal("0.00000001")
+"""Step to which a quantity is shown: it follows from an amount and an average."""
 
 
 def trip_table(data: ReportData) -> Html:
@@ -70,7 +72,7 @@ def _row(data: ReportData, place: int, trip: RoundTrip, *, is_linked: bool) -> H
     days = (data.local(trip.ended_ns).date() - data.local(trip.begun_ns).date()).days
     numbers = (
         f"{days:,}",
-        number(qty.quantize(Decimal("0.00000001"))),
+        number(multiple_of(qty, _FINEST, ROUND_HALF_EVEN)),
         price_text(trip.entry_price),
         price_text(TripMarks.exit_price(trip)),
         rounded(trip.costs),
