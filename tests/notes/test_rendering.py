@@ -231,5 +231,5 @@ def test_a_holding_without_a_price_is_written_in_both_languages() -> None:
     assert in_english(note).startswith("1,200 holdings have had no price for 10 days or more, A since 2020-01-05")
     assert (
         in_korean(note)
-        == "보유 1,200개 종목은 10일 넘게 시세가 없어(A: 2020-01-05 이후) 마지막 가격으로 평가했습니다."
+        == "보유 1,200개 종목은 10일 이상 시세가 없어(A: 2020-01-05 이후) 마지막 가격으로 평가했습니다."
     )

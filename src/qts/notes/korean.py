@@ -112,7 +112,7 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "fills-on-close": "봉 체결: 주문은 주문 당일 봉의 종가에, 그 거래량의 {share}%까지만 체결됩니다.",
     "held-without-price": (
-        "보유 {count}개 종목은 {days}일 넘게 시세가 없어({symbol}: {since} 이후) 마지막 가격으로 평가했습니다."
+        "보유 {count}개 종목은 {days}일 이상 시세가 없어({symbol}: {since} 이후) 마지막 가격으로 평가했습니다."
     ),
     "no-previous-close": "가격제한폭: 전일 종가 자료가 없는 {count}개 종목은 첫 가격을 기준가로 썼습니다.",
     # figures of performance that are unknown
