@@ -174,7 +174,7 @@ class DepthBook:
         return KeptBook(limit, updates, msgspec.msgpack.encode(self.export_state()))
 
     def restore(self, kept: KeptBook) -> None:
-        """Become what :meth:`keep` was called on; both have the same limit."""
+        """Restore what :meth:`keep` was called on; both have the same limit."""
         self.import_state(msgspec.msgpack.decode(kept.state))
 
     def is_same(self, kept: KeptBook) -> bool:

@@ -20,7 +20,7 @@ CostOf = Callable[[str, date, Decimal], Decimal]
 
 
 class Change(NamedTuple):
-    """What a split or a dividend made of a holding: its shares, its last price, and the cash that it brought."""
+    """A holding after a split or a dividend: its shares, its last price, and the cash that it brought."""
 
     qty: Decimal
     price: Decimal
