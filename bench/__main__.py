@@ -1,7 +1,7 @@
 """``python -m bench [SUITE …] [--quick] [--json] [--out DIR]``: every suite in a process of its own.
 
-Suites: dispatcher, state, startup, stages, replay (all when none is named). ``--json`` prints one object with a
-key per suite; the same object is always written to DIR/bench.json, beside the plots.
+Suites: dispatcher, state, startup, stages, replay, backtest (all when none is named). ``--json`` prints one object
+with a key per suite; the same object is always written to DIR/bench.json, beside the plots.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench import dispatcher, replay, stages, startup, state
+from bench import backtest, dispatcher, replay, stages, startup, state
 
-SUITES = ("dispatcher", "state", "startup", "stages", "replay")
+SUITES = ("dispatcher", "state", "startup", "stages", "replay", "backtest")
 SHOWN = {
     "dispatcher": dispatcher.show,
     "state": state.show,
     "startup": startup.show,
     "stages": stages.show,
     "replay": replay.show,
+    "backtest": backtest.show,
 }
-LIMIT_S = 600
+LIMIT_S, BACKTEST_LIMIT_S = 600, 7_200
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -65,10 +66,11 @@ def run_suite(name: str, *, quick: bool, directory: Path) -> tuple[dict[str, Any
     command = [sys.executable, "-m", f"bench.{name}", "--json"]
     command += ["--quick"] if quick else []
     command += ["--out", str(directory)] if name == "dispatcher" else []
+    limit_s = BACKTEST_LIMIT_S if name == "backtest" and not quick else LIMIT_S
     try:
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=LIMIT_S)
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        return None, f"ended after {LIMIT_S} s without a result"
+        return None, f"ended after {limit_s} s without a result"
     if done.returncode:
         return None, f"failed with exit code {done.returncode}"
     report: dict[str, Any] = json.loads(done.stdout)

@@ -144,7 +144,7 @@ def test_an_order_of_a_market_that_never_closes_belongs_to_the_day_that_begins()
         (KRX, "1w", kst("2018-02-05 15:30:00")),  # twice a bar, in case no other comes
         (KRX, "1mo", kst("2018-03-25 15:30:00")),
         (COINS, "1h", kst("2018-01-23 15:30:00")),  # a day later
-        (COINS, "1d", kst("2018-01-24 15:30:00")),
+        (COINS, "1d", kst("2018-02-06 15:30:00")),  # longer than any holiday of a stock exchange
     ],
 )
 def test_an_order_ends_with_its_session_or_where_bars_are_longer_with_the_next(

@@ -357,10 +357,24 @@ def test_an_order_that_waits_for_a_weekly_bar_outlives_the_sessions_before_it() 
     assert (rig.filled, rig.open) == ([("o", "1", "50300")], [])
 
 
-def test_an_order_whose_bar_never_comes_ends_after_two_lengths_of_a_bar() -> None:
+def test_an_order_on_daily_bars_waits_over_a_weekend() -> None:
+    # Given an order that was decided on Friday's bar, where shares have no calendar of their own
+    rig = after_a_bar()
+    rig.place("o", BUY, "1")
+    # When the venue's time passes on Saturday, Sunday and Monday, and Monday's bar is known at its end
+    for days in (1, 2, 3):
+        rig.at(MIDNIGHT + timedelta(days=days, seconds=-1))
+        rig.exchange.on_time(rig.clock.time_ns())
+    rig.at(MIDNIGHT + timedelta(days=3))
+    rig.ohlc("101 110 99 105")
+    # Then it has filled at the open
+    assert [(fill.qty, fill.price) for fill in rig.fills] == [(1, 101)]
+
+
+def test_an_order_on_daily_bars_ends_when_none_comes_for_fifteen_days() -> None:
     rig = after_a_bar()
     rig.place("o", BUY, "1", "50")
-    rig.at(MIDNIGHT + timedelta(days=2, seconds=59))
+    rig.at(MIDNIGHT + timedelta(days=15, seconds=59))
     rig.exchange.on_time(rig.clock.time_ns())
     assert rig.open == ["o"]
     rig.after(1_000)

@@ -28,6 +28,9 @@ _DAY_NS: Final = _UNIT_NS["d"]
 _MONTH_NS: Final = 31 * _DAY_NS
 """The length of an interval that is none of the units, such as a month."""
 
+_LONGEST_GAP_NS: Final = 15 * _DAY_NS
+"""The longest time without a daily bar that an order waits for: longer than any holiday of a stock exchange."""
+
 
 class LastBar(NamedTuple):
     """The bar that a symbol had last: its end (ns since 1970, UTC) and its interval."""
@@ -115,12 +118,12 @@ def order_end_ns(times: SessionTimes, entered_ns: int, day: date, interval: str)
 
     That is the close of its session; in a market that never closes a day after it was entered. Where one bar lasts
     as long as that or longer, the next bar ends the order (:func:`is_whole_life`), or, where none comes, twice the
-    length of a bar.
+    length of a bar; of daily bars :data:`_LONGEST_GAP_NS`, since shares have none on weekends and holidays.
     """
     length = interval_ns(interval) or _MONTH_NS
     never_closes = times.never_closes(entered_ns)
     if length > _DAY_NS or (length == _DAY_NS and never_closes):
-        return entered_ns + 2 * length
+        return entered_ns + (_LONGEST_GAP_NS if length == _DAY_NS else 2 * length)
     close = None if never_closes else times.calendar.close(day)
     return entered_ns + _DAY_NS if close is None else to_ns(close)
 
