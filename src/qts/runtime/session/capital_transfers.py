@@ -48,8 +48,13 @@ class CapitalTransfers:
         self._rebalancing = True
 
     def rebalance(self, now_ns: int) -> None:
-        """Move cash toward the targets after a state change, monthly, or on drift; at most 5 % of equity a day."""
+        """Move cash toward the targets after a state change, monthly, or on drift; at most 5 % of equity a day.
+
+        Never where the operating state rules nothing; then the pools are not valued for it either.
+        """
         p = self._shared
+        if not p.config.state.enabled:
+            return
         targets = self.targets
         pools = p.account.pools(p.last.mark, targets)
         day = p.calendar.local_date(from_ns(now_ns))
