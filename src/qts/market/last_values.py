@@ -93,7 +93,14 @@ class LastValues:
         dividend paid since.
         """
         quote = self.quotes.get(symbol)
-        price = quote.bid if quote is not None and quote.bid is not None else self.last_trade(symbol)
+        price: Decimal | None
+        if quote is not None and quote.bid is not None:
+            price = quote.bid
+        elif quote is None and symbol not in self.ticks:  # asked for each holding of a universe of bars
+            bar = self.bars.get(symbol)
+            price = None if bar is None else bar.close
+        else:
+            price = self.last_trade(symbol)
         return self._less_paid(symbol, price) if self._paid else price
 
     def _less_paid(self, symbol: str, price: Decimal | None) -> Decimal | None:
