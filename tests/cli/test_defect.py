@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qts.runtime.drivers import straight_rows
 from qts.runtime.intake import Intake
 from tests.cli.command_line import own_directory, run_qts, tape
 from tests.sim.sessions import comparable
@@ -31,15 +32,20 @@ def broken() -> Iterator[pytest.MonkeyPatch]:
 
 
 def breaks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    accept, taken = Intake.accept, []
+    """Let whichever of the two ways of a value is gone raise ``error`` at the 400th."""
+    taken: list[object] = []
 
-    def break_at_400(self: Intake, value: Any) -> bool:
-        taken.append(value)
-        if len(taken) == 400:
-            raise error
-        return accept(self, value)
+    def breaking(take_in: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+        def break_at_400(one: Any, value: Any) -> bool:
+            taken.append(value)
+            if len(taken) == 400:
+                raise error
+            return take_in(one, value)
 
-    monkeypatch.setattr(Intake, "accept", break_at_400)
+        return break_at_400
+
+    monkeypatch.setattr(Intake, "accept", breaking(Intake.accept))
+    monkeypatch.setattr(straight_rows, "quote_fits", breaking(straight_rows.quote_fits))
 
 
 def logged() -> list[dict[str, str]]:

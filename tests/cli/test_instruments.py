@@ -40,14 +40,18 @@ def test_a_share_pays_the_sell_tax_and_a_fund_does_not(capsys: pytest.CaptureFix
     assert result(capsys, "--data-dir", "fund")["taxes"] == "0"
 
 
-def test_a_symbol_of_another_market_needs_an_account_in_its_currency(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_account_of_a_symbol_of_another_market_is_in_its_currency(capsys: pytest.CaptureFixture[str]) -> None:
     named(
         "    market: OPEN-24H\n    currency: USD\n    quantum: 0.01\n    tick: 100\n"
         "    fee_rate: 0.001\n    tax_rate: 0\n"
     )
-    assert main(list(SESSION)) == 2
-    assert "005930 is paid in USD, the account is in KRW: set runtime.currency to USD" in capsys.readouterr().err
-
+    # Given no currency, the account is in the symbol's, with the opening capital of that currency
+    assert main([*SESSION, "--data-dir", "dollars"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["currency"], values["equity_start"]) == ("USD", "100000")
+    # Given another one, it is refused; and given this one, it is traded
+    assert main([*SESSION, "--set", "runtime.currency=EUR"]) == 2
+    assert "005930 is paid in USD, the account is in EUR: set runtime.currency to USD" in capsys.readouterr().err
     values = result(capsys, "--set", "runtime.currency=USD", "--set", "runtime.equity_start=100000000")
     assert (values["currency"], values["taxes"]) == ("USD", "0")
 

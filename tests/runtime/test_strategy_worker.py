@@ -20,7 +20,7 @@ from qts.runtime.strategies.process_protocol import BatchContext, BatchResult, F
 from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.loading import fingerprint_of
+from qts.strategy.loading import StrategySpec, fingerprint_of
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
@@ -168,13 +168,13 @@ def test_after_the_third_error_in_a_row_nothing_more_is_shown_or_told() -> None:
 
 
 def test_an_origin_is_the_file_as_it_was_or_an_importable_class(tmp_path: Path) -> None:
-    assert source_of(Parrot(), "") == StrategySource("tests.runtime.test_strategy_worker:Parrot")
+    assert source_of(Parrot(), None) == StrategySource("tests.runtime.test_strategy_worker:Parrot")
     path = tmp_path / "mine.py"
     path.write_text("x = 1\n")
     spec = f"{path}:Mine"
-    assert source_of(Parrot(), spec) == StrategySource(spec, fingerprint_of(spec))
+    assert source_of(Parrot(), StrategySpec(spec)) == StrategySource(spec, fingerprint_of(spec))
     with pytest.raises(InputError, match="there is no strategy file"):
-        source_of(Parrot(), f"{tmp_path / 'gone.py'}:Mine")
+        source_of(Parrot(), StrategySpec(f"{tmp_path / 'gone.py'}:Mine"))
     with pytest.raises(ContractError, match="no handler at"):
         StrategyWorker(over_the_wire(Start(StrategySource("no.such.module:X"), context_of())))
 
@@ -187,7 +187,7 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
         raise KeyError(intent.symbol)
 
     remote = StrategyProcessHandler(
-        context, "", on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
+        context, None, on_intent=refuse, on_fault=lambda *fault: faults.append(fault), on_running=print
     )
     note = done(worker(), quotes(150_000), context_of())
     remote.add_fill(FILL)
@@ -200,7 +200,7 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
 def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
     context = rig_of(Parrot()).kernel.host.contexts[0]
     remote = StrategyProcessHandler(
-        context, "", on_intent=lambda *arguments: None, on_fault=lambda *fault: None, on_running=print
+        context, None, on_intent=lambda *arguments: None, on_fault=lambda *fault: None, on_running=print
     )
     before = remote.export_memory()
     with pytest.raises(msgspec.ValidationError):
@@ -215,7 +215,7 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
     faults: list[tuple[str, str, str, bool]] = []
     remote = StrategyProcessHandler(
         context,
-        "",
+        None,
         on_intent=lambda *arguments: None,
         on_fault=lambda *fault: faults.append(fault),
         on_running=print,
@@ -234,15 +234,16 @@ def test_failures_with_good_values_between_them_do_not_halt_it_however_many(rig_
     assert (context.errors, context.halted) == (0, False)
 
 
-def test_a_name_that_is_no_text_travels_to_the_worker() -> None:
-    spec = os.fsdecode(b"\xb0\xa1/mine.py:Mine")
-
-    there = msgspec.msgpack.decode(
-        msgspec.msgpack.encode(StrategySource.of_file(spec, "Mine:ab")), type=StrategySource
-    )
-
-    assert there.spec == spec
-    assert StrategySource.of_file("mine.py:Mine", "Mine:ab") == StrategySource("mine.py:Mine", "Mine:ab")
+def test_a_name_that_is_no_text_travels_to_the_worker(tmp_path: Path) -> None:
+    # Given a strategy with a parameter set, in a file whose name is no text, and one in a file like any other
+    for name in (os.fsdecode(b"\xb0\xa1.py"), "mine.py"):
+        (tmp_path / name).write_text("class Mine: ...")
+    odd = StrategySpec(f"{tmp_path / os.fsdecode(bytes([0xB0, 0xA1]))}.py:Mine", {"fast": "5"})
+    # When its source has been sent
+    there = msgspec.msgpack.decode(msgspec.msgpack.encode(StrategySource.of_file(odd)), type=StrategySource)
+    # Then it names the same file and parameter
+    assert (there.spec, there.params) == (odd.place, {"fast": "5"})
+    assert StrategySource.of_file(StrategySpec(f"{tmp_path / 'mine.py'}:Mine")).name == b""
 
 
 def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None:

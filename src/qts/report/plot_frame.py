@@ -58,7 +58,7 @@ class Scale(msgspec.Struct, frozen=True):
 def scale_of(values: Iterable[float], *, room: float = 0.04) -> Scale:
     """Return a scale that holds ``values``, of which there is at least one, with ``room`` (a share) beyond them."""
     known = list(values)
-    low, high = max(min(known), -_LARGEST), min(max(known), _LARGEST)
+    low, high = (min(max(end, -_LARGEST), _LARGEST) for end in (min(known), max(known)))
     margin = (high - low) * room or abs(high) * 0.05 or 1.0
     return Scale(low - margin, high + margin)
 

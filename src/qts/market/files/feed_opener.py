@@ -282,7 +282,9 @@ def _head_of(
     return Head(format, dict(steps), msgspec.to_builtins(notes), msgspec.to_builtins(layout_notes))
 
 
-def _head(source: LineSource, most: int = HEAD_ROWS) -> list[bytes]:
+def _head(source: LineSource, most: int | None = None) -> list[bytes]:
+    """Return the first ``most`` lines (None: :data:`HEAD_ROWS`), or fewer where they are long."""
+    most = HEAD_ROWS if most is None else most
     lines: list[bytes] = []
     size = 0
     for block in source.blocks(0, 1):

@@ -25,8 +25,9 @@ from qts.files import in_place_opener
 from qts.strategy.contracts import Strategy
 
 FILE_NAME: Final = "hang.txt"
-_HOST: Final = "qts.runtime.strategies.strategy_host"
-_HOST_MODULES: Final = (_HOST, "qts.runtime.strategies.intents", "qts.strategy.user_code")
+_HOSTS: Final = ("qts.runtime.strategies.strategy_host", "qts.runtime.drivers.straight_rows")
+"""Modules that call strategies; the strategy called is that of their local ``context``."""
+_HOST_MODULES: Final = (*_HOSTS, "qts.runtime.strategies.intents", "qts.strategy.user_code")
 """Modules whose frames may lie between the call of a strategy and its code, also when it yields."""
 _LOADING: Final = "qts.strategy.loading"
 _ENDED: Final = "ended: "
@@ -36,10 +37,15 @@ _MAX_BYTES: Final = 256 * 1024
 _SHOWN_BYTES: Final = 16 * 1024
 _MAX_FRAMES: Final = 100
 _FRAME: Final = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.+)$')
-_HOST_FRAME: Final = re.compile(r'^  File ".*/strategy_host\.py", line \d+ in ')
-_HOST_MODULE_FRAME: Final = re.compile(
-    rf'^  File ".*/({"|".join(name.rpartition(".")[2] for name in _HOST_MODULES)})\.py", line \d+ in '
-)
+
+
+def _frames_of(modules: Sequence[str]) -> re.Pattern[str]:
+    """Return what matches the frames of ``modules`` in a stack of the fault handler."""
+    return re.compile(rf'^  File ".*/({"|".join(name.rpartition(".")[2] for name in modules)})\.py", line \d+ in ')
+
+
+_HOST_FRAME: Final = _frames_of(_HOSTS)
+_HOST_MODULE_FRAME: Final = _frames_of(_HOST_MODULES)
 
 
 class UserCall(msgspec.Struct, frozen=True):
@@ -149,7 +155,7 @@ def user_call(frame: FrameType) -> UserCall | None:
     inner: FrameType | None = None
     for one in _callers(frame):
         module = one.f_globals.get("__name__")
-        if module == _HOST and "context" in one.f_locals:
+        if module in _HOSTS and "context" in one.f_locals:
             if inner is not None and _is_qts_code(inner):
                 return None
             return UserCall(one.f_locals["context"].strategy.name, inner.f_code.co_name if inner else "")
