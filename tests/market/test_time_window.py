@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from qts.clock import from_ns
 from qts.errors import DataError, InputError
+from qts.market.bars.opener import open_bars
 from qts.market.contracts import Feed
 from qts.market.demo_feed import DemoFeed
+from qts.market.feed_view import reread
+from qts.market.files.reading import ReadAs
+from qts.market.flat_costs import FlatCosts
 from qts.market.time_window import TimeWindow
+from tests.sim.daily_bars import trading_days, write_bars
 
 FIRST, LAST = date(2018, 1, 22), date(2018, 1, 23)
 
@@ -63,3 +70,21 @@ def test_an_empty_window_says_what_there_is() -> None:
         TimeWindow(DemoFeed(seed=7), LAST, FIRST)
     with pytest.raises(DataError, match=r"has no value from 2030-01-01 to the end; a value was seen on 20\d\d-"):
         list(TimeWindow(DemoFeed(seed=7), date(2030, 1, 1), None).values())
+
+
+def test_bars_in_memory_are_read_again_through_every_view_without_their_file(tmp_path: Path) -> None:
+    # Given a window and costs over a file of bars, of which the first values are taken
+    file = write_bars(tmp_path / "005930.csv", trading_days()[:30])
+    day = date.fromisoformat(trading_days()[10][0])
+    feed = FlatCosts(TimeWindow(open_bars([file], currency=None, read_as=ReadAs()), day, None), Decimal("0.001"))
+    values = list(feed.values())
+    # When the file is gone and the feed is read again
+    file.unlink()
+    again = reread(feed)
+    # Then it is the same input from its beginning, with the same window and costs
+    assert again is not None
+    assert (again.source_id, list(again.values())) == (feed.source_id, values)
+    assert len(values) == 20
+    assert again.instruments["005930"].costs.fee(Decimal(1_000), day) == 1
+    # And an input that is not in memory has to be opened
+    assert reread(TimeWindow(DemoFeed(seed=7), FIRST, LAST)) is None

@@ -240,3 +240,27 @@ class NoStrategy:
 def test_bad_input_is_named(bars: Path, arguments: dict[str, Any], error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         qts.backtest(**{"strategy": TenShares, "data": bars} | arguments)
+
+
+def test_the_prices_that_the_strategy_sees_are_chosen_as_on_the_command_line(tmp_path: Path) -> None:
+    # Given a share that is split 2:1 on the third of four days, and a strategy that keeps what it sees
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    closes = {"2024-01-02": 100, "2024-01-03": 100, "2024-01-04": 50, "2024-01-05": 50}
+    rows = [f"{day},{close},{close},{close},{close},1000" for day, close in closes.items()]
+    (folder / "AAA.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows, ""]))
+    (folder / "actions.csv").write_text("date,symbol,action,value\n2024-01-04,AAA,split,2:1\n")
+
+    class Seen(Strategy):
+        def __init__(self) -> None:
+            self.closes: list[Decimal] = []
+
+        def on_bar(self, ctx: Context, bar: Bar) -> tuple[()]:
+            self.closes.append(bar.close)
+            return ()
+
+    # Then it sees prices as traded, or without the jump
+    for adjust, expected in (("none", [100, 100, 50, 50]), ("split", [100, 100, 100, 100])):
+        seen = Seen()
+        qts.backtest(seen, folder, adjust=adjust)
+        assert seen.closes == expected

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qts.cli.session_cmd import FORMATS, add_reading, declared_reading
+from qts.cli.session_cmd import add_reading, declared_reading
 from qts.cli.settings import add_settings, overrides_of
 
 
@@ -23,7 +23,6 @@ def add_parser(commands: Any) -> None:
         "same. Give the options and settings of the replay.",
     )
     prepare.add_argument("file", metavar="FILE", type=Path, help="the recording (plain or .gz)")
-    prepare.add_argument("--format", choices=FORMATS, help="format of FILE (default: detected from its content)")
     add_reading(prepare)
     add_settings(prepare)
     prepare.set_defaults(func=_prepare)

@@ -43,7 +43,6 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="the recording (plain or .gz); several files, or a folder, of bars",
     )
-    replay.add_argument("--format", choices=FORMATS, help="format of FILE (default: detected from its content)")
     add_reading(replay)
     _common(replay)
     _profile(replay)
@@ -63,9 +62,8 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="files of bars or a folder of them (a universe), or one recording",
     )
-    backtest.add_argument("--format", choices=FORMATS, help="format of DATA (default: detected from its content)")
     _window(backtest)
-    add_reading(backtest)
+    add_reading(backtest, "DATA")
     _common(backtest, strategy="the strategy to test (repeatable)")
     backtest.add_argument(
         "--benchmark", choices=("hold",), help="compare with buying and holding equal shares of all symbols"
@@ -83,7 +81,6 @@ def add_parser(commands: Any) -> None:
     )
     run.add_argument("--mode", choices=("paper",), default="paper", help="paper: a simulated exchange")
     run.add_argument("--feed", default="synthetic", metavar="synthetic|FILE", help="where prices come from")
-    run.add_argument("--format", choices=FORMATS, help="format of a feed FILE")
     add_reading(run)
     _common(run)
     _profile(run)
@@ -161,8 +158,9 @@ def _profile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add the options that declare how the texts of a csv file are to be read."""
+def add_reading(parser: argparse.ArgumentParser, of: str = "FILE") -> None:
+    """Add the options that declare what format the file ``of`` has and how its texts are to be read."""
+    parser.add_argument("--format", choices=FORMATS, help=f"format of {of} (default: detected from its content)")
     parser.add_argument("--encoding", metavar="NAME", help="csv: encoding of FILE, such as cp949 (default utf-8)")
     parser.add_argument(
         "--delimiter",

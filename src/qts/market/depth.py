@@ -8,6 +8,7 @@ few passes at memory speed) and taken apart on the first look at its levels.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol, SupportsIndex, TypeAlias, overload
@@ -77,19 +78,19 @@ class UnreadLevels(Sequence[PriceLevel]):
 
     def up_from(self, price: Decimal) -> Sequence[PriceLevel]:
         """Return the rest of RISING levels from ``price`` up."""
-        raise NotImplementedError
+        return [level for level in self.read() if level[0] >= price]
 
     def down_from(self, price: Decimal) -> Sequence[PriceLevel]:
         """Return the rest of FALLING levels from ``price`` down."""
-        raise NotImplementedError
+        return [level for level in self.read() if level[0] <= price]
 
+    @abstractmethod
     def pairs(self) -> Pairs:
         """Return what :func:`pairs_of` returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self) -> tuple[PriceLevel, ...]:
         """Return the levels; a second call returns the same object."""
-        raise NotImplementedError
 
     def text(self) -> bytes:
         """Return the levels as the text of a JSON array of pairs of texts, without blanks."""

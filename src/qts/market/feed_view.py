@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from qts.market.actions import CorporateAction, actions_of
 from qts.market.contracts import Feed, Instrument, MarketValue
@@ -78,9 +78,30 @@ class FeedView:
         """Return the share of the input already given; None when unknown."""
         return self.feed.progress()
 
+    def over(self, feed: Feed) -> FeedView:
+        """Return the same view over ``feed``."""
+        return type(self)(feed)
+
 
 def source_of(feed: Feed) -> Feed:
     """Return the feed that is read, without the views of it."""
     while isinstance(feed, FeedView):
         feed = feed.feed
     return feed
+
+
+@runtime_checkable
+class Rereadable(Protocol):
+    """The part of a feed that holds its whole input in memory."""
+
+    def reread(self) -> Feed:
+        """Return a feed of the same input from its beginning; nothing is opened."""
+        ...
+
+
+def reread(feed: Feed) -> Feed | None:
+    """Return ``feed`` from its beginning without opening its input again; None for one that must be opened."""
+    if isinstance(feed, FeedView):
+        inner = reread(feed.feed)
+        return None if inner is None else feed.over(inner)
+    return feed.reread() if isinstance(feed, Rereadable) else None

@@ -18,12 +18,17 @@ class FlatCosts(FeedView):
 
     def __init__(self, feed: Feed, rate: Decimal) -> None:
         super().__init__(feed)
+        self._rate = rate
         self._instruments = _WithCosts(feed.instruments, rate)
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
         """Return the instruments by symbol, with the fee."""
         return self._instruments
+
+    def over(self, feed: Feed) -> FlatCosts:
+        """Return the same costs over ``feed``."""
+        return FlatCosts(feed, self._rate)
 
 
 class _WithCosts(Mapping[str, Instrument]):

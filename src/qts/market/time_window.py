@@ -66,6 +66,10 @@ class TimeWindow(FeedView):
         self._resumed = True
         super().resume(position)
 
+    def over(self, feed: Feed) -> TimeWindow:
+        """Return the same window over ``feed``."""
+        return TimeWindow(feed, self._first, self._last)
+
     def _is_within(self, value: MarketValue) -> bool:
         """Return whether ``value`` belongs to a day of the window."""
         ts_ns = value.ts_ns

@@ -46,6 +46,7 @@ def backtest(
     end: date | str | None = None,
     rules: bool = False,
     benchmark: Literal["hold"] | None = None,
+    adjust: Literal["none", "split", "total"] = "none",
     symbol: str | None = None,
     timezone: str | None = None,
     encoding: str | None = None,
@@ -66,10 +67,11 @@ def backtest(
     ``params`` sets declared parameters. ``cash`` is the opening cash, in the currency of the data. ``fees`` is the
     share of its amount that every fill costs, None what the market charges. ``start`` and ``end`` bound the days
     that are read. ``rules``: trade under pools, operating state and limits. ``benchmark`` "hold": compare with
-    buying and holding equal shares of all symbols. ``symbol``, ``timezone``, ``encoding``, ``delimiter`` and
+    buying and holding equal shares of all symbols. ``adjust``: the prices that the strategy sees across splits and
+    dividends. ``symbol``, ``timezone``, ``encoding``, ``delimiter`` and
     ``date_format`` say how files are to be read where they leave a doubt.
 
-    ``data_dir`` keeps the run there, as the command does; None: it is removed with the result. ``settings`` are
+    ``data_dir`` keeps the run there, as the command does; None: nothing is left on the disk. ``settings`` are
     those of ``--set``, by dotted name. ``strict``: raise ContractError at the first error of a strategy; else they
     stand on standard error and in the result, and a strategy that fails again and again is halted. ``on_progress``
     is called with the share already read (None: unknown).
@@ -84,6 +86,8 @@ def backtest(
             overrides["runtime.equity_start"] = cash_text(cash)
         if fees is not None:
             overrides["instruments.costs"] = fees_text(fees)
+        if adjust != "none":
+            overrides["runtime.adjust"] = adjust
         by_file = isinstance(strategy, str)
         files = files_of(data, symbol, Path(scratch))
         given_names = {str(path): name for path, name in files.items() if name is not None} or None

@@ -5,17 +5,17 @@ Prices that the file holds as binary floats become their shortest decimal text, 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from qts.errors import DataError, MissingExtraError
+from qts.errors import DataError
 from qts.market.bars import dates
 from qts.market.bars.dates import Stamp
 from qts.market.bars.figures import Signs
 from qts.market.bars.header import Columns, columns_of, looks_like_bars
 from qts.market.bars.table import Batch
+from qts.market.files.pyarrow_library import pyarrow_for
 from qts.market.files.reading import ReadAs
 from qts.market.files.refusals import shorten
 from qts.market.files.table_rows import missing_columns
@@ -94,16 +94,10 @@ class ArrowBars:
 
 
 class _Arrow:
-    """The functions of pyarrow that are used here; the import is lazy because the library is large and optional."""
+    """The functions of pyarrow that are used here."""
 
     def __init__(self) -> None:
-        try:
-            self._pa = importlib.import_module("pyarrow")
-            self._compute = importlib.import_module("pyarrow.compute")
-            self._parquet = importlib.import_module("pyarrow.parquet")
-            self._feather = importlib.import_module("pyarrow.feather")
-        except ImportError:
-            raise MissingExtraError("reading parquet and feather files", "parquet") from None
+        self._pa, self._compute, self._parquet, self._feather = pyarrow_for("reading parquet and feather files")
 
     def parquet(self, path: Path) -> Any:
         return self._parquet.ParquetFile(str(path))

@@ -5,12 +5,12 @@ Every cell becomes its shortest exact text first, so a float column gives 61800.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from qts.errors import DataError, MissingExtraError
+from qts.errors import DataError
+from qts.market.files.pyarrow_library import pyarrow_for
 from qts.market.files.refusals import DAMAGED_PARQUET, shorten
 from qts.market.files.row_blocks import Block, Damage
 from qts.market.files.table_rows import COLUMNS, IDS, Cells, missing_columns
@@ -97,15 +97,10 @@ class ParquetSource:
 
 
 class _Arrow:
-    """The few functions of pyarrow we use; the import is lazy because the library is heavy and optional."""
+    """The few functions of pyarrow that are used here."""
 
     def __init__(self) -> None:
-        try:
-            self._pa = importlib.import_module("pyarrow")
-            self._compute = importlib.import_module("pyarrow.compute")
-            self._parquet = importlib.import_module("pyarrow.parquet")
-        except ImportError:
-            raise MissingExtraError("reading parquet files", "parquet") from None
+        self._pa, self._compute, self._parquet, _ = pyarrow_for("reading parquet files")
 
     def open(self, path: Path) -> Any:
         return self._parquet.ParquetFile(str(path))

@@ -109,11 +109,17 @@ def assess(
 def session_closes(
     samples: Iterable[EquityRow], calendar: Calendar, *, is_known_next_day: bool = False
 ) -> list[Close]:
-    """Return the last sample of each of the market's days; ``is_known_next_day`` as in :func:`assess`."""
+    """Return the last sample of each session; ``is_known_next_day`` as in :func:`assess`.
+
+    What is sampled on a day without a session, such as when an index abroad ends the run, is of the session before.
+    """
     closes: dict[date, Close] = {}
     back = timedelta(days=int(is_known_next_day))
+    day = date.min
     for row in samples:
-        day = calendar.local_date(from_ns(row.ts_ns)) - back
+        sampled = calendar.local_date(from_ns(row.ts_ns)) - back
+        if not closes or calendar.is_trading_day(sampled):
+            day = sampled
         closes[day] = Close(day, row.equity, minus(row.equity, row.cash))
     return list(closes.values())
 

@@ -23,7 +23,7 @@ from qts.event.payloads import LogWrite
 from qts.execution.working import in_order_of_intent
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
-from qts.market.feed_view import source_of
+from qts.market.feed_view import reread, source_of
 from qts.money import standard_context
 from qts.runtime.control.command_files import DIRECTORY as OPERATOR_DIRECTORY
 from qts.runtime.control.command_handler import CommandHandler
@@ -405,7 +405,7 @@ class Session:
             return assess(books, calendar, risk_free=settings.risk_free, is_known_next_day=next_day)
 
     def _open_again(self) -> Feed:
-        feed = self._plan.open_feed()
+        feed = reread(self._feed) or self._plan.open_feed()
         if feed.source_id != self._feed.source_id:
             raise DataError(f"{feed.name} has changed since the session read it")
         return feed
