@@ -9,8 +9,7 @@ import pytest
 
 from qts.errors import DataError, MissingExtraError
 from qts.market.contracts import Quote, Tick
-from qts.market.files import open_feed
-from qts.market.files import parquet as parquet_module
+from qts.market.files import open_feed, pyarrow_library
 from qts.notes import in_english
 
 from .samples import read
@@ -170,6 +169,6 @@ def test_without_pyarrow_the_extra_is_named(path: Path, monkeypatch: pytest.Monk
     def absent(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(parquet_module.importlib, "import_module", absent)
+    monkeypatch.setattr(pyarrow_library.importlib, "import_module", absent)
     with pytest.raises(MissingExtraError, match=r"of qts-runtime: .*'\.\[parquet\]'"):
         open_feed(path)
