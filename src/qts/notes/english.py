@@ -45,6 +45,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "bars-known-at-midnight": "each known at the midnight that ends its day",
     "bars-known-at-end": "each known at its end; times in the file are taken for their beginnings",
     "bars-encoding": "input: read as {encoding}, as the names of its columns show",
+    "bars-without-volume": "input: {bars:bar has|bars have} a volume of 0, in which nothing fills",
     "bars-symbols-named": "input: symbols taken from the names of the files: {named}",
     "bars-newest-first": "input: the newest row comes first, read in the order of time: {named}",
     "bars-floats": ("input: the columns {columns} hold binary floats; each number is read as its shortest decimal"),

@@ -46,6 +46,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "bars-known-at-midnight": "각 봉은 그날이 끝나는 자정에 알려진 것으로 봅니다",
     "bars-known-at-end": "각 봉은 끝나는 시각에 알려진 것으로 보며, 파일의 시각은 봉의 시작으로 읽었습니다",
     "bars-encoding": "입력: 열 이름을 보고 {encoding} 인코딩으로 읽었습니다.",
+    "bars-without-volume": "입력: 거래량이 0인 봉이 {bars}개입니다. 거래량이 없는 봉에서는 체결되지 않습니다.",
     "bars-symbols-named": "입력: 종목을 파일 이름에서 읽었습니다: {named}.",
     "bars-newest-first": "입력: 최신 행이 먼저 있어 시간 순서로 바꾸어 읽었습니다: {named}.",
     "bars-floats": "입력: 열 {columns}의 값이 이진 부동소수점이어서 가장 짧은 십진수로 읽었습니다.",

@@ -14,7 +14,7 @@ from qts.clock import from_ns
 from qts.market.bars.opener import open_bars
 from qts.market.contracts import Bar
 from qts.market.files.reading import read_as
-from qts.notes import in_english, in_korean
+from qts.notes import Note, in_english, in_korean
 
 from .samples import HEADER, THREE_DAYS, bars, note_codes, opened, refusal, write
 
@@ -301,3 +301,13 @@ def test_a_fixed_age_of_prices_stays(tmp_path: Path) -> None:
     feed = open_bars([path], currency=None, read_as=read_as(), max_age_ns=7)
     list(feed.values())
     assert feed.max_age_ns == 7
+
+
+def test_bars_without_volume_are_told_because_nothing_fills_in_them(tmp_path: Path) -> None:
+    # Given bars of a market that never closes, two of three without volume
+    path = write(
+        tmp_path / "EURUSD.csv",
+        "Date,Open,High,Low,Close,Volume\n2024-01-02,1,1,1,1,0\n2024-01-03,1,1,1,1,0\n2024-01-04,1,1,1,1,5\n",
+    )
+    # When they are read, then the note says how many
+    assert Note.of("bars-without-volume", bars=2) in opened(path).notes

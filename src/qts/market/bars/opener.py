@@ -247,6 +247,8 @@ class _Reading:
             known = Note.of("bars-known-at-midnight")
         count = sum(map(len, series))
         yield Note.of("bars-read", symbols=len(series), bars=count, interval=interval, known=known)
+        if empty := sum(not size for one in series for size in one.volume):
+            yield Note.of("bars-without-volume", bars=empty)
         if self._named:
             yield Note.of("bars-symbols-named", named=_some(self._named))
         if self._newest_first:
