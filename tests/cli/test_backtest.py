@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.command_line import own_directory, run_qts
 from tests.sim.daily_bars import trading_days, write_bars
+from tests.sim.recordings import walk, write
 
 __all__ = ["own_directory"]
 STRATEGY = f"{Path(__file__).parents[1] / 'sim' / 'daily_bars.py'}:TenShares"
@@ -110,3 +111,29 @@ def test_a_wrong_option_is_refused_with_what_is_allowed(
     code, out, err = run_qts(capsys, "backtest", "AAA.csv", *arguments)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_an_input_that_changes_while_it_is_tested_is_told_and_the_figures_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Given a recording of quotes, which a strategy appends to while it is replayed
+    tape = write(Path("tape.csv"), walk(300))
+    Path("appending.py").write_text(
+        "from pathlib import Path\nfrom qts.kit import Strategy\n"
+        "class Appending(Strategy):\n"
+        "    def on_quote(self, ctx, quote):\n"
+        "        path = Path('tape.csv')\n"
+        "        if not hasattr(self, 'done'):\n"
+        "            self.done = True\n"
+        "            path.write_text(path.read_text() + path.read_text().splitlines()[-1] + '\\n')\n"
+        "        return ()\n"
+    )
+    # When it is tested against holding
+    code, out, err = run_qts(
+        capsys, "backtest", tape, "--strategy", "appending.py:Appending", "--benchmark", "hold", "--json"
+    )
+    # Then the benchmark is missing, which is said, and everything else is there
+    assert code == 0
+    assert "no charts of prices and no benchmark: " in err
+    assert "has changed since the session read it" in err
+    assert json.loads(out)["performance"]["versus"] is None

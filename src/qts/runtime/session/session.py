@@ -401,6 +401,7 @@ class Session:
             )
         except DataError as error:
             text = f"no charts of prices and no benchmark: {error}"
+            say(text)
             log.record(LogWrite("WARNING", text, kernel.shared.clock.time_ns()))
             return assess(books, calendar, risk_free=settings.risk_free, is_known_next_day=next_day)
 
