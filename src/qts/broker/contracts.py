@@ -15,8 +15,9 @@ from qts.execution.contracts import Fill, OrderAck, VenueRef
 from qts.market.actions import Split
 from qts.market.contracts import MarketValue
 from qts.money import minus
-from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
+from qts.risk.contracts import Approved, OrderRequest, OrderType
 from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
 
 
 class BrokerOrderState(Enum):

@@ -27,8 +27,9 @@ from qts.db.contracts import (
 )
 from qts.execution.contracts import Order, OrderState, VenueRef
 from qts.ledger.contracts import ActionKind
-from qts.risk.contracts import OrderRequest, OrderType, TimeInForce
+from qts.risk.contracts import OrderRequest, OrderType
 from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
 
 Values: TypeAlias = tuple[Any, ...]
 _encode: Final = msgspec.json.Encoder().encode

@@ -15,6 +15,7 @@ from qts.market.contracts import Instrument, Phase
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
 
 
 class OrderType(str, Enum):
@@ -30,21 +31,6 @@ class OrderType(str, Enum):
     STOP_LIMIT = "STOP_LIMIT"
     BEST = "BEST"
     MID = "MID"
-
-
-class TimeInForce(str, Enum):
-    """The time that an order works.
-
-    DAY: the session. IOC and FOK: immediately, in part or wholly. GTC: until cancelled. OPEN and CLOSE: in the
-    opening or closing auction alone.
-    """
-
-    DAY = "DAY"
-    IOC = "IOC"
-    FOK = "FOK"
-    GTC = "GTC"
-    OPEN = "OPEN"
-    CLOSE = "CLOSE"
 
 
 _NEEDS_LIMIT: Final = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})

@@ -9,20 +9,24 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from numbers import Real
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
-from qts.money import MAX_DECIMALS, is_bounded
 from qts.state.contracts import OperatingState
-
-_LEAST: Final = Decimal("1E-12")
-_TOO_MUCH: Final = Decimal(10**15)
-"""Bounds of a quantity or a limit, those of prices and sizes in files: beyond them arithmetic and store fail."""
+from qts.strategy.checked_fields import (
+    checked_amount,
+    checked_confidence,
+    checked_symbol,
+    checked_tag,
+    checked_text,
+    checked_tif,
+)
+from qts.strategy.order_terms import TimeInForce
 
 
 class Side(str, Enum):
@@ -41,9 +45,13 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
     """A request of a strategy: buy or sell ``symbol`` with ``confidence`` 0..1.
 
     ``qty`` None: BUY is sized from the pool's budget, SELL means the strategy's whole holding. ``limit`` None:
-    a market order. ``reason`` is kept with the order and shown to people.
-    Raises :class:`~qts.errors.ContractError` for a confidence outside 0..1 or NaN, for a qty or limit that is not
-    above 0, absurdly small or large, or a float, and for a symbol or reason that is no text.
+    a market order. ``reason`` is kept with the order and shown to people. ``tif`` is the time that the order works.
+    ``trigger``: a stop price; the order waits until the market trades at it or beyond, a buy above the market, a
+    sell below, and goes on as a market order or, with ``limit``, as a limit order. None: it works at once. ``tag``:
+    a word of the strategy's own by which :class:`~qts.strategy.targets.Cancel` finds the order, "" for none.
+
+    Raises :class:`~qts.errors.ContractError` for a confidence outside 0..1 or NaN, for a qty, limit or trigger that
+    is not above 0, absurdly small or large, or a float, and for a symbol, reason or tag that is no text.
     """
 
     symbol: str
@@ -52,48 +60,24 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
     qty: Decimal | int | None = None
     limit: Decimal | int | None = None
     reason: str = ""
+    tif: TimeInForce = TimeInForce.DAY
+    trigger: Decimal | int | None = None
+    tag: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.side, Side):
             raise ContractError(f"Intent.side must be Side.BUY or Side.SELL, got {self.side!r}")
-        if not (isinstance(self.symbol, str) and self.symbol and _is_writable(self.symbol)):
-            raise ContractError(f"Intent.symbol must be a text like '005930', got {self.symbol!r}")
-        given: object = self.confidence
-        if not isinstance(given, Real | Decimal):
-            raise ContractError(f"Intent.confidence must be a number between 0 and 1, got {self.confidence!r}")
-        if (isinstance(given, Decimal) and given.is_nan()) or not 0.0 <= self.confidence <= 1.0:  # NaN is not
-            raise ContractError(f"Intent.confidence must be between 0 and 1, got {self.confidence!r}")
-        if not isinstance(self.reason, str):
-            raise ContractError(f"Intent.reason must be a text, got {self.reason!r}")
-        if not _is_writable(self.reason):
-            raise ContractError(f"Intent.reason holds half a character that no file can keep: {self.reason!r}")
-        for name, value in (("qty", self.qty), ("limit", self.limit)):
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, Decimal | int):
-                raise ContractError(f"Intent.{name} must be a Decimal or an int, got {value!r}")
-            if not Decimal(value).is_finite() or value <= 0:
-                raise ContractError(f"Intent.{name} must be finite and above 0, got {_shown(value)}")
-            if not _LEAST <= value < _TOO_MUCH:
-                raise ContractError(
-                    f"Intent.{name} must be from {_LEAST} to below {_TOO_MUCH:.0E}, got {_shown(value)}"
-                )
-            if not is_bounded(Decimal(value)):
-                raise ContractError(
-                    f"Intent.{name} may have {MAX_DECIMALS} digits behind the point, got {_shown(value)}"
-                )
-        self._plain()
-
-    def _plain(self) -> None:
-        """Check for exact types: a checkpoint keeps no numpy float and no text of a class of its own."""
-        for name, kind in (("symbol", str), ("confidence", float), ("reason", str)):
-            value = getattr(self, name)
-            if type(value) is not kind:
-                msgspec.structs.force_setattr(self, name, str.__str__(value) if kind is str else float(value))
-        for name in ("qty", "limit"):
-            value = getattr(self, name)
-            if value is not None and type(value) not in (int, Decimal):
-                msgspec.structs.force_setattr(self, name, Decimal(value))
+        force_setattr(self, "symbol", checked_symbol("Intent.symbol", self.symbol))
+        force_setattr(self, "confidence", checked_confidence("Intent.confidence", self.confidence))
+        force_setattr(self, "reason", checked_text("Intent.reason", self.reason))
+        if self.qty is not None:
+            force_setattr(self, "qty", checked_amount("Intent.qty", self.qty))
+        if self.limit is not None:
+            force_setattr(self, "limit", checked_amount("Intent.limit", self.limit))
+        checked_tif("Intent.tif", self.tif)
+        if self.trigger is not None:
+            force_setattr(self, "trigger", checked_amount("Intent.trigger", self.trigger))
+        force_setattr(self, "tag", checked_tag("Intent.tag", self.tag))
 
 
 def check_intent(value: object) -> Intent:
@@ -101,16 +85,6 @@ def check_intent(value: object) -> Intent:
     if not isinstance(value, Intent):
         raise ContractError(f"a strategy answers with Intents, got {value!r}")
     return value
-
-
-def _shown(value: Decimal | int) -> str:
-    """Return the number as text; Python does not write out integers of thousands of digits."""
-    return repr(value) if isinstance(value, Decimal) or value.bit_length() < 256 else f"{Decimal(value):.3E}"
-
-
-def _is_writable(text: str) -> bool:
-    """Return whether ``text`` is without lone surrogates."""
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 class Signal(msgspec.Struct, frozen=True, tag=True):

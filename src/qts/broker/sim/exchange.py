@@ -53,9 +53,10 @@ from qts.market.actions import Split
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.money import ZERO, minus, plus, sum_of, times
-from qts.risk.contracts import Approved, OrderRequest, OrderType, TimeInForce
+from qts.risk.contracts import Approved, OrderRequest, OrderType
 from qts.risk.sizing import payable_qty
 from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
 from qts.wording import counted
 
 _BUY, _SELL = Side.BUY, Side.SELL
