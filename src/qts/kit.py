@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qts.capital.contracts import Pool
+from qts.indicators import Ema, Indicator, Sma
 from qts.market.contracts import Bar, Quote, Tick
 from qts.state.contracts import OperatingState
 from qts.strategy.base_class import Strategy
@@ -32,12 +33,15 @@ __all__ = [
     "Bar",
     "Cancel",
     "Context",
+    "Ema",
     "FillView",
+    "Indicator",
     "Intent",
     "OperatingState",
     "Pool",
     "Quote",
     "Side",
+    "Sma",
     "Strategy",
     "Target",
     "Tick",

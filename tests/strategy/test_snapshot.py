@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
+from qts.indicators import Ema, Indicator, Sma
 from qts.strategy.contracts import Intent, Side
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -297,3 +298,49 @@ def test_the_same_memory_is_written_the_same_under_every_hash_seed() -> None:
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         written.add(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=env).stdout)
     assert len(written) == 1
+
+
+def moved(indicator: Any, *numbers: float) -> Any:
+    for x in numbers:
+        indicator.update(x)
+    return indicator
+
+
+def test_indicators_are_saved_like_any_number_also_in_lists_and_dicts() -> None:
+    # Given
+    memory = {"A": [moved(Sma(3), 1.0, 2.0, 6.0, 3.0)], "B": (moved(Ema(2, of="high"), 1.0),)}
+
+    # When
+    back = returned(memory)
+
+    # Then each goes on where the saved one stands
+    sma, ema = back["A"][0], back["B"][0]
+    assert (sma.name, sma.value, sma.previous, sma.update(0.0)) == ("Sma(3)", 11 / 3, 3.0, 3.0)
+    assert (ema.name, ema.ready, ema.update(2.0)) == ("Ema(2, of=high)", False, 1.5)
+
+
+class Steps(Indicator):
+    """A strategy file's own."""
+
+    def __init__(self, size: Decimal = Decimal(1)) -> None:
+        super().__init__()
+        self.size = size
+        self.count = 0
+
+    def compute(self, x: float) -> float:
+        self.count += 1
+        return self.count * float(self.size)
+
+
+def test_an_indicator_of_the_strategys_own_file_is_saved_with_its_settings() -> None:
+    back = returned(moved(Steps(Decimal("0.5")), 1.0, 1.0))
+
+    assert (type(back), back.size, back.value, back.update(1.0)) == (Steps, Decimal("0.5"), 1.0, 1.5)
+
+
+def test_what_an_own_indicator_holds_and_no_checkpoint_keeps_is_named() -> None:
+    odd = Steps()
+    odd.count = {1}  # type: ignore[assignment]
+
+    with pytest.raises(ContractError, match=r"attribute count holds a set"):
+        save(Memory([odd]))

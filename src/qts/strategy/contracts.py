@@ -179,8 +179,8 @@ class Strategy(Protocol):
 
     All methods are called by the session, on its loop, or in the strategy's own process with
     ``runtime.strategy_lane: process``; never two at a time. What they raise is counted and shown, never passed on.
-    Attributes made of numbers, texts, Decimals, enums and the standard containers of those are saved in checkpoints
-    and restored by ``--resume``; anything else must be rebuilt in ``on_start``.
+    Attributes made of numbers, texts, Decimals, enums, indicators and the standard containers of those are saved in
+    checkpoints and restored by ``--resume``; anything else must be rebuilt in ``on_start``.
     """
 
     @property

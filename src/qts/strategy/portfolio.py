@@ -9,8 +9,8 @@ from qts.capital.contracts import Pool
 from qts.errors import ContractError
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
+from qts.strategy.arguments import check_above, symbols_of
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.indicators import check_above, symbols_of
 
 NOTHING: tuple[Intent, ...] = ()
 

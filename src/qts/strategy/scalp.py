@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from qts.capital.contracts import Pool
 from qts.clock import to_ns
 from qts.errors import ContractError
+from qts.indicators import ema_weight
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
+from qts.strategy.arguments import check_above, nanoseconds, symbols_of
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.indicators import check_above, confidence_of, ema_weight, mid_of, nanoseconds, symbols_of
+from qts.strategy.strength import confidence_of, mid_of
 
 NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 1.15

@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from qts.errors import ContractError
+from qts.indicators import Indicator, settings_of
 from qts.strategy.contracts import Strategy
 from qts.strategy.user_code import Run, call_directly
 
@@ -60,8 +61,9 @@ def save(strategy: Strategy, run: Run = call_directly) -> dict[str, Any]:
             raise _misfit(
                 strategy,
                 f"{place[:_MAX_PLACE]} holds a {unsupported.what}, which a checkpoint cannot keep; make it of "
-                f"numbers, texts, Decimals, enums and lists, dicts, sets or deques of them, or name it in "
-                f"{NOT_SAVED} = ({name!r},) and rebuild it in on_start, or write save_state() and load_state(dict)",
+                "numbers, texts, Decimals, enums, indicators and lists, dicts, sets or deques of them, or name it "
+                f"in {NOT_SAVED} = ({name!r},) and rebuild it in on_start, or write save_state() "
+                "and load_state(dict)",
             ) from None
     return {"class": _class_path(type(strategy)), "own": callable(own), "memory": saved}
 
@@ -200,6 +202,9 @@ def _encode(value: Any, module: str, depth: int) -> Any:
     path = _OWN_PATHS.get(kind) or _found_path(kind, module)
     if isinstance(value, Enum):
         return {"enum": [path, value.name]}
+    if isinstance(value, Indicator):
+        settings = {name: _encode(getattr(value, name), module, depth + 1) for name in settings_of(kind)}
+        return {"indicator": [path, settings, value.export_state()]}
     fields = {name: _encode(getattr(value, name), module, depth + 1) for name in _field_names(kind)}
     return {"object": [path, fields]}
 
@@ -311,6 +316,13 @@ def _decode_object(body: list[Any], module: str) -> Any:
     return _class_at(body[0], module)(**{name: _decode(item, module) for name, item in body[1].items()})
 
 
+def _decode_indicator(body: list[Any], module: str) -> Any:
+    path, settings, state = body
+    indicator = _class_at(path, module)(**{name: _decode(item, module) for name, item in settings.items()})
+    indicator.import_state(state)
+    return indicator
+
+
 def _decode_random(body: Any, module: str) -> random.Random:
     source = random.Random()
     source.setstate(_decode(body, module))
@@ -325,7 +337,7 @@ def _class_at(path: str, own_module: str) -> Any:
 
 
 def _find_class(path: str, own_module: str) -> Any:
-    """Find an enum, struct or dataclass of qts or of the strategy's own file, else None.
+    """Find an enum, struct, dataclass or indicator of qts or of the strategy's own file, else None.
 
     Nothing is imported: a checkpoint names data, it never makes other code run.
     """
@@ -334,7 +346,7 @@ def _find_class(path: str, own_module: str) -> Any:
     for part in name.split("."):
         where = getattr(where, part, None)
     is_data = isinstance(where, type) and (
-        issubclass(where, Enum | msgspec.Struct) or dataclasses.is_dataclass(where)
+        issubclass(where, Enum | msgspec.Struct | Indicator) or dataclasses.is_dataclass(where)
     )
     return where if is_data else None
 
@@ -356,4 +368,5 @@ _DECODERS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "random": _decode_random,
     "enum": _decode_enum,
     "object": _decode_object,
+    "indicator": _decode_indicator,
 }

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
+from qts.indicators import ema_weight, true_range
 from qts.market.contracts import Bar, Quote
 from qts.state.contracts import OperatingState
+from qts.strategy.arguments import check_above, symbols_of
 from qts.strategy.contracts import Context, FillView, Intent, Side
-from qts.strategy.indicators import check_above, confidence_of, ema_weight, symbols_of, true_range
+from qts.strategy.strength import confidence_of
 
 NOTHING: tuple[Intent, ...] = ()
 HALF_STRENGTH = 1.3
@@ -67,7 +69,7 @@ class Swing:
         answer = self._answer(ctx, symbol, close, closes)
         # The day's own range counts after the answer: a jump must not make itself look usual.
         if closes:
-            self._learn_range(symbol, true_range(bar, closes[-1]))
+            self._learn_range(symbol, true_range(float(bar.high), float(bar.low), closes[-1]))
         closes.append(close)
         return answer
 
