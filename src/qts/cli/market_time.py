@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from qts.clock import from_ns, zone_of
+from qts.clock import from_ns, to_ns, zone_of
 
 
 class MarketTime:
@@ -30,6 +30,11 @@ class MarketTime:
     def local(self, moment: datetime) -> datetime:
         """Return ``moment`` in the market's zone."""
         return moment.astimezone(self._zone)
+
+    def bounds(self, day: date) -> tuple[int, int]:
+        """Return the first moment of ``day`` in the market's zone and that of the next day, ns since 1970, UTC."""
+        first = datetime.combine(day, time(), self._zone)
+        return to_ns(first), to_ns(first + timedelta(days=1))
 
     def bare(self, ns: int) -> str:
         """Return a moment (ns since 1970, UTC) to the second, for a column whose title names the zone."""

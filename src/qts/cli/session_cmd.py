@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qts.cli.arguments import day_of
 from qts.cli.settings import add_settings, directory, overrides_of
 
 if TYPE_CHECKING:
@@ -90,22 +90,15 @@ def add_parser(commands: Any) -> None:
 
 def _window(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from", dest="first", type=_day, metavar="DATE", help="first day to trade, such as 2014-01-31"
+        "--from", dest="first", type=day_of, metavar="DATE", help="first day to trade, such as 2014-01-31"
     )
-    parser.add_argument("--to", dest="last", type=_day, metavar="DATE", help="last day to trade")
+    parser.add_argument("--to", dest="last", type=day_of, metavar="DATE", help="last day to trade")
     parser.add_argument("--cash", metavar="N", help="cash at the start (default 100,000,000 in won, else 100,000)")
     parser.add_argument(
         "--fees",
         metavar="RATE",
         help="what each fill costs, as a share of its amount such as 0.0015 (default: the market's fee and tax)",
     )
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2014-01-31") from None
 
 
 def _common(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qts.cli.arguments import count_of, terminal_width
 from qts.errors import InputError
 from qts.wording import counted
 
@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
         if name != "positions":
             command.add_argument(
                 "--last",
-                type=_count,
+                type=count_of,
                 default=None,
                 metavar="N",
                 help=f"only the newest N (default {LAST} on a screen, all with --csv and --json; 0: all)",
@@ -76,7 +76,7 @@ def run_status(args: argparse.Namespace) -> int:
             return json.dumps(status_values(status), ensure_ascii=False)
         if args.csv:
             return csv_text(*facts_of(status))
-        return "\n".join(status_lines(status, _width()))
+        return "\n".join(status_lines(status, terminal_width()))
 
     return _show(args, shown)
 
@@ -109,7 +109,9 @@ def _list_text(listing: Listing, status: RunStatus, args: argparse.Namespace) ->
         lines.append(f"no {args.listing}")
     else:
         time = time_of(status)
-        lines += table_lines(listing.titled(time), [listing.shown(record, time) for record in newest], _width())
+        lines += table_lines(
+            listing.titled(time), [listing.shown(record, time) for record in newest], terminal_width()
+        )
         if len(newest) < len(records):
             lines.append(f"the newest {len(newest):,} of {len(records):,}; --last 0 shows all")
     return "\n".join(lines)
@@ -161,16 +163,3 @@ def _over_the_last(text: str, *, first: bool) -> str:
         lines = [*lines[: room - 1], f"… {counted(len(lines) - room + 1, 'more line')}; a higher window shows them"]
     start = "\x1b[2J\x1b[H" if first else "\x1b[H"
     return start + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
-
-
-def _width() -> int:
-    """Return the width of the terminal in cells; 200 for a file or a pipe unless COLUMNS is set."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
-        return shutil.get_terminal_size().columns
-    return 200
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
-    return int(text)

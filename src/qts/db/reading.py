@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import Chain
-from qts.db.contracts import ActionRow, LedgerRow, PositionRow, RunRow
-from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of
+from qts.db.contracts import ActionRow, LedgerRow, PoolRow, PositionRow, RunRow
+from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of, transfers_of
 from qts.db.marks import last_numbers, marks_of
 from qts.db.migrate import is_behind, migrations
 from qts.db.sqlite import explanation
@@ -104,6 +105,14 @@ class StoreReader:
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""
         return self._read(tables.POSITIONS)
+
+    def pools(self) -> list[PoolRow]:
+        """Return the pools, by name."""
+        return self._read(tables.POOLS)
+
+    def transfers(self) -> list[Transfer]:
+        """Return the moves of cash between pools, in the order of booking."""
+        return transfers_of(self._path, self._rows(tables.TRANSFERS.name, tables.TRANSFERS.select))
 
     def verify_history(self) -> None:
         """Raise StorageError, naming table and row, when a row is not what was written, or the file is damaged."""

@@ -429,6 +429,7 @@ class Account:
         return {
             "version": EXPORT_VERSION,
             "opening": str(self.opening),
+            "quantum": str(self.quantum),
             "initial": {pool.value: str(self.initial[pool]) for pool in Pool},
             "fills": len(self._seen),
             "actions": len(self._actions),

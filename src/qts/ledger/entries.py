@@ -1,0 +1,227 @@
+"""The book in double entry: every booked fact as an entry whose postings add up to nothing.
+
+An entry moves money and shares between accounts of the book. Its amounts add up to 0, and so do its quantities of
+each symbol, so nothing can appear or vanish: what a pool pays is what a holding costs, a broker charges and a
+result loses. Amounts are in the account's currency, positive where something is held or was spent, negative where
+it comes from: capital paid in and results earned. Quantities are shares or contracts.
+
+Entries follow from the stored rows alone, by the functions of this module; they share no code with the book in
+memory (:mod:`qts.ledger.account`), against whose claims :mod:`qts.ledger.verification` holds their sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from qts.capital.contracts import Pool, Transfer
+from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow
+from qts.money import ZERO, minus, negated, plus, sum_of, times
+from qts.strategy.contracts import Side
+
+
+class BookKind(str, Enum):
+    """The kinds of accounts in the book; the value is how their names begin.
+
+    ``CASH``, ``RESULT``, ``FEES``, ``TAXES`` and ``DIVIDENDS`` are kept by pool, ``HOLDING`` by strategy and
+    symbol, at cost. ``RESULT`` is what trades and fractions have earned before fees and taxes. ``CAPITAL`` is where
+    the opening cash comes from, ``MARKET`` where shares come from and go to, by symbol; it holds no money.
+    """
+
+    CASH = "cash"
+    HOLDING = "holding"
+    RESULT = "result"
+    FEES = "fees"
+    TAXES = "taxes"
+    DIVIDENDS = "dividends"
+    CAPITAL = "capital"
+    MARKET = "market"
+
+
+class BookAccount(NamedTuple):
+    """An account of the book; ``names`` are its pool, its strategy and symbol, its symbol, or empty."""
+
+    kind: BookKind
+    names: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return ":".join((self.kind.value, *self.names))
+
+
+class EntryKind(str, Enum):
+    """The kinds of facts that are booked."""
+
+    OPENING = "OPENING"
+    TRANSFER = "TRANSFER"
+    FILL = "FILL"
+    SPLIT = "SPLIT"
+    DIVIDEND = "DIVIDEND"
+
+
+class Posting(NamedTuple):
+    """A change of one account: ``amount`` in the account's currency, ``qty`` shares of ``symbol`` ("": none)."""
+
+    account: BookAccount
+    amount: Decimal
+    qty: Decimal = ZERO
+    symbol: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One booked fact. ``row`` is its number among the stored rows of its kind, from 1.
+
+    ``reference`` is the order, the transfer's id, or the ex-date that it belongs to; ``text`` says what happened.
+    """
+
+    kind: EntryKind
+    row: int
+    ts_ns: int
+    reference: str
+    text: str
+    postings: tuple[Posting, ...]
+
+    def imbalance(self) -> Mapping[str, Decimal]:
+        """Return what the postings leave over, by symbol, "" for money; empty when the entry is balanced."""
+        left = {"": sum_of(one.amount for one in self.postings)}
+        for one in self.postings:
+            if one.symbol:
+                left[one.symbol] = plus(left.get(one.symbol, ZERO), one.qty)
+        return {name: amount for name, amount in left.items() if amount}
+
+
+_CAPITAL: Final = BookAccount(BookKind.CAPITAL)
+
+
+def cash_of(pool: Pool) -> BookAccount:
+    """Return the account of a pool's cash."""
+    return BookAccount(BookKind.CASH, (pool.value,))
+
+
+def holding_of(strategy: str, symbol: str) -> BookAccount:
+    """Return the account of a strategy's holding in a symbol."""
+    return BookAccount(BookKind.HOLDING, (strategy, symbol))
+
+
+def opening_entry(initial: Mapping[Pool, Decimal]) -> Entry:
+    """Return the entry of the opening cash by pool. Its time is 0: it comes before everything."""
+    paid_in = tuple(Posting(cash_of(pool), initial.get(pool, ZERO)) for pool in Pool)
+    total = sum_of(one.amount for one in paid_in)
+    return Entry(EntryKind.OPENING, 1, 0, "", "opening cash", (*paid_in, Posting(_CAPITAL, negated(total))))
+
+
+def transfer_entry(row: int, transfer: Transfer) -> Entry:
+    """Return the entry of a transfer between pools."""
+    t = transfer
+    postings = (Posting(cash_of(t.source), negated(t.amount)), Posting(cash_of(t.target), t.amount))
+    return Entry(EntryKind.TRANSFER, row, t.ts_ns, t.transfer_id, t.reason, postings)
+
+
+def fill_entry(row: int, fill: LedgerRow) -> Entry:
+    """Return the entry of a fill: its cash, the change of the holding at cost, fee, tax and result.
+
+    What the fill earned before fee and tax is its ``realized_pnl`` with both added; the cost of the holding changes
+    by that and by what was paid. The amount is computed from quantity and price, not taken from the row.
+    """
+    amount = times(fill.qty, fill.price)
+    bought = fill.side is Side.BUY
+    paid, qty = (amount, fill.qty) if bought else (negated(amount), negated(fill.qty))
+    earned = plus(plus(fill.realized_pnl, fill.fee), fill.tax)
+    cash = negated(plus(plus(paid, fill.fee), fill.tax))
+    pool = (fill.pool.value,)
+    postings = [
+        Posting(cash_of(fill.pool), cash),
+        Posting(holding_of(fill.strategy, fill.symbol), plus(paid, earned), qty, fill.symbol),
+        Posting(BookAccount(BookKind.MARKET, (fill.symbol,)), ZERO, negated(qty), fill.symbol),
+    ]
+    for kind, change in (
+        (BookKind.FEES, fill.fee),
+        (BookKind.TAXES, fill.tax),
+        (BookKind.RESULT, negated(earned)),
+    ):
+        if change:
+            postings.append(Posting(BookAccount(kind, pool), change))
+    text = f"{fill.side.value} {fill.qty} {fill.symbol} at {fill.price}"
+    return Entry(EntryKind.FILL, row, fill.ts_ns, fill.order_id, text, tuple(postings))
+
+
+def action_entry(row: int, action: ActionRow) -> Entry:
+    """Return the entry of a split or dividend.
+
+    A split changes the shares, and the cost by that of the fraction that was paid out; a dividend brings cash, less
+    its tax.
+    """
+    a = action
+    pool, cash = (a.pool.value,), minus(a.amount, a.tax)
+    taxed = (Posting(BookAccount(BookKind.TAXES, pool), a.tax),) if a.tax else ()
+    if a.kind is ActionKind.DIVIDEND:
+        income = Posting(BookAccount(BookKind.DIVIDENDS, pool), negated(a.amount))
+        postings: tuple[Posting, ...] = (Posting(cash_of(a.pool), cash), *taxed, income)
+        text = f"{a.price} a share on {a.held} {a.symbol}"
+        return Entry(EntryKind.DIVIDEND, row, a.ts_ns, a.ex_date, text, postings)
+    earned = plus(a.realized_pnl, a.tax)  # by the fraction that was paid out, over its cost
+    postings = (
+        Posting(holding_of(a.strategy, a.symbol), minus(earned, a.amount), a.change, a.symbol),
+        Posting(BookAccount(BookKind.MARKET, (a.symbol,)), ZERO, negated(a.change), a.symbol),
+        *((Posting(cash_of(a.pool), cash),) if cash else ()),
+        *taxed,
+        *((Posting(BookAccount(BookKind.RESULT, pool), negated(earned)),) if earned else ()),
+    )
+    text = f"{a.new}:{a.old} on {a.held} {a.symbol}"
+    return Entry(EntryKind.SPLIT, row, a.ts_ns, a.ex_date, text, postings)
+
+
+def entries_of(
+    initial: Mapping[Pool, Decimal],
+    ledger: Sequence[LedgerRow],
+    transfers: Sequence[Transfer],
+    actions: Sequence[ActionRow],
+) -> list[Entry]:
+    """Return the entries of all facts in the order of time; those of one moment and kind as they were booked."""
+    entries = [opening_entry(initial)]
+    entries += (fill_entry(n, one) for n, one in enumerate(ledger, 1))
+    entries += (action_entry(n, one) for n, one in enumerate(actions, 1))
+    entries += (transfer_entry(n, one) for n, one in enumerate(transfers, 1))
+    entries.sort(key=_in_time)
+    return entries
+
+
+class Balance(NamedTuple):
+    """What an account of the book holds: money, and shares where it is of one symbol."""
+
+    amount: Decimal = ZERO
+    qty: Decimal = ZERO
+
+
+_EMPTY: Final = Balance()
+
+
+def balances_of(entries: Iterable[Entry]) -> dict[BookAccount, Balance]:
+    """Return what every account holds after ``entries``, in the order in which the accounts were first used."""
+    balances: dict[BookAccount, Balance] = {}
+    for entry in entries:
+        for account, amount, qty, _ in entry.postings:
+            before = balances.get(account)
+            balances[account] = (
+                Balance(amount, qty)
+                if before is None
+                else Balance(plus(before.amount, amount), plus(before.qty, qty))
+            )
+    return balances
+
+
+def realized_of(balances: Mapping[BookAccount, Balance], pool: Pool) -> Decimal:
+    """Return the realised result of a pool, fees, taxes and dividends in, as the book's balances show it."""
+    kinds = (BookKind.RESULT, BookKind.DIVIDENDS, BookKind.FEES, BookKind.TAXES)
+    spent = sum_of(balances.get(BookAccount(kind, (pool.value,)), Balance()).amount for kind in kinds)
+    return negated(spent)
+
+
+_ORDER: Final = {kind: place for place, kind in enumerate(EntryKind)}
+
+
+def _in_time(entry: Entry) -> tuple[int, int, int]:
+    return (entry.ts_ns, _ORDER[entry.kind], entry.row)

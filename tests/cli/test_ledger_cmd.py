@@ -1,0 +1,122 @@
+"""``qts ledger``: the entries of a run, and the check that names the first difference."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from qts.db.datadir import DATABASE_NAME
+from qts.runtime.control.stop_flag import StopFlag
+from qts.runtime.session.session import run_session
+from tests.cli.command_line import own_directory, run_qts
+from tests.sim.sessions import spike_plan
+
+__all__ = ["own_directory"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with fills and transfers, at its end."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    run_session(spike_plan(directory), progress=lambda share, moment: None, stop=StopFlag())
+    return directory
+
+
+def test_a_run_verifies_and_says_how_much_was_compared(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run_qts(capsys, "ledger", "verify", "--data-dir", str(finished))
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "result every entry adds up to 0, and the sums of all are what is stored"
+    code, out, _ = run_qts(capsys, "ledger", "verify", "--json", "--data-dir", str(finished))
+    told = json.loads(out)
+    assert (code, told["differences"]) == (0, [])
+    assert told["entries"] < told["postings"] < told["comparisons"] * 3
+
+
+def test_the_balance_of_an_account_ends_at_what_the_pool_holds(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run_qts(
+        capsys, "ledger", "show", "--account", "cash:SCALP", "--csv", "--data-dir", str(finished)
+    )
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert rows[0]["kind"] == "OPENING"
+    with sqlite3.connect(f"file:{finished / DATABASE_NAME}?mode=ro", uri=True) as store:
+        ((cash,),) = store.execute("SELECT cash FROM capital_pools WHERE pool = 'SCALP'")
+    assert Decimal(rows[-1]["balance"]) == Decimal(cash)
+
+
+def test_an_order_is_shown_with_all_its_postings_each_adding_up(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run_qts(capsys, "trades", "--json", "--data-dir", str(finished))
+    order_id = json.loads(out)["trades"][0]["order_id"]
+    code, out, _ = run_qts(capsys, "ledger", "show", "--order", order_id, "--json", "--data-dir", str(finished))
+    entries = json.loads(out)["entries"]
+    assert code == 0
+    assert entries
+    for entry in entries:
+        assert entry["reference"] == order_id
+        assert sum(Decimal(one["amount"]) for one in entry["postings"]) == 0
+
+
+def test_a_screen_shows_the_newest_and_says_how_many_there_are(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run_qts(capsys, "ledger", "show", "--last", "2", "--data-dir", str(finished))
+    assert code == 0
+    assert out.splitlines()[-1].startswith("the newest 2 of ")
+    assert "booked (KST)" in out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (
+            ["--account", "cash:NONE"],
+            "no account 'cash:NONE'; its accounts begin with capital, cash, ",
+        ),
+        (
+            ["--order", "o-none"],
+            "no entry of 'o-none'; qts orders --last 0 shows the orders of the run",
+        ),
+        (["--day", "03/04/2024"], "'03/04/2024' is not a date such as 2014-01-31"),
+        (["--last", "-1"], "'-1' is not a whole number, 0 or above"),
+    ],
+)
+def test_what_is_not_in_the_book_is_refused_with_what_is(
+    finished: Path, argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run_qts(capsys, "ledger", "show", *argv, "--data-dir", str(finished))
+    assert code == 2
+    assert said in err
+
+
+def test_a_run_that_stored_nothing_has_no_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run_qts(capsys, "ledger", "verify", "--data-dir", str(tmp_path))
+    assert code == 2
+    assert str(tmp_path) in err
+
+
+def test_a_changed_pool_is_named_and_the_exit_code_says_so(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a copy of the run in which a pool holds a won more than was booked
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy)
+    with sqlite3.connect(copy / DATABASE_NAME) as store:
+        ((cash,),) = store.execute("SELECT cash FROM capital_pools WHERE pool = 'SCALP'")
+        store.execute("UPDATE capital_pools SET cash = ? WHERE pool = 'SCALP'", (str(Decimal(cash) + 1),))
+    store.close()
+    # When its book is verified
+    code, out, _ = run_qts(capsys, "ledger", "verify", "--data-dir", str(copy))
+    # Then the pool is the first difference, with both values
+    assert code == 4
+    assert f"the first: cash of SCALP: {Decimal(cash) + 1} is stored, the entries give {cash}" in out

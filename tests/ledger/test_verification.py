@@ -1,0 +1,149 @@
+"""Verification of a stored book: nothing to say about a true one, and the first difference of a changed one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal as D
+from typing import Any
+
+import msgspec
+import pytest
+
+from qts.capital.contracts import Pool
+from qts.ledger.contracts import LedgerRow
+from qts.ledger.verification import BookRows, selected, verify
+
+from .book import SAMSUNG, account, fill, order, transfer
+
+HOLDING = f"holding:ema:{SAMSUNG}"
+replace = msgspec.structs.replace
+
+
+def book_rows() -> BookRows:
+    """Return a book of two purchases, a sale and a transfer; 15 shares at 1,100 are left."""
+    book = account()
+    ledger: list[LedgerRow] = []
+    for number, (side, qty, price, charges) in enumerate(
+        [("BUY", 10, 1_000, (0, 0)), ("BUY", 10, 1_200, (0, 0)), ("SELL", 5, 1_300, (3, 13))], 1
+    ):
+        fee, tax = charges
+        report = fill(str(number), side, qty, price, fee=fee, tax=tax, order=f"o-{number}", ts=number)
+        effect = book.apply_fill(report, strategy="ema", pool=Pool.SCALP)
+        assert effect is not None
+        ledger.append(effect.ledger)
+    moved = transfer("t-1", Pool.SWING, Pool.PORTFOLIO, 7_000, ts=9)
+    book.transfer(moved)
+    orders = [
+        order("o-1", "BUY", 10, state="FILLED", filled=10),
+        order("o-2", "BUY", 10, state="FILLED", filled=10),
+        order("o-3", "SELL", 5, state="FILLED", filled=5),
+    ]
+    return BookRows(
+        initial=book.initial,
+        quantum=D(1),
+        ledger=ledger,
+        transfers=[moved],
+        actions=[],
+        orders=orders,
+        positions=book.position_rows(),
+        pools=book.pool_rows(),
+    )
+
+
+def changed(rows: BookRows, kind: str, place: int, **fields: Any) -> BookRows:
+    """Return the book with one row changed."""
+    records: list[Any] = list(getattr(rows, kind))
+    records[place] = replace(records[place], **fields)
+    return replace(rows, **{kind: records})
+
+
+def without(rows: Sequence[Any], place: int) -> list[Any]:
+    return [one for at, one in enumerate(rows) if at != place]
+
+
+def test_a_true_book_has_no_difference() -> None:
+    # Given a book as it was stored
+    done = verify(book_rows())
+    # Then everything agrees: opening, three fills and a transfer are five entries
+    assert done.differences == ()
+    assert done.entries == 5
+    assert done.comparisons > done.entries
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "fields", "said"),
+    [
+        ("ledger", 0, {"amount": D(10_001)}, "fill 1: the amount 10001 is not 10 × 1000 = 10000"),
+        ("ledger", 2, {"fee": D(4)}, "cash of SCALP: 384484 is stored, the entries give 384483"),
+        ("ledger", 2, {"realized_pnl": D(1_000)}, "result of SCALP: 984 is stored, the entries give 1000"),
+        ("pools", 1, {"cash": D(342_999)}, "cash of SWING: 342999 is stored, the entries give 343000"),
+        ("positions", 0, {"qty": D(16)}, f"shares of holding:ema:{SAMSUNG}: 16 is stored, the entries give 15"),
+        (
+            "positions",
+            0,
+            {"cost": D(16_501)},
+            f"cost of holding:ema:{SAMSUNG}: 16501 is stored, the entries give 16500",
+        ),
+        ("transfers", 0, {"amount": D(7_001)}, "cash of SWING: 343000 is stored, the entries give 342999"),
+        ("orders", 2, {"filled": D(4)}, "order o-3 filled: claimed 4, recomputed 5"),
+    ],
+)
+def test_one_changed_value_is_the_first_difference(
+    kind: str, place: int, fields: dict[str, Any], said: str
+) -> None:
+    # Given a book of which one value was changed
+    rows = changed(book_rows(), kind, place, **fields)
+    # When it is verified
+    done = verify(rows)
+    # Then that is the first thing it names
+    assert str(done.differences[0]) == said
+
+
+def test_a_result_and_a_cost_changed_together_are_found_by_the_prices_paid() -> None:
+    # Given a sale whose result, cost and pool were all changed by the same 100 won, so that the sums agree
+    rows = book_rows()
+    rows = changed(rows, "ledger", 2, realized_pnl=D(1_084))
+    rows = changed(rows, "positions", 0, cost=D(16_600))
+    rows = changed(rows, "pools", 0, realized_pnl=D(1_084))
+    # When it is verified
+    done = verify(rows)
+    # Then the average of the prices paid, 15 × 1,100, contradicts
+    assert [str(one) for one in done.differences] == [f"cost ema/{SAMSUNG}: claimed 16600, recomputed 16500.000000"]
+    # And in a book that does not say how fine its money is, costs are not judged
+    assert verify(replace(rows, quantum=None)).differences == ()
+
+
+@pytest.mark.parametrize(("kind", "said"), [("ledger", "cash of SCALP"), ("transfers", "cash of SWING")])
+def test_a_missing_row_is_found_by_the_sums(kind: str, said: str) -> None:
+    # Given a book that lacks a row
+    rows = book_rows()
+    rows = replace(rows, **{kind: without(getattr(rows, kind), 0)})
+    # Then the pool it belongs to is named first
+    assert verify(rows).differences[0].subject == said
+
+
+def test_a_fill_booked_twice_is_found() -> None:
+    rows = book_rows()
+    rows = replace(rows, ledger=[*rows.ledger, rows.ledger[0]])
+    assert "fill sim/1: booked more than once" in map(str, verify(rows).differences)
+
+
+class TestSelected:
+    def test_an_account_is_shown_with_its_balance_after_each_entry(self) -> None:
+        # When the cash of SCALP is asked for
+        shown = [(e.kind.value, b and b.amount) for e, b in selected(book_rows().entries(), account="cash:SCALP")]
+        # Then the balance follows the fills: − 10,000 − 12,000 + 6,500 − 3 − 13
+        assert shown == [("OPENING", 400_000), ("FILL", 390_000), ("FILL", 378_000), ("FILL", 384_484)]
+
+    def test_a_group_of_accounts_is_shown_by_the_first_parts_of_its_name(self) -> None:
+        shown = [b and b.amount for _, b in selected(book_rows().entries(), account="cash")]
+        assert shown == [1_000_000, 990_000, 978_000, 984_484, 984_484]
+
+    def test_part_of_a_name_is_no_account(self) -> None:
+        assert not list(selected(book_rows().entries(), account="cash:SC"))
+
+    def test_an_order_and_a_time_are_selected_and_the_balance_counts_what_came_before(self) -> None:
+        entries = book_rows().entries()
+        assert [e.reference for e, _ in selected(entries, order="o-2")] == ["o-2"]
+        shown = [b and b.amount for _, b in selected(entries, account="cash:SCALP", since_ns=2, until_ns=3)]
+        assert shown == [378_000]
