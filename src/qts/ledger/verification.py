@@ -56,7 +56,7 @@ class Difference(msgspec.Struct, frozen=True):
         return f"{self.subject}: {self.detail}"
 
 
-class Verification(msgspec.Struct, frozen=True):
+    """The outcome of a verification. ``comparisons`` counts the values that were held against each other.
     """What a verification has found. ``comparisons`` counts the values that were held against each other."""
 
     entries: int
