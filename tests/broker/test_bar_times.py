@@ -12,19 +12,18 @@ from qts.broker.sim.bar_times import (
     LastBar,
     bar_day,
     began_ns,
-    interval_ns,
     is_whole_life,
     order_end_ns,
     overlaps,
     session_day,
     start_ns,
-    whole_second,
 )
 from qts.broker.sim.session_times import SessionTimes
 from qts.clock import NS_PER_MS, NS_PER_S, to_ns
 from qts.market.contracts import Bar
 from qts.market.generic import AlwaysOpen
 from qts.market.krx import KrxCalendar
+from qts.market.series.intervals import length_ns, whole_second
 
 from .exchange_rig import kst
 
@@ -54,7 +53,7 @@ def bar(end: datetime, interval: str = "1d", day: str = "", ms: int = 0) -> Bar:
     ],
 )
 def test_an_interval_is_a_count_and_a_unit(text: str, seconds: int | None) -> None:
-    assert interval_ns(text) == (None if seconds is None else seconds * NS_PER_S)
+    assert length_ns(text) == (None if seconds is None else seconds * NS_PER_S)
 
 
 def test_a_daily_bar_begins_with_the_session_of_its_day_whenever_it_is_known() -> None:

@@ -70,7 +70,13 @@ class BookUpdate(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Open, high, low, close and volume of an interval, known at ``ts_ns`` (never before it was complete)."""
+    """Open, high, low, close and volume of an interval, known at ``ts_ns`` (never before it was complete).
+
+    ``interval`` is the text of :mod:`qts.market.series.intervals` ("5m", "1000t"). ``start_ns`` is when it began, 0
+    when the source does not say so; ``value`` is its turnover (price × size of every trade) and ``trades`` their
+    number, None when the source does not say so. ``partial``: the close of the session cut it short. ``ts_ns`` of a
+    bar that QTS built is its end; the last bar of a session also has the trades that were printed after the close.
+    """
 
     symbol: str
     ts_ns: int
@@ -81,6 +87,10 @@ class Bar(msgspec.Struct, frozen=True, gc=False, tag=True):
     volume: Decimal
     interval: str = "1d"
     day: str = ""
+    start_ns: int = 0
+    value: Decimal | None = None
+    trades: int | None = None
+    partial: bool = False
 
 
 class IndexLevel(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -9,9 +9,9 @@ from typing import Any, Final
 from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.errors import DataError, InputError
 from qts.market.bars.feed import BarFeed
-from qts.market.bars.intervals import DAY
 from qts.market.contracts import Bar, Calendar, Feed, MarketValue
 from qts.market.feed_view import FeedView, source_of
+from qts.market.series.intervals import DAY
 
 _DAY_NS: Final = 86_400 * NS_PER_S
 _AFTER_ALL_DAYS: Final = "~"

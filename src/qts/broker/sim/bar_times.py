@@ -6,29 +6,19 @@ was entered before a bar began decides whether it may fill in it, so a beginning
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from datetime import date
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from qts.broker.sim.session_times import SessionTimes
-from qts.clock import NS_PER_S, from_ns, to_ns
+from qts.clock import from_ns, to_ns
 from qts.market.contracts import Bar
+from qts.market.series.intervals import DAY_NS, length_ns, whole_second
+from qts.market.series.sessions import open_ns
 
-_INTERVAL: Final = re.compile(r"([1-9][0-9]{0,4})([smhdw])", re.ASCII)
-_UNIT_NS: Final[Mapping[str, int]] = {
-    "s": NS_PER_S,
-    "m": 60 * NS_PER_S,
-    "h": 3_600 * NS_PER_S,
-    "d": 86_400 * NS_PER_S,
-    "w": 7 * 86_400 * NS_PER_S,
-}
-_DAY_NS: Final = _UNIT_NS["d"]
-_MONTH_NS: Final = 31 * _DAY_NS
+_MONTH_NS: Final = 31 * DAY_NS
 """The length of an interval that is none of the units, such as a month."""
 
-_LONGEST_GAP_NS: Final = 15 * _DAY_NS
+_LONGEST_GAP_NS: Final = 15 * DAY_NS
 """The longest time without a daily bar that an order waits for: longer than any holiday of a stock exchange."""
 
 
@@ -42,18 +32,6 @@ class LastBar(NamedTuple):
 NO_BAR: Final = LastBar(0, "")
 
 
-@lru_cache(maxsize=64)
-def interval_ns(interval: str) -> int | None:
-    """Return the length of an interval such as "5m", "1h", "1d"; None when its text is another."""
-    found = _INTERVAL.fullmatch(interval)
-    return int(found[1]) * _UNIT_NS[found[2]] if found else None
-
-
-def whole_second(ts_ns: int) -> int:
-    """Return ``ts_ns`` rounded up to the second: sources write the end of a bar as its last millisecond too."""
-    return -(-ts_ns // NS_PER_S) * NS_PER_S
-
-
 def bar_day(bar: Bar, times: SessionTimes) -> date:
     """Return the session day of a bar: the one it names, else the market's date in its last moment."""
     return date.fromisoformat(bar.day) if bar.day else times.day(bar.ts_ns - 1)
@@ -65,17 +43,12 @@ def start_ns(bar: Bar, times: SessionTimes) -> int | None:
     A daily bar begins with the session of its day. In a market that never closes the day may be that of any time
     zone, so there it begins a day before its end.
     """
-    length = interval_ns(bar.interval)
+    length = length_ns(bar.interval)
     if length is None:
         return None
-    if length != _DAY_NS or times.never_closes(bar.ts_ns):
+    if length != DAY_NS or times.never_closes(bar.ts_ns):
         return whole_second(bar.ts_ns) - length
-    day = bar_day(bar, times)
-    midnight = times.calendar.at(day, 0)
-    opening = times.calendar.next_open(midnight)
-    if opening is not None and times.calendar.local_date(opening) == day:
-        return to_ns(opening)
-    return to_ns(midnight)
+    return open_ns(times.calendar, bar_day(bar, times))
 
 
 def overlaps(bar: Bar, times: SessionTimes, before: LastBar) -> bool:
@@ -120,14 +93,14 @@ def order_end_ns(times: SessionTimes, entered_ns: int, day: date, interval: str)
     as long as that or longer, the next bar ends the order (:func:`is_whole_life`), or, where none comes, twice the
     length of a bar; of daily bars :data:`_LONGEST_GAP_NS`, since shares have none on weekends and holidays.
     """
-    length = interval_ns(interval) or _MONTH_NS
+    length = length_ns(interval) or _MONTH_NS
     never_closes = times.never_closes(entered_ns)
-    if length > _DAY_NS or (length == _DAY_NS and never_closes):
-        return entered_ns + (_LONGEST_GAP_NS if length == _DAY_NS else 2 * length)
+    if length > DAY_NS or (length == DAY_NS and never_closes):
+        return entered_ns + (_LONGEST_GAP_NS if length == DAY_NS else 2 * length)
     close = None if never_closes else times.calendar.close(day)
-    return entered_ns + _DAY_NS if close is None else to_ns(close)
+    return entered_ns + DAY_NS if close is None else to_ns(close)
 
 
 def is_whole_life(interval: str) -> bool:
     """Return whether an order lives no longer than one bar of ``interval``: a day, a week, a month."""
-    return (interval_ns(interval) or _MONTH_NS) >= _DAY_NS
+    return (length_ns(interval) or _MONTH_NS) >= DAY_NS

@@ -28,7 +28,6 @@ from qts.broker.sim.bar_times import (
     order_end_ns,
     overlaps,
     session_day,
-    whole_second,
 )
 from qts.broker.sim.base_prices import BasePrices
 from qts.broker.sim.config import SimConfig
@@ -52,6 +51,7 @@ from qts.execution.splits import rescaled
 from qts.market.actions import Split
 from qts.market.contracts import Bar, BookUpdate, Instrument, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
+from qts.market.series.intervals import whole_second
 from qts.money import ZERO, minus, plus, sum_of, times
 from qts.risk.contracts import Approved, OrderRequest, OrderType
 from qts.risk.sizing import payable_qty

@@ -11,10 +11,10 @@ from typing import Any, Final
 from qts.clock import NS_PER_S, from_ns
 from qts.errors import DataError
 from qts.market.actions import CorporateAction
-from qts.market.bars.intervals import DAY, MONTH, WEEK
 from qts.market.bars.series import BarSeries
 from qts.market.contracts import Bar, Instrument, MarketValue
 from qts.market.files.refusals import RefusalExample, Refusals
+from qts.market.series.intervals import DAY, MONTH, WEEK
 from qts.notes import Note
 
 LEAST_AGE_NS: Final = 15 * 60 * NS_PER_S

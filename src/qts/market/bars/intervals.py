@@ -6,19 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import sub
-from typing import Final, NamedTuple
+from typing import Final
 
-from qts.clock import NS_PER_S
 from qts.errors import DataError
-from qts.market.bars.dates import DAY_NS
+from qts.market.series.intervals import DAY, DAY_NS, HOUR_NS, MONTH, WEEK, Interval, length_name
 
-DAY: Final = "1d"
-WEEK: Final = "1w"
-MONTH: Final = "1mo"
-
-_MINUTE_NS: Final = 60 * NS_PER_S
-_HOUR_NS: Final = 60 * _MINUTE_NS
-_NEARLY_A_DAY_NS: Final = 20 * _HOUR_NS
+_NEARLY_A_DAY_NS: Final = 20 * HOUR_NS
 _MONTH_DAYS: Final = range(28, 32)
 _WEEK_DAYS: Final = 7
 _SHORTEST: Final = {WEEK: 5, MONTH: 25}
@@ -26,18 +19,6 @@ _SHORTEST: Final = {WEEK: 5, MONTH: 25}
 _RUN_OF_DATES: Final = 4
 _RUN_OF_TIMES: Final = 10
 """So many equal longer distances in a row are no gaps but another interval."""
-
-
-class Interval(NamedTuple):
-    """An interval by its name ("1m", "1h", "1d", "1w", "1mo") and its length in ns; that of a month is 31 days."""
-
-    name: str
-    ns: int
-
-    @property
-    def is_intraday(self) -> bool:
-        """Return whether it is shorter than a day."""
-        return self.name not in (DAY, WEEK, MONTH)
 
 
 def interval_of(walls: Sequence[int], place: Callable[[int], str]) -> Interval:
@@ -104,14 +85,6 @@ def _of_times(gaps: Sequence[int], common: int, place: Callable[[int], str]) -> 
     if days is not None:
         raise _two(place(days + 1), DAY, length_name(shortest))
     return Interval(length_name(shortest), shortest)
-
-
-def length_name(ns: int) -> str:
-    """Return the name of a length of time: 30s, 1m, 4h."""
-    for unit, name in ((DAY_NS, "d"), (_HOUR_NS, "h"), (_MINUTE_NS, "m"), (NS_PER_S, "s")):
-        if ns % unit == 0:
-            return f"{ns // unit}{name}"
-    return f"{ns}ns"
 
 
 def _run(flags: Sequence[bool], length: int) -> int | None:

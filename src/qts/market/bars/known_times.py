@@ -15,8 +15,8 @@ from typing import Final
 from qts.clock import NS_PER_S, from_ns, to_ns
 from qts.errors import DataError
 from qts.market.bars.dates import DAY_NS, EPOCH_ORDINAL, Stamps
-from qts.market.bars.intervals import DAY, MONTH, WEEK, Interval
 from qts.market.contracts import Calendar
+from qts.market.series.intervals import DAY, MONTH, WEEK, Interval
 
 _ONE_DAY: Final = timedelta(days=1)
 _HOUR_NS: Final = 3_600 * NS_PER_S

@@ -18,7 +18,6 @@ from qts.market.bars.arrow import FEATHER_MAGICS, PARQUET_MAGIC, ArrowBars
 from qts.market.bars.currency import currency_of
 from qts.market.bars.dates import DateTable, stamp_of
 from qts.market.bars.feed import BarFeed
-from qts.market.bars.intervals import DAY, MONTH, WEEK
 from qts.market.bars.json_rows import JsonBars
 from qts.market.bars.series import BarSeries
 from qts.market.bars.sources import BarSource
@@ -34,6 +33,7 @@ from qts.market.files.refusals import Refusals
 from qts.market.files.remedies import refusals_text
 from qts.market.files.symbols import SymbolTable, instrument_maker
 from qts.market.krx import KrxCalendar
+from qts.market.series.intervals import DAY, MONTH, WEEK
 from qts.notes import Note
 
 MAX_BARS: Final = 20_000_000

@@ -12,7 +12,7 @@ from operator import ge, gt, lt
 import msgspec
 
 from qts.errors import DataError
-from qts.market.bars.intervals import DAY, Interval, interval_of
+from qts.market.bars.intervals import interval_of
 from qts.market.bars.known_times import KnownTimes
 from qts.market.bars.series import BarSeries
 from qts.market.bars.table import Numbers, RawBars
@@ -22,6 +22,7 @@ from qts.market.files.remedies import refusals_text, remedy_for, sentence_of
 from qts.market.files.symbols import Grid, SymbolTable
 from qts.market.files.times import LATEST_NS
 from qts.market.krx import KrxCalendar
+from qts.market.series.intervals import DAY, Interval
 from qts.money import power_of_ten
 
 
