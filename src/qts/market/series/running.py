@@ -17,7 +17,7 @@ MOST_PENDING: Final = 256
 
 
 class Part(NamedTuple):
-    """The sums that some trades, or a finer bar, add to a bar; ``value`` and ``trades`` are None where not known."""
+    """The sums that trades, or a finer bar, add to a bar; ``value`` and ``trades`` are None where not known."""
 
     open: Decimal
     high: Decimal
