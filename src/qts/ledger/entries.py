@@ -189,8 +189,8 @@ def entries_of(
     return entries
 
 
+class Balance(NamedTuple):
     """The holding of an account of the book: money, and shares where it is of one symbol."""
-    """What an account of the book holds: money, and shares where it is of one symbol."""
 
     amount: Decimal = ZERO
     qty: Decimal = ZERO

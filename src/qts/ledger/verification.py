@@ -56,8 +56,8 @@ class Difference(msgspec.Struct, frozen=True):
         return f"{self.subject}: {self.detail}"
 
 
-    """The outcome of a verification. ``comparisons`` counts the values that were held against each other.
-    """What a verification has found. ``comparisons`` counts the values that were held against each other."""
+class Verification(msgspec.Struct, frozen=True):
+    """The outcome of a verification. ``comparisons`` counts the values that were held against each other."""
 
     entries: int
     postings: int
