@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qts.broker.sim.bar_rules import Execution, Stage, execution_in, is_sound, slipped
+from qts.broker.sim.bar_rules import Execution, Stage, execution_in, slipped
+from qts.market.bar_checks import is_sound
 from qts.market.contracts import Bar
 from qts.market.generic import FixedTicks
 from qts.market.krx import KrxTicks

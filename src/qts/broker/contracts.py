@@ -73,6 +73,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     ``client_order_ids``: it keeps the id that an order is placed with and names it in every answer and query;
     without them at most one order of a symbol and side may be on its way. ``replaces``: it changes an open order.
     ``caps_cost``: it takes a buy at the market with ``max_cost`` and spends no more than that.
+    ``exits_in_bars``: it takes an exit with ``armed_ns`` and executes it in the bar that has just ended.
     ``visibility_lag_ns``: time for which an order that it has taken may be absent from ``orders`` and
     ``fills_since``. ``requests_per_s``: requests it takes in a second, None without a limit.
     """
@@ -84,9 +85,12 @@ class Capabilities(msgspec.Struct, frozen=True):
     visibility_lag_ns: int
     requests_per_s: int | None
     caps_cost: bool = False
+    exits_in_bars: bool = False
 
     def lacks(self, request: OrderRequest) -> str:
         """Return a sentence on what ``request`` asks for and this broker does not do; "" when it does all of it."""
+        if request.armed_ns is not None:
+            return "" if self.exits_in_bars else "orders for a bar that is over are not taken here"
         if request.type not in self.order_types:
             return f"orders of type {request.type.value} are not taken here"
         if request.time_in_force not in self.times_in_force:
@@ -221,11 +225,33 @@ class MarketDriven(Protocol):
         """Return when time alone makes something happen (ns since 1970, UTC); ``NEVER_NS`` when nothing does."""
         ...
 
-    def on_market(self, value: MarketValue) -> None:
+    def on_market(self, value: MarketValue, *, holds_limits: bool = False) -> None:
         """Match waiting orders against ``value``, which is in the last-value table already.
 
         Called by the way in for market values, for each BookUpdate and Bar, and for the quotes and ticks of
-        ``active`` symbols.
+        ``active`` symbols. ``holds_limits``: of a bar only what executes at its open, or as a stop, is executed;
+        :meth:`finish_bar` follows, also when another value came first.
+        """
+        ...
+
+    def finish_bar(self, symbol: str) -> None:
+        """Execute what :meth:`on_market` has held back of the newest bar of ``symbol``, and end orders with it.
+
+        Called once after stops of positions were executed in that bar.
+        """
+        ...
+
+    def end_cancels(self, symbol: str) -> None:
+        """Let the cancels that were asked for in ``symbol`` take effect now: they came within a bar that is over.
+
+        Called before a stop of a position is executed in that bar.
+        """
+        ...
+
+    def bar_began_ns(self, symbol: str) -> int | None:
+        """Return when the newest bar of ``symbol`` began, ns since 1970 (UTC).
+
+        None where that is not known, or where another bar has shown a part of its time.
         """
         ...
 
@@ -283,8 +309,18 @@ class NotSimulated:
     active: Mapping[str, object] = {}
     due_ns = NEVER_NS
 
-    def on_market(self, value: MarketValue) -> None:
+    def on_market(self, value: MarketValue, *, holds_limits: bool = False) -> None:
         """Do nothing."""
+
+    def finish_bar(self, symbol: str) -> None:
+        """Do nothing."""
+
+    def end_cancels(self, symbol: str) -> None:
+        """Do nothing."""
+
+    def bar_began_ns(self, symbol: str) -> int | None:
+        """Return None: no venue has watched the bars."""
+        return None
 
     def on_time(self, now_ns: int) -> None:
         """Do nothing."""

@@ -22,7 +22,7 @@ from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
 from qts.risk.sizing import cost_of, qty_for
 from qts.safety.scoped_stops import ScopedStops
-from qts.strategy.contracts import Side
+from qts.strategy.contracts import Intent, Side
 
 _GAP: Final = Decimal("0.30")
 """Share of the last price by which a bar may open higher before less is bought; on the KRX it cannot be more."""
@@ -155,8 +155,10 @@ class Transform:
             reduce_only=signal.side is Side.SELL,
             forced=signal.forced,
             reason=intent.reason,
-            type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+            type=_type_of(intent, limit),
+            stop_price=None if intent.trigger is None else Decimal(intent.trigger),
             max_cost=self._max_cost(facts, view, qty) if at_open else None,
+            armed_ns=signal.armed_ns,
         )
 
     def _fills_on_bars(self, symbol: str) -> bool:
@@ -205,6 +207,12 @@ class Transform:
         return collared(
             facts.price, facts.base_price, facts.instrument, self._config.market_buy_collar, facts.local_day
         )
+
+
+def _type_of(intent: Intent, limit: Decimal | None) -> OrderType:
+    if intent.trigger is not None:
+        return OrderType.STOP if limit is None else OrderType.STOP_LIMIT
+    return OrderType.MARKET if limit is None else OrderType.LIMIT
 
 
 def collared(price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date) -> Decimal:

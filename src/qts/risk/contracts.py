@@ -46,8 +46,10 @@ class OrderRequest(msgspec.Struct, frozen=True):
     ``venue``: where it is to be executed, "" leaves that to the broker. ``parent_id``: the order of which it is a
     part, "" for none. ``expires_ns``: when it ends by itself before its time in force does, None never. ``tag``: a
     word of the requester for itself, never sent. ``max_cost``: the most money that a buy at the market may take,
-    with its fees, in the instrument's currency; the venue buys less where the price asks for more. None: no cap. It
-    is not stored with the order. Raises ContractError when prices do not fit the type.
+    with its fees, in the instrument's currency; the venue buys less where the price asks for more. None: no cap.
+    ``armed_ns``: since when the price of an exit, its limit or stop price, has been watched here; it was reached in
+    the bar that has just ended, and the order executes in that bar or not at all. None: the order waits for what
+    comes. Neither is stored with the order. Raises ContractError when prices do not fit the type.
     """
 
     client_order_id: str
@@ -71,6 +73,7 @@ class OrderRequest(msgspec.Struct, frozen=True):
     stop_price: Decimal | None = None
     tag: str = ""
     max_cost: Decimal | None = None
+    armed_ns: int | None = None
 
     def __post_init__(self) -> None:
         kind = self.type

@@ -165,8 +165,8 @@ def qty_off_lot(case: Case) -> Refused | None:
 
 
 def market_closed(case: Case) -> Refused | None:
-    """Refuse an order while its market takes none."""
-    if case.view.phase.takes_orders:
+    """Refuse an order while its market takes none; one that executes in a bar that is over belongs to that bar."""
+    if case.view.phase.takes_orders or case.request.armed_ns is not None:
         return None
     return _refuse(case, Refusal.MARKET_CLOSED, f"the market of {case.request.symbol} is {case.view.phase.value}")
 

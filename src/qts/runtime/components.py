@@ -24,6 +24,7 @@ from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.report_relay import ReportRelay
@@ -77,6 +78,7 @@ class Components:
     trades: ClosedTrades
     unresolved: OrderReconciler
     exits: ForcedExits
+    triggers: PositionTriggers
     exit_requests: ExitRequests
     monitor: RiskMonitor
     capital: CapitalTransfers

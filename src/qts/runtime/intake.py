@@ -1,5 +1,5 @@
 """Applies a value from the feed to the clock, the day's price band, the last-value table, the extremes of the
-account and the exchange, in this order, before any queue.
+account, the exchange and the stops of positions, in this order, before any queue.
 
 So no pause of a queue can blind the exchange, the valuation or a liquidation (``last-value-first``).
 """
@@ -15,6 +15,7 @@ from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
 from qts.market.last_values import LastValues
 from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands, bar_fits, quote_fits, tick_fits
 from qts.runtime.metrics.extremes import Extremes, HeldSymbol
+from qts.runtime.orders.position_triggers import PositionTriggers
 
 
 class Intake:
@@ -25,6 +26,7 @@ class Intake:
 
     __slots__ = (
         "_bands",
+        "_bound",
         "_clock",
         "_extremes",
         "_held",
@@ -33,8 +35,10 @@ class Intake:
         "_price_bands",
         "_quotes",
         "_ticks",
+        "_triggers",
         "_venue",
         "_waiting",
+        "_watched",
         "rows",
     )
 
@@ -46,6 +50,7 @@ class Intake:
         clock: Clock,
         price_bands: PriceBands,
         on_code: Callable[[str, str], None],
+        triggers: PositionTriggers,
     ) -> None:
         self._last = last
         self._quotes: dict[str, Any] = last.quotes
@@ -59,6 +64,9 @@ class Intake:
         self._price_bands = price_bands
         self._bands: Mapping[str, Band | None] = price_bands.bands
         self._on_code = on_code
+        self._triggers = triggers
+        self._bound: Mapping[str, object] = triggers.bound
+        self._watched: Mapping[str, object] = triggers.bounds
         self.rows = 0
 
     def accept(self, value: MarketValue) -> bool:
@@ -87,6 +95,8 @@ class Intake:
                 self._extremes.on_quote(value)  # type: ignore[arg-type]
             if symbol in self._waiting:
                 self._venue.on_market(value)
+            if symbol in self._watched:
+                self._triggers.on_quote(value)  # type: ignore[arg-type]
         elif kind is Tick:
             band = self._bands.get(symbol, CHECK_EVERY_VALUE)
             if band is not None and not tick_fits(band, value) and self._rejects(value):  # type: ignore[arg-type]
@@ -97,6 +107,8 @@ class Intake:
                 self._extremes.on_mark(symbol, self._last.mark(symbol), ts_ns)
             if symbol in self._waiting:
                 self._venue.on_market(value)
+            if symbol in self._watched:
+                self._triggers.on_tick(value)  # type: ignore[arg-type]
         elif kind is BookUpdate:
             if self._bands.get(symbol, CHECK_EVERY_VALUE) is not None and self._rejects(value):
                 return False
@@ -110,7 +122,11 @@ class Intake:
             self._last.bars[symbol] = value
             if symbol in self._held:
                 self._extremes.on_mark(symbol, self._last.mark(symbol), ts_ns)
-            self._venue.on_market(value)
+            if symbol in self._bound:
+                self._venue.on_market(value, holds_limits=True)
+                self._triggers.on_bar(value)
+            else:
+                self._venue.on_market(value)
         else:
             self._last.feed_ts_ns = ts_ns
         return True

@@ -43,6 +43,7 @@ class Kernel:
             c.stops,
         )
         self.rejects, self.unresolved, self.exit_requests = c.rejects, c.unresolved, c.exit_requests
+        self.triggers = c.triggers
         self.monitor, self.days, self.capital, self.actions = c.monitor, c.days, c.capital, c.actions
         self.schedule, self.checkpoints, self.ids = c.schedule, c.checkpoints, c.ids
         self.on_code = c.codes.report

@@ -47,8 +47,12 @@ class MarketInput:
         """Accept ``value`` and queue its event; return False when it was rejected. For drivers on an event loop."""
         if not self.accept(value):
             return False
-        self._publish(EVENT_OF_VALUE[value.__class__], value, SOURCE)
+        self.publish_accepted(value)
         return True
+
+    def publish_accepted(self, value: MarketValue) -> None:
+        """Queue the event of ``value``, which :attr:`accept` has accepted."""
+        self._publish(EVENT_OF_VALUE[value.__class__], value, SOURCE)
 
     def stream(self, accepted: Iterator[MarketValue | None]) -> Stream:
         """Return the stream from which the scheduler draws on the virtual clock.

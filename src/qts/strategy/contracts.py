@@ -90,7 +90,8 @@ def check_intent(value: object) -> Intent:
 class Signal(msgspec.Struct, frozen=True, tag=True):
     """An intent on its way to a decision: who wants it, under which decision id, since when.
 
-    The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, side).
+    The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, side). ``armed_ns`` is that of the order
+    (:class:`~qts.risk.contracts.OrderRequest`).
     """
 
     decision_id: str
@@ -99,6 +100,7 @@ class Signal(msgspec.Struct, frozen=True, tag=True):
     intent: Intent
     ts_ns: int
     forced: bool = False
+    armed_ns: int | None = None
 
     @property
     def symbol(self) -> str:

@@ -34,14 +34,6 @@ class Execution(NamedTuple):
     price: Decimal | None
 
 
-def is_sound(bar: Bar) -> bool:
-    """Return whether the prices of a bar can be believed: above 0, numbers, open and close within low and high."""
-    prices = (bar.low, bar.open, bar.close, bar.high)
-    if not all(price.is_finite() for price in prices):
-        return False
-    return 0 < bar.low <= min(bar.open, bar.close) and max(bar.open, bar.close) <= bar.high
-
-
 def execution_in(bar: Bar, is_buy: bool, limit: Decimal | None, stop: Decimal | None) -> Execution | None:
     """Return how an order that was there before the bar began executes in it; None when it does not.
 

@@ -24,6 +24,7 @@ from qts.broker.sim.bar_times import (
     NO_BAR,
     LastBar,
     bar_day,
+    began_ns,
     is_whole_life,
     order_end_ns,
     overlaps,
@@ -67,6 +68,7 @@ _CAPABILITIES = Capabilities(
     replaces=False,
     visibility_lag_ns=0,
     requests_per_s=None,
+    exits_in_bars=True,
 )
 _ON_BARS = msgspec.structs.replace(
     _CAPABILITIES,
@@ -75,7 +77,9 @@ _ON_BARS = msgspec.structs.replace(
 )
 _AFTER_END_NS: Final = 60 * NS_PER_S
 """After the end of an order the last bar before that end has this long to arrive."""
+_ON_REQUEST: Final = "cancelled on request"
 _EXPIRED: Final = "expired at the close"
+_BAR_IS_OVER: Final = "the bar had no more volume for it"
 _TOO_DEAR: Final = "the price asks for more than the money set aside"
 
 Hook: TypeAlias = Callable[[BrokerDisconnect], None]
@@ -166,7 +170,10 @@ class SimExchange:
             return _unknown(request.client_order_id, "no answer")
         ack = self._decide(approved, now_ns)
         self._answers.remember(ack, approved.approval_id, approved.expires_ns, now_ns, self._open.__contains__)
-        return self._answer(ack, now_ns)
+        answer = self._answer(ack, now_ns)
+        if approved.request.armed_ns is not None:
+            self._deliver()  # before anything else sees the bar
+        return answer
 
     async def replace(self, approved: Approved, client_order_id: str) -> OrderAck:
         """Reject: orders are cancelled and placed again here."""
@@ -218,8 +225,11 @@ class SimExchange:
 
     # -- what the session drives -------------------------------------------------------------------------
 
-    def on_market(self, value: MarketValue) -> None:
-        """Match against one market value that is already in the last-value table."""
+    def on_market(self, value: MarketValue, *, holds_limits: bool = False) -> None:
+        """Match against one market value that is already in the last-value table.
+
+        ``holds_limits``: of a bar all but its limits; :meth:`finish_bar` follows.
+        """
         kind = type(value)
         if kind is BookUpdate:
             self._on_book(value)  # type: ignore[arg-type]
@@ -239,9 +249,28 @@ class SimExchange:
         elif kind is BookUpdate:
             self._matcher.on_book(book, ts_ns)
         elif kind is Bar:
-            self._match_bar(book, value, before)  # type: ignore[arg-type]
+            self._match_bar(book, value, before, holds_limits=holds_limits)  # type: ignore[arg-type]
         if self._outbox:
             self._deliver()
+
+    def finish_bar(self, symbol: str) -> None:
+        """Execute the limits that were held back of the newest bar, and end the orders that live no longer."""
+        book, bar = self.active.get(symbol), self._last_values.bars.get(symbol)
+        if book is None or bar is None or not self._fills_on_open:
+            return
+        self._end_with(book, bar, self._bar_matcher.finish(book))
+        self._deliver()
+
+    def end_cancels(self, symbol: str) -> None:
+        """Let requested cancels of ``symbol`` take effect now: the time on their way does not count on bars."""
+        for order in [order for order in self._cancelling.values() if order.symbol == symbol]:
+            self._cancelled(order, self._clock.time_ns(), _ON_REQUEST)
+        self._deliver()
+
+    def bar_began_ns(self, symbol: str) -> int | None:
+        """Return when the newest bar of ``symbol`` began; None when that is not known."""
+        book, bar = self._books.get(symbol), self._last_values.bars.get(symbol)
+        return None if book is None or bar is None else began_ns(bar, book.times, book.bar_before)
 
     def on_time(self, now_ns: int) -> None:
         """Let time pass: cancels take effect, orders on bars end, a dropped connection comes back.
@@ -253,7 +282,7 @@ class SimExchange:
         if self._reconnect_ns is not None and self._reconnect_ns <= now_ns:
             self._reconnect_ns = None
         for order in [order for order in self._cancelling.values() if (order.cancel_ns or 0) <= now_ns]:
-            self._cancelled(order, order.cancel_ns or now_ns, "cancelled on request")
+            self._cancelled(order, order.cancel_ns or now_ns, _ON_REQUEST)
         for order in [one for one in self._open.values() if one.ends_ns and one.ends_ns + _AFTER_END_NS <= now_ns]:
             self._cancelled(order, now_ns, _EXPIRED)
         self._set_due()
@@ -399,6 +428,8 @@ class SimExchange:
             order.late_reject = "injected late rejection"
         self._last_row_before(book)
         self._enter(order, book)
+        if request.armed_ns is not None:
+            self._exit_in_bar(order, book, now_ns)
         return OrderAck(AckStatus.ACCEPTED, request.client_order_id, self._ref(order))
 
     def _rejection(self, approved: Approved, now_ns: int) -> str:
@@ -421,8 +452,27 @@ class SimExchange:
             return "injected rejection"
         return self._admission_problem(request, now_ns)
 
+    def _exit_in_bar(self, order: SimOrder, book: InstrumentBook, now_ns: int) -> None:
+        """Execute an exit in the newest bar, which is over; what the bar does not take of it ends."""
+        start_ns = self.bar_began_ns(order.symbol)
+        assert start_ns is not None  # it was admitted
+        self._bar_matcher.exit_in(book, self._last_values.bars[order.symbol], start_ns, order)
+        if order.remaining:
+            self._cancelled(order, now_ns, _BAR_IS_OVER)
+
+    def _exit_problem(self, request: OrderRequest, book: InstrumentBook) -> str:
+        """Check an exit that executes in the newest bar: no phase, no band and no grid that came after the bar."""
+        began = self.bar_began_ns(request.symbol)
+        if not self._last_values.shows_bars_alone(request.symbol) or book.has_depth:
+            return f"an exit in a bar needs bars alone, and {request.symbol} has other prices or none"
+        if request.side is Side.BUY or began is None or (request.armed_ns or 0) > began:
+            return f"the newest bar of {request.symbol} began before the price of the exit was watched"
+        return uncovered(request.qty, book, self._positions.get(request.symbol, ZERO))
+
     def _admission_problem(self, request: OrderRequest, now_ns: int) -> str:
         book = self._book_of(request.symbol)
+        if request.armed_ns is not None:
+            return self._exit_problem(request, book)
         if request.stop_price is not None and not self._shows_bars_alone(book):
             return f"stop orders wait for bars, and {request.symbol} has other prices or none"
         base, day = None, self._day_of_order(book, now_ns)
@@ -534,6 +584,7 @@ class SimExchange:
         if order.money is not None:
             order.money = minus(order.money, sum_of((amount, fill.fee, fill.tax)))
         self._book_position(order, qty)
+        book.bar_taken = plus(book.bar_taken, qty)
         self._fills.add(fill, day)
         if not order.remaining:
             self._leave(order)
@@ -567,16 +618,22 @@ class SimExchange:
         if bar.close > 0:
             self._bases.note(bar.symbol, bar_day(bar, book.times), bar.close)
         before = book.last_bar
+        book.bar_before, book.bar_taken = before, ZERO
         if not overlaps(bar, book.times, before):
             book.last_bar = LastBar(bar.ts_ns, bar.interval)
         return before
 
-    def _match_bar(self, book: InstrumentBook, bar: Bar, before: LastBar) -> None:
-        """Match against a bar, then end the orders that live no longer than it."""
+    def _match_bar(self, book: InstrumentBook, bar: Bar, before: LastBar, *, holds_limits: bool) -> None:
+        """Match against a bar, then end the orders that live no longer than it, unless limits are held back."""
         if not self._fills_on_open:
             self._matcher.on_bar(book, bar)
             return
-        start_ns = self._bar_matcher.on_bar(book, bar, before)
+        start_ns = self._bar_matcher.on_bar(book, bar, before, holds_limits=holds_limits)
+        if not holds_limits:
+            self._end_with(book, bar, start_ns)
+
+    def _end_with(self, book: InstrumentBook, bar: Bar, start_ns: int | None) -> None:
+        """End the orders that live no longer than ``bar``; ``start_ns`` None: it has executed nothing."""
         end_ns = whole_second(bar.ts_ns)
         last_entry_ns = -1 if start_ns is None or not is_whole_life(bar.interval) else start_ns
         for order in tuple(book.orders):

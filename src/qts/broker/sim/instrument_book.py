@@ -166,10 +166,16 @@ class SimOrder:
 
 
 class InstrumentBook:
-    """Orders and market memory of one symbol. ``orders`` are sorted by price, then time of entry."""
+    """Orders and market memory of one symbol. ``orders`` are sorted by price, then time of entry.
+
+    ``last_bar`` is the newest bar, ``bar_before`` the one before it, ``bar_taken`` how much of the newest bar's
+    volume orders of ours have taken. The last two are of the moment of a bar and in no checkpoint.
+    """
 
     __slots__ = (
         "_depth",
+        "bar_before",
+        "bar_taken",
         "instrument",
         "last_bar",
         "last_ts",
@@ -186,7 +192,8 @@ class InstrumentBook:
         self.times = SessionTimes(instrument.calendar)
         self.orders: list[SimOrder] = []
         self._depth: UnreadDepth | None = None
-        self.last_bar = NO_BAR
+        self.last_bar = self.bar_before = NO_BAR
+        self.bar_taken = ZERO
         self.last_ts = 0
         self.seen: _Seen = (-1, None, None, None, None)
         self.taken = {True: ZERO, False: ZERO}  # from the touch of ``seen``: asks by buyers, bids by sellers

@@ -14,7 +14,7 @@ from typing import Any, Final
 from qts.clock import NS_PER_S, NS_PER_US, PacedClock, from_ns, stopwatch_ns, to_ns
 from qts.errors import StorageError
 from qts.event.contracts import EventPriority
-from qts.market.contracts import MarketValue
+from qts.market.contracts import Bar, MarketValue
 from qts.runtime.control.kill_switch import KillSwitch
 from qts.runtime.kernel import Kernel
 from qts.runtime.session.progress import Progress, share_of
@@ -81,8 +81,25 @@ class LoopSession:
         kernel = self._kernel
         kernel.pending_value = value
         await self.run_scheduled_tasks(now_ns)
+        if isinstance(value, Bar) and value.symbol in kernel.triggers.bound:
+            accepted = kernel.market.accept(value)
+            await self._execute_triggers()
+            kernel.pending_value = None
+            if accepted:
+                kernel.market.publish_accepted(value)
+            return
         kernel.pending_value = None
         kernel.on_market_value(value)
+        if kernel.due.pending:
+            await kernel.run_due_work()  # a stop may have been reached
+
+    async def _execute_triggers(self) -> None:
+        """Sell what a bar has triggered, before any strategy sees the bar, while there is time."""
+        kernel = self._kernel
+        limit_ms = kernel.shared.config.event.stop_timeout_ms
+        await kernel.dispatcher.stats.wait_until_idle(limit_ms)  # what has filled in it is booked first
+        while kernel.triggers.is_due and await kernel.triggers.step(kernel.shared.clock.time_ns()):
+            await kernel.dispatcher.stats.wait_until_idle(limit_ms)
 
     async def yield_to_handlers(self) -> None:
         """Yield to the scheduler when a P0 event waits or the driver's time slice is over."""

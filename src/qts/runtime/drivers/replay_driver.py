@@ -130,6 +130,8 @@ class _ReplayInput:
                     continue
                 accepted = accept(value)
             prepared = None
+            if kernel.triggers.is_due:
+                yield from self._execute_triggers()
             yield value if accepted else None
             if due.pending:
                 yield from self._due_work()
@@ -179,6 +181,13 @@ class _ReplayInput:
         self.stream.paused = True
         yield None
         self._yield_at_ns = stopwatch_ns() + _YIELD_INTERVAL_NS
+
+    def _execute_triggers(self) -> Iterator[None]:
+        """Sell what the newest value has triggered, before any strategy sees the value. No checkpoint is taken."""
+        yield None  # what has filled in it is booked first
+        while run_to_completion(self._kernel.triggers.step(self._kernel.shared.clock.time_ns())):
+            if not self._is_idle():
+                yield None
 
     def _due_work(self) -> Iterator[None]:
         """Run the kernel's due work step by step, each step followed by a run of the queues."""

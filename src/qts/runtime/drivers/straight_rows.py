@@ -39,7 +39,7 @@ class StraightRows:
         self._clock = clock if isinstance(clock, ManualClock) else None
         self._intake, self._host, self._due = kernel.intake, kernel.host, kernel.due
         self._last, self._extremes, self._price_bands = shared.last, shared.extremes, shared.price_bands
-        self._venue = kernel.venue
+        self._venue, self._triggers = kernel.venue, kernel.triggers
         self._path = kernel.dispatcher.straight
         self._stop = stop
         self._ways: dict[str, tuple[Band | None, Sequence[StrategyContext]]] = {}
@@ -72,10 +72,12 @@ class StraightRows:
             self._ways.clear()
         ways, last, extremes, venue, urgent = self._ways, self._last, self._extremes, self._venue, path.urgent
         quotes, ticks, bars, held, waiting = last.quotes, last.ticks, last.bars, extremes.held, venue.active
+        triggers = self._triggers
+        watched = triggers.bounds or None
         now_ns, wake_ns = clock.ns, due.wake_ns
         measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
         rows = passed = 0
-        present, band, is_held = "", None, False
+        present, band, is_held, bounds = "", None, False, None
         contexts: Sequence[StrategyContext] = ()
         called: Sequence[StrategyContext] = ()
         try:
@@ -89,6 +91,9 @@ class StraightRows:
                         return value
                     band, contexts = way
                     is_held, present = symbol in held, symbol
+                    bounds = None if watched is None else watched.get(symbol)
+                if bounds is not None and triggers.is_touched(bounds, value):
+                    return value
                 if kind is Quote:
                     if not takes_quotes or (band is not None and not quote_fits(band, value)):  # type: ignore[arg-type]
                         return value

@@ -4,13 +4,17 @@ These exits take the same decision path as every order, as reduce-only, and are 
 rejection (closed market, halted symbol) does not end them. The strategy's own orders in the symbol are cancelled: a
 buy would add to the holding, a sell with a limit may reserve its shares indefinitely. Those shares are sold once
 the broker has confirmed the cancel, never before, so that nothing is sold twice.
+
+A stop or take of a position that was reached (:mod:`qts.runtime.orders.position_triggers`) is such an exit as well.
+Where it was reached inside a bar, its first order executes in that bar.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from qts.clock import NS_PER_S
 from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
@@ -18,13 +22,26 @@ from qts.execution.working import FINAL_STATES, WorkingOrders
 from qts.ledger.account import Account
 from qts.pipeline.contracts import Outcome
 from qts.pipeline.sending import OrderSender
+from qts.risk.contracts import Refused
 from qts.strategy.contracts import Intent, Side, Signal
 
-MakeSignal = Callable[[str, Intent], Signal]
+MakeSignal = Callable[[str, Intent, int | None], Signal]
 RunSignal = Callable[[Signal], Awaitable[Outcome]]
 Withdraw = Callable[[Order, int, str], None]
 
 _NEVER = (1 << 63) - 1
+
+
+class InBar(NamedTuple):
+    """The first order of an exit, executed inside a bar: the level reached, and since when it was watched.
+
+    ``is_take``: at the level or better; else at the level or, where the bar opened beyond it, worse. ``armed_ns``
+    as in :class:`~qts.risk.contracts.OrderRequest`.
+    """
+
+    level: Decimal
+    is_take: bool
+    armed_ns: int
 
 
 class ForcedExits:
@@ -58,14 +75,27 @@ class ForcedExits:
         self._ended: dict[tuple[str, str], tuple[str, int]] = {}  # ended exits: reason, and when
         self._by_operator: set[tuple[str, str]] = set()  # exits requested by an operator, open or ended
         self._pending_cancels: dict[str, str] = {}  # orders whose cancel is not accepted yet: reason
+        self._in_bar: dict[tuple[str, str], InBar] = {}  # first orders of exits inside a bar, not made yet
         self.due_ns = _NEVER
 
-    def request(self, strategy: str, symbol: str, reason: str, now_ns: int, *, by_operator: bool = False) -> None:
+    def request(
+        self,
+        strategy: str,
+        symbol: str,
+        reason: str,
+        now_ns: int,
+        *,
+        by_operator: bool = False,
+        in_bar: InBar | None = None,
+    ) -> None:
         """Request that the whole holding be sold at ``now_ns``; the first reason is kept.
 
         ``by_operator``: an operator requests it and no rule does, so an operator may also withdraw the request.
+        ``in_bar``: the first order executes in the bar that has just ended; None: each is sold at the market.
         """
         key = strategy, symbol
+        if in_bar is not None and key not in self._requested:
+            self._in_bar[key] = in_bar
         if not by_operator:
             self._by_operator.discard(key)
         elif key not in self._requested:
@@ -78,6 +108,7 @@ class ForcedExits:
         for key in [key for key in self._by_operator if covers(*key)]:
             self._by_operator.discard(key)
             self._requested.pop(key, None)
+            self._in_bar.pop(key, None)
             self._ended.pop(key, None)
 
     def is_requested(self, strategy: str, symbol: str) -> bool:
@@ -102,7 +133,8 @@ class ForcedExits:
         """Take a fill or the end of ``order``; return whether :meth:`retry_due` has to run now.
 
         Shares that the order bought or released are sold at once if an exit is requested. A forced exit that was
-        cancelled (at the close) or rejected waits for its retry, as a refused one does. A buy from before an exit
+        cancelled (at the close) or rejected waits for its retry, as a refused one does; the rest of one that
+        executed inside a bar does not, because that bar is over. A buy from before an exit
         that fills after the exit has ended reopens it, unless the rules have accepted an entry since: then the fill
         joins the holding.
         """
@@ -113,7 +145,11 @@ class ForcedExits:
                 self._requested[key] = reason
         if key not in self._requested or order.state not in FINAL_STATES:
             return False
-        if order.forced and order.state in (OrderState.CANCELLED, OrderState.REJECTED):
+        if (
+            order.forced
+            and order.state in (OrderState.CANCELLED, OrderState.REJECTED)
+            and order.request.armed_ns is None
+        ):
             return False
         self.due_ns = min(self.due_ns, order.ts_update_ns)
         return True
@@ -143,21 +179,48 @@ class ForcedExits:
             order = self._orders.get(key)
             if not _is_open(order) or self._end_order(order, now_ns, reason):
                 self._pending_cancels.pop(key, None)
-        for (strategy, symbol), reason in list(self._requested.items()):
-            if (strategy, symbol) not in self._requested:
-                continue  # withdrawn while an earlier order was written
-            for order in self._orders.of(strategy, symbol):
-                if _blocks_exit(order):
-                    self._end_order(order, now_ns, reason)
-            holding = self._account.holding(strategy, symbol)
-            if holding > self._orders.working_sells(strategy, symbol):
-                intent = Intent(symbol=symbol, side=Side.SELL, confidence=1.0, reason=reason)
-                await self._run(self._make_signal(strategy, intent))
-            elif holding <= 0 and not self._orders.of(strategy, symbol):
-                del self._requested[strategy, symbol]
-                self._ended[strategy, symbol] = reason, now_ns
+        for strategy, symbol in list(self._requested):
+            await self.attempt(strategy, symbol, now_ns)
         if not self._requested and not self._pending_cancels:
             self.due_ns = _NEVER
+
+    async def attempt(self, strategy: str, symbol: str, now_ns: int) -> bool:
+        """Make one attempt at the exit of a holding, if it is open; return whether an order was sent."""
+        reason = self._requested.get((strategy, symbol))
+        if reason is None:  # also one withdrawn while an earlier order was written
+            return False
+        self.end_blocking_orders(strategy, symbol, now_ns)
+        holding = self._account.holding(strategy, symbol)
+        if holding > self._orders.working_sells(strategy, symbol):
+            outcome = await self._run(self._signal(strategy, symbol, reason))
+            return not isinstance(outcome, Refused)
+        if holding <= 0 and not self._orders.of(strategy, symbol):
+            del self._requested[strategy, symbol]
+            self._in_bar.pop((strategy, symbol), None)
+            self._ended[strategy, symbol] = reason, now_ns
+        return False
+
+    def end_blocking_orders(self, strategy: str, symbol: str, now_ns: int) -> None:
+        """Cancel the strategy's orders that keep an open exit from selling: its buys, its sells at a limit."""
+        reason = self._requested.get((strategy, symbol))
+        if reason is None:
+            return
+        for order in self._orders.of(strategy, symbol):
+            if _blocks_exit(order):
+                self._end_order(order, now_ns, reason)
+
+    def _signal(self, strategy: str, symbol: str, reason: str) -> Signal:
+        """Return the signal of the next order of an exit; only the first may be one inside a bar."""
+        in_bar = self._in_bar.pop((strategy, symbol), None)
+        intent = Intent(
+            symbol=symbol,
+            side=Side.SELL,
+            confidence=1.0,
+            reason=reason,
+            limit=in_bar.level if in_bar is not None and in_bar.is_take else None,
+            trigger=in_bar.level if in_bar is not None and not in_bar.is_take else None,
+        )
+        return self._make_signal(strategy, intent, None if in_bar is None else in_bar.armed_ns)
 
     def _end_order(self, order: Order, now_ns: int, reason: str) -> bool:
         """Withdraw or cancel ``order``; return whether it is certain that the order ends.
@@ -185,7 +248,9 @@ class ForcedExits:
         requested = [[strategy, symbol, reason] for (strategy, symbol), reason in self._requested.items()]
         done = [[*key, *ended] for key, ended in self._ended.items()]
         ordered = sorted(map(list, self._by_operator))
+        in_bars = [[*key, *one] for key, one in self._in_bar.items()]
         return {
+            **({"in_bars": in_bars} if in_bars else {}),
             "wanted": requested,
             "ordered": ordered,
             "done": done,
@@ -199,6 +264,10 @@ class ForcedExits:
         self._requested.update(((strategy, symbol), reason) for strategy, symbol, reason in saved["wanted"])
         self._by_operator = {(strategy, symbol) for strategy, symbol in saved.get("ordered", ())}
         self._ended = {(strategy, symbol): (reason, ns) for strategy, symbol, reason, ns in saved["done"]}
+        self._in_bar = {
+            (strategy, symbol): InBar(Decimal(level), is_take, armed_ns)
+            for strategy, symbol, level, is_take, armed_ns in saved.get("in_bars", ())
+        }
         self._pending_cancels = dict(saved["unwanted"])
         self.due_ns = saved["due_ns"]
 

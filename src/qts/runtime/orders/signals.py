@@ -44,12 +44,15 @@ class Signals:
             if not self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name):
                 self._counters.refused(Refusal.SIGNALS_PAUSED.value)
 
-    def forced(self, strategy: str, intent: Intent) -> Signal:
-        """Return the signal of a forced exit; it is decided at once, because P2 may be paused."""
-        self._counters.forced_exits += 1
-        return self._signal(strategy, intent, forced=True)
+    def forced(self, strategy: str, intent: Intent, armed_ns: int | None = None) -> Signal:
+        """Return the signal of a forced exit; it is decided at once, because P2 may be paused.
 
-    def _signal(self, strategy: str, intent: Intent, *, forced: bool) -> Signal:
+        ``armed_ns`` as in :class:`~qts.risk.contracts.OrderRequest`.
+        """
+        self._counters.forced_exits += 1
+        return self._signal(strategy, intent, forced=True, armed_ns=armed_ns)
+
+    def _signal(self, strategy: str, intent: Intent, *, forced: bool, armed_ns: int | None = None) -> Signal:
         return Signal(
             decision_id=self._ids.next_id(),
             strategy=strategy,
@@ -57,6 +60,7 @@ class Signals:
             intent=intent,
             ts_ns=self._shared.clock.time_ns(),
             forced=forced,
+            armed_ns=armed_ns,
         )
 
     def _set_first_price_as_base(self, symbol: str) -> None:

@@ -53,7 +53,7 @@ def register_components(c: Components) -> None:
     register("trades", c.trades)
     register("capital", c.capital)
     register("state_evaluation", c.evaluation)
-    register("exits", c.exits)
+    register("exits", _exits(c))
     register("stops", p.stops)
     register("rejects", p.rejects)
     register("unresolved", c.unresolved)
@@ -78,6 +78,20 @@ def _no_position() -> None:
 
 def _skip(saved: Any) -> None:
     """Do nothing: restored before the kernel exists, or from the store's rows."""
+
+
+def _exits(c: Components) -> Share:
+    """Return the share of the forced exits and, where there are any, of the levels that lead to them."""
+
+    def export_state() -> dict[str, Any]:
+        levels = c.triggers.export_state()
+        return {**c.exits.export_state(), **({"levels": levels} if levels else {})}
+
+    def import_state(saved: dict[str, Any]) -> None:
+        c.exits.import_state(saved)
+        c.triggers.import_state(saved.get("levels", ()))
+
+    return Share(export_state, import_state)
 
 
 def _counts(c: Components) -> Share:

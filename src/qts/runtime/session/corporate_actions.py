@@ -30,8 +30,8 @@ class CorporateActions:
     """The actions of a session in their order, and how many of them are past. For the session's thread alone.
 
     Actions of the first day and before belong to the prices that the session begins with. Those of a symbol that
-    the feed does not trade are left out. ``on_row`` is called with every booked row, ``view`` converts what
-    strategies see.
+    the feed does not trade are left out. ``on_row`` is called with every booked row, ``on_action`` with every
+    action after it was booked, and the moment (ns). ``view`` converts what strategies see.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class CorporateActions:
         *,
         counters: SessionCounters,
         on_row: Callable[[ActionRow], None],
+        on_action: Callable[[CorporateAction, int], None],
         on_applied: Callable[[], None],
         log: Log,
     ) -> None:
@@ -52,6 +53,7 @@ class CorporateActions:
         self._view = view
         self._counters = counters
         self._on_row = on_row
+        self._on_action = on_action
         self._on_applied = on_applied
         self._log = log
         first_day = shared.calendar.local_date(shared.clock.now())
@@ -84,6 +86,7 @@ class CorporateActions:
                     self._split(action, instrument, now_ns)
                 else:
                     self._pay(action, instrument, now_ns)
+                self._on_action(action, now_ns)
             self._next += len(due)
         self._on_applied()
 

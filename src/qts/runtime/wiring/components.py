@@ -15,6 +15,7 @@ from qts.event.contracts import EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
+from qts.execution.contracts import Order
 from qts.ids import CounterIds, seeded
 from qts.market.actions import actions_of
 from qts.market.contracts import (
@@ -36,6 +37,7 @@ from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
@@ -226,7 +228,7 @@ def _make_components(
         codes=base.codes,
         counters=base.counters,
         due=due,
-        on_answer=lambda order, now_ns: exits.on_answer(order, now_ns),
+        on_answer=lambda order, now_ns: _on_answer(exits, triggers, order, now_ns),
     )
     unresolved = OrderReconciler(
         account=p.account, orders=p.orders, broker=broker, record=p.record, on_report=report_relay
@@ -240,6 +242,16 @@ def _make_components(
         withdraw=unresolved.withdraw,
         requested=p.forced_exit_reasons,
         retry_s=p.config.pipeline.forced_exit_retry_s,
+    )
+    triggers = PositionTriggers(
+        p,
+        exits,
+        venue,
+        due,
+        fills_at_open=p.config.broker.sim.fill_on == "open",
+        exits_in_bars=broker.capabilities.exits_in_bars,
+        inline=base.inline,
+        log=say,
     )
     exit_requests = ExitRequests(p, exits, strategies)
     faults = StrategyFaults(
@@ -273,11 +285,12 @@ def _make_components(
             prices,
             counters=base.counters,
             on_row=auditor.on_action,
+            on_action=triggers.on_action,
             on_applied=due.checkpoint_soon,
             log=say,
         )
     ex_dates = () if corporate_actions is None else corporate_actions.ex_dates
-    intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report)
+    intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
     return Components(
@@ -297,6 +310,7 @@ def _make_components(
         trades=ClosedTrades(p.metrics, base.counters),
         unresolved=unresolved,
         exits=exits,
+        triggers=triggers,
         exit_requests=exit_requests,
         monitor=monitor,
         capital=capital,
@@ -310,6 +324,12 @@ def _make_components(
         checkpoints=checkpoints,
         recovery=_make_recovery(base, connection, checkpoints),
     )
+
+
+def _on_answer(exits: ForcedExits, triggers: PositionTriggers, order: Order, now_ns: int) -> bool:
+    """Tell both of a broker's answer; return whether a forced exit can go on."""
+    triggers.on_answer(order)
+    return exits.on_answer(order, now_ns)
 
 
 def _evaluation_hours(config: QtsConfig) -> Sequence[int]:
@@ -371,8 +391,8 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
-    c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, wake_up, order_log)
-    c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, wake_up, order_log)
+    c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log)
+    c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log)
     c.listeners.states = (
         StateHistory(p, c.counters, say),
         SafetyConsequences(c.dispatcher, p.state, lambda: p.config),
