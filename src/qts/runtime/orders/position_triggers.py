@@ -6,9 +6,9 @@ and end when it is flat, whatever has sold it. Nothing rests at the broker: what
 that is under way goes on instead.
 
 Quotes and trades are looked at as they are accepted. Where bars are all that is seen of a symbol, a level is
-reached inside a bar that is over; the exit then executes in that bar, before any strategy sees it, in the place that
-it has among the other orders: after what fills at the open and resting stops, before limits. A take comes after
-limits.
+reached inside a bar that is over; the exit then executes in that bar, before any strategy sees it, in the place
+that it has among the other orders: after what fills at the open and resting stops, before limits. A take comes
+after limits.
 """
 
 from __future__ import annotations

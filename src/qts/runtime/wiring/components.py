@@ -327,7 +327,7 @@ def _make_components(
 
 
 def _on_answer(exits: ForcedExits, triggers: PositionTriggers, order: Order, now_ns: int) -> bool:
-    """Tell both of a broker's answer; return whether a forced exit can go on."""
+    """Pass a broker's answer to both; return whether a forced exit can go on."""
     triggers.on_answer(order)
     return exits.on_answer(order, now_ns)
 
