@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from typing import Protocol
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 
 class IdSource(Protocol):
@@ -64,3 +67,24 @@ def seeded(seed: int, stream: str) -> random.Random:
     """Return an independent random stream for one purpose; the same seed and name give the same numbers."""
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     return random.Random(int.from_bytes(digest[:8], "little"))
+
+
+@contextmanager
+def shared_randomness(seed: int) -> Iterator[None]:
+    """Seed what the functions of ``random`` draw from, and those of numpy where it is loaded, until the block ends.
+
+    Afterwards both continue as if nothing had been drawn. For the code of others, so that it repeats although it
+    uses them.
+    """
+    numpy_random: Any = getattr(sys.modules.get("numpy"), "random", None)
+    before = random.getstate()
+    numpy_before = None if numpy_random is None else numpy_random.get_state()
+    random.seed(seed)
+    if numpy_random is not None:
+        numpy_random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        if numpy_random is not None:
+            numpy_random.set_state(numpy_before)

@@ -1,8 +1,8 @@
 """``qts``: find the command, run it, turn errors into one clear line and an exit code.
 
-Exit codes: 0 done · 1 an unexpected error · 2 unusable input · 3 the store failed, or a session ended by an
-unexpected error that is in its log · 4 an invariant was breached · 75 the session hung and was ended (continue with
---resume) · 130 stopped by the user (continue with --resume).
+Exit codes: 0 done · 1 an unexpected error, or qts check found something · 2 unusable input · 3 the store failed, or
+a session ended by an unexpected error that is in its log · 4 an invariant was breached · 5 a strategy was halted ·
+75 the session hung and was ended (continue with --resume) · 130 stopped by the user (continue with --resume).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from qts.cli import (
+    check_cmd,
     config_cmd,
     data_cmd,
     docs_cmd,
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in (
         session_cmd,
+        check_cmd,
         export_cmd,
         status_cmd,
         ledger_cmd,

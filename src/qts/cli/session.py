@@ -53,8 +53,8 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
     market = _MarketClock(plan)
     patience = None if plan.paced else lambda: not stop.requested
     with (
-        _unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
-        _stop_on_signals(stop),
+        unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
+        stop_on_signals(stop),
         kill_by_signal(stop.kill, listens=plan.paced),
         redirected_output(patience) as aside,
         _progress(aside, market) as show,
@@ -78,7 +78,7 @@ def run_and_show(plan: SessionPlan, args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
+def unexpected_in_a_sentence(*, shown: bool) -> Iterator[None]:
     """Raise DefectError for an unexpected error of a session, which is in its log; ``shown``: print it as well."""
     try:
         yield
@@ -141,7 +141,7 @@ def _progress(stream: TextIO | None, market: _MarketClock) -> Iterator[Receiver]
 
 
 @contextmanager
-def _stop_on_signals(stop: StopFlag) -> Iterator[None]:
+def stop_on_signals(stop: StopFlag) -> Iterator[None]:
     """Stop after the current value at the first Ctrl-C or SIGTERM; the second ends the process (crash path)."""
 
     def handle(number: int, frame: FrameType | None) -> None:

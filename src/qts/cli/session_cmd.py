@@ -62,15 +62,13 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="files of bars or a folder of them (a universe), or one recording",
     )
-    _window(backtest)
+    add_window(backtest)
     add_reading(backtest, "DATA")
     _common(backtest, strategy="the strategy to test (repeatable)")
     backtest.add_argument(
         "--benchmark", choices=("hold",), help="compare with buying and holding equal shares of all symbols"
     )
-    rules = backtest.add_mutually_exclusive_group()
-    rules.add_argument("--rules", action="store_true", help="trade under pools, operating state and limits")
-    rules.add_argument("--plain", action="store_true", help="trade without them (the default)")
+    add_rules(backtest)
     backtest.set_defaults(func=_backtest, speed=None)
 
     run = commands.add_parser(
@@ -88,7 +86,8 @@ def add_parser(commands: Any) -> None:
     run.set_defaults(func=_run)
 
 
-def _window(parser: argparse.ArgumentParser) -> None:
+def add_window(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is traded: days, cash, costs."""
     parser.add_argument(
         "--from", dest="first", type=day_of, metavar="DATE", help="first day to trade, such as 2014-01-31"
     )
@@ -99,6 +98,13 @@ def _window(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="what each fill costs, as a share of its amount such as 0.0015 (default: the market's fee and tax)",
     )
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add ``--rules`` and ``--plain``, of which the second is the default."""
+    rules = parser.add_mutually_exclusive_group()
+    rules.add_argument("--rules", action="store_true", help="trade under pools, operating state and limits")
+    rules.add_argument("--plain", action="store_true", help="trade without them (the default)")
 
 
 def _common(
@@ -113,14 +119,8 @@ def _common(
         metavar="FILE.py:Class",
         help=strategy,
     )
-    parser.add_argument(
-        "--param",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a parameter that the strategy declares (repeatable); of several strategies: CLASS.NAME=VALUE",
-    )
-    parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
+    add_param(parser)
+    add_seed(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")
     parser.add_argument("--strict", action="store_true", help="stop at the first error of a strategy (exit code 5)")
     parser.add_argument(
@@ -134,13 +134,34 @@ def _common(
         "--data-dir", type=directory, metavar="DIR", help="run directory (default ./qts-data/<run>)"
     )
     parser.add_argument("--resume", action="store_true", help="continue the unfinished run in the data directory")
+    add_adjust(parser)
+    add_settings(parser)
+
+
+def add_param(parser: argparse.ArgumentParser) -> None:
+    """Add ``--param``."""
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a parameter that the strategy declares (repeatable); of several strategies: CLASS.NAME=VALUE",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seed``."""
+    parser.add_argument("--seed", type=int, default=7, metavar="N", help="seed of everything random (default 7)")
+
+
+def add_adjust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--adjust``."""
     parser.add_argument(
         "--adjust",
         choices=("none", "split", "total"),
         help="prices that strategies see across splits and dividends: as traded (none, the default), without jumps "
         "at splits, or as if dividends were invested too; orders fill at prices as traded",
     )
-    add_settings(parser)
 
 
 def _profile(parser: argparse.ArgumentParser) -> None:
@@ -209,14 +230,14 @@ def _demo(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
     from qts.runtime.wiring.plans import demo_plan
 
-    return run_and_show(demo_plan(_options(args)), args)
+    return run_and_show(demo_plan(options_of(args)), args)
 
 
 def _replay(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
     from qts.runtime.wiring.plans import replay_plan
 
-    return run_and_show(replay_plan(_options(args), args.files, args.format), args)
+    return run_and_show(replay_plan(options_of(args), args.files, args.format), args)
 
 
 def _backtest(args: argparse.Namespace) -> int:
@@ -224,14 +245,14 @@ def _backtest(args: argparse.Namespace) -> int:
     from qts.runtime.wiring.plans import backtest_plan
 
     args.plain = not args.rules
-    return run_and_show(backtest_plan(_options(args), args.files, args.format), args)
+    return run_and_show(backtest_plan(options_of(args), args.files, args.format), args)
 
 
 def _run(args: argparse.Namespace) -> int:
     from qts.cli.session import run_and_show
     from qts.runtime.wiring.plans import paper_plan
 
-    return run_and_show(paper_plan(_options(args), args.feed, args.format), args)
+    return run_and_show(paper_plan(options_of(args), args.feed, args.format), args)
 
 
 def declared_reading(args: argparse.Namespace) -> ReadAs:
@@ -247,7 +268,8 @@ def declared_reading(args: argparse.Namespace) -> ReadAs:
     )
 
 
-def _options(args: argparse.Namespace) -> Any:
+def options_of(args: argparse.Namespace) -> Any:
+    """Return the session's options from the parsed arguments of a command that runs sessions."""
     from qts.runtime.session.session_plan import Options, Profile
 
     return Options(

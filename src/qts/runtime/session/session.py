@@ -336,6 +336,7 @@ class Session:
             inline=not self._plan.paced,
             journal=journal,
             on_strategy_error=on_strategy_error,
+            observer=self._plan.observer,
         )
         return Kernel(components)
 

@@ -14,6 +14,7 @@ from qts.errors import InputError
 from qts.market.contracts import Feed
 from qts.market.files.feed_opener import AS_IT_IS
 from qts.market.files.reading import ReadAs
+from qts.runtime.strategies.observer import StrategyObserver
 from qts.strategy.contracts import Strategy
 
 SEEDS: Final = (-(2**63), 2**63 - 1)
@@ -73,6 +74,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ``own_identity`` identifies the default strategies in the run id, where that is not the command alone.
     ``reads_again``: after the session its input is read again, for what the report draws of prices.
     ``recordings`` are the files and folders that ``open_feed`` reads, () when there are none.
+    ``observer`` sees the calls of strategies and what they want; None: none does.
     """
 
     command: str
@@ -85,3 +87,4 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     own_identity: Sequence[str] = ()
     reads_again: bool = False
     recordings: tuple[Path, ...] = ()
+    observer: StrategyObserver | None = None

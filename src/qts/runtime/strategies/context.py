@@ -21,7 +21,7 @@ from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.base_class import is_inherited_hook
 from qts.strategy.contracts import FillView, Intent, Strategy
-from qts.strategy.user_code import runner_for
+from qts.strategy.user_code import Run, runner_for
 
 OnIntent = Callable[[Strategy, Intent], None]
 OnFault = Callable[[str, str, str, bool, str], None]
@@ -81,11 +81,12 @@ class StrategyContext:
         state: OperatingStateManager,
         prices: PriceView | None = None,
         most_intents: int = 1_000,
+        run: Run | None = None,
     ) -> None:
         self.strategy = strategy
         self.pool = pool
         self.plots = Plots()
-        self.run = runner_for(strategy)
+        self.run = runner_for(strategy) if run is None else run
         self.most_intents = most_intents
         self.errors = 0
         self.faults: dict[str, ErrorCount] = {}

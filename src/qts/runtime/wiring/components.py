@@ -66,6 +66,7 @@ from qts.runtime.session_events import (
 )
 from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.context import OnIntent
+from qts.runtime.strategies.observer import StrategyObserver
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.strategy_host import StrategyHost
 from qts.runtime.wiring.brokers import BrokerConnection, make_sender
@@ -98,13 +99,15 @@ def make_components(
     journal: Journal | None = None,
     specs: Sequence[StrategySpec] = (),
     on_strategy_error: Callable[[str], None] = lambda text: None,
+    observer: StrategyObserver | None = None,
 ) -> Components:
     """Make and connect everything of one session.
 
     ``inline``: on the virtual clock. ``journal`` None: P0 events are not journalled. ``specs``: the file of
     each strategy, so that a process can make it again. ``log_position`` returns the end of the flushed log, where
     it is cut when the session is resumed; None: it is not cut. ``on_strategy_error`` is called with the text of a
-    strategy's failure, "" for one reported before. Raises InputError when the strategies need too many processes.
+    strategy's failure, "" for one reported before. ``observer`` sees calls and intents of strategies; None: none
+    does. Raises InputError when the strategies need too many processes.
     """
     base = _make_base(
         {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")},
@@ -128,6 +131,7 @@ def make_components(
         specs,
         apart=config.runtime.strategy_lane == "process" and not inline,
         on_strategy_error=on_strategy_error,
+        observer=observer,
     )
     return _connected(components, log)
 
@@ -203,6 +207,7 @@ def _make_components(
     *,
     apart: bool,
     on_strategy_error: Callable[[str], None],
+    observer: StrategyObserver | None,
 ) -> Components:
     p, due, ids = base.shared, base.due, base.ids
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
@@ -274,6 +279,7 @@ def _make_components(
         on_fault=faults.on_fault,
         on_running=lambda name, pid: say("INFO", f"strategy {name} runs in process {pid}"),
         prices=prices,
+        observer=observer,
     )
     auditor = Auditor(p, broker, base.dispatcher, base.invariants, base.store, lambda: capital.targets, report)
     corporate_actions = None

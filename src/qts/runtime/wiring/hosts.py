@@ -8,12 +8,14 @@ from itertools import zip_longest
 from qts.errors import InputError
 from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
+from qts.runtime.strategies.observer import StrategyObserver, observed
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import StrategySpec
 from qts.strategy.unavailable import UnavailableStrategy
+from qts.strategy.user_code import runner_for
 
 
 def make_host(
@@ -27,13 +29,17 @@ def make_host(
     on_fault: OnFault,
     on_running: OnRunning,
     prices: PriceView | None = None,
+    observer: StrategyObserver | None = None,
 ) -> StrategyHost:
     """Make the host of all strategies; ``apart``: each in a process of its own, made there from its spec.
 
-    ``prices`` converts the prices that strategies see; None: they see those that were traded.
+    ``prices`` converts the prices that strategies see; None: they see those that were traded. ``observer`` sees the
+    calls of strategies on the loop and the intents of all; None: none does.
 
     Raises InputError when that needs too many processes or when another process cannot make a strategy.
     """
+    if observer is not None:
+        on_intent = observed(observer, shared.clock, on_intent)
     contexts = [
         StrategyContext(
             one,
@@ -44,6 +50,7 @@ def make_host(
             state=shared.state,
             prices=prices,
             most_intents=shared.config.runtime.intents_per_call,
+            run=None if observer is None else observer.runner(one, runner_for(one)),
         )
         for one in strategies
     ]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from qts.config.data_config import DataConfig
 from qts.config.loader import load_config
 from qts.config.tree import QtsConfig
@@ -75,6 +77,16 @@ def backtest_plan(options: Options, paths: Sequence[Path], format: str | None) -
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=True,
         recordings=tuple(paths),
+    )
+
+
+def check_plan(options: Options, paths: Sequence[Path], format: str | None) -> SessionPlan:
+    """Plan the backtest that ``qts check`` repeats: a recording is prepared once, and prices are not read again."""
+    return msgspec.structs.replace(
+        backtest_plan(options, paths, format),
+        command="check",
+        open_feed=lambda: _recording(paths, format, options, prepares=True),
+        reads_again=False,
     )
 
 

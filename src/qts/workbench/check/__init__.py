@@ -1,0 +1,1 @@
+"""``qts check``: runs a strategy many times over the same data and looks for what makes its backtest untrue."""
