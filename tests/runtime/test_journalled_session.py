@@ -86,8 +86,8 @@ def test_a_restart_obeys_an_unhandled_emergency_stop_and_withdraws_the_exchanges
     assert words(tmp_path)["operator-1"] == "applied"
     assert words(tmp_path)["sim-1"] == "withdrawn"
     with closing(sqlite3.connect(tmp_path / "qts.sqlite")) as connection:
-        rows = connection.execute("SELECT to_state, code FROM safety_history").fetchall()
-    assert ("LOCKDOWN", "FS104") in rows
+        rows = connection.execute("SELECT to_state, code, actor FROM safety_history").fetchall()
+    assert ("LOCKDOWN", "FS104", "me") in rows  # the operator who stopped it, not a rule
     assert check_journal(tmp_path / "journal") == []
 
 

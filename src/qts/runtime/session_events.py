@@ -49,12 +49,15 @@ class Codes:
         self._due = due
         self._journal = journal
 
-    def report(self, code: str, detail: str) -> None:
-        """Report ``code`` to safety, which judges it. For the session's thread alone."""
+    def report(self, code: str, detail: str, actor: str = "rule") -> None:
+        """Report ``code`` to safety, which judges it; ``actor`` is an operator who raised it.
+
+        For the session's thread alone.
+        """
         self._counters.codes_told += 1
         if self._journal is not None and self._journal.must_exit:
             self._due.pending = True  # its files are in an unknown state: the session ends between handlers
-        self._safety.apply_code(code, detail)
+        self._safety.apply_code(code, detail, actor=actor)
 
 
 class OrderCounts:

@@ -148,9 +148,9 @@ class SafetyStateManager:
         """Apply a fail-safe, a defect (FSnnn). By the catalogue a few only warn or lock down at once."""
         return self._apply(code, CodeKind.FAIL_SAFE, detail)
 
-    def apply_code(self, code: str, detail: str = "") -> SafetyChange:
-        """Apply any code; the catalogue or its prefix gives the family."""
-        return self._apply(code, lookup(code).kind, detail)
+    def apply_code(self, code: str, detail: str = "", *, actor: str = "rule") -> SafetyChange:
+        """Apply any code; the catalogue or its prefix gives the family. ``actor`` is an operator who raised it."""
+        return self._apply(code, lookup(code).kind, detail, actor)
 
     def broker_succeeded(self) -> None:
         """Note that the broker answered: its failures are no longer in a row, though those in the window count."""
@@ -245,7 +245,7 @@ class SafetyStateManager:
 
     # decisions
 
-    def _apply(self, code: str, reported: CodeKind, detail: str) -> SafetyChange:
+    def _apply(self, code: str, reported: CodeKind, detail: str, actor: str = "rule") -> SafetyChange:
         entry = lookup(code)
         self.tick()
         now = self._clock.time_ns()
@@ -257,7 +257,7 @@ class SafetyStateManager:
         fatal = cause in (SafetyCause.FAIL_SAFE, SafetyCause.FAIL_SAFE_REPEATED, SafetyCause.HALT)
         standing = self._note_cause(code, fatal, detail, now)
         described = f"{code} {entry.meaning}" + (f": {detail}" if detail else "")
-        return self._answer(cause, code, described, count=standing.count)
+        return self._answer(cause, code, described, actor=actor, count=standing.count)
 
     def _classify(self, entry: CodeEntry, reported: CodeKind, now: int) -> SafetyCause:
         if entry.code in BROKER_FAILURES:

@@ -98,7 +98,8 @@ class Stops:
     """The stops of a session: they are accepted here and carried out by the P0 handler. For the session's thread.
 
     ``publish`` puts the event into the P0 queue, ahead of all others. ``pools`` is the pool of each strategy of the
-    session, ``symbols`` are those of the feed. ``on_carried_out`` asks for a checkpoint.
+    session, ``symbols`` are those of the feed. ``on_code`` gets a code, its particulars and who raised it.
+    ``on_carried_out`` asks for a checkpoint.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class Stops:
         exits: ForcedExits,
         pools: Mapping[str, Pool],
         symbols: Collection[str],
-        on_code: Callable[[str, str], None],
+        on_code: Callable[[str, str, str], None],
         publish: Callable[[EventType, Any, str], object],
         liquidate_all: Callable[[str, int], None],
         on_carried_out: Callable[[], None],
@@ -190,7 +191,7 @@ class Stops:
         stop: EmergencyStop = event.payload
         now_ns = self._shared.clock.time_ns()
         if stop.scope is None:
-            self._on_code("FS104", f"{stop.actor}: {stop.reason}")
+            self._on_code("FS104", f"{stop.actor}: {stop.reason}", stop.actor)
             why = f"emergency stop by {stop.actor}"
         else:
             self._shared.stops.put(ScopedStop(stop.scope, stop.liquidate, stop.actor, stop.reason, now_ns))
