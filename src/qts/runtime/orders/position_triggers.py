@@ -388,7 +388,7 @@ class PositionTriggers:
         """Return from when on prices count for what ``fill`` bought.
 
         A purchase at the open of a bar is protected in the rest of that bar; one inside the bar from its end on,
-        since nobody knows which prices came after it.
+        since it is not known which prices came after it.
         """
         bar = self._bar
         if bar is not None and bar.symbol == fill.symbol and self._fills_at_open and self._is_alone(fill.symbol):
