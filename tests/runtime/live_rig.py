@@ -111,7 +111,7 @@ class LiveRig:
     async def show(self, *values: MarketValue) -> None:
         """Let the market say these values, each when everything that follows from the one before is done."""
         for value in values:
-            await self._push(value, self._do_due_work)
+            await self._push(value, self.drain)
             await self.drain()
 
     async def push(self, *values: MarketValue) -> None:

@@ -74,7 +74,7 @@ class Acting:
     def on_bar(self, ctx: Context, bar: Bar) -> Any:
         return self.answer(ctx, bar)
 
-    def answer(self, ctx: Context, value: Quote | Bar) -> Any:
+    def answer(self, ctx: Context, value: Quote | Bar | Tick) -> Any:
         self.calls += 1
         self.act(self.calls)
         self.seen.append((ctx.now, value.ts_ns, ctx.holding(SYMBOL), ctx.budget, ctx.working(SYMBOL), ctx.state))
@@ -101,6 +101,29 @@ class Acting:
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
         self.seen.append((ctx.now, fill))
+
+
+class Hearing(Acting):
+    """Hears of trades and timers as well; it sets one more timer at every tenth call, and writes a line."""
+
+    data = ("trades",)
+
+    def on_start(self, ctx: Context) -> None:
+        ctx.every("17m", "often")
+        ctx.at("10:30", "once a day")
+
+    def on_trade(self, ctx: Context, tick: Tick) -> Any:
+        return self.answer(ctx, tick)
+
+    def on_timer(self, ctx: Context, name: str) -> Any:
+        self.seen.append((ctx.now, name))
+        return self.answer(ctx, bar(0))
+
+    def answer(self, ctx: Context, value: Quote | Bar | Tick) -> Any:
+        if self.calls % 10 == 3:
+            ctx.every(f"{self.calls}s", f"timer {self.calls % 3}")
+            ctx.log(f"call {self.calls}")
+        return super().answer(ctx, value)
 
 
 class GeneralPath:
@@ -189,9 +212,10 @@ def played(
     disturbed: dict[int, str],
     *,
     is_watched: bool,
+    kind: type[Acting] = Acting,
 ) -> Outcome:
     """Play ``tape`` to its end, resumed after each stop; ``disturbed`` are disturbances by number of the value."""
-    first, second = Acting("first", scripts[0]), Acting("second", scripts[1])
+    first, second = kind("first", scripts[0]), Acting("second", scripts[1])
     rig = Rig(directory, first, second, settings={"risk.symbol_weight_limit": "0.60"})
     if is_watched:
         rig.kernel.dispatcher.set_deadline(lambda: None, 1_000)
@@ -241,6 +265,7 @@ def played(
     scripts=st.tuples(SCRIPTS, SCRIPTS),
     disturbed=st.dictionaries(st.integers(0, 60), st.sampled_from(DISTURBANCES), max_size=3),
     is_watched=st.sampled_from([False, False, False, True]),
+    kind=st.sampled_from([Acting, Hearing]),
 )
 def test_a_session_is_the_same_whether_rows_go_straight_or_not(
     tmp_path_factory: pytest.TempPathFactory,
@@ -248,13 +273,18 @@ def test_a_session_is_the_same_whether_rows_go_straight_or_not(
     scripts: tuple[dict[int, str], dict[int, str]],
     disturbed: dict[int, str],
     is_watched: bool,
+    kind: type[Acting],
 ) -> None:
     # Given values of all kinds, two strategies that order, fail and ask for nonsense, stops, alarms and audits
     # When they are played with every row on the general path, and with the loop for straight rows
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay_driver, "StraightRows", GeneralPath)
-        general = played(tmp_path_factory.mktemp("general"), tape, scripts, disturbed, is_watched=is_watched)
-    straight = played(tmp_path_factory.mktemp("straight"), tape, scripts, disturbed, is_watched=is_watched)
+        general = played(
+            tmp_path_factory.mktemp("general"), tape, scripts, disturbed, is_watched=is_watched, kind=kind
+        )
+    straight = played(
+        tmp_path_factory.mktemp("straight"), tape, scripts, disturbed, is_watched=is_watched, kind=kind
+    )
     # Then checkpoint, every table, counts, log and what the strategies saw are equal
     assert straight == general
 

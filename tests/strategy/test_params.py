@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qts.errors import ContractError, InputError
 from qts.kit import Bar, Strategy, param
-from qts.strategy.base_class import is_inherited_hook
+from qts.strategy.base_class import has_hook
 from qts.strategy.loading import StrategySpec, load_strategy, make_strategy
 from qts.strategy.params import params_of, values_of
 from qts.strategy.snapshot import restore, save
@@ -172,8 +172,8 @@ def test_the_base_class_gives_a_name_and_hooks_that_are_not_called() -> None:
     made = make_strategy(OnlyBars, "here")
     # Then it keeps the contract, under the name of its class
     assert (made.name, made.pool.value, made.symbols) == ("OnlyBars", "SWING", ())
-    assert is_inherited_hook(made, "on_quote")
-    assert not is_inherited_hook(made, "on_bar")
+    assert not has_hook(made, "on_quote")
+    assert has_hook(made, "on_bar")
 
 
 FILE = """

@@ -24,6 +24,7 @@ from qts.execution.contracts import (
 )
 from qts.market.contracts import Bar, BookUpdate, IndexLevel, Quote, Tick, VolatilityLevel
 from qts.strategy.contracts import Signal
+from qts.strategy.moment import Moment
 
 
 class CycleStart(msgspec.Struct, frozen=True, tag=True):
@@ -120,7 +121,7 @@ PAYLOAD_TYPES: Final[Mapping[EventType, tuple[type[msgspec.Struct], ...]]] = Map
         EventType.BROKER_DISCONNECT: (BrokerDisconnect,),
         EventType.PRICE_TICK: (Tick,),
         EventType.ORDERBOOK_UPDATE: (Quote, BookUpdate),
-        EventType.VOLUME_UPDATE: (Bar,),
+        EventType.VOLUME_UPDATE: (Bar, Moment),
         EventType.INDEX_UPDATE: (IndexLevel,),
         EventType.VIX_UPDATE: (VolatilityLevel,),
         EventType.ETEDA_CYCLE_START: (CycleStart,),

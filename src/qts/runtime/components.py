@@ -41,6 +41,7 @@ from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session.state_evaluation import StateEvaluation
 from qts.runtime.session_events import Codes
 from qts.runtime.shared_components import SharedComponents
+from qts.runtime.strategies.moments import Moments
 from qts.runtime.strategies.strategy_host import StrategyHost
 
 
@@ -86,6 +87,8 @@ class Components:
     days: DayCycle
     actions: CorporateActions | None
     """Splits and dividends; None when the feed knows none."""
+    moments: Moments | None
+    """Timers of the strategies; None when none of them has any."""
     evaluation: StateEvaluation
     stops: Stops
     auditor: Auditor

@@ -70,6 +70,10 @@ class DueWork:
         while self._calls:
             self._calls.popleft()()
 
+    def look_again(self) -> None:
+        """Let the drivers compute :attr:`wake_ns` anew before the next value: something is due earlier than it."""
+        self.pending = True
+
     def checkpoint_soon(self) -> None:
         """Request a checkpoint."""
         self.pending = self.checkpoint = True

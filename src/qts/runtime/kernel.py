@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from qts.clock import ManualClock, from_ns
+from qts.clock import NEVER_NS, ManualClock, from_ns
 from qts.config.tree import QtsConfig
 from qts.db.session import SessionStore
 from qts.event.contracts import EventType
@@ -21,6 +21,7 @@ from qts.runtime.background_work import BackgroundWork
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 from qts.runtime.session.schedule import ScheduledTask
+from qts.runtime.strategies.moments import Moments
 
 
 class Kernel:
@@ -46,6 +47,7 @@ class Kernel:
         self.triggers = c.triggers
         self.monitor, self.days, self.capital, self.actions = c.monitor, c.days, c.capital, c.actions
         self.schedule, self.checkpoints, self.ids = c.schedule, c.checkpoints, c.ids
+        self.moments = c.moments
         self.on_code = c.codes.report
         self.on_market_value = c.market.publish
         self.pending_value: MarketValue | None = None
@@ -89,6 +91,8 @@ class Kernel:
         if self.exits.due_ns <= now_ns:
             await self._do("forced-exits", partial(self.exits.retry_due, now_ns))
         due.wake_ns = min(due.wake_ns, self.exits.due_ns)
+        if self.moments is not None:
+            due.wake_ns = min(due.wake_ns, self.moments.due_ns)
         if due.unresolved:
             await self._do("unknown-orders", partial(self._resolve, now_ns))
         if due.audit or due.daily_audit:
@@ -166,8 +170,12 @@ class Kernel:
     async def close_day(self) -> None:
         """Run the day's remaining scheduled tasks; on an event loop while the dispatcher still runs."""
         day = self.shared.calendar.local_date(self.shared.clock.now())
-        while self.shared.calendar.local_date(from_ns(self.schedule.next_ns)) == day:
-            self._run_task(*self.schedule.pop())
+        local_date, schedule = self.shared.calendar.local_date, self.schedule
+        while local_date(from_ns(schedule.next_ns)) == day:
+            if self.moments is not None and self.moments.due_ns < schedule.next_ns:
+                self._run_moment(self.moments)
+            else:
+                self._run_task(*schedule.pop())
             if self._inline:
                 await self.drain()
 
@@ -176,10 +184,14 @@ class Kernel:
 
         One at a time, because the events it causes are handled before the next.
         """
-        schedule = self.schedule
-        while schedule.next_ns <= now_ns:
+        schedule, moments = self.schedule, self.moments
+        moment_ns = NEVER_NS if moments is None else moments.due_ns
+        while min(schedule.next_ns, moment_ns) <= now_ns:
+            if moments is not None and moment_ns < schedule.next_ns:  # at the same time the task comes first
+                self._run_moment(moments)
+                return True
             if schedule.next_kind is ScheduledTask.EVALUATE and (
-                skipped := schedule.skip_evaluations(min(self._steady_until_ns(), now_ns + 1))
+                skipped := schedule.skip_evaluations(min(self._steady_until_ns(), now_ns + 1, moment_ns))
             ):
                 self.dispatcher.factory.skip(skipped)  # the numbers of all other events stay what they were
                 continue
@@ -190,7 +202,7 @@ class Kernel:
             self._check_once_a_minute(now_ns)
             if due.pending or not self.dispatcher.straight.is_idle:
                 return True
-        due.wake_ns = min(self.schedule.next_ns, due.next_guard_ns)
+        due.wake_ns = min(schedule.next_ns, due.next_guard_ns, moment_ns)
         if self.exits.due_ns > now_ns:
             due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         else:
@@ -222,6 +234,14 @@ class Kernel:
             self.due.checkpoint_soon()
         if self.due.is_sample_due(now_ns):
             self.components.curve.sample(now_ns)
+
+    def _run_moment(self, moments: Moments) -> None:
+        """Show the next moment to the strategies, at its own time."""
+        due_ns = moments.due_ns
+        self._set_clock(due_ns)
+        if self.venue.due_ns <= due_ns:
+            self.venue.on_time(due_ns)
+        self.dispatcher.publish(EventType.VOLUME_UPDATE, moments.take(), "moments")
 
     def _run_task(self, due_ns: int, kind: ScheduledTask) -> None:
         self._set_clock(due_ns)

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, ClassVar
 
 from qts.capital.contracts import Pool
-from qts.market.contracts import Bar, Quote
+from qts.market.contracts import Bar, Quote, Tick
 from qts.strategy.contracts import Context, FillView, Intent
 from qts.strategy.params import params_of, set_params, signature_with_params, unknown_param
 
@@ -57,11 +57,19 @@ class Strategy:
     def on_fill(self, ctx: Context, fill: FillView) -> None:
         """Do nothing after a fill."""
 
+    def on_trade(self, ctx: Context, tick: Tick) -> Iterable[Intent]:
+        """Return no intents."""
+        return ()
 
-def is_inherited_hook(strategy: object, hook: str) -> bool:
-    """Return whether ``hook`` of ``strategy`` is the base class's, which does nothing and need not be called."""
-    mine = getattr(getattr(strategy, hook, None), "__func__", None)
-    return mine is getattr(Strategy, hook)
+    def on_timer(self, ctx: Context, name: str) -> Iterable[Intent]:
+        """Return no intents."""
+        return ()
+
+
+def has_hook(strategy: object, hook: str) -> bool:
+    """Return whether ``strategy`` has a ``hook`` of its own; that of the base class need not be called."""
+    mine = getattr(strategy, hook, None)
+    return callable(mine) and getattr(mine, "__func__", None) is not getattr(Strategy, hook, None)
 
 
 def _with_params(own: Callable[..., None], signature: inspect.Signature) -> Callable[..., None]:

@@ -5,7 +5,7 @@ It never sends an order: what an intent becomes is decided by state, pool and ri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
-from qts.market.contracts import Bar, Quote
+from qts.market.contracts import Bar, Quote, Tick
 from qts.state.contracts import OperatingState
 from qts.strategy.checked_fields import (
     checked_amount,
@@ -132,7 +132,7 @@ class Context(Protocol):
     """The view of the session that a strategy has: values of the present moment; nothing can be changed here.
 
     Asked by strategies alone, within their methods, on the thread that calls these. None of it waits; only
-    :meth:`plot` raises. An unknown symbol is one that is not held.
+    :meth:`plot`, :meth:`at`, :meth:`every` and :meth:`log` raise. An unknown symbol is one that is not held.
     """
 
     @property
@@ -171,6 +171,40 @@ class Context(Protocol):
         ``pane`` "": over the prices; another one: below them, with every series of that pane. NaN is a gap. At most
         40 series a strategy; a long one is thinned to 5,000 points, its extremes among them. Raises ContractError
         for a value that is no finite number, a name that is no short text, and one series too many.
+        """
+        ...
+
+    def is_flat(self, symbol: str) -> bool:
+        """Return whether this strategy holds nothing of ``symbol``; its open orders do not count."""
+        ...
+
+    @property
+    def holdings(self) -> Mapping[str, Decimal]:
+        """Return the quantities this strategy holds, by symbol, those that are flat left out."""
+        ...
+
+    def at(self, when: str, name: str) -> None:
+        """Set the timer ``name``: ``on_timer`` is called with it at ``when`` of every session day, such as "15:10".
+
+        ``when`` is on the market's local clock, also before the open or after the close. A timer of the same name
+        is replaced; one that is set anew as it was goes on. Timers are saved in checkpoints. Raises ContractError
+        for another text, a name that is no short text, the 1,001st timer, and in a class without ``on_timer``.
+        """
+        ...
+
+    def every(self, interval: str, name: str) -> None:
+        """Set the timer ``name``: ``on_timer`` is called with it every ``interval``, such as "30s", "5m" or "2h".
+
+        Counted from the open of each session and due from then until before the close; in a market that never
+        closes from each local midnight. First due after the present moment. As :meth:`at`.
+        """
+        ...
+
+    def log(self, text: str) -> None:
+        """Write ``text`` into the session's log, with the name of the strategy.
+
+        Its first 1,000 characters; at most 10,000 lines of a strategy in one start of the session, then one that
+        says so. Raises ContractError for what is no text.
         """
         ...
 
@@ -221,4 +255,23 @@ class Strategy(Protocol):
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
         """Take an execution of its own orders; the context shows the holding with it. As :meth:`on_quote`."""
+        ...
+
+
+class OptionalHooks(Protocol):
+    """The methods that a strategy may have beside those of :class:`Strategy`; one that it lacks is never called.
+
+    Called like those of :class:`Strategy`, and their failures count with the others. Of what is due at the same
+    time the timers come first, then the value of the feed.
+    """
+
+    def on_trade(self, ctx: Context, tick: Tick) -> Iterable[Intent]:
+        """Return what the strategy wants after the trade ``tick``; as ``on_quote``.
+
+        Called for a class with ``data = ("trades",)`` alone.
+        """
+        ...
+
+    def on_timer(self, ctx: Context, name: str) -> Iterable[Intent]:
+        """Return what the strategy wants when the timer ``name`` is due (``ctx.at``, ``ctx.every``)."""
         ...

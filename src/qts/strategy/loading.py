@@ -17,6 +17,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
+from qts.strategy.declared import declared_data
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
 from qts.strategy.params import Value, params_of, unknown_param
 from qts.strategy.unavailable import UnavailableStrategy
@@ -30,6 +31,11 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
     "on_fill": ("ctx", "fill"),
 }
 """The methods of the contract, and their positional arguments."""
+OPTIONAL_METHODS: Final[dict[str, tuple[str, ...]]] = {
+    "on_trade": ("ctx", "tick"),
+    "on_timer": ("ctx", "name"),
+}
+"""The methods that a class may leave out (:class:`~qts.strategy.contracts.OptionalHooks`)."""
 NO_PARAMS: Final[Mapping[str, str]] = {}
 """Every parameter has its default."""
 RAISED_IN_CALL: Final = (Exception, SystemExit, KeyboardInterrupt)
@@ -229,6 +235,10 @@ def _attribute_problems(candidate: object) -> list[str]:
     if not isinstance(pool, Pool):
         allowed = ", ".join(f"Pool.{member.name}" for member in Pool)
         problems.append(f"pool must be one of {allowed}, got {pool!r}")
+    try:
+        declared_data(type(candidate))
+    except ContractError as error:
+        problems.append(str(error))
     symbols = getattr(candidate, "symbols", None)
     if isinstance(symbols, str) or not isinstance(symbols, Sequence):
         problems.append(
@@ -241,11 +251,14 @@ def _attribute_problems(candidate: object) -> list[str]:
 
 def _method_problems(candidate: object) -> list[str]:
     problems = []
-    for name, arguments in METHODS.items():
+    for name, arguments in (METHODS | OPTIONAL_METHODS).items():
         call = f"{name}(self, {', '.join(arguments)})"
         method = getattr(candidate, name, None)
+        if method is None and name in OPTIONAL_METHODS:
+            continue
         if not callable(method):
-            problems.append(f"the method {call} is missing")
+            missing = "is no method" if name in OPTIONAL_METHODS else "is missing"
+            problems.append(f"the method {call} {missing}")
         elif inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
             problems.append(f"{call} must be a plain method, not async")
         elif not _accepts(method, len(arguments)):

@@ -39,6 +39,7 @@ class StraightRows:
         self._clock = clock if isinstance(clock, ManualClock) else None
         self._intake, self._host, self._due = kernel.intake, kernel.host, kernel.due
         self._last, self._extremes, self._price_bands = shared.last, shared.extremes, shared.price_bands
+        self._takes_trades = kernel.host.takes_trades
         self._venue, self._triggers = kernel.venue, kernel.triggers
         self._path = kernel.dispatcher.straight
         self._stop = stop
@@ -62,7 +63,7 @@ class StraightRows:
         path, clock, due, stop = self._path, self._clock, self._due, self._stop
         if clock is None or due.pending or stop.requested:
             return first
-        takes_ticks = path.is_open(EventType.PRICE_TICK, None)
+        takes_ticks = path.is_open(EventType.PRICE_TICK, self._host.on_market_event if self._takes_trades else None)
         takes_quotes = path.is_open(EventType.ORDERBOOK_UPDATE, self._host.on_market_event)
         takes_bars = path.is_open(EventType.VOLUME_UPDATE, self._host.on_market_event)
         if not (takes_quotes or takes_ticks or takes_bars):
@@ -74,6 +75,7 @@ class StraightRows:
         quotes, ticks, bars, held, waiting = last.quotes, last.ticks, last.bars, extremes.held, venue.active
         triggers = self._triggers
         watched = triggers.bounds or None
+        host, takes_trades = self._host, self._takes_trades
         now_ns, wake_ns = clock.ns, due.wake_ns
         measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
         rows = passed = 0
@@ -111,7 +113,7 @@ class StraightRows:
                     ticks[symbol] = value  # type: ignore[assignment]
                     if is_held:
                         extremes.on_mark(symbol, last.mark(symbol), ts_ns)
-                    called = ()
+                    called = host.traders(symbol) if takes_trades else ()
                 elif kind is Bar:
                     if (
                         not takes_bars or ts_ns >= venue.due_ns or (band is not None and not bar_fits(band, value))  # type: ignore[arg-type]
@@ -137,7 +139,10 @@ class StraightRows:
                 try:
                     for context in called:
                         # Apart from the call: CPython would search the class first.
-                        callback = context.on_bar if kind is Bar else context.on_quote
+                        if kind is Quote:
+                            callback = context.on_quote
+                        else:
+                            callback = context.on_bar if kind is Bar else context.on_trade
                         intents = callback(context, value)
                         if intents:
                             self._keep(value, called, context, intents, None)

@@ -65,6 +65,8 @@ def register_components(c: Components) -> None:
     register("log", Share(c.notices.position, _skip))
     if c.actions is not None:
         register("corporate_actions", c.actions)
+    if c.moments is not None:
+        register("moments", c.moments)
 
 
 def decode_pending_value(share: Any) -> MarketValue | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -12,18 +12,24 @@ import msgspec
 
 from qts.capital.contracts import Pool
 from qts.clock import Clock
+from qts.errors import ContractError
 from qts.execution.working import WorkingOrders
 from qts.ledger.account import Account
 from qts.runtime.strategies.plots import Plots, plot_point
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
+from qts.runtime.strategies.timers import StrategyTimers
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
-from qts.strategy.base_class import is_inherited_hook
+from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import FillView, Intent, Strategy
 from qts.strategy.user_code import Run, runner_for
+from qts.strategy.declared import wants_trades
+from qts.strategy.timer import Timer, timer_at, timer_every
 
 OnIntent = Callable[[Strategy, Intent], None]
+OnLine = Callable[[str, str], None]
+"""Called with the strategy's name and a line for the session's log."""
 OnFault = Callable[[str, str, str, bool, str], None]
 """Called with the strategy's name, the callback, the text of the failure, whether it halted it, and the traceback.
 
@@ -34,6 +40,8 @@ SAVE: Final = "save"
 """Not a callback: the strategy's memory could not be saved."""
 PLOT: Final = "plot"
 """Not a callback: a point that a strategy in a process has plotted could not be taken."""
+TIMER: Final = "timer"
+"""Not a callback: a timer that a strategy in a process has set could not be set."""
 WORKER: Final = "worker"
 """Not a callback: the strategy's process died, was cut off or could not be started."""
 LOADING: Final = "loading"
@@ -53,20 +61,27 @@ class StrategyContext:
     __slots__ = (
         "_account",
         "_clock",
+        "_lines",
+        "_log",
         "_orders",
         "_prices",
         "_state",
+        "_timers",
         "errors",
         "faults",
         "halted",
+        "is_resuming",
         "most_intents",
         "on_bar",
         "on_quote",
+        "on_timer",
+        "on_trade",
         "plots",
         "pool",
         "run",
         "strategy",
         "unsaved",
+        "wants_trades",
         "why",
     )
 
@@ -82,14 +97,19 @@ class StrategyContext:
         prices: PriceView | None = None,
         most_intents: int = 1_000,
         run: Run | None = None,
+        timers: StrategyTimers | None = None,
+        log: OnLine | None = None,
     ) -> None:
         self.strategy = strategy
+        self.wants_trades = wants_trades(strategy) and has_hook(strategy, "on_trade")
         self.pool = pool
         self.plots = Plots()
         self.run = runner_for(strategy) if run is None else run
         self.most_intents = most_intents
         self.errors = 0
         self.faults: dict[str, ErrorCount] = {}
+        self.is_resuming = False
+        """Whether ``on_start`` runs again: the timers that are known stay as they are."""
         self.unsaved = False
         """Whether it was halted because its memory cannot be saved; no further attempt is made."""
         self.why = ""
@@ -99,6 +119,9 @@ class StrategyContext:
         self._orders = orders
         self._state = state
         self._prices = prices
+        self._timers = timers
+        self._log = log
+        self._lines = 0
 
     def fail(self, callback: str, text: str, in_row: int, *, final: bool = False) -> None:
         """Count the ``in_row``-th failure in a row; the third halts the strategy, a ``final`` one does at once."""
@@ -136,9 +159,11 @@ class StrategyContext:
         self.halted = halted
         self.on_quote = self._callback("on_quote")
         self.on_bar = self._callback("on_bar")
+        self.on_trade = self._callback("on_trade") if self.wants_trades else _nothing
+        self.on_timer = self._callback("on_timer")
 
     def _callback(self, hook: str) -> Callable[[object, Any], Iterable[Intent] | None]:
-        if self.halted or is_inherited_hook(self.strategy, hook):
+        if self.halted or not has_hook(self.strategy, hook):
             return _nothing
         return partial(self.run, getattr(self.strategy, hook))
 
@@ -169,6 +194,37 @@ class StrategyContext:
         if point is not None:
             self.plots.add(point)
 
+    def is_flat(self, symbol: str) -> bool:
+        return not self.holding(symbol)
+
+    @property
+    def holdings(self) -> Mapping[str, Decimal]:
+        return {symbol: self.holding(symbol) for symbol in self._account.held_by(self.strategy.name)}
+
+    def at(self, when: str, name: str) -> None:
+        self.set_timer(timer_at(when, name))
+
+    def every(self, interval: str, name: str) -> None:
+        self.set_timer(timer_every(interval, name))
+
+    def set_timer(self, timer: Timer) -> None:
+        """Set a checked timer. Raises ContractError for one too many, and in a strategy without ``on_timer``."""
+        if self._timers is None or not has_hook(self.strategy, "on_timer"):
+            raise no_on_timer(timer)
+        self._timers.set(self.strategy.name, timer, self._clock.time_ns(), keeps_known=self.is_resuming)
+
+    def log(self, text: str) -> None:
+        self.add_line(checked_line(text))
+
+    def add_line(self, text: str) -> None:
+        """Write a checked line into the session's log, or nothing from the 10,001st on."""
+        self._lines += 1
+        if self._log is None or self._lines > MAX_LINES:
+            return
+        self._log(self.strategy.name, text)
+        if self._lines == MAX_LINES:
+            self._log(self.strategy.name, f"has written {MAX_LINES:,} lines; further ones are left out")
+
     def batch_context(self, fills: Sequence[FillView]) -> BatchContext:
         """Return this view as it is now, with ``fills`` it has not seen, for a strategy in another process."""
         name = self.strategy.name
@@ -185,6 +241,21 @@ class StrategyContext:
         )
 
 
+def no_on_timer(timer: Timer) -> ContractError:
+    """Return the error of a timer that no hook would hear of."""
+    return ContractError(f"timer {timer.name!r}: the class has no on_timer(self, ctx, name) that could be called")
+
+
+def checked_line(text: object) -> str:
+    """Return the first 1,000 characters of a line for the log. Raises ContractError for what is no text."""
+    if not isinstance(text, str):
+        raise ContractError(f"log: give a text, got {type(text).__name__}")
+    return str(text)[:_MAX_LINE].encode("utf-8", "replace").decode()
+
+
+MAX_LINES: Final = 10_000
+"""Lines of one strategy in the session's log, in one start of the session."""
+_MAX_LINE: Final = 1_000
 _MAX_TEXT: Final = 300
 _WHY: Final = {
     ON_START: "its start failed",

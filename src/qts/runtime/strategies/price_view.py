@@ -96,7 +96,8 @@ class PriceView:
 
     def value(self, value: MarketValue) -> MarketValue:
         """Return a market value as it is shown; itself when nothing was adjusted."""
-        factor, names = self._at(value.symbol, value.ts_ns), _SHOWN.get(type(value))
+        names = _SHOWN.get(type(value))
+        factor = None if names is None else self._at(value.symbol, value.ts_ns)
         if factor is None or names is None:
             return value
         prices, sizes = names

@@ -16,8 +16,17 @@ from qts.errors import ContractError
 from qts.event.contracts import Event
 from qts.event.remote import RemoteHandler
 from qts.event.worker import target_of
-from qts.market.contracts import Bar, Quote
-from qts.runtime.strategies.context import ON_START, PLOT, SAVE, WORKER, OnFault, OnIntent, StrategyContext
+from qts.market.contracts import Bar, Quote, Tick
+from qts.runtime.strategies.context import (
+    ON_START,
+    PLOT,
+    SAVE,
+    TIMER,
+    WORKER,
+    OnFault,
+    OnIntent,
+    StrategyContext,
+)
 from qts.runtime.strategies.plots import PlotPoint
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import (
@@ -30,7 +39,9 @@ from qts.runtime.strategies.process_protocol import (
 )
 from qts.strategy.contracts import FillView, Intent, Strategy
 from qts.strategy.loading import StrategySpec, check_made_without_arguments
+from qts.strategy.moment import Moment
 from qts.strategy.snapshot import save
+from qts.strategy.timer import Timer
 
 OnRunning = Callable[[str, int], None]
 _SHOWN: Final = (Quote, Bar)
@@ -85,10 +96,20 @@ class StrategyProcessHandler(RemoteHandler):
 
     def wants(self, event: Event) -> bool:
         value = event.body
-        return value.__class__ in _SHOWN and (not self._symbols or value.symbol in self._symbols)
+        if value.__class__ is Moment:
+            return any(timer.strategy == self.context.strategy.name for timer in value.timers)
+        shown = value.__class__ in _SHOWN or (value.__class__ is Tick and self.context.wants_trades)
+        return shown and (not self._symbols or value.symbol in self._symbols)
 
     def to_send(self, event: Event) -> Event:
+        if event.body.__class__ is Moment:
+            return msgspec.structs.replace(event, payload=self._mine(event.body))
         return event if self._prices is None else self._prices.event(event)
+
+    def _mine(self, moment: Moment) -> Moment:
+        """Return what came due for this strategy."""
+        name = self.context.strategy.name
+        return Moment(moment.ts_ns, tuple(timer for timer in moment.timers if timer.strategy == name))
 
     def batch_context(self) -> BatchContext:
         return self.context.batch_context(self._pending_fills)
@@ -99,6 +120,9 @@ class StrategyProcessHandler(RemoteHandler):
         self._on_running(self.context.strategy.name, started.pid)
         self._keep(started.memory, started.unsaved)
         self._plot(ON_START, started.points)
+        self.context.is_resuming = True  # of another process before it
+        self._take(started.timers, started.lines)
+        self.context.is_resuming = False
         if started.fault:
             self._on_failure(ON_START, started.fault, self.context.errors + 1, final=True, trace=started.trace)
 
@@ -113,6 +137,7 @@ class StrategyProcessHandler(RemoteHandler):
                 self._on_failure(item.callback, item.text, item.in_row, trace=item.trace)
         self._keep(done.memory, done.unsaved)
         self._plot(PLOT, done.points)
+        self._take(done.timers, done.lines)
         if all_taken and not self.context.halted:
             self.context.errors = done.errors  # what came after the last failure has gone well
 
@@ -134,6 +159,17 @@ class StrategyProcessHandler(RemoteHandler):
                 self.context.plots.add(point)
             except ContractError as error:
                 self._on_failure(callback, fault_text(error), self.context.errors + 1)
+                return
+
+    def _take(self, timers: Sequence[Timer], lines: Sequence[str]) -> None:
+        """Set the strategy's timers and log its lines; a timer too many is its failure, as on the loop."""
+        for line in lines:
+            self.context.add_line(line)
+        for timer in timers:
+            try:
+                self.context.set_timer(timer)
+            except ContractError as error:
+                self._on_failure(TIMER, fault_text(error), self.context.errors + 1)
                 return
 
     def _publish(self, intent: Intent) -> bool:

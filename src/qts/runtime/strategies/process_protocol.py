@@ -17,6 +17,7 @@ from qts.runtime.strategies.plots import PlotPoint
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import StrategySpec, fingerprint_of
+from qts.strategy.timer import Timer
 
 TRACE_LIMIT: Final = 8_000
 ERRORS_BEFORE_HALT: Final = 3
@@ -105,7 +106,7 @@ class Started(msgspec.Struct, frozen=True):
 
     ``fault`` is the text of what ``on_start`` raised and ``trace`` its traceback, "" when it raised nothing.
     ``memory`` is None when the strategy's memory cannot be saved; ``unsaved`` then gives the reason.
-    ``points`` are those that ``on_start`` has plotted.
+    ``points``, ``timers`` and ``lines`` are what ``on_start`` has plotted, set and logged.
     """
 
     pid: int
@@ -115,6 +116,8 @@ class Started(msgspec.Struct, frozen=True):
     unsaved: str = ""
     trace: str = ""
     points: list[PlotPoint] = []
+    timers: list[Timer] = []
+    lines: list[str] = []
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
@@ -134,7 +137,8 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     ``output`` holds intents and failures in the order in which they came, ``fills_seen`` counts the fills of the
     batch's context that the strategy was shown, ``errors`` the failures in a row at the end. ``memory`` is None
-    when it cannot be saved; ``unsaved`` then gives the reason. ``points`` are those that it has plotted.
+    when it cannot be saved; ``unsaved`` then gives the reason. ``points``, ``timers`` and ``lines`` are what it has
+    plotted, set and logged.
     """
 
     output: list[Intent | Fault]
@@ -143,3 +147,5 @@ class BatchResult(msgspec.Struct, frozen=True):
     memory: bytes | None
     unsaved: str = ""
     points: list[PlotPoint] = []
+    timers: list[Timer] = []
+    lines: list[str] = []

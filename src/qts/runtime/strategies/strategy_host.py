@@ -10,7 +10,7 @@ import msgspec
 
 from qts.errors import ContractError
 from qts.event.contracts import Event
-from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, VolatilityLevel
+from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 from qts.runtime.strategies.context import LOADING, ON_START, SAVE, OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.price_view import PriceView
@@ -18,6 +18,7 @@ from qts.runtime.strategies.process_handler import StrategyProcessHandler
 from qts.runtime.strategies.process_protocol import fault_text, trace_of
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import RAISED_IN_CALL
+from qts.strategy.moment import Moment
 from qts.strategy.snapshot import restore, save, save_bytes
 from qts.strategy.unavailable import UnavailableStrategy
 
@@ -30,7 +31,7 @@ class EarlyAnswer(msgspec.Struct, frozen=True):
     ``place`` counts the strategies called before it, which wanted nothing. ``error`` is what the call raised.
     """
 
-    value: Quote | Bar
+    value: Quote | Bar | Tick
     place: int
     intents: Iterable[Intent] | None
     error: BaseException | None
@@ -63,6 +64,9 @@ class StrategyHost:
         self._on_fault = on_fault
         self._prices = prices
         self._subscribers: dict[str, list[StrategyContext]] = {}
+        self._traders: dict[str, list[StrategyContext]] = {}
+        self.takes_trades = any(context.wants_trades for context in self._on_loop.values())
+        """Whether a strategy on the loop asks for single trades."""
         self._answer: EarlyAnswer | None = None
         self.hung: Sequence[str] = ()
         """Names of strategies that hung and ended the session before; :meth:`import_state` halts them."""
@@ -91,7 +95,9 @@ class StrategyHost:
                 context.unsaved = True
                 self._on_failure(context, SAVE, error, final=True)
                 continue
+            context.is_resuming = True
             self._start(context)
+            context.is_resuming = False
             restore(context.strategy, attributes, context.run)
 
     def _start(self, context: StrategyContext) -> None:
@@ -130,8 +136,36 @@ class StrategyHost:
                     context.errors = 0
                 except RAISED_IN_CALL as error:
                     self._on_failure(context, "on_bar", error)
+        elif kind is Tick:
+            contexts = self.traders(value.symbol)
+            if self._answer is not None:
+                contexts = self._apply_answer(value, contexts, "on_trade")
+            for context in contexts:
+                self._call(context, "on_trade", context.on_trade, value)
+        elif kind is Moment:
+            self._show_moment(value)
         elif kind is IndexLevel or kind is VolatilityLevel:
             self._on_other(value)
+
+    def _show_moment(self, moment: Moment) -> None:
+        """Show each strategy what came due for it."""
+        for context in self._on_loop.values():
+            for timer in moment.timers:
+                if timer.strategy == context.strategy.name:
+                    self._call(context, "on_timer", context.on_timer, timer.name)
+
+    def _call(
+        self,
+        context: StrategyContext,
+        callback: str,
+        call: Callable[[object, Any], Iterable[Intent] | None],
+        value: object,
+    ) -> None:
+        try:
+            self._publish(context, call(context, value))
+            context.errors = 0
+        except RAISED_IN_CALL as error:
+            self._on_failure(context, callback, error)
 
     def subscribers(self, symbol: str) -> Sequence[StrategyContext]:
         """Return the strategies on the loop that want the values of ``symbol``, in the order of their calls.
@@ -141,6 +175,13 @@ class StrategyHost:
         """
         return self._subscribers.get(symbol) or self._subscribe(symbol)
 
+    def traders(self, symbol: str) -> Sequence[StrategyContext]:
+        """Return those of :meth:`subscribers` that want the trades of ``symbol``; as there."""
+        found = self._traders.get(symbol)
+        if found is None:
+            found = self._traders[symbol] = [one for one in self.subscribers(symbol) if one.wants_trades]
+        return found
+
     def answer_early(self, answer: EarlyAnswer) -> None:
         """Keep the outcome of a call made before ``answer.value`` became an event.
 
@@ -149,7 +190,7 @@ class StrategyHost:
         self._answer = answer
 
     def _apply_answer(
-        self, value: Quote | Bar, contexts: Sequence[StrategyContext], callback: str
+        self, value: Quote | Bar | Tick, contexts: Sequence[StrategyContext], callback: str
     ) -> Sequence[StrategyContext]:
         """Apply the outcome that is kept; return the strategies that are still to be called."""
         answer, self._answer = self._answer, None

@@ -7,7 +7,7 @@ batch's context in the place of the account. The process is ended without notice
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -19,9 +19,10 @@ from qts.clock import from_ns
 from qts.errors import ContractError, InputError
 from qts.event.contracts import Event
 from qts.event.worker import resolve
-from qts.market.contracts import Quote
+from qts.market.contracts import Quote, Tick
 from qts.money import ZERO
 from qts.runtime.drivers.standard_output import redirected_output
+from qts.runtime.strategies.context import MAX_LINES, checked_line, no_on_timer
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.plots import PlotPoint, plot_point
 from qts.runtime.strategies.process_protocol import (
@@ -35,22 +36,37 @@ from qts.runtime.strategies.process_protocol import (
     trace_of,
 )
 from qts.state.contracts import OperatingState
+from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import Intent, Strategy
 from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
+from qts.strategy.moment import Moment
 from qts.strategy.snapshot import restore, save_bytes
+from qts.strategy.timer import MAX_TIMERS, Timer, timer_at, timer_every
 from qts.strategy.user_code import runner_for
 
 _NOTHING = (ZERO, None)
 
 
 class View:
-    """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent."""
+    """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent.
 
-    __slots__ = ("batch", "points")
+    What the strategy plots, sets and logs is collected until :meth:`take`. ``has_timers``: it has an ``on_timer``.
+    """
 
-    def __init__(self, batch: BatchContext) -> None:
+    __slots__ = ("batch", "has_timers", "lines", "points", "timers")
+
+    def __init__(self, batch: BatchContext, *, has_timers: bool = False) -> None:
         self.batch = batch
+        self.has_timers = has_timers
         self.points: list[PlotPoint] = []
+        self.timers: list[Timer] = []
+        self.lines: list[str] = []
+
+    def take(self) -> dict[str, Any]:
+        """Return what was collected, by the names of :class:`BatchResult`, and begin anew."""
+        taken = {"points": self.points, "timers": self.timers, "lines": self.lines}
+        self.points, self.timers, self.lines = [], [], []
+        return taken
 
     @property
     def now(self) -> datetime:
@@ -78,6 +94,30 @@ class View:
         if point is not None:
             self.points.append(point)
 
+    def is_flat(self, symbol: str) -> bool:
+        return not self.holding(symbol)
+
+    @property
+    def holdings(self) -> Mapping[str, Decimal]:
+        return {symbol: qty for symbol, (qty, _) in self.batch.holdings.items()}
+
+    def at(self, when: str, name: str) -> None:
+        self._set(timer_at(when, name))
+
+    def every(self, interval: str, name: str) -> None:
+        self._set(timer_every(interval, name))
+
+    def _set(self, timer: Timer) -> None:
+        if not self.has_timers:
+            raise no_on_timer(timer)
+        if len(self.timers) <= MAX_TIMERS:  # one too many is refused by the session
+            self.timers.append(timer)
+
+    def log(self, text: str) -> None:
+        line = checked_line(text)
+        if len(self.lines) < MAX_LINES:
+            self.lines.append(line)
+
 
 class StrategyWorker:
     """One strategy in its process (a :class:`~qts.event.remote.RemoteWork`).
@@ -94,7 +134,7 @@ class StrategyWorker:
     def _begin(self, start: Start) -> None:
         self.strategy = strategy_from(start.source)
         self._run = runner_for(self.strategy)
-        self.view = View(start.context)
+        self.view = View(start.context, has_timers=has_hook(self.strategy, "on_timer"))
         self._output: list[msgspec.Raw] = []
         self._errors = start.context.errors
         self._most_intents = start.most_intents
@@ -110,8 +150,15 @@ class StrategyWorker:
 
     def started(self) -> Started:
         memory, unsaved = self._memory()
-        points = self._take_points()
-        return Started(os.getpid(), tuple(self.strategy.symbols), memory, self._fault, unsaved, self._trace, points)
+        return Started(
+            os.getpid(),
+            tuple(self.strategy.symbols),
+            memory,
+            self._fault,
+            unsaved,
+            self._trace,
+            **self.view.take(),
+        )
 
     def work(self, events: Sequence[Event], brief: Any) -> dict[str, Any]:
         """Show the fills of the batch, then its values; a strategy that is halted on the way is called no more."""
@@ -124,10 +171,9 @@ class StrategyWorker:
                     fills_seen += 1
                     self._guarded("on_fill", partial(self._run, self.strategy.on_fill, self.view, fill))
             for event in events:
-                if not self._halted:
-                    self._guarded(
-                        "on_quote" if event.body.__class__ is Quote else "on_bar", partial(self._show, event.body)
-                    )
+                for callback, value in self._calls(event.body):
+                    if not self._halted:
+                        self._guarded(callback, partial(self._show, callback, value))
             memory, unsaved = self._memory()
         return {
             "output": self._output,
@@ -135,20 +181,25 @@ class StrategyWorker:
             "errors": self._errors,
             "memory": memory,
             "unsaved": unsaved,
-            "points": self._take_points(),
+            **self.view.take(),
         }
 
-    def _take_points(self) -> list[PlotPoint]:
-        points, self.view.points = self.view.points, []
-        return points
+    def _calls(self, value: Any) -> Iterable[tuple[str, object]]:
+        """Yield the callbacks of a value, each with its argument."""
+        kind = value.__class__
+        if kind is Moment:
+            for timer in value.timers:
+                yield "on_timer", timer.name
+        else:
+            yield "on_quote" if kind is Quote else "on_trade" if kind is Tick else "on_bar", value
 
     @property
     def _halted(self) -> bool:
         return self._errors >= ERRORS_BEFORE_HALT
 
-    def _show(self, value: Any) -> None:
-        show = self.strategy.on_quote if value.__class__ is Quote else self.strategy.on_bar
-        self._collect(self._run(show, self.view, value))
+    def _show(self, callback: str, value: object) -> None:
+        if has_hook(self.strategy, callback):
+            self._collect(self._run(getattr(self.strategy, callback), self.view, value))
         self._errors = 0
 
     def _collect(self, intents: Iterable[Intent] | None) -> None:

@@ -73,6 +73,7 @@ from qts.runtime.wiring.brokers import BrokerConnection, make_sender
 from qts.runtime.wiring.decisions import make_pipeline
 from qts.runtime.wiring.handlers import breach_reporter, register_handlers, reports_to
 from qts.runtime.wiring.hosts import make_host
+from qts.runtime.wiring.moments import make_moments
 from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
 from qts.strategy.contracts import Intent, Strategy
 from qts.strategy.loading import StrategySpec
@@ -267,6 +268,7 @@ def _make_components(
         on_error=on_strategy_error,
         log=say,
     )
+    moments = make_moments(p, strategies, due)
     actions = actions_of(p.feed)
     prices = PriceView(p.config.runtime.adjust) if actions else None
     host = make_host(
@@ -280,6 +282,8 @@ def _make_components(
         on_running=lambda name, pid: say("INFO", f"strategy {name} runs in process {pid}"),
         prices=prices,
         observer=observer,
+        timers=None if moments is None else moments.timers,
+        log=lambda name, text: due.call_soon(partial(say, "INFO", text, strategy=name)),
     )
     auditor = Auditor(p, broker, base.dispatcher, base.invariants, base.store, lambda: capital.targets, report)
     corporate_actions = None
@@ -326,6 +330,7 @@ def _make_components(
         stops=_make_stops(base, exits, exit_requests, pools),
         auditor=auditor,
         actions=corporate_actions,
+        moments=moments,
         schedule=Schedule(p.calendar, _evaluation_hours(p.config), p.clock.now(), ex_dates),
         checkpoints=checkpoints,
         recovery=_make_recovery(base, connection, checkpoints),
@@ -419,6 +424,7 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
         signal=c.decisions.on_signal,
         evaluate=c.evaluation.on_event,
         log=lambda event: log(event.payload),
+        takes_trades=c.host.takes_trades,
         remote=c.host.remote.values(),
     )
     return c

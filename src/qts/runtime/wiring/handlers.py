@@ -21,7 +21,8 @@ P1_FOR_STRATEGIES = (
     EventType.VOLUME_UPDATE,
     EventType.INDEX_UPDATE,
     EventType.VIX_UPDATE,
-)  # strategies get no single trades
+)
+"""Single trades go to strategies only when one asks for them."""
 
 
 P1_FOR_WORKERS = (EventType.ORDERBOOK_UPDATE, EventType.VOLUME_UPDATE)
@@ -55,18 +56,24 @@ def register_handlers(
     signal: Callback,
     evaluate: Callback,
     log: Callback,
+    takes_trades: bool,
     remote: Iterable[StrategyProcessHandler],
 ) -> None:
-    """Register the handlers. All but the ``remote`` strategies are short and run on the loop."""
+    """Register the handlers. All but the ``remote`` strategies are short and run on the loop.
+
+    ``takes_trades``: a strategy on the loop asks for single trades.
+    """
     register = dispatcher.register_handler
+    for_strategies = (*P1_FOR_STRATEGIES, EventType.PRICE_TICK) if takes_trades else P1_FOR_STRATEGIES
     register(_P0, TypeFilterHandler(CallbackHandler(reports, "execution reports"), P0_REPORTS))
     register(_P0, TypeFilterHandler(CallbackHandler(stop, "emergency stop"), (EventType.EMERGENCY_STOP,)))
-    register(_P1, TypeFilterHandler(CallbackHandler(market, "strategies"), P1_FOR_STRATEGIES))
+    register(_P1, TypeFilterHandler(CallbackHandler(market, "strategies"), for_strategies))
     register(_P2, TypeFilterHandler(CallbackHandler(signal, "decision path"), (EventType.SIGNAL_GENERATED,)))
     register(_P2, TypeFilterHandler(CallbackHandler(evaluate, "operating state"), (EventType.RISK_EVALUATE,)))
     register(_P3, TypeFilterHandler(CallbackHandler(log, "session log"), (EventType.LOG_WRITE,)))
     for context in remote:
-        register(_P1, TypeFilterHandler(context, P1_FOR_WORKERS), lane=Lane.PROCESS)
+        kinds = (*P1_FOR_WORKERS, EventType.PRICE_TICK) if context.context.wants_trades else P1_FOR_WORKERS
+        register(_P1, TypeFilterHandler(context, kinds), lane=Lane.PROCESS)
 
 
 def reports_to(listener: Callable[[Report], None], record: StoreWriter) -> Callable[[Report], None]:

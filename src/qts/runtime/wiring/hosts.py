@@ -7,11 +7,12 @@ from itertools import zip_longest
 
 from qts.errors import InputError
 from qts.runtime.shared_components import SharedComponents
-from qts.runtime.strategies.context import OnFault, OnIntent, StrategyContext
 from qts.runtime.strategies.observer import StrategyObserver, observed
+from qts.runtime.strategies.context import OnFault, OnIntent, OnLine, StrategyContext
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
+from qts.runtime.strategies.timers import StrategyTimers
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import StrategySpec
 from qts.strategy.unavailable import UnavailableStrategy
@@ -30,11 +31,14 @@ def make_host(
     on_running: OnRunning,
     prices: PriceView | None = None,
     observer: StrategyObserver | None = None,
+    timers: StrategyTimers | None = None,
+    log: OnLine | None = None,
 ) -> StrategyHost:
     """Make the host of all strategies; ``apart``: each in a process of its own, made there from its spec.
 
-    ``prices`` converts the prices that strategies see; None: they see those that were traded. ``observer`` sees the
-    calls of strategies on the loop and the intents of all; None: none does.
+    ``prices`` converts the prices that strategies see; None: they see those that were traded. ``timers`` None: no
+    strategy has any. ``log`` is called with the name of a strategy and a line that it writes; None: it is dropped.
+    ``observer`` sees the calls of strategies on the loop and the intents of all; None: none does.
 
     Raises InputError when that needs too many processes or when another process cannot make a strategy.
     """
@@ -51,6 +55,8 @@ def make_host(
             prices=prices,
             most_intents=shared.config.runtime.intents_per_call,
             run=None if observer is None else observer.runner(one, runner_for(one)),
+            timers=timers,
+            log=log,
         )
         for one in strategies
     ]

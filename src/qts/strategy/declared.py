@@ -1,0 +1,30 @@
+"""What the class of a strategy declares about the data that it is shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qts.errors import ContractError
+
+TRADES: Final = "trades"
+_KINDS: Final = (TRADES,)
+
+
+def declared_data(cls: type) -> tuple[str, ...]:
+    """Return the kinds of values that ``cls`` asks for with ``data = ("trades",)``, beside quotes and bars.
+
+    An attribute that is no tuple or list of texts is one of the strategy's own. Raises ContractError for an unknown
+    kind.
+    """
+    named = getattr(cls, "data", ())
+    if not isinstance(named, tuple | list) or not all(isinstance(name, str) for name in named):
+        return ()
+    for name in named:
+        if name not in _KINDS:
+            raise ContractError(f"data may name {', '.join(map(repr, _KINDS))}, got {name!r}")
+    return tuple(named)
+
+
+def wants_trades(strategy: object) -> bool:
+    """Return whether the class of ``strategy`` asks for trades. Raises ContractError like :func:`declared_data`."""
+    return TRADES in declared_data(type(strategy))
