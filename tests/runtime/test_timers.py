@@ -87,7 +87,7 @@ def test_an_interval_counts_from_local_midnight_where_the_market_never_closes() 
         found.append((timers.due_ns - noon) / 3600e9)
         timers.take(timers.due_ns)
 
-    assert found == [2.0, 9.0, 12.0]  # 14:00, 21:00, and midnight, from which it counts anew
+    assert found == [2.0, 9.0, 12.0]  # 14:00, 21:00, and midnight, from which it counts again
 
 
 @given(minutes=st.integers(1, 500), after_s=st.integers(0, 6 * 86_400), count=st.integers(1, 30), krx=st.booleans())
@@ -246,13 +246,13 @@ def test_a_strategy_sees_all_it_holds_and_writes_into_the_log(rig_of: MakeRig) -
 
 
 def test_lines_of_the_log_are_bounded_and_that_is_told(rig_of: MakeRig) -> None:
-    class Talking(Alarmed):
+    class Chatty(Alarmed):
         def on_timer(self, ctx: Context, name: str) -> Iterable[Intent]:
             for number in range(10_500):
                 ctx.log(f"line {number}")
             return ()
 
-    rig = rig_of(Talking(ten="10:00"))
+    rig = rig_of(Chatty(ten="10:00"))
     rig.quote(kst(10))
 
     mine = [line.message for line in rig.logged if line.fields.get("strategy") == "scripted"]

@@ -71,7 +71,7 @@ class DueWork:
             self._calls.popleft()()
 
     def look_again(self) -> None:
-        """Let the drivers compute :attr:`wake_ns` anew before the next value: something is due earlier than it."""
+        """Let the drivers compute :attr:`wake_ns` again before the next value: something is due earlier than it."""
         self.pending = True
 
     def checkpoint_soon(self) -> None:

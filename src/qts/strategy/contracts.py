@@ -187,7 +187,7 @@ class Context(Protocol):
         """Set the timer ``name``: ``on_timer`` is called with it at ``when`` of every session day, such as "15:10".
 
         ``when`` is on the market's local clock, also before the open or after the close. A timer of the same name
-        is replaced; one that is set anew as it was goes on. Timers are saved in checkpoints. Raises ContractError
+        is replaced; one that is set again as it was goes on. Timers are saved in checkpoints. Raises ContractError
         for another text, a name that is no short text, the 1,001st timer, and in a class without ``on_timer``.
         """
         ...

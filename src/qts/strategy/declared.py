@@ -1,4 +1,4 @@
-"""What the class of a strategy declares about the data that it is shown."""
+"""Declarations of a strategy's class about the data that it is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a strategy asks for with ``ctx.at`` and ``ctx.every``: a timer, checked where it is asked for."""
+"""Timers as a strategy sets them with ``ctx.at`` and ``ctx.every``, checked where they are set."""
 
 from __future__ import annotations
 

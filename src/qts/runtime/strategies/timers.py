@@ -21,7 +21,7 @@ class StrategyTimers:
     """The timers of all strategies. For the session's thread alone; part of the checkpoint.
 
     ``due_ns`` is the time of the next one (ns since 1970, UTC), :data:`NEVER_NS` when there is none. ``on_change``
-    is called when a timer was set. A timer that is set anew just as it was keeps its next time: what ``on_start``
+    is called when a timer was set. A timer that is set again just as it was keeps its next time: what ``on_start``
     sets when a session is resumed is neither due twice nor lost.
     """
 

@@ -63,7 +63,7 @@ class View:
         self.lines: list[str] = []
 
     def take(self) -> dict[str, Any]:
-        """Return what was collected, by the names of :class:`BatchResult`, and begin anew."""
+        """Return what was collected, by the names of :class:`BatchResult`, and collect from none again."""
         taken = {"points": self.points, "timers": self.timers, "lines": self.lines}
         self.points, self.timers, self.lines = [], [], []
         return taken
