@@ -23,9 +23,9 @@ from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import FillView, Intent, Strategy
-from qts.strategy.user_code import Run, runner_for
 from qts.strategy.declared import wants_trades
 from qts.strategy.timer import Timer, timer_at, timer_every
+from qts.strategy.user_code import Run, runner_for
 
 OnIntent = Callable[[Strategy, Intent], None]
 OnLine = Callable[[str, str], None]

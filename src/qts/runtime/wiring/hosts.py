@@ -7,8 +7,8 @@ from itertools import zip_longest
 
 from qts.errors import InputError
 from qts.runtime.shared_components import SharedComponents
-from qts.runtime.strategies.observer import StrategyObserver, observed
 from qts.runtime.strategies.context import OnFault, OnIntent, OnLine, StrategyContext
+from qts.runtime.strategies.observer import StrategyObserver, observed
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import OnRunning, StrategyProcessHandler
 from qts.runtime.strategies.strategy_host import OnOther, StrategyHost
