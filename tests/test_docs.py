@@ -103,7 +103,7 @@ def test_every_qts_command_of_a_page_parses_and_its_settings_are_accepted(page: 
     assert callable(args.func)
     overrides = dict(pair.split("=", 1) for pair in getattr(args, "set", []))
     assert isinstance(examine(None, overrides, {}), LoadedConfig)
-    for strategy in getattr(args, "strategy", []):
+    for strategy in [*getattr(args, "strategy", []), *([args.place] if hasattr(args, "place") else [])]:
         path, _, name = strategy.rpartition(":")
         assert f"class {name}" in (ROOT / path).read_text(encoding="utf-8")
     for code in getattr(args, "code", []):

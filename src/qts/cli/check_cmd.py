@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "stopped and resumed, with another seed; and watches what it reads beside the data. Exit code 1 when a "
         "check fails.",
     )
-    check.add_argument("strategy", metavar="FILE.py:Class", help="the strategy to check")
+    check.add_argument("place", metavar="FILE.py:Class", help="the strategy to check")
     check.add_argument(
         "files",
         metavar="DATA",
@@ -60,7 +60,7 @@ def add_parser(commands: Any) -> None:
     add_adjust(check)
     add_rules(check)
     add_settings(check)
-    check.set_defaults(func=_check, speed=None, data_dir=None, resume=False, strict=False, report=None)
+    check.set_defaults(func=_check, strategy=[], speed=None, data_dir=None, resume=False, strict=False, report=None)
 
 
 def _cuts(text: str) -> int:
@@ -83,8 +83,8 @@ def _check(args: argparse.Namespace) -> int:
     from qts.workbench.check.strategy_check import StrategyCheck
     from qts.workbench.check.trials import StoppedByUser
 
-    place, args.strategy, args.plain = args.strategy, [], not args.rules
-    (spec,) = with_params((place,), args.param)
+    args.plain = not args.rules
+    (spec,) = with_params((args.place,), args.param)
     args.param = []
     plan = check_plan(options_of(args), args.files, args.format)
     stop = StopFlag()

@@ -1,4 +1,4 @@
-"""How long the calls of a strategy's hooks take, against what a session in real time allows."""
+"""The time that the calls of a strategy's hooks take, against what a session in real time allows."""
 
 from __future__ import annotations
 

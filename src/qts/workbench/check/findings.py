@@ -1,4 +1,4 @@
-"""What a check found, as values: one line for people, fields for programs."""
+"""The findings of a check as values: one line for people, fields for programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Outcome(str, Enum):
-    """How one check ended."""
+    """The outcome of one check."""
 
     PASSED = "passed"
     FAILED = "failed"
