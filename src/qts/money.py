@@ -13,7 +13,7 @@ refuses operators on Decimals elsewhere in the package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import (
     ROUND_05UP,
@@ -31,6 +31,7 @@ from decimal import (
     setcontext,
 )
 from functools import reduce
+from operator import mul
 from typing import Final, TypeVar
 
 from qts.errors import ContractError
@@ -106,6 +107,12 @@ ratio: Final = own_context(RATIO_DIGITS).divide
 def sum_of(amounts: Iterable[Decimal], start: Decimal = ZERO) -> Decimal:
     """Return the exact sum of ``start`` and ``amounts``."""
     return reduce(plus, amounts, start)
+
+
+def volume_and_value(sizes: Sequence[Decimal], prices: Sequence[Decimal]) -> tuple[Decimal, Decimal]:
+    """Return the exact sum of ``sizes`` and that of each times its price; many at once, for bars of trades."""
+    with localcontext(_EXACT):
+        return sum(sizes, ZERO), sum(map(mul, prices, sizes), ZERO)  # type: ignore[misc]  # in a context of our own
 
 
 def decimal_of(value: str | int | Decimal, name: str = "value") -> Decimal:

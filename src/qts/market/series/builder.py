@@ -173,10 +173,10 @@ class BarBuilder:
         if self._gathered and self._gathered[0][0] < now_ns:
             self._tell_gathered()
         for one in self._symbols.values():
-            if one is not None:
+            if one is not None and one.due_ns <= now_ns:
                 over = one.end_due(now_ns)
                 self._ended += over
-                if over and one.from_trades:
+                if one.from_trades:
                     self._told_ns = max(self._told_ns, *(ns for ns, _ in over))
         self._set_due()
 

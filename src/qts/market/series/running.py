@@ -10,7 +10,7 @@ from qts.clock import NEVER_NS
 from qts.market.contracts import Bar, Tick
 from qts.market.series.intervals import Interval, Unit
 from qts.market.series.sessions import NO_CELL, Cell
-from qts.money import ZERO, plus, sum_of, times
+from qts.money import ZERO, plus, times, volume_and_value
 
 MOST_PENDING: Final = 256
 """So many trades wait at most before they are added up."""
@@ -30,16 +30,12 @@ class Part(NamedTuple):
 
 def part_of_trades(ticks: Sequence[Tick]) -> Part:
     """Return what trades add up to; there is at least one."""
+    if len(ticks) == 1:
+        price, size = ticks[0].price, ticks[0].size
+        return Part(price, price, price, price, size, times(price, size), 1)
     prices, sizes = [tick.price for tick in ticks], [tick.size for tick in ticks]
-    return Part(
-        prices[0],
-        max(prices),
-        min(prices),
-        prices[-1],
-        sum_of(sizes),
-        sum_of(map(times, prices, sizes)),
-        len(prices),
-    )
+    volume, value = volume_and_value(sizes, prices)
+    return Part(prices[0], max(prices), min(prices), prices[-1], volume, value, len(prices))
 
 
 def part_of_bar(bar: Bar) -> Part:

@@ -52,6 +52,10 @@ class Cell(NamedTuple):
         return self.until_ns > self.end_ns
 
 
+NO_CELL: Final = Cell(NEVER_NS, -NEVER_NS, -NEVER_NS, False, "")
+"""The cell of a bar that has not begun."""
+
+
 def open_ns(calendar: Calendar, day: date) -> int:
     """Return when the session of ``day`` opens; where the market has no opening on that day, its midnight."""
     midnight = calendar.at(day, 0)
@@ -64,13 +68,14 @@ def open_ns(calendar: Calendar, day: date) -> int:
 class Sessions:
     """The sessions of one calendar, looked up once a day."""
 
-    __slots__ = ("_by_day", "_calendar", "_present", "_weeks")
+    __slots__ = ("_by_day", "_calendar", "_cells", "_present", "_weeks")
 
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
         self._present = Session(date.min, "", 0, 0, 0, 0, False)
         self._by_day: dict[date, Session] = {}
         self._weeks: dict[date, tuple[int, Session]] = {}
+        self._cells: dict[str, Cell] = {}
 
     def at(self, ts_ns: int) -> Session:
         """Return the session to which a moment belongs; between two of them the one to come."""
@@ -96,8 +101,15 @@ class Sessions:
     def cell(self, interval: Interval, session: Session, at_ns: int) -> Cell:
         """Return the cell of a time interval in which a moment of ``session`` lies.
 
-        A moment before the open counts as the open, one from the close on as the last before the close.
+        A moment before the open counts as the open, one from the close on as the last before the close. Intervals
+        are told apart by their names.
         """
+        cell = self._cells.get(interval.name, NO_CELL)  # all symbols are in the same one
+        if not cell.start_ns <= at_ns < cell.end_ns:
+            cell = self._cells[interval.name] = self._cell(interval, session, at_ns)
+        return cell
+
+    def _cell(self, interval: Interval, session: Session, at_ns: int) -> Cell:
         if not interval.is_intraday:
             start, last = (session.open_ns, session) if interval.ns == DAY_NS else self._week(session)
             return _cell(start, last, last.close_ns, False)
@@ -137,7 +149,3 @@ class Sessions:
 def _cell(start_ns: int, session: Session, end_ns: int, is_cut: bool) -> Cell:
     is_last = session.closes and end_ns == session.close_ns
     return Cell(start_ns, end_ns, session.end_ns if is_last else end_ns, is_cut, session.text)
-
-
-NO_CELL: Final = Cell(NEVER_NS, -NEVER_NS, -NEVER_NS, False, "")
-"""The cell of a bar that has not begun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -35,6 +35,7 @@ class SymbolBars:
     """
 
     __slots__ = (
+        "_floor_ns",
         "_lag_ns",
         "_sessions",
         "_timed",
@@ -62,9 +63,12 @@ class SymbolBars:
         self.session = _NO_SESSION
         self.from_trades = False
         self.late = self.before_open = self.repeated = 0
+        self._floor_ns = -NEVER_NS
+        """Where a trade belongs at the earliest: the beginning of what runs, the end of what is over."""
         self._lag_ns = 0
         """How long after its end a bar of the feed was known at most."""
         self._uses: dict[str, _Uses | None] = {}
+        self.due_ns = NEVER_NS
         self._close()
 
     # -- trades ------------------------------------------------------------------------------------------
@@ -76,24 +80,34 @@ class SymbolBars:
         """
         self.fold()
         self.from_trades = True
-        at, session = self._place(ts_ns, floor_ns, over_ns)
-        ended = self._end([one for one in self._timed if one.cell.end_ns <= at])
-        if session.day != self.session.day:
-            ended += self._end_counted()
-            self.session = session
+        session = self.session
+        if not (max(floor_ns, self._floor_ns) <= ts_ns < session.close_ns and session.close_ns > over_ns):
+            at, session = self._place(ts_ns, max(floor_ns, self._floor_ns), over_ns)
+        else:
+            at = ts_ns
+        ended: list[Ended] = []
+        begin_ns, until_ns = session.begin_ns, session.end_ns
         for running in self._timed:
-            if not running.has_begun:
+            cell = running.cell
+            if not cell.start_ns <= at < cell.end_ns:
+                if running.has_begun:
+                    ended.append(self._end_one(running))
                 cell = self._sessions.cell(running.interval, session, at)
                 running.begin(cell, NEVER_NS if cell.waits_for_session_end else cell.end_ns)
-        self.begin_ns = max((running.cell.start_ns for running in self._timed), default=session.begin_ns)
-        self.until_ns = min((running.cell.until_ns for running in self._timed), default=session.end_ns)
+            if cell.start_ns > begin_ns:
+                begin_ns = cell.start_ns
+            if cell.until_ns < until_ns:
+                until_ns = cell.until_ns
+        if session is not self.session:
+            if session.day != self.session.day:
+                ended += self._end_counted()
+            self.session = session
+        self.begin_ns, self.until_ns, self._floor_ns = begin_ns, until_ns, max(self._floor_ns, begin_ns)
         self._set_due()
         return ended
 
     def _place(self, ts_ns: int, floor_ns: int, over_ns: int) -> tuple[int, Session]:
         """Return the moment within a session to which a trade counts, and that session."""
-        running = [one.cell.start_ns for one in self._timed if one.has_begun]
-        floor_ns = max(floor_ns, *(one.told_ns for one in self._timed), *running, self.session.open_ns)
         session = self._sessions.at(ts_ns)
         if ts_ns < session.open_ns and session.open_ns >= floor_ns:
             self.before_open += 1
@@ -186,14 +200,14 @@ class SymbolBars:
                 session = self._sessions.after(session)
         cell = self._sessions.cell(running.interval, session, at)
         if running.has_begun and cell.start_ns >= running.cell.end_ns:
-            over.append(self._end_one(running))
+            over.append(self._end_one(running)[1])
         if not running.has_begun:
             due_ns = cell.end_ns + self._lag_ns + 1
             running.begin(cell, NEVER_NS if by_day or cell.waits_for_session_end else due_ns)
         running.add(part_of_bar(bar))
         is_last = (session.close_ns if by_day and session.closes else end_ns) >= running.cell.end_ns
         if is_last and (by_day or not running.cell.waits_for_session_end):
-            over.append(self._end_one(running))
+            over.append(self._end_one(running)[1])
         return over
 
     def _uses_of(self, text: str) -> _Uses | None:
@@ -218,35 +232,30 @@ class SymbolBars:
 
     def end_due(self, now_ns: int) -> list[Ended]:
         """Return the bars that are over by the clock at ``now_ns``."""
-        if self.due_ns > now_ns:
-            return []
         self.fold()
-        return self._end([one for one in self._timed if one.due_ns <= now_ns])
+        over = [self._end_one(one) for one in self._timed if one.due_ns <= now_ns]
+        self._set_due()
+        return over
 
     def end_session(self, now_ns: int) -> list[Ended]:
         """Return the last bars of the session that has closed by ``now_ns``; that is their moment."""
         self.fold()
         closed = [one for one in self._timed if one.cell.waits_for_session_end and one.cell.end_ns <= now_ns]
-        over = self._end([one for one in closed if self.from_trades or one.fed_ns < DAY_NS])
+        over = [self._end_one(one) for one in closed if self.from_trades or one.fed_ns < DAY_NS]
         if self.session.close_ns <= now_ns:
             over += self._end_counted()
         self._close()
+        self._set_due()
         return [(now_ns, bar) for _, bar in over]
 
-    def _end(self, over: Sequence[RunningBar]) -> list[Ended]:
-        """Return the bars of those of ``over`` that have begun."""
-        ended = []
-        for one in over:
-            if one.has_begun:
-                # Bars of the feed that are known at the end of this one come a nanosecond before it is due.
-                due_ns = one.cell.end_ns if one.due_ns == NEVER_NS else max(one.cell.end_ns, one.due_ns - 1)
-                ended.append((due_ns, self._end_one(one)))
-        self._set_due()
-        return ended
-
-    def _end_one(self, running: RunningBar) -> Bar:
+    def _end_one(self, running: RunningBar) -> Ended:
+        end_ns, due_ns = running.cell.end_ns, running.due_ns
         self._close()
-        return running.end(self.symbol)
+        if end_ns > self._floor_ns:
+            self._floor_ns = end_ns
+        # Bars of the feed that are known at the end of this one come a nanosecond before it is due.
+        moment_ns = end_ns if due_ns == NEVER_NS or due_ns <= end_ns else due_ns - 1
+        return moment_ns, running.end(self.symbol)
 
     def _end_counted(self) -> list[Ended]:
         if not self.session.closes:
@@ -259,7 +268,11 @@ class SymbolBars:
         self.begin_ns, self.until_ns = NEVER_NS, -NEVER_NS
 
     def _set_due(self) -> None:
-        self.due_ns = min((one.due_ns for one in self._timed), default=NEVER_NS)
+        due_ns = NEVER_NS
+        for one in self._timed:
+            if one.due_ns < due_ns:
+                due_ns = one.due_ns
+        self.due_ns = due_ns
 
     # -- state -------------------------------------------------------------------------------------------
 
@@ -270,13 +283,15 @@ class SymbolBars:
             "from_trades": self.from_trades,
             "session": self.session.text,
             "counts": [self.late, self.before_open, self.repeated],
+            "floor": self._floor_ns,
             "lag": self._lag_ns,
             "bars": {one.interval.name: one.export_state() for one in self._all()},
         }
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`. An interval that is not in it begins empty."""
-        self.from_trades, self._lag_ns, day = saved["from_trades"], saved["lag"], saved["session"]
+        self.from_trades, self._floor_ns = saved["from_trades"], saved["floor"]
+        self._lag_ns, day = saved["lag"], saved["session"]
         self.session = self._sessions.of_day(date.fromisoformat(day)) if day else _NO_SESSION
         self.late, self.before_open, self.repeated = saved["counts"]
         bars = saved["bars"]
