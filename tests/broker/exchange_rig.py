@@ -171,6 +171,7 @@ class ExchangeRig:
         lives_ms: int = 1_000,
         stop: str | None = None,
         max_cost: str | None = None,
+        armed_ns: int | None = None,
     ) -> Approved:
         now = self.clock.time_ns()
         request = OrderRequest(
@@ -187,6 +188,7 @@ class ExchangeRig:
             type=_KINDS[limit is not None, stop is not None],
             stop_price=_d(stop),
             max_cost=_d(max_cost),
+            armed_ns=armed_ns,
         )
         return Approved(approval or f"a-{key}", request, "hash", now + lives_ms * NS_PER_MS)
 
