@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import paper_kills
+from bench import indicator_drift, paper_kills
 
 CAMPAIGNS: dict[str, Callable[..., dict[str, Any]]] = {
+    "indicators": indicator_drift.run,
     "paper-kills": paper_kills.run,
 }
 

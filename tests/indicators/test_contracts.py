@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from qts.errors import ContractError
-from qts.indicators import Candle, Ema, Indicator, Line, Sma, candle_of
+from qts.indicators import Candle, Ema, Indicator, Line, NumberIndicator, Sma, candle_of
 from qts.market.contracts import Bar
 
 D = Decimal
@@ -163,7 +163,7 @@ def test_a_clone_has_the_settings_and_has_seen_nothing() -> None:
     assert ema.value == 2.5
 
 
-class Doubled(Indicator):
+class Doubled(NumberIndicator):
     """A user's own, without slots, made of others."""
 
     def __init__(self, length: int = 2, of: str = "close") -> None:

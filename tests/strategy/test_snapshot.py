@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
-from qts.indicators import Ema, Indicator, Sma
+from qts.indicators import Ema, NumberIndicator, Sma
 from qts.strategy.contracts import Intent, Side
 from qts.strategy.portfolio import Portfolio
 from qts.strategy.scalp import Scalp
@@ -319,7 +319,7 @@ def test_indicators_are_saved_like_any_number_also_in_lists_and_dicts() -> None:
     assert (ema.name, ema.ready, ema.update(2.0)) == ("Ema(2, of=high)", False, 1.5)
 
 
-class Steps(Indicator):
+class Steps(NumberIndicator):
     """A strategy file's own."""
 
     def __init__(self, size: Decimal = Decimal(1)) -> None:

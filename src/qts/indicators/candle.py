@@ -46,6 +46,12 @@ def candle_of(bar: Bar) -> Candle:
     return Candle(float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume), bar.day)
 
 
+def typical_price(candle: Candle) -> float:
+    """Return the mean of high, low and close; that of three equal prices is the price, exactly."""
+    low = candle.low
+    return low + ((candle.high - low) + (candle.close - low)) / 3.0
+
+
 FIELDS: Final[dict[str, Callable[[Candle], float]]] = {
     "open": lambda candle: candle.open,
     "high": lambda candle: candle.high,
@@ -53,7 +59,7 @@ FIELDS: Final[dict[str, Callable[[Candle], float]]] = {
     "close": lambda candle: candle.close,
     "volume": lambda candle: candle.volume,
     "hl2": lambda candle: (candle.high + candle.low) / 2.0,
-    "hlc3": lambda candle: (candle.high + candle.low + candle.close) / 3.0,
+    "hlc3": typical_price,
     "ohlc4": lambda candle: (candle.open + candle.high + candle.low + candle.close) / 4.0,
 }
 """What an indicator may read of a bar (its ``of``): a price, the volume, or a mean of prices."""

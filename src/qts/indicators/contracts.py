@@ -1,4 +1,4 @@
-"""The contract of an indicator: one number in, one number out, as floats.
+"""The contract of an indicator: a number or a bar in, a number out, as floats.
 
 Indicators may be floats, money may not: a value becomes a price only through ``qts.kit.Away``, which puts it on the
 price grid. An indicator keeps no more than its window, reads no clock and does no I/O.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
+
+import msgspec
 
 from qts.errors import ContractError
 from qts.indicators.candle import FIELDS, LIMIT, Candle, candle_of
+from qts.indicators.settings import check_field
 from qts.market.contracts import Bar
 
 NAN: Final = float("nan")
@@ -104,25 +107,78 @@ class Line(Saved):
         return self.previous >= level > self.value
 
 
-class Indicator(Line, ABC):
-    """The base of an indicator of one number after the other.
+class About(msgspec.Struct, frozen=True):
+    """The entry of a class of indicators in the reference: how its value is computed, and when there is one."""
 
-    A subclass takes its settings as arguments of its constructor, keeps each as an attribute of the same name, and
-    computes the next value in :meth:`compute`. What it keeps between two updates are attributes made of numbers,
-    texts, lists of numbers, and other indicators, all of them made by the constructor.
+    formula: str
+    ready: str
+    """The number of updates after which there is a value, in terms of the settings."""
+    settings: Mapping[str, str]
+    """The meaning of each argument of the constructor."""
+    fields: Mapping[str, str] = {}
+    """The meaning of each attribute that holds more than ``value``."""
+    ta_lib: str = ""
+    """The functions of TA-Lib that give the same numbers; "": it has none."""
+    source: str = ""
+    """The publication of a formula that TA-Lib does not have."""
+
+
+class Indicator(Line, ABC):
+    """The base of all indicators.
+
+    A subclass takes its settings as arguments of its constructor and keeps each as an attribute of the same name.
+    What it keeps between two updates are attributes made of numbers, texts, lists of these, and other indicators,
+    all of them made by the constructor. After an update that raises an error of its own it is as it was.
     """
 
+    __slots__ = ()
+    about: ClassVar[About | None] = None
+    over_prices: ClassVar[bool] = True
+    """Whether its values are prices, so that a plot draws them over the prices."""
+    lines: ClassVar[tuple[str, ...]] = ()
+    """The names of the lines that a plot draws beside the value, each an attribute that is a :class:`Line`."""
+
+    @abstractmethod
+    def update(self, x: Bar | Candle | Number) -> float:
+        """Take the next number or finished bar and return the value after it; NaN: not ready yet.
+
+        Raises :class:`~qts.errors.ContractError` for what is no finite number within ±1e100, and for a number where
+        a bar is needed; it takes nothing then.
+        """
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in a plot: its class and its settings, like "Sma(20)" or "Sma(20, of=high)"."""
+        return _name_of(self)
+
+    @property
+    def pane(self) -> str:
+        """Return the pane of a plot that it belongs into: "" over the prices, else one of its own below them."""
+        return "" if self.over_prices and getattr(self, "of", "") != "volume" else self.name
+
+    def clone(self) -> Self:
+        """Return a fresh one of the same class and settings, which has seen nothing."""
+        return type(self)(**{name: getattr(self, name) for name in settings_of(type(self))})
+
+    def values(self) -> Iterator[tuple[str, float]]:
+        """Yield name and value of each line that a plot draws, the value first; NaN while not ready."""
+        name = self.name
+        yield name, self.value
+        for line in self.lines:
+            yield f"{name} {line}", getattr(self, line).value
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.value!r}>"
+
+
+class NumberIndicator(Indicator):
+    """The base of indicators of one number after the other; of a bar they read the field that ``of`` names."""
+
     __slots__ = ("of",)
-    pane = ""
-    """The pane of the report that it is drawn in: "" over the prices, else below them."""
-    lines: tuple[str, ...] = ()
-    """The names of further lines beside the value, each an attribute that is a :class:`Line`."""
 
     def __init__(self, of: str = "close") -> None:
         super().__init__()
-        if of not in FIELDS:
-            raise ContractError(f"{type(self).__name__}: of must be one of {', '.join(FIELDS)}, got {of!r}")
-        self.of = of
+        self.of = check_field(type(self).__name__, of)
 
     @abstractmethod
     def compute(self, x: float) -> float:
@@ -141,25 +197,6 @@ class Indicator(Line, ABC):
         self.value = value = self.compute(x)
         return value
 
-    @property
-    def name(self) -> str:
-        """Return what it is called in a plot: its class and its settings, like "Sma(20)" or "Sma(20, of=high)"."""
-        return _name_of(self)
-
-    def clone(self) -> Indicator:
-        """Return a fresh one of the same class and settings, which has seen nothing."""
-        return type(self)(**{name: getattr(self, name) for name in settings_of(type(self))})
-
-    def values(self) -> Iterator[tuple[str, float]]:
-        """Yield name and value of each of its lines, for a plot: the value first; NaN while not ready."""
-        name = self.name
-        yield name, self.value
-        for line in self.lines:
-            yield f"{name} {line}", getattr(self, line).value
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: {self.value!r}>"
-
     def _read(self, x: Bar | Candle | Number) -> float:
         if isinstance(x, Bar):
             x = candle_of(x)
@@ -170,6 +207,35 @@ class Indicator(Line, ABC):
         if (isinstance(x, Decimal) and x.is_nan()) or not -LIMIT < x < LIMIT:
             return NAN
         return float(x)
+
+
+class BarIndicator(Indicator):
+    """The base of indicators that need more of a bar than one number."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def compute(self, candle: Candle) -> float:
+        """Return the value after ``candle``; NaN: not ready yet."""
+
+    def update(self, x: Bar | Candle | Number) -> float:
+        """Take the next finished bar and return the value after it.
+
+        Raises :class:`~qts.errors.ContractError` for what is no bar, or a bar of impossible numbers; it takes
+        nothing then.
+        """
+        if type(x) is not Candle:
+            x = self._read(x)
+        self.previous = self.value
+        self.value = value = self.compute(x)
+        return value
+
+    def _read(self, x: Bar | Candle | Number) -> Candle:
+        if isinstance(x, Candle):
+            return x
+        if not isinstance(x, Bar):
+            raise ContractError(f"{self.name} takes bars, got {x!r}")
+        return candle_of(x)
 
 
 def settings_of(kind: type) -> dict[str, Any]:

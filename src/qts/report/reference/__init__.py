@@ -14,6 +14,7 @@ from typing import Final
 from qts.errors import InputError
 from qts.files import PUBLIC
 from qts.report.output_path import write_output
+from qts.report.reference.indicators import indicators_page
 from qts.report.reference.lists import (
     codes_page,
     command_line_page,
@@ -41,6 +42,7 @@ def reference_pages(commands: Mapping[str, argparse.ArgumentParser]) -> dict[str
         "orders.md": orders_page(),
         "refusals.md": refusals_page(),
         "invariants.md": invariants_page(),
+        "indicators.md": indicators_page(),
     }
     return {INDEX: _index(pages), **pages}
 
