@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,15 @@ def test_a_trip_ends_when_it_is_flat() -> None:
             result=D(536),
         )
     ]
+
+
+def test_a_trip_is_ended_by_the_level_of_its_last_sale() -> None:
+    # Given a holding of which a part is sold by the strategy, and the rest as its stop is reached
+    fills = [buy(1, 10, 100), sell(2, 4, 105), msgspec.structs.replace(sell(3, 6, 92), level="stop")]
+    assert [one.ended_by for one in round_trips(fills).completed] == ["stop"]
+    # And the other way round it is the strategy that ended it
+    fills = [buy(1, 10, 100), msgspec.structs.replace(sell(2, 4, 92), level="stop"), sell(3, 6, 95)]
+    assert [one.ended_by for one in round_trips(fills).completed] == [""]
 
 
 def test_what_is_bought_after_being_flat_is_the_next_trip() -> None:

@@ -236,6 +236,16 @@ class TestRoundTrips:
             "1 005930 2018-01-23 09:00 2018-01-25 09:00 2 10 50,000 52,000 1,650 +18,350 +3.67% 2.00% 6.00%" in text
         )
 
+    def test_the_level_that_ended_a_trip_is_named_where_one_did(self, tmp_path: Path) -> None:
+        trips = [msgspec.structs.replace(round_trip(), ended_by=level) for level in ("stop", "take", "trail", "")]
+        text = text_of(page_of(plain_session(trips=trips), tmp_path), "trips")
+        for shown in ("stop 손절", "take 익절", "trail 추적 손절", "–"):
+            assert f"2018-01-25 09:00 {shown} 2 10 50,000" in text
+        # And without one there is no column for it
+        assert "청산 사유" in text
+        (tmp_path / "without").mkdir()
+        assert "청산 사유" not in text_of(page_of(plain_session(), tmp_path / "without"), "trips")
+
     def test_all_are_there_in_pages(self, tmp_path: Path) -> None:
         count = 2 * trip_table.PAGE_ROWS + 1
         trips = [round_trip(ended=place + 2) for place in range(count)]

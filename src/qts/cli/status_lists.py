@@ -79,9 +79,13 @@ def average(value: Decimal | None) -> str:
     return text.rstrip("0").rstrip(".")
 
 
+_ABSENT: Final = {"limit": "market", "stop": "-", "take": "-", "trail": "-"}
+"""What the absence of a value says, by column; in others it is unknown."""
+
+
 def _shown(key: str, value: Any, time: MarketTime) -> str:
     if value is None:
-        return "market" if key == "limit" else "?"
+        return _ABSENT.get(key, "?")
     if isinstance(value, Decimal):
         return amount(value) if key != "average_cost" else average(value)
     if isinstance(value, bool):
@@ -110,7 +114,10 @@ def _fill(f: LedgerRow) -> tuple[Any, ...]:
 
 
 def _position(p: PositionView) -> tuple[Any, ...]:
-    return (p.strategy, p.symbol, p.qty, p.average_cost, p.mark, p.value, p.unrealized_pnl, p.pool)
+    return (
+        p.strategy, p.symbol, p.qty, p.average_cost, p.mark, p.value, p.unrealized_pnl,
+        p.stop, p.take, p.trail, p.pool,
+    )  # fmt: skip
 
 
 LISTINGS: Final = {
@@ -167,6 +174,9 @@ LISTINGS: Final = {
             Column("mark", "price", right=True),
             Column("value", "value", right=True),
             Column("unrealized_pnl", "unrealised", right=True),
+            Column("stop", "stop", right=True),
+            Column("take", "take", right=True),
+            Column("trail", "trail", right=True),
             Column("pool", "pool", extra=True),
         ),
         {},

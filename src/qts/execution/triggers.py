@@ -7,19 +7,23 @@ price, a take at or above it.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from qts.execution.contracts import Order
 from qts.market.actions import Split
 from qts.market.bar_checks import is_sound
 from qts.market.contracts import Bar, Quote, TickRule
 from qts.money import ZERO, minus, plus, ratio, times
 from qts.strategy.levels import Away, Level, Levels, price_above, price_below
+
+_REASON: Final = re.compile(r"(stop|take|trail) [0-9.]+ reached at [0-9.]+")
 
 
 class TriggerKind(str, Enum):
@@ -44,6 +48,15 @@ class Hit(NamedTuple):
     def reason(self) -> str:
         """Return the reason of the exit, in words: "stop 92.5 reached at 91"."""
         return f"{self.kind.value} {self.level:f} reached at {self.price:f}"
+
+
+def level_of(order: Order) -> TriggerKind | None:
+    """Return which level of a position had been reached when the rules sold it by ``order``; None for other orders.
+
+    An exit's reason is stored with its order, so that this is known of every run there ever was.
+    """
+    found = _REASON.fullmatch(order.reason) if order.forced else None
+    return None if found is None else TriggerKind(found[1])
 
 
 class BoundLevels(msgspec.Struct, frozen=True, gc=False):

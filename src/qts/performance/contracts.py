@@ -65,7 +65,8 @@ class RoundTrip(msgspec.Struct, frozen=True):
 
     ``entry_price`` is the average of what was bought, for each share as it was counted at the end. ``low`` and
     ``high`` are the extreme prices while it was held; None: not seen, or not comparable because shares were split.
-    ``risk`` is the amount that the stop of its entry put at stake; None: it had no stop.
+    ``risk`` is the amount that the stop of its entry put at stake; None: it had no stop. ``ended_by`` is the level
+    of the position that its last sale had reached: stop, take or trail; "" when something else ended it.
     """
 
     strategy: str
@@ -81,3 +82,4 @@ class RoundTrip(msgspec.Struct, frozen=True):
     low: Decimal | None = None
     high: Decimal | None = None
     risk: Decimal | None = None
+    ended_by: str = ""

@@ -13,7 +13,10 @@ from qts.performance.contracts import RoundTrip
 
 
 class TripFill(msgspec.Struct, frozen=True):
-    """A purchase or a sale of ``qty`` shares (above 0) at ``ts_ns`` (ns since 1970 UTC); ``costs``: fee and tax."""
+    """A purchase or a sale of ``qty`` shares (above 0) at ``ts_ns`` (ns since 1970 UTC); ``costs``: fee and tax.
+
+    ``level``: that of the position which a sale had reached, "" for another sale.
+    """
 
     ts_ns: int
     strategy: str
@@ -22,6 +25,7 @@ class TripFill(msgspec.Struct, frozen=True):
     qty: Decimal
     price: Decimal
     costs: Decimal
+    level: str = ""
 
 
 class TripAction(msgspec.Struct, frozen=True):
@@ -63,6 +67,7 @@ class _Open:
         self.qty = self.shares = ZERO
         self.bought = self.sold = self.costs = self.paid = ZERO
         self.was_split = False
+        self.ended_by = ""
         self.lowest: Decimal | None = None
         self.highest: Decimal | None = None
 
@@ -79,6 +84,7 @@ class _Open:
     def sell(self, fill: TripFill) -> None:
         self.qty = minus(self.qty, fill.qty)
         self.sold = plus(self.sold, times(fill.qty, fill.price))
+        self.ended_by = fill.level
 
     def apply(self, action: TripAction) -> None:
         """Change the shares; those bought so far count as what they became."""
@@ -150,4 +156,5 @@ def _completed(key: tuple[str, str], held: _Open, ended_ns: int, range_of: Range
         paid=held.paid,
         low=low,
         high=high,
+        ended_by=held.ended_by,
     )

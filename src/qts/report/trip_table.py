@@ -17,6 +17,12 @@ from qts.report.trip_marks import TripMarks
 
 PAGE_ROWS: Final = 100
 """Round trips on one page."""
+_ENDED_BY: Final = {
+    "stop": en_ko("stop", "손절"),
+    "take": en_ko("take", "익절"),
+    "trail": en_ko("trail", "추적 손절"),
+}
+"""The level that ended a round trip, by name."""
 _FINEST: Final = Decimal("0.00000001")
 """Step to which a quantity is shown: it follows from an amount and an average."""
 
@@ -27,11 +33,13 @@ def trip_table(data: ReportData) -> Html:
     if not trips:
         return el("p", en_ko("No round trip was completed.", "완결된 매매가 없습니다."), cls="none")
     linked = chart_ids(data)
+    has_levels = any(trip.ended_by for trip in trips)  # without them the column would say nothing
     headers = (
         en_ko("No.", "번호"),
         en_ko("Symbol", "종목"),
         when_entered(data),
         en_ko("Left", "청산시각"),
+        *((en_ko("By", "청산 사유"),) if has_levels else ()),
         en_ko("Days", "보유일"),
         en_ko("Quantity", "수량"),
         en_ko("Entry price", "매수 평균가"),
@@ -44,12 +52,12 @@ def trip_table(data: ReportData) -> Html:
     )
     head = el(
         "thead",
-        el("tr", *(el("th", text, scope="col", cls="n" if i > 3 else None) for i, text in enumerate(headers))),
+        el("tr", *(el("th", text, scope="col", cls="n" if i > 3 + has_levels else None) for i, text in enumerate(headers))),
     )
     pages = []
     for first in range(0, len(trips), PAGE_ROWS):
         rows = [
-            _row(data, place, trip, is_linked=trip.symbol in linked)
+            _row(data, place, trip, is_linked=trip.symbol in linked, has_levels=has_levels)
             for place, trip in enumerate(trips[first : first + PAGE_ROWS], first + 1)
         ]
         body = el("div", el("table", head, el("tbody", *rows), cls="trips"), cls="scroll", tabindex=0)
@@ -67,7 +75,7 @@ def when_entered(data: ReportData) -> Html:
     return en_ko(f"Entered ({data.zone_name})", f"진입시각({data.zone_name})")
 
 
-def _row(data: ReportData, place: int, trip: RoundTrip, *, is_linked: bool) -> Html:
+def _row(data: ReportData, place: int, trip: RoundTrip, *, is_linked: bool, has_levels: bool) -> Html:
     qty = ratio(trip.bought, trip.entry_price)
     days = (data.local(trip.ended_ns).date() - data.local(trip.begun_ns).date()).days
     numbers = (
@@ -88,6 +96,7 @@ def _row(data: ReportData, place: int, trip: RoundTrip, *, is_linked: bool) -> H
         el("td", shown),
         el("td", trip.symbol),
         *(el("td", text) for text in times),
+        *((el("td", _ENDED_BY.get(trip.ended_by, "–")),) if has_levels else ()),
         *(el("td", cell) for cell in numbers),
         id=TripMarks.row_id(place),
     )

@@ -35,7 +35,10 @@ class Result:
 
     @property
     def trades(self) -> Rows:
-        """Return the completed round trips: entry, exit, amounts, costs, result; MAE and MFE are shares."""
+        """Return the completed round trips: entry, exit, amounts, costs, result; MAE and MFE are shares.
+
+        ``ended_by`` is the level that was reached, stop, take or trail; "" for another exit.
+        """
         return tables.trades(self._facts)
 
     @property

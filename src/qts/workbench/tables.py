@@ -15,7 +15,7 @@ from qts.workbench.rows import Cell, Rows
 
 _TRADES = (
     "symbol", "strategy", "entered", "left", "entry_price", "bought", "sold", "costs", "dividends", "result",
-    "return", "mae", "mfe",
+    "return", "mae", "mfe", "ended_by",
 )  # fmt: skip
 _FILLS = ("time", "symbol", "strategy", "side", "qty", "price", "amount", "fee", "tax", "order_id", "execution_id")
 _ORDERS = (
@@ -31,7 +31,10 @@ _PLOTS = ("time", "strategy", "pane", "name", "value")
 
 
 def trades(facts: SessionFacts) -> Rows:
-    """Return the completed round trips: entry, exit, amounts, costs, result; MAE and MFE are shares."""
+    """Return the completed round trips: entry, exit, amounts, costs, result; MAE and MFE are shares.
+
+    ``ended_by`` is the level that was reached, stop, take or trail; "" for another exit.
+    """
     time = _clock(facts)
     return Rows(
         _TRADES,
@@ -50,6 +53,7 @@ def trades(facts: SessionFacts) -> Rows:
                 float(ratio(trip.result, trip.bought)),
                 _share(adverse_excursion(trip)),
                 _share(favourable_excursion(trip)),
+                trip.ended_by,
             )
             for trip in facts.charts.trips
         ),

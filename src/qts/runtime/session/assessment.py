@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -37,12 +37,16 @@ from qts.strategy.contracts import Side
 
 
 class Books(msgspec.Struct, frozen=True):
-    """The books of a run: its equity samples, fills and corporate actions, each in the order of booking."""
+    """The books of a run: its equity samples, fills and corporate actions, each in the order of booking.
+
+    ``levels``: by order id which level of a position an order had reached; other orders are absent.
+    """
 
     start: Decimal
     equity: Sequence[EquityRow]
     ledger: Sequence[LedgerRow]
     actions: Sequence[ActionRow]
+    levels: Mapping[str, str] = {}
 
 
 class Assessment(msgspec.Struct, frozen=True):
@@ -136,7 +140,14 @@ def _events(books: Books) -> Iterator[TripFill | TripAction]:
     ]
     fills = [
         TripFill(
-            row.ts_ns, row.strategy, row.symbol, row.side is Side.BUY, row.qty, row.price, plus(row.fee, row.tax)
+            row.ts_ns,
+            row.strategy,
+            row.symbol,
+            row.side is Side.BUY,
+            row.qty,
+            row.price,
+            plus(row.fee, row.tax),
+            books.levels.get(row.order_id, ""),
         )
         for row in books.ledger
     ]

@@ -73,13 +73,20 @@ class SessionMetrics:
         value = self._core.GaugeMetricFamily(
             "qts_position_value", "Its value; absent while unknown.", labels=labels
         )
+        level = self._core.GaugeMetricFamily(
+            "qts_position_level", "Price at which it is sold: stop, take or trail.", labels=[*labels, "level"]
+        )
         for one in view.positions:
             key = [one.strategy, one.pool, one.symbol]
             held.add_metric(key, float(one.qty))
             if one.value is not None:
                 value.add_metric(key, float(one.value))
+            for name, price in (("stop", one.stop), ("take", one.take), ("trail", one.trail)):
+                if price is not None:
+                    level.add_metric([*key, name], float(price))
         yield held
         yield value
+        yield level
 
     def _one_of(self, name: str, text: str, present: str) -> Any:
         return self._by(name, text, "state", ((state.value, state.value == present) for state in SafetyState))

@@ -20,6 +20,7 @@ from qts.errors import DataError, HalfDoneError, InputError, QtsError
 from qts.event.contracts import events_made_by
 from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
+from qts.execution.triggers import level_of
 from qts.execution.working import in_order_of_intent
 from qts.ids import run_id_of
 from qts.market.contracts import Calendar, Feed, MarketValue
@@ -386,7 +387,9 @@ class Session:
     def _assess(self, kernel: Kernel, log: SessionLog, *, again: bool) -> Assessment:
         """Judge the run; ``again``: with its input read again, unless it has changed meanwhile."""
         store, calendar, settings = self._store, kernel.shared.calendar, self._config.tree.runtime
-        books = Books(kernel.shared.account.opening, store.equity_curve(), store.ledger(), store.actions())
+        forced = store.orders() if kernel.counters.forced_exits else ()
+        levels = {order.client_order_id: kind.value for order in forced if (kind := level_of(order)) is not None}
+        books = Books(kernel.shared.account.opening, store.equity_curve(), store.ledger(), store.actions(), levels)
         benchmark = self._plan.options.benchmark == "hold"
         next_day = bool(getattr(source_of(self._feed), "is_known_next_day", False))
         try:

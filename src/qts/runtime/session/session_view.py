@@ -67,7 +67,8 @@ class PoolView(msgspec.Struct, frozen=True):
 class PositionView(msgspec.Struct, frozen=True):
     """A holding of a strategy. ``mark`` None: no price was seen yet, so value and unrealised result are unknown.
 
-    ``qty`` is signed, in shares or contracts.
+    ``qty`` is signed, in shares or contracts. ``stop``, ``take`` and ``trail`` are the prices of the levels bound
+    to it; None: it has none.
     """
 
     strategy: str
@@ -78,6 +79,9 @@ class PositionView(msgspec.Struct, frozen=True):
     mark: Decimal | None
     value: Decimal | None
     unrealized_pnl: Decimal | None
+    stop: Decimal | None = None
+    take: Decimal | None = None
+    trail: Decimal | None = None
 
 
 class OrderView(msgspec.Struct, frozen=True):

@@ -133,7 +133,7 @@ def view_of(
             )
             for pool, one in pools.items()
         ),
-        positions=tuple(_position(row, shared) for row in shared.account.position_rows() if row.qty),
+        positions=tuple(_position(row, kernel) for row in shared.account.position_rows() if row.qty),
         orders=tuple(map(_order, shared.orders)),
         counts=CountsView(
             rows=kernel.intake.rows,
@@ -227,7 +227,8 @@ def _state_change(record: TransitionRecord) -> ChangeView:
     return ChangeView(record.ts_ns, record.from_state.value, record.to_state.value, "", record.reason, record.actor)
 
 
-def _position(row: PositionRow, shared: SharedComponents) -> PositionView:
+def _position(row: PositionRow, kernel: Kernel) -> PositionView:
+    shared, bound = kernel.shared, kernel.triggers.of(row.strategy, row.symbol)
     mark = shared.last.mark(row.symbol)
     value = None if mark is None else times(row.qty, mark)
     return PositionView(
@@ -239,6 +240,7 @@ def _position(row: PositionRow, shared: SharedComponents) -> PositionView:
         mark,
         value,
         None if value is None else minus(value, row.cost),
+        *((None, None, None) if bound is None else bound.prices),
     )
 
 
