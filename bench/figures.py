@@ -14,7 +14,7 @@ from typing import Any
 SHARES = {"p50": 0.50, "p99": 0.99, "p999": 0.999}
 RUNS = 5
 QUICK_RUNS = 2
-PACKAGES = ("msgspec", "uvloop", "nautilus_trader", "vnpy", "vnpy_ctastrategy", "backtesting")
+PACKAGES = ("msgspec", "uvloop", "nautilus_trader", "vnpy", "vnpy_ctastrategy", "backtesting", "talipp")
 
 
 def percentile(ordered: Sequence[int], share: float) -> int:

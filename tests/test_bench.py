@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import replay, stages
+from bench import indicators, replay, stages
 from bench.figures import interpreter_build
 from bench.replay_cases import CASES, SECOND, measure
+
+from qts.indicators import INDICATORS
 
 PREPARED_CASES = [name for name, case in CASES.items() if case.step_ns is not None]
 
@@ -66,3 +69,15 @@ def test_the_build_of_the_interpreter_is_what_it_tells(
     monkeypatch.setattr("bench.figures.sysconfig.get_config_var", known.get)
 
     assert interpreter_build() == told
+
+
+def test_every_indicator_is_timed_and_a_missing_peer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indicators, "VALUES", 60)
+    monkeypatch.setitem(sys.modules, "talipp", None)
+
+    report = indicators.measure(quick=True)
+
+    assert set(report["ns"]) == {kind.__name__ for kind in INDICATORS}
+    assert "talipp" in report["missing"]
+    assert {one["met"] for one in report["targets"]} == {None}
+    assert "Bollinger" in indicators.show(report)
