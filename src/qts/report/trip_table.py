@@ -50,10 +50,9 @@ def trip_table(data: ReportData) -> Html:
         en_ko("MAE", "최대 역행(MAE)"),
         en_ko("MFE", "최대 순행(MFE)"),
     )
-    head = el(
-        "thead",
-        el("tr", *(el("th", text, scope="col", cls="n" if i > 3 + has_levels else None) for i, text in enumerate(headers))),
-    )
+    texts = 4 + has_levels
+    cells = (el("th", text, scope="col", cls="n" if i >= texts else None) for i, text in enumerate(headers))
+    head = el("thead", el("tr", *cells))
     pages = []
     for first in range(0, len(trips), PAGE_ROWS):
         rows = [

@@ -253,7 +253,10 @@ class PositionTriggers:
                 yield
             self._venue.finish_bar(bar.symbol)
             yield
-            async for _ in self._sell(self._judge_later(bar, now_ns) if is_known else [], bar.symbol, now_ns):
+            if is_known:
+                self._judge_later(bar, now_ns)
+            # Also exits of before whose order ended with this bar: a new one has to be there as the next begins.
+            async for _ in self._sell(self._leaving(bar.symbol), bar.symbol, now_ns):
                 yield
             if is_known:
                 self._raise_trails(bar)
@@ -292,13 +295,12 @@ class PositionTriggers:
                 keys.append((strategy, symbol))
         return keys
 
-    def _judge_later(self, bar: Bar, now_ns: int) -> list[Key]:
+    def _judge_later(self, bar: Bar, now_ns: int) -> None:
         """Request the exits that come after limits: takes in the range of ``bar``.
 
         Of positions and levels that did not exist when it began its last price alone is looked at.
         """
         symbol, start_ns, is_alone = bar.symbol, self._start_ns(bar), self._is_alone(bar.symbol)
-        keys = []
         for strategy, bound in self._open_in(symbol):
             armed_ns = None
             if not _is_whole(bound.since_ns, start_ns):
@@ -309,8 +311,6 @@ class PositionTriggers:
                 continue
             if hit is not None:
                 self._request(strategy, symbol, hit, armed_ns, now_ns)
-                keys.append((strategy, symbol))
-        return keys
 
     def _raise_trails(self, bar: Bar) -> None:
         """Let trails follow the high of a bar, after its low was compared with what they were before."""
@@ -383,6 +383,11 @@ class PositionTriggers:
             for strategy, bound in self.bound.get(symbol, _NONE).items()
             if bound.since_ns is not None and not self._exits.is_requested(strategy, symbol)
         ]
+
+    def _leaving(self, symbol: str) -> list[Key]:
+        """List the positions of a symbol that have levels and of which an exit is open."""
+        keys = [(strategy, symbol) for strategy in self.bound.get(symbol, _NONE)]
+        return [key for key in keys if self._exits.is_requested(*key)]
 
     def _since_ns(self, fill: Fill, order: Order, now_ns: int) -> int:
         """Return from when on prices count for what ``fill`` bought.
