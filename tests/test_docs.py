@@ -452,6 +452,7 @@ def test_the_order_page_draws_every_change_of_the_table() -> None:
 def test_who_is_asked_what_is_what_the_gate_does(rules: tuple[Rule, ...], who: str) -> None:
     before_the_rules = {Refusal.UNKNOWN_SYMBOL}
     before_the_gate = {Refusal.BELOW_STATE_THRESHOLD} if who == ENTRIES else set()
+    before_the_gate |= {Refusal.NOT_TAKEN_BY_BROKER}
     if who != FORCED:
         before_the_gate |= {Refusal.SIGNALS_PAUSED}
     given = {reason for rule in rules for reason in reasons_in(rule)}

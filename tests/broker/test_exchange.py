@@ -132,7 +132,7 @@ def test_day_orders_expire_at_the_close() -> None:
     rig.at(kst("2018-01-22 15:30:00"))
     now = rig.clock.time_ns()
     rig.exchange.on_session_end(date(2018, 1, 22), now)
-    assert rig.reports == [OrderCancelled("sim", "o", "005930", now, "expired at the close")]
+    assert rig.reports == [OrderCancelled("sim", "o", "005930", now, "expired at the close", expired=True)]
 
 
 def test_orders_entered_for_the_next_opening_survive_a_close_told_late() -> None:

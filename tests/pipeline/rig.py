@@ -28,6 +28,7 @@ from qts.pipeline.contracts import Outcome
 from qts.pipeline.decide import Decide
 from qts.pipeline.evaluate import Evaluate
 from qts.pipeline.extract import Extract
+from qts.pipeline.resolve import Resolve
 from qts.pipeline.runner import Pipeline
 from qts.pipeline.transform import Transform
 from qts.risk.config import RiskConfig
@@ -139,7 +140,7 @@ class PipelineRig:
             caps_cost=caps_cost,
         )
         self.evaluate = Evaluate(STATE_PROPERTIES)
-        self.decide = Decide(self.gate)
+        self.decide = Decide(self.gate, lambda request: "")
         self.act = Act(
             account=self.account,
             orders=self.orders,
@@ -150,7 +151,16 @@ class PipelineRig:
             on_sent=self._on_sent,
             stores_pending=stores_pending,
         )
-        self.pipeline = Pipeline(self.extract, self.transform, self.evaluate, self.decide, self.act)
+        self.resolve = Resolve(
+            self.extract,
+            account=self.account,
+            orders=self.orders,
+            last_values=self.last,
+            leaving=self.leaving,
+            config=PipelineConfig(market_buy_collar=D(collar)),
+            caps_cost=caps_cost,
+        )
+        self.pipeline = Pipeline(self.extract, self.transform, self.evaluate, self.decide, self.act, self.resolve)
         self.decisions = CounterIds("d")
         self.quote()
 

@@ -10,7 +10,7 @@ import pytest
 from qts.capital.contracts import Pool
 from qts.market.contracts import Instrument
 from qts.market.krx import KrxTicks
-from qts.pipeline.transform import collared
+from qts.pipeline.prices import collared
 from qts.risk.contracts import OrderRequest, OrderType
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Side

@@ -59,13 +59,17 @@ class Fill(msgspec.Struct, frozen=True, tag=True):
 
 
 class OrderCancelled(msgspec.Struct, frozen=True, tag=True):
-    """The broker confirms that the rest of an order will not be filled."""
+    """The broker confirms that the rest of an order will not be filled.
+
+    ``expired``: because the time that it works was over; False also where the broker does not say.
+    """
 
     broker: str
     client_order_id: str
     symbol: str
     ts_ns: int
     reason: str
+    expired: bool = False
 
 
 class OrderRejected(msgspec.Struct, frozen=True, tag=True):

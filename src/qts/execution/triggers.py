@@ -21,6 +21,7 @@ from qts.market.actions import Split
 from qts.market.bar_checks import is_sound
 from qts.market.contracts import Bar, Quote, TickRule
 from qts.money import ZERO, minus, plus, ratio, times
+from qts.risk.contracts import OrderRequest
 from qts.strategy.levels import Away, Level, Levels, price_above, price_below
 
 _REASON: Final = re.compile(r"(stop|take|trail) [0-9.]+ reached at [0-9.]+")
@@ -50,7 +51,7 @@ class Hit(NamedTuple):
         return f"{self.kind.value} {self.level:f} reached at {self.price:f}"
 
 
-def level_of(order: Order) -> TriggerKind | None:
+def level_of(order: Order | OrderRequest) -> TriggerKind | None:
     """Return which level of a position had been reached when the rules sold it by ``order``; None for other orders.
 
     An exit's reason is stored with its order, so that this is known of every run there ever was.

@@ -90,6 +90,10 @@ class WorkingOrders:
             o.state is OrderState.UNKNOWN and o.symbol == symbol and o.side is side for o in self._open.values()
         )
 
+    def has_tag(self, strategy: str, tag: str) -> bool:
+        """Return whether an open order of ``strategy`` carries ``tag``."""
+        return any(o.request.tag == tag and o.strategy == strategy for o in self._open.values())
+
     def refs(self) -> set[VenueRef]:
         """Return every number under which venues know an order that is remembered."""
         orders = (*self._open.values(), *self._final.values())

@@ -220,11 +220,11 @@ def decision_row(decision: Decision) -> DecisionRow:
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")
-    for why in ("stopped", "in_doubt"):
+    for why in ("stopped", "in_doubt", "tag_in_use"):
         if not view[why]:
             del view[why]  # an exit may leave all the same
     inputs = {
-        "confidence": proposal.facts.signal.intent.confidence,
+        "confidence": proposal.facts.intent.confidence,
         "limits": msgspec.structs.asdict(proposal.limits),
         "view": view,
     }

@@ -14,17 +14,20 @@ from qts.pipeline.sending import Ticket
 from qts.risk.contracts import AccountView, Approved, OrderRequest, Refused, RiskLimits
 from qts.safety.contracts import SafetyState
 from qts.state.contracts import OperatingState
-from qts.strategy.contracts import Signal
+from qts.strategy.contracts import Intent, Signal
 
 
 class Facts(msgspec.Struct, frozen=True):
     """Extract's answer: what is true at this moment about the signal's symbol and about both states.
+
+    ``intent`` is what the signal wants.
 
     ``price`` is what this side has to expect (ask for a buyer, bid for a seller; the last price without a
     book); None is unknown, for a buyer also what a book without two sides in order shows. Times in nanoseconds UTC.
     """
 
     signal: Signal
+    intent: Intent
     now_ns: int
     instrument: Instrument | None
     phase: Phase

@@ -18,14 +18,14 @@ class Evaluate:
 
     def __call__(self, proposal: Proposal) -> Candidate | Refused:
         """Return the candidate; refused when its confidence is below the threshold of the state."""
-        signal = proposal.facts.signal
-        if signal.side is Side.BUY:
+        intent = proposal.facts.intent
+        if intent.side is Side.BUY:
             threshold = self._properties[proposal.facts.state].entry_signal_threshold
-            if signal.intent.confidence < threshold:
+            if intent.confidence < threshold:
                 return Refused(
                     request=proposal.request,
                     reason=Refusal.BELOW_STATE_THRESHOLD,
-                    detail=f"confidence {signal.intent.confidence:.3f} is below {threshold} "
+                    detail=f"confidence {intent.confidence:.3f} is below {threshold} "
                     f"of {proposal.facts.state.value}",
                 )
         return Candidate(proposal=proposal)

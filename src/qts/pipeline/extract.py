@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from qts.clock import Clock, from_ns
+from qts.errors import ContractError
 from qts.market.contracts import MarketSource, Phase
 from qts.market.last_values import LastValues
 from qts.pipeline.contracts import Facts
 from qts.safety.state import SafetyStateManager
 from qts.state.operating_state import OperatingStateManager
-from qts.strategy.contracts import Side, Signal
+from qts.strategy.contracts import Intent, Side, Signal
 
 
 class Extract:
@@ -37,14 +38,20 @@ class Extract:
         self._max_age_ns = max_age_ns
 
     def __call__(self, signal: Signal) -> Facts:
-        """Return what is true at this moment about the signal's symbol and about both states."""
-        symbol = signal.symbol
+        """Return what is true at this moment about the signal's symbol and about both states.
+
+        Raises ContractError for a signal that is no intent: a target is resolved into one before.
+        """
+        symbol, intent = signal.symbol, signal.intent
+        if not isinstance(intent, Intent):
+            raise ContractError(f"only intents are decided, got {intent!r}")
         instrument = self._feed.instruments.get(symbol)
-        price = self._last.entry_price(symbol) if signal.side is Side.BUY else self._last.mark(symbol)
+        price = self._last.entry_price(symbol) if intent.side is Side.BUY else self._last.mark(symbol)
         now_ns = self._clock.time_ns()
         now = from_ns(now_ns)
         return Facts(
             signal=signal,
+            intent=intent,
             now_ns=now_ns,
             instrument=instrument,
             phase=Phase.CLOSED if instrument is None else instrument.calendar.phase(now),

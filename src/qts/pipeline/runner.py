@@ -10,13 +10,14 @@ from qts.pipeline.contracts import Outcome
 from qts.pipeline.decide import Decide
 from qts.pipeline.evaluate import Evaluate
 from qts.pipeline.extract import Extract
+from qts.pipeline.resolve import Resolve
 from qts.pipeline.transform import Transform
 from qts.risk.contracts import Refused
 from qts.strategy.contracts import Signal
 
 
 class Pipeline:
-    """Extract → Transform → Evaluate → Decide → Act for one signal.
+    """Extract → Transform → Evaluate → Decide → Act for one signal; a target is resolved into an intent before.
 
     ``ids`` are the counters that deciding uses up: a signal whose decision raised is decided again with them.
     """
@@ -28,8 +29,10 @@ class Pipeline:
         evaluate: Evaluate,
         decide: Decide,
         act: Act,
+        resolve: Resolve,
         ids: Sequence[CounterIds] = (),
     ) -> None:
+        self.resolve = resolve
         self._extract = extract
         self._transform = transform
         self._evaluate = evaluate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
-from datetime import date
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -12,11 +11,11 @@ from qts.clock import NS_PER_S
 from qts.execution.working import WorkingOrders
 from qts.ids import IdSource
 from qts.ledger.account import Account
-from qts.market.contracts import Instrument
 from qts.market.last_values import LastValues
-from qts.money import ONE, ZERO, minus, plus, times, truncate_to
+from qts.money import ZERO, minus, plus, times, truncate_to
 from qts.pipeline.config import PipelineConfig
 from qts.pipeline.contracts import Facts, Proposal
+from qts.pipeline.prices import collared_buy, opening_price, price_to_expect
 from qts.risk.contracts import AccountView, OrderRequest, OrderType, RiskLimits
 from qts.risk.gate import RiskGate
 from qts.risk.rejects import Rejects
@@ -91,7 +90,7 @@ class Transform:
         return Proposal(facts=facts, request=request, view=view, limits=limits)
 
     def _view(self, facts: Facts) -> AccountView:
-        signal, account, orders = facts.signal, self._account, self._orders
+        signal, side, account, orders = facts.signal, facts.intent.side, self._account, self._orders
         symbol, mark = signal.symbol, self._last.mark
         mine = orders.of(signal.strategy, symbol)
         valued = account.valued(mark, symbol)
@@ -118,9 +117,9 @@ class Transform:
             holding_working_sells=orders.working_sells(signal.strategy, symbol),
             open_positions=len(valued.positions.keys() | orders.entry_symbols()),
             has_position=symbol in valued.positions,
-            working_same_side=bool(mine) and any(order.side is signal.side for order in mine),
-            working_other_side=bool(mine) and any(order.side is not signal.side for order in mine),
-            unknown_order=orders.unknown(symbol, signal.side),
+            working_same_side=bool(mine) and any(order.side is side for order in mine),
+            working_other_side=bool(mine) and any(order.side is not side for order in mine),
+            unknown_order=orders.unknown(symbol, side),
             entries_today=self._day.entries,
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),
             open_orders=len(orders),
@@ -130,34 +129,37 @@ class Transform:
             reject_wait=self._rejects.wait_of(
                 symbol,
                 facts.now_ns,
-                None if signal.side is Side.BUY else self._config.forced_exit_retry_s * NS_PER_S,
+                None if side is Side.BUY else self._config.forced_exit_retry_s * NS_PER_S,
             ),
             in_doubt=in_doubt,
+            tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )
 
     def _request(self, facts: Facts, view: AccountView, limits: RiskLimits) -> OrderRequest:
-        signal = facts.signal
-        intent = signal.intent
-        at_open = signal.side is Side.BUY and intent.limit is None and self._fills_on_bars(signal.symbol)
-        limit = None if at_open else self._limit(facts)
-        qty = self._qty(facts, view, limits, self._opening_price(facts) if at_open else limit)
+        signal, intent = facts.signal, facts.intent
+        price = price_to_expect(facts, intent)
+        at_open = intent.side is Side.BUY and intent.limit is None and self._fills_on_bars(signal.symbol)
+        limit = None if at_open else self._limit(facts, price)
+        qty = self._qty(facts, view, limits, opening_price(price, self._config) if at_open else limit)
         return OrderRequest(
             client_order_id=self._ids.next_id(),
             decision_id=signal.decision_id,
             strategy=signal.strategy,
             pool=signal.pool,
             symbol=signal.symbol,
-            side=signal.side,
+            side=intent.side,
             qty=qty,
             limit=limit,
             decision_price=facts.price if facts.price is not None else ZERO,
             ts_ns=facts.now_ns,
-            reduce_only=signal.side is Side.SELL,
+            reduce_only=intent.side is Side.SELL,
             forced=signal.forced,
             reason=intent.reason,
             type=_type_of(intent, limit),
+            time_in_force=intent.tif,
             stop_price=None if intent.trigger is None else Decimal(intent.trigger),
-            max_cost=self._max_cost(facts, view, qty) if at_open else None,
+            tag=intent.tag,
+            max_cost=self._max_cost(facts, view, qty, price) if at_open else None,
             armed_ns=signal.armed_ns,
         )
 
@@ -165,16 +167,12 @@ class Transform:
         """Return whether a market buy of ``symbol`` fills at a bar's open, whatever the price, for capped money."""
         return self._caps_cost and self._last.shows_bars_alone(symbol)
 
-    def _opening_price(self, facts: Facts) -> Decimal | None:
-        """Return the price at which a market buy on bars is sized: the last one and the collar; None: unknown."""
-        return None if facts.price is None else times(facts.price, plus(ONE, self._config.market_buy_collar))
-
-    def _max_cost(self, facts: Facts, view: AccountView, qty: Decimal) -> Decimal | None:
-        """Return the money to set aside for a market buy on bars: its cost at the last price, and a reserve.
+    def _max_cost(self, facts: Facts, view: AccountView, qty: Decimal, price: Decimal | None) -> Decimal | None:
+        """Return the money to set aside for a market buy on bars: its cost at ``price``, and a reserve.
 
         None when there is nothing to buy, or nothing known to buy it at.
         """
-        price, instrument = facts.price, facts.instrument
+        instrument = facts.instrument
         if price is None or instrument is None or not qty > 0:
             return None
         cost = cost_of(qty, price, instrument, facts.local_day)
@@ -184,7 +182,7 @@ class Transform:
 
     def _qty(self, facts: Facts, view: AccountView, limits: RiskLimits, sized_at: Decimal | None) -> Decimal:
         """Return the quantity, a buy's without one sized at ``sized_at``; None: at the last price."""
-        intent = facts.signal.intent
+        intent = facts.intent
         if intent.qty is not None:
             return Decimal(intent.qty)
         if intent.side is Side.SELL:
@@ -194,31 +192,20 @@ class Transform:
             return ZERO
         return qty_for(view.pool_available, price, facts.instrument, limits, view)
 
-    def _limit(self, facts: Facts) -> Decimal | None:
+    def _limit(self, facts: Facts, price: Decimal | None) -> Decimal | None:
         """Return the limit of the order; a buy has one, so that its cost can be reserved exactly.
 
         A buy without one is a market buy on bars, whose cost is capped instead.
         """
-        intent = facts.signal.intent
+        intent = facts.intent
         if intent.limit is not None:
             return Decimal(intent.limit)
-        if intent.side is Side.SELL or facts.instrument is None or facts.price is None or facts.price <= 0:
+        if intent.side is Side.SELL:
             return None
-        return collared(
-            facts.price, facts.base_price, facts.instrument, self._config.market_buy_collar, facts.local_day
-        )
+        return collared_buy(facts, price, self._config)
 
 
 def _type_of(intent: Intent, limit: Decimal | None) -> OrderType:
     if intent.trigger is not None:
         return OrderType.STOP if limit is None else OrderType.STOP_LIMIT
     return OrderType.MARKET if limit is None else OrderType.LIMIT
-
-
-def collared(price: Decimal, base: Decimal | None, instrument: Instrument, collar: Decimal, day: date) -> Decimal:
-    """Return the highest grid price not above ``price`` × (1 + ``collar``) and inside the day's band."""
-    limit = instrument.ticks.round_down(times(price, plus(ONE, collar)), day)
-    # A grid coarser than the collar would round below the touch and never trade.
-    limit = max(limit, instrument.ticks.round_up(price, day))
-    band = instrument.ticks.band(base, day) if base is not None else None
-    return limit if band is None else min(limit, band[1])

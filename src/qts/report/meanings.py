@@ -141,6 +141,18 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "Signals were not decided at that time: safety was FAIL or LOCKDOWN, or a queue was full.",
         "당시에는 매매 신호를 처리하지 않았습니다. 안전 상태가 FAIL 또는 LOCKDOWN이었거나 대기열이 가득 찼습니다.",
     ),
+    Refusal.LEVEL_ON_WRONG_SIDE.value: (
+        "A stop, take or trigger lay where the price already was or beyond it, so it would have acted at once.",
+        "손절·익절·발동 가격이 이미 현재가에 닿았거나 지나친 쪽에 있어 주문이 거부되었습니다.",
+    ),
+    Refusal.TAG_IN_USE.value: (
+        "The strategy had an open order with the same tag already.",
+        "전략에 같은 태그를 가진 미체결 주문이 이미 있었습니다.",
+    ),
+    Refusal.NOT_TAKEN_BY_BROKER.value: (
+        "The broker does not take orders of this type or with this time in force.",
+        "증권사가 받지 않는 주문 유형 또는 주문 유효 조건이었습니다.",
+    ),
 }
 """Why a signal was rejected, by reason."""
 

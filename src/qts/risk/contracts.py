@@ -118,6 +118,9 @@ class Refusal(str, Enum):
     OPEN_ORDERS_LIMIT = "OPEN_ORDERS_LIMIT"
     LIMIT_TOO_FAR = "LIMIT_TOO_FAR"
     SIGNALS_PAUSED = "SIGNALS_PAUSED"
+    LEVEL_ON_WRONG_SIDE = "LEVEL_ON_WRONG_SIDE"
+    TAG_IN_USE = "TAG_IN_USE"
+    NOT_TAKEN_BY_BROKER = "NOT_TAKEN_BY_BROKER"
 
 
 class Approved(msgspec.Struct, frozen=True):
@@ -151,6 +154,7 @@ class AccountView(msgspec.Struct, frozen=True):
     ``stopped``: the operator's stop that cuts off this strategy, symbol or pool, in words; "" when none does.
     ``reject_stop`` and ``reject_wait``: why and until when orders of this symbol wait because the broker has
     rejected others, in words; "" when they need not.
+    ``tag_in_use``: another open order of the strategy carries the request's tag.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
     """
@@ -187,6 +191,7 @@ class AccountView(msgspec.Struct, frozen=True):
     reject_stop: str = ""
     reject_wait: str = ""
     in_doubt: str = ""
+    tag_in_use: bool = False
 
 
 class RiskLimits(msgspec.Struct, frozen=True):

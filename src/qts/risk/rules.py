@@ -54,7 +54,13 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     def worst_price(self) -> Decimal:
         """Return what one unit of an entry may cost: its limit, else the price and an allowance for slippage."""
         limit = self.request.limit
-        return limit if limit is not None else times(self.price, plus(ONE, self.allowance))
+        return limit if limit is not None else times(self.price_to_expect, plus(ONE, self.allowance))
+
+    @property
+    def price_to_expect(self) -> Decimal:
+        """Return where the order is expected to execute: at its stop price, else at the price of the moment."""
+        stop = self.request.stop_price
+        return self.price if stop is None else stop
 
 
 Rule: TypeAlias = Callable[[Case], Refused | None]
@@ -202,12 +208,30 @@ def _ms(ns: int) -> str:
 
 
 def off_tick_grid(case: Case) -> Refused | None:
-    """Refuse a limit off the price grid."""
-    limit = case.request.limit
-    if limit is None or case.instrument.ticks.is_valid(limit, case.day):
+    """Refuse a limit or a stop price off the price grid."""
+    for name, price in (("limit", case.request.limit), ("stop price", case.request.stop_price)):
+        if price is not None and not case.instrument.ticks.is_valid(price, case.day):
+            step = case.instrument.ticks.tick(price, case.day)
+            return _refuse(case, Refusal.OFF_TICK_GRID, f"{name} {price} is not on the grid of {step}")
+    return None
+
+
+def trigger_on_wrong_side(case: Case) -> Refused | None:
+    """Refuse a stop price that the market has reached already: a buy waits above the price, a sell below."""
+    stop, price, side = case.request.stop_price, case.price, case.request.side
+    if stop is None or (stop > price if side is Side.BUY else stop < price):
         return None
-    step = case.instrument.ticks.tick(limit, case.day)
-    return _refuse(case, Refusal.OFF_TICK_GRID, f"limit {limit} is not on the grid of {step}")
+    where = "above" if side is Side.BUY else "below"
+    detail = f"the stop price {stop} of a {side.value} must be {where} the price {price}"
+    return _refuse(case, Refusal.LEVEL_ON_WRONG_SIDE, detail)
+
+
+def tag_in_use(case: Case) -> Refused | None:
+    """Refuse a second open order under one tag: a cancel by it would not say which."""
+    if not case.view.tag_in_use:
+        return None
+    detail = f"{case.request.strategy} has an open order with the tag {case.request.tag!r}"
+    return _refuse(case, Refusal.TAG_IN_USE, detail)
 
 
 def price_outside_band(case: Case) -> Refused | None:
@@ -222,21 +246,28 @@ def price_outside_band(case: Case) -> Refused | None:
         detail = f"{case.request.symbol} has a daily price limit but its base price is unknown ({base})"
         return _refuse(case, Refusal.PRICE_OUTSIDE_BAND, detail)
     band = ticks.band(base, day)
-    return None if band is None else _outside(case, band, case.price) or _outside(case, band, case.request.limit)
+    if band is None:
+        return None
+    request = case.request
+    return (
+        _outside(case, band, case.price)
+        or _outside(case, band, request.limit)
+        or _outside(case, band, request.stop_price)
+    )
 
 
 def limit_outside_band(case: Case) -> Refused | None:
-    """Refuse an exit with a limit outside a known band; an exit at the market may always try."""
-    limit, base = case.request.limit, case.view.base_price
-    if limit is None or base is None or not _usable(base):
+    """Refuse an exit with a limit or stop outside a known band; an exit at the market may always try."""
+    limit, stop, base = case.request.limit, case.request.stop_price, case.view.base_price
+    if (limit is None and stop is None) or base is None or not _usable(base):
         return None
     band = case.instrument.ticks.band(base, case.day)
-    return None if band is None else _outside(case, band, limit)
+    return None if band is None else _outside(case, band, limit) or _outside(case, band, stop)
 
 
 def limit_too_far(case: Case) -> Refused | None:
     """Refuse a limit far on the wrong side of the price: an input error; on the other side it only waits."""
-    limit, price = case.request.limit, case.price
+    limit, price = case.request.limit, case.price_to_expect
     if limit is None:
         return None
     beyond = times(minus(limit, price), case.request.side.sign)
@@ -419,9 +450,11 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     price_stale,
     off_tick_grid,
     price_outside_band,
+    trigger_on_wrong_side,
     limit_too_far,
     unresolved_order,
     duplicate_intent,
+    tag_in_use,
     forced_out,
     exit_is_working,
     rejected_just_now,
@@ -443,9 +476,11 @@ EXIT_RULES: Final[tuple[Rule, ...]] = (
     price_unusable,
     off_tick_grid,
     limit_outside_band,
+    trigger_on_wrong_side,
     limit_too_far,
     unresolved_order,
     duplicate_intent,
+    tag_in_use,
     forced_out,
     rejected_just_now,
     order_rate,

@@ -29,6 +29,7 @@ from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.report_relay import ReportRelay
 from qts.runtime.orders.signals import Signals
+from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.recovery import Recovery
 from qts.runtime.persistence.session_log import Notices
@@ -75,6 +76,7 @@ class Components:
     rejects: RejectWatch
     decisions: DecisionPath
     host: StrategyHost
+    targets: Targets
     execution_reports: ExecutionReportHandler
     trades: ClosedTrades
     unresolved: OrderReconciler

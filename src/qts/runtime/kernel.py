@@ -230,6 +230,7 @@ class Kernel:
         self.venue.on_time(now_ns)
         if self.unresolved.any():
             self.due.resolve_soon()
+        self.components.targets.check()
         if not self._inline:  # a checkpoint a minute in real time; a replay counts rows
             self.due.checkpoint_soon()
         if self.due.is_sample_due(now_ns):

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from qts.capital.contracts import Pool
 from qts.market.contracts import Bar, Quote, Tick
-from qts.strategy.contracts import Context, FillView, Intent
+from qts.strategy.contracts import AnyIntent, Context, FillView
+from qts.strategy.order_news import OrderNews
 from qts.strategy.params import params_of, set_params, signature_with_params, unknown_param
 
 
@@ -46,22 +47,25 @@ class Strategy:
     def on_start(self, ctx: Context) -> None:
         """Do nothing before the first value."""
 
-    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[AnyIntent]:
         """Return no intents."""
         return ()
 
-    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[AnyIntent]:
         """Return no intents."""
         return ()
 
     def on_fill(self, ctx: Context, fill: FillView) -> None:
         """Do nothing after a fill."""
 
-    def on_trade(self, ctx: Context, tick: Tick) -> Iterable[Intent]:
+    def on_order(self, ctx: Context, news: OrderNews) -> None:
+        """Do nothing with what becomes of an order."""
+
+    def on_trade(self, ctx: Context, tick: Tick) -> Iterable[AnyIntent]:
         """Return no intents."""
         return ()
 
-    def on_timer(self, ctx: Context, name: str) -> Iterable[Intent]:
+    def on_timer(self, ctx: Context, name: str) -> Iterable[AnyIntent]:
         """Return no intents."""
         return ()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -27,6 +27,7 @@ from qts.strategy.checked_fields import (
     checked_tif,
 )
 from qts.strategy.order_terms import TimeInForce
+from qts.strategy.targets import Cancel, Target
 
 
 class Side(str, Enum):
@@ -80,37 +81,47 @@ class Intent(msgspec.Struct, frozen=True, tag=True):
         force_setattr(self, "tag", checked_tag("Intent.tag", self.tag))
 
 
-def check_intent(value: object) -> Intent:
-    """Return ``value`` itself when it is an Intent. Raises ContractError otherwise: nothing else was checked."""
-    if not isinstance(value, Intent):
-        raise ContractError(f"a strategy answers with Intents, got {value!r}")
+AnyIntent: TypeAlias = Intent | Target | Cancel
+"""What a strategy may return."""
+
+
+def check_intent(value: object) -> AnyIntent:
+    """Return ``value`` itself when a strategy may return it.
+
+    Raises ContractError otherwise: nothing else was checked.
+    """
+    if not isinstance(value, Intent | Target | Cancel):
+        raise ContractError(f"a strategy answers with Intents, Targets and Cancels, got {value!r}")
     return value
 
 
 class Signal(msgspec.Struct, frozen=True, tag=True):
-    """An intent on its way to a decision: who wants it, under which decision id, since when.
+    """An intent, a target or a cancel on its way to a decision: whose, under which decision id, since when.
 
-    The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, side). ``armed_ns`` is that of the order
-    (:class:`~qts.risk.contracts.OrderRequest`).
+    The payload of SIGNAL_GENERATED; its collapse key is (strategy, symbol, :attr:`side`). ``armed_ns`` is that of
+    the order (:class:`~qts.risk.contracts.OrderRequest`).
     """
 
     decision_id: str
     strategy: str
     pool: Pool
-    intent: Intent
+    intent: AnyIntent
     ts_ns: int
     forced: bool = False
     armed_ns: int | None = None
 
     @property
     def symbol(self) -> str:
-        """Return the symbol of the intent."""
+        """Return the symbol of what is wanted; "" for the cancel of a tag."""
         return self.intent.symbol
 
     @property
-    def side(self) -> Side:
-        """Return the side of the intent."""
-        return self.intent.side
+    def side(self) -> str:
+        """Return the side of an intent; "TARGET", whose side is not known yet, or "CANCEL" and its tag."""
+        intent = self.intent
+        if isinstance(intent, Intent):
+            return intent.side
+        return "TARGET" if isinstance(intent, Target) else f"CANCEL {intent.tag}"
 
 
 class FillView(msgspec.Struct, frozen=True, tag=True):
@@ -241,7 +252,7 @@ class Strategy(Protocol):
         """
         ...
 
-    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[Intent]:
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[AnyIntent]:
         """Return what the strategy wants after ``quote``, in the order of decision; empty: nothing.
 
         It must return soon: prices wait for it, and a session in real time ends after five seconds. The third error
@@ -249,7 +260,7 @@ class Strategy(Protocol):
         """
         ...
 
-    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+    def on_bar(self, ctx: Context, bar: Bar) -> Iterable[AnyIntent]:
         """Return what the strategy wants after the finished ``bar``; as :meth:`on_quote`."""
         ...
 
@@ -265,13 +276,13 @@ class OptionalHooks(Protocol):
     time the timers come first, then the value of the feed.
     """
 
-    def on_trade(self, ctx: Context, tick: Tick) -> Iterable[Intent]:
+    def on_trade(self, ctx: Context, tick: Tick) -> Iterable[AnyIntent]:
         """Return what the strategy wants after the trade ``tick``; as ``on_quote``.
 
         Called for a class with ``data = ("trades",)`` alone.
         """
         ...
 
-    def on_timer(self, ctx: Context, name: str) -> Iterable[Intent]:
+    def on_timer(self, ctx: Context, name: str) -> Iterable[AnyIntent]:
         """Return what the strategy wants when the timer ``name`` is due (``ctx.at``, ``ctx.every``)."""
         ...

@@ -602,7 +602,8 @@ class SimExchange:
 
     def _cancelled(self, order: SimOrder, ts_ns: int, reason: str) -> None:
         self._leave(order)
-        self._report(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason))
+        expired = reason == _EXPIRED
+        self._report(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason, expired))
 
     # -- bars and depth updates --------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ ASKED_OF: Final[Mapping[Refusal, tuple[str, ...]]] = {
     Refusal.ORDER_RATE_LIMIT: (ENTRIES, EXITS),
     Refusal.LIMIT_TOO_FAR: (ENTRIES, EXITS),
     Refusal.SIGNALS_PAUSED: (ENTRIES, EXITS),
+    Refusal.LEVEL_ON_WRONG_SIDE: (ENTRIES, EXITS),
+    Refusal.TAG_IN_USE: (ENTRIES, EXITS),
+    Refusal.NOT_TAKEN_BY_BROKER: (ENTRIES, EXITS, FORCED),
     **dict.fromkeys(
         (
             Refusal.MARKET_CLOSED,

@@ -23,7 +23,7 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.kernel import Kernel
 from qts.runtime.strategies.context import StrategyContext
 from qts.runtime.strategies.strategy_host import EarlyAnswer
-from qts.strategy.contracts import Intent
+from qts.strategy.contracts import AnyIntent
 
 
 class StraightRows:
@@ -184,7 +184,7 @@ class StraightRows:
         value: Any,
         contexts: Sequence[StrategyContext],
         context: StrategyContext,
-        intents: Iterable[Intent] | None,
+        intents: Iterable[AnyIntent] | None,
         error: BaseException | None,
     ) -> None:
         """Keep the outcome of a call for the strategies' handler, which gets ``value`` next."""

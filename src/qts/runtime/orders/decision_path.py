@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from qts.event.contracts import Event
-from qts.execution.contracts import AckStatus, Order, OrderAck
+from qts.execution.contracts import AckStatus, Order, OrderAck, OrderState
 from qts.pipeline.contracts import Acted, Outcome
+from qts.pipeline.resolve import Resolution
 from qts.pipeline.runner import Pipeline
 from qts.risk.contracts import Refused
 from qts.runtime.due_work import DueWork
+from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.persistence.history_rows import refusal_row
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.session_events import Codes
 from qts.runtime.shared_components import SharedComponents
-from qts.strategy.contracts import Signal
+from qts.strategy.contracts import Intent, Signal
+from qts.strategy.targets import Target
 
 
 class DecisionPath:
     """Runs one signal after the other; ``make`` builds the stages for the configuration in force.
 
     ``on_answer`` is called with an order once its answer is known and the moment (ns); it returns whether a forced
-    exit can go on.
+    exit can go on. ``on_other`` decides what is no intent. ``news`` tells strategies what became of their signals.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class DecisionPath:
         counters: SessionCounters,
         due: DueWork,
         on_answer: Callable[[Order, int], bool],
+        on_other: Callable[[Signal], Awaitable[None]],
+        news: StrategyNews,
     ) -> None:
         self._make = make
         self._pipeline = make()
@@ -45,6 +50,8 @@ class DecisionPath:
         self._counters = counters
         self._due = due
         self._on_order_answer = on_answer
+        self._on_other = on_other
+        self._news = news
         self._answer_missing = True
 
     def reconfigure(self) -> None:
@@ -54,7 +61,15 @@ class DecisionPath:
     async def on_signal(self, event: Event) -> None:
         """Handle a P2 event: decide a strategy's signal."""
         self._due.run_calls()  # a FAIL of the watchdog comes before the signals of the strategy that hung
-        await self.decide(event.payload)
+        signal: Signal = event.payload
+        if isinstance(signal.intent, Intent):
+            await self.decide(signal)
+        else:
+            await self._on_other(signal)
+
+    def resolve(self, signal: Signal, target: Target) -> Resolution:
+        """Return what ``target`` asks for now, under the configuration in force; nothing is changed."""
+        return self._pipeline.resolve(signal, target)
 
     async def decide(self, signal: Signal) -> Outcome:
         """Run ``signal`` through all stages; return the outcome. Raises HalfDoneError for a half-done effect."""
@@ -62,8 +77,9 @@ class DecisionPath:
         try:
             self._shared.record.raise_failure()
             if isinstance(outcome, Refused):
-                self._on_refused(outcome)
+                self.on_refused(outcome)
             else:
+                self._news.on_accepted(outcome.decision.approved.request)
                 outcome.ticket.when_answered(partial(self._on_answer, outcome))
         except Exception as error:  # of any kind: the order may be sent, so the signal must not be decided again
             raise self._shared.record.give_up(f"the outcome of decision {signal.decision_id}", error) from error
@@ -73,6 +89,8 @@ class DecisionPath:
         with self._shared.record.whole(f"the answer to order {ack.client_order_id}"):
             self._judge_answer(acted, ack)
             order = self._shared.orders.get(ack.client_order_id)
+            if order is not None and order.state is OrderState.REJECTED:
+                self._news.on_ended(order)
             if order is not None and self._on_order_answer(order, self._shared.clock.time_ns()):
                 self._due.pending = True
 
@@ -87,6 +105,8 @@ class DecisionPath:
             self._counters.changes += self._answer_missing  # safety forgot a failure: its cached share is old
             self._answer_missing = False
 
-    def _on_refused(self, refused: Refused) -> None:
+    def on_refused(self, refused: Refused) -> None:
+        """Count, store and tell a refusal."""
+        self._news.on_refused(refused)
         self._counters.refused(refused.reason.value)
         self._shared.record.write_later(refusal_row(refused))

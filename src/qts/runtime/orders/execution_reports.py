@@ -20,6 +20,7 @@ from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
 from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
 from qts.ledger.contracts import FillEffect
+from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
 from qts.runtime.shared_components import SharedComponents
 from qts.runtime.strategies.strategy_host import StrategyHost
@@ -60,6 +61,7 @@ class ExecutionReportHandler:
         on_kept: Callable[[], None],
         on_applied: Callable[[Fill, Order, FillEffect], None],
         on_ended: Callable[[Order], None],
+        news: StrategyNews,
         log: Callable[[str, str], None],
     ) -> None:
         self._shared = shared
@@ -70,6 +72,7 @@ class ExecutionReportHandler:
         self._on_code = on_code
         self._on_applied = on_applied
         self._on_ended = on_ended
+        self._news = news
         self._log = log
         self.quarantine = Quarantine(shared.record, on_code=on_code, on_kept=on_kept, log=log)
         self.duplicates = 0
@@ -152,6 +155,8 @@ class ExecutionReportHandler:
             self._account.release(order.client_order_id)
         self._record.write_later(updated)
         if updated.state in FINAL_STATES:
+            if order.state not in FINAL_STATES:
+                self._news.on_ended(updated, expired=isinstance(report, OrderCancelled) and report.expired)
             self._on_ended(updated)
 
     def keep(self, notice: object, why: str, code: str = "FS041") -> None:

@@ -43,7 +43,8 @@ _MAY_BE_SENT = frozenset({OrderState.INTENT, OrderState.PENDING_NEW})
 class OrderReconciler:
     """Resolves UNKNOWN orders from the broker's own books.
 
-    Fills and ends that the books show of an order found there are given to ``on_report`` as if they came now.
+    Fills and ends that the books show of an order found there are given to ``on_report`` as if they came now, an
+    order that was never sent to ``on_absent``.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class OrderReconciler:
         broker: Broker,
         record: StoreWriter,
         on_report: Callable[[ExecutionReport], None],
+        on_absent: Callable[[Order], None],
     ) -> None:
         self._account = account
         self._orders = orders
         self._broker = broker
         self._record = record
         self._on_report = on_report
+        self._on_absent = on_absent
         self._absent_since: dict[str, int] = {}
 
     def doubt_intents(self, now_ns: int) -> bool:
@@ -129,7 +132,9 @@ class OrderReconciler:
         if now_ns - first >= BETWEEN_ANSWERS_NS:
             del self._absent_since[order.client_order_id]
             evidence = f"absent in two answers {(now_ns - first) / NS_PER_S:.1f} s apart"
-            self._put(apply_absent(order, now_ns, evidence))
+            absent = apply_absent(order, now_ns, evidence)
+            self._put(absent)
+            self._on_absent(absent)
 
     def _put(self, order: Order) -> None:
         self._orders.put(order)

@@ -9,9 +9,11 @@ from qts.capital.contracts import Pool
 from qts.event.contracts import EventType
 from qts.ids import IdSource
 from qts.risk.contracts import Refusal
+from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.shared_components import SharedComponents
-from qts.strategy.contracts import Intent, Signal, Strategy
+from qts.strategy.contracts import AnyIntent, Intent, Signal, Strategy
+from qts.strategy.targets import Cancel
 
 
 class Signals:
@@ -25,24 +27,36 @@ class Signals:
         decision_ids: IdSource,
         counters: SessionCounters,
         publish: Callable[[EventType, Any, str], bool],
+        news: StrategyNews,
+        cancel: Callable[[str, Cancel], None],
     ) -> None:
         self._shared = shared
         self.pools = pools
         self._ids = decision_ids
         self._counters = counters
         self._publish = publish
+        self._news = news
+        self._cancel = cancel
 
-    def on_intent(self, strategy: Strategy, intent: Intent) -> None:
+    def on_intent(self, strategy: Strategy, intent: AnyIntent) -> None:
         """Publish an intent as SIGNAL_GENERATED; count it as refused when decisions are paused.
 
         Raises HalfDoneError, which is no failure of the strategy.
         """
         with self._shared.record.whole(f"a signal of strategy {strategy.name}"):
-            if intent.symbol not in self._shared.base_prices:
+            if intent.symbol and intent.symbol not in self._shared.base_prices:
                 self._set_first_price_as_base(intent.symbol)
-            signal = self._signal(strategy.name, intent, forced=False)
-            if not self._publish(EventType.SIGNAL_GENERATED, signal, strategy.name):
-                self._counters.refused(Refusal.SIGNALS_PAUSED.value)
+            self.publish(self._signal(strategy.name, intent, forced=False))
+
+    def publish(self, signal: Signal) -> None:
+        """Publish ``signal``. While decisions are paused a cancel is carried out at once, all else is refused."""
+        if self._publish(EventType.SIGNAL_GENERATED, signal, signal.strategy):
+            return
+        if isinstance(signal.intent, Cancel):
+            self._cancel(signal.strategy, signal.intent)
+            return
+        self._counters.refused(Refusal.SIGNALS_PAUSED.value)
+        self._news.on_paused(signal)
 
     def forced(self, strategy: str, intent: Intent, armed_ns: int | None = None) -> Signal:
         """Return the signal of a forced exit; it is decided at once, because P2 may be paused.
@@ -52,7 +66,7 @@ class Signals:
         self._counters.forced_exits += 1
         return self._signal(strategy, intent, forced=True, armed_ns=armed_ns)
 
-    def _signal(self, strategy: str, intent: Intent, *, forced: bool, armed_ns: int | None = None) -> Signal:
+    def _signal(self, strategy: str, intent: AnyIntent, *, forced: bool, armed_ns: int | None = None) -> Signal:
         return Signal(
             decision_id=self._ids.next_id(),
             strategy=strategy,

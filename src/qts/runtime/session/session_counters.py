@@ -10,7 +10,9 @@ import msgspec
 class SessionCounters(msgspec.Struct):
     """Counters of the whole session. ``stand_in_bases``: symbols whose previous close was not in the data.
 
-    The last four show whether parts of a checkpoint that seldom change have to be encoded again.
+    ``targets_reached``: targets from which holding and working orders were less than one lot away.
+    ``cancels_of_nothing``: cancels that met neither an order nor a target. The last four show whether parts of a
+    checkpoint that seldom change have to be encoded again.
     """
 
     first_day: str
@@ -19,6 +21,8 @@ class SessionCounters(msgspec.Struct):
     forced_exits: int = 0
     refusals: dict[str, int] = {}
     stand_in_bases: list[str] = []
+    targets_reached: int = 0
+    cancels_of_nothing: int = 0
     codes_told: int = 0
     changes: int = 0
     evaluations: int = 0
@@ -35,4 +39,4 @@ class SessionCounters(msgspec.Struct):
     def import_state(self, saved: dict[str, Any]) -> None:
         """Continue from :meth:`export_state`."""
         for name in self.__struct_fields__:
-            setattr(self, name, saved[name])
+            setattr(self, name, saved.get(name, 0))  # an earlier version counted less

@@ -22,12 +22,13 @@ from qts.runtime.strategies.timers import StrategyTimers
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.base_class import has_hook
-from qts.strategy.contracts import FillView, Intent, Strategy
+from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.declared import wants_trades
+from qts.strategy.order_news import OrderNews
 from qts.strategy.timer import Timer, timer_at, timer_every
 from qts.strategy.user_code import Run, runner_for
 
-OnIntent = Callable[[Strategy, Intent], None]
+OnIntent = Callable[[Strategy, AnyIntent], None]
 OnLine = Callable[[str, str], None]
 """Called with the strategy's name and a line for the session's log."""
 OnFault = Callable[[str, str, str, bool, str], None]
@@ -70,6 +71,7 @@ class StrategyContext:
         "errors",
         "faults",
         "halted",
+        "hears_of_orders",
         "is_resuming",
         "most_intents",
         "on_bar",
@@ -103,6 +105,7 @@ class StrategyContext:
         self.strategy = strategy
         self.wants_trades = wants_trades(strategy) and has_hook(strategy, "on_trade")
         self.pool = pool
+        self.hears_of_orders = has_hook(strategy, "on_order")
         self.plots = Plots()
         self.run = runner_for(strategy) if run is None else run
         self.most_intents = most_intents
@@ -162,7 +165,7 @@ class StrategyContext:
         self.on_trade = self._callback("on_trade") if self.wants_trades else _nothing
         self.on_timer = self._callback("on_timer")
 
-    def _callback(self, hook: str) -> Callable[[object, Any], Iterable[Intent] | None]:
+    def _callback(self, hook: str) -> Callable[[object, Any], Iterable[AnyIntent] | None]:
         if self.halted or not has_hook(self.strategy, hook):
             return _nothing
         return partial(self.run, getattr(self.strategy, hook))
@@ -225,8 +228,8 @@ class StrategyContext:
         if self._lines == MAX_LINES:
             self._log(self.strategy.name, f"has written {MAX_LINES:,} lines; further ones are left out")
 
-    def batch_context(self, fills: Sequence[FillView]) -> BatchContext:
-        """Return this view as it is now, with ``fills`` it has not seen, for a strategy in another process."""
+    def batch_context(self, fills: Sequence[FillView | OrderNews]) -> BatchContext:
+        """Return this view as it is now, with ``fills`` and news it has not seen, for another process."""
         name = self.strategy.name
         return BatchContext(
             now_ns=self._clock.time_ns(),
@@ -264,6 +267,6 @@ _WHY: Final = {
 }
 
 
-def _nothing(context: object, value: object) -> tuple[Intent, ...]:
+def _nothing(context: object, value: object) -> tuple[AnyIntent, ...]:
     """Return no intents: stands in for the callbacks of a halted strategy."""
     return ()

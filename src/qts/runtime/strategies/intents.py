@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT
-from qts.strategy.contracts import Intent, check_intent
+from qts.strategy.contracts import AnyIntent, check_intent
 from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.user_code import Run, each_of
 
@@ -14,13 +14,13 @@ class TooManyIntents(Exception):
     """One call returned more intents than allowed: the strategy is halted at once, the call has no effect."""
 
 
-def intents_of(run: Run, returned: Iterable[Intent] | None, most: int) -> Iterator[Intent]:
+def intents_of(run: Run, returned: Iterable[AnyIntent] | None, most: int) -> Iterator[AnyIntent]:
     """Yield the checked intents of one call; those before a failure are yielded, then the failure is raised.
 
     Raises TooManyIntents, before the first is yielded, when there are more than ``most``, ContractError for a value
     that is no intent, and what the strategy itself raises.
     """
-    found: list[Intent] = []
+    found: list[AnyIntent] = []
     failure: BaseException | None = None
     try:
         for one in each_of(run, returned):

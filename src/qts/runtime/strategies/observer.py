@@ -10,7 +10,7 @@ from typing import Protocol
 
 from qts.clock import Clock
 from qts.runtime.strategies.context import OnIntent
-from qts.strategy.contracts import Intent, Strategy
+from qts.strategy.contracts import AnyIntent, Strategy
 from qts.strategy.user_code import Run
 
 
@@ -25,7 +25,7 @@ class StrategyObserver(Protocol):
         """
         ...
 
-    def on_intent(self, strategy: Strategy, intent: Intent, now_ns: int) -> None:
+    def on_intent(self, strategy: Strategy, intent: AnyIntent, now_ns: int) -> None:
         """Take an intent of ``strategy``, checked, at the session's time ``now_ns``.
 
         Called on the session's thread, before the intent becomes a signal. Must not wait. An exception is counted
@@ -37,7 +37,7 @@ class StrategyObserver(Protocol):
 def observed(observer: StrategyObserver, clock: Clock, on_intent: OnIntent) -> OnIntent:
     """Return an ``on_intent`` that shows each intent to ``observer`` first."""
 
-    def show_and_pass(strategy: Strategy, intent: Intent) -> None:
+    def show_and_pass(strategy: Strategy, intent: AnyIntent) -> None:
         observer.on_intent(strategy, intent, clock.time_ns())
         on_intent(strategy, intent)
 

@@ -6,7 +6,7 @@ at the beginning and grows with each action as it happens. A split of 50:1 multi
 dividend of 2 on a close of 100 multiplies it by 100 ÷ 98, as if it had bought shares at that close. Returns between
 two shown prices are those of a holder of the share.
 
-All prices of a strategy are converted (bars, quotes, its fills, its average cost, the limits that it gives), and
+All prices of a strategy are converted (bars, quotes, its fills, its average cost, the prices that it gives), and
 volumes so that price × volume stays what was traded over a split. Its own quantities, and money, are as traded.
 """
 
@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Final, Literal, TypeAlias
+from functools import partial
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -23,7 +24,9 @@ from qts.event.contracts import Event
 from qts.market.actions import Dividend, Split
 from qts.market.contracts import Bar, Instrument, MarketValue, Quote, Tick
 from qts.money import ONE, minus, multiple_of, power_of_ten, ratio, times, without_zeros
-from qts.strategy.contracts import FillView, Intent, Side
+from qts.strategy.contracts import AnyIntent, FillView, Intent, Side
+from qts.strategy.levels import Away, Level
+from qts.strategy.targets import Cancel
 
 Adjust: TypeAlias = Literal["none", "split", "total"]
 
@@ -46,6 +49,14 @@ class Factor(msgspec.Struct, frozen=True):
     since_ns: int
     price: Decimal
     split: Decimal
+
+
+class Traded(Protocol):
+    """A conversion of one shown price of a symbol to the traded one."""
+
+    def __call__(self, shown: Decimal | int | None, *, down: bool) -> Decimal | None:
+        """Return the traded price on the grid, ``down`` or up where it lies between two; None stays None."""
+        ...
 
 
 class PriceView:
@@ -116,24 +127,56 @@ class PriceView:
         factor = self._at(fill.symbol, fill.ts_ns)
         return fill if factor is None else msgspec.structs.replace(fill, price=_times(fill.price, factor.price))
 
-    def intent(self, intent: Intent, instrument: Instrument | None, day: date) -> Intent:
-        """Return an intent with its limit as it can be traded on ``day``.
+    def intent(self, intent: AnyIntent, instrument: Instrument | None, day: date) -> AnyIntent:
+        """Return an intent or a target with its prices as they can be traded on ``day``; a cancel has none.
 
-        On the price grid, away from the money: a buy down, a sale up; one that names a traded price as it was shown
-        gets that price. Quantities stay.
+        On the price grid, away from the money: the limit of a buy, the trigger of a sale and a stop down, the
+        others up. One that names a traded price as it was shown gets that price. Quantities and shares stay.
         """
-        if intent.symbol not in self._factors or intent.limit is None or instrument is None:
+        if isinstance(intent, Cancel) or intent.symbol not in self._factors or instrument is None:
             return intent
-        factor = self._now(intent.symbol)[0]
-        exact, near = ratio(Decimal(intent.limit), factor), ratio(_STEP, factor)  # what was shown was rounded
+        put = partial(self._traded, intent.symbol, instrument, day)
+        if isinstance(intent, Intent):
+            if intent.limit is None and intent.trigger is None:
+                return intent
+            is_buy = intent.side is Side.BUY
+            return msgspec.structs.replace(
+                intent, limit=put(intent.limit, down=is_buy), trigger=put(intent.trigger, down=not is_buy)
+            )
+        return msgspec.structs.replace(
+            intent,
+            limit=put(intent.limit, down=not intent.is_flat),
+            stop=self._level(intent.symbol, intent.stop, put, down=True),
+            take=self._level(intent.symbol, intent.take, put, down=False),
+            trail=intent.trail if intent.trail is None else self._distance(intent.symbol, intent.trail),
+        )
+
+    def _traded(
+        self, symbol: str, instrument: Instrument, day: date, shown: Decimal | int | None, *, down: bool
+    ) -> Decimal | None:
+        """Return the traded price of one that was shown, on the grid; None stays None."""
+        if shown is None:
+            return None
+        factor = self._now(symbol)[0]
+        exact, near = ratio(Decimal(shown), factor), ratio(_STEP, factor)  # what was shown was rounded
         below, above = instrument.ticks.round_down(exact, day), instrument.ticks.round_up(exact, day)
         if minus(exact, below) <= near:
-            limit = below
+            price = below
         elif minus(above, exact) <= near:
-            limit = above
+            price = above
         else:
-            limit = below if intent.side is Side.BUY else above
-        return msgspec.structs.replace(intent, limit=limit if limit > 0 else above)
+            price = below if down else above
+        return price if price > 0 else above
+
+    def _level(self, symbol: str, level: Level | None, put: Traded, *, down: bool) -> Level | None:
+        return self._distance(symbol, level) if isinstance(level, Away) else put(level, down=down)
+
+    def _distance(self, symbol: str, away: Away) -> Away:
+        """Return a distance between traded prices; a share is one of either."""
+        if away.distance is None:
+            return away
+        exact = ratio(Decimal(away.distance), self._now(symbol)[0])
+        return Away(max(multiple_of(exact, _STEP, ROUND_HALF_EVEN), _STEP))
 
     def export_state(self) -> dict[str, Any]:
         """Return the factors for a checkpoint."""

@@ -32,14 +32,16 @@ from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import (
     BatchContext,
     BatchResult,
+    Fault,
     Start,
     Started,
     StrategySource,
     fault_text,
 )
-from qts.strategy.contracts import FillView, Intent, Strategy
+from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.loading import StrategySpec, check_made_without_arguments
 from qts.strategy.moment import Moment
+from qts.strategy.order_news import OrderNews
 from qts.strategy.snapshot import save
 from qts.strategy.timer import Timer
 
@@ -72,7 +74,7 @@ class StrategyProcessHandler(RemoteHandler):
         self._made = None if spec is not None else msgspec.msgpack.encode(save(context.strategy, context.run))
         self._memory: bytes | None = None
         self._symbols: tuple[str, ...] = ()
-        self._pending_fills: list[FillView] = []  # few: without a result there are no new orders
+        self._untold: list[FillView | OrderNews] = []  # few: without a result there are no new orders
         self._on_intent = on_intent
         self._on_fault = on_fault
         self._on_running = on_running
@@ -81,7 +83,12 @@ class StrategyProcessHandler(RemoteHandler):
     def add_fill(self, fill: FillView) -> None:
         """Keep ``fill`` for the next batch: the strategy sees it before the next value."""
         if not self.context.halted:
-            self._pending_fills.append(fill)
+            self._untold.append(fill)
+
+    def add_news(self, news: OrderNews) -> None:
+        """Keep ``news`` for the next batch, in its place among the fills."""
+        if self.context.hears_of_orders and not self.context.halted:
+            self._untold.append(news)
 
     # -- called by the lane --------------------------------------------------------------------------------------
 
@@ -112,7 +119,7 @@ class StrategyProcessHandler(RemoteHandler):
         return Moment(moment.ts_ns, tuple(timer for timer in moment.timers if timer.strategy == name))
 
     def batch_context(self) -> BatchContext:
-        return self.context.batch_context(self._pending_fills)
+        return self.context.batch_context(self._untold)
 
     def on_started(self, greeting: Any) -> None:
         started = msgspec.convert(greeting, Started)
@@ -128,13 +135,13 @@ class StrategyProcessHandler(RemoteHandler):
 
     def on_batch_result(self, result: Any) -> None:
         done = msgspec.convert(result, BatchResult)
-        del self._pending_fills[: done.fills_seen]
+        del self._untold[: done.fills_seen]
         all_taken = True
         for item in done.output:
-            if isinstance(item, Intent):
-                all_taken &= self._publish(item)
-            else:
+            if isinstance(item, Fault):
                 self._on_failure(item.callback, item.text, item.in_row, trace=item.trace)
+            else:
+                all_taken &= self._publish(item)
         self._keep(done.memory, done.unsaved)
         self._plot(PLOT, done.points)
         self._take(done.timers, done.lines)
@@ -172,7 +179,7 @@ class StrategyProcessHandler(RemoteHandler):
                 self._on_failure(TIMER, fault_text(error), self.context.errors + 1)
                 return
 
-    def _publish(self, intent: Intent) -> bool:
+    def _publish(self, intent: AnyIntent) -> bool:
         try:
             self._on_intent(self.context.strategy, intent)
             return True
@@ -184,21 +191,21 @@ class StrategyProcessHandler(RemoteHandler):
         halted_before = self.context.halted
         self.context.fail(callback, text, in_row, final=final)
         if self.context.halted:
-            self._pending_fills.clear()
+            self._untold.clear()
         self._on_fault(self.context.strategy.name, callback, text, self.context.halted and not halted_before, trace)
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 
     def export_memory(self) -> dict[str, Any]:
-        """Return the attributes, None before the first start, and the fills that the strategy has not seen."""
+        """Return the attributes, None before the first start, and the fills and news it has not seen."""
         attributes = None if self._memory is None else msgspec.Raw(self._memory)
-        return {"attributes": attributes, "untold": list(self._pending_fills)}
+        return {"attributes": attributes, "untold": list(self._untold)}
 
     def import_memory(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_memory` returned."""
         attributes = saved["attributes"]
         self._memory = None if attributes is None else msgspec.msgpack.encode(attributes)
-        self._pending_fills = msgspec.convert(saved["untold"], list[FillView])
+        self._untold = msgspec.convert(saved["untold"], list[FillView | OrderNews])
 
 
 def source_of(strategy: Strategy, spec: StrategySpec | None) -> StrategySource:

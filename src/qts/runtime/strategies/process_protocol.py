@@ -17,6 +17,8 @@ from qts.runtime.strategies.plots import PlotPoint
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import StrategySpec, fingerprint_of
+from qts.strategy.order_news import OrderNews
+from qts.strategy.targets import Cancel, Target
 from qts.strategy.timer import Timer
 
 TRACE_LIMIT: Final = 8_000
@@ -70,11 +72,12 @@ class StrategySource(msgspec.Struct, frozen=True):
 
 
 class BatchContext(msgspec.Struct, frozen=True):
-    """The strategy's view of the account at the moment a batch is sent, and the fills it has not seen yet.
+    """The strategy's view of the account at the moment a batch is sent, and what it has not been told yet.
 
-    ``now_ns`` is the session's clock, ``budget`` the free cash of its pool in the account's currency. ``holdings``
-    gives quantity and average cost (None when flat) by symbol, ``working`` the symbols with an open order,
-    ``errors`` the failures in a row so far.
+    ``fills`` are its fills, and the news of its orders, in the order in which they came. ``now_ns`` is the
+    session's clock, ``budget`` the free cash of its pool in the account's currency. ``holdings`` gives quantity and
+    average cost (None when flat) by symbol, ``working`` the symbols with an open order, ``errors`` the failures in
+    a row so far.
     """
 
     now_ns: int
@@ -83,7 +86,7 @@ class BatchContext(msgspec.Struct, frozen=True):
     holdings: dict[str, tuple[Decimal, Decimal | None]]
     working: tuple[str, ...]
     errors: int
-    fills: tuple[FillView, ...] = ()
+    fills: tuple[FillView | OrderNews, ...] = ()
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -135,13 +138,13 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
 class BatchResult(msgspec.Struct, frozen=True):
     """A worker's answer to a batch.
 
-    ``output`` holds intents and failures in the order in which they came, ``fills_seen`` counts the fills of the
-    batch's context that the strategy was shown, ``errors`` the failures in a row at the end. ``memory`` is None
-    when it cannot be saved; ``unsaved`` then gives the reason. ``points``, ``timers`` and ``lines`` are what it has
-    plotted, set and logged.
+    ``output`` holds intents and failures in the order in which they came, ``fills_seen`` counts the fills and news
+    of the batch's context that the strategy was shown, ``errors`` the failures in a row at the end. ``memory`` is
+    None when it cannot be saved; ``unsaved`` then gives the reason. ``points``, ``timers`` and ``lines`` are what
+    it has plotted, set and logged.
     """
 
-    output: list[Intent | Fault]
+    output: list[Intent | Target | Cancel | Fault]
     fills_seen: int
     errors: int
     memory: bytes | None

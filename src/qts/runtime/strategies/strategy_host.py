@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -16,9 +16,10 @@ from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
 from qts.runtime.strategies.process_protocol import fault_text, trace_of
-from qts.strategy.contracts import FillView, Intent
+from qts.strategy.contracts import AnyIntent, FillView
 from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.moment import Moment
+from qts.strategy.order_news import OrderHook, OrderNews
 from qts.strategy.snapshot import restore, save, save_bytes
 from qts.strategy.unavailable import UnavailableStrategy
 
@@ -33,7 +34,7 @@ class EarlyAnswer(msgspec.Struct, frozen=True):
 
     value: Quote | Bar | Tick
     place: int
-    intents: Iterable[Intent] | None
+    intents: Iterable[AnyIntent] | None
     error: BaseException | None
 
 
@@ -59,6 +60,7 @@ class StrategyHost:
         self._on_loop = {
             context.strategy.name: context for context in contexts if context.strategy.name not in self.remote
         }
+        self._by_name = {context.strategy.name: context for context in contexts}
         self._on_intent = on_intent
         self._on_other = on_other
         self._on_fault = on_fault
@@ -158,7 +160,7 @@ class StrategyHost:
         self,
         context: StrategyContext,
         callback: str,
-        call: Callable[[object, Any], Iterable[Intent] | None],
+        call: Callable[[object, Any], Iterable[AnyIntent] | None],
         value: object,
     ) -> None:
         try:
@@ -222,6 +224,21 @@ class StrategyHost:
             self.remote[name].add_fill(fill)
         elif context is not None and not context.halted:
             self._guarded(context, "on_fill", partial(context.run, context.strategy.on_fill, context, fill))
+
+    def hears_of_orders(self, name: str) -> bool:
+        """Return whether the strategy ``name`` has ``on_order`` and is not halted; False for an unknown name."""
+        context = self._by_name.get(name)
+        return context is not None and context.hears_of_orders and not context.halted
+
+    def on_order(self, name: str, news: OrderNews) -> None:
+        """Show ``news`` to the strategy ``name``, unless it is halted; a name that is no strategy is ignored."""
+        if name in self.remote:
+            self.remote[name].add_news(news)
+            return
+        context = self._on_loop.get(name)
+        if context is not None and context.hears_of_orders and not context.halted:
+            strategy = cast(OrderHook, context.strategy)  # it has the hook
+            self._guarded(context, "on_order", partial(context.run, strategy.on_order, context, news))
 
     def keep_memories(self) -> None:
         """Save the memories of the strategies on the loop, before any component is exported to a checkpoint.
@@ -294,7 +311,7 @@ class StrategyHost:
         self._subscribers[symbol] = contexts
         return contexts
 
-    def _publish(self, context: StrategyContext, intents: Iterable[Intent] | None) -> None:
+    def _publish(self, context: StrategyContext, intents: Iterable[AnyIntent] | None) -> None:
         for intent in intents_of(context.run, intents, context.most_intents):
             self._on_intent(context.strategy, intent)
 

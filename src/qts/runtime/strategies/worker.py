@@ -37,9 +37,10 @@ from qts.runtime.strategies.process_protocol import (
 )
 from qts.state.contracts import OperatingState
 from qts.strategy.base_class import has_hook
-from qts.strategy.contracts import Intent, Strategy
+from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
 from qts.strategy.moment import Moment
+from qts.strategy.order_news import OrderNews
 from qts.strategy.snapshot import restore, save_bytes
 from qts.strategy.timer import MAX_TIMERS, Timer, timer_at, timer_every
 from qts.strategy.user_code import runner_for
@@ -169,7 +170,7 @@ class StrategyWorker:
             for fill in view.fills:
                 if not self._halted:
                     fills_seen += 1
-                    self._guarded("on_fill", partial(self._run, self.strategy.on_fill, self.view, fill))
+                    self._tell(fill)
             for event in events:
                 for callback, value in self._calls(event.body):
                     if not self._halted:
@@ -193,6 +194,10 @@ class StrategyWorker:
         else:
             yield "on_quote" if kind is Quote else "on_trade" if kind is Tick else "on_bar", value
 
+    def _tell(self, told: FillView | OrderNews) -> None:
+        hook = "on_fill" if isinstance(told, FillView) else "on_order"
+        self._guarded(hook, partial(self._run, getattr(self.strategy, hook), self.view, told))
+
     @property
     def _halted(self) -> bool:
         return self._errors >= ERRORS_BEFORE_HALT
@@ -202,7 +207,7 @@ class StrategyWorker:
             self._collect(self._run(getattr(self.strategy, callback), self.view, value))
         self._errors = 0
 
-    def _collect(self, intents: Iterable[Intent] | None) -> None:
+    def _collect(self, intents: Iterable[AnyIntent] | None) -> None:
         """Encode the intents one by one: those before a failure stand; one that cannot be encoded is a failure."""
         for intent in intents_of(self._run, intents, self._most_intents):
             self._output.append(_encoded(intent))
@@ -237,5 +242,5 @@ def strategy_from(source: StrategySource) -> Strategy:
     return load_strategy(source.spec, source.params)
 
 
-def _encoded(item: Intent | Fault) -> msgspec.Raw:
+def _encoded(item: AnyIntent | Fault) -> msgspec.Raw:
     return msgspec.Raw(msgspec.msgpack.encode(item))

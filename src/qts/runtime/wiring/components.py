@@ -17,7 +17,7 @@ from qts.event.journal import Journal
 from qts.event.payloads import LogWrite
 from qts.execution.contracts import Order
 from qts.ids import CounterIds, seeded
-from qts.market.actions import actions_of
+from qts.market.actions import CorporateAction, actions_of
 from qts.market.contracts import (
     Feed,
     LiveFeed,
@@ -37,10 +37,12 @@ from qts.runtime.orders.decision_path import DecisionPath
 from qts.runtime.orders.execution_reports import ExecutionReportHandler
 from qts.runtime.orders.exit_requests import ExitRequests
 from qts.runtime.orders.forced_exits import ForcedExits
+from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.position_triggers import PositionTriggers
 from qts.runtime.orders.reconciliation import OrderReconciler
 from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
+from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
 from qts.runtime.persistence.checkpoint_registry import register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
@@ -75,7 +77,7 @@ from qts.runtime.wiring.handlers import breach_reporter, register_handlers, repo
 from qts.runtime.wiring.hosts import make_host
 from qts.runtime.wiring.moments import make_moments
 from qts.runtime.wiring.shared_components import first_session_day, make_shared_components
-from qts.strategy.contracts import Intent, Strategy
+from qts.strategy.contracts import AnyIntent, Strategy
 from qts.strategy.loading import StrategySpec
 
 Publish = Callable[[EventType, LogWrite, str], object]
@@ -215,7 +217,16 @@ def _make_components(
     broker, venue, _, report_relay = connection
     listeners, checkpoints = Listeners(), Checkpoints()
     pools = {strategy.name: p.config.capital.paying_pool(strategy.pool) for strategy in strategies}
-    signals = Signals(p, pools=pools, decision_ids=ids["d"], counters=base.counters, publish=publish)
+    news = StrategyNews(p.clock, lambda: host)
+    signals = Signals(
+        p,
+        pools=pools,
+        decision_ids=ids["d"],
+        counters=base.counters,
+        publish=publish,
+        news=news,
+        cancel=lambda strategy, cancel: targets.cancel(strategy, cancel),
+    )
     rejects = RejectWatch(p, report, say)
     sender = make_sender(connection, p.record, inline=base.inline)
     stages = partial(
@@ -225,7 +236,7 @@ def _make_components(
         ids,
         listeners.on_sent,
         stores_pending=not venue.is_simulated,
-        caps_cost=broker.capabilities.caps_cost,
+        abilities=broker.capabilities,
     )
     decisions = DecisionPath(
         stages,
@@ -234,10 +245,17 @@ def _make_components(
         codes=base.codes,
         counters=base.counters,
         due=due,
-        on_answer=lambda order, now_ns: _on_answer(exits, triggers, order, now_ns),
+        on_answer=lambda order, now_ns: on_answer(order, now_ns),
+        on_other=lambda signal: targets.decide(signal),
+        news=news,
     )
     unresolved = OrderReconciler(
-        account=p.account, orders=p.orders, broker=broker, record=p.record, on_report=report_relay
+        account=p.account,
+        orders=p.orders,
+        broker=broker,
+        record=p.record,
+        on_report=report_relay,
+        on_absent=lambda order: on_absent(order),
     )
     exits = ForcedExits(
         account=p.account,
@@ -259,6 +277,30 @@ def _make_components(
         inline=base.inline,
         log=say,
     )
+    targets = Targets(
+        p,
+        levels=triggers,
+        resolve=decisions.resolve,
+        run=decisions.decide,
+        on_refused=decisions.on_refused,
+        publish=signals.publish,
+        cancel=partial(_cancel, exits, due),
+        counters=base.counters,
+    )
+
+    def on_answer(order: Order, now_ns: int) -> bool:
+        triggers.on_answer(order)
+        targets.on_ended(order)
+        return exits.on_answer(order, now_ns)
+
+    def on_action(action: CorporateAction, now_ns: int) -> None:
+        triggers.on_action(action, now_ns)
+        targets.on_action(action, now_ns)
+
+    def on_absent(order: Order) -> None:
+        news.on_ended(order)
+        targets.on_ended(order)
+
     exit_requests = ExitRequests(p, exits, strategies)
     faults = StrategyFaults(
         clock=p.clock,
@@ -295,7 +337,7 @@ def _make_components(
             prices,
             counters=base.counters,
             on_row=auditor.on_action,
-            on_action=triggers.on_action,
+            on_action=on_action,
             on_applied=due.checkpoint_soon,
             log=say,
         )
@@ -316,7 +358,8 @@ def _make_components(
         rejects=rejects,
         decisions=decisions,
         host=host,
-        execution_reports=_make_execution_reports(base, host, listeners),
+        targets=targets,
+        execution_reports=_make_execution_reports(base, host, listeners, news),
         trades=ClosedTrades(p.metrics, base.counters),
         unresolved=unresolved,
         exits=exits,
@@ -337,21 +380,15 @@ def _make_components(
     )
 
 
-def _on_answer(exits: ForcedExits, triggers: PositionTriggers, order: Order, now_ns: int) -> bool:
-    """Pass a broker's answer to both; return whether a forced exit can go on."""
-    triggers.on_answer(order)
-    return exits.on_answer(order, now_ns)
-
-
 def _evaluation_hours(config: QtsConfig) -> Sequence[int]:
     """Return the hours of a day at which the operating state is evaluated; none where it rules nothing."""
     return config.runtime.evaluation_hours if config.state.enabled else ()
 
 
 def _on_shown_intent(
-    shared: SharedComponents, prices: PriceView, on_intent: OnIntent, strategy: Strategy, intent: Intent
+    shared: SharedComponents, prices: PriceView, on_intent: OnIntent, strategy: Strategy, intent: AnyIntent
 ) -> None:
-    """Pass an intent on with its limit as it can be traded."""
+    """Pass an intent on with its prices as they can be traded."""
     instrument = shared.feed.instruments.get(intent.symbol)
     day = (shared if instrument is None else instrument).calendar.local_date(shared.clock.now())
     on_intent(strategy, prices.intent(intent, instrument, day))
@@ -372,7 +409,15 @@ def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Check
     )
 
 
-def _make_execution_reports(base: _Base, host: StrategyHost, listeners: Listeners) -> ExecutionReportHandler:
+def _cancel(exits: ForcedExits, due: DueWork, order: Order, now_ns: int, reason: str) -> None:
+    """Cancel an order as the forced exits do it, and wake them up should that have to be tried again."""
+    exits.cancel(order, now_ns, reason)
+    due.pending = True
+
+
+def _make_execution_reports(
+    base: _Base, host: StrategyHost, listeners: Listeners, news: StrategyNews
+) -> ExecutionReportHandler:
     return ExecutionReportHandler(
         base.shared,
         host=host,
@@ -380,6 +425,7 @@ def _make_execution_reports(base: _Base, host: StrategyHost, listeners: Listener
         on_kept=base.due.audit_soon,
         on_applied=listeners.on_fill,
         on_ended=listeners.on_ended,
+        news=news,
         log=base.notices.say,
     )
 
@@ -402,8 +448,8 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     p, say = c.shared, c.notices.say
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
-    c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log)
-    c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log)
+    c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
+    c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),
         SafetyConsequences(c.dispatcher, p.state, lambda: p.config),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from qts.broker.contracts import Capabilities
 from qts.ids import CounterIds
 from qts.pipeline.act import Act
 from qts.pipeline.decide import Decide
 from qts.pipeline.evaluate import Evaluate
 from qts.pipeline.extract import Extract
+from qts.pipeline.resolve import Resolve
 from qts.pipeline.runner import Pipeline
 from qts.pipeline.sending import OrderSender
 from qts.pipeline.transform import Transform
@@ -24,24 +26,25 @@ def make_pipeline(
     on_sent: Callable[[OrderRequest], None],
     *,
     stores_pending: bool,
-    caps_cost: bool,
+    abilities: Capabilities,
 ) -> Pipeline:
     """Make the pipeline for the configuration and the gate that ``shared`` holds now.
 
-    ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a"). ``caps_cost``: the broker takes
-    orders with a cap on their cost.
+    ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a"). ``abilities`` are the
+    broker's.
     """
     properties = shared.config.state.table
+    extract = Extract(
+        clock=shared.clock,
+        feed=shared.feed,
+        last_values=shared.last,
+        base_prices=shared.base_prices,
+        safety=shared.safety,
+        state=shared.state,
+        max_age_ns=lambda: max_age_ns(shared.feed, shared.config.runtime.freshness),
+    )
     return Pipeline(
-        Extract(
-            clock=shared.clock,
-            feed=shared.feed,
-            last_values=shared.last,
-            base_prices=shared.base_prices,
-            safety=shared.safety,
-            state=shared.state,
-            max_age_ns=lambda: max_age_ns(shared.feed, shared.config.runtime.freshness),
-        ),
+        extract,
         Transform(
             account=shared.account,
             orders=shared.orders,
@@ -55,10 +58,10 @@ def make_pipeline(
             order_ids=ids["o"],
             rejects=shared.rejects,
             config=shared.config.pipeline,
-            caps_cost=caps_cost,
+            caps_cost=abilities.caps_cost,
         ),
         Evaluate(properties),
-        Decide(shared.gate),
+        Decide(shared.gate, abilities.lacks),
         Act(
             account=shared.account,
             orders=shared.orders,
@@ -68,6 +71,15 @@ def make_pipeline(
             may_enter=lambda: shared.safety.is_trading_allowed and not shared.kill.is_pressed(),
             on_sent=on_sent,
             stores_pending=stores_pending,
+        ),
+        Resolve(
+            extract,
+            account=shared.account,
+            orders=shared.orders,
+            last_values=shared.last,
+            leaving=shared.forced_exit_reasons,
+            config=shared.config.pipeline,
+            caps_cost=abilities.caps_cost,
         ),
         (ids["o"], ids["a"]),
     )

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from qts.clock import stopwatch_ns
-from qts.strategy.contracts import FillView, Intent, Strategy
+from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.user_code import Run
 from qts.workbench.check.call_times import HookTimes
 from qts.workbench.check.trial_feed import TrialFeed
@@ -31,7 +31,7 @@ class Said(msgspec.Struct, frozen=True):
     row: int
     ts_ns: int
     strategy: str
-    intent: Intent
+    intent: AnyIntent
     after_end: bool = False
 
 
@@ -85,7 +85,7 @@ class Recorder:
 
         return timed
 
-    def on_intent(self, strategy: Strategy, intent: Intent, now_ns: int) -> None:
+    def on_intent(self, strategy: Strategy, intent: AnyIntent, now_ns: int) -> None:
         """Keep an intent."""
         if len(self.said) >= MOST_INTENTS:
             self.unkept += 1

@@ -1,0 +1,432 @@
+"""Targets: what is missing is ordered, once, and whatever works against it ends before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from qts.execution.contracts import Order, OrderState
+from qts.strategy.contracts import FillView, Intent, Side
+from qts.strategy.levels import Away, Levels
+from qts.strategy.order_news import OrderNews, OrderStatus
+from qts.strategy.order_terms import TimeInForce
+from qts.strategy.targets import Cancel, Target
+from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
+
+MakeRig = Callable[..., Rig]
+
+
+class Told(ScriptedStrategy):
+    """A scripted strategy that keeps what it is told of its orders, among its fills."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[OrderNews | FillView] = []
+
+    def says(self, *wanted: Any) -> None:
+        self.intents.extend(wanted)
+
+    def on_fill(self, ctx: object, fill: FillView) -> None:
+        self.told.append(fill)
+
+    def on_order(self, ctx: object, news: OrderNews) -> None:
+        self.told.append(news)
+
+    @property
+    def statuses(self) -> list[str]:
+        return [one.status.value if isinstance(one, OrderNews) else "fill" for one in self.told]
+
+    @property
+    def last_news(self) -> OrderNews:
+        return [one for one in self.told if isinstance(one, OrderNews)][-1]
+
+
+@pytest.fixture
+def strategy() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def rig(rig_of: MakeRig, strategy: Told) -> Rig:
+    made = rig_of(strategy)
+    made.quotes(kst(9, 59, 50), 1)
+    return made
+
+
+def sent(rig: Rig) -> list[tuple[Side, int, OrderState]]:
+    return [(order.side, int(order.qty), order.state) for order in rig.orders()]
+
+
+def newest(rig: Rig) -> Order:
+    return rig.orders()[-1]
+
+
+# -- reaching a target -------------------------------------------------------------------------------------------
+
+
+def test_a_target_buys_what_is_missing_and_saying_it_again_changes_nothing(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 10))
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert rig.held() == 10
+    assert sent(rig) == [(Side.BUY, 10, OrderState.FILLED)]
+    assert rig.kernel.counters.targets_reached == 1
+    assert rig.refusals() == {}
+
+
+def test_a_higher_target_buys_the_difference_and_a_lower_one_sells_it(rig: Rig, strategy: Told) -> None:
+    now = kst(10)
+    for wanted in (10, 25, 4):
+        strategy.says(Target(SYMBOL, wanted))
+        now = rig.quotes(now + 1_000_000_000, 3)
+        assert rig.held() == wanted
+
+    assert [(side, qty) for side, qty, _ in sent(rig)] == [(Side.BUY, 10), (Side.BUY, 15), (Side.SELL, 21)]
+
+
+@pytest.mark.parametrize("nothing", [Target(SYMBOL, 0), Target(SYMBOL, weight=0)])
+def test_nothing_sells_everything(rig: Rig, strategy: Told, nothing: Target) -> None:
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(nothing)
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert rig.held() == 0
+
+
+def test_what_works_already_is_not_ordered_again(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert sent(rig) == [(Side.BUY, 10, OrderState.WORKING)]
+
+
+def test_a_refused_target_heals_by_being_said_again(rig: Rig, strategy: Told) -> None:
+    """Given a limit off the grid of 100 won, which is refused, then the same target at a price on it is reached."""
+    strategy.says(Target(SYMBOL, 10, limit=150_150))
+    now = rig.quotes(kst(10), 1)
+    strategy.says(Target(SYMBOL, 10, limit=150_100))
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert rig.refusals() == {"OFF_TICK_GRID": 1}
+    assert rig.held() == 10
+
+
+def test_the_terms_of_a_target_are_those_of_its_order(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, limit=149_000, reason="dip", tag="first"))
+    rig.quotes(kst(10), 1)
+
+    order = newest(rig)
+    assert (order.limit, order.reason, order.request.tag) == (Decimal(149_000), "dip", "first")
+
+
+# -- weights -----------------------------------------------------------------------------------------------------
+
+
+def test_a_weight_is_a_share_of_the_pools_equity_at_the_price_of_a_buy(rig: Rig, strategy: Told) -> None:
+    """Given the pool of 40,000,000 won, a tenth of it is 4,000,000; at the limit of 151,600 that is 26 shares.
+
+    The ask of 150,100 and the collar of 1 % are 151,601, on the grid of 100 won 151,600; 4,000,000 / 151,600 =
+    26.4.
+    """
+    strategy.says(Target(SYMBOL, weight=0.1))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, weight=0.1))
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert rig.held() == 26
+    assert len(sent(rig)) == 1
+
+
+def test_the_whole_equity_is_cut_to_what_can_be_paid_with_its_fee(rig_of: MakeRig, strategy: Told) -> None:
+    """Given no other limit than the money, then it buys all that the pool can pay."""
+    settings = {
+        "risk.exposure_limit": "1",
+        "risk.symbol_weight_limit": "1",
+        "capital.pools": "one",
+    }
+    rig = rig_of(strategy, settings=settings)
+    rig.quotes(kst(9, 59, 50), 1)
+    strategy.says(Target(SYMBOL, weight=1))
+    rig.quotes(kst(10), 3)
+
+    assert rig.refusals() == {}
+    assert rig.held() > 0
+    one_more = (rig.held() + 1) * Decimal(151_600)
+    assert one_more > rig.shared.equity()
+
+
+# -- what works against it ---------------------------------------------------------------------------------------
+
+
+def test_a_working_buy_is_cancelled_before_a_lower_target_is_reached(rig: Rig, strategy: Told) -> None:
+    """Given 10 held and 20 more wanted at 149,000, when 5 are wanted, then the buy ends before 5 are sold."""
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 30, limit=149_000))
+    now = rig.quotes(now + 1_000_000_000, 3)
+    strategy.says(Target(SYMBOL, 5))
+    rig.quotes(now + 1_000_000_000, 5)
+
+    assert sent(rig) == [
+        (Side.BUY, 10, OrderState.FILLED),
+        (Side.BUY, 20, OrderState.CANCELLED),
+        (Side.SELL, 5, OrderState.FILLED),
+    ]
+    assert rig.held() == 5
+
+
+def test_the_rest_of_a_higher_target_waits_for_the_working_buy(rig: Rig, strategy: Told) -> None:
+    """Given a buy of 10 that waits at 149,000, when 30 are wanted, then 20 follow once it has filled."""
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 30))
+    now = rig.quotes(now + 1_000_000_000, 3)
+    assert sent(rig) == [(Side.BUY, 10, OrderState.WORKING)]
+    rig.quote(now + 1_000_000_000, 148_900, 149_000)
+    rig.quotes(now + 2_000_000_000, 3)
+
+    assert [(side, qty) for side, qty, _ in sent(rig)] == [(Side.BUY, 10), (Side.BUY, 20)]
+    assert rig.held() == 30
+
+
+def test_a_newer_target_takes_the_place_of_one_that_waits(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 30))
+    now = rig.quotes(now + 1_000_000_000, 1)
+    strategy.says(Target(SYMBOL, 12))
+    now = rig.quotes(now + 1_000_000_000, 1)
+    rig.quote(now + 1_000_000_000, 148_900, 149_000)
+    rig.quotes(now + 2_000_000_000, 3)
+
+    assert rig.held() == 12
+
+
+def test_a_waiting_target_is_in_the_checkpoint(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 30))
+    now = rig.quotes(now + 1_000_000_000, 1)
+
+    targets = rig.kernel.components.targets
+    saved = targets.export_state()
+    targets.import_state([])
+    assert targets.export_state() == []
+    targets.import_state(saved)
+    rig.quote(now + 1_000_000_000, 148_900, 149_000)
+    rig.quotes(now + 2_000_000_000, 3)
+
+    assert rig.held() == 30
+
+
+def test_a_target_does_not_hinder_an_exit_of_the_rules(rig: Rig, strategy: Told) -> None:
+    """Given ten shares that the rules are selling, then a target neither ends that order nor buys again."""
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 3)
+    rig.kernel.exits.request("scripted", SYMBOL, "a drill", now)
+    rig.kernel.due.pending = True
+    strategy.says(Target(SYMBOL, 10))
+    rig.quotes(now + 1_000_000_000, 5)
+
+    assert rig.held() == 0
+    assert [(order.side, order.forced) for order in rig.orders()] == [(Side.BUY, False), (Side.SELL, True)]
+
+
+# -- cancels -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cancel", [Cancel("dip"), Cancel(symbol=SYMBOL)])
+def test_a_cancel_takes_out_the_strategys_own_order(rig: Rig, strategy: Told, cancel: Cancel) -> None:
+    strategy.says(Intent(SYMBOL, Side.BUY, 1.0, 10, 149_000, tag="dip"))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(cancel)
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert sent(rig) == [(Side.BUY, 10, OrderState.CANCELLED)]
+    assert strategy.statuses == ["SENT", "CANCELLED"]
+    assert rig.kernel.counters.cancels_of_nothing == 0
+
+
+def test_a_cancel_takes_out_a_waiting_target_too(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 30), Cancel(symbol=SYMBOL))
+    rig.quotes(now + 1_000_000_000, 5)
+
+    assert sent(rig) == [(Side.BUY, 10, OrderState.CANCELLED)]
+    assert rig.held() == 0
+
+
+def test_a_cancel_of_nothing_is_counted_and_nothing_else(rig: Rig, strategy: Told) -> None:
+    strategy.says(Cancel("nothing"))
+    rig.quotes(kst(10), 1)
+
+    assert rig.kernel.counters.cancels_of_nothing == 1
+    assert rig.refusals() == {}
+    assert strategy.told == []
+
+
+def test_a_tag_names_one_order_at_a_time(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(
+        Intent(SYMBOL, Side.BUY, 1.0, 10, 149_000, tag="mine"),
+        Intent(SYMBOL, Side.SELL, 1.0, 10, 152_000, tag="mine"),
+    )
+    rig.quotes(now + 1_000_000_000, 1)
+
+    assert rig.refusals() == {"TAG_IN_USE": 1}
+    assert strategy.last_news.detail == "scripted has an open order with the tag 'mine'"
+
+
+# -- being told --------------------------------------------------------------------------------------------------
+
+
+def test_an_order_is_told_before_its_fill(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, reason="in", tag="t"))
+    rig.quotes(kst(10), 3)
+
+    assert strategy.statuses == ["SENT", "fill"]
+    news = strategy.last_news
+    assert (news.sent, news.symbol, news.side, news.qty, news.filled) == (True, SYMBOL, Side.BUY, 10, 0)
+    assert (news.tag, news.reason, news.order_id) == ("t", "in", newest(rig).client_order_id)
+
+
+def test_a_refusal_is_told_with_its_rule_and_its_numbers(rig: Rig, strategy: Told) -> None:
+    strategy.says(Target(SYMBOL, 10, limit=150_150, tag="t"))
+    rig.quotes(kst(10), 1)
+
+    news = strategy.last_news
+    assert (news.status, news.reason) == (OrderStatus.REFUSED, "OFF_TICK_GRID")
+    assert news.refused
+    assert news.detail == "limit 150150 is not on the grid of 100"
+    assert (news.tag, news.order_id) == ("t", "")
+
+
+def test_an_order_that_expires_at_the_close_is_told(rig: Rig, strategy: Told) -> None:
+    strategy.says(Intent(SYMBOL, Side.BUY, 1.0, 10, 149_000))
+    rig.quotes(kst(10), 1)
+    rig.quote(kst(15, 45))
+
+    assert strategy.statuses == ["SENT", "EXPIRED"]
+    assert strategy.last_news.expired
+
+
+def test_a_rejected_order_is_told_and_its_target_heals(rig_of: MakeRig, strategy: Told) -> None:
+    """Given a broker that rejects every order, then one that takes them, the second saying reaches the target."""
+    rig = rig_of(strategy, settings={"broker.sim.reject_probability": "1", "risk.reject_wait_s": "1"})
+    rig.quotes(kst(9, 59, 50), 1)
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 2)
+    assert strategy.statuses == ["SENT", "REJECTED"]
+    assert "injected rejection" in strategy.last_news.detail
+
+    rig.exchange._config = type(rig.exchange._config)(order_jitter_ms=0, cancel_jitter_ms=0)
+    now = rig.quotes(now + 60_000_000_000, 1)
+    strategy.says(Target(SYMBOL, 10))
+    rig.quotes(now + 1_000_000_000, 3)
+
+    assert rig.held() == 10
+
+
+def test_a_strategy_without_the_hook_is_not_called(rig_of: MakeRig) -> None:
+    plain = ScriptedStrategy()
+    rig = rig_of(plain)
+    plain.wants(Side.BUY, qty=10)
+    rig.quotes(kst(10), 3)
+
+    assert not rig.kernel.host.hears_of_orders("scripted")
+    assert rig.held() == 10
+
+
+# -- levels and triggers -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("levels", "reason", "says"),
+    [
+        ({"stop": 150_100}, "LEVEL_ON_WRONG_SIDE", "the stop at 150100 must be above 0 and below the price 150100"),
+        ({"take": 150_000}, "LEVEL_ON_WRONG_SIDE", "the take at 150000 must be above the price 150100"),
+        (
+            {"stop": Away(200_000)},
+            "LEVEL_ON_WRONG_SIDE",
+            "the stop at -49900 (measured from 150100) must be above 0 and below the price 150100",
+        ),
+        ({"stop": 149_950}, "OFF_TICK_GRID", "the stop 149950 is not on the grid of 100"),
+    ],
+)
+def test_a_level_that_would_act_at_once_refuses_the_whole_target(
+    rig: Rig, strategy: Told, levels: dict[str, Any], reason: str, says: str
+) -> None:
+    strategy.says(Target(SYMBOL, 10, **levels))
+    rig.quotes(kst(10), 3)
+
+    assert rig.held() == 0
+    assert rig.refusals() == {reason: 1}
+    assert strategy.last_news.detail == says
+
+
+class _Levels:
+    """A keeper of levels that notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.bound: list[tuple[str, str, Levels]] = []
+
+    def bind(self, strategy: str, symbol: str, levels: Levels, now_ns: int) -> None:
+        self.bound.append((strategy, symbol, levels))
+
+    def drop_unneeded(self, strategy: str, symbol: str) -> None:
+        """Keep everything."""
+
+
+def test_levels_are_bound_also_when_nothing_is_missing(rig: Rig, strategy: Told) -> None:
+    keeper = _Levels()
+    rig.kernel.components.targets._levels = keeper
+    strategy.says(Target(SYMBOL, 10, stop=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 10, stop=149_500, take=Away(share=0.1)))
+    now = rig.quotes(now + 1_000_000_000, 1)
+    strategy.says(Target(SYMBOL, 0))
+    rig.quotes(now + 1_000_000_000, 1)
+
+    assert keeper.bound == [
+        ("scripted", SYMBOL, Levels(stop=149_000)),
+        ("scripted", SYMBOL, Levels(stop=149_500, take=Away(share=0.1))),
+    ]
+
+
+def test_a_time_in_force_that_the_broker_lacks_is_refused(rig: Rig, strategy: Told) -> None:
+    strategy.says(Intent(SYMBOL, Side.BUY, 1.0, 10, tif=TimeInForce.OPEN))
+    rig.quotes(kst(10), 1)
+
+    assert rig.refusals() == {"NOT_TAKEN_BY_BROKER": 1}
+    assert strategy.last_news.detail == "orders with the time in force OPEN are not taken here"
+
+
+def test_a_trigger_on_the_wrong_side_is_refused(rig: Rig, strategy: Told) -> None:
+    strategy.says(Intent(SYMBOL, Side.BUY, 1.0, 10, trigger=150_000))
+    rig.quotes(kst(10), 1)
+
+    assert rig.orders() == []
+    assert rig.refusals() == {"LEVEL_ON_WRONG_SIDE": 1}
+
+
+def test_a_stop_sells_the_holding_and_is_told_before_its_fill(rig: Rig, strategy: Told) -> None:
+    """Given ten shares with a stop at 149,000, when the bid falls to 148,900, then they are sold at that bid."""
+    strategy.says(Target(SYMBOL, 10, stop=149_000))
+    now = rig.quotes(kst(10), 3)
+    rig.quote(now + 1_000_000_000, 148_900, 149_000)
+    rig.quotes(now + 2_000_000_000, 3)
+
+    assert rig.held() == 0
+    assert strategy.statuses == ["SENT", "fill", "STOPPED_OUT", "fill"]
+    assert strategy.last_news.stopped_out
+    assert strategy.last_news.reason == "stop 149000 reached at 148900"
