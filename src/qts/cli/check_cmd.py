@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from qts.cli.session_cmd import (
     add_adjust,
+    add_history,
     add_param,
     add_reading,
     add_rules,
@@ -51,6 +52,7 @@ def add_parser(commands: Any) -> None:
     )
     add_param(check)
     add_window(check)
+    add_history(check)
     add_reading(check, "DATA")
     add_seed(check)
     check.add_argument("--json", action="store_true", help="print one JSON object instead of the summary")

@@ -43,6 +43,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="the recording (plain or .gz); several files, or a folder, of bars",
     )
+    add_history(replay)
     add_reading(replay)
     _common(replay)
     _profile(replay)
@@ -63,6 +64,7 @@ def add_parser(commands: Any) -> None:
         help="files of bars or a folder of them (a universe), or one recording",
     )
     add_window(backtest)
+    add_history(backtest)
     add_reading(backtest, "DATA")
     _common(backtest, strategy="the strategy to test (repeatable)")
     backtest.add_argument(
@@ -79,6 +81,7 @@ def add_parser(commands: Any) -> None:
     )
     run.add_argument("--mode", choices=("paper",), default="paper", help="paper: a simulated exchange")
     run.add_argument("--feed", default="synthetic", metavar="synthetic|FILE", help="where prices come from")
+    add_history(run)
     add_reading(run)
     _common(run)
     _profile(run)
@@ -97,6 +100,19 @@ def add_window(parser: argparse.ArgumentParser) -> None:
         "--fees",
         metavar="RATE",
         help="what each fill costs, as a share of its amount such as 0.0015 (default: the market's fee and tax)",
+    )
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add ``--history``."""
+    parser.add_argument(
+        "--history",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="warm up strategies that declare bars with the rows of this file, or folder of bars, from before the "
+        "session (repeatable)",
     )
 
 
@@ -286,6 +302,7 @@ def options_of(args: argparse.Namespace) -> Any:
         first_day=getattr(args, "first", None),
         last_day=getattr(args, "last", None),
         benchmark=getattr(args, "benchmark", None),
+        history=tuple(getattr(args, "history", ())),
         profile=Profile.PLAIN if getattr(args, "plain", False) else Profile.RULES,
         outputs={} if args.report is None else {"the report": args.report},
     )

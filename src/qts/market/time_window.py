@@ -24,7 +24,8 @@ class TimeWindow(FeedView):
     Days are those of the first instrument's market; None: no bound on that side. A daily bar of a file of bars
     belongs to the day that it names, another bar to the day of its last moment: one that is known at midnight is of
     the day before. Corporate actions and refused rows are those of the whole feed. Raises InputError when ``first``
-    is after ``last``; :meth:`values` raises DataError when no value lies within.
+    is after ``last``; :meth:`values` raises DataError when no value lies within. ``begin_ns`` and
+    ``first_text`` are the beginning of the first day, ns since 1970 UTC, and its ISO date; None and "" without one.
     """
 
     def __init__(self, feed: Feed, first: date | None, last: date | None) -> None:
@@ -33,10 +34,10 @@ class TimeWindow(FeedView):
         super().__init__(feed)
         self._calendar: Calendar = next(iter(feed.instruments.values())).calendar
         self._first, self._last = first, last
-        self._begin_ns = None if first is None else self._midnight_ns(first)
+        self.begin_ns = None if first is None else self._midnight_ns(first)
         self._end_ns = None if last is None else self._midnight_ns(last + timedelta(days=1))
         self._is_by_name = isinstance(source_of(feed), BarFeed)
-        self._first_text = "" if first is None else first.isoformat()
+        self.first_text = "" if first is None else first.isoformat()
         self._last_text = _AFTER_ALL_DAYS if last is None else last.isoformat()
         self._resumed = False
 
@@ -61,6 +62,16 @@ class TimeWindow(FeedView):
             where = "" if not last_ns else f"; a value was seen on {self._calendar.local_date(from_ns(last_ns))}"
             raise DataError(f"{self.name} has no value {self._span()}{where}; change --from or --to")
 
+    def earlier_values(self) -> Iterator[MarketValue]:
+        """Return the values from before the window, instead of :meth:`values`; none without a first day."""
+        if self.begin_ns is None:
+            return
+        for value in self.feed.values():
+            if value.ts_ns >= self.begin_ns + 2 * _DAY_NS:  # no value from before is so late
+                return
+            if self._precedes(value):
+                yield value
+
     def resume(self, position: Mapping[str, Any]) -> None:
         """Move to a stored position. Raises DataError when it belongs to another input."""
         self._resumed = True
@@ -70,16 +81,20 @@ class TimeWindow(FeedView):
         """Return the same window over ``feed``."""
         return TimeWindow(feed, self._first, self._last)
 
+    def _precedes(self, value: MarketValue) -> bool:
+        """Return whether ``value`` belongs to a day before the window, which has a first day."""
+        if isinstance(value, Bar) and self._is_by_name and value.interval == DAY:
+            return value.day < self.first_text
+        return value.ts_ns - isinstance(value, Bar) < (self.begin_ns or 0)
+
     def _is_within(self, value: MarketValue) -> bool:
         """Return whether ``value`` belongs to a day of the window."""
         ts_ns = value.ts_ns
         if isinstance(value, Bar):
             if self._is_by_name and value.interval == DAY:
-                return self._first_text <= value.day <= self._last_text
+                return self.first_text <= value.day <= self._last_text
             ts_ns -= 1
-        return (self._begin_ns is None or ts_ns >= self._begin_ns) and (
-            self._end_ns is None or ts_ns < self._end_ns
-        )
+        return (self.begin_ns is None or ts_ns >= self.begin_ns) and (self._end_ns is None or ts_ns < self._end_ns)
 
     def _span(self) -> str:
         return f"from {self._first or 'the start'} to {self._last or 'the end'}"

@@ -44,6 +44,7 @@ def backtest(
     fees: Decimal | int | float | str | None = None,
     start: date | str | None = None,
     end: date | str | None = None,
+    history: Any = None,
     rules: bool = False,
     benchmark: Literal["hold"] | None = None,
     adjust: Literal["none", "split", "total"] = "none",
@@ -66,7 +67,9 @@ def backtest(
 
     ``params`` sets declared parameters. ``cash`` is the opening cash, in the currency of the data. ``fees`` is the
     share of its amount that every fill costs, None what the market charges. ``start`` and ``end`` bound the days
-    that are read. ``rules``: trade under pools, operating state and limits. ``benchmark`` "hold": compare with
+    that are read. ``history`` are files, DataFrames or a dict of them as for ``data``, whose rows from before the
+    first value warm up a strategy that declares bars; rows of ``data`` before ``start`` do so without being named.
+    ``rules``: trade under pools, operating state and limits. ``benchmark`` "hold": compare with
     buying and holding equal shares of all symbols. ``adjust``: the prices that the strategy sees across splits and
     dividends. ``symbol``, ``timezone``, ``encoding``, ``delimiter`` and
     ``date_format`` say how files are to be read where they leave a doubt.
@@ -90,7 +93,8 @@ def backtest(
             overrides["runtime.adjust"] = adjust
         by_file = isinstance(strategy, str)
         files = files_of(data, symbol, Path(scratch))
-        given_names = {str(path): name for path, name in files.items() if name is not None} or None
+        earlier = {} if history is None else files_of(history, symbol, Path(scratch, "history"), "history")
+        given_names = {str(path): name for path, name in (files | earlier).items() if name is not None} or None
         options = Options(
             seed=seed,
             strategies=(strategy,) if by_file else (),
@@ -110,6 +114,7 @@ def backtest(
             first_day=day_of(start, "start"),
             last_day=day_of(end, "end"),
             benchmark=_benchmark(benchmark),
+            history=tuple(earlier),
         )
         plan = backtest_plan(options, list(files), None)
         if not by_file:

@@ -54,8 +54,10 @@ def params_as_texts(params: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in params.items())
 
 
-def files_of(data: Any, symbol: str | None, folder: Path) -> dict[Path, str | None]:
+def files_of(data: Any, symbol: str | None, folder: Path, name: str = "data") -> dict[Path, str | None]:
     """Return the files that ``data`` stands for, a path, several paths, a table, or tables by symbol.
+
+    ``name`` is that of the argument in an error.
 
     Each has its symbol; None: the file shows it. A table is a DataFrame of pandas or Polars; it is written into
     ``folder`` as a CSV file of its symbol (``symbol``, else ASSET). Raises InputError for anything else.
@@ -63,16 +65,16 @@ def files_of(data: Any, symbol: str | None, folder: Path) -> dict[Path, str | No
     if isinstance(data, str | os.PathLike):
         return {Path(data).expanduser(): None}
     if isinstance(data, Mapping) and data:
-        tables = [(str(name), table) for name, table in data.items()]
-        return {_written(table, name, folder / str(place)): name for place, (name, table) in enumerate(tables)}
+        tables = [(str(one), table) for one, table in data.items()]
+        return {_written(table, one, folder / str(place), name): one for place, (one, table) in enumerate(tables)}
     if _is_table(data):
-        name = symbol or _DEFAULT_SYMBOL
-        return {_written(data, name, folder): name}
+        of = symbol or _DEFAULT_SYMBOL
+        return {_written(data, of, folder, name): of}
     if isinstance(data, Sequence) and data and all(isinstance(one, str | os.PathLike) for one in data):
         return {Path(one).expanduser(): None for one in data}
     raise InputError(
-        "data must be a path, a list of paths, a DataFrame of pandas or Polars, or a dict of DataFrames by symbol, "
-        f"got {type(data).__name__}"
+        f"{name} must be a path, a list of paths, a DataFrame of pandas or Polars, or a dict of DataFrames by "
+        f"symbol, got {type(data).__name__}"
     )
 
 
@@ -117,12 +119,12 @@ def _is_table(data: Any) -> bool:
     return callable(getattr(data, "to_csv", None)) or callable(getattr(data, "write_csv", None))
 
 
-def _written(table: Any, symbol: str, folder: Path) -> Path:
+def _written(table: Any, symbol: str, folder: Path, name: str) -> Path:
     if not _is_table(table):
-        raise InputError(f"data[{symbol!r}] must be a DataFrame of pandas or Polars, got {type(table).__name__}")
+        raise InputError(f"{name}[{symbol!r}] must be a DataFrame of pandas or Polars, got {type(table).__name__}")
     if not symbol or any(char in symbol for char in "/\\\0"):
-        raise InputError(f"data: {symbol!r} cannot be the name of a symbol")
-    folder.mkdir(exist_ok=True)
+        raise InputError(f"{name}: {symbol!r} cannot be the name of a symbol")
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{symbol}.csv"
     if callable(getattr(table, "write_csv", None)):
         table.write_csv(path)

@@ -14,6 +14,7 @@ import msgspec
 
 from qts.clock import NEVER_NS
 from qts.market.contracts import Bar, Calendar, Instrument, Tick
+from qts.market.series.intervals import parse_interval
 from qts.market.series.running import MOST_PENDING
 from qts.market.series.sessions import Sessions
 from qts.market.series.symbol_bars import Ended, SymbolBars
@@ -40,7 +41,6 @@ class BarBuilder:
     def __init__(self, wanted: Iterable[WantedBars], instruments: Mapping[str, Instrument]) -> None:
         """Build what ``wanted`` names. ``instruments`` is the feed's mapping, which may grow."""
         self._wanted = tuple(wanted)
-        self._ranks = {one.interval.name: one.interval.rank for one in self._wanted}
         self._instruments = instruments
         self._symbols: dict[str, SymbolBars | None] = {}
         self._sessions: dict[int, tuple[Calendar, Sessions]] = {}
@@ -131,6 +131,16 @@ class BarBuilder:
         self._tell_gathered()
         return self._take()
 
+    def begin_source(self, symbol: str | None = None) -> None:
+        """Go on with values of another source, of one symbol or (None) of all: what was counted counts no more.
+
+        Whether trades or bars build the bars of a symbol is seen again from its next values. What runs goes on.
+        """
+        for one in self._symbols.values():
+            if one is not None and symbol in (None, one.symbol):
+                one.begin_source()
+        self._set_due()
+
     def export_state(self) -> dict[str, Any]:
         """Return the running bars in plain data, for a checkpoint."""
         return {
@@ -191,8 +201,13 @@ class BarBuilder:
     def _take(self) -> list[EndedBars]:
         if not self._ended:
             return []
-        ranks = self._ranks
-        ended = sorted(self._ended, key=lambda one: (one[0], ranks[one[1].interval], one[1].symbol))
+        moments = by_moment(self._ended)
         self._ended.clear()
-        moments = groupby(ended, key=lambda one: one[0])
-        return [EndedBars(ns, tuple(bar for _, bar in group)) for ns, group in moments]
+        return moments
+
+
+def by_moment(ended: Iterable[Ended]) -> list[EndedBars]:
+    """Return bars by moment: the earliest first, in one shorter intervals first, then by symbol."""
+    ordered = sorted(ended, key=lambda one: (one[0], parse_interval(one[1].interval).rank, one[1].symbol))
+    moments = groupby(ordered, key=lambda one: one[0])
+    return [EndedBars(ns, tuple(bar for _, bar in group)) for ns, group in moments]

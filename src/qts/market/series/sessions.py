@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
-from qts.clock import NEVER_NS, from_ns, to_ns
+from qts.clock import NEVER_NS, NS_PER_S, from_ns, to_ns
 from qts.market.contracts import Calendar
 from qts.market.series.intervals import DAY_NS, Interval
+
+AFTER_CLOSE_NS: Final = 60 * NS_PER_S
+"""A session ends so long after its close: closing auctions of KRX may end up to 30 s late."""
 
 _LONGEST_PAUSE_DAYS: Final = 400
 _KEPT: Final = 512

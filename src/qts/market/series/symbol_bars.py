@@ -79,7 +79,9 @@ class SymbolBars:
         Before ``floor_ns`` every bar was told. A session that closed by ``over_ns`` has ended.
         """
         self.fold()
-        self.from_trades = True
+        if not self.from_trades:
+            self.from_trades = True
+            self._set_ends(0)
         session = self.session
         if not (max(floor_ns, self._floor_ns) <= ts_ns < session.close_ns and session.close_ns > over_ns):
             at, session = self._place(ts_ns, max(floor_ns, self._floor_ns), over_ns)
@@ -119,6 +121,24 @@ class SymbolBars:
             while session.closes and session.close_ns <= max(over_ns, floor_ns):
                 session = self._sessions.after(session)
         return min(max(ts_ns, session.open_ns), session.close_ns - 1), session
+
+    def begin_source(self) -> None:
+        """Take what comes next as the first of its source; what runs goes on."""
+        self.fold()
+        self._close()
+        self.from_trades = False
+        self.late = self.before_open = self.repeated = self._lag_ns = 0
+        self._uses.clear()
+        for one in self._timed:
+            one.fed_ns = 0
+        self._set_ends(1)
+
+    def _set_ends(self, wait_ns: int) -> None:
+        """Let running bars be over so long after their end: bars of a feed that are known at it come before."""
+        for one in self._timed:
+            if one.has_begun and not one.cell.waits_for_session_end:
+                one.due_ns = one.cell.end_ns + wait_ns
+        self._set_due()
 
     def fold(self) -> None:
         """Add the waiting trades to the running bars."""
@@ -169,6 +189,7 @@ class SymbolBars:
         if start_ns < one.told_ns:
             self.repeated += 1
             return None
+        one.drop()  # what trades of another source may have begun
         one.told_ns = end_ns
         return Bar(
             bar.symbol,

@@ -10,11 +10,12 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
-from qts.clock import NS_PER_S, from_ns, to_ns
+from qts.clock import NS_PER_S, NS_PER_US, from_ns, to_ns
 from qts.market.contracts import Calendar
+from qts.market.series.sessions import AFTER_CLOSE_NS
 
-AFTER_CLOSE = timedelta(minutes=1)
-"""The session-end task runs this long after the close: closing auctions of KRX may end up to 30 s late."""
+AFTER_CLOSE = timedelta(microseconds=AFTER_CLOSE_NS // NS_PER_US)
+"""The session-end task runs this long after the close."""
 
 _MAX_DAYS_WITHOUT_SESSION = 400
 _HOUR_NS = 3_600 * NS_PER_S

@@ -39,7 +39,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     the first error of a strategy. ``read_as`` declares how the texts of a CSV file are parsed. ``outputs`` are the
     files written outside the data directory, by their name in messages ("the report"). ``first_day`` and
     ``last_day`` bound what is read of a recording, in its market's days; None: from its start, to its end.
-    ``benchmark`` compares the result with buying and holding.
+    ``benchmark`` compares the result with buying and holding. ``history`` are files, or folders of bars, whose rows
+    from before the session warm up strategies that declare bars.
 
     Raises :class:`~qts.errors.InputError` for a seed that the store cannot hold.
     """
@@ -59,6 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     first_day: date | None = None
     last_day: date | None = None
     benchmark: Literal["hold"] | None = None
+    history: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not SEEDS[0] <= self.seed <= SEEDS[1]:

@@ -23,6 +23,7 @@ from qts.market.prepared.feed import PreparedFeed
 from qts.market.recordings import open_recording
 from qts.market.synthetic import SyntheticFeed
 from qts.market.time_window import TimeWindow
+from qts.market.with_history import WithHistory
 from qts.runtime.drivers.standard_output import say
 from qts.runtime.session.progress import ROWS_PER_PROGRESS
 from qts.runtime.session.session_plan import Options, SessionPlan
@@ -63,7 +64,7 @@ def replay_plan(options: Options, paths: Sequence[Path], format: str | None) -> 
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=bool(options.outputs),
-        recordings=tuple(paths),
+        recordings=(*paths, *options.history),
     )
 
 
@@ -76,7 +77,7 @@ def backtest_plan(options: Options, paths: Sequence[Path], format: str | None) -
         default_strategies=_no_strategy,
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         reads_again=True,
-        recordings=tuple(paths),
+        recordings=(*paths, *options.history),
     )
 
 
@@ -95,7 +96,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
 
     def open_source() -> Feed:
         if feed == "synthetic":
-            return SyntheticFeed(seed=options.seed)
+            return _with_history(SyntheticFeed(seed=options.seed), options)
         return _recording([Path(feed)], format, options)
 
     return SessionPlan(
@@ -105,7 +106,7 @@ def paper_plan(options: Options, feed: str, format: str | None) -> SessionPlan:
         default_strategies=lambda: (TwoEma(),),
         overrides_for=lambda feed: _account_in(feed) | settings_of(options.profile),
         paced=True,
-        recordings=() if feed == "synthetic" else (Path(feed),),
+        recordings=(*(() if feed == "synthetic" else (Path(feed),)), *options.history),
     )
 
 
@@ -159,9 +160,17 @@ def _recording(paths: Sequence[Path], format: str | None, options: Options, *, p
     feed = _open(paths, format, options, tree, _captures(tree.data, _say_not_kept) if wanted else None)
     if tree.instruments.costs is not None:
         feed = FlatCosts(feed, tree.instruments.costs)
-    if options.first_day is None and options.last_day is None:
+    if options.first_day is not None or options.last_day is not None:
+        feed = TimeWindow(feed, options.first_day, options.last_day)
+    return _with_history(feed, options)
+
+
+def _with_history(feed: Feed, options: Options) -> Feed:
+    """Return the feed with the files of ``--history``, each opened as the recording is."""
+    if not options.history:
         return feed
-    return TimeWindow(feed, options.first_day, options.last_day)
+    tree = load_config(options.config_dir, options.overrides, os.environ).tree
+    return WithHistory(feed, [_open([path], None, options, tree, None) for path in options.history])
 
 
 def _open(
