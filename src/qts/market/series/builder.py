@@ -132,7 +132,7 @@ class BarBuilder:
         return self._take()
 
     def begin_source(self, symbol: str | None = None) -> None:
-        """Go on with values of another source, of one symbol or (None) of all: what was counted counts no more.
+        """Begin with the values of another source, of one symbol or (None) of all: its counts begin at 0.
 
         Whether trades or bars build the bars of a symbol is seen again from its next values. What runs goes on.
         """
