@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from qts.performance import Period, performance
+from qts.performance import Close, Period, performance
 from qts.report.performance_rows import decided_by, performance_rows
-from tests.performance.series import closes, trip
+from tests.performance.series import closes, day, trip
 
 D = Decimal
 
@@ -29,6 +29,27 @@ def test_every_label_has_korean_and_every_reason_is_told_in_both_languages() -> 
         assert re.search("[가-힣]", row.label.ko)
         if row.ours.en.startswith("not enough"):
             assert re.search("[가-힣]", row.ours.ko)
+
+
+def test_the_share_of_equity_in_positions_is_not_called_what_their_amount_is() -> None:
+    # Given an account of 100 with 50 in positions at its only close
+    half = [Close(day(0), D(100), held=D(50))]
+    period = Period(start=D(100), closes=half, trips=(), bought=D(50), sold=D(0), costs=D(0))
+    rows = {row.label.en: row.ours.en for row in performance_rows(performance(period, days_a_year=252), "KRW")}
+    # Then "exposure" alone, the value of all holdings, is no label of a share
+    assert rows["average exposure, of equity"] == "50.00%"
+    assert "exposure" not in rows
+
+
+def test_refusals_for_lack_of_cash_alone_are_no_work_of_rules() -> None:
+    period = Period(start=D(100), closes=closes(100), trips=(), bought=D(0), sold=D(0), costs=D(0))
+    found = performance(period, days_a_year=252)
+    for refusals, subject in (
+        ({"INSUFFICIENT_CAPITAL": 65}, "Lack of cash decided too: 65 intents"),
+        ({"INSUFFICIENT_CAPITAL": 65, "DAILY_TRADE_LIMIT": 1}, "Rules decided too: 66 intents"),
+    ):
+        assert decided_by(found, refusals, 0)[-1].en.startswith(subject)
+        assert re.search("[가-힣]", decided_by(found, refusals, 0)[-1].ko)
 
 
 def test_without_a_round_trip_only_their_number_is_told_and_no_order_is_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 from decimal import Decimal
 from typing import Any
 
@@ -435,6 +436,40 @@ class TestNoRoomForOneLot:
     )
     def test_is_reported(self, changes: dict[str, Decimal], reason: Refusal, code: str) -> None:
         assert refusal(entry(qty=D(0)), view(**changes)) == (reason, code)
+
+
+class TestMoreThanThereIs:
+    """Where a symbol may have all equity (a plain backtest) cash is its only limit, and a refusal says so."""
+
+    ALL = types.MappingProxyType({"symbol_weight_limit": 1.0, "exposure_limit": 1.0, "position_size_limit": 1.0})
+
+    def test_a_share_dearer_than_all_cash_is_told_with_the_amounts(self) -> None:
+        # 1 × 50,000; fee 0.1 % = 50; rounding 1
+        poor = view(equity=D(40_000), day_open_equity=D(40_000), cash=D(40_000), pool_available=D(40_000))
+        verdict = gate(**self.ALL).evaluate(entry(qty=D(0)), poor)
+        assert isinstance(verdict, Refused)
+        assert (verdict.reason, verdict.code) == (Refusal.INSUFFICIENT_CAPITAL, "GR061")
+        assert verdict.detail == (
+            "not even one lot fits: 1 of 005930 at 50000 may cost 50051, "
+            "more than there is: 40000 (cash 40000, free 40000)"
+        )
+
+    @pytest.mark.parametrize("purse", ["cash", "pool_available"])
+    def test_so_is_a_quantity_that_costs_more_than_either_purse(self, purse: str) -> None:
+        # 1,500 × 50,000 = 75,000,000; fee 75,000; rounding 1
+        enough = {"cash": D(75_075_001), "pool_available": D(75_075_001)}
+        assert passes(entry(qty=D(1_500)), view(**enough), **self.ALL)
+        short = {**enough, purse: D(75_075_000)}
+        assert refusal(entry(qty=D(1_500)), view(**short), **self.ALL)[0] is Refusal.INSUFFICIENT_CAPITAL
+
+    def test_it_is_told_before_a_weight_of_all_equity(self) -> None:
+        # 2,001 × 50,000 = 100,050,000 is more than equity and than cash
+        held = {"cash": D(100_000_000), "pool_available": D(100_000_000)}
+        assert refusal(entry(qty=D(2_001)), view(**held), **self.ALL)[0] is Refusal.INSUFFICIENT_CAPITAL
+
+    def test_a_limit_below_all_equity_is_still_named_first(self) -> None:
+        poor = view(equity=D(40_000), day_open_equity=D(40_000), cash=D(40_000), pool_available=D(40_000))
+        assert refusal(entry(qty=D(0)), poor)[0] is Refusal.SYMBOL_WEIGHT_LIMIT
 
 
 def test_no_exit_rule_counts_the_day_or_asks_for_permission_or_money() -> None:

@@ -81,6 +81,40 @@ def test_tables_in_memory_are_read_like_their_files(bars: Path) -> None:
     assert facts(qts.backtest(TenShares, {SYMBOL: frame}, fees=0)) == expected
 
 
+def test_a_share_dearer_than_all_cash_is_refused_for_lack_of_cash(bars: Path) -> None:
+    # Given cash for no share of about 20,000, and entries that ask for ten
+    result = qts.backtest(TenShares, bars, cash=10_000)
+    # Then cash is named, and no limit that was never set
+    assert set(result.values.refusals) == {"INSUFFICIENT_CAPITAL"}
+
+
+def test_a_message_names_the_table_and_its_row_and_no_file(bars: Path) -> None:
+    # Given a table whose sixth row has a high below its low
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_csv(bars, parse_dates=["Date"], index_col="Date")
+    wrong = frame.copy()
+    wrong.iloc[5, 1] = 1
+    # When it is one of several, then it is named as in the argument
+    with pytest.raises(DataError, match=r"^data\['X'\], row 5: the high 1 is below .*\(rows counted from 0\)$"):
+        qts.backtest(TenShares, {SYMBOL: frame, "X": wrong})
+    # When it is the only one, then it is the argument
+    with pytest.raises(DataError, match=r"^data, row 5: the high 1 is below"):
+        qts.backtest(TenShares, wrong)
+    # When two rows are of one day, then both are named
+    with pytest.raises(DataError, match=r"^data, row \d+: a second bar of ASSET at the time of row 0;"):
+        qts.backtest(TenShares, pandas.concat([frame, frame]))
+    # When a column is missing, then no row is
+    with pytest.raises(DataError, match=r"^data, its columns: .* missing here: close \(found: [^)]*\); [^()]*$"):
+        qts.backtest(TenShares, frame.rename(columns={"Close": "Foo"}))
+
+
+def test_a_message_about_a_file_keeps_its_path_and_line(bars: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.csv"
+    path.write_text("Date,Open,High,Low,Close,Volume\n2014-01-02,10,1,9,10,5\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"wrong\.csv, line 2: the high 1 is below"):
+        qts.backtest(TenShares, path)
+
+
 def test_a_table_without_a_symbol_trades_under_a_name_of_its_own(bars: Path) -> None:
     # Given a table that writes itself as Polars' do
     class Table:

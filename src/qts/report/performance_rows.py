@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from qts.notes import in_english, in_korean
 from qts.performance import Amount, Drawdown, Figure, Performance, TripFigures
+from qts.risk.contracts import Refusal
 
 IDLE_SHARE: Final = 0.5
 """Average share of equity in positions below which idle cash decided the result more than the strategy."""
@@ -47,7 +48,7 @@ def performance_rows(found: Performance, currency: str) -> list[FigureRow]:
             _drawdown(found.drawdown),
             "" if other is None else "0.00%" if other.drawdown is None else f"-{other.drawdown.share:.2%}",
         ),
-        _row("exposure", "평균 익스포저(보유 비중)", found.exposure, _percent),
+        _row("average exposure, of equity", "평균 익스포저(자산 대비)", found.exposure, _percent),
         _row("turnover a year", "연 회전율", found.turnover, _two),
         _row("costs of what was traded", "거래대금 대비 비용", found.costs.of_traded, _percent),
         FigureRow(
@@ -102,12 +103,14 @@ def decided_by(found: Performance, refusals: Mapping[str, int], orders: int) -> 
     refused = sum(refusals.values())
     if refused and refused * 10 >= orders:
         reason = max(refusals, key=lambda name: refusals[name])
+        only_cash = refusals.keys() == {Refusal.INSUFFICIENT_CAPITAL.value}
+        who = Text("Lack of cash", "현금 부족") if only_cash else Text("Rules", "규칙")
         texts.append(
             Text(
-                f"Rules decided too: {refused:,} intents were refused beside {orders:,} orders, "
+                f"{who.en} decided too: {refused:,} intents were refused beside {orders:,} orders, "
                 f"most often {reason}.",
-                f"규칙도 결과에 영향을 주었습니다. 주문 {orders:,}건 외에 매매 의사 {refused:,}건이 거부되었습니다"
-                f"(가장 많은 사유: {reason}).",
+                f"{who.ko}도 결과에 영향을 주었습니다. 주문 {orders:,}건 외에 매매 의사 {refused:,}건이 "
+                f"거부되었습니다(가장 많은 사유: {reason}).",
             )
         )
     return texts

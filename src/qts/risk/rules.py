@@ -417,7 +417,28 @@ def capital_too_small(case: Case) -> Refused | None:
     return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, detail, "GR061")
 
 
-MONEY_RULES: Final[tuple[Rule, ...]] = (symbol_over_weight, exposure_over_limit, capital_too_small)
+def dearer_than_all_money(case: Case) -> Refused | None:
+    """Refuse an entry that costs more than there is, where a symbol may have all equity: only cash limits it then.
+
+    It stands before :func:`symbol_over_weight`, which would blame a limit of 1 that was never set.
+    """
+    if case.limits.symbol_weight_limit < ONE:
+        return None
+    cost, view = cost_of(case.request.qty, case.worst_price, case.instrument, case.day), case.view
+    money = min(view.cash, view.pool_available)
+    if cost <= money:
+        return None
+    units = f"{case.request.qty} of {case.request.symbol} at {case.worst_price}"
+    detail = f"{units} may cost {cost}, more than there is: {money} (cash {view.cash}, free {view.pool_available})"
+    return _refuse(case, Refusal.INSUFFICIENT_CAPITAL, detail, "GR061")
+
+
+MONEY_RULES: Final[tuple[Rule, ...]] = (
+    dearer_than_all_money,
+    symbol_over_weight,
+    exposure_over_limit,
+    capital_too_small,
+)
 
 
 def no_room_for_a_lot(case: Case) -> Refused | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +30,8 @@ from qts.workbench.inputs import (
     identity_of,
     made_strategy,
     params_as_texts,
+    places_of,
+    told_of_tables,
 )
 from qts.workbench.result import Result
 
@@ -116,13 +119,26 @@ def backtest(
             benchmark=_benchmark(benchmark),
             history=tuple(earlier),
         )
-        plan = backtest_plan(options, list(files), None)
-        if not by_file:
-            one = load_apart(made_strategy, strategy, given)
-            plan = msgspec.structs.replace(
-                plan, default_strategies=lambda: (one,), own_identity=identity_of(strategy, given)
-            )
-        return _without_loop(lambda: _run(plan, on_progress, is_kept=data_dir is not None))
+        with _naming(places_of(data, files)):
+            plan = backtest_plan(options, list(files), None)
+            if not by_file:
+                one = load_apart(made_strategy, strategy, given)
+                plan = msgspec.structs.replace(
+                    plan, default_strategies=lambda: (one,), own_identity=identity_of(strategy, given)
+                )
+            return _without_loop(lambda: _run(plan, on_progress, is_kept=data_dir is not None))
+
+
+@contextmanager
+def _naming(tables: Mapping[str, str]) -> Iterator[None]:
+    """Raise unusable input again with the names of ``tables`` in place of the files they were written into."""
+    try:
+        yield
+    except InputError as error:
+        told = told_of_tables(str(error), tables)
+        if told == str(error):
+            raise
+        raise type(error)(told) from None
 
 
 def _run(

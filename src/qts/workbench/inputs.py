@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -18,6 +19,8 @@ from qts.strategy.params import params_of, unknown_param
 
 _DEFAULT_SYMBOL = "ASSET"
 """Of a table in memory that names none."""
+
+_LINE = re.compile(r"\bline (\d+)\b")
 
 
 def made_strategy(given: Any, params: Mapping[str, object]) -> Strategy:
@@ -76,6 +79,30 @@ def files_of(data: Any, symbol: str | None, folder: Path, name: str = "data") ->
         f"{name} must be a path, a list of paths, a DataFrame of pandas or Polars, or a dict of DataFrames by "
         f"symbol, got {type(data).__name__}"
     )
+
+
+def places_of(data: Any, files: Mapping[Path, str | None]) -> dict[str, str]:
+    """Return what a message calls the tables of ``data``, by the paths of the ``files`` they were written into.
+
+    ``data`` for a single table, ``data['005930']`` for one of several. Empty where ``data`` are paths.
+    """
+    if isinstance(data, Mapping):
+        return {str(path): f"data[{name!r}]" for path, name in files.items()}
+    return dict.fromkeys(map(str, files), "data") if _is_table(data) else {}
+
+
+def told_of_tables(text: str, places: Mapping[str, str]) -> str:
+    """Return ``text`` with the tables in place of their files, and with their rows in place of lines.
+
+    A file's first line names the columns, so line 2 is row 0. Unchanged where it names no file of ``places``.
+    """
+    told = text
+    for path, place in places.items():
+        told = told.replace(path, place)
+    if told == text:
+        return text
+    rows = _LINE.sub(lambda found: f"row {int(found[1]) - 2}" if int(found[1]) > 1 else "its columns", told)
+    return f"{rows} (rows counted from 0)" if "row " in rows and _LINE.search(told) else rows
 
 
 def day_of(value: date | str | None, name: str) -> date | None:
