@@ -30,6 +30,8 @@ from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.drivers.replay_driver import run_virtual
 from qts.runtime.drivers.sync import run_to_completion
 from qts.runtime.kernel import Kernel
+from qts.runtime.persistence.checkpoint import decode
+from qts.runtime.persistence.recovery import resume_point
 from qts.runtime.wiring.brokers import simulated_broker
 from qts.runtime.wiring.components import make_components
 from qts.state.contracts import OperatingState
@@ -127,12 +129,15 @@ class Rig:
         start_ns: int = kst(0),
         judged_by_index: bool = False,
         settings: Mapping[str, str] | None = None,
+        is_resumed: bool = False,
     ) -> None:
         loaded = load_config(None, {**STEADY, **(settings or {})}, {})
         self.logged: deque[LogWrite] = deque(maxlen=1_000)
         self.store = SqliteStore(directory / "rig.sqlite", durability="NORMAL", rewindable=True)
         self.store.open_run(RunRow("rig", "test", 7, "script", loaded.hash, "", False))
+        checkpoint = resume_point(self.store, is_simulated=True) if is_resumed else None
         self.clock = ManualClock(from_ns(start_ns))
+        self.clock.set_ns(start_ns if checkpoint is None else decode(checkpoint)["parts"]["clock"])
         feed = ScriptFeed()
         connection = simulated_broker(loaded.tree.broker.sim, feed, self.clock, 7)
         exchange = connection.broker
@@ -154,7 +159,10 @@ class Rig:
                 inline=True,
             )
         )
-        run_to_completion(self.kernel.start(None))
+        if checkpoint is None:
+            run_to_completion(self.kernel.start(None))
+        else:
+            run_to_completion(self.kernel.restore(checkpoint, self.store, None))
         self.commands = CommandHandler(self.kernel)
         self.shared = self.kernel.shared
         self.prices = (150_000, 150_100)

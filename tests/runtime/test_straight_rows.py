@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S
 from qts.event.contracts import EventPriority
+from qts.indicators import Sma
 from qts.market.contracts import (
     Bar,
     BookUpdate,
@@ -124,6 +125,21 @@ class Hearing(Acting):
             ctx.every(f"{self.calls}s", f"timer {self.calls % 3}")
             ctx.log(f"call {self.calls}")
         return super().answer(ctx, value)
+
+
+class Declaring(Hearing):
+    """Declares bars as well, and tracks an indicator."""
+
+    bars: ClassVar[Any] = {"1m": 3, "1h": 2, "2t": 4, "1d": 1}
+
+    def on_start(self, ctx: Context) -> None:
+        super().on_start(ctx)
+        self.mean = ctx.track(Sma(2), "2t")
+
+    def on_bars(self, ctx: Context, bars: Mapping[str, Bar]) -> Any:
+        self.seen.append(tuple(bars.values()))
+        self.seen.append(tuple(repr(self.mean[symbol].value) for symbol in bars))
+        return self.answer(ctx, bar(0))
 
 
 class GeneralPath:
@@ -265,7 +281,7 @@ def played(
     scripts=st.tuples(SCRIPTS, SCRIPTS),
     disturbed=st.dictionaries(st.integers(0, 60), st.sampled_from(DISTURBANCES), max_size=3),
     is_watched=st.sampled_from([False, False, False, True]),
-    kind=st.sampled_from([Acting, Hearing]),
+    kind=st.sampled_from([Acting, Hearing, Declaring]),
 )
 def test_a_session_is_the_same_whether_rows_go_straight_or_not(
     tmp_path_factory: pytest.TempPathFactory,

@@ -16,6 +16,7 @@ from qts.market.last_values import LastValues
 from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, PriceBands, bar_fits, quote_fits, tick_fits
 from qts.runtime.metrics.extremes import Extremes, HeldSymbol
 from qts.runtime.orders.position_triggers import PositionTriggers
+from qts.runtime.strategies.moments import Moments
 
 
 class Intake:
@@ -31,6 +32,7 @@ class Intake:
         "_extremes",
         "_held",
         "_last",
+        "_moments",
         "_on_code",
         "_price_bands",
         "_quotes",
@@ -51,6 +53,7 @@ class Intake:
         price_bands: PriceBands,
         on_code: Callable[[str, str], None],
         triggers: PositionTriggers,
+        moments: Moments | None = None,
     ) -> None:
         self._last = last
         self._quotes: dict[str, Any] = last.quotes
@@ -65,6 +68,7 @@ class Intake:
         self._bands: Mapping[str, Band | None] = price_bands.bands
         self._on_code = on_code
         self._triggers = triggers
+        self._moments = moments
         self._bound: Mapping[str, object] = triggers.bound
         self._watched: Mapping[str, object] = triggers.bounds
         self.rows = 0
@@ -109,6 +113,8 @@ class Intake:
                 self._venue.on_market(value)
             if symbol in self._watched:
                 self._triggers.on_tick(value)  # type: ignore[arg-type]
+            if self._moments is not None:
+                self._moments.on_tick(value)  # type: ignore[arg-type]
         elif kind is BookUpdate:
             if self._bands.get(symbol, CHECK_EVERY_VALUE) is not None and self._rejects(value):
                 return False
@@ -127,6 +133,8 @@ class Intake:
                 self._triggers.on_bar(value)
             else:
                 self._venue.on_market(value)
+            if self._moments is not None:
+                self._moments.on_bar(value)
         else:
             self._last.feed_ts_ns = ts_ns
         return True

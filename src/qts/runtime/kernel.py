@@ -21,7 +21,6 @@ from qts.runtime.background_work import BackgroundWork
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 from qts.runtime.session.schedule import ScheduledTask
-from qts.runtime.strategies.moments import Moments
 
 
 class Kernel:
@@ -171,11 +170,18 @@ class Kernel:
         """Run the day's remaining scheduled tasks; on an event loop while the dispatcher still runs."""
         day = self.shared.calendar.local_date(self.shared.clock.now())
         local_date, schedule = self.shared.calendar.local_date, self.schedule
+        if self.moments is not None:
+            self.moments.finish()
         while local_date(from_ns(schedule.next_ns)) == day:
-            if self.moments is not None and self.moments.due_ns < schedule.next_ns:
-                self._run_moment(self.moments)
+            moment_ns = self._moment_ns(schedule.next_ns)
+            if moment_ns < schedule.next_ns:
+                self._run_moment(moment_ns)
             else:
                 self._run_task(*schedule.pop())
+            if self._inline:
+                await self.drain()
+        while (moment_ns := self._moment_ns(self.shared.clock.time_ns())) < NEVER_NS:
+            self._run_moment(moment_ns)
             if self._inline:
                 await self.drain()
 
@@ -184,11 +190,10 @@ class Kernel:
 
         One at a time, because the events it causes are handled before the next.
         """
-        schedule, moments = self.schedule, self.moments
-        moment_ns = NEVER_NS if moments is None else moments.due_ns
+        schedule, moment_ns = self.schedule, self._moment_ns(now_ns)
         while min(schedule.next_ns, moment_ns) <= now_ns:
-            if moments is not None and moment_ns < schedule.next_ns:  # at the same time the task comes first
-                self._run_moment(moments)
+            if moment_ns < schedule.next_ns:  # at the same time the task comes first
+                self._run_moment(moment_ns)
                 return True
             if schedule.next_kind is ScheduledTask.EVALUATE and (
                 skipped := schedule.skip_evaluations(min(self._steady_until_ns(), now_ns + 1, moment_ns))
@@ -202,7 +207,9 @@ class Kernel:
             self._check_once_a_minute(now_ns)
             if due.pending or not self.dispatcher.straight.is_idle:
                 return True
-        due.wake_ns = min(schedule.next_ns, due.next_guard_ns, moment_ns)
+        due.wake_ns = min(schedule.next_ns, due.next_guard_ns)
+        if self.moments is not None:
+            due.wake_ns = min(due.wake_ns, self.moments.due_ns)
         if self.exits.due_ns > now_ns:
             due.wake_ns = min(due.wake_ns, self.exits.due_ns)
         else:
@@ -236,13 +243,17 @@ class Kernel:
         if self.due.is_sample_due(now_ns):
             self.components.curve.sample(now_ns)
 
-    def _run_moment(self, moments: Moments) -> None:
-        """Show the next moment to the strategies, at its own time."""
-        due_ns = moments.due_ns
-        self._set_clock(due_ns)
-        if self.venue.due_ns <= due_ns:
-            self.venue.on_time(due_ns)
-        self.dispatcher.publish(EventType.VOLUME_UPDATE, moments.take(), "moments")
+    def _moment_ns(self, now_ns: int) -> int:
+        """Return the time of the next moment due by ``now_ns``; NEVER_NS when none is."""
+        return NEVER_NS if self.moments is None else self.moments.next_ns(now_ns)
+
+    def _run_moment(self, at_ns: int) -> None:
+        """Show the moment at ``at_ns`` to the strategies, at its own time."""
+        assert self.moments is not None  # it alone has the time of one
+        self._set_clock(max(at_ns, self.shared.clock.time_ns()))
+        if self.venue.due_ns <= at_ns:
+            self.venue.on_time(at_ns)
+        self.market.publish_moment(self.moments.take(at_ns))
 
     def _run_task(self, due_ns: int, kind: ScheduledTask) -> None:
         self._set_clock(due_ns)
@@ -257,6 +268,8 @@ class Kernel:
             self.dispatcher.publish(EventType.RISK_EVALUATE, RiskEvaluate("", due_ns, "hourly"), "schedule")
         elif kind is ScheduledTask.SESSION_END:
             self.venue.on_session_end(self.shared.calendar.local_date(from_ns(due_ns)), due_ns)
+            if self.moments is not None:
+                self.moments.end_session(due_ns)
         elif kind is ScheduledTask.CORPORATE_ACTIONS:
             assert self.actions is not None  # it alone schedules them
             self.actions.apply_due(due_ns)

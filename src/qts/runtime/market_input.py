@@ -20,6 +20,8 @@ from qts.event.contracts import EventType
 from qts.event.stream import Stream
 from qts.market.contracts import Bar, BookUpdate, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
 from qts.runtime.intake import Intake
+from qts.runtime.strategies.moments import Moments
+from qts.strategy.moment import Moment
 
 EVENT_OF_VALUE: Final[Mapping[type, EventType]] = {
     Quote: EventType.ORDERBOOK_UPDATE,
@@ -31,17 +33,22 @@ EVENT_OF_VALUE: Final[Mapping[type, EventType]] = {
 }
 SOURCE: Final = "feed"
 """The source of every event made of a market value."""
+MOMENTS: Final = "moments"
+"""The source of every event made of a moment."""
 
 
 class MarketInput:
     """The entrance of market values: it accepts them and makes events of them. For the session's thread alone."""
 
-    __slots__ = ("_publish", "accept")
+    __slots__ = ("_moments", "_publish", "accept")
 
-    def __init__(self, intake: Intake, publish: Callable[[EventType, Any, str], object]) -> None:
+    def __init__(
+        self, intake: Intake, publish: Callable[[EventType, Any, str], object], moments: Moments | None = None
+    ) -> None:
         self.accept: Final = intake.accept
         """Apply a value as :meth:`Intake.accept` does; False: its price is impossible, make no event."""
         self._publish = publish
+        self._moments = moments
 
     def publish(self, value: MarketValue) -> bool:
         """Accept ``value`` and queue its event; return False when it was rejected. For drivers on an event loop."""
@@ -51,8 +58,21 @@ class MarketInput:
         return True
 
     def publish_accepted(self, value: MarketValue) -> None:
-        """Queue the event of ``value``, which :attr:`accept` has accepted."""
+        """Queue the event of ``value``, which :attr:`accept` has accepted, behind the bars that it has ended."""
+        self.publish_ended()
         self._publish(EVENT_OF_VALUE[value.__class__], value, SOURCE)
+
+    def publish_ended(self) -> bool:
+        """Queue a moment for the bars that the value just accepted has ended; return False when there are none."""
+        if self._moments is None or not self._moments.ended:
+            return False
+        for moment in self._moments.take_ended():
+            self._publish(EventType.VOLUME_UPDATE, moment, MOMENTS)
+        return True
+
+    def publish_moment(self, moment: Moment) -> None:
+        """Queue the event of a moment that has come by the clock."""
+        self._publish(EventType.VOLUME_UPDATE, moment, MOMENTS)
 
     def stream(self, accepted: Iterator[MarketValue | None]) -> Stream:
         """Return the stream from which the scheduler draws on the virtual clock.

@@ -65,6 +65,10 @@ class Strategy:
         """Return no intents."""
         return ()
 
+    def on_bars(self, ctx: Context, bars: Mapping[str, Bar]) -> Iterable[AnyIntent]:
+        """Return no intents."""
+        return ()
+
     def on_timer(self, ctx: Context, name: str) -> Iterable[AnyIntent]:
         """Return no intents."""
         return ()

@@ -16,7 +16,9 @@ from msgspec.structs import force_setattr
 
 from qts.capital.contracts import Pool
 from qts.errors import ContractError
+from qts.indicators.contracts import Indicator
 from qts.market.contracts import Bar, Quote, Tick
+from qts.market.series.book import BarSeries
 from qts.state.contracts import OperatingState
 from qts.strategy.checked_fields import (
     checked_amount,
@@ -143,7 +145,8 @@ class Context(Protocol):
     """The view of the session that a strategy has: values of the present moment; nothing can be changed here.
 
     Asked by strategies alone, within their methods, on the thread that calls these. None of it waits; only
-    :meth:`plot`, :meth:`at`, :meth:`every` and :meth:`log` raise. An unknown symbol is one that is not held.
+    :meth:`plot`, :meth:`history`,
+    :meth:`track`, :meth:`at`, :meth:`every` and :meth:`log` raise. An unknown symbol is one that is not held.
     """
 
     @property
@@ -192,6 +195,37 @@ class Context(Protocol):
     @property
     def holdings(self) -> Mapping[str, Decimal]:
         """Return the quantities this strategy holds, by symbol, those that are flat left out."""
+        ...
+
+    def history(self, symbol: str, interval: str, n: int) -> BarSeries:
+        """Return the last ``n`` finished bars of ``symbol``, the oldest first, or as many as there are.
+
+        A read-only sequence of bars; ``.closes``, ``.opens``, ``.highs``, ``.lows`` and ``.volumes`` are arrays of
+        floats. Within ``on_bar`` the bar that is shown is the last of its interval. Raises ContractError for an
+        interval that the class does not declare in ``bars``, and for more bars than it declares.
+        """
+        ...
+
+    def track(self, indicator: Indicator, interval: str) -> Mapping[str, Indicator]:
+        """Return indicators made from ``indicator`` (a template), by symbol, fed with the bars of ``interval``.
+
+        Called in ``on_start``, in every session that is resumed too: they are saved apart from the strategy, whose
+        attributes that hold them are not. Each is updated before ``on_bar``, and drawn in the report as far as 40
+        series of a strategy are. A symbol without a bar yet has one that is not ready. Raises ContractError for an
+        interval that the class does not declare in ``bars``, outside of ``on_start``, and for the 101st.
+        """
+        ...
+
+    @property
+    def warming(self) -> bool:
+        """Return whether the bar that is shown is from before the session: what is wanted then is dropped."""
+        ...
+
+    def ready(self, symbol: str) -> bool:
+        """Return whether all the bars of ``symbol`` that the class declares are there.
+
+        Before that its entries are refused. True for a class that declares none.
+        """
         ...
 
     def at(self, when: str, name: str) -> None:
@@ -273,8 +307,19 @@ class OptionalHooks(Protocol):
     """The methods that a strategy may have beside those of :class:`Strategy`; one that it lacks is never called.
 
     Called like those of :class:`Strategy`, and their failures count with the others. Of what is due at the same
-    time the timers come first, then the value of the feed.
+    time the timers come first, then the bars that ended, then the value of the feed.
+
+    A class that declares ``bars = {"5m": 200, "1d": 250}`` (an interval and how many bars of it must be there
+    before its first entry) gets these bars in ``on_bar``, a shorter interval first, then by symbol, and no bars of
+    the feed as they come. They are built from trades, or from the feed's bars where it gives no trades.
     """
+
+    def on_bars(self, ctx: Context, bars: Mapping[str, Bar]) -> Iterable[AnyIntent]:
+        """Return what the strategy wants after all ``bars`` of one interval, by symbol, that ended at one moment.
+
+        Called after ``on_bar`` of each, for a class that declares ``bars`` alone.
+        """
+        ...
 
     def on_trade(self, ctx: Context, tick: Tick) -> Iterable[AnyIntent]:
         """Return what the strategy wants after the trade ``tick``; as ``on_quote``.

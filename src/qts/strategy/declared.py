@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from qts.errors import ContractError
+from qts.market.series.wanted import WantedBars, wanted_bars
 
 TRADES: Final = "trades"
 _KINDS: Final = (TRADES,)
@@ -28,3 +29,15 @@ def declared_data(cls: type) -> tuple[str, ...]:
 def wants_trades(strategy: object) -> bool:
     """Return whether the class of ``strategy`` asks for trades. Raises ContractError like :func:`declared_data`."""
     return TRADES in declared_data(type(strategy))
+
+
+def declared_bars(strategy: object) -> tuple[WantedBars, ...]:
+    """Return the bars that the class of ``strategy`` declares with ``bars = {"5m": 200}``; empty when it does not.
+
+    Of the symbols that the strategy trades. Raises ContractError for a declaration that cannot be used.
+    """
+    cls = type(strategy)
+    declared = getattr(cls, "bars", None)
+    return (
+        () if declared is None else wanted_bars(declared, getattr(strategy, "symbols", ()), f"{cls.__name__}.bars")
+    )

@@ -17,7 +17,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
-from qts.strategy.declared import declared_data
+from qts.strategy.declared import declared_bars, declared_data
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
 from qts.strategy.params import Value, params_of, unknown_param
 from qts.strategy.unavailable import UnavailableStrategy
@@ -33,6 +33,7 @@ METHODS: Final[dict[str, tuple[str, ...]]] = {
 """The methods of the contract, and their positional arguments."""
 OPTIONAL_METHODS: Final[dict[str, tuple[str, ...]]] = {
     "on_trade": ("ctx", "tick"),
+    "on_bars": ("ctx", "bars"),
     "on_timer": ("ctx", "name"),
 }
 """The methods that a class may leave out (:class:`~qts.strategy.contracts.OptionalHooks`)."""
@@ -235,10 +236,6 @@ def _attribute_problems(candidate: object) -> list[str]:
     if not isinstance(pool, Pool):
         allowed = ", ".join(f"Pool.{member.name}" for member in Pool)
         problems.append(f"pool must be one of {allowed}, got {pool!r}")
-    try:
-        declared_data(type(candidate))
-    except ContractError as error:
-        problems.append(str(error))
     symbols = getattr(candidate, "symbols", None)
     if isinstance(symbols, str) or not isinstance(symbols, Sequence):
         problems.append(
@@ -246,6 +243,12 @@ def _attribute_problems(candidate: object) -> list[str]:
         )
     elif wrong := [symbol for symbol in symbols if not isinstance(symbol, str) or not symbol]:
         problems.append(f"symbols must be texts (a code that starts with 0 is no number), got {wrong[0]!r}")
+    try:
+        declared_data(type(candidate))
+        if not problems:
+            declared_bars(candidate)
+    except ContractError as error:
+        problems.append(str(error))
     return problems
 
 

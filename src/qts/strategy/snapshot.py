@@ -24,6 +24,7 @@ import msgspec
 from qts.errors import ContractError
 from qts.indicators import Indicator, settings_of
 from qts.strategy.contracts import Strategy
+from qts.strategy.tracked import Tracked
 from qts.strategy.user_code import Run, call_directly
 
 NOT_SAVED: Final = "not_saved"
@@ -173,7 +174,7 @@ def _attributes(strategy: Strategy) -> dict[str, Any]:
             memory[name] = getattr(strategy, name)
     for name in getattr(strategy, NOT_SAVED, ()):
         memory.pop(name, None)
-    return memory
+    return {name: value for name, value in memory.items() if type(value) is not Tracked}
 
 
 @lru_cache(maxsize=256)

@@ -174,6 +174,11 @@ class SeriesBook:
             (one.n for one in self._wanted if one.interval.name == interval and one.wants(symbol)), default=0
         )
 
+    def windows(self) -> Iterator[Sequence[Bar]]:
+        """Yield the bars of every window, the oldest first."""
+        for window in self._windows.values():
+            yield window.bars[-window.n :]
+
     def count(self, symbol: str, interval: str) -> int:
         """Return how many bars there are, at most :meth:`length`."""
         window = self._windows.get((symbol, interval))

@@ -132,6 +132,8 @@ class _ReplayInput:
             prepared = None
             if kernel.triggers.is_due:
                 yield from self._execute_triggers()
+            if accepted and kernel.market.publish_ended():
+                yield None
             yield value if accepted else None
             if due.pending:
                 yield from self._due_work()

@@ -39,6 +39,7 @@ class StraightRows:
         self._clock = clock if isinstance(clock, ManualClock) else None
         self._intake, self._host, self._due = kernel.intake, kernel.host, kernel.due
         self._last, self._extremes, self._price_bands = shared.last, shared.extremes, shared.price_bands
+        self._moments = kernel.moments
         self._takes_trades = kernel.host.takes_trades
         self._venue, self._triggers = kernel.venue, kernel.triggers
         self._path = kernel.dispatcher.straight
@@ -47,7 +48,7 @@ class StraightRows:
         self._band_changes = self._price_bands.changes
         self.taken = 0
         self.is_accepted = False
-        """Whether the value that was returned is accepted already and a strategy has answered it."""
+        """Whether the value that was returned is accepted already: a strategy has answered it, or it ended bars."""
 
     def take(
         self, values: Iterator[MarketValue], most: int, first: MarketValue | None = None
@@ -76,7 +77,7 @@ class StraightRows:
         triggers = self._triggers
         watched = triggers.bounds or None
         host, takes_trades = self._host, self._takes_trades
-        now_ns, wake_ns = clock.ns, due.wake_ns
+        moments, now_ns, wake_ns = self._moments, clock.ns, due.wake_ns
         measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
         rows = passed = 0
         present, band, is_held, bounds = "", None, False, None
@@ -113,6 +114,12 @@ class StraightRows:
                     ticks[symbol] = value  # type: ignore[assignment]
                     if is_held:
                         extremes.on_mark(symbol, last.mark(symbol), ts_ns)
+                    if moments is not None:
+                        moments.on_tick(value)  # type: ignore[arg-type]
+                        if moments.ended:
+                            self.is_accepted = True
+                            return value
+                        wake_ns = due.wake_ns
                     called = host.traders(symbol) if takes_trades else ()
                 elif kind is Bar:
                     if (
@@ -125,6 +132,12 @@ class StraightRows:
                     if is_held:
                         extremes.on_mark(symbol, last.mark(symbol), ts_ns)
                     venue.on_market(value)  # it remembers each bar, also where nothing waits
+                    if moments is not None:
+                        moments.on_bar(value)  # type: ignore[arg-type]
+                        if moments.ended:
+                            self.is_accepted = True
+                            return value
+                        wake_ns = due.wake_ns
                     called = contexts
                 elif kind is BookUpdate and takes_quotes and band is None and ts_ns < venue.due_ns:
                     clock.ns = now_ns = ts_ns

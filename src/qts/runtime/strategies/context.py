@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -11,24 +11,30 @@ from typing import Any, Final
 import msgspec
 
 from qts.capital.contracts import Pool
-from qts.clock import Clock
+from qts.clock import Clock, from_ns
 from qts.errors import ContractError
 from qts.execution.working import WorkingOrders
+from qts.indicators.contracts import Indicator
 from qts.ledger.account import Account
-from qts.runtime.strategies.plots import Plots, plot_point
+from qts.market.series.book import BarSeries
+from qts.runtime.strategies.plots import MAX_SERIES, PlotPoint, Plots, plot_point
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT, BatchContext
+from qts.runtime.strategies.strategy_bars import TRACK, StrategyBars, timer_calls
 from qts.runtime.strategies.timers import StrategyTimers
 from qts.state.contracts import OperatingState
 from qts.state.operating_state import OperatingStateManager
 from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import AnyIntent, FillView, Strategy
-from qts.strategy.declared import wants_trades
+from qts.strategy.declared import declared_bars, wants_trades
+from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
 from qts.strategy.timer import Timer, timer_at, timer_every
+from qts.strategy.tracked import Tracked
 from qts.strategy.user_code import Run, runner_for
 
 OnIntent = Callable[[Strategy, AnyIntent], None]
+Callback = Callable[[object, Any], Iterable[AnyIntent] | None]
 OnLine = Callable[[str, str], None]
 """Called with the strategy's name and a line for the session's log."""
 OnFault = Callable[[str, str, str, bool, str], None]
@@ -68,13 +74,17 @@ class StrategyContext:
         "_prices",
         "_state",
         "_timers",
+        "bars",
         "errors",
         "faults",
         "halted",
         "hears_of_orders",
         "is_resuming",
+        "is_starting",
         "most_intents",
         "on_bar",
+        "on_bars",
+        "on_built_bar",
         "on_quote",
         "on_timer",
         "on_trade",
@@ -84,6 +94,7 @@ class StrategyContext:
         "strategy",
         "unsaved",
         "wants_trades",
+        "warming_ns",
         "why",
     )
 
@@ -104,6 +115,11 @@ class StrategyContext:
     ) -> None:
         self.strategy = strategy
         self.wants_trades = wants_trades(strategy) and has_hook(strategy, "on_trade")
+        wanted = declared_bars(strategy)
+        self.bars = StrategyBars(strategy.name, wanted, self.add_point) if wanted else None
+        """The bars that its class declares; None: it is shown those of the feed."""
+        self.warming_ns: int | None = None
+        """The end of the bar of the past that it is shown; None: it is shown the present."""
         self.pool = pool
         self.hears_of_orders = has_hook(strategy, "on_order")
         self.plots = Plots()
@@ -111,7 +127,7 @@ class StrategyContext:
         self.most_intents = most_intents
         self.errors = 0
         self.faults: dict[str, ErrorCount] = {}
-        self.is_resuming = False
+        self.is_starting = self.is_resuming = False
         """Whether ``on_start`` runs again: the timers that are known stay as they are."""
         self.unsaved = False
         """Whether it was halted because its memory cannot be saved; no further attempt is made."""
@@ -161,7 +177,10 @@ class StrategyContext:
         """Stop calling the strategy, or call it again."""
         self.halted = halted
         self.on_quote = self._callback("on_quote")
-        self.on_bar = self._callback("on_bar")
+        on_bar = self._callback("on_bar")
+        self.on_bar: Callback = on_bar if self.bars is None else _nothing
+        self.on_built_bar: Callback = _nothing if self.bars is None else on_bar
+        self.on_bars = self._callback("on_bars")
         self.on_trade = self._callback("on_trade") if self.wants_trades else _nothing
         self.on_timer = self._callback("on_timer")
 
@@ -170,9 +189,38 @@ class StrategyContext:
             return _nothing
         return partial(self.run, getattr(self.strategy, hook))
 
+    def calls_of(self, moment: Moment) -> Iterator[tuple[str, Any]]:
+        """Yield the calls of a moment with their arguments, in their order; each is to be made before the next."""
+        return timer_calls(moment, self.strategy.name) if self.bars is None else self.bars.calls_of(moment)
+
+    def call(self, hook: str, argument: Any) -> Iterable[AnyIntent] | None:
+        """Make one of :meth:`calls_of`. Raises what the strategy raises."""
+        if hook == TRACK:
+            assert self.bars is not None  # it alone yields this call
+            self.bars.feed(argument)
+            return ()
+        hooks = {"on_timer": self.on_timer, "on_bar": self.on_built_bar, "on_bars": self.on_bars}
+        return hooks[hook](self, argument)
+
     @property
     def now(self) -> datetime:
-        return self._clock.now()
+        return self._clock.now() if self.warming_ns is None else from_ns(self.warming_ns)
+
+    @property
+    def warming(self) -> bool:
+        return self.warming_ns is not None
+
+    def ready(self, symbol: str) -> bool:
+        return self.bars is None or self.bars.is_ready(symbol)
+
+    def history(self, symbol: str, interval: str, n: int) -> BarSeries:
+        return bars_of(self.bars, "history").history(symbol, interval, n)
+
+    def track(self, indicator: Indicator, interval: str) -> Tracked:
+        bars = bars_of(self.bars, "track")
+        if not self.is_starting:
+            raise called_late(indicator)
+        return bars.track(indicator, interval)
 
     @property
     def state(self) -> OperatingState:
@@ -193,9 +241,22 @@ class StrategyContext:
         return bool(self._orders.of(self.strategy.name, symbol))
 
     def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
-        point = plot_point(name, value, pane, self._clock.time_ns())
+        now_ns = self._clock.time_ns() if self.warming_ns is None else self.warming_ns
+        point = plot_point(name, value, pane, now_ns)
         if point is not None:
-            self.plots.add(point)
+            self.add_point(point)
+
+    def add_point(self, point: PlotPoint) -> None:
+        """Add a point to what is plotted; that a tracked indicator is left out is logged at the first.
+
+        Raises ContractError for one series too many of the strategy's own.
+        """
+        before = len(self.plots.left_out)
+        self.plots.add(point)
+        if not before and self.plots.left_out:
+            self.add_line(
+                f"the report draws {MAX_SERIES} series: {point.name} and further tracked ones are left out"
+            )
 
     def is_flat(self, symbol: str) -> bool:
         return not self.holding(symbol)
@@ -242,6 +303,18 @@ class StrategyContext:
             errors=self.errors,
             fills=tuple(fills),
         )
+
+
+def bars_of(bars: StrategyBars | None, method: str) -> StrategyBars:
+    """Return ``bars``. Raises ContractError for a strategy that declares none."""
+    if bars is None:
+        raise ContractError(f'{method}: the class declares no bars; write for example bars = {{"5m": 200}} in it')
+    return bars
+
+
+def called_late(indicator: object) -> ContractError:
+    """Return the error of an indicator that a resumed session would not ask for again."""
+    return ContractError(f"track {indicator!r:.80}: call ctx.track in on_start, which is called at every start")
 
 
 def no_on_timer(timer: Timer) -> ContractError:

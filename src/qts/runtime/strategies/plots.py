@@ -19,17 +19,23 @@ MAX_POINTS: Final = 5_000
 """Points kept of a series."""
 MAX_SERIES: Final = 40
 """Series of one strategy."""
+MAX_LEFT_OUT: Final = 1_000
+"""Series of tracked indicators that are remembered as left out."""
 MAX_NAME: Final = 60
 """Characters of the name of a series or pane."""
 
 
 class PlotPoint(msgspec.Struct, frozen=True, array_like=True):
-    """A number that a strategy plots at a moment (ns since 1970, UTC)."""
+    """A number that a strategy plots at a moment (ns since 1970, UTC).
+
+    ``is_tracked``: of an indicator that it tracks.
+    """
 
     name: str
     pane: str
     ts_ns: int
     value: float
+    is_tracked: bool = False
 
 
 def plot_point(name: object, value: object, pane: object, ts_ns: int) -> PlotPoint | None:
@@ -136,16 +142,35 @@ class Plots:
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], PlotSeries] = {}
+        self._tracked: dict[tuple[str, str], None] = {}
+        self.left_out: dict[tuple[str, str], None] = {}
+        """Pane and name of tracked indicators that are not plotted, as an ordered set: there was no room."""
 
     def add(self, point: PlotPoint) -> None:
-        """Add ``point`` to its series. Raises ContractError for one series too many."""
+        """Add ``point`` to its series. Raises ContractError for one series too many.
+
+        A series of a tracked indicator is left out where there is no room, and makes room for one of the strategy's
+        own.
+        """
         key = (point.pane, point.name)
         series = self._series.get(key)
         if series is None:
+            if len(self._series) >= MAX_SERIES and (point.is_tracked or self._tracked):
+                self._leave_out(key if point.is_tracked else next(reversed(self._tracked)))
+                if point.is_tracked:
+                    return
+            if point.is_tracked:
+                self._tracked[key] = None
             if len(self._series) >= MAX_SERIES:
                 raise ContractError(f"plot {point.name!r}: a strategy may plot {MAX_SERIES} series")
             series = self._series[key] = PlotSeries()
         series.add(point.ts_ns, point.value)
+
+    def _leave_out(self, key: tuple[str, str]) -> None:
+        self._series.pop(key, None)
+        self._tracked.pop(key, None)
+        if len(self.left_out) < MAX_LEFT_OUT:
+            self.left_out[key] = None
 
     def __iter__(self) -> Iterator[tuple[tuple[str, str], PlotSeries]]:
         """Return pane and name of every series with the series, in the order in which they began."""
@@ -153,8 +178,12 @@ class Plots:
 
     def export_state(self) -> list[list[Any]]:
         """Return every series as plain data; empty when nothing was plotted."""
-        return [[*key, series.export_state()] for key, series in self._series.items()]
+        return [
+            [*key, series.export_state(), *([True] if key in self._tracked else [])]
+            for key, series in self._series.items()
+        ]
 
     def import_state(self, saved: list[list[Any]]) -> None:
         """Continue from :meth:`export_state`."""
         self._series = {(one[0], one[1]): PlotSeries.restored(one[2]) for one in saved}
+        self._tracked = {(one[0], one[1]): None for one in saved if len(one) > 3}

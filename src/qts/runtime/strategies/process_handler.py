@@ -38,6 +38,7 @@ from qts.runtime.strategies.process_protocol import (
     StrategySource,
     fault_text,
 )
+from qts.runtime.strategies.strategy_bars import TRACK, timer_calls
 from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.loading import StrategySpec, check_made_without_arguments
 from qts.strategy.moment import Moment
@@ -74,6 +75,9 @@ class StrategyProcessHandler(RemoteHandler):
         self._made = None if spec is not None else msgspec.msgpack.encode(save(context.strategy, context.run))
         self._memory: bytes | None = None
         self._symbols: tuple[str, ...] = ()
+        self.tracked: bytes | None = None
+        """The memories of the strategy's indicators after the last result; None: it has none."""
+        self._sent: list[Moment] = []
         self._untold: list[FillView | OrderNews] = []  # few: without a result there are no new orders
         self._on_intent = on_intent
         self._on_fault = on_fault
@@ -97,24 +101,40 @@ class StrategyProcessHandler(RemoteHandler):
         return not self.context.halted
 
     def arguments(self) -> Start:
+        bars = self.context.bars
         return Start(
-            self._source, self.context.batch_context(()), self._made, self._memory, self.context.most_intents
+            self._source,
+            self.context.batch_context(()),
+            self._made,
+            self._memory,
+            self.context.most_intents,
+            [] if bars is None else bars.windows(),
+            self.tracked,
         )
 
     def wants(self, event: Event) -> bool:
         value = event.body
+        bars = self.context.bars
         if value.__class__ is Moment:
-            return any(timer.strategy == self.context.strategy.name for timer in value.timers)
+            if bars is not None:
+                return bars.has_for(value)
+            return any(True for _ in timer_calls(value, self.context.strategy.name))
+        if bars is not None and value.__class__ is Bar:
+            return False
         shown = value.__class__ in _SHOWN or (value.__class__ is Tick and self.context.wants_trades)
         return shown and (not self._symbols or value.symbol in self._symbols)
 
     def to_send(self, event: Event) -> Event:
         if event.body.__class__ is Moment:
-            return msgspec.structs.replace(event, payload=self._mine(event.body))
+            moment = self._mine(event.body)
+            self._sent.append(moment)
+            return msgspec.structs.replace(event, payload=moment)
         return event if self._prices is None else self._prices.event(event)
 
     def _mine(self, moment: Moment) -> Moment:
         """Return what came due for this strategy."""
+        if self.context.bars is not None:
+            return self.context.bars.part_of(moment)
         name = self.context.strategy.name
         return Moment(moment.ts_ns, tuple(timer for timer in moment.timers if timer.strategy == name))
 
@@ -126,6 +146,7 @@ class StrategyProcessHandler(RemoteHandler):
         self._symbols = started.symbols
         self._on_running(self.context.strategy.name, started.pid)
         self._keep(started.memory, started.unsaved)
+        self.tracked = started.tracked
         self._plot(ON_START, started.points)
         self.context.is_resuming = True  # of another process before it
         self._take(started.timers, started.lines)
@@ -135,6 +156,11 @@ class StrategyProcessHandler(RemoteHandler):
 
     def on_batch_result(self, result: Any) -> None:
         done = msgspec.convert(result, BatchResult)
+        if self.context.bars is not None:
+            for moment in self._sent:
+                self.context.bars.add_all(moment.bars)
+        self._sent.clear()
+        self.tracked = done.tracked
         del self._untold[: done.fills_seen]
         all_taken = True
         for item in done.output:
@@ -149,6 +175,7 @@ class StrategyProcessHandler(RemoteHandler):
             self.context.errors = done.errors  # what came after the last failure has gone well
 
     def on_failure(self, problem: str) -> None:
+        self._sent.clear()
         self._on_failure(WORKER, problem, self.context.errors + 1)
 
     def _keep(self, memory: bytes | None, unsaved: str) -> None:
@@ -206,6 +233,8 @@ class StrategyProcessHandler(RemoteHandler):
         attributes = saved["attributes"]
         self._memory = None if attributes is None else msgspec.msgpack.encode(attributes)
         self._untold = msgspec.convert(saved["untold"], list[FillView | OrderNews])
+        series = saved.get("series")
+        self.tracked = None if series is None else msgspec.msgpack.encode(series[TRACK])
 
 
 def source_of(strategy: Strategy, spec: StrategySpec | None) -> StrategySource:

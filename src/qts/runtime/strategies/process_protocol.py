@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from qts.market.contracts import Bar
 from qts.runtime.strategies.plots import PlotPoint
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
@@ -94,7 +95,8 @@ class Start(msgspec.Struct, frozen=True):
 
     ``made`` holds the attributes that the session has given to a strategy that comes from no file, ``memory`` the
     memory of a strategy that has run before; both as ``qts.strategy.snapshot.save`` writes them, in msgpack, None
-    when there is none. ``most_intents`` is the limit of intents in one call.
+    when there is none. ``most_intents`` is the limit of intents in one call. ``bars`` are those that the strategy
+    was shown and may look back on, ``tracked`` the memories of its indicators, in msgpack; None: there are none.
     """
 
     source: StrategySource
@@ -102,6 +104,8 @@ class Start(msgspec.Struct, frozen=True):
     made: bytes | None = None
     memory: bytes | None = None
     most_intents: int = 1_000
+    bars: list[Bar] = []
+    tracked: bytes | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -109,7 +113,8 @@ class Started(msgspec.Struct, frozen=True):
 
     ``fault`` is the text of what ``on_start`` raised and ``trace`` its traceback, "" when it raised nothing.
     ``memory`` is None when the strategy's memory cannot be saved; ``unsaved`` then gives the reason.
-    ``points``, ``timers`` and ``lines`` are what ``on_start`` has plotted, set and logged.
+    ``points``, ``timers`` and ``lines`` are what ``on_start`` has plotted, set and logged; ``tracked`` as in
+    :class:`BatchResult`.
     """
 
     pid: int
@@ -121,6 +126,7 @@ class Started(msgspec.Struct, frozen=True):
     points: list[PlotPoint] = []
     timers: list[Timer] = []
     lines: list[str] = []
+    tracked: bytes | None = None
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
@@ -152,3 +158,4 @@ class BatchResult(msgspec.Struct, frozen=True):
     points: list[PlotPoint] = []
     timers: list[Timer] = []
     lines: list[str] = []
+    tracked: bytes | None = None

@@ -16,6 +16,7 @@ from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
 from qts.runtime.strategies.process_protocol import fault_text, trace_of
+from qts.runtime.strategies.strategy_bars import TRACK
 from qts.strategy.contracts import AnyIntent, FillView
 from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.moment import Moment
@@ -73,6 +74,8 @@ class StrategyHost:
         self.hung: Sequence[str] = ()
         """Names of strategies that hung and ended the session before; :meth:`import_state` halts them."""
         self._memories: dict[str, bytes] = {}
+        self._tracked: dict[str, bytes] = {}
+        """Memories of the indicators that strategies track, as last saved, beside their own."""
         self._not_restored: list[tuple[StrategyContext, str, str]] = []
         """Strategies that could not be made or restored, in which step, and why."""
 
@@ -103,10 +106,13 @@ class StrategyHost:
             restore(context.strategy, attributes, context.run)
 
     def _start(self, context: StrategyContext) -> None:
+        context.is_starting = True
         try:
             context.run(context.strategy.on_start, context)
         except RAISED_IN_CALL as error:
             self._on_failure(context, ON_START, error, final=True)
+        finally:
+            context.is_starting = False
 
     def on_market_event(self, event: Event) -> None:
         """Handle a P1 event: show quotes and bars to the subscribers. Strategies get no trades and no depth."""
@@ -143,7 +149,11 @@ class StrategyHost:
             if self._answer is not None:
                 contexts = self._apply_answer(value, contexts, "on_trade")
             for context in contexts:
-                self._call(context, "on_trade", context.on_trade, value)
+                try:
+                    self._publish(context, context.on_trade(context, value))
+                    context.errors = 0
+                except RAISED_IN_CALL as error:
+                    self._on_failure(context, "on_trade", error)
         elif kind is Moment:
             self._show_moment(value)
         elif kind is IndexLevel or kind is VolatilityLevel:
@@ -152,22 +162,13 @@ class StrategyHost:
     def _show_moment(self, moment: Moment) -> None:
         """Show each strategy what came due for it."""
         for context in self._on_loop.values():
-            for timer in moment.timers:
-                if timer.strategy == context.strategy.name:
-                    self._call(context, "on_timer", context.on_timer, timer.name)
-
-    def _call(
-        self,
-        context: StrategyContext,
-        callback: str,
-        call: Callable[[object, Any], Iterable[AnyIntent] | None],
-        value: object,
-    ) -> None:
-        try:
-            self._publish(context, call(context, value))
-            context.errors = 0
-        except RAISED_IN_CALL as error:
-            self._on_failure(context, callback, error)
+            for hook, argument in context.calls_of(moment):
+                try:
+                    self._publish(context, context.call(hook, argument))
+                    if hook != TRACK:
+                        context.errors = 0
+                except RAISED_IN_CALL as error:
+                    self._on_failure(context, hook, error)
 
     def subscribers(self, symbol: str) -> Sequence[StrategyContext]:
         """Return the strategies on the loop that want the values of ``symbol``, in the order of their calls.
@@ -250,6 +251,8 @@ class StrategyHost:
             if context.unsaved:
                 continue
             try:
+                if context.bars is not None:
+                    self._tracked[name] = msgspec.msgpack.encode(context.bars.export_tracked())
                 self._memories[name] = save_bytes(context.strategy, context.run)
             except ContractError as error:
                 context.unsaved = True
@@ -263,6 +266,7 @@ class StrategyHost:
                 **context.export_faults(),
                 **self._memory_of(context),
                 **({"plots": plots} if (plots := context.plots.export_state()) else {}),
+                **({} if context.bars is None else {"series": self._series_of(context)}),
             }
             for context in self.contexts
         }
@@ -274,6 +278,10 @@ class StrategyHost:
             mine = saved[name]
             context.import_faults(mine)
             context.plots.import_state(mine.get("plots", []))
+            if context.bars is not None:
+                series = mine["series"]
+                context.bars.import_state(msgspec.convert(series["bars"], list[Bar], strict=False), series[TRACK])
+                self._tracked[name] = msgspec.msgpack.encode(series[TRACK])
             if name in self.hung:
                 context.why = context.why or "it hung and stopped the session before"
                 context.set_halted(True)
@@ -298,6 +306,13 @@ class StrategyHost:
             raise  # another class, or another version of it: the run is not this one's
         except RAISED_IN_CALL as error:
             self._not_restored.append((context, "load_state", fault_text(error)))
+
+    def _series_of(self, context: StrategyContext) -> dict[str, Any]:
+        """Return windows and indicators of a strategy; the indicators are as old as its memory."""
+        assert context.bars is not None
+        remote = self.remote.get(context.strategy.name)
+        tracked = self._tracked.get(context.strategy.name) if remote is None else remote.tracked
+        return {"bars": context.bars.windows(), TRACK: {} if tracked is None else msgspec.Raw(tracked)}
 
     def _memory_of(self, context: StrategyContext) -> dict[str, Any]:
         remote = self.remote.get(context.strategy.name)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -19,10 +19,12 @@ from qts.clock import from_ns
 from qts.errors import ContractError, InputError
 from qts.event.contracts import Event
 from qts.event.worker import resolve
-from qts.market.contracts import Quote, Tick
+from qts.indicators.contracts import Indicator
+from qts.market.contracts import Bar, Quote, Tick
+from qts.market.series.book import BarSeries
 from qts.money import ZERO
 from qts.runtime.drivers.standard_output import redirected_output
-from qts.runtime.strategies.context import MAX_LINES, checked_line, no_on_timer
+from qts.runtime.strategies.context import MAX_LINES, bars_of, called_late, checked_line, no_on_timer
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.plots import PlotPoint, plot_point
 from qts.runtime.strategies.process_protocol import (
@@ -35,14 +37,17 @@ from qts.runtime.strategies.process_protocol import (
     fault_text,
     trace_of,
 )
+from qts.runtime.strategies.strategy_bars import TRACK, StrategyBars, timer_calls
 from qts.state.contracts import OperatingState
 from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import AnyIntent, FillView, Strategy
+from qts.strategy.declared import declared_bars
 from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
 from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
 from qts.strategy.snapshot import restore, save_bytes
 from qts.strategy.timer import MAX_TIMERS, Timer, timer_at, timer_every
+from qts.strategy.tracked import Tracked
 from qts.strategy.user_code import runner_for
 
 _NOTHING = (ZERO, None)
@@ -52,13 +57,17 @@ class View:
     """The strategy's :class:`~qts.strategy.contracts.Context`: the account as it stood when the batch was sent.
 
     What the strategy plots, sets and logs is collected until :meth:`take`. ``has_timers``: it has an ``on_timer``.
+    ``bars`` None: its class declares none.
     """
 
-    __slots__ = ("batch", "has_timers", "lines", "points", "timers")
+    __slots__ = ("bars", "batch", "has_timers", "is_starting", "lines", "points", "timers", "warming_ns")
 
-    def __init__(self, batch: BatchContext, *, has_timers: bool = False) -> None:
+    def __init__(self, batch: BatchContext, *, has_timers: bool = False, bars: StrategyBars | None = None) -> None:
         self.batch = batch
         self.has_timers = has_timers
+        self.bars = bars
+        self.is_starting = False
+        self.warming_ns: int | None = None
         self.points: list[PlotPoint] = []
         self.timers: list[Timer] = []
         self.lines: list[str] = []
@@ -71,7 +80,23 @@ class View:
 
     @property
     def now(self) -> datetime:
-        return from_ns(self.batch.now_ns)
+        return from_ns(self.batch.now_ns if self.warming_ns is None else self.warming_ns)
+
+    @property
+    def warming(self) -> bool:
+        return self.warming_ns is not None
+
+    def ready(self, symbol: str) -> bool:
+        return self.bars is None or self.bars.is_ready(symbol)
+
+    def history(self, symbol: str, interval: str, n: int) -> BarSeries:
+        return bars_of(self.bars, "history").history(symbol, interval, n)
+
+    def track(self, indicator: Indicator, interval: str) -> Tracked:
+        bars = bars_of(self.bars, "track")
+        if not self.is_starting:
+            raise called_late(indicator)
+        return bars.track(indicator, interval)
 
     @property
     def state(self) -> OperatingState:
@@ -91,7 +116,8 @@ class View:
         return symbol in self.batch.working
 
     def plot(self, name: str, value: float | Decimal, pane: str = "") -> None:
-        point = plot_point(name, value, pane, self.batch.now_ns)
+        now_ns = self.batch.now_ns if self.warming_ns is None else self.warming_ns
+        point = plot_point(name, value, pane, now_ns)
         if point is not None:
             self.points.append(point)
 
@@ -135,7 +161,12 @@ class StrategyWorker:
     def _begin(self, start: Start) -> None:
         self.strategy = strategy_from(start.source)
         self._run = runner_for(self.strategy)
-        self.view = View(start.context, has_timers=has_hook(self.strategy, "on_timer"))
+        wanted = declared_bars(self.strategy)
+        self._bars = StrategyBars(self.strategy.name, wanted, self._add_point) if wanted else None
+        if self._bars is not None:
+            tracked = {} if start.tracked is None else msgspec.msgpack.decode(start.tracked)
+            self._bars.import_state(start.bars, tracked)
+        self.view = View(start.context, has_timers=has_hook(self.strategy, "on_timer"), bars=self._bars)
         self._output: list[msgspec.Raw] = []
         self._errors = start.context.errors
         self._most_intents = start.most_intents
@@ -143,10 +174,12 @@ class StrategyWorker:
         self._traced: set[str] = set()
         for memory in (start.made, start.memory):
             self._restore(memory)
+        self.view.is_starting = True
         try:
             self._run(self.strategy.on_start, self.view)
         except RAISED_IN_CALL as error:
             self._fault, self._trace = fault_text(error), trace_of(error)
+        self.view.is_starting = False
         self._restore(start.memory)
 
     def started(self) -> Started:
@@ -158,6 +191,7 @@ class StrategyWorker:
             self._fault,
             unsaved,
             self._trace,
+            tracked=self._tracked(),
             **self.view.take(),
         )
 
@@ -182,6 +216,7 @@ class StrategyWorker:
             "errors": self._errors,
             "memory": memory,
             "unsaved": unsaved,
+            "tracked": self._tracked(),
             **self.view.take(),
         }
 
@@ -189,8 +224,8 @@ class StrategyWorker:
         """Yield the callbacks of a value, each with its argument."""
         kind = value.__class__
         if kind is Moment:
-            for timer in value.timers:
-                yield "on_timer", timer.name
+            name = self.strategy.name
+            yield from timer_calls(value, name) if self._bars is None else self._bars.calls_of(value)
         else:
             yield "on_quote" if kind is Quote else "on_trade" if kind is Tick else "on_bar", value
 
@@ -203,6 +238,10 @@ class StrategyWorker:
         return self._errors >= ERRORS_BEFORE_HALT
 
     def _show(self, callback: str, value: object) -> None:
+        if callback == TRACK:
+            assert self._bars is not None  # it alone yields this call
+            self._bars.feed(cast("list[Bar]", value))
+            return
         if has_hook(self.strategy, callback):
             self._collect(self._run(getattr(self.strategy, callback), self.view, value))
         self._errors = 0
@@ -220,6 +259,13 @@ class StrategyWorker:
             trace = "" if callback in self._traced else trace_of(error)
             self._traced.add(callback)
             self._output.append(_encoded(Fault(fault_text(error), self._errors, callback, trace)))
+
+    def _add_point(self, point: PlotPoint) -> None:
+        self.view.points.append(point)
+
+    def _tracked(self) -> bytes | None:
+        """Return the memories of the tracked indicators. Raises ContractError for what cannot be kept."""
+        return None if self._bars is None else msgspec.msgpack.encode(self._bars.export_tracked())
 
     def _memory(self) -> tuple[bytes | None, str]:
         """Return the strategy's memory and "", or None and the reason why it cannot be saved."""

@@ -310,9 +310,9 @@ def _make_components(
         on_error=on_strategy_error,
         log=say,
     )
-    moments = make_moments(p, strategies, due)
     actions = actions_of(p.feed)
     prices = PriceView(p.config.runtime.adjust) if actions else None
+    moments = make_moments(p, strategies, due, prices)
     host = make_host(
         p,
         strategies,
@@ -342,7 +342,7 @@ def _make_components(
             log=say,
         )
     ex_dates = () if corporate_actions is None else corporate_actions.ex_dates
-    intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers)
+    intake = Intake(p.last, p.extremes, venue, p.clock, p.price_bands, report, triggers, moments)
     monitor = RiskMonitor(p, on_code=report, books_agree=base.invariants.books_agree)
     capital, curve = CapitalTransfers(p, transfer_ids=ids["t"], log=say), EquityCurve(p)
     return Components(
@@ -353,7 +353,7 @@ def _make_components(
         report_relay=report_relay,
         sender=sender,
         intake=intake,
-        market=MarketInput(intake, publish),
+        market=MarketInput(intake, publish, moments),
         signals=signals,
         rejects=rejects,
         decisions=decisions,

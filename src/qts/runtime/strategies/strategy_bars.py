@@ -1,0 +1,139 @@
+"""The finished bars of one strategy: windows over the last of them, and the indicators that they feed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
+
+from qts.errors import ContractError
+from qts.indicators.contracts import Indicator
+from qts.market.contracts import Bar
+from qts.market.series.book import BarSeries, SeriesBook
+from qts.market.series.wanted import WantedBars
+from qts.runtime.strategies.plots import MAX_NAME, PlotPoint
+from qts.strategy.moment import Moment
+from qts.strategy.tracked import Tracked
+
+TRACK: Final = "track"
+"""Not a callback: an indicator that a strategy tracks could not take a bar."""
+MAX_TRACKED: Final = 100
+"""Indicators of one strategy, each of which is there for every symbol."""
+OnPoint = Callable[[PlotPoint], object]
+"""Called with a point of a tracked indicator."""
+
+
+class StrategyBars:
+    """The bars that a strategy declares: what it is shown, what it may look back on, what it tracks.
+
+    For one thread. ``wanted`` is at least one interval; ``on_point`` takes what tracked indicators plot.
+    """
+
+    def __init__(self, name: str, wanted: Sequence[WantedBars], on_point: OnPoint = lambda point: None) -> None:
+        self._name = name
+        self._wanted = tuple(wanted)
+        self._book = SeriesBook(wanted)
+        self._on_point = on_point
+        self._tracked: dict[str, Tracked] = {}
+        self._saved: Mapping[str, Any] = {}
+        """Memories of indicators from a checkpoint that were not asked for again."""
+
+    def history(self, symbol: str, interval: str, n: int) -> BarSeries:
+        """Return the last ``n`` finished bars, or as many as there are.
+
+        Raises ContractError for an interval that is not declared, and for more bars than are declared.
+        """
+        return self._book.last(symbol, interval, n)
+
+    def is_ready(self, symbol: str) -> bool:
+        """Return whether of every interval that is declared for ``symbol`` as many bars are there as it wants."""
+        count = self._book.count
+        return all(count(symbol, one.interval.name) >= one.n for one in self._wanted if one.wants(symbol))
+
+    def track(self, indicator: object, interval: str) -> Tracked:
+        """Return the indicators made from ``indicator``, to be fed with the bars of ``interval``.
+
+        The same one again gives the same. Raises ContractError for what is no indicator, an interval that is not
+        declared, one that has run, and one too many.
+        """
+        if not isinstance(indicator, Indicator):
+            raise ContractError(f"track: give an indicator such as Sma(20), got {indicator!r:.80}")
+        if interval not in {one.interval.name for one in self._wanted}:
+            declared = ", ".join(one.interval.name for one in self._wanted)
+            raise ContractError(f"track: {interval!r:.40} is not declared in `bars`; declared are: {declared}")
+        made = Tracked(indicator, interval)
+        known = self._tracked.get(made.key)
+        if known is not None:
+            return known
+        if len(self._tracked) >= MAX_TRACKED:
+            raise ContractError(f"track {made.key}: a strategy may track {MAX_TRACKED} indicators")
+        if made.key in self._saved:
+            made.import_state(self._saved[made.key])
+        self._tracked[made.key] = made
+        return made
+
+    def calls_of(self, moment: Moment) -> Iterator[tuple[str, Any]]:
+        """Yield the calls of a moment with their arguments, in their order; each is to be made before the next.
+
+        Timers, then :data:`TRACK` with all bars, ``on_bar`` for each, ``on_bars`` for each interval. A bar that was
+        there before, or is not declared, is left out.
+        """
+        yield from timer_calls(moment, self._name)
+        bars = [bar for bar in moment.bars if self._book.add(bar)]
+        if not bars:
+            return
+        if self._tracked:
+            yield TRACK, bars
+        for bar in bars:
+            yield "on_bar", bar
+        for _, same in groupby(bars, key=attrgetter("interval")):
+            yield "on_bars", {bar.symbol: bar for bar in same}
+
+    def feed(self, bars: Iterable[Bar]) -> None:
+        """Update the tracked indicators with ``bars``, and plot them. Raises what an indicator raises."""
+        for bar in bars:
+            for tracked in self._tracked.values():
+                if tracked.interval != bar.interval:
+                    continue
+                indicator = tracked.feed(bar)
+                for name, value in indicator.values():
+                    if value == value:  # not NaN: it is ready
+                        label = f"{name} {bar.interval} {bar.symbol}"[:MAX_NAME]
+                        self._on_point(PlotPoint(label, indicator.pane, bar.ts_ns, value, is_tracked=True))
+
+    def has_for(self, moment: Moment) -> bool:
+        """Return whether the moment has a timer of this strategy, or a bar that it declares."""
+        return any(timer.strategy == self._name for timer in moment.timers) or any(
+            self._book.length(bar.symbol, bar.interval) for bar in moment.bars
+        )
+
+    def part_of(self, moment: Moment) -> Moment:
+        """Return what of the moment is for this strategy."""
+        bars = tuple(bar for bar in moment.bars if self._book.length(bar.symbol, bar.interval))
+        return Moment(moment.ts_ns, tuple(timer for timer in moment.timers if timer.strategy == self._name), bars)
+
+    def windows(self) -> list[Bar]:
+        """Return every bar that is kept, an interval and symbol after the other, the oldest first."""
+        return [bar for window in self._book.windows() for bar in window]
+
+    def export_tracked(self) -> dict[str, Any]:
+        """Return the memories of the tracked indicators. Raises ContractError for what cannot be kept."""
+        return {key: tracked.export_state() for key, tracked in self._tracked.items()}
+
+    def import_state(self, bars: Iterable[Bar], tracked: Mapping[str, Any]) -> None:
+        """Continue with ``bars`` that were shown before, and memories of indicators, which :meth:`track` takes."""
+        self.add_all(bars)
+        self._saved = tracked
+
+    def add_all(self, bars: Iterable[Bar]) -> None:
+        """Add bars that were shown, without a call."""
+        for bar in bars:
+            self._book.add(bar)
+
+
+def timer_calls(moment: Moment, strategy: str) -> Iterator[tuple[str, str]]:
+    """Yield the call of each timer of ``strategy``."""
+    for timer in moment.timers:
+        if timer.strategy == strategy:
+            yield "on_timer", timer.name

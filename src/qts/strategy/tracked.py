@@ -1,0 +1,58 @@
+"""Indicators that the session feeds for a strategy: one for each symbol, made from a template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qts.indicators.contracts import Indicator
+from qts.market.contracts import Bar
+
+
+class Tracked(Mapping[str, Indicator]):
+    """The indicators of one ``ctx.track``, by symbol, fed with the finished bars of ``interval``.
+
+    A symbol that had no bar yet has one that is not ready. A strategy reads them; its memory does not hold them,
+    and its ``on_start`` asks for them again when a session is resumed.
+    """
+
+    __slots__ = ("_by_symbol", "interval", "template")
+
+    def __init__(self, template: Indicator, interval: str) -> None:
+        self.template = template.clone()
+        self.interval = interval
+        self._by_symbol: dict[str, Indicator] = {}
+
+    @property
+    def key(self) -> str:
+        """Name it among those of a strategy: settings and interval, like "Sma(20) 1d"."""
+        return f"{self.template.name} {self.interval}"
+
+    def __getitem__(self, symbol: str) -> Indicator:
+        """Return the indicator of ``symbol``."""
+        found = self._by_symbol.get(symbol)
+        return self.template.clone() if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_symbol)
+
+    def __len__(self) -> int:
+        return len(self._by_symbol)
+
+    def feed(self, bar: Bar) -> Indicator:
+        """Update the indicator of the bar's symbol with it, and return it. Raises what the indicator raises."""
+        indicator = self._by_symbol.get(bar.symbol)
+        if indicator is None:
+            indicator = self._by_symbol[bar.symbol] = self.template.clone()
+        indicator.update(bar)
+        return indicator
+
+    def export_state(self) -> dict[str, list[Any]]:
+        """Return the memory of every indicator, by symbol. Raises ContractError for what cannot be kept."""
+        return {symbol: indicator.export_state() for symbol, indicator in self._by_symbol.items()}
+
+    def import_state(self, saved: Mapping[str, Any]) -> None:
+        """Continue from :meth:`export_state`. Raises ContractError when it does not fit."""
+        for symbol, state in saved.items():
+            indicator = self._by_symbol[symbol] = self.template.clone()
+            indicator.import_state(state)
