@@ -39,6 +39,7 @@ from qts.state.contracts import OperatingState
 from qts.strategy.base_class import Strategy
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.levels import Away
+from qts.strategy.order_news import OrderNews, OrderStatus
 from qts.strategy.order_terms import TimeInForce
 from qts.strategy.params import param
 from qts.strategy.targets import Cancel, Target
@@ -84,6 +85,8 @@ __all__ = [
     "NumberIndicator",
     "Obv",
     "OperatingState",
+    "OrderNews",
+    "OrderStatus",
     "Pool",
     "Quote",
     "Roc",

@@ -19,6 +19,7 @@ from qts.market.krx import krx_instrument
 from qts.market.last_values import LastValues
 from qts.risk.contracts import Approved, OrderRequest, OrderType
 from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
 
 D = Decimal
 T = TypeVar("T")
@@ -172,6 +173,7 @@ class ExchangeRig:
         stop: str | None = None,
         max_cost: str | None = None,
         armed_ns: int | None = None,
+        tif: TimeInForce = TimeInForce.DAY,
     ) -> Approved:
         now = self.clock.time_ns()
         request = OrderRequest(
@@ -189,6 +191,7 @@ class ExchangeRig:
             stop_price=_d(stop),
             max_cost=_d(max_cost),
             armed_ns=armed_ns,
+            time_in_force=tif,
         )
         return Approved(approval or f"a-{key}", request, "hash", now + lives_ms * NS_PER_MS)
 

@@ -394,27 +394,11 @@ def test_a_cancel_before_the_next_bar_comes_first() -> None:
 # -- what is taken ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seen", ["nothing", "quotes", "depth"])
-def test_a_stop_is_rejected_where_bars_are_not_all_there_is(seen: str) -> None:
-    rig = ExchangeRig(SHARE)
-    if seen == "quotes":
-        rig.ohlc("100 100 100 100")
-        rig.quote("99", "1", "101", "1")
-    elif seen == "depth":
-        rig.ohlc("100 100 100 100")
-        rig.book({"99": "1"}, {"101": "1"}, snapshot=True)
-    ack = rig.place("o", BUY, "1", stop="105")
-    assert (ack.status, ack.reason) == (
-        AckStatus.REJECTED,
-        "stop orders wait for bars, and SHARE has other prices or none",
-    )
-
-
 def test_a_stop_that_waits_is_no_order_for_quotes_and_trades() -> None:
     rig = after_a_bar(held="10")
     rig.place("o", SELL, "10", stop="95")
-    rig.quote("90", "100", "91", "100")
-    rig.trade("90", "100")
+    rig.quote("96", "100", "97", "100")
+    rig.trade("96", "100")
     assert (rig.filled, rig.open) == ([], ["o"])
 
 
@@ -428,9 +412,8 @@ def test_a_stop_off_the_grid_or_outside_the_band_of_its_own_day_is_rejected() ->
     assert rig.place("fits", BUY, "1", stop="65000").status is AckStatus.ACCEPTED
 
 
-def test_with_fills_on_the_close_neither_stops_nor_caps_are_taken() -> None:
+def test_with_fills_on_the_close_no_caps_are_taken() -> None:
     rig = after_a_bar(config=with_settings(fill_on="close"))
-    assert rig.place("stop", BUY, "1", stop="105").reason == "orders of type STOP are not taken here"
     assert rig.place("cap", BUY, "1", max_cost="100").reason == "orders with a cap on their cost are not taken here"
 
 

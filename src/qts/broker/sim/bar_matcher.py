@@ -104,7 +104,7 @@ class BarMatcher:
         ts_ns = _executed_ns(bar, book, day, start_ns)
         for stage, order, price in due:
             order.stop = None  # what does not fill here goes on as a market order, or as a limit
-            qty = min(order.remaining, minus(whole, book.bar_taken))
+            qty = order.fills_with(minus(whole, book.bar_taken))
             if price is None or qty <= 0:
                 continue
             if stage is not Stage.LIMIT:

@@ -42,9 +42,9 @@ def execution_in(bar: Bar, is_buy: bool, limit: Decimal | None, stop: Decimal | 
     trigger where the range reaches it; with a limit as well, only where the limit allows this price.
     """
     if stop is not None:
-        if _is_reached(is_buy, stop, bar.open):
+        if is_reached(is_buy, stop, bar.open):
             stage, price = Stage.OPEN, bar.open
-        elif _is_reached(is_buy, stop, bar.high if is_buy else bar.low):
+        elif is_reached(is_buy, stop, bar.high if is_buy else bar.low):
             stage, price = Stage.STOP, stop
         else:
             return None
@@ -79,6 +79,6 @@ def slipped(
     return price
 
 
-def _is_reached(is_buy: bool, stop: Decimal, price: Decimal) -> bool:
+def is_reached(is_buy: bool, stop: Decimal, price: Decimal) -> bool:
     """Return whether a stop's trigger is reached at ``price``: from below for a buy, from above for a sell."""
     return price >= stop if is_buy else price <= stop

@@ -62,8 +62,8 @@ from qts.wording import counted
 
 _BUY, _SELL = Side.BUY, Side.SELL
 _CAPABILITIES = Capabilities(
-    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT}),
-    times_in_force=frozenset({TimeInForce.DAY}),
+    order_types=frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT}),
+    times_in_force=frozenset({TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTC}),
     client_order_ids=True,
     replaces=False,
     visibility_lag_ns=0,
@@ -79,6 +79,7 @@ _AFTER_END_NS: Final = 60 * NS_PER_S
 """After the end of an order the last bar before that end has this long to arrive."""
 _ON_REQUEST: Final = "cancelled on request"
 _EXPIRED: Final = "expired at the close"
+_NOT_AT_ONCE: Final = "no more of it could be had at once"
 _BAR_IS_OVER: Final = "the bar had no more volume for it"
 _TOO_DEAR: Final = "the price asks for more than the money set aside"
 
@@ -124,7 +125,9 @@ class SimExchange:
         self._config = config
         self._order_latency = Latency(config.order_latency_ms, config.order_jitter_ms)
         self._cancel_latency = Latency(config.cancel_latency_ms, config.cancel_jitter_ms)
-        self._matcher = Matcher(last_values=last_values, config=config, fill=self._fill, admit=self._admit)
+        self._matcher = Matcher(
+            last_values=last_values, config=config, fill=self._fill, admit=self._admit, end=self._end_immediate
+        )
         self._bar_matcher = BarMatcher(
             last_values=last_values,
             config=config,
@@ -295,7 +298,7 @@ class SimExchange:
         Markets that never close have no day orders; orders that wait for bars may outlive the session.
         """
         for order in [order for order in self._open.values() if order.day <= day]:
-            outlives = order.ends_ns is not None and order.ends_ns > now_ns
+            outlives = order.tif is TimeInForce.GTC or (order.ends_ns is not None and order.ends_ns > now_ns)
             if not outlives and not self._books[order.symbol].times.never_closes(now_ns):
                 self._cancelled(order, now_ns, _EXPIRED)
         self._fills.drop_before(day)
@@ -409,6 +412,7 @@ class SimExchange:
         self._order_count += 1
         book = self._books[request.symbol]
         day, on_bars = self._day_of_order(book, now_ns), self._shows_bars_alone(book)
+        kept = request.time_in_force is TimeInForce.GTC
         order = SimOrder(
             self._order_count,
             request.client_order_id,
@@ -422,7 +426,8 @@ class SimExchange:
             entered_ns=self._entered_ns(now_ns),
             stop=request.stop_price,
             money=request.max_cost,
-            ends_ns=order_end_ns(book.times, now_ns, day, book.last_bar.interval) if on_bars else None,
+            ends_ns=order_end_ns(book.times, now_ns, day, book.last_bar.interval) if on_bars and not kept else None,
+            tif=request.time_in_force,
         )
         if self._happens(self._config.late_reject_probability):
             order.late_reject = "injected late rejection"
@@ -473,8 +478,6 @@ class SimExchange:
         book = self._book_of(request.symbol)
         if request.armed_ns is not None:
             return self._exit_problem(request, book)
-        if request.stop_price is not None and not self._shows_bars_alone(book):
-            return f"stop orders wait for bars, and {request.symbol} has other prices or none"
         base, day = None, self._day_of_order(book, now_ns)
         if request.limit is not None or request.stop_price is not None:
             self._note_last_price(request.symbol, day, before=True)
@@ -557,7 +560,7 @@ class SimExchange:
             self._execute(order, book, qty, price, ts_ns)
         elif order.client_order_id in self._open:  # an earlier fill of this value may have ended it
             payable = payable_qty(qty, order.money, price, book.instrument, book.times.day(ts_ns))
-            if payable:
+            if payable == qty or (payable and order.tif is not TimeInForce.FOK):
                 self._execute(order, book, payable, price, ts_ns)
             if payable < qty:
                 self._cancelled(order, ts_ns, _TOO_DEAR)
@@ -602,8 +605,13 @@ class SimExchange:
 
     def _cancelled(self, order: SimOrder, ts_ns: int, reason: str) -> None:
         self._leave(order)
-        expired = reason == _EXPIRED
+        expired = reason in (_EXPIRED, _NOT_AT_ONCE)
         self._report(OrderCancelled(self.name, order.client_order_id, order.symbol, ts_ns, reason, expired))
+
+    def _end_immediate(self, order: SimOrder, ts_ns: int) -> None:
+        """End what is left of an order that takes what there is at once."""
+        if order.client_order_id in self._open:
+            self._cancelled(order, ts_ns, _NOT_AT_ONCE)
 
     # -- bars and depth updates --------------------------------------------------------------------------
 
@@ -638,7 +646,9 @@ class SimExchange:
         end_ns = whole_second(bar.ts_ns)
         last_entry_ns = -1 if start_ns is None or not is_whole_life(bar.interval) else start_ns
         for order in tuple(book.orders):
-            if order.ends_ns is not None and (order.ends_ns <= end_ns or order.entered_ns <= last_entry_ns):
+            if order.is_immediate and order.live and start_ns is not None and order.entered_ns <= start_ns:
+                self._end_immediate(order, bar.ts_ns)
+            elif order.ends_ns is not None and (order.ends_ns <= end_ns or order.entered_ns <= last_entry_ns):
                 self._cancelled(order, bar.ts_ns, _EXPIRED)
 
     def _note_last_price(self, symbol: str, day: date, before: bool = False) -> None:

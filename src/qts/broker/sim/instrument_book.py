@@ -22,6 +22,7 @@ from qts.market.depth import PriceLevel
 from qts.market.depth_book import DepthBook
 from qts.money import ZERO, minus, negated, plus
 from qts.strategy.contracts import Side
+from qts.strategy.order_terms import TimeInForce
 
 _Seen: TypeAlias = tuple[int, Decimal | None, Decimal | None, Decimal | None, Decimal | None]
 
@@ -36,7 +37,7 @@ class SimOrder:
 
     ``entered_ns`` is when it was placed; the time on its way does not count where bars fill. ``stop``: the trigger
     it still waits for, None without one. ``money``: what a buy may still cost with its fees, None without a cap.
-    ``ends_ns``: its end by itself where bars fill, None elsewhere.
+    ``ends_ns``: its end by itself where bars fill, None elsewhere. ``tif``: the time that it works.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class SimOrder:
         "stop",
         "symbol",
         "taking",
+        "tif",
     )
 
     def __init__(
@@ -78,6 +80,7 @@ class SimOrder:
         stop: Decimal | None = None,
         money: Decimal | None = None,
         ends_ns: int | None = None,
+        tif: TimeInForce = TimeInForce.DAY,
     ) -> None:
         self.seq = seq
         self.client_order_id = client_order_id
@@ -92,6 +95,7 @@ class SimOrder:
         self.stop = stop
         self.money = money
         self.ends_ns = ends_ns
+        self.tif = tif
         self.remaining = qty
         self.live = False
         self.taking = True
@@ -111,6 +115,16 @@ class SimOrder:
         """Return its place: price first, then time; market orders, the most willing limit, the earlier one."""
         limit = self.limit
         return (limit is not None, ZERO if limit is None else (negated(limit) if self.is_buy else limit), self.seq)
+
+    @property
+    def is_immediate(self) -> bool:
+        """Return whether it ends with the first chance to trade; one that waits for its trigger does not yet."""
+        return self.stop is None and (self.tif is TimeInForce.IOC or self.tif is TimeInForce.FOK)
+
+    def fills_with(self, qty: Decimal) -> Decimal:
+        """Return how much of ``qty``, the most that there is for it now, it takes: all or nothing of a FOK."""
+        taken = min(self.remaining, qty)
+        return ZERO if self.tif is TimeInForce.FOK and taken < self.remaining else taken
 
     @property
     def side(self) -> Side:
@@ -138,6 +152,7 @@ class SimOrder:
             None if self.stop is None else str(self.stop),
             None if self.money is None else str(self.money),
             self.ends_ns,
+            *(() if self.tif is TimeInForce.DAY else (self.tif.value,)),
         ]
 
     @classmethod
@@ -160,8 +175,9 @@ class SimOrder:
         order.remaining = Decimal(remaining)
         order.ahead = _decimal(ahead)
         if on_bars:  # an earlier version knew none of it
-            order.entered_ns, stop, money, order.ends_ns = on_bars
+            order.entered_ns, stop, money, order.ends_ns, *tif = on_bars
             order.stop, order.money = _decimal(stop), _decimal(money)
+            order.tif = TimeInForce(tif[0]) if tif else TimeInForce.DAY
         return order
 
 

@@ -26,6 +26,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from qts.broker.sim import matching
+from qts.broker.sim.bar_rules import is_reached
 from qts.broker.sim.bar_times import bar_day
 from qts.broker.sim.config import SimConfig
 from qts.broker.sim.instrument_book import InstrumentBook, SimOrder
@@ -33,7 +34,8 @@ from qts.market.contracts import Bar, Phase, Quote, Tick
 from qts.market.depth import PriceLevel
 from qts.market.depth_book import DepthBook
 from qts.market.last_values import LastValues
-from qts.money import ZERO, decimal_fraction, minus, plus
+from qts.money import ZERO, decimal_fraction, minus, plus, sum_of
+from qts.strategy.order_terms import TimeInForce
 
 
 class Fills(Protocol):
@@ -52,18 +54,29 @@ class Admits(Protocol):
         ...
 
 
+class Ends(Protocol):
+    """A callable that ends what is left of an order that takes what there is at once."""
+
+    def __call__(self, order: SimOrder, ts_ns: int) -> None:
+        """End ``order`` at ``ts_ns``; one that has left already is left alone."""
+        ...
+
+
 class Matcher:
     """Executes the orders of a book against one value. ``fill`` must reduce the order before it returns."""
 
-    __slots__ = ("_admit", "_book_max_age_ms", "_fill", "_last_values", "_snapshot_share", "_trade_share")
+    __slots__ = ("_admit", "_book_max_age_ms", "_end", "_fill", "_last_values", "_snapshot_share", "_trade_share")
 
-    def __init__(self, *, last_values: LastValues, config: SimConfig, fill: Fills, admit: Admits) -> None:
+    def __init__(
+        self, *, last_values: LastValues, config: SimConfig, fill: Fills, admit: Admits, end: Ends
+    ) -> None:
         self._last_values = last_values
         self._book_max_age_ms = config.book_max_age_ms
         self._snapshot_share = decimal_fraction(repr(config.snapshot_participation))
         self._trade_share = decimal_fraction(repr(config.trade_participation))
         self._fill = fill
         self._admit = admit
+        self._end = end
 
     def on_quote(self, book: InstrumentBook, quote: Quote) -> None:
         """Match against a quote: its trade first, then its sides."""
@@ -74,6 +87,8 @@ class Matcher:
                 self._match_snapshot(book, quote, phase)
             elif (trade := trade_of(quote)) is not None:
                 self._match_trade(book, trade, phase, trades_only=not book.has_depth)
+            if quote.last is not None:
+                self._reach_stops(book, quote.last, quote.last, ts_ns, phase)
             return
         for order in book.orders:
             if order.live or ts_ns >= order.arrival_ns:
@@ -85,15 +100,20 @@ class Matcher:
         phase = book.times.phase(ts_ns)
         if (trade := trade_of(quote)) is not None:
             self._match_trade(book, trade, phase, trades_only=False, resting_only=True)
+            self._reach_stops(book, trade.price, trade.price, ts_ns, phase)
         if phase is not Phase.CONTINUOUS:
             return
+        self._reach_stops(book, quote.ask, quote.bid, ts_ns, phase)
         book.see(quote)
         self._match_offers(book, ts_ns, quote, book.fresh_depth(ts_ns, self._book_max_age_ms))
 
     def on_book(self, book: InstrumentBook, ts_ns: int) -> None:
         """Match against the depth book, where there are no quotes."""
         if not self._quoted(book) and book.times.phase(ts_ns) is Phase.CONTINUOUS:
-            self._match_offers(book, ts_ns, None, book.depth)
+            depth = book.depth
+            if depth is not None:
+                self._reach_stops(book, depth.best(True), depth.best(False), ts_ns, Phase.CONTINUOUS)
+            self._match_offers(book, ts_ns, None, depth)
 
     def _match_offers(self, book: InstrumentBook, ts_ns: int, quote: Quote | None, depth: DepthBook | None) -> None:
         for order in tuple(book.orders):
@@ -102,7 +122,9 @@ class Matcher:
             limit, is_buy = order.limit, order.is_buy
             touch = book.touch(is_buy, quote, depth)
             if touch is None or not matching.allows(is_buy, limit, touch):
-                if limit is not None:
+                if order.is_immediate:
+                    self._end(order, ts_ns)
+                elif limit is not None:
                     self._queue_up(order, limit, book, quote, depth)
                 continue
             offers: Iterable[PriceLevel]
@@ -110,9 +132,14 @@ class Matcher:
                 offers = ((touch, book.offered(is_buy, quote)),)  # what book.offers yields without a depth book
             else:
                 offers = book.offers(is_buy, quote, depth)
-            for price, qty in matching.take(is_buy, limit, order.remaining, offers, order.lot):
+            taken = matching.take(is_buy, limit, order.remaining, offers, order.lot)
+            if order.is_immediate and not order.fills_with(sum_of(qty for _, qty in taken)):
+                taken = []
+            for price, qty in taken:
                 book.took(is_buy, price, qty, quote)
                 self._fill(order, book, qty, price if order.taking or limit is None else limit, ts_ns)
+            if order.is_immediate and order.remaining:
+                self._end(order, ts_ns)
 
     def _queue_up(
         self, order: SimOrder, limit: Decimal, book: InstrumentBook, quote: Quote | None, depth: DepthBook | None
@@ -123,7 +150,27 @@ class Matcher:
 
     def on_tick(self, book: InstrumentBook, tick: Tick) -> None:
         """Match against one trade."""
-        self._match_trade(book, tick, book.times.phase(tick.ts_ns), trades_only=self._trades_only(book))
+        phase = book.times.phase(tick.ts_ns)
+        self._match_trade(book, tick, phase, trades_only=self._trades_only(book))
+        self._reach_stops(book, tick.price, tick.price, tick.ts_ns, phase)
+
+    def _reach_stops(
+        self, book: InstrumentBook, for_buys: Decimal | None, for_sells: Decimal | None, ts_ns: int, phase: Phase
+    ) -> None:
+        """Let stops go on as market or limit orders whose trigger the market has reached.
+
+        ``for_buys`` and ``for_sells`` are what either side sees, None where it sees nothing. A stop that a trade
+        reached has no part in that trade.
+        """
+        if phase is not Phase.CONTINUOUS and phase is not Phase.CLOSING_AUCTION:
+            return
+        for order in tuple(book.orders):
+            price = for_buys if order.is_buy else for_sells
+            if order.stop is None or price is None or price <= 0:
+                continue
+            self._is_live(order, book, ts_ns)
+            if order.live and is_reached(order.is_buy, order.stop, price):
+                order.stop = None
 
     def _match_trade(
         self, book: InstrumentBook, tick: Tick, phase: Phase, *, trades_only: bool, resting_only: bool = False
@@ -143,7 +190,7 @@ class Matcher:
         """
         given = ZERO
         for order in tuple(book.orders):
-            if resting_only and (order.taking or not order.live):
+            if order.is_immediate or (resting_only and (order.taking or not order.live)):
                 continue
             if not self._is_live(order, book, tick.ts_ns):
                 continue
@@ -196,6 +243,7 @@ class Matcher:
             return
         budget = matching.participation(bar.volume, self._snapshot_share, book.instrument.lot)
         self._match_print(book, bar.close, budget, bar.ts_ns, day)
+        self._reach_stops(book, bar.close, bar.close, bar.ts_ns, Phase.CONTINUOUS)
 
     def _match_print(
         self, book: InstrumentBook, price: Decimal, budget: Decimal, ts_ns: int, day: date | None = None
@@ -204,19 +252,21 @@ class Matcher:
         if price <= 0:
             return
         for order in tuple(book.orders):
-            if day is not None and order.day != day:
+            if day is not None and order.day != day and order.tif is not TimeInForce.GTC:
                 continue
-            if not self._is_live(order, book, ts_ns) or not matching.allows(order.is_buy, order.limit, price):
+            if not self._is_live(order, book, ts_ns):
                 continue
-            qty = min(order.remaining, budget)
+            qty = order.fills_with(budget) if matching.allows(order.is_buy, order.limit, price) else ZERO
             if qty > 0:
                 budget = minus(budget, qty)
                 self._fill(order, book, qty, price, ts_ns)
+            if order.is_immediate and order.remaining:
+                self._end(order, ts_ns)
 
     def _is_live(self, order: SimOrder, book: InstrumentBook, ts_ns: int) -> bool:
         """Return whether the order has reached the market; on its first value the exchange checks it again.
 
-        A stop that still waits is not there for anything but bars.
+        A stop that still waits is not there for anything but its trigger, and for bars.
         """
         if not order.live and ts_ns >= order.arrival_ns:
             order.live = self._admit(order, book, ts_ns)
