@@ -41,6 +41,7 @@ KINDS = (
     "equity_curve",
     "refusals",
     "decisions",
+    "bars",
 )
 """The reading methods of a store."""
 RUN = RunRow("run-1", "replay", 7, "csv:abc", "cfg", "2026-01-02T09:00:00+09:00", False)

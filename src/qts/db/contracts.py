@@ -10,6 +10,7 @@ import msgspec
 from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
 from qts.ledger.contracts import ActionRow, LedgerRow, PoolRow, PositionRow
+from qts.market.contracts import Bar
 from qts.strategy.contracts import Side
 
 __all__ = [
@@ -113,6 +114,7 @@ Record: TypeAlias = (
     | DecisionRow
     | Order
     | Transfer
+    | Bar
 )
 
 

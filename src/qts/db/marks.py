@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from qts.db.decoding import of_row
-from qts.db.tables import ACTIONS, APPEND_ONLY, BATCHES
+from qts.db.tables import ACTIONS, APPEND_ONLY, BARS, BATCHES
 
-NUMBERED: Final = (*(table.name for table in APPEND_ONLY if table is not ACTIONS), BATCHES, ACTIONS.name)
+_LATER: Final = (ACTIONS, BARS)
+NUMBERED: Final = (
+    *(table.name for table in APPEND_ONLY if table not in _LATER),
+    BATCHES,
+    *(table.name for table in _LATER),
+)
 """The tables in the order in which they came into the marks; those of a later version stand last."""
 _TEXT: Final = " ".join(["%015d"] * (2 + len(NUMBERED)))
 

@@ -15,7 +15,7 @@ can be used further.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from qts.capital.contracts import Transfer
@@ -37,6 +37,7 @@ from qts.db.contracts import (
     StrategyFile,
 )
 from qts.execution.contracts import Order
+from qts.market.contracts import Bar
 
 
 class SessionStore(Protocol):
@@ -174,6 +175,18 @@ class SessionStore(Protocol):
 
     def decisions(self, since: int = 0) -> Sequence[DecisionRow]:
         """Return the approvals that orders left with, in the order of writing."""
+        ...
+
+    def bars(self) -> Sequence[Bar]:
+        """Return the finished bars in the order of writing; of each series at least those that are kept."""
+        ...
+
+    def keep_bars(self, kept: Mapping[str, int]) -> None:
+        """Keep the last bars of every symbol, so many of each interval; others may be deleted with a checkpoint.
+
+        Called once before the first commit that has a bar, after :meth:`rewind`; without it every bar is kept. The
+        bars of the newest checkpoint stay until the next one, so that rewinding finds them.
+        """
         ...
 
     def close(self) -> None:

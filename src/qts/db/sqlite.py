@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,6 +22,7 @@ import msgspec
 
 from qts.capital.contracts import Pool, Transfer
 from qts.db import tables
+from qts.db.bar_pruning import BarPruning
 from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
 from qts.db.contracts import (
     ActionRow,
@@ -57,6 +58,7 @@ from qts.db.migrate import migrate, migrations
 from qts.errors import ContractError, StateError, StorageError
 from qts.execution.contracts import Order
 from qts.files import in_place_opener
+from qts.market.contracts import Bar
 
 Durability = Literal["FULL", "NORMAL"]
 
@@ -126,6 +128,7 @@ class SqliteStore:
         self._chain = Chain()
         self._generation = 0
         self._imaged: dict[tuple[str, ...], None] = {}
+        self._pruning: BarPruning | None = None
         self._connection = self._open(durability)
 
     # -- the run -----------------------------------------------------------------------------------------------
@@ -199,6 +202,8 @@ class SqliteStore:
             execute(_SQL_NEW_BATCH, (seq, json.dumps(inbox) if inbox else ""))
             if checkpoint is not None:
                 self._mark(checkpoint)
+                if self._pruning is not None:
+                    self._pruning.delete_old(self._connection)
             execute("COMMIT")
         except BaseException as error:
             self._chain.heads = heads
@@ -209,6 +214,8 @@ class SqliteStore:
         if checkpoint is not None:
             self._generation += 1
             self._imaged.clear()
+        if self._pruning is not None:
+            self._pruning.committed(records, with_checkpoint=checkpoint is not None)
         return seq
 
     @property
@@ -296,6 +303,16 @@ class SqliteStore:
     def decisions(self, since: int = 0) -> Sequence[DecisionRow]:
         """Return the approvals behind the first ``since``."""
         return self._read(tables.DECISIONS, since)
+
+    def bars(self) -> Sequence[Bar]:
+        """Return the finished bars that were written and not deleted, in that order."""
+        return self._read(tables.BARS, 0)
+
+    def keep_bars(self, kept: Mapping[str, int]) -> None:
+        """Keep the last ``kept[interval]`` bars of each series; delete older ones now and with checkpoints."""
+        self._pruning = BarPruning(kept)
+        with self._transaction("delete old bars"):
+            self._pruning.begin(self._connection)
 
     def close(self) -> None:
         """Close the file; what was committed is safe without it. May be called twice."""

@@ -27,6 +27,7 @@ from qts.db.contracts import (
 )
 from qts.execution.contracts import Order, OrderState, VenueRef
 from qts.ledger.contracts import ActionKind
+from qts.market.contracts import Bar
 from qts.risk.contracts import OrderRequest, OrderType
 from qts.strategy.contracts import Side
 from qts.strategy.order_terms import TimeInForce
@@ -304,6 +305,18 @@ def _order_of(v: Sequence[Any]) -> Order:
     )
 
 
+def _bar(r: Bar) -> Values:
+    prices = (str(r.open), str(r.high), str(r.low), str(r.close), str(r.volume))
+    value = None if r.value is None else str(r.value)
+    return (r.symbol, r.interval, r.ts_ns, r.start_ns, *prices, value, r.trades, int(r.partial), r.day)
+
+
+def _bar_of(v: Sequence[Any]) -> Bar:
+    opening, high, low, close, volume = map(Decimal, v[4:9])
+    value = None if v[9] is None else Decimal(v[9])
+    return Bar(v[0], v[2], opening, high, low, close, volume, v[1], v[12], v[3], value, v[10], bool(v[11]))
+
+
 def _columns(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
@@ -400,7 +413,14 @@ QUARANTINE: Final = Table(
     lambda r: (r.ts_ns, r.code, r.reason, r.notice),
     lambda v: QuarantineRow(*v),
 )
-APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY, QUARANTINE, ACTIONS)
+BARS: Final = Table(
+    "bars",
+    _columns("symbol interval timestamp begun open high low close volume value trades partial day"),
+    (),
+    _bar,
+    _bar_of,
+)
+APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY, QUARANTINE, ACTIONS, BARS)
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)
 
 BY_RECORD: Final[dict[type, Table]] = {
@@ -416,4 +436,5 @@ BY_RECORD: Final[dict[type, Table]] = {
     DecisionRow: DECISIONS,
     Order: ORDERS,
     Transfer: TRANSFERS,
+    Bar: BARS,
 }
