@@ -74,7 +74,7 @@ def test_what_all_or_nothing_did_not_take_is_still_there_for_others() -> None:
 def test_on_trades_alone_the_first_print_is_the_chance() -> None:
     rig = ExchangeRig(SHARE)
     rig.place("o", BUY, "10", tif=IOC)
-    rig.trade("100", "16")  # a quarter of a trade is ours
+    rig.trade("100", "40")  # a tenth of a trade is ours
 
     assert (rig.filled, rig.open, ends(rig)) == ([("o", "4", "100")], [], [NOT_AT_ONCE])
 
@@ -202,12 +202,12 @@ def test_a_trade_reaches_a_stop_beside_quotes_and_the_next_quote_fills_it() -> N
 def test_on_trades_alone_a_stop_has_no_part_in_the_trade_that_reached_it() -> None:
     rig = ExchangeRig(SHARE)
     rig.place("in", BUY, "10")
-    rig.trade("100", "40")
+    rig.trade("100", "100")
     rig.reports.clear()
     rig.place("o", SELL, "10", stop="95")
-    rig.trade("94", "50")
+    rig.trade("94", "100")
     assert rig.filled == []
-    rig.trade("93", "50")
+    rig.trade("93", "100")
 
     assert rig.filled == [("o", "10", "93")]
 
