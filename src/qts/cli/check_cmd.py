@@ -88,7 +88,6 @@ def _check(args: argparse.Namespace) -> int:
     args.plain = not args.rules
     (spec,) = with_params((args.place,), args.param)
     args.param = []
-    plan = check_plan(options_of(args), args.files, args.format)
     stop = StopFlag()
     with (
         unexpected_in_a_sentence(shown=args.verbose or os.environ.get("QTS_DEBUG") == "1"),
@@ -97,7 +96,15 @@ def _check(args: argparse.Namespace) -> int:
         redirected_output(lambda: not stop.requested) as aside,
         _progress(aside) as (show, tell),
     ):
-        check = StrategyCheck(plan, spec, cuts=args.cuts, user=stop, on_progress=show, on_estimate=tell)
+        check = StrategyCheck(
+            lambda options: check_plan(options, args.files, args.format),
+            options_of(args),
+            spec,
+            cuts=args.cuts,
+            user=stop,
+            on_progress=show,
+            on_estimate=tell,
+        )
         try:
             report = check.run()
         except StoppedByUser:

@@ -31,9 +31,9 @@ def bars(tmp_path: Path) -> Path:
 def checked(place: str, data: Path, *params: str, cuts: int = 2, user: StopFlag | None = None) -> StrategyReport:
     """Return the report of a strategy on ``data`` under the plain profile."""
     (spec,) = with_params((place,), params)
-    plan = check_plan(Options(profile=Profile.PLAIN, read_as=AS_IT_IS), [data], None)
     return StrategyCheck(
-        plan,
+        lambda options: check_plan(options, [data], None),
+        Options(profile=Profile.PLAIN, read_as=AS_IT_IS),
         spec,
         cuts=cuts,
         user=user or StopFlag(),

@@ -60,6 +60,8 @@ class Recorder:
         self.said: list[Said] = []
         self.filled: list[Filled] = []
         self.times: dict[str, HookTimes] = {}
+        self.warmed = 0
+        """Calls with values from before the session."""
         self.unkept = 0
         """Intents that were not kept, because they were too many."""
         self._watch = watch
@@ -104,5 +106,7 @@ class Recorder:
         shown = arguments[-1] if arguments else None
         self._hook, self._spent_ns = hook, 0
         self._at_ns = getattr(shown, "ts_ns", 0) or self.feed.now_ns
+        if arguments and getattr(arguments[0], "warming", False):
+            self.warmed += 1
         if isinstance(shown, FillView) and len(self.filled) < MOST_INTENTS:
             self.filled.append(Filled(self.feed.given, shown))

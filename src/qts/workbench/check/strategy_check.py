@@ -9,7 +9,7 @@ from qts.clock import NS_PER_S, stopwatch_ns
 from qts.event.gc_control import controlled_gc
 from qts.market.bars.opener import named_files
 from qts.runtime.control.stop_flag import StopFlag
-from qts.runtime.session.session_plan import SEEDS, SessionPlan
+from qts.runtime.session.session_plan import SEEDS, Options, SessionPlan
 from qts.strategy.loading import StrategySpec, manifest_of_spec
 from qts.wording import counted
 from qts.workbench.check.call_times import CALL_BUDGET_US, hook_times, judge_times
@@ -28,6 +28,7 @@ from qts.workbench.check.recorder import MOST_INTENTS
 from qts.workbench.check.source_scan import written_in
 from qts.workbench.check.texts import difference_finding, seen_finding, written_finding
 from qts.workbench.check.trials import Trial, Trials
+from qts.workbench.check.warm_up import TIMES, WarmUpCheck, bars_of
 from qts.workbench.check.watch import CallWatch
 
 DEFAULT_CUTS: Final = 20
@@ -41,7 +42,7 @@ _NO_REPEAT: Final = "not judged: the same data twice gives other intents, so a d
 
 
 class StrategyCheck:
-    """The check of the strategy ``spec`` by the backtest ``plan``.
+    """The check of the strategy ``spec`` by the backtest that ``make_plan`` plans with ``options``.
 
     ``cuts`` is the number of places at which the input is cut, and at which a run is restarted. ``user`` stops the
     check. ``on_progress`` is called with the share of the work done, 0..1, and what is being done; ``on_estimate``
@@ -50,7 +51,8 @@ class StrategyCheck:
 
     def __init__(
         self,
-        plan: SessionPlan,
+        make_plan: Callable[[Options], SessionPlan],
+        options: Options,
         spec: StrategySpec,
         *,
         cuts: int = DEFAULT_CUTS,
@@ -58,8 +60,11 @@ class StrategyCheck:
         on_progress: Callable[[float, str], object],
         on_estimate: Callable[[int, float], object],
     ) -> None:
-        self._trials = Trials(plan, spec, user, self._on_rows)
-        self._plan, self._spec, self._cuts = plan, spec, cuts
+        self._plan = make_plan(options)
+        self._trials = Trials(self._plan, spec, user, self._on_rows)
+        self._make_plan, self._options, self._user = make_plan, options, user
+        self._spec, self._cuts = spec, cuts
+        self._other_runs = 0
         self._on_progress, self._on_estimate = on_progress, on_estimate
         self._doing = "the whole run"
         self._done = 0.0
@@ -98,7 +103,7 @@ class StrategyCheck:
             checks=tuple(checks),
             times=tuple(times),
             budget_us=CALL_BUDGET_US,
-            runs=self._trials.count,
+            runs=self._trials.count + self._other_runs,
             estimated_s=round(self._estimated_s, 3),
             wall_s=round((stopwatch_ns() - started) / NS_PER_S, 3),
         )
@@ -116,7 +121,7 @@ class StrategyCheck:
             look_ahead = self._judge_cut(moments, [], watch) if not cut else skipped("look-ahead", _NO_REPEAT)
             return [ran, look_ahead, *unjudged, repeated, skipped("seed", _NO_REPEAT), outside]
         look_ahead = self._judge_cut(moments, self._cut_findings(cut, is_state=is_state), watch)
-        warm_up = skipped("warm-up", "the strategy declares no bars")
+        warm_up = self._judge_warm_up(whole)
         return [
             ran, look_ahead, warm_up, self._judge_restart(whole, rows), repeated, self._judge_seed(whole, timed),
             outside,
@@ -174,6 +179,19 @@ class StrategyCheck:
         data = [seen_finding(one, self._moment) for one in watch.seen.values() if one.kind is Outside.DATA]
         text = f"the input cut at {counted(len(moments), 'place')}: the intents up to each cut"
         return judged("look-ahead", text, [*findings, *data])
+
+    # -- warm-up -------------------------------------------------------------------------------------------------
+
+    def _judge_warm_up(self, whole: Trial) -> CheckResult:
+        declared = bars_of(self._trials.strategy_class)
+        if not declared:
+            return skipped("warm-up", "the strategy declares no bars")
+        self._doing = "warm-up"
+        check = WarmUpCheck(self._make_plan, self._options, self._spec, declared, self._user, self._on_rows)
+        result = check.judge(whole, self._trials)
+        self._other_runs += check.runs
+        self._done += check.runs * whole.rows / 2
+        return result
 
     # -- restart, repeat, seed -----------------------------------------------------------------------------------
 
@@ -247,11 +265,12 @@ class StrategyCheck:
     # -- progress ------------------------------------------------------------------------------------------------
 
     def _estimate(self, whole: Trial, cuts: int, restarts: int) -> None:
-        wholes = 1 + cuts * 0.5 + _WATCHED_COST + 2  # the restarted run and that of the other seed
+        longer = len(TIMES) if bars_of(self._trials.strategy_class) else 0
+        wholes = 1 + (cuts + longer) * 0.5 + _WATCHED_COST + 2  # the restarted run and that of the other seed
         self._total, self._done = wholes * whole.rows, float(whole.rows)
-        started = 1 + cuts + 1 + 1 + restarts + 1
+        started = cuts + restarts + longer + 4
         self._estimated_s = wholes * max(whole.took_s - _START_S, 0.0) + started * min(_START_S, whole.took_s)
-        self._on_estimate(cuts + 4, self._estimated_s)
+        self._on_estimate(cuts + longer + 4, self._estimated_s)
 
     def _run(
         self,

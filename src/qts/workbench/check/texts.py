@@ -23,10 +23,12 @@ _MENDS = {
 }
 
 
-def difference_finding(difference: Difference, lead: str, other_run: str, moment: MomentText) -> Finding:
-    """Return the finding for the first intent in which a run differs from the one over all data.
+def difference_finding(
+    difference: Difference, lead: str, other_run: str, moment: MomentText, whole_run: str = "in the whole run"
+) -> Finding:
+    """Return the finding for the first intent in which a run differs from the one that it is compared with.
 
-    ``lead`` begins its line ("cut after …"), ``other_run`` names the other run.
+    ``lead`` begins its line ("cut after …"); ``other_run`` and ``whole_run`` name the two.
     """
     at = difference.at
     changed = changed_fields(difference)
@@ -35,7 +37,7 @@ def difference_finding(difference: Difference, lead: str, other_run: str, moment
     if changed:
         told = f"{intent}; {other_run}: {', '.join(changed)}"
     return Finding(
-        text=f"{lead}: at {moment(at.ts_ns)} (row {at.row:,}) in the whole run {told}",
+        text=f"{lead}: at {moment(at.ts_ns)} (row {at.row:,}) {whole_run} {told}",
         row=at.row,
         moment=moment(at.ts_ns),
         intent=intent,

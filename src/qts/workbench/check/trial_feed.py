@@ -56,6 +56,10 @@ class TrialFeed(FeedView):
             yield value
         self.is_ended = True
 
+    def over(self, feed: Feed) -> FeedView:
+        """Return a plain view of ``feed``: what is read beside the session, such as its history, is not cut."""
+        return FeedView(feed)
+
     def _mark(self, ts_ns: int) -> None:
         self.marks.append((self.given, ts_ns))
         if len(self.marks) > _MOST_MARKS:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,8 @@ class Trials:
     """The runs of one strategy over one input, each in a temporary directory of its own.
 
     ``plan`` is that of a backtest; ``user`` stops the whole check. ``on_progress`` is called with the rows
-    that the present run has read so far. What the first run prints is shown; what the others do is dropped.
+    that the present run has read so far. What the first run prints is shown, unless all is to be ``is_quiet``; what
+    the others print is dropped.
     """
 
     def __init__(
@@ -63,15 +65,23 @@ class Trials:
         spec: StrategySpec,
         user: StopFlag,
         on_progress: Callable[[int], object],
+        *,
+        is_quiet: bool = False,
     ) -> None:
         self.spec = spec
         self.count = 0
         self._plan = plan
+        self._is_quiet = is_quiet
         self._user = user
         self._on_progress = on_progress
         self._feed: Feed | None = plan.open_feed()
         self._first = self._feed
         self._class: type | None = None
+
+    @property
+    def strategy_class(self) -> type:
+        """Return the class as the newest run loaded it; object before the first."""
+        return self._class or object
 
     @property
     def feed(self) -> Feed:
@@ -91,22 +101,24 @@ class Trials:
         stops: Sequence[int] = (),
         seed: int | None = None,
         watch: CallWatch | None = None,
+        bars: Mapping[str, int] | None = None,
     ) -> Trial:
         """Run the strategy over the input.
 
         ``is_fresh``: its file is loaded again, as a new process would; else another object of the class of the run
         before is made. ``until_ns`` cuts the input; ``stops`` are rows at which the run is stopped and resumed,
-        with its file loaded again. ``seed`` None: that of the options. Raises StoppedByUser, and what a session
-        raises.
+        with its file loaded again. ``seed`` None: that of the options. ``bars`` are declared in place of those of
+        the class. Raises StoppedByUser, and what a session raises.
         """
         self.count += 1
         with tempfile.TemporaryDirectory(prefix="qts-check-") as directory:
-            return self._run(Path(directory), is_fresh, until_ns, stops, seed, watch)
+            made = partial(self._made, is_fresh=is_fresh, watch=watch, bars=bars)
+            return self._run(Path(directory), made, until_ns, stops, seed, watch)
 
     def _run(
         self,
         directory: Path,
-        is_fresh: bool,
+        made: Callable[[], Strategy],
         until_ns: int | None,
         stops: Sequence[int],
         seed: int | None,
@@ -130,7 +142,7 @@ class Trials:
             )
             recorder = recorder or Recorder(feed, watch)
             recorder.feed = feed
-            failures = self._part(options, feed, recorder, stop, is_fresh=is_fresh, watch=watch)
+            failures = self._part(options, feed, recorder, stop, made)
             given = feed.given
             options = msgspec.structs.replace(options, resume=True)
             if feed.is_ended:
@@ -145,19 +157,22 @@ class Trials:
         feed: TrialFeed,
         recorder: Recorder,
         stop: StopFlag,
-        *,
-        is_fresh: bool,
-        watch: CallWatch | None,
+        made: Callable[[], Strategy],
     ) -> tuple[str, ...]:
         """Run the session from where it is to the end of ``feed`` or to its stop; return the failures."""
         quiet: AbstractContextManager[object] = (
-            nullcontext() if self.count == 1 else contextlib.redirect_stdout(_Dropped())
+            nullcontext() if self.count == 1 and not self._is_quiet else contextlib.redirect_stdout(_Dropped())
         )
+        feeds: list[Feed] = [feed]
+
+        def open_feed() -> Feed:
+            return feeds.pop() if feeds else self._plan.open_feed()  # a session opens it again for its history
+
         plan = msgspec.structs.replace(
             self._plan,
             options=options,
-            open_feed=lambda: feed,
-            default_strategies=lambda: (self._made(is_fresh=is_fresh, watch=watch),),
+            open_feed=open_feed,
+            default_strategies=lambda: (made(),),
             own_identity=self.spec.identity,
             reads_again=False,
             observer=recorder,
@@ -172,11 +187,13 @@ class Trials:
             raise StoppedByUser
         return tuple(text for text, _ in failures_of(result.values.strategies))
 
-    def _made(self, *, is_fresh: bool, watch: CallWatch | None) -> Strategy:
+    def _made(self, *, is_fresh: bool, watch: CallWatch | None, bars: Mapping[str, int] | None) -> Strategy:
         with nullcontext() if watch is None else watch.during():
             if is_fresh or self._class is None:
                 made = load_strategy(self.spec.place, self.spec.params)
                 self._class = type(made)
+                if bars is not None:
+                    self._class.bars = bars  # type: ignore[attr-defined]
                 return made
             return load_apart(make_strategy, self._class, self.spec.place, self.spec.params)
 
