@@ -1,7 +1,7 @@
 """Random tapes of daily bars with targets and levels, and a slow model that trades them on its own.
 
-The model shares no code with the session: it counts in fractions, one symbol at a time, bar by bar, as the page on how
-orders fill on bars says it.
+The model shares no code with the session: it counts in fractions, one symbol at a time, bar by bar, as the page on
+how orders fill on bars says it.
 """
 
 from __future__ import annotations
@@ -210,6 +210,8 @@ class Model:
             self.trades.append(Trade(number, -qty, price))
 
     def _want(self, wish: Wish, close: int) -> None:
+        if self._is_wrong(wish, Fraction(close)):
+            return
         self.order = wish.qty - self.held
         if not wish.qty:
             return
@@ -224,6 +226,15 @@ class Model:
             if before == Wish(0):
                 self.best = close
             self._measure()
+
+    def _is_wrong(self, wish: Wish, close: Fraction) -> bool:
+        """Whether a level of the wish would act at once: then nothing is done of it."""
+        anchor = self.paid / self.held if self.held else close
+        return (
+            (wish.stop is not None and not 0 < wish.stop.below(anchor) < close)
+            or (wish.trail is not None and not 0 < wish.trail.below(close) < close)
+            or (wish.take is not None and wish.take.above(anchor) <= close)
+        )
 
     def _measure(self) -> None:
         self.stop = self.take = None

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from qts.clock import NS_PER_S, to_ns
@@ -14,8 +15,9 @@ from qts.db.datadir import DATABASE_NAME
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.session.session import run_session
 from qts.runtime.session.session_plan import Options, Profile, SessionPlan
+from qts.runtime.wiring.profiles import PLAIN_SETTINGS
 from qts.runtime.wiring.stores import stored_run
-from tests.sim.bar_sessions import WIDE, BarFeed
+from tests.sim.bar_sessions import BarFeed
 from tests.sim.level_tapes import (
     DAYS,
     FIRST,
@@ -35,9 +37,9 @@ SYMBOLS = 100
 DAY_NS = 86_400 * NS_PER_S
 
 SETTINGS = {
-    **WIDE,
+    **PLAIN_SETTINGS,
     "runtime.equity_start": "100000000000",
-    "runtime.checkpoint_interval_rows": "90",
+    "runtime.checkpoint_interval_rows": "100",
     "broker.sim.snapshot_participation": str(SHARE),
     "broker.sim.slippage_ticks": str(SLIPPAGE),
 }
@@ -69,7 +71,6 @@ def trades_in(data_dir: Path, symbols: Sequence[str]) -> dict[str, list[Trade]]:
 
 def at_row(plan: SessionPlan, row: int, call: Callable[[], object]) -> SessionPlan:
     """Return ``plan`` with a feed that calls before it gives its n-th value."""
-    import msgspec
 
     def open_feed() -> BarFeed:
         feed = plan.open_feed()
@@ -93,8 +94,12 @@ def test_a_thousand_tapes_trade_as_a_model_does_and_over_restarts(seed: int, tmp
     rng = random.Random(seed)
     tapes = {f"S{number:03}": tape(rng) for number in range(SYMBOLS)}
     by_hand = {symbol: Model().run(days) for symbol, days in tapes.items()}
-    # When they are traded in one piece
-    whole = run(plan_of(tmp_path / "whole", tapes))
+    # When they are traded in one piece, of which a kill at a random row would leave a copy
+    rows, killed = rng.sample(range(1, SYMBOLS * DAYS), 2), tmp_path / "killed"
+    copied = at_row(
+        plan_of(tmp_path / "whole", tapes), rows[1], lambda: shutil.copytree(tmp_path / "whole", killed)
+    )
+    whole = run(copied)
     # Then each trade is the model's
     found = trades_in(tmp_path / "whole", list(tapes))
     for symbol, trades in by_hand.items():
@@ -105,15 +110,12 @@ def test_a_thousand_tapes_trade_as_a_model_does_and_over_restarts(seed: int, tmp
         assert min(held, default=0) >= 0
     assert not [name for name, one in whole.values.invariants.items() if one["ok"] is False]
     # When they are stopped at a random row and resumed, then nothing is another way
-    rows = rng.sample(range(1, SYMBOLS * DAYS), 2)
     stop = StopFlag()
     stopped = at_row(plan_of(tmp_path / "stopped", tapes), rows[0], stop.request)
     run_session(stopped, progress=lambda share, moment: None, stop=stop)
     resumed = run(plan_of(tmp_path / "stopped", tapes, resume=True))
     assert comparable(resumed.values) == comparable(whole.values)
     assert book_of(tmp_path / "stopped") == book_of(tmp_path / "whole")
-    # And what a kill at another one leaves on the disk ends the same way
-    killed = tmp_path / "killed"
-    run(at_row(plan_of(tmp_path / "again", tapes), rows[1], lambda: shutil.copytree(tmp_path / "again", killed)))
+    # And what the kill would leave ends the same way
     run(plan_of(killed, tapes, resume=True))
     assert book_of(killed) == book_of(tmp_path / "whole")

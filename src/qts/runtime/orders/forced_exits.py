@@ -2,8 +2,8 @@
 
 These exits take the same decision path as every order, as reduce-only, and are retried until the holding is gone: a
 rejection (closed market, halted symbol) does not end them. The strategy's own orders in the symbol are cancelled: a
-buy would add to the holding, a sell with a limit may reserve its shares indefinitely. Those shares are sold once
-the broker has confirmed the cancel, never before, so that nothing is sold twice.
+buy would add to the holding, a sell with a limit or a trigger may reserve its shares indefinitely. Those shares are
+sold once the broker has confirmed the cancel, never before, so that nothing is sold twice.
 
 A stop or take of a position that was reached (:mod:`qts.runtime.orders.position_triggers`) is such an exit as well.
 Where it was reached inside a bar, its first order executes in that bar.
@@ -200,13 +200,16 @@ class ForcedExits:
             self._ended[strategy, symbol] = reason, now_ns
         return False
 
-    def end_blocking_orders(self, strategy: str, symbol: str, now_ns: int) -> None:
-        """Cancel the strategy's orders that keep an open exit from selling: its buys, its sells at a limit."""
+    def end_blocking_orders(self, strategy: str, symbol: str, now_ns: int, *, all_own: bool = False) -> None:
+        """Cancel the strategy's orders that keep an open exit from selling: its buys, its sells that wait.
+
+        ``all_own``: also its sells at the market, so that one order sells the whole holding.
+        """
         reason = self._requested.get((strategy, symbol))
         if reason is None:
             return
         for order in self._orders.of(strategy, symbol):
-            if _blocks_exit(order):
+            if _blocks_exit(order) or (all_own and not order.forced):
                 self._end_order(order, now_ns, reason)
 
     def _signal(self, strategy: str, symbol: str, reason: str) -> Signal:
@@ -273,7 +276,8 @@ class ForcedExits:
 
 
 def _blocks_exit(order: Order) -> bool:
-    return order.side is Side.BUY or order.limit is not None
+    """Return whether an order buys, or sells at a price that may never come."""
+    return order.side is Side.BUY or order.limit is not None or order.request.stop_price is not None
 
 
 def _is_open(order: Order | None) -> TypeGuard[Order]:

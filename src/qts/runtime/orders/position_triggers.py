@@ -100,6 +100,8 @@ class PositionTriggers:
         """Whether :meth:`step` has to run before anything else sees the value that was just accepted."""
         self._bar: Bar | None = None
         """The bar that was accepted and is not finished."""
+        self._left_before: list[Key] = []
+        """Positions of which an exit was open when the bar was accepted; what fills in it may end them."""
         self._hits: list[Key] = []
         """Levels reached by the newest quote or trade."""
         self._steps: AsyncIterator[None] | None = None
@@ -227,6 +229,7 @@ class PositionTriggers:
         :meth:`step` looks at its prices, once what has filled in it is booked.
         """
         self._bar, self.is_due = bar, True
+        self._left_before = self._leaving(bar.symbol)
 
     async def step(self, now_ns: int) -> bool:
         """Take the next step that the newest value makes necessary; return whether another one may follow.
@@ -255,8 +258,9 @@ class PositionTriggers:
             yield
             if is_known:
                 self._judge_later(bar, now_ns)
-            # Also exits of before whose order ended with this bar: a new one has to be there as the next begins.
-            async for _ in self._sell(self._leaving(bar.symbol), bar.symbol, now_ns):
+            # Exits of before as well: they are over, or their order ended with this bar and the next one begins.
+            keys = dict.fromkeys((*self._left_before, *self._leaving(bar.symbol)))
+            async for _ in self._sell(list(keys), bar.symbol, now_ns):
                 yield
             if is_known:
                 self._raise_trails(bar)
@@ -268,7 +272,7 @@ class PositionTriggers:
         if not keys:
             return
         for strategy, _ in keys:
-            self._exits.end_blocking_orders(strategy, symbol, now_ns)
+            self._exits.end_blocking_orders(strategy, symbol, now_ns, all_own=True)
         self._venue.end_cancels(symbol)
         yield
         for _ in range(_ATTEMPTS):
