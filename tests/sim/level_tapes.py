@@ -21,7 +21,7 @@ from qts.market.generic import AlwaysOpen, FixedTicks, RateCosts
 
 FIRST = datetime(2024, 8, 9, tzinfo=UTC)
 """The end of the first bar."""
-DAYS = 14
+DAYS = 10
 SHARE = Decimal("0.1")
 SLIPPAGE = 1
 
