@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +13,14 @@ import pytest
 from qts.clock import from_ns
 from qts.db.datadir import DATABASE_NAME
 from qts.market.krx import KrxCalendar
+from qts.runtime.persistence.charts_file import read_charts
 from qts.runtime.session.session_plan import Options, Profile
 from qts.runtime.wiring.plans import backtest_plan
 from qts.runtime.wiring.stores import stored_run
-from tests.sim.daily_bars import SYMBOL, trading_days, write_bars
+from tests.sim.daily_bars import SYMBOL, levels_of, trading_days, write_bars
 from tests.sim.sessions import run
 
-STRATEGY = f"{Path(__file__).with_name('daily_bars.py')}:TenShares"
+FILE = Path(__file__).with_name("daily_bars.py")
 CASH = 100_000_000
 
 
@@ -46,9 +48,29 @@ def ledger_by_hand() -> list[Trade]:
     return trades
 
 
-def backtest(folder: Path, **settings: str) -> Any:
-    options = Options(strategies=(STRATEGY,), data_dir=folder / "run", profile=Profile.PLAIN, overrides=settings)
+def backtest(folder: Path, name: str = "TenShares", **settings: str) -> Any:
+    options = Options(
+        strategies=(f"{FILE}:{name}",), data_dir=folder / "run", profile=Profile.PLAIN, overrides=settings
+    )
     return run(backtest_plan(options, [write_bars(folder / f"{SYMBOL}.csv", trading_days())], None))
+
+
+def trades_of(peer: Any, pandas: Any, strategy: type) -> list[Trade]:
+    """Return the trades that backtesting.py has closed with ``strategy``, in the order of their exits."""
+    days = trading_days()
+    columns = ("open", "high", "low", "close", "volume")
+    frame = pandas.DataFrame(
+        {name.title(): [float(getattr(bar, name)) for _, bar in days] for name in columns},
+        index=pandas.to_datetime([day for day, _ in days]),
+    )
+    with warnings.catch_warnings():  # the peer is older than its newest libraries
+        warnings.simplefilter("ignore")
+        stats = peer.Backtest(frame, strategy, cash=CASH, commission=0).run()
+    return [
+        Trade(moment.date().isoformat(), sign * int(row.Size), int(price))
+        for row in stats._trades.sort_values("ExitBar", kind="stable").itertuples()
+        for moment, sign, price in ((row.EntryTime, 1, row.EntryPrice), (row.ExitTime, -1, row.ExitPrice))
+    ]
 
 
 def fills_in(folder: Path) -> list[Trade]:
@@ -98,22 +120,36 @@ def test_the_trades_are_those_of_backtesting_py(tmp_path: Path) -> None:
             elif not above and self.position:
                 self.position.close()
 
-    days = trading_days()
-    columns = ("open", "high", "low", "close", "volume")
-    frame = pandas.DataFrame(
-        {name.title(): [float(getattr(bar, name)) for _, bar in days] for name in columns},
-        index=pandas.to_datetime([day for day, _ in days]),
-    )
-    with warnings.catch_warnings():  # the peer is older than its newest libraries
-        warnings.simplefilter("ignore")
-        stats = peer.Backtest(frame, TenShares, cash=CASH, commission=0).run()
-    theirs = [
-        Trade(moment.date().isoformat(), sign * int(row.Size), int(price))
-        for row in stats._trades.itertuples()
-        for moment, sign, price in ((row.EntryTime, 1, row.EntryPrice), (row.ExitTime, -1, row.ExitPrice))
-    ]
+    theirs = trades_of(peer, pandas, TenShares)
     # When ours is run without costs
     backtest(tmp_path, **{"instruments.costs": "0"})
     # Then every trade they have closed is ours, to the day and the price
     assert fills_in(tmp_path)[: len(theirs)] == theirs
     assert len(theirs) > 15
+
+
+def test_trades_with_stop_and_take_are_those_of_backtesting_py(tmp_path: Path) -> None:
+    # Given a rule that leaves at a stop or a take alone, in another program as sl= and tp=
+    peer = pytest.importorskip("backtesting", reason="backtesting.py is not installed: pip install -e '.[test]'")
+    pandas = pytest.importorskip("pandas")
+
+    class TenProtected(peer.Strategy):  # type: ignore[misc, name-defined]
+        def init(self) -> None:
+            pass
+
+        def next(self) -> None:
+            closes = [int(close) for close in self.data.Close[-11:]]
+            if len(closes) == 11 and closes[-1] > closes[0] and not self.position:
+                stop, take = levels_of(closes[-1])
+                self.buy(size=10, sl=stop, tp=take)
+
+    theirs = trades_of(peer, pandas, TenProtected)
+    # When ours is run without costs
+    backtest(tmp_path, "TenProtected", **{"instruments.costs": "0"})
+    # Then every trade they have closed is ours, to the day and the price
+    assert fills_in(tmp_path)[: len(theirs)] == theirs
+    assert len(theirs) > 60
+    # And each is known by the level that ended it
+    ended = Counter(trip.ended_by for trip in read_charts(tmp_path / "run").trips)
+    assert ended.keys() == {"stop", "take"}
+    assert sum(ended.values()) == len(theirs) // 2
