@@ -134,6 +134,7 @@ class PipelineRig:
             leaving=self.leaving,
             stops=self.stops,
             rejects=self.rejects,
+            warming=lambda strategy, symbol: "",
             in_doubt=lambda symbol: self.doubts.get(symbol, ""),
             order_ids=CounterIds("o"),
             config=PipelineConfig(market_buy_collar=D(collar)),

@@ -21,6 +21,7 @@ from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.loading import StrategySpec, fingerprint_of
+from qts.strategy.moment import Moment
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
@@ -259,3 +260,63 @@ def test_a_strategy_that_asks_without_end_is_halted_in_its_process_too() -> None
     told = (fault.text, fault.in_row, fault.callback)
     assert told == ("TooManyIntents: it asked for more than 7 intents in one call", 3, "on_quote")
     assert note.errors == 3
+
+
+WARMED = """
+from qts.indicators import Sma
+from qts.kit import Intent, Side, Strategy
+
+class Warmed(Strategy):
+    bars = {"1m": 2}
+
+    def __init__(self):
+        self.seen = []
+
+    def on_start(self, ctx):
+        self.mean = ctx.track(Sma(2), "1m")
+
+    def on_bar(self, ctx, bar):
+        self.seen.append([ctx.warming, f"{ctx.now:%H:%M}", ctx.ready(bar.symbol), str(self.mean[bar.symbol].value)])
+        yield Intent(bar.symbol, Side.BUY, 1.0)
+"""
+
+
+def minute_bar(minute: int, close: int) -> Bar:
+    at_ns = kst(10, minute)
+    return Bar(SYMBOL, at_ns, *[D(close)] * 4, D(1), "1m", "2026-01-22", at_ns - 60_000_000_000)
+
+
+def test_a_worker_warms_its_strategy_up_and_another_goes_on_from_there(tmp_path: Path) -> None:
+    # Given two bars from before the session
+    (tmp_path / "warmed.py").write_text(WARMED)
+    source = StrategySource.of_file(StrategySpec(f"{tmp_path / 'warmed.py'}:Warmed"))
+    past = [Moment(kst(10, minute), (), (minute_bar(minute, close),)) for minute, close in ((1, 10), (2, 20))]
+    start = Start(source, context_of(), None, None, warm_up=past)
+    # When a worker starts
+    first = StrategyWorker(over_the_wire(start))
+    greeting = msgspec.convert(over_the_wire(first.started()), Started)
+    # Then its strategy has seen them, and what it wanted is dropped and counted
+    assert (greeting.dropped, greeting.failures, greeting.fault) == (2, [], "")
+    # When it dies, and another one starts with memory, bars and indicators, and gets the next bar
+    second = StrategyWorker(
+        over_the_wire(
+            Start(
+                source,
+                context_of(),
+                None,
+                greeting.memory,
+                bars=[bar for one in past for bar in one.bars],
+                tracked=greeting.tracked,
+            )
+        )
+    )
+    moment = Moment(kst(10, 3), (), (minute_bar(3, 30),))
+    event = create_event(EventType.VOLUME_UPDATE, "moments", moment)
+    done = msgspec.convert(over_the_wire(second.work([event], over_the_wire(context_of()))), BatchResult)
+    # Then the mean goes on, and the intent counts
+    assert second.strategy.seen == [  # type: ignore[attr-defined]
+        [True, "01:01", False, "nan"],
+        [True, "01:02", True, "15.0"],
+        [False, "01:00", True, "25.0"],
+    ]
+    assert [type(one) for one in done.output] == [Intent]

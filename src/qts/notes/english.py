@@ -48,6 +48,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "warm-up-source": "{named} ({bars:bar|bars})",
     "warm-up-own-rows": "the rows of the input before {day}",
     "warm-up-missing": "warm-up: too few bars of {interval} for {symbols:symbol|symbols}: {named}",
+    "warm-up-dropped": "warm-up: {count:order|orders} that {strategy} wanted before the session were dropped",
     "warm-up-found": "{symbol} has {found} of {wanted}",
     "bars-encoding": "input: read as {encoding}, as the names of its columns show",
     "bars-without-volume": "input: {bars:bar has|bars have} a volume of 0, in which nothing fills",

@@ -49,6 +49,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "warm-up-source": "{named}({bars}개)",
     "warm-up-own-rows": "입력의 {day} 이전 행",
     "warm-up-missing": "준비 구간: {symbols}종목의 {interval}봉이 부족합니다: {named}.",
+    "warm-up-dropped": "준비 구간: {strategy} 전략이 시작 전 봉에서 낸 주문 {count}건은 버려졌습니다.",
     "warm-up-found": "{symbol} {wanted}개 중 {found}개",
     "bars-encoding": "입력: 열 이름을 보고 {encoding} 인코딩으로 읽었습니다.",
     "bars-without-volume": "입력: 거래량이 0인 봉이 {bars}개입니다. 거래량이 없는 봉에서는 체결되지 않습니다.",

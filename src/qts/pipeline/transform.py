@@ -64,6 +64,7 @@ class Transform:
         stops: ScopedStops,
         rejects: Rejects,
         in_doubt: Callable[[str], str],
+        warming: Callable[[str, str], str],
         order_ids: IdSource,
         config: PipelineConfig,
         caps_cost: bool,
@@ -78,6 +79,7 @@ class Transform:
         self._stops = stops
         self._rejects = rejects
         self._in_doubt = in_doubt
+        self._warming = warming
         self._ids = order_ids
         self._config = config
         self._caps_cost = caps_cost
@@ -131,6 +133,7 @@ class Transform:
                 facts.now_ns,
                 None if side is Side.BUY else self._config.forced_exit_retry_s * NS_PER_S,
             ),
+            warming=self._warming(signal.strategy, symbol) if side is Side.BUY else "",
             in_doubt=in_doubt,
             tag_in_use=bool(facts.intent.tag) and orders.has_tag(signal.strategy, facts.intent.tag),
         )

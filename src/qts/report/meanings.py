@@ -45,6 +45,10 @@ REFUSALS: Final[Mapping[str, Bilingual]] = {
         "The broker had just rejected an order of this symbol; the next one waits, longer after each reject.",
         "방금 이 종목의 주문이 거부되어 잠시 기다립니다. 거부가 이어질수록 대기 시간이 길어집니다.",
     ),
+    Refusal.WARMING.value: (
+        "The strategy did not have as many bars of this symbol as it declares; until then it takes no entry.",
+        "전략이 선언한 만큼의 봉이 이 종목에 아직 쌓이지 않아, 채워질 때까지 신규 진입이 거부되었습니다.",
+    ),
     Refusal.MARKET_CLOSED.value: (
         "The market took no orders at that moment.",
         "그 시각에는 시장이 주문을 받지 않았습니다.",

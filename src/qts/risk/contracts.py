@@ -95,6 +95,7 @@ class Refusal(str, Enum):
     STOPPED_BY_OPERATOR = "STOPPED_BY_OPERATOR"
     STOPPED_AFTER_REJECTS = "STOPPED_AFTER_REJECTS"
     REJECTED_JUST_NOW = "REJECTED_JUST_NOW"
+    WARMING = "WARMING"
     MARKET_CLOSED = "MARKET_CLOSED"
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     PRICE_UNUSABLE = "PRICE_UNUSABLE"
@@ -154,6 +155,7 @@ class AccountView(msgspec.Struct, frozen=True):
     ``stopped``: the operator's stop that cuts off this strategy, symbol or pool, in words; "" when none does.
     ``reject_stop`` and ``reject_wait``: why and until when orders of this symbol wait because the broker has
     rejected others, in words; "" when they need not.
+    ``warming``: the bars that the strategy still lacks of this symbol, in words; "" when it lacks none.
     ``tag_in_use``: another open order of the strategy carries the request's tag.
     ``in_doubt``: why no price of the symbol is believed at present; "" when they are. ``price`` is then
     the last that was, and ``price_ts_ns`` its time.
@@ -190,6 +192,7 @@ class AccountView(msgspec.Struct, frozen=True):
     stopped: str = ""
     reject_stop: str = ""
     reject_wait: str = ""
+    warming: str = ""
     in_doubt: str = ""
     tag_in_use: bool = False
 

@@ -106,6 +106,13 @@ def stopped_after_rejects(case: Case) -> Refused | None:
     return _refuse(case, Refusal.STOPPED_AFTER_REJECTS, f"{case.view.reject_stop}; entries wait for the next day")
 
 
+def still_warming(case: Case) -> Refused | None:
+    """Refuse an entry while the strategy lacks bars that it has declared for this symbol; exits always leave."""
+    if not case.view.warming:
+        return None
+    return _refuse(case, Refusal.WARMING, f"{case.view.warming}; entries wait for them")
+
+
 def rejected_just_now(case: Case) -> Refused | None:
     """Refuse what would be rejected again if it left at once; forced exits have a pause of their own."""
     if not case.view.reject_wait:
@@ -465,6 +472,7 @@ ENTRY_RULES: Final[tuple[Rule, ...]] = (
     critical_only_mode,
     state_blocks_entries,
     engine_inactive,
+    still_warming,
     market_closed,
     price_unusable,
     price_in_doubt,

@@ -10,6 +10,7 @@ from qts.db.session import SessionStore
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.ids import CounterIds
+from qts.market.series.history import RowHistory
 from qts.pipeline.sending import OrderSender
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
@@ -66,6 +67,8 @@ class Components:
     invariants: Invariants
     listeners: Listeners
     dispatcher: EventDispatcher
+    history: RowHistory | None
+    """The bars of a new session from before its first value; None: there are none."""
     broker: Broker
     venue: MarketDriven
     report_relay: ReportRelay

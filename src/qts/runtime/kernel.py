@@ -21,6 +21,7 @@ from qts.runtime.background_work import BackgroundWork
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
 from qts.runtime.session.schedule import ScheduledTask
+from qts.strategy.moment import Moment
 
 
 class Kernel:
@@ -145,6 +146,9 @@ class Kernel:
         """
         self.pending_value = first
         self.host.start()
+        history = self.components.history
+        if history is not None:
+            self.host.warm_up([Moment(one.ts_ns, (), one.bars) for one in history.moments()])
         self._replay_journal()
         await self.shared.record.checkpoint(self.shared.account.pool_rows())
 

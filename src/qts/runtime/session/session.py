@@ -65,7 +65,9 @@ from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.session.session_view import VIEW_NAME, SessionView
 from qts.runtime.wiring.brokers import simulated_broker
 from qts.runtime.wiring.components import make_components
+from qts.runtime.wiring.moments import wanted_by
 from qts.runtime.wiring.stores import open_store, stored_run
+from qts.runtime.wiring.warm_up import read_history
 from qts.strategy.contracts import Strategy
 from qts.strategy.loading import load_strategies
 from qts.strategy.unavailable import restore_names
@@ -196,7 +198,7 @@ class Session:
             if self._history_note:
                 log.record(LogWrite("WARNING", self._history_note, start_ns))
             self._record_config(log, start_ns, "resume" if resumed else "start")
-            kernel = self._kernel(clock, log, journal, stop)
+            kernel = self._kernel(clock, log, journal, stop, resumed=checkpoint is not None)
             with events_made_by(kernel.dispatcher.factory):
                 self._broker = kernel.broker
                 await kernel.broker.connect()
@@ -311,7 +313,13 @@ class Session:
         return clock
 
     def _kernel(
-        self, clock: ManualClock | PacedClock, log: SessionLog, journal: Journal | None, stop: StopFlag
+        self,
+        clock: ManualClock | PacedClock,
+        log: SessionLog,
+        journal: Journal | None,
+        stop: StopFlag,
+        *,
+        resumed: bool,
     ) -> Kernel:
         def on_strategy_error(text: str) -> None:
             if text:
@@ -319,6 +327,10 @@ class Session:
             if self._plan.options.strict:
                 stop.request()
 
+        history = None
+        wanted = [] if resumed else wanted_by(self._strategies)
+        if wanted:
+            history = read_history(wanted, self._feed, self._plan.open_feed)
         components = make_components(
             run_id=self._run.run_id,
             seed=self._run.seed,
@@ -330,6 +342,7 @@ class Session:
             specs=specs_of(self._plan, self._config),
             store=self._store,
             clock=clock,
+            history=history,
             log=log.write,
             flush_log=log.flush,
             log_position=lambda: None if self._plan.paced else log.position,

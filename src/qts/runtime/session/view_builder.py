@@ -370,6 +370,13 @@ def notes_of(kernel: Kernel) -> tuple[Note, ...]:
         notes += shared.feed.notes
     if count := sum(_has_band(shared, symbol) for symbol in kernel.counters.stand_in_bases):
         notes.append(Note.of("no-previous-close", count=count))
+    if kernel.moments is not None:
+        notes += kernel.moments.notes
+    notes += [
+        Note.of("warm-up-dropped", strategy=context.strategy.name, count=context.dropped)
+        for context in kernel.host.contexts
+        if context.dropped
+    ]
     if kernel.venue.is_simulated:
         notes += _fills_on_bars(shared)
     notes += _held_without_price(shared)

@@ -75,6 +75,7 @@ class StrategyContext:
         "_state",
         "_timers",
         "bars",
+        "dropped",
         "errors",
         "faults",
         "halted",
@@ -118,6 +119,8 @@ class StrategyContext:
         wanted = declared_bars(strategy)
         self.bars = StrategyBars(strategy.name, wanted, self.add_point) if wanted else None
         """The bars that its class declares; None: it is shown those of the feed."""
+        self.dropped = 0
+        """How much it wanted while it was shown bars from before the session."""
         self.warming_ns: int | None = None
         """The end of the bar of the past that it is shown; None: it is shown the present."""
         self.pool = pool
@@ -193,14 +196,20 @@ class StrategyContext:
         """Yield the calls of a moment with their arguments, in their order; each is to be made before the next."""
         return timer_calls(moment, self.strategy.name) if self.bars is None else self.bars.calls_of(moment)
 
+    def has(self, hook: str) -> bool:
+        """Return whether the strategy has ``hook`` and is not halted."""
+        return self._hook(hook) is not _nothing
+
+    def _hook(self, hook: str) -> Callback:
+        return {"on_timer": self.on_timer, "on_bar": self.on_built_bar, "on_bars": self.on_bars}[hook]
+
     def call(self, hook: str, argument: Any) -> Iterable[AnyIntent] | None:
         """Make one of :meth:`calls_of`. Raises what the strategy raises."""
         if hook == TRACK:
             assert self.bars is not None  # it alone yields this call
             self.bars.feed(argument)
             return ()
-        hooks = {"on_timer": self.on_timer, "on_bar": self.on_built_bar, "on_bars": self.on_bars}
-        return hooks[hook](self, argument)
+        return self._hook(hook)(self, argument)
 
     @property
     def now(self) -> datetime:

@@ -11,6 +11,7 @@ import msgspec
 from qts.clock import NEVER_NS
 from qts.market.contracts import Bar, Tick
 from qts.market.series.builder import BarBuilder, EndedBars
+from qts.notes import Note
 from qts.runtime.due_work import DueWork
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.timers import StrategyTimers
@@ -25,12 +26,19 @@ class Moments:
     that were traded. ``due`` is told when something is due earlier than the drivers know.
     """
 
-    __slots__ = ("_builder", "_due", "_prices", "ended", "timers")
+    __slots__ = ("_builder", "_due", "_prices", "ended", "notes", "timers")
 
     def __init__(
-        self, timers: StrategyTimers, builder: BarBuilder | None, due: DueWork, prices: PriceView | None
+        self,
+        timers: StrategyTimers,
+        builder: BarBuilder | None,
+        due: DueWork,
+        prices: PriceView | None,
+        notes: Iterable[Note] = (),
     ) -> None:
         self.timers = timers
+        self.notes = tuple(notes)
+        """Notes on where the bars from before the session came from."""
         self._builder = builder
         self._due = due
         self._prices = prices
@@ -110,12 +118,14 @@ class Moments:
         return {
             "timers": self.timers.export_state(),
             "ended": [[one.ts_ns, one.bars] for one in self.ended],
+            "notes": self.notes,
             "running": None if self._builder is None else self._builder.export_state(),
         }
 
     def import_state(self, saved: Mapping[str, Any]) -> None:
         """Continue from :meth:`export_state`."""
         self.timers.import_state(saved["timers"])
+        self.notes = msgspec.convert(saved["notes"], tuple[Note, ...])
         ended = msgspec.convert(saved["ended"], list[tuple[int, tuple[Bar, ...]]], strict=False)
         self.ended = deque(EndedBars(*one) for one in ended)
         if self._builder is not None:

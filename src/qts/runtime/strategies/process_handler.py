@@ -78,6 +78,8 @@ class StrategyProcessHandler(RemoteHandler):
         self.tracked: bytes | None = None
         """The memories of the strategy's indicators after the last result; None: it has none."""
         self._sent: list[Moment] = []
+        self._warm_up: list[Moment] = []
+        """Moments from before the session that the strategy has not been shown yet."""
         self._untold: list[FillView | OrderNews] = []  # few: without a result there are no new orders
         self._on_intent = on_intent
         self._on_fault = on_fault
@@ -93,6 +95,11 @@ class StrategyProcessHandler(RemoteHandler):
         """Keep ``news`` for the next batch, in its place among the fills."""
         if self.context.hears_of_orders and not self.context.halted:
             self._untold.append(news)
+
+    def warm_up(self, moments: Sequence[Moment]) -> None:
+        """Keep ``moments`` from before the session for the first worker, which shows them before any value."""
+        if self.context.bars is not None:
+            self._warm_up = [self.context.bars.part_of(one) for one in moments if self.context.bars.has_for(one)]
 
     # -- called by the lane --------------------------------------------------------------------------------------
 
@@ -110,6 +117,7 @@ class StrategyProcessHandler(RemoteHandler):
             self.context.most_intents,
             [] if bars is None else bars.windows(),
             self.tracked,
+            self._warm_up,
         )
 
     def wants(self, event: Event) -> bool:
@@ -147,12 +155,19 @@ class StrategyProcessHandler(RemoteHandler):
         self._on_running(self.context.strategy.name, started.pid)
         self._keep(started.memory, started.unsaved)
         self.tracked = started.tracked
+        if self.context.bars is not None:
+            for moment in self._warm_up:
+                self.context.bars.add_all(moment.bars)
+        self._warm_up = []
+        self.context.dropped += started.dropped
         self._plot(ON_START, started.points)
         self.context.is_resuming = True  # of another process before it
         self._take(started.timers, started.lines)
         self.context.is_resuming = False
         if started.fault:
             self._on_failure(ON_START, started.fault, self.context.errors + 1, final=True, trace=started.trace)
+        for one in started.failures:
+            self._on_failure(one.callback, one.text, one.in_row, trace=one.trace)
 
     def on_batch_result(self, result: Any) -> None:
         done = msgspec.convert(result, BatchResult)
@@ -226,13 +241,15 @@ class StrategyProcessHandler(RemoteHandler):
     def export_memory(self) -> dict[str, Any]:
         """Return the attributes, None before the first start, and the fills and news it has not seen."""
         attributes = None if self._memory is None else msgspec.Raw(self._memory)
-        return {"attributes": attributes, "untold": list(self._untold)}
+        warm_up = {"warm_up": self._warm_up} if self._warm_up else {}
+        return {"attributes": attributes, "untold": list(self._untold), **warm_up}
 
     def import_memory(self, saved: dict[str, Any]) -> None:
         """Restore what :meth:`export_memory` returned."""
         attributes = saved["attributes"]
         self._memory = None if attributes is None else msgspec.msgpack.encode(attributes)
         self._untold = msgspec.convert(saved["untold"], list[FillView | OrderNews])
+        self._warm_up = msgspec.convert(saved.get("warm_up", []), list[Moment], strict=False)
         series = saved.get("series")
         self.tracked = None if series is None else msgspec.msgpack.encode(series[TRACK])
 

@@ -18,6 +18,7 @@ from qts.runtime.strategies.plots import PlotPoint
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import FillView, Intent
 from qts.strategy.loading import StrategySpec, fingerprint_of
+from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
 from qts.strategy.targets import Cancel, Target
 from qts.strategy.timer import Timer
@@ -97,6 +98,7 @@ class Start(msgspec.Struct, frozen=True):
     memory of a strategy that has run before; both as ``qts.strategy.snapshot.save`` writes them, in msgpack, None
     when there is none. ``most_intents`` is the limit of intents in one call. ``bars`` are those that the strategy
     was shown and may look back on, ``tracked`` the memories of its indicators, in msgpack; None: there are none.
+    ``warm_up`` are moments from before the session, which it is shown after ``on_start``.
     """
 
     source: StrategySource
@@ -106,27 +108,7 @@ class Start(msgspec.Struct, frozen=True):
     most_intents: int = 1_000
     bars: list[Bar] = []
     tracked: bytes | None = None
-
-
-class Started(msgspec.Struct, frozen=True):
-    """A worker's answer once its strategy has started.
-
-    ``fault`` is the text of what ``on_start`` raised and ``trace`` its traceback, "" when it raised nothing.
-    ``memory`` is None when the strategy's memory cannot be saved; ``unsaved`` then gives the reason.
-    ``points``, ``timers`` and ``lines`` are what ``on_start`` has plotted, set and logged; ``tracked`` as in
-    :class:`BatchResult`.
-    """
-
-    pid: int
-    symbols: tuple[str, ...]
-    memory: bytes | None
-    fault: str = ""
-    unsaved: str = ""
-    trace: str = ""
-    points: list[PlotPoint] = []
-    timers: list[Timer] = []
-    lines: list[str] = []
-    tracked: bytes | None = None
+    warm_up: list[Moment] = []
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
@@ -139,6 +121,29 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
     in_row: int
     callback: str
     trace: str = ""
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A worker's answer once its strategy has started.
+
+    ``fault`` is the text of what ``on_start`` raised and ``trace`` its traceback, "" when it raised nothing.
+    ``memory`` is None when the strategy's memory cannot be saved; ``unsaved`` then gives the reason.
+    ``points``, ``timers`` and ``lines`` are what ``on_start`` and the warm-up have plotted, set and logged;
+    ``tracked`` as in :class:`BatchResult`. ``dropped`` counts the intents of the warm-up, ``failures`` are its.
+    """
+
+    pid: int
+    symbols: tuple[str, ...]
+    memory: bytes | None
+    fault: str = ""
+    unsaved: str = ""
+    trace: str = ""
+    points: list[PlotPoint] = []
+    timers: list[Timer] = []
+    lines: list[str] = []
+    tracked: bytes | None = None
+    dropped: int = 0
+    failures: list[Fault] = []
 
 
 class BatchResult(msgspec.Struct, frozen=True):

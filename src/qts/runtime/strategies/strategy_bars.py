@@ -51,6 +51,15 @@ class StrategyBars:
         count = self._book.count
         return all(count(symbol, one.interval.name) >= one.n for one in self._wanted if one.wants(symbol))
 
+    def lacking(self, symbol: str) -> str:
+        """Return the bars that are declared for ``symbol`` and not there yet, in words; "" for none."""
+        found = [
+            f"{have} of {one.n} bars {one.interval.name}"
+            for one in self._wanted
+            if one.wants(symbol) and (have := self._book.count(symbol, one.interval.name)) < one.n
+        ]
+        return f"it has {' and '.join(found)} of {symbol}" if found else ""
+
     def track(self, indicator: object, interval: str) -> Tracked:
         """Return the indicators made from ``indicator``, to be fed with the bars of ``interval``.
 

@@ -105,6 +105,25 @@ class StrategyHost:
             context.is_resuming = False
             restore(context.strategy, attributes, context.run)
 
+    def warm_up(self, moments: Sequence[Moment]) -> None:
+        """Show bars from before the session, after :meth:`start`; what is wanted then is dropped and counted.
+
+        Strategies in processes of their own are shown them there, before their first value.
+        """
+        for context in self._on_loop.values():
+            if context.bars is not None:
+                for moment in moments:
+                    context.warming_ns = moment.ts_ns
+                    self._show(context, moment, self._drop)
+                context.warming_ns = None
+        for remote in self.remote.values():
+            remote.warm_up(moments)
+
+    def lacking(self, strategy: str, symbol: str) -> str:
+        """Return the bars that a strategy declares of ``symbol`` and does not have yet, in words; "" for none."""
+        context = next((one for one in self.contexts if one.strategy.name == strategy), None)
+        return "" if context is None or context.bars is None else context.bars.lacking(symbol)
+
     def _start(self, context: StrategyContext) -> None:
         context.is_starting = True
         try:
@@ -162,13 +181,28 @@ class StrategyHost:
     def _show_moment(self, moment: Moment) -> None:
         """Show each strategy what came due for it."""
         for context in self._on_loop.values():
-            for hook, argument in context.calls_of(moment):
-                try:
-                    self._publish(context, context.call(hook, argument))
-                    if hook != TRACK:
-                        context.errors = 0
-                except RAISED_IN_CALL as error:
-                    self._on_failure(context, hook, error)
+            self._show(context, moment, self._publish)
+
+    def _show(
+        self,
+        context: StrategyContext,
+        moment: Moment,
+        take: Callable[[StrategyContext, Iterable[AnyIntent] | None], None],
+    ) -> None:
+        """Make the calls of a moment; ``take`` gets what the strategy wants in each."""
+        for hook, argument in context.calls_of(moment):
+            if hook != TRACK and not context.has(hook):
+                continue  # what is not called does not end a row of failures
+            try:
+                take(context, context.call(hook, argument))
+                if hook != TRACK:
+                    context.errors = 0
+            except RAISED_IN_CALL as error:
+                self._on_failure(context, hook, error)
+
+    def _drop(self, context: StrategyContext, intents: Iterable[AnyIntent] | None) -> None:
+        for _ in intents_of(context.run, intents, context.most_intents):
+            context.dropped += 1
 
     def subscribers(self, symbol: str) -> Sequence[StrategyContext]:
         """Return the strategies on the loop that want the values of ``symbol``, in the order of their calls.
@@ -280,6 +314,7 @@ class StrategyHost:
             context.plots.import_state(mine.get("plots", []))
             if context.bars is not None:
                 series = mine["series"]
+                context.dropped = series["dropped"]
                 context.bars.import_state(msgspec.convert(series["bars"], list[Bar], strict=False), series[TRACK])
                 self._tracked[name] = msgspec.msgpack.encode(series[TRACK])
             if name in self.hung:
@@ -312,7 +347,11 @@ class StrategyHost:
         assert context.bars is not None
         remote = self.remote.get(context.strategy.name)
         tracked = self._tracked.get(context.strategy.name) if remote is None else remote.tracked
-        return {"bars": context.bars.windows(), TRACK: {} if tracked is None else msgspec.Raw(tracked)}
+        return {
+            "bars": context.bars.windows(),
+            TRACK: {} if tracked is None else msgspec.Raw(tracked),
+            "dropped": context.dropped,
+        }
 
     def _memory_of(self, context: StrategyContext) -> dict[str, Any]:
         remote = self.remote.get(context.strategy.name)

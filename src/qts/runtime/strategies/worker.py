@@ -42,7 +42,7 @@ from qts.state.contracts import OperatingState
 from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.declared import declared_bars
-from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
+from qts.strategy.loading import OPTIONAL_METHODS, RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
 from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
 from qts.strategy.snapshot import restore, save_bytes
@@ -172,6 +172,7 @@ class StrategyWorker:
         self._most_intents = start.most_intents
         self._fault = self._trace = ""
         self._traced: set[str] = set()
+        self._dropped = 0
         for memory in (start.made, start.memory):
             self._restore(memory)
         self.view.is_starting = True
@@ -181,6 +182,20 @@ class StrategyWorker:
             self._fault, self._trace = fault_text(error), trace_of(error)
         self.view.is_starting = False
         self._restore(start.memory)
+        self._failures = [] if self._fault else self._warm_up(start.warm_up)
+
+    def _warm_up(self, moments: Sequence[Moment]) -> list[Fault]:
+        """Show moments from before the session; count what is wanted, and return the failures."""
+        for moment in moments:
+            self.view.warming_ns = moment.ts_ns
+            for callback, value in self._calls(moment):
+                if not self._halted:
+                    self._guarded(callback, partial(self._show, callback, value))
+        self.view.warming_ns = None
+        said = [msgspec.msgpack.decode(one, type=AnyIntent | Fault) for one in self._output]
+        failures = [one for one in said if isinstance(one, Fault)]
+        self._dropped = len(said) - len(failures)
+        return failures
 
     def started(self) -> Started:
         memory, unsaved = self._memory()
@@ -192,6 +207,8 @@ class StrategyWorker:
             unsaved,
             self._trace,
             tracked=self._tracked(),
+            dropped=self._dropped,
+            failures=self._failures,
             **self.view.take(),
         )
 
@@ -242,8 +259,9 @@ class StrategyWorker:
             assert self._bars is not None  # it alone yields this call
             self._bars.feed(cast("list[Bar]", value))
             return
-        if has_hook(self.strategy, callback):
-            self._collect(self._run(getattr(self.strategy, callback), self.view, value))
+        if callback in OPTIONAL_METHODS and not has_hook(self.strategy, callback):
+            return  # what is not called does not end a row of failures
+        self._collect(self._run(getattr(self.strategy, callback), self.view, value))
         self._errors = 0
 
     def _collect(self, intents: Iterable[AnyIntent] | None) -> None:

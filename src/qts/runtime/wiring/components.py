@@ -23,6 +23,7 @@ from qts.market.contracts import (
     LiveFeed,
 )
 from qts.market.last_values import LastValues
+from qts.market.series.history import RowHistory
 from qts.runtime.checks.auditor import Auditor
 from qts.runtime.checks.invariants import Invariants
 from qts.runtime.checks.risk_monitor import RiskMonitor
@@ -97,6 +98,7 @@ def make_components(
     log: Callable[[LogWrite], None],
     judged_by_index: bool,
     inline: bool,
+    history: RowHistory | None = None,
     flush_log: Callable[[], None] = lambda: None,
     log_position: Callable[[], LogPosition | None] = lambda: None,
     journal: Journal | None = None,
@@ -110,7 +112,8 @@ def make_components(
     each strategy, so that a process can make it again. ``log_position`` returns the end of the flushed log, where
     it is cut when the session is resumed; None: it is not cut. ``on_strategy_error`` is called with the text of a
     strategy's failure, "" for one reported before. ``observer`` sees calls and intents of strategies; None: none
-    does. Raises InputError when the strategies need too many processes.
+    does. ``history`` holds the bars of a new session from before its first value; None: there are none.
+    Raises InputError when the strategies need too many processes.
     """
     base = _make_base(
         {kind: CounterIds(f"{run_id[:8]}-{kind}") for kind in ("o", "d", "a", "t", "e")},
@@ -126,6 +129,7 @@ def make_components(
         groups_records=inline and connection.venue.is_simulated,
         journal=journal,
         notices=lambda publish: Notices(log, flush_log, publish, clock, log_position),
+        history=history,
     )
     components = _make_components(
         base,
@@ -154,6 +158,7 @@ class _Base:
     invariants: Invariants
     notices: Notices
     dispatcher: EventDispatcher
+    history: RowHistory | None
 
 
 def _make_base(
@@ -171,6 +176,7 @@ def _make_base(
     groups_records: bool,
     journal: Journal | None,
     notices: Callable[[Publish], Notices],
+    history: RowHistory | None,
 ) -> _Base:
     shared = make_shared_components(
         config,
@@ -199,7 +205,9 @@ def _make_base(
         journal=journal,
     )
     invariants = Invariants(breach_reporter(codes.report))
-    return _Base(shared, inline, journal, store, ids, counters, due, codes, invariants, notified, dispatcher)
+    return _Base(
+        shared, inline, journal, store, ids, counters, due, codes, invariants, notified, dispatcher, history
+    )
 
 
 def _make_components(
@@ -237,6 +245,7 @@ def _make_components(
         listeners.on_sent,
         stores_pending=not venue.is_simulated,
         abilities=broker.capabilities,
+        warming=lambda strategy, symbol: host.lacking(strategy, symbol),
     )
     decisions = DecisionPath(
         stages,
@@ -312,8 +321,8 @@ def _make_components(
     )
     actions = actions_of(p.feed)
     prices = PriceView(p.config.runtime.adjust) if actions else None
-    moments = make_moments(p, strategies, due, prices)
-    host = make_host(
+    moments = make_moments(p, strategies, due, prices, base.history)
+    host: StrategyHost = make_host(
         p,
         strategies,
         specs,

@@ -27,11 +27,12 @@ def make_pipeline(
     *,
     stores_pending: bool,
     abilities: Capabilities,
+    warming: Callable[[str, str], str],
 ) -> Pipeline:
     """Make the pipeline for the configuration and the gate that ``shared`` holds now.
 
     ``ids`` holds the id sources of orders ("o") and of the gate's approvals ("a"). ``abilities`` are the
-    broker's.
+    broker's. ``warming`` returns which bars a strategy still lacks of a symbol, in words; "" for none.
     """
     properties = shared.config.state.table
     extract = Extract(
@@ -54,6 +55,7 @@ def make_pipeline(
             locked_pools={},
             leaving=shared.forced_exit_reasons,
             stops=shared.stops,
+            warming=warming,
             in_doubt=shared.price_bands.doubt_reason,
             order_ids=ids["o"],
             rejects=shared.rejects,
