@@ -117,6 +117,8 @@ def test_what_failed_what_stood_in_and_how_the_input_ended() -> None:
     kernel = SimpleNamespace(
         dispatcher=SimpleNamespace(queue_stats=lambda: counts, dead_letter_queue=[failed]),
         execution_reports=SimpleNamespace(quarantine=SimpleNamespace(count=0, first=None)),
+        moments=None,
+        host=SimpleNamespace(contexts=()),
         shared=SimpleNamespace(
             feed=SimpleNamespace(
                 notes=[cut_off],

@@ -220,7 +220,7 @@ def decision_row(decision: Decision) -> DecisionRow:
     approved, proposal = decision.approved, decision.proposal
     view = msgspec.structs.asdict(proposal.view)
     view.pop("instrument")
-    for why in ("stopped", "in_doubt", "tag_in_use"):
+    for why in ("stopped", "in_doubt", "tag_in_use", "warming"):
         if not view[why]:
             del view[why]  # an exit may leave all the same
     inputs = {
