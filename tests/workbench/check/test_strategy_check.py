@@ -18,7 +18,7 @@ from tests.sim.daily_bars import SYMBOL, trading_days, write_bars
 from tests.sim.recordings import walk, write
 from tests.workbench.check import strategies
 
-DAYS = trading_days()[:60]
+DAYS = trading_days()[:45]
 ROOT = Path(__file__).parents[3]
 CHECKS = ["runs", "look-ahead", "warm-up", "restart", "repeat", "seed", "outside", "time"]
 
@@ -58,8 +58,7 @@ def test_an_honest_strategy_passes_every_check(bars: Path, tmp_path: Path) -> No
     assert failed(report) == []
     assert one(report, "warm-up").outcome is Outcome.SKIPPED
     assert report.rows == len(DAYS)
-    # What it wanted at the last bar has no bar to fill in
-    assert report.intents == report.fills + 1 > 10
+    assert report.intents == report.fills > 10
     # One whole run, four cuts, the watched one, another seed, the restarted one
     assert report.runs == 1 + 4 + 1 + 1 + 1
     assert {row.hook: row.calls for row in report.times} == {
@@ -144,7 +143,7 @@ def test_a_strategy_that_fails_or_wants_nothing_is_compared_no_further(bars: Pat
 
 @pytest.mark.parametrize("place", ["examples/sma_cross.py:SmaCross", "tests/sim/daily_bars.py:TenShares"])
 def test_examples_on_bars_pass(tmp_path: Path, place: str) -> None:
-    data = write_bars(tmp_path / f"{SYMBOL}.csv", trading_days()[:200])
+    data = write_bars(tmp_path / f"{SYMBOL}.csv", trading_days()[:120])
     assert failed(checked(str(ROOT / place), data, "fast=5", "slow=20", cuts=2)) == []
 
 
@@ -152,7 +151,7 @@ def test_examples_on_bars_pass(tmp_path: Path, place: str) -> None:
     "place", ["examples/my_first_strategy.py:ThreeInARow", "src/qts/strategy/two_ema.py:TwoEma"]
 )
 def test_shipped_strategies_on_quotes_pass(tmp_path: Path, place: str) -> None:
-    data = write(tmp_path / "tape.csv", walk(600, days=2))
+    data = write(tmp_path / "tape.csv", walk(400, days=2))
     report = checked(str(ROOT / place), data, cuts=2)
     assert failed(report) == []
     assert report.intents > 2
