@@ -35,6 +35,23 @@ class Mine(Strategy):
             yield Intent(bar.symbol, Side.BUY if is_up else Side.SELL, 1.0, qty=None if not is_up else 10)
 """
 """Needs the ten bars that it declares and no more."""
+REMEMBERS = FORGETS.replace("[-10:]", "[-40:]")
+"""Needs forty, and declares ten."""
+EMA = """
+from qts.kit import Ema, Target
+
+class Mine(Strategy):
+    bars = {"1d": 12}
+
+    def on_start(self, ctx):
+        self.mean = ctx.track(Ema(30), "1d")
+
+    def on_bar(self, ctx, bar):
+        mean = self.mean[bar.symbol]
+        if mean.ready:
+            yield Target(bar.symbol, 10 if float(bar.close) > mean.value else 0)
+"""
+"""A mean that is not ready after the bars that it declares."""
 
 
 def judged(folder: Path, body: str, first: date | None = None) -> CheckResult:
@@ -47,6 +64,21 @@ def judged(folder: Path, body: str, first: date | None = None) -> CheckResult:
     return WarmUpCheck(
         lambda given: check_plan(given, [data], None), options, spec, declared, StopFlag(), lambda rows: None
     ).judge(whole, trials)
+
+
+def test_a_strategy_that_needs_what_it_declares_passes(tmp_path: Path) -> None:
+    result = judged(tmp_path, FORGETS)
+    assert (result.outcome, result.findings) == (Outcome.PASSED, ())
+    assert 'after 1 ×, 2 ×, 4 × bars = {"1d": 10}' in result.text
+
+
+@pytest.mark.parametrize("body", [REMEMBERS, EMA], ids=["own memory", "tracked mean"])
+def test_a_strategy_that_needs_more_is_told_how_many(tmp_path: Path, body: str) -> None:
+    result = judged(tmp_path, body)
+    assert result.outcome is Outcome.FAILED
+    (found,) = result.findings
+    assert "what it declares is too little, declare" in found.text
+    assert found.intent != found.instead
 
 
 def test_too_few_earlier_rows_are_said(tmp_path: Path) -> None:
