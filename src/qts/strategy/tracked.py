@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qts.indicators.contracts import Indicator
-from qts.market.contracts import Bar
+from qts.indicators import Candle, Indicator
 
 
 class Tracked(Mapping[str, Indicator]):
@@ -39,12 +38,12 @@ class Tracked(Mapping[str, Indicator]):
     def __len__(self) -> int:
         return len(self._by_symbol)
 
-    def feed(self, bar: Bar) -> Indicator:
-        """Update the indicator of the bar's symbol with it, and return it. Raises what the indicator raises."""
-        indicator = self._by_symbol.get(bar.symbol)
+    def feed(self, symbol: str, candle: Candle) -> Indicator:
+        """Update the indicator of ``symbol`` with a finished bar and return it. Raises what that raises."""
+        indicator = self._by_symbol.get(symbol)
         if indicator is None:
-            indicator = self._by_symbol[bar.symbol] = self.template.clone()
-        indicator.update(bar)
+            indicator = self._by_symbol[symbol] = self.template.clone()
+        indicator.update(candle)
         return indicator
 
     def export_state(self) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from qts.errors import ContractError
-from qts.indicators.contracts import Indicator
+from qts.indicators import Indicator, candle_of
 from qts.market.contracts import Bar
 from qts.market.series.book import BarSeries, SeriesBook
 from qts.market.series.wanted import WantedBars
@@ -102,10 +102,11 @@ class StrategyBars:
     def feed(self, bars: Iterable[Bar]) -> None:
         """Update the tracked indicators with ``bars``, and plot them. Raises what an indicator raises."""
         for bar in bars:
+            candle = candle_of(bar)  # once for all of them: a Decimal takes its time to become a float
             for tracked in self._tracked.values():
                 if tracked.interval != bar.interval:
                     continue
-                indicator = tracked.feed(bar)
+                indicator = tracked.feed(bar.symbol, candle)
                 for name, value in indicator.values():
                     if value == value:  # not NaN: it is ready
                         label = f"{name} {bar.interval} {bar.symbol}"[:MAX_NAME]
