@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, settings, target
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
@@ -33,6 +33,8 @@ from qts.runtime.drivers.replay_driver import run_virtual
 from qts.runtime.drivers.straight_rows import StraightRows
 from qts.runtime.session.session_plan import Options, Profile, SessionPlan
 from qts.strategy.contracts import Context, FillView, Intent, Side
+from qts.strategy.levels import Away
+from qts.strategy.targets import Target
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, kst
 from tests.sim.sessions import book_of, comparable, run
@@ -41,7 +43,7 @@ BASE = 150_000
 """The price of the evening before: the day's band is 105,000 to 195,000."""
 OTHER = "FOREIGN"
 """A symbol without a price band, which the strategies cannot order."""
-ACTIONS = ("buy", "sell", "bid", "lazily", "junk", "fails", "exits", "no truth", "cancelled")
+ACTIONS = ("buy", "sell", "bid", "lazily", "junk", "fails", "exits", "no truth", "cancelled", "protect", "follow")
 DISTURBANCES = ("stop", "warning", "defensive", "lockdown", "checkpoint", "audit")
 STEPS_NS = st.sampled_from([0, 1_000_000, 30_000_000, 30_000_000, 1_000_000_000, 61_000_000_000, 3_600_000_000_000])
 
@@ -96,6 +98,10 @@ class Acting:
                 raise SystemExit
             case "no truth":
                 return NoTruth()
+            case "protect":
+                return (Target(SYMBOL, 2, stop=149_900, take=150_600),)
+            case "follow":
+                return (Target(SYMBOL, 3, stop=Away(share=0.01), trail=Away(300)),)
             case "cancelled":
                 raise asyncio.CancelledError
         return ()
@@ -303,6 +309,44 @@ def test_a_session_is_the_same_whether_rows_go_straight_or_not(
     )
     # Then checkpoint, every table, counts, log and what the strategies saw are equal
     assert straight == general
+
+
+PROTECTED = st.dictionaries(st.integers(1, 40), st.sampled_from(["protect", "follow", "follow"]), min_size=3)
+
+
+@st.composite
+def near_levels(draw: st.DrawFn) -> list[MarketValue]:
+    """Quotes and trades, or minute bars alone, every one second or minute, that walk around the price of entry."""
+    is_bars = draw(st.booleans())
+    at_ns, price, tape = kst(9, 59, day=23), BASE, [bar(kst(15)) if is_bars else quote(kst(15))]
+    for step in draw(st.lists(st.integers(-3, 3), min_size=20, max_size=60)):
+        at_ns, before, price = at_ns + (60 if is_bars else 1) * NS_PER_S, price, price + step * 100
+        if is_bars:
+            low, high = min(before, price) - 100, max(before, price) + 100
+            tape.append(bar(at_ns, open=D(before), high=D(high), low=D(low), close=D(price), volume=D(100)))
+        elif step % 3:
+            tape.append(Quote(SYMBOL, at_ns, D(price), D(price + 100), D(9), D(9)))
+        else:
+            tape.append(Tick(SYMBOL, at_ns, D(price), D(2)))
+    return tape
+
+
+@settings(max_examples=30, deadline=None)
+@given(tape=near_levels(), scripts=st.tuples(PROTECTED, PROTECTED), stops=st.sets(st.integers(0, 60), max_size=2))
+def test_levels_of_positions_are_reached_whether_rows_go_straight_or_not(
+    tmp_path_factory: pytest.TempPathFactory,
+    tape: list[MarketValue],
+    scripts: tuple[dict[int, str], dict[int, str]],
+    stops: set[int],
+) -> None:
+    # Given two strategies that hold with stops, takes and trails close to the market
+    disturbed = dict.fromkeys(stops, "stop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay_driver, "StraightRows", GeneralPath)
+        general = played(tmp_path_factory.mktemp("general"), tape, scripts, disturbed, is_watched=False)
+    straight = played(tmp_path_factory.mktemp("straight"), tape, scripts, disturbed, is_watched=False)
+    assert straight == general
+    target(sum("reached at" in str(line) for line in straight.said), label="levels that were reached")
 
 
 UNIVERSE = ("AAA", "BBB", "CCC", "DDD")
