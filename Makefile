@@ -5,10 +5,17 @@ PEERS  ?= .venv-bench
 # The newest nautilus_trader wants a newer Python than QTS does; where one is found `make bench` runs its replay there.
 NEWER  ?= $(shell for p in python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python python3.13; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
+# The tools that docs/guides/coming-from.md compares QTS with, each in the version that its tables name.
+TOOLS  := freqtrade nautilus vectorbt vnpy zipline
+freqtrade := freqtrade==2026.9
+nautilus := nautilus_trader==1.221.0;python_version<'3.12' nautilus_trader==1.231.0;python_version>='3.12'
+vectorbt := vectorbt==1.2.0
+vnpy := vnpy==4.5.0 vnpy_ctastrategy==1.4.1
+zipline := zipline-reloaded==3.2.1
 BIN    := $(VENV)/bin
 EXTRAS ?= report,parquet,metrics,fast,test,lint
 
-.PHONY: help demo test lint cover bench bench-newer soak docs clean
+.PHONY: help demo test lint cover peers bench bench-newer soak docs clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +61,17 @@ bench: $(VENV)/.dev ## measure speed as ratios in one run, beside the peers
 	exec $(BIN)/python -m bench; fi
 	@$(MAKE) --no-print-directory bench-newer
 
+# They pin much, and against each other, so each has an environment of its own. Where one cannot be installed its test is
+# skipped, saying so.
+.venv-peers/%/.done: Makefile
+	$(PYTHON) -m venv .venv-peers/$*
+	.venv-peers/$*/bin/python -m pip install --quiet --disable-pip-version-check $(foreach one,$($*),"$(one)")
+	@touch $@
+
+peers: $(VENV)/.dev ## run the programs of "Coming from another backtester" in those tools (minutes to install)
+	@$(MAKE) --no-print-directory --keep-going $(TOOLS:%=.venv-peers/%/.done) || echo "left out: see above" >&2
+	$(BIN)/python -m pytest -n 0 tests/examples/test_peers.py
+
 bench-newer:
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then :; \
 	elif [ -z "$(NEWER)" ]; then \
@@ -71,5 +89,5 @@ docs: $(VENV)/.dev ## regenerate the reference pages from the code
 	$(BIN)/qts docs
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) $(PEERS) $(PEERS)-newer .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
+	rm -rf $(VENV) $(PEERS) $(PEERS)-newer .venv-peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* \
 	  bench/out build dist qts-demo.html qts-data/demo-*

@@ -34,15 +34,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def output_of(name: str, *, is_ours: bool = True) -> str:
-    """Return what an example prints; ours warn of nothing, tools of others may."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    env["PYTHONWARNINGS"] = "error" if is_ours else "ignore"
+def output_of(name: str) -> str:
+    """Return what an example prints; it warns of nothing."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONWARNINGS": "error"}
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, env=env, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "" or not is_ours
+    assert done.stderr == ""
     return done.stdout
 
 
@@ -96,22 +95,6 @@ def test_a_backtest_in_python_has_ten_lines_and_does_what_the_command_does(
     result = json.loads(capsys.readouterr().out)
     assert f"{Decimal(result['equity_end']):,} KRW" in said
     assert result["fills"] == 22
-
-
-def test_the_strategy_of_another_tool_gives_what_the_guide_says() -> None:
-    pytest.importorskip("backtesting", reason="backtesting.py is not installed: pip install -e '.[test]'")
-    equity = "199289300.0"
-    said = output_of("coming_from/backtesting_py.py", is_ours=False)
-    assert equity in said
-    shown = f"{round(Decimal(equity)):,}"
-    assert shown in (EXAMPLES.parent / "docs/guides/coming-from.md").read_text(encoding="utf-8")
-
-
-def test_the_same_strategy_here_gives_what_the_guide_says(capsys: pytest.CaptureFixture[str]) -> None:
-    strategy = f"{EXAMPLES / 'sma_cross.py'}:SmaCross"
-    assert main(["backtest", "005930.csv", "--strategy", strategy, "--fees", "0", "--json"]) == 0
-    equity = Decimal(json.loads(capsys.readouterr().out)["equity_end"])
-    assert f"| {equity:,} |" in (EXAMPLES.parent / "docs/guides/coming-from.md").read_text(encoding="utf-8")
 
 
 def test_a_strategy_by_hand_buys_the_rise_and_leaves_in_the_fall() -> None:
