@@ -42,6 +42,7 @@ from qts.runtime.drivers.watchdog import RESTART
 from qts.runtime.persistence.session_log import FILE_NAME
 from qts.safety.codes import CATALOGUE
 from qts.safety.contracts import SafetyCause
+from qts.strategy.order_news import OrderStatus
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -250,7 +251,8 @@ def test_every_code_refusal_event_and_order_state_named_in_the_text_exists(path:
     assert set(re.findall(r"\b(?:FS|GR|AN)\d{3}\b", text)) <= CATALOGUE.keys()
     shouted = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) - {"QTS_CONFIG"}
     rules = {"ENTRY_RULES", "EXIT_RULES", "FORCED_EXIT_RULES"}
-    known = {*Refusal.__members__, *EventType.__members__, *OrderState.__members__, *rules}
+    named = (Refusal, EventType, OrderState, OrderStatus)
+    known = {name for kind in named for name in kind.__members__} | rules
     assert shouted <= known, name_of(path)
 
 

@@ -34,7 +34,8 @@ from qts.runtime.drivers.straight_rows import StraightRows
 from qts.runtime.session.session_plan import Options, Profile, SessionPlan
 from qts.strategy.contracts import Context, FillView, Intent, Side
 from qts.strategy.levels import Away
-from qts.strategy.targets import Target
+from qts.strategy.order_news import OrderNews
+from qts.strategy.targets import Cancel, Target
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, kst
 from tests.sim.sessions import book_of, comparable, run
@@ -146,6 +147,26 @@ class Declaring(Hearing):
         self.seen.append(tuple(bars.values()))
         self.seen.append(tuple(repr(self.mean[symbol].value) for symbol in bars))
         return self.answer(ctx, bar(0))
+
+
+class Aiming(Acting):
+    """Says targets and cancels in the place of intents, and hears of its orders."""
+
+    def answer(self, ctx: Context, value: Quote | Bar | Tick) -> Any:
+        intents = super().answer(ctx, value)
+        match self.script.get(self.calls):
+            case "buy":
+                return (Target(SYMBOL, 3, stop=Away(500), take=Away(share=0.1)),)
+            case "sell":
+                return [Target(SYMBOL, 0)]
+            case "bid":
+                return (Target(SYMBOL, 2, limit=D(149_000), tag="low"),)
+            case "lazily":
+                return (one for one in (Cancel("low"), Target(SYMBOL, weight=0.01, trail=Away(share=0.05))))
+        return intents
+
+    def on_order(self, ctx: Context, news: OrderNews) -> None:
+        self.seen.append((ctx.now, news))
 
 
 class GeneralPath:
@@ -287,7 +308,7 @@ def played(
     scripts=st.tuples(SCRIPTS, SCRIPTS),
     disturbed=st.dictionaries(st.integers(0, 60), st.sampled_from(DISTURBANCES), max_size=3),
     is_watched=st.sampled_from([False, False, False, True]),
-    kind=st.sampled_from([Acting, Hearing, Declaring]),
+    kind=st.sampled_from([Acting, Hearing, Declaring, Aiming]),
 )
 def test_a_session_is_the_same_whether_rows_go_straight_or_not(
     tmp_path_factory: pytest.TempPathFactory,
