@@ -101,6 +101,8 @@ class Intake:
                 self._venue.on_market(value)
             if symbol in self._watched:
                 self._triggers.on_quote(value)  # type: ignore[arg-type]
+            if self._moments is not None:
+                self._moments.on_quote(value)  # type: ignore[arg-type]
         elif kind is Tick:
             band = self._bands.get(symbol, CHECK_EVERY_VALUE)
             if band is not None and not tick_fits(band, value) and self._rejects(value):  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """Builds bars from trades, or from the feed's own bars where no trade of the symbol was seen.
 
 All intervals of a symbol are built at once: trades are gathered until the nearest end among them and added to each
-running bar together, so a coarser bar is the exact sum of the finer ones in it. Quotes build no bars.
+running bar together, so a coarser bar is the exact sum of the finer ones in it. Of a quote only the trade that it
+reports (its last price with a size) is given here as one; prices without a trade build no bars.
 """
 
 from __future__ import annotations

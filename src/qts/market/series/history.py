@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import NamedTuple, Protocol
 
-from qts.market.contracts import Bar, Instrument, MarketValue, Tick
+from qts.market.contracts import Bar, Instrument, MarketValue, Quote, Tick
 from qts.market.series.book import SeriesBook
 from qts.market.series.builder import BarBuilder, EndedBars, by_moment
 from qts.market.series.sessions import AFTER_CLOSE_NS
@@ -160,4 +160,10 @@ class RowHistory:
 
 
 def _keyed(rows: Rows) -> Iterator[tuple[int, int, Tick | Bar, Rows]]:
-    return ((value.ts_ns, rows.rank, value, rows) for value in rows.values if isinstance(value, Tick | Bar))
+    for value in rows.values:
+        if isinstance(value, Quote):
+            if value.last is not None and value.last_size:
+                trade = Tick(value.symbol, value.ts_ns, value.last, value.last_size)
+                yield value.ts_ns, rows.rank, trade, rows
+        elif isinstance(value, Tick | Bar):
+            yield value.ts_ns, rows.rank, value, rows

@@ -105,6 +105,12 @@ class StraightRows:
                     quotes[symbol] = value  # type: ignore[assignment]
                     if is_held:
                         extremes.on_quote(value)  # type: ignore[arg-type]
+                    if moments is not None:
+                        moments.on_quote(value)  # type: ignore[arg-type]
+                        if moments.ended:
+                            self.is_accepted = True
+                            return value
+                        wake_ns = due.wake_ns
                     called = contexts
                 elif kind is Tick:
                     if not takes_ticks or (band is not None and not tick_fits(band, value)):  # type: ignore[arg-type]

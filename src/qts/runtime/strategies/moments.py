@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from qts.clock import NEVER_NS
-from qts.market.contracts import Bar, Tick
+from qts.market.contracts import Bar, Quote, Tick
 from qts.market.series.builder import BarBuilder, EndedBars
 from qts.notes import Note
 from qts.runtime.due_work import DueWork
@@ -89,6 +89,11 @@ class Moments:
             self.ended.extend(builder.take_ended(tick.ts_ns))
         if builder.due_ns < self._due.wake_ns:
             self._due.wake_ns = builder.due_ns
+
+    def on_quote(self, quote: Quote) -> None:
+        """Add the trade that a quote reports, if it does; prices without one build no bar."""
+        if quote.last is not None and quote.last_size:
+            self.on_tick(Tick(quote.symbol, quote.ts_ns, quote.last, quote.last_size))
 
     def on_bar(self, bar: Bar) -> None:
         """Add a bar of the feed that was taken in; as :meth:`on_tick`."""
