@@ -1,8 +1,8 @@
 """What time bars cost a replay of trades, and how much memory the windows of a universe take.
 
 ``python -m bench.bars [--quick] [--json]``. One file of trades is replayed by turns with a strategy that declares
-no bars and with one that declares bars of one and five minutes and does nothing with them. The memory of 500 symbols
-× 250 bars × 3 intervals is compared with that of the same Decimals in tuples.
+no bars and with one that declares bars of one and five minutes and does nothing with them. The memory of the bars
+of 500 symbols, 250 each of 3 intervals, is compared with that of the same Decimals in tuples.
 """
 
 from __future__ import annotations
