@@ -121,11 +121,11 @@ class Session:
             self.quote(150_000, 2)
 
     def settle(self) -> None:
-        """Say the newest target until it is reached, on quotes with enough of everything."""
+        """Say the newest target until it is reached, on quotes that fill every limit."""
         for _ in range(30):
             self.strategy.says.append(Target(SYMBOL, self.strategy.wanted))
-            for _ in range(3):
-                self.quote(150_000, 1_000)
+            for bid in (149_800, 150_100, 150_000):
+                self.quote(bid, 1_000)
             if self.rig.held("aiming") == self.strategy.wanted and not len(self.rig.shared.orders):
                 return
 
