@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from qts.kit import FillView, Intent, Side
+from qts.kit import Away, FillView, Intent, Side, Target
 from qts.workbench.check.comparison import (
     changed_fields,
     first_difference,
@@ -67,3 +67,20 @@ def test_fills_differ_by_moment_price_and_size_and_not_by_their_ids() -> None:
     assert first_fill_difference([fill(5), fill(9)], [fill(5, order_id="p-1"), fill(9)]) is None
     assert first_fill_difference([fill(5), fill(9)], [fill(5), fill(9, price=71)]) == 9
     assert first_fill_difference([fill(5), fill(9)], [fill(5)]) == 9
+
+
+def test_numbers_that_hardly_differ_are_the_same_where_that_is_allowed() -> None:
+    near, far = [buy(5, qty=1001)], [buy(5, qty=1002)]
+    assert first_difference([buy(5, qty=1000)], near) is not None
+    assert first_difference([buy(5, qty=1000)], near, near=0.001) is None
+    assert first_difference([buy(5, qty=1000)], far, near=0.001) is not None
+    # Not so moments, symbols and sides
+    assert first_difference([buy(5)], [buy(6)], near=0.5) is not None
+
+
+def test_a_distance_within_an_intent_may_hardly_differ_too() -> None:
+    def target(stop: str) -> Said:
+        return Said(1, 5, "mine", Target("A", 10, stop=Away(Decimal(stop))))
+
+    assert first_difference([target("100.05")], [target("100.06")], near=0.001) is None
+    assert first_difference([target("100.05")], [target("101")], near=0.001) is not None

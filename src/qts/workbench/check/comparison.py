@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -24,12 +25,13 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def first_difference(
-    whole: Sequence[Said], other: Sequence[Said], until_ns: int | None = None
+    whole: Sequence[Said], other: Sequence[Said], until_ns: int | None = None, *, near: float = 0.0
 ) -> Difference | None:
     """Return the first intent in which ``other`` differs from ``whole`` up to the moment ``until_ns``; None: none.
 
     ``until_ns`` is where ``other`` was cut: what it said after its last row counts only where ``whole`` said it
     too, because the session's end may tell it what no row has told. None: all is compared.
+    Numbers that differ by at most the share ``near`` of the larger one are the same.
     """
     mine = whole if until_ns is None else [one for one in whole if one.ts_ns <= until_ns]
     for place in range(max(len(mine), len(other))):
@@ -37,13 +39,32 @@ def first_difference(
         theirs = other[place] if place < len(other) else None
         if theirs is not None and ours is None and until_ns is not None and _is_behind(theirs, until_ns):
             return None
-        if ours is None or theirs is None or key_of(ours) != key_of(theirs):
+        if ours is None or theirs is None or not _is_same(ours, theirs, near):
             return Difference(ours, theirs)
     return None
 
 
 def _is_behind(said: Said, until_ns: int) -> bool:
     return said.ts_ns > until_ns or said.after_end
+
+
+def _is_same(ours: Said, theirs: Said, near: float) -> bool:
+    if key_of(ours) == key_of(theirs):
+        return True
+    is_one_place = (ours.ts_ns, ours.strategy) == (theirs.ts_ns, theirs.strategy)
+    return near > 0 and is_one_place and _is_near(ours.intent, theirs.intent, near)
+
+
+def _is_near(one: object, other: object, near: float) -> bool:
+    """Return whether two values are equal, or are numbers, or structs of numbers, that hardly differ."""
+    if one == other:
+        return True
+    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
+        a, b = float(one), float(other)
+        return abs(a - b) <= near * max(abs(a), abs(b))
+    if isinstance(one, msgspec.Struct) and type(one) is type(other):
+        return all(_is_near(getattr(one, name), getattr(other, name), near) for name in one.__struct_fields__)
+    return False
 
 
 def key_of(said: Said) -> tuple[object, ...]:

@@ -23,6 +23,8 @@ from qts.workbench.check.trials import Trial, Trials
 
 TIMES: Final = (1, 2, 4)
 """The warm-ups compared, in multiples of what is declared."""
+NEAR: Final = 0.001
+"""The share by which numbers of two warm-ups may differ: an exponential mean never forgets its beginning wholly."""
 _NAME: Final = "warm-up"
 
 
@@ -74,7 +76,7 @@ class WarmUpCheck:
     def _findings(self, found: list[tuple[int, Trial]], moment: Callable[[int], str]) -> list[Finding]:
         """Compare each warm-up with the next longer one; the longest that still differs is told."""
         for (shorter, first), (longer, second) in reversed(list(pairwise(found))):
-            difference = first_difference(first.said, second.said)
+            difference = first_difference(first.said, second.said, near=NEAR)
             if difference is not None:
                 bars = _text(self._multiple(longer))
                 enough = f"declare {bars}" if longer < found[-1][0] else f"declare more than {bars}"
