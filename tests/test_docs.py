@@ -29,6 +29,7 @@ from qts.event.contracts import EventType
 from qts.event.payloads import PAYLOAD_TYPES
 from qts.execution.contracts import OrderState
 from qts.execution.lifecycle import OrderUpdate
+from qts.ledger.contracts import BookingKind
 from qts.report.reference import reference_pages, stale_pages, write_pages
 from qts.report.reference.lists import ASKED_OF, ENTRIES, EXITS, FORCED, TYPES
 from qts.report.reference.machines import CAUSES, UPDATES
@@ -251,7 +252,7 @@ def test_every_code_refusal_event_and_order_state_named_in_the_text_exists(path:
     assert set(re.findall(r"\b(?:FS|GR|AN)\d{3}\b", text)) <= CATALOGUE.keys()
     shouted = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) - {"QTS_CONFIG"}
     rules = {"ENTRY_RULES", "EXIT_RULES", "FORCED_EXIT_RULES"}
-    named = (Refusal, EventType, OrderState, OrderStatus)
+    named = (Refusal, EventType, OrderState, OrderStatus, BookingKind)
     known = {name for kind in named for name in kind.__members__} | rules
     assert shouted <= known, name_of(path)
 

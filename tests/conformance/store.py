@@ -17,6 +17,7 @@ from qts.capital.contracts import Pool
 from qts.db.contracts import BatchRow, ConfigRow
 from qts.db.session import SessionStore
 from qts.errors import ContractError, StateError, StorageError
+from qts.ledger.contracts import BookingKind
 from qts.strategy.contracts import Side
 from tests.db import rows
 from tests.db.rows import RUN
@@ -55,6 +56,7 @@ class StoreTests:
         written: dict[str, list[Any]] = {
             "ledger": [rows.ledger()],
             "actions": [rows.action()],
+            "bookings": [rows.booking()],
             "orders": [rows.order()],
             "positions": [rows.position()],
             "pools": [rows.pool()],
@@ -82,6 +84,15 @@ class StoreTests:
         store.commit([rows.action(strategy="swing"), rows.action("2018-05-08"), rows.action(symbol="X")])
         assert len(store.actions()) == 4
         assert store.actions(3) == [rows.action(symbol="X")]
+
+    def test_a_booking_is_written_once(self, store: SessionStore) -> None:
+        store.commit([rows.booking()])
+        with pytest.raises(StorageError):
+            store.commit([rows.booking(amount=D(1))])
+        of_pool = rows.booking(kind=BookingKind.DEPOSIT, pool=Pool.SWING)
+        store.commit([rows.booking("c-2"), rows.booking(order_id="o-2"), of_pool])
+        assert len(store.bookings()) == 4
+        assert store.bookings(3) == [of_pool]
 
     @pytest.mark.parametrize("digits", ["0", "0.00000001", "-1E-7", "123456789012345678901234567", "1E+3", "10.00"])
     def test_money_comes_back_digit_for_digit(self, store: SessionStore, digits: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
     ActionRow,
+    BookingRow,
     DecisionRow,
     EquityRow,
     LedgerRow,
@@ -24,7 +25,7 @@ from qts.db.contracts import (
 )
 from qts.db.sqlite import SqliteStore
 from qts.execution.contracts import Order, OrderState, VenueRef
-from qts.ledger.contracts import ActionKind
+from qts.ledger.contracts import ActionKind, BookingKind
 from qts.strategy.contracts import Side
 from tests.execution.orders import changed, order_with
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 KINDS = (
     "ledger",
     "actions",
+    "bookings",
     "orders",
     "positions",
     "pools",
@@ -88,6 +90,31 @@ def action(ex_date: str = "2018-05-04", **changes: Any) -> ActionRow:
         D("200"),
         "main",
         ex_date,
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def booking(reference: str = "c-1", **changes: Any) -> BookingRow:
+    row = BookingRow(
+        BookingKind.EXTERNAL_FILL,
+        1_525_359_600_000_000_002,
+        None,
+        "",
+        "005930",
+        D("10"),
+        D("1200.50"),
+        D("-12005.00"),
+        D("18"),
+        D("0"),
+        D("12005"),
+        D("-18"),
+        "sim",
+        "by hand",
+        reference,
+        "2018-05-04",
+        "rule",
+        "an order that is not ours",
+        "main",
     )
     return msgspec.structs.replace(row, **changes)
 

@@ -27,7 +27,8 @@ def history(store: SqliteStore, first: int = 1, last: int = 3) -> None:
     """Rows ``first`` to ``last`` of every table that is sealed, and a checkpoint behind them."""
     for n in range(first, last + 1):
         batch = [rows.decision(str(n)), rows.order(str(n)), rows.ledger(f"x-{n}"), rows.state(n), rows.safety(n)]
-        store.commit([*batch, rows.action(f"2018-05-0{n}"), rows.pool(), rows.transfer(str(n))])
+        booked = [rows.action(f"2018-05-0{n}"), rows.booking(str(n))]
+        store.commit([*batch, *booked, rows.pool(), rows.transfer(str(n))])
         store.accept_config(ConfigRow(n, f"hash-{n}", n, "kim", "why", "{}"))
     store.commit([], b"checkpoint")
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal as D
 
 from qts.capital.contracts import Pool, Transfer
-from qts.execution.contracts import Fill, Order, OrderState
+from qts.execution.contracts import Fill, FillReversed, Order, OrderState
 from qts.ledger.account import Account, Mark
+from qts.ledger.audit import Claims, ExternalClaims
+from qts.ledger.bookings import Note
 from qts.strategy.contracts import Side
 from tests.execution.orders import order_with
 
@@ -37,6 +39,16 @@ def fill(
     return Fill(broker, execution_id, order, symbol, Side(side), D(qty), D(price), D(fee), D(tax), ts, last)
 
 
+def bust(of: Fill, *, ts: int = 1_000, symbol: str = "") -> FillReversed:
+    """Return the report that the broker has taken ``of`` back; ``symbol`` where it names another one."""
+    ids = (of.broker, of.execution_id, of.client_order_id, symbol or of.symbol)
+    return FillReversed(*ids, of.ts_ns, ts, "trade bust")
+
+
+def note(reference: str, ts: int = 0) -> Note:
+    return Note(reference, ts, "operator:kim", "test")
+
+
 def transfer(transfer_id: str, source: Pool, target: Pool, amount: str | int, ts: int = 0) -> Transfer:
     return Transfer(transfer_id, ts, source, target, D(amount), "to_targets", "test")
 
@@ -62,3 +74,20 @@ def order(order_id: str, side: str, qty: int, *, state: str, filled: int, note: 
 def at(price: str | int | None) -> Mark:
     """A mark that gives the same price for every symbol."""
     return lambda symbol: None if price is None else D(price)
+
+
+def claims_of(book: Account, mark: Mark, broker: Mapping[str, D] | None = None) -> Claims:
+    """What ``book`` claims of itself; ``broker``: what the broker says it holds."""
+    return Claims(
+        equity=book.equity(mark),
+        cash=book.cash,
+        positions=book.positions(),
+        holdings=book.position_rows(),
+        pools=book.pools(mark, BALANCED),
+        reservations=book.open_reservations,
+        fills_applied=book.fills_applied,
+        actions_applied=book.actions_applied,
+        broker_positions=broker,
+        bookings_applied=book.bookings_applied,
+        external=ExternalClaims(book.external.cash, book.external.positions(), book.external.costs()),
+    )

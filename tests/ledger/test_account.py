@@ -419,3 +419,36 @@ class TestCheckpoint:
         book, _, _ = self.worked()
         with pytest.raises(StateError, match="fresh"):
             book.import_state(account().export_state(), ledger=[])
+
+
+class TestOtherQuestions:
+    def test_worth_and_totals_say_what_the_single_questions_say(self) -> None:
+        # Given 10 shares at 1,000, now 1,200, and a flat holding
+        book = account()
+        book.apply_fill(fill("1", "BUY", 10, 1_000), strategy="ema", pool=Pool.SCALP)
+        for number, side in (("2", "BUY"), ("3", "SELL")):
+            book.apply_fill(fill(number, side, 1, 1_000), strategy="turtle", pool=Pool.SWING)
+        mark = at(1_200)
+        assert book.worth(mark) == (book.equity(mark), book.exposure(mark)) == (1_002_000, 12_000)
+        assert book.pool_totals(mark) == {Pool.SCALP: 402_000, Pool.SWING: 350_000, Pool.PORTFOLIO: 250_000}
+
+    def test_only_a_readable_fill_has_an_identity(self) -> None:
+        book, one = account(), fill("1", "BUY", 10, 1_000, ts=1)
+        assert book.identity_of(one) == ("main", "sim", "1970-01-01", "o-1", "1")
+        assert book.identity_of(fill("1", "BUY", 10, "NaN", ts=1)) is None
+        assert book.identity_of("no fill") is None
+
+    def test_money_is_held_back_once_for_an_order_of_before_a_restart(self) -> None:
+        book = account()
+        book.hold_back("o-1", "ema", Pool.SCALP, SAMSUNG, Side.BUY, D(5), D(5_015))
+        book.hold_back("o-2", "ema", Pool.SCALP, SAMSUNG, Side.SELL, D(5), None)
+        assert (book.reserved(Pool.SCALP), book.reserved_qty("ema", SAMSUNG)) == (5_015, 5)
+        with pytest.raises(StateError, match="o-1 already holds a reservation"):
+            book.hold_back("o-1", "ema", Pool.SCALP, SAMSUNG, Side.BUY, D(5), D(5_015))
+
+    def test_the_state_of_an_earlier_version_does_not_say_how_the_opening_was_divided(self) -> None:
+        state = account().export_state()
+        del state["initial"]
+        again = account()
+        again.import_state(state, ledger=[])
+        assert again.pool_rows() == account().pool_rows()

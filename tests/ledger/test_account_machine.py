@@ -11,12 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from qts.capital.contracts import Pool
 from qts.execution.contracts import Fill, OrderState
-from qts.ledger.account import Account
-from qts.ledger.audit import Claims, audit
+from qts.ledger.audit import audit
 from qts.ledger.contracts import LedgerRow, TransferOutcome
 from qts.strategy.contracts import Side
 
-from .book import BALANCED, account, at, fill, order, transfer
+from .book import BALANCED, account, at, claims_of, fill, order, transfer
 
 POOL_OF = {"ema": Pool.SCALP, "breakout": Pool.SCALP, "turtle": Pool.SWING, "holder": Pool.PORTFOLIO}
 STRATEGIES = st.sampled_from(sorted(POOL_OF))
@@ -224,18 +223,6 @@ class AccountMachine(RuleBasedStateMachine):
 
     def state_of(self, order_id: str) -> str:
         return OrderState.WORKING.value if order_id in self.held else OrderState.CANCELLED.value
-
-
-def claims_of(book: Account, mark) -> Claims:  # type: ignore[no-untyped-def]
-    return Claims(
-        equity=book.equity(mark),
-        cash=book.cash,
-        positions=book.positions(),
-        holdings=book.position_rows(),
-        pools=book.pools(mark, BALANCED),
-        reservations=book.open_reservations,
-        fills_applied=book.fills_applied,
-    )
 
 
 TestAccountMachine = AccountMachine.TestCase

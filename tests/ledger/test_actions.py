@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from qts.capital.contracts import Pool
 from qts.errors import StorageError
 from qts.ledger.account import Account
+from qts.ledger.actions import dividend_tax
 from qts.ledger.audit import AuditResult, Claims, audit
 from qts.ledger.contracts import ActionEffect, ActionKind, ActionRow, LedgerRow
 from qts.market.actions import Dividend, Split
+from qts.market.krx import krx_instrument
 from qts.money import truncate_to
 from qts.strategy.contracts import Side
 
@@ -308,3 +310,9 @@ def test_a_split_leaves_the_account_worth_the_same_to_the_quantum_and_the_audit_
     restored = recorded.restored()
     assert restored.position_rows() == book.position_rows()
     assert restored.pool_rows() == book.pool_rows()
+
+
+@pytest.mark.parametrize(("rate", "tax"), [(None, D(154)), (D("0.22"), D(220))])
+def test_the_tax_on_a_dividend_is_the_markets_unless_told_otherwise(rate: D | None, tax: D) -> None:
+    # Given a dividend of 1,001 won: 154.154 by the market's 15.4 %, 220.22 by 22 %
+    assert dividend_tax(krx_instrument(SAMSUNG), DAY, rate)(D(1_001)) == tax

@@ -11,9 +11,10 @@ import pytest
 
 from qts.capital.contracts import Pool
 from qts.ledger.contracts import LedgerRow
+from qts.ledger.entries import Entry
 from qts.ledger.verification import BookRows, selected, verify
 
-from .book import SAMSUNG, account, fill, order, transfer
+from .book import SAMSUNG, account, bust, fill, note, order, transfer
 
 HOLDING = f"holding:ema:{SAMSUNG}"
 replace = msgspec.structs.replace
@@ -50,6 +51,30 @@ def book_rows() -> BookRows:
     )
 
 
+def with_bookings() -> BookRows:
+    """Return that book after a deposit, 3 shares of EXTERNAL, and the reversal of the first purchase."""
+    rows, book = book_rows(), account()
+    book.import_state({**book.export_state(), "fills": 3, **_totals(rows)}, ledger=rows.ledger)
+    first = fill("1", "BUY", 10, 1_000, order="o-1", ts=1)
+    (alien,) = book.book_external(fill("9", "BUY", 3, 900, order="x", ts=5), actor="rule", reason="unknown order")
+    back = book.reverse(bust(first, ts=6))
+    assert back is not None
+    money = book.deposit(D(5), note("c-1", 7), weights={Pool.SWING: D(1)}, remainder=Pool.SWING)
+    return replace(
+        rows,
+        transfers=[],
+        positions=book.position_rows(),
+        pools=book.pool_rows(),
+        bookings=[alien.booking, back.booking, *(one.booking for one in money)],
+    )
+
+
+def _totals(rows: BookRows) -> dict[str, dict[str, str]]:
+    """Return the totals of the fills alone, as a checkpoint has them: SCALP paid 22,000 and got 6,484."""
+    cash = {"SCALP": "384484", "SWING": "350000", "PORTFOLIO": "250000"}
+    return {"cash": cash, "realized": {"SCALP": "984", "SWING": "0", "PORTFOLIO": "0"}}
+
+
 def changed(rows: BookRows, kind: str, place: int, **fields: Any) -> BookRows:
     """Return the book with one row changed."""
     records: list[Any] = list(getattr(rows, kind))
@@ -68,6 +93,45 @@ def test_a_true_book_has_no_difference() -> None:
     assert done.differences == ()
     assert done.entries == 5
     assert done.comparisons > done.entries
+
+
+def test_bookings_are_part_of_the_book() -> None:
+    # Given a book with a fill of another person, a reversal and a deposit
+    done = verify(with_bookings())
+    # Then everything agrees, and EXTERNAL holds 3 shares that cost 2,700
+    assert done.differences == ()
+    assert done.entries == 7
+    held = {str(name): (one.amount, one.qty) for name, one in done.balances.items()}
+    assert held[f"external:holding:{SAMSUNG}"] == (2_700, 3)
+    assert held["external:cash"] == (-2_700, 0)
+    assert held["capital"] == (-1_000_005, 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "said"),
+    [
+        (0, {"price": D(901)}, "EXTERNAL_FILL 9, amount: claimed -2700, recomputed -2703"),
+        (1, {"amount": D(9_999)}, "cash of SCALP: 394484 is stored, the entries give 394483"),
+        (1, {"cost": D(-10_000)}, "result of SCALP: 484 is stored, the entries give 984"),
+        (2, {"amount": D(6)}, "cash of SWING: 350005 is stored, the entries give 350006"),
+    ],
+)
+def test_a_changed_booking_is_the_first_difference(place: int, fields: dict[str, Any], said: str) -> None:
+    assert str(verify(changed(with_bookings(), "bookings", place, **fields)).differences[0]) == said
+
+
+def test_an_entry_that_does_not_add_up_is_named() -> None:
+    # Given a book whose first entry has a won too little in a pool
+    class Broken(BookRows, frozen=True):
+        def entries(self) -> list[Entry]:
+            first, *others = super().entries()
+            posting, *rest = first.postings
+            return [replace(first, postings=(posting._replace(amount=D(399_999)), *rest)), *others]
+
+    rows = book_rows()
+    # Then it is the first difference
+    done = verify(Broken(**{name: getattr(rows, name) for name in rows.__struct_fields__}))
+    assert str(done.differences[0]) == "opening 1 (opening cash): its postings leave -1 of money over"
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,12 @@ def add_parser(subparsers: Any) -> None:
         metavar="NAME",
         default="",
         help="only postings of this account or group: cash, cash:SCALP, holding:STRATEGY:SYMBOL, result, fees, "
-        "taxes, dividends, capital, market:SYMBOL",
+        "taxes, dividends, capital, market:SYMBOL, external",
     )
     show.add_argument("--day", metavar="YYYY-MM-DD", type=day_of, help="only entries of this day of the market")
-    show.add_argument("--order", metavar="ID", default="", help="only entries of this order, transfer or ex-date")
+    show.add_argument(
+        "--order", metavar="ID", default="", help="only entries of this order, transfer, booking or ex-date"
+    )
     show.add_argument(
         "--last",
         metavar="N",
@@ -61,8 +63,8 @@ def add_parser(subparsers: Any) -> None:
         "verify",
         help="compute the whole book again and name the first difference",
         description="Computes the book again from its rows: every amount, that every entry adds up to 0, the cash "
-        "and results of pools, the shares and costs of holdings, fills against their orders, and costs from the "
-        "prices paid. Exit code 4 when anything differs.",
+        "and results of pools, shares and costs of holdings, fills against their orders, reversals against their "
+        "fills, and costs from the prices paid. Exit code 4 when anything differs.",
     )
     verify.add_argument("--json", action="store_true", help="print one JSON object")
     add_run_option(verify)

@@ -19,8 +19,16 @@ from qts.errors import StorageError
 
 CONFIGURATIONS: Final = "configurations"
 _CONFIG_COLUMNS: Final = ("config_hash", "timestamp", "actor", "reason", "settings")
-_SEALED: Final = (tables.LEDGER, tables.TRANSFERS, tables.DECISIONS, tables.STATES, tables.SAFETY, tables.ACTIONS)
-_ALWAYS_SEALED: Final = frozenset({tables.ACTIONS.name})
+_SEALED: Final = (
+    tables.LEDGER,
+    tables.TRANSFERS,
+    tables.DECISIONS,
+    tables.STATES,
+    tables.SAFETY,
+    tables.ACTIONS,
+    tables.BOOKINGS,
+)
+_ALWAYS_SEALED: Final = frozenset({tables.ACTIONS.name, tables.BOOKINGS.name})
 """Tables made after rows were sealed: ``audit_chain`` has no row for them, because none of theirs is older."""
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     **{table.name: table.columns for table in _SEALED},

@@ -9,13 +9,14 @@ import msgspec
 
 from qts.capital.contracts import Transfer
 from qts.execution.contracts import Order
-from qts.ledger.contracts import ActionRow, LedgerRow, PoolRow, PositionRow
+from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
 from qts.market.contracts import Bar
 from qts.strategy.contracts import Side
 
 __all__ = [
     "ActionRow",
     "BatchRow",
+    "BookingRow",
     "ConfigRow",
     "DecisionRow",
     "EquityRow",
@@ -104,6 +105,7 @@ class DecisionRow(msgspec.Struct, frozen=True):
 Record: TypeAlias = (
     LedgerRow
     | ActionRow
+    | BookingRow
     | PositionRow
     | PoolRow
     | StateRow

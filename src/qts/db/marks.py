@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from qts.db.decoding import of_row
-from qts.db.tables import ACTIONS, APPEND_ONLY, BARS, BATCHES
+from qts.db.tables import ACTIONS, APPEND_ONLY, BARS, BATCHES, BOOKINGS
 
-_LATER: Final = (ACTIONS, BARS)
+_LATER: Final = (ACTIONS, BARS, BOOKINGS)
 NUMBERED: Final = (
     *(table.name for table in APPEND_ONLY if table not in _LATER),
     BATCHES,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from qts.capital.contracts import Transfer
 from qts.db import tables
 from qts.db.chain import Chain
-from qts.db.contracts import ActionRow, LedgerRow, PoolRow, PositionRow, RunRow
+from qts.db.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow, RunRow
 from qts.db.decoding import RUN_COLUMNS, records, refuse_damage, run_of, transfers_of
 from qts.db.marks import last_numbers, marks_of
 from qts.db.migrate import is_behind, migrations
@@ -99,8 +99,11 @@ class StoreReader:
 
     def actions(self) -> list[ActionRow]:
         """Return every split and dividend, in the order of booking; none for a store of an earlier version."""
-        known = self._rows("the schema", f"SELECT 1 FROM sqlite_master WHERE name = '{tables.ACTIONS.name}'")  # noqa: S608
-        return self._read(tables.ACTIONS) if known else []
+        return self._read_if_there(tables.ACTIONS)
+
+    def bookings(self) -> list[BookingRow]:
+        """Return every booking, in the order of booking; none for a store of an earlier version."""
+        return self._read_if_there(tables.BOOKINGS)
 
     def positions(self) -> list[PositionRow]:
         """Return every holding by strategy and symbol, flat ones too."""
@@ -131,6 +134,10 @@ class StoreReader:
         order = "" if table.key else " ORDER BY id"
         sql = f"SELECT {', '.join(columns)} FROM {table.name}{order}"  # noqa: S608 - our own names
         return records(self._path, table, self._rows(table.name, sql))
+
+    def _read_if_there(self, table: tables.Table) -> list[Any]:
+        sql = f"SELECT 1 FROM sqlite_master WHERE name = '{table.name}'"  # noqa: S608 - our own names
+        return self._read(table) if self._rows("the schema", sql) else []
 
     def _read(self, table: tables.Table) -> list[Any]:
         return records(self._path, table, self._rows(table.name, table.select))

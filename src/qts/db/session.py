@@ -22,6 +22,7 @@ from qts.capital.contracts import Transfer
 from qts.db.contracts import (
     ActionRow,
     BatchRow,
+    BookingRow,
     ConfigRow,
     DecisionRow,
     EquityRow,
@@ -135,6 +136,10 @@ class SessionStore(Protocol):
 
     def actions(self, since: int = 0) -> Sequence[ActionRow]:
         """Return the splits and dividends in the order of booking."""
+        ...
+
+    def bookings(self, since: int = 0) -> Sequence[BookingRow]:
+        """Return the bookings (deposits, true-ups, what is EXTERNAL, reversals) in the order of booking."""
         ...
 
     def orders(self, since_ns: int = 0) -> Sequence[Order]:

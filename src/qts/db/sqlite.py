@@ -27,6 +27,7 @@ from qts.db.chain import COLUMNS, CONFIGURATIONS, Chain
 from qts.db.contracts import (
     ActionRow,
     BatchRow,
+    BookingRow,
     ConfigRow,
     DecisionRow,
     EquityRow,
@@ -261,6 +262,10 @@ class SqliteStore:
     def actions(self, since: int = 0) -> Sequence[ActionRow]:
         """Return the splits and dividends behind the first ``since``, in the order of booking."""
         return self._read(tables.ACTIONS, since)
+
+    def bookings(self, since: int = 0) -> Sequence[BookingRow]:
+        """Return the bookings behind the first ``since``, in the order of booking."""
+        return self._read(tables.BOOKINGS, since)
 
     def orders(self, since_ns: int = 0) -> Sequence[Order]:
         """Return the orders that changed at ``since_ns`` or later, by client order id."""

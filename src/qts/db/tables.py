@@ -15,6 +15,7 @@ import msgspec
 from qts.capital.contracts import Pool, Transfer
 from qts.db.contracts import (
     ActionRow,
+    BookingRow,
     DecisionRow,
     EquityRow,
     LedgerRow,
@@ -26,7 +27,7 @@ from qts.db.contracts import (
     StateRow,
 )
 from qts.execution.contracts import Order, OrderState, VenueRef
-from qts.ledger.contracts import ActionKind
+from qts.ledger.contracts import ActionKind, BookingKind
 from qts.market.contracts import Bar
 from qts.risk.contracts import OrderRequest, OrderType
 from qts.strategy.contracts import Side
@@ -40,6 +41,10 @@ IMAGE: Final = ("generation", "before")
 """Columns of a row that changes: when it was changed, and how it stood at the checkpoint before."""
 BATCHES: Final = "batches"
 """The table that numbers the transactions; no record fills it."""
+
+
+_EXTERNAL: Final = "EXTERNAL"
+"""The owner of a booking that is of none of our pools."""
 
 
 class Table(NamedTuple):
@@ -188,6 +193,39 @@ def _action_row(v: Sequence[Any]) -> ActionRow:
     held, change, new, old, price, amount, tax, realized = map(Decimal, v[5:13])
     numbers = held, change, new, old, price, amount, tax, realized
     return ActionRow(ActionKind(v[1]), v[0], v[2], v[3], Pool(v[4]), *numbers, v[13], v[14])
+
+
+def _booking(r: BookingRow) -> Values:
+    return (
+        r.ts_ns,
+        r.kind.value,
+        _EXTERNAL if r.pool is None else r.pool.value,
+        r.strategy,
+        r.symbol,
+        str(r.qty),
+        str(r.price),
+        str(r.amount),
+        str(r.fee),
+        str(r.tax),
+        str(r.cost),
+        str(r.realized_pnl),
+        r.broker,
+        r.order_id,
+        r.reference,
+        r.day,
+        r.actor,
+        r.reason,
+        r.account,
+    )
+
+
+def _booking_row(v: Sequence[Any]) -> BookingRow:
+    pool = None if v[2] == _EXTERNAL else Pool(v[2])
+    qty, price, amount, fee, tax, cost, realized = map(Decimal, v[5:12])
+    numbers = qty, price, amount, fee, tax, cost, realized
+    return BookingRow(
+        BookingKind(v[1]), v[0], pool, v[3], v[4], *numbers, v[12], v[13], v[14], v[15], v[16], v[17], v[18]
+    )
 
 
 def _position(r: PositionRow) -> Values:
@@ -341,6 +379,16 @@ ACTIONS: Final = Table(
     _action,
     _action_row,
 )
+BOOKINGS: Final = Table(
+    "bookings",
+    _columns(
+        "timestamp kind owner strategy symbol qty price amount fee tax cost realized_pnl broker order_id reference"
+        " day actor reason account"
+    ),
+    (),
+    _booking,
+    _booking_row,
+)
 POSITIONS: Final = Table(
     "positions",
     _columns("strategy symbol pool qty cost updated_at"),
@@ -420,12 +468,25 @@ BARS: Final = Table(
     _bar,
     _bar_of,
 )
-APPEND_ONLY: Final = (LEDGER, TRANSFERS, DECISIONS, REFUSALS, STATES, SAFETY, EQUITY, QUARANTINE, ACTIONS, BARS)
+APPEND_ONLY: Final = (
+    LEDGER,
+    TRANSFERS,
+    DECISIONS,
+    REFUSALS,
+    STATES,
+    SAFETY,
+    EQUITY,
+    QUARANTINE,
+    ACTIONS,
+    BARS,
+    BOOKINGS,
+)
 REPLACED: Final = (POSITIONS, POOLS, ORDERS)
 
 BY_RECORD: Final[dict[type, Table]] = {
     LedgerRow: LEDGER,
     ActionRow: ACTIONS,
+    BookingRow: BOOKINGS,
     PositionRow: POSITIONS,
     PoolRow: POOLS,
     StateRow: STATES,

@@ -82,6 +82,23 @@ class OrderRejected(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+class FillReversed(msgspec.Struct, frozen=True, tag=True):
+    """The broker has taken an execution back (a bust). A correction is this, and a new fill with an id of its own.
+
+    ``broker``, ``execution_id``, ``client_order_id`` and ``symbol`` are those of the fill, ``traded_ns`` a moment
+    on the market's date of it (its own ``ts_ns`` is one); together they identify it. ``ts_ns``: when it was taken
+    back.
+    """
+
+    broker: str
+    execution_id: str
+    client_order_id: str
+    symbol: str
+    traded_ns: int
+    ts_ns: int
+    reason: str
+
+
 class EmergencyStop(msgspec.Struct, frozen=True, tag=True):
     """A stop of everything, or of one part (``scope``).
 

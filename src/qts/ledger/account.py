@@ -1,9 +1,10 @@
 """The book of record in memory: cash by pool, holdings by strategy, reservations by order. No I/O, no clock.
 
-Everything is derived from applied fills, splits, dividends and transfers; each counts once. A true fill is never
-refused: what it broke is reported in its :class:`~qts.ledger.contracts.FillEffect`. Fees and taxes are realised
-costs at once, so at every moment and to the last digit: Σ pools = cash + holdings valued = opening + realised +
-unrealised.
+Everything is derived from applied fills, splits, dividends, transfers and bookings; each counts once. A true fill
+is never refused: what it broke is reported in its :class:`~qts.ledger.contracts.FillEffect`. Fees and taxes are
+realised costs at once, so at every moment and to the last digit: Σ pools = cash + holdings valued = opening +
+deposits − withdrawals + realised + unrealised. What is at the broker and not ours is kept apart, in ``external``: Σ
+pools + EXTERNAL = cash + holdings of the broker.
 
 Memory: the keys of all fills of the run stay (a fill may be repeated at any time); the store's unique index is the
 last check behind it.
@@ -12,20 +13,34 @@ last check behind it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from typing import Any, TypeAlias
 
 import msgspec
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.errors import ContractError, StateError, StorageError
-from qts.execution.contracts import Fill
+from qts.execution.contracts import Fill, FillReversed
 from qts.execution.fit import unreadable
-from qts.ledger.actions import ActionId, Holder, action_id, dividend_row, kept_share, split_row
+from qts.ledger.actions import ActionId, Holder, action_id, dividend_row, kept_share, split_change, split_row
+from qts.ledger.bookings import (
+    BookingId,
+    Note,
+    booking_id,
+    booking_row,
+    cash_change,
+    check_booking,
+    fill_id_of,
+    positive_quanta,
+    shares_of_withdrawal,
+)
 from qts.ledger.contracts import (
     ActionEffect,
     ActionKind,
     ActionRow,
+    BookingEffect,
+    BookingKind,
+    BookingRow,
     FillEffect,
     LedgerRow,
     PoolRow,
@@ -34,8 +49,9 @@ from qts.ledger.contracts import (
     TransferOutcome,
     Valuation,
 )
+from qts.ledger.external import External
 from qts.ledger.fills import FillId, cash_of, check, id_of_row, ledger_row, utc_date
-from qts.ledger.holding import Holding, fill_key
+from qts.ledger.holding import Holding, Step, fill_key
 from qts.market.actions import Dividend, Split
 from qts.money import ZERO, is_multiple, magnitude, minus, negated, plus, ratio, split, sum_of, times, whole_steps
 from qts.strategy.contracts import Side
@@ -44,6 +60,8 @@ Mark: TypeAlias = Callable[[str], Decimal | None]
 """The price at which a symbol is valued; None when unknown."""
 
 EXPORT_VERSION = 1
+MAX_EARLY = 1_000
+"""Reversals that may wait for their fills."""
 _POOL_NAMES = tuple(pool.value for pool in Pool)
 """In the order in which every dictionary by pool is made."""
 
@@ -84,6 +102,10 @@ class Account:
         self._seen: set[FillId] = set()
         self._actions: set[ActionId] = set()
         self._transfers: set[str] = set()
+        self._bookings: set[BookingId] = set()
+        self._reversed: set[FillId] = set()
+        self._early: dict[FillId, FillReversed] = {}
+        self.external = External(quantum)
         self.fees_total = ZERO
         self.taxes_total = ZERO
         self.dividends_total = ZERO
@@ -91,6 +113,11 @@ class Account:
         self.dividend_taxes_total = ZERO
         self.fractions_total = ZERO
         """Cash paid for fractions of a share that splits left over."""
+        self.deposits_total = ZERO
+        self.withdrawals_total = ZERO
+        """Money that left the pools for good, as a positive amount."""
+        self.adjustments_total = ZERO
+        """Other results that the broker booked, such as interest; negative: charged."""
 
     # -- reservations ------------------------------------------------------------------------------------------
 
@@ -188,13 +215,12 @@ class Account:
         holding = self._holding(strategy, fill.symbol)
         held, realized_before = holding.qty, holding.realized
         signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
-        late = holding.apply(
-            fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.client_order_id), signed, fill.price
-        )
+        at = fill_key(fill.ts_ns, fill.broker, fill.execution_id, fill.client_order_id)
+        late = holding.apply(at, signed, fill.price, fill.fee, fill.tax)
         gross = minus(holding.realized, realized_before)
         net = minus(minus(gross, fill.fee), fill.tax)
         self._book(pool, cash_of(signed, fill), net, fill)
-        return FillEffect(
+        effect = FillEffect(
             ledger=ledger_row(fill, key, strategy, pool, net),
             position=PositionRow(strategy, pool, fill.symbol, holding.qty, holding.cost, holding.ts_ns),
             pool=self.pool_row(pool),
@@ -207,6 +233,7 @@ class Account:
             overdrawn=self.available(pool) < 0,
             late=late,
         )
+        return self._with_reversal(effect, key, fill.symbol) if key in self._early else effect
 
     def apply_split(
         self, split: Split, *, ts_ns: int, lot: Decimal, price: Decimal | None
@@ -245,6 +272,181 @@ class Account:
             effects.append(self._apply_action(row))
         return tuple(effect for effect in effects if effect is not None)
 
+    def book_external(self, fill: Fill, *, actor: str, reason: str) -> tuple[BookingEffect, ...]:
+        """Book an execution of an order that is not ours to EXTERNAL; nothing when it was booked before.
+
+        A second effect is its reversal, where the broker had taken it back before. Raises ContractError like
+        :meth:`apply_fill`.
+        """
+        key = self._id_of(fill)
+        if self._is_booked(key):
+            return ()
+        check(fill)
+        signed = fill.qty if fill.side is Side.BUY else negated(fill.qty)
+        row = BookingRow(
+            BookingKind.EXTERNAL_FILL,
+            fill.ts_ns,
+            None,
+            "",
+            fill.symbol,
+            signed,
+            fill.price,
+            negated(times(signed, fill.price)),
+            fill.fee,
+            fill.tax,
+            ZERO,
+            ZERO,
+            fill.broker,
+            fill.client_order_id,
+            fill.execution_id,
+            key.trade_date,
+            actor,
+            reason,
+            self.name,
+        )
+        effect = self._book_row(row, self.external.holding(fill.symbol))
+        if key not in self._early:
+            return (effect,)
+        return (effect, self._reverse(key, self._early.pop(key), fill.symbol))
+
+    def reverse(self, report: FillReversed) -> BookingEffect | None:
+        """Take back an execution: holding, cash and results become what they are without it.
+
+        None, and nothing has changed, when it was taken back before; None as well when it is not in the book yet:
+        then it is taken back as soon as it is booked. Raises ContractError where :meth:`why_irreversible` has a
+        reason.
+        """
+        key = self._id_of_reversed(report)
+        if key in self._reversed or key in self._early:
+            return None
+        why = self.why_irreversible(report)
+        if why:
+            raise ContractError(why)
+        if not self._is_booked(key):
+            self._early[key] = report
+            return None
+        return self._reverse(key, report, report.symbol)
+
+    def has_reversed(self, report: FillReversed) -> bool:
+        """Return whether the execution was taken back, or will be once it is booked."""
+        key = self._id_of_reversed(report)
+        return key in self._reversed or key in self._early
+
+    def why_irreversible(self, report: FillReversed) -> str:
+        """Return why an execution that was not taken back before cannot be; "" when it can.
+
+        It is no fill of the symbol; the holding was split since, so that its shares are others now; or too many
+        reversals wait for their fills.
+        """
+        key = self._id_of_reversed(report)
+        if not self._is_booked(key):
+            return (
+                f"{MAX_EARLY} reversals wait for fills that are not known" if len(self._early) >= MAX_EARLY else ""
+            )
+        found = self._find(key, report.symbol)
+        if found is None:
+            return (
+                f"execution {report.execution_id} of order {report.client_order_id} is not one of {report.symbol}"
+            )
+        _, holding, step = found
+        if holding.was_split_after(step):
+            return f"{report.symbol} was split after execution {report.execution_id}: book what is due by hand"
+        return ""
+
+    def book(self, row: BookingRow) -> BookingEffect | None:
+        """Book a row that follows from no execution; None when it was booked before.
+
+        Raises ContractError, before anything changes, for a row that :func:`~qts.ledger.bookings.check_booking`
+        refuses, one of another account, and a withdrawal of more than is available.
+        """
+        check_booking(row, self.quantum)
+        if row.account != self.name:
+            raise ContractError(f"the booking is of account {row.account!r}, not {self.name!r}")
+        if booking_id(row) in self._bookings:
+            return None
+        if row.kind is BookingKind.WITHDRAWAL:
+            has = self.external.cash if row.pool is None else self.available(row.pool)
+            if negated(row.amount) > has:
+                raise ContractError(f"WITHDRAWAL {row.reference!r}: {row.amount} of {has} available")
+        return self._book_row(row, self.external.holding(row.symbol) if row.symbol else None)
+
+    def deposit(
+        self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
+    ) -> tuple[BookingEffect, ...]:
+        """Divide money that came in among the pools, in whole quanta; nothing when ``note`` was booked before.
+
+        Raises ContractError for an amount that is not whole quanta above 0, or weights that divide nothing.
+        """
+        positive_quanta(amount, self.quantum, f"deposit {note.reference!r}")
+        if self._has_noted(BookingKind.DEPOSIT, note):
+            return ()
+        shares = split(amount, {pool: weights.get(pool, ZERO) for pool in Pool}, self.quantum, remainder)
+        return self._book_money(BookingKind.DEPOSIT, shares, note)
+
+    def withdraw(
+        self, amount: Decimal, note: Note, *, weights: Mapping[Pool, Decimal], remainder: Pool
+    ) -> tuple[BookingEffect, ...] | None:
+        """Take money out of the pools; nothing when ``note`` was booked before.
+
+        None, and nothing has changed, when the pools together have less available. Each pool gives its share, or
+        what it has; the others give the rest. Raises ContractError like :meth:`deposit`.
+        """
+        positive_quanta(amount, self.quantum, f"withdrawal {note.reference!r}")
+        if self._has_noted(BookingKind.WITHDRAWAL, note):
+            return ()
+        available = {pool: self.available(pool) for pool in Pool}
+        shares = shares_of_withdrawal(amount, available, weights, self.quantum, remainder)
+        if shares is None:
+            return None
+        taken = {pool: negated(share) for pool, share in shares.items()}
+        return self._book_money(BookingKind.WITHDRAWAL, taken, note)
+
+    def adopt(
+        self, cash: Decimal, holdings: Mapping[str, tuple[Decimal, Decimal]], note: Note
+    ) -> tuple[BookingEffect, ...]:
+        """Book what the broker has beside the opening of the pools as EXTERNAL, once; nothing when it was.
+
+        ``cash`` is all settled cash at the broker, ``holdings`` (quantity, cost) by symbol. Raises ContractError
+        when the pools have opened with more than ``cash``, StateError when anything was booked before.
+        """
+        if self._has_noted(BookingKind.OPENING, note):
+            return ()
+        if self._seen or self._actions or self._transfers or self._bookings:
+            raise StateError("holdings of a broker are adopted before anything else is booked")
+        if self.opening > cash:
+            raise ContractError(f"the broker has {cash} of settled cash, the pools cannot open with {self.opening}")
+        rows = [booking_row(BookingKind.OPENING, self.name, note, None, amount=minus(cash, self.opening))]
+        rows += [
+            booking_row(BookingKind.OPENING, self.name, note, None, symbol=symbol, qty=qty, cost=cost)
+            for symbol, (qty, cost) in holdings.items()
+        ]
+        rows = [row for row in rows if row.amount or row.qty or row.cost]
+        for row in rows:
+            check_booking(row, self.quantum)
+        return tuple(self._book_row(row, self.external.holding(row.symbol) if row.symbol else None) for row in rows)
+
+    def split_external(
+        self, split: Split, note: Note, *, lot: Decimal, price: Decimal | None
+    ) -> BookingEffect | None:
+        """Book ``split`` for what EXTERNAL holds of its symbol; None when that is nothing, or was booked before.
+
+        Arguments are those of :meth:`apply_split`; ``note`` names the split.
+        """
+        held, cost = self.external.qty(split.symbol), self.external.cost(split.symbol)
+        if not held:
+            return None
+        worth = price if price is not None else ratio(cost, held)
+        change, paid = split_change(split, held, lot=lot, price=worth, quantum=self.quantum)
+        kept = times(times(plus(held, change), split.old), cost)
+        left = times(whole_steps(kept, times(times(held, split.new), self.quantum), ROUND_HALF_EVEN), self.quantum)
+        lost = minus(left, cost)
+        if not (change or paid or lost):
+            return None
+        kind, symbol = BookingKind.ADJUSTMENT, split.symbol
+        return self.book(
+            booking_row(kind, self.name, note, None, symbol=symbol, qty=change, amount=paid, cost=lost)
+        )
+
     def resize_reservation(self, order_id: str, left: Decimal) -> None:
         """Let the reservation of an open order be of ``left`` shares after a split; its cash stays as it is.
 
@@ -258,7 +460,7 @@ class Account:
 
     def has_booked(self, fill: Fill) -> bool:
         """Return whether this execution, whatever else the notice has, is in the book."""
-        return self._id_of(fill) in self._seen
+        return self._is_booked(self._id_of(fill))
 
     def identity_of(self, report: object) -> FillId | None:
         """Return the identity of the execution that ``report`` is; None when it is no readable fill. Any thread."""
@@ -267,6 +469,13 @@ class Account:
     def _id_of(self, fill: Fill) -> FillId:
         day = self._trade_date(fill.ts_ns)
         return FillId(self.name, fill.broker, day, fill.client_order_id, fill.execution_id)
+
+    def _is_booked(self, key: FillId) -> bool:
+        return key in self._seen or self.external.has_booked(key)
+
+    def _id_of_reversed(self, report: FillReversed) -> FillId:
+        day = self._trade_date(report.traded_ns)
+        return FillId(self.name, report.broker, day, report.client_order_id, report.execution_id)
 
     def transfer(self, transfer: Transfer) -> TransferOutcome:
         """Move cash between pools, wholly or not at all, each id once.
@@ -382,6 +591,28 @@ class Account:
         return len(self._actions)
 
     @property
+    def bookings_applied(self) -> int:
+        """Return how many bookings were made."""
+        return len(self._bookings)
+
+    @property
+    def capital_paid_in(self) -> Decimal:
+        """Return opening and deposits less withdrawals: what the pools would be worth without any result."""
+        return minus(plus(self.opening, self.deposits_total), self.withdrawals_total)
+
+    @property
+    def broker_cash(self) -> Decimal:
+        """Return the cash that the broker holds: that of the pools and EXTERNAL."""
+        return plus(self.cash, self.external.cash)
+
+    def broker_positions(self) -> dict[str, Decimal]:
+        """Return what the broker holds by symbol, ours and EXTERNAL, flat symbols left out."""
+        total = self.positions()
+        for symbol, qty in self.external.positions().items():
+            total[symbol] = plus(total.get(symbol, ZERO), qty)
+        return {symbol: qty for symbol, qty in total.items() if qty}
+
+    @property
     def fills_applied(self) -> int:
         """Return how many fills were booked."""
         return len(self._seen)
@@ -426,7 +657,7 @@ class Account:
 
         The first division, the reservations, and totals to check the rows by.
         """
-        return {
+        state: dict[str, Any] = {
             "version": EXPORT_VERSION,
             "opening": str(self.opening),
             "quantum": str(self.quantum),
@@ -448,6 +679,14 @@ class Account:
                 for r in self._reservations.values()
             ],
         }
+        if self._bookings or self._early:
+            state["bookings"] = len(self._bookings)
+            state["external"] = {
+                "cash": str(self.external.cash),
+                "positions": {symbol: str(qty) for symbol, qty in self.external.positions().items()},
+            }
+            state["early"] = [[*msgspec.structs.astuple(report)] for report in self._early.values()]
+        return state
 
     def import_state(
         self,
@@ -456,13 +695,14 @@ class Account:
         ledger: Iterable[LedgerRow],
         transfers: Iterable[Transfer] = (),
         actions: Iterable[ActionRow] = (),
+        bookings: Iterable[BookingRow] = (),
     ) -> None:
         """Restore what :meth:`export_state` saw, from the rows stored up to that moment.
 
         Only on an account that has done nothing yet, else StateError. Raises StorageError when rows and totals
         disagree: the store was damaged or belongs to another checkpoint.
         """
-        if self._seen or self._actions or self._transfers or self._reservations:
+        if self._seen or self._actions or self._transfers or self._reservations or self._bookings:
             raise StateError("only a fresh account can take over a stored state")
         if state.get("version") != EXPORT_VERSION or state.get("opening") != str(self.opening):
             raise StorageError(
@@ -478,6 +718,11 @@ class Account:
             self._replay(row)
         for action in actions:  # behind fills of later days: each is put in its place by time
             self._replay_action(action)
+        for booking in bookings:  # behind the fills that some of them take back
+            self._replay_booking(booking)
+        for values in state.get("early", ()):
+            report = FillReversed(*values)
+            self._early[self._id_of_reversed(report)] = report
         for order_id, strategy, pool, symbol, side, *amounts in state["reservations"]:
             self._restore(order_id, strategy, Pool(pool), symbol, Side(side), [Decimal(a) for a in amounts])
         self._check_against(state)
@@ -489,13 +734,21 @@ class Account:
         ledger: Sequence[LedgerRow],
         transfers: Sequence[Transfer] = (),
         actions: Sequence[ActionRow] = (),
+        bookings: Sequence[BookingRow] = (),
     ) -> None:
         """Restore what :meth:`export_state` saw and apply what the rows behind it show of the time since.
 
         Rows are in the order of booking; those that ``state`` knows come first. Raises like :meth:`import_state`.
         """
         fills, moved, acted = state["fills"], state["transfers"], state.get("actions", 0)
-        self.import_state(state, ledger=ledger[:fills], transfers=transfers[:moved], actions=actions[:acted])
+        booked = state.get("bookings", 0)
+        self.import_state(
+            state,
+            ledger=ledger[:fills],
+            transfers=transfers[:moved],
+            actions=actions[:acted],
+            bookings=bookings[:booked],
+        )
         for transfer in transfers[moved:]:
             self._move(transfer)
         for row in ledger[fills:]:
@@ -503,6 +756,8 @@ class Account:
             self._consume(row.order_id, row.qty)
         for action in actions[acted:]:
             self._replay_action(action)
+        for booking in bookings[booked:]:
+            self._replay_booking(booking)
 
     def hold_back(
         self,
@@ -596,6 +851,117 @@ class Account:
             self.fractions_total = plus(self.fractions_total, row.amount)
         self._add_to_pool(row.pool, minus(row.amount, row.tax), row.realized_pnl, row.ts_ns)
 
+    def _with_reversal(self, effect: FillEffect, key: FillId, symbol: str) -> FillEffect:
+        """Take back at once what the broker had taken back before it reported it."""
+        reversal = self._reverse(key, self._early.pop(key), symbol)
+        assert reversal.position is not None  # it is a fill of ours
+        assert reversal.pool is not None
+        position, pool = reversal.position, reversal.pool
+        return msgspec.structs.replace(effect, position=position, pool=pool, reversal=reversal)
+
+    def _reverse(self, key: FillId, report: FillReversed, symbol: str) -> BookingEffect:
+        found = self._find(key, symbol)
+        assert found is not None  # checked before, or booked just now
+        strategy, holding, step = found
+        row = BookingRow(
+            BookingKind.REVERSAL,
+            report.ts_ns,
+            self._pool_of[strategy] if strategy else None,
+            strategy,
+            symbol,
+            negated(step.signed),
+            step.price,
+            times(step.signed, step.price),
+            negated(step.fee),
+            negated(step.tax),
+            ZERO,
+            ZERO,
+            report.broker,
+            report.client_order_id,
+            report.execution_id,
+            key.trade_date,
+            report.broker,
+            report.reason,
+            self.name,
+        )
+        return self._book_row(row, holding)
+
+    def _find(self, key: FillId, symbol: str) -> tuple[str, Holding, Step] | None:
+        """Return the strategy ("": EXTERNAL), the holding and the step of a booked fill; None for none of it."""
+        named = [(strategy, held) for (strategy, name), held in self._holdings.items() if name == symbol]
+        if self.external.has_booked(key):
+            named = [("", self.external.holding(symbol))]
+        for strategy, held in named:
+            for step in held.fills(key.broker, key.execution_id, key.order_id):
+                if self._trade_date(step.key[0]) == key.trade_date:
+                    return strategy, held, step
+        return None
+
+    def _has_noted(self, kind: BookingKind, note: Note) -> bool:
+        return any(one.kind is kind and one.reference == note.reference for one in self._bookings)
+
+    def _book_money(
+        self, kind: BookingKind, shares: Mapping[Pool, Decimal], note: Note
+    ) -> tuple[BookingEffect, ...]:
+        rows = (booking_row(kind, self.name, note, pool, amount=share) for pool, share in shares.items() if share)
+        return tuple(self._book_row(row, None) for row in rows)
+
+    def _book_row(self, row: BookingRow, holding: Holding | None) -> BookingEffect:
+        """Book a new row. Of an execution its cost and result are what ``holding`` makes of it."""
+        if holding is not None:
+            cost, realized = holding.cost, holding.realized
+            self._change_shares(row, holding)
+            if row.kind in (BookingKind.EXTERNAL_FILL, BookingKind.REVERSAL):
+                gained = minus(minus(minus(holding.realized, realized), row.fee), row.tax)
+                row = msgspec.structs.replace(row, cost=minus(holding.cost, cost), realized_pnl=gained)
+        self._book_booking(row)
+        if row.pool is None:
+            return BookingEffect(row, None, None)
+        position = None
+        if holding is not None:
+            position = PositionRow(row.strategy, row.pool, row.symbol, holding.qty, holding.cost, holding.ts_ns)
+        return BookingEffect(row, position, self.pool_row(row.pool))
+
+    def _change_shares(self, row: BookingRow, holding: Holding) -> None:
+        if row.kind is not BookingKind.REVERSAL:
+            self.external.change_shares(row)
+            return
+        key = fill_id_of(row)
+        found = self._find(key, row.symbol)
+        if found is None:
+            raise StorageError(
+                f"the reversal of execution {row.reference} names no booked fill; the store is damaged, restore it "
+                "from a backup or start a new run"
+            )
+        holding.remove(found[2])
+        self._reversed.add(key)
+        self._early.pop(key, None)
+
+    def _book_booking(self, row: BookingRow) -> None:
+        """Add the money of ``row`` to its owner and to the totals."""
+        self._bookings.add(booking_id(row))
+        if row.pool is None:
+            self.external.add_money(row)
+            return
+        self._add_to_pool(row.pool, cash_change(row), row.realized_pnl, row.ts_ns)
+        self.fees_total = plus(self.fees_total, row.fee)
+        self.taxes_total = plus(self.taxes_total, row.tax)
+        if row.kind is BookingKind.DEPOSIT:
+            self.deposits_total = plus(self.deposits_total, row.amount)
+        elif row.kind is BookingKind.WITHDRAWAL:
+            self.withdrawals_total = minus(self.withdrawals_total, row.amount)
+        elif row.kind is BookingKind.ADJUSTMENT:
+            self.adjustments_total = plus(self.adjustments_total, row.amount)
+
+    def _replay_booking(self, row: BookingRow) -> None:
+        if row.kind is BookingKind.REVERSAL:
+            found = self._find(fill_id_of(row), row.symbol)
+            holding = found[1] if found is not None else self.external.holding(row.symbol)
+            self._change_shares(row, holding)
+        elif row.symbol:
+            self.external.change_shares(row)
+        self._book_booking(row)
+
     def _add_to_pool(self, pool: Pool, cash: Decimal, realized: Decimal, ts_ns: int) -> None:
         self._cash[pool] = plus(self._cash[pool], cash)
         self._realized[pool] = plus(self._realized[pool], realized)
@@ -639,7 +1005,7 @@ class Account:
         self._seen.add(id_of_row(row))
         signed = row.qty if row.side is Side.BUY else negated(row.qty)
         key = fill_key(row.ts_ns, row.broker, row.execution_id, row.order_id)
-        self._holding(row.strategy, row.symbol).apply(key, signed, row.price)
+        self._holding(row.strategy, row.symbol).apply(key, signed, row.price, row.fee, row.tax)
         self._book(row.pool, cash_of(signed, row), row.realized_pnl, row)
 
     def _restore(
@@ -656,9 +1022,11 @@ class Account:
             ("fills", len(self._seen), state["fills"]),
             ("transfers", len(self._transfers), state["transfers"]),
             ("splits and dividends", len(self._actions), state.get("actions", 0)),
+            ("bookings", len(self._bookings), state.get("bookings", 0)),
             *((f"cash of {p.value}", self._cash[p], Decimal(state["cash"][p.value])) for p in Pool),
             *((f"result of {p.value}", self._realized[p], Decimal(state["realized"][p.value])) for p in Pool),
             ("result of all", self._recomputed_result(), sum_of(self._realized.values())),
+            *self._external_against(state.get("external")),
         ):
             if now != then:
                 raise StorageError(
@@ -666,9 +1034,15 @@ class Account:
                     "the store is damaged, restore it from a backup or start a new run"
                 )
 
+    def _external_against(self, saved: Mapping[str, Any] | None) -> Iterable[tuple[str, object, object]]:
+        if saved is not None:
+            yield "cash of EXTERNAL", self.external.cash, Decimal(saved["cash"])
+            then = {symbol: Decimal(qty) for symbol, qty in saved["positions"].items()}
+            yield "shares of EXTERNAL", self.external.positions(), then
+
     def _recomputed_result(self) -> Decimal:
         gross = sum_of(h.realized for h in self._holdings.values())
-        traded = minus(minus(gross, self.fees_total), self.taxes_total)
+        traded = plus(minus(minus(gross, self.fees_total), self.taxes_total), self.adjustments_total)
         return minus(plus(traded, self.dividends_total), self.dividend_taxes_total)
 
 

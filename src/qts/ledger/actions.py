@@ -46,13 +46,8 @@ def action_id(row: ActionRow) -> ActionId:
 def split_row(
     split: Split, holder: Holder, *, ts_ns: int, lot: Decimal, price: Decimal, quantum: Decimal
 ) -> ActionRow:
-    """Return the row of ``split`` without its realised result; ``price`` is of a share before the split.
-
-    A fraction is (held × new − whole × old) ÷ old shares, each worth price × old ÷ new: one division, one rounding.
-    """
-    whole = split.shares(holder.qty, lot)
-    left_over = minus(times(holder.qty, split.new), times(whole, split.old))
-    quanta = whole_steps(times(left_over, price), times(split.new, quantum), ROUND_HALF_EVEN)
+    """Return the row of ``split`` without its realised result; ``price`` is of a share before the split."""
+    change, paid = split_change(split, holder.qty, lot=lot, price=price, quantum=quantum)
     return ActionRow(
         ActionKind.SPLIT,
         ts_ns,
@@ -60,16 +55,30 @@ def split_row(
         holder.strategy,
         holder.pool,
         holder.qty,
-        minus(whole, holder.qty),
+        change,
         split.new,
         split.old,
         price,
-        times(quanta, quantum),
+        paid,
         ZERO,
         ZERO,
         holder.account,
         split.day.isoformat(),
     )
+
+
+def split_change(
+    split: Split, held: Decimal, *, lot: Decimal, price: Decimal, quantum: Decimal
+) -> tuple[Decimal, Decimal]:
+    """Return the change of ``held`` shares by ``split`` to whole lots, and the cash for the fraction left over.
+
+    ``price`` is of a share before the split. A fraction is (held × new − whole × old) ÷ old shares, each worth
+    price × old ÷ new: one division, one rounding.
+    """
+    whole = split.shares(held, lot)
+    left_over = minus(times(held, split.new), times(whole, split.old))
+    quanta = whole_steps(times(left_over, price), times(split.new, quantum), ROUND_HALF_EVEN)
+    return minus(whole, held), times(quanta, quantum)
 
 
 def dividend_row(

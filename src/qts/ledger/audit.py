@@ -16,7 +16,15 @@ import msgspec
 
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.execution.contracts import Order, OrderState
-from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow, PositionRow, Reservation
+from qts.ledger.contracts import (
+    ActionKind,
+    ActionRow,
+    BookingKind,
+    BookingRow,
+    LedgerRow,
+    PositionRow,
+    Reservation,
+)
 from qts.money import PRECISION, minus, own_context, plus, sum_of, times
 from qts.strategy.contracts import Side
 
@@ -26,6 +34,10 @@ _OPEN: Final = frozenset(
     {OrderState.INTENT, OrderState.PENDING_NEW, OrderState.UNKNOWN, OrderState.WORKING, OrderState.PARTIAL}
 )
 _TimeKey: TypeAlias = tuple[int, str, int, str, str]
+_Row: TypeAlias = LedgerRow | ActionRow | BookingRow
+_Execution: TypeAlias = tuple[str, str, str, str, str]
+"""Account, broker, the market's date, order and execution id."""
+_PAID_IN: Final = frozenset({BookingKind.OPENING, BookingKind.DEPOSIT, BookingKind.WITHDRAWAL})
 OVERFILL_NOTE: Final = "overfill"
 """An order whose note contains this word was flagged: the broker filled more than was asked for."""
 
@@ -39,8 +51,20 @@ INVARIANTS: Final[Mapping[int, str]] = {
 }
 
 
+class ExternalClaims(msgspec.Struct, frozen=True):
+    """The claims about what is at the broker and not ours: cash, and quantities and costs by symbol."""
+
+    cash: Decimal
+    positions: Mapping[str, Decimal]
+    costs: Mapping[str, Decimal]
+
+
 class Claims(msgspec.Struct, frozen=True):
-    """The claims of the book of record about itself; ``broker_positions`` None when the broker was not asked."""
+    """The claims of the book of record about itself.
+
+    ``broker_positions``: ours and EXTERNAL, None when the broker was not asked. ``external`` None: nothing is
+    claimed of EXTERNAL.
+    """
 
     equity: Decimal
     cash: Decimal
@@ -51,6 +75,8 @@ class Claims(msgspec.Struct, frozen=True):
     fills_applied: int
     actions_applied: int = 0
     broker_positions: Mapping[str, Decimal] | None = None
+    bookings_applied: int = 0
+    external: ExternalClaims | None = None
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -108,15 +134,22 @@ def audit(
     claims: Claims,
     mark: Callable[[str], Decimal | None],
     actions: Sequence[ActionRow] = (),
+    bookings: Sequence[BookingRow] = (),
 ) -> AuditResult:
-    """Hold ``claims`` against what opening capital by pool, fills, splits, dividends, transfers and orders add up
-    to.
+    """Hold ``claims`` against what opening capital by pool, fills, splits, dividends, transfers, bookings and
+    orders add up to.
 
     ``quantum`` is how far a cost may be from the exact average (it is rounded to it); everything else is exact. The
     time grows with the number of fills: about 5 µs each.
     """
     return ProvenRows(initial, quantum).audit(
-        ledger=ledger, transfers=transfers, orders=orders, claims=claims, mark=mark, actions=actions
+        ledger=ledger,
+        transfers=transfers,
+        orders=orders,
+        claims=claims,
+        mark=mark,
+        actions=actions,
+        bookings=bookings,
     )
 
 
@@ -128,8 +161,8 @@ class ProvenRows:
     """
 
     def __init__(self, initial: Mapping[Pool, Decimal], quantum: Decimal) -> None:
-        self.fills = self.transfers = self.actions = 0
-        """Numbers of the fills, transfers, and splits and dividends that were added."""
+        self.fills = self.transfers = self.actions = self.bookings = 0
+        """Numbers of the fills, transfers, splits and dividends, and bookings that were added."""
         self._quantum = quantum
         self._opening = sum_of(initial.values())
         self._cash = {pool: initial.get(pool, _NOTHING) for pool in Pool}
@@ -141,12 +174,30 @@ class ProvenRows:
         self._transfer_ids: set[str] = set()
         self._fill_keys: set[tuple[str, ...]] = set()
         self._action_keys: set[tuple[str, ...]] = set()
+        self._booking_keys: set[tuple[str, ...]] = set()
+        self._reversals: dict[_Execution, BookingRow] = {}
+        self._taken_back: dict[_Execution, LedgerRow | BookingRow] = {}
+        self._not_yet: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        self._external_cash = _NOTHING
+        self._external_qty: dict[str, Decimal] = defaultdict(Decimal)
+        self._external_cost: dict[str, Decimal] = defaultdict(Decimal)
         self._newest: _TimeKey | None = None
 
-    def follow(self, ledger: Iterable[LedgerRow], actions: Iterable[ActionRow] = ()) -> bool:
-        """Return whether none of the rows is older than one added: costs follow from the order in time."""
+    def follow(
+        self,
+        ledger: Iterable[LedgerRow],
+        actions: Iterable[ActionRow] = (),
+        bookings: Iterable[BookingRow] = (),
+    ) -> bool:
+        """Return whether none of the rows is older than one added, nor takes one back.
+
+        Costs follow from the order in time, of the fills that were not taken back.
+        """
         newest = self._newest
-        return newest is None or all(_moment(row) >= newest for row in _in_time(ledger, actions))
+        return newest is None or (
+            all(_moment(row) >= newest for row in _in_time(ledger, actions))
+            and all(row.kind is not BookingKind.REVERSAL for row in bookings)
+        )
 
     def add(
         self,
@@ -154,9 +205,10 @@ class ProvenRows:
         transfers: Sequence[Transfer],
         orders: Iterable[Order],
         actions: Sequence[ActionRow] = (),
+        bookings: Sequence[BookingRow] = (),
     ) -> None:
         """Add rows that were audited before, without checking them: a restart takes over what was proven."""
-        self._audit_rows(_Protocol(), ledger, transfers, orders, actions)
+        self._audit_rows(_Protocol(), ledger, transfers, orders, actions, bookings)
 
     def audit(
         self,
@@ -167,14 +219,16 @@ class ProvenRows:
         claims: Claims,
         mark: Callable[[str], Decimal | None],
         actions: Sequence[ActionRow] = (),
+        bookings: Sequence[BookingRow] = (),
     ) -> AuditResult:
         """Add new rows, and hold ``claims`` against what all rows add up to; see :func:`audit`.
 
-        ``ledger``, ``transfers`` and ``actions`` are the rows behind those that were added, ``orders`` those that
-        have changed since. Each new row is checked; so are pools, positions and reservations, which are few.
+        ``ledger``, ``transfers``, ``actions`` and ``bookings`` are the rows behind those that were added,
+        ``orders`` those that have changed since. Each new row is checked; so are pools, positions and reservations,
+        which are few.
         """
         protocol = _Protocol()
-        self._audit_rows(protocol, ledger, transfers, orders, actions)
+        self._audit_rows(protocol, ledger, transfers, orders, actions, bookings)
         self._check_pools(protocol, claims, mark)
         self._check_reservations(protocol, claims)
         self._check_positions(protocol, claims)
@@ -182,6 +236,11 @@ class ProvenRows:
         if self.actions or claims.actions_applied:
             protocol.same(5, "splits and dividends, each once", len(self._action_keys), self.actions)
             protocol.same(5, "splits and dividends applied", claims.actions_applied, self.actions)
+        if self.bookings or claims.bookings_applied:
+            protocol.same(5, "bookings, each once", len(self._booking_keys), self.bookings)
+            protocol.same(5, "bookings applied", claims.bookings_applied, self.bookings)
+            if claims.external is not None:
+                self._check_external(protocol, claims.external)
         return protocol.result()
 
     # -- rows ----------------------------------------------------------------------------------------------------
@@ -193,31 +252,47 @@ class ProvenRows:
         transfers: Sequence[Transfer],
         orders: Iterable[Order],
         actions: Sequence[ActionRow],
+        bookings: Sequence[BookingRow],
     ) -> None:
         self._check_transfers(protocol, transfers)
-        for row in _in_time(ledger, actions):
+        reversals = [row for row in bookings if row.kind is BookingKind.REVERSAL]
+        self._reversals.update((_execution_of(row), row) for row in reversals)
+        for row in _in_time(ledger, actions, reversals):
+            if isinstance(row, BookingRow):
+                key = (row.strategy, row.symbol)
+                self._not_yet[key] = plus(self._not_yet[key], row.qty)
+                continue
             if isinstance(row, ActionRow):
                 self._add_action(protocol, row)
             else:
                 self._add_fill(row)
             self._newest = _moment(row)
+        for booking in bookings:
+            self._add_booking(protocol, booking)
+        for booking in reversals:
+            self._check_reversal(protocol, booking)
         self._check_orders(protocol, ledger, {order.client_order_id: order for order in orders})
         self._check_keys(protocol, ledger)
         self.fills += len(ledger)
         self.transfers += len(transfers)
         self.actions += len(actions)
+        self.bookings += len(bookings)
 
     def _add_fill(self, row: LedgerRow) -> None:
         """Add a fill, in the order of time: a holding's cost is quantity × the average price it was entered at."""
+        self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
+        self._filled[row.order_id] = plus(self._filled[row.order_id], row.qty)
+        key = (row.strategy, row.symbol)
+        change = times(row.qty, Decimal(row.side.sign))
+        if self._reversals and _execution_of(row) in self._reversals:  # what it changed was taken back
+            self._taken_back[_execution_of(row)] = row
+            self._not_yet[key] = plus(self._not_yet[key], change)
+            return
         amount = times(row.qty, row.price)
         charges = plus(row.fee, row.tax)
         cash = minus(amount, charges) if row.side is Side.SELL else minus(_NOTHING, plus(amount, charges))
         self._cash[row.pool] = plus(self._cash[row.pool], cash)
-        self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
-        self._filled[row.order_id] = plus(self._filled[row.order_id], row.qty)
-        key = (row.strategy, row.symbol)
         qty, average = self._qty[key], self._averages.get(key, _NOTHING)
-        change = times(row.qty, Decimal(row.side.sign))
         after = plus(qty, change)
         if not qty or (qty > 0) is (change > 0):
             paid = _WIDE.add(_WIDE.multiply(qty, average), _WIDE.multiply(change, row.price))
@@ -234,7 +309,8 @@ class ProvenRows:
         A dividend is the amount a share times the shares held, to the quantum.
         """
         key, name = (row.strategy, row.symbol), f"{row.kind.value} of {row.symbol} on {row.ex_date}"
-        protocol.same(4, f"{name}, held by {row.strategy}", row.held, self._qty[key])
+        held = plus(self._qty[key], self._not_yet[key]) if key in self._not_yet else self._qty[key]
+        protocol.same(4, f"{name}, held by {row.strategy}", row.held, held)
         after = self._qty[key] = plus(self._qty[key], row.change)
         if row.kind is ActionKind.DIVIDEND:
             protocol.same(4, f"{name}, change of {row.strategy}", row.change, _NOTHING)
@@ -251,6 +327,55 @@ class ProvenRows:
         self._cash[row.pool] = plus(self._cash[row.pool], minus(row.amount, row.tax))
         self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
         self._action_keys.add((row.account, row.kind.value, row.symbol, row.ex_date, row.strategy))
+
+    def _add_booking(self, protocol: _Protocol, row: BookingRow) -> None:
+        """Add a booking; check that it is whole: what it earned, or that it brought capital and earned nothing.
+
+        Of an execution that was taken back, and of what took it back, neither cash nor shares count; results and
+        costs do, because later rows were booked between the two.
+        """
+        name = _name_of(row)
+        gained = minus(minus(plus(row.amount, row.cost), row.fee), row.tax)
+        is_capital = row.kind in _PAID_IN
+        protocol.same(1, f"{name}, result", row.realized_pnl, _NOTHING if is_capital else gained)
+        is_execution = row.kind in (BookingKind.EXTERNAL_FILL, BookingKind.REVERSAL)
+        if is_execution:
+            protocol.same(1, f"{name}, amount", row.amount, times(minus(_NOTHING, row.qty), row.price))
+        cash, qty = minus(minus(row.amount, row.fee), row.tax), row.qty
+        if is_execution and _execution_of(row) in self._reversals:
+            cash = qty = _NOTHING
+            if row.kind is BookingKind.EXTERNAL_FILL:
+                self._taken_back[_execution_of(row)] = row
+        if row.pool is None:
+            self._external_cash = plus(self._external_cash, cash)
+            self._external_qty[row.symbol] = plus(self._external_qty[row.symbol], qty)
+            self._external_cost[row.symbol] = plus(self._external_cost[row.symbol], row.cost)
+        else:
+            if is_capital:
+                self._opening = plus(self._opening, cash)
+            self._cash[row.pool] = plus(self._cash[row.pool], cash)
+            self._realized[row.pool] = plus(self._realized[row.pool], row.realized_pnl)
+        self._booking_keys.add(_key_of_booking(row))
+
+    def _check_reversal(self, protocol: _Protocol, row: BookingRow) -> None:
+        """Check that what was taken back is one booked execution, with all its amounts."""
+        fill, name = self._taken_back.get(_execution_of(row)), _name_of(row)
+        protocol.true(5, fill is not None, name, "takes back an execution that is not booked")
+        if fill is not None:
+            qty = times(fill.qty, Decimal(fill.side.sign)) if isinstance(fill, LedgerRow) else fill.qty
+            strategy = fill.strategy if isinstance(fill, LedgerRow) else ""
+            back = (fill.pool, strategy, fill.symbol, qty, fill.price, fill.fee, fill.tax)
+            less = [minus(_NOTHING, one) for one in (row.qty, row.fee, row.tax)]
+            protocol.same(5, name, (row.pool, row.strategy, row.symbol, less[0], row.price, *less[1:]), back)
+
+    def _check_external(self, protocol: _Protocol, claims: ExternalClaims) -> None:
+        """Check what is at the broker and not ours: cash and quantities exactly, costs as sums of bookings."""
+        protocol.same(1, "cash of EXTERNAL", claims.cash, self._external_cash)
+        for symbol in sorted(self._external_qty.keys() | claims.positions.keys() | claims.costs.keys()):
+            if symbol:
+                qty, cost = claims.positions.get(symbol, _NOTHING), claims.costs.get(symbol, _NOTHING)
+                protocol.same(4, f"EXTERNAL {symbol}", qty, self._external_qty.get(symbol, _NOTHING))
+                protocol.same(4, f"cost of EXTERNAL {symbol}", cost, self._external_cost.get(symbol, _NOTHING))
 
     def _check_transfers(self, protocol: _Protocol, transfers: Sequence[Transfer]) -> None:
         """Check ``whole-transfer``: each id once, between two pools, above zero."""
@@ -289,7 +414,8 @@ class ProvenRows:
     # -- claims --------------------------------------------------------------------------------------------------
 
     def _check_pools(self, protocol: _Protocol, claims: Claims, mark: Callable[[str], Decimal | None]) -> None:
-        """Check ``pools-equal-equity``: Σ pools = equity = opening + realised + unrealised, each from its own sum.
+        """Check ``pools-equal-equity``: Σ pools = equity = opening + deposits − withdrawals + realised +
+        unrealised, each from its own sum.
 
         Also that no pool is below zero.
         """
@@ -333,11 +459,13 @@ class ProvenRows:
         for (_, symbol), qty in self._qty.items():
             by_symbol[symbol] = plus(by_symbol[symbol], qty)
         claimed = {(row.strategy, row.symbol): row for row in claims.holdings}
-        for symbol in sorted(by_symbol.keys() | claims.positions.keys()):
+        external = {symbol: qty for symbol, qty in self._external_qty.items() if qty}
+        for symbol in sorted(by_symbol.keys() | claims.positions.keys() | external.keys()):
             qty = by_symbol.get(symbol, _NOTHING)
             protocol.same(4, f"position {symbol}", claims.positions.get(symbol, _NOTHING), qty)
             if claims.broker_positions is not None:
-                protocol.same(4, f"broker's {symbol}", claims.broker_positions.get(symbol, _NOTHING), qty)
+                theirs = claims.broker_positions.get(symbol, _NOTHING)
+                protocol.same(4, f"broker's {symbol}", theirs, plus(qty, external.get(symbol, _NOTHING)))
         for key in sorted(self._qty.keys() | claimed.keys()):
             row, name = claimed.get(key), "/".join(key)
             qty = self._qty.get(key, _NOTHING)
@@ -351,13 +479,31 @@ class ProvenRows:
             )
 
 
-def _in_time(ledger: Iterable[LedgerRow], actions: Iterable[ActionRow]) -> list[LedgerRow | ActionRow]:
-    """Return fills and actions in the order of time; actions come before the fills of their moment."""
-    rows: list[LedgerRow | ActionRow] = [*actions, *ledger]
+def _in_time(
+    ledger: Iterable[LedgerRow], actions: Iterable[ActionRow], reversals: Iterable[BookingRow] = ()
+) -> list[_Row]:
+    """Return fills, actions and reversals in the order of time; actions come before the fills of their moment."""
+    rows: list[_Row] = [*actions, *ledger, *reversals]
     return sorted(rows, key=_moment)
 
 
-def _moment(row: LedgerRow | ActionRow) -> _TimeKey:
+def _moment(row: _Row) -> _TimeKey:
     if isinstance(row, ActionRow):
         return row.ts_ns, "", 0, "", row.ex_date
-    return row.ts_ns, row.broker, len(row.execution_id), row.execution_id, row.order_id
+    execution_id = row.reference if isinstance(row, BookingRow) else row.execution_id
+    return row.ts_ns, row.broker, len(execution_id), execution_id, row.order_id
+
+
+def _execution_of(row: LedgerRow | BookingRow) -> _Execution:
+    if isinstance(row, BookingRow):
+        return row.account, row.broker, row.day, row.order_id, row.reference
+    return row.account, row.broker, row.trade_date, row.order_id, row.execution_id
+
+
+def _key_of_booking(row: BookingRow) -> tuple[str, ...]:
+    pool = "EXTERNAL" if row.pool is None else row.pool.value
+    return (row.account, row.kind.value, pool, row.symbol, row.broker, row.day, row.order_id, row.reference)
+
+
+def _name_of(row: BookingRow) -> str:
+    return f"{row.kind.value} {row.reference}"

@@ -115,6 +115,74 @@ class ActionEffect(msgspec.Struct, frozen=True):
         return (self.action, self.position, self.pool)
 
 
+class BookingKind(str, Enum):
+    """The kinds of facts beside fills, splits, dividends and transfers.
+
+    OPENING: cash and holdings that were at the broker before us. EXTERNAL_FILL: an execution of an order that is
+    not ours. DEPOSIT and WITHDRAWAL: money that came in and went out. FEE and TAX: what the broker's total of a day
+    is above (below) the sum of its fills. ADJUSTMENT: what the broker booked for another reason, interest for
+    example. REVERSAL: an execution that the broker took back.
+    """
+
+    OPENING = "OPENING"
+    EXTERNAL_FILL = "EXTERNAL_FILL"
+    DEPOSIT = "DEPOSIT"
+    WITHDRAWAL = "WITHDRAWAL"
+    FEE = "FEE"
+    TAX = "TAX"
+    ADJUSTMENT = "ADJUSTMENT"
+    REVERSAL = "REVERSAL"
+
+
+class BookingRow(msgspec.Struct, frozen=True):
+    """One booked fact of another kind than a fill, a split, a dividend or a transfer; append-only.
+
+    Unique by account, kind, ``pool``, ``symbol``, ``broker``, ``day``, ``order_id`` and ``reference``. ``pool``
+    None: EXTERNAL, whatever at the broker is not ours. ``strategy``: whose holding changes; "" for none of ours.
+
+    ``qty`` shares of ``symbol`` and ``amount`` of cash came in (negative: went out), before ``fee`` and ``tax``,
+    which were charged (negative: given back); ``cost`` is what was added to the cost of the holding. ``price`` is
+    that of an execution, 0 without one. ``realized_pnl`` is the change of the owner's realised result; 0 where
+    money came in from outside or went there.
+
+    ``reference`` identifies the fact: an execution id (with its ``broker``, ``order_id`` and the market's date
+    ``day``), the id of an operator's command, or a broker's statement (``day``: the day that it is about).
+    """
+
+    kind: BookingKind
+    ts_ns: int
+    pool: Pool | None
+    strategy: str
+    symbol: str
+    qty: Decimal
+    price: Decimal
+    amount: Decimal
+    fee: Decimal
+    tax: Decimal
+    cost: Decimal
+    realized_pnl: Decimal
+    broker: str
+    order_id: str
+    reference: str
+    day: str
+    actor: str
+    reason: str
+    account: str
+
+
+class BookingEffect(msgspec.Struct, frozen=True):
+    """The rows that one booking changes; the holding and the pool as they stand after it, None where not ours."""
+
+    booking: BookingRow
+    position: PositionRow | None
+    pool: PoolRow | None
+
+    @property
+    def records(self) -> tuple[BookingRow | PositionRow | PoolRow, ...]:
+        """Return the rows that belong into one transaction."""
+        return tuple(row for row in (self.booking, self.position, self.pool) if row is not None)
+
+
 class FillEffect(msgspec.Struct, frozen=True):
     """The changes that one applied fill made.
 
@@ -123,6 +191,9 @@ class FillEffect(msgspec.Struct, frozen=True):
     what should not have happened: ``oversold`` (the holding is below zero after it), ``overfilled`` (more than the
     order's reservation had left), ``overdrawn`` (the pool's available cash is below zero). ``late``: an earlier
     fill than the newest one of its holding; the later ones were valued again, and the difference is in this row.
+
+    ``reversal``: the broker had taken the fill back before it was reported; the reversal was booked with it, and
+    ``position`` and ``pool`` stand as after both.
     """
 
     ledger: LedgerRow
@@ -136,10 +207,13 @@ class FillEffect(msgspec.Struct, frozen=True):
     overfilled: bool
     overdrawn: bool
     late: bool
+    reversal: BookingEffect | None = None
 
     @property
-    def records(self) -> tuple[LedgerRow, PositionRow, PoolRow]:
+    def records(self) -> tuple[LedgerRow | BookingRow | PositionRow | PoolRow, ...]:
         """Return the rows that belong into one transaction."""
+        if self.reversal is not None:
+            return (self.ledger, *self.reversal.records)
         return (self.ledger, self.position, self.pool)
 
 

@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from qts.capital.contracts import Pool, Transfer
-from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow
+from qts.ledger.bookings import FROM_OUTSIDE, OF_FILLS
+from qts.ledger.contracts import ActionKind, ActionRow, BookingRow, LedgerRow
 from qts.money import ZERO, minus, negated, plus, sum_of, times
 from qts.strategy.contracts import Side
 
@@ -29,7 +30,8 @@ class BookKind(str, Enum):
 
     ``CASH``, ``RESULT``, ``FEES``, ``TAXES`` and ``DIVIDENDS`` are kept by pool, ``HOLDING`` by strategy and
     symbol, at cost. ``RESULT`` is what trades and fractions have earned before fees and taxes. ``CAPITAL`` is where
-    the opening cash comes from, ``MARKET`` where shares come from and go to, by symbol; it holds no money.
+    opening and deposits come from and withdrawals go to, ``MARKET`` where shares come from and go to, by symbol; it
+    holds no money. ``EXTERNAL`` is what is at the broker and not ours: its accounts have the same names behind it.
     """
 
     CASH = "cash"
@@ -40,10 +42,14 @@ class BookKind(str, Enum):
     DIVIDENDS = "dividends"
     CAPITAL = "capital"
     MARKET = "market"
+    EXTERNAL = "external"
 
 
 class BookAccount(NamedTuple):
-    """An account of the book; ``names`` are its pool, its strategy and symbol, its symbol, or empty."""
+    """An account of the book; ``names`` are its pool, its strategy and symbol, its symbol, or empty.
+
+    One of EXTERNAL has the kind it would have in a pool as its first name, then the symbol of a holding.
+    """
 
     kind: BookKind
     names: tuple[str, ...] = ()
@@ -56,10 +62,17 @@ class EntryKind(str, Enum):
     """The kinds of facts that are booked."""
 
     OPENING = "OPENING"
+    DEPOSIT = "DEPOSIT"
+    WITHDRAWAL = "WITHDRAWAL"
     TRANSFER = "TRANSFER"
     FILL = "FILL"
     SPLIT = "SPLIT"
     DIVIDEND = "DIVIDEND"
+    EXTERNAL_FILL = "EXTERNAL_FILL"
+    REVERSAL = "REVERSAL"
+    FEE = "FEE"
+    TAX = "TAX"
+    ADJUSTMENT = "ADJUSTMENT"
 
 
 class Posting(NamedTuple):
@@ -74,7 +87,8 @@ class Posting(NamedTuple):
 class Entry(msgspec.Struct, frozen=True):
     """One booked fact. ``row`` is its number among the stored rows of its kind, from 1.
 
-    ``reference`` is the order, the transfer's id, or the ex-date that it belongs to; ``text`` says what happened.
+    ``reference`` is the order, the ex-date, or the id of the transfer or booking that it belongs to; ``text`` says
+    what happened.
     """
 
     kind: EntryKind
@@ -174,17 +188,51 @@ def action_entry(row: int, action: ActionRow) -> Entry:
     return Entry(EntryKind.SPLIT, row, a.ts_ns, a.ex_date, text, postings)
 
 
+def booking_entry(row: int, booking: BookingRow) -> Entry:
+    """Return the entry of a booking: cash, shares at cost, fee and tax; the rest is capital, or a result."""
+    b = booking
+    gained = plus(b.amount, b.cost)
+    source = _CAPITAL if b.kind in FROM_OUTSIDE else _account(BookKind.RESULT, b)
+    cash = minus(minus(b.amount, b.fee), b.tax)
+    postings = [
+        Posting(account, change)
+        for account, change in (
+            (_account(BookKind.CASH, b), cash),
+            (_account(BookKind.FEES, b), b.fee),
+            (_account(BookKind.TAXES, b), b.tax),
+            (source, negated(gained)),
+        )
+        if change
+    ]
+    if b.symbol:
+        names = ("holding", b.symbol)
+        held = BookAccount(BookKind.EXTERNAL, names) if b.pool is None else holding_of(b.strategy, b.symbol)
+        market = BookAccount(BookKind.MARKET, (b.symbol,))
+        postings.append(Posting(held, b.cost, b.qty, b.symbol))
+        postings.append(Posting(market, ZERO, negated(b.qty), b.symbol))
+    text = f"execution {b.reference}: {b.qty:+f} {b.symbol} at {b.price}" if b.kind in OF_FILLS else b.reason
+    return Entry(EntryKind[b.kind.value], row, b.ts_ns, b.order_id or b.reference, text, tuple(postings))
+
+
+def _account(kind: BookKind, booking: BookingRow) -> BookAccount:
+    if booking.pool is None:
+        return BookAccount(BookKind.EXTERNAL, (kind.value,))
+    return BookAccount(kind, (booking.pool.value,))
+
+
 def entries_of(
     initial: Mapping[Pool, Decimal],
     ledger: Sequence[LedgerRow],
     transfers: Sequence[Transfer],
     actions: Sequence[ActionRow],
+    bookings: Sequence[BookingRow] = (),
 ) -> list[Entry]:
     """Return the entries of all facts in the order of time; those of one moment and kind as they were booked."""
     entries = [opening_entry(initial)]
     entries += (fill_entry(n, one) for n, one in enumerate(ledger, 1))
     entries += (action_entry(n, one) for n, one in enumerate(actions, 1))
     entries += (transfer_entry(n, one) for n, one in enumerate(transfers, 1))
+    entries += (booking_entry(n, one) for n, one in enumerate(bookings, 1))
     entries.sort(key=_in_time)
     return entries
 
@@ -211,6 +259,11 @@ def balances_of(entries: Iterable[Entry]) -> dict[BookAccount, Balance]:
                 else Balance(plus(before.amount, amount), plus(before.qty, qty))
             )
     return balances
+
+
+def external_of(balances: Mapping[BookAccount, Balance], *names: str) -> Balance:
+    """Return what EXTERNAL holds in cash (``names`` "cash"), or of a symbol ("holding" and it)."""
+    return balances.get(BookAccount(BookKind.EXTERNAL, names), Balance())
 
 
 def realized_of(balances: Mapping[BookAccount, Balance], pool: Pool) -> Decimal:

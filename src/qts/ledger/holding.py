@@ -8,7 +8,8 @@ Cost is signed like the quantity, so one formula serves long and short:
 ``realised = change of cost − signed quantity × price``. The cost of what is sold is whole quanta of the currency,
 taken from an average kept a million times finer, so that neither the sums nor the average drift.
 
-A split changes the quantity and leaves the cost, but for the part of a fraction that was paid in cash.
+A split changes the quantity and leaves the cost, but for the part of a fraction that was paid in cash. A fill that
+the broker takes back leaves no trace in the totals: they are those of the fills without it.
 
 A holding keeps every fill of the run (about 700 bytes each): a late fill may be older than any bound.
 """
@@ -31,7 +32,9 @@ class Step(NamedTuple):
     """A fill, or a split, and the holding's totals after it. ``basis`` is the cost before rounding to the quantum.
 
     A split has ``kept``, the part of the cost that stays with its whole lots as (numerator, denominator); its
-    ``signed`` is the change of the quantity, its ``price`` the whole cash that it brings.
+    ``signed`` is the change of the quantity, its ``price`` the whole cash that it brings. Shares that come or go at
+    a cost of their own have ``kept`` (); their ``price`` is the whole cost. ``fee`` and ``tax`` are those of a
+    fill.
     """
 
     key: FillKey
@@ -41,7 +44,9 @@ class Step(NamedTuple):
     cost: Decimal
     basis: Decimal
     realized: Decimal
-    kept: tuple[Decimal, Decimal] | None = None
+    kept: tuple[Decimal, Decimal] | tuple[()] | None = None
+    fee: Decimal = ZERO
+    tax: Decimal = ZERO
 
 
 def fill_key(ts_ns: int, broker: str, execution_id: str, order_id: str = "") -> FillKey:
@@ -72,9 +77,40 @@ class Holding:
         """Return the value at ``mark``; at cost when there is no mark."""
         return times(self.qty, mark) if mark is not None else self.cost
 
-    def apply(self, key: FillKey, signed: Decimal, price: Decimal) -> bool:
-        """Put a fill of ``signed`` quantity in its place; True when it was a late one."""
-        return self._add(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO))
+    def apply(
+        self, key: FillKey, signed: Decimal, price: Decimal, fee: Decimal = ZERO, tax: Decimal = ZERO
+    ) -> bool:
+        """Put a fill of ``signed`` quantity in its place; True when it was a late one.
+
+        ``fee`` and ``tax`` are kept for a reversal alone.
+        """
+        return self._add(Step(key, signed, price, ZERO, ZERO, ZERO, ZERO, None, fee, tax))
+
+    def add_at_cost(self, key: FillKey, change: Decimal, cost: Decimal) -> None:
+        """Add ``change`` shares and ``cost`` without a result: what was held before, or is corrected."""
+        self._add(Step(key, change, cost, ZERO, ZERO, ZERO, ZERO, ()))
+
+    def fills(self, broker: str, execution_id: str, order_id: str) -> list[Step]:
+        """Return the fills with these ids; the days of their times tell them apart."""
+        sought = (broker, len(execution_id), execution_id, order_id)
+        return [step for step in self._steps if step.kept is None and step.key[1:] == sought]
+
+    def was_split_after(self, step: Step) -> bool:
+        """Return whether the holding was split behind ``step``: its shares are not those of ``step`` now."""
+        return any(one.kept is not None for one in self._steps[self._steps.index(step) :])
+
+    def remove(self, step: Step) -> None:
+        """Take a fill out: every total becomes what it is without it."""
+        steps = self._steps
+        at = steps.index(step)
+        del steps[at]
+        self._total_from(at)
+        if steps:
+            last = steps[-1]
+            self.qty, self.cost, self.realized, self.ts_ns = last.qty, last.cost, last.realized, last.key[0]
+        else:
+            self.qty = self.cost = self.realized = ZERO
+            self.ts_ns = 0
 
     def split(self, key: FillKey, change: Decimal, cash: Decimal, kept: tuple[Decimal, Decimal]) -> None:
         """Put a split in its place: the quantity changes by ``change``, ``cash`` was paid for a fraction.
@@ -99,19 +135,23 @@ class Holding:
         """Insert in order and make every total from there on again."""
         steps = self._steps
         insort(steps, step, key=_key_of)
-        at = next(i for i in range(len(steps) - 1, -1, -1) if steps[i] is step)
+        self._total_from(next(i for i in range(len(steps) - 1, -1, -1) if steps[i] is step))
+
+    def _total_from(self, at: int) -> None:
+        """Make the totals of all steps from ``at`` on again."""
+        steps = self._steps
         before = steps[at - 1] if at else None
         for i in range(at, len(steps)):
             before = steps[i] = self._after(before, steps[i])
 
     def _after(self, before: Step | None, step: Step) -> Step:
-        key, signed, price, _, _, _, _, kept = step
+        key, signed, price, _, _, _, _, kept, fee, tax = step
         if kept is not None:
             return self._after_split(before, step, kept)
         flow = times(signed, price)
         if before is None:
-            return Step(key, signed, price, signed, flow, flow, ZERO)
-        _, _, _, held, held_cost, held_basis, realized, _ = before
+            return Step(key, signed, price, signed, flow, flow, ZERO, None, fee, tax)
+        _, _, _, held, held_cost, held_basis, realized, _, _, _ = before
         qty = plus(held, signed)
         if not held or (held > 0) is (signed > 0):
             cost, basis = plus(held_cost, flow), plus(held_basis, flow)
@@ -122,11 +162,14 @@ class Holding:
         else:
             cost, basis = self._part(held_basis, qty, held)
         realized = minus(minus(plus(realized, cost), held_cost), flow)
-        return Step(key, signed, price, qty, cost, basis, realized)
+        return Step(key, signed, price, qty, cost, basis, realized, None, fee, tax)
 
-    def _after_split(self, before: Step | None, step: Step, kept: tuple[Decimal, Decimal]) -> Step:
-        """Return the step with its totals: the cost changes by that of the fraction alone."""
+    def _after_split(self, before: Step | None, step: Step, kept: tuple[Decimal, Decimal] | tuple[()]) -> Step:
+        """Return the step with its totals: the cost changes by that of the fraction, or by the step's own."""
         held, cost, basis, realized = (before.qty, before.cost, before.basis, before.realized) if before else _NONE
+        if not kept:
+            at_cost = (plus(held, step.signed), plus(cost, step.price), plus(basis, step.price), realized)
+            return Step(step.key, step.signed, step.price, *at_cost, kept)
         qty, numerator, denominator = plus(held, step.signed), *kept
         if not numerator or not qty:
             left = basis = ZERO

@@ -10,7 +10,7 @@ import msgspec
 from qts.capital.contracts import CapitalPool, Pool, Transfer
 from qts.execution.contracts import Order
 from qts.ledger.audit import Claims, ProvenRows
-from qts.ledger.contracts import ActionRow, LedgerRow, PoolRow, PositionRow
+from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow, PoolRow, PositionRow
 from qts.ledger.entries import (
     Balance,
     BookAccount,
@@ -40,10 +40,11 @@ class BookRows(msgspec.Struct, frozen=True):
     orders: Sequence[Order]
     positions: Sequence[PositionRow]
     pools: Sequence[PoolRow]
+    bookings: Sequence[BookingRow] = ()
 
     def entries(self) -> list[Entry]:
         """Return the entries of all facts in the order of time."""
-        return entries_of(self.initial, self.ledger, self.transfers, self.actions)
+        return entries_of(self.initial, self.ledger, self.transfers, self.actions, self.bookings)
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -135,6 +136,7 @@ def _compare_with_audit(found: _Comparison, rows: BookRows) -> None:
         claims=claims,
         mark=lambda symbol: None,
         actions=rows.actions,
+        bookings=rows.bookings,
     )
     found.count += sum(result.checks.values())
     found.differences += (Difference(one.subject, one.detail) for one in result.findings)
@@ -162,6 +164,7 @@ def _claims_of(rows: BookRows) -> Claims:
         reservations=(),
         fills_applied=len(rows.ledger),
         actions_applied=len(rows.actions),
+        bookings_applied=len(rows.bookings),
     )
 
 

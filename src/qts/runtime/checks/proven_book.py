@@ -17,7 +17,7 @@ from qts.db.contracts import DecisionRow
 from qts.db.session import SessionStore
 from qts.execution.contracts import Order
 from qts.ledger.audit import ProvenRows
-from qts.ledger.contracts import ActionRow, LedgerRow
+from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow
 
 
 class StoredRows(NamedTuple):
@@ -28,9 +28,10 @@ class StoredRows(NamedTuple):
     transfers: Sequence[Transfer]
     orders: Sequence[Order]
     decisions: Sequence[DecisionRow]
+    bookings: Sequence[BookingRow]
 
 
-NO_ROWS: Final = StoredRows((), (), (), (), ())
+NO_ROWS: Final = StoredRows((), (), (), (), (), ())
 
 
 class ProvenUpTo(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class ProvenUpTo(msgspec.Struct, frozen=True):
     actions: int
     transfers: int
     decisions: int
+    bookings: int = 0
 
 
 class ProvenBook:
@@ -77,13 +79,21 @@ class ProvenBook:
         """Read the rows behind the part, and the orders that have changed since. Raises StorageError."""
         end, store = self.up_to, self._store
         if end is None:
-            return StoredRows(store.ledger(), store.actions(), store.transfers(), store.orders(), store.decisions())
+            return StoredRows(
+                store.ledger(),
+                store.actions(),
+                store.transfers(),
+                store.orders(),
+                store.decisions(),
+                store.bookings(),
+            )
         return StoredRows(
             store.ledger(end.fills),
             store.actions(end.actions),
             store.transfers(end.transfers),
             store.orders(self._changed_from_ns) if self._changed_from_ns < NEVER_NS else (),
             store.decisions(end.decisions),
+            store.bookings(end.bookings),
         )
 
     def sums(self) -> ProvenRows:
@@ -97,6 +107,7 @@ class ProvenBook:
                     store.transfers()[: end.transfers],
                     store.orders(),
                     store.actions()[: end.actions],
+                    store.bookings()[: end.bookings],
                 )
                 self._approvals = _approvals_of(store.decisions()[: end.decisions])
         return self._sums
@@ -110,7 +121,7 @@ class ProvenBook:
         """Add ``rows``, which were found sound, to the part."""
         sums, end = self.sums(), self.up_to
         decisions = len(rows.decisions) + (end.decisions if end is not None else 0)
-        self.up_to = ProvenUpTo(book, prices_ns, sums.fills, sums.actions, sums.transfers, decisions)
+        self.up_to = ProvenUpTo(book, prices_ns, sums.fills, sums.actions, sums.transfers, decisions, sums.bookings)
         self._changed_from_ns = NEVER_NS
 
     def export_state(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def read_book(found: FoundRun) -> BookRows:
             orders=store.orders(),
             positions=store.positions(),
             pools=store.pools(),
+            bookings=store.bookings(),
         )
 
 

@@ -66,6 +66,7 @@ class RewindAndReplay:
             ledger=store.ledger(),
             transfers=store.transfers(),
             actions=store.actions(),
+            bookings=store.bookings(),
         )
         self._shared.orders.import_state(in_book_order(store.orders(), share(checkpoint, "orders")))
         self._checkpoints.restore(checkpoint)
@@ -111,6 +112,7 @@ class RollForward:
             ledger=store.ledger(),
             transfers=store.transfers(),
             actions=store.actions(),
+            bookings=store.bookings(),
         )
         orders = {order.client_order_id: order for order in store.orders()}
         p.orders.import_state(self._in_book_order(orders, share(checkpoint, "orders")))

@@ -20,11 +20,11 @@ from qts.db.session import SessionStore
 from qts.errors import HalfDoneError, QtsError, StateError, StorageError
 from qts.event.journal import Journal
 from qts.execution.contracts import Order
-from qts.ledger.contracts import ActionRow, LedgerRow
+from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow
 from qts.money import begin_thread
 from qts.threads import off_loop, single_thread_executor
 
-_BOOK: frozenset[type] = frozenset({LedgerRow, ActionRow, Order, Transfer})
+_BOOK: frozenset[type] = frozenset({LedgerRow, ActionRow, BookingRow, Order, Transfer})
 _MAX_PENDING = 1_000
 _UNFINISHED = HalfDoneError("an effect was begun and not finished; resume the run")
 """Made in advance, because the failure may be a lack of memory."""
@@ -51,7 +51,10 @@ class StoreWriter(Protocol):
 
     @property
     def book_revision(self) -> int:
-        """Return the number of fills, orders and transfers so far, stored or waiting: it changes with the book."""
+        """Return the number of fills, orders, transfers and bookings so far, stored or waiting.
+
+        It changes with the book.
+        """
         ...
 
     def continue_after(self, revision: int) -> None:

@@ -1,0 +1,69 @@
+"""EXTERNAL: cash and holdings at the broker that are not ours. They back no order and are never sold by us."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from qts.ledger.bookings import cash_change, fill_id_of
+from qts.ledger.contracts import BookingKind, BookingRow
+from qts.ledger.fills import FillId
+from qts.ledger.holding import Holding, fill_key
+from qts.money import ZERO, plus
+
+
+class External:
+    """What the account's bookings without a pool add up to; only :class:`~qts.ledger.account.Account` changes it.
+
+    Holdings are kept at cost: nothing of EXTERNAL is valued, and none of it is part of our equity.
+    """
+
+    def __init__(self, quantum: Decimal) -> None:
+        self._quantum = quantum
+        self._holdings: dict[str, Holding] = {}
+        self._fills: set[FillId] = set()
+        self.cash = ZERO
+        self.realized = ZERO
+
+    def qty(self, symbol: str) -> Decimal:
+        """Return the signed quantity held of ``symbol``."""
+        held = self._holdings.get(symbol)
+        return held.qty if held is not None else ZERO
+
+    def cost(self, symbol: str) -> Decimal:
+        """Return the cost of what is held of ``symbol``, signed like the quantity."""
+        held = self._holdings.get(symbol)
+        return held.cost if held is not None else ZERO
+
+    def positions(self) -> dict[str, Decimal]:
+        """Return the signed quantity by symbol, flat symbols left out."""
+        return {symbol: held.qty for symbol, held in self._holdings.items() if held.qty}
+
+    def costs(self) -> dict[str, Decimal]:
+        """Return the cost by symbol of everything that was ever held."""
+        return {symbol: held.cost for symbol, held in self._holdings.items()}
+
+    def has_booked(self, fill: FillId) -> bool:
+        """Return whether this execution was booked here."""
+        return fill in self._fills
+
+    def holding(self, symbol: str) -> Holding:
+        """Return the holding of ``symbol``, which begins flat."""
+        held = self._holdings.get(symbol)
+        if held is None:
+            held = self._holdings[symbol] = Holding(self._quantum)
+        return held
+
+    def change_shares(self, row: BookingRow) -> None:
+        """Change the holding by ``row``, an opening, an adjustment or an execution."""
+        if row.kind is BookingKind.EXTERNAL_FILL:
+            self._fills.add(fill_id_of(row))
+            key = fill_key(row.ts_ns, row.broker, row.reference, row.order_id)
+            self.holding(row.symbol).apply(key, row.qty, row.price, row.fee, row.tax)
+        else:
+            key = fill_key(row.ts_ns, "", "", f"{row.kind.value} {row.reference}")
+            self.holding(row.symbol).add_at_cost(key, row.qty, row.cost)
+
+    def add_money(self, row: BookingRow) -> None:
+        """Add what ``row`` changes in cash and result."""
+        self.cash = plus(self.cash, cash_change(row))
+        self.realized = plus(self.realized, row.realized_pnl)

@@ -1,0 +1,328 @@
+"""Nothing appears and nothing vanishes: pools and EXTERNAL together are what a broker holds, whatever happens.
+
+The broker of these tests is three numbers, which share no code with the book.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from datetime import date
+from decimal import Decimal as D
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from qts.capital.contracts import Pool, Transfer
+from qts.execution.contracts import Fill
+from qts.ledger.account import Account
+from qts.ledger.audit import ProvenRows
+from qts.ledger.bookings import Charges, booking_row, charges_by_owner, true_ups
+from qts.ledger.contracts import ActionRow, BookingEffect, BookingKind, BookingRow, LedgerRow, TransferOutcome
+from qts.ledger.entries import balances_of, cash_of, entries_of, external_of, holding_of, realized_of
+from qts.market.actions import Split
+from qts.money import sum_of
+from qts.strategy.contracts import Side
+
+from .book import BALANCED, SAMSUNG, account, at, bust, claims_of, fill, note, order, transfer
+
+HYNIX = "000660"
+POOL_OF = {"ema": Pool.SCALP, "turtle": Pool.SWING}
+OPENED = {SAMSUNG: (D(7), D(9_001)), HYNIX: (D(3), D(100))}
+STRATEGIES = st.sampled_from(sorted(POOL_OF))
+SYMBOLS = st.sampled_from([SAMSUNG, HYNIX])
+SIDES = st.sampled_from(["BUY", "SELL"])
+SMALL, PRICES, CHARGES = st.integers(1, 40), st.integers(1, 5_000), st.integers(0, 60)
+SUMS = st.integers(1, 300_000)
+
+
+class BrokerMachine(RuleBasedStateMachine):
+    """A broker where others trade too, and a book that hears of it late, twice and out of order."""
+
+    @initialize()
+    def open(self) -> None:
+        self.book = account()
+        self.mark, self.now, self.number = D(777), 100, 0
+        self.cash = D(1_000_000 + 500_000)
+        self.held: dict[str, D] = defaultdict(D, {symbol: qty for symbol, (qty, _) in OPENED.items()})
+        self.ledger: list[LedgerRow] = []
+        self.transfers: list[Transfer] = []
+        self.actions: list[ActionRow] = []
+        self.bookings: list[BookingRow] = []
+        self.filled: dict[str, D] = defaultdict(D)
+        self.reported: list[tuple[str, Fill]] = []
+        self.unreported: list[tuple[str, Fill]] = []
+        self.standing: list[Fill] = []
+        self.last_split: dict[str, int] = {}
+        self.books(self.book.adopt(self.cash, OPENED, note("opening", 1)))
+
+    def books(self, effects: tuple[BookingEffect, ...]) -> None:
+        self.bookings += [one.booking for one in effects]
+
+    def at_broker(self, one: Fill, sign: int) -> None:
+        """Let the broker carry out a fill, or take it back."""
+        signed = sign * one.qty * (1 if one.side is Side.BUY else -1)
+        self.cash -= signed * one.price + sign * (one.fee + one.tax)
+        self.held[one.symbol] += signed
+
+    def apply(self, owner: str, one: Fill) -> None:
+        if not owner:
+            self.books(self.book.book_external(one, actor="rule", reason="unknown"))
+            return
+        effect = self.book.apply_fill(one, strategy=owner, pool=POOL_OF[owner])
+        if effect is not None:
+            self.ledger.append(effect.ledger)
+            self.filled[one.client_order_id] += one.qty
+            self.books(() if effect.reversal is None else (effect.reversal,))
+
+    @rule(
+        owner=st.sampled_from(["", *sorted(POOL_OF)]),
+        symbol=SYMBOLS,
+        side=SIDES,
+        qty=SMALL,
+        price=PRICES,
+        fee=CHARGES,
+        tax=CHARGES,
+        late=st.booleans(),
+    )
+    def executes(
+        self, owner: str, symbol: str, side: str, qty: int, price: int, fee: int, tax: int, late: bool
+    ) -> None:
+        self.now, self.number = self.now + 1, self.number + 1
+        order_id = f"{owner or 'by hand'}-{side}"
+        one = fill(str(self.number), side, qty, price, fee=fee, tax=tax, order=order_id, symbol=symbol, ts=self.now)
+        self.at_broker(one, 1)
+        self.standing.append(one)
+        if late:
+            self.unreported.append((owner, one))
+        else:
+            self.reported.append((owner, one))
+            self.apply(owner, one)
+
+    @precondition(lambda self: self.unreported)
+    @rule(place=st.integers(0, 1_000))
+    def is_reported_late(self, place: int) -> None:
+        owner, one = self.unreported.pop(place % len(self.unreported))
+        self.reported.append((owner, one))
+        self.apply(owner, one)
+
+    @precondition(lambda self: self.reported)
+    @rule(place=st.integers(0, 1_000))
+    def is_reported_again(self, place: int) -> None:
+        self.apply(*self.reported[place % len(self.reported)])
+
+    @precondition(lambda self: self.standing)
+    @rule(place=st.integers(0, 1_000), twice=st.booleans())
+    def takes_back(self, place: int, twice: bool) -> None:
+        one = self.standing[place % len(self.standing)]
+        if one.ts_ns < self.last_split.get(one.symbol, 0):
+            return
+        self.now += 1
+        self.standing.remove(one)
+        self.at_broker(one, -1)
+        for _ in range(1 + twice):
+            effect = self.book.reverse(bust(one, ts=self.now))
+            self.books(() if effect is None else (effect,))
+
+    @rule(amount=SUMS)
+    def money_comes_in(self, amount: int) -> None:
+        self.number += 1
+        self.cash += amount
+        for _ in range(2):
+            self.books(self.book.deposit(D(amount), self.noted(), weights=BALANCED, remainder=Pool.SWING))
+
+    @rule(amount=SUMS)
+    def money_goes_out(self, amount: int) -> None:
+        self.number += 1
+        has = sum_of(max(D(0), self.book.available(pool)) for pool in Pool)
+        effects = self.book.withdraw(D(amount), self.noted(), weights=BALANCED, remainder=Pool.SCALP)
+        assert (effects is None) is (amount > has)
+        if effects is not None:
+            self.cash -= amount
+            self.books(effects)
+
+    @rule(pool=st.sampled_from([*Pool, None]), amount=st.integers(-500, 500).filter(bool))
+    def interest(self, pool: Pool | None, amount: int) -> None:
+        self.number += 1
+        self.cash += amount
+        row = booking_row(BookingKind.ADJUSTMENT, "main", self.noted(), pool, amount=D(amount))
+        effect = self.book.book(row)
+        assert effect is not None
+        self.books((effect,))
+
+    @rule(fees=CHARGES, taxes=CHARGES)
+    def day_end(self, fees: int, taxes: int) -> None:
+        """The broker's totals of the day are others than the estimates."""
+        self.number += 1
+        booked = charges_by_owner(self.ledger, self.bookings, "1970-01-01")
+        known = [sum_of(one.fees for one in booked.values()), sum_of(one.taxes for one in booked.values())]
+        self.cash -= fees + taxes - sum(known)
+        rows = true_ups(
+            booked, Charges(D(fees), D(taxes)), "1970-01-01", self.noted(), account="main", quantum=D(1)
+        )
+        for row in rows:
+            effect = self.book.book(row)
+            assert effect is not None
+            self.books((effect,))
+
+    @rule(amount=SUMS, source=st.permutations(list(Pool)))
+    def moves(self, amount: int, source: list[Pool]) -> None:
+        self.number += 1
+        one = transfer(f"t-{self.number}", source[0], source[1], amount, self.now)
+        if self.book.transfer(one) is TransferOutcome.APPLIED:
+            self.transfers.append(one)
+
+    @precondition(lambda self: not self.unreported)
+    @rule(symbol=SYMBOLS, new=st.integers(1, 5), old=st.integers(6, 9), upside_down=st.booleans())
+    def is_split(self, symbol: str, new: int, old: int, upside_down: bool) -> None:
+        self.now += 1
+        self.number += 1
+        ratio = (old, new) if upside_down else (new, old)
+        split = Split(symbol, date.fromordinal(700_000 + self.number), *map(D, ratio))
+        effects = self.book.apply_split(split, ts_ns=self.now, lot=D(1), price=self.mark)
+        assert self.book.apply_split(split, ts_ns=self.now, lot=D(1), price=self.mark) == ()  # each once
+        self.actions += [one.action for one in effects]
+        rows = [(one.action.change, one.action.amount) for one in effects]
+        external = self.book.split_external(split, self.noted(), lot=D(1), price=self.mark)
+        if external is not None:
+            rows.append((external.booking.qty, external.booking.amount))
+            self.books((external,))
+        for change, paid in rows:
+            self.held[symbol] += change
+            self.cash += paid
+        self.last_split[symbol] = self.now
+
+    def noted(self):  # type: ignore[no-untyped-def]
+        return note(f"n-{self.number}", self.now)
+
+    @rule()
+    def restarts(self) -> None:
+        state = self.book.export_state()
+        again = account()
+        again.import_state(
+            state,
+            ledger=self.ledger,
+            transfers=self.transfers,
+            actions=self.actions,
+            bookings=self.bookings,
+        )
+        assert again.export_state() == state
+        assert sorted(again.position_rows(), key=str) == sorted(self.book.position_rows(), key=str)
+        assert again.pool_rows() == self.book.pool_rows()
+        assert again.external.costs() == self.book.external.costs()
+        self.book = again
+
+    @invariant()
+    def pools_and_external_are_what_the_broker_has(self) -> None:
+        # What is not reported, or taken back before it is reported, the book cannot know.
+        cash, held = self.cash, defaultdict(D, self.held)
+        for _, one in self.unreported:
+            if one in self.standing:
+                signed = one.qty * one.side.sign
+                cash += signed * one.price + one.fee + one.tax
+                held[one.symbol] -= signed
+        assert self.book.broker_cash == cash
+        assert self.book.broker_positions() == {symbol: qty for symbol, qty in held.items() if qty}
+        mark = at(str(self.mark))
+        assert self.book.equity(mark) == self.book.cash + sum_of(
+            qty * self.mark for qty in self.book.positions().values()
+        )
+
+    @invariant()
+    def the_audit_agrees(self) -> None:
+        mark = at(str(self.mark))
+        orders = [
+            order(name, name.rpartition("-")[2], 10**9, state="WORKING", filled=int(qty))
+            for name, qty in self.filled.items()
+        ]
+        broker = self.book.broker_positions()
+        result = ProvenRows(self.book.initial, D(1)).audit(
+            ledger=self.ledger,
+            transfers=self.transfers,
+            orders=orders,
+            claims=claims_of(self.book, mark, broker),
+            mark=mark,
+            actions=self.actions,
+            bookings=self.bookings,
+        )
+        assert [f for f in result.findings if not f.subject.endswith("available")] == []
+
+    @invariant()
+    def the_entries_add_up_to_it(self) -> None:
+        entries = entries_of(self.book.initial, self.ledger, self.transfers, self.actions, self.bookings)
+        assert not any(entry.imbalance() for entry in entries)
+        balances = balances_of(entries)
+        for pool in Pool:
+            assert balances[cash_of(pool)].amount == self.book.pool_cash(pool)
+            assert realized_of(balances, pool) == self.book.realized_by_pool[pool]
+        for row in self.book.position_rows():
+            assert balances[holding_of(row.strategy, row.symbol)] == (row.cost, row.qty)
+        external = self.book.external
+        assert external_of(balances, "cash").amount == external.cash
+        for symbol, cost in external.costs().items():
+            assert external_of(balances, "holding", symbol) == (cost, external.qty(symbol))
+
+
+TestBroker = BrokerMachine.TestCase
+TestBroker.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+FILLS = st.lists(
+    st.tuples(st.sampled_from(["", *sorted(POOL_OF)]), SYMBOLS, SIDES, SMALL, PRICES, CHARGES, st.integers(0, 5)),
+    min_size=1,
+    max_size=15,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(FILLS, st.sets(st.integers(0, 14)), st.integers(0, 2**32))
+def test_all_news_in_any_order_and_any_number_of_times_give_the_same_book(
+    fills: list[tuple[str, str, str, int, int, int, int]], taken_back: set[int], seed: int
+) -> None:
+    # Given fills of ours and of others, some of which are taken back, a deposit, and a true-up
+    news: list[tuple[str, Fill | int]] = []
+    for number, (owner, symbol, side, qty, price, charge, ts) in enumerate(fills):
+        one = fill(str(number), side, qty, price, fee=charge, tax=charge // 2, symbol=symbol, ts=ts)
+        news.append((owner, one))
+        if number in taken_back:
+            news.append(("bust", one))
+    news += [("deposit", 5_001), ("fee", 13)]
+
+    def tell(book: Account, what: str, one: Fill | int) -> None:
+        if what == "deposit":
+            book.deposit(D(5_001), note("d"), weights=BALANCED, remainder=Pool.SCALP)
+        elif what == "fee":
+            book.book(booking_row(BookingKind.FEE, "main", note("f"), Pool.SCALP, fee=D(13), day="1970-01-01"))
+        else:
+            assert isinstance(one, Fill)
+            if what == "bust":
+                book.reverse(bust(one))
+            elif what:
+                book.apply_fill(one, strategy=what, pool=POOL_OF[what])
+            else:
+                book.book_external(one, actor="rule", reason="")
+
+    # When they are told in one order, and in any other, some of them twice
+    shuffled = [*news, *news[::2]]
+    random.Random(seed).shuffle(shuffled)
+    one, other, never = account(), account(), account()
+    for each in news:
+        tell(one, *each)
+    for each in shuffled:
+        tell(other, *each)
+    # Then both books are the same
+    assert one.export_state() == other.export_state()
+    assert one.pools(at(777), BALANCED) == other.pools(at(777), BALANCED)
+    assert sorted(one.position_rows(), key=str) == sorted(other.position_rows(), key=str)
+    assert one.external.costs() == other.external.costs()
+    assert one.pool_rows() == other.pool_rows()
+    # And they are the book of an account that never received what was taken back
+    gone = {one.execution_id for what, one in news if what == "bust" and isinstance(one, Fill)}
+    for what, each in news:
+        if not (isinstance(each, Fill) and each.execution_id in gone):
+            tell(never, what, each)
+    held = [row for row in one.position_rows() if row.qty or row.cost]
+    assert sorted(held, key=str) == sorted((row for row in never.position_rows() if row.qty or row.cost), key=str)
+    assert one.realized_by_pool == never.realized_by_pool
+    assert (one.broker_cash, one.external.positions()) == (never.broker_cash, never.external.positions())
+    assert (one.fees_total, one.taxes_total) == (never.fees_total, never.taxes_total)
