@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import pytest
 
 import qts
+from qts.kit import Bar, Context, Intent, Side, Sma, Strategy
 from qts.market.sample import sample_csv
 from tests.examples import peer_rules
 from tests.examples.peer_rules import Outcome
@@ -140,10 +141,31 @@ def test_its_program_trades_in_the_tool_as_its_rules_say(peer: Peer, tmp_path: P
     assert float(equity.replace(",", "")) == pytest.approx(float(peer.rules().equity), abs=0.5)
 
 
-def test_the_strategy_here_trades_as_its_rules_say(tmp_path: Path) -> None:
+class Tracked(Strategy):
+    """The strategy of the guide with means that QTS keeps."""
+
+    bars: ClassVar = {"1d": peer_rules.SLOW}
+
+    def on_start(self, ctx: Context) -> None:
+        self.fast = ctx.track(Sma(peer_rules.FAST), "1d")
+        self.slow = ctx.track(Sma(peer_rules.SLOW), "1d")
+
+    def on_bar(self, ctx: Context, bar: Bar) -> list[Intent]:
+        ahead = self.fast[bar.symbol].value - self.slow[bar.symbol].value
+        if ahead > 0 and ctx.is_flat(bar.symbol):
+            return [Intent(bar.symbol, Side.BUY, 1.0)]
+        if ahead < 0 and not ctx.is_flat(bar.symbol):
+            return [Intent(bar.symbol, Side.SELL, 1.0)]
+        return []
+
+
+@pytest.mark.parametrize(
+    "strategy", [f"{ROOT / 'examples/sma_cross.py'}:SmaCross", Tracked], ids=["printed", "tracked"]
+)
+def test_the_strategy_here_trades_as_its_rules_say(strategy: Any, tmp_path: Path) -> None:
     # Given the strategy of the guide, when it is tested here without costs
     (tmp_path / "005930.csv").write_text(sample_csv(), encoding="utf-8")
-    result = qts.backtest(f"{ROOT / 'examples/sma_cross.py'}:SmaCross", tmp_path / "005930.csv", fees=0)
+    result = qts.backtest(strategy, tmp_path / "005930.csv", fees=0)
     # Then its fills and its equity at the end are those of the rules
     fills, due = result.fills, peer_rules.ours().trades
     assert [str(time)[:10] for time in fills.column("time")] == [str(trade.day) for trade in due]
