@@ -19,9 +19,12 @@ from qts.runtime.strategies.process_handler import StrategyProcessHandler, sourc
 from qts.runtime.strategies.process_protocol import BatchContext, BatchResult, Fault, Start, Started, StrategySource
 from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
-from qts.strategy.contracts import Context, FillView, Intent, Side
+from qts.strategy.contracts import AnyIntent, Context, FillView, Intent, Side
+from qts.strategy.levels import Away
 from qts.strategy.loading import StrategySpec, fingerprint_of
 from qts.strategy.moment import Moment
+from qts.strategy.order_news import OrderNews, OrderStatus
+from qts.strategy.targets import Cancel, Target
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
@@ -56,6 +59,23 @@ class Parrot(ScriptedStrategy):
             raise ValueError("partial")
 
 
+class Aiming(ScriptedStrategy):
+    """Answers with a target and a cancel, and keeps what it is told in its order."""
+
+    def __init__(self) -> None:
+        super().__init__("aiming")
+        self.heard: list[str] = []
+
+    def on_quote(self, ctx: Context, quote: Quote) -> Iterable[AnyIntent]:
+        return (Target(quote.symbol, weight=0.5, stop=Away(share=0.1), tag="t"), Cancel("t"))
+
+    def on_fill(self, ctx: Context, fill: FillView) -> None:
+        self.heard.append("fill")
+
+    def on_order(self, ctx: Context, news: OrderNews) -> None:
+        self.heard.append(news.status.value)
+
+
 class Endless(ScriptedStrategy):
     def __init__(self) -> None:
         super().__init__("endless")
@@ -70,7 +90,7 @@ def over_the_wire(value: Any) -> Any:
     return msgspec.msgpack.decode(msgspec.msgpack.encode(value))
 
 
-def context_of(errors: int = 0, *fills: FillView) -> BatchContext:
+def context_of(errors: int = 0, *fills: FillView | OrderNews) -> BatchContext:
     return BatchContext(kst(10), OperatingState.BALANCED, D("1000.50"), {}, (), errors, fills)
 
 
@@ -94,6 +114,20 @@ def done(made: StrategyWorker, events: list[Any], told: BatchContext) -> BatchRe
 
 def heard(memory: bytes) -> Any:
     return msgspec.msgpack.decode(memory)["memory"]["heard"]
+
+
+def test_targets_and_news_of_orders_travel_in_their_order() -> None:
+    # Given the news of an order, and its fill
+    news = OrderNews(SYMBOL, Side.BUY, OrderStatus.SENT, D(5), D(0), "t", "o-1", "in", "", "", kst(10))
+    origin = StrategySource("tests.runtime.test_strategy_worker:Aiming")
+    made = StrategyWorker(over_the_wire(Start(origin, context_of(), None, None)))
+    # When both are told with a quote
+    result = done(made, quotes(150_000), context_of(0, news, FILL))
+    # Then they are heard in that order, and what it wants comes back as it was said
+    assert result.memory is not None
+    assert heard(result.memory) == ["SENT", "fill"]
+    assert result.fills_seen == 2
+    assert result.output == [Target(SYMBOL, weight=0.5, stop=Away(share=0.1), tag="t"), Cancel("t")]
 
 
 def test_the_view_answers_what_the_host_answers(rig_of: MakeRig) -> None:
