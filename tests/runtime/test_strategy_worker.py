@@ -232,6 +232,29 @@ def test_an_intent_the_session_cannot_take_is_the_strategys_mistake(rig_of: Make
     assert remote.export_memory()["untold"] == [FILL]  # the note did not say that it was told
 
 
+def test_news_that_were_not_told_are_kept_in_a_checkpoint_in_their_place(rig_of: MakeRig) -> None:
+    # Given the news of an order and its fill, which the process has not been told
+    def handler(strategy: ScriptedStrategy) -> StrategyProcessHandler:
+        return StrategyProcessHandler(
+            rig_of(strategy).kernel.host.contexts[0],
+            None,
+            on_intent=lambda *arguments: None,
+            on_fault=lambda *fault: None,
+            on_running=print,
+        )
+
+    news = OrderNews(SYMBOL, Side.BUY, OrderStatus.SENT, D(5), D(0), "t", "o-1", "in", "", "", kst(10))
+    first, second, deaf = handler(Aiming()), handler(Aiming()), handler(Parrot())
+    for one in (first, deaf):
+        one.add_news(news)
+        one.add_fill(FILL)
+    # When they are stored and restored
+    second.import_memory(over_the_wire(first.export_memory()))
+    # Then both come with the next batch, in their order; a strategy without the hook has the fill alone
+    assert second.batch_context().fills == (news, FILL)
+    assert deaf.batch_context().fills == (FILL,)
+
+
 def test_a_note_that_is_none_changes_nothing(rig_of: MakeRig) -> None:
     context = rig_of(Parrot()).kernel.host.contexts[0]
     remote = StrategyProcessHandler(
