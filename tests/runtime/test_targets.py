@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qts.execution.contracts import Order, OrderState
+from qts.market.contracts import Bar
 from qts.strategy.contracts import FillView, Intent, Side
 from qts.strategy.levels import Away, Levels
 from qts.strategy.order_news import OrderNews, OrderStatus
@@ -28,6 +29,10 @@ class Told(ScriptedStrategy):
 
     def says(self, *wanted: Any) -> None:
         self.intents.extend(wanted)
+
+    def on_bar(self, ctx: object, bar: Bar) -> list[Any]:
+        intents, self.intents = self.intents, []
+        return intents
 
     def on_fill(self, ctx: object, fill: FillView) -> None:
         self.told.append(fill)
@@ -238,6 +243,30 @@ def test_a_target_does_not_hinder_an_exit_of_the_rules(rig: Rig, strategy: Told)
 
     assert rig.held() == 0
     assert [(order.side, order.forced) for order in rig.orders()] == [(Side.BUY, False), (Side.SELL, True)]
+
+
+@pytest.mark.parametrize("first", [(), (Cancel(symbol=SYMBOL),)], ids=["target", "cancel and target"])
+def test_on_daily_bars_what_works_ends_at_once_and_the_rest_follows_in_the_next_bar(
+    rig_of: MakeRig, strategy: Told, first: tuple[Cancel, ...]
+) -> None:
+    """Given a buy of 10 that waits below the market, when 5 are wanted at the close, then the next open buys 5.
+
+    The market is closed from the end of the bar on, so an end that came any later would leave the target refused.
+    """
+    rig = rig_of(strategy)
+
+    def show(day: int, *wanted: Target | Cancel) -> None:
+        strategy.says(*wanted)
+        price = Decimal(150_000)
+        rig.show(Bar(SYMBOL, kst(15, 30, day=day), price, price, price, price, Decimal(1_000), "1d"))
+
+    show(22, Target(SYMBOL, 10, limit=140_000, tif=TimeInForce.GTC))
+    show(23, *first, Target(SYMBOL, 5))
+    show(26)
+
+    assert rig.held() == 5
+    assert rig.refusals() == {}
+    assert strategy.statuses == ["SENT", "CANCELLED", "SENT", "fill"]
 
 
 # -- cancels -----------------------------------------------------------------------------------------------------

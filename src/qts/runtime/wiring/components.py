@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from qts.broker.contracts import MarketDriven
 from qts.capital.contracts import Pool
 from qts.clock import Clock
 from qts.config.tree import QtsConfig
@@ -293,7 +294,7 @@ def _make_components(
         run=decisions.decide,
         on_refused=decisions.on_refused,
         publish=signals.publish,
-        cancel=partial(_cancel, exits, due),
+        cancel=partial(_cancel, p, exits, venue, due),
         counters=base.counters,
     )
 
@@ -418,9 +419,22 @@ def _make_recovery(base: _Base, connection: BrokerConnection, checkpoints: Check
     )
 
 
-def _cancel(exits: ForcedExits, due: DueWork, order: Order, now_ns: int, reason: str) -> None:
-    """Cancel an order as the forced exits do it, and wake them up should that have to be tried again."""
+def _cancel(
+    shared: SharedComponents,
+    exits: ForcedExits,
+    venue: MarketDriven,
+    due: DueWork,
+    order: Order,
+    now_ns: int,
+    reason: str,
+) -> None:
+    """Cancel an order as the forced exits do it, and wake them up should that have to be tried again.
+
+    On bars alone a cancel takes effect at once: the market of a daily bar is closed by the time it would arrive.
+    """
     exits.cancel(order, now_ns, reason)
+    if shared.last.shows_bars_alone(order.symbol):
+        venue.end_cancels(order.symbol)
     due.pending = True
 
 
