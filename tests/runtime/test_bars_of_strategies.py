@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,8 +15,14 @@ import pytest
 from qts.clock import NEVER_NS, NS_PER_S
 from qts.errors import ContractError
 from qts.indicators import Sma
+from qts.market.actions import Split
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
+from qts.market.series.builder import BarBuilder
+from qts.market.series.wanted import wanted_bars
 from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.strategies.moments import Moments
+from qts.runtime.strategies.price_view import PriceView
+from qts.runtime.strategies.timers import StrategyTimers
 from qts.strategy.contracts import Context, Intent, Side
 from qts.strategy.loading import StrategySpec, check_strategy, load_strategies
 from tests.risk.requests import D
@@ -362,6 +368,48 @@ def test_bars_hold_a_session_to_one_component_more_and_no_more_without(rig_of: M
     rig = rig_of(ScriptedStrategy())
     assert rig.kernel.moments is None
     assert rig.kernel.host.contexts[0].bars is None
+
+
+def test_in_real_time_bars_of_one_time_wait_for_each_other_though_the_clock_is_later(rig_of: MakeRig) -> None:
+    # Given two bars of one time that arrive one after the other, the clock a second later
+    strategy = OnBars()
+    rig = rig_of(strategy)
+    first, second = feed_bar(kst(9, 1), 1), feed_bar(kst(9, 1), 2, "000660")
+    while rig.kernel.run_scheduled_task(first.ts_ns):
+        rig.drain()
+    rig.kernel.market.accept(first)
+    # When the tasks due before the second are run
+    rig.kernel.pending_value = second
+    while rig.kernel.run_scheduled_task(kst(9, 1, 1)):
+        rig.drain()
+    # Then the first still waits; without another value it comes
+    assert strategy.heard == []
+    rig.kernel.pending_value = None
+    while rig.kernel.run_scheduled_task(kst(9, 1, 1)):
+        rig.drain()
+    assert [line.partition(" ")[2] for line in strategy.heard] == [
+        "1m 9:00..9:01 1-3-0-2 10",
+        f"bars {SYMBOL} 1m",
+    ]
+
+
+def test_bars_over_a_split_are_built_from_prices_as_strategies_see_them(rig_of: MakeRig) -> None:
+    # Given a week's bar that has begun at a price of 150,000, and a split of 2:1 after its first day
+    rig = rig_of(ScriptedStrategy())
+    prices = PriceView("split")
+    wanted = wanted_bars({"1w": 2}, (), "bars")
+    builder = BarBuilder(wanted, rig.shared.feed.instruments)
+    moments = Moments(StrategyTimers(rig.shared.calendar), builder, rig.kernel.due, prices)
+    moments.on_bar(feed_bar(kst(15, 30), 0, interval="1d"))
+    prices.on_split(Split(SYMBOL, date(2026, 1, 23), D(2), D(1)), kst(0, day=23))
+    # When the next day trades at half the price and twice the volume, and the week is over
+    half = Bar(SYMBOL, kst(15, 30, day=23), *[D(75_000)] * 4, D(20), interval="1d")
+    moments.on_bar(half)
+    moments.finish()
+    # Then the bar is one of the prices that the strategy has seen
+    (bar,) = [bar for ended in moments.ended for bar in ended.bars if bar.interval == "1w"]
+    assert (bar.open, bar.high, bar.low, bar.close) == (150_000, 150_200, 149_900, 150_000)
+    assert bar.volume == 20
 
 
 # -- in a process of its own, and resumed --------------------------------------------------------------------------

@@ -248,8 +248,14 @@ class Kernel:
             self.components.curve.sample(now_ns)
 
     def _moment_ns(self, now_ns: int) -> int:
-        """Return the time of the next moment due by ``now_ns``; NEVER_NS when none is."""
-        return NEVER_NS if self.moments is None else self.moments.next_ns(now_ns)
+        """Return the time of the next moment due by ``now_ns``; NEVER_NS when none is.
+
+        Bars of the feed wait for others of their time: none is due later than the value that comes next.
+        """
+        if self.moments is None:
+            return NEVER_NS
+        value = self.pending_value
+        return self.moments.next_ns(now_ns if value is None else min(now_ns, value.ts_ns))
 
     def _run_moment(self, at_ns: int) -> None:
         """Show the moment at ``at_ns`` to the strategies, at its own time."""

@@ -88,6 +88,15 @@ class BarBuilder:
                     self._ended.append((tick.ts_ns, bar))
         return bool(self._ended)
 
+    def by_time(self, symbol: str) -> SymbolBars | None:
+        """Return what is kept of a symbol of which all bars that run are of time; None for another one.
+
+        A trade in its range, while fewer than :data:`MOST_PENDING` wait, may be appended to its ``pending`` in
+        place of :meth:`on_tick`: it ends no bar and changes no other thing.
+        """
+        one = self._symbols.get(symbol)
+        return None if one is None or one.counted else one
+
     def on_bar(self, bar: Bar) -> bool:
         """Add a bar of the feed. Return whether bars are over that can be taken.
 

@@ -18,6 +18,8 @@ from typing import Any
 from qts.clock import ManualClock, stopwatch_ns
 from qts.event.contracts import EventType
 from qts.market.contracts import Bar, BookUpdate, MarketValue, Quote, Tick
+from qts.market.series.running import MOST_PENDING
+from qts.market.series.symbol_bars import SymbolBars
 from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, bar_fits, quote_fits, tick_fits
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.kernel import Kernel
@@ -81,6 +83,7 @@ class StraightRows:
         measured_at, accepted_ns, started_ns = path.unmeasured + 1, 0, 0
         rows = passed = 0
         present, band, is_held, bounds = "", None, False, None
+        running: SymbolBars | None = None
         contexts: Sequence[StrategyContext] = ()
         called: Sequence[StrategyContext] = ()
         try:
@@ -94,6 +97,7 @@ class StraightRows:
                         return value
                     band, contexts = way
                     is_held, present = symbol in held, symbol
+                    running = None if moments is None else moments.by_time(symbol)
                     bounds = None if watched is None else watched.get(symbol)
                 if bounds is not None and triggers.is_touched(bounds, value):
                     return value
@@ -121,11 +125,18 @@ class StraightRows:
                     if is_held:
                         extremes.on_mark(symbol, last.mark(symbol), ts_ns)
                     if moments is not None:
-                        moments.on_tick(value)  # type: ignore[arg-type]
-                        if moments.ended:
-                            self.is_accepted = True
-                            return value
-                        wake_ns = due.wake_ns
+                        if (
+                            running is not None
+                            and running.begin_ns <= ts_ns < running.until_ns
+                            and len(running.pending) < MOST_PENDING
+                        ):
+                            running.pending.append(value)  # type: ignore[arg-type]
+                        else:
+                            moments.on_tick(value)  # type: ignore[arg-type]
+                            if moments.ended:
+                                self.is_accepted = True
+                                return value
+                            wake_ns, running = due.wake_ns, moments.by_time(symbol)
                     called = host.traders(symbol) if takes_trades else ()
                 elif kind is Bar:
                     if (

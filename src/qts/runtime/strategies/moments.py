@@ -11,6 +11,7 @@ import msgspec
 from qts.clock import NEVER_NS
 from qts.market.contracts import Bar, Quote, Tick
 from qts.market.series.builder import BarBuilder, EndedBars
+from qts.market.series.symbol_bars import SymbolBars
 from qts.notes import Note
 from qts.runtime.due_work import DueWork
 from qts.runtime.strategies.price_view import PriceView
@@ -94,6 +95,10 @@ class Moments:
         """Add the trade that a quote reports, if it does; prices without one build no bar."""
         if quote.last is not None and quote.last_size:
             self.on_tick(Tick(quote.symbol, quote.ts_ns, quote.last, quote.last_size))
+
+    def by_time(self, symbol: str) -> SymbolBars | None:
+        """Return :meth:`BarBuilder.by_time` of ``symbol``; None where prices are converted as well."""
+        return None if self._builder is None or self._prices is not None else self._builder.by_time(symbol)
 
     def on_bar(self, bar: Bar) -> None:
         """Add a bar of the feed that was taken in; as :meth:`on_tick`."""
