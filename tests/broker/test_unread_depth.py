@@ -35,15 +35,15 @@ class Source:
 
     def __init__(self, every: int, limit: int = LIMIT) -> None:
         self.book = DepthBook(limit)
-        self.every, self.limit, self.updates = every, limit, 0
+        self.every, self.limit, self.updates, self.kept_after = every, limit, 0, 0
 
     def give(self, one: BookUpdate) -> BookUpdate:
         self.book.apply(one)
         self.updates += 1
-        if self.updates >= self.every and (levels := one.bids or one.asks):
+        if self.updates - self.kept_after >= self.every and (levels := one.bids or one.asks):
             assert isinstance(levels, LazyLevels)
             levels.keep(self.book.keep(self.limit, self.updates))
-            self.updates = 0
+            self.kept_after = self.updates
         return one
 
 
@@ -95,6 +95,17 @@ def test_whenever_someone_looks_the_book_is_that_of_all_updates(
         else:
             assert waiting.book.export_state() == at_once.export_state()
     assert waiting.book.export_state() == at_once.export_state()
+
+
+def test_a_kept_book_counts_only_where_no_update_before_it_was_missed() -> None:
+    # Given a source that keeps a book behind every update, of which ours misses the second
+    source, depth = Source(1), UnreadDepth(LIMIT)
+    depth.add(source.give(update(1, [], [["18.0", "0.0"]])))
+    source.give(update(2, [["10.0", "1.0"]], []))
+    # When the third comes
+    depth.add(source.give(update(3, [], [["18.0", "0.0"]])))
+    # Then what was missed stays missing: the source's book does not take the place of ours
+    assert depth.book.best(False) is None
 
 
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -52,8 +52,9 @@ _decode_text: Final = msgspec.json.Decoder(list[tuple[str, str]]).decode
 class KeptBook(NamedTuple):
     """The depth book of a symbol as all updates up to one of them leave it.
 
-    ``limit``: the most levels of a side. ``updates``: how many updates of the symbol came since its previous kept
-    book, this one included. ``state``: MessagePack of :meth:`qts.market.depth_book.DepthBook.export_state`.
+    ``limit``: the most levels of a side. ``updates``: how many updates of the symbol its source has given, the one
+    before the book included: who has seen another number of them since an earlier kept book has missed some.
+    ``state``: MessagePack of :meth:`qts.market.depth_book.DepthBook.export_state`.
     """
 
     limit: int

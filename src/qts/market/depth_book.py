@@ -170,7 +170,7 @@ class DepthBook:
             side.sizes = [Decimal(text) for text in sizes.split()]
 
     def keep(self, limit: int, updates: int) -> KeptBook:
-        """Return a copy of the book, which was made with ``limit``, after so many ``updates``."""
+        """Return a copy of the book, which was made with ``limit``, after so many ``updates`` of its source."""
         return KeptBook(limit, updates, msgspec.msgpack.encode(self.export_state()))
 
     def restore(self, kept: KeptBook) -> None:

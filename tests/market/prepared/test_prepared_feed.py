@@ -331,7 +331,7 @@ def test_text_and_capture_give_the_kept_books_at_the_same_updates(
                 kept_at.append((at, kept.limit, kept.updates))
         seen.append(kept_at)
 
-    assert seen[1] == seen[0] == [(32 * n + last, 50, 16) for n in range(6) for last in (30, 31)]
+    assert seen[1] == seen[0] == [(32 * n + last, 50, 16 * n + 16) for n in range(6) for last in (30, 31)]
 
 
 def own_instrument(symbol: str, currency: str = "USDT") -> Instrument:

@@ -21,7 +21,7 @@ MAX_UNREAD: Final = 64
 class UnreadDepth:
     """The depth book of one symbol, ``limit`` levels a side, with the updates that no one has looked at yet."""
 
-    __slots__ = ("_book", "_follows", "_kept", "_limit", "_unread", "_updates")
+    __slots__ = ("_book", "_follows", "_kept", "_kept_after", "_limit", "_unread", "_updates")
 
     def __init__(self, limit: int) -> None:
         self._book = DepthBook(limit)
@@ -29,7 +29,8 @@ class UnreadDepth:
         self._follows = False  # the book is known to be that of all updates, nothing taken from it
         self._kept: KeptBook | None = None  # where to begin with what is unread
         self._unread: list[BookUpdate] = []
-        self._updates = 0  # since the newest kept book
+        self._updates = 0  # seen since the newest kept book
+        self._kept_after = 0  # the number of updates of the source behind which that was kept
 
     @property
     def book(self) -> DepthBook:
@@ -51,14 +52,14 @@ class UnreadDepth:
             if len(self._unread) >= MAX_UNREAD:
                 self._change()
             return
-        if self._follows and kept.updates == self._updates:
+        if self._follows and kept.updates == self._kept_after + self._updates:
             self._kept = kept
             self._unread.clear()
         else:
             self._read()
             self._book.apply(update)
             self._follows = self._book.is_same(kept)
-        self._updates = 0
+        self._updates, self._kept_after = 0, kept.updates
 
     def take(self, is_buy: bool, price: Decimal, qty: Decimal) -> None:
         """Subtract what our buyer (or seller) took at ``price``."""

@@ -19,7 +19,8 @@ class BookKeeper:
 
     def __init__(self) -> None:
         self._books: dict[str, DepthBook] = {}
-        self._updates: dict[str, int] = {}  # since the last kept one
+        self._updates: dict[str, int] = {}
+        self._kept_after: dict[str, int] = {}  # the number of updates behind which the newest one was kept
 
     def take(self, update: BookUpdate) -> KeptBook | None:
         """Apply ``update``; return the book after it when it is time to keep one.
@@ -32,12 +33,12 @@ class BookKeeper:
             book = self._books[symbol] = DepthBook(LIMIT)
         book.apply(update)
         updates = self._updates[symbol] = self._updates.get(symbol, 0) + 1
-        if updates < KEPT_EVERY:
+        if updates - self._kept_after.get(symbol, 0) < KEPT_EVERY:
             return None
         levels = next((one for one in (update.bids, update.asks) if isinstance(one, LazyLevels)), None)
         if levels is None:  # nothing that can pass the book on: the next update will do
             return None
         kept = book.keep(LIMIT, updates)
         levels.keep(kept)
-        self._updates[symbol] = 0
+        self._kept_after[symbol] = updates
         return kept

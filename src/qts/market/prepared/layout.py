@@ -23,7 +23,7 @@ import msgspec
 from qts.market.files.refusals import RefusalExample
 from qts.market.files.row_memory import BOOK, OTHER, QUOTE, WIDE_QUOTE
 
-MAGIC: Final = b"QTSPREP2"
+MAGIC: Final = b"QTSPREP3"
 """Raised with every change of the format: older files are then made again."""
 BLOCK_ROWS: Final = 65_536
 """Values of a block; bounds what recording and replaying hold in memory."""
