@@ -144,3 +144,22 @@ def test_without_rules_their_rows_are_left_out_unless_they_say_something(values:
     values |= {"forced_exits": 1, "safety_state": "LOCKDOWN"}
     assert "exits forced by rule" in told(values)
     assert "LOCKDOWN" in told(values)
+
+
+def test_money_that_came_in_is_told_and_no_result(values: dict[str, Any]) -> None:
+    # Given a session that ended with 500,000 won more than at its start, all of them paid in
+    values["equity_end"] = str(int(values["equity_start"]) + 500_000)
+    assert "deposits" not in told(values)
+    values["bookings"] = {
+        "rows": 3,
+        "deposits": "600000",
+        "withdrawals": "100000",
+        "adjustments": "0",
+        "external_cash": "0",
+        "external_positions": {"005930": "4"},
+    }
+    # Then its result is nothing, and what is not ours is named
+    lines = [" ".join(line.split()) for line in told(values).splitlines()]
+    assert any(line.startswith("deposits, less withdrawals") and "500,000" in line for line in lines)
+    assert any(line.startswith("result") and "0 (+0.00%)" in line for line in lines)
+    assert any(line.startswith("held at the broker, not ours") and "4 005930" in line for line in lines)

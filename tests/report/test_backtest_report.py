@@ -90,6 +90,23 @@ def text_of(page: Page, section: str) -> str:
     return " ".join(page.sections[section].split())
 
 
+def test_money_that_came_in_and_what_is_not_ours_have_a_card(tmp_path: Path) -> None:
+    booked = {
+        "rows": 3,
+        "deposits": "600000",
+        "withdrawals": "100000",
+        "adjustments": "0",
+        "external_cash": "70",
+        "external_positions": {"005930": "4"},
+    }
+    path = tmp_path / "report.html"
+    write_report(traded_session(values={"bookings": booked}), path)
+    told = path.read_text(encoding="utf-8")
+    assert "Deposits, less withdrawals" in told
+    assert "500,000" in told
+    assert "EXTERNAL (not ours): cash 70; held: 005930 4" in told
+
+
 class TestPlainProfile:
     def test_shows_the_result_and_not_what_did_not_rule(self, tmp_path: Path) -> None:
         page = page_of(plain_session(), tmp_path)

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qts.capital.contracts import Pool
+from qts.ledger.bookings import Note, booking_row
+from qts.ledger.contracts import BookingKind
 from qts.report.report_data import (
     ReportData,
     Status,
@@ -168,6 +170,24 @@ class TestOwnChecks:
     def test_one_unit_off_breaks_exactly_its_own_sum(self, change: dict[str, object], name: str) -> None:
         found = self.statuses(**change)
         assert [key for key, status in found.items() if status is Status.BROKEN] == [name]
+
+    def test_bookings_of_pools_are_part_of_every_sum(self) -> None:
+        # Given a true result, a true-up of 25 won of fees that it tells, and a share of EXTERNAL
+        pools = traded_session().result.pools
+        scalp = {**pools["SCALP"], "realized_pnl": "18325", "total": "40018325"}
+        told = {"fees": "250", "equity_end": "100021250", "pools": {**pools, "SCALP": scalp}}
+        charged = booking_row(BookingKind.FEE, "main", Note("s", 1, "kim", "day end"), Pool.SCALP, fee=Decimal(25))
+        of_others = booking_row(
+            BookingKind.OPENING, "main", Note("s", 1, "kim", ""), None, symbol="1", qty=Decimal(1), cost=Decimal(1)
+        )
+        facts = traded_session(values=told, bookings=[charged, of_others])
+        assert [check.name for check in own_checks(facts) if check.status is Status.BROKEN] == []
+        # Then without its row the sums differ
+        facts = traded_session(values=told)
+        assert [check.name for check in own_checks(facts) if check.status is Status.BROKEN] == [
+            "Fees = sum of the fills' fees",
+            "Realised SCALP = sum of its fills' results",
+        ]
 
     def test_a_pool_that_earned_nothing_by_its_fills_may_not_claim_a_result(self) -> None:
         pools = traded_session().result.pools | {

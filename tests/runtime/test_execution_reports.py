@@ -130,16 +130,18 @@ def test_the_same_execution_id_of_another_broker_is_another_fill(working: tuple[
     assert rig.held() == 8
 
 
-def test_a_fill_of_an_unknown_order_is_not_booked_and_raises_fs070(working: tuple[Rig, Order]) -> None:
+def test_a_fill_of_an_unknown_order_with_an_id_of_ours_is_not_booked_and_raises_fs070(
+    working: tuple[Rig, Order],
+) -> None:
     rig, order = working
 
-    tell(rig, fill(order, "e1", client_order_id="manual-1"))
+    tell(rig, fill(order, "e1", client_order_id="rig-o-99"))
 
     assert rig.held() == 0
     assert booked(rig) == []
     assert codes(rig) == {"FS070": 1}
     assert rig.shared.safety.current_state is SafetyState.FAIL
-    assert "manual-1" in rig.shared.safety.history[0].reason
+    assert "rig-o-99" in rig.shared.safety.history[0].reason
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_every_notice_that_is_not_booked_is_kept_as_it_came_not_only_the_first(
     """Safety is in FAIL already when the second one comes: nothing changes there, so its history says nothing."""
     rig, order = working
     notices = [fill(order, f"e{number}", side=Side.SELL, price=149_000 + number) for number in (1, 2)]
-    notices += [fill(order, f"e{number}", client_order_id=f"manual-{number}") for number in (3, 4)]
+    notices += [fill(order, f"e{number}", client_order_id=f"rig-o-9{number}") for number in (3, 4)]
 
     tell(rig, *notices)
 

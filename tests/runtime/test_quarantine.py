@@ -76,11 +76,11 @@ def test_a_notice_that_no_journal_could_hold_is_kept_and_the_session_goes_on(
 def test_a_fill_of_an_unknown_order_is_kept_too(working: tuple[Rig, Order]) -> None:
     rig, order = working
 
-    tell(rig, fill(order, "e1", client_order_id="manual-1"))
+    tell(rig, fill(order, "e1", client_order_id="rig-o-99"))
 
     (row,) = kept(rig)
     assert row.code == "FS070"
-    assert "manual-1" in row.notice
+    assert "rig-o-99" in row.notice
 
 
 def test_the_same_notice_sent_again_is_kept_once_and_a_changed_one_beside_it(working: tuple[Rig, Order]) -> None:
@@ -129,7 +129,7 @@ def test_memory_is_bounded_and_a_restart_knows_what_the_store_holds(rig_of: Call
 def test_number_and_first_stand_in_result_view_and_notes_in_both_languages(working: tuple[Rig, Order]) -> None:
     """given two notices that are not booked and one of them again, then two are reported, and which was first"""
     rig, order = working
-    first, second = fill(order, "e1", price=149_950), fill(order, "e2", client_order_id="manual-1")
+    first, second = fill(order, "e1", price=149_950), fill(order, "e2", client_order_id="rig-o-99")
 
     tell(rig, first, second, first)
 

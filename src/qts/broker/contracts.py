@@ -105,8 +105,8 @@ class Broker(Protocol):
 
     All coroutines are called on the session's event loop, or run to their end without a loop on the virtual clock;
     there none may suspend. They may be under way side by side. Reports (:class:`~qts.execution.contracts.Fill`,
-    ``OrderCancelled``, ``OrderRejected``, ``BrokerDisconnect``) leave through the ``publish`` callable that the
-    implementation is given when it is made: from any thread, in any order, more than once.
+    ``OrderCancelled``, ``OrderRejected``, ``FillReversed``, ``BrokerDisconnect``) leave through the ``publish``
+    callable that the implementation is given when it is made: from any thread, in any order, more than once.
 
     ``place``, ``replace`` and ``cancel`` are answered, never raised from: what is not a proof that the order was
     accepted or rejected (a timeout, a cut connection, a server's error, a body that cannot be read) is

@@ -110,7 +110,12 @@ def _account(values: ResultValues) -> Table:
     table = _table("Account", "", f"{values.currency}")
     table.add_row("equity at the start", rounded(start))
     table.add_row("equity at the end", rounded(end))
-    table.add_row("result", f"{rounded(end - start)} ({(end / start - 1):+.2%})")
+    booked = values.bookings or {}
+    paid_in, paid_out = Decimal(booked.get("deposits", 0)), Decimal(booked.get("withdrawals", 0))
+    if paid_in or paid_out:
+        table.add_row("deposits, less withdrawals", rounded(paid_in - paid_out))
+    capital = start + paid_in - paid_out
+    table.add_row("result", f"{rounded(end - capital)} ({(end / capital - 1):+.2%})")
     if extremes := values.extremes:
         for label, key in (("max drawdown", "deepest_drawdown"), ("worst day, at its lowest", "worst_day")):
             fall = extremes[key]
@@ -122,6 +127,8 @@ def _account(values: ResultValues) -> Table:
         table.add_row("dividends, less tax", f"{rounded(received - tax)} (tax {rounded(tax)})")
         if Decimal(actions["paid_for_fractions"]):
             table.add_row("paid for fractions at splits", rounded(Decimal(actions["paid_for_fractions"])))
+    for symbol, qty in booked.get("external_positions", {}).items():
+        table.add_row("held at the broker, not ours", f"{qty} {symbol}")
     table.add_row("orders sent", f"{values.orders:,}")
     table.add_row("fills", f"{values.fills:,}")
     plain = values.profile == Profile.PLAIN.value

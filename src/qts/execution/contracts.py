@@ -253,4 +253,4 @@ class Order(msgspec.Struct, frozen=True):
         return self.request.reason
 
 
-ExecutionReport: TypeAlias = Fill | OrderCancelled | OrderRejected
+ExecutionReport: TypeAlias = Fill | OrderCancelled | OrderRejected | FillReversed

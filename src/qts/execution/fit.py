@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from qts.clock import NS_PER_S, from_ns
-from qts.execution.contracts import Fill, Order
+from qts.execution.contracts import Fill, FillReversed, Order
 from qts.market.contracts import Calendar, Instrument, Phase
 from qts.money import is_bounded, is_multiple, plus, times
 from qts.strategy.contracts import Side
@@ -47,6 +47,14 @@ def unreadable(fill: Fill) -> str:
         if not isinstance(value, Decimal) or not value.is_finite() or not is_bounded(value):
             return f"{name} is no number that can be booked"
     return ""
+
+
+def unreadable_reversal(report: FillReversed) -> str:
+    """Return what in the notice is no name or no moment, so that it identifies no execution; "" for nothing."""
+    for name in ("broker", "execution_id", "client_order_id", "symbol"):
+        if not is_name(getattr(report, name)):
+            return f"{name} is no text of 1 to {MAX_NAME_LENGTH} characters that can be stored"
+    return "" if is_moment(report.traded_ns) and is_moment(report.ts_ns) else "its time is no moment"
 
 
 def misfit(

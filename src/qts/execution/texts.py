@@ -7,13 +7,20 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from qts.execution.contracts import BrokerDisconnect, OrderAck, OrderCancelled, OrderRejected, VenueRef
+from qts.execution.contracts import (
+    BrokerDisconnect,
+    FillReversed,
+    OrderAck,
+    OrderCancelled,
+    OrderRejected,
+    VenueRef,
+)
 from qts.execution.fit import MAX_NAME_LENGTH, is_moment, is_name
 
 MAX_REASON_LENGTH: Final = 500
 """Characters of a reason that are kept."""
 
-_End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect)
+_End = TypeVar("_End", bound=OrderCancelled | OrderRejected | BrokerDisconnect | FillReversed)
 
 
 def unreadable_end(report: OrderCancelled | OrderRejected | BrokerDisconnect) -> str:

@@ -12,7 +12,7 @@ from qts.money import ZERO, plus
 
 
 class External:
-    """What the account's bookings without a pool add up to; only :class:`~qts.ledger.account.Account` changes it.
+    """The sums of the account's bookings without a pool; only :class:`~qts.ledger.account.Account` changes them.
 
     Holdings are kept at cost: nothing of EXTERNAL is valued, and none of it is part of our equity.
     """

@@ -216,6 +216,7 @@ def _cards(data: ReportData) -> Html:
             ),
         ),
         *_actions_card(data),
+        *_bookings_card(data),
         _card(
             ("Rejected signals", "거부된 매매 신호"),
             f"{sum(values.refusals.values()):,}",
@@ -241,6 +242,24 @@ def _actions_card(data: ReportData) -> Iterator[Html]:
         en_ko(
             f"before tax {rounded(received)}, tax {rounded(tax)}; for fractions at splits {rounded(fractions)}",
             f"세전 {rounded(received)}, 배당세 {rounded(tax)}; 단주 대금 {rounded(fractions)}",
+        ),
+    )
+
+
+def _bookings_card(data: ReportData) -> Iterator[Html]:
+    """Yield the card of money that came in and went out, and of what is at the broker and not ours, if any."""
+    booked = data.values.bookings
+    if booked is None:
+        return
+    paid_in, paid_out = Decimal(booked["deposits"]), Decimal(booked["withdrawals"])
+    held = ", ".join(f"{symbol} {qty}" for symbol, qty in booked["external_positions"].items())
+    cash = rounded(Decimal(booked["external_cash"]))
+    yield _card(
+        ("Deposits, less withdrawals", "순입금"),
+        rounded(paid_in - paid_out),
+        en_ko(
+            f"EXTERNAL (not ours): cash {cash}; held: {held or 'nothing'}",
+            f"EXTERNAL(우리 것이 아닌 자산): 현금 {cash}, 보유 {held or '없음'}",
         ),
     )
 

@@ -18,7 +18,7 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.clock import NS_PER_S, from_ns, to_ns, zone_of
 from qts.db.contracts import EquityRow
-from qts.ledger.contracts import ActionKind, ActionRow, LedgerRow
+from qts.ledger.contracts import ActionKind, ActionRow, BookingRow, LedgerRow
 from qts.money import ZERO
 from qts.report.meanings import Bilingual
 from qts.runtime.session.result import SessionFacts
@@ -269,14 +269,16 @@ def own_checks(facts: SessionFacts) -> list[Check]:
 
 def _own_checks(facts: SessionFacts) -> Iterator[Check]:
     values, ledger, actions = facts.result, facts.ledger, facts.actions
+    bookings = [row for row in facts.bookings if row.pool is not None]
+    charged: list[LedgerRow | BookingRow] = [*ledger, *bookings]
     yield _compared(
         "Fills reported = rows of the ledger", "보고된 체결 수 = 원장 행 수", values.fills, len(ledger), ledger
     )
-    fees, taxes = sum((row.fee for row in ledger), ZERO), sum((row.tax for row in ledger), ZERO)
-    yield _compared("Fees = sum of the fills' fees", "수수료 = 체결 수수료 합계", values.fees, fees, ledger)
-    yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values.taxes, taxes, ledger)
+    fees, taxes = sum((row.fee for row in charged), ZERO), sum((row.tax for row in charged), ZERO)
+    yield _compared("Fees = sum of the fills' fees", "수수료 = 체결 수수료 합계", values.fees, fees, charged)
+    yield _compared("Taxes = sum of the fills' taxes", "세금 = 체결 세금 합계", values.taxes, taxes, charged)
     yield _whole(facts)
-    booked: list[LedgerRow | ActionRow] = [*ledger, *actions]
+    booked: list[LedgerRow | ActionRow | BookingRow] = [*charged, *actions]
     if values.profile == Profile.PLAIN.value:
         reported = sum((Decimal(row["realized_pnl"]) for row in values.pools.values()), ZERO)
         realised = sum((row.realized_pnl for row in booked), ZERO)
@@ -288,7 +290,7 @@ def _own_checks(facts: SessionFacts) -> Iterator[Check]:
         received = sum((row.amount for row in actions if row.kind is ActionKind.DIVIDEND), ZERO)
         name, name_ko = "Dividends = sum of their rows", "배당금 = 배당 내역 합계"
         yield _compared(name, name_ko, reported_actions["dividends"], received, actions)
-    yield _positions(values.positions, ledger, actions)
+    yield _positions(values.positions, charged, actions)
     p0 = values.queues["P0"]
     yield _compared(
         "P0 events accepted = handled", "P0 이벤트 수신 = 처리", p0["accepted"], p0["handled"], p0["accepted"]
@@ -307,7 +309,9 @@ def _whole(facts: SessionFacts) -> Check:
     return _compared(name, name_ko, values.equity_end, whole, values.pools)
 
 
-def _pools(pools: Mapping[str, Mapping[str, str]], booked: Sequence[LedgerRow | ActionRow]) -> Iterator[Check]:
+def _pools(
+    pools: Mapping[str, Mapping[str, str]], booked: Sequence[LedgerRow | ActionRow | BookingRow]
+) -> Iterator[Check]:
     for pool in Pool:
         rows = [row for row in booked if row.pool is pool]
         yield _compared(
@@ -319,10 +323,13 @@ def _pools(pools: Mapping[str, Mapping[str, str]], booked: Sequence[LedgerRow | 
         )
 
 
-def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow], actions: Sequence[ActionRow]) -> Check:
+def _positions(
+    reported: Mapping[str, str], booked: Sequence[LedgerRow | BookingRow], actions: Sequence[ActionRow]
+) -> Check:
     sums: dict[str, Decimal] = {}
-    for row in ledger:
-        sums[row.symbol] = sums.get(row.symbol, ZERO) + (row.qty if row.side is Side.BUY else -row.qty)
+    for row in booked:
+        change = -row.qty if isinstance(row, LedgerRow) and row.side is Side.SELL else row.qty
+        sums[row.symbol] = sums.get(row.symbol, ZERO) + change
     for action in actions:
         sums[action.symbol] = sums.get(action.symbol, ZERO) + action.change
     held = {symbol: qty for symbol, qty in sorted(sums.items()) if qty}
@@ -331,7 +338,7 @@ def _positions(reported: Mapping[str, str], ledger: Sequence[LedgerRow], actions
     return Check(
         name="Positions = sum of their fills",
         name_ko="보유 수량 = 체결 수량 합계",
-        status=status if ledger or said else Status.NOT_CHECKED,
+        status=status if booked or said else Status.NOT_CHECKED,
         reported=_listed(said),
         recomputed=_listed(held),
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qts.execution.contracts import Fill, Order
-from qts.ledger.contracts import FillEffect
+from qts.ledger.contracts import BookingRow, FillEffect
 from qts.risk.contracts import OrderRequest
 from qts.safety.contracts import SafetyChange
 from qts.state.contracts import TransitionRecord
@@ -23,6 +23,17 @@ class FillListener(Protocol):
         """Handle a booked fill; ``order`` is its order after the fill, ``effect`` its effect on the account.
 
         Called on the session's thread. Must not wait. Any exception ends the session.
+        """
+
+
+class BookingListener(Protocol):
+    """A listener that is notified of every booking once, when the account is updated, before it is stored."""
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Handle a booking: an execution that is not ours or was taken back, or money that came in or went out.
+
+        A reversal that was booked with its fill comes before that fill. Called on the session's thread. Must not
+        wait. Any exception ends the session.
         """
 
 
@@ -66,6 +77,7 @@ class Listeners:
 
     def __init__(self) -> None:
         self.fills: Sequence[FillListener] = ()
+        self.bookings: Sequence[BookingListener] = ()
         self.orders: Sequence[OrderListener] = ()
         self.states: Sequence[StateListener] = ()
 
@@ -73,6 +85,11 @@ class Listeners:
         """Notify the listeners of a booked fill."""
         for one in self.fills:
             one.on_fill(fill, order, effect)
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Notify the listeners of a booking."""
+        for one in self.bookings:
+            one.on_booking(row)
 
     def on_sent(self, request: OrderRequest) -> None:
         """Notify the listeners of an approved order, before it is stored and sent."""

@@ -11,7 +11,7 @@ from qts.event.contracts import EventType
 from qts.event.dispatcher import EventDispatcher
 from qts.event.journal import Journal
 from qts.execution.contracts import BrokerDisconnect, ExecutionReport, Fill, Order, OrderState
-from qts.ledger.contracts import FillEffect
+from qts.ledger.contracts import BookingRow, FillEffect
 from qts.market.contracts import MarketValue
 from qts.risk.contracts import OrderRequest
 from qts.runtime.due_work import DueWork
@@ -72,6 +72,10 @@ class OrderCounts:
     def on_fill(self, fill: Fill, order: Order, effect: FillEffect) -> None:
         """Count a fill."""
         self._counters.fills += 1
+        self._extremes.book_changed(self._clock.time_ns())
+
+    def on_booking(self, row: BookingRow) -> None:
+        """Value the account again: the booking may have changed what is held."""
         self._extremes.book_changed(self._clock.time_ns())
 
     def on_sent(self, request: OrderRequest) -> None:

@@ -237,7 +237,8 @@ class Extremes:
             self._unexposed = minus(self._equity, exposure)
 
     def _booked_rows(self) -> int:
-        return self._account.fills_applied + self._account.actions_applied
+        account = self._account
+        return account.fills_applied + account.actions_applied + account.bookings_applied
 
     def _update_bounds(self) -> None:
         """Let the bounds be computed when the next price comes; checks that follow each other need none."""

@@ -10,16 +10,17 @@ from qts.execution.contracts import (
     BrokerDisconnect,
     ExecutionReport,
     Fill,
+    FillReversed,
     Order,
     OrderCancelled,
     OrderRejected,
     OrderState,
 )
-from qts.execution.fit import misfit, unreadable
+from qts.execution.fit import misfit, unreadable, unreadable_reversal
 from qts.execution.lifecycle import apply_cancelled, apply_fill, apply_rejected
 from qts.execution.texts import unreadable_end, with_kept_reason
 from qts.execution.working import FINAL_STATES
-from qts.ledger.contracts import FillEffect
+from qts.ledger.contracts import BookingEffect, BookingRow, FillEffect
 from qts.runtime.orders.order_news import StrategyNews
 from qts.runtime.orders.quarantine import MAX_LOGGED, Quarantine
 from qts.runtime.shared_components import SharedComponents
@@ -31,6 +32,7 @@ OnCode = Callable[[str, str], None]
 EVENT_OF_REPORT = {
     OrderCancelled: EventType.ORDER_CANCELLED,
     OrderRejected: EventType.ORDER_REJECTED,
+    FillReversed: EventType.POSITION_UPDATE,
     BrokerDisconnect: EventType.BROKER_DISCONNECT,
 }
 
@@ -47,9 +49,12 @@ class ExecutionReportHandler:
 
     In a replay many reports share that transaction. "Exactly once" rests on the store's unique key; the account's
     set of booked keys makes a duplicate cheap. A fill that does not fit its order, its instrument or the session is
-    quarantined and raises FS041, one of an unknown order FS070; then the books are compared with the broker's. An
-    exception while a report is applied ends the session: applied again, the report would meet its own half-done
-    effect.
+    quarantined and raises FS041, one of an order with an id of ours that is not known here FS070. A fill of any
+    other order, such as one placed by hand, is booked to EXTERNAL; an execution that the broker takes back is
+    booked back; both raise AN030. In each case the books are compared with the broker's. An exception while a
+    report is applied ends the session: applied again, the report would meet its own half-done effect.
+
+    ``order_prefix``: what the ids of this run's orders begin with, up to the last "-".
     """
 
     def __init__(
@@ -60,7 +65,9 @@ class ExecutionReportHandler:
         on_code: OnCode,
         on_kept: Callable[[], None],
         on_applied: Callable[[Fill, Order, FillEffect], None],
+        on_booked: Callable[[BookingRow], None],
         on_ended: Callable[[Order], None],
+        order_prefix: str,
         news: StrategyNews,
         log: Callable[[str, str], None],
     ) -> None:
@@ -70,7 +77,10 @@ class ExecutionReportHandler:
         self._host = host
         self._record = shared.record
         self._on_code = on_code
+        self._on_kept = on_kept
         self._on_applied = on_applied
+        self._on_booked = on_booked
+        self._order_prefix = order_prefix
         self._on_ended = on_ended
         self._news = news
         self._log = log
@@ -84,7 +94,7 @@ class ExecutionReportHandler:
 
         ``ask`` runs a call between two handlers on the session's thread: the quarantine, or a line in the log.
         """
-        why = unreadable(report) if isinstance(report, Fill) else unreadable_end(report)
+        why = _unreadable(report)
         if why:
             ask(lambda: self.keep(report, why))
             return None
@@ -106,6 +116,8 @@ class ExecutionReportHandler:
     async def _apply(self, report: object) -> None:
         if isinstance(report, Fill):
             await self._on_fill(report)
+        elif isinstance(report, FillReversed):
+            await self._on_reversed(report)
         elif isinstance(report, OrderCancelled):
             await self._on_end(report, "cancelled")
         elif isinstance(report, OrderRejected):
@@ -123,8 +135,7 @@ class ExecutionReportHandler:
             return
         order = self._orders.get(fill.client_order_id)
         if order is None:
-            why = f"fill {fill.execution_id} names the unknown order {fill.client_order_id}"
-            self.keep(fill, why, "FS070")
+            await self._on_unknown(fill)
             return
         why = self._misfit(fill, order)
         if why:
@@ -138,9 +149,59 @@ class ExecutionReportHandler:
             self._account.release(fill.client_order_id)
         self._warn_about(order, updated, effect.oversold)
         self._host.on_fill(order.strategy, _view(fill, updated))
+        if effect.reversal is not None:
+            self._tell_of_reversal(effect.reversal)
         self._on_applied(fill, updated, effect)
         records: tuple[Record, ...] = (*effect.records, updated)
         await self._record.book(records)
+
+    async def _on_unknown(self, fill: Fill) -> None:
+        """Book a fill of an order that is not ours to EXTERNAL; quarantine one with an id of ours."""
+        key = fill.client_order_id
+        if key.rpartition("-")[0] == self._order_prefix:
+            self.keep(fill, f"fill {fill.execution_id} names the unknown order {key}", "FS070")
+            return
+        if not (fill.qty > 0 and fill.price > 0):
+            self.keep(fill, f"fill {fill.execution_id}: it has qty {fill.qty} and price {fill.price}")
+            return
+        effects = self._account.book_external(fill, actor="rule", reason=f"order {key} is not ours")
+        for effect in effects:
+            self._on_booked(effect.booking)
+        what = f"{fill.side.value} {fill.qty} {fill.symbol} at {fill.price}"
+        self._on_code("AN030", f"order {key} is not ours: its fill {fill.execution_id}, {what}, is EXTERNAL")
+        self._on_kept()
+        await self._record.book([row for effect in effects for row in effect.records])
+
+    async def _on_reversed(self, report: FillReversed) -> None:
+        why = unreadable_reversal(report)
+        if why:
+            self.keep(report, why)
+            return
+        if self._account.has_reversed(report):
+            self.duplicates += 1
+            return
+        why = self._account.why_irreversible(report)
+        if why:
+            self.keep(report, why)
+            return
+        effect = self._account.reverse(report)
+        if effect is None:
+            what = f"execution {report.execution_id} of order {report.client_order_id}"
+            self._on_code("AN030", f"the broker took back {what}, which is not known: it will not count")
+            await self._record.book(())
+            return
+        self._tell_of_reversal(effect)
+        await self._record.book(effect.records)
+
+    def _tell_of_reversal(self, effect: BookingEffect) -> None:
+        """Notify the listeners and safety of a reversal, and have the books compared with the broker's."""
+        row, held = effect.booking, effect.position
+        self._on_booked(row)
+        what = f"{row.qty:+f} {row.symbol} of order {row.order_id}"
+        self._on_code("AN030", f"the broker took back execution {row.reference}: {what}: {row.reason}")
+        if held is not None and held.qty < self._account.reserved_qty(held.strategy, held.symbol):
+            self._on_code("FS070", f"{held.strategy} holds {held.qty} {held.symbol}, and has sold or offers more")
+        self._on_kept()
 
     async def _on_end(self, report: OrderCancelled | OrderRejected, kind: str) -> None:
         order = self._orders.get(report.client_order_id)
@@ -182,6 +243,14 @@ class ExecutionReportHandler:
             self._on_code("AN030", f"order {order.client_order_id} filled after it was {order.state.value}")
         if oversold:
             self._on_code("FS070", f"order {order.client_order_id} sold more than was held")
+
+
+def _unreadable(report: ExecutionReport | BrokerDisconnect) -> str:
+    if isinstance(report, Fill):
+        return unreadable(report)
+    if isinstance(report, FillReversed):
+        return unreadable_reversal(report)
+    return unreadable_end(report)
 
 
 def _view(fill: Fill, order: Order) -> FillView:

@@ -12,14 +12,18 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.clock import from_ns
 from qts.db.contracts import ActionRow, EquityRow
+from qts.errors import ContractError
 from qts.ledger.actions import Holder, dividend_row, dividend_tax, split_row
-from qts.ledger.contracts import LedgerRow
+from qts.ledger.bookings import FROM_OUTSIDE, fill_id_of
+from qts.ledger.contracts import BookingKind, BookingRow, LedgerRow
+from qts.ledger.fills import id_of_row
 from qts.market.actions import Dividend, Split, actions_of
 from qts.market.contracts import Calendar, Feed, Instrument
 from qts.money import ZERO, minus, plus, sum_of
 from qts.performance import (
     Change,
     Close,
+    Flow,
     HoldingAction,
     Performance,
     Period,
@@ -37,7 +41,7 @@ from qts.strategy.contracts import Side
 
 
 class Books(msgspec.Struct, frozen=True):
-    """The books of a run: its equity samples, fills and corporate actions, each in the order of booking.
+    """The books of a run: its equity samples, fills, corporate actions and bookings, each in the order of booking.
 
     ``levels``: by order id which level of a position an order had reached; other orders are absent.
     """
@@ -47,6 +51,20 @@ class Books(msgspec.Struct, frozen=True):
     ledger: Sequence[LedgerRow]
     actions: Sequence[ActionRow]
     levels: Mapping[str, str] = {}
+    bookings: Sequence[BookingRow] = ()
+
+    def standing(self) -> Sequence[LedgerRow]:
+        """Return the fills that the broker has not taken back."""
+        back = {fill_id_of(row) for row in self.bookings if row.kind is BookingKind.REVERSAL}
+        return [row for row in self.ledger if id_of_row(row) not in back] if back else self.ledger
+
+    def flows(self, calendar: Calendar) -> list[Flow]:
+        """Return the money that came into the pools and went out, by the market's day."""
+        return [
+            Flow(calendar.local_date(from_ns(row.ts_ns)), row.amount)
+            for row in self.bookings
+            if row.pool is not None and row.kind in FROM_OUTSIDE
+        ]
 
 
 class Assessment(msgspec.Struct, frozen=True):
@@ -78,13 +96,21 @@ def assess(
     ``with_benchmark``, an account that buys and holds; None: these are unknown. Raises DataError when the input
     cannot be read again.
     """
-    events = list(_events(books))
-    trips = round_trips(events).completed
+    ledger = books.standing()
+    events = list(_events(books, ledger))
+    try:
+        trips = round_trips(events).completed
+    except ContractError:
+        if ledger is books.ledger:
+            raise
+        # Shares that were taken back had been sold, or had earned a dividend: the trades are those reported.
+        events = list(_events(books, books.ledger))
+        trips = round_trips(events).completed
     candles: list[Candles] = []
     held: list[Close] | None = None
     if open_feed is not None:
         feed = open_feed()
-        symbols = symbols_by_use(Counter(row.symbol for row in books.ledger), feed.instruments)
+        symbols = symbols_by_use(Counter(row.symbol for row in ledger), feed.instruments)
         length_ns = books.equity[-1].ts_ns - books.equity[0].ts_ns if books.equity else 0
         history = PriceHistory(calendar, symbols, trips, length_ns, is_known_next_day=is_known_next_day)
         sessions = history.take(feed.values())
@@ -99,9 +125,13 @@ def assess(
         start=books.start,
         closes=session_closes(books.equity, calendar, is_known_next_day=is_known_next_day),
         trips=trips,
-        bought=sum_of(row.amount for row in books.ledger if row.side is Side.BUY),
-        sold=sum_of(row.amount for row in books.ledger if row.side is Side.SELL),
-        costs=sum_of(plus(row.fee, row.tax) for row in books.ledger),
+        bought=sum_of(row.amount for row in ledger if row.side is Side.BUY),
+        sold=sum_of(row.amount for row in ledger if row.side is Side.SELL),
+        costs=sum_of(
+            (plus(row.fee, row.tax) for row in books.bookings if row.pool is not None),
+            sum_of(plus(row.fee, row.tax) for row in books.ledger),
+        ),
+        flows=books.flows(calendar),
     )
     last = calendar.local_date(from_ns(books.equity[-1].ts_ns)) if books.equity else date(2000, 12, 31)
     found = performance(
@@ -133,7 +163,7 @@ def sessions_a_year(calendar: Calendar, last: date) -> int:
     return sum(calendar.is_trading_day(last - timedelta(days=back)) for back in range(365)) or 365
 
 
-def _events(books: Books) -> Iterator[TripFill | TripAction]:
+def _events(books: Books, ledger: Sequence[LedgerRow]) -> Iterator[TripFill | TripAction]:
     """Return fills and corporate actions in the order of their times, an action before fills of its moment."""
     actions = [
         TripAction(row.ts_ns, row.strategy, row.symbol, row.change, row.amount, row.tax) for row in books.actions
@@ -149,7 +179,7 @@ def _events(books: Books) -> Iterator[TripFill | TripAction]:
             plus(row.fee, row.tax),
             books.levels.get(row.order_id, ""),
         )
-        for row in books.ledger
+        for row in ledger
     ]
     both: list[TripFill | TripAction] = [*actions, *fills]
     return iter(sorted(both, key=lambda event: event.ts_ns))  # stable: actions stand first

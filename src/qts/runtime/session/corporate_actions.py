@@ -10,13 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from qts.broker.contracts import MarketDriven
 from qts.clock import from_ns
 from qts.execution.splits import split_order
 from qts.ledger.actions import dividend_tax
-from qts.ledger.contracts import ActionEffect, ActionRow
+from qts.ledger.bookings import Note
+from qts.ledger.contracts import ActionEffect, ActionRow, BookingRow
 from qts.market.actions import CorporateAction, Dividend, Split
 from qts.market.contracts import Instrument
 from qts.money import plus
@@ -30,8 +32,9 @@ class CorporateActions:
     """The actions of a session in their order, and how many of them are past. For the session's thread alone.
 
     Actions of the first day and before belong to the prices that the session begins with. Those of a symbol that
-    the feed does not trade are left out. ``on_row`` is called with every booked row, ``on_action`` with every
-    action after it was booked, and the moment (ns). ``view`` converts what strategies see.
+    the feed does not trade are left out. ``on_row`` is called with every booked row of ours, ``on_booking`` with
+    those of EXTERNAL, ``on_action`` with every action after it was booked, and the moment (ns). ``view`` converts
+    what strategies see.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class CorporateActions:
         *,
         counters: SessionCounters,
         on_row: Callable[[ActionRow], None],
+        on_booking: Callable[[BookingRow], None],
         on_action: Callable[[CorporateAction, int], None],
         on_applied: Callable[[], None],
         log: Log,
@@ -53,6 +57,7 @@ class CorporateActions:
         self._view = view
         self._counters = counters
         self._on_row = on_row
+        self._on_booking = on_booking
         self._on_action = on_action
         self._on_applied = on_applied
         self._log = log
@@ -97,7 +102,8 @@ class CorporateActions:
     def _split(self, split: Split, instrument: Instrument, now_ns: int) -> None:
         p, symbol = self._shared, split.symbol
         holdings = [row.qty for row in p.account.position_rows() if row.symbol == symbol and row.qty]
-        effects = p.account.apply_split(split, ts_ns=now_ns, lot=instrument.lot, price=p.last.mark(symbol))
+        price = p.last.mark(symbol)
+        effects = p.account.apply_split(split, ts_ns=now_ns, lot=instrument.lot, price=price)
         self._split_orders(split, instrument, now_ns)
         p.last.rescale(symbol, split.price)
         if symbol in p.base_prices:
@@ -108,11 +114,20 @@ class CorporateActions:
         self._view.on_split(split, now_ns)
         self._venue.on_split(split, holdings, now_ns)
         self._record(effects)
+        self._split_external(split, instrument, price, now_ns)
         p.extremes.on_split()
         self._log("INFO", f"{symbol}: split {split} of {split.day}")
         for row in (effect.action for effect in effects):
             paid = f", {row.amount:f} for the fraction at {row.price:f}" if row.amount else ""
             self._log("INFO", f"{row.strategy}: {row.held:f} {symbol} → {plus(row.held, row.change):f}{paid}")
+
+    def _split_external(self, split: Split, instrument: Instrument, price: Decimal | None, now_ns: int) -> None:
+        """Book the split for what is at the broker and not ours: the broker splits that too."""
+        note = Note(f"split {split.symbol} {split.day.isoformat()}", now_ns, "rule", f"split {split}")
+        effect = self._shared.account.split_external(split, note, lot=instrument.lot, price=price)
+        if effect is not None:
+            self._shared.record.write_later(effect.booking)
+            self._on_booking(effect.booking)
 
     def _split_orders(self, split: Split, instrument: Instrument, now_ns: int) -> None:
         """Rescale the open orders of the symbol; the venue does the same with its own and ends those left empty."""

@@ -17,7 +17,7 @@ from qts.clock import NS_PER_S, from_ns
 from qts.db.contracts import EquityRow, RefusalRow, RunRow, SafetyRow, StateRow
 from qts.execution.contracts import Order
 from qts.execution.working import FINAL_STATES
-from qts.ledger.contracts import ActionRow, LedgerRow
+from qts.ledger.contracts import ActionRow, BookingRow, LedgerRow
 from qts.market.contracts import Calendar
 from qts.money import plus, sum_of
 from qts.notes import Note
@@ -68,6 +68,7 @@ class ResultValues(msgspec.Struct, frozen=True, kw_only=True):
     fees: str
     taxes: str
     corporate_actions: dict[str, Any] | None = None
+    bookings: dict[str, Any] | None = None
     pools: dict[str, dict[str, str]]
     positions: dict[str, str]
     holdings: Rows = []
@@ -228,6 +229,7 @@ class SessionFacts(msgspec.Struct, frozen=True):
     orders: Sequence[Order]
     transfers: Sequence[Transfer]
     actions: Sequence[ActionRow] = ()
+    bookings: Sequence[BookingRow] = ()
     gain_color: GainColor = "auto"
     charts: Charts = Charts()
     refusals: Sequence[RefusalRow] = ()
@@ -285,6 +287,7 @@ def summarize(
         fees=text_of(view.fees),
         taxes=text_of(view.taxes),
         corporate_actions=_actions_of(view),
+        bookings=_bookings_of(view),
         pools={
             one.pool: {
                 "total": text_of(one.total),
@@ -329,6 +332,21 @@ def summarize(
         profile=view.profile,
         performance=performance,
     )
+
+
+def _bookings_of(view: SessionView) -> dict[str, Any] | None:
+    """Return what bookings brought and took, as texts, and what is EXTERNAL; None for none."""
+    one = view.bookings
+    if one is None:
+        return None
+    return {
+        "rows": one.rows,
+        "deposits": text_of(one.deposits),
+        "withdrawals": text_of(one.withdrawals),
+        "adjustments": text_of(one.adjustments),
+        "external_cash": text_of(one.external_cash),
+        "external_positions": {symbol: text_of(qty) for symbol, qty in one.external_positions.items()},
+    }
 
 
 def _actions_of(view: SessionView) -> dict[str, Any] | None:

@@ -402,7 +402,8 @@ class Session:
         store, calendar, settings = self._store, kernel.shared.calendar, self._config.tree.runtime
         forced = store.orders() if kernel.counters.forced_exits else ()
         levels = {order.client_order_id: kind.value for order in forced if (kind := level_of(order)) is not None}
-        books = Books(kernel.shared.account.opening, store.equity_curve(), store.ledger(), store.actions(), levels)
+        opening, rows = kernel.shared.account.opening, (store.equity_curve(), store.ledger(), store.actions())
+        books = Books(opening, *rows, levels, store.bookings())
         benchmark = self._plan.options.benchmark == "hold"
         next_day = bool(getattr(source_of(self._feed), "is_known_next_day", False))
         try:
@@ -491,6 +492,7 @@ def session_facts(result: SessionResult) -> SessionFacts:
             orders=in_order_of_intent(store.orders()),
             transfers=store.transfers(),
             actions=store.actions(),
+            bookings=store.bookings(),
             gain_color=result.gain_color,
             charts=read_charts(result.directory),
             refusals=store.refusals(),

@@ -249,6 +249,21 @@ class InvariantView(msgspec.Struct, frozen=True, omit_defaults=True):
     """Description of the first breach; absent when there was none."""
 
 
+class BookingsView(msgspec.Struct, frozen=True):
+    """The bookings of the session beside fills, splits and dividends; amounts in the account's currency.
+
+    ``deposits`` came into the pools, ``withdrawals`` went out, both 0 or above; ``adjustments`` are other results.
+    ``external_cash`` and ``external_positions`` are at the broker and not ours.
+    """
+
+    rows: int
+    deposits: Decimal
+    withdrawals: Decimal
+    adjustments: Decimal
+    external_cash: Decimal
+    external_positions: dict[str, Decimal]
+
+
 class ActionsView(msgspec.Struct, frozen=True):
     """The splits and dividends of the session: booked rows, and amounts in the account's currency.
 
@@ -308,6 +323,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     taxes: Decimal
     actions: ActionsView | None = None
+    bookings: BookingsView | None = None
     """None: no split and no dividend was booked."""
     state_basis: StateBasisView
     overruns: dict[str, OverrunView] = msgspec.field(name="overstays")  # the key is kept for earlier views

@@ -28,6 +28,7 @@ from qts.runtime.orders.quarantine import MAX_SHOWN, Quarantine
 from qts.runtime.session.session_plan import Profile
 from qts.runtime.session.session_view import (
     ActionsView,
+    BookingsView,
     CauseView,
     ChangeView,
     CountsView,
@@ -150,6 +151,7 @@ def view_of(
         fees=shared.account.fees_total,
         taxes=shared.account.taxes_total,
         actions=_actions(shared.account),
+        bookings=_bookings(shared.account),
         state_basis=_basis(kernel, ended),
         overruns={
             name: OverrunView(one.count, one.longest_us)
@@ -426,4 +428,18 @@ def _actions(account: Account) -> ActionsView | None:
         return None
     return ActionsView(
         account.actions_applied, account.dividends_total, account.dividend_taxes_total, account.fractions_total
+    )
+
+
+def _bookings(account: Account) -> BookingsView | None:
+    if not account.bookings_applied:
+        return None
+    external = account.external
+    return BookingsView(
+        account.bookings_applied,
+        account.deposits_total,
+        account.withdrawals_total,
+        account.adjustments_total,
+        external.cash,
+        external.positions(),
     )

@@ -347,6 +347,7 @@ def _make_components(
             prices,
             counters=base.counters,
             on_row=auditor.on_action,
+            on_booking=auditor.on_booking,
             on_action=on_action,
             on_applied=due.checkpoint_soon,
             log=say,
@@ -447,7 +448,9 @@ def _make_execution_reports(
         on_code=base.codes.report,
         on_kept=base.due.audit_soon,
         on_applied=listeners.on_fill,
+        on_booked=listeners.on_booking,
         on_ended=listeners.on_ended,
+        order_prefix=base.ids["o"].prefix,
         news=news,
         log=base.notices.say,
     )
@@ -472,6 +475,7 @@ def _connected(c: Components, log: Callable[[LogWrite], None]) -> Components:
     counts = OrderCounts(c.counters, p.day, p.extremes, p.clock)
     wake_up, order_log = ExitWakeUp(c.exits, p.forced_exit_reasons, c.due), OrderLog(say)
     c.listeners.fills = (counts, c.trades, c.stops, c.rejects, c.auditor, c.triggers, wake_up, order_log, c.targets)
+    c.listeners.bookings = (c.auditor, counts)
     c.listeners.orders = (counts, c.auditor, c.trades, c.rejects, c.triggers, wake_up, order_log, c.targets)
     c.listeners.states = (
         StateHistory(p, c.counters, say),

@@ -33,6 +33,7 @@ P0_REPORTS = (
     EventType.FILL_PARTIAL,
     EventType.ORDER_CANCELLED,
     EventType.ORDER_REJECTED,
+    EventType.POSITION_UPDATE,
     EventType.BROKER_DISCONNECT,
 )
 
