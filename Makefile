@@ -70,7 +70,7 @@ bench: $(VENV)/.dev ## measure speed as ratios in one run, beside the peers
 
 peers: $(VENV)/.dev ## run the programs of "Coming from another backtester" in those tools (minutes to install)
 	@$(MAKE) --no-print-directory --keep-going $(TOOLS:%=.venv-peers/%/.done) || echo "left out: see above" >&2
-	$(BIN)/python -m pytest -n 0 tests/examples/test_peers.py
+	QTS_PEERS=1 $(BIN)/python -m pytest -n 0 tests/examples/test_peers.py
 
 bench-newer:
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then :; \

@@ -80,6 +80,10 @@ PEERS: Final = (
 )
 
 
+RUN: Final = PEERS if os.environ.get("QTS_PEERS") else PEERS[:1]
+"""The tools whose programs are run: the first alone is a requirement of the tests; ``make peers`` runs all."""
+
+
 def python_of(peer: Peer) -> Path:
     """Return the interpreter that has the tool: this one, or that of its environment. Skips where neither has."""
     if importlib.util.find_spec(peer.module) is not None:
@@ -127,7 +131,7 @@ def fills_in(said: str, peer: Peer) -> list[tuple[date, float, int]]:
     return [(date.fromisoformat(day), float(shares), int(float(price))) for day, shares, price in found]
 
 
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", RUN, ids=lambda peer: peer.name)
 def test_its_program_trades_in_the_tool_as_its_rules_say(peer: Peer, tmp_path: Path) -> None:
     # Given the program that the guide shows, when the tool runs it on the sample
     said = said_by(peer, tmp_path)
