@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qts.execution.contracts import Order, OrderState
+from qts.execution.working import FINAL_STATES
 from qts.market.contracts import Bar
 from qts.strategy.contracts import FillView, Intent, Side
 from qts.strategy.levels import Away, Levels
@@ -189,14 +190,15 @@ def test_a_working_buy_is_cancelled_before_a_lower_target_is_reached(rig: Rig, s
 
 
 def test_the_rest_of_a_higher_target_waits_for_the_working_buy(rig: Rig, strategy: Told) -> None:
-    """Given a buy of 10 that waits at 149,000, when 30 are wanted, then 20 follow once it has filled."""
+    """Given a buy of 10 that waits at 149,000, when 30 are wanted there, then 20 follow once it has filled."""
     strategy.says(Target(SYMBOL, 10, limit=149_000))
     now = rig.quotes(kst(10), 3)
-    strategy.says(Target(SYMBOL, 30))
+    strategy.says(Target(SYMBOL, 30, limit=149_000))
     now = rig.quotes(now + 1_000_000_000, 3)
     assert sent(rig) == [(Side.BUY, 10, OrderState.WORKING)]
     rig.quote(now + 1_000_000_000, 148_900, 149_000)
-    rig.quotes(now + 2_000_000_000, 3)
+    rig.quote(now + 2_000_000_000, 148_900, 149_000)
+    rig.quote(now + 3_000_000_000, 148_900, 149_000)
 
     assert [(side, qty) for side, qty, _ in sent(rig)] == [(Side.BUY, 10), (Side.BUY, 20)]
     assert rig.held() == 30
@@ -205,12 +207,12 @@ def test_the_rest_of_a_higher_target_waits_for_the_working_buy(rig: Rig, strateg
 def test_a_newer_target_takes_the_place_of_one_that_waits(rig: Rig, strategy: Told) -> None:
     strategy.says(Target(SYMBOL, 10, limit=149_000))
     now = rig.quotes(kst(10), 3)
-    strategy.says(Target(SYMBOL, 30))
+    strategy.says(Target(SYMBOL, 30, limit=149_000))
     now = rig.quotes(now + 1_000_000_000, 1)
-    strategy.says(Target(SYMBOL, 12))
+    strategy.says(Target(SYMBOL, 12, limit=149_000))
     now = rig.quotes(now + 1_000_000_000, 1)
-    rig.quote(now + 1_000_000_000, 148_900, 149_000)
-    rig.quotes(now + 2_000_000_000, 3)
+    for seconds in range(1, 4):
+        rig.quote(now + seconds * 1_000_000_000, 148_900, 149_000)
 
     assert rig.held() == 12
 
@@ -218,7 +220,7 @@ def test_a_newer_target_takes_the_place_of_one_that_waits(rig: Rig, strategy: To
 def test_a_waiting_target_is_in_the_checkpoint(rig: Rig, strategy: Told) -> None:
     strategy.says(Target(SYMBOL, 10, limit=149_000))
     now = rig.quotes(kst(10), 3)
-    strategy.says(Target(SYMBOL, 30))
+    strategy.says(Target(SYMBOL, 30, limit=149_000))
     now = rig.quotes(now + 1_000_000_000, 1)
 
     targets = rig.kernel.components.targets
@@ -226,10 +228,91 @@ def test_a_waiting_target_is_in_the_checkpoint(rig: Rig, strategy: Told) -> None
     targets.import_state([])
     assert targets.export_state() == []
     targets.import_state(saved)
-    rig.quote(now + 1_000_000_000, 148_900, 149_000)
-    rig.quotes(now + 2_000_000_000, 3)
+    for seconds in range(1, 4):
+        rig.quote(now + seconds * 1_000_000_000, 148_900, 149_000)
 
     assert rig.held() == 30
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        Target(SYMBOL, 0, limit=190_000),
+        Intent(SYMBOL, Side.SELL, 1.0, 10, 190_000),
+        Intent(SYMBOL, Side.SELL, 1.0, 10, trigger=120_000),
+        Intent(SYMBOL, Side.SELL, 1.0, 4, 120_000, trigger=121_000, tif=TimeInForce.GTC),
+    ],
+    ids=["target", "limit", "trigger", "trigger and limit"],
+)
+def test_a_target_of_nothing_does_not_wait_for_a_sale_that_may_never_come(
+    rig: Rig, strategy: Told, waiting: Target | Intent
+) -> None:
+    # Given ten held, and a sale of them that waits far from the market
+    strategy.says(Target(SYMBOL, 10))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(waiting)
+    now = rig.quotes(now + 1_000_000_000, 3)
+    assert newest(rig).state is OrderState.WORKING
+    # When nothing is to be held
+    strategy.says(Target(SYMBOL, 0))
+    rig.quotes(now + 1_000_000_000, 5)
+    # Then that sale ends and all is sold at the market
+    assert [(side, state) for side, _, state in sent(rig)] == [
+        (Side.BUY, OrderState.FILLED),
+        (Side.SELL, OrderState.CANCELLED),
+        (Side.SELL, OrderState.FILLED),
+    ]
+    assert rig.held() == 0
+
+
+@pytest.mark.parametrize("limit", [None, 150_100], ids=["market", "another limit"])
+def test_the_newest_target_says_at_which_price_is_bought(rig: Rig, strategy: Told, limit: int | None) -> None:
+    # Given a buy that waits at 140,000 until it is cancelled
+    strategy.says(Target(SYMBOL, 10, limit=140_000, tif=TimeInForce.GTC))
+    now = rig.quotes(kst(10), 3)
+    # When the same holding is wanted at the market, or at a limit above it
+    strategy.says(Target(SYMBOL, 10, limit=limit))
+    rig.quotes(now + 1_000_000_000, 5)
+    # Then the old order is replaced, not waited for
+    assert [(qty, state) for _, qty, state in sent(rig)] == [
+        (10, OrderState.CANCELLED),
+        (10, OrderState.FILLED),
+    ]
+
+
+def test_a_buy_at_the_market_is_not_replaced_by_the_same_target(rig: Rig, strategy: Told) -> None:
+    # Given a market that offers ten shares
+    # When thirty are wanted at the market, and wanted again at each quote, also after the price has risen past the
+    # limit under which a market buy leaves
+    strategy.says(Target(SYMBOL, 30))
+    rig.quote(kst(10), 149_900, 150_000, size=10)
+    for second, ask in enumerate((150_000, 151_000, 153_000), 1):
+        strategy.says(Target(SYMBOL, 30))
+        rig.quote(kst(10) + second * 1_000_000_000, ask - 100, ask, size=10)
+    # Then there is the one order, filled in part
+    assert [(side, qty) for side, qty, _ in sent(rig)] == [(Side.BUY, 30)]
+    assert newest(rig).state is OrderState.PARTIAL
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held"),
+    [
+        ((Target(SYMBOL, 10), Cancel(symbol=SYMBOL), Target(SYMBOL, 20)), 20),
+        ((Cancel(symbol=SYMBOL), Target(SYMBOL, 10, limit=149_000), Cancel(symbol=SYMBOL)), 0),
+        ((Intent(SYMBOL, Side.BUY, 1.0, 3, tag="a"), Cancel("a"), Intent(SYMBOL, Side.BUY, 1.0, 5, tag="a")), 5),
+    ],
+    ids=["target", "cancel", "intent"],
+)
+def test_the_last_word_of_one_call_counts(
+    rig: Rig, strategy: Told, wanted: tuple[Target | Cancel | Intent, ...], held: int
+) -> None:
+    """A newer signal takes the place of one of its kind that still waits, but never ahead of a cancel before it."""
+    strategy.says(*wanted)
+    now = rig.quotes(kst(10), 3)
+    rig.quote(now + 1_000_000_000, 148_900, 149_000)
+
+    assert rig.held() == held
+    assert all(order.state in FINAL_STATES for order in rig.orders())
 
 
 def test_a_target_does_not_hinder_an_exit_of_the_rules(rig: Rig, strategy: Told) -> None:
@@ -452,8 +535,8 @@ def test_a_stop_sells_the_holding_and_is_told_before_its_fill(rig: Rig, strategy
     """Given ten shares with a stop at 149,000, when the bid falls to 148,900, then they are sold at that bid."""
     strategy.says(Target(SYMBOL, 10, stop=149_000))
     now = rig.quotes(kst(10), 3)
-    rig.quote(now + 1_000_000_000, 148_900, 149_000)
-    rig.quotes(now + 2_000_000_000, 3)
+    for seconds in range(1, 4):
+        rig.quote(now + seconds * 1_000_000_000, 148_900, 149_000)
 
     assert rig.held() == 0
     assert strategy.statuses == ["SENT", "fill", "STOPPED_OUT", "fill"]

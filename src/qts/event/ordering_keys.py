@@ -58,6 +58,13 @@ def is_forced(payload: Any) -> bool:
     return any(field_of(payload, name) for name in _FORCING)
 
 
+def keeps_its_turn(event: Event) -> bool:
+    """Return whether the effect of ``event`` depends on what was published before it: a target or a cancel."""
+    if event.event_type is not _SIGNAL:
+        return False
+    return field_of(event.body, "side") not in (None, "BUY", "SELL")
+
+
 def is_risk_reducing(event: Event) -> bool:
     """Return whether losing ``event`` could keep a risk open: a SELL, a forced or reduce-only signal.
 

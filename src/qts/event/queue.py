@@ -17,7 +17,7 @@ from typing import Final
 from qts.errors import ContractError
 from qts.event.config import QueueConfig
 from qts.event.contracts import Event, EventType, OverflowPolicy
-from qts.event.ordering_keys import collapse_key, is_risk_reducing
+from qts.event.ordering_keys import collapse_key, field_of, is_risk_reducing, keeps_its_turn
 from qts.event.queue_base import CountingQueue, EventQueue, resolve_future
 from qts.ids import seeded
 
@@ -228,6 +228,9 @@ class RingBuffer(EventQueue):
 class CollapsingQueue(CountingQueue):
     """The P2 queue: the newest event replaces the queued one of the same key, at its place.
 
+    Where a target or a cancel of the same strategy is among the two or came between them, it goes to the end instead:
+    what these do depends on what was said before them.
+
     Full of distinct keys, the oldest is dropped, but never a risk-reducing signal: those stay even beyond capacity
     (there is one per strategy, symbol and side), and a new event that finds nothing else is dropped itself.
     """
@@ -245,12 +248,26 @@ class CollapsingQueue(CountingQueue):
         if key in self.items:
             self._collapsed += 1
             self._lost(self.items[key])
+            if self._is_last_word(key, event):
+                self.items.move_to_end(key)
         elif len(self.items) >= self.capacity and not self._make_room() and not is_risk_reducing(event):
             self._dropped += 1
             self._lost(event)
             return False
         self._keep(key, event)
         return True
+
+    def _is_last_word(self, key: Hashable, event: Event) -> bool:
+        """Return whether ``event`` must be handled after all that was queued behind the event that it replaces."""
+        if keeps_its_turn(event):
+            return True
+        strategy = field_of(event.body, "strategy")
+        for other_key, other in reversed(self.items.items()):
+            if other_key == key:
+                return False
+            if keeps_its_turn(other) and field_of(other.body, "strategy") == strategy:
+                return True
+        return False
 
     def _make_room(self) -> bool:
         if not self._droppable:

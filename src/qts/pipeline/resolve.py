@@ -1,7 +1,9 @@
 """Resolve: from a target to the order that is missing: the target less the holding and less what works already.
 
 A holding is changed by one order at a time. While an order of the strategy works in the symbol the target waits for
-its end, and what works against the target is cancelled first, so that no order ever trades with another of ours.
+its end, and what works against the target is cancelled first, so that no order ever trades with another of ours. So
+is what works at another price than the target names: a limit or a trigger that may never be reached would keep a
+target at the market waiting for good.
 """
 
 from __future__ import annotations
@@ -96,10 +98,14 @@ class Resolve:
         if (strategy, symbol) in self._leaving:
             if delta <= 0:
                 return Reached()  # all of it is being sold
+        elif working := self._orders.of(strategy, symbol):
+            own = [one for one in working if not one.forced]
+            otherwise = [one for one in own if not works_for(target, one)]
+            if not (delta or otherwise):
+                return Reached()
+            return Waits(tuple(one for one in own if (delta and one.side is not side) or one in otherwise))
         elif not delta:
             return Reached()
-        elif working := self._orders.of(strategy, symbol):
-            return Waits(tuple(one for one in working if one.side is not side and not one.forced))
         qty = magnitude(delta)
         if side is Side.BUY and target.weight is not None and sized_at is not None:
             money = min(self._account.cash, self._account.available(facts.signal.pool))
@@ -154,6 +160,18 @@ class Resolve:
             price = min(price, Decimal(target.limit))
         cost = self._account.average_cost(facts.signal.strategy, target.symbol)
         return unusable_level(levels, cost or price, price, instrument.ticks, facts.local_day)
+
+
+def works_for(target: Target, order: Order) -> bool:
+    """Return whether ``order`` has the terms of ``target``: its limit, or the market's price where it names none.
+
+    A buy whose limit was at or above the price when it was decided is one at the market: its limit is the collar.
+    """
+    if order.request.stop_price is not None:
+        return False
+    if target.limit is not None or order.limit is None:
+        return order.limit == target.limit
+    return order.side is Side.BUY and order.limit >= order.decision_price
 
 
 def unusable_level(
