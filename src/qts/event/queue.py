@@ -228,8 +228,8 @@ class RingBuffer(EventQueue):
 class CollapsingQueue(CountingQueue):
     """The P2 queue: the newest event replaces the queued one of the same key, at its place.
 
-    Where a target or a cancel of the same strategy is among the two or came between them, it goes to the end instead:
-    what these do depends on what was said before them.
+    Where a target or a cancel of the same strategy is among the two or came between them, it goes to the end
+    instead: what these do depends on what was said before them.
 
     Full of distinct keys, the oldest is dropped, but never a risk-reducing signal: those stay even beyond capacity
     (there is one per strategy, symbol and side), and a new event that finds nothing else is dropped itself.
