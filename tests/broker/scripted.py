@@ -21,6 +21,7 @@ from qts.execution.contracts import (
     BrokerDisconnect,
     ExecutionReport,
     Fill,
+    FillReversed,
     OrderAck,
     OrderCancelled,
     OrderRejected,
@@ -165,6 +166,24 @@ class ScriptedBroker:
             self.asked += 1
             await self._told.wait()
             self.asked -= 1
+
+    def trade_by_hand(self, fill: Fill, *, told: bool = True) -> None:
+        """Let a person trade at the broker without the session."""
+        self.fills.append(fill)
+        self._hold(fill, 1)
+        if told:
+            self.publish(fill)
+
+    def take_back(self, fill: Fill, ts_ns: int) -> None:
+        """Take an execution back (a bust), and say so."""
+        self.fills = [one for one in self.fills if one != fill]
+        self._hold(fill, -1)
+        ids = (fill.broker, fill.execution_id, fill.client_order_id, fill.symbol)
+        self.publish(FillReversed(*ids, fill.ts_ns, ts_ns, "price out of line"))
+
+    def _hold(self, fill: Fill, sign: int) -> None:
+        change = times(fill.qty, Decimal(sign * fill.side.sign))
+        self.held[fill.symbol] = plus(self.held.get(fill.symbol, ZERO), change)
 
     def fill(
         self, client_order_id: str, qty: int | str, price: int | str, ts_ns: int, *, told: bool = True

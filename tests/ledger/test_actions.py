@@ -316,3 +316,10 @@ def test_a_split_leaves_the_account_worth_the_same_to_the_quantum_and_the_audit_
 def test_the_tax_on_a_dividend_is_the_markets_unless_told_otherwise(rate: D | None, tax: D) -> None:
     # Given a dividend of 1,001 won: 154.154 by the market's 15.4 %, 220.22 by 22 %
     assert dividend_tax(krx_instrument(SAMSUNG), DAY, rate)(D(1_001)) == tax
+
+
+def test_the_rows_of_an_action_belong_into_one_transaction() -> None:
+    book = account()
+    book.apply_fill(fill("1", "BUY", 10, 1_000), strategy="ema", pool=Pool.SCALP)
+    (effect,) = book.pay_dividend(Dividend(SAMSUNG, DAY, D(100)), ts_ns=NIGHT, tax=lambda amount: D(0))
+    assert [type(row).__name__ for row in effect.records] == ["ActionRow", "PositionRow", "PoolRow"]

@@ -406,12 +406,19 @@ class TestRestart:
         state = book.export_state()
         more = book.deposit(D(50), note("c-1"), weights=BALANCED, remainder=Pool.SCALP)
         bookings += [each.booking for each in more]
+        moved = transfer("t-1", Pool.SCALP, Pool.SWING, 5)
+        book.transfer(moved)
         late = book.apply_fill(fill("9", "BUY", 1, 1), strategy="ema", pool=Pool.SCALP)
         assert late is not None
         assert late.reversal is not None
-        # When it is rolled forward from the state of before the last three
+        # When it is rolled forward from the state of before the deposit
         again = account()
-        again.roll_forward(state, ledger=[*ledger, late.ledger], bookings=[*bookings, late.reversal.booking])
+        again.roll_forward(
+            state,
+            ledger=[*ledger, late.ledger],
+            transfers=[moved],
+            bookings=[*bookings, late.reversal.booking],
+        )
         # Then it is the same in every part
         assert again.export_state() == book.export_state()
         assert again.position_rows() == book.position_rows()

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from decimal import Decimal as D
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -57,7 +58,10 @@ class TrackedAccount:
         )
         self.extremes = Extremes(self.account, self.last, 0)
         no_bands = PriceBands({}, {})
-        self.intake = Intake(self.last, self.extremes, exchange, self.clock, no_bands, lambda code, why: None)
+        triggers: Any = SimpleNamespace(bound={}, bounds={})  # no position has a level
+        self.intake = Intake(
+            self.last, self.extremes, exchange, self.clock, no_bands, lambda code, why: None, triggers
+        )
         self.fills = 0
         self.course = [(OPENING, D(0), 0)]
         self.day_from = [0]
