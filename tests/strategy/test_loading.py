@@ -168,11 +168,43 @@ def test_each_missing_method_is_named(tmp_path: Path, method: str) -> None:
         ("def on_bar(self, ctx, bar)", "def on_bar(self, bar)", "on_bar must accept on_bar(self, ctx, bar)"),
         ("def on_bar(self, ctx, bar)", "async def on_bar(self, ctx, bar)", "must be a plain method, not async"),
         ("def on_bar(self, ctx, bar): return ()", "on_bar = 3", "the method on_bar(self, ctx, bar) is missing"),
+        (
+            "def on_start(self, ctx): ...",
+            "def on_start(self, ctx): yield",
+            "on_start(self, ctx) returns no intents",
+        ),
+        (
+            "def on_fill(self, ctx, fill): ...",
+            "def on_fill(self, ctx, fill): yield",
+            "on_fill(self, ctx, fill) returns",
+        ),
+        ("pool = Pool.SWING", 'pool = Pool.SWING; data = "trades"', 'write data = ("trades",)'),
     ],
 )
 def test_each_breach_of_the_contract_is_named(tmp_path: Path, line: str, instead: str, says: str) -> None:
     assert line in GOOD
     assert says in told(tmp_path, GOOD.replace(line, instead), ContractError)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("def on_bras(self, ctx, bars): return ()", "on_bras is never called; is on_bars(self, ctx, bars) meant?"),
+        ("def onTrade(self, ctx, tick): return ()", "onTrade is never called; is on_trade(self, ctx, tick) meant?"),
+        ("def on_orders(self, ctx, news): ...", "on_orders is never called; is on_order(self, ctx, news) meant?"),
+        ("def on_trade(self, ctx, tick): return ()", 'is not called without data = ("trades",) in the class'),
+        ("def on_bars(self, ctx, bars): return ()", "is not called without bars in the class"),
+        ("def on_order(self, news): ...", "on_order must accept on_order(self, ctx, news), it is on_order(news)"),
+        ("def on_order(self, ctx, news): yield", "on_order(self, ctx, news) returns no intents"),
+    ],
+)
+def test_a_method_that_would_never_run_is_named(tmp_path: Path, more: str, says: str) -> None:
+    assert says in told(tmp_path, f"{GOOD}\n    {more}\n", ContractError)
+
+
+@pytest.mark.parametrize("name", ["on_bar_closed", "on_signal", "once", "_on_bras", "on_stop", "is_on_bar"])
+def test_methods_of_a_strategy_s_own_may_have_other_names(tmp_path: Path, name: str) -> None:
+    load_strategy(written(tmp_path, f"{GOOD}\n    def {name}(self): ...\n") + ":Mine")
 
 
 def test_all_breaches_are_told_at_once(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ def declared_data(cls: type) -> tuple[str, ...]:
     """Return the kinds of values that ``cls`` asks for with ``data = ("trades",)``, beside quotes and bars.
 
     An attribute that is no tuple or list of texts is one of the strategy's own. Raises ContractError for an unknown
-    kind.
+    kind, and for one that is not in a tuple or a list.
     """
     named = getattr(cls, "data", ())
+    if isinstance(named, str) and named in _KINDS:
+        raise ContractError(f"data must be a tuple: write data = ({named!r},)".replace("'", '"'))
     if not isinstance(named, tuple | list) or not all(isinstance(name, str) for name in named):
         return ()
     for name in named:

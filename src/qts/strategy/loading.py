@@ -17,26 +17,14 @@ import msgspec
 from qts.capital.contracts import Pool
 from qts.errors import ContractError, InputError
 from qts.strategy.contracts import Strategy
-from qts.strategy.declared import declared_bars, declared_data
+from qts.strategy.declared import declared_bars, wants_trades
+from qts.strategy.hooks import method_problems, undeclared_problems
 from qts.strategy.modules import Manifest, declared_files, load_file, manifest_of
 from qts.strategy.params import Value, params_of, unknown_param
 from qts.strategy.unavailable import UnavailableStrategy
 from qts.strategy.user_code import load_apart
 
 EXAMPLE: Final = "examples/my_first_strategy.py:ThreeInARow"
-METHODS: Final[dict[str, tuple[str, ...]]] = {
-    "on_start": ("ctx",),
-    "on_quote": ("ctx", "quote"),
-    "on_bar": ("ctx", "bar"),
-    "on_fill": ("ctx", "fill"),
-}
-"""The methods of the contract, and their positional arguments."""
-OPTIONAL_METHODS: Final[dict[str, tuple[str, ...]]] = {
-    "on_trade": ("ctx", "tick"),
-    "on_bars": ("ctx", "bars"),
-    "on_timer": ("ctx", "name"),
-}
-"""The methods that a class may leave out (:class:`~qts.strategy.contracts.OptionalHooks`)."""
 NO_PARAMS: Final[Mapping[str, str]] = {}
 """Every parameter has its default."""
 RAISED_IN_CALL: Final = (Exception, SystemExit, KeyboardInterrupt)
@@ -140,7 +128,7 @@ def check_names(strategies: Sequence[Strategy]) -> None:
 
 def check_strategy(candidate: object, where: str) -> Strategy:
     """Return ``candidate`` when it keeps the contract, checked to the signatures; raises ContractError if not."""
-    problems = [*_attribute_problems(candidate), *_method_problems(candidate)]
+    problems = [*_attribute_problems(candidate), *method_problems(candidate)]
     if problems:
         raise ContractError(f"{where} is not a strategy: " + "; ".join(problems))
     assert isinstance(candidate, Strategy)
@@ -244,38 +232,12 @@ def _attribute_problems(candidate: object) -> list[str]:
     elif wrong := [symbol for symbol in symbols if not isinstance(symbol, str) or not symbol]:
         problems.append(f"symbols must be texts (a code that starts with 0 is no number), got {wrong[0]!r}")
     try:
-        declared_data(type(candidate))
+        trades = wants_trades(candidate)
         if not problems:
-            declared_bars(candidate)
+            problems += undeclared_problems(candidate, trades=trades, bars=bool(declared_bars(candidate)))
     except ContractError as error:
         problems.append(str(error))
     return problems
-
-
-def _method_problems(candidate: object) -> list[str]:
-    problems = []
-    for name, arguments in (METHODS | OPTIONAL_METHODS).items():
-        call = f"{name}(self, {', '.join(arguments)})"
-        method = getattr(candidate, name, None)
-        if method is None and name in OPTIONAL_METHODS:
-            continue
-        if not callable(method):
-            missing = "is no method" if name in OPTIONAL_METHODS else "is missing"
-            problems.append(f"the method {call} {missing}")
-        elif inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
-            problems.append(f"{call} must be a plain method, not async")
-        elif not _accepts(method, len(arguments)):
-            problems.append(f"{name} must accept {call}, it is {name}{inspect.signature(method)}")
-    return problems
-
-
-def _accepts(method: object, count: int) -> bool:
-    assert callable(method)
-    try:
-        inspect.signature(method).bind(*range(count))
-    except TypeError:
-        return False
-    return True
 
 
 def _classes_in(path: Path) -> str:
