@@ -23,7 +23,7 @@ from qts.market.series.symbol_bars import SymbolBars
 from qts.runtime.checks.price_bands import CHECK_EVERY_VALUE, Band, bar_fits, quote_fits, tick_fits
 from qts.runtime.control.stop_flag import StopFlag
 from qts.runtime.kernel import Kernel
-from qts.runtime.strategies.context import StrategyContext
+from qts.runtime.strategies.context import StrategyContext, not_called
 from qts.runtime.strategies.strategy_host import EarlyAnswer
 from qts.strategy.contracts import AnyIntent
 
@@ -177,7 +177,7 @@ class StraightRows:
                         if intents:
                             self._keep(value, called, context, intents, None)
                             return value
-                        if context.errors:
+                        if context.errors and callback is not not_called:
                             context.errors = 0
                 except BaseException as error:  # noqa: BLE001 - the handler treats it, whatever the user's code raised
                     self._keep(value, called, context, None, error)

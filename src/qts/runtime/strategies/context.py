@@ -181,15 +181,15 @@ class StrategyContext:
         self.halted = halted
         self.on_quote = self._callback("on_quote")
         on_bar = self._callback("on_bar")
-        self.on_bar: Callback = on_bar if self.bars is None else _nothing
-        self.on_built_bar: Callback = _nothing if self.bars is None else on_bar
+        self.on_bar: Callback = on_bar if self.bars is None else not_called
+        self.on_built_bar: Callback = not_called if self.bars is None else on_bar
         self.on_bars = self._callback("on_bars")
-        self.on_trade = self._callback("on_trade") if self.wants_trades else _nothing
+        self.on_trade = self._callback("on_trade") if self.wants_trades else not_called
         self.on_timer = self._callback("on_timer")
 
     def _callback(self, hook: str) -> Callable[[object, Any], Iterable[AnyIntent] | None]:
         if self.halted or not has_hook(self.strategy, hook):
-            return _nothing
+            return not_called
         return partial(self.run, getattr(self.strategy, hook))
 
     def calls_of(self, moment: Moment) -> Iterator[tuple[str, Any]]:
@@ -198,7 +198,7 @@ class StrategyContext:
 
     def has(self, hook: str) -> bool:
         """Return whether the strategy has ``hook`` and is not halted."""
-        return self._hook(hook) is not _nothing
+        return self._hook(hook) is not not_called
 
     def _hook(self, hook: str) -> Callback:
         return {"on_timer": self.on_timer, "on_bar": self.on_built_bar, "on_bars": self.on_bars}[hook]
@@ -349,6 +349,9 @@ _WHY: Final = {
 }
 
 
-def _nothing(context: object, value: object) -> tuple[AnyIntent, ...]:
-    """Return no intents: stands in for the callbacks of a halted strategy."""
+def not_called(context: object, value: object) -> tuple[AnyIntent, ...]:
+    """Return no intents: stands in for a callback that a strategy lacks, and for those of a halted one.
+
+    As nothing of the strategy ran, such a call does not end a row of failures.
+    """
     return ()

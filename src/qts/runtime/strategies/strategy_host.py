@@ -11,7 +11,7 @@ import msgspec
 from qts.errors import ContractError
 from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
-from qts.runtime.strategies.context import LOADING, ON_START, SAVE, OnFault, OnIntent, StrategyContext
+from qts.runtime.strategies.context import LOADING, ON_START, SAVE, OnFault, OnIntent, StrategyContext, not_called
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
@@ -149,7 +149,7 @@ class StrategyHost:
                     intents = on_quote(context, value)
                     if intents:
                         self._publish(context, intents)
-                    if context.errors:
+                    if context.errors and on_quote is not not_called:
                         context.errors = 0
                 except RAISED_IN_CALL as error:
                     self._on_failure(context, "on_quote", error)
@@ -160,7 +160,8 @@ class StrategyHost:
             for context in contexts:
                 try:
                     self._publish(context, context.on_bar(context, value))
-                    context.errors = 0
+                    if context.on_bar is not not_called:
+                        context.errors = 0
                 except RAISED_IN_CALL as error:
                     self._on_failure(context, "on_bar", error)
         elif kind is Tick:

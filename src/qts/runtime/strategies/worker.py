@@ -42,7 +42,7 @@ from qts.state.contracts import OperatingState
 from qts.strategy.base_class import has_hook
 from qts.strategy.contracts import AnyIntent, FillView, Strategy
 from qts.strategy.declared import declared_bars
-from qts.strategy.loading import OPTIONAL_METHODS, RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
+from qts.strategy.loading import RAISED_IN_CALL, fingerprint_of, load_strategy, make_strategy
 from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews
 from qts.strategy.snapshot import restore, save_bytes
@@ -259,7 +259,7 @@ class StrategyWorker:
             assert self._bars is not None  # it alone yields this call
             self._bars.feed(cast("list[Bar]", value))
             return
-        if callback in OPTIONAL_METHODS and not has_hook(self.strategy, callback):
+        if not has_hook(self.strategy, callback):
             return  # what is not called does not end a row of failures
         self._collect(self._run(getattr(self.strategy, callback), self.view, value))
         self._errors = 0
