@@ -61,5 +61,8 @@ def test_without_a_round_trip_only_their_number_is_told_and_no_order_is_said() -
     assert labels[-1] == "round trips"
     assert "win rate" not in labels
     # and the cause is told; with an order it is not
-    assert [said.en for said in decided_by(found, {}, 0)] == ["No order was sent."]
+    (said,) = decided_by(found, {}, 0)
+    assert said.en.startswith("No order was sent, and no intent was refused. The usual causes: a yield is missing")
+    assert "yield" in said.ko
+    assert decided_by(found, {"WARMING": 3}, 0)[0].en == "No order was sent."
     assert decided_by(found, {}, 1)[:1] != decided_by(found, {}, 0)

@@ -19,10 +19,13 @@ from qts.market.actions import Split
 from qts.market.contracts import Bar, MarketValue, Quote, Tick
 from qts.market.series.builder import BarBuilder
 from qts.market.series.wanted import wanted_bars
+from qts.notes import in_english
 from qts.runtime.drivers.sync import run_to_completion
+from qts.runtime.session.view_builder import notes_of
 from qts.runtime.strategies.moments import Moments
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.timers import StrategyTimers
+from qts.strategy.base_class import Strategy
 from qts.strategy.contracts import Context, Intent, Side
 from qts.strategy.loading import StrategySpec, check_strategy, load_strategies
 from tests.risk.requests import D
@@ -348,7 +351,46 @@ def test_tracking_in_on_bar_is_an_error_that_says_where_to(rig_of: MakeRig) -> N
     rig = rig_of(Late())
     rig.show(*(trade(kst(9, minute), minute) for minute in range(4)))
 
-    assert "call ctx.track in on_start" in rig.kernel.host.contexts[0].faults["on_bar"].first
+    context = rig.kernel.host.contexts[0]
+    assert "call ctx.track in on_start" in context.faults["on_bar"].first
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [feed_bar(kst(9, minute), minute) for minute in range(1, 9)],
+        [
+            value
+            for minute in range(8)
+            for value in (trade(kst(9, minute), minute), Quote(SYMBOL, kst(9, minute) + 1, D(150_000), D(150_100)))
+        ],
+    ],
+    ids=["bars of the feed", "quotes"],
+)
+def test_what_it_is_not_shown_does_not_end_a_row_of_failures(values: list[MarketValue], rig_of: MakeRig) -> None:
+    # Given a strategy that fails at each of the bars that it declares, and has no on_quote
+    class Failing(Strategy):
+        name, symbols, bars = "failing", (SYMBOL,), {"1m": 3}
+
+        def on_bar(self, ctx: Context, bar: Bar) -> Iterable[Intent]:
+            raise ValueError(bar.close)
+
+    rig = rig_of(Failing())
+    # When values of the feed come between them
+    rig.show(*values)
+    # Then the third failure halts it
+    context = rig.kernel.host.contexts[0]
+    assert context.halted
+    assert context.faults["on_bar"].count == 3
+
+
+def test_an_interval_shorter_than_the_bars_of_the_feed_is_noted(rig_of: MakeRig) -> None:
+    rig = rig_of(OnBars())
+
+    rig.show(*(feed_bar(kst(9, minute), minute, interval="5m") for minute in (5, 10, 15)))
+
+    (said,) = [text for text in map(in_english, notes_of(rig.kernel)) if text.startswith("bars of")]
+    assert said.startswith("bars of 1m: scripted declares them and none has come")
 
 
 def test_what_on_bar_wants_becomes_an_order_of_its_moment(rig_of: MakeRig) -> None:

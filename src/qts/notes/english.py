@@ -47,7 +47,14 @@ TEXTS: Final[Mapping[str, str]] = {
     "warm-up-read": "warm-up: bars of {interval} for {symbols:symbol|symbols}, from {named}",
     "warm-up-source": "{named} ({bars:bar|bars})",
     "warm-up-own-rows": "the rows of the input before {day}",
-    "warm-up-missing": "warm-up: too few bars of {interval} for {symbols:symbol|symbols}: {named}",
+    "warm-up-missing": (
+        "warm-up: too few bars of {interval} for {symbols:symbol|symbols}: {named}; until they are there no entry "
+        "leaves; rows before --from and files of --history give them"
+    ),
+    "bars-none": (
+        "bars of {interval}: {strategy} declares them and none has come; they are built from trades, or "
+        "from bars of the input that are as short or shorter"
+    ),
     "warm-up-dropped": "warm-up: {count:order|orders} that {strategy} wanted before the session were dropped",
     "warm-up-found": "{symbol} has {found} of {wanted}",
     "bars-encoding": "input: read as {encoding}, as the names of its columns show",

@@ -48,7 +48,14 @@ TEXTS: Final[Mapping[str, str]] = {
     "warm-up-read": "준비 구간: {symbols}종목의 {interval}봉을 다음에서 읽었습니다: {named}.",
     "warm-up-source": "{named}({bars}개)",
     "warm-up-own-rows": "입력의 {day} 이전 행",
-    "warm-up-missing": "준비 구간: {symbols}종목의 {interval}봉이 부족합니다: {named}.",
+    "warm-up-missing": (
+        "준비 구간: {symbols}종목의 {interval}봉이 부족합니다: {named}. 다 채워질 때까지 진입 주문은 나가지 "
+        "않으며, --from 이전 행이나 --history 파일로 미리 채울 수 있습니다."
+    ),
+    "bars-none": (
+        "{interval}봉: {strategy} 전략이 선언했지만 한 개도 만들어지지 않았습니다. 봉은 체결, "
+        "또는 입력에 있는 같거나 더 짧은 봉으로 만듭니다."
+    ),
     "warm-up-dropped": "준비 구간: {strategy} 전략이 시작 전 봉에서 낸 주문 {count}건은 버려졌습니다.",
     "warm-up-found": "{symbol} {wanted}개 중 {found}개",
     "bars-encoding": "입력: 열 이름을 보고 {encoding} 인코딩으로 읽었습니다.",

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from qts.notes import in_english, in_korean
 from qts.performance import Amount, Drawdown, Figure, Performance, TripFigures
 from qts.risk.contracts import Refusal
+from qts.wording import counted
 
 IDLE_SHARE: Final = 0.5
 """Average share of equity in positions below which idle cash decided the result more than the strategy."""
@@ -86,11 +87,20 @@ def _rows_of_trips(trips: TripFigures, currency: str) -> list[FigureRow]:
 def decided_by(found: Performance, refusals: Mapping[str, int], orders: int) -> list[Text]:
     """Return what besides the strategy decided the result: idle cash, or rules that refused its intents.
 
-    Where no order was sent, that is said.
+    Where no order was sent, that is said, with the usual causes where no rule refused one.
     """
     texts = []
-    if not orders:
+    if not orders and refusals:
         texts.append(Text("No order was sent.", "주문이 한 건도 나가지 않았습니다."))
+    elif not orders:
+        texts.append(
+            Text(
+                "No order was sent, and no intent was refused. The usual causes: a yield is missing, the symbol is "
+                "not in the data, a condition is never true, or a target is below one lot.",
+                "주문이 한 건도 나가지 않았고 거부된 매매 의사도 없습니다. 흔한 원인: yield 누락, 데이터에 없는 "
+                "종목, 한 번도 참이 되지 않는 조건, 최소 수량에 못 미치는 목표.",
+            )
+        )
     share = found.exposure.value
     if share is not None and share < IDLE_SHARE and orders:
         idle = f"{1 - share:.0%}"
@@ -145,8 +155,8 @@ def _why(unknown: Figure | Amount) -> Text:
 def _drawdown(found: Drawdown | None) -> Text:
     if found is None:
         return Text("none", "없음")
-    share, days = f"-{found.share:.2%}", f"{found.days:,}"
-    return Text(f"{share}, {days} days", f"{share}, {days}일")
+    share = f"-{found.share:.2%}"
+    return Text(f"{share}, {counted(found.days, 'day')}", f"{share}, {found.days:,}일")
 
 
 def _percent(value: float) -> str:

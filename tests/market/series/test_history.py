@@ -123,11 +123,13 @@ def test_the_report_names_sources_and_what_is_missing_in_both_languages() -> Non
 
     assert [in_english(note) for note in notes] == [
         "warm-up: bars of 1m for 1 symbol, from old.csv (3 bars)",
-        "warm-up: too few bars of 1m for 2 symbols: 000660 has 0 of 6, 005930 has 3 of 6",
+        "warm-up: too few bars of 1m for 2 symbols: 000660 has 0 of 6, 005930 has 3 of 6; until they are there no "
+        "entry leaves; rows before --from and files of --history give them",
     ]
     assert [in_korean(note) for note in notes] == [
         "준비 구간: 1종목의 1m봉을 다음에서 읽었습니다: old.csv(3개).",
-        "준비 구간: 2종목의 1m봉이 부족합니다: 000660 6개 중 0개, 005930 6개 중 3개.",
+        "준비 구간: 2종목의 1m봉이 부족합니다: 000660 6개 중 0개, 005930 6개 중 3개. 다 채워질 때까지 진입 주문은 "
+        "나가지 않으며, --from 이전 행이나 --history 파일로 미리 채울 수 있습니다.",
     ]
 
 

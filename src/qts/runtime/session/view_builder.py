@@ -379,6 +379,12 @@ def notes_of(kernel: Kernel) -> tuple[Note, ...]:
         for context in kernel.host.contexts
         if context.dropped
     ]
+    notes += [
+        Note.of("bars-none", strategy=context.strategy.name, interval=interval)
+        for context in kernel.host.contexts
+        if context.bars is not None
+        for interval in context.bars.intervals_without_bars()
+    ]
     if kernel.venue.is_simulated:
         notes += _fills_on_bars(shared)
     notes += _held_without_price(shared)

@@ -123,6 +123,11 @@ class StrategyBars:
         bars = tuple(bar for bar in moment.bars if self._book.length(bar.symbol, bar.interval))
         return Moment(moment.ts_ns, tuple(timer for timer in moment.timers if timer.strategy == self._name), bars)
 
+    def intervals_without_bars(self) -> list[str]:
+        """Return the declared intervals of which no symbol has a bar."""
+        with_bars = {bar.interval for window in self._book.windows() for bar in window[-1:]}
+        return [one.interval.name for one in self._wanted if one.interval.name not in with_bars]
+
     def windows(self) -> list[Bar]:
         """Return every bar that is kept, an interval and symbol after the other, the oldest first."""
         return [bar for window in self._book.windows() for bar in window]
