@@ -289,7 +289,10 @@ async def test_values_that_wait_in_a_batch_are_not_shown_after_the_third_fault(t
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("def on_quote(self, ctx, quote): return ['buy']", "a strategy answers with Intents, got 'buy'"),
+        (
+            "def on_quote(self, ctx, quote): return ['buy']",
+            "a strategy answers with Intents, Targets and Cancels, got 'buy'",
+        ),
         (
             "def on_quote(self, ctx, quote): return [Intent(quote.symbol, Side.BUY, 2.0)]",
             "between 0 and 1, got 2.0",

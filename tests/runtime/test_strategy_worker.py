@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,20 @@ import pytest
 from qts.clock import from_ns
 from qts.errors import ContractError, InputError
 from qts.event.contracts import EventType, create_event
+from qts.indicators import Sma
 from qts.market.contracts import Bar, Quote
 from qts.runtime.strategies.context import StrategyContext
+from qts.runtime.strategies.intents import intents_of
 from qts.runtime.strategies.process_handler import StrategyProcessHandler, source_of
-from qts.runtime.strategies.process_protocol import BatchContext, BatchResult, Fault, Start, Started, StrategySource
+from qts.runtime.strategies.process_protocol import (
+    BatchContext,
+    BatchResult,
+    Fault,
+    Start,
+    Started,
+    StrategySource,
+    fault_text,
+)
 from qts.runtime.strategies.worker import StrategyWorker, View
 from qts.state.contracts import OperatingState
 from qts.strategy.contracts import AnyIntent, Context, FillView, Intent, Side
@@ -25,6 +36,8 @@ from qts.strategy.loading import StrategySpec, fingerprint_of
 from qts.strategy.moment import Moment
 from qts.strategy.order_news import OrderNews, OrderStatus
 from qts.strategy.targets import Cancel, Target
+from qts.strategy.tracked import Tracked
+from qts.strategy.user_code import call_directly
 from tests.risk.requests import D
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
 
@@ -377,3 +390,30 @@ def test_a_worker_warms_its_strategy_up_and_another_goes_on_from_there(tmp_path:
         [False, "01:00", True, "25.0"],
     ]
     assert [type(one) for one in done.output] == [Intent]
+
+
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (lambda: Decimal(1) > Decimal("NaN"), "an indicator is NaN until it is ready: ask its ready first"),
+        (lambda: Decimal(1) * 1.01, "prices are Decimals: write a factor as Decimal('1.01')"),
+        (lambda: "a" + 1, "TypeError: can only concatenate"),
+    ],
+)
+def test_what_python_says_of_decimals_beside_floats_is_told_with_what_to_do(
+    raised: Callable[[], object], says: str
+) -> None:
+    with pytest.raises((ArithmeticError, TypeError)) as caught:
+        raised()
+    assert says in fault_text(caught.value)
+
+
+@pytest.mark.parametrize("returned", [Target(SYMBOL, 1), Intent(SYMBOL, Side.BUY, 0.9), Cancel("t"), "buy"])
+def test_one_intent_returned_by_itself_is_told_as_such(returned: Any) -> None:
+    with pytest.raises(ContractError, match="yield what is wanted, or return a list of it; it returned"):
+        list(intents_of(call_directly, returned, 10))
+
+
+def test_the_indicators_of_a_track_asked_like_one_of_them_say_that_a_symbol_is_missing() -> None:
+    with pytest.raises(AttributeError, match=r"by symbol; write \[bar.symbol\].ready"):
+        _ = Tracked(Sma(3), "1d").ready

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from qts.indicators import Candle, Indicator
 
@@ -31,6 +31,10 @@ class Tracked(Mapping[str, Indicator]):
         """Return the indicator of ``symbol``."""
         found = self._by_symbol.get(symbol)
         return self.template.clone() if found is None else found
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Raise AttributeError: what an indicator has is asked of the one of a symbol."""
+        raise AttributeError(f"{name}: ctx.track returns indicators by symbol; write [bar.symbol].{name}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_symbol)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from qts.errors import ContractError
 from qts.runtime.strategies.process_protocol import ERRORS_BEFORE_HALT
-from qts.strategy.contracts import AnyIntent, check_intent
+from qts.strategy.contracts import AnyIntent, Intent, check_intent
 from qts.strategy.loading import RAISED_IN_CALL
+from qts.strategy.targets import Cancel, Target
 from qts.strategy.user_code import Run, each_of
 
 
@@ -23,6 +25,10 @@ def intents_of(run: Run, returned: Iterable[AnyIntent] | None, most: int) -> Ite
     found: list[AnyIntent] = []
     failure: BaseException | None = None
     try:
+        if isinstance(returned, Intent | Target | Cancel | str):
+            raise ContractError(
+                f"yield what is wanted, or return a list of it; it returned {returned!r:.80} itself"
+            )
         for one in each_of(run, returned):
             if len(found) >= most:
                 raise TooManyIntents(f"it asked for more than {most:,} intents in one call")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
@@ -29,12 +29,27 @@ ERRORS_BEFORE_HALT: Final = 3
 
 
 def fault_text(error: BaseException) -> str:
-    """Return type and text of ``error`` in characters that every file can hold; its ``__str__`` may fail too."""
+    """Return type and text of ``error`` in characters that every file can hold; its ``__str__`` may fail too.
+
+    Where Python's own text says little of what a strategy should do instead, that is added.
+    """
     try:
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}{_advice(error)}"
     except Exception:  # noqa: BLE001 - edge: the exception is the user's own
         text = f"{type(error).__name__}, without a message"
     return text.encode("utf-8", "replace").decode()
+
+
+def _advice(error: BaseException) -> str:
+    """Return what to do about an error of Decimals beside floats; "" for any other."""
+    if isinstance(error, InvalidOperation):
+        return (
+            " (a Decimal was computed with or compared with what is no number; an indicator is NaN until it is "
+            "ready: ask its ready first)"
+        )
+    if isinstance(error, TypeError) and "decimal.Decimal" in (text := str(error)) and "'float'" in text:
+        return " (prices are Decimals: write a factor as Decimal('1.01'), or compute with float(bar.close))"
+    return ""
 
 
 def trace_of(error: BaseException) -> str:
