@@ -542,3 +542,20 @@ def test_a_stop_sells_the_holding_and_is_told_before_its_fill(rig: Rig, strategy
     assert strategy.statuses == ["SENT", "fill", "STOPPED_OUT", "fill"]
     assert strategy.last_news.stopped_out
     assert strategy.last_news.reason == "stop 149000 reached at 148900"
+
+
+def test_levels_end_with_a_purchase_that_was_never_received(rig_of: MakeRig, strategy: Told) -> None:
+    # Given a target with levels whose order got no answer
+    rig = rig_of(strategy, settings={"broker.sim.lost_order_probability": "1"})
+    rig.quote(kst(9, 59, 50))
+    strategy.says(Target(SYMBOL, 10, stop=149_000, take=151_000))
+    rig.quote(kst(10))
+    triggers = rig.kernel.triggers
+    assert triggers.of("scripted", SYMBOL) is not None
+    # When the broker's books have twice shown nothing of it
+    rig.quote(kst(10, 1))
+    rig.quote(kst(10, 2))
+    # Then the levels are gone too, so that they cannot sell what another order buys later
+    assert newest(rig).state is OrderState.NOT_SENT
+    assert strategy.statuses == ["SENT", "REJECTED"]
+    assert triggers.of("scripted", SYMBOL) is None

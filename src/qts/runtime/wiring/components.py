@@ -309,6 +309,7 @@ def _make_components(
 
     def on_absent(order: Order) -> None:
         news.on_ended(order)
+        triggers.on_ended(order)
         targets.on_ended(order)
 
     exit_requests = ExitRequests(p, exits, strategies)
