@@ -302,3 +302,24 @@ def test_bars_that_cannot_be_believed_reach_nothing(tmp_path: Path) -> None:
     bars[2] = msgspec.structs.replace(bars[2], volume=D(0))
     session = Session(tmp_path, buy(stop=95), bars)
     assert session.fills == ["BUY 10 at 100"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "idle", "opens"),
+    [({"stop": 48_000}, (36_000, 36_000), 30_000), ({"take": 53_000}, (65_000, 84_000), 90_000)],
+    ids=["stop", "take"],
+)
+def test_a_level_outside_the_days_band_executes_at_the_open_of_its_bar(
+    tmp_path: Path, levels: dict[str, int], idle: tuple[int, int], opens: int
+) -> None:
+    # Given ten shares with a level, and two days without volume on which the price moves so far past it that the
+    # band of the day after, 30 % around the last close, does not reach back to the level
+    flat = "{0} {0} {0} {0}".format
+    texts = ("50000 50500 49500 50000", "50000 50500 49500 50000", *map(flat, idle), flat(opens), flat(opens))
+    bars = krx_bars("005930", texts)
+    bars = [msgspec.structs.replace(bar, volume=D(0)) if at in (2, 3) else bar for at, bar in enumerate(bars)]
+    # When a bar with volume opens beyond the level
+    wants: Wants = {0: [Target("005930", 10, **levels)]}  # type: ignore[arg-type]
+    session = Session(tmp_path, wants, bars, [SAMSUNG])
+    # Then all is sold at its open, not a day later
+    assert session.seen[-3:] == [f"SELL 10 at {opens}", f"bar {opens} holding 0", f"bar {opens} holding 0"]

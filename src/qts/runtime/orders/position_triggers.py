@@ -337,7 +337,8 @@ class PositionTriggers:
     def _request(self, strategy: str, symbol: str, hit: Hit, armed_ns: int | None, now_ns: int) -> None:
         in_bar = None
         if armed_ns is not None and self._exits_in_bars:
-            in_bar = InBar(hit.level, hit.kind is TriggerKind.TAKE, armed_ns)
+            is_take = hit.kind is TriggerKind.TAKE
+            in_bar = InBar(self._tradable(hit.level, symbol, now_ns, is_take=is_take), is_take, armed_ns)
         self._exits.request(strategy, symbol, hit.reason, now_ns, in_bar=in_bar)
         self._due.pending = True
         self._log("INFO", f"{strategy}: {symbol}: {hit.reason}")
@@ -426,6 +427,19 @@ class PositionTriggers:
 
     def _measured(self, bound: BoundLevels, cost: Decimal, instrument: Instrument, now_ns: int) -> BoundLevels:
         return measured(bound, cost, instrument.ticks, instrument.calendar.local_date(from_ns(now_ns)))
+
+    def _tradable(self, level: Decimal, symbol: str, now_ns: int, *, is_take: bool) -> Decimal:
+        """Return ``level`` as the price of an order of today: on the grid, inside the day's band.
+
+        Prices may have moved past a level on days on which nothing traded. What opens beyond a level executes at
+        the open, wherever the level lies.
+        """
+        instrument = self._shared.feed.instruments[symbol]
+        day, ticks = instrument.calendar.local_date(from_ns(now_ns)), instrument.ticks
+        price = ticks.round_up(level, day) if is_take else ticks.round_down(level, day)
+        base = self._shared.base_prices.get(symbol)
+        band = None if base is None else ticks.band(base, day)
+        return price if band is None else min(max(price, band[0]), band[1])
 
     def _raise(self, strategy: str, symbol: str, bound: BoundLevels, price: Decimal, ts_ns: int) -> None:
         instrument = self._shared.feed.instruments[symbol]
