@@ -204,12 +204,14 @@ class TestPrices:
         assert text.index("fast") < text.index("spread") < text.index(" z ")
 
     def test_a_series_that_names_a_symbol_stands_in_its_chart(self) -> None:
-        def line(name: str) -> Line:
-            return Line(strategy="s", pane="", name=name, times_ns=[], values=[])
+        def line(name: str, *of: str) -> Line:
+            return Line(strategy="s", pane="", name=name, times_ns=[], values=[], symbols=list(of))
 
         lines, symbols = [line("fast A"), line("fast B"), line("z")], ["A", "B"]
         assert [one.name for one in lines_of(lines, "A", symbols)] == ["fast A", "z"]
         assert [one.name for one in lines_of(lines, "B", symbols)] == ["fast B"]
+        # one of a symbol that was not traded, and so has no chart, is in none
+        assert lines_of([line("fast C", "C")], "A", symbols) == []
 
     def test_of_many_symbols_the_first_are_drawn_and_the_others_counted(self, tmp_path: Path) -> None:
         many = [candles_of(f"S{place}", count=2) for place in range(MOST_CHARTS + 5)]

@@ -90,13 +90,13 @@ def chart_ids(data: ReportData) -> dict[str, str]:
 def lines_of(lines: Sequence[Line], symbol: str, symbols: Sequence[str]) -> list[Line]:
     """Return the plotted series that belong to the chart of ``symbol``.
 
-    With several symbols those whose name or pane has the symbol as a word, and in the first symbol's chart those
-    that name none.
+    Those whose name or pane has the symbol as a word, and in the first symbol's chart those that name no symbol of
+    the session. One that names only symbols without a chart is not drawn.
     """
 
     def named(line: Line) -> set[str]:
         words = {*line.name.split(), *line.pane.split()}
-        return words.intersection(symbols)
+        return {*line.symbols, *words.intersection(symbols)}
 
     return [line for line in lines if symbol in named(line) or (symbol == symbols[0] and not named(line))]
 

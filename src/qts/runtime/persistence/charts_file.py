@@ -19,10 +19,11 @@ FILE_NAME: Final = "charts.json"
 _MAX_BYTES: Final = 1 << 30
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A series that a strategy has plotted: ``times_ns`` (since 1970, UTC) and ``values`` of the same length.
 
-    ``pane`` "": over the prices.
+    ``pane`` "": over the prices. ``symbols`` are those of the session that its name or pane has as a word, also
+    those that were not traded and have no candles.
     """
 
     strategy: str
@@ -30,6 +31,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     times_ns: list[int]
     values: list[float]
+    symbols: list[str] = []
 
 
 class Candles(msgspec.Struct, frozen=True, kw_only=True):

@@ -453,6 +453,7 @@ class Session:
 
 def _lines_of(kernel: Kernel) -> list[Line]:
     """Return what the strategies have plotted."""
+    known = kernel.shared.feed.instruments
     return [
         Line(
             strategy=context.strategy.name,
@@ -460,6 +461,7 @@ def _lines_of(kernel: Kernel) -> list[Line]:
             name=name,
             times_ns=[moment for moment, _ in series.points()],
             values=[value for _, value in series.points()],
+            symbols=[word for word in dict.fromkeys([*name.split(), *pane.split()]) if word in known],
         )
         for context in kernel.host.contexts
         for (pane, name), series in context.plots
