@@ -1,6 +1,6 @@
 """Kills sessions and resumes them, as a process of its own (forking inside the test runner would not be safe).
 
-    python -m tests.sim.killed_session DIRECTORY SCENARIOS [split]
+    python -m tests.sim.killed_session DIRECTORY SCENARIOS [PLAN]
 
 ``SCENARIOS`` is a JSON list; each scenario is ``[settings, kills]``, and each kill ``[k, where]``: the process
 kills itself with SIGKILL when it comes to ``where`` for the k-th time, see :data:`PLACES`. A session is started,
@@ -29,6 +29,7 @@ from qts.runtime.persistence.session_log import FILE_NAME
 from qts.runtime.persistence.store_writer import InlineWriter
 from qts.runtime.session.session_plan import SessionPlan
 from qts.runtime.wiring import shared_components, stores
+from tests.sim.bars_session import bars_plan, stored_windows, warm_plan
 from tests.sim.sessions import book_of, comparable, run, spike_plan
 from tests.sim.split_session import split_plan
 
@@ -145,12 +146,18 @@ def scenario(
         "attempts": attempts,
         "passed": dict(Death.passed),
         "values": comparable(result.values),
-        "book": book_of(directory),
+        "book": {name: rows for name, rows in book_of(directory).items() if name != "bars"},
+        "windows": stored_windows(directory),
         "log": (directory / FILE_NAME).read_text("utf-8"),
     }
 
 
-PLANS: Mapping[str, PlanOf] = {"spike": killable_plan, "split": killable_split_plan}
+PLANS: Mapping[str, PlanOf] = {
+    "spike": killable_plan,
+    "split": killable_split_plan,
+    "bars": lambda *given, **named: with_killing_feed(bars_plan(*given, **named)),
+    "warm": lambda *given, **named: with_killing_feed(warm_plan(*given, **named)),
+}
 
 
 def main(directory: str, scenarios: str, plan: str = "spike") -> None:

@@ -111,6 +111,31 @@ def test_a_kill_around_splits_and_dividends_changes_nothing(settings: dict[str, 
         assert_same_end(undisturbed, told, one)
 
 
+@pytest.mark.parametrize("session", ["bars", "warm"])
+def test_a_kill_leaves_windows_and_indicators_what_they_are_in_one_piece(session: str, tmp_path: Path) -> None:
+    # Given a session that says what it sees of every bar, and how often it comes to each place
+    (undisturbed,) = tell(tmp_path / "undisturbed", QUIET, [[]], session)
+    assert undisturbed["log"].count("Bar(") > 100
+    assert len(undisturbed["windows"]) == {"bars": 2 * (8 + 5 + 2 + 6), "warm": 3 + 4}[session]
+    rng = random.Random(len(session))
+    places = {place: count for place, count in undisturbed["passed"].items() if place in PLACES}
+    moments = [
+        (k, place) for place, count in places.items() for k in rng.sample(range(1, count + 1), min(40, count))
+    ]
+    # When it is killed once, or at several places in a row
+    chosen = moments if EVERY_KILL else rng.sample(moments, 5)
+    kills: list[Kills] = [[one] for one in chosen]
+    kills += [
+        [(rng.randint(1, 40), "row"), (1, "after"), (rng.randint(5, 60), "row")] for _ in range(1 + 19 * EVERY_KILL)
+    ]
+    # Then every line, and so every window, is that of the undisturbed session, and so are the rows of the store
+    for one, told in zip(kills, tell(tmp_path / "killed", QUIET, kills, session), strict=True):
+        assert "killed" in told["attempts"], one
+        assert "failed" not in told["attempts"], one
+        assert_same_end(undisturbed, told, one)
+        assert told["windows"] == undisturbed["windows"], one
+
+
 def test_dying_at_the_first_transaction_of_every_life_still_gets_there(tmp_path: Path) -> None:
     """After each resume the first transaction survives, so that every attempt brings the session forward."""
     kills = [(1, "after")] * 5

@@ -62,7 +62,15 @@ class Kernel:
             journal.identify = c.shared.account.identity_of
         on_stored = None if journal is None else lambda: journal.commit(store.checkpoint_number)
         checkpoint_soon = c.due.checkpoint_soon
-        c.shared.record.connect(self._checkpoint, checkpoint_soon, on_stored, journal, on_full=checkpoint_soon)
+        bar_rows = self.host.bar_rows
+        c.shared.record.connect(
+            self._checkpoint,
+            checkpoint_soon,
+            on_stored,
+            journal,
+            on_full=checkpoint_soon,
+            take_rows=None if bar_rows is None else bar_rows.take_new,
+        )
 
     async def drain(self) -> None:
         """Handle everything that is queued and all due work, on the virtual clock."""
@@ -149,6 +157,7 @@ class Kernel:
         history = self.components.history
         if history is not None:
             self.host.warm_up([Moment(one.ts_ns, (), one.bars) for one in history.moments()])
+        await self._keep_bars()
         self._replay_journal()
         await self.shared.record.checkpoint(self.shared.account.pool_rows())
 
@@ -320,13 +329,22 @@ class Kernel:
         """
         recovery = self.components.recovery
         self.execution_reports.quarantine.restore(store.quarantine())
+        if self.host.bar_rows is not None:
+            self.host.bar_rows.read(store.bars())
         recovery.restore(store, checkpoint)
+        await self._keep_bars()
         if self.unresolved.doubt_intents(self.shared.clock.time_ns()):
             self.due.resolve_soon()
         self.pending_value = pending_value
         self.host.resume()
         self._replay_journal()
         await recovery.catch_up(self.shared.clock.time_ns())
+
+    async def _keep_bars(self) -> None:
+        """Limit the finished bars in the store to those that windows need, before the first of them is written."""
+        bar_rows = self.host.bar_rows
+        if bar_rows is not None:
+            await self.shared.record.on_store(partial(self.components.store.keep_bars, bar_rows.kept))
 
     def _replay_journal(self) -> None:
         """Publish P0 that was journalled and is in no checkpoint, such as an operator's emergency stop.

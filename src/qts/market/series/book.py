@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, overload
 
 from qts.errors import ContractError
@@ -106,6 +106,20 @@ class Window:
             self._cut()
         return True
 
+    @property
+    def added(self) -> int:
+        """Return how many bars were added, those that are not held any more too."""
+        return self._dropped + len(self.bars)
+
+    def kept(self) -> list[Bar]:
+        """Return the bars that are looked back on: the last ``n``, or as many as there are, the oldest first."""
+        return self.bars[-self.n :]
+
+    def restore(self, bars: Sequence[Bar], added: int) -> None:
+        """Continue with ``bars``, the last of which was the ``added``-th; on an empty window."""
+        self.bars = list(bars)
+        self._dropped = added - len(self.bars)
+
     def last(self, n: int) -> BarSeries:
         """Return the last ``n`` bars, or as many as there are."""
         bars = self.bars[-min(n, self.n) :]
@@ -174,10 +188,15 @@ class SeriesBook:
             (one.n for one in self._wanted if one.interval.name == interval and one.wants(symbol)), default=0
         )
 
-    def windows(self) -> Iterator[Sequence[Bar]]:
-        """Yield the bars of every window, the oldest first."""
-        for window in self._windows.values():
-            yield window.bars[-window.n :]
+    def windows(self) -> Mapping[tuple[str, str], Window]:
+        """Return the windows by symbol and interval, in the order of their first bars."""
+        return self._windows
+
+    def restore(self, symbol: str, interval: str, bars: Sequence[Bar], added: int) -> None:
+        """Continue a window with ``bars``, the last of which was its ``added``-th; nothing if it is not wanted."""
+        window = self._first(symbol, interval)
+        if window is not None:
+            window.restore(bars, added)
 
     def count(self, symbol: str, interval: str) -> int:
         """Return how many bars there are, at most :meth:`length`."""

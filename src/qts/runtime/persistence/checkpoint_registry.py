@@ -57,6 +57,8 @@ def register_components(c: Components) -> None:
     register("stops", p.stops)
     register("rejects", p.rejects)
     register("unresolved", c.unresolved)
+    if c.host.bar_rows is not None:
+        register("bar_rows", c.host.bar_rows)
     register("strategies", c.host)
     register("invariants", c.invariants)
     register("auditor", c.auditor)

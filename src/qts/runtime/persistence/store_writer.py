@@ -88,6 +88,7 @@ class StoreWriter(Protocol):
         on_stored: Callable[[], None] | None = None,
         journal: Journal | None = None,
         on_full: Callable[[], None] | None = None,
+        take_rows: Callable[[], Sequence[Record]] | None = None,
     ) -> None:
         """Connect the writer with the session; called once, before the first write.
 
@@ -95,9 +96,10 @@ class StoreWriter(Protocol):
         ``on_failure`` is called there, once, when a write has failed. ``on_stored`` is called there for every
         checkpoint that is on disk (None: no call). ``journal`` holds the events that checkpoints name (None: the
         input can be read again). ``on_full`` is called there for every row from the 1,000th that waits (None: no
-        call), inside a handler: the session has to begin a checkpoint when that handler has ended. An exception
-        from ``make_checkpoint``, ``on_failure`` or ``on_stored`` counts as a failed transaction; ``on_full`` raises
-        none.
+        call), inside a handler: the session has to begin a checkpoint when that handler has ended. ``take_rows`` is
+        called there right before ``make_checkpoint`` and returns rows that are written with that checkpoint alone
+        (None: no call). An exception from ``make_checkpoint``, ``take_rows``, ``on_failure`` or ``on_stored``
+        counts as a failed transaction; ``on_full`` raises none.
         """
         ...
 
@@ -204,6 +206,7 @@ class _PendingRows:
         self._on_failure: Callable[[], None] = _ignore
         self._on_stored: Callable[[], None] = _ignore
         self._on_full: Callable[[], None] = _ignore
+        self._take_rows: Callable[[], Sequence[Record]] = tuple
         self._failure: StorageError | None = None
         self._requests = self._intent_requests = self._stored = self._stored_checkpoint = 0
         self._checkpoint_requested = False
@@ -220,12 +223,14 @@ class _PendingRows:
         on_stored: Callable[[], None] | None = None,
         journal: Journal | None = None,
         on_full: Callable[[], None] | None = None,
+        take_rows: Callable[[], Sequence[Record]] | None = None,
     ) -> None:
         self._make_checkpoint = make_checkpoint
         self._on_failure = on_failure
         self._on_stored = on_stored or _ignore
         self._journal = journal
         self._on_full = on_full or _ignore
+        self._take_rows = take_rows or tuple
 
     @property
     def is_concurrent(self) -> bool:
@@ -302,8 +307,8 @@ class _PendingRows:
     def _take_checkpoint(self) -> _Batch:
         """Make a checkpoint of this moment; return it with all waiting rows."""
         self.raise_failure()  # no checkpoint is made of a half-done effect
-        request, made = self._requests, self._make_checkpoint()
-        batch = _Batch(request, [*self._intents, *self._pending], made, self._inbox)
+        request, rows, made = self._requests, self._take_rows(), self._make_checkpoint()
+        batch = _Batch(request, [*self._intents, *self._pending, *rows], made, self._inbox)
         self._intents, self._pending, self._inbox, self._checkpoint_requested = [], [], [], False
         return batch
 

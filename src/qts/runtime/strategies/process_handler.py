@@ -115,7 +115,7 @@ class StrategyProcessHandler(RemoteHandler):
             self._made,
             self._memory,
             self.context.most_intents,
-            [] if bars is None else bars.windows(),
+            [] if bars is None else bars.shown(),
             self.tracked,
             self._warm_up,
         )

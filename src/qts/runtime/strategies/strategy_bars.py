@@ -10,7 +10,7 @@ from typing import Any, Final
 from qts.errors import ContractError
 from qts.indicators import Indicator, candle_of
 from qts.market.contracts import Bar
-from qts.market.series.book import BarSeries, SeriesBook
+from qts.market.series.book import BarSeries, SeriesBook, Window
 from qts.market.series.wanted import WantedBars
 from qts.runtime.strategies.plots import MAX_NAME, PlotPoint
 from qts.strategy.moment import Moment
@@ -125,20 +125,32 @@ class StrategyBars:
 
     def intervals_without_bars(self) -> list[str]:
         """Return the declared intervals of which no symbol has a bar."""
-        with_bars = {bar.interval for window in self._book.windows() for bar in window[-1:]}
+        with_bars = {bar.interval for window in self._book.windows().values() for bar in window.bars[-1:]}
         return [one.interval.name for one in self._wanted if one.interval.name not in with_bars]
 
-    def windows(self) -> list[Bar]:
+    def shown(self) -> list[Bar]:
         """Return every bar that is kept, an interval and symbol after the other, the oldest first."""
-        return [bar for window in self._book.windows() for bar in window]
+        return [bar for window in self._book.windows().values() for bar in window.kept()]
+
+    def windows(self) -> Mapping[tuple[str, str], Window]:
+        """Return the windows by symbol and interval."""
+        return self._book.windows()
+
+    def lengths(self) -> Iterator[tuple[str, int]]:
+        """Yield each interval that is declared, with how many bars of it are kept."""
+        for one in self._wanted:
+            yield one.interval.name, one.n
+
+    def restore_window(self, symbol: str, interval: str, bars: Sequence[Bar], added: int) -> None:
+        """Continue with ``bars`` that were shown before, the last of which was the ``added``-th of its series."""
+        self._book.restore(symbol, interval, bars, added)
 
     def export_tracked(self) -> dict[str, Any]:
         """Return the memories of the tracked indicators. Raises ContractError for what cannot be kept."""
         return {key: tracked.export_state() for key, tracked in self._tracked.items()}
 
-    def import_state(self, bars: Iterable[Bar], tracked: Mapping[str, Any]) -> None:
-        """Continue with ``bars`` that were shown before, and memories of indicators, which :meth:`track` takes."""
-        self.add_all(bars)
+    def import_tracked(self, tracked: Mapping[str, Any]) -> None:
+        """Continue with memories of indicators, which :meth:`track` takes."""
         self._saved = tracked
 
     def add_all(self, bars: Iterable[Bar]) -> None:

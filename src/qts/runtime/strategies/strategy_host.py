@@ -11,12 +11,13 @@ import msgspec
 from qts.errors import ContractError
 from qts.event.contracts import Event
 from qts.market.contracts import Bar, IndexLevel, MarketValue, Quote, Tick, VolatilityLevel
+from qts.runtime.strategies.bar_rows import BarRows, SavedWindow
 from qts.runtime.strategies.context import LOADING, ON_START, SAVE, OnFault, OnIntent, StrategyContext, not_called
 from qts.runtime.strategies.intents import in_row_after, intents_of
 from qts.runtime.strategies.price_view import PriceView
 from qts.runtime.strategies.process_handler import StrategyProcessHandler
 from qts.runtime.strategies.process_protocol import fault_text, trace_of
-from qts.runtime.strategies.strategy_bars import TRACK
+from qts.runtime.strategies.strategy_bars import TRACK, StrategyBars
 from qts.strategy.contracts import AnyIntent, FillView
 from qts.strategy.loading import RAISED_IN_CALL
 from qts.strategy.moment import Moment
@@ -71,6 +72,9 @@ class StrategyHost:
         self.takes_trades = any(context.wants_trades for context in self._on_loop.values())
         """Whether a strategy on the loop asks for single trades."""
         self._answer: EarlyAnswer | None = None
+        bars = [context.bars for context in contexts if context.bars is not None]
+        self.bar_rows = BarRows(bars) if bars else None
+        """The finished bars of the windows as rows of the store; None: no strategy declares bars."""
         self.hung: Sequence[str] = ()
         """Names of strategies that hung and ended the session before; :meth:`import_state` halts them."""
         self._memories: dict[str, bytes] = {}
@@ -316,7 +320,8 @@ class StrategyHost:
             if context.bars is not None:
                 series = mine["series"]
                 context.dropped = series["dropped"]
-                context.bars.import_state(msgspec.convert(series["bars"], list[Bar], strict=False), series[TRACK])
+                self._restore_windows(context.bars, series["windows"])
+                context.bars.import_tracked(series[TRACK])
                 self._tracked[name] = msgspec.msgpack.encode(series[TRACK])
             if name in self.hung:
                 context.why = context.why or "it hung and stopped the session before"
@@ -330,6 +335,13 @@ class StrategyHost:
             if isinstance(context.strategy, UnavailableStrategy):
                 context.unsaved = True
                 self._not_restored.append((context, LOADING, context.strategy.why))
+        if self.bar_rows is not None:
+            self.bar_rows.forget()
+
+    def _restore_windows(self, bars: StrategyBars, saved: Any) -> None:
+        assert self.bar_rows is not None  # it is there with the first strategy that has bars
+        for one in msgspec.convert(saved, list[SavedWindow], strict=False):
+            bars.restore_window(one.symbol, one.interval, self.bar_rows.bars_of(one), one.added)
 
     def _give_back(self, context: StrategyContext, attributes: dict[str, Any]) -> None:
         """Let a strategy have its memory again; one that is halted has no use for it."""
@@ -344,12 +356,14 @@ class StrategyHost:
             self._not_restored.append((context, "load_state", fault_text(error)))
 
     def _series_of(self, context: StrategyContext) -> dict[str, Any]:
-        """Return windows and indicators of a strategy; the indicators are as old as its memory."""
+        """Return what finds the windows again, and the indicators, which are as old as the strategy's memory."""
         assert context.bars is not None
+        assert self.bar_rows is not None
         remote = self.remote.get(context.strategy.name)
+        is_over = remote is not None and context.halted  # no call looks at its windows again
         tracked = self._tracked.get(context.strategy.name) if remote is None else remote.tracked
         return {
-            "bars": context.bars.windows(),
+            "windows": [] if is_over else self.bar_rows.saved_windows(context.bars),
             TRACK: {} if tracked is None else msgspec.Raw(tracked),
             "dropped": context.dropped,
         }

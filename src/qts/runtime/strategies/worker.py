@@ -165,7 +165,8 @@ class StrategyWorker:
         self._bars = StrategyBars(self.strategy.name, wanted, self._add_point) if wanted else None
         if self._bars is not None:
             tracked = {} if start.tracked is None else msgspec.msgpack.decode(start.tracked)
-            self._bars.import_state(start.bars, tracked)
+            self._bars.add_all(start.bars)
+            self._bars.import_tracked(tracked)
         self.view = View(start.context, has_timers=has_hook(self.strategy, "on_timer"), bars=self._bars)
         self._output: list[msgspec.Raw] = []
         self._errors = start.context.errors
