@@ -281,11 +281,12 @@ def test_every_program_shown_is_an_example_file_to_the_letter(block: Block) -> N
     assert block.text in EXAMPLES
 
 
-def test_the_readme_shows_a_backtest_then_a_strategy_and_they_are_short() -> None:
+def test_the_readme_shows_backtests_then_a_strategy_on_quotes_and_they_are_short() -> None:
     shown = [block for block in blocks_of(ROOT / "README.md") if block.language == "python"]
 
-    assert [EXAMPLES[block.text].name for block in shown] == ["backtest_in_python.py", "my_first_strategy.py"]
-    for block, most in zip(shown, (12, 30), strict=True):
+    names = [EXAMPLES[block.text].name for block in shown]
+    assert names == ["backtest_in_python.py", "sma_target.py", "my_first_strategy.py"]
+    for block, most in zip(shown, (12, 18, 30), strict=True):
         code = [line for line in block.text.split('"""')[2].splitlines() if line.strip()]
         assert len(code) <= most
 
