@@ -68,6 +68,28 @@ def test_a_window_behind_the_others_is_in_the_checkpoint_itself() -> None:
     assert rows.saved_windows(behind) == [SavedWindow(SYMBOL, "1m", 2, 2, 2 * NS, [bar(1), bar(2)])]
 
 
+def test_a_window_whose_bars_were_not_all_written_is_in_the_checkpoint_itself() -> None:
+    # Given a strategy with a short window that is ahead, so that bars between its two checkpoints are no rows
+    short, long = strategy(1), strategy(3)
+    rows = BarRows([short, long])
+    short.add_all([bar(1)])
+    rows.take_new()
+    short.add_all(map(bar, range(2, 6)))
+    assert numbers(rows.take_new()) == [5]
+    # When the longer window comes to the same bar
+    long.add_all(map(bar, range(1, 6)))
+    assert rows.take_new() == []
+    # Then it is not taken for the newest rows, which are 1 and 5
+    assert rows.saved_windows(short) == [SavedWindow(SYMBOL, "1m", 5, 1, 5 * NS)]
+    assert rows.saved_windows(long) == [SavedWindow(SYMBOL, "1m", 5, 3, 5 * NS, list(map(bar, (3, 4, 5))))]
+    # And it is once its bars have been written one after the other
+    for number, whole in ((6, list(map(bar, (4, 5, 6)))), (7, None)):
+        for one in (short, long):
+            one.add_all([bar(number)])
+        rows.take_new()
+        assert rows.saved_windows(long) == [SavedWindow(SYMBOL, "1m", number, 3, number * NS, whole)]
+
+
 def test_rows_other_than_those_of_the_checkpoint_are_an_error_that_names_them() -> None:
     rows = BarRows([strategy(2)])
     rows.read([bar(1)])

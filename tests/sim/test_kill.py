@@ -129,11 +129,13 @@ def test_a_kill_leaves_windows_and_indicators_what_they_are_in_one_piece(session
         [(rng.randint(1, 40), "row"), (1, "after"), (rng.randint(5, 60), "row")] for _ in range(1 + 19 * EVERY_KILL)
     ]
     # Then every line, and so every window, is that of the undisturbed session, and so are the rows of the store
-    for one, told in zip(kills, tell(tmp_path / "killed", QUIET, kills, session), strict=True):
-        assert "killed" in told["attempts"], one
-        assert "failed" not in told["attempts"], one
-        assert_same_end(undisturbed, told, one)
-        assert told["windows"] == undisturbed["windows"], one
+    for first in range(0, len(kills), 50):
+        some = kills[first : first + 50]
+        for one, told in zip(some, tell(tmp_path / str(first), QUIET, some, session), strict=True):
+            assert "killed" in told["attempts"], one
+            assert "failed" not in told["attempts"], one
+            assert_same_end(undisturbed, told, one)
+            assert told["windows"] == undisturbed["windows"], one
 
 
 def test_dying_at_the_first_transaction_of_every_life_still_gets_there(tmp_path: Path) -> None:
