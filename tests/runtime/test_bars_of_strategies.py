@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +30,7 @@ from qts.runtime.strategies.timers import StrategyTimers
 from qts.strategy.base_class import Strategy
 from qts.strategy.contracts import Context, Intent, Side
 from qts.strategy.loading import StrategySpec, check_strategy, load_strategies
+from tests.broker.scripted import ScriptedBroker
 from tests.risk.requests import D
 from tests.runtime.live_rig import PROCESS, live
 from tests.runtime.rig import SYMBOL, Rig, ScriptedStrategy, kst
@@ -521,11 +524,17 @@ def seen_on_the_virtual_clock(rig_of: MakeRig, spec: str, values: list[MarketVal
     ]
 
 
-async def seen_live(directory: Path, spec: str, parts: list[list[MarketValue]], settings: dict[str, str]) -> Any:
+async def seen_live(
+    directory: Path,
+    spec: str,
+    parts: list[list[MarketValue]],
+    settings: dict[str, str],
+    broker: ScriptedBroker | None = None,
+) -> Any:
     """Show the parts on an event loop, each in a session resumed from the one before; return what it saw."""
     directory.mkdir()
     for part in parts:
-        async with live(directory, spec, settings=settings) as rig:
+        async with live(directory, spec, settings=settings, broker=broker) as rig:
             assert rig.kernel.moments is not None
             await rig.until(lambda timers=rig.kernel.moments.timers: timers.due_ns < NEVER_NS)  # type: ignore[misc]
             await rig.show(*part)
@@ -550,6 +559,21 @@ async def test_bars_are_the_same_on_the_loop_in_a_process_and_after_being_resume
     # Then it is the same
     assert whole == expected
     assert parts == expected
+
+
+async def test_at_a_broker_that_cannot_be_rewound_windows_go_on_from_their_rows(tmp_path: Path) -> None:
+    # Given a strategy that only looks, at a broker whose sessions are rolled forward
+    (tmp_path / "looker.py").write_text(RECORDER.replace("ctx.is_flat(bar.symbol)", "False"))
+    spec, values = f"{tmp_path / 'looker.py'}:Recorder", walk(60)
+    # When it runs in one piece and in three
+    whole = await seen_live(tmp_path / "whole", spec, [values], {}, ScriptedBroker())
+    three = [values[:23], values[23:50], values[50:]]
+    parts = await seen_live(tmp_path / "parts", spec, three, {}, ScriptedBroker())
+    # Then it sees the same, and its windows are rows
+    assert len(whole[1]) > 100
+    assert parts == whole
+    with closing(sqlite3.connect(tmp_path / "parts" / "rig.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM bars WHERE interval = '4t'").fetchone() >= (5,)
 
 
 def resumed(directory: Path, spec: str) -> Rig:
