@@ -65,4 +65,5 @@ def test_without_a_round_trip_only_their_number_is_told_and_no_order_is_said() -
     assert said.en.startswith("No order was sent, and no intent was refused. The usual causes: a yield is missing")
     assert "yield" in said.ko
     assert decided_by(found, {"WARMING": 3}, 0)[0].en == "No order was sent."
+    assert [said.en for said in decided_by(found, {}, 0, has_failed=True)] == ["No order was sent."]
     assert decided_by(found, {}, 1)[:1] != decided_by(found, {}, 0)

@@ -85,7 +85,7 @@ def test_rows_before_the_first_day_are_shown_with_intents_dropped(tmp_path: Path
     # And what it wanted then was dropped and counted; the first order is of the first day of the session
     assert result.values.orders == 1
     assert result.values.refusals == {}
-    assert "warm-up: 3 orders that Follows wanted before the session were dropped" in result.values.notes
+    assert "warm-up: dropped 3 orders that Follows wanted before the session" in result.values.notes
     assert any(note.startswith("warm-up: bars of 1d for 1 symbol, from") for note in result.values.notes)
 
 

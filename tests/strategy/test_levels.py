@@ -31,16 +31,25 @@ def test_a_distance_is_an_amount_or_a_share_and_a_float_is_kept_as_it_is_written
         ({"distance": 1, "share": 0.1}, "Away takes exactly one of distance and share=, got both"),
         ({"distance": 0.0}, "Away.distance must be finite and above 0, got 0.0"),
         ({"distance": -1.5}, "Away.distance must be finite and above 0, got -1.5"),
-        ({"distance": float("nan")}, "Away.distance must be finite and above 0, got nan"),
+        (
+            {"distance": float("nan")},
+            "Away.distance must be finite and above 0, got nan; an indicator is NaN until it is ready",
+        ),
         ({"distance": float("inf")}, "Away.distance must be finite and above 0, got inf"),
-        ({"distance": Decimal("sNaN")}, "Away.distance must be finite and above 0, got Decimal('sNaN')"),
+        (
+            {"distance": Decimal("sNaN")},
+            "Away.distance must be finite and above 0, got Decimal('sNaN'); an indicator is NaN until it is ready",
+        ),
         ({"distance": "2"}, "Away.distance must be a number above 0, got '2'"),
         ({"distance": True}, "Away.distance must be a number above 0, got True"),
         ({"distance": 1e-13}, "Away.distance must be from 1E-12 to below 1E+15, got Decimal('1E-13')"),
         ({"share": 1}, "Away.share must be above 0 and below 1, got 1"),
         ({"share": 1.5}, "Away.share must be above 0 and below 1, got 1.5"),
         ({"share": 0.0}, "Away.share must be above 0 and below 1, got 0.0"),
-        ({"share": float("nan")}, "Away.share must be finite and above 0 and below 1, got nan"),
+        (
+            {"share": float("nan")},
+            "Away.share must be finite and above 0 and below 1, got nan; an indicator is NaN until it is ready",
+        ),
     ],
 )
 def test_a_distance_that_is_none_is_named(given: dict[str, Any], says: str) -> None:

@@ -39,7 +39,10 @@ def test_nothing_is_a_target_too(target: Target) -> None:
         ({"weight": 1.01}, "Target.weight must be from 0 to 1, got 1.01"),
         ({"weight": 10**5000}, "Target.weight must be from 0 to 1, got 1.000E+5000"),
         ({"weight": -0.1}, "Target.weight must be from 0 to 1, got -0.1"),
-        ({"weight": float("nan")}, "Target.weight must be finite and from 0 to 1, got nan"),
+        (
+            {"weight": float("nan")},
+            "Target.weight must be finite and from 0 to 1, got nan; an indicator is NaN until it is ready",
+        ),
         ({"weight": "half"}, "Target.weight must be a number from 0 to 1, got 'half'"),
         ({"qty": 1, "limit": 9.5}, "Target.limit must be a Decimal or an int, got 9.5"),
         ({"qty": 1, "stop": 9.5}, "Target.stop must be a Decimal, an int or Away(...), got the float 9.5"),

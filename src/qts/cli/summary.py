@@ -47,7 +47,8 @@ def print_summary(console: Console, result: SessionResult, *, verbose: bool = Fa
             console.print(f"parameters of {one['name']}: {text}", highlight=False, markup=False)
     if values.performance is not None:
         console.print(_performance(values, values.performance))
-        for said in decided_by(values.performance, values.refusals, values.orders):
+        has_failed = any(failures_of(values.strategies))
+        for said in decided_by(values.performance, values.refusals, values.orders, has_failed=has_failed):
             console.print(said.en, highlight=False)
     if verbose or values.command != "backtest":  # a backtest is asked for its result, not for queues
         console.print(_events(values))

@@ -55,7 +55,7 @@ TEXTS: Final[Mapping[str, str]] = {
         "bars of {interval}: {strategy} declares them and none has come; they are built from trades, or "
         "from bars of the input that are as short or shorter"
     ),
-    "warm-up-dropped": "warm-up: {count:order|orders} that {strategy} wanted before the session were dropped",
+    "warm-up-dropped": "warm-up: dropped {count:order|orders} that {strategy} wanted before the session",
     "warm-up-found": "{symbol} has {found} of {wanted}",
     "bars-encoding": "input: read as {encoding}, as the names of its columns show",
     "bars-without-volume": "input: {bars:bar has|bars have} a volume of 0, in which nothing fills",

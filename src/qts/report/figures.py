@@ -12,6 +12,7 @@ from qts.report.markup import Html, el, en_ko, heading, join, table
 from qts.report.performance_rows import FigureRow, decided_by, performance_rows
 from qts.report.report_data import ReportData, rounded
 from qts.report.tables import how_many, signed
+from qts.runtime.session.result import failures_of
 
 MOST_SYMBOLS: Final = 1_000
 """Symbols listed with figures of their own."""
@@ -23,7 +24,10 @@ def figures(data: ReportData, found: Performance) -> Html:
     rows = performance_rows(found, data.currency)
     half = (len(rows) + 1) // 2
     values = data.values
-    said = [el("li", en_ko(*text)) for text in decided_by(found, values.refusals, values.orders)]
+    has_failed = any(failures_of(values.strategies))
+    said = [
+        el("li", en_ko(*text)) for text in decided_by(found, values.refusals, values.orders, has_failed=has_failed)
+    ]
     notes = el("ul", *said, cls="notes") if said else None
     return join((notes, el("div", _figure_table(rows[:half]), _figure_table(rows[half:]), cls="halves tall")))
 

@@ -84,13 +84,16 @@ def _rows_of_trips(trips: TripFigures, currency: str) -> list[FigureRow]:
     ]
 
 
-def decided_by(found: Performance, refusals: Mapping[str, int], orders: int) -> list[Text]:
+def decided_by(
+    found: Performance, refusals: Mapping[str, int], orders: int, *, has_failed: bool = False
+) -> list[Text]:
     """Return what besides the strategy decided the result: idle cash, or rules that refused its intents.
 
-    Where no order was sent, that is said, with the usual causes where no rule refused one.
+    Where no order was sent, that is said, with the usual causes where no rule refused one and no
+    strategy ``has_failed``, whose error is told elsewhere.
     """
     texts = []
-    if not orders and refusals:
+    if not orders and (refusals or has_failed):
         texts.append(Text("No order was sent.", "주문이 한 건도 나가지 않았습니다."))
     elif not orders:
         texts.append(
@@ -106,8 +109,9 @@ def decided_by(found: Performance, refusals: Mapping[str, int], orders: int) -> 
         idle = f"{1 - share:.0%}"
         texts.append(
             Text(
-                f"On average {idle} of equity was idle in cash: the figures are those of the whole account.",
-                f"평균적으로 자산의 {idle}가 현금으로 남아 있었습니다. 지표는 계좌 전체 기준입니다.",
+                f"At the closes, on average {idle} of equity was idle in cash: the figures are those of the "
+                "whole account.",
+                f"종가 시점에 평균적으로 자산의 {idle}가 현금으로 남아 있었습니다. 지표는 계좌 전체 기준입니다.",
             )
         )
     refused = sum(refusals.values())

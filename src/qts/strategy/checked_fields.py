@@ -109,7 +109,8 @@ def _exact(where: str, value: object, allowed: str) -> Decimal:
         raise ContractError(f"{where} must be a number {allowed}, got {value!r}")
     exact = Decimal(value if isinstance(value, Decimal | int) else repr(float(value)))
     if not exact.is_finite():
-        raise ContractError(f"{where} must be finite and {allowed}, got {_shown(value)}")
+        why = "; an indicator is NaN until it is ready" if exact.is_nan() else ""
+        raise ContractError(f"{where} must be finite and {allowed}, got {_shown(value)}{why}")
     return exact
 
 

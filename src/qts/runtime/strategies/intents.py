@@ -27,7 +27,7 @@ def intents_of(run: Run, returned: Iterable[AnyIntent] | None, most: int) -> Ite
     try:
         if isinstance(returned, Intent | Target | Cancel | str):
             raise ContractError(
-                f"yield what is wanted, or return a list of it; it returned {returned!r:.80} itself"
+                f"yield what is wanted, or return a list of it; it returned one {type(returned).__name__} alone"
             )
         for one in each_of(run, returned):
             if len(found) >= most:
