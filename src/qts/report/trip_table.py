@@ -20,7 +20,7 @@ PAGE_ROWS: Final = 100
 _ENDED_BY: Final = {
     "stop": en_ko("stop", "손절"),
     "take": en_ko("take", "익절"),
-    "trail": en_ko("trail", "추적 손절"),
+    "trail": en_ko("trail", "트레일링 스톱"),
 }
 """The level that ended a round trip, by name."""
 _FINEST: Final = Decimal("0.00000001")

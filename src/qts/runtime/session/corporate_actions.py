@@ -16,8 +16,8 @@ from typing import Any
 from qts.broker.contracts import MarketDriven
 from qts.clock import from_ns
 from qts.execution.splits import split_order
+from qts.ledger import bookings
 from qts.ledger.actions import dividend_tax
-from qts.ledger.bookings import Note
 from qts.ledger.contracts import ActionEffect, ActionRow, BookingRow
 from qts.market.actions import CorporateAction, Dividend, Split
 from qts.market.contracts import Instrument
@@ -123,7 +123,7 @@ class CorporateActions:
 
     def _split_external(self, split: Split, instrument: Instrument, price: Decimal | None, now_ns: int) -> None:
         """Book the split for what is at the broker and not ours: the broker splits that too."""
-        note = Note(f"split {split.symbol} {split.day.isoformat()}", now_ns, "rule", f"split {split}")
+        note = bookings.Note(f"split {split.symbol} {split.day.isoformat()}", now_ns, "rule", f"split {split}")
         effect = self._shared.account.split_external(split, note, lot=instrument.lot, price=price)
         if effect is not None:
             self._shared.record.write_later(effect.booking)
