@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal as D
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,7 +69,8 @@ class BareIntake:
         self.alarms: list[tuple[str, str]] = []
         extremes = Extremes(account, self.last, self.now_ns)
         on_code = lambda code, detail: self.alarms.append((code, detail))  # noqa: E731 - one line of wiring
-        self.intake = Intake(self.last, extremes, exchange, self.clock, self.bands, on_code)
+        triggers: Any = SimpleNamespace(bound={}, bounds={})  # no position has a level
+        self.intake = Intake(self.last, extremes, exchange, self.clock, self.bands, on_code, triggers)
 
     def show(self, value: MarketValue) -> bool:
         return self.intake.accept(value)
