@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from qts.execution.contracts import Order, OrderState
 from qts.execution.working import FINAL_STATES
+from qts.market.actions import Split
 from qts.market.contracts import Bar
 from qts.strategy.contracts import FillView, Intent, Side
 from qts.strategy.levels import Away, Levels
@@ -232,6 +235,35 @@ def test_a_waiting_target_is_in_the_checkpoint(rig: Rig, strategy: Told) -> None
         rig.quote(now + seconds * 1_000_000_000, 148_900, 149_000)
 
     assert rig.held() == 30
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stays"),
+    [
+        (Target(SYMBOL, 0), True),
+        (Target(SYMBOL, weight=0.5, stop=Away(share=0.1)), True),
+        (Target(SYMBOL, 30), False),
+        (Target(SYMBOL, 0, limit=149_000), False),
+        (Target(SYMBOL, weight=0.5, trail=Away(2_000)), False),
+        (Target(SYMBOL, weight=0.5, stop=140_000), False),
+    ],
+    ids=["nothing", "weight", "quantity", "limit", "distance", "price"],
+)
+def test_a_split_ends_a_waiting_target_only_where_its_numbers_are_those_from_before(
+    rig: Rig, strategy: Told, wanted: Target, stays: bool
+) -> None:
+    # Given a target that waits for the end of an order
+    strategy.says(Target(SYMBOL, 10, limit=149_000))
+    now = rig.quotes(kst(10), 3)
+    strategy.says(Target(SYMBOL, 30, limit=149_000))
+    rig.quotes(now + 1_000_000_000, 1)
+    targets = rig.kernel.components.targets
+    (waiting,) = targets.export_state()
+    targets.import_state([waiting | {"intent": msgspec.to_builtins(wanted)}])
+    # When the shares are split 50:1
+    targets.on_action(Split(SYMBOL, date(2018, 5, 4), Decimal(50)), now)
+    # Then it goes on waiting unless it named shares or prices
+    assert bool(targets.export_state()) is stays
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class Transform:
     def _view(self, facts: Facts) -> AccountView:
         signal, side, account, orders = facts.signal, facts.intent.side, self._account, self._orders
         symbol, mark = signal.symbol, self._last.mark
-        mine = orders.of(signal.strategy, symbol)
+        working_sides = {order.side for order in orders.of(signal.strategy, symbol)}
         valued = account.valued(mark, symbol)
         stop = self._stops.covering(signal.strategy, symbol, signal.pool.value)
         in_doubt = self._in_doubt(symbol)
@@ -119,8 +119,8 @@ class Transform:
             holding_working_sells=orders.working_sells(signal.strategy, symbol),
             open_positions=len(valued.positions.keys() | orders.entry_symbols()),
             has_position=symbol in valued.positions,
-            working_same_side=bool(mine) and any(order.side is side for order in mine),
-            working_other_side=bool(mine) and any(order.side is not side for order in mine),
+            working_same_side=side in working_sides,
+            working_other_side=bool(working_sides - {side}),
             unknown_order=orders.unknown(symbol, side),
             entries_today=self._day.entries,
             orders_last_second=self._day.orders_within(1_000_000_000, facts.now_ns),

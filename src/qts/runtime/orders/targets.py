@@ -22,7 +22,7 @@ from qts.risk.contracts import OrderRequest, Refused
 from qts.runtime.session.session_counters import SessionCounters
 from qts.runtime.shared_components import SharedComponents
 from qts.strategy.contracts import Signal
-from qts.strategy.levels import Levels
+from qts.strategy.levels import Away, Levels
 from qts.strategy.targets import Cancel, Target
 
 
@@ -129,10 +129,14 @@ class Targets:
             self._go_on(order.strategy, order.symbol)
 
     def on_action(self, action: CorporateAction, now_ns: int) -> None:
-        """Drop the targets in a symbol that is split: their quantities and prices are those from before."""
+        """Drop the targets in a symbol that is split whose quantities or prices are those from before.
+
+        One that sells everything at the market, or asks for a weight, holds as well after the split.
+        """
         if isinstance(action, Split):
-            for key in [key for key in self._waiting if key[1] == action.symbol]:
-                del self._waiting[key]
+            for key, signal in list(self._waiting.items()):
+                if key[1] == action.symbol and _has_old_numbers(signal.intent):
+                    del self._waiting[key]
 
     def check(self) -> None:
         """Continue with the targets whose order has ended unnoticed: found in the broker's books, or never sent.
@@ -164,6 +168,15 @@ def _is_meant(order: Order, strategy: str, cancel: Cancel) -> bool:
     if order.strategy != strategy or order.forced:
         return False
     return order.request.tag == cancel.tag if cancel.tag else order.symbol == cancel.symbol
+
+
+def _has_old_numbers(wanted: object) -> bool:
+    """Return whether a target names a quantity above 0, a price or a distance in money."""
+    if not isinstance(wanted, Target):
+        return True
+    levels = (wanted.stop, wanted.take, wanted.trail)
+    priced = any(one is not None and not (isinstance(one, Away) and one.share is not None) for one in levels)
+    return bool(wanted.qty) or wanted.limit is not None or priced
 
 
 def _is_waiting_for(signal: Signal, strategy: str, cancel: Cancel) -> bool:
