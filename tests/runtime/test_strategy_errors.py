@@ -257,6 +257,7 @@ class Buyer:
     name = "buyer"
     pool = Pool.SWING
     symbols = ()
+    {more}
     def __init__(self):
         {made}
         self.quotes = 0
@@ -271,8 +272,8 @@ class Buyer:
 """
 
 
-def buyer(made: str = "pass", quote: str = "pass") -> str:
-    Path("buyer.py").write_text(BUYER.format(made=made, quote=quote), encoding="utf-8")
+def buyer(made: str = "pass", quote: str = "pass", more: str = "") -> str:
+    Path("buyer.py").write_text(BUYER.format(made=made, quote=quote, more=more), encoding="utf-8")
     return "buyer.py:Buyer"
 
 
@@ -316,12 +317,13 @@ def stopped_after(rows: int, spec: str, tape: Path, *, resume: bool = False) -> 
     assert not run_session(replay_plan(options, [tape], None), progress=progress, stop=stop).finished
 
 
+@pytest.mark.parametrize("more", ["", 'bars = {"1m": 1}'], ids=["plain", "bars"])
 def test_a_strategy_that_cannot_be_made_again_does_not_keep_its_run_from_going_on(
-    tape: Path, capsys: pytest.CaptureFixture[str]
+    more: str, tape: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given a stopped run whose strategy holds a share and needs something that is gone by now
     Path("needed").write_text("")
-    spec = buyer(made="open('needed').close()")
+    spec = buyer(made="open('needed').close()", more=more)
     stopped_after(256, spec, tape)
     Path("needed").unlink()
     # When it is resumed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -53,9 +53,14 @@ class Registered(NamedTuple):
 
 
 class Checkpoints:
-    """Encodes the states of the registered components and restores them, in the order of registration."""
+    """Encodes the states of the registered components and restores them, in the order of registration.
 
-    def __init__(self) -> None:
+    ``optional`` names components that a session has only because of its strategies: where one of these cannot be
+    made when a run is resumed, its components are missing, and the run goes on without it.
+    """
+
+    def __init__(self, optional: Collection[str] = ()) -> None:
+        self._optional = frozenset(optional)
         self._components: dict[str, Registered] = {}
         self._encoder = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_sequence)
         self._cached: dict[str, tuple[object, msgspec.Raw]] = {}
@@ -91,7 +96,8 @@ class Checkpoints:
         """Restore every component. Raises StorageError for another version or missing shares."""
         shares = self._decode(data)
         for name, part in self._components.items():
-            part.component.import_state(shares[name])
+            if name in shares:
+                part.component.import_state(shares[name])
 
     def share(self, data: bytes, name: str) -> Any:
         """Return one component's share of a checkpoint. Raises StorageError."""
@@ -100,7 +106,7 @@ class Checkpoints:
     def _decode(self, data: bytes) -> dict[str, Any]:
         saved = decode(data)
         shares: dict[str, Any] = saved["parts"]
-        if shares.keys() != self._components.keys():
+        if not shares.keys() ^ self._components.keys() <= self._optional:
             raise StorageError("the checkpoint was written by another version of QTS; finish that run with it")
         return shares
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from qts.market.contracts import Feed, MarketValue
 from qts.runtime.components import Components
 from qts.runtime.persistence.checkpoint import Share
+
+OF_STRATEGIES: Final = ("bar_rows", "moments")
+"""Components that a session has only where its strategies declare bars or set timers."""
 
 
 def register_components(c: Components) -> None:

@@ -46,7 +46,7 @@ from qts.runtime.orders.reject_watch import RejectWatch
 from qts.runtime.orders.signals import Signals
 from qts.runtime.orders.targets import Targets
 from qts.runtime.persistence.checkpoint import Checkpoints
-from qts.runtime.persistence.checkpoint_registry import register_components
+from qts.runtime.persistence.checkpoint_registry import OF_STRATEGIES, register_components
 from qts.runtime.persistence.recovery import Recovery, RewindAndReplay, RollForward
 from qts.runtime.persistence.session_log import LogPosition, Notices
 from qts.runtime.session.capital_transfers import CapitalTransfers
@@ -224,7 +224,7 @@ def _make_components(
     p, due, ids = base.shared, base.due, base.ids
     report, say, publish = base.codes.report, base.notices.say, base.dispatcher.publish
     broker, venue, _, report_relay = connection
-    listeners, checkpoints = Listeners(), Checkpoints()
+    listeners, checkpoints = Listeners(), Checkpoints(OF_STRATEGIES)
     pools = {strategy.name: p.config.capital.paying_pool(strategy.pool) for strategy in strategies}
     news = StrategyNews(p.clock, lambda: host)
     signals = Signals(
