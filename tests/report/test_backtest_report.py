@@ -258,7 +258,7 @@ class TestRoundTrips:
     def test_the_level_that_ended_a_trip_is_named_where_one_did(self, tmp_path: Path) -> None:
         trips = [msgspec.structs.replace(round_trip(), ended_by=level) for level in ("stop", "take", "trail", "")]
         text = text_of(page_of(plain_session(trips=trips), tmp_path), "trips")
-        for shown in ("stop 손절", "take 익절", "trail 추적 손절", "–"):
+        for shown in ("stop 손절", "take 익절", "trail 트레일링 스톱", "–"):
             assert f"2018-01-25 09:00 {shown} 2 10 50,000" in text
         # And without one there is no column for it
         assert "청산 사유" in text
