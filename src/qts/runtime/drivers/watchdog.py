@@ -7,6 +7,11 @@ does not return in time, on either clock.
 
 Only time counts in which this thread ran and the loop's thread did not wait for a processor: neither a paused
 process nor a busy machine is a hang.
+
+C code that holds the interpreter lock also stops this thread. For that case a timer of processor time is set at each
+check; when it ends, its signal (SIGPROF) lets the fault handler write the stack in the thread that uses the
+processor. A timer of another kind would write from a thread of its own, beside a loop that runs again after a
+pause, and could end the process by reading a stack while it changes.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import asyncio
 import contextlib
 import faulthandler
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,7 +40,8 @@ TICK_S: Final = 0.2
 STALL_S: Final = 0.75
 """Seconds without progress after which a stall is reported; four ticks, so it is seen within a second."""
 FAULT_HANDLER_S: Final = 0.9
-"""Seconds without a tick after which the fault handler writes the stacks: C code holds the interpreter lock."""
+"""Seconds of processor time without a tick after which the fault handler writes the stack: C code holds the
+interpreter lock."""
 HUNG_S: Final = 5.0
 """Seconds without progress after which the process is ended."""
 _GAP_S: Final = 1.0
@@ -123,11 +130,14 @@ class Watchdog:
         self._ended.set()
         self._thread.join()
         if self._file is not None:
+            _stop_timer()
+            faulthandler.unregister(signal.SIGPROF)
             self._file.close()
 
     def open_hang_file(self, directory: Path) -> HangFile:
         """Open ``hang.txt`` of a session in real time, until the watch ends. Raises like :class:`HangFile`."""
         self._file = HangFile(directory)
+        faulthandler.register(signal.SIGPROF, file=self._file.handle, all_threads=False)
         return self._file
 
     @contextlib.contextmanager
@@ -174,7 +184,7 @@ class Watchdog:
                 self._on_tick((now - before) / NS_PER_S, (cpu - used) / NS_PER_S, waited, own_waited)
                 before, used = now, cpu
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            _stop_timer()
             if self._file is not None and not self._is_reported:
                 self._file.clear()  # the session has ended: what the fault handler wrote late was no hang
             for delay in self._delays:
@@ -187,7 +197,7 @@ class Watchdog:
         the loop's thread and this thread waited for a processor.
         """
         listener = self._listener
-        faulthandler.cancel_dump_traceback_later()  # waits for a dump under way; it is cleared below
+        _stop_timer()  # what it has caused is cleared below
         if gap_s - own_waited_s > _GAP_S:
             self._after_gap(listener, gap_s, cpu_s)
         elif self._file is not None and listener is not None and not self._is_reported and self._file.size:
@@ -201,7 +211,7 @@ class Watchdog:
         if self._stop.requested:
             self._stopping_s += max(min(gap_s, 2 * TICK_S) - waited_s, 0.0)
         if listener is not None and self._file is not None:
-            faulthandler.dump_traceback_later(FAULT_HANDLER_S, file=self._file.handle)
+            signal.setitimer(signal.ITIMER_PROF, FAULT_HANDLER_S)
         self._act_on_stall(listener)
 
     def _after_gap(self, listener: HangListener | None, gap_s: float, cpu_s: float) -> None:
@@ -269,3 +279,7 @@ class Watchdog:
         say("qts: the session hangs and is ended; all up to its last checkpoint is on disk, --resume continues it")
         wait_written(_LAST_MESSAGE_S)
         os._exit(RESTART)
+
+
+def _stop_timer() -> None:
+    signal.setitimer(signal.ITIMER_PROF, 0)
