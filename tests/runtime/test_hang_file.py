@@ -98,7 +98,7 @@ def test_a_hang_in_our_own_code_halts_no_strategy(file: HangFile, taker: StackTa
 
 
 def test_whom_the_stack_of_a_killed_session_shows_is_found_by_its_code(file: HangFile, taker: StackTaker) -> None:
-    """As the fault handler writes it, with other threads before it; two strategies stand in the same file."""
+    """As the fault handler writes it; two strategies stand in the same file."""
     file.write(f"Stack (most recent call first):\n{taker.stack}")
 
     hang = file.read([Other("other"), taker])

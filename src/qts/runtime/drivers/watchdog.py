@@ -8,8 +8,8 @@ does not return in time, on either clock.
 Only time counts in which this thread ran and the loop's thread did not wait for a processor: neither a paused
 process nor a busy machine is a hang.
 
-C code that holds the interpreter lock also stops this thread. For that case a timer of processor time is set at each
-check; when it ends, its signal (SIGPROF) lets the fault handler write the stack in the thread that uses the
+C code that holds the interpreter lock also stops this thread. For that case a timer of processor time is set at
+each check; when it ends, its signal (SIGPROF) lets the fault handler write the stack in the thread that uses the
 processor. A timer of another kind would write from a thread of its own, beside a loop that runs again after a
 pause, and could end the process by reading a stack while it changes.
 """
